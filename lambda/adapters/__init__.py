@@ -1,0 +1,1 @@
+"""The ports of the payment core, on real services."""

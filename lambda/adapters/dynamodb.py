@@ -1,0 +1,241 @@
+"""The ledger on two tables: what is known of each payment, and every step that led there, written together."""
+
+import json
+import logging
+import zlib
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from payments.errors import LedgerRefused, LedgerUnavailable
+from payments.money import Money
+from payments.payment import OPEN, Payment, Status
+
+# botocore may repeat a call whose answer was lost: it sends the same ClientRequestToken, and DynamoDB answers as it did
+# then. Ten minutes later, or from another process, the condition fails, and what the table holds tells (see write).
+_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+
+# The index of open payments. Terminal ones leave it, because they lose its key; the shards spread its load.
+OPEN_INDEX = "open-payments"
+SHARDS = 8
+
+
+def client() -> Any:
+    # It tells where it found its credentials, at INFO, for every new environment.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    return botocore.session.get_session().create_client("dynamodb", config=_CONFIG)
+
+
+class DynamoDBLedger:
+    """One item per payment in the transactions table, one item per step in the ledger table.
+
+    Each clause of a conditional write has a name. Transactions:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
+    """
+
+    # A payment is created once.
+    NOT_RECORDED = "attribute_not_exists(transaction_id)"
+    # A step is taken from the status, and from the very write, that the caller read.
+    UNCHANGED = "#status = :status AND #sequence = :sequence"
+    # A step is appended, never overwritten.
+    NEW_STEP = "attribute_not_exists(transaction_id)"
+
+    def __init__(self, table_name: str, ledger_table_name: str, dynamodb: Any, actor: str) -> None:
+        """``actor`` is who takes the steps: a function with the version of its code, or an operator by way of one."""
+        self._table_name = table_name
+        self._ledger_table_name = ledger_table_name
+        self._dynamodb = dynamodb
+        self._actor = actor
+
+    def find(self, transaction_id: str) -> Payment | None:
+        answer = self._call(
+            self._dynamodb.get_item,
+            TableName=self._table_name,
+            Key={"transaction_id": {"S": transaction_id}},
+            ConsistentRead=True,
+        )
+        return from_item(answer["Item"]) if "Item" in answer else None
+
+    def write(self, before: Payment | None, after: Payment) -> Payment | None:
+        condition: dict[str, Any] = {"ConditionExpression": self.NOT_RECORDED}
+        if before is not None:
+            condition = {
+                "ConditionExpression": self.UNCHANGED,
+                "ExpressionAttributeNames": {"#status": "status", "#sequence": "sequence"},
+                "ExpressionAttributeValues": {
+                    ":status": {"S": before.status},
+                    ":sequence": {"N": str(before.sequence)},
+                },
+            }
+        state = {
+            "TableName": self._table_name,
+            "Item": to_item(after),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **condition,
+        }
+        step = {
+            "TableName": self._ledger_table_name,
+            "Item": to_step(before, after, self._actor),
+            "ConditionExpression": self.NEW_STEP,
+        }
+        try:
+            self._call(self._dynamodb.transact_write_items, TransactItems=[{"Put": state}, {"Put": step}])
+        except ClientError as error:
+            # _call lets no other ClientError pass: the first condition failed, and its reason holds the item.
+            response: Any = error.response
+            item = response["CancellationReasons"][0].get("Item")
+            if not item:  # it is gone since it was read
+                raise LedgerUnavailable("transact_write_items: the payment is not there any more") from None
+            found = from_item(item)
+            # Our own write, whose answer was lost and which was sent again.
+            return None if found == after else found
+        return None
+
+    def overdue(self, now: float) -> Iterator[str]:
+        """The transaction ids of open payments whose time is up, the longest overdue of each shard first.
+
+        Each five minutes another shard is the first, so that none waits behind the others for ever.
+        The index is eventually consistent: what it says is where to look, not what is there.
+        """
+        first = int(now // 300)
+        for shard in ((first + n) % SHARDS for n in range(SHARDS)):
+            start: dict[str, Any] = {}
+            while True:
+                page = self._call(
+                    self._dynamodb.query,
+                    TableName=self._table_name,
+                    IndexName=OPEN_INDEX,
+                    KeyConditionExpression="open_shard = :shard AND overdue_at <= :now",
+                    ExpressionAttributeValues={":shard": {"N": str(shard)}, ":now": _seconds(now)},
+                    **start,
+                )
+                yield from (item["transaction_id"]["S"] for item in page["Items"])
+                if "LastEvaluatedKey" not in page:
+                    break
+                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
+        try:
+            return operation(**arguments)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "TransactionCanceledException":
+                response: Any = error.response
+                reasons = [reason["Code"] for reason in response["CancellationReasons"]]
+                if reasons[0] == "ConditionalCheckFailed":
+                    raise
+                code = ", ".join(reason for reason in reasons if reason != "None")
+                if not set(reasons) <= _WORTH_A_RETRY | {"None"}:
+                    raise LedgerRefused(f"{operation.__name__}: {code}") from None
+                raise LedgerUnavailable(f"{operation.__name__}: {code}") from None
+            if code in _WORTH_A_RETRY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+                raise LedgerUnavailable(f"{operation.__name__}: {code}") from None
+            raise LedgerRefused(f"{operation.__name__}: {code}") from None
+        except BotoCoreError as error:  # no connection, or no answer in time
+            raise LedgerUnavailable(f"{operation.__name__}: {type(error).__name__}") from None
+
+
+_WORTH_A_RETRY = {
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+    "ReplicatedWriteConflictException",
+    "KMSThrottlingException",
+    # As reasons of a cancelled transaction:
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "TransactionConflict",
+}
+
+
+def to_item(payment: Payment) -> dict[str, Any]:
+    """A payment as DynamoDB attributes; what is None is left out."""
+    item: dict[str, Any] = {
+        "transaction_id": {"S": payment.transaction_id},
+        "status": {"S": payment.status},
+        "sequence": {"N": str(payment.sequence)},
+        "fingerprint": {"S": payment.fingerprint},
+        "execution": {"S": payment.execution},
+        "created_at": _seconds(payment.created_at),
+        "updated_at": _seconds(payment.updated_at),
+        "attempt": {"N": str(payment.attempt)},
+    }
+    if payment.amount is not None:
+        item["amount_minor"] = {"N": str(payment.amount.minor_units)}
+        item["currency"] = {"S": payment.amount.currency}
+    if payment.reasons:
+        item["reasons"] = {"S": json.dumps(payment.reasons)}
+    if payment.status in OPEN and payment.overdue_at is not None:
+        item["open_shard"] = {"N": str(_shard(payment.transaction_id))}
+        item["overdue_at"] = _seconds(payment.overdue_at)
+    for name in _TIMES:
+        value = getattr(payment, name)
+        if value is not None:
+            item[name] = _seconds(value)
+    for name in _TEXTS:
+        value = getattr(payment, name)
+        if value is not None:
+            item[name] = {"S": value}
+    return item
+
+
+def from_item(item: dict[str, Any]) -> Payment:
+    """The payment of an item of ``to_item``; raises ``LedgerRefused`` for an item that something else wrote."""
+    missing = [name for name in _ALWAYS if name not in item]
+    if missing:
+        raise LedgerRefused(f"the table holds an item without {', '.join(missing)}")
+    amount = Money(int(item["amount_minor"]["N"]), item["currency"]["S"]) if "amount_minor" in item else None
+    optional: dict[str, Any] = {name: float(item[name]["N"]) for name in _TIMES if name in item}
+    optional |= {name: item[name]["S"] for name in _TEXTS if name in item}
+    return Payment(
+        transaction_id=item["transaction_id"]["S"],
+        status=Status(item["status"]["S"]),
+        sequence=int(item["sequence"]["N"]),
+        fingerprint=item["fingerprint"]["S"],
+        execution=item["execution"]["S"],
+        created_at=float(item["created_at"]["N"]),
+        updated_at=float(item["updated_at"]["N"]),
+        attempt=int(item["attempt"]["N"]),
+        amount=amount,
+        reasons=tuple(json.loads(item["reasons"]["S"])) if "reasons" in item else (),
+        **optional,
+    )
+
+
+def to_step(before: Payment | None, after: Payment, actor: str) -> dict[str, Any]:
+    """The audit record of one step: who, what, when, which attempt, which reference; no payment data."""
+    step: dict[str, Any] = {
+        "transaction_id": {"S": after.transaction_id},
+        "sequence": {"N": str(after.sequence)},
+        "status": {"S": after.status},
+        "at": _seconds(after.updated_at),
+        "actor": {"S": actor},
+        "execution": {"S": after.execution},
+        "attempt": {"N": str(after.attempt)},
+    }
+    if before is not None:
+        step["from_status"] = {"S": before.status}
+    for name in ("gateway_reference", "refund_reference", "failure"):
+        value = getattr(after, name)
+        if value is not None:
+            step[name] = {"S": value}
+    return step
+
+
+_ALWAYS = ("status", "sequence", "fingerprint", "execution", "created_at", "updated_at", "attempt")
+_TIMES = ("lease_until", "first_claimed_at")
+_TEXTS = ("payment_method", "customer_id", "gateway_reference", "refund_reference", "failure")
+
+
+def _shard(transaction_id: str) -> int:
+    return zlib.crc32(transaction_id.encode()) % SHARDS
+
+
+def _seconds(value: float) -> dict[str, str]:
+    # repr of the float, so that it reads back as the same.
+    return {"N": str(Decimal(repr(value)))}

@@ -1,0 +1,40 @@
+"""The ports as the function's environment variables ask for them."""
+
+import os
+from collections.abc import Mapping
+
+from payments.errors import InternalError
+from payments.ports import Gateway
+
+from adapters import dynamodb
+
+
+def variable(name: str) -> str:
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise InternalError(f"the environment variable {name} is not set") from None
+
+
+def ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
+    """The ledger; its steps are signed by this version of this function, and by the operator who asked for them."""
+    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "unknown")
+    version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "unknown")
+    actor = f"{function}:{version}" if operator is None else f"{operator} by way of {function}:{version}"
+    tables = variable("DYNAMODB_TABLE_NAME"), variable("LEDGER_TABLE_NAME")
+    return dynamodb.DynamoDBLedger(*tables, dynamodb.client(), actor)
+
+
+def gateway(environment: Mapping[str, str] = os.environ) -> Gateway:
+    """The gateway that GATEWAY names. Each is imported only when it is asked for: an import is a customer's wait."""
+    match variable("GATEWAY"):
+        case "simulator":
+            from adapters.simulator import Simulator
+
+            return Simulator()
+        case "stripe":
+            # Its library comes in a layer that only this gateway asks for.
+            from adapters.stripe_gateway import from_secret
+
+            return from_secret(variable("GATEWAY_SECRET_ARN"), environment.get("GATEWAY_URL"))
+    raise InternalError("the environment variable GATEWAY names no gateway")

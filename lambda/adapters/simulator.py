@@ -1,0 +1,76 @@
+"""A payment gateway that decides by the amount, so that a test or a demonstration can ask for each outcome.
+
+The minor units of the amount, modulo 100, choose::
+
+    .01  declined: insufficient funds
+    .02  unavailable twice, then charged
+    .03  unavailable always
+    .04  charged, but the answer is lost; a lookup finds the charge
+    .05  the answer is lost and nothing was charged; a lookup proves that
+    .06  the answer is lost, and lookups do not answer either
+    .07  charged after a slow second
+    .08  charged, but a refund is refused
+    .09  charged, but a refund gets no answer
+    any other: charged
+
+It has no memory: what it did follows from the key and the amount. The same key always gives the same reference,
+as a gateway with idempotency keys does. So it cannot keep the promise that ``NotCharged`` of a lookup is final: it is
+for trying things out, not for proofs.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+
+from payments.ports import (
+    Charge,
+    Charged,
+    Declined,
+    NotCharged,
+    NotRefunded,
+    Outcome,
+    Refunded,
+    RefundOutcome,
+    Unknown,
+)
+
+SLOW_SECONDS = 1.0
+
+
+class Simulator:
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._sleep = sleep
+
+    def charge(self, charge: Charge) -> Outcome:
+        match charge.amount.minor_units % 100:
+            case 1:
+                return Declined("insufficient_funds")
+            case 2 if charge.attempt <= 2:
+                return NotCharged("gateway temporarily unavailable")
+            case 3:
+                return NotCharged("gateway temporarily unavailable")
+            case 4 | 5 | 6:
+                return Unknown("no answer from the gateway")
+            case 7:
+                self._sleep(SLOW_SECONDS)
+        return Charged(_reference(charge))
+
+    def lookup(self, charge: Charge) -> Outcome:
+        match charge.amount.minor_units % 100:
+            case 4:
+                return Charged(_reference(charge))
+            case 6:
+                return Unknown("no answer from the gateway")
+        return NotCharged("the gateway knows no such charge")
+
+    def refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        match charge.amount.minor_units % 100:
+            case 8:
+                return NotRefunded("the gateway refuses the refund")
+            case 9:
+                return Unknown("no answer from the gateway")
+        return Refunded(reference.replace("sim_", "simre_"))
+
+
+def _reference(charge: Charge) -> str:
+    return "sim_" + hashlib.sha256(charge.idempotency_key.encode()).hexdigest()[:16]

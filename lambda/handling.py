@@ -1,0 +1,102 @@
+"""What both handlers do around the core: read the environment, log, and let no defect leak payment data."""
+
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from payments.errors import InternalError, MalformedRequest, PaymentError
+from payments.money import Money
+from payments.payment import Payment
+
+# Lambda's runtime writes each record as one JSON object, `extra` included.
+log = logging.getLogger("payments")
+
+Handler = Callable[[Any, Any], dict[str, Any]]
+
+
+def handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
+    """Make a Lambda handler of ``function``: its own errors pass, everything else becomes ``InternalError``.
+
+    An exception's message, and the text of its traceback, may hold the data that caused it, so only the place of an
+    unexpected one is told.
+    """
+
+    @functools.wraps(function)
+    def handle(event: Any, _context: Any) -> dict[str, Any]:
+        try:
+            return function(event if isinstance(event, Mapping) else {})
+        except PaymentError as error:
+            log.warning("payment error", extra={"error": type(error).__name__, "detail": str(error)})
+            # The state machine keeps the start of what Lambda reports: the message, not our frames.
+            raise error.with_traceback(None) from None
+        except Exception as error:
+            place = _innermost(error)
+            log.error("internal error", extra={"error": type(error).__name__, "place": place})
+            raise InternalError(f"{type(error).__name__} at {place}") from None
+
+    return handle
+
+
+def answer(payment: Payment, execution: str) -> dict[str, Any]:
+    """What the state machine is told of a payment: ids and codes, no payment data.
+
+    ``announce`` says whether this execution brought the payment where it is: nobody else is to tell of it again.
+    """
+    return {
+        "announce": payment.execution == execution,
+        "transaction_id": payment.transaction_id,
+        "fingerprint": payment.fingerprint,
+        "status": str(payment.status),
+        "attempt": payment.attempt,
+        "reasons": list(payment.reasons),
+        "gateway_reference": payment.gateway_reference or "",
+    }
+
+
+def text(event: Mapping[str, Any], name: str) -> str:
+    """A field of the event that has to be there; raises ``MalformedRequest``."""
+    value = event.get(name)
+    if not isinstance(value, str) or not value:
+        raise MalformedRequest(f"{name} must be text")
+    return value
+
+
+def clock() -> float:
+    """Seconds since 1970. Asked here and nowhere else, so that a test can turn it."""
+    return time.time()
+
+
+def execution_id(event: Mapping[str, Any]) -> str:
+    execution = event.get("execution")
+    return str(execution["id"]) if isinstance(execution, Mapping) and "id" in execution else "none"
+
+
+def seconds_since_start(event: Mapping[str, Any]) -> float | None:
+    """Seconds since the execution started, if an execution sent the event."""
+    execution = event.get("execution")
+    if not isinstance(execution, Mapping) or "started_at" not in execution:
+        return None
+    try:
+        started = datetime.fromisoformat(str(execution["started_at"]))
+    except ValueError:
+        return None  # it is measured only: never worth an error
+    return round(clock() - started.timestamp(), 3)
+
+
+def amounts(setting: str) -> dict[str, Money]:
+    """``USD=10000,EUR=9000`` as money by currency."""
+    pairs = (entry.split("=") for entry in setting.split(","))
+    return {currency: Money.parse(int(amount), currency) for currency, amount in pairs}
+
+
+def _innermost(error: Exception) -> str:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "unknown"
+    return f"{os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno}"

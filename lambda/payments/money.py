@@ -1,0 +1,59 @@
+"""Money: a whole number of minor units and an ISO 4217 currency. No floating point beyond the door."""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+
+# ISO 4217 currencies whose minor unit is not a hundredth.
+# https://www.six-group.com/en/products-services/financial-information/data-standards.html
+_NO_MINOR_UNIT = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
+_TEN_THOUSANDTHS = "CLF UYW"
+
+# Beyond this a float, and so a JSON number in most readers, does not hold every whole number.
+_LARGEST_MINOR_UNITS = 2**53
+
+
+class NotAnAmount(ValueError):
+    """Why something is no amount of money; the message is fit to be shown to whoever asked."""
+
+
+def exponent(currency: str) -> int:
+    """How many decimal places the currency's minor unit has."""
+    for codes, places in ((_NO_MINOR_UNIT, 0), (_THOUSANDTHS, 3), (_TEN_THOUSANDTHS, 4)):
+        if currency in codes.split():
+            return places
+    return 2
+
+
+@dataclass(frozen=True)
+class Money:
+    """``Money(15000, "USD")`` is 150.00 US dollars."""
+
+    minor_units: int
+    currency: str
+
+    @classmethod
+    def parse(cls, amount: object, currency: str) -> "Money":
+        """Read a JSON number of major units, exactly: ``150.00`` with ``"USD"`` is ``Money(15000, "USD")``.
+
+        Raises ``NotAnAmount`` for anything but a finite number of whole minor units.
+        """
+        # bool is an int in Python, and never an amount.
+        if isinstance(amount, bool) or not isinstance(amount, int | float):
+            raise NotAnAmount("payment_amount must be a number")
+        if isinstance(amount, float) and not math.isfinite(amount):
+            raise NotAnAmount("payment_amount must be finite")
+        if abs(amount) > _LARGEST_MINOR_UNITS:
+            raise NotAnAmount("payment_amount is too large")
+        # str() gives the shortest text that reads back as this float: what the sender wrote.
+        scaled = Decimal(str(amount)).scaleb(exponent(currency))
+        if scaled != scaled.to_integral_value():
+            raise NotAnAmount(f"payment_amount has more decimal places than {currency} has")
+        if abs(scaled) > _LARGEST_MINOR_UNITS:
+            raise NotAnAmount("payment_amount is too large")
+        return cls(int(scaled), currency)
+
+    def __str__(self) -> str:
+        places = exponent(self.currency)
+        return f"{Decimal(self.minor_units).scaleb(-places):.{places}f} {self.currency}"

@@ -1,0 +1,102 @@
+"""What the core needs of the world: somewhere to record payments, and someone who charges."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from .money import Money
+from .payment import Payment
+
+
+class Ledger(Protocol):
+    """The record of what is known of each payment, and of every step that led there.
+
+    Both calls raise ``LedgerUnavailable`` when they are worth a retry, ``LedgerRefused`` when not.
+    """
+
+    def find(self, transaction_id: str) -> Payment | None:
+        """The payment as last written (a consistent read)."""
+
+    def write(self, before: Payment | None, after: Payment) -> Payment | None:
+        """Replace ``before`` by ``after`` if the ledger still holds ``before``; None is nothing at all.
+
+        The step is appended to the ledger in the same transaction. Returns None when written, else the payment that
+        the ledger holds instead, and writes nothing.
+        """
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What the gateway is asked for. The key is the same for every attempt at one payment."""
+
+    idempotency_key: str
+    transaction_id: str
+    amount: Money
+    payment_method: str
+    customer_id: str
+    attempt: int
+    # The gateway may have forgotten the key: then it must not be used again, not even to look up.
+    key_expired: bool = False
+
+
+@dataclass(frozen=True)
+class Charged:
+    reference: str
+
+
+@dataclass(frozen=True)
+class Declined:
+    code: str
+
+
+@dataclass(frozen=True)
+class NotCharged:
+    """Proven: the gateway did nothing for this payment; after a ``lookup``, it never will either."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The gateway may have done it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refunded:
+    reference: str
+
+
+@dataclass(frozen=True)
+class NotRefunded:
+    """Proven: the gateway did not refund, and will not."""
+
+    reason: str
+
+
+Outcome = Charged | Declined | NotCharged | Unknown
+RefundOutcome = Refunded | NotRefunded | Unknown
+
+
+# What a call of a gateway may take at the longest, all its requests together. A claim's lease is longer.
+GATEWAY_SECONDS = 50
+
+
+class Gateway(Protocol):
+    """Charges, and tells what it did. No call raises for anything that the gateway or the network does.
+
+    Each comes back within ``GATEWAY_SECONDS``.
+
+    ``charge`` with a key that was used before, within the key's lifetime, answers with what was done then.
+    """
+
+    def charge(self, charge: Charge) -> Outcome: ...
+
+    def lookup(self, charge: Charge) -> Outcome:
+        """What became of earlier calls with this key; never charges.
+
+        ``NotCharged`` here is final: what an earlier call left half done is cancelled first.
+        """
+
+    def refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        """Give the whole charge back; the same for every try, with a key of its own."""

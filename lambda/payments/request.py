@@ -1,0 +1,90 @@
+"""A payment request as it comes in, made fit to be worked with.
+
+Shape, as in the reference::
+
+    {"transaction_id": "TXN-1", "payment_amount": 150.00, "payment_method": "credit_card",
+     "customer_id": "CUST-1", "currency": "USD"}      currency may be left out
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import MalformedRequest
+from .money import Money, NotAnAmount
+
+DEFAULT_CURRENCY = "USD"
+FIELDS = frozenset({"transaction_id", "payment_amount", "payment_method", "customer_id", "currency"})
+PAYMENT_METHODS = frozenset({"credit_card", "debit_card", "bank_transfer", "digital_wallet"})
+
+TRANSACTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+@dataclass(frozen=True)
+class PaymentRequest:
+    """What could be read. A field that could not be read is None, and ``problems`` says why."""
+
+    transaction_id: str
+    fingerprint: str
+    amount: Money | None
+    payment_method: str | None
+    customer_id: str | None
+    problems: tuple[str, ...]
+
+
+def is_transaction_id(value: object) -> bool:
+    """Whether it can stand as it is in a log, a name and a message; anything else may be payment data."""
+    return isinstance(value, str) and TRANSACTION_ID.fullmatch(value) is not None
+
+
+def read(raw: object) -> PaymentRequest:
+    """Read a request; raises ``MalformedRequest`` where there is no id to record anything under."""
+    if not isinstance(raw, Mapping):
+        raise MalformedRequest("the request must be an object")
+    transaction_id = raw.get("transaction_id")
+    if not isinstance(transaction_id, str) or not is_transaction_id(transaction_id):
+        raise MalformedRequest(
+            "transaction_id must have 1 to 64 letters, digits and . _ : -, and begin with a letter or digit"
+        )
+    problems = []
+    unknown = len(set(raw) - FIELDS)
+    if unknown:
+        # Their names may be anything, so they are counted and not repeated.
+        problems.append(f"{unknown} unknown field{'s' if unknown > 1 else ''}")
+
+    amount = None
+    currency = raw.get("currency", DEFAULT_CURRENCY)
+    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+        problems.append("currency must be a three-letter ISO 4217 code")
+    else:
+        try:
+            amount = Money.parse(raw.get("payment_amount"), currency)
+        except NotAnAmount as reason:
+            problems.append(str(reason))
+    payment_method = raw.get("payment_method")
+    if not isinstance(payment_method, str) or payment_method not in PAYMENT_METHODS:
+        problems.append("payment_method must be one of " + ", ".join(sorted(PAYMENT_METHODS)))
+        payment_method = None
+    customer_id = raw.get("customer_id")
+    if not isinstance(customer_id, str) or not _CUSTOMER_ID.fullmatch(customer_id):
+        problems.append("customer_id must have 1 to 128 letters, digits and . _ : @ -")
+        customer_id = None
+    return PaymentRequest(
+        transaction_id, _fingerprint(raw, amount), amount, payment_method, customer_id, tuple(problems)
+    )
+
+
+def _fingerprint(raw: Mapping[str, object], amount: Money | None) -> str:
+    """The same for the same request, however it was spelt: 150, 150.0 and a default currency are one amount."""
+    content = dict(raw)
+    if amount is not None:
+        content["payment_amount"], content["currency"] = amount.minor_units, amount.currency
+    try:
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    except RecursionError:
+        raise MalformedRequest("the request is nested too deeply") from None
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,36 @@
+"""The first step: read the request, apply the rules, and record the payment once."""
+
+from .errors import IdempotencyConflict
+from .payment import Payment, Status
+from .ports import Ledger
+from .request import read
+from .rules import Limits, reasons_to_reject
+
+
+def validate(raw: object, *, ledger: Ledger, limits: Limits, execution: str, now: float) -> Payment:
+    """Record the payment as PENDING or REJECTED and return it.
+
+    The same request again returns what is recorded. Raises ``MalformedRequest`` for a request without a usable id
+    and ``IdempotencyConflict`` for an id that was used for another request; neither writes anything.
+    """
+    request = read(raw)
+    reasons = reasons_to_reject(request, limits)
+    payment = Payment(
+        transaction_id=request.transaction_id,
+        status=Status.REJECTED if reasons else Status.PENDING,
+        sequence=1,
+        fingerprint=request.fingerprint,
+        execution=execution,
+        created_at=now,
+        updated_at=now,
+        amount=request.amount,
+        payment_method=request.payment_method,
+        customer_id=request.customer_id,
+        reasons=tuple(reasons),
+    )
+    recorded = ledger.write(None, payment)
+    if recorded is None:
+        return payment
+    if recorded.fingerprint != payment.fingerprint:
+        raise IdempotencyConflict(f"transaction {payment.transaction_id} is recorded for another request")
+    return recorded

@@ -1,0 +1,89 @@
+"""The processing function: brings a recorded payment to its outcome, or gives it up when the workflow asks that.
+
+``{"action": "process", "transaction_id", "fingerprint", "execution"}`` -> the outcome
+``{"action": "record_failure", "transaction_id", "error", "execution"}`` -> what is recorded then
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from adapters import environment
+from adapters.dynamodb import DynamoDBLedger
+from adapters.environment import variable
+from handling import answer, clock, execution_id, log, seconds_since_start, text
+from handling import handler as lambda_handler
+from payments.errors import MalformedRequest
+from payments.payment import Status
+from payments.ports import Gateway
+from payments.process import process, record_failure
+from payments.request import is_transaction_id
+
+
+@functools.cache
+def ledger() -> DynamoDBLedger:
+    """One for the life of the execution environment: its connection is kept."""
+    return environment.ledger()
+
+
+@functools.cache
+def gateway() -> Gateway:
+    return environment.gateway()
+
+
+@lambda_handler
+def handler(event: Mapping[str, Any]) -> dict[str, Any]:
+    match event.get("action"):
+        case "process":
+            return _process(event)
+        case "record_failure":
+            return _record_failure(event)
+    raise MalformedRequest("action must be process or record_failure")
+
+
+def _process(event: Mapping[str, Any]) -> dict[str, Any]:
+    execution = execution_id(event)
+    payment = process(
+        text(event, "transaction_id"),
+        text(event, "fingerprint"),
+        ledger=ledger(),
+        gateway=gateway(),
+        execution=execution,
+        clock=clock,
+    )
+    # The metric filter of the duration alarm reads these lines. A replay and a rejection take no time worth measuring.
+    message = "payment finished"
+    if payment.execution != execution:
+        message = "payment replayed"
+    elif payment.status is Status.REJECTED:
+        message = "payment rejected"
+    log.info(
+        message,
+        extra={
+            "transaction_id": payment.transaction_id,
+            "status": payment.status,
+            "attempt": payment.attempt,
+            **_duration(event),
+        },
+    )
+    return answer(payment, execution)
+
+
+def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
+    transaction_id = event.get("transaction_id")
+    if not isinstance(transaction_id, str) or not is_transaction_id(transaction_id):
+        # A request without a usable id failed: there is nothing to record it under.
+        return {"status": "NOT_RECORDED"}
+    error = text(event, "error")
+    payment = record_failure(transaction_id, error=error, ledger=ledger(), execution=execution_id(event), now=clock())
+    status = payment.status if payment else "NOT_RECORDED"
+    log.error(
+        "payment failed",
+        extra={"transaction_id": transaction_id, "status": status, "error": error, **_duration(event)},
+    )
+    return {"status": str(status)}
+
+
+def _duration(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Seconds since the execution started, with the environment that is the metric's dimension."""
+    return {"duration_seconds": seconds_since_start(event), "environment": variable("ENVIRONMENT")}

@@ -1,0 +1,104 @@
+"""The reconciliation function: settles what the workflow left behind, and does what an operator asks.
+
+``{}`` (from the schedule)                            -> ``{"overdue", "settled", "open", "errors"}``, counts
+``{"action": "refund", "transaction_id", "operator"}`` -> ``{"transaction_id", "status"}``
+``{"action": "reopen", "transaction_id", "operator"}`` -> ``{"transaction_id", "status"}``
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from adapters import environment, notices
+from adapters.dynamodb import DynamoDBLedger
+from adapters.environment import variable
+from handling import clock, log, text
+from handling import handler as lambda_handler
+from payments.errors import PaymentChanged, ReconciliationIncomplete
+from payments.payment import OPEN, Payment, Status
+from payments.ports import Gateway
+from payments.reconcile import reconcile
+from payments.refund import refund, reopen
+
+# The function's limit less what the payment at hand may take; the next run begins with another shard.
+BUDGET_SECONDS = 240
+# COMPLETED too: subscribers may have been told that nobody knows.
+ANNOUNCED = frozenset({Status.COMPLETED, Status.FAILED, Status.DECLINED, Status.REVIEW})
+
+
+@functools.cache
+def ledger(operator: str | None = None) -> DynamoDBLedger:
+    return environment.ledger(operator)
+
+
+@functools.cache
+def gateway() -> Gateway:
+    return environment.gateway()
+
+
+@functools.cache
+def topic() -> notices.Topic:
+    return notices.Topic(variable("SNS_TOPIC_ARN"), variable("ENVIRONMENT"), notices.client())
+
+
+@lambda_handler
+def handler(event: Mapping[str, Any]) -> dict[str, Any]:
+    match event.get("action"):
+        case "refund":
+            return _refund(event)
+        case "reopen":
+            return _reopen(event)
+    return _reconcile_all()
+
+
+def _reconcile_all() -> dict[str, Any]:
+    started = clock()
+    counts: Counter[str] = Counter(overdue=0, settled=0, open=0, errors=0)
+    for transaction_id in ledger().overdue(started):
+        if clock() - started > BUDGET_SECONDS:
+            break
+        counts["overdue"] += 1
+        try:
+            counts["open" if _reconcile(transaction_id).status in OPEN else "settled"] += 1
+        except PaymentChanged:
+            counts["settled"] += 1  # somebody else was faster
+        except Exception as error:  # one payment must not keep the others waiting
+            counts["errors"] += 1
+            log.error("payment not reconciled", extra={"transaction_id": transaction_id, "error": type(error).__name__})
+    # The heartbeat's metric filter reads this line.
+    log.info("reconciliation finished", extra={**counts, "environment": variable("ENVIRONMENT")})
+    if counts["errors"]:
+        raise ReconciliationIncomplete(f"{counts['errors']} of {counts['overdue']} payments could not be settled")
+    return dict(counts)
+
+
+def _reconcile(transaction_id: str) -> Payment:
+    # The index may lag: what the table holds is what counts.
+    before = ledger().find(transaction_id)
+    if before is None:
+        raise PaymentChanged(f"transaction {transaction_id} is not there")
+    after = reconcile(before, ledger=ledger(), gateway=gateway(), clock=clock)
+    if after.sequence != before.sequence:
+        log.info(
+            "payment reconciled",
+            extra={"transaction_id": transaction_id, "from_status": before.status, "status": after.status},
+        )
+        if after.status in ANNOUNCED:
+            topic().announce(after)
+    return after
+
+
+def _refund(event: Mapping[str, Any]) -> dict[str, Any]:
+    by = ledger(text(event, "operator"))
+    return _told(refund(text(event, "transaction_id"), ledger=by, gateway=gateway(), clock=clock))
+
+
+def _reopen(event: Mapping[str, Any]) -> dict[str, Any]:
+    by = ledger(text(event, "operator"))
+    return _told(reopen(text(event, "transaction_id"), ledger=by, now=clock()))
+
+
+def _told(payment: Payment) -> dict[str, Any]:
+    log.info("payment changed", extra={"transaction_id": payment.transaction_id, "status": payment.status})
+    return {"transaction_id": payment.transaction_id, "status": payment.status, "failure": payment.failure or ""}
