@@ -1,0 +1,71 @@
+"""A troposphere template as text that a person can review: CloudFormation's own order and short forms."""
+
+import json
+import re
+from typing import Any
+
+import yaml
+from troposphere import Template
+
+_HEADER = "# Emitted by `python generate.py` from stacks/. Never edit it by hand.\n"
+_SECTIONS = ("AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Conditions", "Resources", "Outputs")
+_RESOURCE = ("Type", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata", "Properties")
+
+
+def as_json(template: Template) -> str:
+    return json.dumps(_ordered(template), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_yaml(template: Template) -> str:
+    return _HEADER + to_yaml(_ordered(template))
+
+
+def to_yaml(document: dict[str, Any]) -> str:
+    """A template document in CloudFormation's short forms (``!Ref``, ``!GetAtt``, ``!Sub``...)."""
+    # libyaml's emitter is several times faster than any in Python, and generating has a speed to keep.
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return text
+
+
+def _ordered(template: Template) -> dict[str, Any]:
+    document: dict[str, Any] = template.to_dict()
+    document["Resources"] = {
+        title: {key: resource[key] for key in _RESOURCE if key in resource}
+        for title, resource in document["Resources"].items()
+    }
+    return {section: document[section] for section in _SECTIONS if document.get(section)}
+
+
+class _Dumper(yaml.CSafeDumper):
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def _mapping(dumper: yaml.CSafeDumper, data: dict[str, Any]) -> yaml.Node:
+    if len(data) == 1:
+        ((key, value),) = data.items()
+        tag = "!" + key.removeprefix("Fn::")
+        if key in ("Ref", "Condition") and isinstance(value, str):
+            return dumper.represent_scalar(tag, value)
+        if key == "Fn::GetAtt" and isinstance(value, list) and all(isinstance(part, str) for part in value):
+            return dumper.represent_scalar(tag, ".".join(value))
+        if key.startswith("Fn::") and key != "Fn::GetAtt":
+            if isinstance(value, str):
+                return dumper.represent_scalar(tag, value, style="|" if "\n" in value else None)
+            if isinstance(value, list):
+                return dumper.represent_sequence(tag, value)
+        # Anything else stays in the long form, which may hold whatever JSON may.
+    return dumper.represent_mapping("tag:yaml.org,2002:map", data.items())
+
+
+# What some reader of YAML takes for a number or a date where libyaml does not.
+_LIKE_A_NUMBER = re.compile(r"[-+.]?[0-9][0-9a-zA-Z_.:+-]*")
+
+
+def _text(dumper: yaml.CSafeDumper, data: str) -> yaml.Node:
+    style = "|" if "\n" in data else "'" if _LIKE_A_NUMBER.fullmatch(data) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(dict, _mapping)
+_Dumper.add_representer(str, _text)

@@ -1,0 +1,111 @@
+"""Every name that more than one stack, the deployer or a test has to know.
+
+A name is written as CloudFormation's ``Fn::Sub`` reads it: each template has a parameter ``Environment``, so
+``named(TABLE)`` is right in all of them. Because names are deterministic, a policy in the security stack can give
+the exact ARN of a resource that a later stack creates; that is how cycles between stacks are cut.
+"""
+
+from troposphere import AWSHelperFn, Sub
+
+TABLE = "dynamodb-transactions-${Environment}"
+LEDGER_TABLE = "dynamodb-payment-ledger-${Environment}"
+# Open payments by when they are overdue; the adapter of the functions names it too.
+OPEN_INDEX = "open-payments"
+QUEUE = "payment-dlq-${Environment}"
+TOPIC = "sns-payment-notifications-${Environment}"
+
+DYNAMODB_KEY_ALIAS = "alias/dynamodb-transactions-${Environment}"
+SNS_KEY_ALIAS = "alias/sns-payment-notifications-${Environment}"
+LOGS_KEY_ALIAS = "alias/cloudwatch-logs-${Environment}"
+
+WORKFLOW_ROLE = "role-sfn-payment-workflow-${Environment}"
+VALIDATION_ROLE = "role-lambda-validation-${Environment}"
+PROCESSING_ROLE = "role-lambda-processing-${Environment}"
+RECONCILIATION_ROLE = "role-lambda-reconciliation-${Environment}"
+
+WORKFLOW_POLICY = "policy-sfn-payment-workflow-${Environment}"
+VALIDATION_POLICY = "policy-lambda-validation-${Environment}"
+PROCESSING_POLICY = "policy-lambda-processing-${Environment}"
+RECONCILIATION_POLICY = "policy-lambda-reconciliation-${Environment}"
+GATEWAY_POLICY = "policy-gateway-secret-${Environment}"
+
+VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
+PROCESSING_FUNCTION = "lambda-payment-processing-${Environment}"
+RECONCILIATION_FUNCTION = "lambda-payment-reconciliation-${Environment}"
+STRIPE_LAYER = "layer-stripe-${Environment}"
+# The alias that the workflow calls; it points at the version of the deployed code.
+LIVE = "live"
+
+RECONCILIATION_RULE = "rule-payment-reconciliation-${Environment}"
+
+WORKFLOW = "sfn-payment-workflow-${Environment}"
+
+VALIDATION_LOG_GROUP = f"/aws/lambda/{VALIDATION_FUNCTION}"
+PROCESSING_LOG_GROUP = f"/aws/lambda/{PROCESSING_FUNCTION}"
+RECONCILIATION_LOG_GROUP = f"/aws/lambda/{RECONCILIATION_FUNCTION}"
+WORKFLOW_LOG_GROUP = f"/aws/vendedlogs/states/{WORKFLOW}"
+
+WORKFLOW_FAILURES_ALARM = "alarm-sfn-failures-${Environment}"
+VALIDATION_ERRORS_ALARM = "alarm-lambda-validation-errors-${Environment}"
+VALIDATION_THROTTLES_ALARM = "alarm-lambda-validation-throttles-${Environment}"
+PROCESSING_ERRORS_ALARM = "alarm-lambda-processing-errors-${Environment}"
+PROCESSING_THROTTLES_ALARM = "alarm-lambda-processing-throttles-${Environment}"
+PAYMENT_DURATION_ALARM = "alarm-payment-duration-${Environment}"
+RECONCILIATION_ERRORS_ALARM = "alarm-lambda-reconciliation-errors-${Environment}"
+RECONCILIATION_HEARTBEAT_ALARM = "alarm-reconciliation-heartbeat-${Environment}"
+
+RECONCILIATION_HEARTBEAT_FILTER = "metric-filter-reconciliation-heartbeat-${Environment}"
+PAYMENT_DURATION_FILTER = "metric-filter-payment-duration-${Environment}"
+DASHBOARD = "dashboard-payments-${Environment}"
+
+
+def named(name: str) -> AWSHelperFn:
+    """The name, with the environment filled in by CloudFormation."""
+    return Sub(name)
+
+
+def arn(service: str, resource: str, *, region: bool = True) -> AWSHelperFn:
+    """The ARN of ``resource`` in this partition, account and (unless the service is global) region."""
+    place = "${AWS::Region}" if region else ""
+    return Sub(f"arn:${{AWS::Partition}}:{service}:{place}:${{AWS::AccountId}}:{resource}")
+
+
+def table_arn() -> AWSHelperFn:
+    return arn("dynamodb", f"table/{TABLE}")
+
+
+def ledger_table_arn() -> AWSHelperFn:
+    return arn("dynamodb", f"table/{LEDGER_TABLE}")
+
+
+def open_index_arn() -> AWSHelperFn:
+    return arn("dynamodb", f"table/{TABLE}/index/{OPEN_INDEX}")
+
+
+def topic_arn() -> AWSHelperFn:
+    return arn("sns", TOPIC)
+
+
+def queue_arn() -> AWSHelperFn:
+    return arn("sqs", QUEUE)
+
+
+def role_arn(role: str) -> AWSHelperFn:
+    return arn("iam", f"role/{role}", region=False)
+
+
+def live_function_arn(function: str) -> AWSHelperFn:
+    return arn("lambda", f"function:{function}:{LIVE}")
+
+
+def workflow_arn() -> AWSHelperFn:
+    return arn("states", f"stateMachine:{WORKFLOW}")
+
+
+def log_group_arn(log_group: str) -> AWSHelperFn:
+    """Without the ``:*`` that stands for its streams: as CloudWatch Logs gives it to KMS."""
+    return arn("logs", f"log-group:{log_group}")
+
+
+def log_streams_arn(log_group: str) -> AWSHelperFn:
+    return arn("logs", f"log-group:{log_group}:*")

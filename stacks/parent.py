@@ -1,0 +1,170 @@
+"""The parent stack. Read top to bottom, it is the deployment order."""
+
+from troposphere import AWSHelperFn, Output, Parameter, Ref, Template
+
+from . import compute, data, monitoring, names, security, workflow
+from .settings import ENVIRONMENT_PATTERN, Settings, all_settings
+from .wiring import Nest, pascal
+
+
+def build(suffix: str) -> dict[str, Template]:
+    """The parent and its nested templates, by file name without the ``suffix``."""
+    parent = Template(Description="Payment platform")
+    parent.set_version()
+    parent.add_parameter(
+        Parameter(
+            "Environment",
+            Type="String",
+            Description="Part of every name, such as dev or prod",
+            AllowedPattern=f"^{ENVIRONMENT_PATTERN}$",
+        )
+    )
+    for setting in all_settings():
+        parent.add_parameter(setting.parameter())
+    env = Ref("Environment")
+    nest = Nest(parent, suffix)
+
+    secure = nest.add(
+        "Security",
+        security.build,
+        security.Inputs(
+            environment=env,
+            gateway_secret_arn=Settings.gateway_secret_arn.ref,
+            key_deletion_window_days=Settings.key_deletion_window_days.ref,
+        ),
+        "Payment platform: keys and roles",
+    )
+    store = nest.add(
+        "Data",
+        data.build,
+        data.Inputs(
+            environment=env,
+            dynamodb_key_arn=secure.dynamodb_key_arn,
+            sns_key_id=secure.sns_key_id,
+            workflow_role_arn=secure.workflow_role_arn,
+            reconciliation_role_arn=secure.reconciliation_role_arn,
+            deletion_protection=Settings.deletion_protection.ref,
+            notification_protocol=Settings.notification_protocol.ref,
+            notification_endpoint=Settings.notification_endpoint.ref,
+        ),
+        "Payment platform: table, dead-letter queue and notices",
+    )
+    functions = nest.add(
+        "Compute",
+        compute.build,
+        compute.Inputs(
+            environment=env,
+            table_name=store.table_name,
+            queue_arn=store.queue_arn,
+            logs_key_arn=secure.logs_key_arn,
+            validation_role_arn=secure.validation_role_arn,
+            processing_role_arn=secure.processing_role_arn,
+            reconciliation_role_arn=secure.reconciliation_role_arn,
+            ledger_table_name=store.ledger_table_name,
+            topic_arn=store.topic_arn,
+            log_retention_days=Settings.log_retention_days.ref,
+            function_log_level=Settings.function_log_level.ref,
+            reserved_concurrency=Settings.reserved_concurrency.ref,
+            gateway=Settings.gateway.ref,
+            gateway_secret_arn=Settings.gateway_secret_arn.ref,
+            maximum_amounts=Settings.maximum_amounts.ref,
+            high_value_amounts=Settings.high_value_amounts.ref,
+            fraud_score_limit=Settings.fraud_score_limit.ref,
+        ),
+        "Payment platform: functions",
+    )
+    flow = nest.add(
+        "Workflow",
+        workflow.build,
+        workflow.Inputs(
+            environment=env,
+            workflow_role_arn=secure.workflow_role_arn,
+            validation_live_arn=functions.validation_live_arn,
+            processing_live_arn=functions.processing_live_arn,
+            queue_url=store.queue_url,
+            topic_arn=store.topic_arn,
+            logs_key_arn=secure.logs_key_arn,
+            log_retention_days=Settings.log_retention_days.ref,
+            notify_business_outcomes=Settings.notify_business_outcomes.ref,
+            workflow_log_level=Settings.workflow_log_level.ref,
+            workflow_log_execution_data=Settings.workflow_log_execution_data.ref,
+        ),
+        "Payment platform: state machine",
+    )
+    watch = nest.add(
+        "Monitoring",
+        monitoring.build,
+        monitoring.Inputs(
+            environment=env,
+            topic_arn=store.topic_arn,
+            state_machine_arn=flow.state_machine_arn,
+            validation_name=functions.validation_name,
+            processing_name=functions.processing_name,
+            processing_log_group_name=functions.processing_log_group_name,
+            reconciliation_name=functions.reconciliation_name,
+            reconciliation_log_group_name=functions.reconciliation_log_group_name,
+            workflow_failures_threshold=Settings.workflow_failures_threshold.ref,
+            function_errors_threshold=Settings.function_errors_threshold.ref,
+            function_throttles_threshold=Settings.function_throttles_threshold.ref,
+            payment_duration_threshold_seconds=Settings.payment_duration_threshold_seconds.ref,
+        ),
+        "Payment platform: alarms and dashboard",
+    )
+    for name, value in _outputs(secure, store, functions, flow, watch).items():
+        parent.add_output(Output(pascal(name), Value=value))
+    return {"parent": parent, **nest.children}
+
+
+def _outputs(
+    secure: security.Outputs,
+    store: data.Outputs,
+    functions: compute.Outputs,
+    flow: workflow.Outputs,
+    watch: monitoring.Outputs,
+) -> dict[str, AWSHelperFn]:
+    """The reference's outputs, under its names."""
+    return {
+        "step_functions_state_machine_arn": flow.state_machine_arn,
+        "step_functions_state_machine_name": flow.state_machine_name,
+        "step_functions_state_machine_id": flow.state_machine_arn,
+        "step_functions_role_arn": secure.workflow_role_arn,
+        "lambda_validation_function_name": functions.validation_name,
+        "lambda_validation_function_arn": functions.validation_arn,
+        "lambda_validation_invoke_arn": compute.invoke_arn(functions.validation_arn),
+        "lambda_validation_role_arn": secure.validation_role_arn,
+        "lambda_processing_function_name": functions.processing_name,
+        "lambda_processing_function_arn": functions.processing_arn,
+        "lambda_processing_invoke_arn": compute.invoke_arn(functions.processing_arn),
+        "lambda_processing_role_arn": secure.processing_role_arn,
+        "dynamodb_table_name": store.table_name,
+        "dynamodb_table_arn": store.table_arn,
+        "dynamodb_table_id": store.table_name,
+        "sns_topic_arn": store.topic_arn,
+        "sns_topic_name": store.topic_name,
+        "cloudwatch_log_group_validation_name": functions.validation_log_group_name,
+        "cloudwatch_log_group_validation_arn": names.log_group_arn(names.VALIDATION_LOG_GROUP),
+        "cloudwatch_log_group_processing_name": functions.processing_log_group_name,
+        "cloudwatch_log_group_processing_arn": names.log_group_arn(names.PROCESSING_LOG_GROUP),
+        "cloudwatch_log_group_stepfunctions_name": flow.log_group_name,
+        "cloudwatch_log_group_stepfunctions_arn": names.log_group_arn(names.WORKFLOW_LOG_GROUP),
+        "cloudwatch_alarm_sfn_failures_name": watch.workflow_failures_name,
+        "cloudwatch_alarm_sfn_failures_arn": watch.workflow_failures_arn,
+        "cloudwatch_alarm_validation_errors_name": watch.validation_errors_name,
+        "cloudwatch_alarm_validation_errors_arn": watch.validation_errors_arn,
+        "cloudwatch_alarm_validation_throttles_name": watch.validation_throttles_name,
+        "cloudwatch_alarm_validation_throttles_arn": watch.validation_throttles_arn,
+        "cloudwatch_alarm_processing_errors_name": watch.processing_errors_name,
+        "cloudwatch_alarm_processing_errors_arn": watch.processing_errors_arn,
+        "cloudwatch_alarm_processing_throttles_name": watch.processing_throttles_name,
+        "cloudwatch_alarm_processing_throttles_arn": watch.processing_throttles_arn,
+        "cloudwatch_alarm_payment_duration_name": watch.payment_duration_name,
+        "cloudwatch_alarm_payment_duration_arn": watch.payment_duration_arn,
+        "kms_key_dynamodb_id": secure.dynamodb_key_id,
+        "kms_key_dynamodb_arn": secure.dynamodb_key_arn,
+        "kms_key_sns_id": secure.sns_key_id,
+        "kms_key_sns_arn": secure.sns_key_arn,
+        "kms_key_cloudwatch_id": secure.logs_key_id,
+        "kms_key_cloudwatch_arn": secure.logs_key_arn,
+        "account_id": Ref("AWS::AccountId"),
+        "region": Ref("AWS::Region"),
+    }

@@ -1,0 +1,169 @@
+"""What an environment may set: each setting is a parameter of the parent template, and a checked key of a file.
+
+One declaration gives both, so what the file accepts is what CloudFormation accepts.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .setting_kinds import Amounts, Choice, Flag, Number, Setting, Text
+
+ENVIRONMENTS_FILE = Path(__file__).with_name("environments.toml")
+ENVIRONMENT_PATTERN = "[a-z][a-z0-9-]{1,14}[a-z0-9]"
+
+
+class SettingsError(Exception):
+    """A settings file that cannot be used; the message names the file, the key and what is allowed."""
+
+
+# What CloudWatch Logs takes; the reference keeps logs for a day, an auditor wants more than a year.
+RETENTION_DAYS = (
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+)
+
+
+class Settings:
+    """All settings. One without a default has to be set for each environment."""
+
+    log_retention_days = Number("Days that log groups keep their events", among=RETENTION_DAYS)
+    key_deletion_window_days = Number("Days that KMS waits before it deletes a key", minimum=7, maximum=30)
+    deletion_protection = Flag("Whether the transactions table refuses to be deleted")
+    workflow_log_level = Choice("Which Step Functions events are logged", among=("ALL", "ERROR", "FATAL", "OFF"))
+    workflow_log_execution_data = Flag("Whether Step Functions logs carry input and output: payment data")
+    # Not less than INFO: metrics are made of lines at INFO.
+    function_log_level = Choice("The least level that the functions log", among=("DEBUG", "INFO"))
+    reserved_concurrency = Number("Concurrent executions kept for each function; 0 keeps none", maximum=1000)
+    gateway = Choice("The payment gateway", among=("simulator", "stripe"))
+    gateway_secret_arn = Text(
+        "The Secrets Manager secret that holds the gateway's API key; empty for the simulator",
+        default="",
+        pattern=r"|arn:[a-z-]+:secretsmanager:\S+",
+        wording="the ARN of a Secrets Manager secret, or empty",
+    )
+    notify_business_outcomes = Flag("Whether declined and rejected payments are announced", default=True)
+    maximum_amounts = Amounts("Accepted currencies, and the largest payment in each", default={"USD": 10000})
+    high_value_amounts = Amounts("Above this a payment scores as high value", default={"USD": 5000})
+    fraud_score_limit = Number("A payment that scores this much is rejected", default=50, minimum=1, maximum=100)
+    notification_protocol = Choice("How notices are delivered", default="email", among=("email", "https", "sqs"))
+    notification_endpoint = Text(
+        "Who is subscribed to the notices; empty for nobody",
+        default="",
+        pattern=r"|[^@\s]+@[^@\s]+|https://\S+|arn:\S+",
+        wording="an e-mail address, an https URL, a queue's ARN, or empty",
+    )
+    workflow_failures_threshold = Number("Failed executions in 5 minutes that raise the alarm when exceeded", default=2)
+    function_errors_threshold = Number("Function errors in 5 minutes that raise the alarm when exceeded", default=5)
+    function_throttles_threshold = Number("Throttles in 5 minutes that raise the alarm when exceeded", default=1)
+    payment_duration_threshold_seconds = Number(
+        "Average seconds of a payment over 10 minutes that raise the alarm when exceeded", default=120, minimum=1
+    )
+
+
+def all_settings() -> list[Setting]:
+    return [value for value in vars(Settings).values() if isinstance(value, Setting)]
+
+
+def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
+    """The parent template's parameters for ``environment``.
+
+    Raises ``SettingsError`` for a file that cannot be read, an environment it does not have, an unknown key, a
+    missing value and a value that is not allowed.
+    """
+    table = _environment(environment, path)
+    path = _shown(path)
+    known = {setting.name: setting for setting in all_settings()}
+    for key in table:
+        if key not in known:
+            shown = key if key.isidentifier() else _toml(key)
+            raise SettingsError(f"{path}: [{environment}] {shown}: unknown key; allowed are {', '.join(known)}")
+    parameters = {"Environment": environment}
+    for name, setting in known.items():
+        value = table.get(name, setting.default)
+        if value is None:
+            raise SettingsError(f"{path}: [{environment}] {name}: missing; it must be {setting.allowed}")
+        if not setting.accepts(value):
+            raise SettingsError(f"{path}: [{environment}] {name} = {_toml(value)}: it must be {setting.allowed}")
+        parameters[setting.parameter_name] = setting.text(value)
+    _check_pairs(environment, table, path)
+    return parameters
+
+
+def _shown(path: Path) -> Path:
+    """As short as it can be told: relative to where the user is, if it is there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _environment(environment: str, path: Path) -> Mapping[str, Any]:
+    file = _read(path)
+    path = _shown(path)
+    for name, table in file.items():
+        if not isinstance(table, dict):
+            raise SettingsError(f"{path}: {name}: a key outside a table; put it under an environment such as [dev]")
+    if environment not in file:
+        raise SettingsError(f"{path}: no environment [{environment}]; it has {', '.join(sorted(file)) or 'none'}")
+    if not re.fullmatch(ENVIRONMENT_PATTERN, environment):
+        raise SettingsError(
+            f"{path}: [{environment}]: a name has 3 to 16 lower-case letters, digits and hyphens, a letter first"
+        )
+    return file[environment]  # type: ignore[no-any-return]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import tomllib  # generating declares the settings and reads none
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{_shown(path)}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{_shown(path)}: not TOML: {error}") from error
+
+
+def _check_pairs(environment: str, table: Mapping[str, Any], path: Path) -> None:
+    """What only makes sense together."""
+    protocol = table.get("notification_protocol", Settings.notification_protocol.default)
+    endpoint = table.get("notification_endpoint", "")
+    starts = {"email": "", "https": "https://", "sqs": "arn:"}[protocol]
+    if endpoint and (not endpoint.startswith(starts) or (protocol == "email" and "@" not in endpoint)):
+        raise SettingsError(f"{path}: [{environment}] notification_endpoint: it must be one of protocol {protocol}")
+    maximum = table.get("maximum_amounts", Settings.maximum_amounts.default)
+    high = table.get("high_value_amounts", Settings.high_value_amounts.default)
+    if (table.get("gateway") == "stripe") != bool(table.get("gateway_secret_arn")):
+        raise SettingsError(f"{path}: [{environment}] gateway_secret_arn: it must be set for stripe, and only then")
+    if set(maximum) != set(high):
+        raise SettingsError(
+            f"{path}: [{environment}] high_value_amounts: it must have the currencies of maximum_amounts, "
+            f"{', '.join(sorted(maximum))}"
+        )
+    for code in maximum:
+        if high[code] > maximum[code]:
+            raise SettingsError(f"{path}: [{environment}] high_value_amounts: {code} is above its maximum amount")
+
+
+def _toml(value: Any) -> str:
+    """A value as the file has it, in one line."""
+    return json.dumps(value, default=str, ensure_ascii=False)

@@ -1,0 +1,276 @@
+"""The payment's way, as plain data in the Amazon States Language, with JSONata.
+
+    ValidatePayment -> ProcessPayment -> PaymentOutcome -> PaymentComplete
+                                             |-> NotifyUnsuccessful -> PaymentUnsuccessful   (rejected, declined)
+    any technical failure -> RecordFailure -> SendToDeadLetterQueue -> NotifyFailure -> PaymentFailed
+
+Each step of the last line catches into the next, so nothing masks the failure. Only ``Task`` states can catch, so
+every expression that could fail stands in one; those of the other states and of the catchers are total.
+``States.DataLimitExceeded`` cannot be caught at all, so what enters is bounded first and only small things travel.
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+"""
+
+from typing import Any
+
+from .compute import TIMEOUT_SECONDS as FUNCTION_TIMEOUT_SECONDS
+
+# A task waits longer than its function may run, so that the function's own timeout is what is reported.
+TASK_TIMEOUT_SECONDS = FUNCTION_TIMEOUT_SECONDS + 10
+INTEGRATION_TIMEOUT_SECONDS = 30
+
+# Far more than a payment needs, far less than the 256 KiB that end an execution without a catch.
+MAXIMUM_REQUEST_CHARACTERS = 20_000
+
+# Lambda never ran the function: wait patiently, and not all at the same moment.
+THROTTLED = {
+    "ErrorEquals": ["Lambda.TooManyRequestsException"],
+    "IntervalSeconds": 1,
+    "MaxAttempts": 8,
+    "BackoffRate": 2,
+    "MaxDelaySeconds": 60,
+    "JitterStrategy": "FULL",
+}
+# Another attempt holds the payment, or died holding it: wait until its lease has run out.
+IN_PROGRESS = {
+    "ErrorEquals": ["PaymentInProgress"],
+    "IntervalSeconds": 20,
+    "MaxAttempts": 5,
+    "BackoffRate": 1,
+}
+# Worth another try soon; the interval, attempts and rate are the reference's.
+TRANSIENT = {
+    "ErrorEquals": [
+        "GatewayUnavailable",
+        "ChargeOutcomeUnknown",
+        "LedgerUnavailable",
+        "PaymentChanged",
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.ClientExecutionTimeoutException",
+    ],
+    "IntervalSeconds": 2,
+    "MaxAttempts": 3,
+    "BackoffRate": 2,
+}
+# A function that crashed or ran out of time: how far it came is in the ledger, so it may run again.
+CRASHED = {
+    "ErrorEquals": ["Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown", "States.Timeout"],
+    "IntervalSeconds": 2,
+    "MaxAttempts": 1,
+    "BackoffRate": 1,
+}
+FUNCTION_RETRY = [THROTTLED, IN_PROGRESS, TRANSIENT, CRASHED]
+INTEGRATION_RETRY = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "MaxAttempts": 3, "BackoffRate": 2}]
+
+# As lambda/payments/request.py has it; a test holds the two together.
+TRANSACTION_ID = "[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+
+EXECUTION = {
+    "id": "{% $states.context.Execution.Id %}",
+    "started_at": "{% $states.context.Execution.StartTime %}",
+}
+
+
+def definition() -> dict[str, Any]:
+    """The state machine, with ``${...}`` where ``DefinitionSubstitutions`` puts ARNs."""
+    states: dict[str, Any] = {
+        "ValidatePayment": {
+            **_function_task("${ValidationFunctionArn}", {"request": _bounded_request(), "execution": EXECUTION}),
+            "Catch": _caught_in("ValidatePayment"),
+            "Next": "ProcessPayment",
+        },
+        "ProcessPayment": {
+            **_function_task(
+                "${ProcessingFunctionArn}",
+                {
+                    "action": "process",
+                    "transaction_id": "{% $states.input.transaction_id %}",
+                    "fingerprint": "{% $states.input.fingerprint %}",
+                    "execution": EXECUTION,
+                },
+            ),
+            "Catch": _caught_in("ProcessPayment"),
+            "Next": "PaymentOutcome",
+        },
+        "PaymentOutcome": {
+            "Type": "Choice",
+            "Choices": [
+                # A replay may find the payment refunded since: it was completed.
+                {"Condition": _status_in("COMPLETED", "REFUNDING", "REFUNDED"), "Next": "PaymentComplete"},
+                {
+                    "Condition": _status_in(
+                        "REJECTED",
+                        "DECLINED",
+                        # Only the execution that brought it there tells of it, and only if that is wanted.
+                        also="$states.input.announce = true and '${NotifyBusinessOutcomes}' = 'true'",
+                    ),
+                    "Next": "NotifyUnsuccessful",
+                },
+                {"Condition": _status_in("REJECTED", "DECLINED"), "Next": "PaymentUnsuccessful"},
+            ],
+            # No function answers anything else; should one ever, it is a failure like any other.
+            "Assign": _failure("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
+            "Default": "RecordFailure",
+        },
+        "PaymentComplete": {"Type": "Succeed"},
+        "NotifyUnsuccessful": {
+            **_publish(
+                subject="Payment not completed",
+                outcome="{% $states.input.status %}",
+                payment_status="{% $states.input.status %}",
+                message="{'transaction_id': $states.input.transaction_id, 'status': $states.input.status,"
+                " 'reasons': $states.input.reasons, 'execution_arn': $states.context.Execution.Id,"
+                " 'timestamp': $states.context.State.EnteredTime}",
+            ),
+            "Output": "{% $states.input %}",
+            "Catch": _caught_in("NotifyUnsuccessful"),
+            "Next": "PaymentUnsuccessful",
+        },
+        "PaymentUnsuccessful": {"Type": "Succeed"},
+        "RecordFailure": {
+            **_function_task(
+                "${ProcessingFunctionArn}",
+                {
+                    "action": "record_failure",
+                    "transaction_id": "{% $failure.transaction_id %}",
+                    "error": "{% $failure.error %}",
+                    "execution": EXECUTION,
+                },
+            ),
+            "Assign": {"payment_status": "{% $states.result.Payload.status %}"},
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "SendToDeadLetterQueue"}],
+            "Next": "SendToDeadLetterQueue",
+        },
+        "SendToDeadLetterQueue": {
+            "Type": "Task",
+            "Resource": "${SendMessage}",
+            "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
+            "Arguments": {"QueueUrl": "${QueueUrl}", "MessageBody": f"{{% $string({_FAILURE_MESSAGE}) %}}"},
+            "Retry": INTEGRATION_RETRY,
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "NotifyFailure"}],
+            "Next": "NotifyFailure",
+        },
+        "NotifyFailure": {
+            **_publish(
+                subject="Payment failed",
+                # Nobody is to take an outcome that is not known yet for a failure.
+                outcome="{% $payment_status in ['UNKNOWN', 'PROCESSING'] ? 'UNKNOWN' : 'FAILED' %}",
+                payment_status="{% $payment_status %}",
+                message=_FAILURE_MESSAGE,
+            ),
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PaymentFailed"}],
+            "Next": "PaymentFailed",
+        },
+        "PaymentFailed": {
+            "Type": "Fail",
+            "Error": "{% $failure.error %}",
+            "Cause": "{% $failure.cause %}",
+        },
+    }
+    return {
+        "Comment": "Validates a payment, charges it once, and tells of every other outcome",
+        "QueryLanguage": "JSONata",
+        "StartAt": "ValidatePayment",
+        "TimeoutSeconds": longest_execution_seconds(states) + 60,
+        "States": states,
+    }
+
+
+def longest_execution_seconds(states: dict[str, Any]) -> int:
+    """The sum, over all tasks, of every attempt at its full timeout and every wait between attempts."""
+    total = 0
+    for state in states.values():
+        if state["Type"] == "Task":
+            retriers = state["Retry"]
+            attempts = 1 + sum(retrier["MaxAttempts"] for retrier in retriers)
+            total += attempts * state["TimeoutSeconds"] + sum(map(_longest_wait_seconds, retriers))
+    return total
+
+
+def _longest_wait_seconds(retrier: dict[str, Any]) -> int:
+    delays = (retrier["IntervalSeconds"] * retrier["BackoffRate"] ** n for n in range(retrier["MaxAttempts"]))
+    return sum(min(delay, retrier.get("MaxDelaySeconds", delay)) for delay in delays)
+
+
+def _function_task(function_arn: str, payload: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "${InvokeFunction}",
+        "TimeoutSeconds": TASK_TIMEOUT_SECONDS,
+        "Arguments": {"FunctionName": function_arn, "Payload": payload},
+        "Output": "{% $states.result.Payload %}",
+        "Retry": FUNCTION_RETRY,
+    }
+
+
+def _publish(subject: str, outcome: str, payment_status: str, message: str) -> dict[str, Any]:
+    """``outcome`` is how the execution ends, ``payment_status`` what the ledger holds; subscribers filter by them."""
+    return {
+        "Type": "Task",
+        "Resource": "${Publish}",
+        "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
+        "Arguments": {
+            "TopicArn": "${TopicArn}",
+            "Subject": subject,
+            "Message": f"{{% $string({message}) %}}",
+            "MessageAttributes": {
+                "outcome": {"DataType": "String", "StringValue": outcome},
+                "payment_status": {"DataType": "String", "StringValue": payment_status},
+                "environment": {"DataType": "String", "StringValue": "${Environment}"},
+            },
+        },
+        "Retry": INTEGRATION_RETRY,
+    }
+
+
+def _status_in(*statuses: str, also: str = "true") -> str:
+    """A condition that is a boolean whatever the input is."""
+    return f"{{% $states.input.status in {list(statuses)} and {also} %}}"
+
+
+def _bounded_request() -> str:
+    return (
+        f"{{% $length($string($states.input)) <= {MAXIMUM_REQUEST_CHARACTERS} ? $states.input"
+        f" : $error('the request has more than {MAXIMUM_REQUEST_CHARACTERS} characters') %}}"
+    )
+
+
+def _caught_in(state: str) -> list[dict[str, Any]]:
+    # AWS does not promise a Cause, and bounds neither: what is kept of it has to fit a Fail state.
+    cause = "$exists($states.errorOutput.Cause) ? $substring($string($states.errorOutput.Cause), 0, 1000) : ''"
+    return [
+        {
+            "ErrorEquals": ["States.ALL"],
+            "Assign": _failure(state, "$substring($string($states.errorOutput.Error), 0, 256)", cause),
+            "Next": "RecordFailure",
+        }
+    ]
+
+
+def _failure(state: str, error: str, cause: str) -> dict[str, Any]:
+    """What is remembered of a failure; total, because a catcher's own failure could not be caught."""
+    request = "$states.context.Execution.Input"
+    # Only an id that validation would take: anything else may be payment data, or cut to somebody else's id.
+    transaction_id = (
+        f"$type({request}) = 'object' and $type({request}.transaction_id) = 'string'"
+        f" ? ($contains({request}.transaction_id, /^{TRANSACTION_ID}$/) ? {request}.transaction_id : '') : ''"
+    )
+    return {
+        "failure": {
+            "transaction_id": f"{{% {transaction_id} %}}",
+            "state": state,
+            "error": f"{{% {error} %}}",
+            "cause": f"{{% {cause} %}}",
+        },
+        # Until RecordFailure has read it; no answer of the function is the same.
+        "payment_status": "NOT_READ",
+    }
+
+
+# Identifiers and codes, never payment data: the request stays in the execution and in the encrypted table.
+_FAILURE_MESSAGE = (
+    "{'transaction_id': $failure.transaction_id, 'payment_status': $payment_status, 'state': $failure.state,"
+    " 'error': $failure.error, 'cause': $failure.cause, 'execution_arn': $states.context.Execution.Id,"
+    " 'timestamp': $states.context.State.EnteredTime}"
+)
