@@ -1,0 +1,1 @@
+"""The commands of the platform: the deployer, the embedded AWS and the demonstration on it."""

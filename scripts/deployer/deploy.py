@@ -1,0 +1,91 @@
+"""The steps in order: validate -> package -> upload -> change set -> show -> confirm -> execute -> outputs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from . import change_set, follow, show
+from .errors import Aborted, DeployError
+from .package import package
+from .stack import check_ready, describe, is_deployed
+from .target import Target
+from .upload import upload
+from .validate import validate
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+ARTIFACTS_STACK = "payment-artifacts"
+
+Confirm = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A stack's outputs, and whether anything had to be changed for them."""
+
+    outputs: dict[str, str]
+    changed: bool
+
+
+def stack_name(environment: str) -> str:
+    return f"payment-platform-{environment}"
+
+
+def deploy(
+    environment: str,
+    parameters: dict[str, str],
+    target: Target,
+    console: Console,
+    confirm: Confirm,
+    templates: Path = TEMPLATES,
+) -> Deployed:
+    """Deploy the platform.
+
+    Raises ``DeployError`` for anything that a user can do something about, ``Aborted`` when ``confirm`` says no.
+    """
+    console.print("[bold]Validating[/] the templates")
+    validate(templates)
+    account = target.client("sts").get_caller_identity()["Account"]
+    destination = target.destination(_artifact_bucket(target, templates, console, confirm))
+    packaged = package(templates / "parent.yaml", destination, target.runtime)
+    layers = parameters.get("Gateway") == "stripe"
+    uploaded = upload(packaged, target.client("s3"), account, layers=layers)
+    console.print(f"[bold]Packaged[/] {len(packaged.files)} files, {uploaded} of them uploaded", highlight=False)
+    source = {"TemplateURL": packaged.template_url}
+    return _roll_out(target, stack_name(environment), packaged.template, source, parameters, console, confirm)
+
+
+def _artifact_bucket(target: Target, templates: Path, console: Console, confirm: Confirm) -> str:
+    """The bucket's name; its stack is created on first use, and changed when its template has."""
+    body = (templates / "artifacts.yaml").read_text(encoding="utf-8")
+    outputs = _roll_out(target, ARTIFACTS_STACK, body, {"TemplateBody": body}, {}, console, confirm).outputs
+    try:
+        return outputs["BucketName"]
+    except KeyError:
+        raise DeployError(f"{ARTIFACTS_STACK} has no output BucketName; look at it first") from None
+
+
+def _roll_out(
+    target: Target,
+    name: str,
+    template: str,
+    source: dict[str, str],
+    parameters: dict[str, str],
+    console: Console,
+    confirm: Confirm,
+) -> Deployed:
+    """Change set -> show -> confirm -> execute, for one stack and what is nested in it."""
+    cloudformation = target.client("cloudformation")
+    stack = describe(cloudformation, name)
+    check_ready(stack)
+    if is_deployed(cloudformation, stack, template, parameters):
+        return Deployed(stack.outputs, changed=False)
+    with change_set.proposed(cloudformation, stack, parameters, **source) as proposal:
+        if proposal is None:
+            return Deployed(stack.outputs, changed=False)
+        show.change_set(console, proposal.changes)
+        if not confirm(f"Deploy {name}?"):
+            raise Aborted(f"{name}: not deployed; the change set is deleted")
+        follow.execute(cloudformation, proposal, console, target.poll_seconds)
+    return Deployed(describe(cloudformation, name).outputs, changed=True)

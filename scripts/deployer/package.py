@@ -1,0 +1,172 @@
+"""Step 2: templates and code become files under keys that name their content.
+
+The same rewriting as `aws cloudformation package` (local paths become S3 locations), but reproducible: the same
+sources give the same bytes and so the same keys on every machine, and what is unchanged is not uploaded again.
+"""
+
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cfn_flip
+
+from stacks import emit, function_code
+
+from .errors import DeployError
+
+# Zip knows no time before 1980; a fixed one keeps the bytes the same.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+# A file for the zip: path inside it, content, mode.
+ZipEntry = tuple[str, bytes, int]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the files will be. ``endpoint`` is S3's own URL, which differs by region and partition."""
+
+    bucket: str
+    endpoint: str
+    prefix: str = "payment-platform"
+
+    def key(self, content: bytes, suffix: str) -> str:
+        return f"{self.prefix}/{hashlib.sha256(content).hexdigest()}{suffix}"
+
+    def url(self, key: str) -> str:
+        return f"{self.endpoint}/{self.bucket}/{key}"
+
+
+@dataclass(frozen=True)
+class Package:
+    """Everything to upload, by key, and the template to begin with."""
+
+    destination: Destination
+    files: dict[str, bytes]
+    template_key: str
+    template: str
+    # Layers that have to be built, by key: the requirements they are made of.
+    layers: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def template_url(self) -> str:
+        return self.destination.url(self.template_key)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What is changed on the way for a place that does not run functions as AWS does; nothing, for AWS."""
+
+    properties: dict[str, Any] = field(default_factory=dict)
+    files: tuple[ZipEntry, ...] = ()
+
+
+def package(template: Path, destination: Destination, runtime: Runtime | None = None) -> Package:
+    """Package ``template`` and all that it names. Raises ``DeployError`` for a path that is not there."""
+    runtime = runtime or Runtime()
+    files: dict[str, bytes] = {}
+    layers: dict[str, Path] = {}
+
+    def add(content: bytes, suffix: str) -> str:
+        key = destination.key(content, suffix)
+        files[key] = content
+        return key
+
+    def nested(path: Path) -> str:
+        return destination.url(add(_rewrite(path, code, layer, nested, runtime).encode(), path.suffix))
+
+    def layer(folder: Path) -> dict[str, str]:
+        # Named by what it is made of; built, and uploaded, only where a stack asks for it.
+        requirements = folder / "requirements.txt"
+        if not requirements.exists():
+            raise DeployError(f"{requirements}: not there; a layer is made of what it lists")
+        key = destination.key(requirements.read_bytes(), ".zip")
+        layers[key] = requirements
+        return {"S3Bucket": destination.bucket, "S3Key": key}
+
+    def code(folder: Path) -> dict[str, str]:
+        return {"S3Bucket": destination.bucket, "S3Key": add(zip_folder(folder, runtime.files), ".zip")}
+
+    text = _rewrite(template, code, layer, nested, runtime)
+    key = add(text.encode(), template.suffix)
+    return Package(destination, files, key, text, layers)
+
+
+def build_layer(requirements: Path) -> bytes:
+    """The layer as a zip: what ``requirements`` lists, each file by its hash, for Lambda's platform.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        pip = subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
+                *("--require-hashes", "--no-deps", "--only-binary", ":all:", "--platform", "manylinux2014_x86_64"),
+                *("--python-version", "3.11", "--target", f"{folder}/python", "--requirement", str(requirements)),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        if pip.returncode:
+            raise DeployError(f"{requirements}: pip cannot install it: {pip.stderr.strip().splitlines()[-1]}")
+        return zip_folder(Path(folder))
+
+
+def zip_folder(folder: Path, extra: tuple[ZipEntry, ...] = ()) -> bytes:
+    """The folder's source files as a zip, byte for byte the same for the same files."""
+    entries: list[ZipEntry] = [(name, content, 0o644) for name, content in function_code.files(folder)]
+    if not entries:
+        raise DeployError(f"{folder} holds no Python files to package")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content, mode in sorted([*entries, *extra]):
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system = 3  # Unix, wherever it is made
+            info.external_attr = mode << 16
+            # Not deflated: what deflate gives depends on the library that does it.
+            info.compress_type = zipfile.ZIP_STORED
+            archive.writestr(info, content)
+    return buffer.getvalue()
+
+
+def _rewrite(
+    path: Path,
+    code: Callable[[Path], dict[str, str]],
+    layer: Callable[[Path], dict[str, str]],
+    nested: Callable[[Path], str],
+    runtime: Runtime,
+) -> str:
+    """The template's text with S3 locations in the place of local paths."""
+    try:
+        document: dict[str, Any] = cfn_flip.load(path.read_text(encoding="utf-8"))[0]
+    except OSError as error:
+        raise DeployError(f"{path}: cannot be read: {error.strerror}") from error
+    for resource in document["Resources"].values():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::CloudFormation::Stack" and _is_local(properties["TemplateURL"]):
+            properties["TemplateURL"] = nested(path.parent / properties["TemplateURL"])
+        elif resource["Type"] == "AWS::Lambda::LayerVersion" and _is_local(properties["Content"]):
+            properties["Content"] = layer(path.parent / properties["Content"])
+        elif resource["Type"] == "AWS::Lambda::Function" and _is_local(properties["Code"]):
+            properties["Code"] = code(path.parent / properties["Code"])
+            properties.update(runtime.properties)
+    return emit.to_yaml(_plain(document))
+
+
+def _is_local(value: Any) -> bool:
+    return isinstance(value, str) and not value.startswith(("http://", "https://", "s3://"))
+
+
+def _plain(value: Any) -> Any:
+    """Ordinary dicts and strings: the parser has kinds of its own."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, str) else value
