@@ -1,0 +1,18 @@
+"""``python -m scripts.local stop`` ends the embedded AWS that a command left running."""
+
+import sys
+
+from . import server
+
+
+def main(arguments: list[str]) -> int:
+    if arguments != ["stop"]:
+        print("usage: python -m scripts.local stop", file=sys.stderr)
+        return 2
+    ended = server.stop_kept()
+    print(f"the embedded AWS at {ended.url} has ended" if ended else "no embedded AWS is running")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""What is mended in MiniStack 1.5.33 while it runs here: nothing else is in this module.
+
+Each correction has its reason, and a test in tests/local/test_corrections.py that fails when the release no longer
+needs it.
+"""
+
+from typing import Any
+
+from ministack.services import lambda_svc, stepfunctions
+from ministack.services.cloudformation import provisioners, stacks
+
+
+def apply() -> None:
+    """Apply all, before the server starts."""
+    remember_attributes()
+    publish_message_attributes()
+    keep_dead_letter_config()
+
+
+def remember_attributes() -> None:
+    """Let a nested stack's update keep the attributes that its resources had.
+
+    Updating a nested stack fails with "Requested attribute Arn does not exist in schema": an update handler returns
+    only some attributes, and the nested path replaces the known ones by these, where the top-level path merges them.
+    """
+    known: dict[tuple[str, str], dict[str, Any]] = {}
+    provision, update = provisioners._provision_resource, provisioners._update_resource
+
+    def merged(resource_type: str, result: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+        physical_id, attributes = result
+        kept = known.setdefault((resource_type, physical_id), {})
+        kept.update(attributes or {})
+        return physical_id, dict(kept)
+
+    def remembering_provision(resource_type: str, *arguments: Any, **options: Any) -> tuple[str, dict[str, Any]]:
+        return merged(resource_type, provision(resource_type, *arguments, **options))
+
+    def remembering_update(resource_type: str, *arguments: Any, **options: Any) -> tuple[str, dict[str, Any]]:
+        return merged(resource_type, update(resource_type, *arguments, **options))
+
+    for module in (provisioners, stacks):
+        module._provision_resource = remembering_provision
+        module._update_resource = remembering_update
+
+
+def publish_message_attributes() -> None:
+    """Let the workflow's ``sns:publish`` carry its message attributes.
+
+    The integration hands its arguments to a parser of the query protocol, which finds no attributes in them, so a
+    subscriber could not filter by outcome.
+    """
+    name = "arn:aws:states:::sns:publish"
+    publish = stepfunctions._SERVICE_DISPATCH[name]
+
+    def publishing(resource: str, arguments: dict[str, Any]) -> Any:
+        flat = dict(arguments)
+        for index, (key, attribute) in enumerate((flat.pop("MessageAttributes", None) or {}).items(), 1):
+            prefix = f"MessageAttributes.entry.{index}"
+            flat[f"{prefix}.Name"] = key
+            flat |= {f"{prefix}.Value.{part}": value for part, value in attribute.items()}
+        return publish(resource, flat)
+
+    stepfunctions._SERVICE_DISPATCH[name] = publishing
+
+
+def keep_dead_letter_config() -> None:
+    """Let a function that CloudFormation makes have its dead-letter target.
+
+    The provisioner leaves ``DeadLetterConfig`` out, so what failed asynchronously was lost.
+    """
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    create, update = handlers["create"], handlers["update"]
+
+    def keep(result: tuple[str, dict[str, Any]], properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        if "DeadLetterConfig" in properties:
+            lambda_svc._functions[result[0]]["config"]["DeadLetterConfig"] = dict(properties["DeadLetterConfig"])
+        return result
+
+    def creating(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        return keep(create(logical_id, properties, stack_name), properties)
+
+    def updating(
+        physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack_name: str, logical_id: Any = None
+    ) -> tuple[str, dict[str, Any]]:
+        return keep(update(physical_id, before, properties, stack_name, logical_id), properties)
+
+    handlers |= {"create": creating, "update": updating}

@@ -1,0 +1,35 @@
+"""The server's own process: MiniStack with the corrections, ended when whoever started it is gone."""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+
+from ministack import app
+
+from . import corrections
+
+WATCH_SECONDS = 1.0
+
+
+def main() -> None:
+    corrections.apply()
+    owner = os.environ.get("OWNER_PID")
+    if owner:
+        threading.Thread(target=_end_with, args=(int(owner),), daemon=True).start()
+    sys.argv = ["ministack"]
+    app.main()
+
+
+def _end_with(owner: int) -> None:
+    """End this process group, the functions included, when the owner has ended without ending it."""
+    while os.getppid() == owner:
+        time.sleep(WATCH_SECONDS)
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

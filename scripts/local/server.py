@@ -1,0 +1,217 @@
+"""Start the embedded AWS, find it running, end it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scripts.deployer.errors import DeployError
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / ".local" / "server.json"
+REGION = "us-east-1"
+# MiniStack's account, and the keys of its root user.
+ACCOUNT = "000000000000"
+CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+START_SECONDS = 60
+_PREFIX = "payment-platform-"
+MODULE = "scripts.local.serve"
+
+
+class LocalError(DeployError):
+    """The embedded AWS does not start, or does not answer."""
+
+
+@dataclass(frozen=True)
+class Server:
+    pid: int
+    port: int
+    folder: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return Path(self.folder) / "ministack.log"
+
+    def answers(self) -> bool:
+        # No proxy: it is this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"{self.url}/_ministack/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+
+def forget_the_users_aws() -> None:
+    """Let no profile, endpoint, credential or retry setting of the user's shell reach this process's clients."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+
+def start(*, keep: bool, wait_scale: float = 1.0) -> Server:
+    """Start a server on a free port of 127.0.0.1. Unless ``keep``, it ends with this process at the latest.
+
+    ``wait_scale`` scales the waits between retries of the state machine. Raises ``LocalError`` if it does not come up.
+    """
+    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    port = _free_port()
+    with open(Path(folder) / "ministack.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", MODULE],
+            cwd=ROOT,
+            env=_environment(port, folder, keep, wait_scale),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # A group of its own: Ctrl-C is for the command, and the functions end with the server.
+            start_new_session=True,
+        )
+    server = Server(process.pid, port, folder)
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        # Another server may answer on the port, if it was taken in between: then ours has ended.
+        while not server.answers() or process.poll() is not None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = "\n".join(server.log.read_text(errors="replace").splitlines()[-5:])
+                raise LocalError(f"the embedded AWS does not start; the end of its log:\n{tail}")
+            time.sleep(0.1)
+    except BaseException:
+        stop(server)
+        raise
+    return server
+
+
+def stop(server: Server) -> None:
+    """End the server and the functions it runs, and remove what they wrote."""
+    for sig, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, sig)
+        deadline = time.monotonic() + seconds
+        while _group_lives(server.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running(*, wait_scale: float = 1.0) -> Iterator[Server]:
+    """A server for the length of a ``with`` block."""
+    server = start(keep=False, wait_scale=wait_scale)
+    try:
+        yield server
+    finally:
+        stop(server)
+
+
+def kept() -> Server | None:
+    """The server that a command left running; one that has gone is cleared away."""
+    server = _remembered()
+    if server is None:
+        return None
+    if not _is_ours(server):
+        forget(server)
+        return None
+    if not server.answers():
+        raise LocalError(f"the embedded AWS (pid {server.pid}) does not answer; `make local-stop` ends it")
+    return server
+
+
+def start_or_find() -> tuple[Server, bool]:
+    """The server that is kept, or a new one that is; and whether it is new. Two commands at once get the same."""
+    STATE.parent.mkdir(exist_ok=True)
+    with open(STATE.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = kept()
+        if found is not None:
+            return found, False
+        server = start(keep=True)
+        STATE.write_text(json.dumps(asdict(server)))
+        return server, True
+
+
+def stop_kept() -> Server | None:
+    """End the server that is kept, whether it answers or not; None if there is none."""
+    server = _remembered()
+    if server is None:
+        return None
+    running = _is_ours(server)
+    if running:
+        stop(server)
+    forget(server)
+    return server if running else None
+
+
+def forget(server: Server) -> None:
+    """Clear away what a server that has ended left."""
+    if Path(server.folder).name.startswith(_PREFIX):
+        shutil.rmtree(server.folder, ignore_errors=True)
+    STATE.unlink(missing_ok=True)
+
+
+def _remembered() -> Server | None:
+    try:
+        return Server(**json.loads(STATE.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _is_ours(server: Server) -> bool:
+    """Whether that session still is the server's, or the functions' it left: ids are given to others in time."""
+    folder = Path(server.folder)
+    if folder.parent != Path(tempfile.gettempdir()) or not folder.name.startswith(_PREFIX):
+        return False
+    ps = subprocess.run(["ps", "-o", "args=", "-s", str(server.pid)], capture_output=True, text=True)  # noqa: S607
+    return MODULE in ps.stdout or "awslambdaric" in ps.stdout
+
+
+def _environment(port: int, folder: str, keep: bool, wait_scale: float) -> dict[str, str]:
+    # Only what is named here: no proxy, profile or endpoint of the user's shell reaches the server or the functions.
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": folder,
+        "TMPDIR": folder,
+        "S3_DATA_DIR": f"{folder}/s3",
+        "GATEWAY_PORT": str(port),
+        # MiniStack binds every interface unless told otherwise.
+        "BIND_HOST": "127.0.0.1",
+        "AUTH": "true",
+        "MINISTACK_REGION": REGION,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "LOG_LEVEL": "INFO",
+        "SFN_WAIT_SCALE": str(wait_scale),
+    }
+    if not keep:
+        environment["OWNER_PID"] = str(os.getpid())
+    return environment
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _group_lives(group: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(group, os.WNOHANG)  # a child that has ended is no longer there
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
