@@ -1,0 +1,61 @@
+# Each target does its own set-up: a Python of 3.11 or newer is all that has to be there.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ENV    ?= dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test prove check generate validate lint types bench deploy local-stop clean
+
+help:  ## What there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(VENV)/installed  ## Deploy to an embedded AWS and pay; KEEP=1 leaves it running
+	@$(BIN)/python generate.py
+	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
+
+test: $(VENV)/installed  ## Run all tests, the end-to-end ones too
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the payment core, and tell the figures
+	$(BIN)/python -m pytest tests/prove -n 2 --dist load --show-capture=no
+
+check: validate lint types test  ## All that CI runs, but for the demonstration
+
+generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the generated pages of docs/
+	$(BIN)/python generate.py
+	$(BIN)/python -m scripts.docs
+
+validate: $(VENV)/installed  ## templates/ is fresh, and cfn-lint has nothing to say
+	$(BIN)/python generate.py --check
+	$(BIN)/python -m scripts.docs --check
+	$(BIN)/cfn-lint
+
+lint: $(VENV)/installed  ## Style, security rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed  ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(VENV)/installed  ## What the README claims about speed; REFERENCE=FILE.md compares with the system asked for
+	@$(BIN)/python -m scripts.bench $(REFERENCE)
+
+deploy: $(VENV)/installed  ## Deploy: make deploy ENV=dev
+	scripts/deploy.sh $(ENV)
+
+local-stop:  ## End the embedded AWS that `deploy.sh local` or `demo KEEP=1` left running
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m scripts.local stop; else echo "no embedded AWS is running"; fi
+
+clean: ## Remove what was installed and cached; templates/ stays
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m scripts.local stop 2>/dev/null || true
+	rm -rf $(VENV) .local .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/installed: setup.cfg
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "setting up $(VENV) (about half a minute)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy,local,dev]'
+	@touch $@

@@ -1,0 +1,40 @@
+"""The payments of the demonstration: one for each way a payment can go."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Example:
+    """A request, and in words what is to be seen. The simulated gateway decides by the amount's cents."""
+
+    name: str
+    what: str
+    amount: object
+    currency: str = "USD"
+    method: str = "credit_card"
+
+    def request(self, run: str) -> dict[str, Any]:
+        return {
+            "transaction_id": f"{run}-{self.name}",
+            "payment_amount": self.amount,
+            "payment_method": self.method,
+            "customer_id": "CUST-12345",
+            "currency": self.currency,
+        }
+
+
+EXAMPLES = (
+    Example("plain", "an ordinary payment", 150.00),
+    Example("yen", "a currency without minor units", 12000, currency="JPY"),
+    Example("slow", "a gateway that takes its time", 80.07),
+    Example("no-funds", "declined by the gateway", 150.01),
+    Example("too-much", "more than the limit", 25000.00),
+    Example("suspicious", "high value by bank transfer", 7500.00, method="bank_transfer"),
+    Example("hiccup", "gateway away twice, then back", 150.02),
+    Example("lost-answer", "charged, but the answer was lost", 150.04),
+    Example("gateway-down", "gateway away for good", 150.03),
+    Example("never-charged", "answer lost, proven not charged", 150.05),
+)
+# Sent when the first has ended: the same request again.
+REPLAYED = EXAMPLES[0]

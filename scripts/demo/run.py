@@ -1,0 +1,225 @@
+"""Deploy, pay, follow, tell."""
+
+import io
+import json
+import signal
+import sys
+import time
+import uuid
+from types import FrameType
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from scripts.deployer.deploy import deploy
+from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.deployer.target import Target
+from scripts.local import server, target
+from stacks import settings
+
+from . import subscriber
+from .payments import EXAMPLES, REPLAYED, Example
+from .story import SHORT, Story, collect, read
+
+ENVIRONMENT = "local"
+LONGEST_SECONDS = 180
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--keep", is_flag=True, help="Leave the embedded AWS running and say how to look around.")
+def main(keep: bool) -> None:
+    """Deploy the platform to an AWS embedded on this machine and pay."""
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, _terminated)
+    server.forget_the_users_aws()
+    console = Console(highlight=False)
+    if not sys.stdout.isatty():
+        # Nobody resizes a file: as wide as the table needs.
+        console = Console(highlight=False, width=100)
+    try:
+        if keep:
+            platform = target.running()
+            demonstrate(platform, console)
+            _how_to_look_around(platform, console)
+        else:
+            with server.running() as embedded:
+                demonstrate(target.of(embedded), console)
+    except (DeployError, settings.SettingsError) as error:
+        raise click.ClickException(str(error)) from error
+    except AWS_ERRORS as error:
+        raise click.ClickException(explained(error)) from error
+    except KeyboardInterrupt:
+        click.echo("interrupted; the embedded AWS has ended" if not keep else "interrupted", err=True)
+        sys.exit(130)
+
+
+def demonstrate(platform: Target, console: Console) -> None:
+    """Raises ``DeployError`` when the deployment fails or a payment does not end."""
+    console.rule("Deploying the same templates, through the same deployer, to an embedded AWS")
+    sqs = platform.client("sqs")
+    topic_arn = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:sns-payment-notifications-{ENVIRONMENT}"
+    notices, notices_arn = subscriber.create(sqs, topic_arn)
+    parameters = settings.load(ENVIRONMENT) | {"NotificationProtocol": "sqs", "NotificationEndpoint": notices_arn}
+    outputs = _deploy_quietly(platform, parameters, console)
+
+    console.rule("Paying")
+    run = f"DEMO-{uuid.uuid4().hex[:4]}"
+    pay = _Payer(platform.client("stepfunctions"), outputs["StepFunctionsStateMachineArn"], console)
+    sent = [(example, pay.start(example.request(run))) for example in EXAMPLES]
+    stories = pay.follow(sent)
+    again = (Example(REPLAYED.name, "the first one, sent again", REPLAYED.amount), pay.start(REPLAYED.request(run)))
+    stories += pay.follow([again])
+
+    dead_letters = collect(
+        sqs,
+        sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"],
+        # A server that was running already may hold somebody's own.
+        wanted=lambda letter: str(letter.get("transaction_id")).startswith(run),
+    )
+    told = [json.loads(notice["Message"]) for notice in collect(sqs, notices)]
+    published = [notice for notice in told if notice["transaction_id"].startswith(run)]
+    table = platform.client("dynamodb")
+    console.rule("What became of each payment")
+    console.print(_summary(stories, table, outputs["DynamodbTableName"], dead_letters, published, console.width))
+    charges = {story.output["gateway_reference"] for _, story in stories if story.output.get("gateway_reference")}
+    console.print(
+        f"{len(stories)} executions of {len(EXAMPLES)} payments: {len(charges)} charges, "
+        f"{len(dead_letters)} dead letters, {len(published)} notices."
+    )
+
+
+def _deploy_quietly(platform: Target, parameters: dict[str, str], console: Console) -> dict[str, str]:
+    """The deployment in a few lines; every line of it when it fails."""
+    transcript = Console(file=io.StringIO(), width=100)
+    started = time.monotonic()
+    try:
+        with console.status("validate, package, change set, execute"):
+            deployed = deploy(ENVIRONMENT, parameters, platform, transcript, confirm=lambda _: True)
+    except DeployError:
+        console.print(transcript.file.getvalue())  # type: ignore[attr-defined]
+        raise
+    if not deployed.changed:
+        console.print(f"payment-platform-{ENVIRONMENT} is deployed already")
+        return deployed.outputs
+    lines = transcript.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    made = [line for line in lines if "CREATE_COMPLETE" in line and "AWS::CloudFormation::Stack" not in line]
+    console.print(
+        f"deployed payment-platform-{ENVIRONMENT}: {len(made)} resources, {len(deployed.outputs)} outputs, "
+        f"{time.monotonic() - started:.0f} s"
+    )
+    return deployed.outputs
+
+
+class _Payer:
+    """Starts executions and follows them until they have ended."""
+
+    def __init__(self, stepfunctions: Any, state_machine_arn: str, console: Console) -> None:
+        self._stepfunctions = stepfunctions
+        self._state_machine_arn = state_machine_arn
+        self._console = console
+
+    def start(self, request: dict[str, Any]) -> str:
+        started = self._stepfunctions.start_execution(
+            stateMachineArn=self._state_machine_arn,
+            name=f"{request['transaction_id']}-{uuid.uuid4().hex[:6]}",
+            input=json.dumps(request),
+        )
+        return str(started["executionArn"])
+
+    def follow(self, sent: list[tuple[Example, str]]) -> list[tuple[Example, Story]]:
+        deadline = time.monotonic() + LONGEST_SECONDS
+        stories = [(example, Story(arn)) for example, arn in sent]
+        with Live(console=self._console, transient=True, auto_refresh=False) as live:
+            while True:
+                stories = [
+                    (example, story if story.ended else read(self._stepfunctions, story.execution_arn))
+                    for example, story in stories
+                ]
+                live.update(_progress(stories), refresh=True)
+                if all(story.ended for _, story in stories):
+                    return stories
+                if time.monotonic() > deadline:
+                    raise DeployError(f"payments are still running after {LONGEST_SECONDS} s")
+                time.sleep(0.3)
+
+
+def _progress(stories: list[tuple[Example, Story]]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for example, story in stories:
+        doing = Text(f"{SHORT[story.states[-1]]} ×{story.tries[story.states[-1]]}" if story.states else "", style="dim")  # noqa: RUF001
+        table.add_row(example.what, _execution(story), doing if not story.ended else Text())
+    return table
+
+
+def _summary(
+    stories: list[tuple[Example, Story]],
+    dynamodb: Any,
+    table_name: str,
+    dead_letters: list[dict[str, Any]],
+    notices: list[dict[str, Any]],
+    width: int,
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, row_styles=["", "on grey11"])
+    # A path is folded rather than cut where the terminal is narrow.
+    table.add_column("Payment, and its path through the states", no_wrap=width >= 96, overflow="fold")
+    table.add_column("Tries", justify="right", no_wrap=True)
+    table.add_column("Final state", no_wrap=True)
+    table.add_column("Secs", justify="right", no_wrap=True)
+    table.add_column("Told", no_wrap=True)
+    for example, story in stories:
+        transaction_id = _transaction_id(story)
+        item = dynamodb.get_item(TableName=table_name, Key={"transaction_id": {"S": transaction_id}})["Item"]
+        went = [
+            name
+            for name, messages in (("DLQ", dead_letters), ("subscribers", notices))
+            if any(message["execution_arn"] == story.execution_arn for message in messages)
+        ]
+        table.add_row(
+            f"{example.what}\n[dim]{story.path}[/]",
+            str(story.tries["ProcessPayment"]),
+            _final(item["status"]["S"], story),
+            f"{story.seconds:.1f}",
+            "\n".join(went) or "nobody",
+        )
+    return table
+
+
+def _transaction_id(story: Story) -> str:
+    # The execution is named after the transaction, with six characters that make it unique.
+    return story.execution_arn.rsplit(":", 1)[1].rsplit("-", 1)[0]
+
+
+def _final(status: str, story: Story) -> Text:
+    """The payment's own state, and under it why the execution failed."""
+    text = Text(status, style={"COMPLETED": "green", "FAILED": "red", "UNKNOWN": "red"}.get(status, "yellow"))
+    return text.append(f"\n{story.error}", style="dim") if story.error else text
+
+
+def _execution(story: Story) -> Text:
+    text = f"{story.status}: {story.error}" if story.error else story.status
+    return Text(text, style={"SUCCEEDED": "green", "RUNNING": "yellow"}.get(story.status, "red"))
+
+
+def _how_to_look_around(platform: Target, console: Console) -> None:
+    console.rule("It is still running")
+    aws = f"aws --endpoint-url {platform.endpoint_url} --region {server.REGION}"
+    console.print("export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test", soft_wrap=True)
+    console.print(f"{aws} stepfunctions list-state-machines", soft_wrap=True)
+    console.print(f"{aws} dynamodb scan --table-name dynamodb-transactions-{ENVIRONMENT}", soft_wrap=True)
+    logs = f"/aws/lambda/lambda-payment-processing-{ENVIRONMENT}"
+    console.print(f"{aws} logs filter-log-events --log-group-name {logs} --query 'events[].message'", soft_wrap=True)
+    machine = f"arn:aws:states:{server.REGION}:{server.ACCOUNT}:stateMachine:sfn-payment-workflow-{ENVIRONMENT}"
+    request = json.dumps(EXAMPLES[0].request("MINE"))
+    console.print(
+        f"{aws} stepfunctions start-execution --state-machine-arn {machine} --input '{request}'", soft_wrap=True
+    )
+    console.print("make local-stop    # ends it", soft_wrap=True)
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

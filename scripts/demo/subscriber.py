@@ -1,0 +1,28 @@
+"""A queue that receives the platform's notices, as a team's own system would."""
+
+from typing import Any
+
+from awacs import sqs as actions
+from awacs.aws import Allow, ArnEquals, Condition, PolicyDocument, Principal, Statement
+
+NAME = "payment-notices"
+
+
+def create(sqs: Any, topic_arn: str) -> tuple[str, str]:
+    """URL and ARN of a queue that only this topic may send to."""
+    url = sqs.create_queue(QueueName=NAME)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = PolicyDocument(
+        Version="2012-10-17",
+        Statement=[
+            Statement(
+                Effect=Allow,
+                Principal=Principal("Service", "sns.amazonaws.com"),
+                Action=[actions.SendMessage],
+                Resource=[arn],
+                Condition=Condition([ArnEquals({"aws:SourceArn": topic_arn})]),
+            )
+        ],
+    )
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy.to_json()})
+    return url, arn
