@@ -1,0 +1,149 @@
+"""The command scripts/payments.sh."""
+
+import dataclasses
+import getpass
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.deployer.target import on_aws
+
+from . import dead_letters
+from .environment import Platform
+
+T = TypeVar("T")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--env", "environment", required=True, help="The environment, such as dev; local is the embedded AWS.")
+@click.option("--profile", help="A profile of the AWS configuration.")
+@click.option("--region", help="The region; the profile's by default.")
+@click.pass_context
+def main(context: click.Context, environment: str, profile: str | None, region: str | None) -> None:
+    """Look after payments: dead letters, redrives, refunds."""
+    context.obj = lambda: _platform(environment, profile, region)
+
+
+@main.group()
+def dlq() -> None:
+    """What failed for good."""
+
+
+@dlq.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def list_letters(platform: Callable[[], Platform], as_json: bool) -> None:
+    """The dead letters, and what their payments are now."""
+    letters = _or_fail(lambda: dead_letters.read(platform()))
+    if as_json:
+        click.echo(json.dumps([_public(letter) for letter in letters], indent=2))
+        return
+    if not letters:
+        click.echo("no dead letters")
+        return
+    table = Table("Payment", "Is now", "Failed with", "In", "At", box=box.SIMPLE_HEAD, pad_edge=False)
+    for letter in letters:
+        table.add_row(
+            letter.transaction_id or "-", letter.now or "not recorded", letter.error, letter.state, letter.timestamp
+        )
+    Console(highlight=False).print(table)
+
+
+@dlq.command()
+@click.argument("transaction_id")
+@click.pass_obj
+def explain(platform: Callable[[], Platform], transaction_id: str) -> None:
+    """Why a payment failed, and what a redrive would do."""
+    for letter in _or_fail(lambda: _letters(platform(), transaction_id)):
+        click.echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
+        click.echo(f"  why        {letter.explanation}")
+        click.echo(f"  was, is    {letter.payment_status}, {letter.now or 'not recorded'}")
+        click.echo(f"  redrive    {letter.advice}")
+        click.echo(f"  cause      {letter.cause}")
+        click.echo(f"  execution  {letter.execution_arn}")
+
+
+@dlq.command()
+@click.argument("transaction_id", required=False)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.pass_obj
+def redrive(platform: Callable[[], Platform], transaction_id: str | None, everything: bool) -> None:
+    """Send a payment through the workflow again. Safe to repeat: it is charged at most once."""
+    if (transaction_id is None) is not everything:
+        raise click.UsageError("name a TRANSACTION_ID, or --all")
+    there = _or_fail(platform)
+    letters = _or_fail(lambda: dead_letters.read(there) if everything else _letters(there, str(transaction_id)))
+    failed = 0
+    for letter in letters:
+        try:
+            done = dead_letters.redrive(there, letter)
+            click.echo(f"{letter.transaction_id}: {done}")
+        except (DeployError, *AWS_ERRORS) as error:
+            failed += 1
+            click.echo(f"payments: {_said(error)}", err=True)
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("transaction_id")
+@click.option("--yes", "-y", is_flag=True, help="Refund without asking.")
+@click.pass_obj
+def refund(platform: Callable[[], Platform], transaction_id: str, yes: bool) -> None:
+    """Give a completed payment back, whole. Safe to repeat: it is refunded at most once."""
+    if not yes:
+        click.confirm(f"Refund {transaction_id}?", abort=True)
+    told = _or_fail(lambda: platform().ask("refund", transaction_id))
+    click.echo(f"{transaction_id}: {told['status']}{': ' + told['failure'] if told['failure'] else ''}")
+    if told["status"] == "REFUNDING":
+        click.echo("the gateway did not say; reconciliation asks it again every five minutes")
+    if told["status"] == "COMPLETED":
+        sys.exit(1)  # refused for certain
+
+
+def _platform(environment: str, profile: str | None, region: str | None) -> Platform:
+    operator = getpass.getuser()
+    if environment == "local":
+        from scripts.local import server, target
+
+        server.forget_the_users_aws()
+        kept = server.kept()
+        if kept is None:
+            raise DeployError("no embedded AWS is running; scripts/deploy.sh local starts one")
+        return Platform(environment, target.of(kept), operator)
+    platform = Platform(environment, on_aws(profile, region), operator)
+    # Who it was is in the ledger: the caller's own ARN rather than what their machine calls them.
+    arn = platform.target.client("sts").get_caller_identity()["Arn"]
+    return dataclasses.replace(platform, operator=arn)
+
+
+def _letters(platform: Platform, transaction_id: str) -> list[dead_letters.Letter]:
+    found = [letter for letter in dead_letters.read(platform) if letter.transaction_id == transaction_id]
+    if not found:
+        raise DeployError(f"no dead letter of transaction {transaction_id}")
+    return found
+
+
+def _public(letter: dead_letters.Letter) -> dict[str, Any]:
+    fields = dataclasses.asdict(letter) | {"explanation": letter.explanation, "advice": letter.advice}
+    del fields["receipt"]
+    return fields
+
+
+def _or_fail(do: Callable[[], T]) -> T:
+    try:
+        return do()
+    except (DeployError, *AWS_ERRORS) as error:
+        click.echo(f"payments: {_said(error)}", err=True)
+        sys.exit(1)
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, DeployError) else explained(error)

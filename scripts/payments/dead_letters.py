@@ -1,0 +1,128 @@
+"""What failed for good: read without taking it away, explained, and sent again. A redrive may be repeated safely."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.deployer.errors import DeployError
+
+from .environment import Platform
+
+# Long enough to read the whole queue once; the letters come back by themselves.
+_HIDDEN_SECONDS = 30
+
+_EXPLAINED = {
+    "GatewayUnavailable": "the gateway was away for every try; nothing was charged",
+    "ChargeOutcomeUnknown": "the gateway did not say whether it charged; reconciliation asks it every five minutes",
+    "PaymentGivenUp": "the gateway proved that nothing was charged",
+    "PaymentInProgress": "another attempt held the payment for longer than its lease",
+    "MalformedRequest": "the request has no usable transaction id; whoever sent it has to mend it",
+    "IdempotencyConflict": "the transaction id was used before, for another request; the sender has to choose another",
+    "LedgerUnavailable": "the tables could not be reached",
+    "LedgerRefused": "the function may not use the tables, or they are gone",
+    "ReviewNeeded": "only a person can find out at the gateway whether it was charged",
+    "InternalError": "a defect of ours; the cause names the place in the code",
+    "States.QueryEvaluationError": "the request is larger than the workflow takes",
+}
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter, with what the payment is now."""
+
+    transaction_id: str
+    execution_arn: str
+    state: str
+    error: str
+    cause: str
+    payment_status: str
+    timestamp: str
+    receipt: str
+    now: str
+
+    @property
+    def explanation(self) -> str:
+        return _EXPLAINED.get(self.error, "see the execution's history")
+
+    @property
+    def is_of_another_request(self) -> bool:
+        """The payment under the id is not the one that failed."""
+        return self.error == "IdempotencyConflict"
+
+    @property
+    def advice(self) -> str:
+        """What a redrive would do."""
+        if self.is_of_another_request:
+            return "the id belongs to another payment; a redrive is refused"
+        match self.now:
+            case "COMPLETED" | "DECLINED" | "REJECTED" | "REFUNDED" | "REFUNDING":
+                return "it has its outcome; a redrive only clears the letter"
+            case "FAILED" | "PENDING":
+                return "a redrive tries it again"
+            case "UNKNOWN" | "PROCESSING":
+                return "a redrive asks the gateway again"
+            case "REVIEW":
+                return "look it up at the gateway; a redrive is refused"
+        return "nothing is recorded under it; a redrive is refused"
+
+
+def read(platform: Platform) -> list[Letter]:
+    """All letters of the workflow, oldest first. They stay in the queue."""
+    sqs = platform.target.client("sqs")
+    ask = {"QueueUrl": platform.dead_letters_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN_SECONDS}
+    # Without waiting, SQS asks only some of its servers, and may say "nothing" when there is something.
+    ask["WaitTimeSeconds"] = 2
+    letters = []
+    while messages := sqs.receive_message(**ask).get("Messages"):
+        for message in messages:
+            letters.append(_letter(platform, json.loads(message["Body"]), message["ReceiptHandle"]))
+    for letter in letters:
+        # Read, not taken: everybody may see them again at once.
+        sqs.change_message_visibility(
+            QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt, VisibilityTimeout=0
+        )
+    return sorted(letters, key=lambda letter: letter.timestamp)
+
+
+def redrive(platform: Platform, letter: Letter) -> str:
+    """Send the payment through the workflow again and delete the letter; what was done, in words.
+
+    The letter goes last: whatever happens before, it is still there, and a second redrive finds what the first did.
+    """
+    if letter.now in ("", "REVIEW") or letter.is_of_another_request:
+        raise DeployError(f"{letter.transaction_id or letter.execution_arn}: {letter.advice}")
+    done = "has its outcome"
+    if letter.now in ("FAILED", "PENDING", "UNKNOWN", "PROCESSING"):
+        platform.ask("reopen", letter.transaction_id)
+        done = f"started {_start_again(platform, letter)}"
+    platform.target.client("sqs").delete_message(QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt)
+    return done
+
+
+def _start_again(platform: Platform, letter: Letter) -> str:
+    """The same request again: the execution that failed still has it."""
+    stepfunctions = platform.target.client("stepfunctions")
+    request = stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"]
+    started = stepfunctions.start_execution(
+        stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
+        name=f"redrive-{letter.transaction_id.replace(':', '-')[:50]}-{uuid.uuid4().hex[:8]}",
+        input=request,
+    )
+    return str(started["executionArn"])
+
+
+def _letter(platform: Platform, body: dict[str, Any], receipt: str) -> Letter:
+    transaction_id = str(body.get("transaction_id", ""))
+    payment = platform.payment(transaction_id) if transaction_id else None
+    return Letter(
+        transaction_id=transaction_id,
+        execution_arn=str(body.get("execution_arn", "")),
+        state=str(body.get("state", "")),
+        error=str(body.get("error", "not from the workflow")),
+        cause=str(body.get("cause", "")),
+        payment_status=str(body.get("payment_status", "")),
+        timestamp=str(body.get("timestamp", "")),
+        receipt=receipt,
+        now=payment["status"] if payment else "",
+    )

@@ -1,0 +1,62 @@
+"""A deployed platform as an operator reaches it: clients, and names from the parent stack's outputs."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from scripts.deployer.deploy import stack_name
+from scripts.deployer.errors import DeployError
+from scripts.deployer.stack import describe
+from scripts.deployer.target import Target
+
+
+@dataclass(frozen=True)
+class Platform:
+    environment: str
+    target: Target
+    operator: str
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The parent stack's outputs. Raises ``DeployError`` where nothing is deployed."""
+        stack = describe(self.target.client("cloudformation"), stack_name(self.environment))
+        if not stack.exists:
+            raise DeployError(f"{stack.name} is not deployed; scripts/deploy.sh {self.environment} does that")
+        return stack.outputs
+
+    @cached_property
+    def dead_letters_url(self) -> str:
+        sqs = self.target.client("sqs")
+        return str(sqs.get_queue_url(QueueName=f"payment-dlq-{self.environment}")["QueueUrl"])
+
+    def ask(self, action: str, transaction_id: str) -> dict[str, Any]:
+        """Let the reconciliation function do something to a payment: ``{"transaction_id", "status", "failure"}``.
+
+        Raises ``DeployError`` with the function's own words when it refuses.
+        """
+        event = {"action": action, "transaction_id": transaction_id, "operator": self.operator}
+        answer = self.target.client("lambda").invoke(
+            FunctionName=f"lambda-payment-reconciliation-{self.environment}",
+            Qualifier="live",
+            Payload=json.dumps(event).encode(),
+        )
+        told: dict[str, Any] = json.loads(answer["Payload"].read())
+        if "errorType" in told:
+            raise DeployError(f"{told['errorType']}: {told['errorMessage']}")
+        return told
+
+    def payment(self, transaction_id: str) -> dict[str, Any] | None:
+        """What the table holds of a payment, ids and codes only."""
+        item = (
+            self.target.client("dynamodb")
+            .get_item(
+                TableName=self.outputs["DynamodbTableName"],
+                Key={"transaction_id": {"S": transaction_id}},
+                ProjectionExpression="#status, attempt, failure, gateway_reference",
+                ExpressionAttributeNames={"#status": "status"},
+                ConsistentRead=True,
+            )
+            .get("Item")
+        )
+        return {name: next(iter(value.values())) for name, value in item.items()} if item else None
