@@ -1,0 +1,1 @@
+"""What the README claims about speed, measured. Ratios within one run, because machines are noisy."""

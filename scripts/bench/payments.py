@@ -1,0 +1,105 @@
+"""A payment's cost beside that of the reference's own two functions, on the same emulator in one run."""
+
+import io
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.demo.story import read
+from scripts.deployer.deploy import deploy
+from scripts.deployer.target import Target
+from scripts.local import server, target
+from stacks import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAYMENTS, STARTS = 100, 7
+
+
+def compare(reference: Path) -> Iterator[str]:
+    """Lines that tell the figures. ``reference`` is the Markdown file that has the functions in it."""
+    server.forget_the_users_aws()
+    with tempfile.TemporaryDirectory() as folder, server.running() as running:
+        _extract(reference, Path(folder))
+        platform = target.of(running)
+        quiet = Console(file=io.StringIO())
+        outputs = deploy("local", settings.load("local"), platform, quiet, lambda _: True).outputs
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "AWS_ENDPOINT_URL": running.url,
+            "AWS_DEFAULT_REGION": server.REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "DYNAMODB_TABLE_NAME": outputs["DynamodbTableName"],
+            "LEDGER_TABLE_NAME": "dynamodb-payment-ledger-local",
+            "SNS_TOPIC_ARN": outputs["SnsTopicArn"],
+            "ENVIRONMENT": "local",
+            "GATEWAY": "simulator",
+            "MAXIMUM_AMOUNTS": "USD=10000",
+            "HIGH_VALUE_AMOUNTS": "USD=5000",
+            "FRAUD_SCORE_LIMIT": "50",
+        }
+        ours = {name: f"import {name}; {name}.ledger()" for name in ("validation", "processing")}
+        for name, start in ours.items():
+            mine = _start(str(ROOT / "lambda"), f"{start}", environment)
+            theirs = _start(folder, f"import lambda_{name}", environment)
+            yield f"cold start of {name}: {mine / theirs:.2f} times the reference's CPU time"
+        mine_warm, theirs_warm = (_warm(side, where, environment) for side, where in
+                                  (("ours", str(ROOT / "lambda")), ("reference", folder)))  # fmt: skip
+        yield f"CPU of a warm payment: {mine_warm['cpu_ms'] / theirs_warm['cpu_ms']:.2f} times the reference's"
+        yield f"AWS calls of a payment: {mine_warm['calls']:.0f}, the reference's {theirs_warm['calls']:.0f}"
+        yield f"bytes of a payment: {mine_warm['bytes']:.0f}, the reference's {theirs_warm['bytes']:.0f}"
+        yield f"billed transitions of a completed payment: {_transitions(platform, outputs)}"
+
+
+def _extract(reference: Path, folder: Path) -> None:
+    """The code blocks that follow the headings of the two functions."""
+    text = reference.read_text(encoding="utf-8")
+    for name in ("lambda_validation.py", "lambda_processing.py"):
+        block = re.search(rf"^## lib/{re.escape(name)}\n+```python\n(.*?)^```", text, re.S | re.M)
+        if block is None:
+            raise SystemExit(f"bench: {reference} has no section `## lib/{name}`")
+        (folder / name).write_text(block[1], encoding="utf-8")
+
+
+def _start(folder: str, code: str, environment: dict[str, str]) -> float:
+    """CPU seconds of a process that does what Lambda does before the first invocation; the least of several."""
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code], env=environment | {"PYTHONPATH": folder}, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(STARTS))
+
+
+def _warm(side: str, folder: str, environment: dict[str, str]) -> dict[str, float]:
+    worker = [sys.executable, "-m", "scripts.bench.worker", side, folder, str(PAYMENTS)]
+    ran = subprocess.run(worker, env=environment, check=True, capture_output=True, text=True)
+    figures: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return figures
+
+
+def _transitions(platform: Target, outputs: dict[str, str]) -> int:
+    stepfunctions = platform.client("stepfunctions")
+    request = {
+        "transaction_id": "BENCH-1",
+        "payment_amount": 150.00,
+        "payment_method": "credit_card",
+        "customer_id": "CUST-12345",
+    }
+    arn = stepfunctions.start_execution(
+        stateMachineArn=outputs["StepFunctionsStateMachineArn"], input=json.dumps(request)
+    )["executionArn"]
+    while not (story := read(stepfunctions, arn)).ended:
+        pass
+    return story.transitions

@@ -1,0 +1,83 @@
+"""One side of the comparison, in a process of its own: pay a number of times, print what that took as JSON.
+
+``python -m scripts.bench.worker ours|reference FOLDER COUNT``, with the functions' variables in the environment.
+"""
+
+import importlib
+import json
+import random
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from botocore.httpsession import URLLib3Session
+
+calls = {"calls": 0, "bytes": 0}
+
+
+def main(side: str, folder: str, count: int) -> None:
+    sys.path.insert(0, folder)
+    _count_calls()
+    # The reference's gateway sleeps, and fails at random: neither is what is compared.
+    time.sleep = lambda _: None
+    random.random = lambda: 0.5
+    pay = {"ours": ours, "reference": reference}[side]()
+    pay()  # connections are open from here on
+    calls.update(calls=0, bytes=0)
+    started = time.process_time()
+    for _ in range(count):
+        pay()
+    spent = time.process_time() - started
+    print(json.dumps({"cpu_ms": spent / count * 1000, **{name: value / count for name, value in calls.items()}}))
+
+
+def ours() -> Callable[[], None]:
+    validation, processing = (importlib.import_module(name) for name in ("validation", "processing"))
+    execution = {"id": "bench", "started_at": "2026-01-01T00:00:00Z"}
+
+    def pay() -> None:
+        recorded = validation.handler({"request": _request(), "execution": execution}, None)
+        known = {key: recorded[key] for key in ("transaction_id", "fingerprint")}
+        done = processing.handler({"action": "process", "execution": execution, **known}, None)
+        assert done["status"] == "COMPLETED"  # noqa: S101 - a payment that fails is not to be measured
+
+    return pay
+
+
+def reference() -> Callable[[], None]:
+    validation, processing = (importlib.import_module(f"lambda_{name}") for name in ("validation", "processing"))
+
+    def pay() -> None:
+        request = _request()
+        validated = validation.lambda_handler(request, None)
+        done = processing.lambda_handler(request | {"validation_result": validated}, None)
+        assert done["processing_status"] == "COMPLETED"  # noqa: S101 - as above
+
+    return pay
+
+
+def _request() -> dict[str, Any]:
+    return {
+        "transaction_id": f"BENCH-{uuid.uuid4().hex}",
+        "payment_amount": 150.00,
+        "payment_method": "credit_card",
+        "customer_id": "CUST-12345",
+    }
+
+
+def _count_calls() -> None:
+    send = URLLib3Session.send
+
+    def counting(self: URLLib3Session, request: Any) -> Any:
+        response = send(self, request)
+        calls["calls"] += 1
+        calls["bytes"] += len(request.body or b"") + len(response.content)
+        return response
+
+    URLLib3Session.send = counting  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
