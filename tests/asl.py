@@ -1,0 +1,203 @@
+"""An interpreter of the Amazon States Language in JSONata, as strict as AWS where an emulator is lenient.
+
+It knows the states and fields that the payment workflow uses and refuses others. Strict means:
+
+- an expression without a result is ``States.QueryEvaluationError``;
+- only ``Task`` states catch; the same error elsewhere ends the execution;
+- ``States.DataLimitExceeded`` (256 KiB of state input, output, arguments, result or variables) and ``States.Runtime``
+  cannot be caught or retried, not even by ``States.ALL``;
+- ``Output`` and ``Assign`` see the variables as they were before the state;
+- a ``Fail`` state's error and cause are strings.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+"""
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jsonata
+
+LIMIT_BYTES = 256 * 1024
+ENTERED = "2026-01-01T00:00:01.000Z"
+UNCATCHABLE = ("States.DataLimitExceeded", "States.Runtime")
+
+_COMMON = {"Type", "Comment", "QueryLanguage", "Assign", "Output"}
+_FIELDS = {
+    "Task": _COMMON | {"Resource", "Arguments", "TimeoutSeconds", "Retry", "Catch", "Next", "End"},
+    "Choice": _COMMON | {"Choices", "Default"},
+    "Succeed": {"Type", "Comment", "QueryLanguage", "Output"},
+    "Fail": {"Type", "Comment", "QueryLanguage", "Error", "Cause"},
+}
+RETRIER_FIELDS = {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"}
+CATCHER_FIELDS = {"ErrorEquals", "Next", "Assign", "Output", "Comment"}
+
+
+class StatesError(Exception):
+    def __init__(self, error: str, cause: str = "") -> None:
+        super().__init__(f"{error}: {cause}")
+        self.error, self.cause = error, cause
+
+
+@dataclass
+class Execution:
+    status: str = "RUNNING"
+    error: str = ""
+    cause: str = ""
+    output: Any = None
+    path: list[str] = field(default_factory=list)
+    waited_seconds: float = 0.0
+
+
+Task = Callable[[Any], Any]
+
+
+class Interpreter:
+    """Runs a definition. ``tasks`` gives, by resource, what a task does: arguments -> result, or ``StatesError``.
+
+    ``sleep`` is told how long to wait before a retry.
+    """
+
+    def __init__(
+        self, definition: dict[str, Any], tasks: dict[str, Task], sleep: Callable[[float], None] = lambda _: None
+    ) -> None:
+        assert definition["QueryLanguage"] == "JSONata"
+        for name, state in definition["States"].items():
+            assert set(state) <= _FIELDS[state["Type"]], f"{name} has fields that its type does not know"
+        self._definition, self._tasks, self._sleep = definition, tasks, sleep
+
+    def run(self, data: Any, name: str = "test") -> Execution:
+        execution = Execution()
+        self._variables: dict[str, Any] = {}
+        self._context = {
+            "Execution": {"Id": f"arn:test:execution:{name}", "Input": data, "Name": name, "RoleArn": "arn:test:role",
+                          "StartTime": "2026-01-01T00:00:00.000Z", "RedriveCount": 0},
+            "StateMachine": {"Id": "arn:test:stateMachine", "Name": "test"},
+        }  # fmt: skip
+        state_name: str | None = self._definition["StartAt"]
+        try:
+            while state_name is not None:
+                execution.path.append(state_name)
+                assert len(execution.path) < 100, "the execution does not end"
+                self._context["State"] = {
+                    "Name": state_name,
+                    "EnteredTime": "2026-01-01T00:00:01.000Z",
+                    "RetryCount": 0,
+                }
+                data, state_name = self._step(self._definition["States"][state_name], _limited(data), execution)
+            execution.status, execution.output = "SUCCEEDED", data
+        except StatesError as error:
+            execution.status, execution.error, execution.cause = "FAILED", error.error, error.cause
+        return execution
+
+    def _step(self, state: dict[str, Any], data: Any, execution: Execution) -> tuple[Any, str | None]:
+        match state["Type"]:
+            case "Task":
+                return self._task(state, data, execution)
+            case "Choice":
+                for choice in state["Choices"]:
+                    condition = self._evaluate(choice["Condition"], input=data)
+                    if not isinstance(condition, bool):
+                        raise StatesError("States.QueryEvaluationError", "a condition is not a boolean")
+                    if condition:
+                        return self._leave(choice, default=data, input=data), choice["Next"]
+                return self._leave(state, default=data, input=data), state["Default"]
+            case "Succeed":
+                return self._leave(state, default=data, input=data), None
+            case "Fail":
+                error, cause = (self._evaluate(state[key], input=data) for key in ("Error", "Cause"))
+                if not isinstance(error, str) or not isinstance(cause, str):
+                    raise StatesError("States.QueryEvaluationError", "Error and Cause must be strings")
+                raise StatesError(error, cause)
+        raise AssertionError(state["Type"])
+
+    def _task(self, state: dict[str, Any], data: Any, execution: Execution) -> tuple[Any, str | None]:
+        retried: dict[int, int] = {}
+        while True:
+            try:
+                arguments = _limited(self._evaluate(state["Arguments"], input=data))
+                result = _limited(self._tasks[state["Resource"]](arguments))
+                return self._leave(state, default=result, input=data, result=result), state.get("Next")
+            except StatesError as error:
+                if error.error in UNCATCHABLE:
+                    raise
+                index = _matching(state.get("Retry", []), error.error)
+                if index is not None and retried.get(index, 0) < state["Retry"][index]["MaxAttempts"]:
+                    retrier, count = state["Retry"][index], retried.get(index, 0)
+                    wait = retrier["IntervalSeconds"] * retrier["BackoffRate"] ** count
+                    wait = min(wait, retrier.get("MaxDelaySeconds", wait))
+                    execution.waited_seconds += wait
+                    self._sleep(wait)
+                    retried[index] = count + 1
+                    self._context["State"]["RetryCount"] += 1
+                    continue
+                index = _matching(state.get("Catch", []), error.error)
+                if index is None:
+                    raise
+                catcher = state["Catch"][index]
+                told = {"Error": error.error, "Cause": error.cause}
+                return self._leave(catcher, default=told, input=data, errorOutput=told), catcher["Next"]
+
+    def _leave(self, fields: dict[str, Any], default: Any, **states: Any) -> Any:
+        """``Output`` and ``Assign`` of a state, a choice or a catcher."""
+        output = self._evaluate(fields["Output"], **states) if "Output" in fields else default
+        assigned = {name: self._evaluate(value, **states) for name, value in fields.get("Assign", {}).items()}
+        self._variables |= _limited(assigned)
+        return _limited(output)
+
+    def _evaluate(self, value: Any, **states: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._evaluate(item, **states) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._evaluate(item, **states) for item in value]
+        if isinstance(value, str) and value.startswith("{%") and value.endswith("%}"):
+            return self._expression(value[2:-2].strip(), states)
+        return value
+
+    def _expression(self, text: str, states: dict[str, Any]) -> Any:
+        bindings = {name: _nulls(value) for name, value in self._variables.items()}
+        bindings["states"] = _nulls(states | {"context": self._context})
+        try:
+            result = _compiled(text).evaluate(None, bindings)
+            if result is None and not _compiled(f"$exists(({text}))").evaluate(None, bindings):
+                raise StatesError("States.QueryEvaluationError", f"no result: {text}")
+        except (jsonata.jexception.JException, RecursionError, OverflowError) as error:
+            raise StatesError("States.QueryEvaluationError", str(error)) from None
+        return None if result is jsonata.utils.Utils.NULL_VALUE else result
+
+
+@functools.cache
+def _compiled(text: str) -> Any:
+    return jsonata.Jsonata.jsonata(text)
+
+
+def _nulls(value: Any) -> Any:
+    """JSON null as the library wants it told from nothing."""
+    if value is None:
+        return jsonata.utils.Utils.NULL_VALUE
+    if isinstance(value, dict):
+        return {key: _nulls(item) for key, item in value.items()}
+    return [_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _limited(value: Any) -> Any:
+    """The value as JSON would carry it; too much of it cannot be caught."""
+    text = json.dumps(value, default=_null)
+    if len(text.encode()) > LIMIT_BYTES:
+        raise StatesError("States.DataLimitExceeded", f"{len(text)} characters")
+    return json.loads(text)
+
+
+def _null(value: Any) -> None:
+    assert value is jsonata.utils.Utils.NULL_VALUE, type(value)
+
+
+def _matching(fields: list[dict[str, Any]], error: str) -> int | None:
+    for index, one in enumerate(fields):
+        names = one["ErrorEquals"]
+        if error in names or "States.ALL" in names or ("States.TaskFailed" in names and error != "States.Timeout"):
+            return index
+    return None

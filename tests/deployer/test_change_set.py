@@ -1,0 +1,242 @@
+"""Planning: pages, nested sets, no changes, refusals, and nothing left behind however it ends."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from scripts.deployer import change_set, show
+from scripts.deployer.change_set import ChangeSet, proposed
+from scripts.deployer.errors import DeployError
+from scripts.deployer.stack import Stack, check_ready, describe, is_deployed
+from tests.deployer.fake_cloudformation import NAME, NO_CHANGES, STACK, FakeCloudFormation, change, error, stack
+
+NEW = Stack(NAME)
+OLD = Stack(NAME, status="UPDATE_COMPLETE", id=f"arn:{NAME}", parameters={"A": "1"})
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_set, "POLL_SECONDS", 0)
+
+
+def fake(**fields: object) -> FakeCloudFormation:
+    return FakeCloudFormation(stacks={NAME: stack(NAME, "UPDATE_COMPLETE")}, **fields)  # type: ignore[arg-type]
+
+
+def plan(cloudformation: FakeCloudFormation, before: Stack = OLD) -> ChangeSet | None:
+    """What is proposed; it is not executed."""
+    with proposed(cloudformation, before, {"A": "2"}, TemplateURL="https://x") as proposal:
+        return proposal.changes if proposal else None
+
+
+def shown(changes: ChangeSet) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    show.change_set(console, changes)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
+
+
+def test_all_pages_of_all_nested_sets() -> None:
+    cloudformation = fake(
+        pages={
+            "root": [[change("Modify", "Data", STACK, ChangeSetId="data")],
+                     [change("Add", "Queue"), change("Remove", "Old", STACK, ChangeSetId="old")]],
+            "data": [[change("Modify", "Table", "AWS::DynamoDB::Table", Replacement="True",
+                             Details=[{"Target": {"Attribute": "Properties", "Name": "KeySchema"}}])],
+                     [change("Modify", "Topic", "AWS::SNS::Topic", Replacement="Conditional",
+                             Details=[{"Target": {"Attribute": "Tags"}}, {"Target": {"Attribute": "Tags"}}])]],
+            "old": [[change("Remove", "Gone")]],
+        },
+        slow={"root": 2, "data": 1},
+    )  # fmt: skip
+    changes = plan(cloudformation)
+    assert changes is not None
+    assert shown(changes) == (
+        "payment-platform-dev\n"
+        "├── ~ Data AWS::CloudFormation::Stack\n"
+        "│   ├── -/+ Table AWS::DynamoDB::Table KeySchema (forces replacement)\n"
+        "│   └── ~ Topic AWS::SNS::Topic Tags (may be replaced)\n"
+        "├── + Queue AWS::SQS::Queue\n"
+        "└── - Old AWS::CloudFormation::Stack (and all in it)\n"
+        "    └── - Gone AWS::SQS::Queue\n"
+        "Plan: 2 to add, 1 to change, 2 to destroy."
+    )
+
+
+def test_a_service_without_nested_change_sets_is_said_to_be_that() -> None:
+    changes = plan(fake(pages={"root": [[change("Modify", "Data", STACK)]]}))
+    assert changes is not None
+    assert "changes inside a nested stack are not shown" in shown(changes)
+
+
+def test_what_is_asked_for() -> None:
+    cloudformation = fake()
+    plan(cloudformation)
+    (asked,) = cloudformation.called("create_change_set")
+    assert asked["ChangeSetType"] == "UPDATE"
+    assert asked["IncludeNestedStacks"] is True
+    assert asked["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
+    assert asked["ClientToken"] == asked["ChangeSetName"]
+    assert asked["Parameters"] == [{"ParameterKey": "A", "ParameterValue": "2"}]
+    assert asked["Tags"] == [{"Key": "ManagedBy", "Value": "payment-platform"}]
+
+
+@pytest.mark.parametrize("before", [OLD, NEW])
+def test_what_is_not_executed_is_not_left_behind(before: Stack) -> None:
+    cloudformation = fake() if before is OLD else FakeCloudFormation()
+    assert plan(cloudformation, before) == ChangeSet(NAME, ())
+    assert cloudformation.left == []
+    assert (NAME in cloudformation.stacks) is (before is OLD)
+
+
+def test_what_is_executed_is_not_deleted() -> None:
+    cloudformation = fake()
+    with proposed(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
+        assert proposal is not None
+        proposal.execute()
+    assert cloudformation.called("delete_change_set") == []
+
+
+@pytest.mark.parametrize("reason", [NO_CHANGES, "No updates are to be performed."])
+def test_no_changes_end_well_and_leave_nothing(reason: str) -> None:
+    cloudformation = fake(failed={"root": reason})
+    assert plan(cloudformation) is None
+    assert cloudformation.left == []
+
+
+def test_an_empty_list_of_changes_is_not_taken_for_none() -> None:
+    """A change of outputs only has no resource changes."""
+    assert plan(fake()) == ChangeSet(NAME, ())
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_refusal_names_the_nested_reason_and_leaves_nothing(listed: bool) -> None:
+    """A failed root lists its changes or not; its reason names the nested set that failed."""
+    flow = "arn:aws:cloudformation:r:a:changeSet/flow/1"
+    changes = [change("Add", "Data", STACK, ChangeSetId="data"), change("Add", "Workflow", STACK, ChangeSetId=flow)]
+    cloudformation = FakeCloudFormation(
+        pages={"root": [changes if listed else []]},
+        failed={"root": f"Nested change set {flow} was not created", "data": NO_CHANGES, flow: "[X] must exist"},
+        slow={flow: 2},
+    )
+    with pytest.raises(DeployError, match=r"refuses the change set: .*: \[X\] must exist"):
+        plan(cloudformation, NEW)
+    assert cloudformation.left == []
+
+
+@pytest.mark.parametrize("before", [OLD, NEW])
+def test_ctrl_c_while_it_is_being_created_leaves_nothing(before: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation deletes no change set that is being created."""
+    cloudformation = fake(slow={"root": 5}) if before is OLD else FakeCloudFormation(slow={"root": 5})
+    pressed: list[float] = []
+
+    def interrupted(seconds: float) -> None:
+        pressed.append(seconds)
+        if len(pressed) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plan(cloudformation, before)
+    assert cloudformation.left == []
+
+
+def test_an_answer_that_got_lost_leaves_nothing() -> None:
+    cloudformation = FakeCloudFormation(errors={"create_change_set": [error("RequestTimeout")]})
+    with pytest.raises(Exception, match="RequestTimeout"):
+        plan(cloudformation, NEW)
+    assert cloudformation.left == []
+
+
+def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_set, "LONGEST_SECONDS", 0)
+    cloudformation = fake(slow={"root": 10})
+    with pytest.raises(DeployError, match="not ready"):
+        plan(cloudformation)
+    assert cloudformation.left == []
+
+
+def test_a_stack_that_somebody_has_created_meanwhile_is_not_deleted() -> None:
+    cloudformation = FakeCloudFormation()
+    with proposed(cloudformation, NEW, {}, TemplateURL="https://x"):
+        cloudformation.stacks[NAME]["StackStatus"] = "CREATE_COMPLETE"
+    assert cloudformation.called("delete_stack") == []
+
+
+@pytest.mark.parametrize("before", [NEW, Stack(NAME, status="REVIEW_IN_PROGRESS")])
+def test_a_stack_in_review_with_somebody_elses_plan_is_not_deleted(before: Stack) -> None:
+    cloudformation = FakeCloudFormation(others=["theirs"])
+    if before.status:
+        cloudformation.stacks[NAME] = stack(NAME, "REVIEW_IN_PROGRESS")
+    plan(cloudformation, before)
+    assert cloudformation.called("delete_stack") == []
+
+
+def test_what_cannot_be_cleaned_up_is_said() -> None:
+    cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
+    with pytest.raises(DeployError, match=r"change set deploy-\w+ of payment-platform-dev could not be deleted"):
+        plan(cloudformation)
+
+
+def test_an_execution_whose_answer_got_lost_is_followed_all_the_same() -> None:
+    cloudformation = fake()
+    with proposed(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
+        assert proposal is not None
+        cloudformation._execution = "EXECUTE_IN_PROGRESS"
+        cloudformation.errors = {"execute_change_set": [error("RequestTimeout")]}
+        proposal.execute()
+        assert proposal.executed
+
+
+def test_an_execution_that_was_refused_leaves_nothing() -> None:
+    cloudformation = fake(errors={"execute_change_set": [error("Throttling")]})
+
+    def execute() -> None:
+        with proposed(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
+            assert proposal is not None
+            proposal.execute()
+
+    with pytest.raises(Exception, match="Throttling"):
+        execute()
+    assert cloudformation.left == []
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack"),
+        ("UPDATE_IN_PROGRESS", "another deployment is running"),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "another deployment is running"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "another deployment is running"),
+        ("UPDATE_ROLLBACK_FAILED", "describe-stack-events"),
+        ("DELETE_FAILED", "describe-stack-events"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_says_what_to_do(status: str, says: str) -> None:
+    with pytest.raises(DeployError, match=says):
+        check_ready(Stack(NAME, status=status))
+
+
+@pytest.mark.parametrize("status", ["", "REVIEW_IN_PROGRESS", "CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_a_stack_that_can_be_changed(status: str) -> None:
+    check_ready(Stack(NAME, status=status))
+
+
+def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
+    assert describe(FakeCloudFormation(), NAME) == Stack(NAME)
+    hidden = FakeCloudFormation(errors={"describe_stacks": [error("AccessDenied", "no such stack does not exist")]})
+    with pytest.raises(Exception, match="AccessDenied"):
+        describe(hidden, NAME)
+
+
+@pytest.mark.parametrize(
+    ("before", "template", "parameters", "same"),
+    [
+        (OLD, "text", {"A": "1"}, True),
+        (OLD, "other", {"A": "1"}, False),
+        (OLD, "text", {"A": "2"}, False),
+        (NEW, "text", {"A": "1"}, False),
+    ],
+)
+def test_what_is_deployed_already(before: Stack, template: str, parameters: dict[str, str], same: bool) -> None:
+    assert is_deployed(fake(templates={NAME: "text"}), before, template, parameters) is same

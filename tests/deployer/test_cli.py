@@ -1,0 +1,94 @@
+"""The command scripts/deploy.sh, as a process: what is wrong is one line and a non-zero exit."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.emitted import ROOT
+
+NOWHERE = {
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    return subprocess.run(
+        [ROOT / "scripts" / "deploy.sh", *arguments],
+        env=clean | NOWHERE | environment,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (["nowhere"], KEYS, "no environment [nowhere]; it has dev, local, prod, staging"),
+        (["dev", "--settings", "none.toml"], KEYS, "none.toml: cannot be read"),
+        (["dev", "--profile", "none"], KEYS, "profile (none) could not be found"),
+        (["dev", "--yes"], {"AWS_DEFAULT_REGION": "us-east-1"}, "Unable to locate credentials; configure them"),
+        (["dev", "--yes"], KEYS | {"AWS_DEFAULT_REGION": ""}, "no region; name a --region"),
+        (
+            ["dev", "--yes"],
+            KEYS | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
+            "Could not connect to the endpoint URL",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments: list[str], environment: dict[str, str], says: str) -> None:
+    ran = deploy(*arguments, **environment)
+    assert ran.returncode == 1, ran
+    assert says in ran.stderr
+    assert ran.stderr.startswith("deploy: ")
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_debug_shows_the_traceback() -> None:
+    ran = deploy("nowhere", "--debug", **KEYS)
+    assert ran.returncode == 1
+    assert "Traceback" in ran.stderr
+    assert "SettingsError" in ran.stderr
+
+
+def test_a_wrong_argument_is_a_usage_error() -> None:
+    ran = deploy("dev", "--frobnicate", **KEYS)
+    assert ran.returncode == 2
+    assert "--frobnicate" in ran.stderr
+
+
+def test_help_names_the_command_by_its_script() -> None:
+    ran = deploy("--help")
+    assert ran.returncode == 0
+    assert "Usage: scripts/deploy.sh [OPTIONS] ENVIRONMENT" in ran.stdout
+
+
+def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
+    from scripts.deployer.errors import DeployError
+    from scripts.deployer.validate import validate
+    from stacks.render import render
+
+    for name, text in render().items():
+        (tmp_path / name).write_text(text)
+    validate(tmp_path)
+    (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "# edited by hand\n")
+    with pytest.raises(DeployError, match=r"data\.yaml is not what stacks/ generates; run `python generate.py`"):
+        validate(tmp_path)
+
+
+def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
+    from scripts.deployer.validate import lint
+
+    path = tmp_path / "bad.yaml"
+    path.write_text("Resources:\n  A:\n    Type: AWS::SNS::Topic\n    Properties: {Nmae: x}\n")
+    (finding,) = lint([path])
+    assert finding.startswith(f"{path}:4: E3002")

@@ -1,0 +1,146 @@
+"""Packages: reproducible bytes under keys that name them, and only what is not there is uploaded."""
+
+import io
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import boto3
+import cfn_flip
+import pytest
+from botocore.stub import ANY, Stubber
+
+from scripts.deployer.errors import DeployError
+from scripts.deployer.package import Destination, Runtime, build_layer, package, zip_folder
+from scripts.deployer.upload import upload
+from tests.emitted import ROOT
+
+DESTINATION = Destination("bucket", "https://s3.eu-west-1.amazonaws.com")
+
+
+def packaged(root: Path = ROOT, runtime: Runtime | None = None):
+    return package(root / "templates" / "parent.yaml", DESTINATION, runtime)
+
+
+def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(tmp_path: Path) -> None:
+    for name in ("templates", "lambda", "lambda-layers"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for path in tmp_path.rglob("*.py"):
+        os.utime(path, (1, 1))
+        path.chmod(0o700)
+    (tmp_path / "lambda" / "__pycache__").mkdir(exist_ok=True)
+    (tmp_path / "lambda" / "__pycache__" / "x.pyc").write_bytes(b"1")
+    there, here = packaged(tmp_path), packaged()
+    assert (there.files, there.template_key, set(there.layers)) == (here.files, here.template_key, set(here.layers))
+
+
+def test_changed_code_changes_only_what_holds_it(tmp_path: Path) -> None:
+    for name in ("templates", "lambda", "lambda-layers"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "lambda" / "more.py").write_text("x = 1\n")
+    changed = set(packaged(tmp_path).files) - set(packaged().files)
+    # The zip, the template that names the zip, and the parent that names the template.
+    assert len(changed) == 3
+
+
+def test_every_local_path_becomes_a_location_in_the_bucket() -> None:
+    made = packaged()
+    parent = cfn_flip.load(made.template)[0]
+    urls = [stack["Properties"]["TemplateURL"] for stack in parent["Resources"].values()]
+    assert len(urls) == 5
+    for url in urls:
+        key = url.removeprefix("https://s3.eu-west-1.amazonaws.com/bucket/")
+        assert key in made.files
+    compute = cfn_flip.load(made.files[key_of(urls, made, "lambda-payment")].decode())[0]
+    codes = [r["Properties"]["Code"] for r in compute["Resources"].values() if r["Type"] == "AWS::Lambda::Function"]
+    # One package for both functions.
+    assert len({str(code) for code in codes}) == 1
+    assert codes[0]["S3Bucket"] == "bucket"
+    assert codes[0]["S3Key"] in made.files
+    assert len(made.files) == 7
+
+
+def key_of(urls: list[str], made, text: str) -> str:
+    keys = [url.split("/bucket/")[1] for url in urls]
+    return next(key for key in keys if b"AWS::Lambda::Function" in made.files[key] and text.encode() in made.files[key])
+
+
+def test_the_zip_holds_the_sources_and_nothing_else() -> None:
+    with zipfile.ZipFile(io.BytesIO(zip_folder(ROOT / "lambda"))) as archive:
+        names = archive.namelist()
+        assert {"validation.py", "processing.py", "payments/process.py", "adapters/dynamodb.py"} <= set(names)
+        assert names == sorted(names)
+        assert all(name.endswith(".py") for name in names)
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_local_packaging_adds_only_the_bootstrap() -> None:
+    runtime = Runtime({"Runtime": "provided.al2023"}, (("bootstrap", b"#!/bin/sh\n", 0o755),))
+    aws, local = packaged(), packaged(runtime=runtime)
+    assert "python3.11" in str(aws.files)
+    (template,) = (v.decode() for v in local.files.values() if b"provided.al2023" in v)
+    original = next(v.decode() for v in aws.files.values() if b"AWS::Lambda::Function" in v)
+    different = [(a, b) for a, b in zip(original.splitlines(), template.splitlines(), strict=True) if a != b]
+    assert {a.split(":")[0].strip() for a, _ in different} == {"Runtime", "S3Key"}
+    (code,) = (v for k, v in local.files.items() if k.endswith(".zip"))
+    with zipfile.ZipFile(io.BytesIO(code)) as archive:
+        assert archive.getinfo("bootstrap").external_attr >> 16 == 0o755
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "templates", tmp_path / "templates")
+    shutil.copytree(ROOT / "lambda-layers", tmp_path / "lambda-layers")
+    with pytest.raises(DeployError, match=r"templates/\.\./lambda holds no Python files"):
+        packaged(tmp_path)
+    (tmp_path / "templates" / "data.yaml").unlink()
+    with pytest.raises(DeployError, match=r"data\.yaml: cannot be read: No such file"):
+        packaged(tmp_path)
+
+
+def test_what_is_there_is_not_uploaded_again_and_the_buckets_owner_is_checked() -> None:
+    made = packaged()
+    s3 = boto3.client("s3", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+    first, *rest = made.files
+    one = type(made)(made.destination, {first: made.files[first]}, made.template_key, made.template)
+    owner = {"Bucket": "bucket", "ExpectedBucketOwner": "123"}
+    with Stubber(s3) as stub:
+        stub.add_client_error("head_object", "404", http_status_code=404, expected_params={**owner, "Key": first})
+        stub.add_response("put_object", {}, {**owner, "Key": first, "Body": ANY})
+        stub.add_response("head_object", {}, {**owner, "Key": first})
+        assert upload(one, s3, "123") == 1
+        assert upload(one, s3, "123") == 0
+        stub.assert_no_pending_responses()
+    with Stubber(s3) as stub:
+        stub.add_client_error("head_object", "403", http_status_code=403)
+        with pytest.raises(Exception, match="403"):
+            upload(one, s3, "123")
+    assert len(rest) == 6
+
+
+def test_a_layer_is_named_by_what_it_is_made_of_and_built_only_on_request() -> None:
+    made = packaged()
+    ((key, requirements),) = made.layers.items()
+    assert requirements.name == "requirements.txt"
+    assert key not in made.files
+    compute = next(text.decode() for text in made.files.values() if b"AWS::Lambda::LayerVersion" in text)
+    assert key in compute
+
+
+def test_every_requirement_of_the_layer_has_its_hash() -> None:
+    lines = (ROOT / "lambda-layers" / "stripe" / "requirements.txt").read_text().splitlines()[1:]
+    assert all("==" in line and "--hash=sha256:" in line for line in lines)
+    assert {"stripe", "requests"} <= {line.split("==")[0] for line in lines}
+
+
+def test_the_layer_has_what_the_adapter_imports() -> None:
+    with zipfile.ZipFile(io.BytesIO(build_layer(ROOT / "lambda-layers" / "stripe" / "requirements.txt"))) as archive:
+        names = archive.namelist()
+    assert {"python/stripe/__init__.py", "python/requests/__init__.py", "python/typing_extensions.py"} <= set(names)
+
+
+def test_a_requirement_whose_hash_is_wrong_is_not_taken(tmp_path: Path) -> None:
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"idna==3.20 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(DeployError, match=r"requirements\.txt: pip cannot install it"):
+        build_layer(requirements)

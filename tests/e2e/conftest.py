@@ -1,0 +1,102 @@
+"""One platform on the embedded AWS for the tests of a worker: the templates, the deployer, the functions."""
+
+import io
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from scripts.demo import subscriber
+from scripts.demo.story import Story, collect, read
+from scripts.deployer.deploy import deploy
+from scripts.deployer.target import Target
+from scripts.local import server, target
+from stacks import settings
+
+ENVIRONMENT = "local"
+TOPIC_ARN = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:sns-payment-notifications-{ENVIRONMENT}"
+
+
+@dataclass
+class Platform:
+    target: Target
+    parameters: dict[str, str]
+    outputs: dict[str, str]
+    notices_url: str
+
+    def client(self, service: str) -> Any:
+        return self.target.client(service)
+
+    def start(self, request: Any) -> str:
+        started = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.outputs["StepFunctionsStateMachineArn"], input=json.dumps(request)
+        )
+        return str(started["executionArn"])
+
+    def follow(self, execution_arn: str) -> Story:
+        for _ in range(600):
+            story = read(self.client("stepfunctions"), execution_arn)
+            if story.ended:
+                return story
+            time.sleep(0.1)
+        raise AssertionError(f"{execution_arn} does not end: {story.path}")
+
+    def pay(self, **changes: Any) -> tuple[dict[str, Any], Story]:
+        """A payment with an id of its own; its request and its story."""
+        request = {
+            "transaction_id": f"T-{uuid.uuid4().hex[:12]}",
+            "payment_amount": 150.00,
+            "payment_method": "credit_card",
+            "customer_id": "CUST-12345",
+        } | changes
+        return request, self.follow(self.start(request))
+
+    def item(self, transaction_id: str) -> dict[str, Any]:
+        key = {"transaction_id": {"S": transaction_id}}
+        return self.client("dynamodb").get_item(TableName=self.outputs["DynamodbTableName"], Key=key).get("Item", {})
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        sqs = self.client("sqs")
+        return collect(sqs, sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"])
+
+    def notices(self) -> list[dict[str, Any]]:
+        """What subscribers received: the message, and its attributes under ``attributes``."""
+        return [
+            json.loads(notice["Message"]) | {"attributes": notice["MessageAttributes"], "subject": notice["Subject"]}
+            for notice in collect(self.client("sqs"), self.notices_url)
+        ]
+
+    def deploy(self, **parameters: str) -> str:
+        """Deploy again, with other parameters; what the deployer said."""
+        console = Console(file=io.StringIO(), width=200)
+        deployed = deploy(ENVIRONMENT, self.parameters | parameters, self.target, console, confirm=lambda _: True)
+        said: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return said + ("changed" if deployed.changed else "no changes")
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    # Waits between retries take a fiftieth: what is waited for is tested on the definition.
+    with server.running(wait_scale=0.02) as running:
+        to = target.of(running)
+        notices_url, notices_arn = subscriber.create(to.client("sqs"), TOPIC_ARN)
+        parameters = settings.load(ENVIRONMENT, Path(__file__).with_name("environments.toml")) | {
+            "NotificationProtocol": "sqs",
+            "NotificationEndpoint": notices_arn,
+        }
+        console = Console(file=io.StringIO(), width=200)
+        outputs = deploy(ENVIRONMENT, parameters, to, console, confirm=lambda _: True).outputs
+        yield Platform(to, parameters, outputs, notices_url)
+
+
+@pytest.fixture(autouse=True)
+def _empty_queues(platform: Platform) -> None:
+    """Each test counts only its own messages."""
+    for queue in (platform.notices_url, f"http://queue/{server.ACCOUNT}/payment-dlq-{ENVIRONMENT}"):
+        platform.client("sqs").purge_queue(QueueUrl=queue)

@@ -1,0 +1,52 @@
+"""Deploying again: nothing to do, settings that reach the functions, new code behind the alias."""
+
+import pytest
+
+from scripts.deployer.stack import describe
+from tests.e2e.conftest import Platform
+from tests.emitted import NESTED
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+
+def test_the_second_deployment_changes_nothing_uploads_nothing_and_says_so(platform: Platform) -> None:
+    cloudformation = platform.client("cloudformation")
+    before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
+    said = platform.deploy()
+    assert "Packaged 7 files, 0 of them uploaded" in said
+    assert said.endswith("no changes")
+    assert cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"] == before
+    assert cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"][1:] == []
+
+
+def test_every_stack_is_deployed(platform: Platform) -> None:
+    cloudformation = platform.client("cloudformation")
+    resources = cloudformation.describe_stack_resources(StackName="payment-platform-local")["StackResources"]
+    assert [r["LogicalResourceId"].lower() for r in resources] == list(NESTED)
+    for resource in resources:
+        assert describe(cloudformation, resource["PhysicalResourceId"]).status == "CREATE_COMPLETE"
+
+
+def test_a_setting_reaches_the_version_that_the_workflow_calls(platform: Platform) -> None:
+    """Seen to fail when the version's description leaves the setting out: the alias keeps the old limit."""
+    assert platform.pay(payment_amount=900)[1].output["status"] == "COMPLETED"
+    lower = {"MaximumAmounts": "EUR=10000,JPY=1500000,USD=800"}
+    said = platform.deploy(**lower)
+    assert "Plan:" in said
+    try:
+        _, story = platform.pay(payment_amount=900)
+        assert story.output["reasons"] == ["payment_amount exceeds the limit"]
+    finally:
+        platform.deploy()
+    assert platform.pay(payment_amount=900)[1].output["status"] == "COMPLETED"
+
+
+def test_outputs_are_the_real_resources(platform: Platform) -> None:
+    outputs = platform.outputs
+    assert len(outputs) == 43
+    table = platform.client("dynamodb").describe_table(TableName=outputs["DynamodbTableName"])["Table"]
+    assert table["TableArn"] == outputs["DynamodbTableArn"]
+    alarms = platform.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    told = {value for key, value in outputs.items() if key.startswith("CloudwatchAlarm") and key.endswith("Arn")}
+    assert told <= {alarm["AlarmArn"] for alarm in alarms}
+    assert len(told) == 6

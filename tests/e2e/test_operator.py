@@ -1,0 +1,105 @@
+"""The operator's commands against the deployed platform."""
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scripts.payments import cli
+from scripts.payments.environment import Platform as Operated
+from tests.e2e.conftest import Platform
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+
+@pytest.fixture
+def run(platform: Platform, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cli, "_platform", lambda *_: Operated("local", platform.target, "alice"))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
+
+    return run
+
+
+def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run) -> None:
+    request, _ = platform.pay(payment_amount=150.03)
+    transaction_id = request["transaction_id"]
+    listed = json.loads(run("dlq", "list", "--json").output)
+    assert [(letter["transaction_id"], letter["now"]) for letter in listed] == [(transaction_id, "FAILED")]
+    assert transaction_id in run("dlq", "list").output
+    explained = run("dlq", "explain", transaction_id).output
+    assert "the gateway was away for every try; nothing was charged" in explained
+    assert "a redrive tries it again" in explained
+    # Reading takes nothing away.
+    assert len(json.loads(run("dlq", "list", "--json").output)) == 1
+
+    redriven = run("dlq", "redrive", transaction_id)
+    assert redriven.exit_code == 0, redriven.output
+    execution = redriven.output.split("started ")[1].strip()
+    assert platform.follow(execution).error == "GatewayUnavailable"
+    # It failed again, and is a new letter; the old one is gone.
+    (letter,) = json.loads(run("dlq", "list", "--json").output)
+    assert letter["execution_arn"] == execution
+
+
+def test_a_letter_of_a_payment_that_has_its_outcome_is_only_cleared(platform: Platform, run) -> None:
+    request, _ = platform.pay(payment_amount=150.03)
+    key = {"transaction_id": {"S": request["transaction_id"]}}
+    platform.client("dynamodb").update_item(
+        TableName=platform.outputs["DynamodbTableName"],
+        Key=key,
+        UpdateExpression="SET #status = :status",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":status": {"S": "COMPLETED"}},
+    )
+    redriven = run("dlq", "redrive", "--all")
+    assert (redriven.exit_code, redriven.output) == (0, f"{request['transaction_id']}: has its outcome\n")
+    assert run("dlq", "list").output == "no dead letters\n"
+
+
+def test_a_letter_of_another_request_does_not_touch_the_payment_under_the_id(platform: Platform, run) -> None:
+    request, _ = platform.pay(payment_amount=150.03)
+    platform.dead_letters()
+    platform.pay(**request | {"payment_amount": 151})
+    redriven = run("dlq", "redrive", "--all")
+    assert redriven.exit_code == 1
+    assert "the id belongs to another payment; a redrive is refused" in redriven.output
+    assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
+
+
+def test_what_cannot_be_redriven_says_why_and_stays(platform: Platform, run) -> None:
+    platform.follow(platform.start({"transaction_id": 7}))
+    redriven = run("dlq", "redrive", "--all")
+    assert redriven.exit_code == 1
+    assert "nothing is recorded under it; a redrive is refused" in redriven.output
+    assert len(json.loads(run("dlq", "list", "--json").output)) == 1
+
+
+def test_refund_and_its_refusals(platform: Platform, run) -> None:
+    request, _ = platform.pay()
+    for _ in range(2):
+        refunded = run("refund", request["transaction_id"], "--yes")
+        assert (refunded.exit_code, refunded.output) == (0, f"{request['transaction_id']}: REFUNDED\n")
+    refused, _ = platform.pay(payment_amount=150.08)
+    answer = run("refund", refused["transaction_id"], "--yes")
+    assert answer.exit_code == 1
+    assert "COMPLETED: the gateway refuses the refund" in answer.output
+    silent, _ = platform.pay(payment_amount=150.09)
+    assert "reconciliation asks it again" in run("refund", silent["transaction_id"], "--yes").output
+    assert "is not recorded" in run("refund", "T-NONE", "--yes").output
+    assert "Aborted" in run("refund", "T-NONE").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["dlq", "redrive"], "name a TRANSACTION_ID, or --all"),
+        (["dlq", "redrive", "T", "--all"], "name a TRANSACTION_ID, or --all"),
+        (["dlq", "explain", "T-NONE"], "no dead letter of transaction T-NONE"),
+    ],
+)
+def test_wrong_arguments(run, arguments: list[str], says: str) -> None:
+    answer = run(*arguments)
+    assert answer.exit_code != 0
+    assert says in answer.output

@@ -1,0 +1,142 @@
+"""Payments through the deployed platform: the real state machine, the real functions, IAM enforced."""
+
+import json
+import re
+import time
+
+import pytest
+
+from tests.e2e.conftest import Platform
+from tests.workflow import END_STATES
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+
+def test_completed(platform: Platform) -> None:
+    request, story = platform.pay()
+    assert story.states == ["ValidatePayment", "ProcessPayment", "PaymentOutcome", "PaymentComplete"]
+    assert (story.status, story.transitions) == ("SUCCEEDED", 4)
+    item = platform.item(request["transaction_id"])
+    assert item["status"] == {"S": "COMPLETED"}
+    assert item["amount_minor"] == {"N": "15000"}
+    assert item["gateway_reference"]["S"] == story.output["gateway_reference"]
+    assert platform.dead_letters() == platform.notices() == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "status", "reason"),
+    [(150.01, "DECLINED", "insufficient_funds"), (10000.01, "REJECTED", "payment_amount exceeds the limit")],
+)
+def test_declined_and_rejected(platform: Platform, amount: float, status: str, reason: str) -> None:
+    request, story = platform.pay(payment_amount=amount)
+    assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
+    assert platform.item(request["transaction_id"])["status"] == {"S": status}
+    (notice,) = platform.notices()
+    assert notice["subject"] == "Payment not completed"
+    assert (notice["transaction_id"], notice["status"], notice["reasons"]) == (
+        request["transaction_id"],
+        status,
+        [reason],
+    )
+    assert notice["attributes"]["outcome"]["Value"] == status
+    assert notice["attributes"]["environment"]["Value"] == "local"
+    assert platform.dead_letters() == []
+
+
+def test_retried_and_then_completed(platform: Platform) -> None:
+    request, story = platform.pay(payment_amount=150.02)
+    assert story.status == "SUCCEEDED"
+    assert story.tries["ProcessPayment"] == 3
+    assert platform.item(request["transaction_id"])["attempt"] == {"N": "3"}
+
+
+def test_an_unknown_outcome_is_resolved_by_a_lookup(platform: Platform) -> None:
+    request, story = platform.pay(payment_amount=150.04)
+    assert story.status == "SUCCEEDED"
+    assert story.tries["ProcessPayment"] == 2
+    item = platform.item(request["transaction_id"])
+    # Claimed, and so charged, once.
+    assert (item["status"], item["attempt"]) == ({"S": "COMPLETED"}, {"N": "1"})
+
+
+def test_failed_for_good(platform: Platform) -> None:
+    request, story = platform.pay(payment_amount=150.03)
+    assert (story.status, story.error) == ("FAILED", "GatewayUnavailable")
+    assert story.tries["ProcessPayment"] == 4
+    assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
+    (letter,), (notice,) = platform.dead_letters(), platform.notices()
+    assert notice["subject"] == "Payment failed"
+    assert notice["attributes"]["outcome"]["Value"] == "FAILED"
+    for message in (letter, notice):
+        assert message["transaction_id"] == request["transaction_id"]
+        assert message["execution_arn"] == story.execution_arn
+        assert (message["error"], message["payment_status"]) == ("GatewayUnavailable", "FAILED")
+
+
+@pytest.mark.parametrize("data", [None, 7, "text", [], {}, {"transaction_id": 7}, {"transaction_id": "x" * 250_000}])
+def test_what_is_no_request_fails_as_that(platform: Platform, data: object) -> None:
+    story = platform.follow(platform.start(data))
+    assert story.states[-1] == "PaymentFailed"
+    big = len(json.dumps(data)) > 20_000
+    assert story.error == ("States.QueryEvaluationError" if big else "MalformedRequest")
+    assert len(platform.dead_letters()) == len(platform.notices()) == 1
+
+
+def test_the_same_payment_again_is_answered_and_not_charged_again(platform: Platform) -> None:
+    request, first = platform.pay()
+    _, second = platform.pay(**request)
+    assert second.output == first.output | {"announce": False}
+    assert platform.item(request["transaction_id"])["attempt"] == {"N": "1"}
+
+
+def test_another_payment_under_the_same_id_is_a_conflict(platform: Platform) -> None:
+    request, _ = platform.pay()
+    _, story = platform.pay(**request | {"payment_amount": 151})
+    assert story.error == "IdempotencyConflict"
+    assert platform.item(request["transaction_id"])["status"] == {"S": "COMPLETED"}
+
+
+def test_the_same_payment_five_times_at_once_is_charged_once(platform: Platform) -> None:
+    request, _ = platform.pay(payment_amount=-1)  # warms the functions up
+    request |= {"transaction_id": request["transaction_id"] + "-5", "payment_amount": 80.07}
+    stories = [platform.follow(arn) for arn in [platform.start(request) for _ in range(5)]]
+    assert {story.states[-1] for story in stories} <= END_STATES
+    # An execution that found the payment held waits for the lease, which is longer than this test's waits.
+    assert {story.error for story in stories} <= {"", "PaymentInProgress", "PaymentChanged"}
+    completed = [story.output for story in stories if story.status == "SUCCEEDED"]
+    assert completed
+    assert {output["attempt"] for output in completed} == {1}
+    assert platform.item(request["transaction_id"])["status"] == {"S": "COMPLETED"}
+
+
+def test_the_functions_log_json_and_no_payment_data(platform: Platform) -> None:
+    request, _ = platform.pay(customer_id="CUST-MARKED", payment_amount=4321.03)
+    logs = platform.client("logs")
+    text = ""
+    for name in ("Validation", "Processing"):
+        group = platform.outputs[f"CloudwatchLogGroup{name}Name"]
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        text += "\n".join(event["message"] for event in events)
+    ours = [line for line in text.splitlines() if request["transaction_id"] in line]
+    assert {json.loads(line)["message"] for line in ours if '"message"' in line} >= {
+        "payment validated",
+        "payment failed",
+    }
+    assert "CUST-MARKED" not in text
+    # Ids are random: any few digits stand in one some day.
+    assert "4321" not in re.sub("[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{12,}|20[0-9]{2}-[0-9T:.Z-]+", "", text)
+
+
+def test_the_dead_letter_of_an_asynchronous_invocation(platform: Platform) -> None:
+    """A function that is invoked by somebody else, asynchronously, and fails for good."""
+    lambda_ = platform.client("lambda")
+    name = platform.outputs["LambdaProcessingFunctionName"]
+    lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    for _ in range(20):
+        letters = platform.dead_letters()
+        if letters:
+            break
+        time.sleep(0.2)
+    # The emulator puts the event into an envelope; AWS sends it as it is.
+    assert [letter["requestPayload"] for letter in letters] == [{}]

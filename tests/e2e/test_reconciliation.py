@@ -1,0 +1,134 @@
+"""What the workflow left behind, refunds and redrives, on the deployed platform."""
+
+import json
+import time
+import uuid
+from typing import Any
+
+import pytest
+from adapters.dynamodb import to_item
+from payments.money import Money
+from payments.payment import TRANSITIONS, Payment, Status
+
+from tests.e2e.conftest import Platform
+from tests.e2e.test_permissions import without
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+HOUR, DAY = 60 * 60, 24 * 60 * 60
+FUNCTION = "lambda-payment-reconciliation-local"
+
+
+def leave(platform: Platform, status: Status, cents: int, age: float) -> str:
+    """A payment as a workflow that died ``age`` seconds ago has left it."""
+    then = time.time() - age
+    payment = Payment(
+        transaction_id=f"T-{uuid.uuid4().hex[:12]}",
+        status=status,
+        sequence=2,
+        fingerprint="f" * 64,
+        execution="arn:of-an-execution-that-died",
+        created_at=then,
+        updated_at=then,
+        amount=Money(15000 + cents, "USD"),
+        payment_method="credit_card",
+        customer_id="CUST-1",
+        attempt=1,
+        lease_until=then + 60 if status is Status.PROCESSING else None,
+        first_claimed_at=then,
+    )
+    platform.client("dynamodb").put_item(TableName=platform.outputs["DynamodbTableName"], Item=to_item(payment))
+    return payment.transaction_id
+
+
+def invoke(platform: Platform, **event: Any) -> Any:
+    answer = platform.client("lambda").invoke(
+        FunctionName=FUNCTION, Qualifier="live", Payload=json.dumps(event).encode()
+    )
+    return json.loads(answer["Payload"].read())
+
+
+def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = platform.client("dynamodb").query(
+        TableName="dynamodb-payment-ledger-local",
+        KeyConditionExpression="transaction_id = :id",
+        ExpressionAttributeValues={":id": {"S": transaction_id}},
+    )["Items"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "cents", "age", "settled"),
+    [
+        (Status.PENDING, 0, HOUR, "FAILED"),
+        (Status.PROCESSING, 4, HOUR, "COMPLETED"),
+        (Status.PROCESSING, 5, HOUR, "FAILED"),
+        (Status.UNKNOWN, 4, HOUR, "COMPLETED"),
+        (Status.UNKNOWN, 6, HOUR, "UNKNOWN"),
+        (Status.UNKNOWN, 6, DAY, "REVIEW"),
+        (Status.PROCESSING, 4, 60, "PROCESSING"),
+    ],
+)
+def test_what_was_left_is_settled(platform: Platform, status: Status, cents: int, age: float, settled: str) -> None:
+    transaction_id = leave(platform, status, cents, age)
+    invoke(platform)
+    assert platform.item(transaction_id)["status"] == {"S": settled}
+    told = [notice for notice in platform.notices() if notice["transaction_id"] == transaction_id]
+    assert [notice["status"] for notice in told] == ([settled] if settled in ("COMPLETED", "FAILED", "REVIEW") else [])
+    # Once: a second run finds nothing to tell.
+    invoke(platform)
+    assert [n for n in platform.notices() if n["transaction_id"] == transaction_id] == []
+
+
+def test_a_run_says_that_it_is_over(platform: Platform) -> None:
+    assert set(invoke(platform)) == {"overdue", "settled", "open", "errors"}
+    events = platform.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{FUNCTION}")["events"]
+    lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+    (line, *_) = [line for line in lines if line["message"] == "reconciliation finished"]
+    # The dimension of the heartbeat's metric.
+    assert line["environment"] == "local"
+
+
+def test_the_ledger_tells_every_step_and_who_took_it(platform: Platform) -> None:
+    request, _ = platform.pay(payment_amount=150.02)
+    steps = ledger(platform, request["transaction_id"])
+    statuses = [step["status"]["S"] for step in steps]
+    assert statuses == ["PENDING", *["PROCESSING", "PENDING"] * 2, "PROCESSING", "COMPLETED"]
+    assert [int(step["sequence"]["N"]) for step in steps] == list(range(1, len(steps) + 1))
+    assert {step["actor"]["S"].split(":")[0] for step in steps} == {
+        "lambda-payment-validation-local",
+        "lambda-payment-processing-local",
+    }
+    before: str | None = None
+    for status in statuses:
+        assert Status(status) in TRANSITIONS[Status(before) if before else None]
+        before = status
+    assert "CUST" not in json.dumps(steps)
+
+
+def test_a_refund_is_made_once_however_often_it_is_asked_for(platform: Platform) -> None:
+    request, _ = platform.pay()
+    asked = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
+    answers = [invoke(platform, **asked) for _ in range(2)]
+    assert [answer["status"] for answer in answers] == ["REFUNDED", "REFUNDED"]
+    steps = ledger(platform, request["transaction_id"])
+    assert [step["status"]["S"] for step in steps][-2:] == ["REFUNDING", "REFUNDED"]
+    assert steps[-1]["actor"]["S"].startswith("alice by way of lambda-payment-reconciliation-local")
+
+
+def test_what_was_not_charged_is_not_refunded(platform: Platform) -> None:
+    request, _ = platform.pay(payment_amount=150.01)
+    answer = invoke(platform, action="refund", transaction_id=request["transaction_id"], operator="alice")
+    assert answer["errorType"] == "NotAllowed"
+
+
+@pytest.mark.parametrize("action", ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"])
+def test_without_an_action_nothing_is_settled_or_told(platform: Platform, action: str) -> None:
+    transaction_id = leave(platform, Status.PENDING, 0, HOUR)
+    with without(platform, "Reconciliation", action):
+        answer = invoke(platform)
+    # One payment that could not be settled, or no list of them at all: an error that the alarm sees.
+    assert answer["errorType"] in ("ReconciliationIncomplete", "LedgerRefused")
+    assert platform.notices() == []
+    assert platform.item(transaction_id)["status"] == {"S": "PENDING"}
+    invoke(platform)

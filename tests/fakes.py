@@ -1,0 +1,67 @@
+"""The ports of the payment core in memory, as strict as the real ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from payments.payment import TRANSITIONS, Payment
+from payments.ports import Charge, Charged, NotCharged, NotRefunded, Outcome, Refunded, RefundOutcome
+
+
+class MemoryLedger:
+    """Conditional writes as DynamoDB does them: on the status and the write that the caller read."""
+
+    def __init__(self) -> None:
+        self.payments: dict[str, Payment] = {}
+        self.history: list[Payment] = []
+
+    def find(self, transaction_id: str) -> Payment | None:
+        return self.payments.get(transaction_id)
+
+    def write(self, before: Payment | None, after: Payment) -> Payment | None:
+        held = self.payments.get(after.transaction_id)
+        assert after.status in TRANSITIONS[before.status if before else None]
+        same = (
+            held is None
+            if before is None
+            else held and (held.status, held.sequence) == (before.status, before.sequence)
+        )
+        if not same:
+            return held
+        self.payments[after.transaction_id] = after
+        self.history.append(after)
+        return None
+
+
+@dataclass
+class ScriptedGateway:
+    """Answers as the test says, and remembers what it charged as a gateway with idempotency keys does.
+
+    ``script`` is asked at each charge and lookup; "charge-silently" charges, and then answers with what it gives.
+    """
+
+    script: list[Outcome | Callable[[Charge], Outcome]] = field(default_factory=list)
+    charges: dict[str, Charged] = field(default_factory=dict)
+    calls: list[tuple[str, Charge]] = field(default_factory=list)
+
+    def charge(self, charge: Charge) -> Outcome:
+        self.calls.append(("charge", charge))
+        return self._answer(charge) or self.really_charge(charge)
+
+    def lookup(self, charge: Charge) -> Outcome:
+        self.calls.append(("lookup", charge))
+        return self._answer(charge) or self.charges.get(charge.idempotency_key) or NotCharged("no such charge")
+
+    def refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        self.calls.append(("refund", charge))
+        if self.charges.get(charge.idempotency_key) != Charged(reference):
+            return NotRefunded("no such charge")
+        return Refunded(f"refund-{reference}")
+
+    def really_charge(self, charge: Charge) -> Charged:
+        return self.charges.setdefault(charge.idempotency_key, Charged(f"ref-{len(self.charges) + 1}"))
+
+    def _answer(self, charge: Charge) -> Outcome | None:
+        if not self.script:
+            return None
+        step = self.script.pop(0)
+        return step(charge) if callable(step) else step

@@ -1,0 +1,110 @@
+"""Each correction of MiniStack mends its defect, and is still needed.
+
+When a test of the released server fails, a new release has mended the defect: delete the correction.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+
+from scripts.local import server
+
+RELEASED = "ministack"
+CORRECTED = server.MODULE
+TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "x.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+
+
+@contextmanager
+def ministack(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """A server, with the corrections or as it was released; gives clients by service."""
+    monkeypatch.setattr(server, "MODULE", module)
+    with server.running() as running:
+        session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)
+        yield lambda service: session.client(service, endpoint_url=running.url)
+
+
+def settle(cloudformation: Any, name: str) -> str:
+    """The stack's status once it has come to rest."""
+    for _ in range(100):
+        status = str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+        if not status.endswith("IN_PROGRESS"):
+            return status
+        time.sleep(0.1)
+    raise AssertionError(status)
+
+
+@pytest.mark.parametrize(("module", "status"), [(CORRECTED, "UPDATE_COMPLETE"), (RELEASED, "UPDATE_ROLLBACK_FAILED")])
+def test_remember_attributes(module: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nested stack in which one resource reads an attribute of a role, updated once."""
+    with ministack(module, monkeypatch) as client:
+        s3, cloudformation = client("s3"), client("cloudformation")
+        s3.create_bucket(Bucket="templates")
+
+        def parent(key: str) -> dict[str, str]:
+            role = {"RoleName": "r", "AssumeRolePolicyDocument": TRUST}
+            value = {"Fn::Join": [key, ["of ", {"Fn::GetAtt": ["Role", "Arn"]}]]}
+            reads = {"Name": "p", "Type": "String", "Value": value}
+            nested = {
+                "Role": {"Type": "AWS::IAM::Role", "Properties": role},
+                "Reads": {"Type": "AWS::SSM::Parameter", "Properties": reads},
+            }
+            s3.put_object(Bucket="templates", Key=key, Body=json.dumps({"Resources": nested}))
+            url = f"{s3.meta.endpoint_url}/templates/{key}"
+            child = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+            return {"StackName": "parent", "TemplateBody": json.dumps({"Resources": {"Child": child}})}
+
+        capabilities = ["CAPABILITY_NAMED_IAM"]
+        cloudformation.create_stack(**parent("first"), Capabilities=capabilities)
+        assert settle(cloudformation, "parent") == "CREATE_COMPLETE"
+        cloudformation.update_stack(**parent("second"), Capabilities=capabilities)
+        assert settle(cloudformation, "parent") == status
+
+
+@pytest.mark.parametrize(("module", "carried"), [(CORRECTED, {"outcome"}), (RELEASED, set())])
+def test_publish_message_attributes(module: str, carried: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with ministack(module, monkeypatch) as client:
+        topic = client("sns").create_topic(Name="t")["TopicArn"]
+        queue = client("sqs").create_queue(QueueName="q")["QueueUrl"]
+        arn = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
+        policy = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}]}
+        client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+        client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        attributes = {"outcome": {"DataType": "String", "StringValue": "FAILED"}}
+        publish = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sns:publish",
+            "Arguments": {"TopicArn": topic, "Message": "m", "MessageAttributes": attributes},
+            "End": True,
+        }
+        definition = {"QueryLanguage": "JSONata", "StartAt": "Publish", "States": {"Publish": publish}}
+        role = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+        machine = client("stepfunctions").create_state_machine(
+            name="m", definition=json.dumps(definition), roleArn=role
+        )["stateMachineArn"]
+        client("stepfunctions").start_execution(stateMachineArn=machine)
+        (message,) = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
+        assert set(json.loads(message["Body"]).get("MessageAttributes", {})) == carried
+
+
+@pytest.mark.parametrize(("module", "kept"), [(CORRECTED, True), (RELEASED, False)])
+def test_keep_dead_letter_config(module: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ministack(module, monkeypatch) as client:
+        target = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
+        properties = {
+            "FunctionName": "f",
+            "Runtime": "python3.11",
+            "Handler": "index.handler",
+            "Role": f"arn:aws:iam::{server.ACCOUNT}:role/r",
+            "Code": {"ZipFile": "def handler(event, context): pass"},
+            "DeadLetterConfig": {"TargetArn": target},
+        }
+        body = {"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": properties}}}
+        client("cloudformation").create_stack(StackName="s", TemplateBody=json.dumps(body))
+        assert settle(client("cloudformation"), "s") == "CREATE_COMPLETE"
+        configuration = client("lambda").get_function_configuration(FunctionName="f")
+        assert (configuration.get("DeadLetterConfig") == {"TargetArn": target}) is kept

@@ -1,0 +1,129 @@
+"""The embedded AWS: on loopback only, IAM enforced, and nothing left behind however it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from scripts.local import server
+from tests.emitted import ROOT
+
+
+def gone(found: server.Server) -> bool:
+    """Whether its processes and its folder are; it may take a moment."""
+    for _ in range(100):
+        try:
+            os.killpg(found.pid, 0)
+        except ProcessLookupError:
+            return not found.answers() and not Path(found.folder).exists()
+        time.sleep(0.1)
+    return False
+
+
+def test_it_listens_on_loopback_only_and_leaves_nothing() -> None:
+    with server.running() as running:
+        listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        addresses = {row[1].split(":")[0] for row in listening if int(row[1].split(":")[1], 16) == running.port}
+        assert addresses == {"0100007F"}
+        assert Path(running.folder).exists()
+    assert gone(running)
+    assert not Path(running.folder).exists()
+
+
+def test_a_stranger_may_do_nothing() -> None:
+    with server.running() as running:
+        stranger = boto3.client(
+            "dynamodb",
+            endpoint_url=running.url,
+            region_name=server.REGION,
+            aws_access_key_id="AKIAUNKNOWN",
+            aws_secret_access_key="x",
+        )
+        with pytest.raises(ClientError):
+            stranger.list_tables()
+
+
+def test_it_ends_with_a_process_that_could_not_end_it() -> None:
+    """Seen to fail without the watch on the owner: the server then stays for ever."""
+    starter = subprocess.Popen(
+        [sys.executable, "-c", "from scripts.local import server; import time\n"
+         "s = server.start(keep=False); print(s.pid, s.port, s.folder, flush=True); time.sleep(100)"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert starter.stdout is not None
+    pid, port, folder = starter.stdout.readline().split()
+    started = server.Server(int(pid), int(port), folder)
+    assert started.answers()
+    os.kill(starter.pid, signal.SIGKILL)
+    starter.wait()
+    assert gone(started)
+
+
+def test_a_server_that_does_not_start_tells_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(server, "_free_port", lambda: taken.getsockname()[1])
+        monkeypatch.setattr(server.Server, "answers", lambda _: False)
+        with pytest.raises(server.LocalError, match=r"does not start[\s\S]*already in use"):
+            server.start(keep=False)
+
+
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(server, "STATE", tmp_path / "server.json")
+    return tmp_path / "server.json"
+
+
+def test_what_was_left_by_a_server_that_is_gone_is_not_taken_for_one(state: Path) -> None:
+    assert server.kept() is None
+    state.write_text(json.dumps({"pid": 999_999, "port": 9, "folder": "/nowhere"}))
+    assert server.kept() is None
+    state.write_text("not json")
+    assert server.kept() is None
+    assert server.stop_kept() is None
+
+
+def test_a_process_that_was_given_the_id_since_is_left_alone(state: Path, tmp_path: Path) -> None:
+    """Seen to fail when the process behind the id is not looked at: it was killed, and the folder removed."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        state.write_text(json.dumps({"pid": stranger.pid, "port": 9, "folder": str(folder)}))
+        assert server.stop_kept() is None
+        assert stranger.poll() is None
+        assert folder.exists()
+    finally:
+        stranger.kill()
+
+
+def test_two_commands_at_once_share_one_server(state: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        (first, _), (second, _) = pool.map(lambda _: server.start_or_find(), range(2))
+    try:
+        assert first == second
+    finally:
+        assert server.stop_kept() == first
+    assert gone(first)
+
+
+def test_a_kept_server_that_does_not_answer_is_named_and_can_be_ended(state: Path) -> None:
+    kept, _ = server.start_or_find()
+    os.kill(kept.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(server.LocalError, match="does not answer; `make local-stop` ends it"):
+            server.kept()
+    finally:
+        assert server.stop_kept() == kept
+    assert gone(kept)
+    assert not state.exists()

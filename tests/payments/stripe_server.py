@@ -1,0 +1,168 @@
+"""A small Stripe over real HTTP that follows its published rules where localstripe does not.
+
+Idempotency keys (https://docs.stripe.com/api/idempotent_requests): the same key and parameters give the saved answer,
+even a 500; other parameters are an error; a key that is in use is a 409; what was never executed (429) is not saved.
+A test says how the next call of an endpoint goes wrong, before or after it took effect.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+Answer = tuple[int, dict[str, Any]]
+
+
+class Stripe:
+    """The state. ``faults`` by endpoint: rate_limit, error_before or _after, drop_before or _after, slow, decline."""
+
+    def __init__(self) -> None:
+        self.intents: dict[str, dict[str, Any]] = {}
+        self.refunds: list[dict[str, Any]] = []
+        self.money_moved = 0
+        self.requests = 0
+        self.faults: dict[str, list[str]] = {}
+        self.slow_seconds = 0.0
+        self._saved: dict[str, tuple[str, Answer]] = {}
+        self._in_use: set[str] = set()
+        self._lock = threading.Lock()
+
+    def handle(self, method: str, path: str, params: dict[str, str], key: str | None) -> Answer | None:
+        """The answer, or None to drop the connection."""
+        parts = path.split("/")[2:]
+        endpoint = f"{method} {parts[0]}/{parts[2]}" if len(parts) > 2 else f"{method} {parts[0]}"
+        with self._lock:
+            self.requests += 1
+            fault = self.faults[endpoint].pop(0) if self.faults.get(endpoint) else ""
+            if key in self._in_use:
+                return 409, problem("idempotency_error", "idempotency_key_in_use")
+            if key in self._saved:
+                asked, answer = self._saved[key]
+                if asked != json.dumps([path, params], sort_keys=True):
+                    return 400, problem("idempotency_error", None)
+                return answer
+            if fault == "rate_limit":
+                return 429, problem("invalid_request_error", "rate_limit")
+            if key:
+                self._in_use.add(key)
+        try:
+            if fault == "drop_before":
+                return None
+            if fault == "slow":
+                time.sleep(self.slow_seconds)
+            with self._lock:
+                answer = (
+                    (500, problem("api_error", None))
+                    if fault == "error_before"
+                    else self._execute(method, path, params, fault)
+                )
+                if fault == "error_after":
+                    answer = 500, problem("api_error", None)
+                if key:
+                    self._saved[key] = json.dumps([path, params], sort_keys=True), answer
+            return None if fault == "drop_after" else answer
+        finally:
+            self._in_use.discard(key or "")
+
+    def _execute(self, method: str, path: str, params: dict[str, str], fault: str) -> Answer:
+        parts = path.strip("/").split("/")[1:]
+        match [method, *parts]:
+            case ["GET", "payment_methods"]:
+                cards = [] if params["customer"] == "cus_without" else [{"id": "pm_card", "object": "payment_method"}]
+                return 200, listed(cards)
+            case ["POST", "payment_intents"]:
+                intent = {
+                    "id": f"pi_{len(self.intents) + 1}",
+                    "object": "payment_intent",
+                    "amount": int(params["amount"]),
+                    "currency": params["currency"],
+                    "status": "requires_confirmation",
+                    "last_payment_error": None,
+                    "metadata": {"transaction_id": params["metadata[transaction_id]"]},
+                }
+                self.intents[str(intent["id"])] = intent
+                return 200, dict(intent)
+            case ["POST", "payment_intents", intent_id, "confirm"]:
+                intent = self.intents[intent_id]
+                if intent["status"] not in ("requires_payment_method", "requires_confirmation"):
+                    return 400, problem("invalid_request_error", "payment_intent_unexpected_state")
+                if fault == "decline":
+                    intent["status"] = "requires_payment_method"
+                    intent["last_payment_error"] = {"code": "card_declined", "type": "card_error"}
+                    return 402, problem("card_error", "card_declined")
+                intent["status"] = "requires_action" if fault == "action" else "succeeded"
+                self.money_moved += intent["amount"] if intent["status"] == "succeeded" else 0
+                return 200, dict(intent)
+            case ["POST", "payment_intents", intent_id, "cancel"]:
+                intent = self.intents[intent_id]
+                if intent["status"] == "succeeded":
+                    return 400, problem("invalid_request_error", "payment_intent_unexpected_state")
+                intent["status"] = "canceled"
+                return 200, dict(intent)
+            case ["GET", "payment_intents", "search"]:
+                wanted = params["query"].split("'")[3]
+                found = [i for i in self.intents.values() if i["metadata"]["transaction_id"] == wanted]
+                return 200, listed([i for i in found if i["status"] == "succeeded"]) | {"object": "search_result"}
+            case ["GET", "payment_intents", intent_id]:
+                return 200, dict(self.intents[intent_id])
+            case ["POST", "refunds"]:
+                if any(refund["payment_intent"] == params["payment_intent"] for refund in self.refunds):
+                    return 400, problem("invalid_request_error", "charge_already_refunded")
+                reference = params["payment_intent"]
+                if reference not in self.intents:
+                    return 404, problem("invalid_request_error", "resource_missing")
+                refund = {"id": "re_1", "object": "refund", "status": "succeeded", "payment_intent": reference}
+                self.refunds.append(refund)
+                self.money_moved -= self.intents[reference]["amount"]
+                return 200, dict(self.refunds[-1])
+            case ["GET", "refunds"]:
+                return 200, listed([r for r in self.refunds if r["payment_intent"] == params["payment_intent"]])
+        return 404, problem("invalid_request_error", "resource_missing")
+
+
+def problem(kind: str, code: str | None) -> dict[str, Any]:
+    return {"error": {"type": kind, "code": code, "message": "with MARKED parameters"}}
+
+
+def listed(data: list[Any]) -> dict[str, Any]:
+    return {"object": "list", "data": data, "has_more": False, "url": "/"}
+
+
+@contextmanager
+def serving(stripe: Stripe) -> Iterator[str]:
+    """The URL of a server on a free port of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def _serve(self) -> None:
+            url = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            params = dict(parse_qsl(body if self.command == "POST" else url.query))
+            answer = stripe.handle(self.command, url.path, params, self.headers.get("Idempotency-Key"))
+            if answer is None:
+                self.connection.close()
+                return
+            text = json.dumps(answer[1]).encode()
+            self.send_response(answer[0])
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = _serve
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

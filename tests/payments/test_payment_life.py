@@ -1,0 +1,327 @@
+"""A payment's life: recorded once, claimed before it is charged, charged at most once, finished once."""
+
+from collections.abc import Callable
+
+import pytest
+from payments.errors import (
+    ChargeOutcomeUnknown,
+    GatewayUnavailable,
+    IdempotencyConflict,
+    PaymentChanged,
+    PaymentGivenUp,
+    PaymentInProgress,
+    PaymentNotRecorded,
+    ReviewNeeded,
+)
+from payments.payment import TRANSITIONS, Payment, Status
+from payments.ports import GATEWAY_SECONDS, Charge, Charged, Declined, NotCharged, Unknown
+from payments.process import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, process, record_failure
+from payments.validate import validate
+
+from tests.fakes import MemoryLedger, ScriptedGateway
+from tests.payments.test_request import LIMITS
+from tests.workflow import request
+
+EXECUTION = "arn:execution:1"
+
+
+class Life:
+    """One payment, its ledger, its gateway, and a clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.ledger, self.gateway, self.now = MemoryLedger(), ScriptedGateway(), 1000.0
+
+    def validate(self, execution: str = EXECUTION, **changes: object) -> Payment:
+        return validate(request(**changes), ledger=self.ledger, limits=LIMITS, execution=execution, now=self.now)
+
+    def process(self, execution: str = EXECUTION, clock: Callable[[], float] | None = None) -> Payment:
+        recorded = self.payment
+        return process(
+            recorded.transaction_id,
+            recorded.fingerprint,
+            ledger=self.ledger,
+            gateway=self.gateway,
+            execution=execution,
+            clock=clock or (lambda: self.now),
+        )
+
+    def fail(self, execution: str = EXECUTION) -> Payment | None:
+        return record_failure(
+            self.payment.transaction_id, error="Broken", ledger=self.ledger, execution=execution, now=self.now
+        )
+
+    @property
+    def payment(self) -> Payment:
+        (payment,) = self.ledger.payments.values()
+        return payment
+
+    @property
+    def statuses(self) -> list[Status]:
+        return [payment.status for payment in self.ledger.history]
+
+
+@pytest.fixture
+def life() -> Life:
+    return Life()
+
+
+def test_a_payment_that_goes_well(life: Life) -> None:
+    life.validate()
+    done = life.process()
+    assert life.statuses == [Status.PENDING, Status.PROCESSING, Status.COMPLETED]
+    assert (done.attempt, done.gateway_reference, done.lease_until) == (1, "ref-1", None)
+    assert [payment.sequence for payment in life.ledger.history] == [1, 2, 3]
+
+
+def test_a_rejected_payment_is_recorded_and_never_charged(life: Life) -> None:
+    rejected = life.validate(payment_amount=-1)
+    assert rejected.status is Status.REJECTED
+    assert life.process() == rejected
+    assert life.gateway.calls == []
+
+
+def test_a_declined_payment_keeps_the_code(life: Life) -> None:
+    life.validate()
+    life.gateway.script = [Declined("insufficient_funds")]
+    assert life.process().reasons == ("insufficient_funds",)
+    assert life.payment.status is Status.DECLINED
+
+
+def test_the_same_request_again_is_answered_and_not_charged_again(life: Life) -> None:
+    life.validate()
+    done = life.process()
+    assert life.validate(execution="arn:execution:2") == done
+    assert life.process(execution="arn:execution:2") == done
+    assert len(life.gateway.calls) == 1
+
+
+def test_another_request_under_the_same_id_is_a_conflict(life: Life) -> None:
+    life.validate()
+    with pytest.raises(IdempotencyConflict):
+        life.validate(payment_amount=151)
+    assert len(life.ledger.history) == 1
+
+
+def test_a_fingerprint_that_does_not_match_is_a_conflict(life: Life) -> None:
+    life.validate()
+    with pytest.raises(IdempotencyConflict):
+        process(
+            "TXN-TEST-001", "x", ledger=life.ledger, gateway=life.gateway, execution=EXECUTION, clock=lambda: life.now
+        )
+    assert life.gateway.calls == []
+
+
+def test_a_payment_that_was_never_validated_is_not_charged() -> None:
+    gateway = ScriptedGateway()
+    with pytest.raises(PaymentNotRecorded):
+        process("T-1", "x", ledger=MemoryLedger(), gateway=gateway, execution=EXECUTION, clock=lambda: 1.0)
+    assert gateway.calls == []
+
+
+def test_a_gateway_that_is_away_leaves_the_payment_to_be_tried_again(life: Life) -> None:
+    life.validate()
+    life.gateway.script = [NotCharged("away")]
+    with pytest.raises(GatewayUnavailable):
+        life.process()
+    assert life.payment.status is Status.PENDING
+    assert life.process().attempt == 2
+
+
+def test_an_unknown_outcome_is_looked_up_and_not_charged_again(life: Life) -> None:
+    life.validate()
+
+    def charge_and_lose_the_answer(charge: Charge) -> Unknown:
+        life.gateway.really_charge(charge)
+        return Unknown("timeout")
+
+    life.gateway.script = [charge_and_lose_the_answer]
+    with pytest.raises(ChargeOutcomeUnknown):
+        life.process()
+    assert life.payment.status is Status.UNKNOWN
+    assert life.process().gateway_reference == "ref-1"
+    assert [name for name, _ in life.gateway.calls] == ["charge", "lookup"]
+
+
+def test_an_unknown_outcome_stays_unknown_until_somebody_knows(life: Life) -> None:
+    life.validate()
+    life.gateway.script = [Unknown("timeout"), Unknown("timeout"), Unknown("timeout")]
+    for _ in range(3):
+        with pytest.raises(ChargeOutcomeUnknown):
+            life.process()
+    assert life.payment.status is Status.UNKNOWN
+    assert [name for name, _ in life.gateway.calls] == ["charge", "lookup", "lookup"]
+
+
+def test_an_unknown_outcome_that_proves_uncharged_is_given_up_and_not_charged(life: Life) -> None:
+    life.validate()
+    life.gateway.script = [Unknown("timeout")]
+    with pytest.raises(ChargeOutcomeUnknown):
+        life.process()
+    for _ in range(2):
+        with pytest.raises(PaymentGivenUp):
+            life.process()
+    assert life.payment.status is Status.FAILED
+    assert life.gateway.charges == {}
+
+
+def test_a_claim_keeps_everybody_else_out_until_its_lease_is_over(life: Life) -> None:
+    life.validate()
+
+    def die(charge: Charge) -> Charged:
+        life.gateway.really_charge(charge)
+        raise SystemExit
+
+    life.gateway.script = [die]
+    with pytest.raises(SystemExit):
+        life.process()
+    life.now += LEASE_SECONDS - 1
+    with pytest.raises(PaymentInProgress):
+        life.process()
+    life.now += 1
+    done = life.process()
+    assert (done.status, done.attempt, done.gateway_reference) == (Status.COMPLETED, 2, "ref-1")
+    # Asked for again under the same key, the gateway answers with the dead attempt's charge.
+    assert len({charge.idempotency_key for _, charge in life.gateway.calls}) == 1
+    assert len(life.gateway.charges) == 1
+
+
+def test_a_take_over_charges_what_the_dead_attempt_did_not(life: Life) -> None:
+    life.validate()
+
+    def die_before_charging(charge: Charge) -> Charged:
+        raise SystemExit
+
+    life.gateway.script = [die_before_charging]
+    with pytest.raises(SystemExit):
+        life.process()
+    life.now += LEASE_SECONDS
+    assert life.process().status is Status.COMPLETED
+    assert [name for name, _ in life.gateway.calls] == ["charge", "charge"]
+    assert len({charge.idempotency_key for _, charge in life.gateway.calls}) == 1
+
+
+def test_that_a_take_over_did_nothing_proves_nothing_about_the_dead_attempt(life: Life) -> None:
+    life.validate()
+
+    def die(charge: Charge) -> Charged:
+        raise SystemExit
+
+    life.gateway.script = [die, NotCharged("away")]
+    with pytest.raises(SystemExit):
+        life.process()
+    life.now += LEASE_SECONDS
+    with pytest.raises(ChargeOutcomeUnknown):
+        life.process()
+    assert life.payment.status is Status.UNKNOWN
+
+
+def test_an_adapter_that_breaks_may_have_charged(life: Life) -> None:
+    life.validate()
+
+    def break_after_charging(charge: Charge) -> Charged:
+        life.gateway.really_charge(charge)
+        raise RuntimeError
+
+    life.gateway.script = [break_after_charging]
+    with pytest.raises(ChargeOutcomeUnknown):
+        life.process()
+    assert life.process().status is Status.COMPLETED
+
+
+def test_nothing_is_charged_after_the_gateway_may_have_forgotten_the_key(life: Life) -> None:
+    life.validate()
+    life.gateway.script = [NotCharged("away")]
+    with pytest.raises(GatewayUnavailable):
+        life.process()
+    life.now += CHARGE_WINDOW_SECONDS
+    with pytest.raises(ReviewNeeded):
+        life.process()
+    assert len(life.gateway.calls) == 1
+
+
+def test_a_claim_outlasts_the_gateways_longest_call() -> None:
+    assert LEASE_SECONDS > GATEWAY_SECONDS
+
+
+def test_a_slow_holder_cannot_finish_what_another_took_over(life: Life) -> None:
+    life.validate()
+
+    def slow(charge: Charge) -> Charged:
+        charged = life.gateway.really_charge(charge)
+        life.now += LEASE_SECONDS
+        assert life.process(execution="arn:execution:2").attempt == 2
+        return charged
+
+    life.gateway.script = [slow]
+    with pytest.raises(PaymentChanged, match="not recorded: ref-1"):
+        life.process()
+    assert life.payment.status is Status.COMPLETED
+    assert len(life.gateway.charges) == 1
+
+
+def test_two_at_once_claim_once(life: Life) -> None:
+    life.validate()
+    read = life.ledger.find
+
+    def both_read_first(transaction_id: str) -> Payment | None:
+        found = read(transaction_id)
+        life.ledger.find = read  # type: ignore[method-assign]
+        life.process(execution="arn:execution:2")
+        return found
+
+    life.ledger.find = both_read_first  # type: ignore[method-assign]
+    with pytest.raises(PaymentChanged):
+        life.process()
+    assert len(life.gateway.calls) == 1
+
+
+# Giving up
+
+
+def test_a_payment_that_is_certainly_not_charged_is_given_up(life: Life) -> None:
+    life.validate()
+    failed = life.fail()
+    assert failed is not None
+    assert (failed.status, failed.failure) == (Status.FAILED, "Broken")
+    with pytest.raises(PaymentGivenUp):
+        life.process()
+    assert life.gateway.calls == []
+
+
+def test_nobody_gives_up_a_payment_that_another_execution_took_up(life: Life) -> None:
+    life.validate()
+    assert life.fail(execution="arn:execution:2") == life.payment
+    assert life.payment.status is Status.PENDING
+
+
+@pytest.mark.parametrize("outcome", [Charged("r"), Declined("c"), Unknown("timeout")])
+def test_what_may_have_been_charged_is_never_given_up(life: Life, outcome: Charged | Declined | Unknown) -> None:
+    life.validate()
+    life.gateway.script = [outcome]
+    if isinstance(outcome, Unknown):
+        with pytest.raises(ChargeOutcomeUnknown):
+            life.process()
+    else:
+        life.process()
+    before = life.payment
+    assert life.fail() == before
+    assert life.payment == before
+
+
+def test_giving_up_what_was_never_recorded_records_nothing() -> None:
+    ledger = MemoryLedger()
+    assert record_failure("T-1", error="Broken", ledger=ledger, execution=EXECUTION, now=1.0) is None
+    assert ledger.history == []
+
+
+def test_a_step_that_the_table_does_not_have_is_refused(life: Life) -> None:
+    life.validate()
+    life.process()
+    for status in set(Status) - {Status.REFUNDING}:
+        with pytest.raises(ValueError, match="cannot go from COMPLETED"):
+            life.payment.to(status, at=life.now)
+
+
+def test_every_status_is_in_the_table_and_can_be_reached() -> None:
+    assert set(TRANSITIONS) == {None, *Status}
+    assert {target for targets in TRANSITIONS.values() for target in targets} == set(Status)

@@ -1,0 +1,150 @@
+"""What comes in: read, or refused with a reason that carries none of it."""
+
+import math
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from payments.errors import MalformedRequest
+from payments.money import Money, NotAnAmount, exponent
+from payments.request import read
+from payments.rules import Limits, reasons_to_reject
+
+from tests.workflow import request
+
+LIMITS = Limits(
+    maximum={"USD": Money(1_000_000, "USD"), "JPY": Money(1_500_000, "JPY")},
+    high_value={"USD": Money(500_000, "USD"), "JPY": Money(750_000, "JPY")},
+)
+
+
+def reasons(**changes: object) -> list[str]:
+    return reasons_to_reject(read(request() | changes), LIMITS)
+
+
+# Money
+
+
+@given(st.integers(1, 10**11), st.sampled_from(["JPY", "USD", "KWD", "CLF"]))
+def test_the_same_amount_in_is_the_same_amount_charged(minor_units: int, currency: str) -> None:
+    places = exponent(currency)
+    # As a sender writes it, and as a JSON reader makes of it.
+    as_written = f"{minor_units // 10**places}.{minor_units % 10**places:0{places}d}" if places else str(minor_units)
+    assert Money.parse(float(as_written), currency) == Money(minor_units, currency)
+    assert str(Money(minor_units, currency)) == f"{as_written} {currency}"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "reason"),
+    [
+        (None, "USD", "must be a number"),
+        ("150.00", "USD", "must be a number"),
+        ([150], "USD", "must be a number"),
+        (True, "USD", "must be a number"),
+        (math.nan, "USD", "must be finite"),
+        (math.inf, "USD", "must be finite"),
+        (-math.inf, "USD", "must be finite"),
+        (0.001, "USD", "more decimal places than USD has"),
+        (150.005, "USD", "more decimal places than USD has"),
+        (0.1 + 0.2, "USD", "more decimal places than USD has"),
+        (1.5, "JPY", "more decimal places than JPY has"),
+        (1e-300, "USD", "more decimal places than USD has"),
+        (1e300, "USD", "too large"),
+        (10**400, "USD", "too large"),
+        (-(10**400), "USD", "too large"),
+    ],
+)
+def test_what_is_no_amount(amount: object, currency: str, reason: str) -> None:
+    with pytest.raises(NotAnAmount, match=reason):
+        Money.parse(amount, currency)
+
+
+# The request
+
+
+def test_the_references_example_is_accepted() -> None:
+    paid = read(request())
+    assert paid.amount == Money(15000, "USD")
+    assert reasons() == []
+
+
+@pytest.mark.parametrize("raw", [None, 1, "x", [], [{}], {}, {"transaction_id": None}, {"transaction_id": 7}])
+def test_without_a_usable_id_it_is_malformed(raw: object) -> None:
+    with pytest.raises(MalformedRequest):
+        read(raw)
+
+
+@pytest.mark.parametrize("transaction_id", ["", " ", "a" * 65, "-a", "a b", "a\n", "ä", "a/b", "💳"])
+def test_an_id_that_could_not_stand_in_a_log_or_a_name_is_malformed(transaction_id: str) -> None:
+    with pytest.raises(MalformedRequest):
+        read(request(transaction_id=transaction_id))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"payment_amount": 0}, "payment_amount must be above 0"),
+        ({"payment_amount": -5}, "payment_amount must be above 0"),
+        ({"payment_amount": 10000.01}, "payment_amount exceeds the limit"),
+        ({"payment_amount": None}, "payment_amount must be a number"),
+        ({"payment_method": "cash"}, "payment_method must be one of"),
+        ({"payment_method": ["credit_card"]}, "payment_method must be one of"),
+        ({"customer_id": ""}, "customer_id must have"),
+        ({"customer_id": {"a": 1}}, "customer_id must have"),
+        ({"currency": "usd"}, "currency must be a three-letter"),
+        ({"currency": None}, "currency must be a three-letter"),
+        ({"currency": "GBP"}, "currency must be one of JPY, USD"),
+        ({"tip": 5}, "1 unknown field"),
+        ({"payment_amount": 5000.01, "payment_method": "bank_transfer"}, "fraud score 50 reaches the limit of 50"),
+    ],
+)
+def test_what_is_rejected(changes: dict[str, object], reason: str) -> None:
+    (told,) = reasons(**changes)
+    assert reason in told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"payment_amount": 10000},
+        {"payment_amount": 0.01},
+        {"payment_amount": 5000, "payment_method": "bank_transfer"},
+        {"payment_amount": 9999, "payment_method": "credit_card"},
+        {"payment_amount": 100, "currency": "JPY"},
+    ],
+)
+def test_what_is_accepted(changes: dict[str, object]) -> None:
+    assert reasons(**changes) == []
+
+
+def test_all_reasons_are_told_at_once() -> None:
+    assert len(reasons(payment_amount=-1, payment_method="cash", customer_id="")) == 3
+
+
+def test_no_reason_repeats_what_was_sent() -> None:
+    marked = {"payment_method": "MARKED", "customer_id": "MARKED ", "currency": "MARKED", "MARKED": 1}
+    assert "MARKED" not in " ".join(reasons(**marked))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"payment_amount": 150}, {"payment_amount": 150.00}, True),
+        ({"currency": "USD"}, {}, True),
+        ({"payment_amount": 150}, {"payment_amount": 151}, False),
+        ({"payment_amount": 150}, {"payment_amount": 150, "currency": "JPY"}, False),
+        ({"customer_id": "A"}, {"customer_id": "B"}, False),
+        ({"more": 1}, {}, False),
+    ],
+)
+def test_a_request_is_known_again_however_it_is_spelt(one: dict, other: dict, same: bool) -> None:
+    assert (read(request(**one)).fingerprint == read(request(**other)).fingerprint) is same
+
+
+def test_nesting_that_cannot_be_read_is_malformed() -> None:
+    deep: list = []
+    for _ in range(2 * sys.getrecursionlimit()):
+        deep = [deep]
+    with pytest.raises(MalformedRequest, match="nested too deeply"):
+        read(request(customer_id=deep))

@@ -1,0 +1,50 @@
+"""The simulated gateway: the amount asks for the outcome, the key gives the reference."""
+
+import pytest
+from adapters.simulator import Simulator
+from payments.money import Money
+from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Refunded, Unknown
+
+
+def ask(cents: int, attempt: int = 1) -> Charge:
+    return Charge("payment-T-1", "T-1", Money(15000 + cents, "USD"), "credit_card", "C-1", attempt)
+
+
+@pytest.mark.parametrize(
+    ("cents", "attempt", "charge", "lookup"),
+    [
+        (0, 1, Charged, NotCharged),
+        (1, 1, Declined, NotCharged),
+        (2, 1, NotCharged, NotCharged),
+        (2, 2, NotCharged, NotCharged),
+        (2, 3, Charged, NotCharged),
+        (3, 9, NotCharged, NotCharged),
+        (4, 1, Unknown, Charged),
+        (5, 1, Unknown, NotCharged),
+        (6, 1, Unknown, Unknown),
+        (7, 1, Charged, NotCharged),
+    ],
+)
+def test_outcomes(cents: int, attempt: int, charge: type, lookup: type) -> None:
+    simulator = Simulator(sleep=lambda _: None)
+    assert isinstance(simulator.charge(ask(cents, attempt)), charge)
+    assert isinstance(simulator.lookup(ask(cents, attempt)), lookup)
+
+
+def test_the_same_key_gives_the_same_charge() -> None:
+    first, second = (Simulator().charge(ask(0, attempt)) for attempt in (1, 2))
+    assert first == second
+    assert Simulator().lookup(ask(4)) == Simulator().lookup(ask(4, attempt=2))
+
+
+def test_slow_is_slow() -> None:
+    slept: list[float] = []
+    Simulator(sleep=slept.append).charge(ask(7))
+    assert slept == [1.0]
+
+
+def test_refunds() -> None:
+    simulator = Simulator()
+    assert simulator.refund(ask(0), "sim_1") == Refunded("simre_1")
+    assert isinstance(simulator.refund(ask(8), "sim_1"), NotRefunded)
+    assert isinstance(simulator.refund(ask(9), "sim_1"), Unknown)

@@ -1,0 +1,231 @@
+"""The Stripe adapter over real HTTP: its outcomes for everything that Stripe and the network may do."""
+
+import logging
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import stripe as library
+from adapters import stripe_gateway
+from adapters.stripe_gateway import StripeGateway
+from payments.money import Money
+from payments.ports import (
+    GATEWAY_SECONDS,
+    Charge,
+    Charged,
+    Declined,
+    NotCharged,
+    NotRefunded,
+    Refunded,
+    Unknown,
+)
+
+from tests.payments.stripe_server import Stripe, serving
+
+CHARGE = Charge("payment-T-1", "T-1", Money(15000, "USD"), "credit_card", "cus_1", 1)
+CREATE, CONFIRM = "POST payment_intents", "POST payment_intents/confirm"
+
+
+@pytest.fixture
+def stripe() -> Stripe:
+    return Stripe()
+
+
+@pytest.fixture
+def gateway(stripe: Stripe) -> Iterator[StripeGateway]:
+    with serving(stripe) as url:
+        yield StripeGateway("sk_test_x", url)
+
+
+def test_charged_once_however_often_it_is_asked(stripe: Stripe, gateway: StripeGateway) -> None:
+    first = gateway.charge(CHARGE)
+    assert first == Charged("pi_1")
+    assert gateway.charge(replace(CHARGE, attempt=2)) == first
+    assert gateway.lookup(CHARGE) == first
+    assert stripe.money_moved == 15000
+
+
+@pytest.mark.parametrize("fault", ["rate_limit", "error_before", "error_after", "drop_before", "drop_after"])
+def test_nothing_before_the_confirmation_can_have_charged(stripe: Stripe, gateway: StripeGateway, fault: str) -> None:
+    stripe.faults = {CREATE: [fault]}
+    assert isinstance(gateway.charge(CHARGE), NotCharged)
+    assert stripe.money_moved == 0
+    # A saved 500 stays for the life of the key: then a lookup cannot tell, and nothing is charged.
+    again = gateway.charge(CHARGE)
+    assert again == (NotCharged("APIError") if fault.startswith("error") else Charged("pi_1"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "looked_up"),
+    [
+        ("decline", Declined("card_declined"), Declined("card_declined")),
+        ("action", Declined("authentication_required"), NotCharged("canceled")),
+        ("rate_limit", NotCharged("RateLimitError"), NotCharged("canceled")),
+        ("error_before", Unknown("APIError"), NotCharged("canceled")),
+        ("error_after", Unknown("APIError"), Charged("pi_1")),
+        ("drop_before", Unknown("APIConnectionError"), NotCharged("canceled")),
+        ("drop_after", Unknown("APIConnectionError"), Charged("pi_1")),
+    ],
+)
+def test_what_a_confirmation_came_to(
+    stripe: Stripe, gateway: StripeGateway, fault: str, outcome: object, looked_up: object
+) -> None:
+    stripe.faults = {CONFIRM: [fault]}
+    assert gateway.charge(CHARGE) == outcome
+    assert gateway.lookup(CHARGE) == looked_up
+    assert stripe.money_moved == (15000 if isinstance(looked_up, Charged) else 0)
+    # Whatever comes after the lookup, the money moves no more.
+    gateway.charge(CHARGE)
+    assert stripe.money_moved == (15000 if isinstance(looked_up, Charged) else 0)
+
+
+def test_a_lookup_makes_not_charged_final(stripe: Stripe, gateway: StripeGateway) -> None:
+    assert gateway.lookup(CHARGE) == NotCharged("canceled")
+    assert not isinstance(gateway.charge(CHARGE), Charged)
+    assert stripe.money_moved == 0
+
+
+def test_an_answer_that_is_too_slow_is_unknown(
+    stripe: Stripe, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stripe.faults, stripe.slow_seconds = {CONFIRM: ["slow"]}, 1.0
+    monkeypatch.setattr(stripe_gateway, "READ_SECONDS", 0.2)
+    with serving(stripe) as url:
+        assert StripeGateway("sk_test_x", url).charge(CHARGE) == Unknown("APIConnectionError")
+    time.sleep(1.2)
+    assert gateway.lookup(CHARGE) == Charged("pi_1")
+    assert stripe.money_moved == 15000
+
+
+def test_the_same_charge_at_the_same_time_is_charged_once(stripe: Stripe, gateway: StripeGateway) -> None:
+    stripe.faults, stripe.slow_seconds = {CONFIRM: ["slow"]}, 0.5
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda attempt: gateway.charge(replace(CHARGE, attempt=attempt)), (1, 2)))
+    assert Charged("pi_1") in outcomes
+    # A key in use says nothing of what is being done under it.
+    assert all(isinstance(outcome, Charged | Unknown | NotCharged) for outcome in outcomes)
+    assert stripe.money_moved == 15000
+
+
+def test_the_same_key_for_another_amount_is_not_charged(stripe: Stripe, gateway: StripeGateway) -> None:
+    gateway.charge(CHARGE)
+    assert isinstance(gateway.charge(replace(CHARGE, amount=Money(1, "USD"))), NotCharged)
+    assert stripe.money_moved == 15000
+
+
+def test_what_stripe_cannot_charge(stripe: Stripe, gateway: StripeGateway) -> None:
+    assert gateway.charge(replace(CHARGE, payment_method="bank_transfer")) == Declined("payment_method_not_supported")
+    assert gateway.charge(replace(CHARGE, customer_id="cus_without")) == Declined("no_payment_method")
+    assert stripe.money_moved == 0
+
+
+@pytest.mark.parametrize("call", ["charge", "lookup"])
+def test_no_call_makes_more_requests_than_its_time_is_reckoned_for(
+    stripe: Stripe, gateway: StripeGateway, call: str
+) -> None:
+    stripe.faults = {CONFIRM: ["action"]}
+    getattr(gateway, call)(CHARGE)
+    assert 0 < stripe.requests <= stripe_gateway.REQUESTS
+
+
+def test_a_card_that_is_gone_says_nothing_of_an_earlier_attempt(stripe: Stripe, gateway: StripeGateway) -> None:
+    again = replace(CHARGE, customer_id="cus_without", attempt=2)
+    assert gateway.charge(again) == Unknown("no_payment_method")
+
+
+@pytest.mark.parametrize(("currency", "charged"), [("JPY", 15000), ("EUR", 15000), ("ISK", 0), ("MGA", 0), ("KWD", 0)])
+def test_the_amount_that_reaches_stripe(stripe: Stripe, gateway: StripeGateway, currency: str, charged: int) -> None:
+    """Or none: what Stripe counts in other units is declined, not charged a hundredfold."""
+    outcome = gateway.charge(replace(CHARGE, amount=Money(15000, currency)))
+    assert outcome == (Charged("pi_1") if charged else Declined("currency_not_supported"))
+    assert stripe.money_moved == charged
+
+
+def test_a_forgotten_key_is_never_used_again(stripe: Stripe, gateway: StripeGateway) -> None:
+    expired = replace(CHARGE, key_expired=True)
+    assert gateway.lookup(expired) == Unknown("the idempotency key is forgotten")
+    assert stripe.intents == {}
+    gateway.charge(CHARGE)
+    assert gateway.lookup(expired) == Charged("pi_1")
+
+
+@pytest.mark.parametrize(
+    ("fault", "first"),
+    [
+        ("", Refunded("re_1")),
+        ("drop_after", Unknown("APIConnectionError")),
+        ("error_after", Unknown("APIError")),
+        ("rate_limit", Unknown("RateLimitError")),
+    ],
+)
+def test_refunded_once(stripe: Stripe, gateway: StripeGateway, fault: str, first: object) -> None:
+    gateway.charge(CHARGE)
+    stripe.faults = {"POST refunds": [fault]}
+    assert gateway.refund(CHARGE, "pi_1") == first
+    again = gateway.refund(CHARGE, "pi_1")
+    assert again == (Unknown("APIError") if fault == "error_after" else Refunded("re_1"))
+    assert stripe.money_moved == 0
+
+
+def test_a_refund_that_somebody_made_by_hand_is_found(stripe: Stripe, gateway: StripeGateway) -> None:
+    gateway.charge(CHARGE)
+    gateway.refund(replace(CHARGE, idempotency_key="by-hand"), "pi_1")
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+    assert gateway.refund(replace(CHARGE, idempotency_key="x"), "pi_9") == NotRefunded("resource_missing")
+
+
+def test_neither_key_nor_parameters_are_logged(
+    stripe: Stripe, gateway: StripeGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    stripe.faults = {CONFIRM: ["decline"]}
+    outcome = gateway.charge(CHARGE)
+    told = caplog.text + repr(outcome)
+    assert "sk_test_x" not in told
+    assert "MARKED" not in told
+
+
+def test_all_requests_of_a_call_fit_into_its_time() -> None:
+    assert stripe_gateway.REQUESTS * (stripe_gateway.CONNECT_SECONDS + stripe_gateway.READ_SECONDS) < GATEWAY_SECONDS
+
+
+def test_the_wire_format_of_localstripe(tmp_path) -> None:
+    """An independent reading of Stripe's API; it ignores idempotency keys and declines nothing."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    # Its own command listens on every interface.
+    serve = (
+        f"from aiohttp import web; from localstripe.server import app; web.run_app(app, host='127.0.0.1', port={port})"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", serve],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"HOME": str(tmp_path)},
+    )  # fmt: skip
+    try:
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(f"{url}/js.stripe.com/v3/", timeout=1)  # noqa: S310 - loopback
+                break
+            except OSError:
+                time.sleep(0.1)
+        client = library.StripeClient("sk_test_12345", base_addresses={"api": url}).v1
+        customer = client.customers.create()
+        card = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2040, "cvc": "123"}
+        method = client.payment_methods.create(params={"type": "card", "card": card})  # type: ignore[typeddict-item]
+        client.payment_methods.attach(method.id, params={"customer": customer.id})
+        gateway = StripeGateway("sk_test_12345", url)
+        charged = gateway.charge(replace(CHARGE, customer_id=customer.id))
+        assert isinstance(charged, Charged)
+        assert client.payment_intents.retrieve(charged.reference).amount == 15000
+        assert isinstance(gateway.refund(CHARGE, charged.reference), Refunded)
+    finally:
+        server.kill()
+        server.wait()

@@ -1,0 +1,225 @@
+"""The real definition and the real handlers, with the services around them in memory."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from adapters.simulator import Simulator
+from payments.errors import LedgerUnavailable
+from payments.ports import NotCharged, Unknown
+
+from tests.emitted import load_template
+from tests.fakes import ScriptedGateway
+from tests.workflow import Workflow, request
+
+
+@pytest.fixture
+def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    return Workflow().install(monkeypatch)
+
+
+def test_completed(workflow: Workflow) -> None:
+    execution = workflow.pay(request())
+    assert execution.status == "SUCCEEDED"
+    assert execution.output["status"] == "COMPLETED"
+    assert workflow.notices == workflow.dead_letters == []
+
+
+def test_declined_and_rejected_succeed_as_executions_and_are_told(workflow: Workflow) -> None:
+    workflow.gateway = Simulator()
+    declined = workflow.pay(request(payment_amount=150.01))
+    rejected = workflow.pay(request(transaction_id="T-2", payment_amount=-1))
+    assert [e.path[-1] for e in (declined, rejected)] == ["PaymentUnsuccessful"] * 2
+    assert [n["status"] for n in workflow.notices] == ["DECLINED", "REJECTED"]
+    assert [n["attributes"]["outcome"]["StringValue"] for n in workflow.notices] == ["DECLINED", "REJECTED"]
+    assert workflow.notices[0]["reasons"] == ["insufficient_funds"]
+    assert workflow.dead_letters == []
+
+
+def test_business_outcomes_are_not_told_where_nobody_wants_them(workflow: Workflow) -> None:
+    workflow.notify = "false"
+    rejected = workflow.pay(request(payment_amount=-1))
+    assert (rejected.path[-1], rejected.output["status"]) == ("PaymentUnsuccessful", "REJECTED")
+    workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
+    workflow.pay(request(transaction_id="T-2"))
+    # A technical failure is told all the same.
+    assert [notice["state"] for notice in workflow.notices] == ["ProcessPayment"]
+
+
+def test_retried_and_then_completed(workflow: Workflow) -> None:
+    workflow.gateway = Simulator()
+    execution = workflow.pay(request(payment_amount=150.02))
+    assert execution.output["status"] == "COMPLETED"
+    assert execution.output["attempt"] == 3
+    assert execution.waited_seconds == 2 + 4
+
+
+def test_failed_for_good_is_recorded_dead_lettered_told_and_fails(workflow: Workflow) -> None:
+    workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
+    execution = workflow.pay(request())
+    assert execution.path == [
+        "ValidatePayment", "ProcessPayment", "RecordFailure", "SendToDeadLetterQueue", "NotifyFailure", "PaymentFailed",
+    ]  # fmt: skip
+    assert (execution.status, execution.error) == ("FAILED", "GatewayUnavailable")
+    assert workflow.ledger.payments["TXN-TEST-001"].status == "FAILED"
+    (letter,) = workflow.dead_letters
+    assert letter["transaction_id"] == "TXN-TEST-001"
+    assert letter["payment_status"] == "FAILED"
+    assert letter["error"] == "GatewayUnavailable"
+    assert letter["execution_arn"] == "arn:test:execution:test"
+    (notice,) = workflow.notices
+    assert notice["attributes"]["outcome"]["StringValue"] == "FAILED"
+
+
+def test_an_outcome_that_stays_unknown_is_told_as_that(workflow: Workflow) -> None:
+    workflow.gateway = ScriptedGateway(script=[Unknown("timeout")] * 4)
+    execution = workflow.pay(request())
+    assert execution.error == "ChargeOutcomeUnknown"
+    assert workflow.dead_letters[0]["payment_status"] == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("broken", "dead_letters", "notices"),
+    [
+        ({"${ProcessingFunctionArn}": "Lambda.ResourceNotFoundException"}, 1, 1),
+        ({"${ProcessingFunctionArn}": "Lambda.Unknown", "sqs": "SQS.AccessDenied"}, 0, 1),
+        ({"${ValidationFunctionArn}": "Lambda.Unknown", "sns": "SNS.AuthorizationError"}, 1, 0),
+        ({"${ProcessingFunctionArn}": "Lambda.Unknown", "sqs": "SQS.X", "sns": "SNS.X"}, 0, 0),
+    ],
+)
+def test_nothing_masks_the_failure(workflow: Workflow, broken: dict[str, str], dead_letters: int, notices: int) -> None:
+    workflow.broken = broken
+    execution = workflow.pay(request())
+    assert execution.path[-1] == "PaymentFailed"
+    assert execution.error == next(iter(broken.values()))
+    assert (len(workflow.dead_letters), len(workflow.notices)) == (dead_letters, notices)
+    # What could not be read is not said to be anything.
+    told = {told["payment_status"] for told in workflow.dead_letters + workflow.notices}
+    assert told <= {"NOT_READ", "NOT_RECORDED"}
+
+
+def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow.pay(request())
+
+    def throttled(*_: object, **__: object) -> None:
+        raise LedgerUnavailable("throttled")
+
+    monkeypatch.setattr("processing.record_failure", throttled)
+    workflow.pay(request(payment_amount=151))
+    assert workflow.dead_letters[0]["payment_status"] == "NOT_READ"
+    assert workflow.notices[0]["attributes"]["payment_status"]["StringValue"] == "NOT_READ"
+
+
+@pytest.mark.parametrize("transaction_id", ["4111 1111 1111 1111 exp 12/29", "A" * 65, "T-\uffff", "T\n1", ""])
+def test_an_id_that_is_none_is_repeated_nowhere(
+    workflow: Workflow, transaction_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow.pay(request(transaction_id="A" * 64))
+    caplog.clear()
+    execution = workflow.pay(request(transaction_id=transaction_id))
+    assert execution.error == "MalformedRequest"
+    assert workflow.dead_letters[0]["transaction_id"] == workflow.notices[0]["transaction_id"] == ""
+    records = json.dumps([{k: str(v) for k, v in vars(record).items()} for record in caplog.records])
+    assert not transaction_id or transaction_id not in records
+
+
+def test_a_replay_is_not_announced_again(workflow: Workflow) -> None:
+    workflow.pay(request(payment_amount=-1), name="1")
+    again = workflow.pay(request(payment_amount=-1), name="2")
+    assert again.path[-1] == "PaymentUnsuccessful"
+    assert len(workflow.notices) == 1
+
+
+def test_a_notice_that_cannot_be_sent_is_a_failure_and_changes_no_payment(workflow: Workflow) -> None:
+    workflow.broken = {"sns": "SNS.AuthorizationError"}
+    execution = workflow.pay(request(payment_amount=-1))
+    assert execution.error == "SNS.AuthorizationError"
+    assert workflow.ledger.payments["TXN-TEST-001"].status == "REJECTED"
+    assert workflow.dead_letters[0]["payment_status"] == "REJECTED"
+
+
+def test_an_outcome_nobody_knows_is_a_failure(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processing.answer", lambda *_: {"status": "REVIEW"})
+    execution = workflow.pay(request())
+    assert (execution.path[-1], execution.error) == ("PaymentFailed", "UnexpectedOutcome")
+
+
+def test_a_conflicting_execution_does_not_touch_the_payment_it_conflicts_with(workflow: Workflow) -> None:
+    workflow.broken = {"${ProcessingFunctionArn}": "Lambda.Unknown"}
+    workflow.pay(request(), name="first")
+    workflow.broken = {}
+    before = workflow.ledger.payments["TXN-TEST-001"]
+    execution = workflow.pay(request(payment_amount=151), name="second")
+    assert execution.error == "IdempotencyConflict"
+    assert workflow.ledger.payments["TXN-TEST-001"] == before
+
+
+def test_a_defect_tells_its_place_and_not_the_data(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect(*_: object, **__: object) -> None:
+        raise ValueError("could not convert MARKED")
+
+    monkeypatch.setattr("validation.validate", defect)
+    execution = workflow.pay(request(customer_id="MARKED"))
+    assert execution.error == "InternalError"
+    assert "ValueError at test_workflow.py:" in execution.cause
+    told = json.dumps([execution.cause, workflow.dead_letters, workflow.notices]) + caplog.text
+    assert "MARKED" not in told
+
+
+def test_no_payment_data_leaves_the_table(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    marked = {"customer_id": "MARKED-1", "payment_amount": 4321.0}
+    outputs = [workflow.pay(request(**marked)).output]
+    workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
+    outputs.append(workflow.pay(request(transaction_id="T-2", **marked)).cause)
+    outputs.append(workflow.pay(request(transaction_id="T-3", payment_method="MARKED", **marked)).output)
+    records = [{k: str(v) for k, v in vars(record).items()} for record in caplog.records]
+    told = json.dumps([outputs, workflow.dead_letters, workflow.notices, records])
+    assert "MARKED" not in told
+    assert "4321" not in told.replace("43210", "")
+    assert workflow.ledger.payments["T-2"].customer_id == "MARKED-1"
+
+
+def test_the_duration_alarm_reads_a_line_that_is_really_logged(
+    workflow: Workflow, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line as AWS's own runtime client writes it, against the filter of the template."""
+    from awslambdaric.lambda_runtime_log_utils import JsonFormatter
+
+    caplog.set_level(logging.INFO)
+    workflow.pay(request(), name="1")
+    workflow.pay(request(), name="2")
+    workflow.pay(request(transaction_id="T-2", payment_amount=-1))
+    workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
+    workflow.pay(request(transaction_id="T-3"))
+    lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+    metric = load_template("monitoring")["Resources"]["PaymentDurationFilter"]["Properties"]
+    assert metric["FilterPattern"] == '{ ($.message = "payment finished") || ($.message = "payment failed") }'
+    matched = [line for line in lines if line["message"] in ("payment finished", "payment failed")]
+    # Neither the replay nor the rejection: they take no time worth measuring.
+    assert [line["message"] for line in matched] == ["payment finished", "payment failed"]
+    (transformation,) = metric["MetricTransformations"]
+    for line in matched:
+        value: Any = line[transformation["MetricValue"].removeprefix("$.")]
+        assert isinstance(value, float)
+        assert value > 0
+        assert line[transformation["Dimensions"][0]["Value"].removeprefix("$.")] == "test"
+
+
+@pytest.mark.parametrize("event", [None, [], "x", {}, {"action": "charge"}, {"action": "process"}])
+def test_an_event_that_is_none_is_malformed(workflow: Workflow, event: Any) -> None:
+    import processing
+    import validation
+    from payments.errors import MalformedRequest
+
+    for handler in (validation.handler, processing.handler):
+        with pytest.raises(MalformedRequest):
+            handler(event, None)
+
+
+def test_a_missing_variable_is_named(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAXIMUM_AMOUNTS")
+    assert "MAXIMUM_AMOUNTS is not set" in workflow.pay(request()).cause

@@ -1,0 +1,70 @@
+"""At least 10,000 requests: each recorded with its reason, or refused with a clear error before anything is written."""
+
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from payments.errors import MalformedRequest
+from payments.money import Money, exponent
+from payments.payment import Status
+from payments.request import read
+from payments.rules import Limits
+from payments.validate import validate
+
+from tests.fakes import MemoryLedger
+from tests.payments.test_workflow_any_input import anything, extremes, missing, near_valid, valid
+from tests.workflow import request
+
+INPUTS = 10_000
+# One of each exponent.
+CURRENCIES = ("JPY", "USD", "KWD", "CLF")
+LIMITS = Limits(
+    maximum={code: Money(10**10, code) for code in CURRENCIES},
+    high_value={code: Money(10**10, code) for code in CURRENCIES},
+)
+amounts = st.builds(
+    lambda minor, code: request(payment_amount=float(Decimal(minor).scaleb(-exponent(code))), currency=code),
+    st.integers(1, 10**10),
+    st.sampled_from(CURRENCIES),
+)
+
+
+def test_every_request_is_recorded_or_refused(tried: Any) -> None:
+    ends: Counter[str] = Counter()
+
+    @settings(
+        max_examples=INPUTS, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(amounts | valid | near_valid | missing | anything | extremes)
+    def send(raw: Any) -> None:
+        ledger = MemoryLedger()
+        try:
+            payment = validate(raw, ledger=ledger, limits=LIMITS, execution="arn:1", now=1.0)
+        except MalformedRequest:
+            assert ledger.history == []
+            ends["refused"] += 1
+            return
+        assert list(ledger.payments.values()) == [payment]
+        assert (payment.status is Status.REJECTED) == bool(payment.reasons)
+        ends[payment.status] += 1
+        if payment.status is Status.PENDING:
+            # The same amount in is the same amount charged, to the last minor unit.
+            assert payment.amount is not None
+            sent = Decimal(str(raw["payment_amount"]))
+            assert Decimal(payment.amount.minor_units).scaleb(-exponent(payment.amount.currency)) == sent
+
+    send()
+    print(f"\ninputs: {sum(ends.values())} {dict(ends)}")
+    tried("inputs tried", sum(ends.values()))
+    assert sum(ends.values()) >= INPUTS
+    assert {"refused", Status.REJECTED, Status.PENDING} == set(ends)
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_the_last_minor_unit_of_every_exponent(currency: str) -> None:
+    for minor_units in (1, 9, 10, 99, 100, 101, 999, 12_345, 10**10 - 1):
+        amount = float(Decimal(minor_units).scaleb(-exponent(currency)))
+        assert read(request(payment_amount=amount, currency=currency)).amount == Money(minor_units, currency)

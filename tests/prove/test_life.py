@@ -1,0 +1,132 @@
+"""A stateful property test: thousands of steps of payments' lives, against what must always hold."""
+
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+import processing
+import reconciliation
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from payments.payment import TRANSITIONS, Status
+from payments.ports import Charge, Declined, NotCharged, Outcome
+
+from tests.asl import StatesError
+from tests.prove.world import DYNAMODB_FAULTS, GATEWAY_FAULTS, Fault, World
+from tests.workflow import request
+
+STEPS: Counter[str] = Counter()
+IDS = st.sampled_from(["T-1", "T-2", "T-3"])
+FAULTS = sorted(DYNAMODB_FAULTS | GATEWAY_FAULTS, key=lambda fault: fault.name)
+
+
+class Life(RuleBasedStateMachine):
+    """Payments are sent, sent again, broken off, reconciled, refunded, reopened, while time goes by."""
+
+    @initialize(behaviours=st.dictionaries(IDS, st.sampled_from(["declined", "away", ""])))
+    def begin(self, behaviours: dict[str, str]) -> None:
+        def behave(charge: Charge) -> Outcome | None:
+            match behaviours.get(charge.transaction_id):
+                case "declined":
+                    return Declined("insufficient_funds")
+                case "away" if charge.attempt % 3:
+                    return NotCharged("away")
+            return None
+
+        self.world = World(behaviour=behave)
+        self.installed = self.world.installed()
+        self.installed.__enter__()
+        self.runs = 0
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        self.world.faults.plan.clear()
+        self.world.reconcile()
+        try:
+            self.world.check()
+        finally:
+            self.installed.__exit__(None, None, None)
+
+    @rule(transaction_id=IDS, amount=st.sampled_from([150.0, 150.0, 99.5, -1]))
+    def pay(self, transaction_id: str, amount: float) -> None:
+        self.runs += 1
+        self._step("pay")
+        self.world.pay(request(transaction_id=transaction_id, payment_amount=amount), name=str(self.runs))
+
+    @rule(transaction_id=IDS)
+    def process_once(self, transaction_id: str) -> None:
+        """An invocation on its own, as a retry whose execution is gone."""
+        payment = self.world.payments().get(transaction_id)
+        if payment:
+            event = {"action": "process", "transaction_id": transaction_id, "fingerprint": payment.fingerprint}
+            self._invoke(processing.handler, event | {"execution": {"id": payment.execution}})
+
+    @rule(transaction_id=IDS, action=st.sampled_from(["refund", "reopen"]))
+    def operate(self, transaction_id: str, action: str) -> None:
+        self._invoke(reconciliation.handler, {"action": action, "transaction_id": transaction_id, "operator": "alice"})
+
+    @rule()
+    def reconcile(self) -> None:
+        self._invoke(reconciliation.handler, {})
+
+    @rule(seconds=st.sampled_from([1, 61, 301, 901, 40_000]))
+    def time_passes(self, seconds: int) -> None:
+        self._step("time")
+        self.world.now += seconds
+
+    @rule()
+    def late_effects(self) -> None:
+        self._step("late")
+        self.world.gateway.let_late_effects_happen()
+
+    @rule(ahead=st.integers(0, 12), fault=st.sampled_from(FAULTS))
+    def something_will_break(self, ahead: int, fault: Fault) -> None:
+        self._step("fault")
+        self.world.faults.plan[len(self.world.faults.calls) + ahead] = fault
+
+    @invariant()
+    def no_step_is_wrong(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        for transaction_id, payment in self.world.payments().items():
+            charges = self.world.gateway.moved("charge", transaction_id)
+            assert charges <= 1
+            assert self.world.gateway.moved("refund", transaction_id) <= charges
+            if payment.status in (Status.COMPLETED, Status.REFUNDING, Status.REFUNDED):
+                assert charges == 1
+            if payment.status in (Status.REJECTED, Status.DECLINED, Status.FAILED):
+                assert charges == 0
+        for (transaction_id, sequence), step in self.world.dynamodb.steps.items():
+            before = self.world.dynamodb.steps.get((transaction_id, sequence - 1))
+            assert Status(step["status"]["S"]) in TRANSITIONS[Status(before["status"]["S"]) if before else None]
+
+    def _invoke(self, handler: object, event: dict[str, object]) -> None:
+        self._step(str(event.get("action", "reconcile")))
+        with suppress(StatesError):  # retried or reported by whoever invoked it; here it only has to be harmless
+            self.world.invoke(handler, event)
+
+    def _step(self, name: str) -> None:
+        STEPS[name] += 1
+
+
+def test_whole_lives(tried: Any) -> None:
+    from hypothesis.stateful import run_state_machine_as_test
+
+    STEPS.clear()
+    run_state_machine_as_test(
+        Life,
+        settings=settings(
+            max_examples=150,
+            # The same lives each time: a figure that can be looked up, and no failure by chance.
+            derandomize=True,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    print(f"\nlife steps: {sum(STEPS.values())} {dict(STEPS)}")
+    tried("steps of random lives tried", sum(STEPS.values()))
+    assert sum(STEPS.values()) > 3000

@@ -1,0 +1,193 @@
+"""Two or more at one payment at once, in every order in which their calls can fall.
+
+Afterwards: charged at most once, and all that ``World.check`` holds.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import processing
+import pytest
+import reconciliation
+import validation
+from payments.process import LEASE_SECONDS
+
+from tests.asl import StatesError
+from tests.prove.scheduler import Actor, Scheduler, every_order
+from tests.prove.world import DAY, World
+from tests.workflow import request
+
+AT_MOST = 60_000
+
+
+def execution(name: str) -> dict[str, str]:
+    return {"id": name, "started_at": "2026-01-01T00:00:00.000Z"}
+
+
+def validate_and_process(world: World, name: str) -> Actor:
+    def act() -> None:
+        recorded = world.invoke(validation.handler, {"request": request(), "execution": execution(name)})
+        process(world, name, recorded)()
+
+    return quietly(act)
+
+
+def process(world: World, name: str, recorded: dict[str, Any]) -> Actor:
+    event = {
+        "action": "process",
+        "transaction_id": recorded["transaction_id"],
+        "fingerprint": recorded["fingerprint"],
+        "execution": execution(name),
+    }
+    return quietly(lambda: world.invoke(processing.handler, event))
+
+
+def give_up(world: World, name: str) -> Actor:
+    event = {
+        "action": "record_failure",
+        "transaction_id": request()["transaction_id"],
+        "error": "Broken",
+        "execution": execution(name),
+    }
+    return quietly(lambda: world.invoke(processing.handler, event))
+
+
+def operate(world: World, action: str) -> Actor:
+    event = {"action": action, "transaction_id": request()["transaction_id"], "operator": "somebody"}
+    return quietly(lambda: world.invoke(reconciliation.handler, event))
+
+
+def reconcile(world: World) -> Actor:
+    def act() -> None:
+        # It reads the clock before anything else, and what it reads decides what it finds.
+        world.faults.switch("schedule")
+        world.invoke(reconciliation.handler, {})
+
+    return quietly(act)
+
+
+def quietly(act: Callable[[], object]) -> Actor:
+    """Losing a race is an error that the workflow retries or reports; here it only has to be harmless."""
+
+    def quiet() -> None:
+        with suppress(StatesError):
+            act()
+
+    return quiet
+
+
+def time_passes(world: World, seconds: float) -> Actor:
+    def act() -> None:
+        world.faults.switch("time")
+        world.now += seconds
+
+    return act
+
+
+def validated(world: World) -> dict[str, Any]:
+    recorded: dict[str, Any] = world.invoke(validation.handler, {"request": request(), "execution": execution("first")})
+    return recorded
+
+
+def completed(world: World) -> dict[str, Any]:
+    recorded = validated(world)
+    process(world, "first", recorded)()
+    return recorded
+
+
+def twice_at_once(world: World) -> list[Actor]:
+    return [validate_and_process(world, "first"), validate_and_process(world, "second")]
+
+
+def two_functions(world: World) -> list[Actor]:
+    recorded = validated(world)
+    return [process(world, "first", recorded), process(world, "second", recorded)]
+
+
+def slow_holder(world: World) -> list[Actor]:
+    recorded = validated(world)
+    return [
+        process(world, "first", recorded),
+        process(world, "second", recorded),
+        time_passes(world, LEASE_SECONDS + 1),
+    ]
+
+
+def reconciliation_against_processing(world: World) -> list[Actor]:
+    recorded = validated(world)
+    return [
+        process(world, "first", recorded),
+        reconcile(world),
+        time_passes(world, 60 * 60),
+    ]
+
+
+def giving_up_against_processing(world: World) -> list[Actor]:
+    recorded = validated(world)
+    return [process(world, "second", recorded), give_up(world, "first"), give_up(world, "second")]
+
+
+def refund_twice(world: World) -> list[Actor]:
+    completed(world)
+    return [operate(world, "refund"), operate(world, "refund")]
+
+
+def refund_against_reconciliation(world: World) -> list[Actor]:
+    completed(world)
+    return [
+        operate(world, "refund"),
+        reconcile(world),
+        time_passes(world, 60 * 60),
+    ]
+
+
+def reopen_twice_and_process(world: World) -> list[Actor]:
+    recorded = validated(world)
+    give_up(world, "first")()
+    return [operate(world, "reopen"), operate(world, "reopen"), process(world, "second", recorded)]
+
+
+RACES = [
+    twice_at_once,
+    two_functions,
+    slow_holder,
+    reconciliation_against_processing,
+    giving_up_against_processing,
+    refund_twice,
+    refund_against_reconciliation,
+    reopen_twice_and_process,
+]
+
+
+def run_race(race: Callable[[World], list[Actor]]) -> int:
+    """In every order; how many there are. Fails at the first that leaves something wrong."""
+    worlds: list[World] = []
+
+    def once(scheduler: Scheduler) -> None:
+        world = World()
+        with world.installed():
+            actors = race(world)
+            world.faults.switch = scheduler.switch
+            scheduler.run(actors)
+            world.faults.switch = lambda _: None
+            world.reconcile(2 * DAY)
+        worlds[:] = [world]
+
+    orders = 0
+    for choices in every_order(once, AT_MOST):
+        orders += 1
+        try:
+            worlds[0].check()
+        except AssertionError as error:
+            raise AssertionError(f"{race.__name__}, in the order {choices}: {error}") from None
+    return orders
+
+
+@pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
+def test_every_order(race: Callable[[World], list[Actor]], tried: Any) -> None:
+    orders = run_race(race)
+    print(f"\nraces, {race.__name__}: {orders} orders")
+    tried("races tried", 1)
+    tried("orders of their calls tried", orders)
+    assert orders > 5

@@ -1,0 +1,104 @@
+"""The settings file: what is wrong is told in one line that names the file, the key and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from stacks import settings
+from tests.emitted import load_template
+
+DEV = """
+[dev]
+log_retention_days = 1
+key_deletion_window_days = 7
+deletion_protection = false
+workflow_log_level = "ALL"
+workflow_log_execution_data = true
+function_log_level = "INFO"
+reserved_concurrency = 0
+gateway = "simulator"
+"""
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod", "local"])
+def test_the_committed_file_gives_every_parameter_of_the_parent(environment: str) -> None:
+    parameters = settings.load(environment)
+    assert set(parameters) == set(load_template("parent")["Parameters"])
+    assert parameters["Environment"] == environment
+
+
+def test_prod_is_what_an_auditor_wants() -> None:
+    prod = settings.load("prod")
+    assert int(prod["LogRetentionDays"]) >= 400
+    assert prod["KeyDeletionWindowDays"] == "30"
+    assert prod["DeletionProtection"] == "true"
+    assert prod["WorkflowLogExecutionData"] == "false"
+
+
+def test_dev_is_the_reference() -> None:
+    dev = settings.load("dev")
+    assert (dev["LogRetentionDays"], dev["KeyDeletionWindowDays"], dev["DeletionProtection"]) == ("1", "7", "false")
+    assert (dev["WorkflowLogLevel"], dev["WorkflowLogExecutionData"]) == ("ALL", "true")
+    assert dev["MaximumAmounts"] == "USD=10000"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("[dev]", "[dev]\nretention = 1", ["[dev] retention", "unknown key", "log_retention_days"]),
+        ("log_retention_days = 1", "", ["[dev] log_retention_days", "missing", "one of 1, 3, 5"]),
+        ("log_retention_days = 1", "log_retention_days = 2", ["log_retention_days = 2", "one of 1, 3, 5"]),
+        ("log_retention_days = 1", 'log_retention_days = "1"', ['log_retention_days = "1"', "one of"]),
+        ("log_retention_days = 1", "log_retention_days = true", ["log_retention_days = true", "one of"]),
+        ("window_days = 7", "window_days = 6", ["key_deletion_window_days = 6", "from 7 to 30"]),
+        ("protection = false", 'protection = "no"', ['deletion_protection = "no"', "true or false"]),
+        ('level = "ALL"', 'level = "all"', ['workflow_log_level = "all"', '"ALL", "ERROR"']),
+        ("[dev]", "[dev]\nmaximum_amounts = { usd = 5 }", ["maximum_amounts", "three-letter currency codes"]),
+        ("[dev]", "[dev]\nmaximum_amounts = { USD = 0 }", ["maximum_amounts", "above 0"]),
+        ("[dev]", "[dev]\nmaximum_amounts = 7", ["maximum_amounts = 7", "a table"]),
+        ("[dev]", "[dev]\nmaximum_amounts = { EUR = 5 }", ["high_value_amounts", "currencies of maximum_amounts, EUR"]),
+        ("[dev]", '[dev]\nnotification_endpoint = "nobody"', ["notification_endpoint", "e-mail address"]),
+        ("[dev]", '[dev]\nnotification_endpoint = "arn:aws:sqs:x"', ["notification_endpoint", "protocol email"]),
+        ("[dev]", "[dev]\nhigh_value_amounts = { USD = 10001 }", ["high_value_amounts", "above its maximum"]),
+        ("[dev]", '[dev]\nnotification_endpoint = """a\nb"""', ["notification_endpoint", r"a\nb"]),
+        ("[dev]", '[dev]\n"a\\nb" = 1', [r'"a\nb"', "unknown key"]),
+        ('gateway = "simulator"', 'gateway = "stripe"', ["gateway_secret_arn", "must be set for stripe"]),
+        ('function_log_level = "INFO"', 'function_log_level = "WARN"', ["function_log_level", '"DEBUG", "INFO"']),
+        ("[dev]", "stray = 1\n[dev]", ["stray", "under an environment"]),
+        ("[dev]", "[dev", ["not TOML"]),
+        ("[dev]", "[prod]", ["no environment [dev]", "it has prod"]),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line(old: str, new: str, names: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    path.write_text(DEV.replace(old, new, 1))
+    with pytest.raises(settings.SettingsError) as refused:
+        settings.load("dev", path)
+    message = str(refused.value)
+    assert "\n" not in message
+    for text in [str(path), *names]:
+        assert text in message
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(settings.SettingsError, match=r"none\.toml: cannot be read"):
+        settings.load("dev", tmp_path / "none.toml")
+
+
+def test_the_file_accepts_nothing_that_cloudformation_refuses() -> None:
+    """The parameter's constraints and the file's check come from one declaration; this holds them to each other."""
+    import re
+
+    for setting in settings.all_settings():
+        properties = setting.parameter().to_dict()
+        for value in (setting.default, *getattr(setting, "among", ())):
+            if value is None:
+                continue
+            assert setting.accepts(value), setting.name
+            text = setting.text(value)
+            if "AllowedValues" in properties:
+                assert text in map(str, properties["AllowedValues"])
+            if "AllowedPattern" in properties:
+                assert re.search(properties["AllowedPattern"], text)
+            if "MinValue" in properties:
+                assert properties["MinValue"] <= int(text) <= properties["MaxValue"]

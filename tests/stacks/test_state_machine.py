@@ -1,0 +1,191 @@
+"""The state machine as a graph, and its error names against the code. cfn-lint does not notice a dangling Next."""
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+from payments import errors
+
+from stacks.compute import TIMEOUT_SECONDS
+from stacks.state_machine import definition, longest_execution_seconds
+from tests.asl import CATCHER_FIELDS, RETRIER_FIELDS
+from tests.emitted import ROOT, load_template
+from tests.workflow import END_STATES
+
+STATES: dict[str, Any] = definition()["States"]
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html and, for the runtime's own names,
+# https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
+AWS_ERRORS = {
+    "Lambda.TooManyRequestsException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.Unknown",
+    "Sandbox.Timedout",
+    "Runtime.ExitError",
+    "States.Timeout",
+    "States.ALL",
+}
+
+
+def test_the_template_holds_this_definition() -> None:
+    emitted = load_template("workflow")["Resources"]["PaymentWorkflow"]["Properties"]["Definition"]
+    assert json.loads(json.dumps(emitted)) == definition()
+
+
+def test_every_substitution_is_given_and_used() -> None:
+    properties = load_template("workflow")["Resources"]["PaymentWorkflow"]["Properties"]
+    text = json.dumps(properties["Definition"])
+    for name in properties["DefinitionSubstitutions"]:
+        assert f"${{{name}}}" in text
+    assert text.count("${") == sum(text.count(f"${{{name}}}") for name in properties["DefinitionSubstitutions"])
+
+
+def test_every_target_exists() -> None:
+    for name, state in STATES.items():
+        assert set(_next(state)) <= set(STATES), name
+
+
+def test_every_state_is_reachable() -> None:
+    seen, todo = set(), [definition()["StartAt"]]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += _next(STATES[name])
+    assert seen == set(STATES)
+
+
+def test_every_path_ends_in_a_state_meant_for_it() -> None:
+    ends = {name for name, state in STATES.items() if state["Type"] in ("Succeed", "Fail")}
+    assert ends == END_STATES
+    assert all(_next(STATES[name]) for name in set(STATES) - ends)
+
+    def walk(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"a cycle: {path}"
+        for target in _next(STATES[name]):
+            walk(target, (*path, name))
+
+    walk(definition()["StartAt"], ())
+
+
+@pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["Type"] == "Task"])
+def test_every_task_catches_everything_into_what_follows(name: str) -> None:
+    catchers = STATES[name]["Catch"]
+    assert catchers[-1]["ErrorEquals"] == ["States.ALL"]
+    chain = ["RecordFailure", "SendToDeadLetterQueue", "NotifyFailure", "PaymentFailed"]
+    expected = chain[chain.index(name) + 1] if name in chain else "RecordFailure"
+    assert [catcher["Next"] for catcher in catchers] == [expected]
+    for fields, known in ((catchers, CATCHER_FIELDS), (STATES[name]["Retry"], RETRIER_FIELDS)):
+        assert all(set(one) <= known for one in fields)
+
+
+def test_a_failed_payment_can_only_end_as_a_failed_execution() -> None:
+    seen, todo = set(), ["RecordFailure"]
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo += _next(STATES[name])
+    assert {name for name in seen if STATES[name]["Type"] in ("Succeed", "Fail")} == {"PaymentFailed"}
+
+
+def test_every_error_name_is_a_class_in_the_code_or_awss_own() -> None:
+    ours = {name for name, _ in inspect.getmembers(errors, inspect.isclass)}
+    for state in STATES.values():
+        for field in [*state.get("Retry", []), *state.get("Catch", [])]:
+            assert set(field["ErrorEquals"]) <= ours | AWS_ERRORS
+
+
+def test_every_error_of_the_code_is_retried_or_not_on_purpose() -> None:
+    """A new error class has to be put in one of the two lists."""
+    retried = {name for r in STATES["ProcessPayment"]["Retry"] for name in r["ErrorEquals"]} - AWS_ERRORS
+    final = {
+        "PaymentError",
+        "MalformedRequest",
+        "IdempotencyConflict",
+        "PaymentNotRecorded",
+        "LedgerRefused",
+        "PaymentGivenUp",
+        "ReviewNeeded",
+        "NotAllowed",
+        "NoticeNotSent",
+        "ReconciliationIncomplete",
+        "InternalError",
+    }
+    assert retried | final == {name for name, _ in inspect.getmembers(errors, inspect.isclass)}
+    assert not retried & final
+    drawn = {line.strip("|-` ").split(" ")[0] for line in (errors.__doc__ or "").splitlines() if "-- " in line}
+    assert drawn | {"PaymentError"} == retried | final, "the tree in the docstring of errors.py"
+
+
+def test_the_references_retry_policy() -> None:
+    (transient,) = (r for r in STATES["ProcessPayment"]["Retry"] if "GatewayUnavailable" in r["ErrorEquals"])
+    assert (transient["IntervalSeconds"], transient["MaxAttempts"], transient["BackoffRate"]) == (2, 3, 2)
+
+
+def test_each_timeout_exceeds_what_it_waits_for() -> None:
+    for state in STATES.values():
+        if state["Type"] == "Task" and state["Arguments"].get("FunctionName"):
+            assert state["TimeoutSeconds"] > TIMEOUT_SECONDS
+    assert definition()["TimeoutSeconds"] > longest_execution_seconds(STATES)
+
+
+def test_the_longest_execution_by_hand() -> None:
+    """Three function tasks, three integrations; each attempt at its full timeout, each wait at its longest."""
+    throttled = 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60
+    in_progress, transient, crashed = 5 * 20, 2 + 4 + 8, 2
+    function = (1 + 8 + 5 + 3 + 1) * 310 + throttled + in_progress + transient + crashed
+    integration = (1 + 3) * 30 + 2 + 4 + 8
+    assert longest_execution_seconds(STATES) == 3 * function + 3 * integration
+
+
+def test_the_retriers() -> None:
+    names = {tuple(r["ErrorEquals"]): (r["IntervalSeconds"], r["MaxAttempts"], r["BackoffRate"])
+             for r in STATES["ProcessPayment"]["Retry"]}  # fmt: skip
+    assert names == {
+        ("Lambda.TooManyRequestsException",): (1, 8, 2),
+        ("PaymentInProgress",): (20, 5, 1),
+        (
+            "GatewayUnavailable", "ChargeOutcomeUnknown", "LedgerUnavailable", "PaymentChanged",
+            "Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException",
+            "Lambda.ClientExecutionTimeoutException",
+        ): (2, 3, 2),
+        ("Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown", "States.Timeout"): (2, 1, 1),
+    }  # fmt: skip
+    assert STATES["ValidatePayment"]["Retry"] == STATES["ProcessPayment"]["Retry"]
+
+
+def test_an_id_is_the_same_thing_here_and_in_the_functions() -> None:
+    from payments.request import TRANSACTION_ID
+
+    from stacks import state_machine
+
+    assert TRANSACTION_ID.pattern == state_machine.TRANSACTION_ID
+
+
+def test_waiting_for_another_attempt_outlasts_its_lease() -> None:
+    from payments.process import LEASE_SECONDS
+
+    (waits,) = (r for r in STATES["ProcessPayment"]["Retry"] if r["ErrorEquals"] == ["PaymentInProgress"])
+    assert waits["IntervalSeconds"] * waits["MaxAttempts"] > LEASE_SECONDS
+
+
+def test_a_completed_payment_costs_four_transitions() -> None:
+    from tests.workflow import Workflow, request
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        execution = Workflow().install(monkeypatch).pay(request())
+    assert execution.path == ["ValidatePayment", "ProcessPayment", "PaymentOutcome", "PaymentComplete"]
+
+
+def test_names_of_the_reference() -> None:
+    assert {"ValidatePayment", "ProcessPayment", "PaymentComplete", "NotifyFailure"} <= set(STATES)
+    assert (ROOT / "templates" / "workflow.yaml").exists()
+
+
+def _next(state: dict[str, Any]) -> list[str]:
+    targets = [state.get("Next"), state.get("Default")]
+    targets += [one["Next"] for one in [*state.get("Choices", []), *state.get("Catch", [])]]
+    return [target for target in targets if target]

@@ -1,0 +1,62 @@
+"""The wiring: what the type checker refuses before anything runs."""
+
+import subprocess
+import sys
+
+from tests.emitted import ROOT
+
+GIVEN = """
+from troposphere import Ref, Template
+from stacks import data, security
+from stacks.wiring import Nest
+
+nest = Nest(Template(), "yaml")
+env, secret, days = Ref("Environment"), Ref("Secret"), Ref("Days")
+"""
+MISTAKES = {
+    "a misspelt output": "secure = nest.add('S', security.build, security.Inputs(environment=env,"
+    " gateway_secret_arn=secret, key_deletion_window_days=days), '')\nsecure.dynamo_key_arn",
+    "a missing input": "nest.add('S', security.build, security.Inputs(environment=env), '')",
+    "a literal": "nest.add('S', security.build, security.Inputs(environment='dev', gateway_secret_arn=secret, key_deletion_window_days=days), '')",
+    "another stack's inputs": "nest.add('D', data.build, security.Inputs(environment=env,"
+    " gateway_secret_arn=secret, key_deletion_window_days=days), '')",
+    "a use before the stack exists": "security.Inputs(environment=store.table_name, gateway_secret_arn=secret, key_deletion_window_days=days)\n"
+    "store = nest.add('D', data.build, data.Inputs(), '')",
+}
+
+
+def test_the_type_checker_catches(tmp_path) -> None:
+    """All mistakes in one run of mypy, and none in the same text without a mistake."""
+    files = {
+        "right": "nest.add('S', security.build, security.Inputs(environment=env, gateway_secret_arn=secret, key_deletion_window_days=days), '')"
+    }
+    files |= {name.replace(" ", "_").replace("'", ""): text for name, text in MISTAKES.items()}
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(GIVEN + text + "\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", ROOT / "setup.cfg", "--enable-error-code", "used-before-def",
+         *sorted(tmp_path.glob("*.py"))],
+        cwd=ROOT, capture_output=True, text=True, timeout=250,
+    )  # fmt: skip
+    wrong = {name for name in files if f"{name}.py:" in ran.stdout}
+    assert wrong == set(files) - {"right"}, ran.stdout + ran.stderr
+
+
+def test_an_input_is_a_parameter_inside_and_an_output_a_get_att_outside() -> None:
+    from troposphere import Ref, Template
+
+    from stacks import security
+    from stacks.wiring import Nest
+
+    nest = Nest(Template(), "yaml")
+    outputs = nest.add(
+        "Security",
+        security.build,
+        security.Inputs(environment=Ref("Env"), gateway_secret_arn=Ref("Env"), key_deletion_window_days=Ref("Days")),
+        "description",
+    )
+    child = nest.children["security"].to_dict()
+    assert child["Parameters"]["KeyDeletionWindowDays"]["Type"] == "Number"
+    assert outputs.sns_key_arn.to_dict() == {"Fn::GetAtt": ["Security", "Outputs.SnsKeyArn"]}
+    stack = nest.parent.to_dict()["Resources"]["Security"]["Properties"]
+    assert stack["Parameters"]["KeyDeletionWindowDays"] == {"Ref": "Days"}

@@ -1,0 +1,101 @@
+"""The payment workflow with everything around it in memory: the real definition, the real handlers, fake services."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import processing
+import pytest
+import validation
+from payments.ports import Gateway
+
+from stacks.state_machine import definition
+from tests.asl import Execution, Interpreter, StatesError
+from tests.fakes import MemoryLedger, ScriptedGateway
+
+ENVIRONMENT = {
+    "DYNAMODB_TABLE_NAME": "transactions",
+    "LEDGER_TABLE_NAME": "ledger",
+    "ENVIRONMENT": "test",
+    "GATEWAY": "simulator",
+    "MAXIMUM_AMOUNTS": "USD=10000,JPY=1500000",
+    "HIGH_VALUE_AMOUNTS": "USD=5000,JPY=750000",
+    "FRAUD_SCORE_LIMIT": "50",
+}
+# What SQS refuses: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+NOT_IN_A_MESSAGE = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+END_STATES = {"PaymentComplete", "PaymentUnsuccessful", "PaymentFailed"}
+
+
+@dataclass
+class Workflow:
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    gateway: Gateway = field(default_factory=ScriptedGateway)
+    dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[dict[str, Any]] = field(default_factory=list)
+    # The setting notify_business_outcomes.
+    notify: str = "true"
+    # Resources that fail, with the error they fail with.
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> "Workflow":
+        for name, value in ENVIRONMENT.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(validation, "ledger", lambda: self.ledger)
+        monkeypatch.setattr(processing, "ledger", lambda: self.ledger)
+        monkeypatch.setattr(processing, "gateway", lambda: self.gateway)
+        return self
+
+    def pay(self, request: Any, name: str = "test") -> Execution:
+        tasks = {
+            "${InvokeFunction}": self._invoke,
+            "${SendMessage}": self._send,
+            "${Publish}": self._publish,
+        }
+        deployed = json.loads(json.dumps(definition()).replace("${NotifyBusinessOutcomes}", self.notify))
+        return Interpreter(deployed, tasks).run(request, name)
+
+    def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self._break(arguments["FunctionName"])
+        handler = {
+            "${ValidationFunctionArn}": validation.handler,
+            "${ProcessingFunctionArn}": processing.handler,
+        }[arguments["FunctionName"]]
+        try:
+            # Lambda carries JSON in both directions.
+            event = json.loads(json.dumps(arguments["Payload"]))
+        except RecursionError:
+            raise StatesError("Runtime.UnmarshalError") from None
+        try:
+            return {"StatusCode": 200, "Payload": json.loads(json.dumps(handler(event, None)))}
+        except Exception as error:
+            told = {"errorMessage": str(error), "errorType": type(error).__name__}
+            raise StatesError(type(error).__name__, json.dumps(told)) from error
+
+    def _send(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self._break("sqs")
+        assert not NOT_IN_A_MESSAGE.search(arguments["MessageBody"])
+        self.dead_letters.append(json.loads(arguments["MessageBody"]))
+        return {"MessageId": "1"}
+
+    def _publish(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self._break("sns")
+        assert len(arguments["Subject"]) <= 100
+        self.notices.append(json.loads(arguments["Message"]) | {"attributes": arguments["MessageAttributes"]})
+        return {"MessageId": "1"}
+
+    def _break(self, what: str) -> None:
+        if what in self.broken:
+            raise StatesError(self.broken[what], "as the test wants it")
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    """The reference's example, with changes; None leaves a field out."""
+    fields = {
+        "transaction_id": "TXN-TEST-001",
+        "payment_amount": 150.00,
+        "payment_method": "credit_card",
+        "customer_id": "CUST-12345",
+    } | changes
+    return {key: value for key, value in fields.items() if value is not None}
