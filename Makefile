@@ -20,7 +20,7 @@ test: $(VENV)/installed  ## Run all tests, the end-to-end ones too
 prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the payment core, and tell the figures
 	$(BIN)/python -m pytest tests/prove -n 2 --dist load --show-capture=no
 
-check: validate lint types test  ## All that CI runs, but for the demonstration
+check: validate lint types demo test  ## All that CI runs
 
 generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the generated pages of docs/
 	$(BIN)/python generate.py
