@@ -84,7 +84,8 @@ def _reconcile(transaction_id: str) -> Payment:
             "payment reconciled",
             extra={"transaction_id": transaction_id, "from_status": before.status, "status": after.status},
         )
-        if after.status in ANNOUNCED:
+        wanted = after.status is not Status.DECLINED or variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
+        if after.status in ANNOUNCED and wanted:
             topic().announce(after)
     return after
 

@@ -50,6 +50,7 @@ class Inputs:
     reserved_concurrency: NumberValue
     gateway: Value
     gateway_secret_arn: Value
+    notify_business_outcomes: Value
     maximum_amounts: Value
     high_value_amounts: Value
     fraud_score_limit: NumberValue
@@ -117,7 +118,11 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         description="Settles what the workflow left behind; refunds and reopens for an operator",
         role_arn=inputs.reconciliation_role_arn,
         code=code,
-        variables={**gateway, "SNS_TOPIC_ARN": inputs.topic_arn},
+        variables={
+            **gateway,
+            "SNS_TOPIC_ARN": inputs.topic_arn,
+            "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
+        },
         layers=layers,
     )
     _schedule(template, inputs, reconciliation)

@@ -67,6 +67,7 @@ def build(suffix: str) -> dict[str, Template]:
             reserved_concurrency=Settings.reserved_concurrency.ref,
             gateway=Settings.gateway.ref,
             gateway_secret_arn=Settings.gateway_secret_arn.ref,
+            notify_business_outcomes=Settings.notify_business_outcomes.ref,
             maximum_amounts=Settings.maximum_amounts.ref,
             high_value_amounts=Settings.high_value_amounts.ref,
             fraud_score_limit=Settings.fraud_score_limit.ref,

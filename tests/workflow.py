@@ -17,6 +17,7 @@ from tests.fakes import MemoryLedger, ScriptedGateway
 ENVIRONMENT = {
     "DYNAMODB_TABLE_NAME": "transactions",
     "LEDGER_TABLE_NAME": "ledger",
+    "NOTIFY_BUSINESS_OUTCOMES": "true",
     "ENVIRONMENT": "test",
     "GATEWAY": "simulator",
     "MAXIMUM_AMOUNTS": "USD=10000,JPY=1500000",
