@@ -14,7 +14,7 @@ import reconciliation
 from payments.ports import Charge, Declined, NotCharged, Outcome
 
 from tests.asl import StatesError
-from tests.prove.world import Fault, World
+from tests.prove.world import DAY, Fault, World
 from tests.workflow import request
 
 ENDS = {
@@ -53,6 +53,37 @@ def plans(world: World, beyond: int = -1) -> list[tuple[int, Fault]]:
         if index > beyond
         for fault in sorted(possible, key=lambda fault: fault.name)
     ]
+
+
+def run_again_after_a_day(plan: dict[int, Fault]) -> World:
+    """The schedule is down, and the same request comes again when the gateway has forgotten the first."""
+    world = World(plan)
+    with world.installed():
+        world.pay(request(), name="1")
+        # No request is on its way for a day: what comes late has come by then.
+        world.gateway.let_late_effects_happen()
+        world.now += DAY + 1
+        world.pay(request(), name="2")
+        world.reconcile()
+    return world
+
+
+def check_again_after_a_day() -> Counter[str]:
+    """Every pair of faults; how the payments ended. A payment that is left claimed takes two."""
+    ends: Counter[str] = Counter()
+    for first in plans(run_again_after_a_day({})):
+        for second in plans(run_again_after_a_day(dict([first])), beyond=first[0]):
+            world = run_again_after_a_day(dict([first, second]))
+            world.check()
+            ends.update(payment.status for payment in world.payments().values())
+    return ends
+
+
+def test_every_pair_with_the_request_again_after_a_day(tried: Any) -> None:
+    ends = check_again_after_a_day()
+    print(f"\nagain after a day: {dict(ends)}")
+    tried("pairs of crash points tried", sum(ends.values()))
+    assert set(ends) >= {"COMPLETED", "FAILED"}
 
 
 @pytest.mark.parametrize("name", [*SCENARIOS, "refunded"])

@@ -12,7 +12,7 @@ from payments.payment import Payment, Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
 
 from tests.prove import world
-from tests.prove.test_crash_points import SCENARIOS, plans, run
+from tests.prove.test_crash_points import SCENARIOS, check_again_after_a_day, plans, run
 from tests.prove.test_races import RACES, run_race
 from tests.prove.world import FakeGateway, World
 
@@ -68,6 +68,10 @@ def an_unknown_outcome_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FakeGateway, "charge", charge)
 
 
+def no_stop_before_the_key_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(process, "window_is_over", lambda *_: False)
+
+
 def no_reconciliation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("reconciliation.handler", lambda *_: {})
 
@@ -77,6 +81,10 @@ def by_crash_points() -> None:
         for first in plans(_checked(behaviour, {})):
             for second in plans(_checked(behaviour, dict([first])), beyond=first[0]):
                 _checked(behaviour, dict([first, second]))
+
+
+def by_a_request_again_after_a_day() -> None:
+    check_again_after_a_day()
 
 
 def by_races() -> None:
@@ -92,6 +100,7 @@ def by_races() -> None:
         (no_doubt_after_a_take_over, by_crash_points, "FAILED, and charged"),
         (a_lookup_that_is_not_final, by_crash_points, "FAILED, and charged"),
         (an_unknown_outcome_taken_for_a_failure, by_crash_points, "FAILED, and charged"),
+        (no_stop_before_the_key_is_forgotten, by_a_request_again_after_a_day, "charged 2 times"),
         (no_reconciliation, by_crash_points, "still "),
         (no_condition_on_writes, by_races, "the ledger|FAILED, and charged"),
     ],

@@ -148,8 +148,11 @@ class FakeDynamoDB:
 class FakeGateway:
     """A gateway that remembers: money moves once per key, and a key that was looked up in vain is void."""
 
-    def __init__(self, faults: Faults, behaviour: Callable[[Charge], Outcome | None] = lambda _: None) -> None:
-        self._faults, self._behaviour = faults, behaviour
+    def __init__(
+        self, faults: Faults, behaviour: Callable[[Charge], Outcome | None], clock: Callable[[], float]
+    ) -> None:
+        self._faults, self._behaviour, self._clock = faults, behaviour, clock
+        self._first_seen: dict[str, float] = {}
         # Every movement of money, in order.
         self.movements: list[tuple[str, str]] = []
         self._answers: dict[str, Outcome] = {}
@@ -179,8 +182,17 @@ class FakeGateway:
         """How often money moved, under whatever key of the payment."""
         return sum(1 for moved, key in self.movements if moved == kind and key.startswith(f"payment-{transaction_id}"))
 
-    def _charge(self, charge: Charge) -> Outcome:
+    def _key(self, charge: Charge) -> str:
+        """The charge's key; what was done under it more than a day ago is forgotten, as at Stripe."""
         key = charge.idempotency_key
+        if self._clock() - self._first_seen.setdefault(key, self._clock()) > DAY:
+            self._first_seen[key] = self._clock()
+            self._answers.pop(key, None)
+            self._void.discard(key)
+        return key
+
+    def _charge(self, charge: Charge) -> Outcome:
+        key = self._key(charge)
         if key in self._void:
             return NotCharged("cancelled")
         if key not in self._answers:
@@ -194,7 +206,10 @@ class FakeGateway:
         return self._answers[key]
 
     def _lookup(self, charge: Charge) -> Outcome:
-        key = charge.idempotency_key
+        if charge.key_expired:  # a search: what is found is true, what is not found proves nothing
+            moved = ("charge", charge.idempotency_key) in self.movements
+            return Charged(f"ref-{charge.idempotency_key}") if moved else Unknown("the key is forgotten")
+        key = self._key(charge)
         if key not in self._answers:
             self._void.add(key)
             return NotCharged("no such charge, and there will be none")
@@ -237,7 +252,7 @@ class World:
         self.faults = Faults(plan or {})
         self.now = START
         self.dynamodb = FakeDynamoDB(self.faults)
-        self.gateway = FakeGateway(self.faults, behaviour)
+        self.gateway = FakeGateway(self.faults, behaviour, lambda: self.now)
         self.dead_letters: list[dict[str, Any]] = []
         self.notices: list[dict[str, Any]] = []
 
