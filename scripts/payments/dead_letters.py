@@ -76,7 +76,7 @@ def read(platform: Platform) -> list[Letter]:
     letters = []
     while messages := sqs.receive_message(**ask).get("Messages"):
         for message in messages:
-            letters.append(_letter(platform, json.loads(message["Body"]), message["ReceiptHandle"]))
+            letters.append(_letter(platform, _body(message["Body"]), message["ReceiptHandle"]))
     for letter in letters:
         # Read, not taken: everybody may see them again at once.
         sqs.change_message_visibility(
@@ -110,6 +110,15 @@ def _start_again(platform: Platform, letter: Letter) -> str:
         input=request,
     )
     return str(started["executionArn"])
+
+
+def _body(text: str) -> dict[str, Any]:
+    """Of the workflow's own letters an object; of an invocation by somebody else whatever they sent."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _letter(platform: Platform, body: dict[str, Any], receipt: str) -> Letter:

@@ -76,6 +76,14 @@ def test_what_cannot_be_redriven_says_why_and_stays(platform: Platform, run) -> 
     assert len(json.loads(run("dlq", "list", "--json").output)) == 1
 
 
+@pytest.mark.parametrize("body", ["not JSON", "[1, 2]", '{"detail-type": "Scheduled Event"}'])
+def test_a_letter_that_is_not_the_workflows_is_listed_too(platform: Platform, run, body: str) -> None:
+    sqs = platform.client("sqs")
+    sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName="payment-dlq-local")["QueueUrl"], MessageBody=body)
+    (letter,) = json.loads(run("dlq", "list", "--json").output)
+    assert (letter["transaction_id"], letter["error"]) == ("", "not from the workflow")
+
+
 def test_refund_and_its_refusals(platform: Platform, run) -> None:
     request, _ = platform.pay()
     for _ in range(2):
