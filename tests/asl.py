@@ -22,7 +22,6 @@ from typing import Any
 import jsonata
 
 LIMIT_BYTES = 256 * 1024
-ENTERED = "2026-01-01T00:00:01.000Z"
 UNCATCHABLE = ("States.DataLimitExceeded", "States.Runtime")
 
 _COMMON = {"Type", "Comment", "QueryLanguage", "Assign", "Output"}

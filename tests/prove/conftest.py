@@ -1,26 +1,39 @@
-"""The figures of the proof, summed over its tests and told at the end: what was tried, and that nothing was found."""
+"""The figures of the proof, summed over its tests and told at the end: what was tried, and what was found."""
 
 from collections import Counter
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
+from tests.prove import world
+
+FINDINGS = ("payments checked", "double charges", "lost or stuck payments")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Keep with each test, passed or failed, what its checks counted."""
+    world.FOUND.clear()
+    try:
+        yield
+    finally:
+        # These find what is wrong because a protection is gone: they are counted by themselves.
+        if item.path.name != "test_protections.py":
+            item.user_properties += [(name, int(world.FOUND[name])) for name in FINDINGS]
+
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    passed = terminalreporter.stats.get("passed", [])
-    proofs = [report for report in passed if "tests/prove/" in report.nodeid]
+    ended = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
     tried: Counter[str] = Counter()
-    for report in proofs:
-        tried.update({name: count for name, count in report.user_properties if isinstance(count, int)})
+    for report in ended:
+        if "tests/prove/" in report.nodeid:
+            tried.update({name: count for name, count in report.user_properties if isinstance(count, int)})
     if not tried:
         return
-    bad = [*terminalreporter.stats.get("failed", []), *terminalreporter.stats.get("error", [])]
-    broken = [report for report in bad if "tests/prove/" in report.nodeid]
     terminalreporter.section("what was proved")
-    for name, count in tried.items():
-        terminalreporter.write_line(f"{name:<42} {count:>7,}")
-    for name in ("double charges", "lost or stuck payments"):
-        terminalreporter.write_line(f"{name:<42} {'see above' if broken else 0:>7}")
+    for name in [*(name for name in tried if name not in FINDINGS), *FINDINGS]:
+        terminalreporter.write_line(f"{name:<42} {tried[name]:>7,}")
 
 
 @pytest.fixture

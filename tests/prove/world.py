@@ -7,6 +7,7 @@ lookups that make "not charged" final), SNS and SQS, and the clock. ``Faults`` b
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ from payments.ports import (
 from stacks.state_machine import definition
 from tests.asl import Execution, Interpreter, StatesError
 from tests.workflow import ENVIRONMENT
+
+# What the checks of this test came to: how many payments were looked at, and what was wrong with them.
+FOUND: Counter[str] = Counter()
 
 START = 1_767_225_600.0  # 2026-01-01
 DAY = 24 * 60 * 60
@@ -318,6 +322,11 @@ class World:
         for transaction_id, payment in self.payments().items():
             charges = self.gateway.moved("charge", transaction_id)
             refunds = self.gateway.moved("refund", transaction_id)
+            charged = payment.status in (Status.COMPLETED, Status.REFUNDED)
+            told_otherwise = payment.status is not Status.REVIEW and charged is not (charges > 0)
+            FOUND["payments checked"] += 1
+            FOUND["double charges"] += charges > 1
+            FOUND["lost or stuck payments"] += payment.status in OPEN or told_otherwise
             assert charges <= 1, f"charged {charges} times"
             assert refunds <= charges, f"refunded {refunds} times"
             match payment.status:
