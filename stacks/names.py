@@ -5,6 +5,8 @@ A name is written as CloudFormation's ``Fn::Sub`` reads it: each template has a 
 the exact ARN of a resource that a later stack creates; that is how cycles between stacks are cut.
 """
 
+import string
+
 from troposphere import AWSHelperFn, Sub
 
 TABLE = "dynamodb-transactions-${Environment}"
@@ -62,6 +64,11 @@ DASHBOARD = "dashboard-payments-${Environment}"
 def named(name: str) -> AWSHelperFn:
     """The name, with the environment filled in by CloudFormation."""
     return Sub(name)
+
+
+def in_environment(name: str, environment: str) -> str:
+    """The name as it is in one environment: what a program that works on a deployed stack asks AWS for."""
+    return string.Template(name).substitute(Environment=environment)
 
 
 def arn(service: str, resource: str, *, region: bool = True) -> AWSHelperFn:

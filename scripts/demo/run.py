@@ -20,7 +20,7 @@ from scripts.deployer.deploy import deploy
 from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
 from scripts.deployer.target import Target
 from scripts.local import server, target
-from stacks import settings
+from stacks import names, settings
 
 from . import subscriber
 from .payments import EXAMPLES, REPLAYED, Example
@@ -77,7 +77,7 @@ def demonstrate(platform: Target, console: Console) -> None:
 
     dead_letters = collect(
         sqs,
-        sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"],
+        sqs.get_queue_url(QueueName=names.in_environment(names.QUEUE, ENVIRONMENT))["QueueUrl"],
         # A server that was running already may hold somebody's own.
         wanted=lambda letter: str(letter.get("transaction_id")).startswith(run),
     )

@@ -9,6 +9,7 @@ from scripts.deployer.deploy import stack_name
 from scripts.deployer.errors import DeployError
 from scripts.deployer.stack import describe
 from scripts.deployer.target import Target
+from stacks import names
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Platform:
     @cached_property
     def dead_letters_url(self) -> str:
         sqs = self.target.client("sqs")
-        return str(sqs.get_queue_url(QueueName=f"payment-dlq-{self.environment}")["QueueUrl"])
+        queue = names.in_environment(names.QUEUE, self.environment)
+        return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
 
     def ask(self, action: str, transaction_id: str) -> dict[str, Any]:
         """Let the reconciliation function do something to a payment: ``{"transaction_id", "status", "failure"}``.
@@ -37,8 +39,8 @@ class Platform:
         """
         event = {"action": action, "transaction_id": transaction_id, "operator": self.operator}
         answer = self.target.client("lambda").invoke(
-            FunctionName=f"lambda-payment-reconciliation-{self.environment}",
-            Qualifier="live",
+            FunctionName=names.in_environment(names.RECONCILIATION_FUNCTION, self.environment),
+            Qualifier=names.LIVE,
             Payload=json.dumps(event).encode(),
         )
         told: dict[str, Any] = json.loads(answer["Payload"].read())
