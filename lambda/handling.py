@@ -1,4 +1,4 @@
-"""What both handlers do around the core: read the environment, log, and let no defect leak payment data."""
+"""What all handlers do around the core: read the environment, log, and let no defect leak payment data."""
 
 import functools
 import logging

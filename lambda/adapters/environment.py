@@ -1,7 +1,6 @@
 """The ports as the function's environment variables ask for them."""
 
 import os
-from collections.abc import Mapping
 
 from payments.errors import InternalError
 from payments.ports import Gateway
@@ -25,7 +24,7 @@ def ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
     return dynamodb.DynamoDBLedger(*tables, dynamodb.client(), actor)
 
 
-def gateway(environment: Mapping[str, str] = os.environ) -> Gateway:
+def gateway() -> Gateway:
     """The gateway that GATEWAY names. Each is imported only when it is asked for: an import is a customer's wait."""
     match variable("GATEWAY"):
         case "simulator":
@@ -36,5 +35,5 @@ def gateway(environment: Mapping[str, str] = os.environ) -> Gateway:
             # Its library comes in a layer that only this gateway asks for.
             from adapters.stripe_gateway import from_secret
 
-            return from_secret(variable("GATEWAY_SECRET_ARN"), environment.get("GATEWAY_URL"))
+            return from_secret(variable("GATEWAY_SECRET_ARN"), os.environ.get("GATEWAY_URL"))
     raise InternalError("the environment variable GATEWAY names no gateway")

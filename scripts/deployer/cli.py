@@ -49,7 +49,7 @@ def main(
     except KeyboardInterrupt:
         if debug:
             raise
-        _fail("interrupted; nothing was deployed")
+        _fail(f"interrupted; {stack_name(environment)} was not changed")
     except (DeployError, settings.SettingsError) as error:
         if debug:
             raise
