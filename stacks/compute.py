@@ -270,7 +270,7 @@ def _version(title: str, function: awslambda.Function, settings: Sequence[Value]
     held = {name: value for name, value in function.properties.items() if name not in _NOT_VERSIONED}
     properties = json.dumps(encode_to_dict(held), sort_keys=True)
     layer = function_code.layer_digest() if "Layers" in held else ""
-    digest = hashlib.sha256((code + layer + properties).encode()).hexdigest()[:12]
+    digest = hashlib.sha256((code + layer + properties).encode()).hexdigest()[:16]
     return awslambda.Version(
         f"{title}Version",
         FunctionName=function.ref(),

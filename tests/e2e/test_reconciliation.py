@@ -84,7 +84,7 @@ def test_a_run_says_that_it_is_over(platform: Platform) -> None:
     assert set(invoke(platform)) == {"overdue", "settled", "open", "errors"}
     events = platform.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{FUNCTION}")["events"]
     lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
-    (line, *_) = [line for line in lines if line["message"] == "reconciliation finished"]
+    (line, *_) = [line for line in lines if line.get("message") == "reconciliation finished"]
     # The dimension of the heartbeat's metric.
     assert line["environment"] == "local"
 

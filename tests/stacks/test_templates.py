@@ -280,7 +280,7 @@ def test_a_version_is_published_for_every_setting_that_a_function_has(templates:
         compute = templates["compute"]["Resources"]
         function = compute[f"{title}Function"]["Properties"]
         described = compute[f"{title}Version"]["Properties"]["Description"]["Fn::Join"][1]
-        assert re.fullmatch("code-[0-9a-f]{12}", described[0])
+        assert re.fullmatch("code-[0-9a-f]{16}", described[0])
         variables = _used(function["Environment"]) | _used(function["LoggingConfig"]["ApplicationLogLevel"])
         # These follow from the environment, which a stack never changes.
         assert {part["Ref"] for part in described[1:]} == variables - {
