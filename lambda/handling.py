@@ -48,6 +48,7 @@ def answer(payment: Payment, execution: str) -> dict[str, Any]:
     """
     return {
         "announce": payment.execution == execution,
+        "notice_id": payment.notice_id,
         "transaction_id": payment.transaction_id,
         "fingerprint": payment.fingerprint,
         "status": str(payment.status),

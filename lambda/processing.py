@@ -1,7 +1,9 @@
 """The processing function: brings a recorded payment to its outcome, or gives it up when the workflow asks that.
 
 ``{"action": "process", "transaction_id", "fingerprint", "execution"}`` -> the outcome
-``{"action": "record_failure", "transaction_id", "error", "execution"}`` -> what is recorded then
+``{"action": "record_failure", "transaction_id", "fingerprint", "error", "execution"}``
+    -> ``{"status", "outcome", "announce", "notice_id"}``: what is recorded then, and whether to tell of it
+``{"action": "record_notice", "transaction_id", "notice_id"}`` -> ``{}``
 """
 
 import functools
@@ -14,9 +16,10 @@ from adapters.environment import variable
 from handling import answer, clock, execution_id, log, seconds_since_start, text
 from handling import handler as lambda_handler
 from payments.errors import MalformedRequest
+from payments.failure import record_failure, record_notice
 from payments.payment import Status
 from payments.ports import Gateway
-from payments.process import process, record_failure
+from payments.process import process
 from payments.request import is_transaction_id
 
 
@@ -38,7 +41,9 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
             return _process(event)
         case "record_failure":
             return _record_failure(event)
-    raise MalformedRequest("action must be process or record_failure")
+        case "record_notice":
+            return _record_notice(event)
+    raise MalformedRequest("action must be process, record_failure or record_notice")
 
 
 def _process(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,18 +75,37 @@ def _process(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
-    transaction_id = event.get("transaction_id")
+    transaction_id, execution, error = event.get("transaction_id"), execution_id(event), text(event, "error")
     if not isinstance(transaction_id, str) or not is_transaction_id(transaction_id):
         # A request without a usable id failed: there is nothing to record it under.
-        return {"status": "NOT_RECORDED"}
-    error = text(event, "error")
-    payment = record_failure(transaction_id, error=error, ledger=ledger(), execution=execution_id(event), now=clock())
-    status = payment.status if payment else "NOT_RECORDED"
+        return {"status": "NOT_RECORDED", "outcome": Status.FAILED, "announce": True, "notice_id": execution}
+    failure = record_failure(
+        transaction_id,
+        fingerprint=str(event.get("fingerprint", "")),
+        error=error,
+        ledger=ledger(),
+        execution=execution,
+        clock=clock,
+    )
+    status = failure.payment.status if failure.payment else "NOT_RECORDED"
+    held = failure.payment is not None and failure.payment.execution == execution
     log.error(
         "payment failed",
         extra={"transaction_id": transaction_id, "status": status, "error": error, **_duration(event)},
     )
-    return {"status": str(status)}
+    return {
+        "status": str(status),
+        "outcome": str(failure.outcome),
+        "announce": failure.announce,
+        "notice_id": failure.payment.notice_id if failure.payment and held else execution,
+    }
+
+
+def _record_notice(event: Mapping[str, Any]) -> dict[str, Any]:
+    transaction_id = event.get("transaction_id")
+    if isinstance(transaction_id, str) and is_transaction_id(transaction_id):
+        record_notice(text(event, "notice_id"), transaction_id=transaction_id, ledger=ledger(), clock=clock)
+    return {}
 
 
 def _duration(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The reconciliation function: settles what the workflow left behind, and does what an operator asks.
+"""The reconciliation function: settles what the workflow left behind and tells of it, and does what an operator asks.
 
-``{}`` (from the schedule)                            -> ``{"overdue", "settled", "open", "errors"}``, counts
-``{"action": "refund", "transaction_id", "operator"}`` -> ``{"transaction_id", "status"}``
-``{"action": "reopen", "transaction_id", "operator"}`` -> ``{"transaction_id", "status"}``
+The schedule's event                                    -> ``{"overdue", "settled", "open", "errors"}``, counts
+``{"action": "refund", "transaction_id", "operator"}``  -> ``{"transaction_id", "status", "failure"}``
+``{"action": "reopen", "transaction_id", "operator"}``  -> the same
+``{"action": "resolve", "transaction_id", "operator", "status", "reference"}`` -> the same
 """
 
 import functools
@@ -10,21 +11,20 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from adapters import environment, notices
+from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
 from adapters.environment import variable
+from adapters.notices import TopicAndQueue, client
 from handling import clock, log, text
 from handling import handler as lambda_handler
-from payments.errors import PaymentChanged, ReconciliationIncomplete
+from payments.errors import MalformedRequest, NoticeNotSent, PaymentChanged, ReconciliationIncomplete
+from payments.operate import RESOLUTIONS, refund, reopen, resolve
 from payments.payment import OPEN, Payment, Status
-from payments.ports import Gateway
-from payments.reconcile import reconcile
-from payments.refund import refund, reopen
+from payments.ports import Gateway, Notices
+from payments.reconcile import reconcile, tell
 
 # The function's limit less what the payment at hand may take; the next run begins with another shard.
 BUDGET_SECONDS = 240
-# COMPLETED too: subscribers may have been told that nobody knows.
-ANNOUNCED = frozenset({Status.COMPLETED, Status.FAILED, Status.DECLINED, Status.REVIEW})
 
 
 @functools.cache
@@ -38,8 +38,10 @@ def gateway() -> Gateway:
 
 
 @functools.cache
-def topic() -> notices.Topic:
-    return notices.Topic(variable("SNS_TOPIC_ARN"), variable("ENVIRONMENT"), notices.client())
+def notices() -> Notices:
+    return TopicAndQueue(
+        variable("SNS_TOPIC_ARN"), variable("DLQ_URL"), variable("ENVIRONMENT"), client("sns"), client("sqs")
+    )
 
 
 @lambda_handler
@@ -49,22 +51,27 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
             return _refund(event)
         case "reopen":
             return _reopen(event)
+        case "resolve":
+            return _resolve(event)
     return _reconcile_all()
 
 
 def _reconcile_all() -> dict[str, Any]:
     started = clock()
     counts: Counter[str] = Counter(overdue=0, settled=0, open=0, errors=0)
+    telling = True
     for transaction_id in ledger().overdue(started):
         if clock() - started > BUDGET_SECONDS:
             break
         counts["overdue"] += 1
         try:
-            counts["open" if _reconcile(transaction_id).status in OPEN else "settled"] += 1
+            counts["open" if _reconcile(transaction_id, telling).status in OPEN else "settled"] += 1
         except PaymentChanged:
             counts["settled"] += 1  # somebody else was faster
         except Exception as error:  # one payment must not keep the others waiting
             counts["errors"] += 1
+            # What is due stays due; the others need not wait for the topic too.
+            telling = telling and not isinstance(error, NoticeNotSent)
             log.error("payment not reconciled", extra={"transaction_id": transaction_id, "error": type(error).__name__})
     # The heartbeat's metric filter reads this line.
     log.info("reconciliation finished", extra={**counts, "environment": variable("ENVIRONMENT")})
@@ -73,7 +80,7 @@ def _reconcile_all() -> dict[str, Any]:
     return dict(counts)
 
 
-def _reconcile(transaction_id: str) -> Payment:
+def _reconcile(transaction_id: str, telling: bool) -> Payment:
     # The index may lag: what the table holds is what counts.
     before = ledger().find(transaction_id)
     if before is None:
@@ -84,9 +91,9 @@ def _reconcile(transaction_id: str) -> Payment:
             "payment reconciled",
             extra={"transaction_id": transaction_id, "from_status": before.status, "status": after.status},
         )
+    if telling and after.notice_due and (after is not before or after.is_overdue(clock())):
         wanted = after.status is not Status.DECLINED or variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
-        if after.status in ANNOUNCED and wanted:
-            topic().announce(after)
+        return tell(after, wanted=wanted, ledger=ledger(), notices=notices(), clock=clock)
     return after
 
 
@@ -97,7 +104,16 @@ def _refund(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _reopen(event: Mapping[str, Any]) -> dict[str, Any]:
     by = ledger(text(event, "operator"))
-    return _told(reopen(text(event, "transaction_id"), ledger=by, now=clock()))
+    return _told(reopen(text(event, "transaction_id"), ledger=by, clock=clock))
+
+
+def _resolve(event: Mapping[str, Any]) -> dict[str, Any]:
+    by, found = ledger(text(event, "operator")), text(event, "status")
+    if found not in RESOLUTIONS:
+        raise MalformedRequest(f"status must be one of {', '.join(RESOLUTIONS)}")
+    reference = event.get("reference")
+    reference = None if reference is None else text(event, "reference")
+    return _told(resolve(text(event, "transaction_id"), Status(found), reference, ledger=by, clock=clock))
 
 
 def _told(payment: Payment) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Inputs:
     environment: Value
     table_name: Value
     queue_arn: Value
+    queue_url: Value
     logs_key_arn: Value
     validation_role_arn: Value
     processing_role_arn: Value
@@ -121,6 +122,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         variables={
             **gateway,
             "SNS_TOPIC_ARN": inputs.topic_arn,
+            "DLQ_URL": inputs.queue_url,
             "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
         },
         layers=layers,
@@ -242,8 +244,8 @@ def _function(
             Tags=tags(),
         )
     )
-    # A topic's ARN follows from its name, which a stack never changes.
-    settings = [value for name, value in variables.items() if name != "SNS_TOPIC_ARN"]
+    # A topic's ARN and a queue's URL follow from their names, which a stack never changes.
+    settings = [value for name, value in variables.items() if name not in ("SNS_TOPIC_ARN", "DLQ_URL")]
     settings.append(inputs.function_log_level)
     version = template.add_resource(_version(title, function, settings, code))
     alias = template.add_resource(

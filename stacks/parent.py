@@ -56,6 +56,7 @@ def build(suffix: str) -> dict[str, Template]:
             environment=env,
             table_name=store.table_name,
             queue_arn=store.queue_arn,
+            queue_url=store.queue_url,
             logs_key_arn=secure.logs_key_arn,
             validation_role_arn=secure.validation_role_arn,
             processing_role_arn=secure.processing_role_arn,

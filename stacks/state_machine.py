@@ -2,9 +2,11 @@
 
     ValidatePayment -> ProcessPayment -> PaymentOutcome -> PaymentComplete
                                              |-> NotifyUnsuccessful -> PaymentUnsuccessful   (rejected, declined)
-    any technical failure -> RecordFailure -> SendToDeadLetterQueue -> NotifyFailure -> PaymentFailed
+    any technical failure -> RecordFailure -> FailureTold -> SendToDeadLetterQueue -> NotifyFailure -> RecordNotice
+                                                 |-> PaymentFailed <-------------------------------------|
 
-Each step of the last line catches into the next, so nothing masks the failure. Only ``Task`` states can catch, so
+Each step of the last lines catches into the next, so nothing masks the failure. Another execution, or reconciliation,
+may have the failure to tell, or have told it: then this one only fails. Only ``Task`` states can catch, so
 every expression that could fail stands in one; those of the other states and of the catchers are total.
 ``States.DataLimitExceeded`` cannot be caught at all, so what enters is bounded first and only small things travel.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
@@ -119,9 +121,9 @@ def definition() -> dict[str, Any]:
                 subject="Payment not completed",
                 outcome="{% $states.input.status %}",
                 payment_status="{% $states.input.status %}",
-                message="{'transaction_id': $states.input.transaction_id, 'status': $states.input.status,"
-                " 'reasons': $states.input.reasons, 'execution_arn': $states.context.Execution.Id,"
-                " 'timestamp': $states.context.State.EnteredTime}",
+                message="{'notice_id': $states.input.notice_id, 'transaction_id': $states.input.transaction_id,"
+                " 'status': $states.input.status, 'reasons': $states.input.reasons,"
+                " 'execution_arn': $states.context.Execution.Id, 'timestamp': $states.context.State.EnteredTime}",
             ),
             "Output": "{% $states.input %}",
             "Catch": _caught_in("NotifyUnsuccessful"),
@@ -134,13 +136,24 @@ def definition() -> dict[str, Any]:
                 {
                     "action": "record_failure",
                     "transaction_id": "{% $failure.transaction_id %}",
+                    "fingerprint": "{% $failure.fingerprint %}",
                     "error": "{% $failure.error %}",
                     "execution": EXECUTION,
                 },
             ),
-            "Assign": {"payment_status": "{% $states.result.Payload.status %}"},
+            "Assign": {
+                "payment_status": "{% $states.result.Payload.status %}",
+                "outcome": "{% $states.result.Payload.outcome %}",
+                "announce": "{% $states.result.Payload.announce %}",
+                "notice_id": "{% $states.result.Payload.notice_id %}",
+            },
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "SendToDeadLetterQueue"}],
-            "Next": "SendToDeadLetterQueue",
+            "Next": "FailureTold",
+        },
+        "FailureTold": {
+            "Type": "Choice",
+            "Choices": [{"Condition": "{% $announce = true %}", "Next": "SendToDeadLetterQueue"}],
+            "Default": "PaymentFailed",
         },
         "SendToDeadLetterQueue": {
             "Type": "Task",
@@ -154,10 +167,23 @@ def definition() -> dict[str, Any]:
         "NotifyFailure": {
             **_publish(
                 subject="Payment failed",
-                # Nobody is to take an outcome that is not known yet for a failure.
-                outcome="{% $payment_status in ['UNKNOWN', 'PROCESSING'] ? 'UNKNOWN' : 'FAILED' %}",
+                outcome="{% $outcome %}",
                 payment_status="{% $payment_status %}",
                 message=_FAILURE_MESSAGE,
+            ),
+            # Not recorded as told: reconciliation tells it.
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PaymentFailed"}],
+            "Next": "RecordNotice",
+        },
+        "RecordNotice": {
+            **_function_task(
+                "${ProcessingFunctionArn}",
+                {
+                    "action": "record_notice",
+                    "transaction_id": "{% $failure.transaction_id %}",
+                    "notice_id": "{% $notice_id %}",
+                    "execution": EXECUTION,
+                },
             ),
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PaymentFailed"}],
             "Next": "PaymentFailed",
@@ -256,21 +282,30 @@ def _failure(state: str, error: str, cause: str) -> dict[str, Any]:
         f"$type({request}) = 'object' and $type({request}.transaction_id) = 'string'"
         f" ? ($contains({request}.transaction_id, /^{TRANSACTION_ID}$/) ? {request}.transaction_id : '') : ''"
     )
+    # Only of our own answers: what the request calls so says nothing.
+    known = "$exists($states.input.fingerprint) ? $string($states.input.fingerprint) : ''"
+    fingerprint = "''" if state == "ValidatePayment" else known
     return {
         "failure": {
             "transaction_id": f"{{% {transaction_id} %}}",
+            "fingerprint": f"{{% {fingerprint} %}}",
             "state": state,
             "error": f"{{% {error} %}}",
             "cause": f"{{% {cause} %}}",
         },
-        # Until RecordFailure has read it; no answer of the function is the same.
+        # Until RecordFailure has read it: no answer of the function is the same, and nobody is to take an outcome that
+        # is not known for a failure.
         "payment_status": "NOT_READ",
+        "outcome": "UNKNOWN",
+        "announce": True,
+        "notice_id": "{% $states.context.Execution.Id %}",
     }
 
 
 # Identifiers and codes, never payment data: the request stays in the execution and in the encrypted table.
 _FAILURE_MESSAGE = (
-    "{'transaction_id': $failure.transaction_id, 'payment_status': $payment_status, 'state': $failure.state,"
-    " 'error': $failure.error, 'cause': $failure.cause, 'execution_arn': $states.context.Execution.Id,"
+    "{'notice_id': $notice_id, 'transaction_id': $failure.transaction_id, 'payment_status': $payment_status,"
+    " 'state': $failure.state, 'error': $failure.error, 'cause': $failure.cause,"
+    " 'execution_arn': $states.context.Execution.Id,"
     " 'timestamp': $states.context.State.EnteredTime}"
 )

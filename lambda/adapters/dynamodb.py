@@ -12,13 +12,14 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.money import Money
-from payments.payment import OPEN, Payment, Status
+from payments.payment import Payment, Status
 
 # botocore may repeat a call whose answer was lost: it sends the same ClientRequestToken, and DynamoDB answers as it did
 # then. Ten minutes later, or from another process, the condition fails, and what the table holds tells (see write).
 _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 
-# The index of open payments. Terminal ones leave it, because they lose its key; the shards spread its load.
+# The index of open payments, and of those of which somebody has to be told yet. The others leave it, because they lose
+# its key; the shards spread its load.
 OPEN_INDEX = "open-payments"
 SHARDS = 8
 
@@ -95,7 +96,7 @@ class DynamoDBLedger:
         return None
 
     def overdue(self, now: float) -> Iterator[str]:
-        """The transaction ids of open payments whose time is up, the longest overdue of each shard first.
+        """The transaction ids of payments whose time is up, the longest overdue of each shard first.
 
         Each five minutes another shard is the first, so that none waits behind the others for ever.
         The index is eventually consistent: what it says is where to look, not what is there.
@@ -163,6 +164,7 @@ def to_item(payment: Payment) -> dict[str, Any]:
         "execution": {"S": payment.execution},
         "created_at": _seconds(payment.created_at),
         "updated_at": _seconds(payment.updated_at),
+        "since": _seconds(payment.since),
         "attempt": {"N": str(payment.attempt)},
     }
     if payment.amount is not None:
@@ -170,7 +172,11 @@ def to_item(payment: Payment) -> dict[str, Any]:
         item["currency"] = {"S": payment.amount.currency}
     if payment.reasons:
         item["reasons"] = {"S": json.dumps(payment.reasons)}
-    if payment.status in OPEN and payment.overdue_at is not None:
+    if payment.told is not None:
+        item["told"] = {"S": payment.told}
+    if payment.notice_due:
+        item["notice_due"] = {"BOOL": True}
+    if payment.overdue_at is not None:
         item["open_shard"] = {"N": str(_shard(payment.transaction_id))}
         item["overdue_at"] = _seconds(payment.overdue_at)
     for name in _TIMES:
@@ -200,9 +206,12 @@ def from_item(item: dict[str, Any]) -> Payment:
         execution=item["execution"]["S"],
         created_at=float(item["created_at"]["N"]),
         updated_at=float(item["updated_at"]["N"]),
+        since=float(item["since"]["N"]),
         attempt=int(item["attempt"]["N"]),
         amount=amount,
         reasons=tuple(json.loads(item["reasons"]["S"])) if "reasons" in item else (),
+        told=Status(item["told"]["S"]) if "told" in item else None,
+        notice_due="notice_due" in item,
         **optional,
     )
 
@@ -220,6 +229,10 @@ def to_step(before: Payment | None, after: Payment, actor: str) -> dict[str, Any
     }
     if before is not None:
         step["from_status"] = {"S": before.status}
+    if after.told is not None and after.told is not (before and before.told):
+        step["told"] = {"S": after.told}
+    if after.notice_due:
+        step["notice_due"] = {"BOOL": True}
     for name in ("gateway_reference", "refund_reference", "failure"):
         value = getattr(after, name)
         if value is not None:
@@ -227,7 +240,7 @@ def to_step(before: Payment | None, after: Payment, actor: str) -> dict[str, Any
     return step
 
 
-_ALWAYS = ("status", "sequence", "fingerprint", "execution", "created_at", "updated_at", "attempt")
+_ALWAYS = ("status", "sequence", "fingerprint", "execution", "created_at", "updated_at", "since", "attempt")
 _TIMES = ("lease_until", "first_claimed_at")
 _TEXTS = ("payment_method", "customer_id", "gateway_reference", "refund_reference", "failure")
 

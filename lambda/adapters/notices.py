@@ -1,46 +1,72 @@
-"""Notices on the topic, as the state machine publishes them."""
+"""Notices on the topic and letters on the dead-letter queue, as the state machine sends them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import NoticeNotSent
-from payments.payment import Payment
+from payments.payment import Payment, Status
+
+# Many payments may wait behind one notice that is not taken.
+_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+# The names by which the workflow reports the same.
+_ERRORS = {Status.FAILED: "PaymentGivenUp", Status.REVIEW: "ReviewNeeded"}
 
 
-def client() -> Any:
-    return botocore.session.get_session().create_client("sns")
+def client(service: str) -> Any:
+    return botocore.session.get_session().create_client(service, config=_CONFIG)
 
 
-class Topic:
-    def __init__(self, topic_arn: str, environment: str, sns: Any) -> None:
-        self._topic_arn, self._environment, self._sns = topic_arn, environment, sns
+class TopicAndQueue:
+    """Ids and codes only: both leave the encrypted table."""
+
+    def __init__(self, topic_arn: str, queue_url: str, environment: str, sns: Any, sqs: Any) -> None:
+        self._topic_arn, self._queue_url, self._environment = topic_arn, queue_url, environment
+        self._sns, self._sqs = sns, sqs
 
     def announce(self, payment: Payment) -> None:
-        """Tell subscribers what a payment came to: ids and codes, with the outcome as an attribute to filter by.
-
-        Raises ``NoticeNotSent``; the payment is settled all the same.
-        """
+        """Publish with the outcome as an attribute to filter by. Raises ``NoticeNotSent``."""
         message = {
+            "notice_id": payment.notice_id,
             "transaction_id": payment.transaction_id,
             "status": payment.status,
             "reasons": list(payment.reasons),
             "failure": payment.failure or "",
             "execution_arn": payment.execution,
         }
-        attributes = {"outcome": payment.status, "environment": self._environment}
+        attributes = {
+            "outcome": payment.outcome,
+            "payment_status": payment.status,
+            "environment": self._environment,
+        }
         try:
-            self._publish(payment, message, attributes)
+            self._sns.publish(
+                TopicArn=self._topic_arn,
+                Subject=f"Payment settled: {payment.status}",
+                Message=json.dumps(message),
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                },
+            )
         except (ClientError, BotoCoreError) as error:
             raise NoticeNotSent(f"transaction {payment.transaction_id}: {type(error).__name__}") from None
 
-    def _publish(self, payment: Payment, message: dict[str, Any], attributes: dict[str, str]) -> None:
-        self._sns.publish(
-            TopicArn=self._topic_arn,
-            Subject=f"Payment settled: {payment.status}",
-            Message=json.dumps(message),
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-            },
-        )
+    def dead_letter(self, payment: Payment) -> None:
+        """Leave the payment to an operator. Raises ``NoticeNotSent``."""
+        letter = {
+            "notice_id": payment.notice_id,
+            "transaction_id": payment.transaction_id,
+            "payment_status": payment.status,
+            "state": "Reconciliation",
+            "error": _ERRORS[payment.status],
+            "cause": payment.failure or "",
+            "execution_arn": payment.execution,
+            "timestamp": datetime.fromtimestamp(payment.updated_at, UTC).isoformat(timespec="milliseconds"),
+        }
+        try:
+            self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(letter))
+        except (ClientError, BotoCoreError) as error:
+            raise NoticeNotSent(f"transaction {payment.transaction_id}: {type(error).__name__}") from None

@@ -38,15 +38,17 @@ TRANSITIONS: Mapping[Status | None, frozenset[Status]] = {
             Status.REVIEW,
         }
     ),
-    Status.UNKNOWN: frozenset({Status.COMPLETED, Status.DECLINED, Status.FAILED, Status.REVIEW}),
+    # To itself: the gateway was asked in vain, and is asked again later.
+    Status.UNKNOWN: frozenset({Status.UNKNOWN, Status.COMPLETED, Status.DECLINED, Status.FAILED, Status.REVIEW}),
     # Reopened by an operator: it was never charged, so it may be charged.
     Status.FAILED: frozenset({Status.PENDING}),
     Status.COMPLETED: frozenset({Status.REFUNDING}),
-    # Back: the gateway refused the refund for certain.
-    Status.REFUNDING: frozenset({Status.REFUNDED, Status.COMPLETED, Status.REVIEW}),
+    # To itself as UNKNOWN; back to COMPLETED: the gateway refused the refund for certain.
+    Status.REFUNDING: frozenset({Status.REFUNDING, Status.REFUNDED, Status.COMPLETED, Status.REVIEW}),
+    # A person found out.
+    Status.REVIEW: frozenset({Status.COMPLETED, Status.FAILED, Status.REFUNDED}),
     Status.REJECTED: frozenset(),
     Status.DECLINED: frozenset(),
-    Status.REVIEW: frozenset(),
     Status.REFUNDED: frozenset(),
 }
 
@@ -59,11 +61,19 @@ OVERDUE_SECONDS: Mapping[Status, float] = {
     Status.REFUNDING: 5 * 60,
 }
 OPEN = frozenset(OVERDUE_SECONDS)
+# What is asked in vain waits as long as it has waited already, up to this: it must not keep the others waiting.
+LONGEST_WAIT_SECONDS = 60 * 60
+# Until reconciliation tells of an outcome itself: the workflow has told of its own by then.
+NOTICE_SECONDS = 15 * 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Payment:
-    """One payment as the ledger holds it. Times are seconds since 1970."""
+    """One payment as the ledger holds it. Times are seconds since 1970.
+
+    Of some outcomes subscribers have to be told. Such a step sets ``notice_due``, which stays until somebody records
+    that it was done: whoever crashes in between, the notice is not lost.
+    """
 
     transaction_id: str
     status: Status
@@ -71,10 +81,12 @@ class Payment:
     sequence: int
     # Of the request, so that a replay can be told from another request under the same id.
     fingerprint: str
-    # The execution that created or last claimed the payment.
+    # The execution that holds the payment: it created, claimed or settled it last, and tells of it.
     execution: str
     created_at: float
     updated_at: float
+    # Since when it has its status.
+    since: float
     amount: Money | None = None
     payment_method: str | None = None
     customer_id: str | None = None
@@ -87,18 +99,46 @@ class Payment:
     gateway_reference: str | None = None
     refund_reference: str | None = None
     failure: str | None = None
+    # The last outcome that subscribers were told of since the payment was created or reopened.
+    told: Status | None = None
+    notice_due: bool = False
+
+    @property
+    def outcome(self) -> Status:
+        """What subscribers are told that it came to: a payment that may still come to anything is UNKNOWN."""
+        undecided = self.status in (Status.PENDING, Status.PROCESSING)
+        return Status.UNKNOWN if undecided else self.status
+
+    @property
+    def notice_id(self) -> str:
+        """Of the notice of this outcome, however often it has to be sent: by it a subscriber drops a repetition."""
+        return f"{self.transaction_id}:{self.sequence}"
 
     @property
     def overdue_at(self) -> float | None:
-        """From when on reconciliation is to take it up; None for a payment that has come to an end."""
-        wait = OVERDUE_SECONDS.get(self.status)
-        return None if wait is None else self.updated_at + wait
+        """From when on reconciliation is to take it up; None for a payment that has come to an end and was told of."""
+        if self.status in OPEN:
+            waited = self.updated_at - self.since
+            return self.updated_at + min(max(OVERDUE_SECONDS[self.status], waited), LONGEST_WAIT_SECONDS)
+        return self.updated_at + NOTICE_SECONDS if self.notice_due else None
+
+    def is_overdue(self, now: float) -> bool:
+        return self.overdue_at is not None and now >= self.overdue_at
 
     def to(self, status: Status, *, at: float, **changes: Any) -> "Payment":
         """This payment after a step to ``status``; raises ``ValueError`` for a step that is not in TRANSITIONS."""
         if status not in TRANSITIONS[self.status]:
             raise ValueError(f"a payment cannot go from {self.status} to {status}")
-        lease_until = changes.pop("lease_until", None)
+        unless_said = {"lease_until": None, "notice_due": False}
         return replace(
-            self, status=status, sequence=self.sequence + 1, updated_at=at, lease_until=lease_until, **changes
+            self,
+            status=status,
+            sequence=self.sequence + 1,
+            updated_at=at,
+            since=self.since if status is self.status else at,
+            **unless_said | changes,
         )
+
+    def noted(self, *, at: float, told: Status | None, notice_due: bool = False) -> "Payment":
+        """This payment with a note of what subscribers were told, or have to be; its status stays."""
+        return replace(self, sequence=self.sequence + 1, updated_at=at, told=told, notice_due=notice_due)

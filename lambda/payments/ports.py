@@ -100,3 +100,13 @@ class Gateway(Protocol):
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
         """Give the whole charge back; the same for every try, with a key of its own."""
+
+
+class Notices(Protocol):
+    """Where outcomes are told. Both calls raise ``NoticeNotSent``; a repetition has the same ``notice_id``."""
+
+    def announce(self, payment: Payment) -> None:
+        """Tell subscribers what the payment came to."""
+
+    def dead_letter(self, payment: Payment) -> None:
+        """Leave a payment that failed for good to an operator."""

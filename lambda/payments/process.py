@@ -52,7 +52,11 @@ def process(
         case Status.REVIEW:
             raise ReviewNeeded(f"transaction {transaction_id} waits for a person: {payment.failure}")
         case Status.UNKNOWN:
-            return settle(payment, gateway.lookup(charge_of(payment, clock())), ledger, clock)
+            outcome = gateway.lookup(charge_of(payment, window_is_over(payment, clock())))
+            if isinstance(outcome, Unknown) and payment.execution != execution:
+                # This execution is the one to tell of it now.
+                write(payment, payment.to(Status.UNKNOWN, at=clock(), execution=execution), ledger)
+            return settle(payment, outcome, ledger, clock, execution)
         case Status.PENDING | Status.PROCESSING:
             claimed = _claim(payment, ledger, execution, clock())
             return _charge(claimed, ledger, gateway, clock, taken_over=payment.status is Status.PROCESSING)
@@ -60,25 +64,12 @@ def process(
             return payment
 
 
-def record_failure(transaction_id: str, *, error: str, ledger: Ledger, execution: str, now: float) -> Payment | None:
-    """Give the payment up, on behalf of an execution that failed for good; return what the ledger holds then.
-
-    Only a payment that is for certain not charged (PENDING), and that nobody else has taken up since, becomes
-    FAILED. Everything else stays as it is, to be settled by whoever finds out what happened.
-    """
-    payment = ledger.find(transaction_id)
-    if payment is None or payment.status is not Status.PENDING or payment.execution != execution:
-        return payment
-    failed = payment.to(Status.FAILED, at=now, failure=error)
-    return ledger.write(payment, failed) or failed
-
-
 def window_is_over(payment: Payment, now: float) -> bool:
     """Whether the gateway may have forgotten the payment's idempotency key, so that charging would not be safe."""
     return payment.first_claimed_at is not None and now >= payment.first_claimed_at + CHARGE_WINDOW_SECONDS
 
 
-def charge_of(payment: Payment, now: float | None = None) -> Charge:
+def charge_of(payment: Payment, key_expired: bool = False) -> Charge:
     """What the gateway is asked for; the same for every attempt but for its number."""
     if payment.amount is None or payment.payment_method is None or payment.customer_id is None:
         raise ValueError("only a validated payment has a charge")
@@ -90,7 +81,7 @@ def charge_of(payment: Payment, now: float | None = None) -> Charge:
         payment_method=payment.payment_method,
         customer_id=payment.customer_id,
         attempt=payment.attempt,
-        key_expired=now is not None and window_is_over(payment, now),
+        key_expired=key_expired,
     )
 
 
@@ -106,15 +97,25 @@ def write(before: Payment, after: Payment, ledger: Ledger) -> Payment:
     return after
 
 
-def settle(payment: Payment, outcome: Outcome, ledger: Ledger, clock: Callable[[], float]) -> Payment:
-    """Record what a payment came to, if that is known. An unknown outcome is never answered with another charge."""
+def settle(
+    payment: Payment, outcome: Outcome, ledger: Ledger, clock: Callable[[], float], execution: str | None = None
+) -> Payment:
+    """Record what a payment came to, if that is known. An unknown outcome is never answered with another charge.
+
+    An ``execution`` tells of a decline by itself. Nobody is told that a payment went well, unless they were told
+    otherwise before. Without an execution it is reconciliation that settles, and has to tell of everything.
+    """
+    by = {"execution": execution or payment.execution}
     match outcome:
         case Charged(reference):
-            return write(payment, payment.to(Status.COMPLETED, at=clock(), gateway_reference=reference), ledger)
+            due = execution is None or payment.told is not None
+            completed = payment.to(Status.COMPLETED, at=clock(), gateway_reference=reference, notice_due=due, **by)
+            return write(payment, completed, ledger)
         case Declined(code):
-            return write(payment, payment.to(Status.DECLINED, at=clock(), reasons=(code,)), ledger)
+            declined = payment.to(Status.DECLINED, at=clock(), reasons=(code,), notice_due=execution is None, **by)
+            return write(payment, declined, ledger)
         case NotCharged(reason):
-            write(payment, payment.to(Status.FAILED, at=clock(), failure=reason), ledger)
+            write(payment, payment.to(Status.FAILED, at=clock(), failure=reason, notice_due=True, **by), ledger)
             raise PaymentGivenUp(f"transaction {payment.transaction_id} was not charged: {reason}")
         case Unknown(reason):
             raise ChargeOutcomeUnknown(f"transaction {payment.transaction_id}: {reason}")
@@ -160,4 +161,4 @@ def _charge(
             write(claimed, claimed.to(Status.UNKNOWN, at=clock()), ledger)
             raise ChargeOutcomeUnknown(f"transaction {claimed.transaction_id}: {reason}")
         case _:
-            return settle(claimed, outcome, ledger, clock)
+            return settle(claimed, outcome, ledger, clock, claimed.execution)

@@ -23,6 +23,7 @@ def validate(raw: object, *, ledger: Ledger, limits: Limits, execution: str, now
         execution=execution,
         created_at=now,
         updated_at=now,
+        since=now,
         amount=request.amount,
         payment_method=request.payment_method,
         customer_id=request.customer_id,

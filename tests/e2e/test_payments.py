@@ -82,6 +82,19 @@ def test_what_is_no_request_fails_as_that(platform: Platform, data: object) -> N
     assert len(platform.dead_letters()) == len(platform.notices()) == 1
 
 
+def test_the_same_payment_that_failed_fails_again_and_is_told_once(platform: Platform) -> None:
+    request, _ = platform.pay(payment_amount=150.03)
+    again = platform.follow(platform.start(request))
+    assert (again.status, again.error) == ("FAILED", "PaymentGivenUp")
+    assert len(platform.dead_letters()) == 1
+    (notice,) = platform.notices()
+    item = platform.item(request["transaction_id"])
+    assert item["told"] == {"S": "FAILED"}
+    assert "notice_due" not in item
+    # By it a subscriber would know a repetition.
+    assert notice["notice_id"].startswith(request["transaction_id"])
+
+
 def test_the_same_payment_again_is_answered_and_not_charged_again(platform: Platform) -> None:
     request, first = platform.pay()
     _, second = platform.pay(**request)

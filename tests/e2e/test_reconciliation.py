@@ -30,6 +30,7 @@ def leave(platform: Platform, status: Status, cents: int, age: float) -> str:
         execution="arn:of-an-execution-that-died",
         created_at=then,
         updated_at=then,
+        since=then,
         amount=Money(15000 + cents, "USD"),
         payment_method="credit_card",
         customer_id="CUST-1",
@@ -132,3 +133,25 @@ def test_without_an_action_nothing_is_settled_or_told(platform: Platform, action
     assert platform.notices() == []
     assert platform.item(transaction_id)["status"] == {"S": "PENDING"}
     invoke(platform)
+
+
+def test_what_could_not_be_told_is_told_later(platform: Platform) -> None:
+    transaction_id = leave(platform, Status.PENDING, 0, HOUR)
+    # The dead letter comes first; publishing is granted by the topic's own policy too.
+    with without(platform, "Reconciliation", "sqs:SendMessage"):
+        assert invoke(platform)["errorType"] == "ReconciliationIncomplete"
+    item = platform.item(transaction_id)
+    assert (item["status"], item["notice_due"]) == ({"S": "FAILED"}, {"BOOL": True})
+    assert platform.notices() == []
+    # As a quarter of an hour later.
+    key = {"transaction_id": {"S": transaction_id}}
+    platform.client("dynamodb").update_item(
+        TableName=platform.outputs["DynamodbTableName"],
+        Key=key,
+        UpdateExpression="SET overdue_at = :past, updated_at = :past",
+        ExpressionAttributeValues={":past": {"N": "1000"}},
+    )
+    invoke(platform)
+    assert [notice["attributes"]["outcome"]["Value"] for notice in platform.notices()] == ["FAILED"]
+    assert [letter["transaction_id"] for letter in platform.dead_letters()][-1:] == [transaction_id]
+    assert platform.item(transaction_id)["told"] == {"S": "FAILED"}

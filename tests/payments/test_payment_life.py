@@ -1,7 +1,5 @@
 """A payment's life: recorded once, claimed before it is charged, charged at most once, finished once."""
 
-from collections.abc import Callable
-
 import pytest
 from payments.errors import (
     ChargeOutcomeUnknown,
@@ -15,49 +13,10 @@ from payments.errors import (
 )
 from payments.payment import TRANSITIONS, Payment, Status
 from payments.ports import GATEWAY_SECONDS, Charge, Charged, Declined, NotCharged, Unknown
-from payments.process import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, process, record_failure
-from payments.validate import validate
+from payments.process import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, process
 
 from tests.fakes import MemoryLedger, ScriptedGateway
-from tests.payments.test_request import LIMITS
-from tests.workflow import request
-
-EXECUTION = "arn:execution:1"
-
-
-class Life:
-    """One payment, its ledger, its gateway, and a clock that the test turns."""
-
-    def __init__(self) -> None:
-        self.ledger, self.gateway, self.now = MemoryLedger(), ScriptedGateway(), 1000.0
-
-    def validate(self, execution: str = EXECUTION, **changes: object) -> Payment:
-        return validate(request(**changes), ledger=self.ledger, limits=LIMITS, execution=execution, now=self.now)
-
-    def process(self, execution: str = EXECUTION, clock: Callable[[], float] | None = None) -> Payment:
-        recorded = self.payment
-        return process(
-            recorded.transaction_id,
-            recorded.fingerprint,
-            ledger=self.ledger,
-            gateway=self.gateway,
-            execution=execution,
-            clock=clock or (lambda: self.now),
-        )
-
-    def fail(self, execution: str = EXECUTION) -> Payment | None:
-        return record_failure(
-            self.payment.transaction_id, error="Broken", ledger=self.ledger, execution=execution, now=self.now
-        )
-
-    @property
-    def payment(self) -> Payment:
-        (payment,) = self.ledger.payments.values()
-        return payment
-
-    @property
-    def statuses(self) -> list[Status]:
-        return [payment.status for payment in self.ledger.history]
+from tests.payments.life import EXECUTION, Life
 
 
 @pytest.fixture
@@ -275,51 +234,19 @@ def test_two_at_once_claim_once(life: Life) -> None:
     assert len(life.gateway.calls) == 1
 
 
-# Giving up
-
-
-def test_a_payment_that_is_certainly_not_charged_is_given_up(life: Life) -> None:
-    life.validate()
-    failed = life.fail()
-    assert failed is not None
-    assert (failed.status, failed.failure) == (Status.FAILED, "Broken")
-    with pytest.raises(PaymentGivenUp):
-        life.process()
-    assert life.gateway.calls == []
-
-
-def test_nobody_gives_up_a_payment_that_another_execution_took_up(life: Life) -> None:
-    life.validate()
-    assert life.fail(execution="arn:execution:2") == life.payment
-    assert life.payment.status is Status.PENDING
-
-
-@pytest.mark.parametrize("outcome", [Charged("r"), Declined("c"), Unknown("timeout")])
-def test_what_may_have_been_charged_is_never_given_up(life: Life, outcome: Charged | Declined | Unknown) -> None:
-    life.validate()
-    life.gateway.script = [outcome]
-    if isinstance(outcome, Unknown):
-        with pytest.raises(ChargeOutcomeUnknown):
-            life.process()
-    else:
-        life.process()
-    before = life.payment
-    assert life.fail() == before
-    assert life.payment == before
-
-
-def test_giving_up_what_was_never_recorded_records_nothing() -> None:
-    ledger = MemoryLedger()
-    assert record_failure("T-1", error="Broken", ledger=ledger, execution=EXECUTION, now=1.0) is None
-    assert ledger.history == []
-
-
 def test_a_step_that_the_table_does_not_have_is_refused(life: Life) -> None:
     life.validate()
     life.process()
     for status in set(Status) - {Status.REFUNDING}:
         with pytest.raises(ValueError, match="cannot go from COMPLETED"):
             life.payment.to(status, at=life.now)
+
+
+def test_what_was_told_is_not_forgotten_by_a_later_step(life: Life) -> None:
+    life.validate()
+    noted = life.payment.noted(at=2000.0, told=Status.UNKNOWN)
+    assert noted.status is Status.PENDING
+    assert noted.to(Status.PROCESSING, at=2001.0).told is Status.UNKNOWN
 
 
 def test_every_status_is_in_the_table_and_can_be_reached() -> None:

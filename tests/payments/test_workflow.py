@@ -59,7 +59,8 @@ def test_failed_for_good_is_recorded_dead_lettered_told_and_fails(workflow: Work
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     execution = workflow.pay(request())
     assert execution.path == [
-        "ValidatePayment", "ProcessPayment", "RecordFailure", "SendToDeadLetterQueue", "NotifyFailure", "PaymentFailed",
+        "ValidatePayment", "ProcessPayment", "RecordFailure", "FailureTold", "SendToDeadLetterQueue", "NotifyFailure",
+        "RecordNotice", "PaymentFailed",
     ]  # fmt: skip
     assert (execution.status, execution.error) == ("FAILED", "GatewayUnavailable")
     assert workflow.ledger.payments["TXN-TEST-001"].status == "FAILED"
@@ -70,6 +71,25 @@ def test_failed_for_good_is_recorded_dead_lettered_told_and_fails(workflow: Work
     assert letter["execution_arn"] == "arn:test:execution:test"
     (notice,) = workflow.notices
     assert notice["attributes"]["outcome"]["StringValue"] == "FAILED"
+    assert notice["notice_id"] == letter["notice_id"] == "TXN-TEST-001:10"
+    assert not workflow.ledger.payments["TXN-TEST-001"].notice_due
+
+
+def test_the_same_request_again_fails_and_is_told_no_more(workflow: Workflow) -> None:
+    workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
+    workflow.pay(request(), name="1")
+    execution = workflow.pay(request(), name="2")
+    assert execution.path == ["ValidatePayment", "ProcessPayment", "RecordFailure", "FailureTold", "PaymentFailed"]
+    assert execution.error == "PaymentGivenUp"
+    assert (len(workflow.dead_letters), len(workflow.notices)) == (1, 1)
+
+
+def test_a_failure_that_could_not_be_told_stays_due(workflow: Workflow) -> None:
+    workflow.broken = {"sns": "SNS.AuthorizationError"}
+    workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
+    execution = workflow.pay(request())
+    assert execution.error == "GatewayUnavailable"
+    assert workflow.ledger.payments["TXN-TEST-001"].notice_due
 
 
 def test_an_outcome_that_stays_unknown_is_told_as_that(workflow: Workflow) -> None:

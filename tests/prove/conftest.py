@@ -8,7 +8,7 @@ import pytest
 
 from tests.prove import world
 
-FINDINGS = ("payments checked", "double charges", "lost or stuck payments")
+FINDINGS = ("payments checked", "double charges", "lost or stuck payments", "failures not told, or told twice")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,40 +7,62 @@ payment says COMPLETED, never if it says it was not; the ledger replays to the s
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import reconciliation
-from payments.ports import Charge, Declined, NotCharged, Outcome
+from payments.payment import Status
+from payments.ports import Charge, Declined, NotCharged, Outcome, Unknown
 
 from tests.asl import StatesError
-from tests.prove.world import DAY, Fault, World
+from tests.prove.faults import Fault
+from tests.prove.services import DAY, SILENCE
+from tests.prove.world import World
 from tests.workflow import request
 
-ENDS = {
-    "charged": "COMPLETED",
-    "declined": "DECLINED",
-    "away once": "COMPLETED",
-    "away after the first try": "COMPLETED",
-    "refunded": "REFUNDED",
-}
 Behaviour = Callable[[Charge], Outcome | None]
-SCENARIOS: dict[str, Behaviour] = {
-    "charged": lambda _: None,
-    "declined": lambda _: Declined("insufficient_funds"),
-    "away once": lambda charge: NotCharged("away") if charge.attempt == 1 else None,
-    "away after the first try": lambda charge: NotCharged("away") if charge.attempt > 1 else None,
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A payment's life: how the gateway behaves, and where the payment ends if nothing else breaks."""
+
+    ends: Status
+    behaviour: Behaviour = lambda _: None
+    refund: bool = False
+    # How long the schedule is down before it takes up what was left.
+    down_seconds: float = 0
+
+
+SCENARIOS = {
+    "charged": Scenario(Status.COMPLETED),
+    "declined": Scenario(Status.DECLINED, lambda _: Declined("insufficient_funds")),
+    "away once": Scenario(Status.COMPLETED, lambda charge: NotCharged("away") if charge.attempt == 1 else None),
+    "away after the first try": Scenario(
+        Status.COMPLETED, lambda charge: NotCharged("away") if charge.attempt > 1 else None
+    ),
+    "away for good": Scenario(Status.FAILED, lambda _: NotCharged("away")),
+    "answer lost, not charged": Scenario(Status.FAILED, lambda _: Unknown("timeout")),
+    "silent for good": Scenario(Status.REVIEW, lambda _: SILENCE, down_seconds=DAY),
+    "charged, and no schedule for a day": Scenario(Status.COMPLETED, down_seconds=DAY),
+    "refunded": Scenario(Status.REFUNDED, refund=True),
+    "refunded, and no schedule for a day": Scenario(Status.REFUNDED, refund=True, down_seconds=DAY),
 }
 
 
-def run(behaviour: Behaviour, plan: dict[int, Fault], refund: bool = False) -> World:
-    world = World(plan, behaviour)
+def run(scenario: Scenario, plan: dict[int, Fault]) -> World:
+    world = World(plan, scenario.behaviour)
     with world.installed():
         world.pay(request())
-        if refund:
+        if scenario.refund:
             event = {"action": "refund", "transaction_id": request()["transaction_id"], "operator": "alice"}
             with suppress(StatesError):
                 world.invoke(reconciliation.handler, event)
+        if scenario.down_seconds:
+            # No request is on its way for so long: what comes late has come by then.
+            world.gateway.let_late_effects_happen()
+            world.now += scenario.down_seconds
         world.reconcile()
     return world
 
@@ -68,6 +90,33 @@ def run_again_after_a_day(plan: dict[int, Fault]) -> World:
     return world
 
 
+def run_twice(plan: dict[int, Fault]) -> World:
+    """A payment that fails for good, and the same request again."""
+    world = World(plan, lambda _: NotCharged("away"))
+    with world.installed():
+        world.pay(request(), name="1")
+        world.pay(request(), name="2")
+        world.reconcile()
+    return world
+
+
+def check_twice() -> int:
+    """Every fault; how many there are."""
+    whole = run_twice({})
+    whole.check()
+    # Where nothing breaks, nothing is said again, not even under the same notice id.
+    assert len(whole.topic.notices) == 1, "announced twice"
+    assert len(whole.queue.letters) == 1, "dead-lettered twice"
+    singles = plans(whole)
+    for single in singles:
+        run_twice(dict([single])).check()
+    return len(singles)
+
+
+def test_the_same_failure_is_told_once(tried: Any) -> None:
+    tried("crash points tried", check_twice())
+
+
 def check_again_after_a_day() -> Counter[str]:
     """Every pair of faults; how the payments ended. A payment that is left claimed takes two."""
     ends: Counter[str] = Counter()
@@ -86,13 +135,30 @@ def test_every_pair_with_the_request_again_after_a_day(tried: Any) -> None:
     assert set(ends) >= {"COMPLETED", "FAILED"}
 
 
-@pytest.mark.parametrize("name", [*SCENARIOS, "refunded"])
+def check_table_put_back_in_time() -> None:
+    """The table of payments is restored to before the payment; the ledger remembers, and it is not charged anew."""
+    world = World()
+    with world.installed():
+        world.pay(request(), name="1")
+        steps = dict(world.dynamodb.steps)
+        world.dynamodb.payments.clear()
+        world.now += DAY + 1
+        assert world.pay(request(), name="2").error == "LedgerRefused", "the ledger was overwritten"
+    assert world.dynamodb.steps == steps
+    assert world.gateway.moved("charge", request()["transaction_id"]) == 1
+
+
+def test_a_table_put_back_in_time_charges_nobody_again() -> None:
+    check_table_put_back_in_time()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_every_crash_point_and_every_pair(name: str, tried: Any) -> None:
     ends: Counter[str] = Counter()
     singles = pairs = 0
 
     def broken_by(plan: dict[int, Fault]) -> World:
-        world = run(SCENARIOS.get(name, SCENARIOS["charged"]), plan, refund=name == "refunded")
+        world = run(SCENARIOS[name], plan)
         try:
             world.check()
         except AssertionError as error:
@@ -103,7 +169,7 @@ def test_every_crash_point_and_every_pair(name: str, tried: Any) -> None:
 
     whole = broken_by({})
     # Where nothing breaks, it is not enough to be harmless.
-    assert [payment.status for payment in whole.payments().values()] == [ENDS[name]]
+    assert [payment.status for payment in whole.payments().values()] == [SCENARIOS[name].ends]
     for first in plans(whole):
         broken = broken_by(dict([first]))
         singles += 1

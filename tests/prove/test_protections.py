@@ -7,14 +7,29 @@ from typing import Any
 import payments.payment
 import pytest
 from adapters.dynamodb import DynamoDBLedger
-from payments import process, reconcile
+from payments import failure, operate, process, reconcile
 from payments.payment import Payment, Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
 
-from tests.prove import world
-from tests.prove.test_crash_points import SCENARIOS, check_again_after_a_day, plans, run
-from tests.prove.test_races import RACES, run_race
-from tests.prove.world import FakeGateway, World
+from tests.prove import services, world
+from tests.prove.services import FakeGateway
+from tests.prove.test_crash_points import (
+    SCENARIOS,
+    Scenario,
+    check_again_after_a_day,
+    check_table_put_back_in_time,
+    check_twice,
+    plans,
+    run,
+)
+from tests.prove.test_races import (
+    an_index_that_lags,
+    another_request_under_the_id,
+    giving_up_against_processing,
+    run_race,
+    two_functions,
+)
+from tests.prove.world import World
 
 
 def a_key_per_attempt(patch: pytest.MonkeyPatch) -> None:
@@ -28,10 +43,22 @@ def a_key_per_attempt(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "charge_of", per_attempt)
 
 
-def no_condition_on_writes(patch: pytest.MonkeyPatch) -> None:
-    """Neither on the status nor on the step: each alone still fences the other."""
-    patch.setattr(world, "_holds", lambda *_: True)
+def no_condition_on_the_payment(patch: pytest.MonkeyPatch) -> None:
+    """The step's own condition still fences, but whoever loses takes it for a defect."""
+    patch.setattr(services, "_holds", lambda *_: True)
+
+
+def no_condition_on_the_step(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DynamoDBLedger, "NEW_STEP", "")
+
+
+def no_condition_at_all(patch: pytest.MonkeyPatch) -> None:
+    no_condition_on_the_payment(patch)
+    no_condition_on_the_step(patch)
+
+
+def no_lease(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(process, "LEASE_SECONDS", 0)
 
 
 def no_claim(patch: pytest.MonkeyPatch) -> None:
@@ -72,43 +99,122 @@ def no_stop_before_the_key_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(process, "window_is_over", lambda *_: False)
 
 
+def a_forgotten_key_to_look_up(patch: pytest.MonkeyPatch) -> None:
+    charge_of = process.charge_of
+    patch.setattr(reconcile, "charge_of", lambda payment, _: charge_of(payment))
+
+
+def a_forgotten_key_to_refund(patch: pytest.MonkeyPatch) -> None:
+    charge_of = process.charge_of
+    patch.setattr(operate, "charge_of", lambda payment, _: charge_of(payment))
+
+
+def no_refunding_before_the_refund(patch: pytest.MonkeyPatch) -> None:
+    """Ask the gateway first, write afterwards."""
+
+    def unmarked(before: Payment, after: Payment, ledger: Any) -> Payment:
+        return (
+            replace(before, status=after.status) if after.status is Status.REFUNDING else write(before, after, ledger)
+        )
+
+    write = operate.write
+    patch.setattr(operate, "write", unmarked)
+
+
 def no_reconciliation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("reconciliation.handler", lambda *_: {})
 
 
-def by_crash_points() -> None:
-    for behaviour in SCENARIOS.values():
-        for first in plans(_checked(behaviour, {})):
-            for second in plans(_checked(behaviour, dict([first])), beyond=first[0]):
-                _checked(behaviour, dict([first, second]))
+def no_second_look_whether_it_is_overdue(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Payment, "is_overdue", lambda *_: True)
+
+
+def no_owner_of_a_failure(patch: pytest.MonkeyPatch) -> None:
+    """Whoever fails at a payment gives it up and tells of it."""
+    find = DynamoDBLedger.find
+
+    def own(transaction_id: str, *, execution: str, ledger: Any, **more: Any) -> failure.Failure:
+        found = find(ledger, transaction_id)
+        return really(transaction_id, execution=found.execution if found else execution, ledger=ledger, **more)
+
+    really = failure.record_failure
+    patch.setattr("processing.record_failure", own)
+
+
+def whoever_fails_tells(patch: pytest.MonkeyPatch) -> None:
+    really = failure.record_failure
+    patch.setattr("processing.record_failure", lambda *args, **more: replace(really(*args, **more), announce=True))
+
+
+def no_note_of_what_was_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("processing.record_notice", lambda *_, **__: None)
+
+
+def no_notice_due(patch: pytest.MonkeyPatch) -> None:
+    to = Payment.to
+    patch.setattr(Payment, "to", lambda *args, **changes: to(*args, **changes | {"notice_due": False}))
+
+
+def noted_before_it_is_told(patch: pytest.MonkeyPatch) -> None:
+    def note_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
+        noted = process.write(payment, payment.noted(at=clock(), told=payment.outcome), ledger)
+        notices.dead_letter(payment)
+        notices.announce(payment)
+        return noted
+
+    patch.setattr("reconciliation.tell", note_first)
+
+
+def by_crash_points(*scenarios: str) -> Callable[[], None]:
+    def prove() -> None:
+        for scenario in (SCENARIOS[name] for name in scenarios):
+            for first in plans(_checked(scenario, {})):
+                for second in plans(_checked(scenario, dict([first])), beyond=first[0]):
+                    _checked(scenario, dict([first, second]))
+
+    return prove
+
+
+def by_race(race: Callable[[World], list[Any]]) -> Callable[[], None]:
+    def prove() -> None:
+        run_race(race)
+
+    return prove
 
 
 def by_a_request_again_after_a_day() -> None:
     check_again_after_a_day()
 
 
-def by_races() -> None:
-    for race in RACES:
-        run_race(race)
-
-
 @pytest.mark.parametrize(
     ("remove", "prove", "found"),
     [
-        (a_key_per_attempt, by_crash_points, "charged 2 times"),
-        (no_claim, by_crash_points, "FAILED, and charged"),
-        (no_doubt_after_a_take_over, by_crash_points, "FAILED, and charged"),
-        (a_lookup_that_is_not_final, by_crash_points, "FAILED, and charged"),
-        (an_unknown_outcome_taken_for_a_failure, by_crash_points, "FAILED, and charged"),
+        (a_key_per_attempt, by_crash_points("charged"), "charged 2 times"),
+        (no_claim, by_crash_points("charged"), "FAILED, and charged"),
+        (no_lease, by_race(two_functions), "two charges at once"),
+        (no_doubt_after_a_take_over, by_crash_points("away after the first try"), "FAILED, and charged"),
+        (a_lookup_that_is_not_final, by_crash_points("charged"), "FAILED, and charged"),
+        (an_unknown_outcome_taken_for_a_failure, by_crash_points("away after the first try"), "FAILED, and charged"),
         (no_stop_before_the_key_is_forgotten, by_a_request_again_after_a_day, "charged 2 times"),
-        (no_reconciliation, by_crash_points, "still "),
-        (no_condition_on_writes, by_races, "the ledger|FAILED, and charged"),
+        (a_forgotten_key_to_look_up, by_crash_points("charged, and no schedule for a day"), "FAILED, and charged"),
+        (a_forgotten_key_to_refund, by_crash_points("refunded, and no schedule for a day"), "refunded 2 times"),
+        (no_refunding_before_the_refund, by_crash_points("refunded"), "refunded 1 times"),
+        (no_reconciliation, by_crash_points("charged"), "still "),
+        (no_second_look_whether_it_is_overdue, by_race(an_index_that_lags), "ended FAILED"),
+        (no_condition_on_the_payment, by_race(two_functions), "lost with LedgerRefused"),
+        (no_condition_on_the_step, check_table_put_back_in_time, "overwritten"),
+        (no_condition_at_all, by_race(giving_up_against_processing), "the ledger|FAILED, and charged"),
+        (no_owner_of_a_failure, by_race(another_request_under_the_id), "ended FAILED"),
+        (whoever_fails_tells, check_twice, "announced twice"),
+        (no_note_of_what_was_told, check_twice, "announced twice"),
+        (no_notice_due, by_crash_points("silent for good"), "nobody was told"),
+        (noted_before_it_is_told, by_crash_points("silent for good"), "nobody was told"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ids=lambda value: "" if getattr(value, "__name__", "prove") == "prove" else value.__name__,
 )
 def test_without_it_the_proof_fails(
     remove: Callable[[pytest.MonkeyPatch], None],
-    prove: Callable[[], None],
+    prove: Callable[[], object],
     found: str,
     monkeypatch: pytest.MonkeyPatch,
     tried: Any,
@@ -119,7 +225,7 @@ def test_without_it_the_proof_fails(
     tried("protections removed, and found missing", 1)
 
 
-def _checked(behaviour: Any, plan: dict[int, Any]) -> World:
-    done = run(behaviour, plan)
+def _checked(scenario: Scenario, plan: dict[int, Any]) -> World:
+    done = run(scenario, plan)
     done.check()
     return done

@@ -288,6 +288,7 @@ def test_a_version_is_published_for_every_setting_that_a_function_has(templates:
             "TableName",
             "LedgerTableName",
             "TopicArn",
+            "QueueUrl",
         }
 
 

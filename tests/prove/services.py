@@ -1,0 +1,273 @@
+"""The services in memory, as the adapters call them, each call behind the switch of ``Faults``.
+
+DynamoDB with conditional writes, transactions and the sparse index; a gateway with idempotency keys, and lookups that
+make "not charged" final; a topic and a queue, which functions and the workflow both use.
+"""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+from adapters.dynamodb import DynamoDBLedger
+from botocore.exceptions import ClientError, ReadTimeoutError
+from payments.ports import (
+    GATEWAY_SECONDS,
+    Charge,
+    Charged,
+    NotCharged,
+    NotRefunded,
+    Outcome,
+    Refunded,
+    RefundOutcome,
+    Unknown,
+)
+
+from tests.asl import StatesError
+from tests.prove.faults import GATEWAY_FAULTS, READ_FAULTS, SERVICE_FAULTS, WORKFLOW_FAULTS, Crash, Fault, Faults
+
+# What a gateway says that never answers, whatever it is asked.
+SILENCE = Unknown("silence")
+# How long the gateway remembers a key.
+DAY = 24 * 60 * 60
+
+
+class FakeDynamoDB:
+    """The client's three operations that the adapter uses, with the conditions that it writes."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.payments: dict[str, dict[str, Any]] = {}
+        # The index is eventually consistent: it may still show what it showed before.
+        self.index_lags = False
+        self.steps: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def get_item(self, *, TableName: str, Key: dict[str, Any], ConsistentRead: bool) -> dict[str, Any]:
+        assert (TableName, ConsistentRead) == ("transactions", True)
+
+        def read() -> dict[str, Any]:
+            item = self.payments.get(Key["transaction_id"]["S"])
+            return {"Item": copy.deepcopy(item)} if item else {}
+
+        return self._faulty("get_item", read)
+
+    def query(self, *, TableName: str, IndexName: str, ExpressionAttributeValues: dict[str, Any], **_: Any) -> Any:
+        assert (TableName, IndexName) == ("transactions", "open-payments")
+        shard, now = ExpressionAttributeValues[":shard"]["N"], float(ExpressionAttributeValues[":now"]["N"])
+
+        def read() -> dict[str, Any]:
+            items = [
+                {"transaction_id": item["transaction_id"]}
+                for item in self.payments.values()
+                if (self.index_lags and shard == "0")
+                or (item.get("open_shard", {}).get("N") == shard and float(item["overdue_at"]["N"]) <= now)
+            ]
+            return {"Items": items}
+
+        # An empty shard is as good as any other: the first stands for them all.
+        return self._faulty("query", read) if shard == "0" or read()["Items"] else read()
+
+    def transact_write_items(self, *, TransactItems: list[dict[str, Any]]) -> dict[str, Any]:
+        (state, step) = (item["Put"] for item in TransactItems)
+        assert (state["TableName"], step["TableName"]) == ("transactions", "ledger")
+
+        def put() -> dict[str, Any]:
+            held = self.payments.get(state["Item"]["transaction_id"]["S"])
+            key = (step["Item"]["transaction_id"]["S"], int(step["Item"]["sequence"]["N"]))
+            failed, none = "ConditionalCheckFailed", {"Code": "None"}
+            reasons = [none, none]
+            if not _holds(state, held):
+                reasons[0] = {"Code": failed, "Item": copy.deepcopy(held)}
+            if step["ConditionExpression"] == "attribute_not_exists(transaction_id)" and key in self.steps:
+                reasons[1] = {"Code": failed}
+            if reasons != [none, none]:
+                raise _error("TransactionCanceledException", CancellationReasons=reasons)
+            self.payments[key[0]] = copy.deepcopy(state["Item"])
+            self.steps[key] = copy.deepcopy(step["Item"])
+            return {}
+
+        return self._faulty("transact_write_items", put)
+
+    def _faulty(self, name: str, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        throttled, possible = _error("ProvisionedThroughputExceededException"), READ_FAULTS
+        if name == "transact_write_items":
+            possible = SERVICE_FAULTS
+            throttled = _error("TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}] * 2)
+        timeout = ReadTimeoutError(endpoint_url="dynamodb")
+        return self._faults.call(f"dynamodb.{name}", possible, do, throttled=throttled, timeout=timeout)
+
+
+class FakeGateway:
+    """A gateway that remembers: money moves once per key, and a key that was looked up in vain is void."""
+
+    def __init__(
+        self, faults: Faults, behaviour: Callable[[Charge], Outcome | None], clock: Callable[[], float]
+    ) -> None:
+        self._faults, self._behaviour, self._clock = faults, behaviour, clock
+        self._first_seen: dict[str, float] = {}
+        # Every movement of money, in order.
+        self.movements: list[tuple[str, str]] = []
+        self._answers: dict[str, Outcome] = {}
+        self._void: set[str] = set()
+        self._refunds: dict[str, Refunded] = {}
+        # Since when a charge under a key is on its way, and how often there was another.
+        self._under_way: dict[str, float] = {}
+        self.at_once = 0
+        self._late: list[Callable[[], object]] = []
+
+    def charge(self, charge: Charge) -> Outcome:
+        outcome: Outcome = self._faulty("charge", lambda: self._charge(charge), NotCharged("rate limited"))
+        self._under_way[charge.idempotency_key] = self._clock()
+        self._faults.switch("gateway.charge answers")
+        del self._under_way[charge.idempotency_key]
+        return outcome
+
+    def lookup(self, charge: Charge) -> Outcome:
+        outcome: Outcome = self._faulty("lookup", lambda: self._lookup(charge), Unknown("rate limited"))
+        return outcome
+
+    def refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        outcome: RefundOutcome = self._faulty(
+            "refund", lambda: self._refund(charge, reference), Unknown("rate limited")
+        )
+        return outcome
+
+    def let_late_effects_happen(self) -> None:
+        while self._late:
+            self._late.pop(0)()
+
+    def moved(self, kind: str, transaction_id: str) -> int:
+        """How often money moved, under whatever key of the payment."""
+        return sum(1 for moved, key in self.movements if moved == kind and key.startswith(f"payment-{transaction_id}"))
+
+    def _key(self, charge: Charge) -> str:
+        """The charge's key; what was done under it more than a day ago is forgotten, as at Stripe."""
+        key = charge.idempotency_key
+        if self._forgets(key):
+            self._answers.pop(key, None)
+            self._void.discard(key)
+        return key
+
+    def _forgets(self, key: str) -> bool:
+        forgotten = self._clock() - self._first_seen.setdefault(key, self._clock()) > DAY
+        if forgotten:
+            self._first_seen[key] = self._clock()
+        return forgotten
+
+    def _charge(self, charge: Charge) -> Outcome:
+        key = self._key(charge)
+        if key in self._void:
+            return NotCharged("cancelled")
+        # By its contract an earlier call is over after so long.
+        self.at_once += self._under_way.get(key, 0) > self._clock() - GATEWAY_SECONDS
+        if key not in self._answers:
+            outcome = self._behaviour(charge)
+            if isinstance(outcome, NotCharged | Unknown):
+                return outcome  # nothing was done, and nothing is remembered
+            if outcome is None:
+                self.movements.append(("charge", key))
+                outcome = Charged(f"ref-{key}")
+            self._answers[key] = outcome
+        return self._answers[key]
+
+    def _lookup(self, charge: Charge) -> Outcome:
+        if self._behaviour(charge) is SILENCE:
+            return SILENCE
+        if charge.key_expired:  # a search: what is found is true, what is not found proves nothing
+            moved = ("charge", charge.idempotency_key) in self.movements
+            return Charged(f"ref-{charge.idempotency_key}") if moved else Unknown("the key is forgotten")
+        key = self._key(charge)
+        if key not in self._answers:
+            self._void.add(key)
+            return NotCharged("no such charge, and there will be none")
+        return self._answers[key]
+
+    def _refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        """Once per key, which is forgotten as any other; with a forgotten one it is only looked for."""
+        key = f"{charge.idempotency_key}-refund"
+        if charge.key_expired:
+            moved = ("refund", charge.idempotency_key) in self.movements
+            return Refunded(f"refund-{reference}") if moved else Unknown("the key is forgotten")
+        if self._forgets(key):
+            self._refunds.pop(key, None)
+        if ("charge", reference.removeprefix("ref-")) not in self.movements:
+            return NotRefunded("no such charge")
+        if key not in self._refunds:
+            self.movements.append(("refund", charge.idempotency_key))
+            self._refunds[key] = Refunded(f"refund-{reference}")
+        return self._refunds[key]
+
+    def _faulty(self, name: str, do: Callable[[], Any], throttled: Any) -> Any:
+        fault = self._faults.next(f"gateway.{name}", GATEWAY_FAULTS)
+        if fault is Fault.THROTTLED:
+            return throttled
+        if fault is Fault.TIMEOUT:
+            return Unknown("timeout")
+        if fault in (Fault.TIMEOUT_LATE, Fault.CRASH_LATE):
+            # On its way, and nobody waits for it any more.
+            self._late.append(do)
+            if fault is Fault.CRASH_LATE:
+                raise Crash(name)
+            return Unknown("timeout")
+        done = do()
+        if fault is Fault.TIMEOUT_WITH_EFFECT:
+            return Unknown("timeout")
+        if fault is Fault.CRASH_AFTER:
+            raise Crash(name)
+        return done
+
+
+class FakeTopic:
+    """What was published, as subscribers receive it: the message, and its outcome."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.notices: list[dict[str, Any]] = []
+
+    def publish(self, *, Message: str, MessageAttributes: dict[str, Any], **_: Any) -> None:
+        throttled, timeout = _error("Throttled"), ReadTimeoutError(endpoint_url="sns")
+        publish = lambda: self._publish(Message, MessageAttributes)  # noqa: E731
+        self._faults.call("sns.publish", SERVICE_FAULTS, publish, throttled=throttled, timeout=timeout)
+
+    def publish_from_workflow(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        throttled, timeout = StatesError("SNS.ThrottledException"), StatesError("States.Timeout")
+        publish = lambda: self._publish(arguments["Message"], arguments["MessageAttributes"])  # noqa: E731
+        self._faults.call("workflow.publish", WORKFLOW_FAULTS, publish, throttled=throttled, timeout=timeout)
+        return {"MessageId": "1"}
+
+    def _publish(self, message: str, attributes: dict[str, Any]) -> None:
+        self.notices.append(json.loads(message) | {"outcome": attributes["outcome"]["StringValue"]})
+
+
+class FakeQueue:
+    """The dead letters."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.letters: list[dict[str, Any]] = []
+
+    def send_message(self, *, MessageBody: str, **_: Any) -> None:
+        throttled, timeout = _error("RequestThrottled"), ReadTimeoutError(endpoint_url="sqs")
+        send = lambda: self.letters.append(json.loads(MessageBody))  # noqa: E731
+        self._faults.call("sqs.send_message", SERVICE_FAULTS, send, throttled=throttled, timeout=timeout)
+
+    def send_from_workflow(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        throttled, timeout = StatesError("SQS.ThrottledException"), StatesError("States.Timeout")
+        send = lambda: self.letters.append(json.loads(arguments["MessageBody"]))  # noqa: E731
+        self._faults.call("workflow.send_message", WORKFLOW_FAULTS, send, throttled=throttled, timeout=timeout)
+        return {"MessageId": "1"}
+
+
+def _holds(put: dict[str, Any], held: dict[str, Any] | None) -> bool:
+    match put["ConditionExpression"]:
+        case DynamoDBLedger.NOT_RECORDED:
+            return held is None
+        case DynamoDBLedger.UNCHANGED:
+            values = put["ExpressionAttributeValues"]
+            return held is not None and (held["status"], held["sequence"]) == (values[":status"], values[":sequence"])
+    raise AssertionError(put["ConditionExpression"])
+
+
+def _error(code: str, **more: Any) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": 400}, **more}
+    return ClientError(response, "operation")
