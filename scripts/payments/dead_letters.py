@@ -31,6 +31,7 @@ _EXPLAINED = {
 class Letter:
     """A dead letter, with what the payment is now."""
 
+    letter_id: str
     transaction_id: str
     execution_arn: str
     state: str
@@ -60,11 +61,13 @@ class Letter:
                 return "it has its outcome; a redrive only clears the letter"
             case "FAILED" | "PENDING":
                 return "a redrive tries it again"
-            case "UNKNOWN" | "PROCESSING":
+            case "UNKNOWN":
                 return "a redrive asks the gateway again"
+            case "PROCESSING":
+                return "somebody is at it, or reconciliation will be in five minutes; a redrive is refused"
             case "REVIEW":
-                return "look it up at the gateway; a redrive is refused"
-        return "nothing is recorded under it; a redrive is refused"
+                return "look it up at the gateway and `resolve` it; a redrive is refused"
+        return "nothing is recorded under it; a redrive is refused, `dlq clear` deletes the letter"
 
 
 def read(platform: Platform) -> list[Letter]:
@@ -76,7 +79,7 @@ def read(platform: Platform) -> list[Letter]:
     letters = []
     while messages := sqs.receive_message(**ask).get("Messages"):
         for message in messages:
-            letters.append(_letter(platform, _body(message["Body"]), message["ReceiptHandle"]))
+            letters.append(_letter(platform, message))
     for letter in letters:
         # Read, not taken: everybody may see them again at once.
         sqs.change_message_visibility(
@@ -90,14 +93,19 @@ def redrive(platform: Platform, letter: Letter) -> str:
 
     The letter goes last: whatever happens before, it is still there, and a second redrive finds what the first did.
     """
-    if letter.now in ("", "REVIEW") or letter.is_of_another_request:
+    if letter.now in ("", "PROCESSING", "REVIEW") or letter.is_of_another_request:
         raise DeployError(f"{letter.transaction_id or letter.execution_arn}: {letter.advice}")
     done = "has its outcome"
-    if letter.now in ("FAILED", "PENDING", "UNKNOWN", "PROCESSING"):
+    if letter.now in ("FAILED", "PENDING", "UNKNOWN"):
         platform.ask("reopen", letter.transaction_id)
         done = f"started {_start_again(platform, letter)}"
-    platform.target.client("sqs").delete_message(QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt)
+    clear(platform, letter)
     return done
+
+
+def clear(platform: Platform, letter: Letter) -> None:
+    """Delete the letter."""
+    platform.target.client("sqs").delete_message(QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt)
 
 
 def _start_again(platform: Platform, letter: Letter) -> str:
@@ -121,10 +129,12 @@ def _body(text: str) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _letter(platform: Platform, body: dict[str, Any], receipt: str) -> Letter:
+def _letter(platform: Platform, message: Any) -> Letter:
+    body = _body(message["Body"])
     transaction_id = str(body.get("transaction_id", ""))
     payment = platform.payment(transaction_id) if transaction_id else None
     return Letter(
+        letter_id=message["MessageId"],
         transaction_id=transaction_id,
         execution_arn=str(body.get("execution_arn", "")),
         state=str(body.get("state", "")),
@@ -132,6 +142,6 @@ def _letter(platform: Platform, body: dict[str, Any], receipt: str) -> Letter:
         cause=str(body.get("cause", "")),
         payment_status=str(body.get("payment_status", "")),
         timestamp=str(body.get("timestamp", "")),
-        receipt=receipt,
+        receipt=message["ReceiptHandle"],
         now=payment["status"] if payment else "",
     )

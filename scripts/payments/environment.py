@@ -32,12 +32,13 @@ class Platform:
         queue = names.in_environment(names.QUEUE, self.environment)
         return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
 
-    def ask(self, action: str, transaction_id: str) -> dict[str, Any]:
+    def ask(self, action: str, transaction_id: str, **more: str | None) -> dict[str, Any]:
         """Let the reconciliation function do something to a payment: ``{"transaction_id", "status", "failure"}``.
 
         Raises ``DeployError`` with the function's own words when it refuses.
         """
         event = {"action": action, "transaction_id": transaction_id, "operator": self.operator}
+        event |= {name: value for name, value in more.items() if value is not None}
         answer = self.target.client("lambda").invoke(
             FunctionName=names.in_environment(names.RECONCILIATION_FUNCTION, self.environment),
             Qualifier=names.LIVE,

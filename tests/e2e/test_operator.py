@@ -4,10 +4,12 @@ import json
 
 import pytest
 from click.testing import CliRunner, Result
+from payments.payment import Status
 
 from scripts.payments import cli
 from scripts.payments.environment import Platform as Operated
 from tests.e2e.conftest import Platform
+from tests.e2e.test_reconciliation import invoke, leave, ledger
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
@@ -82,6 +84,29 @@ def test_a_letter_that_is_not_the_workflows_is_listed_too(platform: Platform, ru
     sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName="payment-dlq-local")["QueueUrl"], MessageBody=body)
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert (letter["transaction_id"], letter["error"]) == ("", "not from the workflow")
+    # It can be cleared, by the beginning of its id as the list shows it; nothing else goes with it.
+    shown = letter["letter_id"][:8]
+    assert shown in run("dlq", "list").output
+    assert "Aborted" in run("dlq", "clear", shown).output
+    cleared = run("dlq", "clear", shown, "--yes")
+    assert (cleared.exit_code, cleared.output.splitlines()[-1]) == (0, "cleared")
+    assert run("dlq", "list").output == "no dead letters\n"
+    assert f"no dead letters begin with {shown}" in run("dlq", "clear", shown).output
+
+
+def test_a_payment_under_review_is_resolved_by_a_person(platform: Platform, run) -> None:
+    transaction_id = leave(platform, Status.UNKNOWN, 6, 24 * 60 * 60)
+    invoke(platform)
+    (letter,) = json.loads(run("dlq", "list", "--json").output)
+    assert (letter["transaction_id"], letter["now"], letter["error"]) == (transaction_id, "REVIEW", "ReviewNeeded")
+    assert "a redrive is refused" in run("dlq", "redrive", transaction_id).output
+    assert "say one of" in run("resolve", transaction_id, "--charged", "sim_1", "--not-charged").output
+    for _ in range(2):
+        resolved = run("resolve", transaction_id, "--charged", "sim_1", "--yes")
+        assert resolved.output == f"{transaction_id}: COMPLETED\n"
+    assert ledger(platform, transaction_id)[-1]["actor"]["S"].startswith("alice by way of")
+    assert f"{transaction_id}: has its outcome" in run("dlq", "redrive", "--all").output
+    assert "only one under REVIEW" in run("resolve", transaction_id, "--not-charged", "--yes").output
 
 
 def test_refund_and_its_refusals(platform: Platform, run) -> None:
