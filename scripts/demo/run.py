@@ -24,7 +24,7 @@ from stacks import names, settings
 
 from . import subscriber
 from .payments import EXAMPLES, REPLAYED, Example
-from .story import SHORT, Story, collect, read
+from .story import Story, collect, read
 
 ENVIRONMENT = "local"
 LONGEST_SECONDS = 180
@@ -151,7 +151,7 @@ class _Payer:
 def _progress(stories: list[tuple[Example, Story]]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     for example, story in stories:
-        doing = Text(f"{SHORT[story.states[-1]]} ×{story.tries[story.states[-1]]}" if story.states else "", style="dim")  # noqa: RUF001
+        doing = Text(story.path.split("→")[-1], style="dim")
         table.add_row(example.what, _execution(story), doing if not story.ended else Text())
     return table
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-# What a person calls the states, in the order of the table's path.
+# What a person calls the states, in the order of the table's path; book-keeping has no name there.
 SHORT = {
     "ValidatePayment": "Validate",
     "ProcessPayment": "Process",
@@ -15,8 +15,10 @@ SHORT = {
     "NotifyUnsuccessful": "Notify",
     "PaymentUnsuccessful": "Unsuccessful",
     "RecordFailure": "Record",
+    "FailureTold": "",
     "SendToDeadLetterQueue": "DLQ",
     "NotifyFailure": "Notify",
+    "RecordNotice": "",
     "PaymentFailed": "Failed",
 }
 
@@ -37,8 +39,9 @@ class Story:
     def path(self) -> str:
         steps = []
         for state in self.states:
-            tries = self.tries[state]
-            steps.append(SHORT.get(state, state) + (f" ×{tries}" if tries > 1 else ""))  # noqa: RUF001
+            name, tries = SHORT.get(state, state), self.tries[state]
+            if name:
+                steps.append(name + (f" ×{tries}" if tries > 1 else ""))  # noqa: RUF001
         return "→".join(steps)
 
     @property

@@ -48,6 +48,12 @@ def test_every_target_exists() -> None:
         assert set(_next(state)) <= set(STATES), name
 
 
+def test_every_state_has_a_name_in_the_demonstration() -> None:
+    from scripts.demo.story import SHORT
+
+    assert set(SHORT) == set(STATES)
+
+
 def test_every_state_is_reachable() -> None:
     seen, todo = set(), [definition()["StartAt"]]
     while todo:
