@@ -1,8 +1,10 @@
 """Stripe as the gateway, through its own library: PaymentIntents, idempotency keys, metadata.
 
-A charge is two requests. Creating a PaymentIntent moves no money; confirming it does. So a failure before the
-confirmation proves that nothing was charged; and a lookup repeats the creation under its key, which gives the same
-intent back, reads what has become of it, and cancels it if it is still open: then it can never be charged.
+A charge is two requests. Creating a PaymentIntent moves no money; confirming it, with the customer's newest card, does.
+So a failure before the confirmation proves that nothing was charged; and a lookup repeats the creation under its key,
+which gives the same intent back, reads what has become of it, and cancels it if it is still open: then it can never be
+charged. The creation has the same parameters for every attempt, whatever cards the customer adds or removes meanwhile:
+a key is refused with other parameters than it was first used with.
 
 https://docs.stripe.com/api/idempotent_requests   https://docs.stripe.com/payments/paymentintents/lifecycle
 """
@@ -26,8 +28,8 @@ from payments.ports import (
     Unknown,
 )
 
-# Five requests at the most (payment method, intent, what became of it, cancel, what became of it then), each to connect
-# and to answer: together they stay below ports.GATEWAY_SECONDS.
+# Five requests at the most (card, intent, confirmation, cancellation, what became of it then), each to connect and to
+# answer: together they stay below ports.GATEWAY_SECONDS.
 REQUESTS, CONNECT_SECONDS, READ_SECONDS = 5, 2, 7
 
 # Stripe knows cards; what else the platform accepts has no counterpart that settles at once.
@@ -35,6 +37,7 @@ _CARDS = frozenset({"credit_card", "debit_card", "digital_wallet"})
 # Currencies whose minor unit Stripe counts otherwise than ISO 4217 does, or not to the last digit; they are declined
 # rather than charged a hundredfold. https://docs.stripe.com/currencies#special-cases
 _OTHER_UNITS = frozenset(["ISK", "UGX", "MGA", "UYI", "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND", "CLF", "UYW"])
+# Where an intent can be confirmed, or acted on, and canceled. https://docs.stripe.com/api/payment_intents/cancel
 _OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 
 
@@ -68,31 +71,12 @@ class StripeGateway:
         if not _same_minor_unit(charge.amount.currency):
             return Declined("currency_not_supported")
         try:
-            method = self._payment_method(charge)
-            if method is None:
-                # An earlier attempt may have found one, and charged it.
-                return Unknown("no_payment_method") if charge.attempt > 1 else Declined("no_payment_method")
-            intent = self._intent(charge, method)
+            card = self._newest_card(charge)
+            if card is not None:
+                intent = self._intent(charge)
         except stripe.StripeError as error:
             return NotCharged(_code(error))  # nothing is confirmed yet
-        try:
-            confirmed = self._stripe.payment_intents.confirm(
-                intent.id, options={"idempotency_key": f"{charge.idempotency_key}-confirm"}
-            )
-        except stripe.CardError as error:
-            return Declined(_code(error))
-        except stripe.RateLimitError as error:
-            return NotCharged(_code(error))  # refused before it was looked at
-        except stripe.StripeError as error:
-            return Unknown(_code(error))
-        if confirmed.status == "requires_action":
-            # The customer is not here to act; and must not be able to later, when this is a decline.
-            try:
-                confirmed = self._cancel(confirmed)
-            except stripe.StripeError as error:
-                return Unknown(_code(error))
-            return Declined("authentication_required") if confirmed.status == "canceled" else self._outcome(confirmed)
-        return self._outcome(confirmed)
+        return self._without_card(charge) if card is None else self._confirm(charge, intent, card)
 
     def lookup(self, charge: Charge) -> Outcome:
         if charge.payment_method not in _CARDS:
@@ -100,15 +84,10 @@ class StripeGateway:
         if charge.key_expired:
             return self._search(charge)
         try:
-            method = self._payment_method(charge)
-            if method is None:
-                return Unknown("no_payment_method")  # there may have been one
-            intent = self._stripe.payment_intents.retrieve(self._intent(charge, method).id)
-            if intent.status in _OPEN and not intent.last_payment_error:
-                intent = self._cancel(intent)
+            intent = self._stripe.payment_intents.retrieve(self._intent(charge).id)
         except stripe.StripeError as error:
             return Unknown(_code(error))
-        return self._outcome(intent)
+        return self._end(intent, _refusal(intent)) if intent.status in _OPEN else _outcome(intent)
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
         try:
@@ -126,18 +105,24 @@ class StripeGateway:
             return Unknown(_code(error))
         return self._refund_outcome(refund)
 
-    def _payment_method(self, charge: Charge) -> str | None:
-        methods = self._stripe.payment_methods.list(params={"customer": charge.customer_id, "type": "card", "limit": 1})
-        return methods.data[0].id if methods.data else None
+    def _newest_card(self, charge: Charge) -> str | None:
+        cards = self._stripe.payment_methods.list(params={"customer": charge.customer_id, "type": "card", "limit": 1})
+        return cards.data[0].id if cards.data else None
 
-    def _intent(self, charge: Charge, method: str) -> Any:
-        """The payment's intent: made by the first call under the key, given back by every other."""
+    def _without_card(self, charge: Charge) -> Outcome:
+        """A decline; but an earlier attempt may have found a card, and charged it."""
+        if charge.attempt == 1:
+            return Declined("no_payment_method")
+        outcome = self.lookup(charge)
+        return Declined("no_payment_method") if isinstance(outcome, NotCharged) else outcome
+
+    def _intent(self, charge: Charge) -> Any:
+        """The payment's intent: made by the first call under the key, given back by every other, as it was then."""
         return self._stripe.payment_intents.create(
             params={
                 "amount": charge.amount.minor_units,
                 "currency": charge.amount.currency.lower(),
                 "customer": charge.customer_id,
-                "payment_method": method,
                 # Its types follow a newer version of the API than accounts are bound to have.
                 "payment_method_types": ["card"],  # type: ignore[typeddict-unknown-key]
                 "metadata": {"transaction_id": charge.transaction_id},
@@ -145,11 +130,56 @@ class StripeGateway:
             options={"idempotency_key": f"{charge.idempotency_key}-intent"},
         )
 
-    def _cancel(self, intent: Any) -> Any:
+    def _confirm(self, charge: Charge, intent: Any, card: str) -> Outcome:
+        """Charge the card: the one request that moves money. https://docs.stripe.com/api/payment_intents/confirm"""
         try:
-            return self._stripe.payment_intents.cancel(intent.id)
-        except stripe.InvalidRequestError:  # it was confirmed in between
-            return self._stripe.payment_intents.retrieve(intent.id)
+            confirmed = self._stripe.payment_intents.confirm(
+                intent.id,
+                params={"payment_method": card},
+                options={"idempotency_key": f"{charge.idempotency_key}-confirm"},
+            )
+        except stripe.CardError as error:
+            # Stripe keeps a declined intent open for another card; the payment is over. The decline stands all the
+            # same when canceling fails: under its key the confirmation is answered as it was now.
+            declined = Declined(_code(error))
+            ended = self._end(intent, declined.code)
+            return declined if isinstance(ended, Unknown) else ended
+        except stripe.RateLimitError as error:
+            return NotCharged(_code(error))  # refused before it was looked at
+        except stripe.IdempotencyError:
+            return self._confirmed_before(intent)
+        except stripe.StripeError as error:
+            return Unknown(_code(error))
+        if confirmed.status == "requires_action":
+            # The customer is not here to act; and must not be able to later, when this is a decline.
+            return self._end(confirmed, _refusal(confirmed))
+        return _outcome(confirmed)
+
+    def _confirmed_before(self, intent: Any) -> Outcome:
+        """Whether an earlier attempt charged, which confirmed another card under the key; this one did nothing.
+
+        If not, no attempt under the key can any more: ``Unknown``, so that a lookup ends it.
+        """
+        try:
+            intent = self._stripe.payment_intents.retrieve(intent.id)
+        except stripe.StripeError as error:
+            return Unknown(_code(error))
+        return Charged(intent.id) if intent.status == "succeeded" else Unknown(str(intent.status))
+
+    def _end(self, intent: Any, refusal: str | None) -> Outcome:
+        """Cancel an open intent, so that nobody can charge it any more, whoever has its id or its client secret.
+
+        ``refusal`` is the code of what was declined, if anything was; canceling may clear it from the intent.
+        https://docs.stripe.com/api/payment_intents/cancel
+        """
+        try:
+            try:
+                ended = self._stripe.payment_intents.cancel(intent.id)
+            except stripe.InvalidRequestError:  # it was confirmed, or canceled, in between
+                ended = self._stripe.payment_intents.retrieve(intent.id)
+        except stripe.StripeError as error:
+            return Unknown(_code(error))
+        return Declined(refusal) if refusal and ended.status == "canceled" else _outcome(ended)
 
     def _search(self, charge: Charge) -> Outcome:
         """Where the key is forgotten: what is found is true, what is not found proves nothing."""
@@ -159,17 +189,6 @@ class StripeGateway:
         except stripe.StripeError as error:
             return Unknown(_code(error))
         return Charged(found[0].id) if found else Unknown("the idempotency key is forgotten")
-
-    def _outcome(self, intent: Any) -> Outcome:
-        match intent.status:
-            case "succeeded":
-                return Charged(intent.id)
-            case "canceled":
-                return NotCharged("canceled")
-            case "requires_payment_method":
-                failure = intent.last_payment_error
-                return Declined(failure.code or "card_declined") if failure else Unknown(intent.status)
-        return Unknown(str(intent.status))
 
     def _earlier_refund(self, reference: str) -> RefundOutcome:
         try:
@@ -184,6 +203,30 @@ class StripeGateway:
         if refund.status in ("failed", "canceled"):
             return NotRefunded(str(refund.status))
         return Unknown(str(refund.status))
+
+
+def _outcome(intent: Any) -> Outcome:
+    """What the intent says of itself; ``NotCharged`` is final, for only a canceled one has it."""
+    refusal = _refusal(intent)
+    match intent.status:
+        case "succeeded":
+            return Charged(intent.id)
+        case "canceled" | "requires_payment_method" if refusal:
+            return Declined(refusal)
+        case "canceled":
+            return NotCharged("canceled")
+    return Unknown(str(intent.status))
+
+
+def _refusal(intent: Any) -> str | None:
+    """The code of what kept a confirmed intent from being charged; None for one that was charged or never confirmed.
+
+    https://docs.stripe.com/api/payment_intents/object#payment_intent_object-last_payment_error
+    """
+    if intent.status == "requires_action":
+        return "authentication_required"
+    failure = intent.last_payment_error
+    return str(getattr(failure, "code", None) or "card_declined") if failure else None
 
 
 def _same_minor_unit(currency: str) -> bool:

@@ -2,6 +2,11 @@
 
 Idempotency keys (https://docs.stripe.com/api/idempotent_requests): the same key and parameters give the saved answer,
 even a 500; other parameters are an error; a key that is in use is a 409; what was never executed (429) is not saved.
+
+PaymentIntents (https://docs.stripe.com/payments/paymentintents/lifecycle): one without a payment method is
+``requires_payment_method``, and is so again after a decline, then with ``last_payment_error``. Canceling is refused for
+one that has succeeded or is canceled already (https://docs.stripe.com/api/payment_intents/cancel).
+
 A test says how the next call of an endpoint goes wrong, before or after it took effect.
 """
 
@@ -18,12 +23,19 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class Stripe:
-    """The state. ``faults`` by endpoint: rate_limit, error_before or _after, drop_before or _after, slow, decline."""
+    """The state.
+
+    ``faults`` by endpoint: rate_limit, error_before or _after, drop_before or _after, slow; of a confirmation also
+    decline and action, and of a cancellation confirmed_before. The answer to any is lost with ``_then_drop``.
+    """
 
     def __init__(self) -> None:
+        # The newest is the first, as Stripe lists them; a customer who is not named has one.
+        self.cards: dict[str, list[str]] = {"cus_without": []}
         self.intents: dict[str, dict[str, Any]] = {}
         self.refunds: list[dict[str, Any]] = []
         self.money_moved = 0
+        self.canceling_clears_errors = False
         self.requests = 0
         self.faults: dict[str, list[str]] = {}
         self.slow_seconds = 0.0
@@ -38,6 +50,7 @@ class Stripe:
         with self._lock:
             self.requests += 1
             fault = self.faults[endpoint].pop(0) if self.faults.get(endpoint) else ""
+            fault, lost = fault.removesuffix("_then_drop"), fault.endswith(("_then_drop", "drop_after"))
             if key in self._in_use:
                 return 409, problem("idempotency_error", "idempotency_key_in_use")
             if key in self._saved:
@@ -64,44 +77,44 @@ class Stripe:
                     answer = 500, problem("api_error", None)
                 if key:
                     self._saved[key] = json.dumps([path, params], sort_keys=True), answer
-            return None if fault == "drop_after" else answer
+            return None if lost else answer
         finally:
             self._in_use.discard(key or "")
 
     def _execute(self, method: str, path: str, params: dict[str, str], fault: str) -> Answer:
         parts = path.strip("/").split("/")[1:]
+        if len(parts) > 1 and parts[0] == "payment_intents" and parts[1] not in (*self.intents, "search"):
+            return 404, problem("invalid_request_error", "resource_missing")
         match [method, *parts]:
             case ["GET", "payment_methods"]:
-                cards = [] if params["customer"] == "cus_without" else [{"id": "pm_card", "object": "payment_method"}]
-                return 200, listed(cards)
+                cards = self.cards.get(params["customer"], ["pm_card"])[: int(params["limit"])]
+                return 200, listed([{"id": card, "object": "payment_method"} for card in cards])
             case ["POST", "payment_intents"]:
+                card = params.get("payment_method")
                 intent = {
                     "id": f"pi_{len(self.intents) + 1}",
                     "object": "payment_intent",
                     "amount": int(params["amount"]),
                     "currency": params["currency"],
-                    "status": "requires_confirmation",
+                    "status": "requires_confirmation" if card else "requires_payment_method",
+                    "payment_method": card,
                     "last_payment_error": None,
                     "metadata": {"transaction_id": params["metadata[transaction_id]"]},
                 }
                 self.intents[str(intent["id"])] = intent
                 return 200, dict(intent)
             case ["POST", "payment_intents", intent_id, "confirm"]:
-                intent = self.intents[intent_id]
-                if intent["status"] not in ("requires_payment_method", "requires_confirmation"):
-                    return 400, problem("invalid_request_error", "payment_intent_unexpected_state")
-                if fault == "decline":
-                    intent["status"] = "requires_payment_method"
-                    intent["last_payment_error"] = {"code": "card_declined", "type": "card_error"}
-                    return 402, problem("card_error", "card_declined")
-                intent["status"] = "requires_action" if fault == "action" else "succeeded"
-                self.money_moved += intent["amount"] if intent["status"] == "succeeded" else 0
-                return 200, dict(intent)
+                return self._confirm(self.intents[intent_id], params.get("payment_method"), fault)
             case ["POST", "payment_intents", intent_id, "cancel"]:
                 intent = self.intents[intent_id]
-                if intent["status"] == "succeeded":
+                if fault == "confirmed_before":
+                    intent["status"] = "succeeded"
+                    self.money_moved += intent["amount"]
+                if intent["status"] in ("succeeded", "canceled"):
                     return 400, problem("invalid_request_error", "payment_intent_unexpected_state")
                 intent["status"] = "canceled"
+                if self.canceling_clears_errors:
+                    intent["last_payment_error"] = None
                 return 200, dict(intent)
             case ["GET", "payment_intents", "search"]:
                 wanted = params["query"].split("'")[3]
@@ -122,6 +135,20 @@ class Stripe:
             case ["GET", "refunds"]:
                 return 200, listed([r for r in self.refunds if r["payment_intent"] == params["payment_intent"]])
         return 404, problem("invalid_request_error", "resource_missing")
+
+    def _confirm(self, intent: dict[str, Any], card: str | None, fault: str) -> Answer:
+        card = card or intent["payment_method"]
+        if intent["status"] not in ("requires_payment_method", "requires_confirmation") or card is None:
+            return 400, problem("invalid_request_error", "payment_intent_unexpected_state")
+        intent["payment_method"] = card
+        if fault == "decline":
+            # The card is taken off the intent again.
+            intent["status"], intent["payment_method"] = "requires_payment_method", None
+            intent["last_payment_error"] = {"code": "card_declined", "type": "card_error"}
+            return 402, problem("card_error", "card_declined")
+        intent["status"] = "requires_action" if fault == "action" else "succeeded"
+        self.money_moved += intent["amount"] if intent["status"] == "succeeded" else 0
+        return 200, dict(intent)
 
 
 def problem(kind: str, code: str | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from payments.ports import (
 from tests.payments.stripe_server import Stripe, serving
 
 CHARGE = Charge("payment-T-1", "T-1", Money(15000, "USD"), "credit_card", "cus_1", 1)
-CREATE, CONFIRM = "POST payment_intents", "POST payment_intents/confirm"
+CREATE, CONFIRM, CANCEL = "POST payment_intents", "POST payment_intents/confirm", "POST payment_intents/cancel"
 
 
 @pytest.fixture
@@ -122,21 +122,150 @@ def test_the_same_key_for_another_amount_is_not_charged(stripe: Stripe, gateway:
 def test_what_stripe_cannot_charge(stripe: Stripe, gateway: StripeGateway) -> None:
     assert gateway.charge(replace(CHARGE, payment_method="bank_transfer")) == Declined("payment_method_not_supported")
     assert gateway.charge(replace(CHARGE, customer_id="cus_without")) == Declined("no_payment_method")
-    assert stripe.money_moved == 0
+    assert stripe.intents == {}
 
 
-@pytest.mark.parametrize("call", ["charge", "lookup"])
-def test_no_call_makes_more_requests_than_its_time_is_reckoned_for(
-    stripe: Stripe, gateway: StripeGateway, call: str
+# Cards
+
+
+def test_a_card_added_between_two_attempts_is_charged(stripe: Stripe, gateway: StripeGateway) -> None:
+    stripe.faults = {CONFIRM: ["rate_limit"]}
+    assert gateway.charge(CHARGE) == NotCharged("RateLimitError")
+    stripe.cards["cus_1"] = ["pm_new", "pm_card"]
+    assert gateway.charge(replace(CHARGE, attempt=2)) == Charged("pi_1")
+    assert stripe.intents["pi_1"]["payment_method"] == "pm_new"
+    assert stripe.money_moved == 15000
+
+
+@pytest.mark.parametrize(
+    ("fault", "again", "looked_up"),
+    [
+        ("drop_after", Charged("pi_1"), Charged("pi_1")),
+        # Left open: no attempt can confirm it any more, and a lookup ends it.
+        ("decline_then_drop", Unknown("requires_payment_method"), Declined("card_declined")),
+        ("error_before", Unknown("requires_payment_method"), NotCharged("canceled")),
+        ("action_then_drop", Unknown("requires_action"), Declined("authentication_required")),
+    ],
+)
+def test_a_card_added_after_a_lost_answer_is_not_charged_again(
+    stripe: Stripe, gateway: StripeGateway, fault: str, again: object, looked_up: object
 ) -> None:
-    stripe.faults = {CONFIRM: ["action"]}
-    getattr(gateway, call)(CHARGE)
+    stripe.faults = {CONFIRM: [fault]}
+    assert isinstance(gateway.charge(CHARGE), Unknown)
+    stripe.cards["cus_1"] = ["pm_new", "pm_card"]
+    assert gateway.charge(replace(CHARGE, attempt=2)) == again
+    assert gateway.lookup(CHARGE) == looked_up
+    assert stripe.intents["pi_1"]["status"] == ("succeeded" if isinstance(again, Charged) else "canceled")
+    assert stripe.money_moved == (15000 if isinstance(again, Charged) else 0)
+
+
+def test_what_a_canceled_intent_came_to_is_left_to_a_lookup(stripe: Stripe, gateway: StripeGateway) -> None:
+    """``NotCharged`` of a charge would be tried again, in vain: the key is used up with the other card."""
+    stripe.faults = {CONFIRM: ["error_before"]}
+    gateway.charge(CHARGE)
+    assert gateway.lookup(CHARGE) == NotCharged("canceled")
+    stripe.cards["cus_1"] = ["pm_new", "pm_card"]
+    assert gateway.charge(replace(CHARGE, attempt=2)) == Unknown("canceled")
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        ("drop_after", Charged("pi_1")),
+        ("decline_then_drop", Declined("card_declined")),
+        ("action_then_drop", Declined("authentication_required")),
+        ("drop_before", NotCharged("canceled")),
+    ],
+)
+def test_a_lookup_needs_no_card(stripe: Stripe, gateway: StripeGateway, fault: str, outcome: object) -> None:
+    stripe.faults = {CONFIRM: [fault]}
+    gateway.charge(CHARGE)
+    stripe.cards["cus_1"] = []
+    assert gateway.lookup(CHARGE) == outcome
+    assert stripe.intents["pi_1"]["status"] == ("succeeded" if isinstance(outcome, Charged) else "canceled")
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        ("drop_after", Charged("pi_1")),
+        ("decline_then_drop", Declined("card_declined")),
+        ("rate_limit", Declined("no_payment_method")),
+    ],
+)
+def test_a_card_that_is_gone_says_nothing_of_an_earlier_attempt(
+    stripe: Stripe, gateway: StripeGateway, fault: str, outcome: object
+) -> None:
+    stripe.faults = {CONFIRM: [fault]}
+    gateway.charge(CHARGE)
+    stripe.cards["cus_1"] = []
+    assert gateway.charge(replace(CHARGE, attempt=2)) == outcome
+    # A decline is final, whatever cards come later.
+    stripe.cards["cus_1"] = ["pm_new"]
+    gateway.charge(replace(CHARGE, attempt=3))
+    assert stripe.money_moved == (15000 if isinstance(outcome, Charged) else 0)
+
+
+def test_the_card_is_gone_and_stripe_does_not_answer(stripe: Stripe, gateway: StripeGateway) -> None:
+    stripe.cards["cus_1"] = []
+    stripe.faults = {CREATE: ["drop_before"]}
+    assert gateway.charge(replace(CHARGE, attempt=2)) == Unknown("APIConnectionError")
+
+
+# Declines
+
+
+@pytest.mark.parametrize("fault", ["", "drop_before", "drop_after", "error_before"])
+def test_a_decline_stands_and_its_intent_is_closed(stripe: Stripe, gateway: StripeGateway, fault: str) -> None:
+    """Stripe would let anybody confirm it with another card, whoever has its id or its client secret."""
+    stripe.faults = {CONFIRM: ["decline"], CANCEL: [fault]}
+    assert gateway.charge(CHARGE) == Declined("card_declined")
+    closed = fault in ("", "drop_after")
+    assert stripe.intents["pi_1"]["status"] == ("canceled" if closed else "requires_payment_method")
+    # The second try is answered as the first was, and closes what is still open.
+    assert gateway.charge(replace(CHARGE, attempt=2)) == Declined("card_declined")
+    assert stripe.intents["pi_1"]["status"] == "canceled"
+
+
+def test_a_decline_is_told_though_canceling_clears_it(stripe: Stripe, gateway: StripeGateway) -> None:
+    """Stripe's reference does not say whether it does."""
+    stripe.canceling_clears_errors = True
+    stripe.faults = {CONFIRM: ["decline_then_drop"]}
+    assert gateway.charge(CHARGE) == Unknown("APIConnectionError")
+    assert gateway.lookup(CHARGE) == Declined("card_declined")
+
+
+def test_a_decline_without_a_code(stripe: Stripe, gateway: StripeGateway) -> None:
+    stripe.faults = {CONFIRM: ["decline_then_drop"]}
+    gateway.charge(CHARGE)
+    del stripe.intents["pi_1"]["last_payment_error"]["code"]
+    assert gateway.lookup(CHARGE) == Declined("card_declined")
+
+
+def test_a_charge_that_comes_while_a_lookup_cancels_is_found(stripe: Stripe, gateway: StripeGateway) -> None:
+    stripe.faults = {CONFIRM: ["drop_before"], CANCEL: ["confirmed_before"]}
+    gateway.charge(CHARGE)
+    assert gateway.lookup(CHARGE) == Charged("pi_1")
+
+
+@pytest.mark.parametrize(
+    ("call", "attempt", "faults"),
+    [
+        ("charge", 1, {}),
+        ("charge", 1, {CONFIRM: ["action"], CANCEL: ["confirmed_before"]}),
+        ("charge", 1, {CONFIRM: ["decline"], CANCEL: ["confirmed_before"]}),
+        ("charge", 2, {CANCEL: ["confirmed_before"]}),
+        ("lookup", 1, {CANCEL: ["confirmed_before"]}),
+    ],
+)
+def test_no_call_makes_more_requests_than_its_time_is_reckoned_for(
+    stripe: Stripe, gateway: StripeGateway, call: str, attempt: int, faults: dict[str, list[str]]
+) -> None:
+    stripe.faults = faults
+    if attempt == 2:
+        stripe.cards["cus_1"] = []
+    getattr(gateway, call)(replace(CHARGE, attempt=attempt))
     assert 0 < stripe.requests <= stripe_gateway.REQUESTS
-
-
-def test_a_card_that_is_gone_says_nothing_of_an_earlier_attempt(stripe: Stripe, gateway: StripeGateway) -> None:
-    again = replace(CHARGE, customer_id="cus_without", attempt=2)
-    assert gateway.charge(again) == Unknown("no_payment_method")
 
 
 @pytest.mark.parametrize(("currency", "charged"), [("JPY", 15000), ("EUR", 15000), ("ISK", 0), ("MGA", 0), ("KWD", 0)])
@@ -201,10 +330,18 @@ def test_the_wire_format_of_localstripe(tmp_path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    # Its own command listens on every interface.
-    serve = (
-        f"from aiohttp import web; from localstripe.server import app; web.run_app(app, host='127.0.0.1', port={port})"
-    )
+    # Its own command listens on every interface; and it has no payment method at confirmation, which is added here.
+    serve = f"""
+from aiohttp import web
+from localstripe import resources
+known = resources.PaymentIntent._api_confirm
+def confirm(id, payment_method=None):
+    resources.PaymentIntent._api_retrieve(id).payment_method = payment_method
+    return known(id)
+resources.extra_apis[:] = [(*route, confirm if call == known else call) for *route, call in resources.extra_apis]
+from localstripe.server import app
+web.run_app(app, host="127.0.0.1", port={port})
+"""
     server = subprocess.Popen(
         [sys.executable, "-c", serve],
         cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"HOME": str(tmp_path)},
