@@ -10,7 +10,7 @@ The minor units of the amount, modulo 100, choose::
     .06  the answer is lost, and lookups do not answer either
     .07  charged after a slow second
     .08  charged, but a refund is refused
-    .09  charged, but a refund gets no answer
+    .09  charged, but a refund gets no answer, not even when it is only looked for
     any other: charged
 
 It has no memory: what it did follows from the key and the amount. The same key always gives the same reference,

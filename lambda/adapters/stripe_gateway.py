@@ -40,6 +40,9 @@ _OTHER_UNITS = frozenset(["ISK", "UGX", "MGA", "UYI", "BHD", "IQD", "JOD", "KWD"
 # Where an intent can be confirmed, or acted on, and canceled. https://docs.stripe.com/api/payment_intents/cancel
 _OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 
+# A refund changes no more; pending and requires_action do. https://docs.stripe.com/api/refunds/object
+_REFUND_ENDS = frozenset({"succeeded", "failed", "canceled"})
+
 
 def from_secret(secret_arn: str, base_url: str | None = None) -> "StripeGateway":
     """The gateway with the API key of a Secrets Manager secret: ``{"api_key": "sk_..."}``. The key is never logged."""
@@ -90,20 +93,27 @@ class StripeGateway:
         return self._end(intent, _refusal(intent)) if intent.status in _OPEN else _outcome(intent)
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        if charge.key_expired:
+            return self._earlier_refund(charge, reference)
         try:
             refund = self._stripe.refunds.create(
                 params={"payment_intent": reference, "metadata": {"transaction_id": charge.transaction_id}},
                 options={"idempotency_key": f"{charge.idempotency_key}-refund"},
             )
         except stripe.InvalidRequestError as error:
-            return (
-                self._earlier_refund(reference)
-                if _code(error) == "charge_already_refunded"
-                else NotRefunded(_code(error))
-            )
+            if _code(error) == "charge_already_refunded":
+                return self._earlier_refund(charge, reference)
+            return NotRefunded(_code(error))
         except stripe.StripeError as error:
             return Unknown(_code(error))
-        return self._refund_outcome(refund)
+        try:
+            # Under its key the creation answers as it did then: pending, for ever.
+            now = refund if refund.status in _REFUND_ENDS else self._stripe.refunds.retrieve(refund.id)
+        except stripe.StripeError as error:
+            return Unknown(_code(error))
+        outcome = _refund_outcome(now)
+        # After a failed one somebody may have made another by hand.
+        return self._earlier_refund(charge, reference) if isinstance(outcome, NotRefunded) else outcome
 
     def _newest_card(self, charge: Charge) -> str | None:
         cards = self._stripe.payment_methods.list(params={"customer": charge.customer_id, "type": "card", "limit": 1})
@@ -190,19 +200,25 @@ class StripeGateway:
             return Unknown(_code(error))
         return Charged(found[0].id) if found else Unknown("the idempotency key is forgotten")
 
-    def _earlier_refund(self, reference: str) -> RefundOutcome:
+    def _earlier_refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        """What was given back of the charge so far, by us or by hand; never gives anything back itself.
+
+        There may be several: parts, and one that failed before the next was tried. https://docs.stripe.com/refunds
+        """
         try:
-            found = self._stripe.refunds.list(params={"payment_intent": reference, "limit": 1}).data
+            # The newest come first. https://docs.stripe.com/api/refunds/list
+            refunds = self._stripe.refunds.list(params={"payment_intent": reference, "limit": 100}).data
         except stripe.StripeError as error:
             return Unknown(_code(error))
-        return self._refund_outcome(found[0]) if found else Unknown("refunded, and no refund found")
-
-    def _refund_outcome(self, refund: Any) -> RefundOutcome:
-        if refund.status == "succeeded":
-            return Refunded(refund.id)
-        if refund.status in ("failed", "canceled"):
-            return NotRefunded(str(refund.status))
-        return Unknown(str(refund.status))
+        ours = [refund for refund in refunds if _transaction_id(refund) == charge.transaction_id]
+        done = [refund for refund in refunds if refund.status == "succeeded"]
+        ours_done = [refund for refund in ours if refund.status == "succeeded"]
+        if ours_done or sum(refund.amount for refund in done) >= charge.amount.minor_units:
+            return Refunded((ours_done or done)[0].id)
+        under_way = [refund for refund in refunds if refund.status not in _REFUND_ENDS]
+        if under_way:
+            return Unknown(str(under_way[0].status))
+        return _refund_outcome(ours[0]) if ours else Unknown("no refund found")
 
 
 def _outcome(intent: Any) -> Outcome:
@@ -227,6 +243,18 @@ def _refusal(intent: Any) -> str | None:
         return "authentication_required"
     failure = intent.last_payment_error
     return str(getattr(failure, "code", None) or "card_declined") if failure else None
+
+
+def _refund_outcome(refund: Any) -> RefundOutcome:
+    if refund.status == "succeeded":
+        return Refunded(refund.id)
+    if refund.status in _REFUND_ENDS:
+        return NotRefunded(str(refund.status))
+    return Unknown(str(refund.status))
+
+
+def _transaction_id(refund: Any) -> str | None:
+    return getattr(refund.metadata, "transaction_id", None)
 
 
 def _same_minor_unit(currency: str) -> bool:

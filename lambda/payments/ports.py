@@ -99,7 +99,12 @@ class Gateway(Protocol):
         """
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
-        """Give the whole charge back; the same for every try, with a key of its own."""
+        """Give back the whole of the charge that ``reference`` names; the same for every try, with a key of its own.
+
+        ``Unknown`` while the gateway has not decided: asked again, it answers with what is true then. With
+        ``charge.key_expired`` it only looks and gives nothing back, since it could not tell a second try from a
+        first: ``Unknown`` where it finds nothing.
+        """
 
 
 class Notices(Protocol):

@@ -7,6 +7,9 @@ PaymentIntents (https://docs.stripe.com/payments/paymentintents/lifecycle): one 
 ``requires_payment_method``, and is so again after a decline, then with ``last_payment_error``. Canceling is refused for
 one that has succeeded or is canceled already (https://docs.stripe.com/api/payment_intents/cancel).
 
+Refunds (https://docs.stripe.com/refunds): without an amount one gives back what is left; several may be made until
+nothing is; one that failed or was canceled gives nothing back. Some stay ``pending`` first, and change by themselves.
+
 A test says how the next call of an endpoint goes wrong, before or after it took effect.
 """
 
@@ -34,7 +37,8 @@ class Stripe:
         self.cards: dict[str, list[str]] = {"cus_without": []}
         self.intents: dict[str, dict[str, Any]] = {}
         self.refunds: list[dict[str, Any]] = []
-        self.money_moved = 0
+        # What a refund is when it is made.
+        self.refund_status = "succeeded"
         self.canceling_clears_errors = False
         self.requests = 0
         self.faults: dict[str, list[str]] = {}
@@ -42,6 +46,32 @@ class Stripe:
         self._saved: dict[str, tuple[str, Answer]] = {}
         self._in_use: set[str] = set()
         self._lock = threading.Lock()
+
+    @property
+    def money_moved(self) -> int:
+        charged = sum(intent["amount"] for intent in self.intents.values() if intent["status"] == "succeeded")
+        return charged - sum(self._refunded(reference) for reference in self.intents)
+
+    def forget_keys(self) -> None:
+        """As Stripe does when they are 24 hours old."""
+        self._saved.clear()
+
+    def refund_by_hand(self, reference: str, **fields: Any) -> dict[str, Any]:
+        """A refund as the Dashboard makes it: without our metadata."""
+        refund = {
+            "id": f"re_{len(self.refunds) + 1}",
+            "object": "refund",
+            "amount": self.intents[reference]["amount"] - self._refunded(reference),
+            "status": self.refund_status,
+            "payment_intent": reference,
+            "metadata": {},
+        } | fields
+        self.refunds.append(refund)
+        return refund
+
+    def _refunded(self, reference: str) -> int:
+        made = (refund for refund in self.refunds if refund["payment_intent"] == reference)
+        return sum(refund["amount"] for refund in made if refund["status"] not in ("failed", "canceled"))
 
     def handle(self, method: str, path: str, params: dict[str, str], key: str | None) -> Answer | None:
         """The answer, or None to drop the connection."""
@@ -109,7 +139,6 @@ class Stripe:
                 intent = self.intents[intent_id]
                 if fault == "confirmed_before":
                     intent["status"] = "succeeded"
-                    self.money_moved += intent["amount"]
                 if intent["status"] in ("succeeded", "canceled"):
                     return 400, problem("invalid_request_error", "payment_intent_unexpected_state")
                 intent["status"] = "canceled"
@@ -123,17 +152,18 @@ class Stripe:
             case ["GET", "payment_intents", intent_id]:
                 return 200, dict(self.intents[intent_id])
             case ["POST", "refunds"]:
-                if any(refund["payment_intent"] == params["payment_intent"] for refund in self.refunds):
-                    return 400, problem("invalid_request_error", "charge_already_refunded")
                 reference = params["payment_intent"]
                 if reference not in self.intents:
                     return 404, problem("invalid_request_error", "resource_missing")
-                refund = {"id": "re_1", "object": "refund", "status": "succeeded", "payment_intent": reference}
-                self.refunds.append(refund)
-                self.money_moved -= self.intents[reference]["amount"]
-                return 200, dict(self.refunds[-1])
+                if self._refunded(reference) == self.intents[reference]["amount"]:
+                    return 400, problem("invalid_request_error", "charge_already_refunded")
+                metadata = {"transaction_id": params["metadata[transaction_id]"]}
+                return 200, dict(self.refund_by_hand(reference, metadata=metadata))
             case ["GET", "refunds"]:
-                return 200, listed([r for r in self.refunds if r["payment_intent"] == params["payment_intent"]])
+                made = [refund for refund in self.refunds if refund["payment_intent"] == params["payment_intent"]]
+                return 200, listed(made[::-1][: int(params["limit"])])  # the newest first
+            case ["GET", "refunds", refund_id]:
+                return 200, dict(next(refund for refund in self.refunds if refund["id"] == refund_id))
         return 404, problem("invalid_request_error", "resource_missing")
 
     def _confirm(self, intent: dict[str, Any], card: str | None, fault: str) -> Answer:
@@ -147,7 +177,6 @@ class Stripe:
             intent["last_payment_error"] = {"code": "card_declined", "type": "card_error"}
             return 402, problem("card_error", "card_declined")
         intent["status"] = "requires_action" if fault == "action" else "succeeded"
-        self.money_moved += intent["amount"] if intent["status"] == "succeeded" else 0
         return 200, dict(intent)
 
 

@@ -1,5 +1,7 @@
 """The simulated gateway: the amount asks for the outcome, the key gives the reference."""
 
+from dataclasses import replace
+
 import pytest
 from adapters.simulator import Simulator
 from payments.money import Money
@@ -48,3 +50,9 @@ def test_refunds() -> None:
     assert simulator.refund(ask(0), "sim_1") == Refunded("simre_1")
     assert isinstance(simulator.refund(ask(8), "sim_1"), NotRefunded)
     assert isinstance(simulator.refund(ask(9), "sim_1"), Unknown)
+
+
+def test_refunds_that_are_only_looked_for() -> None:
+    simulator = Simulator()
+    for cents, outcome in ((0, Refunded), (8, NotRefunded), (9, Unknown)):
+        assert isinstance(simulator.refund(replace(ask(cents), key_expired=True), "sim_1"), outcome)

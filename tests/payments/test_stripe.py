@@ -29,6 +29,7 @@ from payments.ports import (
 from tests.payments.stripe_server import Stripe, serving
 
 CHARGE = Charge("payment-T-1", "T-1", Money(15000, "USD"), "credit_card", "cus_1", 1)
+EXPIRED = replace(CHARGE, key_expired=True)
 CREATE, CONFIRM, CANCEL = "POST payment_intents", "POST payment_intents/confirm", "POST payment_intents/cancel"
 
 
@@ -277,11 +278,10 @@ def test_the_amount_that_reaches_stripe(stripe: Stripe, gateway: StripeGateway, 
 
 
 def test_a_forgotten_key_is_never_used_again(stripe: Stripe, gateway: StripeGateway) -> None:
-    expired = replace(CHARGE, key_expired=True)
-    assert gateway.lookup(expired) == Unknown("the idempotency key is forgotten")
+    assert gateway.lookup(EXPIRED) == Unknown("the idempotency key is forgotten")
     assert stripe.intents == {}
     gateway.charge(CHARGE)
-    assert gateway.lookup(expired) == Charged("pi_1")
+    assert gateway.lookup(EXPIRED) == Charged("pi_1")
 
 
 @pytest.mark.parametrize(
@@ -304,9 +304,85 @@ def test_refunded_once(stripe: Stripe, gateway: StripeGateway, fault: str, first
 
 def test_a_refund_that_somebody_made_by_hand_is_found(stripe: Stripe, gateway: StripeGateway) -> None:
     gateway.charge(CHARGE)
-    gateway.refund(replace(CHARGE, idempotency_key="by-hand"), "pi_1")
+    stripe.refund_by_hand("pi_1")
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
     assert gateway.refund(replace(CHARGE, idempotency_key="x"), "pi_9") == NotRefunded("resource_missing")
+
+
+@pytest.mark.parametrize(
+    ("later", "outcome"),
+    [
+        ("pending", Unknown("pending")),
+        ("requires_action", Unknown("requires_action")),
+        ("succeeded", Refunded("re_1")),
+        ("failed", NotRefunded("failed")),
+        ("canceled", NotRefunded("canceled")),
+    ],
+)
+def test_a_pending_refund_is_asked_for_again(
+    stripe: Stripe, gateway: StripeGateway, later: str, outcome: object
+) -> None:
+    gateway.charge(CHARGE)
+    stripe.refund_status = "pending"
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("pending")
+    stripe.refunds[0]["status"], stripe.requests = later, 0
+    assert gateway.refund(CHARGE, "pi_1") == outcome
+    assert stripe.requests <= stripe_gateway.REQUESTS
+    assert len(stripe.refunds) == 1
+    assert gateway.refund(EXPIRED, "pi_1") == outcome
+    stripe.faults = {"GET refunds": ["drop_before"]}
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("APIConnectionError")
+
+
+def test_a_refund_made_by_hand_after_a_failed_one_counts(stripe: Stripe, gateway: StripeGateway) -> None:
+    gateway.charge(CHARGE)
+    stripe.refund_status = "pending"
+    gateway.refund(CHARGE, "pi_1")
+    stripe.refunds[0]["status"] = "failed"
+    stripe.refund_by_hand("pi_1", status="succeeded")
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_2")
+
+
+def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gateway: StripeGateway) -> None:
+    gateway.charge(CHARGE)
+    stripe.forget_keys()
+    assert gateway.refund(EXPIRED, "pi_1") == Unknown("no refund found")
+    assert stripe.refunds == []
+    stripe.faults = {"POST refunds": ["drop_after"]}
+    gateway.refund(CHARGE, "pi_1")
+    stripe.forget_keys()
+    assert gateway.refund(EXPIRED, "pi_1") == Refunded("re_1")
+    stripe.faults = {"GET refunds": ["rate_limit"]}
+    assert gateway.refund(EXPIRED, "pi_1") == Unknown("RateLimitError")
+    assert len(stripe.refunds) == 1
+
+
+OURS, OTHER, BY_HAND = {"transaction_id": "T-1"}, {"transaction_id": "T-2"}, None
+
+
+@pytest.mark.parametrize(
+    ("made", "outcome"),
+    [
+        ([("failed", OURS, 15000), ("succeeded", OURS, 15000)], Refunded("re_2")),
+        ([("succeeded", OURS, 15000), ("failed", BY_HAND, 15000)], Refunded("re_1")),
+        ([("failed", OURS, 15000), ("pending", OURS, 15000)], Unknown("pending")),
+        ([("canceled", OURS, 15000), ("failed", OURS, 15000)], NotRefunded("failed")),
+        ([("failed", OURS, 15000), ("pending", BY_HAND, 15000)], Unknown("pending")),
+        # Ours gives back what a part given back by hand has left.
+        ([("pending", BY_HAND, 5000), ("succeeded", OURS, 10000)], Refunded("re_2")),
+        ([("succeeded", OURS, 10000), ("succeeded", BY_HAND, 5000)], Refunded("re_1")),
+        ([("succeeded", BY_HAND, 5000), ("succeeded", OTHER, 10000)], Refunded("re_2")),
+        # A part is not the whole, and what is not ours proves nothing of ours.
+        ([("succeeded", BY_HAND, 5000)], Unknown("no refund found")),
+        ([("failed", BY_HAND, 15000)], Unknown("no refund found")),
+        ([("succeeded", BY_HAND, 5000), ("failed", OURS, 10000)], NotRefunded("failed")),
+    ],
+)
+def test_which_of_several_refunds_counts(stripe: Stripe, gateway: StripeGateway, made: list, outcome: object) -> None:
+    gateway.charge(CHARGE)
+    for status, metadata, amount in made:
+        stripe.refund_by_hand("pi_1", status=status, metadata=metadata, amount=amount)
+    assert gateway.refund(EXPIRED, "pi_1") == outcome
 
 
 def test_neither_key_nor_parameters_are_logged(
