@@ -25,7 +25,10 @@ def ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
 
 
 def gateway() -> Gateway:
-    """The gateway that GATEWAY names. Each is imported only when it is asked for: an import is a customer's wait."""
+    """The gateway that GATEWAY names. Each is imported only when it is asked for: an import is a customer's wait.
+
+    Raises ``GatewayUnavailable`` where its key cannot be had now, and ``InternalError`` where it cannot be had at all.
+    """
     match variable("GATEWAY"):
         case "simulator":
             from adapters.simulator import Simulator

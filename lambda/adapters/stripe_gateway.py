@@ -9,13 +9,10 @@ a key is refused with other parameters than it was first used with.
 https://docs.stripe.com/api/idempotent_requests   https://docs.stripe.com/payments/paymentintents/lifecycle
 """
 
-import json
 import logging
 from typing import Any
 
-import botocore.session
 import stripe
-from payments.errors import InternalError
 from payments.ports import (
     Charge,
     Charged,
@@ -28,9 +25,12 @@ from payments.ports import (
     Unknown,
 )
 
+from adapters import gateway_secret
+from adapters.gateway_secret import Secret
+
 # Five requests at the most (card, intent, confirmation, cancellation, what became of it then), each to connect and to
-# answer: together they stay below ports.GATEWAY_SECONDS.
-REQUESTS, CONNECT_SECONDS, READ_SECONDS = 5, 2, 7
+# answer: together, and with gateway_secret.FETCH_SECONDS, they stay below ports.GATEWAY_SECONDS.
+REQUESTS, CONNECT_SECONDS, READ_SECONDS = 5, 2, 6
 
 # Stripe knows cards; what else the platform accepts has no counterpart that settles at once.
 _CARDS = frozenset({"credit_card", "debit_card", "digital_wallet"})
@@ -39,60 +39,65 @@ _CARDS = frozenset({"credit_card", "debit_card", "digital_wallet"})
 _OTHER_UNITS = frozenset(["ISK", "UGX", "MGA", "UYI", "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND", "CLF", "UYW"])
 # Where an intent can be confirmed, or acted on, and canceled. https://docs.stripe.com/api/payment_intents/cancel
 _OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
-
 # A refund changes no more; pending and requires_action do. https://docs.stripe.com/api/refunds/object
 _REFUND_ENDS = frozenset({"succeeded", "failed", "canceled"})
 
 
 def from_secret(secret_arn: str, base_url: str | None = None) -> "StripeGateway":
-    """The gateway with the API key of a Secrets Manager secret: ``{"api_key": "sk_..."}``. The key is never logged."""
-    secrets: Any = botocore.session.get_session().create_client("secretsmanager")
-    try:
-        api_key = json.loads(secrets.get_secret_value(SecretId=secret_arn)["SecretString"])["api_key"]
-    except Exception as error:
-        # Neither the message nor the cause: they may hold the secret.
-        raise InternalError(f"the gateway's secret cannot be read: {type(error).__name__}") from None
-    return StripeGateway(api_key, base_url)
+    """The gateway with the API key of a secret, which is read at once: without a key no payment shall be claimed.
+
+    Raises what ``Secret.api_key`` raises.
+    """
+    return StripeGateway(Secret(secret_arn, gateway_secret.client()), base_url)
 
 
 class StripeGateway:
-    def __init__(self, api_key: str, base_url: str | None = None) -> None:
+    def __init__(self, secret: Secret, base_url: str | None = None) -> None:
         # At INFO it logs the error messages of Stripe, which repeat parameters.
         logging.getLogger("stripe").setLevel(logging.WARNING)
-        addresses: dict[str, Any] = {"base_addresses": {"api": base_url}} if base_url else {}
-        self._stripe = stripe.StripeClient(
-            api_key,
+        self._secret, self._base_url = secret, base_url
+        self._api_key = secret.api_key()
+        self._stripe = self._client()
+
+    def _client(self) -> stripe.V1Services:
+        addresses: dict[str, Any] = {"base_addresses": {"api": self._base_url}} if self._base_url else {}
+        return stripe.StripeClient(
+            self._api_key,
             http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, READ_SECONDS)),
             # Retries are the workflow's: it knows which attempt it is.
             max_network_retries=0,
             **addresses,
         ).v1
 
+    def _renew(self) -> None:
+        """Once at the start of a call, so that it is reckoned for once."""
+        api_key = self._secret.api_key()
+        if api_key != self._api_key:
+            self._api_key = api_key
+            self._stripe = self._client()
+
     def charge(self, charge: Charge) -> Outcome:
         if charge.payment_method not in _CARDS:
             return Declined("payment_method_not_supported")
         if not _same_minor_unit(charge.amount.currency):
             return Declined("currency_not_supported")
+        self._renew()
         try:
             card = self._newest_card(charge)
             if card is not None:
                 intent = self._intent(charge)
         except stripe.StripeError as error:
-            return NotCharged(_code(error))  # nothing is confirmed yet
+            return NotCharged(self._code(error))  # nothing is confirmed yet
         return self._without_card(charge) if card is None else self._confirm(charge, intent, card)
 
     def lookup(self, charge: Charge) -> Outcome:
         if charge.payment_method not in _CARDS:
             return NotCharged("payment_method_not_supported")
-        if charge.key_expired:
-            return self._search(charge)
-        try:
-            intent = self._stripe.payment_intents.retrieve(self._intent(charge).id)
-        except stripe.StripeError as error:
-            return Unknown(_code(error))
-        return self._end(intent, _refusal(intent)) if intent.status in _OPEN else _outcome(intent)
+        self._renew()
+        return self._search(charge) if charge.key_expired else self._look_up(charge)
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        self._renew()
         if charge.key_expired:
             return self._earlier_refund(charge, reference)
         try:
@@ -101,16 +106,16 @@ class StripeGateway:
                 options={"idempotency_key": f"{charge.idempotency_key}-refund"},
             )
         except stripe.InvalidRequestError as error:
-            if _code(error) == "charge_already_refunded":
+            if self._code(error) == "charge_already_refunded":
                 return self._earlier_refund(charge, reference)
-            return NotRefunded(_code(error))
+            return NotRefunded(self._code(error))
         except stripe.StripeError as error:
-            return Unknown(_code(error))
+            return Unknown(self._code(error))
         try:
             # Under its key the creation answers as it did then: pending, for ever.
             now = refund if refund.status in _REFUND_ENDS else self._stripe.refunds.retrieve(refund.id)
         except stripe.StripeError as error:
-            return Unknown(_code(error))
+            return Unknown(self._code(error))
         outcome = _refund_outcome(now)
         # After a failed one somebody may have made another by hand.
         return self._earlier_refund(charge, reference) if isinstance(outcome, NotRefunded) else outcome
@@ -123,7 +128,7 @@ class StripeGateway:
         """A decline; but an earlier attempt may have found a card, and charged it."""
         if charge.attempt == 1:
             return Declined("no_payment_method")
-        outcome = self.lookup(charge)
+        outcome = self._look_up(charge)
         return Declined("no_payment_method") if isinstance(outcome, NotCharged) else outcome
 
     def _intent(self, charge: Charge) -> Any:
@@ -151,15 +156,16 @@ class StripeGateway:
         except stripe.CardError as error:
             # Stripe keeps a declined intent open for another card; the payment is over. The decline stands all the
             # same when canceling fails: under its key the confirmation is answered as it was now.
-            declined = Declined(_code(error))
+            declined = Declined(self._code(error))
             ended = self._end(intent, declined.code)
             return declined if isinstance(ended, Unknown) else ended
-        except stripe.RateLimitError as error:
-            return NotCharged(_code(error))  # refused before it was looked at
+        except (stripe.RateLimitError, stripe.AuthenticationError) as error:
+            # Refused before it was looked at. https://docs.stripe.com/error-low-level#idempotency
+            return NotCharged(self._code(error))
         except stripe.IdempotencyError:
             return self._confirmed_before(intent)
         except stripe.StripeError as error:
-            return Unknown(_code(error))
+            return Unknown(self._code(error))
         if confirmed.status == "requires_action":
             # The customer is not here to act; and must not be able to later, when this is a decline.
             return self._end(confirmed, _refusal(confirmed))
@@ -173,7 +179,7 @@ class StripeGateway:
         try:
             intent = self._stripe.payment_intents.retrieve(intent.id)
         except stripe.StripeError as error:
-            return Unknown(_code(error))
+            return Unknown(self._code(error))
         return Charged(intent.id) if intent.status == "succeeded" else Unknown(str(intent.status))
 
     def _end(self, intent: Any, refusal: str | None) -> Outcome:
@@ -188,8 +194,15 @@ class StripeGateway:
             except stripe.InvalidRequestError:  # it was confirmed, or canceled, in between
                 ended = self._stripe.payment_intents.retrieve(intent.id)
         except stripe.StripeError as error:
-            return Unknown(_code(error))
+            return Unknown(self._code(error))
         return Declined(refusal) if refusal and ended.status == "canceled" else _outcome(ended)
+
+    def _look_up(self, charge: Charge) -> Outcome:
+        try:
+            intent = self._stripe.payment_intents.retrieve(self._intent(charge).id)
+        except stripe.StripeError as error:
+            return Unknown(self._code(error))
+        return self._end(intent, _refusal(intent)) if intent.status in _OPEN else _outcome(intent)
 
     def _search(self, charge: Charge) -> Outcome:
         """Where the key is forgotten: what is found is true, what is not found proves nothing."""
@@ -197,7 +210,7 @@ class StripeGateway:
         try:
             found = self._stripe.payment_intents.search(params={"query": query, "limit": 1}).data
         except stripe.StripeError as error:
-            return Unknown(_code(error))
+            return Unknown(self._code(error))
         return Charged(found[0].id) if found else Unknown("the idempotency key is forgotten")
 
     def _earlier_refund(self, charge: Charge, reference: str) -> RefundOutcome:
@@ -209,7 +222,7 @@ class StripeGateway:
             # The newest come first. https://docs.stripe.com/api/refunds/list
             refunds = self._stripe.refunds.list(params={"payment_intent": reference, "limit": 100}).data
         except stripe.StripeError as error:
-            return Unknown(_code(error))
+            return Unknown(self._code(error))
         ours = [refund for refund in refunds if _transaction_id(refund) == charge.transaction_id]
         done = [refund for refund in refunds if refund.status == "succeeded"]
         ours_done = [refund for refund in ours if refund.status == "succeeded"]
@@ -219,6 +232,12 @@ class StripeGateway:
         if under_way:
             return Unknown(str(under_way[0].status))
         return _refund_outcome(ours[0]) if ours else Unknown("no refund found")
+
+    def _code(self, error: stripe.StripeError) -> str:
+        """A code, never the message: Stripe repeats parameters in it. A key that it refused is noted on the way."""
+        if isinstance(error, stripe.AuthenticationError):
+            self._secret.refused()
+        return str(error.code or type(error).__name__)
 
 
 def _outcome(intent: Any) -> Outcome:
@@ -259,8 +278,3 @@ def _transaction_id(refund: Any) -> str | None:
 
 def _same_minor_unit(currency: str) -> bool:
     return currency not in _OTHER_UNITS
-
-
-def _code(error: stripe.StripeError) -> str:
-    """A code, never the message: Stripe repeats parameters in it."""
-    return str(error.code or type(error).__name__)

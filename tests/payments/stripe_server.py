@@ -1,7 +1,8 @@
 """A small Stripe over real HTTP that follows its published rules where localstripe does not.
 
 Idempotency keys (https://docs.stripe.com/api/idempotent_requests): the same key and parameters give the saved answer,
-even a 500; other parameters are an error; a key that is in use is a 409; what was never executed (429) is not saved.
+even a 500; other parameters are an error; a key that is in use is a 409; what was never executed (401, 429) is not
+saved (https://docs.stripe.com/error-low-level).
 
 PaymentIntents (https://docs.stripe.com/payments/paymentintents/lifecycle): one without a payment method is
 ``requires_payment_method``, and is so again after a decline, then with ``last_payment_error``. Canceling is refused for
@@ -28,11 +29,13 @@ Answer = tuple[int, dict[str, Any]]
 class Stripe:
     """The state.
 
-    ``faults`` by endpoint: rate_limit, error_before or _after, drop_before or _after, slow; of a confirmation also
-    decline and action, and of a cancellation confirmed_before. The answer to any is lost with ``_then_drop``.
+    ``faults`` by endpoint: unauthorized, rate_limit, error_before or _after, drop_before or _after, slow; of a
+    confirmation also decline and action, and of a cancellation confirmed_before. The answer to any is lost with
+    ``_then_drop``.
     """
 
     def __init__(self) -> None:
+        self.api_key = "sk_test_x"
         # The newest is the first, as Stripe lists them; a customer who is not named has one.
         self.cards: dict[str, list[str]] = {"cus_without": []}
         self.intents: dict[str, dict[str, Any]] = {}
@@ -73,8 +76,10 @@ class Stripe:
         made = (refund for refund in self.refunds if refund["payment_intent"] == reference)
         return sum(refund["amount"] for refund in made if refund["status"] not in ("failed", "canceled"))
 
-    def handle(self, method: str, path: str, params: dict[str, str], key: str | None) -> Answer | None:
+    def handle(self, method: str, path: str, params: dict[str, str], key: str | None, api_key: str) -> Answer | None:
         """The answer, or None to drop the connection."""
+        if api_key != self.api_key:
+            return 401, problem("invalid_request_error", None)
         parts = path.split("/")[2:]
         endpoint = f"{method} {parts[0]}/{parts[2]}" if len(parts) > 2 else f"{method} {parts[0]}"
         with self._lock:
@@ -88,6 +93,8 @@ class Stripe:
                 if asked != json.dumps([path, params], sort_keys=True):
                     return 400, problem("idempotency_error", None)
                 return answer
+            if fault == "unauthorized":
+                return 401, problem("invalid_request_error", None)
             if fault == "rate_limit":
                 return 429, problem("invalid_request_error", "rate_limit")
             if key:
@@ -200,7 +207,8 @@ def serving(stripe: Stripe) -> Iterator[str]:
             url = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             params = dict(parse_qsl(body if self.command == "POST" else url.query))
-            answer = stripe.handle(self.command, url.path, params, self.headers.get("Idempotency-Key"))
+            api_key = self.headers["Authorization"].removeprefix("Bearer ")
+            answer = stripe.handle(self.command, url.path, params, self.headers.get("Idempotency-Key"), api_key)
             if answer is None:
                 self.connection.close()
                 return
