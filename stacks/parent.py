@@ -30,6 +30,7 @@ def build(suffix: str) -> dict[str, Template]:
         security.Inputs(
             environment=env,
             gateway_secret_arn=Settings.gateway_secret_arn.ref,
+            gateway_secret_key_arn=Settings.gateway_secret_key_arn.ref,
             key_deletion_window_days=Settings.key_deletion_window_days.ref,
         ),
         "Payment platform: keys and roles",

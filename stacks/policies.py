@@ -56,7 +56,10 @@ def through(service: str, **context: object) -> StringEquals:
         "kms:ViaService": Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"),
         "kms:CallerAccount": ACCOUNT,
     }
-    keys.update({f"kms:EncryptionContext:aws:{service}:{key}": value for key, value in context.items()})
+    # Only Secrets Manager does not name itself in its context.
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+    prefix = "" if service == "secretsmanager" else f"aws:{service}:"
+    keys.update({f"kms:EncryptionContext:{prefix}{key}": value for key, value in context.items()})
     return StringEquals(keys)
 
 

@@ -19,6 +19,7 @@ from .wiring import NumberValue, Value, tags
 class Inputs:
     environment: Value
     gateway_secret_arn: Value
+    gateway_secret_key_arn: Value
     key_deletion_window_days: NumberValue
 
 
@@ -147,14 +148,23 @@ def _record(actions: list[Action]) -> Statement:
 def _gateway_secret(template: Template, inputs: Inputs) -> If:
     """The policy that lets a role read the gateway's API key, where the gateway has one."""
     template.add_condition("HasGatewaySecret", Not(Equals(inputs.gateway_secret_arn, "")))
+    template.add_condition("HasGatewaySecretKey", Not(Equals(inputs.gateway_secret_key_arn, "")))
+    read = allow("ReadGatewaySecret", [secretsmanager.GetSecretValue], [inputs.gateway_secret_arn])
+    # A secret under Secrets Manager's own key needs none of it.
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html#security-encryption-authz
+    decrypt = allow(
+        "UseSecretKeyThroughSecretsManager",
+        [kms.Decrypt],
+        [inputs.gateway_secret_key_arn],
+        through("secretsmanager", SecretARN=inputs.gateway_secret_arn),
+    )
     policy = template.add_resource(
         iam.ManagedPolicy(
             "GatewaySecretPolicy",
             Condition="HasGatewaySecret",
             ManagedPolicyName=names.named(names.GATEWAY_POLICY),
-            PolicyDocument=document(
-                allow("ReadGatewaySecret", [secretsmanager.GetSecretValue], [inputs.gateway_secret_arn])
-            ),
+            # awacs takes no condition among the statements.
+            PolicyDocument=If("HasGatewaySecretKey", document(read, decrypt), document(read)),
         )
     )
     return If("HasGatewaySecret", policy.ref(), Ref("AWS::NoValue"))

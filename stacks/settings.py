@@ -64,6 +64,12 @@ class Settings:
         pattern=r"|arn:[a-z-]+:secretsmanager:\S+",
         wording="the ARN of a Secrets Manager secret, or empty",
     )
+    gateway_secret_key_arn = Text(
+        "The customer-managed KMS key of the gateway's secret; empty where it is under Secrets Manager's own",
+        default="",
+        pattern=r"|arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+",
+        wording="the ARN of a KMS key (not of an alias), or empty",
+    )
     notify_business_outcomes = Flag("Whether declined and rejected payments are announced", default=True)
     maximum_amounts = Amounts("Accepted currencies, and the largest payment in each", default={"USD": 10000})
     high_value_amounts = Amounts("Above this a payment scores as high value", default={"USD": 5000})
@@ -154,6 +160,10 @@ def _check_pairs(environment: str, table: Mapping[str, Any], path: Path) -> None
     high = table.get("high_value_amounts", Settings.high_value_amounts.default)
     if (table.get("gateway") == "stripe") != bool(table.get("gateway_secret_arn")):
         raise SettingsError(f"{path}: [{environment}] gateway_secret_arn: it must be set for stripe, and only then")
+    if table.get("gateway_secret_key_arn") and not table.get("gateway_secret_arn"):
+        raise SettingsError(
+            f"{path}: [{environment}] gateway_secret_key_arn: it must be empty without a gateway_secret_arn"
+        )
     if set(maximum) != set(high):
         raise SettingsError(
             f"{path}: [{environment}] high_value_amounts: it must have the currencies of maximum_amounts, "

@@ -10,7 +10,7 @@ UNSCOPED = {"LogDeliveryHasNoResource", "TracingHasNoResource"}
 
 def test_function_roles_may_do_exactly_this(templates: dict[str, Any]) -> None:
     policies = resources(templates["security"], "AWS::IAM::ManagedPolicy")
-    told = {title: _actions(policy["Properties"]["PolicyDocument"]) for title, policy in policies.items()}
+    told = {title: {s["Sid"]: s["Action"] for s in _statements(policy)} for title, policy in policies.items()}
     own = {
         "AppendToLedger": ["dynamodb:PutItem"],
         "UseTableKeyThroughDynamoDB": ["kms:Decrypt"],
@@ -27,7 +27,10 @@ def test_function_roles_may_do_exactly_this(templates: dict[str, Any]) -> None:
         **publish,
         **own,
     }
-    assert told["GatewaySecretPolicy"] == {"ReadGatewaySecret": ["secretsmanager:GetSecretValue"]}
+    assert told["GatewaySecretPolicy"] == {
+        "ReadGatewaySecret": ["secretsmanager:GetSecretValue"],
+        "UseSecretKeyThroughSecretsManager": ["kms:Decrypt"],
+    }
     assert told["WorkflowPolicy"] == {
         "InvokeLiveFunctions": ["lambda:InvokeFunction"],
         "DeadLetterPayments": ["sqs:SendMessage"],
@@ -48,7 +51,7 @@ def test_function_roles_may_do_exactly_this(templates: dict[str, Any]) -> None:
 
 def test_no_wildcard_but_where_aws_has_no_resource(templates: dict[str, Any]) -> None:
     for title, policy in resources(templates["security"], "AWS::IAM::ManagedPolicy").items():
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+        for statement in _statements(policy):
             assert not any("*" in action for action in statement["Action"]), (title, statement["Sid"])
             if statement["Sid"] in UNSCOPED:
                 assert statement["Resource"] == ["*"]
@@ -66,6 +69,29 @@ def test_a_role_has_its_policy_from_its_first_moment(templates: dict[str, Any]) 
         assert own == {"Ref": title.replace("Role", "Policy")}
         secret = {"Fn::If": ["HasGatewaySecret", {"Ref": "GatewaySecretPolicy"}, {"Ref": "AWS::NoValue"}]}
         assert more == ([secret] if title in ("ProcessingRole", "ReconciliationRole") else [])
+
+
+def test_the_gateways_secret_is_decrypted_only_where_a_key_is_named(templates: dict[str, Any]) -> None:
+    conditions = templates["security"]["Conditions"]
+    for name in ("GatewaySecret", "GatewaySecretKey"):
+        assert conditions[f"Has{name}"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": f"{name}Arn"}, ""]}]}
+    policy = resources(templates["security"])["GatewaySecretPolicy"]
+    assert policy["Condition"] == "HasGatewaySecret"
+    condition, with_key, without = policy["Properties"]["PolicyDocument"]["Fn::If"]
+    assert condition == "HasGatewaySecretKey"
+    read, decrypt = with_key["Statement"]
+    assert without["Statement"] == [read]
+    assert read["Resource"] == [{"Ref": "GatewaySecretArn"}]
+    assert decrypt["Resource"] == [{"Ref": "GatewaySecretKeyArn"}]
+    # Secrets Manager's context has no prefix:
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+    assert decrypt["Condition"] == {
+        "StringEquals": {
+            "kms:ViaService": {"Fn::Sub": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
+            "kms:CallerAccount": {"Ref": "AWS::AccountId"},
+            "kms:EncryptionContext:SecretARN": {"Ref": "GatewaySecretArn"},
+        }
+    }
 
 
 def test_roles_trust_their_service_for_this_account_only(templates: dict[str, Any]) -> None:
@@ -126,7 +152,7 @@ def test_every_use_of_a_key_by_the_account_is_through_its_service(templates: dic
                 assert condition["kms:ViaService"] == {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}
                 assert condition["kms:CallerAccount"] == {"Ref": "AWS::AccountId"}
     for title, policy in resources(templates["security"], "AWS::IAM::ManagedPolicy").items():
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+        for statement in _statements(policy):
             if any(action.startswith("kms:") for action in statement["Action"]):
                 condition = statement["Condition"]["StringEquals"]
                 assert {"kms:ViaService", "kms:CallerAccount"} < set(condition), title
@@ -144,8 +170,11 @@ def test_cloudwatch_logs_may_use_its_key_for_our_log_groups_only(templates: dict
     assert {g["Fn::Sub"].split(":log-group:")[1] for g in groups} == ours
 
 
-def _actions(document: dict[str, Any]) -> dict[str, list[str]]:
-    return {statement["Sid"]: statement["Action"] for statement in document["Statement"]}
+def _statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    """All that a policy may have: one with a condition has most where that holds."""
+    document = policy["Properties"]["PolicyDocument"]
+    statements: list[dict[str, Any]] = document.get("Fn::If", [None, document])[1]["Statement"]
+    return statements
 
 
 def _log_group(policy: str) -> str:

@@ -18,6 +18,9 @@ function_log_level = "INFO"
 reserved_concurrency = 0
 gateway = "simulator"
 """
+IN_SECRETS_MANAGER = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:stripe-AbCdEf"
+KEY = "arn:aws:kms:eu-central-1:000000000000:key/0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11"
+ALIAS = "arn:aws:kms:eu-central-1:000000000000:alias/stripe"
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod", "local"])
@@ -63,6 +66,16 @@ def test_dev_is_the_reference() -> None:
         ("[dev]", '[dev]\nnotification_endpoint = """a\nb"""', ["notification_endpoint", r"a\nb"]),
         ("[dev]", '[dev]\n"a\\nb" = 1', [r'"a\nb"', "unknown key"]),
         ('gateway = "simulator"', 'gateway = "stripe"', ["gateway_secret_arn", "must be set for stripe"]),
+        (
+            "[dev]",
+            f'[dev]\ngateway_secret_key_arn = "{KEY}"',
+            ["gateway_secret_key_arn", "without a gateway_secret_arn"],
+        ),
+        (
+            "[dev]",
+            f'[dev]\ngateway_secret_key_arn = "{ALIAS}"',
+            ["gateway_secret_key_arn", "a KMS key (not of an alias)"],
+        ),
         ('function_log_level = "INFO"', 'function_log_level = "WARN"', ["function_log_level", '"DEBUG", "INFO"']),
         ("[dev]", "stray = 1\n[dev]", ["stray", "under an environment"]),
         ("[dev]", "[dev", ["not TOML"]),
@@ -78,6 +91,29 @@ def test_a_wrong_file_is_refused_in_one_line(old: str, new: str, names: list[str
     assert "\n" not in message
     for text in [str(path), *names]:
         assert text in message
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        KEY,
+        "arn:aws-cn:kms:cn-north-1:000000000000:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+        "arn:aws-us-gov:kms:us-gov-west-1:000000000000:key/0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11",
+    ],
+)
+def test_the_key_of_a_secret(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    stripe = f'gateway = "stripe"\ngateway_secret_arn = "{IN_SECRETS_MANAGER}"\ngateway_secret_key_arn = "{key}"'
+    path.write_text(DEV.replace('gateway = "simulator"', stripe))
+    assert settings.load("dev", path)["GatewaySecretKeyArn"] == key
+
+
+@pytest.mark.parametrize(
+    "key", [ALIAS, "0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11", "*", f"{KEY}*", f"{KEY}\n", IN_SECRETS_MANAGER]
+)
+def test_what_is_no_key(key: str) -> None:
+    assert not settings.Settings.gateway_secret_key_arn.accepts(key)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ from stacks import data, security
 from stacks.wiring import Nest
 
 nest = Nest(Template(), "yaml")
-env, secret, days = Ref("Environment"), Ref("Secret"), Ref("Days")
+env, secret, key, days = Ref("Environment"), Ref("Secret"), Ref("Key"), Ref("Days")
 """
 MISTAKES = {
     "a misspelt output": "secure = nest.add('S', security.build, security.Inputs(environment=env,"
-    " gateway_secret_arn=secret, key_deletion_window_days=days), '')\nsecure.dynamo_key_arn",
+    " gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days), '')\nsecure.dynamo_key_arn",
     "a missing input": "nest.add('S', security.build, security.Inputs(environment=env), '')",
-    "a literal": "nest.add('S', security.build, security.Inputs(environment='dev', gateway_secret_arn=secret, key_deletion_window_days=days), '')",
+    "a literal": "nest.add('S', security.build, security.Inputs(environment='dev', gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days), '')",
     "another stack's inputs": "nest.add('D', data.build, security.Inputs(environment=env,"
-    " gateway_secret_arn=secret, key_deletion_window_days=days), '')",
-    "a use before the stack exists": "security.Inputs(environment=store.table_name, gateway_secret_arn=secret, key_deletion_window_days=days)\n"
+    " gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days), '')",
+    "a use before the stack exists": "security.Inputs(environment=store.table_name, gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days)\n"
     "store = nest.add('D', data.build, data.Inputs(), '')",
 }
 
@@ -28,7 +28,7 @@ MISTAKES = {
 def test_the_type_checker_catches(tmp_path) -> None:
     """All mistakes in one run of mypy, and none in the same text without a mistake."""
     files = {
-        "right": "nest.add('S', security.build, security.Inputs(environment=env, gateway_secret_arn=secret, key_deletion_window_days=days), '')"
+        "right": "nest.add('S', security.build, security.Inputs(environment=env, gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days), '')"
     }
     files |= {name.replace(" ", "_").replace("'", ""): text for name, text in MISTAKES.items()}
     for name, text in files.items():
@@ -52,7 +52,12 @@ def test_an_input_is_a_parameter_inside_and_an_output_a_get_att_outside() -> Non
     outputs = nest.add(
         "Security",
         security.build,
-        security.Inputs(environment=Ref("Env"), gateway_secret_arn=Ref("Env"), key_deletion_window_days=Ref("Days")),
+        security.Inputs(
+            environment=Ref("Env"),
+            gateway_secret_arn=Ref("Env"),
+            gateway_secret_key_arn=Ref("Env"),
+            key_deletion_window_days=Ref("Days"),
+        ),
         "description",
     )
     child = nest.children["security"].to_dict()
