@@ -217,6 +217,19 @@ class FakeGateway:
         return done
 
 
+class FakeSecrets:
+    """The gateway's key, which a function reads before it does anything with the gateway."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:
+        assert SecretId == "arn:secret"
+        throttled, timeout = _error("ThrottlingException"), ReadTimeoutError(endpoint_url="secretsmanager")
+        read = lambda: {"SecretString": json.dumps({"api_key": "sk_test"})}  # noqa: E731
+        return self._faults.call("secretsmanager.get", READ_FAULTS, read, throttled=throttled, timeout=timeout)
+
+
 class FakeTopic:
     """What was published, as subscribers receive it: the message, and its outcome."""
 

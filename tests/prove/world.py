@@ -16,6 +16,7 @@ import pytest
 import reconciliation
 import validation
 from adapters.dynamodb import DynamoDBLedger, from_item
+from adapters.gateway_secret import Secret
 from adapters.notices import TopicAndQueue
 from payments.payment import OPEN, TRANSITIONS, Payment, Status
 from payments.ports import Charge, Outcome
@@ -23,7 +24,7 @@ from payments.ports import Charge, Outcome
 from stacks.state_machine import definition
 from tests.asl import Execution, Interpreter, StatesError
 from tests.prove.faults import CLOCK_FAULTS, Crash, Fault, Faults
-from tests.prove.services import DAY, FakeDynamoDB, FakeGateway, FakeQueue, FakeTopic
+from tests.prove.services import DAY, FakeDynamoDB, FakeGateway, FakeQueue, FakeSecrets, FakeTopic
 from tests.workflow import ENVIRONMENT
 
 # What the checks of this test came to: how many payments were looked at, and what was wrong with them.
@@ -42,6 +43,8 @@ class World:
         self.now = START
         self.dynamodb = FakeDynamoDB(self.faults)
         self.gateway = FakeGateway(self.faults, behaviour, lambda: self.now)
+        self._secrets = FakeSecrets(self.faults)
+        self._secret: Secret | None = None
         self.topic, self.queue = FakeTopic(self.faults), FakeQueue(self.faults)
 
     @contextmanager
@@ -54,8 +57,8 @@ class World:
                 patch.setattr(module, "clock", self.clock)
                 patch.setattr(module, "ledger", self.ledger)
             patch.setattr(handling, "clock", lambda: self.now)
-            patch.setattr(processing, "gateway", lambda: self.gateway)
-            patch.setattr(reconciliation, "gateway", lambda: self.gateway)
+            patch.setattr(processing, "gateway", self._connected)
+            patch.setattr(reconciliation, "gateway", self._connected)
             notices = TopicAndQueue("arn:topic", "queue", "test", self.topic, self.queue)
             patch.setattr(reconciliation, "notices", lambda: notices)
             yield self
@@ -67,6 +70,13 @@ class World:
         self.faults.next("clock", CLOCK_FAULTS)
         self.now += 0.001
         return self.now
+
+    def _connected(self) -> FakeGateway:
+        """The gateway, with its key at hand: read for every new environment, and again when it is old."""
+        if self._secret is None:
+            self._secret = Secret("arn:secret", self._secrets, lambda: self.now)
+        self._secret.api_key()
+        return self.gateway
 
     def pay(self, request: dict[str, Any], name: str = "1") -> Execution:
         tasks = {
@@ -81,6 +91,7 @@ class World:
         try:
             return handler(event, None)
         except Crash:
+            self._secret = None  # the environment is gone, and what it kept
             raise StatesError("Runtime.ExitError", "Runtime exited") from None
         except Exception as error:
             raise StatesError(type(error).__name__, str(error)) from error
