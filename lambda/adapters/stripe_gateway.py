@@ -28,9 +28,9 @@ from payments.ports import (
 from adapters import gateway_secret
 from adapters.gateway_secret import Secret
 
-# Five requests at the most (card, intent, confirmation, cancellation, what became of it then), each to connect and to
-# answer: together, and with gateway_secret.FETCH_SECONDS, they stay below ports.GATEWAY_SECONDS.
-REQUESTS, CONNECT_SECONDS, READ_SECONDS = 5, 2, 6
+# Six requests at the most (card, intent, other intents, confirmation, cancellation, what became of it then), each to
+# connect and to answer: together, and with gateway_secret.FETCH_SECONDS, they stay below ports.GATEWAY_SECONDS.
+REQUESTS, CONNECT_SECONDS, READ_SECONDS = 6, 2, 5
 
 # Stripe knows cards; what else the platform accepts has no counterpart that settles at once.
 _CARDS = frozenset({"credit_card", "debit_card", "digital_wallet"})
@@ -86,6 +86,8 @@ class StripeGateway:
             card = self._newest_card(charge)
             if card is not None:
                 intent = self._intent(charge)
+                if charge.attempt > 1 and self._other_intent(charge, intent) is not None:
+                    return Unknown("another_intent")  # a lookup finds out what became of it
         except stripe.StripeError as error:
             return NotCharged(self._code(error))  # nothing is confirmed yet
         return self._without_card(charge) if card is None else self._confirm(charge, intent, card)
@@ -145,6 +147,16 @@ class StripeGateway:
             options={"idempotency_key": f"{charge.idempotency_key}-intent"},
         )
 
+    def _other_intent(self, charge: Charge, intent: Any) -> Any:
+        """Another intent of the same payment, which may have been charged; None where there is none.
+
+        Stripe does not say whether a key that was used with one API key is known to the next one. If it is not, the
+        creation has just made a second intent. https://docs.stripe.com/api/payment_intents/list
+        """
+        intents = self._stripe.payment_intents.list(params={"customer": charge.customer_id, "limit": 100}).data
+        others = [one for one in intents if _transaction_id(one) == charge.transaction_id and one.id != intent.id]
+        return next((one for one in others if one.status != "canceled"), None)
+
     def _confirm(self, charge: Charge, intent: Any, card: str) -> Outcome:
         """Charge the card: the one request that moves money. https://docs.stripe.com/api/payment_intents/confirm"""
         try:
@@ -200,8 +212,14 @@ class StripeGateway:
     def _look_up(self, charge: Charge) -> Outcome:
         try:
             intent = self._stripe.payment_intents.retrieve(self._intent(charge).id)
+            other = self._other_intent(charge, intent)
         except stripe.StripeError as error:
             return Unknown(self._code(error))
+        if other is not None and other.status != "succeeded" and intent.status in _OPEN:
+            # Neither may be charged any more; the next lookup has one less to end.
+            ended = self._end(other, None)
+            return ended if isinstance(ended, Charged) else Unknown("another_intent")
+        intent = intent if other is None else other
         return self._end(intent, _refusal(intent)) if intent.status in _OPEN else _outcome(intent)
 
     def _search(self, charge: Charge) -> Outcome:
@@ -272,8 +290,9 @@ def _refund_outcome(refund: Any) -> RefundOutcome:
     return Unknown(str(refund.status))
 
 
-def _transaction_id(refund: Any) -> str | None:
-    return getattr(refund.metadata, "transaction_id", None)
+def _transaction_id(made: Any) -> str | None:
+    """Of an intent or a refund of ours; None for one made by hand."""
+    return getattr(made.metadata, "transaction_id", None)
 
 
 def _same_minor_unit(currency: str) -> bool:

@@ -132,6 +132,7 @@ class Stripe:
                     "id": f"pi_{len(self.intents) + 1}",
                     "object": "payment_intent",
                     "amount": int(params["amount"]),
+                    "customer": params["customer"],
                     "currency": params["currency"],
                     "status": "requires_confirmation" if card else "requires_payment_method",
                     "payment_method": card,
@@ -156,6 +157,9 @@ class Stripe:
                 wanted = params["query"].split("'")[3]
                 found = [i for i in self.intents.values() if i["metadata"]["transaction_id"] == wanted]
                 return 200, listed([i for i in found if i["status"] == "succeeded"]) | {"object": "search_result"}
+            case ["GET", "payment_intents"]:
+                of_customer = [i for i in self.intents.values() if i["customer"] == params["customer"]]
+                return 200, listed([dict(intent) for intent in reversed(of_customer)])
             case ["GET", "payment_intents", intent_id]:
                 return 200, dict(self.intents[intent_id])
             case ["POST", "refunds"]:

@@ -99,6 +99,30 @@ def test_what_a_confirmation_came_to(
     assert stripe.money_moved == (15000 if isinstance(looked_up, Charged) else 0)
 
 
+@pytest.mark.parametrize("call", ["charge", "lookup"])
+def test_a_charge_under_keys_that_stripe_does_not_know_any_more_is_found(
+    stripe: Stripe, gateway: StripeGateway, call: str
+) -> None:
+    """As they might be unknown to another API key: seen to charge again, and to say "not charged", without the list."""
+    stripe.faults = {CONFIRM: ["drop_after"]}
+    assert gateway.charge(CHARGE) == Unknown("APIConnectionError")
+    stripe.forget_keys()
+    if call == "charge":
+        assert gateway.charge(replace(CHARGE, attempt=2)) == Unknown("another_intent")
+    assert gateway.lookup(CHARGE) == Charged("pi_1")
+    assert stripe.money_moved == 15000
+
+
+def test_a_second_intent_is_ended_before_not_charged_is_said(stripe: Stripe, gateway: StripeGateway) -> None:
+    stripe.faults = {CONFIRM: ["drop_before"]}
+    gateway.charge(CHARGE)
+    stripe.forget_keys()
+    assert gateway.lookup(CHARGE) == Unknown("another_intent")
+    assert gateway.lookup(CHARGE) == NotCharged("canceled")
+    assert {intent["status"] for intent in stripe.intents.values()} == {"canceled"}
+    assert len(stripe.intents) == 2
+
+
 def test_a_lookup_makes_not_charged_final(stripe: Stripe, gateway: StripeGateway) -> None:
     assert gateway.lookup(CHARGE) == NotCharged("canceled")
     assert not isinstance(gateway.charge(CHARGE), Charged)
