@@ -3,5 +3,6 @@
 server.py        start it, find it running, end it
 serve.py         the server's own process
 corrections.py   every correction of MiniStack, each with its reason
-target.py        where the deployer finds it, and what local packaging adds to the functions
+runtime.py       what local packaging adds to the functions, and what they find beside their code
+target.py        where the deployer finds it
 """

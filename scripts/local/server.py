@@ -19,6 +19,8 @@ from pathlib import Path
 
 from scripts.deployer.errors import DeployError
 
+from . import runtime
+
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local" / "server.json"
 REGION = "us-east-1"
@@ -71,6 +73,7 @@ def start(*, keep: bool, wait_scale: float = 1.0) -> Server:
     ``wait_scale`` scales the waits between retries of the state machine. Raises ``LocalError`` if it does not come up.
     """
     folder = tempfile.mkdtemp(prefix=_PREFIX)
+    runtime.provide(_runtime(folder))
     port = _free_port()
     with open(Path(folder) / "ministack.log", "wb") as log:
         process = subprocess.Popen(
@@ -195,10 +198,16 @@ def _environment(port: int, folder: str, keep: bool, wait_scale: float) -> dict[
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "LOG_LEVEL": "INFO",
         "SFN_WAIT_SCALE": str(wait_scale),
+        # As on AWS; the functions inherit it.
+        "LAMBDA_RUNTIME_DIR": str(_runtime(folder)),
     }
     if not keep:
         environment["OWNER_PID"] = str(os.getpid())
     return environment
+
+
+def _runtime(folder: str) -> Path:
+    return Path(folder) / "runtime"
 
 
 def _free_port() -> int:
