@@ -4,6 +4,7 @@ Each correction has its reason, and a test in tests/local/test_corrections.py th
 needs it.
 """
 
+import os
 from typing import Any
 
 from ministack.services import lambda_svc, stepfunctions
@@ -15,6 +16,7 @@ def apply() -> None:
     remember_attributes()
     publish_message_attributes()
     keep_dead_letter_config()
+    give_layers_to_custom_runtimes()
 
 
 def remember_attributes() -> None:
@@ -85,3 +87,20 @@ def keep_dead_letter_config() -> None:
         return keep(update(physical_id, before, properties, stack_name, logical_id), properties)
 
     handlers |= {"create": creating, "update": updating}
+
+
+def give_layers_to_custom_runtimes() -> None:
+    """Let a custom runtime have its function's layers.
+
+    They are extracted for the other runtimes only. Where they are is told in the variable that tells it to those:
+    nothing can be put under ``/opt`` here.
+    """
+    environment = lambda_svc._provided_worker_env
+
+    def with_layers(config: dict[str, Any], code_folder: str, port: int) -> dict[str, str]:
+        layers = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or []]
+        folders = [lambda_svc._docker_extracted_dir(layer, "layer") for layer in layers if layer]
+        variables: dict[str, str] = environment(config, code_folder, port)
+        return variables | {"_LAMBDA_LAYERS_DIRS": os.pathsep.join(folders)}
+
+    lambda_svc._provided_worker_env = with_layers

@@ -1,4 +1,4 @@
-"""What the functions find beside their code: what Lambda's own runtime has, and nothing else of ours.
+"""What the functions find beside their code: what Lambda's own runtime has, their layers, and nothing else of ours.
 
 So a package that is only installed here is missing, as it would be on AWS.
 """
@@ -18,11 +18,14 @@ _PACKAGES = (
 )
 
 # MiniStack's own Python worker reports every error as Runtime.HandlerError, so no Retry or Catch by name could match.
-# AWS's runtime client reports them as on AWS; it runs as a custom runtime that starts it.
+# AWS's runtime client reports them as on AWS; it runs as a custom runtime that starts it. The code comes first, then
+# the layers, then what the runtime has: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
 _BOOTSTRAP = f"""\
 #!/bin/sh
 export AWS_LAMBDA_LOG_FORMAT=JSON AWS_LAMBDA_LOG_LEVEL=INFO
-export PYTHONPATH="$LAMBDA_RUNTIME_DIR"
+IFS=:
+for layer in $_LAMBDA_LAYERS_DIRS; do PYTHONPATH="$PYTHONPATH$layer/python:"; done
+export PYTHONPATH="$PYTHONPATH$LAMBDA_RUNTIME_DIR"
 exec {shlex.quote(sys.executable)} -S -m awslambdaric "$_HANDLER"
 """
 RUNTIME = Runtime(

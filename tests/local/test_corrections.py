@@ -7,11 +7,13 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from scripts.deployer.package import zip_folder
 from scripts.local import server
 
 RELEASED = "ministack"
@@ -26,6 +28,11 @@ def ministack(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     with server.running() as running:
         session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)
         yield lambda service: session.client(service, endpoint_url=running.url)
+
+
+def role(client: Callable[[str], Any]) -> str:
+    made = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST))
+    return str(made["Role"]["Arn"])
 
 
 def settle(cloudformation: Any, name: str) -> str:
@@ -82,9 +89,8 @@ def test_publish_message_attributes(module: str, carried: set[str], monkeypatch:
             "End": True,
         }
         definition = {"QueryLanguage": "JSONata", "StartAt": "Publish", "States": {"Publish": publish}}
-        role = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
         machine = client("stepfunctions").create_state_machine(
-            name="m", definition=json.dumps(definition), roleArn=role
+            name="m", definition=json.dumps(definition), roleArn=role(client)
         )["stateMachineArn"]
         client("stepfunctions").start_execution(stateMachineArn=machine)
         (message,) = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
@@ -108,3 +114,27 @@ def test_keep_dead_letter_config(module: str, kept: bool, monkeypatch: pytest.Mo
         assert settle(client("cloudformation"), "s") == "CREATE_COMPLETE"
         configuration = client("lambda").get_function_configuration(FunctionName="f")
         assert (configuration.get("DeadLetterConfig") == {"TargetArn": target}) is kept
+
+
+@pytest.mark.parametrize(("module", "found"), [(CORRECTED, True), (RELEASED, False)])
+def test_give_layers_to_custom_runtimes(
+    module: str, found: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A bootstrap that says what it finds in the layer, and ends: the error repeats what was said."""
+    bootstrap = ("bootstrap", b'#!/bin/sh\ncat "$_LAMBDA_LAYERS_DIRS/python/marked.py"\n', 0o755)
+    for name in ("layer/python", "code"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "marked.py").write_text(f"# of the {name}")
+    with ministack(module, monkeypatch) as client:
+        content = {"ZipFile": zip_folder(tmp_path / "layer")}
+        layer = client("lambda").publish_layer_version(LayerName="l", Content=content)
+        client("lambda").create_function(
+            FunctionName="f",
+            Runtime="provided.al2023",
+            Handler="index.handler",
+            Role=role(client),
+            Code={"ZipFile": zip_folder(tmp_path / "code", (bootstrap,))},
+            Layers=[layer["LayerVersionArn"]],
+        )
+        answer = json.loads(client("lambda").invoke(FunctionName="f")["Payload"].read())
+        assert ("of the layer" in answer["errorMessage"]) is found
