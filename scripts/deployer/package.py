@@ -65,6 +65,8 @@ class Runtime:
 
     properties: dict[str, Any] = field(default_factory=dict)
     files: tuple[ZipEntry, ...] = ()
+    # Environment variables of the functions beside their own.
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def package(template: Path, destination: Destination, runtime: Runtime | None = None) -> Package:
@@ -156,6 +158,8 @@ def _rewrite(
         elif resource["Type"] == "AWS::Lambda::Function" and _is_local(properties["Code"]):
             properties["Code"] = code(path.parent / properties["Code"])
             properties.update(runtime.properties)
+            for name, value in runtime.variables.items():
+                properties["Environment"]["Variables"][name] = value
     return emit.to_yaml(_plain(document))
 
 

@@ -1,5 +1,7 @@
 """Where the deployer finds the embedded AWS."""
 
+from dataclasses import replace
+
 import boto3
 
 from scripts.deployer.target import Target
@@ -8,9 +10,11 @@ from . import server
 from .runtime import RUNTIME
 
 
-def of(running: server.Server) -> Target:
+def of(running: server.Server, **variables: str) -> Target:
+    """The target; the functions get ``variables`` beside their own."""
     session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)
-    return Target(session, endpoint_url=running.url, runtime=RUNTIME, poll_seconds=0.2)
+    runtime = replace(RUNTIME, variables=variables)
+    return Target(session, endpoint_url=running.url, runtime=runtime, poll_seconds=0.2)
 
 
 def running() -> Target:

@@ -14,7 +14,7 @@ from botocore.stub import ANY, Stubber
 from scripts.deployer.errors import DeployError
 from scripts.deployer.package import Destination, Runtime, build_layer, package, zip_folder
 from scripts.deployer.upload import upload
-from tests.emitted import ROOT
+from tests.emitted import ROOT, resources
 
 DESTINATION = Destination("bucket", "https://s3.eu-west-1.amazonaws.com")
 
@@ -86,6 +86,17 @@ def test_local_packaging_adds_only_the_bootstrap() -> None:
     (code,) = (v for k, v in local.files.items() if k.endswith(".zip"))
     with zipfile.ZipFile(io.BytesIO(code)) as archive:
         assert archive.getinfo("bootstrap").external_attr >> 16 == 0o755
+
+
+def test_local_packaging_adds_variables_beside_the_functions_own() -> None:
+    files = packaged(runtime=Runtime(variables={"GATEWAY_URL": "http://127.0.0.1"})).files
+    compute = next(text.decode() for text in files.values() if b"AWS::Lambda::Function" in text)
+    functions = resources(cfn_flip.load(compute)[0], "AWS::Lambda::Function")
+    assert len(functions) == 3
+    for function in functions.values():
+        variables = function["Properties"]["Environment"]["Variables"]
+        assert variables["GATEWAY_URL"] == "http://127.0.0.1"
+        assert "DYNAMODB_TABLE_NAME" in variables
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
