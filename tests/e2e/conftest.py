@@ -80,19 +80,24 @@ class Platform:
         return said + ("changed" if deployed.changed else "no changes")
 
 
+def deployed(to: Target, **parameters: str) -> Platform:
+    """The platform, deployed for the first time, with the tests' settings and these parameters."""
+    notices_url, notices_arn = subscriber.create(to.client("sqs"), TOPIC_ARN)
+    parameters = (
+        settings.load(ENVIRONMENT, Path(__file__).with_name("environments.toml"))
+        | {"NotificationProtocol": "sqs", "NotificationEndpoint": notices_arn}
+        | parameters
+    )
+    console = Console(file=io.StringIO(), width=200)
+    outputs = deploy(ENVIRONMENT, parameters, to, console, confirm=lambda _: True).outputs
+    return Platform(to, parameters, outputs, notices_url)
+
+
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
     # Waits between retries take a fiftieth: what is waited for is tested on the definition.
     with server.running(wait_scale=0.02) as running:
-        to = target.of(running)
-        notices_url, notices_arn = subscriber.create(to.client("sqs"), TOPIC_ARN)
-        parameters = settings.load(ENVIRONMENT, Path(__file__).with_name("environments.toml")) | {
-            "NotificationProtocol": "sqs",
-            "NotificationEndpoint": notices_arn,
-        }
-        console = Console(file=io.StringIO(), width=200)
-        outputs = deploy(ENVIRONMENT, parameters, to, console, confirm=lambda _: True).outputs
-        yield Platform(to, parameters, outputs, notices_url)
+        yield deployed(target.of(running))
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,119 @@
+"""Payments through Stripe: the layer that the deployer builds, the secret that a role may read, and real HTTP.
+
+The platform is one of its own, deployed with this gateway; that Stripe is on this machine is all the functions are told
+beside that.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.deployer.package import zip_folder
+from scripts.local import server, target
+from scripts.local.runtime import RUNTIME
+from stacks import names
+from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
+from tests.e2e.test_reconciliation import invoke
+from tests.payments.stripe_server import Stripe, serving
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+API_KEY = "sk_test_of_these_tests"
+CONFIRM = "POST payment_intents/confirm"
+PROCESSING = names.in_environment(names.PROCESSING_FUNCTION, ENVIRONMENT)
+
+
+@pytest.fixture(scope="module")
+def one_stripe() -> Stripe:
+    """It refuses every other key."""
+    stripe = Stripe()
+    stripe.api_key = API_KEY
+    return stripe
+
+
+@pytest.fixture(scope="module")
+def platform(one_stripe: Stripe) -> Iterator[Platform]:
+    with serving(one_stripe) as url, server.running(wait_scale=0.02) as running:
+        to = target.of(running, GATEWAY_URL=url)
+        secret = to.client("secretsmanager").create_secret(
+            Name="gateway", SecretString=json.dumps({"api_key": API_KEY})
+        )
+        yield deployed(to, Gateway="stripe", GatewaySecretArn=secret["ARN"])
+
+
+@pytest.fixture
+def stripe(one_stripe: Stripe) -> Stripe:
+    """Stripe, as if nobody had paid yet."""
+    one_stripe.intents.clear()
+    one_stripe.refunds.clear()
+    one_stripe.forget_keys()
+    one_stripe.faults = {}
+    return one_stripe
+
+
+def test_a_payment_is_charged_once_with_the_key_of_the_secret(platform: Platform, stripe: Stripe) -> None:
+    """Seen to fail without the layer, without the policy at the role, and with a policy of another secret."""
+    request, story = platform.pay()
+    assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentComplete")
+    reference = story.output["gateway_reference"]
+    assert reference.startswith("pi_")
+    assert platform.item(request["transaction_id"])["gateway_reference"] == {"S": reference}
+    assert stripe.intents[reference]["metadata"] == {"transaction_id": request["transaction_id"]}
+    assert platform.follow(platform.start(request)).output["gateway_reference"] == reference
+    assert stripe.money_moved == 15000
+
+
+def test_a_card_that_is_declined(platform: Platform, stripe: Stripe) -> None:
+    stripe.faults = {CONFIRM: ["decline"]}
+    request, story = platform.pay()
+    assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
+    assert story.output["reasons"] == ["card_declined"]
+    assert platform.item(request["transaction_id"])["status"] == {"S": "DECLINED"}
+    assert stripe.money_moved == 0
+
+
+def test_an_answer_that_is_lost_is_looked_up_and_charged_once(platform: Platform, stripe: Stripe) -> None:
+    stripe.faults = {CONFIRM: ["drop_after"]}
+    request, story = platform.pay()
+    assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentComplete")
+    assert story.tries["ProcessPayment"] == 2
+    assert platform.item(request["transaction_id"])["gateway_reference"]["S"] in stripe.intents
+    assert stripe.money_moved == 15000
+
+
+def test_a_refund_gives_the_money_back_once(platform: Platform, stripe: Stripe) -> None:
+    """By the reconciliation function: its role and its layer are its own."""
+    request, story = platform.pay()
+    asked = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
+    assert [invoke(platform, **asked)["status"] for _ in range(2)] == ["REFUNDED", "REFUNDED"]
+    assert [refund["payment_intent"] for refund in stripe.refunds] == [story.output["gateway_reference"]]
+    assert stripe.money_moved == 0
+
+
+def test_the_library_is_found_in_the_layer_and_nowhere_else(platform: Platform, tmp_path: Path) -> None:
+    """With what is installed here in reach of the functions, the tests above would pass without the layer."""
+    functions = platform.client("lambda")
+    live = functions.get_function_configuration(FunctionName=PROCESSING, Qualifier=names.LIVE)
+    (layer,) = live["Layers"]
+    (tmp_path / "index.py").write_text("import stripe\ndef handler(event, context): return {'path': stripe.__file__}")
+
+    def imported(name: str, layers: list[str]) -> dict[str, str]:
+        functions.create_function(
+            FunctionName=name,
+            Handler="index.handler",
+            Role=live["Role"],
+            Timeout=live["Timeout"],
+            Code={"ZipFile": zip_folder(tmp_path, RUNTIME.files)},
+            Layers=layers,
+            **RUNTIME.properties,
+        )
+        answer: dict[str, str] = json.loads(functions.invoke(FunctionName=name)["Payload"].read())
+        return answer
+
+    path = imported("with-the-layer", [layer["Arn"]])["path"]
+    assert path.endswith("/python/stripe/__init__.py")
+    assert not path.startswith(sys.prefix)
+    assert "No module named 'stripe'" in imported("without-it", []).get("errorMessage", "")
