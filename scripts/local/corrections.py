@@ -7,7 +7,9 @@ needs it.
 import os
 from typing import Any
 
-from ministack.services import lambda_svc, stepfunctions
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import eventbridge, lambda_svc, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
 
@@ -17,6 +19,7 @@ def apply() -> None:
     publish_message_attributes()
     keep_dead_letter_config()
     give_layers_to_custom_runtimes()
+    let_rules_invoke_only_what_permits_them()
 
 
 def remember_attributes() -> None:
@@ -104,3 +107,33 @@ def give_layers_to_custom_runtimes() -> None:
         return variables | {"_LAMBDA_LAYERS_DIRS": os.pathsep.join(folders)}
 
     lambda_svc._provided_worker_env = with_layers
+
+
+def let_rules_invoke_only_what_permits_them() -> None:
+    """Let a rule of EventBridge invoke a function only if the function's policy permits that.
+
+    The policy is not looked at, so a schedule would work here without its permission, and not on AWS.
+    """
+    invoke = eventbridge._invoke_target
+
+    def permitted(arn: str, rule: dict[str, Any]) -> bool:
+        function, _, _ = lambda_svc._get_base_func_record_for_ref(arn)
+        context = EvalContext(
+            principal_arn="*",
+            principal_type="Service",
+            principal_account="",
+            action="lambda:InvokeFunction",
+            resource_arn=arn,
+            region=get_region(),
+            service_context={"aws:sourcearn": rule["Arn"], "aws:sourceaccount": get_account_id()},
+        )
+        policy = (function or {}).get("policy")
+        return bool(evaluate_resource_policy(policy, context, service="events.amazonaws.com").decision == "Allow")
+
+    def invoking(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
+        if ":lambda:" in target["Arn"] and not permitted(target["Arn"], rule):
+            eventbridge.logger.warning("%s may not invoke %s", rule["Arn"], target["Arn"])
+            return
+        invoke(target, event, rule, view)
+
+    eventbridge._invoke_target = invoking

@@ -138,3 +138,49 @@ def test_give_layers_to_custom_runtimes(
         )
         answer = json.loads(client("lambda").invoke(FunctionName="f")["Payload"].read())
         assert ("of the layer" in answer["errorMessage"]) is found
+
+
+@pytest.mark.parametrize(("module", "invoked_by"), [(CORRECTED, {"permitted"}), (RELEASED, {"refused", "permitted"})])
+def test_let_rules_invoke_only_what_permits_them(
+    module: str, invoked_by: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two rules with one function as their target, whose policy names the second; each fires in its turn."""
+    (tmp_path / "index.py").write_text("def handler(event, context): print('invoked by', event['source'])")
+    with ministack(module, monkeypatch) as client:
+        function = client("lambda").create_function(
+            FunctionName="f",
+            Runtime="python3.11",
+            Handler="index.handler",
+            Role=role(client),
+            Code={"ZipFile": zip_folder(tmp_path)},
+        )["FunctionArn"]
+        events = client("events")
+        for name in ("refused", "permitted"):
+            rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]
+            events.put_targets(Rule=name, Targets=[{"Id": "f", "Arn": function}])
+        client("lambda").add_permission(
+            FunctionName="f",
+            StatementId="s",
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+            SourceArn=rule,
+        )
+        for name in ("refused", "permitted"):
+            events.put_events(Entries=[{"Source": name, "DetailType": "d", "Detail": "{}"}])
+        assert sources(client("logs"), len(invoked_by)) == invoked_by
+
+
+def sources(logs: Any, count: int) -> set[str]:
+    """Who invoked the function, once that many have."""
+    for _ in range(200):
+        groups = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/f")["logGroups"]
+        lines = [
+            event["message"]
+            for group in groups
+            for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+        ]
+        found = {line.split()[-1] for line in lines if line.startswith("invoked by")}
+        if len(found) >= count:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(lines)
