@@ -1,0 +1,80 @@
+"""The schedule: the deployed rule invokes the live reconciliation function, as the function's policy permits.
+
+Its five minutes are too long to wait for, so the rule itself is told to fire every minute: the embedded AWS, which
+looks every ten seconds, then fires at once if the minute is over. Everything behind it is as it was deployed.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from payments.payment import Status
+
+from scripts.local import server
+from stacks import names
+from tests.e2e.conftest import ENVIRONMENT, Platform
+from tests.e2e.test_reconciliation import FUNCTION, HOUR, leave, ledger
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+RULE = names.in_environment(names.RECONCILIATION_RULE, ENVIRONMENT)
+
+
+@contextmanager
+def sooner(platform: Platform) -> Iterator[None]:
+    """The deployed rule, firing every minute."""
+    events = platform.client("events")
+    deployed = events.describe_rule(Name=RULE)
+    assert (deployed["ScheduleExpression"], deployed["State"]) == ("rate(5 minutes)", "ENABLED")
+    events.put_rule(Name=RULE, ScheduleExpression="cron(* * * * ? *)")
+    try:
+        yield
+    finally:
+        events.put_rule(Name=RULE, ScheduleExpression=deployed["ScheduleExpression"])
+
+
+@contextmanager
+def witness(platform: Platform) -> Iterator[str]:
+    """A queue beside the function among the rule's targets, that tells with what the rule has fired."""
+    queue_url = platform.client("sqs").create_queue(QueueName="witness")["QueueUrl"]
+    arn = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:witness"
+    events = platform.client("events")
+    events.put_targets(Rule=RULE, Targets=[{"Id": "witness", "Arn": arn}])
+    try:
+        yield queue_url
+    finally:
+        events.remove_targets(Rule=RULE, Ids=["witness"])
+
+
+def test_the_rule_settles_what_a_dead_workflow_left(platform: Platform) -> None:
+    """Nobody else invokes the function here.
+
+    Seen to fail without the permission, with one for another rule or for the function in the alias's place, without
+    the target, and with the function as the target.
+    """
+    with witness(platform) as queue_url:
+        transaction_id = leave(platform, Status.PROCESSING, 4, HOUR)
+        with sooner(platform):
+            settled = wait_until_settled(platform, transaction_id)
+        (message, *_) = platform.client("sqs").receive_message(QueueUrl=queue_url, WaitTimeSeconds=10)["Messages"]
+    event = json.loads(message["Body"])
+    assert (event["source"], event["resources"]) == (
+        "aws.events",
+        [f"arn:aws:events:{server.REGION}:{server.ACCOUNT}:rule/{RULE}"],
+    )
+    assert settled["status"] == {"S": "COMPLETED"}
+    # By the version behind the alias that the rule names.
+    live = platform.client("lambda").get_alias(FunctionName=FUNCTION, Name=names.LIVE)["FunctionVersion"]
+    assert ledger(platform, transaction_id)[-1]["actor"] == {"S": f"{FUNCTION}:{live}"}
+
+
+def wait_until_settled(platform: Platform, transaction_id: str) -> dict[str, Any]:
+    for _ in range(500):
+        item = platform.item(transaction_id)
+        if item["status"] != {"S": "PROCESSING"}:
+            return item
+        time.sleep(0.2)
+    raise AssertionError(f"{transaction_id} was not settled")
