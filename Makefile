@@ -15,10 +15,10 @@ demo: $(VENV)/installed  ## Deploy to an embedded AWS and pay; KEEP=1 leaves it 
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
 
 test: $(VENV)/installed  ## Run all tests, the end-to-end ones too
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the payment core, and tell the figures
-	$(BIN)/python -m pytest tests/prove -n 2 --dist load --show-capture=no
+	$(BIN)/python -m pytest tests/prove -n 2 --dist worksteal --show-capture=no
 
 check: validate lint types demo test  ## All that CI runs
 

@@ -6,7 +6,7 @@ from scripts.deployer.stack import describe
 from tests.e2e.conftest import Platform
 from tests.emitted import NESTED
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 
 def test_the_second_deployment_changes_nothing_uploads_nothing_and_says_so(platform: Platform) -> None:

@@ -11,7 +11,7 @@ from scripts.payments.environment import Platform as Operated
 from tests.e2e.conftest import Platform
 from tests.e2e.test_reconciliation import invoke, leave, ledger
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture

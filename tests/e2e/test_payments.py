@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Platform
 from tests.workflow import END_STATES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 
 def test_completed(platform: Platform) -> None:

@@ -17,7 +17,7 @@ from scripts.local import server
 from tests.e2e.conftest import Platform
 from tests.emitted import load_template, resources
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 FUNCTIONS = ("Validation", "Processing", "Reconciliation")
 ENFORCED = {

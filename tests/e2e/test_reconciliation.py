@@ -13,7 +13,7 @@ from payments.payment import TRANSITIONS, Payment, Status
 from tests.e2e.conftest import Platform
 from tests.e2e.test_permissions import without
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 HOUR, DAY = 60 * 60, 24 * 60 * 60
 FUNCTION = "lambda-payment-reconciliation-local"

@@ -18,7 +18,7 @@ from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.e2e.test_reconciliation import FUNCTION, HOUR, leave, ledger
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 RULE = names.in_environment(names.RECONCILIATION_RULE, ENVIRONMENT)
 

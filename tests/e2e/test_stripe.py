@@ -19,7 +19,7 @@ from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
 from tests.e2e.test_reconciliation import invoke
 from tests.payments.stripe_server import Stripe, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 API_KEY = "sk_test_of_these_tests"
 CONFIRM = "POST payment_intents/confirm"
