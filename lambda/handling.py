@@ -44,10 +44,10 @@ def handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
 def answer(payment: Payment, execution: str) -> dict[str, Any]:
     """What the state machine is told of a payment: ids and codes, no payment data.
 
-    ``announce`` says whether this execution brought the payment where it is: nobody else is to tell of it again.
+    ``announce`` says whether it is this execution that tells of the payment's status: nobody else is to.
     """
     return {
-        "announce": payment.execution == execution,
+        "announce": payment.announced_by == execution,
         "notice_id": payment.notice_id,
         "transaction_id": payment.transaction_id,
         "fingerprint": payment.fingerprint,

@@ -3,7 +3,7 @@
 ``{"action": "process", "transaction_id", "fingerprint", "execution"}`` -> the outcome
 ``{"action": "record_failure", "transaction_id", "fingerprint", "error", "execution"}``
     -> ``{"status", "outcome", "announce", "notice_id"}``: what is recorded then, and whether to tell of it
-``{"action": "record_notice", "transaction_id", "notice_id"}`` -> ``{}``
+``{"action": "record_notice", "transaction_id", "notice_id", "outcome", "told", "letter", "execution"}`` -> ``{}``
 """
 
 import functools
@@ -88,7 +88,7 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
         clock=clock,
     )
     status = failure.payment.status if failure.payment else "NOT_RECORDED"
-    held = failure.payment is not None and failure.payment.execution == execution
+    held = failure.payment is not None and failure.payment.announced_by == execution
     log.error(
         "payment failed",
         extra={"transaction_id": transaction_id, "status": status, "error": error, **_duration(event)},
@@ -104,7 +104,16 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
 def _record_notice(event: Mapping[str, Any]) -> dict[str, Any]:
     transaction_id = event.get("transaction_id")
     if isinstance(transaction_id, str) and is_transaction_id(transaction_id):
-        record_notice(text(event, "notice_id"), transaction_id=transaction_id, ledger=ledger(), clock=clock)
+        record_notice(
+            transaction_id,
+            text(event, "notice_id"),
+            outcome=Status(text(event, "outcome")),
+            told=event.get("told") is True,
+            letter=event.get("letter") is True,
+            ledger=ledger(),
+            execution=execution_id(event),
+            clock=clock,
+        )
     return {}
 
 

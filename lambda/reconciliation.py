@@ -2,7 +2,7 @@
 
 The schedule's event                                    -> ``{"overdue", "settled", "open", "errors"}``, counts
 ``{"action": "refund", "transaction_id", "operator"}``  -> ``{"transaction_id", "status", "failure"}``
-``{"action": "reopen", "transaction_id", "operator"}``  -> the same
+``{"action": "reopen", "transaction_id", "operator", "request"}`` -> the same
 ``{"action": "resolve", "transaction_id", "operator", "status", "reference"}`` -> the same
 """
 
@@ -17,11 +17,12 @@ from adapters.environment import variable
 from adapters.notices import TopicAndQueue, client
 from handling import clock, log, text
 from handling import handler as lambda_handler
-from payments.errors import MalformedRequest, NoticeNotSent, PaymentChanged, ReconciliationIncomplete
+from payments.errors import MalformedRequest, PaymentChanged, ReconciliationIncomplete
 from payments.operate import RESOLUTIONS, refund, reopen, resolve
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
 from payments.reconcile import reconcile, tell
+from payments.request import read
 
 # The function's limit less what the payment at hand may take; the next run begins with another shard.
 BUDGET_SECONDS = 240
@@ -59,19 +60,17 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
 def _reconcile_all() -> dict[str, Any]:
     started = clock()
     counts: Counter[str] = Counter(overdue=0, settled=0, open=0, errors=0)
-    telling = True
+    broken: set[str] = set()
     for transaction_id in ledger().overdue(started):
         if clock() - started > BUDGET_SECONDS:
             break
         counts["overdue"] += 1
         try:
-            counts["open" if _reconcile(transaction_id, telling).status in OPEN else "settled"] += 1
+            counts["open" if _reconcile(transaction_id, broken).status in OPEN else "settled"] += 1
         except PaymentChanged:
             counts["settled"] += 1  # somebody else was faster
         except Exception as error:  # one payment must not keep the others waiting
             counts["errors"] += 1
-            # What is due stays due; the others need not wait for the topic too.
-            telling = telling and not isinstance(error, NoticeNotSent)
             log.error("payment not reconciled", extra={"transaction_id": transaction_id, "error": type(error).__name__})
     # The heartbeat's metric filter reads this line.
     log.info("reconciliation finished", extra={**counts, "environment": variable("ENVIRONMENT")})
@@ -80,7 +79,7 @@ def _reconcile_all() -> dict[str, Any]:
     return dict(counts)
 
 
-def _reconcile(transaction_id: str, telling: bool) -> Payment:
+def _reconcile(transaction_id: str, broken: set[str]) -> Payment:
     # The index may lag: what the table holds is what counts.
     before = ledger().find(transaction_id)
     if before is None:
@@ -91,9 +90,14 @@ def _reconcile(transaction_id: str, telling: bool) -> Payment:
             "payment reconciled",
             extra={"transaction_id": transaction_id, "from_status": before.status, "status": after.status},
         )
-    if telling and after.notice_due and (after is not before or after.is_overdue(clock())):
-        wanted = after.status is not Status.DECLINED or variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
-        return tell(after, wanted=wanted, ledger=ledger(), notices=notices(), clock=clock)
+    if after.notice_due and (after is not before or after.is_overdue(clock())):
+        # Who heard that it is not known hears how it ended, whatever the outcome.
+        wanted = (
+            after.status is not Status.DECLINED
+            or after.told is not None
+            or variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
+        )
+        return tell(after, wanted=wanted, ledger=ledger(), notices=notices(), clock=clock, broken=broken)
     return after
 
 
@@ -104,7 +108,8 @@ def _refund(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _reopen(event: Mapping[str, Any]) -> dict[str, Any]:
     by = ledger(text(event, "operator"))
-    return _told(reopen(text(event, "transaction_id"), ledger=by, clock=clock))
+    fingerprint = read(event.get("request")).fingerprint
+    return _told(reopen(text(event, "transaction_id"), fingerprint, ledger=by, clock=clock))
 
 
 def _resolve(event: Mapping[str, Any]) -> dict[str, Any]:

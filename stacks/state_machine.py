@@ -63,7 +63,10 @@ CRASHED = {
     "BackoffRate": 1,
 }
 FUNCTION_RETRY = [THROTTLED, IN_PROGRESS, TRANSIENT, CRASHED]
-INTEGRATION_RETRY = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "MaxAttempts": 3, "BackoffRate": 2}]
+# What a failure leaves behind is worth some minutes of a service's outage.
+PATIENT = {"IntervalSeconds": 2, "MaxAttempts": 8, "BackoffRate": 2, "MaxDelaySeconds": 60}
+RECORD_RETRY = [THROTTLED, {**TRANSIENT, **PATIENT}, CRASHED]
+INTEGRATION_RETRY = [{"ErrorEquals": ["States.ALL"], **PATIENT}]
 
 # As lambda/payments/request.py has it; a test holds the two together.
 TRANSACTION_ID = "[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
@@ -147,6 +150,7 @@ def definition() -> dict[str, Any]:
                 "announce": "{% $states.result.Payload.announce %}",
                 "notice_id": "{% $states.result.Payload.notice_id %}",
             },
+            "Retry": RECORD_RETRY,
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "SendToDeadLetterQueue"}],
             "Next": "FailureTold",
         },
@@ -160,6 +164,7 @@ def definition() -> dict[str, Any]:
             "Resource": "${SendMessage}",
             "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
             "Arguments": {"QueueUrl": "${QueueUrl}", "MessageBody": f"{{% $string({_FAILURE_MESSAGE}) %}}"},
+            "Assign": {"letter": True},
             "Retry": INTEGRATION_RETRY,
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "NotifyFailure"}],
             "Next": "NotifyFailure",
@@ -171,10 +176,11 @@ def definition() -> dict[str, Any]:
                 payment_status="{% $payment_status %}",
                 message=_FAILURE_MESSAGE,
             ),
-            # Not recorded as told: reconciliation tells it.
-            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PaymentFailed"}],
+            "Assign": {"told": True},
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "RecordNotice"}],
             "Next": "RecordNotice",
         },
+        # What was not told stays due, and reconciliation tells it.
         "RecordNotice": {
             **_function_task(
                 "${ProcessingFunctionArn}",
@@ -182,9 +188,13 @@ def definition() -> dict[str, Any]:
                     "action": "record_notice",
                     "transaction_id": "{% $failure.transaction_id %}",
                     "notice_id": "{% $notice_id %}",
+                    "outcome": "{% $outcome %}",
+                    "told": "{% $told %}",
+                    "letter": "{% $letter %}",
                     "execution": EXECUTION,
                 },
             ),
+            "Retry": RECORD_RETRY,
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PaymentFailed"}],
             "Next": "PaymentFailed",
         },
@@ -299,6 +309,8 @@ def _failure(state: str, error: str, cause: str) -> dict[str, Any]:
         "outcome": "UNKNOWN",
         "announce": True,
         "notice_id": "{% $states.context.Execution.Id %}",
+        "letter": False,
+        "told": False,
     }
 
 

@@ -19,8 +19,14 @@ class MemoryLedger:
 
     def write(self, before: Payment | None, after: Payment) -> Payment | None:
         held = self.payments.get(after.transaction_id)
-        noted = before is not None and (after.told, after.notice_due) != (before.told, before.notice_due)
-        if not (before and noted and after.status is before.status):
+        if before is None or after != before.noted(
+            at=after.updated_at,
+            told=after.told,
+            told_id=after.told_id,
+            announced_by=after.announced_by,
+            letter=after.letter,
+            notice_due=after.notice_due,
+        ):
             assert after.status in TRANSITIONS[before.status if before else None]
         same = (
             held is None

@@ -129,7 +129,8 @@ class DynamoDBLedger:
                 if reasons[0] == "ConditionalCheckFailed":
                     raise
                 code = ", ".join(reason for reason in reasons if reason != "None")
-                if not set(reasons) <= _WORTH_A_RETRY | {"None"}:
+                # In a conflict one condition may be judged by what the other transaction has not finished yet.
+                if not set(reasons) & _WORTH_A_RETRY:
                     raise LedgerRefused(f"{operation.__name__}: {code}") from None
                 raise LedgerUnavailable(f"{operation.__name__}: {code}") from None
             if code in _WORTH_A_RETRY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
@@ -165,6 +166,7 @@ def to_item(payment: Payment) -> dict[str, Any]:
         "created_at": _seconds(payment.created_at),
         "updated_at": _seconds(payment.updated_at),
         "since": _seconds(payment.since),
+        "status_sequence": {"N": str(payment.status_sequence)},
         "attempt": {"N": str(payment.attempt)},
     }
     if payment.amount is not None:
@@ -174,8 +176,9 @@ def to_item(payment: Payment) -> dict[str, Any]:
         item["reasons"] = {"S": json.dumps(payment.reasons)}
     if payment.told is not None:
         item["told"] = {"S": payment.told}
-    if payment.notice_due:
-        item["notice_due"] = {"BOOL": True}
+    for name in _FLAGS:
+        if getattr(payment, name):
+            item[name] = {"BOOL": True}
     if payment.overdue_at is not None:
         item["open_shard"] = {"N": str(_shard(payment.transaction_id))}
         item["overdue_at"] = _seconds(payment.overdue_at)
@@ -198,6 +201,7 @@ def from_item(item: dict[str, Any]) -> Payment:
     amount = Money(int(item["amount_minor"]["N"]), item["currency"]["S"]) if "amount_minor" in item else None
     optional: dict[str, Any] = {name: float(item[name]["N"]) for name in _TIMES if name in item}
     optional |= {name: item[name]["S"] for name in _TEXTS if name in item}
+    optional |= {name: True for name in _FLAGS if name in item}
     return Payment(
         transaction_id=item["transaction_id"]["S"],
         status=Status(item["status"]["S"]),
@@ -206,12 +210,13 @@ def from_item(item: dict[str, Any]) -> Payment:
         execution=item["execution"]["S"],
         created_at=float(item["created_at"]["N"]),
         updated_at=float(item["updated_at"]["N"]),
-        since=float(item["since"]["N"]),
+        # Items of before these were kept.
+        since=float(item.get("since", item["updated_at"])["N"]),
+        status_sequence=int(item.get("status_sequence", item["sequence"])["N"]),
         attempt=int(item["attempt"]["N"]),
         amount=amount,
         reasons=tuple(json.loads(item["reasons"]["S"])) if "reasons" in item else (),
         told=Status(item["told"]["S"]) if "told" in item else None,
-        notice_due="notice_due" in item,
         **optional,
     )
 
@@ -229,10 +234,8 @@ def to_step(before: Payment | None, after: Payment, actor: str) -> dict[str, Any
     }
     if before is not None:
         step["from_status"] = {"S": before.status}
-    if after.told is not None and after.told is not (before and before.told):
-        step["told"] = {"S": after.told}
-    if after.notice_due:
-        step["notice_due"] = {"BOOL": True}
+        if before.status is after.status:
+            step["note"] = {"S": _notes(after)}
     for name in ("gateway_reference", "refund_reference", "failure"):
         value = getattr(after, name)
         if value is not None:
@@ -240,9 +243,24 @@ def to_step(before: Payment | None, after: Payment, actor: str) -> dict[str, Any
     return step
 
 
-_ALWAYS = ("status", "sequence", "fingerprint", "execution", "created_at", "updated_at", "since", "attempt")
+_ALWAYS = ("status", "sequence", "fingerprint", "execution", "created_at", "updated_at", "attempt")
 _TIMES = ("lease_until", "first_claimed_at")
-_TEXTS = ("payment_method", "customer_id", "gateway_reference", "refund_reference", "failure")
+_TEXTS = (
+    "payment_method",
+    "customer_id",
+    "gateway_reference",
+    "refund_reference",
+    "failure",
+    "announced_by",
+    "told_id",
+)
+_FLAGS = ("closed", "letter", "notice_due")
+
+
+def _notes(payment: Payment) -> str:
+    """Who was told what of a payment, for a person to read."""
+    names = ("told", "told_id", "announced_by", "letter", "notice_due")
+    return ", ".join(f"{name}: {getattr(payment, name)}" for name in names)
 
 
 def _shard(transaction_id: str) -> int:

@@ -38,5 +38,5 @@ def gateway() -> Gateway:
             # Its library comes in a layer that only this gateway asks for.
             from adapters.stripe_gateway import from_secret
 
-            return from_secret(variable("GATEWAY_SECRET_ARN"), os.environ.get("GATEWAY_URL"))
+            return from_secret(variable("GATEWAY_SECRET_ARN"), variable("ENVIRONMENT"), os.environ.get("GATEWAY_URL"))
     raise InternalError("the environment variable GATEWAY names no gateway")

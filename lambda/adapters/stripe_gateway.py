@@ -43,19 +43,21 @@ _OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires
 _REFUND_ENDS = frozenset({"succeeded", "failed", "canceled"})
 
 
-def from_secret(secret_arn: str, base_url: str | None = None) -> "StripeGateway":
+def from_secret(secret_arn: str, environment: str, base_url: str | None = None) -> "StripeGateway":
     """The gateway with the API key of a secret, which is read at once: without a key no payment shall be claimed.
 
     Raises what ``Secret.api_key`` raises.
     """
-    return StripeGateway(Secret(secret_arn, gateway_secret.client()), base_url)
+    return StripeGateway(Secret(secret_arn, gateway_secret.client()), environment, base_url)
 
 
 class StripeGateway:
-    def __init__(self, secret: Secret, base_url: str | None = None) -> None:
+    """One environment's payments: others may use the same Stripe account, and the same transaction ids."""
+
+    def __init__(self, secret: Secret, environment: str, base_url: str | None = None) -> None:
         # At INFO it logs the error messages of Stripe, which repeat parameters.
         logging.getLogger("stripe").setLevel(logging.WARNING)
-        self._secret, self._base_url = secret, base_url
+        self._secret, self._environment, self._base_url = secret, environment, base_url
         self._api_key = secret.api_key()
         self._stripe = self._client()
 
@@ -104,8 +106,8 @@ class StripeGateway:
             return self._earlier_refund(charge, reference)
         try:
             refund = self._stripe.refunds.create(
-                params={"payment_intent": reference, "metadata": {"transaction_id": charge.transaction_id}},
-                options={"idempotency_key": f"{charge.idempotency_key}-refund"},
+                params={"payment_intent": reference, "metadata": self._metadata(charge)},
+                options={"idempotency_key": self._key(charge, "refund")},
             )
         except stripe.InvalidRequestError as error:
             if self._code(error) == "charge_already_refunded":
@@ -121,6 +123,16 @@ class StripeGateway:
         outcome = _refund_outcome(now)
         # After a failed one somebody may have made another by hand.
         return self._earlier_refund(charge, reference) if isinstance(outcome, NotRefunded) else outcome
+
+    def _key(self, charge: Charge, request: str) -> str:
+        return f"{self._environment}-{charge.idempotency_key}-{request}"
+
+    def _metadata(self, charge: Charge) -> dict[str, str]:
+        return {"transaction_id": charge.transaction_id, "environment": self._environment}
+
+    def _is_of(self, charge: Charge, made: Any) -> bool:
+        """Whether an intent or a refund is ours, and of this payment; one made by hand is not."""
+        return all(getattr(made.metadata, name, None) == value for name, value in self._metadata(charge).items())
 
     def _newest_card(self, charge: Charge) -> str | None:
         cards = self._stripe.payment_methods.list(params={"customer": charge.customer_id, "type": "card", "limit": 1})
@@ -142,9 +154,9 @@ class StripeGateway:
                 "customer": charge.customer_id,
                 # Its types follow a newer version of the API than accounts are bound to have.
                 "payment_method_types": ["card"],  # type: ignore[typeddict-unknown-key]
-                "metadata": {"transaction_id": charge.transaction_id},
+                "metadata": self._metadata(charge),
             },
-            options={"idempotency_key": f"{charge.idempotency_key}-intent"},
+            options={"idempotency_key": self._key(charge, "intent")},
         )
 
     def _other_intent(self, charge: Charge, intent: Any) -> Any:
@@ -154,7 +166,7 @@ class StripeGateway:
         creation has just made a second intent. https://docs.stripe.com/api/payment_intents/list
         """
         intents = self._stripe.payment_intents.list(params={"customer": charge.customer_id, "limit": 100}).data
-        others = [one for one in intents if _transaction_id(one) == charge.transaction_id and one.id != intent.id]
+        others = [one for one in intents if self._is_of(charge, one) and one.id != intent.id]
         return next((one for one in others if one.status != "canceled"), None)
 
     def _confirm(self, charge: Charge, intent: Any, card: str) -> Outcome:
@@ -163,7 +175,7 @@ class StripeGateway:
             confirmed = self._stripe.payment_intents.confirm(
                 intent.id,
                 params={"payment_method": card},
-                options={"idempotency_key": f"{charge.idempotency_key}-confirm"},
+                options={"idempotency_key": self._key(charge, "confirm")},
             )
         except stripe.CardError as error:
             # Stripe keeps a declined intent open for another card; the payment is over. The decline stands all the
@@ -224,7 +236,8 @@ class StripeGateway:
 
     def _search(self, charge: Charge) -> Outcome:
         """Where the key is forgotten: what is found is true, what is not found proves nothing."""
-        query = f"metadata['transaction_id']:'{charge.transaction_id}' AND status:'succeeded'"
+        ours = [f"metadata['{name}']:'{value}'" for name, value in self._metadata(charge).items()]
+        query = " AND ".join([*ours, "status:'succeeded'"])
         try:
             found = self._stripe.payment_intents.search(params={"query": query, "limit": 1}).data
         except stripe.StripeError as error:
@@ -241,7 +254,7 @@ class StripeGateway:
             refunds = self._stripe.refunds.list(params={"payment_intent": reference, "limit": 100}).data
         except stripe.StripeError as error:
             return Unknown(self._code(error))
-        ours = [refund for refund in refunds if _transaction_id(refund) == charge.transaction_id]
+        ours = [refund for refund in refunds if self._is_of(charge, refund)]
         done = [refund for refund in refunds if refund.status == "succeeded"]
         ours_done = [refund for refund in ours if refund.status == "succeeded"]
         if ours_done or sum(refund.amount for refund in done) >= charge.amount.minor_units:
@@ -288,11 +301,6 @@ def _refund_outcome(refund: Any) -> RefundOutcome:
     if refund.status in _REFUND_ENDS:
         return NotRefunded(str(refund.status))
     return Unknown(str(refund.status))
-
-
-def _transaction_id(made: Any) -> str | None:
-    """Of an intent or a refund of ours; None for one made by hand."""
-    return getattr(made.metadata, "transaction_id", None)
 
 
 def _same_minor_unit(currency: str) -> bool:

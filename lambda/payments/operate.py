@@ -1,8 +1,10 @@
 """What an operator may do to a payment: refund, reopen, resolve. Each may be repeated safely."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from .errors import NotAllowed, PaymentNotRecorded
+from .errors import IdempotencyConflict, NotAllowed, PaymentNotRecorded
 from .payment import Payment, Status
 from .ports import Gateway, Ledger, NotRefunded, Refunded, Unknown
 from .process import CHARGE_WINDOW_SECONDS, charge_of, window_is_over, write
@@ -29,20 +31,27 @@ def refund(transaction_id: str, *, ledger: Ledger, gateway: Gateway, clock: Call
     return ask_for_refund(payment, ledger, gateway, clock)
 
 
-def reopen(transaction_id: str, *, ledger: Ledger, clock: Callable[[], float]) -> Payment:
+def reopen(transaction_id: str, fingerprint: str, *, ledger: Ledger, clock: Callable[[], float]) -> Payment:
     """Let a FAILED payment be tried again; one that is not final, or has succeeded, is returned as it is.
 
-    What becomes of it, and of an UNKNOWN one, is announced anew. Raises ``NotAllowed`` for one that ended otherwise, or
-    whose idempotency key the gateway may have forgotten.
+    ``fingerprint`` is that of the request that is to be sent again. What becomes of the payment, and of an UNKNOWN one,
+    is announced anew. Raises ``IdempotencyConflict`` for another request, ``NotAllowed`` for a payment that ended
+    otherwise, or that the gateway would not charge, or not safely.
     """
     payment, now = _found(transaction_id, ledger), clock()
+    if payment.fingerprint != fingerprint:
+        raise IdempotencyConflict(f"transaction {transaction_id} is recorded for another request")
     match payment.status:
+        case Status.FAILED if payment.closed:
+            raise NotAllowed(f"transaction {transaction_id} is closed at the gateway: send a new payment")
+        case Status.FAILED if window_is_over(payment, now):
+            raise NotAllowed(f"transaction {transaction_id} is too old to be charged: send a new payment")
         case Status.FAILED:
-            if window_is_over(payment, now):
-                raise NotAllowed(f"transaction {transaction_id} is too old to be charged: send a new payment")
-            return write(payment, payment.to(Status.PENDING, at=now, failure=None, told=None), ledger)
-        case Status.UNKNOWN if payment.told is not None:
-            return write(payment, payment.to(Status.UNKNOWN, at=now, told=None), ledger)
+            # They heard of it, or may have: how it ends will be told.
+            again = payment.to(Status.PENDING, at=now, failure=None, letter=False, told=Status.FAILED)
+            return write(payment, again, ledger)
+        case Status.UNKNOWN if payment.announced_by or payment.letter:
+            return write(payment, payment.noted(at=now, announced_by=None, letter=False), ledger)
         case Status.REJECTED | Status.DECLINED | Status.REVIEW:
             raise NotAllowed(f"transaction {transaction_id} is {payment.status}, which trying again does not change")
         case _:
@@ -58,25 +67,25 @@ def resolve(
     given back, under ``reference``. Raises ``NotAllowed`` for what contradicts the record.
     """
     payment = _found(transaction_id, ledger)
-    if payment.status is status:
+    known = {Status.COMPLETED: payment.gateway_reference, Status.REFUNDED: payment.refund_reference}
+    if payment.status is status and reference in (None, known.get(status)):
         return payment
     if payment.status is not Status.REVIEW:
         raise NotAllowed(f"transaction {transaction_id} is {payment.status}: only one under REVIEW can be resolved")
     charged = payment.gateway_reference
+    changes: dict[str, Any]
     match status:
         case Status.COMPLETED if charged is None and reference:
             changes = {"gateway_reference": reference, "failure": None}
         case Status.COMPLETED if charged is not None and reference in (None, charged):
             changes = {"failure": None}
         case Status.FAILED if charged is None:
-            changes = {"failure": "found not charged"}
+            changes = {"failure": "found not charged", "closed": True}
         case Status.REFUNDED if charged is not None and reference:
             changes = {"refund_reference": reference, "failure": None}
         case _:
-            known = f"charged as {charged}" if charged else "not known to be charged"
-            raise NotAllowed(
-                f"transaction {transaction_id} is {known}: it cannot be {status} as {reference or 'nothing'}"
-            )
+            record = f"was charged as {charged}" if charged else "has no charge on record"
+            raise NotAllowed(f"transaction {transaction_id} {record}: not {status} with {reference or 'no reference'}")
     return write(payment, payment.to(status, at=clock(), notice_due=True, **changes), ledger)
 
 
@@ -91,14 +100,18 @@ def ask_for_refund(
     if payment.gateway_reference is None:
         raise ValueError("only a charged payment has a reference")
     too_late = clock() >= payment.since + CHARGE_WINDOW_SECONDS
-    match gateway.refund(charge_of(payment, too_late), payment.gateway_reference):
+    try:
+        outcome = gateway.refund(charge_of(payment, too_late), payment.gateway_reference)
+    except Exception as error:  # a defect of the adapter, and the money may have moved
+        outcome = Unknown(f"{type(error).__name__} of the gateway's adapter")
+    match outcome:
         case Refunded(reference):
             return write(payment, payment.to(Status.REFUNDED, at=clock(), refund_reference=reference), ledger)
         case NotRefunded(reason):
-            refused = payment.to(Status.COMPLETED, at=clock(), failure=reason, notice_due=notice_due)
-            return write(payment, refused, ledger)
+            refused = payment.to(Status.COMPLETED, at=clock(), failure=reason)
+            return write(payment, replace(refused, notice_due=refused.notice_due or notice_due), ledger)
         case Unknown(reason) if too_late:
-            return write(payment, payment.to(Status.REVIEW, at=clock(), failure=reason, notice_due=True), ledger)
+            return write(payment, payment.to(Status.REVIEW, at=clock(), failure=reason), ledger)
         case Unknown():
             return payment
 

@@ -63,7 +63,7 @@ OVERDUE_SECONDS: Mapping[Status, float] = {
 OPEN = frozenset(OVERDUE_SECONDS)
 # What is asked in vain waits as long as it has waited already, up to this: it must not keep the others waiting.
 LONGEST_WAIT_SECONDS = 60 * 60
-# Until reconciliation tells of an outcome itself: the workflow has told of its own by then.
+# Until reconciliation tells of a status itself: the workflow has told of its own by then.
 NOTICE_SECONDS = 15 * 60
 
 
@@ -71,8 +71,8 @@ NOTICE_SECONDS = 15 * 60
 class Payment:
     """One payment as the ledger holds it. Times are seconds since 1970.
 
-    Of some outcomes subscribers have to be told. Such a step sets ``notice_due``, which stays until somebody records
-    that it was done: whoever crashes in between, the notice is not lost.
+    Of some statuses subscribers have to be told, and of some a dead letter has to be left. Entering one sets
+    ``notice_due``, which stays until somebody records that it was done: whoever crashes in between, nothing is lost.
     """
 
     transaction_id: str
@@ -99,8 +99,17 @@ class Payment:
     gateway_reference: str | None = None
     refund_reference: str | None = None
     failure: str | None = None
-    # The last outcome that subscribers were told of since the payment was created or reopened.
+    # The gateway will charge nothing under the payment's key any more: it can only be sent anew.
+    closed: bool = False
+    # The write by which it entered its status.
+    status_sequence: int = 1
+    # Who tells of its status: an execution, or reconciliation; nobody yet, if None.
+    announced_by: str | None = None
+    # What subscribers were last told of the payment, and by which notice.
     told: Status | None = None
+    told_id: str | None = None
+    # Whether there is a dead letter of this try.
+    letter: bool = False
     notice_due: bool = False
 
     @property
@@ -111,8 +120,12 @@ class Payment:
 
     @property
     def notice_id(self) -> str:
-        """Of the notice of this outcome, however often it has to be sent: by it a subscriber drops a repetition."""
-        return f"{self.transaction_id}:{self.sequence}"
+        """Of the notice of this status, however often it has to be sent: by it a subscriber drops a repetition."""
+        return f"{self.transaction_id}:{self.status_sequence}"
+
+    @property
+    def needs_letter(self) -> bool:
+        return self.status in (Status.FAILED, Status.REVIEW) and not self.letter
 
     @property
     def overdue_at(self) -> float | None:
@@ -129,16 +142,24 @@ class Payment:
         """This payment after a step to ``status``; raises ``ValueError`` for a step that is not in TRANSITIONS."""
         if status not in TRANSITIONS[self.status]:
             raise ValueError(f"a payment cannot go from {self.status} to {status}")
-        unless_said = {"lease_until": None, "notice_due": False}
-        return replace(
-            self,
-            status=status,
-            sequence=self.sequence + 1,
-            updated_at=at,
-            since=self.since if status is self.status else at,
-            **unless_said | changes,
-        )
+        unless_said: dict[str, Any] = {"lease_until": None}
+        if status is not self.status:
+            unless_said |= {
+                "since": at,
+                "status_sequence": self.sequence + 1,
+                "announced_by": None,
+                "notice_due": has_to_be_told(status, self.told),
+            }
+        return replace(self, status=status, sequence=self.sequence + 1, updated_at=at, **unless_said | changes)
 
-    def noted(self, *, at: float, told: Status | None, notice_due: bool = False) -> "Payment":
-        """This payment with a note of what subscribers were told, or have to be; its status stays."""
-        return replace(self, sequence=self.sequence + 1, updated_at=at, told=told, notice_due=notice_due)
+    def noted(self, *, at: float, **changes: Any) -> "Payment":
+        """This payment with a note of what people were told, or have to be; its status stays."""
+        return replace(self, sequence=self.sequence + 1, updated_at=at, **changes)
+
+
+def has_to_be_told(status: Status, told: Status | None) -> bool:
+    """Of a failure; and of how it ended, whoever was told that it failed or is not known."""
+    if status in (Status.FAILED, Status.REVIEW):
+        return True
+    ended = status in (Status.COMPLETED, Status.DECLINED, Status.REFUNDED)
+    return ended and told in (Status.UNKNOWN, Status.FAILED, Status.REVIEW)

@@ -6,6 +6,7 @@ none after the gateway may have forgotten it; and an outcome that is not known i
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from .errors import (
     ChargeOutcomeUnknown,
@@ -52,11 +53,7 @@ def process(
         case Status.REVIEW:
             raise ReviewNeeded(f"transaction {transaction_id} waits for a person: {payment.failure}")
         case Status.UNKNOWN:
-            outcome = gateway.lookup(charge_of(payment, window_is_over(payment, clock())))
-            if isinstance(outcome, Unknown) and payment.execution != execution:
-                # This execution is the one to tell of it now.
-                write(payment, payment.to(Status.UNKNOWN, at=clock(), execution=execution), ledger)
-            return settle(payment, outcome, ledger, clock, execution)
+            return settle(payment, look_up(payment, gateway, clock), ledger, clock, execution)
         case Status.PENDING | Status.PROCESSING:
             claimed = _claim(payment, ledger, execution, clock())
             return _charge(claimed, ledger, gateway, clock, taken_over=payment.status is Status.PROCESSING)
@@ -102,23 +99,30 @@ def settle(
 ) -> Payment:
     """Record what a payment came to, if that is known. An unknown outcome is never answered with another charge.
 
-    An ``execution`` tells of a decline by itself. Nobody is told that a payment went well, unless they were told
-    otherwise before. Without an execution it is reconciliation that settles, and has to tell of everything.
+    An ``execution`` tells of a decline by itself, unless subscribers heard otherwise before: that, and whatever is
+    settled without an execution, is reconciliation's to tell.
     """
-    by = {"execution": execution or payment.execution}
+    by: dict[str, Any] = {"notice_due": True} if execution is None else {"execution": execution}
     match outcome:
         case Charged(reference):
-            due = execution is None or payment.told is not None
-            completed = payment.to(Status.COMPLETED, at=clock(), gateway_reference=reference, notice_due=due, **by)
-            return write(payment, completed, ledger)
+            return write(payment, payment.to(Status.COMPLETED, at=clock(), gateway_reference=reference, **by), ledger)
         case Declined(code):
-            declined = payment.to(Status.DECLINED, at=clock(), reasons=(code,), notice_due=execution is None, **by)
-            return write(payment, declined, ledger)
+            if payment.told is None:
+                by["announced_by"] = execution
+            return write(payment, payment.to(Status.DECLINED, at=clock(), reasons=(code,), **by), ledger)
         case NotCharged(reason):
-            write(payment, payment.to(Status.FAILED, at=clock(), failure=reason, notice_due=True, **by), ledger)
+            write(payment, payment.to(Status.FAILED, at=clock(), failure=reason, closed=True, **by), ledger)
             raise PaymentGivenUp(f"transaction {payment.transaction_id} was not charged: {reason}")
         case Unknown(reason):
             raise ChargeOutcomeUnknown(f"transaction {payment.transaction_id}: {reason}")
+
+
+def look_up(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> Outcome:
+    """What became of a payment that may have been charged."""
+    try:
+        return gateway.lookup(charge_of(payment, window_is_over(payment, clock())))
+    except Exception as error:  # a defect of the adapter, and nothing is known
+        return Unknown(f"{type(error).__name__} of the gateway's adapter")
 
 
 def _claim(payment: Payment, ledger: Ledger, execution: str, now: float) -> Payment:

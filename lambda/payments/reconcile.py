@@ -1,12 +1,13 @@
 """What the workflow left behind: find out what became of an overdue payment, settle it, tell of it. Never charges."""
 
 from collections.abc import Callable
+from typing import Any
 
-from .errors import PaymentGivenUp
+from .errors import NoticeNotSent, PaymentGivenUp
 from .operate import ask_for_refund
 from .payment import Payment, Status
 from .ports import Gateway, Ledger, Notices, Unknown
-from .process import charge_of, settle, window_is_over, write
+from .process import look_up, settle, window_is_over, write
 
 
 def reconcile(payment: Payment, *, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
@@ -20,7 +21,7 @@ def reconcile(payment: Payment, *, ledger: Ledger, gateway: Gateway, clock: Call
     match payment.status:
         case Status.PENDING:
             # For certain not charged, and nobody is at it any more.
-            return write(payment, payment.to(Status.FAILED, at=now, failure="abandoned", notice_due=True), ledger)
+            return write(payment, payment.to(Status.FAILED, at=now, failure="abandoned"), ledger)
         case Status.REFUNDING:
             asked = ask_for_refund(payment, ledger, gateway, clock, notice_due=True)
             # Behind the others, to be asked again.
@@ -30,27 +31,50 @@ def reconcile(payment: Payment, *, ledger: Ledger, gateway: Gateway, clock: Call
     return payment
 
 
-def tell(payment: Payment, *, wanted: bool, ledger: Ledger, notices: Notices, clock: Callable[[], float]) -> Payment:
-    """Tell of an outcome whose notice is due, if it is ``wanted``, and record that.
+def tell(
+    payment: Payment,
+    *,
+    wanted: bool,
+    ledger: Ledger,
+    notices: Notices,
+    clock: Callable[[], float],
+    broken: set[str],
+) -> Payment:
+    """Announce a payment whose notice is due, if it is ``wanted``; leave the letter that it lacks; record both.
 
     It is told first and recorded afterwards: a crash in between repeats the notice, under its id, where the other
-    order would lose it. Raises ``NoticeNotSent``; the notice stays due.
+    order would lose it. Raises ``NoticeNotSent`` for what could not be done, after recording what could; it stays due.
+    ``broken`` names the calls that failed before and are not to be tried now; one that fails is added.
     """
-    if wanted:
-        if payment.told is None and payment.status in (Status.FAILED, Status.REVIEW):
-            notices.dead_letter(payment)  # no execution has left one
-        notices.announce(payment)
-    return write(payment, payment.noted(at=clock(), told=payment.outcome), ledger)
+    said = _done(notices.announce, payment, broken) if wanted and payment.told_id != payment.notice_id else True
+    letter = payment.letter or (_done(notices.dead_letter, payment, broken) if payment.needs_letter else False)
+    changes: dict[str, Any] = {"told": payment.outcome, "told_id": payment.notice_id} if wanted and said else {}
+    due = not said or (payment.needs_letter and not letter)
+    noted = payment.noted(at=clock(), announced_by="reconciliation", letter=letter, notice_due=due, **changes)
+    write(payment, noted, ledger)
+    if due:
+        raise NoticeNotSent(f"transaction {payment.transaction_id}: {', '.join(sorted(broken))} failed")
+    return noted
+
+
+def _done(call: Callable[[Payment], None], payment: Payment, broken: set[str]) -> bool:
+    if call.__name__ in broken:
+        return False
+    try:
+        call(payment)
+    except NoticeNotSent:
+        broken.add(call.__name__)
+        return False
+    return True
 
 
 def _look_up(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
-    now = clock()
-    outcome = gateway.lookup(charge_of(payment, window_is_over(payment, now)))
+    outcome = look_up(payment, gateway, clock)
     if isinstance(outcome, Unknown):
+        now = clock()
         if window_is_over(payment, now):
-            review = payment.to(Status.REVIEW, at=clock(), failure=outcome.reason, notice_due=True)
-            return write(payment, review, ledger)
-        return write(payment, payment.to(Status.UNKNOWN, at=clock()), ledger)
+            return write(payment, payment.to(Status.REVIEW, at=now, failure=outcome.reason), ledger)
+        return write(payment, payment.to(Status.UNKNOWN, at=now), ledger)
     try:
         return settle(payment, outcome, ledger, clock)
     except PaymentGivenUp:

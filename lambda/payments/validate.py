@@ -28,6 +28,7 @@ def validate(raw: object, *, ledger: Ledger, limits: Limits, execution: str, now
         payment_method=request.payment_method,
         customer_id=request.customer_id,
         reasons=tuple(reasons),
+        announced_by=execution if reasons else None,
     )
     recorded = ledger.write(None, payment)
     if recorded is None:

@@ -9,19 +9,19 @@ from scripts.deployer.errors import DeployError
 
 from .environment import Platform
 
-# Long enough to read the whole queue once; the letters come back by themselves.
-_HIDDEN_SECONDS = 30
+# Long enough to read some thousands once; the letters come back by themselves.
+_HIDDEN_SECONDS = 60
 
 _EXPLAINED = {
     "GatewayUnavailable": "the gateway was away for every try; nothing was charged",
     "ChargeOutcomeUnknown": "the gateway did not say whether it charged; reconciliation asks it every five minutes",
-    "PaymentGivenUp": "the gateway proved that nothing was charged",
+    "PaymentGivenUp": "nothing was charged: the gateway proved it, or nobody was at it any more",
     "PaymentInProgress": "another attempt held the payment for longer than its lease",
     "MalformedRequest": "the request has no usable transaction id; whoever sent it has to mend it",
     "IdempotencyConflict": "the transaction id was used before, for another request; the sender has to choose another",
     "LedgerUnavailable": "the tables could not be reached",
     "LedgerRefused": "the function may not use the tables, or they are gone",
-    "ReviewNeeded": "only a person can find out at the gateway whether it was charged",
+    "ReviewNeeded": "it is too old for the gateway's key; a person has to look it up there",
     "InternalError": "a defect of ours; the cause names the place in the code",
     "States.QueryEvaluationError": "the request is larger than the workflow takes",
 }
@@ -41,6 +41,8 @@ class Letter:
     timestamp: str
     receipt: str
     now: str
+    # The gateway would not charge it any more.
+    closed: bool
 
     @property
     def explanation(self) -> str:
@@ -59,6 +61,8 @@ class Letter:
         match self.now:
             case "COMPLETED" | "DECLINED" | "REJECTED" | "REFUNDED" | "REFUNDING":
                 return "it has its outcome; a redrive only clears the letter"
+            case "FAILED" if self.closed:
+                return "the gateway has closed it: send a new payment, and `dlq clear` the letter"
             case "FAILED" | "PENDING":
                 return "a redrive tries it again"
             case "UNKNOWN":
@@ -71,21 +75,30 @@ class Letter:
 
 
 def read(platform: Platform) -> list[Letter]:
-    """All letters of the workflow, oldest first. They stay in the queue."""
+    """All letters, oldest first. They stay in the queue."""
+    sqs, messages = platform.target.client("sqs"), _messages(platform)
+    letters = [_letter(platform, message) for message in messages]
+    for message in messages:
+        # Read, not taken: everybody may see them again at once.
+        sqs.change_message_visibility(
+            QueueUrl=platform.dead_letters_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+        )
+    return sorted(letters, key=lambda letter: letter.timestamp)
+
+
+def _messages(platform: Platform) -> list[Any]:
+    """Until there are no more, or the first comes back: a long queue outlasts the time that they are hidden."""
     sqs = platform.target.client("sqs")
     ask = {"QueueUrl": platform.dead_letters_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN_SECONDS}
     # Without waiting, SQS asks only some of its servers, and may say "nothing" when there is something.
     ask["WaitTimeSeconds"] = 2
-    letters = []
+    found: dict[str, Any] = {}
     while messages := sqs.receive_message(**ask).get("Messages"):
-        for message in messages:
-            letters.append(_letter(platform, message))
-    for letter in letters:
-        # Read, not taken: everybody may see them again at once.
-        sqs.change_message_visibility(
-            QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt, VisibilityTimeout=0
-        )
-    return sorted(letters, key=lambda letter: letter.timestamp)
+        seen = len(found)
+        found |= {message["MessageId"]: message for message in messages}
+        if len(found) == seen:
+            break
+    return list(found.values())
 
 
 def redrive(platform: Platform, letter: Letter) -> str:
@@ -93,12 +106,14 @@ def redrive(platform: Platform, letter: Letter) -> str:
 
     The letter goes last: whatever happens before, it is still there, and a second redrive finds what the first did.
     """
-    if letter.now in ("", "PROCESSING", "REVIEW") or letter.is_of_another_request:
+    if letter.now in ("", "PROCESSING", "REVIEW") or letter.is_of_another_request or letter.closed:
         raise DeployError(f"{letter.transaction_id or letter.execution_arn}: {letter.advice}")
     done = "has its outcome"
     if letter.now in ("FAILED", "PENDING", "UNKNOWN"):
-        platform.ask("reopen", letter.transaction_id)
-        done = f"started {_start_again(platform, letter)}"
+        request = _request(platform, letter)
+        # Refused for a request that is not the recorded one, and for a payment that cannot be charged any more.
+        platform.ask("reopen", letter.transaction_id, request=json.loads(request))
+        done = f"started {_start_again(platform, letter, request)}"
     clear(platform, letter)
     return done
 
@@ -108,11 +123,14 @@ def clear(platform: Platform, letter: Letter) -> None:
     platform.target.client("sqs").delete_message(QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt)
 
 
-def _start_again(platform: Platform, letter: Letter) -> str:
-    """The same request again: the execution that failed still has it."""
+def _request(platform: Platform, letter: Letter) -> str:
+    """The request as it was sent: the execution that failed still has it."""
     stepfunctions = platform.target.client("stepfunctions")
-    request = stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"]
-    started = stepfunctions.start_execution(
+    return str(stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"])
+
+
+def _start_again(platform: Platform, letter: Letter, request: str) -> str:
+    started = platform.target.client("stepfunctions").start_execution(
         stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
         name=f"redrive-{letter.transaction_id.replace(':', '-')[:50]}-{uuid.uuid4().hex[:8]}",
         input=request,
@@ -144,4 +162,5 @@ def _letter(platform: Platform, message: Any) -> Letter:
         timestamp=str(body.get("timestamp", "")),
         receipt=message["ReceiptHandle"],
         now=payment["status"] if payment else "",
+        closed=bool(payment and payment.get("closed")),
     )

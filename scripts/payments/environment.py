@@ -27,12 +27,16 @@ class Platform:
         return stack.outputs
 
     @cached_property
+    def _dynamodb(self) -> Any:
+        return self.target.client("dynamodb")
+
+    @cached_property
     def dead_letters_url(self) -> str:
         sqs = self.target.client("sqs")
         queue = names.in_environment(names.QUEUE, self.environment)
         return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
 
-    def ask(self, action: str, transaction_id: str, **more: str | None) -> dict[str, Any]:
+    def ask(self, action: str, transaction_id: str, **more: Any) -> dict[str, Any]:
         """Let the reconciliation function do something to a payment: ``{"transaction_id", "status", "failure"}``.
 
         Raises ``DeployError`` with the function's own words when it refuses.
@@ -51,15 +55,11 @@ class Platform:
 
     def payment(self, transaction_id: str) -> dict[str, Any] | None:
         """What the table holds of a payment, ids and codes only."""
-        item = (
-            self.target.client("dynamodb")
-            .get_item(
-                TableName=self.outputs["DynamodbTableName"],
-                Key={"transaction_id": {"S": transaction_id}},
-                ProjectionExpression="#status, attempt, failure, gateway_reference",
-                ExpressionAttributeNames={"#status": "status"},
-                ConsistentRead=True,
-            )
-            .get("Item")
-        )
+        item = self._dynamodb.get_item(
+            TableName=self.outputs["DynamodbTableName"],
+            Key={"transaction_id": {"S": transaction_id}},
+            ProjectionExpression="#status, attempt, failure, gateway_reference, closed",
+            ExpressionAttributeNames={"#status": "status"},
+            ConsistentRead=True,
+        ).get("Item")
         return {name: next(iter(value.values())) for name, value in item.items()} if item else None

@@ -135,23 +135,22 @@ def test_without_an_action_nothing_is_settled_or_told(platform: Platform, action
     invoke(platform)
 
 
-def test_what_could_not_be_told_is_told_later(platform: Platform) -> None:
+def test_a_letter_that_could_not_be_left_is_left_later(platform: Platform) -> None:
     transaction_id = leave(platform, Status.PENDING, 0, HOUR)
-    # The dead letter comes first; publishing is granted by the topic's own policy too.
     with without(platform, "Reconciliation", "sqs:SendMessage"):
         assert invoke(platform)["errorType"] == "ReconciliationIncomplete"
     item = platform.item(transaction_id)
-    assert (item["status"], item["notice_due"]) == ({"S": "FAILED"}, {"BOOL": True})
-    assert platform.notices() == []
+    assert (item["status"], item["told"], item["notice_due"]) == ({"S": "FAILED"}, {"S": "FAILED"}, {"BOOL": True})
+    assert [notice["attributes"]["outcome"]["Value"] for notice in platform.notices()] == ["FAILED"]
     # As a quarter of an hour later.
-    key = {"transaction_id": {"S": transaction_id}}
     platform.client("dynamodb").update_item(
         TableName=platform.outputs["DynamodbTableName"],
-        Key=key,
+        Key={"transaction_id": {"S": transaction_id}},
         UpdateExpression="SET overdue_at = :past, updated_at = :past",
         ExpressionAttributeValues={":past": {"N": "1000"}},
     )
     invoke(platform)
-    assert [notice["attributes"]["outcome"]["Value"] for notice in platform.notices()] == ["FAILED"]
     assert [letter["transaction_id"] for letter in platform.dead_letters()][-1:] == [transaction_id]
-    assert platform.item(transaction_id)["told"] == {"S": "FAILED"}
+    # What was done is not done again.
+    assert platform.notices() == []
+    assert "notice_due" not in platform.item(transaction_id)

@@ -61,7 +61,10 @@ def test_a_payment_is_charged_once_with_the_key_of_the_secret(platform: Platform
     reference = story.output["gateway_reference"]
     assert reference.startswith("pi_")
     assert platform.item(request["transaction_id"])["gateway_reference"] == {"S": reference}
-    assert stripe.intents[reference]["metadata"] == {"transaction_id": request["transaction_id"]}
+    assert stripe.intents[reference]["metadata"] == {
+        "transaction_id": request["transaction_id"],
+        "environment": "local",
+    }
     assert platform.follow(platform.start(request)).output["gateway_reference"] == reference
     assert stripe.money_moved == 15000
 

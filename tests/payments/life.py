@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from payments.failure import Failure, record_failure
+from payments.operate import reopen
 from payments.payment import Payment, Status
 from payments.process import process
 from payments.reconcile import reconcile
@@ -45,6 +46,11 @@ class Life:
             execution=execution,
             clock=lambda: self.now,
         )
+
+    def reopen(self) -> Payment:
+        """An operator has the same request sent again."""
+        fingerprint = self.payment.fingerprint
+        return reopen(self.payment.transaction_id, fingerprint, ledger=self.ledger, clock=lambda: self.now)
 
     def reconcile(self, after: float = 0) -> Payment:
         """The schedule, so many seconds later."""

@@ -15,6 +15,7 @@ A test says how the next call of an endpoint goes wrong, before or after it took
 """
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -137,7 +138,7 @@ class Stripe:
                     "status": "requires_confirmation" if card else "requires_payment_method",
                     "payment_method": card,
                     "last_payment_error": None,
-                    "metadata": {"transaction_id": params["metadata[transaction_id]"]},
+                    "metadata": _metadata(params),
                 }
                 self.intents[str(intent["id"])] = intent
                 return 200, dict(intent)
@@ -154,8 +155,8 @@ class Stripe:
                     intent["last_payment_error"] = None
                 return 200, dict(intent)
             case ["GET", "payment_intents", "search"]:
-                wanted = params["query"].split("'")[3]
-                found = [i for i in self.intents.values() if i["metadata"]["transaction_id"] == wanted]
+                wanted = dict(re.findall(r"metadata\['(\w+)'\]:'([^']+)'", params["query"]))
+                found = [i for i in self.intents.values() if wanted.items() <= i["metadata"].items()]
                 return 200, listed([i for i in found if i["status"] == "succeeded"]) | {"object": "search_result"}
             case ["GET", "payment_intents"]:
                 of_customer = [i for i in self.intents.values() if i["customer"] == params["customer"]]
@@ -168,7 +169,7 @@ class Stripe:
                     return 404, problem("invalid_request_error", "resource_missing")
                 if self._refunded(reference) == self.intents[reference]["amount"]:
                     return 400, problem("invalid_request_error", "charge_already_refunded")
-                metadata = {"transaction_id": params["metadata[transaction_id]"]}
+                metadata = _metadata(params)
                 return 200, dict(self.refund_by_hand(reference, metadata=metadata))
             case ["GET", "refunds"]:
                 made = [refund for refund in self.refunds if refund["payment_intent"] == params["payment_intent"]]
@@ -189,6 +190,10 @@ class Stripe:
             return 402, problem("card_error", "card_declined")
         intent["status"] = "requires_action" if fault == "action" else "succeeded"
         return 200, dict(intent)
+
+
+def _metadata(params: dict[str, str]) -> dict[str, str]:
+    return {name[9:-1]: value for name, value in params.items() if name.startswith("metadata[")}
 
 
 def problem(kind: str, code: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """An execution fails for good: what it gives up, and who tells of it."""
 
 import pytest
-from payments.errors import ChargeOutcomeUnknown, PaymentChanged, PaymentGivenUp
+from payments.errors import ChargeOutcomeUnknown, NotAllowed, PaymentChanged, PaymentGivenUp
 from payments.failure import record_failure, record_notice
 from payments.payment import Payment, Status
 from payments.ports import Charged, Declined, NotCharged, Unknown
@@ -19,12 +19,18 @@ def life() -> Life:
     return life
 
 
-def told(life: Life) -> Payment | None:
-    """Subscribers got the notice that is due."""
+def told(
+    life: Life, notice_id: str = "", execution: str = EXECUTION, outcome: Status | None = None, letter: bool = True
+) -> Payment | None:
+    """Subscribers got the notice that is due, or another."""
     return record_notice(
-        life.payment.notice_id,
-        transaction_id=life.payment.transaction_id,
+        life.payment.transaction_id,
+        notice_id or life.payment.notice_id,
+        outcome=outcome or life.payment.outcome,
+        told=True,
+        letter=letter,
         ledger=life.ledger,
+        execution=execution,
         clock=lambda: life.now,
     )
 
@@ -42,21 +48,29 @@ def test_the_same_execution_gets_the_same_answer_again(life: Life) -> None:
     assert life.fail() == life.fail()
 
 
-def test_what_was_told_is_not_due_any_more_and_told_once(life: Life) -> None:
+def test_what_was_told_is_not_due_any_more(life: Life) -> None:
     life.fail()
     told(life)
     assert (life.payment.told, life.payment.notice_due, life.payment.overdue_at) == (Status.FAILED, False, None)
-    before = life.payment
-    told(life)
-    assert life.payment == before
 
 
-def test_a_notice_of_an_outcome_that_is_past_changes_nothing(life: Life) -> None:
+def test_a_letter_that_was_not_left_stays_due(life: Life) -> None:
+    life.fail()
+    told(life, letter=False)
+    assert (life.payment.told, life.payment.letter, life.payment.notice_due) == (Status.FAILED, False, True)
+
+
+def test_a_notice_of_a_payment_that_is_another_executions_changes_nothing(life: Life) -> None:
     life.fail()
     before = life.payment
-    record_notice("TXN-TEST-001:1", transaction_id="TXN-TEST-001", ledger=life.ledger, clock=lambda: life.now)
-    record_notice("x", transaction_id="T-NONE", ledger=life.ledger, clock=lambda: life.now)
+    told(life, notice_id="arn:another", execution=OTHER)
     assert life.payment == before
+
+
+def test_who_was_told_unknown_by_an_execution_that_could_not_read_hears_how_it_ended(life: Life) -> None:
+    life.process()
+    told(life, notice_id=EXECUTION, outcome=Status.UNKNOWN)
+    assert (life.payment.status, life.payment.notice_due) == (Status.COMPLETED, True)
 
 
 @pytest.mark.parametrize("first_has_told", [True, False])
@@ -130,13 +144,23 @@ def test_whoever_heard_that_it_is_unknown_hears_how_it_ended(life: Life) -> None
     assert life.process(execution=OTHER).notice_due
 
 
-def test_the_execution_that_asked_in_vain_last_is_the_one_to_tell(life: Life) -> None:
+def test_an_outcome_that_stays_unknown_is_told_by_one_execution(life: Life) -> None:
     life.gateway.script = [Unknown("timeout"), Unknown("timeout")]
     for execution in (EXECUTION, OTHER):
         with pytest.raises(ChargeOutcomeUnknown):
             life.process(execution=execution)
-    assert not life.fail().announce
     assert life.fail(execution=OTHER).announce
+    assert not life.fail().announce
+    # An operator wants to know again.
+    life.reopen()
+    assert life.fail().announce
+
+
+def test_whoever_heard_that_it_failed_hears_that_it_completed_after_all(life: Life) -> None:
+    life.fail()
+    told(life)
+    life.reopen()
+    assert life.process(execution=OTHER).notice_due
 
 
 def test_an_outcome_that_proves_not_charged_is_due_until_the_execution_tells_it(life: Life) -> None:
@@ -145,8 +169,11 @@ def test_an_outcome_that_proves_not_charged_is_due_until_the_execution_tells_it(
         life.process()
     with pytest.raises(PaymentGivenUp):
         life.process()
-    assert life.payment.notice_due
+    assert (life.payment.notice_due, life.payment.closed) == (True, True)
     assert life.fail().payment == life.payment
+    # The gateway ended it: trying again would be in vain.
+    with pytest.raises(NotAllowed, match="send a new payment"):
+        life.reopen()
 
 
 def test_a_failure_is_not_recorded_over_a_faster_step(life: Life) -> None:

@@ -174,7 +174,7 @@ def test_a_key_that_stripe_refuses_is_renewed_for_the_next_call(secrets: Secrets
     stripe = stripe_server.Stripe()
     stripe.api_key = "sk_MARKED_1"
     with stripe_server.serving(stripe) as url:
-        gateway = StripeGateway(secret, url)
+        gateway = StripeGateway(secret, "test", url)
         secrets.text, stripe.api_key = text("sk_MARKED_2"), "sk_MARKED_2"
         assert gateway.charge(CHARGE) == NotCharged("AuthenticationError")
         assert gateway.charge(CHARGE) == Charged("pi_1")
@@ -186,7 +186,7 @@ def test_a_key_that_is_refused_at_the_confirmation_charged_nothing(secrets: Secr
     stripe.api_key = "sk_MARKED_1"
     stripe.faults = {"POST payment_intents/confirm": ["unauthorized"]}
     with stripe_server.serving(stripe) as url:
-        gateway = StripeGateway(secret, url)
+        gateway = StripeGateway(secret, "test", url)
         assert gateway.charge(CHARGE) == NotCharged("AuthenticationError")
         assert gateway.charge(CHARGE) == Charged("pi_1")
     assert stripe.money_moved == 15000

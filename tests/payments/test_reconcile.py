@@ -1,10 +1,11 @@
 """What the workflow left: settled, told of, asked again later; and what a person may resolve."""
 
 import pytest
-from payments.errors import NotAllowed, NoticeNotSent
+from payments.errors import IdempotencyConflict, NotAllowed, NoticeNotSent
+from payments.failure import record_notice
 from payments.operate import refund, reopen, resolve
 from payments.payment import LONGEST_WAIT_SECONDS, NOTICE_SECONDS, OVERDUE_SECONDS, Payment, Status
-from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, RefundOutcome, Unknown
+from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Outcome, RefundOutcome, Unknown
 from payments.process import CHARGE_WINDOW_SECONDS
 from payments.reconcile import tell
 
@@ -18,6 +19,7 @@ class Told:
 
     def __init__(self, broken: str = "") -> None:
         self.broken = broken
+        self.failed: set[str] = set()
         self.notices: list[str] = []
         self.letters: list[str] = []
 
@@ -48,7 +50,9 @@ def unknown(life: Life, lookup: object = None) -> None:
 
 
 def tell_of(life: Life, told: Told, wanted: bool = True) -> Payment:
-    return tell(life.payment, wanted=wanted, ledger=life.ledger, notices=told, clock=lambda: life.now)
+    return tell(
+        life.payment, wanted=wanted, ledger=life.ledger, notices=told, clock=lambda: life.now, broken=told.failed
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,23 +98,44 @@ def test_a_failure_is_told_and_dead_lettered_once(life: Life) -> None:
     assert (life.payment.told, life.payment.notice_due, life.payment.overdue_at) == (Status.FAILED, False, None)
 
 
-def test_a_failure_that_an_execution_told_of_as_unknown_has_its_letter_already(life: Life) -> None:
+def test_a_failure_of_which_there_is_a_letter_gets_no_second_one(life: Life) -> None:
     unknown(life, NotCharged("n"))
-    life.fail()
+    failure = life.fail()
+    assert failure.payment
+    record_notice(
+        "TXN-TEST-001", failure.payment.notice_id, outcome=Status.UNKNOWN, told=True, letter=True,
+        ledger=life.ledger, execution=EXECUTION, clock=lambda: life.now,
+    )  # fmt: skip
     life.reconcile(HOUR)
     told = Told()
     tell_of(life, told)
     assert (len(told.notices), told.letters) == (1, [])
 
 
-@pytest.mark.parametrize("broken", ["announce", "dead_letter"])
-def test_what_could_not_be_told_stays_due(life: Life, broken: str) -> None:
+@pytest.mark.parametrize(("broken", "done"), [("announce", ([], 1)), ("dead_letter", (["TXN-TEST-001:2"], 0))])
+def test_what_could_not_be_told_stays_due_and_is_done_later(
+    life: Life, broken: str, done: tuple[list[str], int]
+) -> None:
     life.reconcile(HOUR)
-    before = life.payment
-    with pytest.raises(NoticeNotSent):
-        tell_of(life, Told(broken))
-    assert life.payment == before
+    told = Told(broken)
+    with pytest.raises(NoticeNotSent, match=broken):
+        tell_of(life, told)
+    assert (told.notices, len(told.letters)) == done
     assert life.payment.is_overdue(life.now + NOTICE_SECONDS)
+    # What was done is not done again.
+    told.broken, told.failed = "", set()
+    tell_of(life, told)
+    assert (told.notices, told.letters) == (["TXN-TEST-001:2"], ["TXN-TEST-001:2"])
+    assert not life.payment.notice_due
+
+
+def test_what_failed_before_is_not_tried_for_every_payment(life: Life) -> None:
+    life.reconcile(HOUR)
+    told = Told()
+    told.failed = {"announce"}
+    with pytest.raises(NoticeNotSent):
+        tell_of(life, told)
+    assert (told.notices, len(told.letters)) == ([], 1)
 
 
 def test_what_nobody_wants_to_hear_is_noted_and_not_told(life: Life) -> None:
@@ -125,8 +150,28 @@ def test_what_nobody_wants_to_hear_is_noted_and_not_told(life: Life) -> None:
 def test_a_reopened_payment_is_told_of_anew(life: Life) -> None:
     life.fail()
     tell_of(life, Told())
-    reopen("TXN-TEST-001", ledger=life.ledger, clock=lambda: life.now)
+    life.reopen()
     assert life.fail().announce
+    told = Told()
+    tell_of(life, told)
+    assert told.notices == told.letters == [life.payment.notice_id]
+
+
+def test_another_request_reopens_nothing(life: Life) -> None:
+    life.fail()
+    with pytest.raises(IdempotencyConflict):
+        reopen("TXN-TEST-001", "f" * 64, ledger=life.ledger, clock=lambda: life.now)
+
+
+def test_a_gateways_adapter_that_raises_tells_nothing_of_the_charge(life: Life) -> None:
+    unknown(life)
+
+    def defect(_: Charge) -> Outcome:
+        raise ValueError
+
+    life.gateway.script = [defect] * 2
+    assert life.reconcile(HOUR).status is Status.UNKNOWN
+    assert life.reconcile(CHARGE_WINDOW_SECONDS).status is Status.REVIEW
 
 
 # Refunds
@@ -208,6 +253,13 @@ def test_what_a_person_found_out(
         resolved = resolve("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.now)
     assert (resolved.status, resolved.notice_due) == (status, True)
     assert reference in (None, resolved.gateway_reference, resolved.refund_reference)
+
+
+def test_a_resolution_is_not_taken_back_by_another(life: Life) -> None:
+    review(life, charged=False)
+    resolve("TXN-TEST-001", Status.COMPLETED, "pi_1", ledger=life.ledger, clock=lambda: life.now)
+    with pytest.raises(NotAllowed):
+        resolve("TXN-TEST-001", Status.COMPLETED, "pi_2", ledger=life.ledger, clock=lambda: life.now)
 
 
 def test_only_what_is_under_review_can_be_resolved(life: Life) -> None:

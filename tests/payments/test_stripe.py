@@ -54,7 +54,7 @@ def stripe() -> Stripe:
 @pytest.fixture
 def gateway(stripe: Stripe) -> Iterator[StripeGateway]:
     with serving(stripe) as url:
-        yield StripeGateway(KnownKey("sk_test_x"), url)
+        yield StripeGateway(KnownKey("sk_test_x"), "test", url)
 
 
 def test_charged_once_however_often_it_is_asked(stripe: Stripe, gateway: StripeGateway) -> None:
@@ -113,6 +113,16 @@ def test_a_charge_under_keys_that_stripe_does_not_know_any_more_is_found(
     assert stripe.money_moved == 15000
 
 
+def test_two_environments_on_one_account_do_not_meet(stripe: Stripe, gateway: StripeGateway) -> None:
+    """The same transaction id in both: seen to answer with the other's charge, and to cancel it."""
+    with serving(stripe) as url:
+        other = StripeGateway(KnownKey("sk_test_x"), "other", url)
+        assert gateway.charge(CHARGE) == Charged("pi_1")
+        assert other.lookup(EXPIRED) == Unknown("the idempotency key is forgotten")
+        assert other.charge(replace(CHARGE, attempt=2)) == Charged("pi_2")
+        assert other.lookup(CHARGE) == Charged("pi_2")
+
+
 def test_a_second_intent_is_ended_before_not_charged_is_said(stripe: Stripe, gateway: StripeGateway) -> None:
     stripe.faults = {CONFIRM: ["drop_before"]}
     gateway.charge(CHARGE)
@@ -135,7 +145,7 @@ def test_an_answer_that_is_too_slow_is_unknown(
     stripe.faults, stripe.slow_seconds = {CONFIRM: ["slow"]}, 1.0
     monkeypatch.setattr(stripe_gateway, "READ_SECONDS", 0.2)
     with serving(stripe) as url:
-        assert StripeGateway(KnownKey("sk_test_x"), url).charge(CHARGE) == Unknown("APIConnectionError")
+        assert StripeGateway(KnownKey("sk_test_x"), "test", url).charge(CHARGE) == Unknown("APIConnectionError")
     time.sleep(1.2)
     assert gateway.lookup(CHARGE) == Charged("pi_1")
     assert stripe.money_moved == 15000
@@ -394,7 +404,7 @@ def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gatew
     assert len(stripe.refunds) == 1
 
 
-OURS, OTHER, BY_HAND = {"transaction_id": "T-1"}, {"transaction_id": "T-2"}, None
+OURS, OTHER, BY_HAND = {"transaction_id": "T-1", "environment": "test"}, {"transaction_id": "T-2"}, None
 
 
 @pytest.mark.parametrize(
@@ -472,7 +482,7 @@ web.run_app(app, host="127.0.0.1", port={port})
         card = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2040, "cvc": "123"}
         method = client.payment_methods.create(params={"type": "card", "card": card})  # type: ignore[typeddict-item]
         client.payment_methods.attach(method.id, params={"customer": customer.id})
-        gateway = StripeGateway(KnownKey("sk_test_12345"), url)
+        gateway = StripeGateway(KnownKey("sk_test_12345"), "test", url)
         charged = gateway.charge(replace(CHARGE, customer_id=customer.id))
         assert isinstance(charged, Charged)
         assert client.payment_intents.retrieve(charged.reference).amount == 15000

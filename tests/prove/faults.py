@@ -38,6 +38,8 @@ class Faults:
 
     plan: dict[int, Fault] = field(default_factory=dict)
     calls: list[tuple[str, frozenset[Fault]]] = field(default_factory=list)
+    # Services that take no call, and from which call on.
+    away: tuple[str, int] | None = None
     # Called before each call that others could notice: where a scheduler switches. Reading the clock is not one.
     switch: Callable[[str], None] = lambda _: None
 
@@ -46,6 +48,8 @@ class Faults:
             self.switch(name)
         fault = self.plan.get(len(self.calls))
         self.calls.append((name, possible))
+        if self.away and name.startswith(self.away[0]) and len(self.calls) > self.away[1]:
+            return Fault.THROTTLED
         if fault not in possible:
             return None
         if fault is Fault.CRASH_BEFORE:

@@ -31,6 +31,8 @@ class Scenario:
     ends: Status
     behaviour: Behaviour = lambda _: None
     refund: bool = False
+    # Whether an operator has it sent again after it failed.
+    redrive: bool = False
     # How long the schedule is down before it takes up what was left.
     down_seconds: float = 0
 
@@ -44,6 +46,9 @@ SCENARIOS = {
     ),
     "away for good": Scenario(Status.FAILED, lambda _: NotCharged("away")),
     "answer lost, not charged": Scenario(Status.FAILED, lambda _: Unknown("timeout")),
+    "redriven": Scenario(
+        Status.COMPLETED, lambda charge: NotCharged("away") if charge.attempt <= 4 else None, redrive=True
+    ),
     "silent for good": Scenario(Status.REVIEW, lambda _: SILENCE, down_seconds=DAY),
     "charged, and no schedule for a day": Scenario(Status.COMPLETED, down_seconds=DAY),
     "refunded": Scenario(Status.REFUNDED, refund=True),
@@ -51,14 +56,26 @@ SCENARIOS = {
 }
 
 
-def run(scenario: Scenario, plan: dict[int, Fault]) -> World:
+def run(
+    scenario: Scenario, plan: dict[int, Fault], away: tuple[str, int] | None = None, away_seconds: float = 0
+) -> World:
+    """``away`` names services that take no call from the n-th on, until so long after the execution has ended."""
     world = World(plan, scenario.behaviour)
+    world.faults.away = away
+    event: dict[str, Any] = {"transaction_id": request()["transaction_id"], "operator": "alice"}
     with world.installed():
         world.pay(request())
-        if scenario.refund:
-            event = {"action": "refund", "transaction_id": request()["transaction_id"], "operator": "alice"}
+        if scenario.redrive:
+            world.redriven_at = len(world.faults.calls)
             with suppress(StatesError):
-                world.invoke(reconciliation.handler, event)
+                world.invoke(reconciliation.handler, event | {"action": "reopen", "request": request()})
+                world.pay(request(), name="redrive")
+        if scenario.refund:
+            with suppress(StatesError):
+                world.invoke(reconciliation.handler, event | {"action": "refund"})
+        if away_seconds:
+            world.reconcile(away_seconds)
+        world.faults.away = None
         if scenario.down_seconds:
             # No request is on its way for so long: what comes late has come by then.
             world.gateway.let_late_effects_happen()
@@ -88,6 +105,30 @@ def run_again_after_a_day(plan: dict[int, Fault]) -> World:
         world.pay(request(), name="2")
         world.reconcile()
     return world
+
+
+# By the beginnings of their calls' names.
+AWAY = ("workflow.publish", "workflow.send", "workflow", "s", "dynamodb", "secretsmanager", "")
+HOUR = 60 * 60
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_an_outage_of_each_service_from_each_call_on(name: str, tried: Any) -> None:
+    """Longer than the retries last: until the execution is over, and for an hour of the schedule after it."""
+    scenario, outages = SCENARIOS[name], 0
+    calls = [call for call, _ in run(scenario, {}).faults.calls]
+    for service in AWAY:
+        for first in [n for n, call in enumerate(calls) if call.startswith(service)]:
+            for seconds in (0, HOUR):
+                world = run(scenario, {}, (service, first), seconds)
+                outages += 1
+                # A decline is the workflow's to tell; where it can reach nothing at all, only its own failure tells.
+                world.executions_end = service != ""
+                try:
+                    world.check()
+                except AssertionError as error:
+                    raise AssertionError(f"{name}; {service} away from call {first}, {seconds} s: {error}") from None
+    tried("outages tried", outages)
 
 
 def run_twice(plan: dict[int, Fault]) -> World:
@@ -170,7 +211,8 @@ def test_every_crash_point_and_every_pair(name: str, tried: Any) -> None:
     whole = broken_by({})
     # Where nothing breaks, it is not enough to be harmless.
     assert [payment.status for payment in whole.payments().values()] == [SCENARIOS[name].ends]
-    for first in plans(whole):
+    # What may break before a redrive breaks in the other scenarios too.
+    for first in plans(whole, beyond=whole.redriven_at - 1):
         broken = broken_by(dict([first]))
         singles += 1
         for second in plans(broken, beyond=first[0]):

@@ -14,10 +14,13 @@ from payments.ports import Charge, Declined, NotCharged, Outcome
 
 from tests.asl import StatesError
 from tests.prove.faults import GATEWAY_FAULTS, Fault
+from tests.prove.services import SILENCE
 from tests.prove.world import World
 from tests.workflow import request
 
 STEPS: Counter[str] = Counter()
+# How the payments ended.
+ENDS: Counter[str] = Counter()
 IDS = st.sampled_from(["T-1", "T-2", "T-3"])
 FAULTS = sorted(GATEWAY_FAULTS, key=lambda fault: fault.name)
 
@@ -25,7 +28,7 @@ FAULTS = sorted(GATEWAY_FAULTS, key=lambda fault: fault.name)
 class Life(RuleBasedStateMachine):
     """Payments are sent, sent again, broken off, reconciled, refunded, reopened, while time goes by."""
 
-    @initialize(behaviours=st.dictionaries(IDS, st.sampled_from(["declined", "away", ""])))
+    @initialize(behaviours=st.dictionaries(IDS, st.sampled_from(["declined", "away", "away for long", "silent", ""])))
     def begin(self, behaviours: dict[str, str]) -> None:
         def behave(charge: Charge) -> Outcome | None:
             match behaviours.get(charge.transaction_id):
@@ -33,18 +36,25 @@ class Life(RuleBasedStateMachine):
                     return Declined("insufficient_funds")
                 case "away" if charge.attempt % 3:
                     return NotCharged("away")
+                case "away for long" if charge.attempt % 6:
+                    return NotCharged("away")
+                case "silent":
+                    return SILENCE
             return None
 
         self.world = World(behaviour=behave)
         self.installed = self.world.installed()
         self.installed.__enter__()
         self.runs = 0
+        self.sent: list[dict[str, Any]] = []
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
         self.world.faults.plan.clear()
+        self.world.faults.away = None
         self.world.reconcile()
+        ENDS.update(str(payment.status) for payment in self.world.payments().values())
         try:
             self.world.check()
         finally:
@@ -52,21 +62,43 @@ class Life(RuleBasedStateMachine):
 
     @rule(transaction_id=IDS, amount=st.sampled_from([150.0, 150.0, 99.5, -1]))
     def pay(self, transaction_id: str, amount: float) -> None:
+        self.pay_again(request(transaction_id=transaction_id, payment_amount=amount))
+
+    def pay_again(self, sent: dict[str, Any]) -> None:
         self.runs += 1
         self._step("pay")
-        self.world.pay(request(transaction_id=transaction_id, payment_amount=amount), name=str(self.runs))
+        self.sent.append(sent)
+        self.world.pay(sent, name=str(self.runs))
 
     @rule(transaction_id=IDS)
     def process_once(self, transaction_id: str) -> None:
         """An invocation on its own, as a retry whose execution is gone."""
         payment = self.world.payments().get(transaction_id)
         if payment:
+            self.world.executions_end = False
             event = {"action": "process", "transaction_id": transaction_id, "fingerprint": payment.fingerprint}
             self._invoke(processing.handler, event | {"execution": {"id": payment.execution}})
 
-    @rule(transaction_id=IDS, action=st.sampled_from(["refund", "reopen"]))
-    def operate(self, transaction_id: str, action: str) -> None:
-        self._invoke(reconciliation.handler, {"action": action, "transaction_id": transaction_id, "operator": "alice"})
+    @rule(transaction_id=IDS)
+    def refund(self, transaction_id: str) -> None:
+        self._operate("refund", transaction_id)
+
+    @rule(transaction_id=IDS)
+    def redrive(self, transaction_id: str) -> None:
+        """As the operator's command does it: with the request of the execution that failed."""
+        sent = [request for request in self.sent if request["transaction_id"] == transaction_id]
+        for one in sent[-1:]:
+            if self._operate("reopen", transaction_id, request=one):
+                self.pay_again(one)
+
+    @rule(transaction_id=IDS)
+    def resolve(self, transaction_id: str) -> None:
+        """A person looks it up at the gateway, and tells the truth."""
+        if self.world.gateway.moved("charge", transaction_id):
+            reference = f"ref-payment-{transaction_id}"
+            self._operate("resolve", transaction_id, status="COMPLETED", reference=reference)
+        else:
+            self._operate("resolve", transaction_id, status="FAILED")
 
     @rule()
     def reconcile(self) -> None:
@@ -87,6 +119,11 @@ class Life(RuleBasedStateMachine):
         self._step("fault")
         self.world.faults.plan[len(self.world.faults.calls) + ahead] = fault
 
+    @rule(service=st.sampled_from(["", "workflow", "sns", "sqs", "dynamodb"]))
+    def an_outage_begins_or_ends(self, service: str) -> None:
+        self._step("outage")
+        self.world.faults.away = (service, 0) if service else None
+
     @invariant()
     def no_step_is_wrong(self) -> None:
         if not hasattr(self, "world"):
@@ -101,14 +138,21 @@ class Life(RuleBasedStateMachine):
                 assert charges == 0
         for (transaction_id, sequence), step in self.world.dynamodb.steps.items():
             before = self.world.dynamodb.steps.get((transaction_id, sequence - 1))
-            if before and before["status"] == step["status"] and {"told", "notice_due"} & set(step):
+            if before and before["status"] == step["status"] and "note" in step:
                 continue  # a note: the status stays
             assert Status(step["status"]["S"]) in TRANSITIONS[Status(before["status"]["S"]) if before else None]
 
-    def _invoke(self, handler: object, event: dict[str, object]) -> None:
+    def _operate(self, action: str, transaction_id: str, **more: Any) -> bool:
+        event = {"action": action, "transaction_id": transaction_id, "operator": "alice", **more}
+        return self._invoke(reconciliation.handler, event)
+
+    def _invoke(self, handler: object, event: dict[str, Any]) -> bool:
+        """Whether it answered; who invoked it would retry or report, and here it only has to be harmless."""
         self._step(str(event.get("action", "reconcile")))
-        with suppress(StatesError):  # retried or reported by whoever invoked it; here it only has to be harmless
+        with suppress(StatesError):
             self.world.invoke(handler, event)
+            return True
+        return False
 
     def _step(self, name: str) -> None:
         STEPS[name] += 1
@@ -118,10 +162,11 @@ def test_whole_lives(tried: Any) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     STEPS.clear()
+    ENDS.clear()
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=150,
+            max_examples=120,
             # The same lives each time: a figure that can be looked up, and no failure by chance.
             derandomize=True,
             stateful_step_count=40,
@@ -130,6 +175,8 @@ def test_whole_lives(tried: Any) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    print(f"\nlife steps: {sum(STEPS.values())} {dict(STEPS)}")
+    print(f"\nlife steps: {sum(STEPS.values())} {dict(STEPS)}; ended {dict(ENDS)}")
     tried("steps of random lives tried", sum(STEPS.values()))
     assert sum(STEPS.values()) > 3000
+    # They went everywhere.
+    assert set(ENDS) == {"REJECTED", "COMPLETED", "DECLINED", "FAILED", "REVIEW", "REFUNDED"}

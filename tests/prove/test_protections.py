@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import payments.payment
+import processing
 import pytest
 from adapters.dynamodb import DynamoDBLedger
-from payments import failure, operate, process, reconcile
+from payments import failure, operate, process
 from payments.payment import Payment, Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
 
@@ -35,11 +36,11 @@ from tests.prove.world import World
 def a_key_per_attempt(patch: pytest.MonkeyPatch) -> None:
     charge_of = process.charge_of
 
-    def per_attempt(payment: Payment, now: float | None = None) -> Charge:
-        charge = charge_of(payment, now)
+    def per_attempt(payment: Payment, key_expired: bool = False) -> Charge:
+        charge = charge_of(payment, key_expired)
         return replace(charge, idempotency_key=f"{charge.idempotency_key}-{charge.attempt}")
 
-    for module in (process, reconcile):
+    for module in (process, operate):
         patch.setattr(module, "charge_of", per_attempt)
 
 
@@ -101,7 +102,7 @@ def no_stop_before_the_key_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def a_forgotten_key_to_look_up(patch: pytest.MonkeyPatch) -> None:
     charge_of = process.charge_of
-    patch.setattr(reconcile, "charge_of", lambda payment, _: charge_of(payment))
+    patch.setattr(process, "charge_of", lambda payment, *_: charge_of(payment))
 
 
 def a_forgotten_key_to_refund(patch: pytest.MonkeyPatch) -> None:
@@ -151,13 +152,27 @@ def no_note_of_what_was_told(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_notice_due(patch: pytest.MonkeyPatch) -> None:
-    to = Payment.to
-    patch.setattr(Payment, "to", lambda *args, **changes: to(*args, **changes | {"notice_due": False}))
+    patch.setattr(payments.payment, "has_to_be_told", lambda *_: False)
+
+
+def no_thought_of_who_heard_otherwise(patch: pytest.MonkeyPatch) -> None:
+    failed = (Status.FAILED, Status.REVIEW)
+    patch.setattr(payments.payment, "has_to_be_told", lambda status, _: status in failed)
+
+
+def nobody_to_tell_of_a_decline(patch: pytest.MonkeyPatch) -> None:
+    answer = processing.answer
+    patch.setattr("processing.answer", lambda *args: answer(*args) | {"announce": False})
+
+
+def a_letter_taken_for_left(patch: pytest.MonkeyPatch) -> None:
+    record = failure.record_notice
+    patch.setattr("processing.record_notice", lambda *args, **more: record(*args, **more | {"letter": True}))
 
 
 def noted_before_it_is_told(patch: pytest.MonkeyPatch) -> None:
     def note_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
-        noted = process.write(payment, payment.noted(at=clock(), told=payment.outcome), ledger)
+        noted = process.write(payment, payment.noted(at=clock(), told=payment.outcome, notice_due=False), ledger)
         notices.dead_letter(payment)
         notices.announce(payment)
         return noted
@@ -173,6 +188,10 @@ def by_crash_points(*scenarios: str) -> Callable[[], None]:
                     _checked(scenario, dict([first, second]))
 
     return prove
+
+
+def by_outage(scenario: str, service: str) -> Callable[[], None]:
+    return lambda: run(SCENARIOS[scenario], {}, (service, 0)).check()
 
 
 def by_race(race: Callable[[World], list[Any]]) -> Callable[[], None]:
@@ -208,9 +227,12 @@ def by_a_request_again_after_a_day() -> None:
         (whoever_fails_tells, check_twice, "announced twice"),
         (no_note_of_what_was_told, check_twice, "announced twice"),
         (no_notice_due, by_crash_points("silent for good"), "nobody was told"),
+        (no_thought_of_who_heard_otherwise, by_crash_points("redriven"), "last heard FAILED"),
+        (nobody_to_tell_of_a_decline, by_crash_points("declined"), "nobody was told"),
+        (a_letter_taken_for_left, by_outage("away for good", "workflow.send"), "no dead letter"),
         (noted_before_it_is_told, by_crash_points("silent for good"), "nobody was told"),
     ],
-    ids=lambda value: "" if getattr(value, "__name__", "prove") == "prove" else value.__name__,
+    ids=lambda value: "" if getattr(value, "__name__", "prove") in ("prove", "<lambda>") else value.__name__,
 )
 def test_without_it_the_proof_fails(
     remove: Callable[[pytest.MonkeyPatch], None],

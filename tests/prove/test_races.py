@@ -11,6 +11,7 @@ import pytest
 import reconciliation
 import validation
 from payments.process import LEASE_SECONDS
+from payments.request import read
 
 from tests.asl import StatesError
 from tests.prove.scheduler import Actor, Scheduler, every_order
@@ -47,6 +48,7 @@ def give_up(world: World, name: str) -> Actor:
     event = {
         "action": "record_failure",
         "transaction_id": request()["transaction_id"],
+        "fingerprint": read(request()).fingerprint,
         "error": "Broken",
         "execution": execution(name),
     }
@@ -54,7 +56,8 @@ def give_up(world: World, name: str) -> Actor:
 
 
 def operate(world: World, action: str) -> Actor:
-    event = {"action": action, "transaction_id": request()["transaction_id"], "operator": "somebody"}
+    event: dict[str, Any] = {"action": action, "transaction_id": request()["transaction_id"], "operator": "somebody"}
+    event["request"] = request()
     return quietly(lambda: world.invoke(reconciliation.handler, event))
 
 

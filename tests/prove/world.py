@@ -45,6 +45,10 @@ class World:
         self.gateway = FakeGateway(self.faults, behaviour, lambda: self.now)
         self._secrets = FakeSecrets(self.faults)
         self._secret: Secret | None = None
+        # The number of calls before an operator's redrive, if there was one.
+        self.redriven_at = 0
+        # Whether each execution that was started runs to its end, as Step Functions' do.
+        self.executions_end = True
         self.topic, self.queue = FakeTopic(self.faults), FakeQueue(self.faults)
 
     @contextmanager
@@ -150,7 +154,8 @@ class World:
     def _badly_told(self, payment: Payment) -> str | None:
         """What is wrong with what people were told.
 
-        What failed is announced under one notice id, and has a dead letter; who heard UNKNOWN hears how it ended.
+        A status is announced under one notice id, what failed has a dead letter, and the last that subscribers heard
+        is how it is.
         """
         since = self._reopened(payment.transaction_id)
         told: dict[str, set[str]] = {}
@@ -161,19 +166,27 @@ class World:
             return f"{payment.status}, and the notice is still due"
         if twice := [outcome for outcome, ids in told.items() if len(ids) > 1]:
             return f"{twice} announced twice: {told}"
-        failed = payment.status in (Status.FAILED, Status.REVIEW)
-        if failed and payment.status not in told:
+        unsuccessful = {Status.FAILED, Status.REVIEW}
+        if self.executions_end:
+            unsuccessful |= {Status.DECLINED, Status.REJECTED}
+        if payment.status in unsuccessful and payment.status not in told:
             return f"{payment.status}, and nobody was told"
         letters = [letter for letter in self.queue.letters if letter["transaction_id"] == payment.transaction_id]
-        if failed and not any(self._is_of(payment, one, since) or _of_execution(one) for one in letters):
+        if payment.status in (Status.FAILED, Status.REVIEW) and not any(
+            self._is_of(payment, one, since) or _of_execution(one) for one in letters
+        ):
             return f"{payment.status}, and no dead letter"
-        if Status.UNKNOWN in told and payment.status not in (*told, Status.REFUNDED):
-            return f"{payment.status}, and subscribers last heard UNKNOWN"
+        heard = [notice["outcome"] for notice in self.topic.notices if self._is_of(payment, notice, 0)]
+        refunded = payment.status is Status.REFUNDED and heard[-1:] == [Status.COMPLETED]
+        if heard and heard[-1] != payment.status and not refunded:
+            return f"{payment.status}, and subscribers last heard {heard[-1]}"
         return None
 
     def _is_of(self, payment: Payment, told: dict[str, Any], since: int) -> bool:
-        """By its notice id."""
+        """By its notice id; one of an execution that could not read it is so if it was recorded afterwards."""
         transaction_id, _, sequence = told["notice_id"].rpartition(":")
+        if told["notice_id"] == payment.told_id:
+            return True
         return transaction_id == payment.transaction_id and int(sequence) > since and not _of_execution(told)
 
     def _reopened(self, transaction_id: str) -> int:
@@ -212,7 +225,7 @@ def replayed(dynamodb: FakeDynamoDB, transaction_id: str) -> str | None:
     for sequence in steps:
         step = dynamodb.steps[transaction_id, sequence]
         assert step.get("from_status", {}).get("S") == status, "the ledger has a step from another status"
-        if step["status"]["S"] != status or not {"told", "notice_due"} & set(step):
+        if step["status"]["S"] != status or "note" not in step:
             allowed = TRANSITIONS[Status(status) if status else None]
             assert Status(step["status"]["S"]) in allowed, "a step the table lacks"
         status = step["status"]["S"]

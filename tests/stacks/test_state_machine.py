@@ -84,8 +84,7 @@ def test_every_task_catches_everything_into_what_follows(name: str) -> None:
     expected = {
         "RecordFailure": "SendToDeadLetterQueue",
         "SendToDeadLetterQueue": "NotifyFailure",
-        # Not told: then it is not recorded as told either.
-        "NotifyFailure": "PaymentFailed",
+        "NotifyFailure": "RecordNotice",
         "RecordNotice": "PaymentFailed",
     }.get(name, "RecordFailure")
     assert [catcher["Next"] for catcher in catchers] == [expected]
@@ -144,12 +143,14 @@ def test_each_timeout_exceeds_what_it_waits_for() -> None:
 
 
 def test_the_longest_execution_by_hand() -> None:
-    """Four function tasks, three integrations; each attempt at its full timeout, each wait at its longest."""
+    """Two function tasks, two that record, three integrations; each attempt at its full timeout, each longest wait."""
     throttled = 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60
     in_progress, transient, crashed = 5 * 20, 2 + 4 + 8, 2
+    patient = 2 + 4 + 8 + 16 + 32 + 60 + 60 + 60
     function = (1 + 8 + 5 + 3 + 1) * 310 + throttled + in_progress + transient + crashed
-    integration = (1 + 3) * 30 + 2 + 4 + 8
-    assert longest_execution_seconds(STATES) == 4 * function + 3 * integration
+    record = (1 + 8 + 8 + 1) * 310 + throttled + patient + crashed
+    integration = (1 + 8) * 30 + patient
+    assert longest_execution_seconds(STATES) == 2 * function + 2 * record + 3 * integration
 
 
 def test_the_retriers() -> None:
