@@ -60,6 +60,14 @@ def test_a_letter_of_a_payment_that_has_its_outcome_is_only_cleared(platform: Pl
     assert run("dlq", "list").output == "no dead letters\n"
 
 
+def test_a_payment_that_the_gateway_has_closed_is_not_redriven(platform: Platform, run) -> None:
+    request, _ = platform.pay(payment_amount=150.05)
+    redriven = run("dlq", "redrive", request["transaction_id"])
+    assert redriven.exit_code == 1
+    assert "the gateway has closed it: send a new payment" in redriven.output
+    assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
+
+
 def test_a_letter_of_another_request_does_not_touch_the_payment_under_the_id(platform: Platform, run) -> None:
     request, _ = platform.pay(payment_amount=150.03)
     platform.dead_letters()
