@@ -1,4 +1,4 @@
-"""What the core needs of the world: somewhere to record payments, and someone who charges."""
+"""What the core needs of the world: somewhere to record payments, someone who charges, and someone to tell."""
 
 from dataclasses import dataclass
 from typing import Protocol
