@@ -30,7 +30,7 @@ def compare(reference: Path) -> Iterator[str]:
         _extract(reference, Path(folder))
         platform = target.of(running)
         quiet = Console(file=io.StringIO())
-        outputs = deploy("local", settings.load("local"), platform, quiet, lambda _: True).outputs
+        outputs = deploy("local", settings.load("local"), platform, quiet, lambda *_: True).outputs
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),

@@ -99,7 +99,7 @@ def _deploy_quietly(platform: Target, parameters: dict[str, str], console: Conso
     started = time.monotonic()
     try:
         with console.status("validate, package, change set, execute"):
-            deployed = deploy(ENVIRONMENT, parameters, platform, transcript, confirm=lambda _: True)
+            deployed = deploy(ENVIRONMENT, parameters, platform, transcript, confirm=lambda *_: True)
     except DeployError:
         console.print(transcript.file.getvalue())  # type: ignore[attr-defined]
         raise

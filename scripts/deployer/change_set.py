@@ -25,18 +25,37 @@ _CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
 _NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
 
 
+# What CloudFormation shows in the place of a value that another change decides.
+KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
+# Its reason for leaving resources out when values are asked for; they are in the answer without.
+_WITHOUT_VALUES = "[WARN] --include-property-values"
+
+
+@dataclass(frozen=True)
+class PropertyChange:
+    """One property of a resource, or an attribute such as Tags; None is a value that there is not, or is not told."""
+
+    name: str
+    before: str | None = None
+    after: str | None = None
+    # Never, Conditionally or Always.
+    recreation: str = "Never"
+
+
 @dataclass(frozen=True)
 class Change:
     """One resource, in the API's words.
 
-    ``action`` is Add, Modify, Remove, Import or Dynamic; ``replacement`` is True, False or Conditional.
+    ``action`` is Add, Modify, Remove, Import or Dynamic; ``replacement`` is True, False or Conditional;
+    ``policy_action`` says whether a resource that goes is deleted or kept.
     """
 
     action: str
     logical_id: str
     resource_type: str
     replacement: str
-    properties: tuple[str, ...]
+    properties: tuple[PropertyChange, ...]
+    policy_action: str = ""
     nested: "ChangeSet | None" = None
 
 
@@ -144,18 +163,27 @@ def _wait(cloudformation: Any, change_set_id: str) -> list[dict[str, Any]]:
     """All pages of the change set, once it has come to an end of its creation."""
     deadline = time.monotonic() + LONGEST_SECONDS
     while True:
-        pages = list(_pages(cloudformation, change_set_id))
+        pages = list(_pages(cloudformation, change_set_id, IncludePropertyValues=True))
         if pages[0]["Status"] not in _CREATING:
+            if _WITHOUT_VALUES in pages[0].get("StatusReason", ""):
+                pages += _left_out(pages, list(_pages(cloudformation, change_set_id)))
             return pages
         if time.monotonic() > deadline:
             raise DeployError(f"change set {change_set_id} is not ready after {LONGEST_SECONDS // 60} minutes")
         time.sleep(POLL_SECONDS)
 
 
-def _pages(cloudformation: Any, change_set_id: str) -> Iterator[dict[str, Any]]:
+def _left_out(pages: list[dict[str, Any]], without_values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What only the answer without values has."""
+    there = {change["ResourceChange"]["LogicalResourceId"] for page in pages for change in page.get("Changes", [])}
+    changes = [change for page in without_values for change in page.get("Changes", [])]
+    return [{"Changes": [one for one in changes if one["ResourceChange"]["LogicalResourceId"] not in there]}]
+
+
+def _pages(cloudformation: Any, change_set_id: str, **values: bool) -> Iterator[dict[str, Any]]:
     token: dict[str, str] = {}
     while True:
-        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **token)
+        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **values, **token)
         yield page
         if not page.get("NextToken"):
             return
@@ -169,18 +197,36 @@ def _read(cloudformation: Any, pages: list[dict[str, Any]]) -> ChangeSet:
         nested = None
         if resource.get("ChangeSetId"):
             nested = _read(cloudformation, _wait(cloudformation, resource["ChangeSetId"]))
-        targets = (detail["Target"] for detail in resource.get("Details", []))
         changes.append(
             Change(
                 action=resource["Action"],
                 logical_id=resource["LogicalResourceId"],
                 resource_type=resource["ResourceType"],
                 replacement=resource.get("Replacement", "False"),
-                properties=tuple(dict.fromkeys(target.get("Name") or target["Attribute"] for target in targets)),
+                properties=_properties(resource.get("Details", [])),
+                policy_action=resource.get("PolicyAction", ""),
                 nested=nested,
             )
         )
     return ChangeSet(pages[0]["StackName"], tuple(changes))
+
+
+def _properties(details: list[dict[str, Any]]) -> tuple[PropertyChange, ...]:
+    """Each property once: the API has a detail for each cause of its change, of which some carry no values."""
+    found: dict[str, PropertyChange] = {}
+    for target in (detail["Target"] for detail in details):
+        # The path where there is one: /Properties/KeySchema/0/AttributeName.
+        path = target.get("Path", "").removeprefix("/Properties/").strip("/")
+        one = PropertyChange(
+            name=path or target.get("Name") or target["Attribute"],
+            before=target.get("BeforeValue"),
+            after=target.get("AfterValue"),
+            recreation=target.get("RequiresRecreation") or "Never",
+        )
+        known = found.get(one.name)
+        if known is None or (known.before, known.after) == (None, None):
+            found[one.name] = one
+    return tuple(found.values())
 
 
 def _deepest(cloudformation: Any, pages: list[dict[str, Any]]) -> str:

@@ -35,6 +35,8 @@ def ended(status: str) -> Happening:
 class FakeCloudFormation:
     # Pages of changes by change set id; "root" is the one that create_change_set makes.
     pages: dict[str, list[list[dict[str, Any]]]] = field(default_factory=dict)
+    # Resources that are left out where values are asked for, as the service does with some.
+    without_values: set[str] = field(default_factory=set)
     # Status and reason by change set id; CREATE_COMPLETE where nothing is said.
     failed: dict[str, str] = field(default_factory=dict)
     # How often a change set is still being created when asked.
@@ -95,7 +97,11 @@ class FakeCloudFormation:
         return {"Id": "root", "StackId": self.stacks[name]["StackId"]}
 
     def describe_change_set(
-        self, ChangeSetName: str, NextToken: str = "0", StackName: str | None = None
+        self,
+        ChangeSetName: str,
+        NextToken: str = "0",
+        StackName: str | None = None,
+        IncludePropertyValues: bool = False,
     ) -> dict[str, Any]:
         self._call("describe_change_set", ChangeSetName=ChangeSetName)
         if StackName is not None or ChangeSetName == "root":
@@ -115,6 +121,9 @@ class FakeCloudFormation:
             "ExecutionStatus": self._execution,
             "Changes": pages[page],
         }
+        if IncludePropertyValues and self.without_values:
+            kept = [c for c in pages[page] if c["ResourceChange"]["LogicalResourceId"] not in self.without_values]
+            answer |= {"StatusReason": "[WARN] --include-property-values left some out", "Changes": kept}
         if page + 1 < len(pages):
             answer["NextToken"] = str(page + 1)
         if self.slow.get(ChangeSetName, 0) > 0:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from scripts.deployer import change_set, show
-from scripts.deployer.change_set import ChangeSet, proposed
+from scripts.deployer.change_set import KNOWN_AFTER_APPLY, ChangeSet, proposed
 from scripts.deployer.errors import DeployError
 from scripts.deployer.stack import Stack, check_ready, describe, is_deployed
 from tests.deployer.fake_cloudformation import NAME, NO_CHANGES, STACK, FakeCloudFormation, change, error, stack
@@ -52,6 +52,8 @@ def test_all_pages_of_all_nested_sets() -> None:
     changes = plan(cloudformation)
     assert changes is not None
     assert shown(changes) == (
+        "! nested-data: Table (AWS::DynamoDB::Table) is replaced: its items are lost\n"
+        "! nested-old: Gone (AWS::SQS::Queue) is deleted: its messages are lost\n"
         "payment-platform-dev\n"
         "├── ~ Data AWS::CloudFormation::Stack\n"
         "│   ├── -/+ Table AWS::DynamoDB::Table KeySchema (forces replacement)\n"
@@ -61,6 +63,63 @@ def test_all_pages_of_all_nested_sets() -> None:
         "    └── - Gone AWS::SQS::Queue\n"
         "Plan: 2 to add, 1 to change, 2 to destroy."
     )
+
+
+def test_every_property_before_and_after() -> None:
+    def detail(name: str, **target: str) -> dict[str, object]:
+        return {"Target": {"Attribute": "Properties", "Name": name, **target}}
+
+    details = [
+        detail("Threshold", BeforeValue="5", AfterValue="10", Path="/Properties/Threshold", RequiresRecreation="Never"),
+        # A second cause of the same change carries no values.
+        detail("Threshold"),
+        detail("AlarmName", BeforeValue="a", AfterValue="b", RequiresRecreation="Always"),
+        detail("TopicArn", BeforeValue="arn:1", AfterValue=KNOWN_AFTER_APPLY, RequiresRecreation="Conditionally"),
+        detail("Body", AfterValue="x" * 500),
+    ]
+    alarm = change("Modify", "Alarm", "AWS::CloudWatch::Alarm", Replacement="Conditional", Details=details)
+    changes = plan(fake(pages={"root": [[alarm]]}))
+    assert changes is not None
+    assert shown(changes) == (
+        "payment-platform-dev\n"
+        "└── ~ Alarm AWS::CloudWatch::Alarm (may be replaced)\n"
+        "    ├── Threshold: 5 → 10\n"
+        "    ├── AlarmName: a → b (forces replacement)\n"
+        "    ├── TopicArn: arn:1 → (known after apply) (may force replacement)\n"
+        f"    └── Body: (none) →\n        {'x' * 92}\n        {'x' * 28}…\n"
+        "Plan: 0 to add, 1 to change, 0 to destroy."
+    )
+
+
+def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
+    pages = {"root": [[change("Add", "Queue")], [change("Add", "Topic")]]}
+    changes = plan(fake(pages=pages, without_values={"Topic"}))
+    assert changes is not None
+    assert [one.logical_id for one in changes.changes] == ["Queue", "Topic"]
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (change("Remove", "T", "AWS::DynamoDB::Table"), "T (AWS::DynamoDB::Table) is deleted: its items are lost"),
+        (
+            change("Remove", "T", "AWS::DynamoDB::Table", PolicyAction="Retain"),
+            "T (AWS::DynamoDB::Table) is deleted: kept, but no longer part of the stack",
+        ),
+        (change("Modify", "K", "AWS::KMS::Key", Replacement="True"), "K (AWS::KMS::Key) is replaced: whatever"),
+        (change("Modify", "Q", Replacement="Conditional"), "Q (AWS::SQS::Queue) may be replaced: its messages"),
+        (change("Remove", "Data", STACK), "Data (AWS::CloudFormation::Stack) is deleted: all that it holds is lost"),
+        (change("Modify", "Data", STACK, Replacement="Conditional"), ""),
+        (change("Modify", "Q", Replacement="False"), ""),
+        (change("Add", "Q"), ""),
+        (change("Remove", "A", "AWS::CloudWatch::Alarm"), ""),
+    ],
+)
+def test_what_is_dangerous_comes_first(made: dict[str, object], says: str) -> None:
+    changes = plan(fake(pages={"root": [[made]]}))
+    assert changes is not None
+    first = " ".join(shown(changes).split(NAME + "\n")[0].split())
+    assert (says in first) if says else first == ""
 
 
 def test_a_service_without_nested_change_sets_is_said_to_be_that() -> None:

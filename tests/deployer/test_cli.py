@@ -1,7 +1,9 @@
 """The command scripts/deploy.sh, as a process: what is wrong is one line and a non-zero exit."""
 
 import os
+import pty
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,30 @@ def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
     path.write_text("Resources:\n  A:\n    Type: AWS::SNS::Topic\n    Properties: {Nmae: x}\n")
     (finding,) = lint([path])
     assert finding.startswith(f"{path}:4: E3002")
+
+
+def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
+    from scripts.deployer.cli import _confirmation
+    from scripts.deployer.errors import DeployError
+
+    assert _confirmation(True, ())("Deploy?", [])
+    assert _confirmation(True, ("Transactions", "DeadLetters"))("Deploy?", ["Transactions"])
+    with pytest.raises(DeployError, match=r"if it may go, add --destroys DeadLetters$"):
+        _confirmation(True, ("Transactions",))("Deploy?", ["Transactions", "DeadLetters"])
+
+
+@pytest.mark.parametrize(("typed", "goes"), [("Transactions", True), ("y", False), ("", False)])
+def test_what_is_lost_goes_only_by_its_name(typed: str, goes: bool) -> None:
+    """In a terminal of its own, because nobody is asked anywhere else."""
+    asking = (
+        "from scripts.deployer.cli import _confirmation as c;print('ANSWER', c(False, ())('Deploy?', ['Transactions']))"
+    )
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", asking], cwd=ROOT, stdin=follower, stdout=subprocess.PIPE, text=True
+    )
+    os.write(leader, f"{typed}\ny\n".encode())
+    said, _ = process.communicate(timeout=60)
+    os.close(leader)
+    os.close(follower)
+    assert f"ANSWER {goes}" in said

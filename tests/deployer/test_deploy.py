@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from scripts.deployer import deploy as steps
 from scripts.deployer.deploy import Deployed, deploy
 from scripts.deployer.errors import Aborted, DeployError
 from scripts.deployer.package import Destination
-from tests.deployer.fake_cloudformation import NAME, FakeCloudFormation, error, stack
+from tests.deployer.fake_cloudformation import NAME, FakeCloudFormation, change, error, stack
 from tests.emitted import ROOT
 
 PARAMETERS = {"Environment": "dev"}
@@ -28,6 +29,8 @@ class FakeTarget:
     def __init__(self, cloudformation: FakeCloudFormation) -> None:
         self.cloudformation = cloudformation
         self.objects: dict[str, bytes] = {}
+        # What was asked: the names of what would be lost, by question.
+        self.asked: list[list[str]] = []
 
     def client(self, service: str) -> Any:
         return self.cloudformation if service == "cloudformation" else self
@@ -67,15 +70,27 @@ def target() -> FakeTarget:
     return FakeTarget(cloudformation)
 
 
-def run(target: FakeTarget, answer: object = True, templates: Path = ROOT / "templates") -> tuple[Deployed, str]:
+def run(
+    target: FakeTarget, answer: object = True, templates: Path = ROOT / "templates", only_plan: bool = False
+) -> tuple[Deployed, str]:
     console = Console(file=io.StringIO(), width=100)
+    asked = target.asked
 
-    def confirm(_question: str) -> bool:
+    def confirm(_question: str, lost: Sequence[str]) -> bool:
+        asked.append(list(lost))
         if isinstance(answer, BaseException):
             raise answer
         return bool(answer)
 
-    deployed = deploy("dev", PARAMETERS, target, console, confirm, templates)  # type: ignore[arg-type]
+    deployed = deploy(
+        "dev",
+        PARAMETERS,
+        target,
+        console,
+        confirm,
+        templates,
+        only_plan=only_plan,  # type: ignore[arg-type]
+    )
     return deployed, console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -143,6 +158,31 @@ def test_what_cfn_lint_refuses_is_not_deployed(target: FakeTarget, monkeypatch: 
     with pytest.raises(DeployError, match=r"cfn-lint refuses the templates:\ndata\.yaml:1: E3002 wrong"):
         run(target)
     assert target.cloudformation.calls == []
+
+
+def test_a_plan_changes_nothing_and_leaves_nothing(target: FakeTarget) -> None:
+    deployed, said = run(target, only_plan=True)
+    assert deployed.changed
+    assert "Plan: 0 to add" in said
+    assert target.asked == []
+    assert target.cloudformation.called("execute_change_set") == []
+    assert target.cloudformation.left == []
+    assert NAME not in target.cloudformation.stacks
+
+
+def test_a_plan_without_a_bucket_says_what_to_do(target: FakeTarget) -> None:
+    del target.cloudformation.stacks["payment-artifacts"]
+    with pytest.raises(DeployError, match="deploy once without --plan"):
+        run(target, only_plan=True)
+    assert target.cloudformation.called("create_change_set") == []
+
+
+def test_what_is_lost_is_asked_for_by_name(target: FakeTarget) -> None:
+    gone = change("Remove", "Transactions", "AWS::DynamoDB::Table", PolicyAction="Delete")
+    target.cloudformation.pages = {"root": [[gone]]}
+    _, said = run(target)
+    assert target.asked == [["Transactions"]]
+    assert said.index("Transactions (AWS::DynamoDB::Table) is deleted: its items are lost") < said.index("Plan:")
 
 
 def test_the_name_of_the_stack() -> None:

@@ -75,7 +75,7 @@ class Platform:
     def deploy(self, **parameters: str) -> str:
         """Deploy again, with other parameters; what the deployer said."""
         console = Console(file=io.StringIO(), width=200)
-        deployed = deploy(ENVIRONMENT, self.parameters | parameters, self.target, console, confirm=lambda _: True)
+        deployed = deploy(ENVIRONMENT, self.parameters | parameters, self.target, console, confirm=lambda *_: True)
         said: str = console.file.getvalue()  # type: ignore[attr-defined]
         return said + ("changed" if deployed.changed else "no changes")
 
@@ -89,7 +89,7 @@ def deployed(to: Target, **parameters: str) -> Platform:
         | parameters
     )
     console = Console(file=io.StringIO(), width=200)
-    outputs = deploy(ENVIRONMENT, parameters, to, console, confirm=lambda _: True).outputs
+    outputs = deploy(ENVIRONMENT, parameters, to, console, confirm=lambda *_: True).outputs
     return Platform(to, parameters, outputs, notices_url)
 
 

@@ -1,8 +1,11 @@
 """Deploying again: nothing to do, settings that reach the functions, new code behind the alias."""
 
 import pytest
+from click.testing import CliRunner
 
+from scripts.deployer.cli import main
 from scripts.deployer.stack import describe
+from stacks import settings
 from tests.e2e.conftest import Platform
 from tests.emitted import NESTED
 
@@ -17,6 +20,21 @@ def test_the_second_deployment_changes_nothing_uploads_nothing_and_says_so(platf
     assert said.endswith("no changes")
     assert cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"] == before
     assert cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"][1:] == []
+
+
+@pytest.mark.parametrize(("changes", "code", "says"), [({}, 0, "No changes."), ({"LogRetentionDays": "7"}, 2, "Plan:")])
+def test_a_plan_tells_by_its_exit_code_and_changes_nothing(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], code: int, says: str
+) -> None:
+    monkeypatch.setattr(settings, "load", lambda *_: platform.parameters | changes)
+    monkeypatch.setattr("scripts.deployer.cli._local", lambda *_: platform.target)
+    cloudformation = platform.client("cloudformation")
+    before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
+    sets = cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"]
+    planned = CliRunner().invoke(main, ["local", "--plan"])
+    assert (planned.exit_code, says in planned.output) == (code, True), planned.output
+    assert cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"] == before
+    assert cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"] == sets
 
 
 def test_every_stack_is_deployed(platform: Platform) -> None:
