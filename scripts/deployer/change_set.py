@@ -76,14 +76,18 @@ class Proposal:
         self.executed = False
 
     def execute(self) -> None:
-        """Ask for the execution. An answer that got lost is looked for before it is taken for a no."""
+        """Ask for the execution. An answer that got lost is looked for before it is taken for a no.
+
+        After a Ctrl-C too: ``executed`` tells whether it has begun all the same.
+        """
         try:
             self._cloudformation.execute_change_set(ChangeSetName=self._id)
-        except AWS_ERRORS:
+            self.executed = True
+        except (*AWS_ERRORS, KeyboardInterrupt) as error:
             status = self._cloudformation.describe_change_set(ChangeSetName=self._id)["ExecutionStatus"]
-            if status not in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE"):
+            self.executed = status in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
+            if not self.executed or isinstance(error, KeyboardInterrupt):
                 raise
-        self.executed = True
 
 
 @contextmanager

@@ -39,9 +39,14 @@ class Event:
 def execute(cloudformation: Any, proposal: Proposal, console: Console, poll_seconds: float = POLL_SECONDS) -> None:
     """Raises ``DeployError`` with the root cause when the deployment fails, and when it cannot be followed."""
     watch = _Watch(cloudformation, proposal.stack_id)
-    proposal.execute()
     name = proposal.changes.stack_name
     goes_on = f"the deployment goes on: aws cloudformation describe-stack-events --stack-name {name}"
+    try:
+        proposal.execute()
+    except KeyboardInterrupt:
+        if not proposal.executed:
+            raise
+        raise DeployError(f"interrupted; {goes_on}") from None
     try:
         status, happened = _follow(watch, console, poll_seconds)
     except KeyboardInterrupt:

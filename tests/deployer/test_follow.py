@@ -116,6 +116,15 @@ def test_throttling_is_waited_out() -> None:
     assert told(run(cloudformation))[-1] == ["CREATE_COMPLETE", NAME]
 
 
+@pytest.mark.parametrize("began", [True, False])
+def test_ctrl_c_while_the_deployment_is_being_started_says_what_is_known(began: bool) -> None:
+    cloudformation = creating(ended("CREATE_COMPLETE"))
+    cloudformation.errors = {"execute_change_set": [KeyboardInterrupt()]}  # type: ignore[list-item]
+    cloudformation._execution = "EXECUTE_IN_PROGRESS" if began else "AVAILABLE"
+    with pytest.raises(DeployError if began else KeyboardInterrupt, match="the deployment goes on" if began else ""):
+        run(cloudformation)
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), *[error("Throttling", "Rate exceeded")]])
 def test_whatever_ends_the_following_says_that_the_deployment_goes_on(failure: BaseException) -> None:
     cloudformation = creating(ended("CREATE_COMPLETE"))
