@@ -14,9 +14,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .errors import AWS_ERRORS, DeployError, explained
-from .stack import Stack, describe
+from .stack import OWNER_TAG, Stack, describe
 
-OWNER_TAG = {"Key": "ManagedBy", "Value": "payment-platform"}
 POLL_SECONDS = 1.0
 LONGEST_SECONDS = 15 * 60
 CLEANUP_SECONDS = 60

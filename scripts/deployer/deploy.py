@@ -10,7 +10,7 @@ from . import change_set, follow, show
 from .danger import dangers
 from .errors import Aborted, DeployError
 from .package import package
-from .stack import check_ready, describe, is_deployed
+from .stack import check_ready, delete_failed_creation, describe, is_deployed, is_failed_creation
 from .target import Target
 from .upload import upload
 from .validate import validate
@@ -95,6 +95,9 @@ def _roll_out(
     """Change set -> show -> confirm -> execute, for one stack and what is nested in it."""
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, name)
+    if is_failed_creation(stack) and not only_plan:
+        console.print(f"{name} is left of a creation that failed; deleting it first", highlight=False)
+        stack = delete_failed_creation(cloudformation, stack)
     check_ready(stack)
     if is_deployed(cloudformation, stack, template, parameters):
         return Deployed(stack.outputs, changed=False)

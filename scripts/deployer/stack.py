@@ -1,11 +1,17 @@
 """What is deployed now: a stack's status, parameters and outputs, and whether it can take a change set."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from .errors import DeployError
+
+# On every stack of ours, and passed on to what it creates.
+OWNER_TAG = {"Key": "ManagedBy", "Value": "payment-platform"}
+POLL_SECONDS = 2.0
+LONGEST_DELETION_SECONDS = 15 * 60
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,8 @@ class Stack:
     id: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    # Whether it carries our tag: nothing else is ever deleted.
+    owned: bool = False
 
     @property
     def exists(self) -> bool:
@@ -38,7 +46,27 @@ def describe(cloudformation: Any, name: str) -> Stack:
         id=stack["StackId"],
         parameters={p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])},
         outputs={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])},
+        owned=OWNER_TAG in stack.get("Tags", []),
     )
+
+
+def is_failed_creation(stack: Stack) -> bool:
+    """A stack of ours whose creation failed: it has never been anything, and only stands in the way."""
+    return stack.status == "ROLLBACK_COMPLETE" and stack.owned
+
+
+def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
+    """Delete it, by its id, and wait; it can be created anew then. Raises ``DeployError`` if it does not go."""
+    cloudformation.delete_stack(StackName=stack.id)
+    deadline = time.monotonic() + LONGEST_DELETION_SECONDS
+    while (status := describe(cloudformation, stack.id).status) not in ("", "DELETE_COMPLETE"):
+        if status == "DELETE_FAILED" or time.monotonic() > deadline:
+            raise DeployError(
+                f"{stack.name}: what its failed creation left cannot be deleted, it is {status}; see "
+                f"aws cloudformation describe-stack-events --stack-name {stack.id}"
+            )
+        time.sleep(POLL_SECONDS)
+    return Stack(stack.name)
 
 
 def check_ready(stack: Stack) -> None:

@@ -137,6 +137,41 @@ def test_a_stack_that_is_busy_is_left_alone(target: FakeTarget) -> None:
     assert target.cloudformation.called("create_change_set") == []
 
 
+OURS = [{"Key": "ManagedBy", "Value": "payment-platform"}]
+
+
+def test_what_is_left_of_a_failed_creation_of_ours_is_deleted_first(target: FakeTarget) -> None:
+    target.cloudformation.stacks[NAME] = stack(NAME, "ROLLBACK_COMPLETE", Tags=OURS)
+    deployed, said = run(target)
+    assert deployed.changed
+    assert "deleting it first" in said
+    # By its id: another stack of that name may be there by then.
+    assert target.cloudformation.called("delete_stack") == [{"StackName": f"arn:{NAME}"}]
+    (asked,) = target.cloudformation.called("create_change_set")
+    assert asked["ChangeSetType"] == "CREATE"
+
+
+@pytest.mark.parametrize(("tags", "only_plan"), [([], False), (OURS, True)])
+def test_a_failed_creation_that_is_not_ours_or_only_planned_on_is_left_alone(
+    target: FakeTarget, tags: list[dict[str, str]], only_plan: bool
+) -> None:
+    target.cloudformation.stacks[NAME] = stack(NAME, "ROLLBACK_COMPLETE", Tags=tags)
+    with pytest.raises(DeployError, match="its creation failed; delete it and deploy again"):
+        run(target, only_plan=only_plan)
+    assert target.cloudformation.called("delete_stack") == []
+
+
+def test_a_failed_creation_that_cannot_be_deleted_says_so(target: FakeTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    target.cloudformation.stacks[NAME] = stack(NAME, "ROLLBACK_COMPLETE", Tags=OURS)
+
+    def fails(StackName: str) -> None:
+        target.cloudformation.stacks[NAME]["StackStatus"] = "DELETE_FAILED"
+
+    monkeypatch.setattr(target.cloudformation, "delete_stack", fails)
+    with pytest.raises(DeployError, match=f"cannot be deleted, it is DELETE_FAILED; see .* arn:{NAME}"):
+        run(target)
+
+
 def test_a_change_of_the_buckets_template_is_deployed_too(target: FakeTarget) -> None:
     target.cloudformation.templates["payment-artifacts"] = "of an earlier release"
     with pytest.raises(Aborted, match="payment-artifacts"):
