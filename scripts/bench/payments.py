@@ -62,7 +62,12 @@ def compare(reference: Path) -> Iterator[str]:
 
 def _extract(reference: Path, folder: Path) -> None:
     """The code blocks that follow the headings of the two functions."""
-    text = reference.read_text(encoding="utf-8")
+    try:
+        text = reference.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SystemExit(
+            f"bench: {reference}: cannot be read: {error.strerror}; name the file of the system as it was asked for"
+        ) from None
     for name in ("lambda_validation.py", "lambda_processing.py"):
         block = re.search(rf"^## lib/{re.escape(name)}\n+```python\n(.*?)^```", text, re.S | re.M)
         if block is None:

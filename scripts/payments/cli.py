@@ -77,7 +77,7 @@ def explain(platform: Callable[[], Platform], transaction_id: str) -> None:
         click.echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
         click.echo(f"  why        {letter.explanation}")
         click.echo(f"  was, is    {letter.payment_status}, {letter.now or 'not recorded'}")
-        click.echo(f"  redrive    {letter.advice}")
+        click.echo(f"  now        {letter.advice}")
         click.echo(f"  cause      {letter.cause}")
         click.echo(f"  execution  {letter.execution_arn}")
 
@@ -89,7 +89,7 @@ def explain(platform: Callable[[], Platform], transaction_id: str) -> None:
 def redrive(platform: Callable[[], Platform], transaction_id: str | None, everything: bool) -> None:
     """Send a payment through the workflow again. Safe to repeat: it is charged at most once."""
     if (transaction_id is None) is not everything:
-        raise click.UsageError("name a TRANSACTION_ID, or --all")
+        raise click.UsageError("name a TRANSACTION_ID or --all, one of them")
     there = platform()
     failed = 0
     for letter in dead_letters.read(there) if everything else _letters(there, str(transaction_id)):
@@ -110,6 +110,8 @@ def redrive(platform: Callable[[], Platform], transaction_id: str | None, everyt
 def clear(platform: Callable[[], Platform], letter_id: str, yes: bool) -> None:
     """Delete a dead letter that has been dealt with; LETTER is how its id begins, as `dlq list` shows it."""
     there = platform()
+    if not letter_id:
+        raise click.UsageError("LETTER is empty; `dlq list` shows them")
     found = [letter for letter in dead_letters.read(there) if letter.letter_id.startswith(letter_id)]
     if len(found) != 1:
         raise DeployError(f"{len(found) or 'no'} dead letters begin with {letter_id}; `dlq list` shows them")

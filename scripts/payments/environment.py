@@ -18,6 +18,10 @@ class Platform:
     target: Target
     operator: str
 
+    def check_deployed(self) -> None:
+        """Raises ``DeployError``, rather than that one of its parts is not there."""
+        _ = self.outputs
+
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The parent stack's outputs. Raises ``DeployError`` where nothing is deployed."""
@@ -32,6 +36,7 @@ class Platform:
 
     @cached_property
     def dead_letters_url(self) -> str:
+        self.check_deployed()
         sqs = self.target.client("sqs")
         queue = names.in_environment(names.QUEUE, self.environment)
         return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
@@ -41,6 +46,7 @@ class Platform:
 
         Raises ``DeployError`` with the function's own words when it refuses.
         """
+        self.check_deployed()
         event = {"action": action, "transaction_id": transaction_id, "operator": self.operator}
         event |= {name: value for name, value in more.items() if value is not None}
         answer = self.target.client("lambda").invoke(

@@ -121,7 +121,7 @@ def test_ctrl_c_while_the_deployment_is_being_started_says_what_is_known(began: 
     cloudformation = creating(ended("CREATE_COMPLETE"))
     cloudformation.errors = {"execute_change_set": [KeyboardInterrupt()]}  # type: ignore[list-item]
     cloudformation._execution = "EXECUTE_IN_PROGRESS" if began else "AVAILABLE"
-    with pytest.raises(DeployError if began else KeyboardInterrupt, match="the deployment goes on" if began else ""):
+    with pytest.raises(DeployError if began else KeyboardInterrupt, match="the deployment goes on" if began else None):
         run(cloudformation)
 
 

@@ -132,11 +132,22 @@ def test_refund_and_its_refusals(platform: Platform, run) -> None:
     assert "Aborted" in run("refund", "T-NONE").output
 
 
+@pytest.mark.parametrize("arguments", [["dlq", "list"], ["refund", "T", "--yes"]])
+def test_nothing_deployed_is_said_to_be_that(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(cli, "_platform", lambda *_: Operated("staging", platform.target, "alice"))
+    answer = CliRunner().invoke(cli.main, ["--env", "staging", *arguments])
+    assert answer.exit_code == 1
+    assert answer.output.startswith("payments: payment-platform-staging is not deployed; scripts/deploy.sh staging")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["dlq", "redrive"], "name a TRANSACTION_ID, or --all"),
-        (["dlq", "redrive", "T", "--all"], "name a TRANSACTION_ID, or --all"),
+        (["dlq", "redrive"], "name a TRANSACTION_ID or --all, one of them"),
+        (["dlq", "redrive", "T", "--all"], "name a TRANSACTION_ID or --all, one of them"),
+        (["dlq", "clear", ""], "LETTER is empty"),
         (["dlq", "explain", "T-NONE"], "no dead letter of transaction T-NONE"),
     ],
 )
