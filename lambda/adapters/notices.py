@@ -1,6 +1,7 @@
 """Notices on the topic and letters on the dead-letter queue, as the state machine sends them."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,17 +43,16 @@ class TopicAndQueue:
             "payment_status": payment.status,
             "environment": self._environment,
         }
-        try:
-            self._sns.publish(
-                TopicArn=self._topic_arn,
-                Subject=f"Payment settled: {payment.status}",
-                Message=json.dumps(message),
-                MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-                },
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise NoticeNotSent(f"transaction {payment.transaction_id}: {type(error).__name__}") from None
+        self._send(
+            self._sns.publish,
+            payment,
+            TopicArn=self._topic_arn,
+            Subject=f"Payment settled: {payment.status}",
+            Message=json.dumps(message),
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
 
     def dead_letter(self, payment: Payment) -> None:
         """Leave the payment to an operator. Raises ``NoticeNotSent``."""
@@ -66,7 +66,10 @@ class TopicAndQueue:
             "execution_arn": payment.execution,
             "timestamp": datetime.fromtimestamp(payment.updated_at, UTC).isoformat(timespec="milliseconds"),
         }
+        self._send(self._sqs.send_message, payment, QueueUrl=self._queue_url, MessageBody=json.dumps(letter))
+
+    def _send(self, operation: Callable[..., Any], payment: Payment, **arguments: Any) -> None:
         try:
-            self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(letter))
+            operation(**arguments)
         except (ClientError, BotoCoreError) as error:
             raise NoticeNotSent(f"transaction {payment.transaction_id}: {type(error).__name__}") from None

@@ -76,7 +76,7 @@ class Letter:
 
 def read(platform: Platform) -> list[Letter]:
     """All letters, oldest first. They stay in the queue."""
-    sqs, messages = platform.target.client("sqs"), _messages(platform)
+    sqs, messages = platform.client("sqs"), _messages(platform)
     letters = [_letter(platform, message) for message in messages]
     for message in messages:
         # Read, not taken: everybody may see them again at once.
@@ -88,7 +88,7 @@ def read(platform: Platform) -> list[Letter]:
 
 def _messages(platform: Platform) -> list[Any]:
     """Until there are no more, or the first comes back: a long queue outlasts the time that they are hidden."""
-    sqs = platform.target.client("sqs")
+    sqs = platform.client("sqs")
     ask = {"QueueUrl": platform.dead_letters_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN_SECONDS}
     # Without waiting, SQS asks only some of its servers, and may say "nothing" when there is something.
     ask["WaitTimeSeconds"] = 2
@@ -120,17 +120,17 @@ def redrive(platform: Platform, letter: Letter) -> str:
 
 def clear(platform: Platform, letter: Letter) -> None:
     """Delete the letter."""
-    platform.target.client("sqs").delete_message(QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt)
+    platform.client("sqs").delete_message(QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt)
 
 
 def _request(platform: Platform, letter: Letter) -> str:
     """The request as it was sent: the execution that failed still has it."""
-    stepfunctions = platform.target.client("stepfunctions")
+    stepfunctions = platform.client("stepfunctions")
     return str(stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"])
 
 
 def _start_again(platform: Platform, letter: Letter, request: str) -> str:
-    started = platform.target.client("stepfunctions").start_execution(
+    started = platform.client("stepfunctions").start_execution(
         stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
         name=f"redrive-{letter.transaction_id.replace(':', '-')[:50]}-{uuid.uuid4().hex[:8]}",
         input=request,

@@ -25,19 +25,25 @@ class Platform:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The parent stack's outputs. Raises ``DeployError`` where nothing is deployed."""
-        stack = describe(self.target.client("cloudformation"), stack_name(self.environment))
+        stack = describe(self.client("cloudformation"), stack_name(self.environment))
         if not stack.exists:
             raise DeployError(f"{stack.name} is not deployed; scripts/deploy.sh {self.environment} does that")
         return stack.outputs
 
     @cached_property
-    def _dynamodb(self) -> Any:
-        return self.target.client("dynamodb")
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
+    def client(self, service: str) -> Any:
+        """One for each service: making one takes longer than most calls."""
+        if service not in self._clients:
+            self._clients[service] = self.target.client(service)
+        return self._clients[service]
 
     @cached_property
     def dead_letters_url(self) -> str:
         self.check_deployed()
-        sqs = self.target.client("sqs")
+        sqs = self.client("sqs")
         queue = names.in_environment(names.QUEUE, self.environment)
         return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
 
@@ -49,7 +55,7 @@ class Platform:
         self.check_deployed()
         event = {"action": action, "transaction_id": transaction_id, "operator": self.operator}
         event |= {name: value for name, value in more.items() if value is not None}
-        answer = self.target.client("lambda").invoke(
+        answer = self.client("lambda").invoke(
             FunctionName=names.in_environment(names.RECONCILIATION_FUNCTION, self.environment),
             Qualifier=names.LIVE,
             Payload=json.dumps(event).encode(),
@@ -61,11 +67,15 @@ class Platform:
 
     def payment(self, transaction_id: str) -> dict[str, Any] | None:
         """What the table holds of a payment, ids and codes only."""
-        item = self._dynamodb.get_item(
-            TableName=self.outputs["DynamodbTableName"],
-            Key={"transaction_id": {"S": transaction_id}},
-            ProjectionExpression="#status, attempt, failure, gateway_reference, closed",
-            ExpressionAttributeNames={"#status": "status"},
-            ConsistentRead=True,
-        ).get("Item")
+        item = (
+            self.client("dynamodb")
+            .get_item(
+                TableName=self.outputs["DynamodbTableName"],
+                Key={"transaction_id": {"S": transaction_id}},
+                ProjectionExpression="#status, attempt, failure, gateway_reference, closed",
+                ExpressionAttributeNames={"#status": "status"},
+                ConsistentRead=True,
+            )
+            .get("Item")
+        )
         return {name: next(iter(value.values())) for name, value in item.items()} if item else None

@@ -20,9 +20,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.payments import loopback
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -208,34 +209,15 @@ def listed(data: list[Any]) -> dict[str, Any]:
 def serving(stripe: Stripe) -> Iterator[str]:
     """The URL of a server on a free port of this machine."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
+    class Handler(loopback.JsonHandler):
         def _serve(self) -> None:
             url = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            body = self.body()
             params = dict(parse_qsl(body if self.command == "POST" else url.query))
             api_key = self.headers["Authorization"].removeprefix("Bearer ")
-            answer = stripe.handle(self.command, url.path, params, self.headers.get("Idempotency-Key"), api_key)
-            if answer is None:
-                self.connection.close()
-                return
-            text = json.dumps(answer[1]).encode()
-            self.send_response(answer[0])
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+            self.answer(stripe.handle(self.command, url.path, params, self.headers.get("Idempotency-Key"), api_key))
 
         do_GET = do_POST = _serve
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with loopback.serving(Handler) as url:
+        yield url

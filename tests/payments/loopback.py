@@ -1,0 +1,44 @@
+"""What the small servers of these tests have in common: JSON over real HTTP, on a free port of this machine."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+
+class JsonHandler(BaseHTTPRequestHandler):
+    content_type = "application/json"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def body(self) -> str:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+
+    def answer(self, told: tuple[int, dict[str, Any]] | None) -> None:
+        """A status and what it says, or None to drop the connection."""
+        if told is None:
+            self.connection.close()
+            return
+        text = json.dumps(told[1]).encode()
+        self.send_response(told[0])
+        self.send_header("Content-Type", self.content_type)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+@contextmanager
+def serving(handler: type[JsonHandler]) -> Iterator[str]:
+    """The URL of a server."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
