@@ -1,7 +1,3 @@
 #!/usr/bin/env bash
-# Deploy the payment platform: scripts/deploy.sh ENVIRONMENT [--yes] ...; --help tells the rest.
-set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# Sets up .venv on first use, and after a change of the dependencies.
-make --no-print-directory --silent -C "$root" .venv/installed >&2
-PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m scripts.deployer "$@"
+# Deploy the payment platform: scripts/deploy.sh ENVIRONMENT ...; --help tells the rest.
+exec "$(dirname "${BASH_SOURCE[0]}")/python.sh" scripts.deployer.cli.deploy "$@"

@@ -1,13 +1,21 @@
-"""The bucket that holds what is deployed. It has to exist before anything can be, so it is a stack of its own."""
+"""What has to exist before anything can be deployed, so it is a stack of its own: the bucket of what is deployed.
+
+Beside it, where an account wants them, the roles that deploy (deployers.py).
+"""
 
 from awacs import s3 as s3_actions
 from awacs.aws import Bool, Condition, Deny, Principal, Statement
 from troposphere import Output, Parameter, Ref, Sub, Tags, Template, s3
 
+from . import deployers
 from .policies import document
+from .settings import Bootstrap, all_settings
 
 # The account and region make the name unique, and guessable by nobody else's deployment.
 BUCKET = "payment-artifacts-${AWS::AccountId}-${AWS::Region}"
+# The tag that the deployer gives to what no deployed stack and no rollback needs; such an object expires.
+RETIRED = "retired"
+RETIRED_DAYS = 30
 
 
 def build() -> Template:
@@ -16,6 +24,8 @@ def build() -> Template:
     owner = template.add_parameter(
         Parameter("Owner", Type="String", Default="PaymentTeam", Description="The Owner tag of the bucket")
     )
+    for setting in all_settings(Bootstrap):
+        template.add_parameter(setting.parameter())
     bucket = template.add_resource(
         s3.Bucket(
             "Artifacts",
@@ -34,6 +44,22 @@ def build() -> Template:
                 BlockPublicAcls=True, BlockPublicPolicy=True, IgnorePublicAcls=True, RestrictPublicBuckets=True
             ),
             VersioningConfiguration=s3.VersioningConfiguration(Status="Enabled"),
+            LifecycleConfiguration=s3.LifecycleConfiguration(
+                Rules=[
+                    s3.LifecycleRule(
+                        Id="RetiredArtifactsExpire",
+                        Status="Enabled",
+                        TagFilters=[s3.TagFilter(Key=RETIRED, Value="true")],
+                        ExpirationInDays=RETIRED_DAYS,
+                    ),
+                    s3.LifecycleRule(
+                        Id="WhatWasOverwrittenExpires",
+                        Status="Enabled",
+                        NoncurrentVersionExpiration=s3.NoncurrentVersionExpiration(NoncurrentDays=RETIRED_DAYS),
+                        AbortIncompleteMultipartUpload=s3.AbortIncompleteMultipartUpload(DaysAfterInitiation=1),
+                    ),
+                ]
+            ),
             Tags=Tags(Owner=Ref(owner), CostCenter="Engineering"),
             DeletionPolicy="RetainExceptOnCreate",
             UpdateReplacePolicy="Retain",
@@ -56,4 +82,5 @@ def build() -> Template:
         )
     )
     template.add_output(Output("BucketName", Value=bucket.ref()))
+    deployers.add(template, bucket.get_att("Arn"))
     return template

@@ -1,4 +1,4 @@
-"""What an environment may set: each setting is a parameter of the parent template, and a checked key of a file.
+"""What the settings file may set. Each setting of an environment is a parameter of the parent template, too.
 
 One declaration gives both, so what the file accepts is what CloudFormation accepts.
 """
@@ -89,8 +89,45 @@ class Settings:
     )
 
 
-def all_settings() -> list[Setting]:
-    return [value for value in vars(Settings).values() if isinstance(value, Setting)]
+class Bootstrap:
+    """What belongs to the account and not to an environment: the table [bootstrap]. Parameters of artifacts.yaml."""
+
+    service_role = Flag("Whether CloudFormation acts with a role of its own, and not with the caller's rights", False)
+    github_repository = Text(
+        "The repository whose GitHub Actions may plan and deploy, by OpenID Connect; empty for none",
+        default="",
+        pattern=r"|[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+",
+        wording="OWNER/NAME, or empty",
+    )
+    github_environment = Text(
+        "The environment of that repository whose jobs may deploy: let it ask for approval",
+        default="prod",
+        pattern=r"[A-Za-z0-9_.-]{1,255}",
+        wording="the name of an environment in GitHub",
+    )
+    github_oidc_provider_arn = Text(
+        "The account's identity provider for GitHub, where it has one already; empty to make it",
+        default="",
+        pattern=r"|arn:[a-z-]+:iam::[0-9]{12}:oidc-provider/token\.actions\.githubusercontent\.com",
+        wording="the ARN of the provider token.actions.githubusercontent.com, or empty",
+    )
+
+
+class Rollout:
+    """How an environment is rolled out: the table [ENVIRONMENT.rollout]. No template knows these."""
+
+    termination_protection = Flag("Whether the stack refuses to be deleted", False)
+    stack_policy = Flag("Whether updates refuse to replace or delete what holds data, unless asked for by name", False)
+    rollback_on_alarms = Flag("Whether our alarms roll a deployment back; from the second deployment on", True)
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackConfiguration.html
+    monitoring_minutes = Number("Minutes that the alarms are watched after a deployment", default=0, maximum=180)
+
+
+_BOOTSTRAP, _ROLLOUT = "bootstrap", "rollout"
+
+
+def all_settings(of: type = Settings) -> list[Setting]:
+    return [value for value in vars(of).values() if isinstance(value, Setting)]
 
 
 def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
@@ -99,23 +136,49 @@ def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     Raises ``SettingsError`` for a file that cannot be read, an environment it does not have, an unknown key, a
     missing value and a value that is not allowed.
     """
-    table = _environment(environment, path)
-    path = _shown(path)
-    known = {setting.name: setting for setting in all_settings()}
+    table = {key: value for key, value in _environment(environment, path).items() if key != _ROLLOUT}
+    values = _checked(table, Settings, f"{_shown(path)}: [{environment}]")
+    _check_pairs(environment, table, _shown(path))
+    return {"Environment": environment} | _parameters(values, Settings)
+
+
+def load_rollout(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, Any]:
+    """How ``environment`` is rolled out, by the names of ``Rollout``. Raises ``SettingsError``."""
+    return _checked(
+        _environment(environment, path).get(_ROLLOUT, {}), Rollout, f"{_shown(path)}: [{environment}.{_ROLLOUT}]"
+    )
+
+
+def load_bootstrap(path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
+    """The parameters of the artifact bucket's template. Raises ``SettingsError``."""
+    where = f"{_shown(path)}: [{_BOOTSTRAP}]"
+    values = _checked(_read(path).get(_BOOTSTRAP, {}), Bootstrap, where)
+    if values["github_repository"] and not values["service_role"]:
+        raise SettingsError(f"{where} service_role: it must be true for a github_repository, which deploys with it")
+    return _parameters(values, Bootstrap)
+
+
+def _checked(table: Any, of: type, where: str) -> dict[str, Any]:
+    """A value for each setting of the class, and nothing else."""
+    known = {setting.name: setting for setting in all_settings(of)}
+    if not isinstance(table, dict):
+        raise SettingsError(f"{where}: it must be a table")
     for key in table:
         if key not in known:
             shown = key if key.isidentifier() else _toml(key)
-            raise SettingsError(f"{path}: [{environment}] {shown}: unknown key; allowed are {', '.join(known)}")
-    parameters = {"Environment": environment}
+            raise SettingsError(f"{where} {shown}: unknown key; allowed are {', '.join(known)}")
+    values = {}
     for name, setting in known.items():
-        value = table.get(name, setting.default)
+        value = values[name] = table.get(name, setting.default)
         if value is None:
-            raise SettingsError(f"{path}: [{environment}] {name}: missing; it must be {setting.allowed}")
+            raise SettingsError(f"{where} {name}: missing; it must be {setting.allowed}")
         if not setting.accepts(value):
-            raise SettingsError(f"{path}: [{environment}] {name} = {_toml(value)}: it must be {setting.allowed}")
-        parameters[setting.parameter_name] = setting.text(value)
-    _check_pairs(environment, table, path)
-    return parameters
+            raise SettingsError(f"{where} {name} = {_toml(value)}: it must be {setting.allowed}")
+    return values
+
+
+def _parameters(values: Mapping[str, Any], of: type) -> dict[str, str]:
+    return {setting.parameter_name: setting.text(values[setting.name]) for setting in all_settings(of)}
 
 
 def _shown(path: Path) -> Path:
@@ -129,8 +192,9 @@ def _environment(environment: str, path: Path) -> Mapping[str, Any]:
     for name, table in file.items():
         if not isinstance(table, dict):
             raise SettingsError(f"{path}: {name}: a key outside a table; put it under an environment such as [dev]")
-    if environment not in file:
-        raise SettingsError(f"{path}: no environment [{environment}]; it has {', '.join(sorted(file)) or 'none'}")
+    known = sorted(name for name in file if name != _BOOTSTRAP)
+    if environment not in known:
+        raise SettingsError(f"{path}: no environment [{environment}]; it has {', '.join(known) or 'none'}")
     if not re.fullmatch(ENVIRONMENT_PATTERN, environment):
         raise SettingsError(
             f"{path}: [{environment}]: a name has 3 to 16 lower-case letters, digits and hyphens, a letter first"

@@ -14,7 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.demo.story import read
-from scripts.deployer.deploy import deploy
+from scripts.deployer.deploy import Order, deploy
+from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
 from stacks import settings
@@ -30,7 +31,7 @@ def compare(reference: Path) -> Iterator[str]:
         _extract(reference, Path(folder))
         platform = target.of(running)
         quiet = Console(file=io.StringIO())
-        outputs = deploy("local", settings.load("local"), platform, quiet, lambda *_: True).outputs
+        outputs = deploy(Order("local", settings.load("local")), platform, People(quiet), lambda *_: True).outputs
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),

@@ -16,8 +16,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scripts.deployer.deploy import deploy
+from scripts.deployer.deploy import Order, deploy
 from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
 from stacks import names, settings
@@ -99,7 +100,7 @@ def _deploy_quietly(platform: Target, parameters: dict[str, str], console: Conso
     started = time.monotonic()
     try:
         with console.status("validate, package, change set, execute"):
-            deployed = deploy(ENVIRONMENT, parameters, platform, transcript, confirm=lambda *_: True)
+            deployed = deploy(Order(ENVIRONMENT, parameters), platform, People(transcript), confirm=lambda *_: True)
     except DeployError:
         console.print(transcript.file.getvalue())  # type: ignore[attr-defined]
         raise

@@ -1,4 +1,4 @@
-"""Step 4: what would change. A change set for the whole tree of stacks, described to the last page.
+"""A change set for the whole tree of stacks, described to the last page.
 
 ``proposed`` gives one for the length of a ``with`` block; whatever ends the block without executing it, nothing of it
 is left behind.
@@ -13,7 +13,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from . import checks
 from .errors import AWS_ERRORS, DeployError, explained
+from .plan.model import Change, PropertyChange, StackChanges
 from .stack import OWNER_TAG, Stack, describe
 
 POLL_SECONDS = 1.0
@@ -24,55 +26,44 @@ _CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
 _NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
 
 
-# What CloudFormation shows in the place of a value that another change decides.
-KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 # Its reason for leaving resources out when values are asked for; they are in the answer without.
 _WITHOUT_VALUES = "[WARN] --include-property-values"
 
 
 @dataclass(frozen=True)
-class PropertyChange:
-    """One property of a resource, or an attribute such as Tags; None is a value that there is not, or is not told."""
+class Options:
+    """How the change set shall be executed, beside what it changes."""
 
-    name: str
-    before: str | None = None
-    after: str | None = None
-    # Never, Conditionally or Always.
-    recreation: str = "Never"
+    # The role that CloudFormation assumes; empty for the caller's own rights.
+    role_arn: str = ""
+    # Alarms that roll the deployment back, and for how many minutes after it they are watched.
+    alarms: tuple[str, ...] = ()
+    monitoring_minutes: int = 0
 
-
-@dataclass(frozen=True)
-class Change:
-    """One resource, in the API's words.
-
-    ``action`` is Add, Modify, Remove, Import or Dynamic; ``replacement`` is True, False or Conditional;
-    ``policy_action`` says whether a resource that goes is deleted or kept.
-    """
-
-    action: str
-    logical_id: str
-    resource_type: str
-    replacement: str
-    properties: tuple[PropertyChange, ...]
-    policy_action: str = ""
-    nested: "ChangeSet | None" = None
+    def arguments(self) -> dict[str, Any]:
+        given: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
+        if self.alarms:
+            triggers = [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in self.alarms]
+            given["RollbackConfiguration"] = {
+                "RollbackTriggers": triggers,
+                "MonitoringTimeInMinutes": self.monitoring_minutes,
+            }
+        return given
 
 
-@dataclass(frozen=True)
-class ChangeSet:
-    """The changes of one stack, and of the nested stacks among them."""
-
-    stack_name: str
-    changes: tuple[Change, ...]
-
-
+@dataclass
 class Proposal:
     """A change set that may be executed, once."""
 
-    def __init__(self, cloudformation: Any, stack_id: str, change_set_id: str, changes: ChangeSet) -> None:
-        self._cloudformation, self._id = cloudformation, change_set_id
-        self.stack_id, self.changes = stack_id, changes
-        self.executed = False
+    cloudformation: Any
+    stack_id: str
+    change_set_id: str
+    changes: StackChanges
+    # What CloudFormation remarked though it made the change set.
+    notices: tuple[str, ...] = ()
+    executed: bool = False
+    # Left in place at the end of the block, for a later --apply.
+    kept: bool = False
 
     def execute(self) -> None:
         """Ask for the execution. An answer that got lost is looked for before it is taken for a no.
@@ -80,10 +71,10 @@ class Proposal:
         After a Ctrl-C too: ``executed`` tells whether it has begun all the same.
         """
         try:
-            self._cloudformation.execute_change_set(ChangeSetName=self._id)
+            self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id)
             self.executed = True
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
-            status = self._cloudformation.describe_change_set(ChangeSetName=self._id)["ExecutionStatus"]
+            status = self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"]
             self.executed = status in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
             if not self.executed or isinstance(error, KeyboardInterrupt):
                 raise
@@ -91,7 +82,11 @@ class Proposal:
 
 @contextmanager
 def proposed(
-    cloudformation: Any, stack: Stack, parameters: dict[str, str], **template: str
+    cloudformation: Any,
+    stack: Stack,
+    parameters: dict[str, str],
+    options: Options = Options(),
+    **template: str,
 ) -> Iterator[Proposal | None]:
     """Create a change set (``TemplateURL`` or ``TemplateBody``) and wait for it; None when nothing would change.
 
@@ -110,21 +105,42 @@ def proposed(
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Tags=[OWNER_TAG],
+            **options.arguments(),
             **template,
         )
         pages = _wait(cloudformation, created["Id"])
         if pages[0]["Status"] == "FAILED" and not _says_no_changes(pages[0]):
-            reason = _deepest(cloudformation, pages)
-            raise DeployError(f"{stack.name}: CloudFormation refuses the change set: {reason}")
+            refusals = "; ".join(_refusals(cloudformation, created["Id"], pages, stack.name))
+            raise DeployError(f"CloudFormation refuses the change set: {refusals}")
         if pages[0]["Status"] != "FAILED":
-            proposal = Proposal(cloudformation, created["StackId"], created["Id"], _read(cloudformation, pages))
+            proposal = _proposal(cloudformation, pages, created["Id"], created["StackId"])
         yield proposal
     finally:
-        if proposal is None or not proposal.executed:
-            _clean_up(cloudformation, stack, name)
+        if proposal is None or not (proposal.executed or proposal.kept):
+            discard(cloudformation, stack, name)
 
 
-def _clean_up(cloudformation: Any, before: Stack, name: str) -> None:
+def existing(cloudformation: Any, change_set_id: str) -> Proposal:
+    """A change set that was made before; raises ``DeployError`` when it can no longer be executed."""
+    try:
+        pages = _wait(cloudformation, change_set_id)
+    except ClientError as error:
+        if _is_missing(error):
+            raise DeployError("its change set is gone; plan again") from None
+        raise
+    first = pages[0]
+    if (first["Status"], first["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
+        raise DeployError(f"its change set is {first['Status']} and {first['ExecutionStatus']}; plan again")
+    return _proposal(cloudformation, pages, change_set_id, first["StackId"])
+
+
+def _proposal(cloudformation: Any, pages: list[dict[str, Any]], change_set_id: str, stack_id: str) -> Proposal:
+    sets: list[str] = [change_set_id]
+    changes = _read(cloudformation, pages, sets)
+    return Proposal(cloudformation, stack_id, change_set_id, changes, checks.remarks(cloudformation, sets))
+
+
+def discard(cloudformation: Any, before: Stack, name: str) -> None:
     """Delete the change set, and the stack in review that it made; what cannot be deleted is said, not raised.
 
     CloudFormation deletes no change set that is being created, and says so only; and it deletes asynchronously.
@@ -149,10 +165,14 @@ def _status(cloudformation: Any, change_set: dict[str, str]) -> str | None:
     try:
         return str(cloudformation.describe_change_set(**change_set)["Status"])
     except ClientError as error:
-        missing = error.response["Error"]["Code"] in ("ChangeSetNotFound", "ChangeSetNotFoundException")
-        if missing or "does not exist" in str(error):
+        if _is_missing(error):
             return None
         raise
+
+
+def _is_missing(error: ClientError) -> bool:
+    code = error.response["Error"]["Code"]
+    return code in ("ChangeSetNotFound", "ChangeSetNotFoundException") or "does not exist" in str(error)
 
 
 def _is_empty_review(cloudformation: Any, name: str) -> bool:
@@ -193,13 +213,16 @@ def _pages(cloudformation: Any, change_set_id: str, **values: bool) -> Iterator[
         token = {"NextToken": page["NextToken"]}
 
 
-def _read(cloudformation: Any, pages: list[dict[str, Any]]) -> ChangeSet:
+def _read(cloudformation: Any, pages: list[dict[str, Any]], sets: list[str], name: str = "") -> StackChanges:
+    """The changes of all pages and of all sets below; ``sets`` gets the ids of these."""
     changes = []
     for change in (change for page in pages for change in page.get("Changes", [])):
         resource = change["ResourceChange"]
         nested = None
         if resource.get("ChangeSetId"):
-            nested = _read(cloudformation, _wait(cloudformation, resource["ChangeSetId"]))
+            sets.append(resource["ChangeSetId"])
+            below = _wait(cloudformation, resource["ChangeSetId"])
+            nested = _read(cloudformation, below, sets, resource["LogicalResourceId"])
         changes.append(
             Change(
                 action=resource["Action"],
@@ -211,7 +234,7 @@ def _read(cloudformation: Any, pages: list[dict[str, Any]]) -> ChangeSet:
                 nested=nested,
             )
         )
-    return ChangeSet(pages[0]["StackName"], tuple(changes))
+    return StackChanges(name or pages[0]["StackName"], tuple(changes))
 
 
 def _properties(details: list[dict[str, Any]]) -> tuple[PropertyChange, ...]:
@@ -232,10 +255,11 @@ def _properties(details: list[dict[str, Any]]) -> tuple[PropertyChange, ...]:
     return tuple(found.values())
 
 
-def _deepest(cloudformation: Any, pages: list[dict[str, Any]]) -> str:
-    """The reason of the nested change set that failed; the root only says that one did.
+def _refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any]], name: str) -> list[str]:
+    """The reasons of the sets that failed by themselves; a root only says that one below it did.
 
-    A failed root may list its changes or not; its reason names the nested set in either case.
+    A failed root may list its changes or not; its reason names a nested set in either case. Each is waited for: the
+    root fails as soon as one of them does, and none can be deleted while another is being made.
     """
     reason = str(pages[0].get("StatusReason", "no reason given"))
     nested = {
@@ -244,12 +268,15 @@ def _deepest(cloudformation: Any, pages: list[dict[str, Any]]) -> str:
         for resource in (change["ResourceChange"] for change in page.get("Changes", []))
         if resource.get("ChangeSetId")
     }
-    named = {word.strip(".,") for word in reason.split() if ":changeSet/" in word}
-    for change_set_id in [*nested, *(named - set(nested))]:
-        found = _wait(cloudformation, change_set_id)
-        if found[0]["Status"] == "FAILED" and not _says_no_changes(found[0]):
-            return f"{nested.get(change_set_id, found[0]['StackName'])}: {_deepest(cloudformation, found)}"
-    return reason
+    nested |= {
+        word.strip(".,"): "" for word in reason.split() if ":changeSet/" in word and word.strip(".,") not in nested
+    }
+    found: list[str] = []
+    for below, logical_id in nested.items():
+        answer = _wait(cloudformation, below)
+        if answer[0]["Status"] == "FAILED" and not _says_no_changes(answer[0]):
+            found += _refusals(cloudformation, below, answer, logical_id or answer[0]["StackName"])
+    return found or [f"{name}: {one}" for one in checks.failures(cloudformation, change_set_id) or [reason]]
 
 
 def _says_no_changes(page: dict[str, Any]) -> bool:

@@ -34,7 +34,12 @@ class Destination:
 
     bucket: str
     endpoint: str
-    prefix: str = "payment-platform"
+    # Of the platform in one environment: another one's files are needed, or not, for themselves.
+    prefix: str
+
+    @classmethod
+    def of(cls, bucket: str, endpoint: str, environment: str) -> "Destination":
+        return cls(bucket, endpoint, f"payment-platform/{environment}")
 
     def key(self, content: bytes, suffix: str) -> str:
         return f"{self.prefix}/{hashlib.sha256(content).hexdigest()}{suffix}"

@@ -1,17 +1,24 @@
-"""What is deployed now: a stack's status, parameters and outputs, and whether it can take a change set."""
+"""What is deployed now: the stacks of a tree, their templates, and whether the tree can take a change set."""
 
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from .errors import DeployError
+from .plan import templates
+from .plan.model import STACK
 
 # On every stack of ours, and passed on to what it creates.
 OWNER_TAG = {"Key": "ManagedBy", "Value": "payment-platform"}
 POLL_SECONDS = 2.0
 LONGEST_DELETION_SECONDS = 15 * 60
+# A deployment with a monitoring time of three hours, the longest that there is, and some.
+LONGEST_WAIT_SECONDS = 4 * 60 * 60
+WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -23,13 +30,35 @@ class Stack:
     id: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
-    # Whether it carries our tag: nothing else is ever deleted.
+    # Whether it carries our tag: nothing else is ever changed or deleted.
     owned: bool = False
+    # When it was last changed, or made, in ISO 8601; and why it is as it is.
+    changed_at: str = ""
+    reason: str = ""
+    termination_protection: bool = False
 
     @property
     def exists(self) -> bool:
         """A stack in review has no resources yet: its first change set still creates it."""
         return self.status not in ("", "REVIEW_IN_PROGRESS")
+
+    @property
+    def busy(self) -> bool:
+        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+
+@dataclass(frozen=True)
+class StackTree:
+    """A stack and those nested in it, by logical id."""
+
+    stack: Stack
+    nested: dict[str, "StackTree"] = field(default_factory=dict)
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Stack]]:
+        """Every stack with its path from the root, which is the empty one."""
+        yield path, self.stack
+        for logical_id, child in self.nested.items():
+            yield from child.walk(f"{path}/{logical_id}" if path else logical_id)
 
 
 def describe(cloudformation: Any, name: str) -> Stack:
@@ -40,6 +69,7 @@ def describe(cloudformation: Any, name: str) -> Stack:
         if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
             return Stack(name)
         raise
+    changed_at = stack.get("LastUpdatedTime") or stack.get("CreationTime")
     return Stack(
         name=stack["StackName"],
         status=stack["StackStatus"],
@@ -47,7 +77,42 @@ def describe(cloudformation: Any, name: str) -> Stack:
         parameters={p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])},
         outputs={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])},
         owned=OWNER_TAG in stack.get("Tags", []),
+        changed_at=changed_at.isoformat() if changed_at else "",
+        reason=stack.get("StackStatusReason", ""),
+        termination_protection=stack.get("EnableTerminationProtection", False),
     )
+
+
+def describe_tree(cloudformation: Any, root: Stack) -> StackTree:
+    """The stack and all that is nested in it."""
+    nested = {}
+    for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=root.id):
+        for resource in page["StackResourceSummaries"]:
+            if resource["ResourceType"] == STACK and resource.get("PhysicalResourceId", "").startswith("arn:"):
+                nested[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        stacks = pool.map(lambda one: describe(cloudformation, one), nested.values())
+    return StackTree(
+        root,
+        {name: describe_tree(cloudformation, one) for name, one in zip(nested, stacks, strict=True) if one.status},
+    )
+
+
+def deployed_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
+    """The templates as they are deployed."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        texts = dict(pool.map(lambda one: (one[0], original(cloudformation, one[1].id)), tree.walk()))
+
+    def read(path: str, one: StackTree) -> templates.Tree:
+        below = {name: read(f"{path}/{name}" if path else name, child) for name, child in one.nested.items()}
+        return templates.Tree(templates.parse(texts[path]), below)
+
+    return read("", tree)
+
+
+def original(cloudformation: Any, name: str) -> Any:
+    """The template as it was given: text, or parsed where it is JSON."""
+    return cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
 
 
 def is_failed_creation(stack: Stack) -> bool:
@@ -69,20 +134,51 @@ def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
     return Stack(stack.name)
 
 
-def check_ready(stack: Stack) -> None:
+def check_owned(stack: Stack) -> None:
+    """Raises ``DeployError`` for a stack of that name that somebody else made."""
+    if stack.exists and not stack.owned:
+        raise DeployError(
+            f"{stack.name} is there without our tag {OWNER_TAG['Key']}={OWNER_TAG['Value']}, so it is left alone; "
+            "if it is this platform, deployed by another tool, add --adopt"
+        )
+
+
+def check_ready(stack: Stack, environment: str) -> None:
     """Raises ``DeployError`` for a stack that cannot take a change set, with what to do about it."""
     if stack.status == "ROLLBACK_COMPLETE":
         raise DeployError(
             f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; delete it and deploy again: "
             f"aws cloudformation delete-stack --stack-name {stack.name}"
         )
-    if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
-        raise DeployError(f"{stack.name} is {stack.status}: another deployment is running; wait until it has ended")
+    if stack.status == "UPDATE_ROLLBACK_FAILED":
+        raise DeployError(
+            f"{stack.name} is UPDATE_ROLLBACK_FAILED: it stands between two versions; mend what its events name, "
+            f"then: scripts/deploy.sh {environment} --continue-rollback"
+        )
+    if stack.busy:
+        raise DeployError(
+            f"{stack.name} is {stack.status}: another deployment is running; "
+            f"wait for it with --wait, or watch it: scripts/deploy.sh {environment} --follow"
+        )
     if stack.status.endswith("_FAILED"):
         raise DeployError(
-            f"{stack.name} is {stack.status}; look at its events first: "
-            f"aws cloudformation describe-stack-events --stack-name {stack.name}"
+            f"{stack.name} is {stack.status} and takes no change; "
+            f"take down what is left of it: scripts/destroy.sh {environment}"
         )
+
+
+def wait_until_idle(cloudformation: Any, name: str, say: Callable[[str], None]) -> Stack:
+    """The stack, once no deployment of somebody else's runs; raises ``DeployError`` after four hours."""
+    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+    stack = describe(cloudformation, name)
+    if stack.busy:
+        say(f"{stack.name} is {stack.status}; waiting until that has ended")
+    while stack.busy:
+        if time.monotonic() > deadline:
+            raise DeployError(f"{stack.name} still is {stack.status}; try again later")
+        time.sleep(POLL_SECONDS)
+        stack = describe(cloudformation, name)
+    return stack
 
 
 def is_deployed(cloudformation: Any, stack: Stack, template: str, parameters: dict[str, str]) -> bool:
@@ -93,5 +189,4 @@ def is_deployed(cloudformation: Any, stack: Stack, template: str, parameters: di
     """
     if not stack.exists or stack.parameters != parameters:
         return False
-    body = cloudformation.get_template(StackName=stack.name, TemplateStage="Original")["TemplateBody"]
-    return bool(body == template)
+    return bool(original(cloudformation, stack.name) == template)

@@ -1,5 +1,6 @@
 """Where to deploy, and what differs there from AWS."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,18 +22,46 @@ class Target:
 
     def client(self, service: str) -> Any:
         # Nobody's proxy stands between this machine and itself.
-        config = Config(proxies={}) if self.endpoint_url else None
+        config = Config(proxies={}) if self.endpoint_url else _retrying()
         return self.session.client(service, endpoint_url=self.endpoint_url, config=config)
 
-    def destination(self, bucket: str) -> Destination:
-        """The bucket's address, the same whoever deploys: it is part of what is deployed."""
-        return Destination(bucket, self.endpoint_url or self._s3())
+    @property
+    def region(self) -> str:
+        return str(self.session.region_name)
 
-    def _s3(self) -> str:
-        region = self.session.region_name
-        partition = self.session.get_partition_for_region(region)
-        resolver = self.session._session.get_component("endpoint_resolver")
-        return f"https://s3.{region}.{resolver.get_partition_dns_suffix(partition)}"
+    def account(self) -> str:
+        return str(self.client("sts").get_caller_identity()["Account"])
+
+    def destination(self, bucket: str, environment: str) -> Destination:
+        """The bucket's address, the same whoever deploys: it is part of what is deployed."""
+        s3 = self.endpoint_url or f"https://s3.{self.region}.{_suffix(self.region)}"
+        return Destination.of(bucket, s3, environment)
+
+    def pseudo_parameters(self) -> dict[str, str]:
+        return pseudo_parameters(self.account(), self.region)
+
+
+def pseudo_parameters(account: str, region: str) -> dict[str, str]:
+    """Their values: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/pseudo-parameter-reference.html"""
+    return {
+        "AWS::AccountId": account,
+        "AWS::Region": region,
+        "AWS::Partition": boto3.Session().get_partition_for_region(region),
+        "AWS::URLSuffix": _suffix(region),
+    }
+
+
+def _suffix(region: str) -> str:
+    """The domain of the partition that the region is in."""
+    session = boto3.Session()
+    resolver = session._session.get_component("endpoint_resolver")
+    return str(resolver.get_partition_dns_suffix(session.get_partition_for_region(region)))
+
+
+def _retrying() -> Config:
+    """More patience than the SDK has by itself: CloudFormation throttles soon. The user's own setting comes first."""
+    own = "AWS_MAX_ATTEMPTS" in os.environ
+    return Config() if own else Config(retries={"mode": "adaptive", "total_max_attempts": 10})
 
 
 def on_aws(profile: str | None, region: str | None) -> Target:

@@ -20,8 +20,9 @@ def upload(package: Package, s3: Any, account: str, *, layers: bool = False) -> 
 
     def put(key: str, content: Callable[[], bytes]) -> bool:
         try:
-            s3.head_object(Key=key, **owner)
-            return False
+            # One that was retired is about to expire: it is put anew, without its tag.
+            if not s3.head_object(Key=key, **owner).get("TagCount"):
+                return False
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
                 raise

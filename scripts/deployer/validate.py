@@ -9,8 +9,8 @@ from .errors import DeployError
 RULES = Path(__file__).resolve().parents[2] / ".cfnlintrc"
 
 
-def validate(templates: Path) -> None:
-    """Raises ``DeployError`` with every finding."""
+def check_fresh(templates: Path) -> None:
+    """Raises ``DeployError`` for a template that is not what ``stacks/`` generates."""
     for name, text in render().items():
         path = templates / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -18,6 +18,10 @@ def validate(templates: Path) -> None:
                 f"{path} is not what stacks/ generates; run `python generate.py` and review the "
                 "diff (code in lambda/ is part of it)"
             )
+
+
+def check_lint(templates: Path) -> None:
+    """Raises ``DeployError`` with every finding of cfn-lint."""
     findings = lint(sorted(templates.glob("*.yaml")))
     if findings:
         raise DeployError("cfn-lint refuses the templates:\n" + "\n".join(findings))

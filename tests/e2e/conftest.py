@@ -14,7 +14,8 @@ from rich.console import Console
 
 from scripts.demo import subscriber
 from scripts.demo.story import Story, collect, read
-from scripts.deployer.deploy import deploy
+from scripts.deployer.deploy import Order, deploy
+from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
 from stacks import settings
@@ -75,7 +76,8 @@ class Platform:
     def deploy(self, **parameters: str) -> str:
         """Deploy again, with other parameters; what the deployer said."""
         console = Console(file=io.StringIO(), width=200)
-        deployed = deploy(ENVIRONMENT, self.parameters | parameters, self.target, console, confirm=lambda *_: True)
+        order = Order(ENVIRONMENT, self.parameters | parameters)
+        deployed = deploy(order, self.target, People(console), lambda *_: True)
         said: str = console.file.getvalue()  # type: ignore[attr-defined]
         return said + ("changed" if deployed.changed else "no changes")
 
@@ -89,7 +91,7 @@ def deployed(to: Target, **parameters: str) -> Platform:
         | parameters
     )
     console = Console(file=io.StringIO(), width=200)
-    outputs = deploy(ENVIRONMENT, parameters, to, console, confirm=lambda *_: True).outputs
+    outputs = deploy(Order(ENVIRONMENT, parameters), to, People(console), lambda *_: True).outputs
     return Platform(to, parameters, outputs, notices_url)
 
 

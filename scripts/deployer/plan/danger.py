@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .change_set import Change, ChangeSet
+from .model import STACK, Change, PropertyChange, StackChanges
 
 # What is gone with each.
 HOLDS_DATA = {
@@ -14,42 +14,52 @@ HOLDS_DATA = {
     "AWS::S3::Bucket": "its objects are",
     "AWS::SQS::Queue": "its messages are",
 }
-_STACK = "AWS::CloudFormation::Stack"
 
 
 @dataclass(frozen=True)
 class Danger:
     """One resource whose data the deployment takes out of the stack's hands."""
 
-    stack_name: str
-    logical_id: str
+    # From the root stack: Data/Transactions.
+    path: str
     resource_type: str
     # "is deleted", "is replaced", or "may be replaced" where the service cannot know.
     what: str
     # What is lost with it; empty where its policy keeps the resource, outside the stack.
     lost: str
+    # The properties that force it.
+    because: tuple[PropertyChange, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """By which it is asked for."""
+        return self.path.rsplit("/", 1)[-1]
 
     def __str__(self) -> str:
-        what = f"{self.stack_name}: {self.logical_id} ({self.resource_type}) {self.what}"
+        what = f"{self.path} ({self.resource_type}) {self.what}"
         return f"{what}: {self.lost} lost" if self.lost else f"{what}: kept, but no longer part of the stack"
 
 
-def dangers(changes: ChangeSet) -> list[Danger]:
+def dangers(stack: StackChanges, path: str = "") -> list[Danger]:
     """All of the tree, in its order. A nested stack whose changes are not known is one itself when it goes."""
-    return list(_dangers(changes))
+    return list(_dangers(stack, path))
 
 
-def _dangers(changes: ChangeSet) -> Iterator[Danger]:
-    for change in changes.changes:
-        if change.nested:
-            yield from _dangers(change.nested)
+def _dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
+    for change in stack.changes:
+        if change.phantom:
+            continue
+        here = f"{path}{change.logical_id}"
+        if change.nested and change.nested.changes:
+            yield from _dangers(change.nested, f"{here}/")
             continue
         what = _what(change)
-        lost = "all that it holds is" if change.resource_type == _STACK else HOLDS_DATA.get(change.resource_type, "")
+        lost = "all that it holds is" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
         if what and lost:
             # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html
             kept = change.policy_action in ("Retain", "Snapshot", "ReplaceAndRetain", "ReplaceAndSnapshot")
-            yield Danger(changes.stack_name, change.logical_id, change.resource_type, what, "" if kept else lost)
+            because = tuple(one for one in change.properties if one.recreation != "Never")
+            yield Danger(here, change.resource_type, what, "" if kept else lost, because)
 
 
 def _what(change: Change) -> str:
@@ -57,6 +67,6 @@ def _what(change: Change) -> str:
         return "is deleted"
     if change.action == "Modify" and change.replacement == "True":
         return "is replaced"
-    if change.action == "Modify" and change.replacement == "Conditional" and change.resource_type != _STACK:
+    if change.action == "Modify" and change.replacement == "Conditional" and change.resource_type != STACK:
         return "may be replaced"
     return ""

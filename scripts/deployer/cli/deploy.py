@@ -1,0 +1,205 @@
+"""scripts/deploy.sh"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from scripts.deployer import rollback, rollout
+from scripts.deployer.deploy import Confirm, Deployed, Order, apply, deploy, discard, stack_name
+from scripts.deployer.errors import DeployError
+from scripts.deployer.failure import DeploymentFailed
+from scripts.deployer.offline import plan_offline
+from scripts.deployer.report.people import People
+from scripts.deployer.report.records import Records
+from scripts.deployer.report.reporter import Reporter
+from scripts.deployer.target import Target
+from stacks import settings
+
+from . import common
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(context_settings=common.HELP)
+@common.everywhere
+@click.option("--yes", "-y", is_flag=True, help="Deploy without asking.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would change; exit code 0: nothing, 2: something.")
+@click.option("--out", type=_FILE, metavar="FILE", help="With --plan: save the plan, to be applied later.")
+@click.option("--apply", "apply_file", type=_FILE, metavar="FILE", help="Execute exactly the saved plan.")
+@click.option("--discard", "discard_file", type=_FILE, metavar="FILE", help="Delete a saved plan and its change set.")
+@click.option("--offline", is_flag=True, help="With --plan: compare templates, without AWS.")
+@click.option("--against", metavar="REVISION", help="With --offline: compare with a git revision.")
+@click.option("--destroys", multiple=True, metavar="NAME", help="NAME may go with its data; --yes needs it.")
+@click.option("--wait", is_flag=True, help="Wait for a deployment that is running.")
+@click.option("--adopt", is_flag=True, help="Take over a stack that another tool made of these templates.")
+@click.option("--follow", "follows", is_flag=True, help="Watch the deployment that is running.")
+@click.option("--cancel", is_flag=True, help="Cancel the update that is running.")
+@click.option("--continue-rollback", is_flag=True, help="Continue a rollback that failed.")
+@click.option("--skip", multiple=True, metavar="STACK/RESOURCE", help="With --continue-rollback: leave it as it is.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: an object a line.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="With --plan: as a comment on a pull request.")
+def main(
+    environment: str,
+    profile: str | None,
+    region: str | None,
+    settings_file: Path,
+    debug: bool,
+    yes: bool,
+    only_plan: bool,
+    out: Path | None,
+    apply_file: Path | None,
+    discard_file: Path | None,
+    offline: bool,
+    against: str | None,
+    destroys: tuple[str, ...],
+    wait: bool,
+    adopt: bool,
+    follows: bool,
+    cancel: bool,
+    continue_rollback: bool,
+    skip: tuple[str, ...],
+    as_json: bool,
+    as_markdown: bool,
+) -> None:
+    """Deploy the payment platform to ENVIRONMENT through a change set.
+
+    ENVIRONMENT is a table of the settings file; `local` is deployed to an AWS embedded on this machine, which is
+    started if it is not running.
+    """
+    modes = {
+        "--plan": only_plan,
+        "--apply": apply_file,
+        "--discard": discard_file,
+        "--follow": follows,
+        "--cancel": cancel,
+        "--continue-rollback": continue_rollback,
+    }
+    _check_usage(
+        modes,
+        needs={
+            "--out": (out, "--plan"),
+            "--offline": (offline, "--plan"),
+            "--markdown": (as_markdown, "--plan"),
+            "--against": (against, "--offline"),
+            "--skip": (skip, "--continue-rollback"),
+        },
+        given={"--offline": offline},
+        never_together=(("--json", as_json, "--markdown", as_markdown), ("--out", out, "--offline", offline)),
+    )
+    report, console = _listeners(as_json, as_markdown)
+    with common.one_line_errors("deploy", debug, f"{stack_name(environment)} was not changed"):
+        order = Order(
+            environment,
+            settings.load(environment, settings_file),
+            settings.load_bootstrap(settings_file),
+            rollout.load(environment, settings_file),
+            only_plan=only_plan,
+            out=out,
+            record=common.record_of(environment),
+            destroys=destroys,
+            wait=wait,
+            adopt=adopt,
+        )
+        if offline:
+            _planned(plan_offline(order, against, report), order, report)
+        target = common.reach(environment, profile, region, console, start=not (follows or cancel or continue_rollback))
+        confirm = _confirmation(yes, destroys)
+        try:
+            if follows or cancel or continue_rollback:
+                _watched(order, target, report, cancel=cancel, goes_on=continue_rollback, skip=skip)
+            elif discard_file:
+                discard(order, discard_file, target)
+                report.ended("discarded", stack_name=order.stack_name, outputs={}, message="the plan is gone")
+            elif apply_file:
+                _deployed(apply(order, apply_file, target, report, confirm), order, report)
+            elif only_plan:
+                _planned(deploy(order, target, report, confirm).changed, order, report)
+            else:
+                _deployed(deploy(order, target, report, confirm), order, report)
+        except DeploymentFailed as failed:
+            report.failed(failed.failure)
+            raise
+
+
+def _listeners(as_json: bool, as_markdown: bool) -> tuple[Reporter, Console]:
+    """Who is told, and where else to print; what is for programs goes to stdout alone."""
+    aside = Console(highlight=False, stderr=True)
+    if as_json:
+        return Records(sys.stdout), aside
+    console = Console(highlight=False)
+    if not sys.stdout.isatty():
+        # Nobody resizes a file, or the log of a CI: as wide as tables need.
+        console = Console(highlight=False, width=140)
+    return People(console, as_markdown=as_markdown), aside if as_markdown else console
+
+
+def _check_usage(
+    modes: Mapping[str, object],
+    needs: Mapping[str, tuple[object, str]],
+    given: Mapping[str, object],
+    never_together: Sequence[tuple[str, object, str, object]],
+) -> None:
+    chosen = [name for name, value in modes.items() if value]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)}: one of them at a time")
+    for name, (value, needed) in needs.items():
+        if value and needed not in chosen and not given.get(needed):
+            raise click.UsageError(f"{name} goes with {needed}")
+    for name, value, other, other_value in never_together:
+        if value and other_value:
+            raise click.UsageError(f"{name} does not go with {other}")
+
+
+def _deployed(done: Deployed, order: Order, report: Reporter) -> None:
+    if done.changed:
+        report.ended("deployed", stack_name=order.stack_name, outputs=done.outputs)
+    else:
+        message = "no changes; nothing was done"
+        report.ended("no changes", stack_name=order.stack_name, outputs=done.outputs, message=message)
+
+
+def _planned(changes: bool, order: Order, report: Reporter) -> None:
+    """Ends the command."""
+    if not changes:
+        report.ended("no changes", stack_name=order.stack_name, outputs={}, message="no changes")
+        sys.exit(0)
+    message = "nothing was changed"
+    if order.out:
+        message = f"the plan waits; scripts/deploy.sh {order.environment} --apply {order.out}, or --discard {order.out}"
+    report.ended("planned", stack_name=order.stack_name, outputs={}, message=message)
+    sys.exit(2)
+
+
+def _watched(
+    order: Order, target: Target, report: Reporter, *, cancel: bool, goes_on: bool, skip: tuple[str, ...]
+) -> None:
+    name = order.stack_name
+    if cancel:
+        status = rollback.cancel(order.environment, name, target, report)
+    elif goes_on:
+        status = rollback.go_on(order.environment, name, skip, target, report)
+    else:
+        status = rollback.follow(order.environment, name, target, report)
+    report.ended("ended", stack_name=name, outputs={}, message=f"ended {status}")
+
+
+def _confirmation(yes: bool, destroys: Sequence[str]) -> Confirm:
+    """What holds data goes only by its name: given, or typed. ``yes`` says nothing about it."""
+
+    def confirm(question: str, lost: Sequence[str]) -> bool:
+        unnamed = [name for name in dict.fromkeys(lost) if name not in destroys]
+        if unnamed and yes:
+            flags = " ".join(f"--destroys {name}" for name in unnamed)
+            raise DeployError(f"--yes does not cover what is lost with its data; if it may go, add {flags}")
+        if not all(common.typed(f"Type {name} to let it go", name) for name in unnamed):
+            return False
+        return yes or common.agreed(question)
+
+    return confirm
+
+
+if __name__ == "__main__":
+    main(prog_name="scripts/deploy.sh")

@@ -1,0 +1,69 @@
+"""scripts/outputs.sh"""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from scripts.deployer.deploy import stack_name
+from scripts.deployer.errors import DeployError
+from scripts.deployer.report import text
+from scripts.deployer.stack import describe
+from stacks import settings
+
+from . import common
+
+
+@click.command(context_settings=common.HELP)
+@common.everywhere
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["table", "env", "json"]),
+    default="table",
+    show_default=True,
+    help="env can be sourced by a shell.",
+)
+@click.argument("names", nargs=-1)
+def main(
+    environment: str,
+    profile: str | None,
+    region: str | None,
+    settings_file: Path,
+    debug: bool,
+    shape: str,
+    names: tuple[str, ...],
+) -> None:
+    """The outputs of ENVIRONMENT's stack, or those of NAMES; one name in the table's format gives the value alone."""
+    console = Console(highlight=False)
+    with common.one_line_errors("outputs", debug, "nothing was changed"):
+        settings.load(environment, settings_file)
+        target = common.reach(environment, profile, region, Console(stderr=True), start=False)
+        stack = describe(target.client("cloudformation"), stack_name(environment))
+        if not stack.exists:
+            raise DeployError(f"{stack.name} is not deployed; scripts/deploy.sh {environment} does that")
+        for name in names:
+            if name not in stack.outputs:
+                raise DeployError(f"{stack.name} has no output {name}; see scripts/outputs.sh {environment}")
+        values = {name: stack.outputs[name] for name in names or sorted(stack.outputs)}
+        if shape == "json":
+            click.echo(json.dumps(values, indent=2))
+        elif shape == "env":
+            for name, value in values.items():
+                click.echo(f"export {as_variable(name)}={shlex.quote(value)}")
+        elif len(names) == 1:
+            click.echo(values[names[0]])
+        else:
+            text.outputs(console, values)
+
+
+def as_variable(name: str) -> str:
+    """``SnsTopicArn`` as ``SNS_TOPIC_ARN``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+if __name__ == "__main__":
+    main(prog_name="scripts/outputs.sh")

@@ -1,0 +1,92 @@
+"""Take an environment down: what is lost and what is kept is said first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .deploy import ARTIFACTS_STACK
+from .errors import AWS_ERRORS, DeployError, explained
+from .follow import Follow, Watch, until_ended
+from .plan.compare import compare
+from .plan.evaluate import Evaluated, evaluate
+from .plan.model import Plan
+from .report.reporter import Reporter
+from .retire import retire
+from .stack import StackTree, check_owned, deployed_templates, describe, describe_tree
+from .target import Target
+
+
+# Properties that fix what a resource is called: no second one can be made.
+_NAMES = ("TableName", "QueueName", "LogGroupName", "BucketName", "TopicName")
+
+
+@dataclass(frozen=True)
+class Destruction:
+    environment: str
+    stack_name: str
+    # Termination protection may be taken off.
+    unprotect: bool = False
+    # Where the templates deployed last are kept.
+    record: Path | None = None
+
+
+def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Callable[[str, str], bool]) -> bool:
+    """Whether there was something to take down. ``confirm`` gets the question and the name to be typed.
+
+    Raises ``DeployError`` for a stack that is busy, protected or not ours, ``DeploymentFailed`` if it does not go.
+    """
+    cloudformation = target.client("cloudformation")
+    stack = describe(cloudformation, asked.stack_name)
+    if stack.status == "":
+        return False
+    if stack.exists:
+        check_owned(stack)
+    if stack.busy and stack.status != "CREATE_IN_PROGRESS":
+        raise DeployError(
+            f"{stack.name} is {stack.status}; wait until that has ended: scripts/deploy.sh {asked.environment} --follow"
+        )
+    if stack.termination_protection and not asked.unprotect:
+        raise DeployError(f"{stack.name} is protected from termination; if it shall go all the same, add --unprotect")
+    tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
+    evaluated = Evaluated()
+    if stack.exists:
+        evaluated = evaluate(deployed_templates(cloudformation, tree), stack.parameters, target.pseudo_parameters())
+    plan = Plan(compare(stack.name, evaluated, None))
+    report.plan(plan)
+    for line in kept(evaluated):
+        report.step("Kept:", line)
+    if not confirm(f"Take {stack.name} down?", stack.name):
+        raise DeployError(f"{stack.name}: nothing was taken down")
+    if stack.termination_protection:
+        cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
+    watch = Watch(cloudformation, stack.id, tree)
+    cloudformation.delete_stack(StackName=stack.id)
+    with report.watching(plan, stack.name) as watching:
+        how = Follow(asked.environment, watching, target.poll_seconds)
+        until_ended(watch, stack.name, how, {"DELETE_COMPLETE"}, "deletion")
+    _tidy_up(asked, target, report)
+    return True
+
+
+def kept(stack: Evaluated, path: str = "") -> list[str]:
+    """What stays, outside any stack. One with a name of ours stands in the way of the next deployment."""
+    lines = []
+    for logical_id, resource in stack.resources.items():
+        if resource.deletion_policy.startswith("Retain"):
+            name = next((value for key, value in resource.properties.items() if key in _NAMES), None)
+            in_the_way = f" {name}; delete or import it before the next deployment" if name else ""
+            lines.append(f"{path}{logical_id} ({resource.type}){in_the_way}")
+        lines += kept(stack.nested[logical_id], f"{path}{logical_id}/") if logical_id in stack.nested else []
+    return lines
+
+
+def _tidy_up(asked: Destruction, target: Target, report: Reporter) -> None:
+    """Let the artifacts expire, and forget what was deployed. The stack has gone: failures are said, not raised."""
+    try:
+        bucket = describe(target.client("cloudformation"), ARTIFACTS_STACK).outputs.get("BucketName")
+        if bucket:
+            retire(target.client("s3"), target.destination(bucket, asked.environment), target.account(), ())
+        if asked.record:
+            asked.record.unlink(missing_ok=True)
+    except (*AWS_ERRORS, OSError) as error:
+        report.step("Taken down,", f"but not tidied up: {explained(error)}")

@@ -1,0 +1,125 @@
+"""How a deployment failed: the first cause, what else failed by itself, what was rolled back, and what to do next."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from .errors import DeployError
+from .plan.model import STACK
+from .source import Declaration, declaration
+
+# A resource that fails because another one did says one of these.
+_CONSEQUENCES = ("cancelled", "Embedded stack", "The following resource(s) failed", "Nested stack")
+_ALARM = "rollback trigger"
+
+
+@dataclass(frozen=True)
+class Event:
+    id: str
+    at: datetime
+    stack_id: str
+    # The path from the root stack: Data/Transactions.
+    where: str
+    resource_type: str
+    status: str
+    reason: str
+    physical_id: str
+
+    def __str__(self) -> str:
+        return f"{self.where} ({self.resource_type})"
+
+
+@dataclass(frozen=True)
+class Failure:
+    stack_name: str
+    status: str
+    # The first that failed by itself, in whichever stack, and those that failed by themselves after it.
+    cause: Event | None
+    others: tuple[Event, ...] = ()
+    declared: Declaration | None = None
+    # How many resources went back to what they were.
+    rolled_back: int = 0
+    now: str = ""
+    next_step: str = ""
+
+    @property
+    def reason(self) -> str:
+        if self.cause is None:
+            return "no event gives a reason; see the stack's events"
+        return f"{self.cause}: {self.cause.reason or self.cause.status}"
+
+
+@dataclass
+class DeploymentFailed(DeployError):
+    """The deployment ended, and not well. The message is one line; ``failure`` has the rest."""
+
+    failure: Failure = field()
+
+    def __post_init__(self) -> None:
+        super().__init__(f"{self.failure.stack_name} ended {self.failure.status}: {self.failure.reason}")
+
+
+def failure(stack_name: str, environment: str, status: str, events: list[Event]) -> Failure:
+    """What the events of a deployment that ended with ``status`` say."""
+    by_themselves = _by_themselves(events)
+    cause = by_themselves[0] if by_themselves else next(iter(_failed(events)), None) or _said(events)
+    now, next_step = _outcome(status, environment, [event.where for event in events if _kept_from_going_back(event)])
+    return Failure(
+        stack_name,
+        status,
+        cause,
+        others=tuple(by_themselves[1:]),
+        declared=declaration(cause.where) if cause else None,
+        rolled_back=_rolled_back(events),
+        now=now,
+        next_step=next_step,
+    )
+
+
+def _failed(events: list[Event]) -> list[Event]:
+    return [event for event in events if event.status.endswith("_FAILED") and event.reason]
+
+
+def _by_themselves(events: list[Event]) -> list[Event]:
+    """Each resource once, in the order of time."""
+    found: dict[str, Event] = {}
+    for event in (event for event in events if event.status.endswith("_FAILED")):
+        if event.resource_type != STACK and not any(text in event.reason for text in _CONSEQUENCES):
+            found.setdefault(event.where, event)
+    return list(found.values())
+
+
+def _said(events: list[Event]) -> Event | None:
+    """A rollback that no resource began: an alarm rang, or somebody cancelled; the stack's own event says so."""
+    own = [event for event in events if event.physical_id == event.stack_id and "ROLLBACK" in event.status]
+    return next((event for event in own if event.reason), None)
+
+
+def _rolled_back(events: list[Event]) -> int:
+    """Resources, not stacks, that something was done to after the rollback had begun."""
+    began = next((i for i, e in enumerate(events) if e.physical_id == e.stack_id and "ROLLBACK" in e.status), None)
+    if began is None:
+        return 0
+    done = [
+        e for e in events[began:] if e.resource_type != STACK and e.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE")
+    ]
+    return len({event.where for event in done})
+
+
+def _kept_from_going_back(event: Event) -> bool:
+    return event.resource_type != STACK and event.status == "UPDATE_FAILED"
+
+
+def _outcome(status: str, environment: str, stuck: list[str]) -> tuple[str, str]:
+    """What the stack is now, and what to do next."""
+    deploy = f"scripts/deploy.sh {environment}"
+    if status == "UPDATE_ROLLBACK_COMPLETE":
+        return "it is as it was before", f"mend the cause, then {deploy}"
+    if status == "ROLLBACK_COMPLETE":
+        return "nothing of it is left but its name", f"mend the cause, then {deploy}; it deletes what is left first"
+    if status == "UPDATE_ROLLBACK_FAILED":
+        skip = f" --skip {stuck[-1]}" if stuck else " --skip STACK/RESOURCE"
+        told = f"mend what keeps it, then {deploy} --continue-rollback; or leave that resource as it is: {deploy}"
+        return "it stands between two versions", f"{told} --continue-rollback{skip}"
+    if status in ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
+        return "what could not be deleted is left", f"delete that, then scripts/destroy.sh {environment}"
+    return f"it is {status}", f"scripts/status.sh {environment}"

@@ -1,0 +1,92 @@
+"""A plan without AWS: the templates here beside those deployed last from here, or those of a git revision."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from stacks import settings
+
+from .deploy import Order
+from .errors import DeployError
+from .package import Destination, Runtime, package
+from .plan import templates
+from .planning import Comparison, comparison, packaged_tree
+from .report.reporter import Reporter
+from .saved import LastDeployment, load_deployment
+from .target import pseudo_parameters
+from .validate import check_fresh
+
+ROOT = Path(__file__).resolve().parents[2]
+_LONGEST_SECONDS = 60
+
+
+def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
+    """Whether anything would change, as far as templates tell. Raises ``DeployError`` without anything to compare."""
+    check_fresh(order.templates)
+    if revision:
+        compared = _with_revision(order, revision)
+        source = f"revision {revision}"
+    else:
+        if order.record is None:
+            raise DeployError("nothing is recorded here; name a revision to compare with: --against REVISION")
+        last = load_deployment(order.record)
+        compared = _with_last(order, last)
+        source = f"what was deployed from here on {last.deployed_at[:16].replace('T', ' at ')} UTC"
+    if not compared.changes.changes:
+        return False
+    report.plan(compared.alone(f"From comparing the templates here with {source}; AWS was not asked."))
+    return True
+
+
+def _with_last(order: Order, last: LastDeployment) -> Comparison:
+    destination = Destination.of(last.bucket, last.endpoint, order.environment)
+    after = packaged_tree(package(order.templates / "parent.yaml", destination, _runtime(order.environment)))
+    pseudo = pseudo_parameters(last.account, last.region)
+    return comparison(order.stack_name, (last.tree, last.parameters), (after, order.parameters), pseudo)
+
+
+def _runtime(environment: str) -> Runtime | None:
+    """How functions run on the embedded AWS is in the templates that were deployed to it."""
+    if environment != "local":
+        return None
+    from scripts.local.runtime import RUNTIME
+
+    return RUNTIME
+
+
+def _with_revision(order: Order, revision: str) -> Comparison:
+    """As committed, not packaged: code shows by its digest in the description of the functions' versions."""
+
+    def here(name: str) -> str:
+        return (order.templates / name).read_text(encoding="utf-8")
+
+    def there(name: str) -> str:
+        return _show(revision, f"templates/{name.removeprefix('./')}")
+
+    before = templates.tree(there("parent.yaml"), there)
+    after = templates.tree(here("parent.yaml"), here)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "environments.toml"
+        file.write_text(_show(revision, "stacks/environments.toml"), encoding="utf-8")
+        try:
+            parameters = settings.load(order.environment, file)
+        except settings.SettingsError as error:
+            told = str(error).replace(str(file), f"{revision}:stacks/environments.toml")
+            raise DeployError(f"that revision's settings cannot be read by this one: {told}") from error
+    return comparison(order.stack_name, (before, parameters), (after, order.parameters), {})
+
+
+def _show(revision: str, path: str) -> str:
+    try:
+        git = subprocess.run(
+            ["git", "show", "--end-of-options", f"{revision}:{path}"],  # noqa: S607
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DeployError(f"--against {revision}: git cannot be run: {error}") from error
+    if git.returncode:
+        raise DeployError(f"--against {revision}: {git.stderr.strip().splitlines()[-1]}")
+    return git.stdout

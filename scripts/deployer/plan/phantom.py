@@ -1,0 +1,53 @@
+"""Which changes of a change set are none.
+
+A parameter that another stack's output feeds is not known while a change set is made: the service lists every resource
+that reads it, often as one that may be replaced. The templates tell whether anything behind it changes.
+"""
+
+from dataclasses import replace
+
+from .model import KNOWN_AFTER_APPLY, STACK, Change, StackChanges
+
+
+def marked(service: StackChanges, compared: StackChanges) -> StackChanges:
+    """The service's changes, with those marked that rest on unknown values only and that the comparison has not."""
+    real = {change.logical_id: change for change in compared.changes}
+    changes = tuple(_marked(change, real.get(change.logical_id)) for change in service.changes)
+    named = {change.logical_id for change in changes}
+    unchanged = tuple(name for name in compared.unchanged if name not in named)
+    return replace(service, changes=changes, unchanged=unchanged)
+
+
+def _marked(change: Change, real: Change | None) -> Change:
+    if change.nested is not None:
+        compared = real.nested if real is not None and real.nested is not None else StackChanges(change.logical_id)
+        nested = marked(change.nested, compared)
+        # A nested stack is one whose changes are all phantoms.
+        hollow = real is None and change.action == "Modify" and all(one.phantom for one in nested.changes)
+        return replace(change, nested=nested, phantom=hollow)
+    return replace(change, phantom=real is None and _may_be_none(change))
+
+
+def _may_be_none(change: Change) -> bool:
+    """Whether nothing but values that are not known yet makes it a change. A replacement that is certain is one."""
+    if change.action != "Modify" or change.replacement == "True" or change.resource_type == STACK:
+        return False
+    return bool(change.properties) and all(KNOWN_AFTER_APPLY in (one.after or "") for one in change.properties)
+
+
+def filled(service: StackChanges, compared: StackChanges) -> tuple[StackChanges, bool]:
+    """The service's changes, those of nested stacks from the comparison where it gives none; and whether any was."""
+    real = {change.logical_id: change for change in compared.changes}
+    any_filled = False
+    changes = []
+    for change in service.changes:
+        if change.resource_type == STACK and change.nested is None:
+            any_filled = True
+            found = real.get(change.logical_id)
+            if found is None and change.action == "Modify":
+                continue  # listed because its template lies elsewhere
+            change = found or change
+        changes.append(change)
+    named = {change.logical_id for change in changes}
+    unchanged = tuple(name for name in compared.unchanged if name not in named)
+    return replace(service, changes=tuple(changes), unchanged=unchanged), any_filled

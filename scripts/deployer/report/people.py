@@ -1,0 +1,156 @@
+"""To people. On a terminal, a tree of the stacks that moves; elsewhere, and in CI, a line for each event."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from scripts.deployer.failure import Event, Failure
+from scripts.deployer.plan.model import Plan
+
+from . import markdown, text
+from .progress import Progress, StackProgress
+from .reporter import Watching
+
+# After so long without an event it is said what is going on.
+SILENCE_SECONDS = 30.0
+# Of what runs in one stack, so many are named.
+_NAMED = 3
+
+
+class People:
+    """``as_markdown`` shows the plan as a comment, for a program that posts it."""
+
+    def __init__(
+        self, console: Console, *, as_markdown: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console, self._markdown, self._clock = console, as_markdown, clock
+
+    def step(self, what: str, detail: str = "") -> None:
+        if self._markdown:
+            return
+        self._console.print(Text.assemble((what, "bold"), f" {detail}"), soft_wrap=True)
+
+    def plan(self, plan: Plan) -> None:
+        if self._markdown:
+            self._out(markdown.plan(plan, f"Deployment of `{plan.stack.name}`"))
+        else:
+            text.plan(self._console, plan)
+
+    @contextmanager
+    def watching(self, plan: Plan | None, stack_name: str) -> Iterator[Watching]:
+        progress = Progress(plan, stack_name)
+        if not self._console.is_terminal:
+            yield _Lines(self._console, progress, self._clock)
+            return
+        tree = _LiveTree(progress, self._clock)
+        with Live(tree, console=self._console, refresh_per_second=8) as live:
+
+            def watch(events: list[Event]) -> None:
+                progress.take(events)
+                for event in events:
+                    if event.status.endswith("_FAILED"):
+                        live.console.print(_line(event), soft_wrap=True)
+
+            yield watch
+
+    def failed(self, failure: Failure) -> None:
+        text.failure(self._console, failure)
+
+    def ended(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
+        if self._markdown:
+            if result == "no changes":
+                self._out(markdown.no_changes(f"Deployment of `{stack_name}`"))
+            return
+        text.outputs(self._console, outputs)
+        separated = "\n" if outputs else ""
+        self._console.print(f"{separated}{stack_name}: {message or result}", highlight=False, soft_wrap=True)
+
+    def _out(self, whole: str) -> None:
+        self._console.print(whole, markup=False, highlight=False, soft_wrap=True, end="")
+
+
+class _Lines:
+    """A line for each event, with the time that the service gives it."""
+
+    def __init__(self, console: Console, progress: Progress, clock: Callable[[], float]) -> None:
+        self._console, self._progress, self._clock = console, progress, clock
+        self._heard = self._began = clock()
+
+    def __call__(self, events: list[Event]) -> None:
+        self._progress.take(events)
+        for event in events:
+            self._console.print(_line(event), soft_wrap=True)
+        now = self._clock()
+        if events:
+            self._heard = now
+        elif now - self._heard >= SILENCE_SECONDS:
+            self._heard = now
+            running = ", ".join(str(event) for event in self._progress.running()) or "nothing that is told"
+            waited = _duration(now - self._began)
+            self._console.print(f"still in progress after {waited}: {running}", highlight=False, soft_wrap=True)
+
+
+class _LiveTree:
+    """Each stack with its counts, what runs in it, and for how long; drawn anew several times a second."""
+
+    def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
+        self._progress, self._clock, self._began = progress, clock, clock()
+        self._spinner = Spinner("dots")
+
+    def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
+        root, *nested = self._progress.stacks.values()
+        elapsed = _duration(self._clock() - self._began)
+        tree = Tree(self._row(root, self._progress.stack_name, elapsed))
+        branches = {"": tree}
+        for stack in sorted(nested, key=lambda one: one.path.count("/")):
+            above, _, name = stack.path.rpartition("/")
+            branches[stack.path] = branches.get(above, tree).add(self._row(stack, name))
+        yield tree
+
+    def _row(self, stack: StackProgress, name: str, elapsed: str = "") -> Table:
+        sign: Text | Spinner = Text("·", style="dim")
+        if stack.status.endswith("_IN_PROGRESS"):
+            sign = self._spinner
+        elif "ROLLBACK" in stack.status or stack.status.endswith("_FAILED"):
+            sign = Text("✗", style="red")
+        elif stack.status.endswith("_COMPLETE"):
+            sign = Text("✓", style="green")
+        row = Table.grid(padding=(0, 1))
+        counts = f"{len(stack.done)}/{stack.total}" if stack.total else ""
+        row.add_row(sign, Text(name, style="bold"), counts, Text(stack.status or "waiting", style="dim"), elapsed)
+        running = [_since(event) for event in list(stack.running.values())[:_NAMED]]
+        more = len(stack.running) - len(running)
+        if running:
+            row.add_row(
+                "", Text.assemble("  ", ("; ".join(running) + (f" and {more} more" if more > 0 else ""), "yellow"))
+            )
+        return row
+
+
+def _since(event: Event) -> str:
+    seconds = (datetime.now(UTC) - event.at).total_seconds()
+    shown = f" {_duration(seconds)}" if 0 <= seconds < 24 * 60 * 60 else ""
+    return event.where.rsplit("/", 1)[-1] + shown
+
+
+def _duration(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def _line(event: Event) -> Text:
+    colour = "red" if "FAILED" in event.status or "ROLLBACK" in event.status else "green"
+    colour = "yellow" if event.status.endswith("IN_PROGRESS") and colour == "green" else colour
+    line = Text(f"{event.at:%H:%M:%S} ")
+    line.append(f"{event.status:<28} ", style=colour)
+    line.append(f"{event.where} ").append(event.resource_type, style="dim")
+    if event.reason and "FAILED" in event.status:
+        line.append(f"  {event.reason}", style="red")
+    return line

@@ -1,0 +1,64 @@
+"""How far a deployment is, from its events: for each stack what is done, what is running, and since when."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from scripts.deployer.failure import Event
+from scripts.deployer.plan.model import STACK, Plan, StackChanges
+
+
+@dataclass
+class StackProgress:
+    """One stack; the path of the root is empty."""
+
+    path: str
+    # How many resources the plan names; what happens in it beyond that raises it.
+    planned: int = 0
+    status: str = ""
+    done: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    running: dict[str, Event] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return max(self.planned, len(self.done | self.failed | set(self.running)))
+
+
+class Progress:
+    """Takes events as they come. Stacks are in the order of the plan, then in that of their appearance."""
+
+    def __init__(self, plan: Plan | None, stack_name: str) -> None:
+        self.stack_name = stack_name
+        self.stacks: dict[str, StackProgress] = {"": StackProgress("")}
+        if plan:
+            self._expect(plan.stack, "")
+
+    def take(self, events: list[Event]) -> None:
+        for event in events:
+            if event.resource_type == STACK:
+                path = "" if event.where == self.stack_name else event.where
+                self.stacks.setdefault(path, StackProgress(path)).status = event.status
+                continue
+            above = event.where.rsplit("/", 1)[0] if "/" in event.where else ""
+            self._resource(self.stacks.setdefault(above, StackProgress(above)), event)
+
+    def running(self) -> list[Event]:
+        return [event for stack in self.stacks.values() for event in stack.running.values()]
+
+    def began(self, now: datetime) -> datetime:
+        """When the oldest that is running began; ``now`` if nothing is."""
+        return min((event.at for event in self.running()), default=now)
+
+    def _resource(self, stack: StackProgress, event: Event) -> None:
+        if event.status.endswith("_IN_PROGRESS"):
+            stack.running.setdefault(event.where, event)
+            return
+        stack.running.pop(event.where, None)
+        (stack.failed if event.status.endswith("_FAILED") else stack.done).add(event.where)
+
+    def _expect(self, stack: StackChanges, path: str) -> None:
+        own = [change for change in stack.changes if change.resource_type != STACK and not change.phantom]
+        self.stacks.setdefault(path, StackProgress(path)).planned = len(own)
+        for change in stack.changes:
+            if change.nested and not change.phantom:
+                self._expect(change.nested, f"{path}/{change.logical_id}" if path else change.logical_id)

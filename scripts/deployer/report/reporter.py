@@ -1,0 +1,28 @@
+"""What the steps of a deployment say. Each listener makes of it what it is for."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from scripts.deployer.failure import Event, Failure
+from scripts.deployer.plan.model import Plan
+
+
+class Watching(Protocol):
+    """Open while a deployment runs; called after each look, with what is new, which may be nothing."""
+
+    def __call__(self, events: list[Event]) -> None: ...
+
+
+class Reporter(Protocol):
+    def step(self, what: str, detail: str = "") -> None:
+        """A step begins, or is done; ``what`` is its name."""
+
+    def plan(self, plan: Plan) -> None: ...
+
+    def watching(self, plan: Plan | None, stack_name: str) -> AbstractContextManager[Watching]:
+        """While what was planned is done; without a plan, what is running already."""
+
+    def failed(self, failure: Failure) -> None: ...
+
+    def ended(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
+        """The last word: ``deployed``, ``no changes``, ``planned``..., and what to know of it."""

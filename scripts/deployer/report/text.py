@@ -1,0 +1,216 @@
+"""A plan, a failure and outputs as text that a person reads: what is lost comes first."""
+
+import json
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from scripts.deployer.failure import Failure
+from scripts.deployer.plan.danger import dangers
+from scripts.deployer.plan.model import (
+    KNOWN_AFTER_APPLY,
+    STACK,
+    Change,
+    Plan,
+    PropertyChange,
+    StackChanges,
+    StatementChange,
+    count,
+)
+
+LONGEST_VALUE = 120
+# A table of policies needs that many columns to read well; below, each statement is a few lines.
+TABLE_WIDTH = 120
+_SYMBOLS = {
+    "create": ("+", "green"),
+    "change": ("~", "yellow"),
+    "delete": ("-", "red"),
+    "replace": ("-/+", "red"),
+}
+# Documents that the table of policies tells better.
+_POLICIES = ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy", "Policies")
+
+
+def plan(console: Console, shown: Plan) -> None:
+    """What is lost first, then the tree with every property before and after, policies, notices, and the sum."""
+    for danger in dangers(shown.stack):
+        console.print(Text("! ", style="bold red").append(str(danger), style="red"), soft_wrap=True)
+        for reason in danger.because:
+            console.print(Text("    ").append(_property(reason)), soft_wrap=True)
+    tree = Tree(Text(shown.stack.name, style="bold"))
+    _grow(tree, shown.stack)
+    console.print(tree)
+    if shown.statements:
+        console.print(Text("\nWhat policies grant", style="bold"))
+        _statements(console, shown.statements)
+    for notice in shown.notices:
+        console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=True)
+    if shown.source:
+        console.print(Text(shown.source, style="dim"), soft_wrap=True)
+    console.print(summary(shown), highlight=False, soft_wrap=True)
+
+
+def summary(shown: Plan) -> str:
+    """The last line, and for phantoms what became of them."""
+    counted = count(shown.stack)
+    if not counted.phantom:
+        return str(counted)
+    are = "is" if counted.phantom == 1 else "are"
+    return f"{counted} ({counted.phantom} more {are} listed by CloudFormation and change nothing.)"
+
+
+def outputs(console: Console, values: dict[str, str]) -> None:
+    """A line each, whole: somebody will copy them."""
+    width = max(map(len, values), default=0)
+    for key in sorted(values):
+        console.print(f"{key:<{width}}  {values[key]}", highlight=False, soft_wrap=True, markup=False)
+
+
+def failure(console: Console, shown: Failure) -> None:
+    """The first cause, then what was rolled back, then what to do."""
+    lines = []
+    if shown.cause:
+        console.print(Text.assemble(("✗ ", "bold red"), (str(shown.cause), "bold"), f" {shown.cause.status}"))
+        lines.append(("", shown.cause.reason or "no reason was given"))
+    else:
+        console.print(Text(f"✗ {shown.stack_name} {shown.status}", style="bold red"))
+        lines.append(("", shown.reason))
+    if shown.declared:
+        lines.append(("declared in", str(shown.declared)))
+    lines += [("also failed:", f"{other}: {other.reason}") for other in shown.others]
+    resources = "1 resource" if shown.rolled_back == 1 else f"{shown.rolled_back} resources"
+    lines += [("rolled back:", f"{resources}; {shown.stack_name}: {shown.now}"), ("next:", shown.next_step)]
+    for label, text in lines:
+        console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), text), soft_wrap=True)
+
+
+def symbol(change: Change) -> tuple[str, str, str]:
+    """The sign of a change, its colour, and the word that goes with it."""
+    kind, word = "change", ""
+    if change.action in ("Add", "Import"):
+        kind = "create"
+    elif change.action == "Remove":
+        kind = "delete"
+        if change.policy_action in ("Retain", "Snapshot"):
+            word = "(kept outside the stack)"
+        elif change.resource_type == STACK:
+            word = "(and all in it)"
+    elif change.replacement == "True":
+        kind, word = "replace", "(replaced)"
+    elif change.replacement == "Conditional" and change.resource_type != STACK:
+        word = "(may be replaced)"
+    return (*_SYMBOLS[kind], word)
+
+
+def value(text: str | None) -> str:
+    """One line, and not so long that it hides the others."""
+    if text is None:
+        return "(none)"
+    if KNOWN_AFTER_APPLY in text:
+        return "(known after apply)"
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…"
+
+
+def told(change: Change) -> list[PropertyChange]:
+    """The properties to show before and after: not the policies, and not what has no values."""
+    return [
+        one
+        for one in change.properties
+        if (one.before, one.after) != (None, None) and one.name.split("/")[0] not in _POLICIES
+    ]
+
+
+def untold(change: Change) -> str:
+    """The names of the others, each once."""
+    return ", ".join(dict.fromkeys(one.name.split("/")[0] for one in change.properties if one not in told(change)))
+
+
+def note(one: PropertyChange) -> str:
+    return {"Always": " (forces replacement)", "Conditionally": " (may force replacement)"}.get(one.recreation, "")
+
+
+def phantoms(stack: StackChanges) -> str:
+    """One line for what is listed and changes nothing; empty if there is none."""
+    names = [change.logical_id for change in stack.changes if change.phantom and not change.nested]
+    return f"not changed, though listed: {', '.join(names)} (read values that stay)" if names else ""
+
+
+def unchanged(stack: StackChanges) -> str:
+    names = [*stack.unchanged, *(c.logical_id for c in stack.changes if c.phantom and c.nested)]
+    return f"unchanged: {', '.join(names)}" if names else ""
+
+
+def condition(text: str) -> list[str]:
+    """A condition of a policy, a line for each operator and key."""
+    if not text:
+        return []
+    parsed = json.loads(text)
+    lines = []
+    for operator, keys in parsed.items():
+        for key, values in keys.items() if isinstance(keys, dict) else [("", keys)]:
+            listed = " or ".join(map(str, values)) if isinstance(values, list) else str(values)
+            lines.append(f"{operator} {key} {listed}" if key else f"{operator} {listed}")
+    return lines
+
+
+def _grow(tree: Tree, stack: StackChanges) -> None:
+    for change in stack.changes:
+        if change.phantom:
+            continue
+        branch = tree.add(_line(change))
+        for one in told(change):
+            branch.add(_property(one))
+        if change.nested:
+            _grow(branch, change.nested)
+    for line in (phantoms(stack), unchanged(stack)):
+        if line:
+            tree.add(Text(line, style="dim"))
+
+
+def _line(change: Change) -> Text:
+    sign, colour, word = symbol(change)
+    line = Text.assemble((sign, colour), f" {change.logical_id} ", (change.resource_type, "dim"))
+    if names := untold(change):
+        line.append(f" {names}", style="dim")
+    return line.append(f" {word}", style="red" if sign != "~" else "yellow") if word else line
+
+
+def _property(one: PropertyChange) -> Text:
+    return Text.assemble(
+        f"{one.name}: ", (value(one.before), "red"), (" → ", "dim"), (value(one.after), "green"), (note(one), "red")
+    )
+
+
+def _statements(console: Console, statements: Iterable[StatementChange]) -> None:
+    if console.width < TABLE_WIDTH:
+        for one in statements:
+            _statement(console, one)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("", "Policy", "Effect", "Action", "Resource, or for whom", "Condition"):
+        table.add_column(name, overflow="fold")
+    for one in statements:
+        style = "green" if one.added else "red"
+        table.add_row(
+            Text("+" if one.added else "-", style=style),
+            f"{one.holder}\n[dim]{one.kind}[/]",
+            Text(one.effect, style="red" if one.effect == "Deny" else ""),
+            Text("\n".join(one.actions)),
+            Text(one.resource),
+            Text("\n".join(condition(one.condition))),
+        )
+    console.print(table)
+
+
+def _statement(console: Console, one: StatementChange) -> None:
+    sign = ("+ ", "green") if one.added else ("- ", "red")
+    console.print(Text.assemble(sign, one.holder, (f" {one.kind}", "dim"), f" {one.effect}"))
+    lines = [", ".join(one.actions), *([f"on {one.resource}"] if one.resource else [])]
+    for line in [*lines, *(f"if {each}" for each in condition(one.condition))]:
+        console.print(Padding(Text(line), (0, 0, 0, 4)))

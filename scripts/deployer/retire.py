@@ -1,0 +1,44 @@
+"""The artifact bucket keeps what a deployed stack or its rollback needs; the rest is marked, and expires.
+
+S3's lifecycle rules know an object's age and tags, not whether a stack needs it. So whatever neither the deployed tree
+nor the one before it names gets the tag that the bucket's rule looks for. A file that is needed again is uploaded anew.
+"""
+
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from stacks.artifacts import RETIRED
+
+from .package import Destination
+from .plan.templates import Tree
+from .stack import WORKERS
+
+_TAGGING = {"TagSet": [{"Key": RETIRED, "Value": "true"}]}
+
+
+def keys(tree: Tree, destination: Destination) -> set[str]:
+    """The keys that a tree's templates name, wherever in them."""
+    pattern = re.compile(re.escape(destination.prefix) + r"/[0-9a-f]{64}\.\w+")
+    found: set[str] = set()
+    for template in _templates(tree):
+        found.update(pattern.findall(str(template)))
+    return found
+
+
+def retire(s3: Any, destination: Destination, account: str, needed: Iterable[str]) -> int:
+    """Mark what is not ``needed``; how many objects that were."""
+    owner = {"Bucket": destination.bucket, "ExpectedBucketOwner": account}
+    pages = s3.get_paginator("list_objects_v2").paginate(Prefix=f"{destination.prefix}/", **owner)
+    there = {one["Key"] for page in pages for one in page.get("Contents", [])}
+    gone = sorted(there - set(needed))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(lambda key: s3.put_object_tagging(Key=key, Tagging=_TAGGING, **owner), gone))
+    return len(gone)
+
+
+def _templates(tree: Tree) -> Iterable[object]:
+    yield tree.template
+    for nested in tree.nested.values():
+        yield from _templates(nested)

@@ -1,0 +1,85 @@
+"""Out of a deployment that goes wrong: cancel one that runs, continue a rollback that got stuck."""
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .errors import DeployError
+from .follow import Follow, Watch, join, until_ended
+from .report.reporter import Reporter
+from .stack import Stack, StackTree, check_owned, describe, describe_tree
+from .target import Target
+
+_ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"}
+
+
+def follow(environment: str, name: str, target: Target, report: Reporter) -> str:
+    """Join what runs, from its beginning; how it ended. Raises ``DeployError`` where nothing does."""
+    cloudformation = target.client("cloudformation")
+    stack = _there(cloudformation, name, environment)
+    if not stack.busy:
+        raise DeployError(
+            f"{name} is {stack.status}: nothing runs; what happened last: scripts/status.sh {environment}"
+        )
+    with report.watching(None, name) as watching:
+        return join(cloudformation, stack, Follow(environment, watching, target.poll_seconds))
+
+
+def cancel(environment: str, name: str, target: Target, report: Reporter) -> str:
+    """Cancel the update that runs, and follow its rollback. A first deployment has nothing to go back to."""
+    cloudformation = target.client("cloudformation")
+    stack = _there(cloudformation, name, environment)
+    if stack.status == "CREATE_IN_PROGRESS":
+        raise DeployError(
+            f"{name} is being created and has nothing to go back to; take it down: scripts/destroy.sh {environment}"
+        )
+    if stack.status != "UPDATE_IN_PROGRESS":
+        raise DeployError(f"{name} is {stack.status}: only an update that runs can be cancelled")
+    watch = Watch(cloudformation, stack.id, describe_tree(cloudformation, stack))
+    cloudformation.cancel_update_stack(StackName=stack.id)
+    with report.watching(None, name) as watching:
+        how = Follow(environment, watching, target.poll_seconds)
+        return until_ended(watch, name, how, _ROLLED_BACK | {"UPDATE_COMPLETE"}, "rollback")
+
+
+def go_on(environment: str, name: str, skip: tuple[str, ...], target: Target, report: Reporter) -> str:
+    """Continue a rollback that failed, leaving the resources of ``skip`` (``Data/Transactions``) as they are.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-continueupdaterollback.html
+    """
+    cloudformation = target.client("cloudformation")
+    stack = _there(cloudformation, name, environment)
+    if stack.status != "UPDATE_ROLLBACK_FAILED":
+        raise DeployError(f"{name} is {stack.status}: there is no rollback to continue")
+    tree = describe_tree(cloudformation, stack)
+    skipped = [_as_the_service_names_it(tree, one) for one in skip]
+    watch = Watch(cloudformation, stack.id, tree)
+    try:
+        cloudformation.continue_update_rollback(StackName=stack.id, ResourcesToSkip=skipped)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        raise DeployError(
+            f"{name}: the rollback cannot be continued so: {error.response['Error']['Message']}"
+        ) from error
+    with report.watching(None, name) as watching:
+        return until_ended(watch, name, Follow(environment, watching, target.poll_seconds), _ROLLED_BACK, "rollback")
+
+
+def _as_the_service_names_it(tree: StackTree, path: str) -> str:
+    """``Data/Transactions`` as ``payment-platform-dev-Data-1ABC.Transactions``."""
+    *above, logical_id = path.split("/")
+    stacks = dict(tree.walk())
+    stack = stacks.get("/".join(above))
+    if stack is None:
+        known = ", ".join(one for one in stacks if one)
+        raise DeployError(f"--skip {path}: there is no such nested stack; there are {known or 'none'}")
+    return f"{stack.name}.{logical_id}" if above else logical_id
+
+
+def _there(cloudformation: Any, name: str, environment: str) -> Stack:
+    stack = describe(cloudformation, name)
+    if not stack.exists:
+        raise DeployError(f"{name} is not deployed; scripts/deploy.sh {environment} does that")
+    check_owned(stack)
+    return stack

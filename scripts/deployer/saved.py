@@ -1,0 +1,117 @@
+"""What is kept between two commands: a plan to be applied later, and the templates that were deployed last."""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import DeployError
+from .plan import templates
+from .plan.model import Plan, StackChanges
+from .report.records import plan_from
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A change set that waits, and what was true when it was made."""
+
+    environment: str
+    account: str
+    region: str
+    stack_name: str
+    stack_id: str
+    change_set_id: str
+    # When each stack of the tree was last changed, by id.
+    changed_at: dict[str, str]
+    # Of the changes as the service told them.
+    digest: str
+    plan: Plan
+
+
+def digest(changes: StackChanges) -> str:
+    return hashlib.sha256(json.dumps(asdict(changes), sort_keys=True).encode()).hexdigest()
+
+
+def save_plan(path: Path, saved: SavedPlan) -> None:
+    _write(path, {"version": VERSION, **asdict(saved)})
+
+
+def load_plan(path: Path) -> SavedPlan:
+    """Raises ``DeployError`` for a file that is not a plan of ours."""
+    document = _read(path, "a plan")
+    try:
+        if document.pop("version") != VERSION:
+            raise DeployError(f"{path}: a plan of another version of this program; plan again")
+        return SavedPlan(**document | {"plan": plan_from(document["plan"])})
+    except (KeyError, TypeError) as error:
+        raise DeployError(f"{path}: not a plan that --out has saved") from error
+
+
+@dataclass(frozen=True)
+class LastDeployment:
+    """The templates and parameters that were deployed last, to compare with offline."""
+
+    stack_name: str
+    account: str
+    region: str
+    deployed_at: str
+    # Where the packaged templates say that their files are.
+    bucket: str
+    endpoint: str
+    parameters: dict[str, str]
+    tree: templates.Tree
+
+
+def save_deployment(path: Path, last: LastDeployment) -> None:
+    tree = templates.as_json(last.tree)
+    rest = {name: value for name, value in vars(last).items() if name != "tree"}
+    _write(path, {"version": VERSION, **rest, "tree": tree})
+
+
+def load_deployment(path: Path) -> LastDeployment:
+    """Raises ``DeployError`` where nothing was saved."""
+    if not path.exists():
+        raise DeployError(
+            f"{path}: not there; it is written by the first deployment from here, so until then compare with a git "
+            "revision: --offline --against REVISION"
+        )
+    document = _read(path, "the last deployment")
+    try:
+        if document.pop("version") != VERSION:
+            raise DeployError(f"{path}: of another version of this program; --against REVISION compares with git")
+        return LastDeployment(**document | {"tree": templates.from_json(document["tree"])})
+    except (KeyError, TypeError) as error:
+        raise DeployError(f"{path}: not what a deployment saved; delete it") from error
+
+
+def _read(path: Path, what: str) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeployError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DeployError(f"{path}: not JSON, so not {what}") from error
+    if not isinstance(document, dict):
+        raise DeployError(f"{path}: not {what}")
+    return document
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    """The whole file or nothing: written beside it, and moved."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(document, file, indent=1, ensure_ascii=False)
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
+    except OSError as error:
+        raise DeployError(f"{path}: cannot be written: {error.strerror}") from error
