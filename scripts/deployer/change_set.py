@@ -4,21 +4,22 @@
 is left behind.
 """
 
-import time
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from . import checks
 from .errors import AWS_ERRORS, DeployError, explained
+from .plan.compare import as_text, differences
 from .plan.model import Change, PropertyChange, StackChanges
 from .stack import OWNER_TAG, Stack, describe
+from .waiting import pauses
 
-POLL_SECONDS = 1.0
 LONGEST_SECONDS = 15 * 60
 CLEANUP_SECONDS = 60
 
@@ -146,18 +147,29 @@ def discard(cloudformation: Any, before: Stack, name: str) -> None:
     CloudFormation deletes no change set that is being created, and says so only; and it deletes asynchronously.
     """
     change_set = {"StackName": before.name, "ChangeSetName": name}
-    deadline = time.monotonic() + CLEANUP_SECONDS
     try:
-        while (status := _status(cloudformation, change_set)) is not None:
+        status: str | None = ""
+        for _ in pauses(CLEANUP_SECONDS):
+            status = _status(cloudformation, change_set)
+            if status is None:
+                break
             if status not in _CREATING and not status.startswith("DELETE_"):
-                cloudformation.delete_change_set(**change_set)
-            if time.monotonic() > deadline:
-                raise DeployError(f"change set {name} of {before.name} could not be deleted; it is {status}")
-            time.sleep(POLL_SECONDS)
+                _delete(cloudformation, change_set)
+        if status is not None:
+            raise DeployError(f"change set {name} of {before.name} could not be deleted; it is {status}")
         if before.status == "" and _is_empty_review(cloudformation, before.name):
             cloudformation.delete_stack(StackName=before.name)
     except AWS_ERRORS as error:
         raise DeployError(f"change set {name} of {before.name} could not be deleted: {explained(error)}") from error
+
+
+def _delete(cloudformation: Any, change_set: dict[str, str]) -> None:
+    """Or not yet: a root that has failed may have nested sets that are still being made."""
+    try:
+        cloudformation.delete_change_set(**change_set)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("InvalidChangeSetStatus", "InvalidChangeSetStatusException"):
+            raise
 
 
 def _status(cloudformation: Any, change_set: dict[str, str]) -> str | None:
@@ -184,16 +196,13 @@ def _is_empty_review(cloudformation: Any, name: str) -> bool:
 
 def _wait(cloudformation: Any, change_set_id: str) -> list[dict[str, Any]]:
     """All pages of the change set, once it has come to an end of its creation."""
-    deadline = time.monotonic() + LONGEST_SECONDS
-    while True:
+    for _ in pauses(LONGEST_SECONDS):
         pages = list(_pages(cloudformation, change_set_id, IncludePropertyValues=True))
         if pages[0]["Status"] not in _CREATING:
             if _WITHOUT_VALUES in pages[0].get("StatusReason", ""):
                 pages += _left_out(pages, list(_pages(cloudformation, change_set_id)))
             return pages
-        if time.monotonic() > deadline:
-            raise DeployError(f"change set {change_set_id} is not ready after {LONGEST_SECONDS // 60} minutes")
-        time.sleep(POLL_SECONDS)
+    raise DeployError(f"change set {change_set_id} is not ready after {LONGEST_SECONDS // 60} minutes")
 
 
 def _left_out(pages: list[dict[str, Any]], without_values: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -252,7 +261,26 @@ def _properties(details: list[dict[str, Any]]) -> tuple[PropertyChange, ...]:
         known = found.get(one.name)
         if known is None or (known.before, known.after) == (None, None):
             found[one.name] = one
-    return tuple(found.values())
+    return tuple(part for one in found.values() for part in _parts(one))
+
+
+def _parts(one: PropertyChange) -> list[PropertyChange]:
+    """A property that is a whole document as those of its parts that differ."""
+    try:
+        before, after = json.loads(one.before or ""), json.loads(one.after or "")
+    except ValueError:
+        return [one]
+    if type(before) is not type(after) or not isinstance(before, dict | list):
+        return [one]
+    return [
+        replace(
+            one,
+            name="/".join((one.name, *part.path)),
+            before=None if part.before is None else as_text(part.before),
+            after=None if part.after is None else as_text(part.after),
+        )
+        for part in differences(before, after)
+    ] or [one]
 
 
 def _refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any]], name: str) -> list[str]:
@@ -275,8 +303,14 @@ def _refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any
     for below, logical_id in nested.items():
         answer = _wait(cloudformation, below)
         if answer[0]["Status"] == "FAILED" and not _says_no_changes(answer[0]):
-            found += _refusals(cloudformation, below, answer, logical_id or answer[0]["StackName"])
+            name_below = logical_id or _logical_id(answer[0]["StackName"], pages[0]["StackName"])
+            found += _refusals(cloudformation, below, answer, name_below)
     return found or [f"{name}: {one}" for one in checks.failures(cloudformation, change_set_id) or [reason]]
+
+
+def _logical_id(nested_name: str, name: str) -> str:
+    """Of ``payment-platform-dev-Data-1ABC`` in ``payment-platform-dev``, as CloudFormation makes such names."""
+    return nested_name.removeprefix(f"{name}-").rsplit("-", 1)[0] if nested_name.startswith(f"{name}-") else nested_name
 
 
 def _says_no_changes(page: dict[str, Any]) -> bool:

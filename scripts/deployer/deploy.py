@@ -27,6 +27,7 @@ from .stack import (
     describe_tree,
     is_deployed,
     is_failed_creation,
+    original,
     wait_until_idle,
 )
 from .target import Target
@@ -265,9 +266,11 @@ def tidy_up(
 
     It has been deployed: what goes wrong from here is said, not raised.
     """
-    account = target.account()
-    needed = keys(after, destination) | (keys(before, destination) if before else set())
     try:
+        account = target.account()
+        root = original(target.client("cloudformation"), order.stack_name)
+        needed = {destination.key(root.encode(), ".yaml")} | keys(after, destination)
+        needed |= keys(before, destination) if before else set()
         retire(target.client("s3"), destination, account, needed)
         if order.record:
             last = saved.LastDeployment(

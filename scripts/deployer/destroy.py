@@ -15,7 +15,6 @@ from .retire import retire
 from .stack import StackTree, check_owned, deployed_templates, describe, describe_tree
 from .target import Target
 
-
 # Properties that fix what a resource is called: no second one can be made.
 _NAMES = ("TableName", "QueueName", "LogGroupName", "BucketName", "TopicName")
 

@@ -113,13 +113,13 @@ def _outcome(status: str, environment: str, stuck: list[str]) -> tuple[str, str]
     """What the stack is now, and what to do next."""
     deploy = f"scripts/deploy.sh {environment}"
     if status == "UPDATE_ROLLBACK_COMPLETE":
-        return "it is as it was before", f"mend the cause, then {deploy}"
+        return "as it was before", f"mend the cause, then {deploy}"
     if status == "ROLLBACK_COMPLETE":
         return "nothing of it is left but its name", f"mend the cause, then {deploy}; it deletes what is left first"
     if status == "UPDATE_ROLLBACK_FAILED":
         skip = f" --skip {stuck[-1]}" if stuck else " --skip STACK/RESOURCE"
         told = f"mend what keeps it, then {deploy} --continue-rollback; or leave that resource as it is: {deploy}"
-        return "it stands between two versions", f"{told} --continue-rollback{skip}"
+        return "between two versions", f"{told} --continue-rollback{skip}"
     if status in ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
         return "what could not be deleted is left", f"delete that, then scripts/destroy.sh {environment}"
-    return f"it is {status}", f"scripts/status.sh {environment}"
+    return status, f"scripts/status.sh {environment}"

@@ -132,6 +132,9 @@ class Watch:
         todo = [stack for stack in newest if stack == self._root or stack in active or self._all]
         for stack in todo:
             unseen = self._unseen(stack, newest.get(stack), paths)
+            if any(self.is_root(event) and any(word in event.status for word in _ALL_STACKS) for event in unseen):
+                self._all = True
+                todo += [one for one in newest if one not in todo]
             if unseen:
                 newest[stack] = unseen[0].id
             # A nested stack's own events repeat those that its parent has of it.
@@ -147,8 +150,6 @@ class Watch:
                     todo.append(below)
         # Only now: a page that could not be read is read again.
         self._newest, self._active, self._paths = newest, active, paths
-        if any(self.is_root(event) and any(word in event.status for word in _ALL_STACKS) for event in new):
-            self._all = True
         # Several may be of one instant: the sort keeps their order, and a parent's before its child's.
         return sorted(new, key=lambda event: event.at)
 

@@ -1,6 +1,5 @@
 """What is deployed now: the stacks of a tree, their templates, and whether the tree can take a change set."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from botocore.exceptions import ClientError
 from .errors import DeployError
 from .plan import templates
 from .plan.model import STACK
+from .waiting import pauses
 
 # On every stack of ours, and passed on to what it creates.
 OWNER_TAG = {"Key": "ManagedBy", "Value": "payment-platform"}
-POLL_SECONDS = 2.0
 LONGEST_DELETION_SECONDS = 15 * 60
 # A deployment with a monitoring time of three hours, the longest that there is, and some.
 LONGEST_WAIT_SECONDS = 4 * 60 * 60
@@ -123,15 +122,17 @@ def is_failed_creation(stack: Stack) -> bool:
 def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
     """Delete it, by its id, and wait; it can be created anew then. Raises ``DeployError`` if it does not go."""
     cloudformation.delete_stack(StackName=stack.id)
-    deadline = time.monotonic() + LONGEST_DELETION_SECONDS
-    while (status := describe(cloudformation, stack.id).status) not in ("", "DELETE_COMPLETE"):
-        if status == "DELETE_FAILED" or time.monotonic() > deadline:
-            raise DeployError(
-                f"{stack.name}: what its failed creation left cannot be deleted, it is {status}; see "
-                f"aws cloudformation describe-stack-events --stack-name {stack.id}"
-            )
-        time.sleep(POLL_SECONDS)
-    return Stack(stack.name)
+    status = stack.status
+    for _ in pauses(LONGEST_DELETION_SECONDS):
+        status = describe(cloudformation, stack.id).status
+        if status in ("", "DELETE_COMPLETE"):
+            return Stack(stack.name)
+        if status == "DELETE_FAILED":
+            break
+    raise DeployError(
+        f"{stack.name}: what its failed creation left cannot be deleted, it is {status}; see "
+        f"aws cloudformation describe-stack-events --stack-name {stack.id}"
+    )
 
 
 def check_owned(stack: Stack) -> None:
@@ -169,16 +170,15 @@ def check_ready(stack: Stack, environment: str) -> None:
 
 def wait_until_idle(cloudformation: Any, name: str, say: Callable[[str], None]) -> Stack:
     """The stack, once no deployment of somebody else's runs; raises ``DeployError`` after four hours."""
-    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-    stack = describe(cloudformation, name)
-    if stack.busy:
-        say(f"{stack.name} is {stack.status}; waiting until that has ended")
-    while stack.busy:
-        if time.monotonic() > deadline:
-            raise DeployError(f"{stack.name} still is {stack.status}; try again later")
-        time.sleep(POLL_SECONDS)
+    status = ""
+    for _ in pauses(LONGEST_WAIT_SECONDS):
         stack = describe(cloudformation, name)
-    return stack
+        if not stack.busy:
+            return stack
+        if stack.status != status:
+            say(f"until {stack.name} is {stack.status} no more")
+        status = stack.status
+    raise DeployError(f"{name} still is {status}; try again later")
 
 
 def is_deployed(cloudformation: Any, stack: Stack, template: str, parameters: dict[str, str]) -> bool:

@@ -1,13 +1,13 @@
 """How an environment is: its stacks, their drift, its alarms, and how its last deployment went."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import DeployError
-from .stack import POLL_SECONDS, WORKERS, StackTree, describe, describe_tree
+from .stack import WORKERS, StackTree, describe, describe_tree
 from .target import Target
+from .waiting import pauses
 
 LONGEST_SECONDS = 10 * 60
 _ALARM = "AWS::CloudWatch::Alarm"
@@ -76,8 +76,7 @@ def _detect(cloudformation: Any, stack_id: str) -> None:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-drift.html
     """
     detection = cloudformation.detect_stack_drift(StackName=stack_id)["StackDriftDetectionId"]
-    deadline = time.monotonic() + LONGEST_SECONDS
-    while True:
+    for _ in pauses(LONGEST_SECONDS):
         answer = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if answer["DetectionStatus"] == "DETECTION_FAILED":
             raise DeployError(
@@ -85,9 +84,7 @@ def _detect(cloudformation: Any, stack_id: str) -> None:
             )
         if answer["DetectionStatus"] == "DETECTION_COMPLETE":
             return
-        if time.monotonic() > deadline:
-            raise DeployError(f"{stack_id}: drift is not detected after {LONGEST_SECONDS // 60} minutes")
-        time.sleep(POLL_SECONDS)
+    raise DeployError(f"{stack_id}: drift is not detected after {LONGEST_SECONDS // 60} minutes")
 
 
 def _drift(cloudformation: Any, stack_id: str) -> tuple[str, str]:

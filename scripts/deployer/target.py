@@ -61,7 +61,7 @@ def _suffix(region: str) -> str:
 def _retrying() -> Config:
     """More patience than the SDK has by itself: CloudFormation throttles soon. The user's own setting comes first."""
     own = "AWS_MAX_ATTEMPTS" in os.environ
-    return Config() if own else Config(retries={"mode": "adaptive", "total_max_attempts": 10})
+    return Config() if own else Config(retries={"mode": "standard", "total_max_attempts": 10})
 
 
 def on_aws(profile: str | None, region: str | None) -> Target:
@@ -69,4 +69,6 @@ def on_aws(profile: str | None, region: str | None) -> Target:
     session = boto3.Session(profile_name=profile, region_name=region)
     if not session.region_name:
         raise DeployError("no region; name a --region, or set one in the AWS configuration")
-    return Target(session)
+    # An emulator is not throttled, and done soon.
+    quick = {"poll_seconds": 0.2} if "AWS_ENDPOINT_URL" in os.environ else {}
+    return Target(session, **quick)  # type: ignore[arg-type]

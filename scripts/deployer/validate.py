@@ -1,12 +1,17 @@
 """Step 1: the committed templates are what the generator emits, and cfn-lint has nothing to say about them."""
 
+import contextlib
+import hashlib
+import importlib.metadata
 from pathlib import Path
 
 from stacks.render import render
 
 from .errors import DeployError
 
-RULES = Path(__file__).resolve().parents[2] / ".cfnlintrc"
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / ".cfnlintrc"
+LINTED = ROOT / ".local" / "linted"
 
 
 def check_fresh(templates: Path) -> None:
@@ -21,10 +26,24 @@ def check_fresh(templates: Path) -> None:
 
 
 def check_lint(templates: Path) -> None:
-    """Raises ``DeployError`` with every finding of cfn-lint."""
-    findings = lint(sorted(templates.glob("*.yaml")))
+    """Raises ``DeployError`` with every finding of cfn-lint; what it found good once, it is not asked again."""
+    paths = sorted(templates.glob("*.yaml"))
+    good = LINTED / _digest(paths)
+    if good.exists():
+        return
+    findings = lint(paths)
     if findings:
         raise DeployError("cfn-lint refuses the templates:\n" + "\n".join(findings))
+    # To be asked again next time is all that it costs if this cannot be written.
+    with contextlib.suppress(OSError):
+        good.parent.mkdir(parents=True, exist_ok=True)
+        good.touch()
+
+
+def _digest(paths: list[Path]) -> str:
+    """Of the templates, the rules and the release of cfn-lint."""
+    told = [importlib.metadata.version("cfn-lint").encode(), RULES.read_bytes(), *(path.read_bytes() for path in paths)]
+    return hashlib.sha256(b"\0".join(told)).hexdigest()
 
 
 def lint(paths: list[Path]) -> list[str]:

@@ -155,8 +155,13 @@ class FakeCloudFormation:
         self._running = list(self.script)
 
     def get_paginator(self, operation: str) -> Any:
+        if operation == "describe_events":
+            raise error("InvalidAction", "an older service")
         assert operation == "describe_stack_events"
         return self
+
+    def describe_change_set_hooks(self, **_: str) -> dict[str, Any]:
+        raise error("InvalidAction", "an older service")
 
     def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
         """Newest first, two events a page. Each look at the root lets one more event happen."""

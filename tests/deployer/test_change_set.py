@@ -5,9 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from scripts.deployer import change_set, show
-from scripts.deployer.change_set import KNOWN_AFTER_APPLY, ChangeSet, proposed
+from scripts.deployer import waiting
+from scripts.deployer.change_set import proposed
 from scripts.deployer.errors import DeployError
+from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Plan, StackChanges
+from scripts.deployer.report import text
 from scripts.deployer.stack import Stack, check_ready, describe, is_deployed
 from tests.deployer.fake_cloudformation import NAME, NO_CHANGES, STACK, FakeCloudFormation, change, error, stack
 
@@ -17,22 +19,22 @@ OLD = Stack(NAME, status="UPDATE_COMPLETE", id=f"arn:{NAME}", parameters={"A": "
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(change_set, "POLL_SECONDS", 0)
+    monkeypatch.setattr(waiting, "FIRST_SECONDS", 0)
 
 
 def fake(**fields: object) -> FakeCloudFormation:
     return FakeCloudFormation(stacks={NAME: stack(NAME, "UPDATE_COMPLETE")}, **fields)  # type: ignore[arg-type]
 
 
-def plan(cloudformation: FakeCloudFormation, before: Stack = OLD) -> ChangeSet | None:
+def plan(cloudformation: FakeCloudFormation, before: Stack = OLD) -> StackChanges | None:
     """What is proposed; it is not executed."""
     with proposed(cloudformation, before, {"A": "2"}, TemplateURL="https://x") as proposal:
         return proposal.changes if proposal else None
 
 
-def shown(changes: ChangeSet) -> str:
+def shown(changes: StackChanges) -> str:
     console = Console(file=io.StringIO(), width=100)
-    show.change_set(console, changes)
+    text.plan(console, Plan(changes))
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
 
 
@@ -52,11 +54,11 @@ def test_all_pages_of_all_nested_sets() -> None:
     changes = plan(cloudformation)
     assert changes is not None
     assert shown(changes) == (
-        "! nested-data: Table (AWS::DynamoDB::Table) is replaced: its items are lost\n"
-        "! nested-old: Gone (AWS::SQS::Queue) is deleted: its messages are lost\n"
+        "! Data/Table (AWS::DynamoDB::Table) is replaced by an empty one: its items will be lost\n"
+        "! Old/Gone (AWS::SQS::Queue) is deleted: its messages will be lost\n"
         "payment-platform-dev\n"
         "├── ~ Data AWS::CloudFormation::Stack\n"
-        "│   ├── -/+ Table AWS::DynamoDB::Table KeySchema (forces replacement)\n"
+        "│   ├── -/+ Table AWS::DynamoDB::Table KeySchema (replaced)\n"
         "│   └── ~ Topic AWS::SNS::Topic Tags (may be replaced)\n"
         "├── + Queue AWS::SQS::Queue\n"
         "└── - Old AWS::CloudFormation::Stack (and all in it)\n"
@@ -101,14 +103,23 @@ def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (change("Remove", "T", "AWS::DynamoDB::Table"), "T (AWS::DynamoDB::Table) is deleted: its items are lost"),
+        (change("Remove", "T", "AWS::DynamoDB::Table"), "T (AWS::DynamoDB::Table) is deleted: its items will be lost"),
         (
             change("Remove", "T", "AWS::DynamoDB::Table", PolicyAction="Retain"),
-            "T (AWS::DynamoDB::Table) is deleted: kept, but no longer part of the stack",
+            "T (AWS::DynamoDB::Table) is deleted: it is kept with its content, but no longer part of the stack",
         ),
-        (change("Modify", "K", "AWS::KMS::Key", Replacement="True"), "K (AWS::KMS::Key) is replaced: whatever"),
-        (change("Modify", "Q", Replacement="Conditional"), "Q (AWS::SQS::Queue) may be replaced: its messages"),
-        (change("Remove", "Data", STACK), "Data (AWS::CloudFormation::Stack) is deleted: all that it holds is lost"),
+        (
+            change("Modify", "K", "AWS::KMS::Key", Replacement="True"),
+            "K (AWS::KMS::Key) is replaced by an empty one: whatever",
+        ),
+        (
+            change("Modify", "Q", Replacement="Conditional"),
+            "Q (AWS::SQS::Queue) may be replaced by an empty one: its messages",
+        ),
+        (
+            change("Remove", "Data", STACK),
+            "Data (AWS::CloudFormation::Stack) is deleted: all that it holds will be lost",
+        ),
         (change("Modify", "Data", STACK, Replacement="Conditional"), ""),
         (change("Modify", "Q", Replacement="False"), ""),
         (change("Add", "Q"), ""),
@@ -122,12 +133,6 @@ def test_what_is_dangerous_comes_first(made: dict[str, object], says: str) -> No
     assert (says in first) if says else first == ""
 
 
-def test_a_service_without_nested_change_sets_is_said_to_be_that() -> None:
-    changes = plan(fake(pages={"root": [[change("Modify", "Data", STACK)]]}))
-    assert changes is not None
-    assert "changes inside a nested stack are not shown" in shown(changes)
-
-
 def test_what_is_asked_for() -> None:
     cloudformation = fake()
     plan(cloudformation)
@@ -135,7 +140,7 @@ def test_what_is_asked_for() -> None:
     assert asked["ChangeSetType"] == "UPDATE"
     assert asked["IncludeNestedStacks"] is True
     assert asked["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
-    assert asked["ClientToken"] == asked["ChangeSetName"]
+    assert asked["ClientToken"] == asked["StackChangesName"]
     assert asked["Parameters"] == [{"ParameterKey": "A", "ParameterValue": "2"}]
     assert asked["Tags"] == [{"Key": "ManagedBy", "Value": "payment-platform"}]
 
@@ -143,7 +148,7 @@ def test_what_is_asked_for() -> None:
 @pytest.mark.parametrize("before", [OLD, NEW])
 def test_what_is_not_executed_is_not_left_behind(before: Stack) -> None:
     cloudformation = fake() if before is OLD else FakeCloudFormation()
-    assert plan(cloudformation, before) == ChangeSet(NAME, ())
+    assert plan(cloudformation, before) == StackChanges(NAME, ())
     assert cloudformation.left == []
     assert (NAME in cloudformation.stacks) is (before is OLD)
 
@@ -165,7 +170,7 @@ def test_no_changes_end_well_and_leave_nothing(reason: str) -> None:
 
 def test_an_empty_list_of_changes_is_not_taken_for_none() -> None:
     """A change of outputs only has no resource changes."""
-    assert plan(fake()) == ChangeSet(NAME, ())
+    assert plan(fake()) == StackChanges(NAME, ())
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -208,7 +213,7 @@ def test_an_answer_that_got_lost_leaves_nothing() -> None:
 
 
 def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(change_set, "LONGEST_SECONDS", 0)
+    monkeypatch.setattr("scripts.deployer.change_set.LONGEST_SECONDS", 0)
     cloudformation = fake(slow={"root": 10})
     with pytest.raises(DeployError, match="not ready"):
         plan(cloudformation)
@@ -267,18 +272,18 @@ def test_an_execution_that_was_refused_leaves_nothing() -> None:
         ("UPDATE_IN_PROGRESS", "another deployment is running"),
         ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "another deployment is running"),
         ("UPDATE_ROLLBACK_IN_PROGRESS", "another deployment is running"),
-        ("UPDATE_ROLLBACK_FAILED", "describe-stack-events"),
-        ("DELETE_FAILED", "describe-stack-events"),
+        ("UPDATE_ROLLBACK_FAILED", "--continue-rollback"),
+        ("DELETE_FAILED", "scripts/destroy.sh dev"),
     ],
 )
 def test_a_stack_that_cannot_be_changed_says_what_to_do(status: str, says: str) -> None:
     with pytest.raises(DeployError, match=says):
-        check_ready(Stack(NAME, status=status))
+        check_ready(Stack(NAME, status=status), "dev")
 
 
 @pytest.mark.parametrize("status", ["", "REVIEW_IN_PROGRESS", "CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
 def test_a_stack_that_can_be_changed(status: str) -> None:
-    check_ready(Stack(NAME, status=status))
+    check_ready(Stack(NAME, status=status), "dev")
 
 
 def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:

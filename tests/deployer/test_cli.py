@@ -76,15 +76,15 @@ def test_help_names_the_command_by_its_script() -> None:
 
 def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
     from scripts.deployer.errors import DeployError
-    from scripts.deployer.validate import validate
+    from scripts.deployer.validate import check_fresh
     from stacks.render import render
 
     for name, text in render().items():
         (tmp_path / name).write_text(text)
-    validate(tmp_path)
+    check_fresh(tmp_path)
     (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "# edited by hand\n")
     with pytest.raises(DeployError, match=r"data\.yaml is not what stacks/ generates; run `python generate.py`"):
-        validate(tmp_path)
+        check_fresh(tmp_path)
 
 
 def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
 
 
 def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
-    from scripts.deployer.cli import _confirmation
+    from scripts.deployer.cli.deploy import _confirmation
     from scripts.deployer.errors import DeployError
 
     assert _confirmation(True, ())("Deploy?", [])
@@ -110,7 +110,8 @@ def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
 def test_what_is_lost_goes_only_by_its_name(typed: str, goes: bool) -> None:
     """In a terminal of its own, because nobody is asked anywhere else."""
     asking = (
-        "from scripts.deployer.cli import _confirmation as c;print('ANSWER', c(False, ())('Deploy?', ['Transactions']))"
+        "from scripts.deployer.cli.deploy import _confirmation as c\n"
+        "print('ANSWER', c(False, ())('Deploy?', ['Transactions']))"
     )
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -121,3 +122,21 @@ def test_what_is_lost_goes_only_by_its_name(typed: str, goes: bool) -> None:
     os.close(leader)
     os.close(follower)
     assert f"ANSWER {goes}" in said
+
+
+def test_what_cfn_lint_refuses_is_not_deployed_and_what_it_finds_good_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scripts.deployer import validate
+    from scripts.deployer.errors import DeployError
+
+    monkeypatch.setattr(validate, "LINTED", tmp_path / "linted")
+    asked = []
+    findings = ["data.yaml:1: E3002 wrong"]
+    monkeypatch.setattr(validate, "lint", lambda paths: asked.append(paths) or findings)
+    with pytest.raises(DeployError, match=r"cfn-lint refuses the templates:\ndata\.yaml:1: E3002 wrong"):
+        validate.check_lint(ROOT / "templates")
+    findings.clear()
+    for _ in range(3):
+        validate.check_lint(ROOT / "templates")
+    assert len(asked) == 2

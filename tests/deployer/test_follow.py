@@ -6,16 +6,27 @@ import pytest
 from rich.console import Console
 
 from scripts.deployer import follow
-from scripts.deployer.change_set import ChangeSet, Proposal
+from scripts.deployer.change_set import Proposal
 from scripts.deployer.errors import DeployError
-from scripts.deployer.follow import execute
+from scripts.deployer.follow import Follow, execute
+from scripts.deployer.plan.model import StackChanges
+from scripts.deployer.report.people import People
+from scripts.deployer.stack import Stack, StackTree
 from tests.deployer.fake_cloudformation import ARN, NAME, STACK, FakeCloudFormation, Happening, ended, error, stack
 
 
 def run(cloudformation: FakeCloudFormation) -> str:
+    """What is said; the nested stacks that the fake knows are there before."""
     cloudformation._change_set = "deploy-1"
     console = Console(file=io.StringIO(), width=60)
-    execute(cloudformation, Proposal(cloudformation, ARN, "root", ChangeSet(NAME, ())), console, poll_seconds=0)
+    nested = {
+        name.capitalize(): StackTree(Stack(name, "UPDATE_COMPLETE", f"arn:{name}"))
+        for name in cloudformation.nested.get(NAME, [])
+    }
+    tree = StackTree(Stack(NAME, "UPDATE_COMPLETE", ARN), nested)
+    proposal = Proposal(cloudformation, ARN, "root", StackChanges(NAME))
+    with People(console).watching(None, NAME) as watching:
+        execute(proposal, tree, Follow("dev", watching, poll_seconds=0))
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -41,8 +52,8 @@ def test_events_of_nested_stacks_in_order() -> None:
     assert told(output) == [
         ["CREATE_IN_PROGRESS", NAME],
         ["CREATE_IN_PROGRESS", "Data"],
-        ["CREATE_IN_PROGRESS", "Table"],
-        ["CREATE_COMPLETE", "Table"],
+        ["CREATE_IN_PROGRESS", "Data/Table"],
+        ["CREATE_COMPLETE", "Data/Table"],
         ["CREATE_COMPLETE", "Data"],
         ["CREATE_COMPLETE", NAME],
     ]
@@ -62,7 +73,7 @@ def test_earlier_deployments_are_neither_told_nor_blamed() -> None:
         ("data", "Table", "AWS::DynamoDB::Table", "CREATE_FAILED", "last week", ""),
         ended("UPDATE_ROLLBACK_COMPLETE"),
     )
-    with pytest.raises(DeployError, match=r"data: Topic \(AWS::SNS::Topic\): the new cause"):
+    with pytest.raises(DeployError, match=r"Data/Topic \(AWS::SNS::Topic\): the new cause"):
         run(cloudformation)
 
 
@@ -94,7 +105,7 @@ def test_a_failure_names_the_resource_that_failed_by_itself() -> None:
     with pytest.raises(DeployError) as failed:
         run(cloudformation)
     assert str(failed.value) == (
-        "payment-platform-dev ended ROLLBACK_COMPLETE: data: Table (AWS::DynamoDB::Table): Table already exists"
+        "payment-platform-dev ended ROLLBACK_COMPLETE: Data/Table (AWS::DynamoDB::Table): Table already exists"
     )
 
 
@@ -135,11 +146,13 @@ def test_whatever_ends_the_following_says_that_the_deployment_goes_on(failure: B
         cloudformation.errors = {"describe_stack_events": [failure] * 100}  # type: ignore[list-item]
 
     cloudformation.execute_change_set = then_fails  # type: ignore[method-assign,assignment]
-    with pytest.raises(DeployError, match=f"the deployment goes on: aws cloudformation .* --stack-name {NAME}"):
+    with pytest.raises(
+        DeployError, match="the deployment goes on; watch it: scripts/deploy.sh dev --follow, or cancel it"
+    ):
         run(cloudformation)
 
 
-def test_a_deployment_that_does_not_end_is_left_alone_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deployment_that_does_not_end_is_left_alone_after_some_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "LONGEST_SECONDS", 0)
-    with pytest.raises(DeployError, match="has not ended after 0 minutes; the deployment goes on"):
+    with pytest.raises(DeployError, match="has not ended after 0 hours; the deployment goes on"):
         run(creating(*[ended("CREATE_IN_PROGRESS")] * 5))

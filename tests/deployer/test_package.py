@@ -16,7 +16,7 @@ from scripts.deployer.package import Destination, Runtime, build_layer, package,
 from scripts.deployer.upload import upload
 from tests.emitted import ROOT, resources
 
-DESTINATION = Destination("bucket", "https://s3.eu-west-1.amazonaws.com")
+DESTINATION = Destination.of("bucket", "https://s3.eu-west-1.amazonaws.com", "dev")
 
 
 def packaged(root: Path = ROOT, runtime: Runtime | None = None):

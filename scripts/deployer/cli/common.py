@@ -66,9 +66,9 @@ def one_line_errors(name: str, debug: bool, interrupted: str) -> Iterator[None]:
         _fail(name, explained(error))
 
 
-def record_of(environment: str, folder: Path = ROOT / ".deployed") -> Path:
+def record_of(environment: str) -> Path:
     """Where the templates that were deployed last from here are kept."""
-    return folder / f"{environment}.json"
+    return Path(os.environ.get("DEPLOYED_FOLDER", ROOT / ".deployed")) / f"{environment}.json"
 
 
 def reach(environment: str, profile: str | None, region: str | None, console: Console, *, start: bool) -> Target:

@@ -7,12 +7,12 @@ from .model import STACK, Change, PropertyChange, StackChanges
 
 # What is gone with each.
 HOLDS_DATA = {
-    "AWS::DynamoDB::Table": "its items are",
-    "AWS::DynamoDB::GlobalTable": "its items are",
-    "AWS::KMS::Key": "whatever was encrypted with it is",
-    "AWS::Logs::LogGroup": "its log is",
-    "AWS::S3::Bucket": "its objects are",
-    "AWS::SQS::Queue": "its messages are",
+    "AWS::DynamoDB::Table": "its items",
+    "AWS::DynamoDB::GlobalTable": "its items",
+    "AWS::KMS::Key": "whatever was encrypted with it",
+    "AWS::Logs::LogGroup": "its log",
+    "AWS::S3::Bucket": "its objects",
+    "AWS::SQS::Queue": "its messages",
 }
 
 
@@ -23,7 +23,7 @@ class Danger:
     # From the root stack: Data/Transactions.
     path: str
     resource_type: str
-    # "is deleted", "is replaced", or "may be replaced" where the service cannot know.
+    # "is deleted", "is replaced by an empty one", or "may be replaced by..." where the service cannot know.
     what: str
     # What is lost with it; empty where its policy keeps the resource, outside the stack.
     lost: str
@@ -37,7 +37,10 @@ class Danger:
 
     def __str__(self) -> str:
         what = f"{self.path} ({self.resource_type}) {self.what}"
-        return f"{what}: {self.lost} lost" if self.lost else f"{what}: kept, but no longer part of the stack"
+        if self.lost:
+            return f"{what}: {self.lost} will be lost"
+        which = "the old one" if "replaced" in self.what else "it"
+        return f"{what}: {which} is kept with its content, but no longer part of the stack"
 
 
 def dangers(stack: StackChanges, path: str = "") -> list[Danger]:
@@ -54,7 +57,7 @@ def _dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
             yield from _dangers(change.nested, f"{here}/")
             continue
         what = _what(change)
-        lost = "all that it holds is" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
+        lost = "all that it holds" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
         if what and lost:
             # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html
             kept = change.policy_action in ("Retain", "Snapshot", "ReplaceAndRetain", "ReplaceAndSnapshot")
@@ -66,7 +69,7 @@ def _what(change: Change) -> str:
     if change.action == "Remove":
         return "is deleted"
     if change.action == "Modify" and change.replacement == "True":
-        return "is replaced"
+        return "is replaced by an empty one"
     if change.action == "Modify" and change.replacement == "Conditional" and change.resource_type != STACK:
-        return "may be replaced"
+        return "may be replaced by an empty one"
     return ""

@@ -6,7 +6,7 @@ that reads it, often as one that may be replaced. The templates tell whether any
 
 from dataclasses import replace
 
-from .model import KNOWN_AFTER_APPLY, STACK, Change, StackChanges
+from .model import KNOWN_AFTER_APPLY, STACK, Change, PropertyChange, StackChanges
 
 
 def marked(service: StackChanges, compared: StackChanges) -> StackChanges:
@@ -24,15 +24,31 @@ def _marked(change: Change, real: Change | None) -> Change:
         nested = marked(change.nested, compared)
         # A nested stack is one whose changes are all phantoms.
         hollow = real is None and change.action == "Modify" and all(one.phantom for one in nested.changes)
-        return replace(change, nested=nested, phantom=hollow)
-    return replace(change, phantom=real is None and _may_be_none(change))
+        change = replace(change, nested=nested, phantom=hollow)
+    elif real is None:
+        return replace(change, phantom=_may_be_none(change))
+    return _without_phantoms(change, real) if real is not None and change.action == "Modify" else change
 
 
 def _may_be_none(change: Change) -> bool:
     """Whether nothing but values that are not known yet makes it a change. A replacement that is certain is one."""
     if change.action != "Modify" or change.replacement == "True" or change.resource_type == STACK:
         return False
-    return bool(change.properties) and all(KNOWN_AFTER_APPLY in (one.after or "") for one in change.properties)
+    return bool(change.properties) and all(_unknown(one) for one in change.properties)
+
+
+def _without_phantoms(change: Change, real: Change) -> Change:
+    """A change that is one, without the properties that stay; if only these may replace it, it is not replaced."""
+    there = {one.name.split("/")[0] for one in real.properties}
+    stay = [one for one in change.properties if _unknown(one) and one.name.split("/")[0] not in there]
+    properties = tuple(one for one in change.properties if one not in stay)
+    certain = all(one.recreation == "Never" for one in properties) and real.replacement == "False"
+    replacement = "False" if change.replacement == "Conditional" and stay and certain else change.replacement
+    return replace(change, properties=properties, replacement=replacement)
+
+
+def _unknown(one: PropertyChange) -> bool:
+    return KNOWN_AFTER_APPLY in (one.after or "")
 
 
 def filled(service: StackChanges, compared: StackChanges) -> tuple[StackChanges, bool]:

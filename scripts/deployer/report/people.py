@@ -69,12 +69,14 @@ class People:
             if result == "no changes":
                 self._out(markdown.no_changes(f"Deployment of `{stack_name}`"))
             return
-        text.outputs(self._console, outputs)
-        separated = "\n" if outputs else ""
-        self._console.print(f"{separated}{stack_name}: {message or result}", highlight=False, soft_wrap=True)
+        if outputs:
+            self._console.print()
+            text.outputs(self._console, outputs)
+            self._console.print()
+        self._console.print(f"{stack_name}: {message or result}", highlight=False, soft_wrap=True)
 
     def _out(self, whole: str) -> None:
-        self._console.print(whole, markup=False, highlight=False, soft_wrap=True, end="")
+        self._console.print(whole, markup=False, emoji=False, highlight=False, soft_wrap=True, end="")
 
 
 class _Lines:

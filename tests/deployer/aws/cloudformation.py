@@ -1,0 +1,703 @@
+"""A CloudFormation that behaves as AWS's documentation, and the issue trackers of its users, say that it does.
+
+It reads the templates that it is given, has a change set for each nested stack, lists three changes a page, and takes
+the siblings of a failed one at their own pace. A parameter that another stack's output feeds is not known, so whatever
+reads it is listed. Deployments go on in events. What goes wrong is set before: ``refuses``, ``fails``, ``errors``...
+
+Left out is what no deployer sees: it provisions nothing.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scripts.deployer.plan import templates
+from scripts.deployer.plan.evaluate import TOKEN, evaluate
+from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, STACK
+
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+START = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
+PAGE = 3
+NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
+UNSUPPORTED = "Nested change set {} was not successfully created: Currently in FAILED."
+# What replaces a resource of the platform, as far as the tests change it.
+REPLACED_BY = {
+    "AWS::DynamoDB::Table": ("TableName", "KeySchema"),
+    "AWS::SQS::Queue": ("QueueName",),
+    "AWS::Logs::LogGroup": ("LogGroupName",),
+    "AWS::Lambda::Version": ("Description",),
+    "AWS::CloudWatch::Alarm": ("AlarmName",),
+}
+
+Changes = list[dict[str, Any]]
+
+
+class Refused(Exception):
+    def __init__(self, code: str, message: str, http_status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.http_status = code, http_status
+
+
+@dataclass
+class Stack:
+    name: str
+    id: str
+    status: str
+    # The nested stack's logical id; empty for a root.
+    logical_id: str = ""
+    text: str = "{}"
+    parameters: dict[str, str] = field(default_factory=dict)
+    tags: list[dict[str, str]] = field(default_factory=list)
+    nested: dict[str, "Stack"] = field(default_factory=dict)
+    updated: datetime = START
+    protected: bool = False
+    policy: str = ""
+    reason: str = ""
+    drift: str = "NOT_CHECKED"
+    root: "Stack | None" = None
+
+    @property
+    def template(self) -> templates.Template:
+        return templates.parse(self.text)
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Those that its conditions let be."""
+        there = evaluate(templates.Tree(self.template), self.parameters, _PSEUDO).resources
+        return {name: one for name, one in self.template.get("Resources", {}).items() if name in there}
+
+    def outputs(self) -> dict[str, str]:
+        stack = evaluate(self.tree(), self.parameters, _PSEUDO)
+
+        def physical(token: re.Match[str]) -> str:
+            *above, logical_id = token[1].split("/")
+            there = stack
+            for name in above:
+                there = there.nested[name]
+            properties = there.resources[logical_id].properties
+            name = next((value for key, value in properties.items() if key.endswith("Name")), logical_id)
+            return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}" if "Alarm" in logical_id else name
+
+        return {name: TOKEN.sub(physical, str(value)) for name, value in stack.outputs.items()}
+
+    def tree(self) -> templates.Tree:
+        return templates.Tree(self.template, {name: one.tree() for name, one in self.nested.items()})
+
+    def walk(self, path: str = "") -> list[tuple[str, "Stack"]]:
+        below = [one for name, child in self.nested.items() for one in child.walk(f"{path}/{name}" if path else name)]
+        return [(path, self), *below]
+
+
+@dataclass
+class ChangeSet:
+    id: str
+    name: str
+    stack: Stack
+    changes: Changes
+    # Looks until it has been made.
+    looks: int = 0
+    reason: str = ""
+    execution: str = "AVAILABLE"
+    deleting: int = -1
+    nested: list["ChangeSet"] = field(default_factory=list)
+    proposed: Stack | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class CloudFormation:
+    """What is set before a command is run; and ``calls``, to look at afterwards."""
+
+    # By the logical id of the nested stack, "" for the root: looks until its change set is made, why it is refused,
+    # and what to make of its changes.
+    slow: dict[str, int] = field(default_factory=dict)
+    refuses: dict[str, str] = field(default_factory=dict)
+    says: dict[str, Callable[[Changes], Changes]] = field(default_factory=dict)
+    # Whether nested change sets are made at all; an emulator may not.
+    nested_sets: bool = True
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    hooks: list[dict[str, Any]] = field(default_factory=list)
+    # Resources that fail, by path, with the reason; those that then cannot be rolled back; an alarm that rings.
+    fails: dict[str, str] = field(default_factory=dict)
+    stuck: dict[str, str] = field(default_factory=dict)
+    rings: str = ""
+    # Looks at the root for which a deployment goes on silently before it ends.
+    silent: int = 0
+    # Errors by operation, one by one; None is a connection that breaks.
+    errors: dict[str, list[Refused | None]] = field(default_factory=dict)
+    # Called before an operation is done, by operation.
+    before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    alarms: dict[str, str] = field(default_factory=dict)
+
+    stacks: dict[str, Stack] = field(default_factory=dict)
+    change_sets: dict[str, ChangeSet] = field(default_factory=dict)
+    events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    objects: dict[str, str] = field(default_factory=dict)
+    retired: set[str] = field(default_factory=set)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    lock: Any = field(default_factory=threading.RLock)
+    _waiting: list[Callable[[], None]] = field(default_factory=list)
+    _count: int = 0
+
+    def called(self, operation: str, given: dict[str, Any]) -> None:
+        self.calls.append((operation, given))
+        if operation in self.before:
+            self.before[operation]()
+        if self.errors.get(operation):
+            wrong = self.errors[operation].pop(0)
+            if wrong is None:
+                raise ConnectionAbortedError
+            raise wrong
+
+    def asked(self, operation: str) -> list[dict[str, Any]]:
+        return [given for name, given in self.calls if name == operation]
+
+    @property
+    def left(self) -> list[str]:
+        """What a command has left behind: change sets, and stacks in review."""
+        review = [stack.name for stack in self.stacks.values() if stack.status == "REVIEW_IN_PROGRESS"]
+        return [one.name for one in self.change_sets.values() if one.stack.root is None] + review
+
+    def writes(self) -> list[str]:
+        """Operations that change something."""
+        reads = ("Describe", "Get", "List", "Head", "Detect")
+        return [name for name, _ in self.calls if not name.startswith(reads)]
+
+    # Operations
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        stack = self._stack(StackName)
+        if stack.status == "DELETE_IN_PROGRESS" and self._waiting:
+            self._waiting.pop(0)()
+        told: dict[str, Any] = {
+            "StackName": stack.name,
+            "StackId": stack.id,
+            "StackStatus": stack.status,
+            "CreationTime": START,
+            "LastUpdatedTime": stack.updated,
+            "EnableTerminationProtection": stack.protected,
+            "Tags": stack.tags,
+            "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in stack.parameters.items()],
+            "DriftInformation": {"StackDriftStatus": stack.drift},
+        }
+        if stack.reason:
+            told["StackStatusReason"] = stack.reason
+        if stack.status.endswith("_COMPLETE") and stack.root is None:
+            told["Outputs"] = [{"OutputKey": k, "OutputValue": v} for k, v in stack.outputs().items()]
+        return {"Stacks": [told]}
+
+    def get_template(self, StackName: str, TemplateStage: str) -> dict[str, Any]:
+        assert TemplateStage == "Original"
+        return {"TemplateBody": self._stack(StackName).text}
+
+    def list_stack_resources(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
+        stack = self._stack(StackName)
+        found = []
+        for logical_id, resource in stack.resources.items():
+            nested = stack.nested.get(logical_id)
+            physical = nested.id if nested else _physical_id(logical_id, resource, stack)
+            summary = {
+                "LogicalResourceId": logical_id,
+                "ResourceType": resource["Type"],
+                "ResourceStatus": "CREATE_COMPLETE",
+            }
+            found.append({**summary, "PhysicalResourceId": physical, "LastUpdatedTimestamp": START})
+        return _page("StackResourceSummaries", found, NextToken, size=20)
+
+    def create_change_set(self, **given: Any) -> dict[str, Any]:
+        name = given["StackName"]
+        stack = next((one for one in self.stacks.values() if one.name == name and _is_there(one)), None)
+        if stack is None:
+            assert given["ChangeSetType"] == "CREATE"
+            stack = Stack(name, self._arn("stack", name), "REVIEW_IN_PROGRESS", tags=given["Tags"])
+            self.stacks[stack.id] = stack
+        elif stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
+            raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+        text = given.get("TemplateBody") or self._object(given["TemplateURL"])
+        parameters = {one["ParameterKey"]: one["ParameterValue"] for one in given.get("Parameters", [])}
+        declared = templates.parse(text).get("Parameters", {})
+        defaults = {key: str(one["Default"]) for key, one in declared.items() if "Default" in one}
+        after = self._proposed(stack, name, text, {**defaults, **parameters})
+        before = stack if stack.status != "REVIEW_IN_PROGRESS" else None
+        made = self._change_set(given["ChangeSetName"], stack, before, after, "", unknown=set())
+        made.proposed, made.given = after, given
+        return {"Id": made.id, "StackId": stack.id}
+
+    def describe_change_set(
+        self,
+        ChangeSetName: str,
+        StackName: str = "",
+        NextToken: str = "0",
+        IncludePropertyValues: bool = False,
+    ) -> dict[str, Any]:
+        one = self._find(ChangeSetName, StackName)
+        told: dict[str, Any] = {
+            "ChangeSetId": one.id,
+            "ChangeSetName": one.name,
+            "StackId": one.stack.id,
+            "StackName": one.stack.name,
+            "ExecutionStatus": one.execution,
+            "Status": "CREATE_COMPLETE",
+        }
+        if one.deleting >= 0:
+            one.deleting -= 1
+            if one.deleting < 0:
+                self._forget(one)
+            return told | {"Status": "DELETE_IN_PROGRESS"}
+        for nested in one.nested:
+            nested.looks = max(nested.looks - 1, 0)  # each at its own pace, whoever looks
+        if one.looks > 0:
+            one.looks -= 1
+            return told | {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE"}
+        if reason := self._reason(one):
+            return told | {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
+        if one.stack.root is not None:
+            told |= {"ExecutionStatus": "UNAVAILABLE", "StatusReason": "Only executable from the root change set."}
+        changes = one.changes if IncludePropertyValues else [_without_values(change) for change in one.changes]
+        return told | _page("Changes", changes, NextToken)
+
+    def describe_events(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
+        one = self._find(ChangeSetName)
+        own = [event for event in self.validations if event.get("_in", "") == one.stack.logical_id]
+        told = [{key: value for key, value in event.items() if key != "_in"} for event in own]
+        return _page("OperationEvents", told, NextToken)
+
+    def describe_change_set_hooks(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
+        one = self._find(ChangeSetName)
+        return _page("Hooks", self.hooks if one.stack.root is None else [], NextToken)
+
+    def delete_change_set(self, ChangeSetName: str, StackName: str = "") -> None:
+        one = self._find(ChangeSetName, StackName)
+        if one.stack.root is not None:
+            raise Refused("InvalidChangeSetStatus", "Only the root change set can be deleted")
+        if any(each.looks > 0 for each in [one, *one.nested]):
+            raise Refused("InvalidChangeSetStatus", "ChangeSet cannot be deleted in status CREATE_IN_PROGRESS")
+        one.deleting = 1
+
+    def list_change_sets(self, StackName: str) -> dict[str, Any]:
+        stack = self._stack(StackName)
+        return {"Summaries": [{"ChangeSetName": o.name} for o in self.change_sets.values() if o.stack is stack]}
+
+    def execute_change_set(self, ChangeSetName: str) -> None:
+        one = self._find(ChangeSetName)
+        if one.stack.root is not None or one.execution != "AVAILABLE":
+            raise Refused("InvalidChangeSetStatus", f"ChangeSet [{one.id}] cannot be executed in its current status")
+        for other in [each for each in self.change_sets.values() if each.stack is one.stack]:
+            self._forget(other)
+        self._run(one)
+
+    def describe_stack_events(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
+        """Newest first. A look at a root lets some more happen."""
+        stack = self._stack(StackName)
+        if stack.root is None and NextToken == "0" and self._waiting:
+            if self.silent > 0 and len(self._waiting) == 1:
+                self.silent -= 1
+            else:
+                self._waiting.pop(0)()
+        return _page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
+
+    def delete_stack(self, StackName: str) -> None:
+        stack = self._stack(StackName)
+        if stack.protected:
+            raise Refused(
+                "ValidationError", f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
+            )
+        if stack.status == "REVIEW_IN_PROGRESS":
+            assert not [one for one in self.change_sets.values() if one.stack is stack], "it still has change sets"
+            del self.stacks[stack.id]
+            return
+        self._event(stack, "", STACK, "DELETE_IN_PROGRESS", "User Initiated")
+
+        def gone() -> None:
+            for _, nested in reversed(stack.walk()[1:]):
+                self._event(stack, nested.logical_id, STACK, "DELETE_COMPLETE", physical=nested.id)
+            if stack.name in self.fails:
+                self._event(stack, "", STACK, "DELETE_FAILED", self.fails[stack.name])
+            else:
+                self._event(stack, "", STACK, "DELETE_COMPLETE")
+
+        self._waiting = [gone]
+
+    def update_termination_protection(self, StackName: str, EnableTerminationProtection: bool) -> dict[str, Any]:
+        stack = self._stack(StackName)
+        stack.protected = EnableTerminationProtection
+        return {"StackId": stack.id}
+
+    def set_stack_policy(self, StackName: str, StackPolicyBody: str) -> None:
+        self._stack(StackName).policy = StackPolicyBody
+
+    def get_stack_policy(self, StackName: str) -> dict[str, Any]:
+        policy = self._stack(StackName).policy
+        return {"StackPolicyBody": policy} if policy else {}
+
+    def cancel_update_stack(self, StackName: str) -> None:
+        stack = self._stack(StackName)
+        self._event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+        self._waiting = [lambda: self._event(stack, "", STACK, "UPDATE_ROLLBACK_COMPLETE")]
+
+    def continue_update_rollback(self, StackName: str, ResourcesToSkip: list[str] | None = None) -> None:
+        stack = self._stack(StackName)
+        known = {f"{one.name}.{n}" if path else n for path, one in stack.walk() for n in one.resources}
+        for skipped in ResourcesToSkip or []:
+            if skipped not in known:
+                raise Refused("ValidationError", f"ResourcesToSkip: {skipped} is not in a state that can be skipped")
+        names = [path.replace("/", ".") for path in self.stuck]
+        skipped = {one.split("-")[3] + "." + one.split(".")[1] for one in ResourcesToSkip or [] if "." in one}
+        self._event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+        end = "UPDATE_ROLLBACK_COMPLETE" if set(names) <= skipped else "UPDATE_ROLLBACK_FAILED"
+        self._waiting = [lambda: self._event(stack, "", STACK, end)]
+
+    def detect_stack_drift(self, StackName: str) -> dict[str, Any]:
+        stack = self._stack(StackName)
+        if stack.drift == "NOT_CHECKED":
+            stack.drift = "IN_SYNC"
+        return {"StackDriftDetectionId": stack.id}
+
+    def describe_stack_drift_detection_status(self, StackDriftDetectionId: str) -> dict[str, Any]:
+        return {
+            "StackId": StackDriftDetectionId,
+            "StackDriftDetectionId": "d",
+            "DetectionStatus": "DETECTION_COMPLETE",
+            "Timestamp": START,
+        }
+
+    def describe_stack_resource_drifts(
+        self, StackName: str, StackResourceDriftStatusFilters: list[str], NextToken: str = "0"
+    ) -> dict[str, Any]:
+        assert "MODIFIED" in StackResourceDriftStatusFilters
+        stack = self._stack(StackName)
+        found = [
+            {
+                "StackId": stack.id,
+                "LogicalResourceId": logical_id,
+                "ResourceType": resource["Type"],
+                "StackResourceDriftStatus": "MODIFIED",
+                "Timestamp": START,
+                "PropertyDifferences": [
+                    {
+                        "PropertyPath": "/Tags/0/Value",
+                        "ExpectedValue": "a",
+                        "ActualValue": "b",
+                        "DifferenceType": "NOT_EQUAL",
+                    }
+                ],
+            }
+            for logical_id, resource in list(stack.resources.items())[:1]
+        ]
+        return _page("StackResourceDrifts", found, NextToken)
+
+    # How it gets there
+
+    def _stack(self, name: str) -> Stack:
+        for root in self.stacks.values():
+            for _, stack in root.walk():
+                # One that has been deleted is still found by its id.
+                if name == stack.id or (name == stack.name and _is_there(stack)):
+                    return stack
+        raise Refused("ValidationError", f"Stack with id {name} does not exist")
+
+    def _find(self, name: str, stack_name: str = "") -> ChangeSet:
+        for one in self.change_sets.values():
+            if name == one.id or (name == one.name and stack_name in (one.stack.name, one.stack.id)):
+                return one
+        raise Refused("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+
+    def _forget(self, one: ChangeSet) -> None:
+        for each in [one, *one.nested]:
+            self.change_sets.pop(each.id, None)
+
+    def _object(self, url: str) -> str:
+        key = url.split("/", 3)[3]
+        if key not in self.objects:
+            raise Refused("ValidationError", f"S3 error: The specified key does not exist: {key}")
+        return self.objects[key]
+
+    def _arn(self, kind: str, name: str) -> str:
+        self._count += 1
+        return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:{kind}/{name}/{self._count:08}"
+
+    def _proposed(self, there: Stack | None, name: str, text: str, parameters: dict[str, str]) -> Stack:
+        """The stack as it will be, with the nested stacks that the templates behind the URLs describe."""
+        after = Stack(name, there.id if there else self._arn("stack", name), "", text=text, parameters=parameters)
+        for logical_id, resource in after.template["Resources"].items():
+            if resource["Type"] != STACK:
+                continue
+            old = there.nested.get(logical_id) if there else None
+            url = resource["Properties"]["TemplateURL"]
+            given = {k: json.dumps(v) for k, v in resource["Properties"].get("Parameters", {}).items()}
+            values = {k: parameters.get(json.loads(v).get("Ref", ""), v) for k, v in given.items() if v.startswith("{")}
+            below = old.name if old else f"{name}-{logical_id}-1A2B"
+            nested = self._proposed(old, below, self._object(url), given | values)
+            nested.logical_id, nested.root = logical_id, after
+            after.nested[logical_id] = nested
+        return after
+
+    def _change_set(
+        self, name: str, stack: Stack, before: Stack | None, after: Stack, logical_id: str, unknown: set[str]
+    ) -> ChangeSet:
+        changes: Changes = []
+        below: list[ChangeSet] = []
+        old = before.resources if before else {}
+        new = after.resources
+        changed = {k for k, v in after.parameters.items() if before and before.parameters.get(k) != v}
+        listed: set[str] = set()
+        for one in [*new, *(each for each in old if each not in new)]:
+            change = _change(one, old.get(one), new.get(one), before, after, changed, unknown, listed)
+            if one in after.nested and (change or not self._same(before, after, one)):
+                was = before.nested.get(one) if before else None
+                nested_unknown = {
+                    key
+                    for key, value in new[one]["Properties"].get("Parameters", {}).items()
+                    if before and any(f'"{each}.Outputs' in json.dumps(value) or _reads(value, each) for each in listed)
+                }
+                nested = self._change_set(name, was or after.nested[one], was, after.nested[one], one, nested_unknown)
+                if not nested.changes:
+                    self.change_sets.pop(nested.id)
+                    continue
+                below.append(nested)
+                change = change or _resource_change("Modify", one, STACK, [])
+                if self.nested_sets:
+                    change["ResourceChange"]["ChangeSetId"] = nested.id
+            if change:
+                listed.add(one)
+                changes.append(change)
+        made = ChangeSet(self._arn("changeSet", name), name, stack, self.says.get(logical_id, list)(changes))
+        made.looks = self.slow.get(logical_id, 0)
+        made.reason = self.refuses.get(logical_id, "")
+        made.nested = [each for one in below for each in [one, *one.nested]]
+        if not changes and not logical_id and before and before.text == after.text:
+            made.reason = made.reason or NO_CHANGES
+        self.change_sets[made.id] = made
+        return made
+
+    def _same(self, before: Stack | None, after: Stack, one: str) -> bool:
+        old = before.nested.get(one) if before else None
+        new = after.nested[one]
+        return old is not None and old.text == new.text and old.parameters == new.parameters
+
+    def _reason(self, one: ChangeSet) -> str:
+        """A root fails as soon as one nested set has failed, whether its siblings are made or not."""
+        failed = next((each for each in one.nested if each.reason and each.looks == 0), None)
+        return one.reason or (UNSUPPORTED.format(failed.id) if failed else "")
+
+    def _run(self, one: ChangeSet) -> None:
+        """What will happen, in pieces that each look at the root's events lets go on."""
+        stack, after = one.stack, one.proposed
+        assert after is not None
+        verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
+        self._event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
+        if verb == "CREATE":
+            # The nested stacks appear as they are made.
+            stack.nested = {name: self._bare(nested, stack) for name, nested in after.nested.items()}
+        pieces: list[Callable[[], None]] = []
+        for change in one.changes:
+            pieces.append(lambda change=change: self._do(one, change["ResourceChange"], verb))
+        pieces.append(lambda: self._end(stack, after, verb, one.given))
+        self._waiting = pieces
+
+    def _bare(self, nested: Stack, root: Stack) -> Stack:
+        bare = Stack(nested.name, nested.id, "CREATE_IN_PROGRESS", nested.logical_id, text=nested.text, root=root)
+        bare.parameters = nested.parameters
+        return bare
+
+    def _do(self, one: ChangeSet, resource: dict[str, Any], verb: str) -> None:
+        stack, logical_id = one.stack, resource["LogicalResourceId"]
+        if stack.reason == "failed":
+            return
+        nested = stack.nested.get(logical_id)
+        if nested is None:
+            self._resource(stack, resource, verb, logical_id)
+            return
+        self._event(stack, logical_id, STACK, f"{verb}_IN_PROGRESS", physical=nested.id)
+        inner = next((each for each in one.nested if each.stack.logical_id == logical_id), None)
+        bad = [path for path in self.fails if path.startswith(f"{logical_id}/")]
+        for change in inner.changes if inner else []:
+            below = change["ResourceChange"]
+            self._resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
+        if bad:
+            told = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: " + (
+                "The following resource(s) failed to " + f"{verb.lower()}: [{bad[0].split('/')[1]}]."
+            )
+            self._event(stack, logical_id, STACK, f"{verb}_FAILED", told, physical=nested.id)
+            stack.reason = "failed"
+        else:
+            self._event(stack, logical_id, STACK, f"{verb}_COMPLETE", physical=nested.id)
+
+    def _resource(self, stack: Stack, resource: dict[str, Any], verb: str, path: str) -> None:
+        logical_id, kind = resource["LogicalResourceId"], resource["ResourceType"]
+        self._event(stack, logical_id, kind, f"{verb}_IN_PROGRESS")
+        above = path.rpartition("/")[0]
+        if path in self.fails:
+            self._event(stack, logical_id, kind, f"{verb}_FAILED", self.fails[path])
+            if not above:
+                stack.reason = "failed"
+        elif any(other.rpartition("/")[0] == above for other in self.fails):
+            self._event(stack, logical_id, kind, f"{verb}_FAILED", f"Resource {verb.lower()} cancelled")
+        else:
+            self._event(stack, logical_id, kind, f"{verb}_COMPLETE")
+
+    def _end(self, stack: Stack, after: Stack, verb: str, given: dict[str, Any]) -> None:
+        if stack.reason == "failed" or self.rings:
+            stack.reason = ""
+            back = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
+            why = f"Rollback triggered by alarm: {self.rings}" if self.rings else "The following resource(s) failed"
+            self._event(stack, "", STACK, f"{back}_IN_PROGRESS", why)
+            self._waiting = [lambda: self._roll_back(stack, verb, back)]
+            return
+        stack.text, stack.parameters, stack.tags = after.text, after.parameters, given.get("Tags", [])
+        stack.nested = after.nested
+        for _, nested in after.walk()[1:]:
+            nested.status, nested.root = f"{verb}_COMPLETE", stack
+        if verb == "UPDATE":
+            self._event(stack, "", STACK, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        self._event(stack, "", STACK, f"{verb}_COMPLETE")
+
+    def _roll_back(self, stack: Stack, verb: str, back: str) -> None:
+        for path, nested in stack.walk()[1:]:
+            if any(failed.startswith(f"{path}/") for failed in self.stuck):
+                name, told = next((p.split("/")[1], t) for p, t in self.stuck.items() if p.startswith(f"{path}/"))
+                self._event(nested, name, "AWS::DynamoDB::Table", "UPDATE_FAILED", told)
+            elif any(failed.startswith(f"{path}/") for failed in self.fails):
+                for name, resource in list(nested.resources.items())[:2]:
+                    done = "DELETE_COMPLETE" if verb == "CREATE" else "UPDATE_COMPLETE"
+                    self._event(nested, name, resource["Type"], done)
+        self._event(stack, "", STACK, f"{back}_FAILED" if self.stuck else f"{back}_COMPLETE")
+
+    def _event(
+        self, stack: Stack, logical_id: str, kind: str, status: str, reason: str = "", physical: str = ""
+    ) -> None:
+        self._count += 1
+        at = START + timedelta(seconds=sum(map(len, self.events.values())) // 3)  # several in one instant
+        own = not logical_id
+        if own:
+            stack.status, stack.updated = status, at
+        event: dict[str, Any] = {
+            "EventId": f"event-{self._count}",
+            "Timestamp": at,
+            "StackId": stack.id,
+            "StackName": stack.name,
+            "LogicalResourceId": stack.name if own else logical_id,
+            "PhysicalResourceId": stack.id if own else physical or f"{stack.name}-{logical_id}",
+            "ResourceType": kind,
+            "ResourceStatus": status,
+        }
+        self.events.setdefault(stack.id, []).append(event | ({"ResourceStatusReason": reason} if reason else {}))
+
+
+_PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Region": REGION,
+    "AWS::Partition": "aws",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+
+def _is_there(stack: Stack) -> bool:
+    return stack.status != "DELETE_COMPLETE"
+
+
+def _page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str, Any]:
+    first = int(token)
+    rest = {"NextToken": str(first + size)} if first + size < len(items) else {}
+    return {name: items[first : first + size], **rest}
+
+
+def _physical_id(logical_id: str, resource: dict[str, Any], stack: Stack) -> str:
+    named = [v for k, v in resource.get("Properties", {}).items() if k.endswith("Name") and isinstance(v, dict)]
+    environment = stack.name.split("-")[2] if stack.name.count("-") > 1 else ""
+    if named and "Fn::Sub" in named[0] and isinstance(named[0]["Fn::Sub"], str):
+        return str(named[0]["Fn::Sub"]).replace("${Environment}", environment)
+    return f"{stack.name}-{logical_id}"
+
+
+def _reads(value: Any, name: str) -> bool:
+    """Whether an expression refers to a resource or a parameter."""
+    text = json.dumps(value)
+    return (
+        f'"Ref": "{name}"' in text or f'"Fn::GetAtt": ["{name}"' in text or bool(re.search(rf"\$\{{{name}[.}}]", text))
+    )
+
+
+def _resource_change(action: str, logical_id: str, kind: str, details: Changes, **more: Any) -> dict[str, Any]:
+    change = {"Action": action, "LogicalResourceId": logical_id, "ResourceType": kind, "Details": details, **more}
+    return {"Type": "Resource", "ResourceChange": change}
+
+
+def _change(
+    logical_id: str,
+    old: dict[str, Any] | None,
+    new: dict[str, Any] | None,
+    before: Stack | None,
+    after: Stack,
+    changed: set[str],
+    unknown: set[str],
+    listed: set[str],
+) -> dict[str, Any] | None:
+    """What the service says of one resource."""
+    if old is None and new is not None:
+        return _resource_change("Add", logical_id, new["Type"], [])
+    if new is None and old is not None:
+        kept = str(old.get("DeletionPolicy", "Delete")).startswith("Retain")
+        return _resource_change("Remove", logical_id, old["Type"], [], PolicyAction="Retain" if kept else "Delete")
+    assert old is not None
+    assert new is not None
+    assert before is not None
+    kind = new["Type"]
+    replacing = REPLACED_BY.get(kind, ())
+    details, replacement = [], "False"
+    for name in {**old.get("Properties", {}), **new.get("Properties", {})}:
+        was, now = old.get("Properties", {}).get(name), new.get("Properties", {}).get(name)
+        sources = {one for one in unknown if _reads(now, one)} | {one for one in listed if _reads(now, one)}
+        if was != now or any(_reads(now, one) for one in changed):
+            if name == "TemplateURL":
+                continue
+            always = name in replacing
+            replacement = "True" if always else replacement
+            details.append(
+                _detail(name, _shown(was, before), _shown(now, after), "Always" if always else "Never", "Static")
+            )
+        elif sources and kind != STACK:
+            may = name in replacing
+            replacement = "Conditional" if may and replacement == "False" else replacement
+            known = _shown(was, before)
+            details.append(_detail(name, known, KNOWN_AFTER_APPLY, "Conditionally" if may else "Never", "Dynamic"))
+    if not details:
+        return None
+    more = {}
+    if replacement != "False":
+        more["PolicyAction"] = f"ReplaceAnd{new.get('UpdateReplacePolicy', 'Delete')}"
+    return _resource_change("Modify", logical_id, kind, details, Replacement=replacement, **more)
+
+
+def _shown(value: Any, stack: Stack) -> str:
+    """A property's value with the stack's parameters in it, as far as they are texts."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    for name, given in stack.parameters.items():
+        reference = f'{{"Ref": "{name}"}}'
+        text = given if text == reference else text.replace(reference, json.dumps(given)).replace(f"${{{name}}}", given)
+    return text
+
+
+def _detail(name: str, before: str, after: str, recreation: str, evaluation: str) -> dict[str, Any]:
+    target = {
+        "Attribute": "Properties",
+        "Name": name,
+        "Path": f"/Properties/{name}",
+        "RequiresRecreation": recreation,
+        "BeforeValue": before,
+        "AfterValue": after,
+    }
+    return {"Target": target, "Evaluation": evaluation, "ChangeSource": "DirectModification"}
+
+
+def _without_values(change: dict[str, Any]) -> dict[str, Any]:
+    resource = change["ResourceChange"]
+    bare = [
+        {**one, "Target": {k: v for k, v in one["Target"].items() if k not in ("BeforeValue", "AfterValue")}}
+        for one in resource["Details"]
+    ]
+    return {**change, "ResourceChange": {**resource, "Details": bare}}

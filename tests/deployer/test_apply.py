@@ -1,0 +1,403 @@
+"""Deployments, from the plan to the end, and out of whatever may go wrong on the way."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.conftest import BUCKET, OURS, Command, bootstrapped, deployed, interrupted, matches
+from tests.deployer.test_plan import SCHEMA, with_loss
+
+LOST = ("--destroys", "PaymentLedger", "--destroys", "AuditTrail")
+
+
+def earlier(name: str, text: str) -> str:
+    """An earlier release, of which nothing is lost: alarms waited longer, the queue kept messages for less."""
+    text = text.replace("MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 86400")
+    return text.replace("EvaluationPeriods: 1", "EvaluationPeriods: 2") if name == "monitoring.yaml" else text
+
+
+def test_a_first_deployment(command: Command, aws: Service) -> None:
+    ran = command("dev", "--yes")
+    assert ran.code == 0, ran
+    matches("first_deployment.txt", ran.out)
+    assert aws.left == []
+    (platform,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-dev"]
+    assert platform.tags == OURS
+    # The files are the environment's own, and none of them is about to expire.
+    assert all(key.startswith(f"{BUCKET}/payment-platform/dev/") for key in aws.objects)
+    assert aws.retired == set()
+
+
+def test_nothing_to_do_writes_nothing(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path)
+    ran = command("dev", "--yes")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
+    assert aws.writes() == []
+
+
+def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
+    deployed(aws, tmp_path, earlier)
+    aws.alarms["alarm-payment-duration-dev"] = "ALARM"
+    del aws.alarms["alarm-lambda-validation-errors-dev"]
+    settings_file("dev")
+    ran = command("dev", "--yes")
+    assert ran.code == 0, ran
+    (asked,) = aws.asked("CreateChangeSet")
+    watched = [one["Arn"].rsplit(":", 1)[-1] for one in asked["RollbackConfiguration"]["RollbackTriggers"]]
+    assert watched == [
+        "alarm-sfn-failures-dev",
+        "alarm-lambda-processing-errors-dev",
+        "alarm-lambda-processing-throttles-dev",
+    ]
+    assert "! alarm-payment-duration-dev does not roll this deployment back: it rings already\n" in ran.out
+    assert "! alarm-lambda-validation-errors-dev does not roll this deployment back: there is no such alarm" in ran.out
+    assert ran.out.endswith("payment-platform-dev: deployed\n")
+
+
+def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    aws.rings = "alarm-sfn-failures-dev"
+    ran = command("dev", "--yes")
+    assert ran.code == 1
+    assert "Rollback triggered by alarm: alarm-sfn-failures-dev" in ran.err
+    assert aws.left == []
+
+
+def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    aws.fails = {"Data/DeadLetters": "Resource handler returned message: MessageRetentionPeriod is not yours to set"}
+    ran = command("dev", "--yes")
+    assert ran.code == 1
+    matches("failed_update.txt", ran.out)
+    assert ran.err == (
+        "deploy: payment-platform-dev ended UPDATE_ROLLBACK_COMPLETE: Data/DeadLetters (AWS::SQS::Queue): "
+        "Resource handler returned message: MessageRetentionPeriod is not yours to set\n"
+    )
+    assert aws.left == []
+
+
+def test_a_failure_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    aws.fails = {"Data/DeadLetters": "no"}
+    ran = command("dev", "--yes", "--json")
+    assert ran.code == 1
+    records = [json.loads(line) for line in ran.out.splitlines()]
+    for record in records:
+        jsonschema.validate(record, SCHEMA)
+    assert {record["type"] for record in records} == {"step", "plan", "event", "failure"}
+    assert records[-1]["cause"]["path"] == "Data/DeadLetters"
+    assert records[-1]["declared"]["source"].startswith("stacks/data.py:")
+
+
+def test_a_failed_creation_of_ours_is_cleared_away_by_the_next(command: Command, aws: Service) -> None:
+    bootstrapped(aws)
+    aws.fails = {"Security/SnsKey": "Policy contains a statement with one or more invalid principals"}
+    ran = command("dev", "--yes")
+    assert (ran.code, "ROLLBACK_COMPLETE" in ran.err) == (1, True)
+    assert "next: mend the cause, then scripts/deploy.sh dev; it deletes what is left first\n" in ran.out
+    aws.fails = {}
+    ran = command("dev", "--yes")
+    assert ran.code == 0, ran
+    assert "Deleting payment-platform-dev, which is left of a creation that failed\n" in ran.out
+
+
+def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, status="ROLLBACK_COMPLETE", tags=[])
+    ran = command("dev", "--yes")
+    assert (ran.code, aws.writes()) == (1, [])
+    assert "is there without our tag ManagedBy=payment-platform, so it is left alone" in ran.err
+
+
+def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = deployed(aws, tmp_path, earlier, tags=[])
+    ran = command("dev", "--yes")
+    assert (ran.code, aws.writes()) == (1, [])
+    assert ran.err.endswith("if it is this platform, deployed by another tool, add --adopt\n")
+    assert command("dev", "--yes", "--adopt").code == 0
+    assert stack.tags == OURS
+
+
+def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, earlier, status="UPDATE_IN_PROGRESS")
+    ran = command("dev", "--yes")
+    assert (ran.code, aws.writes()) == (1, [])
+    assert ran.err == (
+        "deploy: payment-platform-dev is UPDATE_IN_PROGRESS: another deployment is running; wait for it with --wait, "
+        "or watch it: scripts/deploy.sh dev --follow\n"
+    )
+
+    def ends_some_time() -> None:
+        if len(aws.asked("DescribeStacks")) > 8:
+            stack.status = "UPDATE_COMPLETE"
+            del aws.before["DescribeStacks"]
+
+    aws.before = {"DescribeStacks": ends_some_time}
+    ran = command("dev", "--yes", "--wait")
+    assert ran.code == 0, ran
+    assert "Waiting until payment-platform-dev is UPDATE_IN_PROGRESS no more\n" in ran.out
+
+
+def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    aws.fails = {"Monitoring/ProcessingErrorsAlarm": "no such metric"}
+    aws.stuck = {"Data/DeadLetters": "The specified queue does not exist"}
+    ran = command("dev", "--yes")
+    assert (ran.code, "ended UPDATE_ROLLBACK_FAILED" in ran.err) == (1, True)
+    assert "--continue-rollback --skip Data/DeadLetters\n" in ran.out
+    aws.fails = {}
+    refused = command("dev", "--yes")
+    assert refused.err.endswith("mend what its events name, then: scripts/deploy.sh dev --continue-rollback\n")
+    again = command("dev", "--continue-rollback")
+    assert (again.code, "ended UPDATE_ROLLBACK_FAILED" in again.err) == (1, True)
+    wrong = command("dev", "--continue-rollback", "--skip", "Nowhere/Table")
+    assert "--skip Nowhere/Table: there is no such nested stack; there are Security, Data, Compute" in wrong.err
+    skipped = command("dev", "--continue-rollback", "--skip", "Data/DeadLetters")
+    assert skipped.code == 0, skipped
+    assert aws.asked("ContinueUpdateRollback")[-1]["ResourcesToSkip"] == ["payment-platform-dev-Data-1A2B.DeadLetters"]
+    assert skipped.out.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
+
+
+def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    deployed(aws, tmp_path, earlier)
+    aws.silent = 1000
+    process = command.started("dev", "--yes")
+    ran = interrupted(process, lambda: len(aws.asked("DescribeStackEvents")) > 20)
+    assert ran.code == 1
+    assert ran.err == (
+        "deploy: interrupted; the deployment goes on; watch it: scripts/deploy.sh dev --follow, "
+        "or cancel it: scripts/deploy.sh dev --cancel\n"
+    )
+    assert aws.asked("CancelUpdateStack") == []
+    aws.silent = 0
+    followed = command("dev", "--follow")
+    assert followed.code == 0, followed
+    # From the beginning, not from when it was joined.
+    assert "UPDATE_IN_PROGRESS           payment-platform-dev" in followed.out
+    assert followed.out.endswith("payment-platform-dev: ended UPDATE_COMPLETE\n")
+    nothing = command("dev", "--follow")
+    assert nothing.err.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: nothing runs")
+
+
+def test_an_update_is_cancelled(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, status="UPDATE_IN_PROGRESS")
+    ran = command("dev", "--cancel")
+    assert ran.code == 0, ran
+    assert ran.out.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
+
+
+def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, status="CREATE_IN_PROGRESS")
+    ran = command("dev", "--cancel")
+    assert ran.err.endswith("has nothing to go back to; take it down: scripts/destroy.sh dev\n")
+
+
+def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    aws.silent = 1000
+
+    def expired() -> None:
+        if len(aws.asked("DescribeStackEvents")) > 20:
+            aws.errors["DescribeStackEvents"] = [Refused("ExpiredToken", "The security token is expired", 403)]
+
+    aws.before = {"DescribeStackEvents": expired}
+    ran = command("dev", "--yes")
+    assert ran.code == 1
+    assert "The security token is expired; sign in again; the deployment goes on; watch it" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("operation", ["ExecuteChangeSet", "DescribeStackEvents", "SetStackPolicy"])
+def test_a_connection_that_breaks_is_taken_up_again(
+    command: Command, aws: Service, tmp_path: Path, operation: str
+) -> None:
+    deployed(aws, tmp_path, earlier, environment="prod")
+    aws.errors = {operation: [None, Refused("Throttling", "Rate exceeded")]}
+    ran = command("prod", "--yes")
+    assert ran.code == 0, ran
+
+
+def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    ran = command("dev", "--yes")
+    assert ran.code == 1
+    assert ran.err == (
+        "deploy: --yes does not cover what is lost with its data; if it may go, add --destroys PaymentLedger "
+        "--destroys AuditTrail\n"
+    )
+    misspelt = command("dev", "--yes", *LOST, "--destroys", "Ledger")
+    assert misspelt.err == "deploy: --destroys Ledger: the plan loses AuditTrail, PaymentLedger\n"
+    assert aws.asked("ExecuteChangeSet") == []
+    assert aws.left == []
+    assert command("dev", "--yes", *LOST).code == 0
+
+
+@pytest.mark.parametrize(
+    ("types", "code"), [("PaymentLedger\nAuditTrail\ny\n", 0), ("PaymentLedger\ny\n", 1), ("y\n", 1), ("\x04", 1)]
+)
+def test_what_is_lost_is_typed_by_its_name(
+    command: Command, aws: Service, tmp_path: Path, types: str, code: int
+) -> None:
+    deployed(aws, tmp_path, with_loss)
+    terminal = command.on_a_terminal("dev", types=types)
+    assert terminal.code == code, terminal.text
+    assert len(aws.asked("ExecuteChangeSet")) == (code == 0)
+    assert aws.left == []
+
+
+def test_on_a_terminal_the_tree_is_live(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    terminal = command.on_a_terminal("dev", "--yes")
+    assert terminal.code == 0, terminal.text
+    matches("terminal.txt", terminal.text.partition("AccountId")[0])
+    going = [frame for frame in terminal.frames if "UPDATE_IN_PROGRESS" in frame and "waiting" in frame]
+    assert going, "no frame shows a stack at work while another waits"
+
+
+def test_prod_is_protected(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, with_loss, environment="prod")
+    assert command("prod", "--yes", *LOST).code == 0
+    assert stack.protected
+    policies = {path: json.loads(one.policy) for path, one in stack.walk()}
+    assert set(policies) == {"", "Security", "Data", "Compute", "Workflow", "Monitoring"}
+    (_, deny) = policies["Data"]["Statement"]
+    assert (deny["Action"], deny["Resource"]) == (["Update:Replace", "Update:Delete"], "*")
+    assert "AWS::DynamoDB::Table" in deny["Condition"]["StringEquals"]["ResourceType"]
+    (asked,) = aws.asked("CreateChangeSet")
+    assert asked["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
+    command: Command, aws: Service, tmp_path: Path, fails: bool
+) -> None:
+    stack = deployed(aws, tmp_path, with_loss, environment="prod")
+    for _, one in stack.walk():
+        one.policy = "protected"
+    aws.fails = {"Data/PaymentLedger": "no"} if fails else {}
+    assert command("prod", "--yes", *LOST).code == fails
+    data = [given for given in aws.asked("SetStackPolicy") if "-Data-" in given["StackName"]]
+    first, last = (json.loads(one["StackPolicyBody"])["Statement"][1] for one in (data[0], data[-1]))
+    assert first["NotResource"] == ["LogicalResourceId/PaymentLedger", "LogicalResourceId/AuditTrail"]
+    assert last["Resource"] == "*"
+    # Set before the execution, and restored after it.
+    names = [name for name, _ in aws.calls]
+    assert names.index("SetStackPolicy") < names.index("ExecuteChangeSet")
+
+
+def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
+    deployed(aws, tmp_path, earlier)
+    path = settings_file("bootstrap", service_role=True)
+    ran = command("dev", "--yes", "--settings", path)
+    assert ran.code == 0, ran
+    bootstrap, platform = aws.asked("CreateChangeSet")
+    assert "RoleARN" not in bootstrap
+    assert platform["RoleARN"] == "role-payment-cloudformation"
+
+
+def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, earlier)
+    planned = command("dev", "--plan", "--out", "plan.json")
+    assert planned.code == 2, planned
+    assert planned.out.endswith(
+        "payment-platform-dev: the plan waits; scripts/deploy.sh dev --apply plan.json, or --discard plan.json\n"
+    )
+    (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
+    ran = command("dev", "--apply", "plan.json", "--yes")
+    assert ran.code == 0, ran
+    assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id}]
+    assert len(aws.asked("CreateChangeSet")) == 1
+    assert not (tmp_path / "plan.json").exists()
+    shown = planned.out[planned.out.index("payment-platform-dev\n├") : planned.out.index("Plan: ")]
+    assert shown in ran.out
+
+
+def test_a_saved_plan_is_refused_when_anything_has_moved(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, earlier)
+    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    assert "a plan for environment dev, not for staging" in command("staging", "--apply", "plan.json", "--yes").err
+    elsewhere = command("dev", "--apply", "plan.json", "--yes", AWS_DEFAULT_REGION="us-east-1")
+    assert "a plan for region eu-west-1, not for us-east-1" in elsewhere.err
+
+    nested = stack.nested["Data"]
+    was, nested.updated = nested.updated, nested.updated.replace(year=2027)
+    moved = command("dev", "--apply", "plan.json", "--yes")
+    assert moved.err == "deploy: plan.json: the stack, or one nested in it, was changed since; plan again\n"
+    nested.updated = was
+
+    (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
+    kept, waiting.changes = waiting.changes, waiting.changes[:1]
+    assert "its change set says something else by now" in command("dev", "--apply", "plan.json", "--yes").err
+    waiting.changes = kept
+    waiting.execution = "OBSOLETE"
+    assert "its change set is CREATE_COMPLETE and OBSOLETE" in command("dev", "--apply", "plan.json", "--yes").err
+    aws.change_sets.clear()
+    assert "its change set is gone; plan again" in command("dev", "--apply", "plan.json", "--yes").err
+    assert aws.asked("ExecuteChangeSet") == []
+
+
+def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Path) -> None:
+    bootstrapped(aws)
+    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    assert len(aws.left) == 2  # the change set, and the stack in review that it made
+    ran = command("dev", "--discard", "plan.json")
+    assert ran.code == 0, ran
+    assert aws.left == []
+    assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "plan.json: cannot be read: No such file or directory"),
+        ("nonsense", "plan.json: not JSON, so not a plan"),
+        ("[]", "plan.json: not a plan"),
+        ('{"version": 1}', "plan.json: not a plan that --out has saved"),
+        ('{"version": 0}', "plan.json: a plan of another version of this program; plan again"),
+    ],
+)
+def test_a_file_that_is_no_plan(command: Command, aws: Service, tmp_path: Path, content: str | None, says: str) -> None:
+    if content is not None:
+        (tmp_path / "plan.json").write_text(content)
+    ran = command("dev", "--apply", "plan.json", "--yes")
+    assert (ran.code, ran.err) == (1, f"deploy: {says}\n")
+    assert aws.calls == []
+
+
+def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path: Path) -> None:
+    """What the release before needs is kept for going back to it; the one before that is not needed."""
+    deployed(aws, tmp_path, earlier)
+    before = set(aws.objects)
+    aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
+    aws.objects[f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip"] = "somebody else's"
+    assert command("dev", "--yes").code == 0
+    assert f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip" in aws.retired
+    assert f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip" not in aws.retired
+    nested_before = {key for key in before if not key.endswith(".yaml")}
+    assert aws.retired.isdisjoint(nested_before)
+
+
+def test_what_was_retired_is_uploaded_anew(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    assert command("dev", "--plan").code == 2
+    aws.retired = set(aws.objects)
+    assert command("dev", "--yes").code == 0
+    uploaded = {given["Key"] for given in aws.asked("PutObject")}
+    assert uploaded & aws.retired == set()
+
+
+def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
+    aws.errors = {"PutObjectTagging": [Refused("AccessDenied", "not you", 403)] * 20}
+    ran = command("dev", "--yes")
+    assert ran.code == 0
+    assert "Deployed, but not tidied up: AWS: An error occurred (AccessDenied)" in ran.out

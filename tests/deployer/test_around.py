@@ -1,0 +1,200 @@
+"""Status, outputs, destroy, and plans without AWS."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.conftest import Command, deployed, matches
+from tests.deployer.test_apply import earlier
+from tests.deployer.test_plan import with_loss
+from tests.emitted import ROOT
+
+NAME = "payment-platform-dev"
+
+
+def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path)
+    stack.nested["Data"].drift = "DRIFTED"
+    aws.alarms["alarm-sfn-failures-dev"] = "ALARM"
+    ran = command("dev", "--drift", script="status")
+    assert (ran.code, ran.err) == (2, "")
+    matches("status.txt", ran.out)
+    # A root's detection does not look into its nested stacks.
+    assert len(aws.asked("DetectStackDrift")) == 6
+    assert aws.writes() == []
+
+
+def test_a_status_that_is_well(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path)
+    for name in ("alarm-lambda-reconciliation-errors-dev", "alarm-reconciliation-heartbeat-dev"):
+        aws.alarms[name] = "OK"
+    ran = command("dev", "--json", script="status")
+    told = json.loads(ran.out)
+    assert (ran.code, len(told["stacks"]), set(told["alarms"].values())) == (0, 6, {"OK"})
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("status", f"status: {NAME} is not deployed\n"),
+        ("outputs", f"outputs: {NAME} is not deployed; scripts/deploy.sh dev does that\n"),
+    ],
+)
+def test_what_is_not_there_is_said(command: Command, aws: Service, script: str, says: str) -> None:
+    ran = command("dev", script=script)
+    assert (ran.code, ran.err) == (1, says)
+
+
+def test_outputs_in_every_shape(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path)
+    table = command("dev", script="outputs").out
+    assert "SnsTopicName                            sns-payment-notifications-dev\n" in table
+    assert command("dev", "SnsTopicName", script="outputs").out == "sns-payment-notifications-dev\n"
+    assert json.loads(command("dev", "--format", "json", script="outputs").out)["Region"] == "eu-west-1"
+    shell = command("dev", "--format", "env", script="outputs").out
+    sourced = subprocess.run(
+        ["bash", "-c", f"{shell}\necho $SNS_TOPIC_NAME"], capture_output=True, text=True, check=True
+    )
+    assert sourced.stdout == "sns-payment-notifications-dev\n"
+    wrong = command("dev", "Nope", script="outputs")
+    assert (wrong.code, wrong.err) == (1, f"outputs: {NAME} has no output Nope; see scripts/outputs.sh dev\n")
+
+
+def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, with_loss)
+    ran = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert ran.code == 0, ran
+    matches("destroy.txt", ran.out)
+    assert stack.status == "DELETE_COMPLETE"
+    assert {key.split("/")[2] for key in aws.retired} == {"dev"}
+    gone = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert (gone.code, gone.out) == (0, f"{NAME}: is not deployed\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "destroy: nobody to ask for confirmation; run it in a terminal, or with --yes\n"),
+        (("--yes",), f"destroy: --yes does not cover what is lost; if it may go, add --destroys {NAME}\n"),
+        (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: the stack is {NAME}\n"),
+    ],
+)
+def test_destroy_needs_the_name(
+    command: Command, aws: Service, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    deployed(aws, tmp_path)
+    ran = command("dev", *arguments, script="destroy")
+    assert (ran.code, ran.err) == (1, says)
+    assert aws.writes() == []
+
+
+@pytest.mark.parametrize(("types", "gone"), [(f"{NAME}\n", True), ("y\n", False)])
+def test_destroy_asks_for_the_name(command: Command, aws: Service, tmp_path: Path, types: str, gone: bool) -> None:
+    stack = deployed(aws, tmp_path)
+    terminal = command.on_a_terminal("dev", types=types, script="destroy")
+    assert (terminal.code == 0, stack.status == "DELETE_COMPLETE") == (gone, gone)
+
+
+def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = deployed(aws, tmp_path, protected=True)
+    flags = ("--yes", "--destroys", NAME)
+    assert (
+        "is protected from termination; if it shall go all the same, add --unprotect"
+        in command("dev", *flags, script="destroy").err
+    )
+    stack.status = "UPDATE_IN_PROGRESS"
+    assert "is UPDATE_IN_PROGRESS; wait until that has ended" in command("dev", *flags, script="destroy").err
+    stack.status, stack.tags = "UPDATE_COMPLETE", []
+    assert "is there without our tag" in command("dev", *flags, script="destroy").err
+    assert aws.writes() == []
+    stack.tags = [{"Key": "ManagedBy", "Value": "payment-platform"}]
+    assert command("dev", *flags, "--unprotect", script="destroy").code == 0
+
+
+def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path)
+    aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
+    ran = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert (ran.code, "ended DELETE_FAILED" in ran.err) == (1, True)
+    assert "next: delete that, then scripts/destroy.sh dev\n" in ran.out
+
+
+def test_offline_against_the_last_deployment_from_here(
+    command: Command, aws: Service, tmp_path: Path, settings_file: Any
+) -> None:
+    deployed(aws, tmp_path, earlier)
+    assert command("dev", "--yes").code == 0
+    aws.calls.clear()
+    same = command("dev", "--plan", "--offline", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    assert (same.code, same.out) == (0, f"{NAME}: no changes\n")
+    changed = command("dev", "--plan", "--offline", "--settings", settings_file("dev", log_retention_days=7))
+    assert changed.code == 2, changed
+    assert "Plan: 0 to add, 4 to change, 0 to destroy.\n" in changed.out
+    assert "From comparing the templates here with what was deployed from here on " in changed.out
+    assert aws.calls == []
+
+
+def test_offline_against_a_revision(command: Command, aws: Service, settings_file: Any) -> None:
+    path = settings_file("dev", log_retention_days=7)
+    changed = command("dev", "--plan", "--offline", "--against", "HEAD", "--settings", path)
+    # Whatever else was edited since, this is among it.
+    assert (changed.code, "RetentionInDays: 1 → 7" in changed.out) == (2, True), changed
+    wrong = command("dev", "--plan", "--offline", "--against", "--upload-pack=x")
+    assert (wrong.code, wrong.err.startswith("deploy: --against --upload-pack=x: ")) == (1, True)
+
+
+def test_offline_with_nothing_to_compare_with(command: Command, aws: Service, tmp_path: Path) -> None:
+    ran = command("dev", "--plan", "--offline")
+    assert ran.code == 1
+    assert "until then compare with a git revision: --offline --against REVISION" in ran.err
+    (tmp_path / "deployed").mkdir()
+    (tmp_path / "deployed" / "dev.json").write_text('{"version": 1}')
+    assert "not what a deployment saved; delete it" in command("dev", "--plan", "--offline").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--plan", "--follow"), "--plan and --follow: one of them at a time"),
+        (("--out", "x"), "--out goes with --plan"),
+        (("--offline",), "--offline goes with --plan"),
+        (("--plan", "--against", "HEAD"), "--against goes with --offline"),
+        (("--skip", "A/B"), "--skip goes with --continue-rollback"),
+        (("--plan", "--json", "--markdown"), "--json does not go with --markdown"),
+        (("--plan", "--offline", "--out", "x"), "--out does not go with --offline"),
+    ],
+)
+def test_options_that_do_not_go_together(command: Command, aws: Service, arguments: tuple[str, ...], says: str) -> None:
+    ran = command("dev", *arguments)
+    assert (ran.code, says in ran.err) == (2, True), ran.err
+    assert aws.calls == []
+
+
+def test_a_bucket_whose_template_has_changed_is_changed_too(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path)
+    (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
+    bucket.text = bucket.text.replace("ExpirationInDays: 30", "ExpirationInDays: 3")
+    ran = command("dev", "--yes")
+    assert ran.code == 0, ran
+    assert "LifecycleConfiguration/Rules/0/ExpirationInDays: 3 → 30" in ran.out
+    assert bucket.text == (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
+
+
+def test_every_script_helps(command: Command) -> None:
+    for script in ("deploy", "status", "outputs", "destroy"):
+        ran = command("--help", script=script)
+        assert (ran.code, f"Usage: scripts/{script}.sh [OPTIONS] ENVIRONMENT" in ran.out) == (0, True)
+
+
+def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Command, aws: Service) -> None:
+    terminal = command.on_a_terminal("dev", types="y\nn\n")
+    assert terminal.code == 1
+    assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
+    assert "payment-platform-dev: not deployed; the change set is" in terminal.text
+    assert aws.left == []

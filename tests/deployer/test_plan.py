@@ -1,0 +1,236 @@
+"""Plans, as a person, a program and a pull request get them, from a service with nested change sets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from tests.deployer.aws.cloudformation import Changes, Refused, _detail, _resource_change
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.conftest import Command, bootstrapped, deployed, interrupted, matches
+from tests.emitted import ROOT
+
+SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
+_AUDIT = """\
+  AuditTrail:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: !Sub payment-audit-${Environment}
+  DeadLettersPolicy:
+"""
+
+
+def with_loss(name: str, text: str) -> str:
+    """An earlier release: the ledger's key was another, there was a queue more, and a policy said something else."""
+    if name == "data.yaml":
+        text = text.replace("sequence\n        KeyType: RANGE", "step\n        KeyType: RANGE")
+        return text.replace("  DeadLettersPolicy:\n", _AUDIT, 1)
+    if name == "security.yaml":
+        return text.replace("dynamodb:PutItem", "dynamodb:*", 1)
+    return text
+
+
+def test_a_replacement_in_a_nested_stack_says_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    ran = command("dev", "--plan")
+    assert ran.code == 2, ran
+    matches("plan_with_loss.txt", ran.out)
+    assert aws.asked("ExecuteChangeSet") == []
+    assert aws.left == []
+
+
+def test_every_page_of_every_nested_set_is_in_the_plan(command: Command, aws: Service) -> None:
+    bootstrapped(aws)
+    aws.slow = {"": 2, "Data": 3, "Monitoring": 1}
+    ran = command("dev", "--plan")
+    assert ran.code == 2, ran
+    matches("plan_first.txt", ran.out)
+    # A stack in review came with the change set, and went with it.
+    assert aws.left == []
+    assert [name for name, _ in aws.calls if name == "DeleteStack"] == ["DeleteStack"]
+
+
+def test_phantoms_are_told_apart(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
+    """The service lists what reads another stack's outputs; only the alarms' thresholds and the retention change."""
+    deployed(aws, tmp_path)
+    path = settings_file("dev", log_retention_days=7, function_errors_threshold=9)
+    ran = command("dev", "--plan", "--settings", path)
+    assert ran.code == 2, ran
+    matches("plan_phantoms.txt", ran.out)
+
+
+def test_no_change_is_exit_code_0_and_no_change_set(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path)
+    ran = command("dev", "--plan")
+    assert (ran.code, ran.out) == (0, "payment-platform-dev: no changes\n")
+    assert aws.writes() == []
+
+
+def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Service, tmp_path: Path) -> None:
+    """Only the template's place differs: the text that is stored was written in another order, say."""
+    stack = deployed(aws, tmp_path)
+    stack.text = stack.text + "\n# by hand\n"
+    aws.refuses = {"": "No updates are to be performed."}
+    ran = command("dev", "--plan")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "payment-platform-dev: no changes")
+    assert aws.left == []
+
+
+def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    deployed(aws, tmp_path, with_loss)
+    warning = {
+        "EventId": "1",
+        "EventType": "VALIDATION_ERROR",
+        "ValidationFailureMode": "WARN",
+        "ValidationStatus": "FAILED",
+        "_in": "Data",
+    }
+    aws.validations = [
+        warning
+        | {
+            "ValidationName": "AWS::EarlyValidation::ServiceQuota",
+            "ValidationStatusReason": "2,490 of 2,500 tables are in use",
+            "ValidationPath": "/Resources/PaymentLedger",
+        }
+    ]
+    target = {"LogicalResourceId": "Data", "ResourceType": "AWS::CloudFormation::Stack", "ResourceAction": "Modify"}
+    aws.hooks = [
+        {
+            "TypeName": "Corp::Guard::Hook",
+            "FailureMode": "FAIL",
+            "TargetDetails": {"TargetType": "RESOURCE", "ResourceTargetDetails": target},
+        }
+    ]
+    ran = command("dev", "--plan")
+    assert "! ServiceQuota warning: 2,490 of 2,500 tables are in use (/Resources/PaymentLedger)\n" in ran.out
+    assert "! hook Corp::Guard::Hook runs on Data (Modify) and stops the deployment if it fails\n" in ran.out
+
+
+def test_who_may_not_ask_for_validations_is_told(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    aws.errors = {"DescribeEvents": [Refused("AccessDenied", "not you", 403)] * 6}
+    ran = command("dev", "--plan")
+    assert ran.code == 2
+    assert "! the early validations could not be read: AWS: An error occurred (AccessDenied)" in ran.out
+
+
+def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, tmp_path: Path) -> None:
+    """The root has failed already while siblings are still being made; all are waited for, and gone afterwards."""
+    deployed(aws, tmp_path, with_loss)
+    aws.slow = {"Security": 4}
+    aws.refuses = {"Data": "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."}
+    aws.validations = [
+        {
+            "EventId": "1",
+            "EventType": "VALIDATION_ERROR",
+            "ValidationFailureMode": "FAIL",
+            "ValidationStatus": "FAILED",
+            "ValidationName": "AWS::EarlyValidation::ResourceExistenceCheck",
+            "ValidationStatusReason": "Resource of type AWS::SQS::Queue with identifier payment-dlq-dev already exists",
+            "ValidationPath": "/Resources/DeadLetters",
+            "_in": "Data",
+        }
+    ]
+    ran = command("dev", "--plan")
+    assert ran.code == 1
+    assert ran.err == (
+        "deploy: CloudFormation refuses the change set: Data: ResourceExistenceCheck error: Resource of type "
+        "AWS::SQS::Queue with identifier payment-dlq-dev already exists (/Resources/DeadLetters)\n"
+    )
+    assert aws.left == []
+
+
+def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+
+    def says(changes: Changes) -> Changes:
+        detail = _detail("QueueName", "a", "b", "Conditionally", "Dynamic")
+        more = {"Replacement": "Conditional", "PolicyAction": "ReplaceAndDelete"}
+        return [*changes, _resource_change("Modify", "DeadLetters", "AWS::SQS::Queue", [detail], **more)]
+
+    aws.says = {"Data": says}
+    ran = command("dev", "--plan")
+    assert "! Data/DeadLetters (AWS::SQS::Queue) may be replaced by an empty one: its messages will be lost" in ran.out
+    assert "~ DeadLetters AWS::SQS::Queue (may be replaced)" in ran.out
+
+
+def test_a_service_without_nested_change_sets(command: Command, aws: Service, tmp_path: Path) -> None:
+    """The same plan, from comparing templates, and said to be that."""
+    deployed(aws, tmp_path, with_loss)
+    aws.nested_sets = False
+    ran = command("dev", "--plan")
+    assert ran.code == 2
+    matches("plan_by_comparison.txt", ran.out)
+
+
+def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    ran = command("dev", "--plan", "--json")
+    assert (ran.code, ran.err) == (2, "")
+    records = [json.loads(line) for line in ran.out.splitlines()]
+    for record in records:
+        jsonschema.validate(record, SCHEMA)
+    (plan,) = [record for record in records if record["type"] == "plan"]
+    assert plan["count"] == {"add": 1, "change": 1, "destroy": 2, "phantom": 4}
+    assert [(one["path"], one["lost"]) for one in plan["dangers"]] == [
+        ("Data/PaymentLedger", ""),
+        ("Data/AuditTrail", "its messages"),
+    ]
+    assert records[-1]["result"] == "planned"
+
+
+def test_for_a_pull_request(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    ran = command("dev", "--plan", "--markdown")
+    assert (ran.code, ran.err) == (2, "")
+    matches("plan_with_loss.md", ran.out)
+
+
+def test_for_a_pull_request_without_changes(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path)
+    ran = command("dev", "--plan", "--markdown")
+    assert (ran.code, ran.out) == (0, "### Deployment of `payment-platform-dev`\n\nNo changes.\n")
+
+
+def test_a_plan_without_a_bucket_says_what_to_do(command: Command, aws: Service) -> None:
+    ran = command("dev", "--plan")
+    assert (ran.code, ran.err) == (
+        1,
+        "deploy: payment-artifacts is not deployed, and a plan needs its bucket; deploy once without --plan\n",
+    )
+    assert aws.writes() == []
+
+
+def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    aws.slow = {"": 7}
+    process = command.started("dev", "--plan")
+    ran = interrupted(process, lambda: len(aws.asked("DescribeChangeSet")) > 2)
+    assert (ran.code, ran.err) == (130, "deploy: interrupted; payment-platform-dev was not changed\n")
+    assert aws.left == []
+
+
+def test_throttling_and_broken_connections_are_retried(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    aws.errors = {
+        "DescribeStacks": [Refused("Throttling", "Rate exceeded")],
+        "GetTemplate": [Refused("ServiceUnavailable", "later", 503)],
+        "CreateChangeSet": [None],
+        "DescribeChangeSet": [Refused("Throttling", "Rate exceeded"), None],
+        "DeleteChangeSet": [None],
+    }
+    ran = command("dev", "--plan")
+    assert ran.code == 2, ran
+    assert aws.left == []
+
+
+def test_expired_credentials_are_explained(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    aws.errors = {"CreateChangeSet": [Refused("ExpiredToken", "The security token is expired", 403)]}
+    ran = command("dev", "--plan")
+    assert ran.code == 1
+    assert ran.err.endswith("The security token is expired; sign in again\n")
+    assert len(ran.err.splitlines()) == 1
