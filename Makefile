@@ -14,7 +14,7 @@ demo: $(VENV)/installed  ## Deploy to an embedded AWS and pay; KEEP=1 leaves it 
 	@$(BIN)/python generate.py
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
 
-test: $(VENV)/installed  ## Run all tests, the end-to-end ones too
+test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run all tests, the end-to-end ones too
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the payment core, and tell the figures
@@ -38,7 +38,7 @@ lint: $(VENV)/installed  ## Style, security rules and format
 types: $(VENV)/installed  ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(VENV)/installed  ## What the README claims about speed; REFERENCE=FILE.md compares with the system asked for
+bench: $(VENV)/installed $(VENV)/awscli/bin/aws  ## What the README claims about speed; REFERENCE=FILE.md adds the system asked for
 	@$(BIN)/python -m scripts.bench $(REFERENCE)
 
 deploy: $(VENV)/installed  ## Deploy: make deploy ENV=dev
@@ -51,6 +51,12 @@ clean: ## Remove what was installed and cached; templates/ stays
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m scripts.local stop 2>/dev/null || true
 	rm -rf $(VENV) .local .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The AWS CLI has a botocore of its own, so it gets an environment of its own: tests and bench deploy with it, too.
+$(VENV)/awscli/bin/aws: $(VENV)/installed
+	@$(PYTHON) -m venv $(VENV)/awscli
+	@$(VENV)/awscli/bin/python -m pip install --quiet --disable-pip-version-check awscli==1.46.3
+	@touch $@
 
 $(VENV)/installed: setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

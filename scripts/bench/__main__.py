@@ -1,12 +1,19 @@
-"""Print every figure. With a reference's file, the payments' figures beside it too."""
+"""Print every figure. With a reference's file, the payments' figures beside its own."""
 
 import sys
 from pathlib import Path
 
+from scripts.local import server
+
+from . import deployments
 from .generator import generator_ratio
+
+server.forget_the_users_aws()
 
 ratio = generator_ratio()
 print(f"generating all templates costs {ratio:.2f} times the process that only imports troposphere", flush=True)
+for line in deployments.compare():
+    print(line, flush=True)
 if len(sys.argv) > 1:
     from .payments import compare
 

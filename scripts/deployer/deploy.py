@@ -83,7 +83,7 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
     Raises ``DeployError`` for anything that a user can do something about, ``Aborted`` when ``confirm`` says no.
     """
     check_fresh(order.templates)
-    account = target.account()
+    account = target.account
     bucket = _artifacts(order, target, report, confirm)
     packaged = package(
         order.templates / "parent.yaml", target.destination(bucket["BucketName"], order.environment), target.runtime
@@ -267,7 +267,7 @@ def tidy_up(
     It has been deployed: what goes wrong from here is said, not raised.
     """
     try:
-        account = target.account()
+        account = target.account
         root = original(target.client("cloudformation"), order.stack_name)
         needed = {destination.key(root.encode(), ".yaml")} | keys(after, destination)
         needed |= keys(before, destination) if before else set()
@@ -357,7 +357,7 @@ def discard(order: Order, path: Path, target: Target) -> None:
 
 def _check_place(plan: saved.SavedPlan, order: Order, target: Target, path: Path) -> None:
     """The same environment, account and region."""
-    here = {"environment": order.environment, "account": target.account(), "region": target.region}
+    here = {"environment": order.environment, "account": target.account, "region": target.region}
     for what, value in here.items():
         if getattr(plan, what) != value:
             raise DeployError(f"{path}: a plan for {what} {getattr(plan, what)}, not for {value}")

@@ -84,7 +84,7 @@ def _tidy_up(asked: Destruction, target: Target, report: Reporter) -> None:
     try:
         bucket = describe(target.client("cloudformation"), ARTIFACTS_STACK).outputs.get("BucketName")
         if bucket:
-            retire(target.client("s3"), target.destination(bucket, asked.environment), target.account(), ())
+            retire(target.client("s3"), target.destination(bucket, asked.environment), target.account, ())
         if asked.record:
             asked.record.unlink(missing_ok=True)
     except (*AWS_ERRORS, OSError) as error:

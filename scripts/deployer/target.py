@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import boto3
@@ -29,6 +30,7 @@ class Target:
     def region(self) -> str:
         return str(self.session.region_name)
 
+    @cached_property
     def account(self) -> str:
         return str(self.client("sts").get_caller_identity()["Account"])
 
@@ -38,7 +40,7 @@ class Target:
         return Destination.of(bucket, s3, environment)
 
     def pseudo_parameters(self) -> dict[str, str]:
-        return pseudo_parameters(self.account(), self.region)
+        return pseudo_parameters(self.account, self.region)
 
 
 def pseudo_parameters(account: str, region: str) -> dict[str, str]:

@@ -140,7 +140,7 @@ def test_what_is_asked_for() -> None:
     assert asked["ChangeSetType"] == "UPDATE"
     assert asked["IncludeNestedStacks"] is True
     assert asked["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
-    assert asked["ClientToken"] == asked["StackChangesName"]
+    assert asked["ClientToken"] == asked["ChangeSetName"]
     assert asked["Parameters"] == [{"ParameterKey": "A", "ParameterValue": "2"}]
     assert asked["Tags"] == [{"Key": "ManagedBy", "Value": "payment-platform"}]
 

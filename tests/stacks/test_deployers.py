@@ -1,0 +1,174 @@
+"""The roles that deploy: what the resource types' own schemas ask for, and no more."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+from scripts.deployer.plan.evaluate import Evaluated, evaluate
+from scripts.deployer.plan.templates import Tree, parse
+from tests.emitted import NESTED, ROOT
+
+ACCOUNT = "123456789012"
+PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Region": "eu-west-1",
+    "AWS::Partition": "aws",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+# What a schema asks for that the platform does not use.
+UNUSED = {
+    "imports, exports and replicas of tables": (
+        "dynamodb:AssociateTableReplica dynamodb:BatchWriteItem dynamodb:CreateTableReplica "
+        "dynamodb:DeleteItem dynamodb:DescribeImport dynamodb:GetItem dynamodb:ImportTable dynamodb:PutItem "
+        "dynamodb:Query dynamodb:Scan dynamodb:UpdateItem logs:CreateLogStream logs:DescribeLogStreams "
+        "logs:PutLogEvents s3:GetObjectMetadata s3:ListBucket"
+    ),
+    "streams and insights of tables, their policies": (
+        "dynamodb:DeleteResourcePolicy dynamodb:DisableKinesisStreamingDestination "
+        "dynamodb:EnableKinesisStreamingDestination dynamodb:PutResourcePolicy "
+        "dynamodb:UpdateContributorInsights dynamodb:UpdateKinesisStreamingDestination kinesis:DescribeStream "
+        "kinesis:PutRecords"
+    ),
+    "users, groups, inline policies, boundaries": (
+        "iam:AttachGroupPolicy iam:AttachUserPolicy iam:CreateServiceLinkedRole "
+        "iam:DeleteRolePermissionsBoundary iam:DeleteRolePolicy iam:DetachGroupPolicy iam:DetachUserPolicy "
+        "iam:PutRolePermissionsBoundary iam:PutRolePolicy"
+    ),
+    "networks, file systems and gradual deployments of functions": (
+        "codedeploy:CreateDeployment codedeploy:GetDeployment codedeploy:GetDeploymentConfig "
+        "codedeploy:GetDeploymentGroup codedeploy:StopDeployment ec2:DescribeNetworkInterfaces "
+        "ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcs "
+        "elasticfilesystem:DescribeMountTargets s3files:ListMountTargets"
+    ),
+    "signing, scaling, recursion, capacity and pinned runtimes of functions": (
+        "lambda:AssociateRuntimeAlias lambda:DeleteFunctionCodeSigningConfig "
+        "lambda:DeleteProvisionedConcurrencyConfig lambda:GetCodeSigningConfig "
+        "lambda:GetFunctionScalingConfig lambda:PassCapacityProvider lambda:PutFunctionCodeSigningConfig "
+        "lambda:PutFunctionRecursionConfig lambda:PutFunctionScalingConfig "
+        "lambda:PutProvisionedConcurrencyConfig lambda:PutRuntimeManagementConfig"
+    ),
+    "policies, indexes, deliveries and protection of log groups": (
+        "firehose:TagDeliveryStream logs:DeleteDataProtectionPolicy logs:DeleteIndexPolicy "
+        "logs:DeleteResourcePolicy logs:PutBearerTokenAuthentication logs:PutDataProtectionPolicy "
+        "logs:PutIndexPolicy logs:PutLogGroupDeletionProtection s3:REST.PUT.OBJECT"
+    ),
+    "data protection of topics": "sns:PutDataProtectionPolicy",
+    "data keys of functions and state machines": "kms:GenerateDataKey",
+}
+# What change sets of nested stacks, and Step Functions' logging, ask for beyond the schemas.
+# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+BEYOND = (
+    "cloudformation:CancelUpdateStack cloudformation:CreateChangeSet cloudformation:DeleteChangeSet "
+    "cloudformation:DescribeChangeSet cloudformation:ExecuteChangeSet logs:DeleteLogDelivery "
+    "logs:GetLogDelivery logs:ListLogDeliveries logs:UpdateLogDelivery"
+)
+
+
+def roles(**parameters: str) -> Evaluated:
+    text = (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
+    return evaluate(Tree(parse(text)), parameters, PSEUDO)
+
+
+EVERYTHING = roles(ServiceRole="true", GithubRepository="us/payments")
+
+
+def statements(stack: Evaluated, *names: str) -> Iterator[dict[str, Any]]:
+    for name in names:
+        yield from stack.resources[name].properties["PolicyDocument"]["Statement"]
+
+
+SERVICE = list(statements(EVERYTHING, "ServiceDataPolicy", "ServiceComputePolicy", "ServiceRestPolicy"))
+
+
+def asked_for() -> set[str]:
+    """By the schemas of the resource types that the platform is made of."""
+    kinds = {
+        resource["Type"]
+        for name in ("parent", *NESTED)
+        for resource in parse((ROOT / "templates" / f"{name}.yaml").read_text(encoding="utf-8"))["Resources"].values()
+    }
+    asked = set()
+    for kind in kinds:
+        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+        for handler in ("create", "read", "update", "delete"):
+            asked |= set(handlers.get(handler, {}).get("permissions", []))
+    return asked
+
+
+def test_cloudformation_may_do_what_the_resource_types_ask_for_and_no_more() -> None:
+    granted = {action for statement in SERVICE for action in statement["Action"]}
+    unused = {action for words in UNUSED.values() for action in words.split()}
+    assert asked_for() - granted == unused
+    assert granted - asked_for() == set(BEYOND.split())
+
+
+def test_only_what_cannot_be_named_is_allowed_on_everything() -> None:
+    everything = [s["Sid"] for s in SERVICE if "*" in s["Resource"]]
+    assert everything == [
+        "NewKeysCannotBeNamed",
+        "AliasesCannotBeListedByName",
+        "LogDeliveryCannotBeScoped",
+    ]
+    assert not [s["Sid"] for s in SERVICE for action in s["Action"] if "*" in action]
+
+
+def test_roles_are_passed_to_two_services_only_and_get_our_policies_only() -> None:
+    by_sid = {statement["Sid"]: statement for statement in SERVICE}
+    passing = by_sid["RolesAreForLambdaAndStepFunctions"]
+    assert passing["Condition"] == {
+        "StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "states.amazonaws.com"]}
+    }
+    attached = by_sid["RolesGetOurPoliciesOnly"]["Condition"]["ArnLike"]["iam:PolicyARN"]
+    assert attached == f"arn:aws:iam::{ACCOUNT}:policy/policy-*"
+
+
+def test_github_acts_from_one_repository_and_deploys_from_one_environment() -> None:
+    def subject(name: str) -> str:
+        (statement,) = EVERYTHING.resources[name].properties["AssumeRolePolicyDocument"]["Statement"]
+        conditions = statement["Condition"]["StringEquals"]
+        assert conditions["token.actions.githubusercontent.com:aud"] == "sts.amazonaws.com"
+        return str(conditions["token.actions.githubusercontent.com:sub"])
+
+    assert subject("GitHubPlanRole") == "repo:us/payments:pull_request"
+    assert subject("GitHubDeployRole") == "repo:us/payments:environment:prod"
+
+
+def test_a_plan_cannot_change_a_stack() -> None:
+    actions = {action for statement in statements(EVERYTHING, "GitHubPlanPolicy") for action in statement["Action"]}
+    changing = re.compile(r"cloudformation:(Execute|Delete(?!ChangeSet)|Update|Cancel|Continue|Set|CreateStack)")
+    assert not [action for action in actions if changing.match(action)]
+    assert not [action for action in actions if action.split(":")[0] in ("dynamodb", "lambda", "kms", "sqs", "sns")]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "there"),
+    [
+        ({}, 0),
+        ({"ServiceRole": "true"}, 4),
+        # Without a role of CloudFormation's, GitHub would need all its rights.
+        ({"GithubRepository": "us/payments"}, 0),
+        ({"ServiceRole": "true", "GithubRepository": "us/payments"}, 9),
+        ({"ServiceRole": "true", "GithubRepository": "us/payments", "GithubOidcProviderArn": "arn"}, 8),
+    ],
+)
+def test_each_role_is_there_where_it_is_asked_for(parameters: dict[str, str], there: int) -> None:
+    assert len(roles(**parameters).resources) - 2 == there
+
+
+def test_each_policy_fits() -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters without spaces"""
+    for name, resource in EVERYTHING.resources.items():
+        if resource.type == "AWS::IAM::ManagedPolicy":
+            document = json.dumps(resource.properties["PolicyDocument"], separators=(",", ":"))
+            assert len(document) < 6144, name
+
+
+def test_retired_artifacts_expire_and_nothing_else_does() -> None:
+    rules = EVERYTHING.resources["Artifacts"].properties["LifecycleConfiguration"]["Rules"]
+    assert [rule.get("TagFilters") for rule in rules if "ExpirationInDays" in rule] == [
+        [{"Key": "retired", "Value": "true"}]
+    ]
