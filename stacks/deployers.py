@@ -113,6 +113,8 @@ def _github_role(
                 )
             ),
             ManagedPolicyArns=[policy.ref()],
+            # A deployment that alarms watch may take longer than an hour, the default.
+            MaxSessionDuration=7200,
             Condition="HasGitHub",
         )
     )
@@ -355,7 +357,7 @@ def _plan(service: Role, bucket_arn: AWSHelperFn) -> list[Statement]:
             _actions(
                 cloudformation,
                 "CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeChangeSetHooks DescribeEvents "
-                "DescribeStackEvents DescribeStacks GetTemplate ListChangeSets ListStackResources",
+                "DescribeStacks GetTemplate ListChangeSets ListStackResources",
             ),
             [_stacks()],
         ),
@@ -364,7 +366,10 @@ def _plan(service: Role, bucket_arn: AWSHelperFn) -> list[Statement]:
             _actions(cloudformation, "DescribeStacks GetTemplate"),
             [names.arn("cloudformation", "stack/payment-artifacts/*")],
         ),
-        allow("Upload", _actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-platform/*")]),
+        # S3 tells only who may read tags that an object has one.
+        allow(
+            "Upload", _actions(s3, "GetObject GetObjectTagging PutObject"), [Sub("${Artifacts.Arn}/payment-platform/*")]
+        ),
         allow("SeeWhatIsThere", [s3.ListBucket], [bucket_arn]),
         allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
         allow(
@@ -383,14 +388,14 @@ def _deploy() -> list[Statement]:
             "Deploy",
             _actions(
                 cloudformation,
-                "CancelUpdateStack ContinueUpdateRollback DeleteStack ExecuteChangeSet GetStackPolicy SetStackPolicy "
-                "UpdateTerminationProtection",
+                "CancelUpdateStack ContinueUpdateRollback DeleteStack DescribeStackEvents ExecuteChangeSet "
+                "GetStackPolicy SetStackPolicy UpdateTerminationProtection",
             ),
             [_stacks()],
         ),
         allow(
             "RetireArtifacts",
-            _actions(s3, "GetObjectTagging PutObjectTagging"),
+            [s3.PutObjectTagging],
             [Sub("${Artifacts.Arn}/payment-platform/*")],
         ),
     ]

@@ -1,13 +1,25 @@
 """From the templates to a deployed platform, one module per step, each with one form in and one form out.
 
-validate.py    the committed templates are fresh, and cfn-lint has nothing to say
-package.py     templates and code -> a Package: every file to upload under a key that names its content
-upload.py      a Package -> the artifact bucket, what is not there yet
-stack.py       what is deployed now, and whether it can be changed
-change_set.py  a template and parameters -> a Proposal, its changes walked to every nested stack
-show.py        changes or outputs -> what a person reads
-follow.py      a Proposal -> executed, its events told, and how it ended
-target.py      where all that happens
+cli/           the commands; the one place where an expected error becomes one line
 deploy.py      the steps in order
-cli.py         the command; the one place where an expected error becomes one line
+  target.py      where all that happens
+  rollout.py     how the environment wants it
+  validate.py    the committed templates are fresh, and cfn-lint has nothing to say
+  package.py     templates and code -> a Package: every file to upload under a key that names its content
+  stack.py       what is deployed now, and whether it can be changed
+  upload.py      a Package -> the artifact bucket, what is not there yet
+  change_set.py  a template and parameters -> a Proposal, its changes walked to every nested stack
+  checks.py      what CloudFormation remarked on it: early validations, hooks
+  planning.py    a Proposal, what is deployed and what will be -> a Plan
+  plan/          what a Plan is, and how templates are compared; touches no network
+  protect.py     alarms that roll back, termination protection, stack policies
+  follow.py      a Proposal -> executed, its events told, and how it ended
+  failure.py     events -> the first cause, and what to do next; source.py finds the line that declared it
+  retire.py      what no deployed stack needs expires
+report/        who is told what: people, programs, pull requests; touches no network
+saved.py       what is kept between two commands
+offline.py     a Plan without AWS
+rollback.py    out of a deployment that goes wrong
+destroy.py     an environment -> gone; status.py: how it is
+waiting.py     asking until something is done
 """

@@ -91,6 +91,8 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
     cloudformation = target.client("cloudformation")
     stack = _ready(order, cloudformation, report)
     if is_deployed(cloudformation, stack, packaged.template, order.parameters):
+        if not order.only_plan:
+            _protect(order, cloudformation, stack, report)
         return Deployed(stack.outputs, changed=False)
     _upload(order, target, packaged, account, report)
     return _Deployment(order, target, report, confirm, packaged, stack, account, bucket).run()
@@ -303,14 +305,21 @@ def finish(order: Order, target: Target, report: Reporter) -> Deployed:
     """Protect the stack, as its environment asks for, and read its outputs."""
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, order.stack_name)
+    _protect(order, cloudformation, stack, report)
+    return Deployed(stack.outputs, changed=True)
+
+
+def _protect(order: Order, cloudformation: Any, stack: Stack, report: Reporter) -> None:
+    """As the environment asks for, where it is not so yet; failures are said, not raised: it has been deployed."""
     try:
         if order.rollout.termination_protection and not stack.termination_protection:
             protect.terminate_never(cloudformation, stack.name)
-        if order.rollout.stack_policy:
+            report.step("Protected", f"{stack.name} from being deleted")
+        if order.rollout.stack_policy and not protect.keeps_data(cloudformation, stack):
             protect.keep_data(cloudformation, describe_tree(cloudformation, stack))
+            report.step("Protected", "what holds data, by stack policies")
     except AWS_ERRORS as error:
         report.step("Deployed,", f"but not protected: {explained(error)}")
-    return Deployed(stack.outputs, changed=True)
 
 
 def apply(order: Order, path: Path, target: Target, report: Reporter, confirm: Confirm) -> Deployed:

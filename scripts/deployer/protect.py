@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from .plan.danger import HOLDS_DATA, Danger
 from .plan.model import STACK, StackChanges
-from .stack import StackTree
+from .stack import Stack, StackTree
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
 MOST_TRIGGERS = 5
@@ -60,9 +60,16 @@ def terminate_never(cloudformation: Any, stack_name: str) -> None:
     cloudformation.update_termination_protection(StackName=stack_name, EnableTerminationProtection=True)
 
 
+def keeps_data(cloudformation: Any, root: Stack) -> bool:
+    """Whether the root has our policy; its nested stacks got theirs with it."""
+    policy: str = cloudformation.get_stack_policy(StackName=root.id).get("StackPolicyBody", "")
+    return policy == _policy(())
+
+
 def keep_data(cloudformation: Any, tree: StackTree) -> None:
     """A policy on every stack of the tree: a root's does not reach into its nested stacks."""
-    for _, stack in tree.walk():
+    # The root last: its policy says that all have theirs.
+    for _, stack in reversed(list(tree.walk())):
         cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_policy(()))
 
 

@@ -11,6 +11,7 @@ from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.cloudformation import Refused
 from tests.deployer.conftest import BUCKET, OURS, Command, bootstrapped, deployed, interrupted, matches
 from tests.deployer.test_plan import SCHEMA, with_loss
+from tests.stacks.test_deployers import EVERYTHING, statements
 
 LOST = ("--destroys", "PaymentLedger", "--destroys", "AuditTrail")
 
@@ -275,6 +276,21 @@ def test_prod_is_protected(command: Command, aws: Service, tmp_path: Path) -> No
     assert asked["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
 
 
+def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = deployed(aws, tmp_path, environment="prod")
+    assert command("prod", "--plan").code == 0
+    assert not stack.protected
+    ran = command("prod", "--yes")
+    assert (ran.code, stack.protected) == (0, True)
+    assert "Protected payment-platform-prod from being deleted\n" in ran.out
+    assert all(one.policy for _, one in stack.walk())
+    aws.calls.clear()
+    assert command("prod", "--yes").code == 0
+    assert aws.writes() == []
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
     command: Command, aws: Service, tmp_path: Path, fails: bool
@@ -401,3 +417,45 @@ def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aw
     ran = command("dev", "--yes")
     assert ran.code == 0
     assert "Deployed, but not tidied up: AWS: An error occurred (AccessDenied)" in ran.out
+
+
+_AS_ACTIONS = {
+    "HeadObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "PutObjectTagging": "s3:PutObjectTagging",
+    "ListObjectsV2": "s3:ListBucket",
+    "DescribeAlarms": "cloudwatch:DescribeAlarms",
+}
+# What S3 answers only to who may, and what CloudFormation is handed; change sets are listed where a stack is in review.
+_BESIDE = {"s3:GetObjectTagging", "s3:ListBucket", "iam:PassRole", "cloudformation:ListChangeSets"}
+
+
+def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """Seen to fail with an operation more in the deployer, and with an action more in the role."""
+
+    def asked() -> set[str]:
+        operations = {name for name, _ in aws.calls} - {"GetCallerIdentity"}
+        return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
+
+    def granted(*policies: str) -> set[str]:
+        return {action for statement in statements(EVERYTHING, *policies) for action in statement["Action"]}
+
+    deployed(aws, tmp_path, with_loss, environment="prod")
+    assert command("prod", "--plan").code == 2
+    plan = asked()
+    assert plan | _BESIDE == granted("GitHubPlanPolicy")
+    aws.fails, aws.stuck = {"Data/PaymentLedger": "no"}, {"Data/PaymentLedger": "no"}
+    assert command("prod", "--yes", *LOST).code == 1
+    aws.fails = {}
+    command("prod", "--continue-rollback", "--skip", "Data/PaymentLedger")
+    aws.stuck = {}
+    assert command("prod", "--yes", *LOST).code == 0
+    (stack,) = [one for one in aws.stacks.values() if one.name == "payment-platform-prod"]
+    stack.status = "UPDATE_IN_PROGRESS"
+    command("prod", "--cancel")
+    # What is left of a creation that failed is deleted, and a stack in review.
+    stack.status, stack.protected = "ROLLBACK_COMPLETE", False
+    assert command("prod", "--yes").code == 0
+    assert asked() | _BESIDE == granted("GitHubPlanPolicy", "GitHubDeployPolicy")

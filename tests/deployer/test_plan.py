@@ -8,7 +8,7 @@ import jsonschema
 
 from tests.deployer.aws.cloudformation import Changes, Refused, _detail, _resource_change
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import Command, bootstrapped, deployed, interrupted, matches
+from tests.deployer.conftest import GOLDEN, Command, bootstrapped, deployed, interrupted, matches
 from tests.emitted import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
@@ -174,7 +174,7 @@ def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
     for record in records:
         jsonschema.validate(record, SCHEMA)
     (plan,) = [record for record in records if record["type"] == "plan"]
-    assert plan["count"] == {"add": 1, "change": 1, "destroy": 2, "phantom": 4}
+    assert plan["count"] == {"add": 1, "change": 1, "destroy": 2, "phantom": 3}
     assert [(one["path"], one["lost"]) for one in plan["dangers"]] == [
         ("Data/PaymentLedger", ""),
         ("Data/AuditTrail", "its messages"),
@@ -234,3 +234,11 @@ def test_expired_credentials_are_explained(command: Command, aws: Service, tmp_p
     assert ran.code == 1
     assert ran.err.endswith("The security token is expired; sign in again\n")
     assert len(ran.err.splitlines()) == 1
+
+
+def test_the_readme_shows_a_plan_as_it_is() -> None:
+    whole = (GOLDEN / "plan_with_loss.txt").read_text(encoding="utf-8")
+    plan = whole[whole.index("! Data/PaymentLedger") :]
+    assert f"$ scripts/deploy.sh dev --plan\n{plan}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+    failed = (GOLDEN / "failed_update.txt").read_text(encoding="utf-8")
+    assert f"```text\n{failed[failed.index('✗') :]}```" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from scripts.deployer.cli import main
+from scripts.deployer.cli.deploy import main
 from scripts.deployer.stack import describe
 from stacks import settings
 from tests.e2e.conftest import Platform
@@ -16,18 +16,17 @@ def test_the_second_deployment_changes_nothing_uploads_nothing_and_says_so(platf
     cloudformation = platform.client("cloudformation")
     before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
     said = platform.deploy()
-    assert "Packaged 7 files, 0 of them uploaded" in said
-    assert said.endswith("no changes")
+    assert said == "no changes"
     assert cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"] == before
     assert cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"][1:] == []
 
 
-@pytest.mark.parametrize(("changes", "code", "says"), [({}, 0, "No changes."), ({"LogRetentionDays": "7"}, 2, "Plan:")])
+@pytest.mark.parametrize(("changes", "code", "says"), [({}, 0, "no changes"), ({"LogRetentionDays": "7"}, 2, "Plan:")])
 def test_a_plan_tells_by_its_exit_code_and_changes_nothing(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], code: int, says: str
 ) -> None:
     monkeypatch.setattr(settings, "load", lambda *_: platform.parameters | changes)
-    monkeypatch.setattr("scripts.deployer.cli._local", lambda *_: platform.target)
+    monkeypatch.setattr("scripts.deployer.cli.common.reach", lambda *_, **__: platform.target)
     cloudformation = platform.client("cloudformation")
     before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
     sets = cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"]
@@ -50,7 +49,9 @@ def test_a_setting_reaches_the_version_that_the_workflow_calls(platform: Platfor
     assert platform.pay(payment_amount=900)[1].output["status"] == "COMPLETED"
     lower = {"MaximumAmounts": "EUR=10000,JPY=1500000,USD=800"}
     said = platform.deploy(**lower)
-    assert "Plan:" in said
+    # MiniStack gives no nested change sets: the plan is from comparing templates, and only what changes is in it.
+    assert "ValidationVersion AWS::Lambda::Version (replaced)" in said
+    assert "unchanged: Security, Data, Workflow, Monitoring" in said
     try:
         _, story = platform.pay(payment_amount=900)
         assert story.output["reasons"] == ["payment_amount exceeds the limit"]

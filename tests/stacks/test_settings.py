@@ -138,3 +138,53 @@ def test_the_file_accepts_nothing_that_cloudformation_refuses() -> None:
                 assert re.search(properties["AllowedPattern"], text)
             if "MinValue" in properties:
                 assert properties["MinValue"] <= int(text) <= properties["MaxValue"]
+
+
+def test_how_prod_is_rolled_out() -> None:
+    prod, dev = settings.load_rollout("prod"), settings.load_rollout("dev")
+    assert (prod["termination_protection"], prod["stack_policy"], prod["monitoring_minutes"]) == (True, True, 5)
+    assert (dev["termination_protection"], dev["rollback_on_alarms"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "[dev.rollout]\nprotection = true",
+            "[dev.rollout] protection: unknown key; allowed are termination_protection",
+        ),
+        ("[dev.rollout]\nstack_policy = 1", "[dev.rollout] stack_policy = 1: it must be true or false"),
+        (
+            "[dev.rollout]\nmonitoring_minutes = 181",
+            "monitoring_minutes = 181: it must be a whole number from 0 to 180",
+        ),
+        ("[dev]\nrollout = 5", "[dev.rollout]: it must be a table"),
+    ],
+)
+def test_a_wrong_rollout_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    path.write_text(text)
+    with pytest.raises(settings.SettingsError) as refused:
+        settings.load_rollout("dev", path)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('github_repository = "us"', 'github_repository = "us": it must be OWNER/NAME, or empty'),
+        ('github_repository = "us/payments"', "service_role: it must be true for a github_repository"),
+        ('github_oidc_provider_arn = "x"', "token.actions.githubusercontent.com, or empty"),
+        ("region = 1", "[bootstrap] region: unknown key"),
+    ],
+)
+def test_a_wrong_bootstrap_is_refused_in_one_line(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    path.write_text(f"[bootstrap]\n{text}")
+    with pytest.raises(settings.SettingsError) as refused:
+        settings.load_bootstrap(path)
+    assert says in str(refused.value)
+
+
+def test_the_committed_bootstrap_gives_every_parameter_of_the_bucket() -> None:
+    assert set(settings.load_bootstrap()) == set(load_template("artifacts")["Parameters"]) - {"Owner"}

@@ -38,10 +38,12 @@ _POLICIES = ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy", "Policie
 
 def plan(console: Console, shown: Plan) -> None:
     """What is lost first, then the tree with every property before and after, policies, notices, and the sum."""
+    # On a terminal lines break between words; elsewhere nobody wants them broken.
+    whole = not console.is_terminal
     for danger in dangers(shown.stack):
-        console.print(Text("! ", style="bold red").append(str(danger), style="red"), soft_wrap=True)
+        console.print(Text("! ", style="bold red").append(str(danger), style="red"), soft_wrap=whole)
         for reason in danger.because:
-            console.print(Text("    ").append(_property(reason)), soft_wrap=True)
+            console.print(Text("    ").append(_property(reason)), soft_wrap=whole)
     tree = Tree(Text(shown.stack.name, style="bold"))
     _grow(tree, shown.stack)
     console.print(tree)
@@ -49,10 +51,10 @@ def plan(console: Console, shown: Plan) -> None:
         console.print(Text("\nWhat policies grant", style="bold"))
         _statements(console, shown.statements)
     for notice in shown.notices:
-        console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=True)
+        console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=whole)
     if shown.source:
-        console.print(Text(shown.source, style="dim"), soft_wrap=True)
-    console.print(summary(shown), highlight=False, soft_wrap=True)
+        console.print(Text(shown.source, style="dim"), soft_wrap=whole)
+    console.print(summary(shown), highlight=False, soft_wrap=whole)
 
 
 def summary(shown: Plan) -> str:

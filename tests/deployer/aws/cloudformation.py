@@ -445,8 +445,9 @@ class CloudFormation:
         new = after.resources
         changed = {k for k, v in after.parameters.items() if before and before.parameters.get(k) != v}
         listed: set[str] = set()
+        replaced: set[str] = set()
         for one in [*new, *(each for each in old if each not in new)]:
-            change = _change(one, old.get(one), new.get(one), before, after, changed, unknown, listed)
+            change = _change(one, old.get(one), new.get(one), before, after, changed, unknown, listed, replaced)
             if one in after.nested and (change or not self._same(before, after, one)):
                 was = before.nested.get(one) if before else None
                 nested_unknown = {
@@ -464,6 +465,7 @@ class CloudFormation:
                     change["ResourceChange"]["ChangeSetId"] = nested.id
             if change:
                 listed.add(one)
+                replaced |= {one} if change["ResourceChange"].get("Replacement", "False") != "False" else set()
                 changes.append(change)
         made = ChangeSet(self._arn("changeSet", name), name, stack, self.says.get(logical_id, list)(changes))
         made.looks = self.slow.get(logical_id, 0)
@@ -614,12 +616,12 @@ def _physical_id(logical_id: str, resource: dict[str, Any], stack: Stack) -> str
     return f"{stack.name}-{logical_id}"
 
 
-def _reads(value: Any, name: str) -> bool:
-    """Whether an expression refers to a resource or a parameter."""
+def _reads(value: Any, name: str, *, attributes: bool = False) -> bool:
+    """Whether an expression refers to a resource or a parameter; or, of a resource, to its attributes only."""
     text = json.dumps(value)
-    return (
-        f'"Ref": "{name}"' in text or f'"Fn::GetAtt": ["{name}"' in text or bool(re.search(rf"\$\{{{name}[.}}]", text))
-    )
+    if f'"Fn::GetAtt": ["{name}"' in text or f"${{{name}." in text:
+        return True
+    return not attributes and (f'"Ref": "{name}"' in text or f"${{{name}}}" in text)
 
 
 def _resource_change(action: str, logical_id: str, kind: str, details: Changes, **more: Any) -> dict[str, Any]:
@@ -636,6 +638,7 @@ def _change(
     changed: set[str],
     unknown: set[str],
     listed: set[str],
+    replaced: set[str],
 ) -> dict[str, Any] | None:
     """What the service says of one resource."""
     if old is None and new is not None:
@@ -651,7 +654,9 @@ def _change(
     details, replacement = [], "False"
     for name in {**old.get("Properties", {}), **new.get("Properties", {})}:
         was, now = old.get("Properties", {}).get(name), new.get("Properties", {}).get(name)
-        sources = {one for one in unknown if _reads(now, one)} | {one for one in listed if _reads(now, one)}
+        # An attribute of a resource that changes is not known; a reference only where another takes its place.
+        sources = {one for one in unknown | replaced if _reads(now, one)}
+        sources |= {one for one in listed if _reads(now, one, attributes=True)}
         if was != now or any(_reads(now, one) for one in changed):
             if name == "TemplateURL":
                 continue

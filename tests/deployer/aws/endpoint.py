@@ -65,6 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(refused.http_status, wire.error(refused.code, str(refused)), "text/xml")
         except ConnectionAbortedError:
             return self._hang_up()
+        except Exception as error:
+            # A mistake of the test's: said at once, where a failure of the service would be retried.
+            return self._answer(400, wire.error("MistakeInTheTest", repr(error)), "text/xml")
         return self._answer(200, wire.answer(operation, shapes.output_shape, values), "text/xml")
 
     def _json(self, operation: str, given: dict[str, Any]) -> None:

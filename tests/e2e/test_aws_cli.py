@@ -1,0 +1,46 @@
+"""The emitted templates, as they are, with `aws cloudformation package` and `deploy`."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scripts.deployer.stack import describe
+from scripts.local import server, target
+from stacks import settings
+from tests.emitted import ROOT
+
+pytestmark = pytest.mark.e2e
+AWS = ROOT / ".venv" / "awscli" / "bin" / "aws"
+
+
+def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path) -> None:
+    """The CLI looks every half minute whether a stack is done, so this takes as long."""
+    with server.running() as running:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environment = clean | {
+            "AWS_ENDPOINT_URL": running.url,
+            "AWS_DEFAULT_REGION": server.REGION,
+            "AWS_ACCESS_KEY_ID": server.CREDENTIALS["aws_access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": server.CREDENTIALS["aws_secret_access_key"],
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+        def aws(*arguments: str) -> str:
+            ran = subprocess.run([AWS, *arguments], env=environment, capture_output=True, text=True, timeout=200)
+            assert ran.returncode == 0, ran
+            return ran.stdout
+
+        packaged = str(tmp_path / "packaged.yaml")
+        aws("s3", "mb", "s3://artifacts")
+        templates = str(ROOT / "templates" / "parent.yaml")
+        package = ("cloudformation", "package", "--template-file", templates, "--s3-bucket", "artifacts")
+        aws(*package, "--output-template-file", packaged)
+        parameters = [f"{name}={value}" for name, value in settings.load("dev").items()]
+        deploy = ("cloudformation", "deploy", "--template-file", packaged, "--stack-name", "payment-platform-dev")
+        told = aws(*deploy, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *parameters)
+        assert "Successfully created/updated stack - payment-platform-dev" in told
+        stack = describe(target.of(running).client("cloudformation"), "payment-platform-dev")
+        assert (stack.status, len(stack.outputs)) == ("CREATE_COMPLETE", 43)
