@@ -202,7 +202,7 @@ def matches(name: str, said: str) -> None:
     said = re.sub(r"deploy-[0-9a-f]{12}", "deploy-…", said)
     said = re.sub(r"[0-9a-f]{64}", "…", said)
     said = re.sub(r"code-[0-9a-f]{16}", "code-…", said)
-    said = re.sub(r"(?<![\d:])\d{1,2}:\d\d(?![\d:])", "m:ss", said)
+    said = re.sub(r"(?<=COMPLETE )\d+:\d\d\b", "m:ss", said)
     said = "\n".join(line.rstrip() for line in said.splitlines()) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
