@@ -4,7 +4,7 @@ Beside it, where an account wants them, the roles that deploy (deployers.py).
 """
 
 from awacs import s3 as s3_actions
-from awacs.aws import Bool, Condition, Deny, Principal, Statement
+from awacs.aws import Bool, Condition, Deny, Null, Principal, Statement
 from troposphere import Output, Parameter, Ref, Sub, Tags, Template, s3
 
 from . import deployers
@@ -77,7 +77,17 @@ def build() -> Template:
                     Action=[s3_actions.Action("*")],
                     Resource=[bucket.get_att("Arn"), Sub("${Artifacts.Arn}/*")],
                     Condition=Condition([Bool({"aws:SecureTransport": "false"})]),
-                )
+                ),
+                # A key names its content: whoever may write cannot replace what a deployment will read.
+                # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+                Statement(
+                    Sid="NobodyOverwrites",
+                    Effect=Deny,
+                    Principal=Principal("*"),
+                    Action=[s3_actions.PutObject],
+                    Resource=[Sub("${Artifacts.Arn}/payment-platform/*")],
+                    Condition=Condition([Null({"s3:if-none-match": "true"})]),
+                ),
             ),
         )
     )

@@ -366,10 +366,7 @@ def _plan(service: Role, bucket_arn: AWSHelperFn) -> list[Statement]:
             _actions(cloudformation, "DescribeStacks GetTemplate"),
             [names.arn("cloudformation", "stack/payment-artifacts/*")],
         ),
-        # S3 tells only who may read tags that an object has one.
-        allow(
-            "Upload", _actions(s3, "GetObject GetObjectTagging PutObject"), [Sub("${Artifacts.Arn}/payment-platform/*")]
-        ),
+        allow("Upload", _actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-platform/*")]),
         allow("SeeWhatIsThere", [s3.ListBucket], [bucket_arn]),
         allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
         allow(
@@ -395,7 +392,7 @@ def _deploy() -> list[Statement]:
         ),
         allow(
             "RetireArtifacts",
-            [s3.PutObjectTagging],
+            _actions(s3, "GetObjectTagging PutObjectTagging"),
             [Sub("${Artifacts.Arn}/payment-platform/*")],
         ),
     ]

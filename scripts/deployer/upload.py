@@ -1,5 +1,12 @@
-"""Step 3: put the package's files into the artifact bucket, those that are not there yet."""
+"""Put the package's files into the artifact bucket, those that are not there yet.
 
+A key names its content, and nothing that is there can be overwritten: the bucket's policy takes conditional writes
+only. But whoever may write could have written first, under the name of a release to come. So what is found is compared,
+by the checksum that S3 made of it, with what belongs there.
+"""
+
+import base64
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -7,26 +14,30 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from .errors import DeployError
 from .package import Package, build_layer
 
 
 def upload(package: Package, s3: Any, account: str, *, layers: bool = False) -> int:
-    """How many files were uploaded. A key names its content, so what is there is right.
+    """How many files were uploaded. ``layers`` are built only on request: no stack without them asks for them.
 
-    ``layers`` are built and uploaded only on request: no stack without them asks for them.
+    Raises ``DeployError`` for a file in the bucket that is not what its name says.
     """
     # The bucket's name could be guessed: never write to somebody else's.
     owner = {"Bucket": package.destination.bucket, "ExpectedBucketOwner": account}
 
     def put(key: str, content: Callable[[], bytes]) -> bool:
+        body = content()
+        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        if _is_there(s3, key, checksum, owner):
+            return False
         try:
-            # One that was retired is about to expire: it is put anew, without its tag.
-            if not s3.head_object(Key=key, **owner).get("TagCount"):
-                return False
+            s3.put_object(Key=key, Body=body, ChecksumSHA256=checksum, IfNoneMatch="*", **owner)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            # Somebody else was quicker.
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
                 raise
-        s3.put_object(Key=key, Body=content(), **owner)
+            return not _is_there(s3, key, checksum, owner)
         return True
 
     contents: dict[str, Callable[[], bytes]] = {key: partial(bytes, body) for key, body in package.files.items()}
@@ -34,3 +45,19 @@ def upload(package: Package, s3: Any, account: str, *, layers: bool = False) -> 
         contents |= {key: partial(build_layer, requirements) for key, requirements in package.layers.items()}
     with ThreadPoolExecutor(max_workers=8) as pool:
         return sum(pool.map(put, contents, contents.values()))
+
+
+def _is_there(s3: Any, key: str, checksum: str, owner: dict[str, str]) -> bool:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html"""
+    try:
+        found = s3.head_object(Key=key, ChecksumMode="ENABLED", **owner).get("ChecksumSHA256")
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return False
+        raise
+    if found != checksum:
+        raise DeployError(
+            f"s3://{owner['Bucket']}/{key} is not what its name says; find out who put it there, and delete it: "
+            f"aws s3api delete-object --bucket {owner['Bucket']} --key {key}"
+        )
+    return True

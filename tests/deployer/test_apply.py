@@ -401,13 +401,25 @@ def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path
     assert aws.retired.isdisjoint(nested_before)
 
 
-def test_what_was_retired_is_uploaded_anew(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_what_was_retired_and_is_needed_again_stays(command: Command, aws: Service, tmp_path: Path) -> None:
     deployed(aws, tmp_path, earlier)
     assert command("dev", "--plan").code == 2
     aws.retired = set(aws.objects)
     assert command("dev", "--yes").code == 0
-    uploaded = {given["Key"] for given in aws.asked("PutObject")}
-    assert uploaded & aws.retired == set()
+    now = {key for key in aws.objects if key.endswith(".zip")}
+    assert aws.retired.isdisjoint(now)
+    assert {given["Key"] for given in aws.asked("PutObjectTagging")} & now == now
+
+
+def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service, tmp_path: Path) -> None:
+    """Somebody who may plan, and so may write, was there first."""
+    deployed(aws, tmp_path, earlier)
+    (code,) = [key for key in aws.objects if key.endswith(".zip")]
+    aws.checksums[code] = "somethingElse"
+    ran = command("dev", "--yes")
+    assert ran.code == 1
+    assert f"s3://{code} is not what its name says; find out who put it there, and delete it: aws s3api" in ran.err
+    assert aws.asked("CreateChangeSet") == []
 
 
 def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -423,11 +435,13 @@ _AS_ACTIONS = {
     "HeadObject": "s3:GetObject",
     "PutObject": "s3:PutObject",
     "PutObjectTagging": "s3:PutObjectTagging",
+    "GetObjectTagging": "s3:GetObjectTagging",
     "ListObjectsV2": "s3:ListBucket",
     "DescribeAlarms": "cloudwatch:DescribeAlarms",
 }
-# What S3 answers only to who may, and what CloudFormation is handed; change sets are listed where a stack is in review.
-_BESIDE = {"s3:GetObjectTagging", "s3:ListBucket", "iam:PassRole", "cloudformation:ListChangeSets"}
+# S3 says only to who may list that an object is missing; CloudFormation is handed its role; change sets are listed
+# where a stack is in review.
+_BESIDE = {"s3:ListBucket", "iam:PassRole", "cloudformation:ListChangeSets"}
 
 
 def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(

@@ -198,6 +198,7 @@ def test_a_phantom_rests_on_unknown_values_only_and_is_not_in_the_comparison() -
             Change("Modify", "Phantom", "T", "Conditional", (unknown("A", "Conditionally"),)),
             Change("Modify", "Real", "T", "False", (unknown("A"),)),
             Change("Modify", "Certain", "T", "True", (unknown("A", "Always"),)),
+            Change("Modify", "Data", "AWS::DynamoDB::Table", "Conditional", (unknown("A", "Conditionally"),)),
             Change("Modify", "Known", "T", "False", (real_one,)),
             Change(
                 "Modify", "Mixed", "T", "Conditional", (PropertyChange("B", "1", "2"), unknown("A", "Conditionally"))

@@ -1,5 +1,7 @@
 """Packages: reproducible bytes under keys that name them, and only what is not there is uploaded."""
 
+import base64
+import hashlib
 import io
 import os
 import shutil
@@ -115,12 +117,24 @@ def test_what_is_there_is_not_uploaded_again_and_the_buckets_owner_is_checked() 
     first, *rest = made.files
     one = type(made)(made.destination, {first: made.files[first]}, made.template_key, made.template)
     owner = {"Bucket": "bucket", "ExpectedBucketOwner": "123"}
+    checksum = base64.b64encode(hashlib.sha256(made.files[first]).digest()).decode()
     with Stubber(s3) as stub:
-        stub.add_client_error("head_object", "404", http_status_code=404, expected_params={**owner, "Key": first})
-        stub.add_response("put_object", {}, {**owner, "Key": first, "Body": ANY})
-        stub.add_response("head_object", {}, {**owner, "Key": first})
+        asked = {**owner, "Key": first, "ChecksumMode": "ENABLED"}
+        written = {**owner, "Key": first, "Body": ANY, "ChecksumSHA256": checksum, "IfNoneMatch": "*"}
+        stub.add_client_error("head_object", "404", http_status_code=404, expected_params=asked)
+        stub.add_response("put_object", {}, written)
+        stub.add_response("head_object", {"ChecksumSHA256": checksum}, asked)
         assert upload(one, s3, "123") == 1
         assert upload(one, s3, "123") == 0
+        # Somebody else was quicker.
+        stub.add_client_error("head_object", "404", http_status_code=404, expected_params=asked)
+        stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+        stub.add_response("head_object", {"ChecksumSHA256": checksum}, asked)
+        assert upload(one, s3, "123") == 0
+        for wrong in ({}, {"ChecksumSHA256": "another"}):
+            stub.add_response("head_object", wrong, asked)
+            with pytest.raises(DeployError, match="is not what its name says"):
+                upload(one, s3, "123")
         stub.assert_no_pending_responses()
     with Stubber(s3) as stub:
         stub.add_client_error("head_object", "403", http_status_code=403)

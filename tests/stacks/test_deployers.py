@@ -172,3 +172,11 @@ def test_retired_artifacts_expire_and_nothing_else_does() -> None:
     assert [rule.get("TagFilters") for rule in rules if "ExpirationInDays" in rule] == [
         [{"Key": "retired", "Value": "true"}]
     ]
+
+
+def test_nothing_in_the_bucket_is_overwritten() -> None:
+    statements = EVERYTHING.resources["ArtifactsPolicy"].properties["PolicyDocument"]["Statement"]
+    (deny,) = [one for one in statements if one["Sid"] == "NobodyOverwrites"]
+    assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", "*", ["s3:PutObject"])
+    assert deny["Resource"] == ["${Artifacts.Arn}/payment-platform/*"]
+    assert deny["Condition"] == {"Null": {"s3:if-none-match": "true"}}

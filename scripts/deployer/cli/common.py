@@ -44,8 +44,9 @@ def everywhere(command: _Command) -> _Command:
 
 @contextmanager
 def one_line_errors(name: str, debug: bool, interrupted: str) -> Iterator[None]:
-    """An expected error as one line on stderr and exit code 1; Ctrl-C, and a request to end, as ``interrupted``."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """An expected error as one line on stderr and exit code 1; Ctrl-C, or a closed terminal, as ``interrupted``."""
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, _interrupt)
     try:
         yield
     except KeyboardInterrupt:

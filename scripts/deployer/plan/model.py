@@ -105,7 +105,7 @@ def _count(change: Change) -> Count:
     if change.nested and change.nested.changes:
         return count(change.nested)
     if change.phantom:
-        return Count(phantom=1)
+        return Count(phantom=0 if change.resource_type == STACK else 1)
     if change.action in ("Add", "Import"):
         return Count(add=1)
     if change.action == "Remove":

@@ -6,6 +6,7 @@ that reads it, often as one that may be replaced. The templates tell whether any
 
 from dataclasses import replace
 
+from .danger import HOLDS_DATA
 from .model import KNOWN_AFTER_APPLY, STACK, Change, PropertyChange, StackChanges
 
 
@@ -26,13 +27,18 @@ def _marked(change: Change, real: Change | None) -> Change:
         hollow = real is None and change.action == "Modify" and all(one.phantom for one in nested.changes)
         change = replace(change, nested=nested, phantom=hollow)
     elif real is None:
-        return replace(change, phantom=_may_be_none(change))
+        return replace(change, phantom=change.phantom or _may_be_none(change))
     return _without_phantoms(change, real) if real is not None and change.action == "Modify" else change
 
 
 def _may_be_none(change: Change) -> bool:
-    """Whether nothing but values that are not known yet makes it a change. A replacement that is certain is one."""
+    """Whether nothing but values that are not known yet makes it a change.
+
+    A replacement that is certain is one; of what holds data, one that is possible: there the service is believed.
+    """
     if change.action != "Modify" or change.replacement == "True" or change.resource_type == STACK:
+        return False
+    if change.resource_type in HOLDS_DATA and change.replacement != "False":
         return False
     return bool(change.properties) and all(_unknown(one) for one in change.properties)
 
@@ -43,6 +49,7 @@ def _without_phantoms(change: Change, real: Change) -> Change:
     stay = [one for one in change.properties if _unknown(one) and one.name.split("/")[0] not in there]
     properties = tuple(one for one in change.properties if one not in stay)
     certain = all(one.recreation == "Never" for one in properties) and real.replacement == "False"
+    certain = certain and change.resource_type not in HOLDS_DATA
     replacement = "False" if change.replacement == "Conditional" and stay and certain else change.replacement
     return replace(change, properties=properties, replacement=replacement)
 
@@ -60,10 +67,8 @@ def filled(service: StackChanges, compared: StackChanges) -> tuple[StackChanges,
         if change.resource_type == STACK and change.nested is None:
             any_filled = True
             found = real.get(change.logical_id)
-            if found is None and change.action == "Modify":
-                continue  # listed because its template lies elsewhere
-            change = found or change
+            # Where nothing in it changes it is listed because its template lies elsewhere.
+            unchanged = found is None and change.action == "Modify"
+            change = replace(change, phantom=True) if unchanged else found or change
         changes.append(change)
-    named = {change.logical_id for change in changes}
-    unchanged = tuple(name for name in compared.unchanged if name not in named)
-    return replace(service, changes=tuple(changes), unchanged=unchanged), any_filled
+    return replace(service, changes=tuple(changes)), any_filled

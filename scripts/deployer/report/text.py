@@ -139,12 +139,12 @@ def note(one: PropertyChange) -> str:
 
 def phantoms(stack: StackChanges) -> str:
     """One line for what is listed and changes nothing; empty if there is none."""
-    names = [change.logical_id for change in stack.changes if change.phantom and not change.nested]
+    names = [one.logical_id for one in stack.changes if one.phantom and one.resource_type != STACK]
     return f"not changed, though listed: {', '.join(names)} (read values that stay)" if names else ""
 
 
 def unchanged(stack: StackChanges) -> str:
-    names = [*stack.unchanged, *(c.logical_id for c in stack.changes if c.phantom and c.nested)]
+    names = [*stack.unchanged, *(one.logical_id for one in stack.changes if one.phantom and one.resource_type == STACK)]
     return f"unchanged: {', '.join(names)}" if names else ""
 
 

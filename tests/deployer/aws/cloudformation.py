@@ -138,6 +138,8 @@ class CloudFormation:
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
     retired: set[str] = field(default_factory=set)
+    # Of objects that are not what their keys say.
+    checksums: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock)
     _waiting: list[Callable[[], None]] = field(default_factory=list)

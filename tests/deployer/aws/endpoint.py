@@ -1,5 +1,7 @@
 """The services over HTTP, so that a command can be driven as a process of its own: AWS_ENDPOINT_URL is all it needs."""
 
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -86,8 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
             found = self.service.objects.get(self._key())
         if found is None:
             return self._answer(404, "")
-        headers = {"x-amz-tagging-count": "1"} if self._key() in self.service.retired else {}
-        return self._answer(200, "", headers=headers)
+        checksum = self.service.checksums.get(self._key()) or _sha256(found.encode("latin-1"))
+        return self._answer(200, "", headers={"x-amz-checksum-sha256": checksum})
 
     def do_PUT(self) -> None:
         body = self._body()
@@ -99,13 +101,21 @@ class _Handler(BaseHTTPRequestHandler):
                 said = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
                 return self._answer(refused.http_status, said, "application/xml")
             if operation == "PutObjectTagging":
-                self.service.retired.add(self._key())
+                (self.service.retired.add if b"retired" in body else self.service.retired.discard)(self._key())
+            elif self.headers.get("If-None-Match") != "*":
+                return self._answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
+            elif self._key() in self.service.objects:
+                return self._answer(412, "<Error><Code>PreconditionFailed</Code></Error>", "application/xml")
             else:
                 self.service.objects[self._key()] = _unchunked(body, self.headers).decode("latin-1")
-                self.service.retired.discard(self._key())
         return self._answer(200, "")
 
     def do_GET(self) -> None:
+        if "tagging" in self.path:
+            with self.service.lock:
+                self.service.called("GetObjectTagging", {"Key": self._key()})
+            tag = "<Tag><Key>retired</Key><Value>true</Value></Tag>" * (self._key() in self.service.retired)
+            return self._answer(200, f"<Tagging><TagSet>{tag}</TagSet></Tagging>", "application/xml")
         bucket = urlsplit(self.path).path.strip("/")
         prefix = dict(parse_qsl(urlsplit(self.path).query))["prefix"]
         with self.service.lock:
@@ -114,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             keys = [key for key in keys if key.startswith(prefix)]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
-        self._answer(200, body, "application/xml")
+        return self._answer(200, body, "application/xml")
 
     def _key(self) -> str:
         return unquote(urlsplit(self.path).path).lstrip("/")
@@ -137,6 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _hang_up(self) -> None:
         self.close_connection = True
         self.connection.close()
+
+
+def _sha256(content: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
 def _unchunked(body: bytes, headers: Any) -> bytes:
