@@ -16,8 +16,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scripts.deployer.deploy import Order, deploy
+from scripts.deployer.deploy import deploy
 from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target

@@ -2,7 +2,9 @@
 
 cli/           the commands; the one place where an expected error becomes one line
 deploy.py      the steps in order
+  order.py       what is asked for
   target.py      where all that happens
+  bootstrap.py   what an account needs before
   rollout.py     how the environment wants it
   validate.py    the committed templates are fresh, and cfn-lint has nothing to say
   package.py     templates and code -> a Package: every file to upload under a key that names its content
@@ -13,11 +15,12 @@ deploy.py      the steps in order
   planning.py    a Proposal, what is deployed and what will be -> a Plan
   plan/          what a Plan is, and how templates are compared; touches no network
   protect.py     alarms that roll back, termination protection, stack policies
+  execute.py     a Plan that was agreed to -> an environment that is deployed, protected and tidied up
   follow.py      a Proposal -> executed, its events told, and how it ended
   failure.py     events -> the first cause, and what to do next; source.py finds the line that declared it
   retire.py      what no deployed stack needs expires
 report/        who is told what: people, programs, pull requests; touches no network
-saved.py       what is kept between two commands
+saved.py       what is kept between two commands; apply.py: a plan that was kept
 offline.py     a Plan without AWS
 rollback.py    out of a deployment that goes wrong
 destroy.py     an environment -> gone; status.py: how it is

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .deploy import ARTIFACTS_STACK
+from .bootstrap import ARTIFACTS_STACK
 from .errors import AWS_ERRORS, DeployError, explained
 from .follow import Follow, Watch, until_ended
 from .plan.compare import compare

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stacks import settings
 
-from .deploy import Order
 from .errors import DeployError
+from .order import Order
 from .package import Destination, Runtime, package
 from .plan import templates
 from .planning import Comparison, comparison, packaged_tree

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from scripts.deployer.deploy import stack_name
 from scripts.deployer.errors import DeployError
+from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe
 from scripts.deployer.target import Target
 from stacks import names

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from scripts.demo import subscriber
 from scripts.demo.story import Story, collect, read
-from scripts.deployer.deploy import Order, deploy
+from scripts.deployer.deploy import deploy
+from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target

@@ -8,10 +8,12 @@ import click
 from rich.console import Console
 
 from scripts.deployer import rollback, rollout
-from scripts.deployer.deploy import Confirm, Deployed, Order, apply, deploy, discard, stack_name
+from scripts.deployer.apply import apply, discard
+from scripts.deployer.deploy import deploy
 from scripts.deployer.errors import DeployError
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.offline import plan_offline
+from scripts.deployer.order import Confirm, Deployed, Order, stack_name
 from scripts.deployer.report.people import People
 from scripts.deployer.report.records import Records
 from scripts.deployer.report.reporter import Reporter

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from scripts.deployer.deploy import stack_name
 from scripts.deployer.destroy import Destruction, destroy
 from scripts.deployer.errors import DeployError
 from scripts.deployer.failure import DeploymentFailed
+from scripts.deployer.order import stack_name
 from scripts.deployer.report.people import People
 from stacks import settings
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from scripts.deployer.deploy import stack_name
 from scripts.deployer.errors import DeployError
+from scripts.deployer.order import stack_name
 from scripts.deployer.report import text
 from scripts.deployer.stack import describe
 from stacks import settings

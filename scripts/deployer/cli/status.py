@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.deployer.deploy import stack_name
+from scripts.deployer.order import stack_name
 from scripts.deployer.status import Status, status
 from stacks import settings
 
