@@ -13,9 +13,8 @@ from .settings import Bootstrap, all_settings
 
 # The account and region make the name unique, and guessable by nobody else's deployment.
 BUCKET = "payment-artifacts-${AWS::AccountId}-${AWS::Region}"
-# The tag that the deployer gives to what no deployed stack and no rollback needs; such an object expires.
-RETIRED = "retired"
-RETIRED_DAYS = 30
+# For so long what the deployer has deleted can be had back.
+KEPT_DAYS = 30
 
 
 def build() -> Template:
@@ -47,17 +46,13 @@ def build() -> Template:
             LifecycleConfiguration=s3.LifecycleConfiguration(
                 Rules=[
                     s3.LifecycleRule(
-                        Id="RetiredArtifactsExpire",
+                        # The deployer deletes what is needed no more; the days count from then on.
+                        Id="WhatWasDeletedExpires",
                         Status="Enabled",
-                        TagFilters=[s3.TagFilter(Key=RETIRED, Value="true")],
-                        ExpirationInDays=RETIRED_DAYS,
-                    ),
-                    s3.LifecycleRule(
-                        Id="WhatWasOverwrittenExpires",
-                        Status="Enabled",
-                        NoncurrentVersionExpiration=s3.NoncurrentVersionExpiration(NoncurrentDays=RETIRED_DAYS),
+                        NoncurrentVersionExpiration=s3.NoncurrentVersionExpiration(NoncurrentDays=KEPT_DAYS),
                         AbortIncompleteMultipartUpload=s3.AbortIncompleteMultipartUpload(DaysAfterInitiation=1),
                     ),
+                    s3.LifecycleRule(Id="MarkersOfWhatHasExpiredGo", Status="Enabled", ExpiredObjectDeleteMarker=True),
                 ]
             ),
             Tags=Tags(Owner=Ref(owner), CostCenter="Engineering"),

@@ -86,6 +86,9 @@ def _service_role(template: Template) -> Role:
             AssumeRolePolicyDocument=trust("cloudformation.amazonaws.com"),
             ManagedPolicyArns=[policy.ref() for policy in policies],
             Condition="HasServiceRole",
+            # CloudFormation goes on using it for a stack that it has used it for.
+            DeletionPolicy="Retain",
+            UpdateReplacePolicy="Retain",
         )
     )
     template.add_output(Output("ServiceRoleArn", Value=role.get_att("Arn"), Condition="HasServiceRole"))
@@ -130,6 +133,9 @@ def _policy(template: Template, title: str, condition: str, statements: Sequence
             Condition=condition,
         )
     )
+    if condition == "HasServiceRole":
+        # With the role that it belongs to.
+        policy.resource |= {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
     return policy
 
 
@@ -392,7 +398,7 @@ def _deploy() -> list[Statement]:
         ),
         allow(
             "RetireArtifacts",
-            _actions(s3, "GetObjectTagging PutObjectTagging"),
+            [s3.DeleteObject],
             [Sub("${Artifacts.Arn}/payment-platform/*")],
         ),
     ]

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from . import change_set, protect, saved
-from .bootstrap import ARTIFACTS_STACK
 from .errors import Aborted, DeployError
-from .execute import asked_to_go, execute, finish, tidy_up
+from .execute import asked_to_go, execute, finish
 from .order import Confirm, Deployed, Order
+from .plan.danger import dangers
 from .report.reporter import Reporter
-from .stack import Stack, StackTree, check_ready, deployed_templates, describe, describe_tree
+from .stack import Stack, StackTree, check_owned, check_ready, deployed_templates, describe, describe_tree
 from .target import Target
 
 
@@ -20,26 +20,31 @@ def apply(order: Order, path: Path, target: Target, report: Reporter, confirm: C
     stack = describe(cloudformation, plan.stack_id)
     tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
     try:
+        if not order.adopt:
+            check_owned(stack)
         check_ready(stack, order.environment)
         if {one.id: one.changed_at for _, one in tree.walk() if one.exists} != plan.changed_at:
             raise DeployError("the stack, or one nested in it, was changed since; plan again")
         proposal = change_set.existing(cloudformation, plan.change_set_id)
-        if saved.digest(proposal.changes) != plan.digest:
-            raise DeployError("its change set says something else by now; plan again")
+        shown = {danger.path for danger in dangers(plan.plan.stack)}
+        certain = {danger.path for danger in dangers(proposal.changes) if not danger.what.startswith("may")}
+        if saved.digest(proposal.changes) != plan.digest or not certain <= shown:
+            raise DeployError("its change set says something else than the plan; plan again")
     except DeployError as error:
         raise DeployError(f"{path}: {error}") from None
     report.plan(plan.plan)
     lost = asked_to_go(plan.plan, order.destroys)
-    if not confirm(f"Deploy {plan.stack_name}?", [danger.name for danger in lost]):
+    if not confirm(f"Deploy {plan.stack_name}?", list(lost)):
         raise Aborted(f"{plan.stack_name}: not deployed; the plan waits, or drop it: --discard {path}")
     before = deployed_templates(cloudformation, tree) if stack.exists else None
-    with protect.let_go(cloudformation, tree, lost):
+    dropped = list(lost.values())
+    with protect.let_go(cloudformation, tree, dropped, lambda said: report.step("Not protected:", said)):
         execute(proposal, tree, plan.plan, order.environment, target, report)
-    path.unlink(missing_ok=True)
-    done = finish(order, target, report)
-    after = deployed_templates(cloudformation, describe_tree(cloudformation, describe(cloudformation, plan.stack_id)))
-    bucket = describe(cloudformation, ARTIFACTS_STACK).outputs["BucketName"]
-    tidy_up(order, target, report, before, after, target.destination(bucket, order.environment))
+    done = finish(order, target, report, before)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        report.step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
     return done
 
 
@@ -56,7 +61,12 @@ def discard(order: Order, path: Path, target: Target) -> None:
 
 def _check_place(plan: saved.SavedPlan, order: Order, target: Target, path: Path) -> None:
     """The same environment, account and region."""
-    here = {"environment": order.environment, "account": target.account, "region": target.region}
+    here = {
+        "environment": order.environment,
+        "account": target.account,
+        "region": target.region,
+        "stack_name": order.stack_name,
+    }
     for what, value in here.items():
         if getattr(plan, what) != value:
-            raise DeployError(f"{path}: a plan for {what} {getattr(plan, what)}, not for {value}")
+            raise DeployError(f"{path}: a plan for {what.replace('_', ' ')} {getattr(plan, what)}, not for {value}")

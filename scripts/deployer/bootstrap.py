@@ -1,11 +1,13 @@
 """What an account needs before anything can be deployed to it: the stack of the artifact bucket, and of who deploys."""
 
+from botocore.exceptions import ClientError
+
 from .change_set import proposed
-from .errors import Aborted, DeployError
+from .errors import Aborted, DeployError, explained
 from .execute import execute
-from .order import Confirm, Order
+from .order import ARTIFACTS_STACK, Confirm, Order
 from .plan import templates
-from .plan.danger import dangers
+from .plan.danger import dangers, names
 from .planning import comparison
 from .report.reporter import Reporter
 from .stack import (
@@ -19,11 +21,10 @@ from .stack import (
     describe_tree,
     is_deployed,
     is_failed_creation,
+    wait_until_idle,
 )
 from .target import Target
 from .validate import check_lint
-
-ARTIFACTS_STACK = "payment-artifacts"
 
 
 def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm) -> dict[str, str]:
@@ -38,7 +39,17 @@ def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm) 
     body = (order.templates / "artifacts.yaml").read_text(encoding="utf-8")
     if not order.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(order.bootstrap, body)):
         check_lint(order.templates)
-        stack = _change(order, target, report, confirm, stack, body)
+        what = "the bucket that templates and code are deployed from, once for an account and region"
+        report.step("Bootstrapping", f"{ARTIFACTS_STACK}: {what}")
+        try:
+            stack = _change(order, target, report, confirm, stack, body)
+        except ClientError as error:
+            if not _may_not(error):
+                raise
+            told = "is not as templates/artifacts.yaml and [bootstrap] say, and may not be changed by this caller"
+            raise DeployError(
+                f"{ARTIFACTS_STACK} {told}; deploy once with the rights to: {explained(error)}"
+            ) from error
     if "BucketName" not in stack.outputs:
         raise DeployError(f"{ARTIFACTS_STACK} has no output BucketName; look at it first")
     return stack.outputs
@@ -49,13 +60,19 @@ def _with_defaults(parameters: dict[str, str], body: str) -> dict[str, str]:
     return {name: parameters.get(name, str(one.get("Default", ""))) for name, one in declared.items()}
 
 
+def _may_not(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+
+
 def _change(order: Order, target: Target, report: Reporter, confirm: Confirm, stack: Stack, body: str) -> Stack:
     """Create or change the bucket's stack, in the same way as the platform's own."""
     cloudformation = target.client("cloudformation")
+    if order.wait and stack.busy:
+        stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, lambda said: report.step("Waiting", said))
     if is_failed_creation(stack):
         stack = delete_failed_creation(cloudformation, stack)
     check_owned(stack)
-    check_ready(stack, order.environment)
+    check_ready(stack)
     tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
     before = (deployed_templates(cloudformation, tree), stack.parameters) if stack.exists else None
     after = (templates.Tree(templates.parse(body)), order.bootstrap)
@@ -65,7 +82,7 @@ def _change(order: Order, target: Target, report: Reporter, confirm: Confirm, st
             return stack
         plan = compared.plan(proposal.changes, proposal.notices)
         report.plan(plan)
-        if not confirm(f"Deploy {ARTIFACTS_STACK}?", [danger.name for danger in dangers(plan.stack)]):
+        if not confirm(f"Deploy {ARTIFACTS_STACK}?", list(names(dangers(plan.stack)))):
             raise Aborted(f"{ARTIFACTS_STACK}: not deployed; the change set is deleted")
-        execute(proposal, tree, plan, order.environment, target, report)
+        execute(proposal, tree, plan, "", target, report)
     return describe(cloudformation, ARTIFACTS_STACK)

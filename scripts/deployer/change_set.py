@@ -35,7 +35,7 @@ _WITHOUT_VALUES = "[WARN] --include-property-values"
 class Options:
     """How the change set shall be executed, beside what it changes."""
 
-    # The role that CloudFormation assumes; empty for the caller's own rights.
+    # The role that CloudFormation assumes; empty for the one that it assumed last, or the caller's own rights.
     role_arn: str = ""
     # Alarms that roll the deployment back, and for how many minutes after it they are watched.
     alarms: tuple[str, ...] = ()
@@ -43,12 +43,12 @@ class Options:
 
     def arguments(self) -> dict[str, Any]:
         given: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
-        if self.alarms:
-            triggers = [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in self.alarms]
-            given["RollbackConfiguration"] = {
-                "RollbackTriggers": triggers,
-                "MonitoringTimeInMinutes": self.monitoring_minutes,
-            }
+        # Always: without it, CloudFormation watches those of the last deployment again.
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackConfiguration.html
+        given["RollbackConfiguration"] = {
+            "RollbackTriggers": [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in self.alarms],
+            "MonitoringTimeInMinutes": self.monitoring_minutes if self.alarms else 0,
+        }
         return given
 
 
@@ -105,7 +105,8 @@ def proposed(
             IncludeNestedStacks=True,
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-            Tags=[OWNER_TAG],
+            # Given, they replace all that a stack has.
+            Tags=[*(tag for tag in stack.tags if tag["Key"] != OWNER_TAG["Key"]), OWNER_TAG],
             **options.arguments(),
             **template,
         )
@@ -157,10 +158,18 @@ def discard(cloudformation: Any, before: Stack, name: str) -> None:
                 _delete(cloudformation, change_set)
         if status is not None:
             raise DeployError(f"change set {name} of {before.name} could not be deleted; it is {status}")
-        if before.status == "" and _is_empty_review(cloudformation, before.name):
-            cloudformation.delete_stack(StackName=before.name)
     except AWS_ERRORS as error:
         raise DeployError(f"change set {name} of {before.name} could not be deleted: {explained(error)}") from error
+    except KeyboardInterrupt:
+        command = f"aws cloudformation delete-change-set --stack-name {before.name} --change-set-name {name}"
+        raise DeployError(f"interrupted again; its change set is left: {command}") from None
+    try:
+        if before.status == "" and _is_empty_review(cloudformation, before.name):
+            cloudformation.delete_stack(StackName=before.name)
+    except (*AWS_ERRORS, KeyboardInterrupt) as error:
+        said = explained(error) if isinstance(error, Exception) else "interrupted again"
+        command = f"aws cloudformation delete-stack --stack-name {before.name}"
+        raise DeployError(f"{before.name}, which is in review and empty, is left: {said}; {command}") from error
 
 
 def _delete(cloudformation: Any, change_set: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from . import planning, protect, saved
 from .bootstrap import bootstrap
 from .change_set import Options, Proposal, proposed
 from .errors import Aborted
-from .execute import asked_to_go, execute, finish, keep_protected, tidy_up
+from .execute import asked_to_go, execute, finish, keep_protected
 from .order import Confirm, Deployed, Order
 from .package import Package, package
 from .plan.model import Plan
@@ -43,9 +43,11 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
     )
     cloudformation = target.client("cloudformation")
     stack = _ready(order, cloudformation, report)
-    if is_deployed(cloudformation, stack, packaged.template, order.parameters):
-        if not order.only_plan:
-            keep_protected(order, cloudformation, stack, report)
+    # A stack that is adopted gets our tag, if nothing else.
+    if stack.owned and is_deployed(cloudformation, stack, packaged.template, order.parameters):
+        protected = order.rollout.termination_protection or order.rollout.stack_policy
+        if protected and not order.only_plan:
+            keep_protected(order, cloudformation, describe_tree(cloudformation, stack), report)
         return Deployed(stack.outputs, changed=False)
     _upload(order, target, packaged, account, report)
     return _Deployment(order, target, report, confirm, packaged, stack, account, bucket).run()
@@ -117,11 +119,15 @@ class _Deployment:
                     self._save(proposal, plan, order.out)
                 return Deployed(stack.outputs, changed=True)
             lost = asked_to_go(plan, order.destroys)
-            if not self._confirm(f"Deploy {stack.name}?", [danger.name for danger in lost]):
+            if not self._confirm(f"Deploy {stack.name}?", list(lost)):
                 raise Aborted(f"{stack.name}: not deployed; the change set is deleted")
-            with protect.let_go(self._cloudformation, self._tree, lost):
+            dropped = list(lost.values())
+            with protect.let_go(self._cloudformation, self._tree, dropped, self._still_let_go):
                 execute(proposal, self._tree, plan, order.environment, self._target, self._report)
-        return self._finish()
+        return finish(order, self._target, self._report, self._before)
+
+    def _still_let_go(self, said: str) -> None:
+        self._report.step("Not protected:", said)
 
     def _options(self, compared: planning.Comparison) -> tuple[Options, list[str]]:
         """The role that CloudFormation assumes, and the alarms that roll back; there are none before the first time."""
@@ -129,7 +135,7 @@ class _Deployment:
         notices: list[str] = []
         if self._stack.exists and self._order.rollout.rollback_on_alarms:
             cloudwatch = self._target.client("cloudwatch")
-            alarms, notices = protect.triggers(cloudwatch, self._stack.outputs, compared.changes)
+            alarms, notices = protect.triggers(cloudwatch, self._stack.outputs, compared.going("AlarmName"))
         role = self._bucket.get("ServiceRoleArn", "")
         return Options(role, alarms, self._order.rollout.monitoring_minutes), notices
 
@@ -149,8 +155,3 @@ class _Deployment:
             ),
         )
         proposal.kept = True
-
-    def _finish(self) -> Deployed:
-        done = finish(self._order, self._target, self._report)
-        tidy_up(self._order, self._target, self._report, self._before, self._after, self._packaged.destination)
-        return done

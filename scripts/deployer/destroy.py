@@ -3,20 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from .bootstrap import ARTIFACTS_STACK
 from .errors import AWS_ERRORS, DeployError, explained
 from .follow import Follow, Watch, until_ended
+from .order import ARTIFACTS_STACK
 from .plan.compare import compare
 from .plan.evaluate import Evaluated, evaluate
 from .plan.model import Plan
+from .planning import named
 from .report.reporter import Reporter
 from .retire import retire
-from .stack import StackTree, check_owned, deployed_templates, describe, describe_tree
+from .stack import Stack, check_owned, deployed_templates, describe, describe_tree
 from .target import Target
-
-# Properties that fix what a resource is called: no second one can be made.
-_NAMES = ("TableName", "QueueName", "LogGroupName", "BucketName", "TopicName")
 
 
 @dataclass(frozen=True)
@@ -38,32 +37,52 @@ def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Calla
     stack = describe(cloudformation, asked.stack_name)
     if stack.status == "":
         return False
-    if stack.exists:
-        check_owned(stack)
+    check_owned(stack)
+    if not stack.exists:
+        return _drop_review(cloudformation, stack, asked.environment)
     if stack.busy and stack.status != "CREATE_IN_PROGRESS":
         raise DeployError(
             f"{stack.name} is {stack.status}; wait until that has ended: scripts/deploy.sh {asked.environment} --follow"
         )
     if stack.termination_protection and not asked.unprotect:
         raise DeployError(f"{stack.name} is protected from termination; if it shall go all the same, add --unprotect")
-    tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
-    evaluated = Evaluated()
-    if stack.exists:
-        evaluated = evaluate(deployed_templates(cloudformation, tree), stack.parameters, target.pseudo_parameters())
+    tree = describe_tree(cloudformation, stack)
+    evaluated = evaluate(deployed_templates(cloudformation, tree), stack.parameters, target.pseudo_parameters())
     plan = Plan(compare(stack.name, evaluated, None))
     report.plan(plan)
     for line in kept(evaluated):
         report.step("Kept:", line)
     if not confirm(f"Take {stack.name} down?", stack.name):
         raise DeployError(f"{stack.name}: nothing was taken down")
-    if stack.termination_protection:
-        cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
     watch = Watch(cloudformation, stack.id, tree)
-    cloudformation.delete_stack(StackName=stack.id)
+    _delete(cloudformation, stack)
     with report.watching(plan, stack.name) as watching:
         how = Follow(asked.environment, watching, target.poll_seconds)
         until_ended(watch, stack.name, how, {"DELETE_COMPLETE"}, "deletion")
     _tidy_up(asked, target, report)
+    return True
+
+
+def _delete(cloudformation: Any, stack: Stack) -> None:
+    """Termination protection comes off for it, and on again if it is refused."""
+    if not stack.termination_protection:
+        cloudformation.delete_stack(StackName=stack.id)
+        return
+    cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
+    try:
+        cloudformation.delete_stack(StackName=stack.id)
+    except BaseException:
+        cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
+        raise
+
+
+def _drop_review(cloudformation: Any, stack: Stack, environment: str) -> bool:
+    """A stack that waits for its first change set holds nothing; but the plan that it waits for may be somebody's."""
+    if waiting := cloudformation.list_change_sets(StackName=stack.id)["Summaries"]:
+        names = ", ".join(one["ChangeSetName"] for one in waiting)
+        discard = f"scripts/deploy.sh {environment} --discard FILE"
+        raise DeployError(f"{stack.name} holds nothing but a plan ({names}); who saved it drops it: {discard}")
+    cloudformation.delete_stack(StackName=stack.id)
     return True
 
 
@@ -72,7 +91,7 @@ def kept(stack: Evaluated, path: str = "") -> list[str]:
     lines = []
     for logical_id, resource in stack.resources.items():
         if resource.deletion_policy.startswith("Retain"):
-            name = next((value for key, value in resource.properties.items() if key in _NAMES), None)
+            name = named(resource)
             in_the_way = f" {name}; delete or import it before the next deployment" if name else ""
             lines.append(f"{path}{logical_id} ({resource.type}){in_the_way}")
         lines += kept(stack.nested[logical_id], f"{path}{logical_id}/") if logical_id in stack.nested else []

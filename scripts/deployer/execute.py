@@ -7,24 +7,25 @@ from typing import Any
 from . import follow, protect, saved
 from .change_set import Proposal
 from .errors import AWS_ERRORS, DeployError, explained
-from .order import Deployed, Order
-from .package import Destination
+from .order import ARTIFACTS_STACK, Deployed, Order
 from .plan import templates
-from .plan.danger import Danger, dangers
+from .plan.danger import Danger, dangers, names
 from .plan.model import Plan
 from .report.reporter import Reporter
 from .retire import keys, retire
-from .stack import Stack, StackTree, describe, describe_tree, original
+from .stack import Stack, StackTree, deployed_templates, describe, describe_tree, original
 from .target import Target
 
 
-def asked_to_go(plan: Plan, destroys: Sequence[str]) -> list[Danger]:
-    """What is lost with its data. Raises ``DeployError`` for a name that may go and does not: it is misspelt."""
-    lost = dangers(plan.stack)
-    names = {danger.name for danger in lost}
+def asked_to_go(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
+    """What is lost with its data, by the name to ask for it.
+
+    Raises ``DeployError`` for a name that may go and does not: it is misspelt.
+    """
+    lost = names(dangers(plan.stack))
     for name in destroys:
-        if name not in names:
-            raise DeployError(f"--destroys {name}: the plan loses {', '.join(sorted(names)) or 'nothing'}")
+        if name not in lost and name not in [danger.path for danger in lost.values()]:
+            raise DeployError(f"--destroys {name}: the plan loses {', '.join(sorted(lost)) or 'nothing'}")
     return lost
 
 
@@ -36,57 +37,56 @@ def execute(
         follow.execute(proposal, tree, follow.Follow(environment, watching, target.poll_seconds))
 
 
-def finish(order: Order, target: Target, report: Reporter) -> Deployed:
-    """Protect the stack, as its environment asks for, and read its outputs."""
+def finish(order: Order, target: Target, report: Reporter, before: templates.Tree | None) -> Deployed:
+    """What follows a deployment that went well: protection, the outputs, what is needed no more, the record.
+
+    It has been deployed: what goes wrong from here is said, not raised. ``before`` is what was deployed before it.
+    """
     cloudformation = target.client("cloudformation")
-    stack = describe(cloudformation, order.stack_name)
-    keep_protected(order, cloudformation, stack, report)
+    stack = Stack(order.stack_name)
+    try:
+        stack = describe(cloudformation, order.stack_name)
+        tree = describe_tree(cloudformation, stack)
+        keep_protected(order, cloudformation, tree, report)
+        _tidy_up(order, target, stack, deployed_templates(cloudformation, tree), before)
+    except (*AWS_ERRORS, DeployError, KeyError) as error:
+        said = explained(error) if isinstance(error, AWS_ERRORS) else str(error)
+        report.step("Deployed,", f"but not all that follows was done: {said}")
+    except KeyboardInterrupt:
+        message = f"interrupted; {order.stack_name} is deployed, but not all that follows was done; deploy again"
+        raise DeployError(message) from None
     return Deployed(stack.outputs, changed=True)
 
 
-def keep_protected(order: Order, cloudformation: Any, stack: Stack, report: Reporter) -> None:
-    """As the environment asks for, where it is not so yet; failures are said, not raised: it has been deployed."""
-    try:
-        if order.rollout.termination_protection and not stack.termination_protection:
-            protect.terminate_never(cloudformation, stack.name)
-            report.step("Protected", f"{stack.name} from being deleted")
-        if order.rollout.stack_policy and not protect.keeps_data(cloudformation, stack):
-            protect.keep_data(cloudformation, describe_tree(cloudformation, stack))
-            report.step("Protected", "what holds data, by stack policies")
-    except AWS_ERRORS as error:
-        report.step("Deployed,", f"but not protected: {explained(error)}")
+def keep_protected(order: Order, cloudformation: Any, tree: StackTree, report: Reporter) -> None:
+    """As the environment asks for, where it is not so yet."""
+    stack = tree.stack
+    if order.rollout.termination_protection and not stack.termination_protection:
+        protect.terminate_never(cloudformation, stack.name)
+        report.step("Protected", f"{stack.name} from being deleted")
+    if order.rollout.stack_policy and (bare := protect.without_policy(cloudformation, tree)):
+        protect.keep_data(cloudformation, bare)
+        report.step("Protected", f"what holds data, by the policies of {len(bare)} stacks")
 
 
-def tidy_up(
-    order: Order,
-    target: Target,
-    report: Reporter,
-    before: templates.Tree | None,
-    after: templates.Tree,
-    destination: Destination,
-) -> None:
-    """Let artifacts expire that are needed no more, and keep the templates to compare with offline.
-
-    It has been deployed: what goes wrong from here is said, not raised.
-    """
-    try:
-        account = target.account
-        root = original(target.client("cloudformation"), order.stack_name)
-        needed = {destination.key(root.encode(), ".yaml")} | keys(after, destination)
-        needed |= keys(before, destination) if before else set()
-        retire(target.client("s3"), destination, account, needed)
-        if order.record:
-            last = saved.LastDeployment(
-                stack_name=order.stack_name,
-                account=account,
-                region=target.region,
-                deployed_at=datetime.now(UTC).isoformat(),
-                bucket=destination.bucket,
-                endpoint=destination.endpoint,
-                parameters=order.parameters,
-                tree=after,
-            )
-            saved.save_deployment(order.record, last)
-    except (*AWS_ERRORS, DeployError) as error:
-        said = str(error) if isinstance(error, DeployError) else explained(error)
-        report.step("Deployed,", f"but not tidied up: {said}")
+def _tidy_up(order: Order, target: Target, stack: Stack, after: templates.Tree, before: templates.Tree | None) -> None:
+    """Delete artifacts that are needed no more, and keep the templates to compare with offline."""
+    cloudformation = target.client("cloudformation")
+    destination = target.destination(describe(cloudformation, ARTIFACTS_STACK).outputs["BucketName"], order.environment)
+    root = original(cloudformation, order.stack_name)
+    needed = {destination.key(root.encode(), ".yaml")} | keys(after, destination)
+    needed |= keys(before, destination) if before else set()
+    if order.record:
+        last = saved.LastDeployment(
+            stack_name=order.stack_name,
+            account=target.account,
+            region=target.region,
+            deployed_at=datetime.now(UTC).isoformat(),
+            bucket=destination.bucket,
+            endpoint=destination.endpoint,
+            # As deployed: a plan that was saved may be older than the settings of today.
+            parameters=stack.parameters,
+            tree=after,
+        )
+        saved.save_deployment(order.record, last)
+    retire(target.client("s3"), destination, target.account, needed)

@@ -62,7 +62,9 @@ def failure(stack_name: str, environment: str, status: str, events: list[Event])
     """What the events of a deployment that ended with ``status`` say."""
     by_themselves = _by_themselves(events)
     cause = by_themselves[0] if by_themselves else next(iter(_failed(events)), None) or _said(events)
-    now, next_step = _outcome(status, environment, [event.where for event in events if _kept_from_going_back(event)])
+    now, next_step = _outcome(status, environment, _stuck(events))
+    if not environment:
+        next_step = f"mend the cause; see aws cloudformation describe-stack-events --stack-name {stack_name}"
     return Failure(
         stack_name,
         status,
@@ -94,19 +96,21 @@ def _said(events: list[Event]) -> Event | None:
     return next((event for event in own if event.reason), None)
 
 
+def _after_it_turned(events: list[Event]) -> list[Event]:
+    """What happened once the rollback had begun."""
+    turned = next((i for i, e in enumerate(events) if e.physical_id == e.stack_id and "ROLLBACK" in e.status), None)
+    return [] if turned is None else events[turned:]
+
+
 def _rolled_back(events: list[Event]) -> int:
     """Resources, not stacks, that something was done to after the rollback had begun."""
-    began = next((i for i, e in enumerate(events) if e.physical_id == e.stack_id and "ROLLBACK" in e.status), None)
-    if began is None:
-        return 0
-    done = [
-        e for e in events[began:] if e.resource_type != STACK and e.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE")
-    ]
-    return len({event.where for event in done})
+    done = [event for event in _after_it_turned(events) if event.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE")]
+    return len({event.where for event in done if event.resource_type != STACK})
 
 
-def _kept_from_going_back(event: Event) -> bool:
-    return event.resource_type != STACK and event.status == "UPDATE_FAILED"
+def _stuck(events: list[Event]) -> list[str]:
+    """Resources that could not be rolled back."""
+    return [event.where for event in _by_themselves(_after_it_turned(events))]
 
 
 def _outcome(status: str, environment: str, stuck: list[str]) -> tuple[str, str]:
@@ -117,7 +121,7 @@ def _outcome(status: str, environment: str, stuck: list[str]) -> tuple[str, str]
     if status == "ROLLBACK_COMPLETE":
         return "nothing of it is left but its name", f"mend the cause, then {deploy}; it deletes what is left first"
     if status == "UPDATE_ROLLBACK_FAILED":
-        skip = f" --skip {stuck[-1]}" if stuck else " --skip STACK/RESOURCE"
+        skip = "".join(f" --skip {one}" for one in stuck) or " --skip STACK/RESOURCE"
         told = f"mend what keeps it, then {deploy} --continue-rollback; or leave that resource as it is: {deploy}"
         return "between two versions", f"{told} --continue-rollback{skip}"
     if status in ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):

@@ -74,6 +74,8 @@ def until_ended(watch: "Watch", name: str, how: Follow, succeeded: set[str], wha
 
 
 def _goes_on(how: Follow, what: str) -> str:
+    if not how.environment:
+        return f"the {what} goes on"
     if what == "deletion":
         return f"the deletion goes on; watch it: scripts/status.sh {how.environment}"
     command = f"scripts/deploy.sh {how.environment}"

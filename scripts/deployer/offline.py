@@ -32,7 +32,7 @@ def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
         last = load_deployment(order.record)
         compared = _with_last(order, last)
         source = f"what was deployed from here on {last.deployed_at[:16].replace('T', ' at ')} UTC"
-    if not compared.changes.changes:
+    if not compared.changes.changes and not compared.changes.outputs:
         return False
     report.plan(compared.alone(f"From comparing the templates here with {source}; AWS was not asked."))
     return True

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .rollout import Rollout
 
+ARTIFACTS_STACK = "payment-artifacts"
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 
 # Asked before anything is changed: the question, and the names of what would be lost with its data.

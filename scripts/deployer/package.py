@@ -20,6 +20,7 @@ import cfn_flip
 from stacks import emit, function_code
 
 from .errors import DeployError
+from .plan.templates import plain
 
 # Zip knows no time before 1980; a fixed one keeps the bytes the same.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -165,17 +166,8 @@ def _rewrite(
             properties.update(runtime.properties)
             for name, value in runtime.variables.items():
                 properties["Environment"]["Variables"][name] = value
-    return emit.to_yaml(_plain(document))
+    return emit.to_yaml(plain(document))
 
 
 def _is_local(value: Any) -> bool:
     return isinstance(value, str) and not value.startswith(("http://", "https://", "s3://"))
-
-
-def _plain(value: Any) -> Any:
-    """Ordinary dicts and strings: the parser has kinds of its own."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, str) else value

@@ -1,11 +1,12 @@
 """A plan from what is known: the service's change set, the templates deployed, and those to be deployed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .package import Package
 from .plan import phantom, templates
 from .plan.compare import compare
-from .plan.evaluate import Evaluated, evaluate
+from .plan.evaluate import Evaluated, Resource, evaluate
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges, StatementChange
 
@@ -25,9 +26,29 @@ class Comparison:
 
     def plan(self, service: StackChanges, notices: tuple[str, ...]) -> Plan:
         """The service's changes; from the comparison what they lack: nested ones, phantoms, what policies say."""
-        filled, any_filled = phantom.filled(service, self.changes)
+        # Of what is replaced the service knows more than the resource types' schemas.
+        certain = frozenset(_certainly_replaced(service, ""))
+        compared = compare(self.changes.name, self.before, self.after, certain)
+        filled, any_filled = phantom.filled(service, compared)
         source = BY_COMPARISON if any_filled else ""
-        return Plan(phantom.marked(filled, self.changes), self._statements(), notices, source)
+        stack = phantom.marked(filled, compared)
+        return Plan(stack, self._statements(), (*notices, *self._refused(stack, "")), source)
+
+    def going(self, property_name: str) -> set[str]:
+        """The values of a property, such as AlarmName, of all resources that go or are replaced."""
+        return set(_going(self.changes, self.before, property_name)) if self.before else set()
+
+    def _refused(self, stack: StackChanges, path: str, after: Evaluated | None = None) -> Iterator[str]:
+        """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/troubleshooting.html#troubleshooting-errors-custom-named-resource-replacement"""
+        after = after or self.after
+        for change in stack.changes:
+            if change.nested and change.logical_id in after.nested:
+                yield from self._refused(change.nested, f"{path}{change.logical_id}/", after.nested[change.logical_id])
+            elif change.action == "Modify" and change.replacement != "False" and change.logical_id in after.resources:
+                name = named(after.resources[change.logical_id])
+                if name and name not in [one.after for one in change.properties]:
+                    what = f"{path}{change.logical_id} has the fixed name {name}"
+                    yield f"{what}: CloudFormation refuses to replace it unless it gets another one"
 
     def alone(self, source: str) -> Plan:
         """Without the service."""
@@ -35,6 +56,31 @@ class Comparison:
 
     def _statements(self) -> tuple[StatementChange, ...]:
         return statement_changes(self.before, self.after)
+
+
+# Properties that fix what a resource is called: no second one of that name can be made.
+_NAMES = ("TableName", "QueueName", "LogGroupName", "BucketName", "TopicName", "StateMachineName", "RoleName")
+
+
+def named(resource: Resource) -> str:
+    """The name that a resource was given; empty if the service makes one."""
+    return str(next((value for key, value in resource.properties.items() if key in _NAMES), ""))
+
+
+def _certainly_replaced(stack: StackChanges, path: str) -> Iterator[str]:
+    for change in stack.changes:
+        if change.nested:
+            yield from _certainly_replaced(change.nested, f"{path}{change.logical_id}/")
+        elif change.replacement == "True":
+            yield f"{path}{change.logical_id}"
+
+
+def _going(stack: StackChanges, before: Evaluated, property_name: str) -> Iterator[str]:
+    for change in stack.changes:
+        if change.nested and change.logical_id in before.nested:
+            yield from _going(change.nested, before.nested[change.logical_id], property_name)
+        elif change.action == "Remove" or change.replacement != "False":
+            yield str(before.resources[change.logical_id].properties.get(property_name, ""))
 
 
 def comparison(

@@ -1,15 +1,15 @@
 """What keeps a deployment from doing harm: alarms that roll it back, termination protection, stack policies."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from .errors import AWS_ERRORS, explained
 from .plan.danger import HOLDS_DATA, Danger
-from .plan.model import STACK, StackChanges
-from .stack import Stack, StackTree
+from .plan.model import STACK
+from .stack import WORKERS, Stack, StackTree
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
 MOST_TRIGGERS = 5
@@ -23,8 +23,8 @@ TRIGGERS = (
 )
 
 
-def triggers(cloudwatch: Any, outputs: dict[str, str], compared: StackChanges) -> tuple[tuple[str, ...], list[str]]:
-    """The alarms to watch, and what to say of those that cannot be.
+def triggers(cloudwatch: Any, outputs: dict[str, str], going: set[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The alarms to watch, and what to say of those that cannot be; ``going`` are names that the deployment takes away.
 
     One that rings already would roll back whatever is deployed, the repair too; one that is missing, or that the
     deployment itself takes away, fails the whole operation.
@@ -35,50 +35,44 @@ def triggers(cloudwatch: Any, outputs: dict[str, str], compared: StackChanges) -
         return (), []
     found = cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]
     states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
-    changing = set(_made_anew(compared))
     watched, notices = [], []
     for name, arn in names.items():
         if name not in states:
             notices.append(f"{name} does not roll this deployment back: there is no such alarm")
         elif states[name] == "ALARM":
             notices.append(f"{name} does not roll this deployment back: it rings already")
-        elif name not in changing:
+        elif name in going:
+            notices.append(f"{name} does not roll this deployment back: it goes, or is replaced, with it")
+        else:
             watched.append(arn)
     return tuple(watched), notices
-
-
-def _made_anew(stack: StackChanges) -> Iterator[str]:
-    """The names of alarms that go, or are replaced."""
-    for change in stack.changes:
-        if change.nested:
-            yield from _made_anew(change.nested)
-        elif change.action == "Remove" or change.replacement != "False":
-            yield from (one.before for one in change.properties if one.name == "AlarmName" and one.before)
 
 
 def terminate_never(cloudformation: Any, stack_name: str) -> None:
     cloudformation.update_termination_protection(StackName=stack_name, EnableTerminationProtection=True)
 
 
-def keeps_data(cloudformation: Any, root: Stack) -> bool:
-    """Whether the root has our policy; its nested stacks got theirs with it."""
-    policy: str = cloudformation.get_stack_policy(StackName=root.id).get("StackPolicyBody", "")
-    return policy == _policy(())
+def without_policy(cloudformation: Any, tree: StackTree) -> list[Stack]:
+    """Those of the tree that do not have our policy: a root's does not reach into its nested stacks."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = pool.map(lambda one: (one[1], _policy_of(cloudformation, one[1])), tree.walk())
+    return [stack for stack, policy in found if policy != _policy(())]
 
 
-def keep_data(cloudformation: Any, tree: StackTree) -> None:
-    """A policy on every stack of the tree: a root's does not reach into its nested stacks."""
-    # The root last: its policy says that all have theirs.
-    for _, stack in reversed(list(tree.walk())):
+def keep_data(cloudformation: Any, stacks: Sequence[Stack]) -> None:
+    for stack in stacks:
         cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_policy(()))
 
 
 @contextmanager
-def let_go(cloudformation: Any, tree: StackTree, dangers: Sequence[Danger]) -> Iterator[None]:
+def let_go(
+    cloudformation: Any, tree: StackTree, dangers: Sequence[Danger], say: Callable[[str], None]
+) -> Iterator[None]:
     """For the length of a deployment, let the policies pass what was asked for by name, and nothing else.
 
     A change set cannot carry a policy of its own:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets-execute.html
+    ``say`` is told what could not be set back; the next deployment does that.
     """
     names: dict[str, list[str]] = {}
     for danger in dangers:
@@ -86,26 +80,24 @@ def let_go(cloudformation: Any, tree: StackTree, dangers: Sequence[Danger]) -> I
         # What goes with its whole stack is that stack's parent's to let go, too.
         for depth, name in enumerate(parts):
             names.setdefault("/".join(parts[:depth]), []).append(name)
-    touched = [(path, stack) for path, stack in tree.walk() if path in names and _has_policy(cloudformation, stack.id)]
+    found = {path: _policy_of(cloudformation, stack) for path, stack in tree.walk() if path in names}
+    stacks = {path: stack for path, stack in tree.walk() if found.get(path)}
     try:
-        for path, stack in touched:
+        for path, stack in stacks.items():
             cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_policy(names[path]))
         yield
     finally:
-        for _, stack in touched:
-            _restore(cloudformation, stack.id)
+        for path, stack in stacks.items():
+            try:
+                cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=found[path])
+            except AWS_ERRORS as error:
+                if "does not exist" not in str(error):
+                    said = f"the stack policy of {stack.name} still lets {', '.join(names[path])} go"
+                    say(f"{said}: {explained(error)}; the next deployment sets it back")
 
 
-def _has_policy(cloudformation: Any, stack_id: str) -> bool:
-    return bool(cloudformation.get_stack_policy(StackName=stack_id).get("StackPolicyBody"))
-
-
-def _restore(cloudformation: Any, stack_id: str) -> None:
-    try:
-        cloudformation.set_stack_policy(StackName=stack_id, StackPolicyBody=_policy(()))
-    except ClientError as error:
-        if "does not exist" not in str(error) and "DELETE" not in str(error):
-            raise
+def _policy_of(cloudformation: Any, stack: Stack) -> str:
+    return str(cloudformation.get_stack_policy(StackName=stack.id).get("StackPolicyBody", ""))
 
 
 def _policy(let_go: Sequence[str]) -> str:

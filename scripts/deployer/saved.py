@@ -47,8 +47,10 @@ def load_plan(path: Path) -> SavedPlan:
     try:
         if document.pop("version") != VERSION:
             raise DeployError(f"{path}: a plan of another version of this program; plan again")
-        return SavedPlan(**document | {"plan": plan_from(document["plan"])})
-    except (KeyError, TypeError) as error:
+        found = SavedPlan(**document | {"plan": plan_from(document["plan"])})
+        _check_texts(vars(found), other=("plan", "changed_at"))
+        return found
+    except (AttributeError, KeyError, TypeError) as error:
         raise DeployError(f"{path}: not a plan that --out has saved") from error
 
 
@@ -68,6 +70,10 @@ class LastDeployment:
 
 
 def save_deployment(path: Path, last: LastDeployment) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeployError(f"{path.parent}: cannot be made: {error.strerror}") from error
     tree = templates.as_json(last.tree)
     rest = {name: value for name, value in vars(last).items() if name != "tree"}
     _write(path, {"version": VERSION, **rest, "tree": tree})
@@ -84,9 +90,21 @@ def load_deployment(path: Path) -> LastDeployment:
     try:
         if document.pop("version") != VERSION:
             raise DeployError(f"{path}: of another version of this program; --against REVISION compares with git")
-        return LastDeployment(**document | {"tree": templates.from_json(document["tree"])})
-    except (KeyError, TypeError) as error:
+        found = LastDeployment(**document | {"tree": templates.from_json(document["tree"])})
+        _check_texts(vars(found), other=("tree", "parameters"))
+        _check_texts(found.parameters)
+        if not isinstance(found.tree.template, dict):
+            raise TypeError("template")
+        return found
+    except (AttributeError, KeyError, TypeError) as error:
         raise DeployError(f"{path}: not what a deployment saved; delete it") from error
+
+
+def _check_texts(found: dict[str, Any], other: tuple[str, ...] = ()) -> None:
+    """Raises ``TypeError`` for what is not a text."""
+    for name, value in found.items():
+        if name not in other and not isinstance(value, str):
+            raise TypeError(name)
 
 
 def _read(path: Path, what: str) -> dict[str, Any]:
@@ -104,7 +122,6 @@ def _read(path: Path, what: str) -> dict[str, Any]:
 def _write(path: Path, document: dict[str, Any]) -> None:
     """The whole file or nothing: written beside it, and moved."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

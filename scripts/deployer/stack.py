@@ -35,6 +35,7 @@ class Stack:
     changed_at: str = ""
     reason: str = ""
     termination_protection: bool = False
+    tags: tuple[dict[str, str], ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -79,6 +80,7 @@ def describe(cloudformation: Any, name: str) -> Stack:
         changed_at=changed_at.isoformat() if changed_at else "",
         reason=stack.get("StackStatusReason", ""),
         termination_protection=stack.get("EnableTerminationProtection", False),
+        tags=tuple(stack.get("Tags", [])),
     )
 
 
@@ -137,15 +139,28 @@ def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
 
 def check_owned(stack: Stack) -> None:
     """Raises ``DeployError`` for a stack of that name that somebody else made."""
-    if stack.exists and not stack.owned:
+    if stack.status and not stack.owned:
         raise DeployError(
             f"{stack.name} is there without our tag {OWNER_TAG['Key']}={OWNER_TAG['Value']}, so it is left alone; "
             "if it is this platform, deployed by another tool, add --adopt"
         )
 
 
-def check_ready(stack: Stack, environment: str) -> None:
-    """Raises ``DeployError`` for a stack that cannot take a change set, with what to do about it."""
+def check_ready(stack: Stack, environment: str = "") -> None:
+    """Raises ``DeployError`` for a stack that cannot take a change set, with what to do about it.
+
+    A stack that belongs to no environment is AWS's own command's to mend.
+    """
+    if stack.status == "ROLLBACK_COMPLETE" and stack.owned and environment:
+        raise DeployError(
+            f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; the next deployment deletes what is left of it, "
+            f"and there is nothing to plan on until then"
+        )
+    if not environment and (stack.busy or stack.status.endswith("_FAILED")):
+        raise DeployError(
+            f"{stack.name} is {stack.status} and takes no change; "
+            f"see aws cloudformation describe-stack-events --stack-name {stack.name}"
+        )
     if stack.status == "ROLLBACK_COMPLETE":
         raise DeployError(
             f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; delete it and deploy again: "

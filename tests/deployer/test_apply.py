@@ -1,6 +1,7 @@
 """Deployments, from the plan to the end, and out of whatever may go wrong on the way."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -301,9 +302,11 @@ def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
     aws.fails = {"Data/PaymentLedger": "no"} if fails else {}
     assert command("prod", "--yes", *LOST).code == fails
     data = [given for given in aws.asked("SetStackPolicy") if "-Data-" in given["StackName"]]
-    first, last = (json.loads(one["StackPolicyBody"])["Statement"][1] for one in (data[0], data[-1]))
+    first = json.loads(data[0]["StackPolicyBody"])["Statement"][1]
     assert first["NotResource"] == ["LogicalResourceId/PaymentLedger", "LogicalResourceId/AuditTrail"]
-    assert last["Resource"] == "*"
+    # Back to what it was; where the deployment went well, then to ours.
+    assert data[1]["StackPolicyBody"] == "protected"
+    assert ("NotResource" in stack.nested["Data"].policy, "Deny" in stack.nested["Data"].policy) == (False, not fails)
     # Set before the execution, and restored after it.
     names = [name for name, _ in aws.calls]
     assert names.index("SetStackPolicy") < names.index("ExecuteChangeSet")
@@ -351,7 +354,7 @@ def test_a_saved_plan_is_refused_when_anything_has_moved(command: Command, aws: 
 
     (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
     kept, waiting.changes = waiting.changes, waiting.changes[:1]
-    assert "its change set says something else by now" in command("dev", "--apply", "plan.json", "--yes").err
+    assert "its change set says something else than the plan" in command("dev", "--apply", "plan.json", "--yes").err
     waiting.changes = kept
     waiting.execution = "OBSOLETE"
     assert "its change set is CREATE_COMPLETE and OBSOLETE" in command("dev", "--apply", "plan.json", "--yes").err
@@ -401,14 +404,107 @@ def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path
     assert aws.retired.isdisjoint(nested_before)
 
 
-def test_what_was_retired_and_is_needed_again_stays(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_a_saved_plan_is_recorded_as_it_was_deployed(
+    command: Command, aws: Service, tmp_path: Path, settings_file: Any
+) -> None:
+    """With the settings of the plan, whatever those of today are."""
+    deployed(aws, tmp_path)
+    path = settings_file("dev", log_retention_days=7)
+    assert command("dev", "--plan", "--out", "plan.json", "--settings", path).code == 2
+    assert command("dev", "--apply", "plan.json", "--yes").code == 0
+    recorded = json.loads((tmp_path / "deployed" / "dev.json").read_text())
+    assert recorded["parameters"]["LogRetentionDays"] == "7"
+
+
+def test_what_a_role_may_not_ask_after_a_deployment_is_said(command: Command, aws: Service, tmp_path: Path) -> None:
     deployed(aws, tmp_path, earlier)
-    assert command("dev", "--plan").code == 2
-    aws.retired = set(aws.objects)
+    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    refused = [Refused("AccessDenied", "not you", 403)] * 12
+
+    def after_the_execution() -> None:
+        aws.errors["GetTemplate"] = list(refused)
+
+    aws.before = {"ExecuteChangeSet": after_the_execution}
+    ran = command("dev", "--apply", "plan.json", "--yes")
+    assert ran.code == 0, ran
+    assert "Deployed, but not all that follows was done: AWS: An error occurred (AccessDenied)" in ran.out
+
+
+def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    deployed(aws, tmp_path, earlier)
+    process = command.started("dev", "--yes")
+
+    def slow() -> None:
+        time.sleep(0.5)
+
+    def ended() -> bool:
+        if aws.asked("ExecuteChangeSet") and not aws._waiting:
+            aws.before = {"GetTemplate": slow}
+            return len(aws.asked("GetTemplate")) > 8
+        return False
+
+    ran = interrupted(process, ended)
+    assert (ran.code, ran.err) == (
+        1,
+        "deploy: interrupted; payment-platform-dev is deployed, but not all that follows was done; deploy again\n",
+    )
+
+
+@pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
+def test_trouble_of_the_buckets_stack_is_not_the_platforms(
+    command: Command, aws: Service, tmp_path: Path, status: str
+) -> None:
+    deployed(aws, tmp_path, earlier)
+    (bucket,) = [one for one in aws.stacks.values() if one.name == "payment-artifacts"]
+    bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
+    ran = command("dev", "--yes")
+    assert (ran.code, aws.writes()) == (1, [])
+    assert ran.err == (
+        f"deploy: payment-artifacts is {status} and takes no change; "
+        "see aws cloudformation describe-stack-events --stack-name payment-artifacts\n"
+    )
+
+
+def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, earlier)
+    (bucket,) = [one for one in aws.stacks.values() if one.name == "payment-artifacts"]
+    bucket.text += "\n# of an earlier release\n"
+    aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)]}
+    ran = command("dev", "--yes")
+    assert "may not be changed by this caller; deploy once with the rights to: AWS: An error occurred" in ran.err
+
+
+def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_it(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = deployed(aws, tmp_path, with_loss, environment="prod")
+    assert command("prod", "--yes", *LOST).code == 0
+    good = stack.nested["Data"].policy
+    stack.text += "\n# of an earlier release\n"
+    stack.nested["Data"].policy = "lifted"
+    ran = command("prod", "--yes")
+    assert (ran.code, stack.nested["Data"].policy) == (0, good)
+    assert "by the policies of 1 stacks" in ran.out
+
+
+def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, aws: Service, tmp_path: Path) -> None:
+    """Left out, CloudFormation would take those that it saved."""
+    deployed(aws, tmp_path, earlier)
+    aws.alarms = dict.fromkeys(aws.alarms, "ALARM")
     assert command("dev", "--yes").code == 0
-    now = {key for key in aws.objects if key.endswith(".zip")}
-    assert aws.retired.isdisjoint(now)
-    assert {given["Key"] for given in aws.asked("PutObjectTagging")} & now == now
+    (asked,) = aws.asked("CreateChangeSet")
+    assert asked["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
+
+
+def test_an_adopted_stack_keeps_its_own_tags_and_gets_ours_though_nothing_changes(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    own = {"Key": "CostCenter", "Value": "42"}
+    stack = deployed(aws, tmp_path, tags=[own])
+    assert command("dev", "--yes", "--adopt").code == 0
+    assert stack.tags == [own, *OURS]
 
 
 def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -425,17 +521,16 @@ def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command,
 def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service, tmp_path: Path) -> None:
     deployed(aws, tmp_path, earlier)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
-    aws.errors = {"PutObjectTagging": [Refused("AccessDenied", "not you", 403)] * 20}
+    aws.errors = {"DeleteObject": [Refused("AccessDenied", "not you", 403)] * 20}
     ran = command("dev", "--yes")
     assert ran.code == 0
-    assert "Deployed, but not tidied up: AWS: An error occurred (AccessDenied)" in ran.out
+    assert "Deployed, but not all that follows was done: AWS: An error occurred (AccessDenied)" in ran.out
 
 
 _AS_ACTIONS = {
     "HeadObject": "s3:GetObject",
     "PutObject": "s3:PutObject",
-    "PutObjectTagging": "s3:PutObjectTagging",
-    "GetObjectTagging": "s3:GetObjectTagging",
+    "DeleteObject": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
     "DescribeAlarms": "cloudwatch:DescribeAlarms",
 }

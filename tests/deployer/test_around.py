@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import Command, deployed, matches
+from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.conftest import Command, bootstrapped, deployed, matches
 from tests.deployer.test_apply import earlier
 from tests.deployer.test_plan import with_loss
 from tests.emitted import ROOT
@@ -172,17 +173,17 @@ def test_offline_with_nothing_to_compare_with(command: Command, aws: Service, tm
 )
 def test_options_that_do_not_go_together(command: Command, aws: Service, arguments: tuple[str, ...], says: str) -> None:
     ran = command("dev", *arguments)
-    assert (ran.code, says in ran.err) == (2, True), ran.err
+    assert (ran.code, says in ran.err) == (1, True), ran.err
     assert aws.calls == []
 
 
 def test_a_bucket_whose_template_has_changed_is_changed_too(command: Command, aws: Service, tmp_path: Path) -> None:
     deployed(aws, tmp_path)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
-    bucket.text = bucket.text.replace("ExpirationInDays: 30", "ExpirationInDays: 3")
+    bucket.text = bucket.text.replace("NoncurrentDays: 30", "NoncurrentDays: 3")
     ran = command("dev", "--yes")
     assert ran.code == 0, ran
-    assert "LifecycleConfiguration/Rules/0/ExpirationInDays: 3 → 30" in ran.out
+    assert "LifecycleConfiguration/Rules/0/NoncurrentVersionExpiration/NoncurrentDays: 3 → 30" in ran.out
     assert bucket.text == (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
 
 
@@ -198,3 +199,46 @@ def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Co
     assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
     assert "payment-platform-dev: not deployed; the change set is" in terminal.text
     assert aws.left == []
+
+
+def test_a_stack_in_review_goes_unless_somebodys_plan_waits_there(command: Command, aws: Service) -> None:
+    bootstrapped(aws)
+    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    ran = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert (ran.code, "holds nothing but a plan (deploy-" in ran.err) == (1, True)
+    aws.change_sets.clear()
+    assert command("dev", "--yes", "--destroys", NAME, script="destroy").code == 0
+    assert aws.left == []
+
+
+def test_protection_is_back_on_when_the_deletion_is_refused(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, protected=True)
+    aws.errors = {"DeleteStack": [Refused("AccessDenied", "not you", 403)]}
+    ran = command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy")
+    assert (ran.code, stack.protected) == (1, True)
+
+
+def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(
+        aws,
+        tmp_path,
+        lambda _, text: text.replace("RetentionPeriod: 1209600", "RetentionPeriod: 1209601"),
+    )
+    ran = command("dev", "--plan")
+    assert "! Data/DeadLetters (AWS::SQS::Queue) keeps less: what is older than that will be lost\n" in ran.out
+
+
+def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, aws: Service, tmp_path: Path) -> None:
+    def key(name: str, text: str) -> str:
+        return text.replace("sequence\n        KeyType", "step\n        KeyType") if name == "data.yaml" else text
+
+    deployed(aws, tmp_path, key)
+    ran = command("dev", "--plan")
+    fixed = "Data/PaymentLedger has the fixed name dynamodb-payment-ledger-dev: CloudFormation refuses to replace it"
+    assert f"! {fixed} unless it gets another one\n" in ran.out
+
+
+def test_a_terminal_that_knows_ascii_only(command: Command, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, with_loss)
+    ran = command("dev", "--plan", PYTHONIOENCODING="ascii")
+    assert (ran.code, "~ Data AWS::CloudFormation::Stack" in ran.out, "├" in ran.out) == (2, True, False), ran

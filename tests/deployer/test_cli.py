@@ -64,7 +64,7 @@ def test_debug_shows_the_traceback() -> None:
 
 def test_a_wrong_argument_is_a_usage_error() -> None:
     ran = deploy("dev", "--frobnicate", **KEYS)
-    assert ran.returncode == 2
+    assert ran.returncode == 1
     assert "--frobnicate" in ran.stderr
 
 

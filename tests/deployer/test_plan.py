@@ -25,6 +25,8 @@ def with_loss(name: str, text: str) -> str:
     """An earlier release: the ledger's key was another, there was a queue more, and a policy said something else."""
     if name == "data.yaml":
         text = text.replace("sequence\n        KeyType: RANGE", "step\n        KeyType: RANGE")
+        # CloudFormation refuses to replace what has a fixed name, unless it gets another one.
+        text = text.replace("dynamodb-payment-ledger-${Environment}", "dynamodb-ledger-${Environment}")
         return text.replace("  DeadLettersPolicy:\n", _AUDIT, 1)
     if name == "security.yaml":
         return text.replace("dynamodb:PutItem", "dynamodb:*", 1)
@@ -174,7 +176,7 @@ def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
     for record in records:
         jsonschema.validate(record, SCHEMA)
     (plan,) = [record for record in records if record["type"] == "plan"]
-    assert plan["count"] == {"add": 1, "change": 1, "destroy": 2, "phantom": 3}
+    assert plan["count"] == {"add": 1, "change": 4, "destroy": 2, "phantom": 21}
     assert [(one["path"], one["lost"]) for one in plan["dangers"]] == [
         ("Data/PaymentLedger", ""),
         ("Data/AuditTrail", "its messages"),

@@ -167,11 +167,12 @@ def test_each_policy_fits() -> None:
             assert len(document) < 6144, name
 
 
-def test_retired_artifacts_expire_and_nothing_else_does() -> None:
+def test_what_was_deleted_expires_and_nothing_else_does() -> None:
     rules = EVERYTHING.resources["Artifacts"].properties["LifecycleConfiguration"]["Rules"]
-    assert [rule.get("TagFilters") for rule in rules if "ExpirationInDays" in rule] == [
-        [{"Key": "retired", "Value": "true"}]
+    assert [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule] == [
+        {"NoncurrentDays": 30}
     ]
+    assert not [rule for rule in rules if "ExpirationInDays" in rule]
 
 
 def test_nothing_in_the_bucket_is_overwritten() -> None:

@@ -210,7 +210,7 @@ def test_the_artifact_bucket(templates: dict[str, Any]) -> None:
     assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
     assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
-    (statement,) = artifacts["ArtifactsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    statement, _ = artifacts["ArtifactsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 

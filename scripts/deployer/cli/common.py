@@ -1,5 +1,6 @@
 """What the commands share: where to work, whom to ask, and how an error that was to be expected is said in one line."""
 
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ from stacks import settings
 
 ROOT = Path(__file__).resolve().parents[3]
 HELP = {"help_option_names": ["-h", "--help"]}
+# As of any error: 2 says that a plan has changes.
+click.UsageError.exit_code = 1
 LOCAL = "local"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -45,6 +48,10 @@ def everywhere(command: _Command) -> _Command:
 @contextmanager
 def one_line_errors(name: str, debug: bool, interrupted: str) -> Iterator[None]:
     """An expected error as one line on stderr and exit code 1; Ctrl-C, or a closed terminal, as ``interrupted``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a sign shows another.
+            stream.reconfigure(errors="replace")
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, _interrupt)
     try:
@@ -54,9 +61,8 @@ def one_line_errors(name: str, debug: bool, interrupted: str) -> Iterator[None]:
             raise
         _fail(name, f"interrupted; {interrupted}", 130)
     except BrokenPipeError:
-        # Whoever read the output has gone; nobody is left to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _fail(name, "nobody reads the output any more; a deployment that has begun goes on")
     except (DeployError, settings.SettingsError) as error:
         if debug:
             raise
@@ -95,10 +101,13 @@ def typed(question: str, name: str) -> bool:
     """Whether a person types the name of what is lost."""
     somebody_to_ask()
     try:
-        return bool(click.prompt(question, default="", show_default=False, err=True) == name)
+        answer = click.prompt(question, default="", show_default=False, err=True)
     except click.Abort:  # Ctrl-C or Ctrl-D at the prompt
         click.echo(err=True)
         return False
+    if answer and answer != name:
+        click.echo(f"That is not {name}.", err=True)
+    return bool(answer == name)
 
 
 def agreed(question: str) -> bool:

@@ -49,7 +49,7 @@ def main(
 def _well(found: Status) -> bool:
     failed = any("FAILED" in stack.status or "ROLLBACK" in stack.status for stack in found.stacks)
     drifted = any(stack.drift == "DRIFTED" for stack in found.stacks)
-    return not failed and not drifted and "ALARM" not in found.alarms.values()
+    return not failed and not drifted and not {"ALARM", "missing"} & set(found.alarms.values())
 
 
 def _show(console: Console, found: Status, environment: str) -> None:
@@ -76,6 +76,8 @@ def _show(console: Console, found: Status, environment: str) -> None:
     others = len(found.alarms) - len(ringing)
     for name in ringing:
         console.print(f"! {name} rings", style="red")
+    for name in sorted(name for name, state in found.alarms.items() if state == "missing"):
+        console.print(f"! {name} is missing", style="red")
     console.print(f"alarms: {len(ringing)} ring, {others} do not" if found.alarms else "no alarms")
     if any(stack.drift == "NOT_CHECKED" for stack in found.stacks):
         console.print(f"drift was not looked for: scripts/status.sh {environment} --drift", style="dim")

@@ -17,14 +17,19 @@ _NONE = Evaluated()
 _LOCATION = "TemplateURL"
 
 
-def compare(name: str, before: Evaluated | None, after: Evaluated | None) -> StackChanges:
-    """The changes of the tree; None stands for stacks that there are not."""
+def compare(
+    name: str, before: Evaluated | None, after: Evaluated | None, replaced: frozenset[str] = frozenset()
+) -> StackChanges:
+    """The changes of the tree; None stands for stacks that there are not.
+
+    ``replaced`` are paths of resources that somebody who knows better says are replaced.
+    """
     old, new = before or _NONE, after or _NONE
-    anew: frozenset[str] = frozenset()
+    anew = replaced
     while True:
         # A resource made anew changes those that refer to it, which may make them anew too.
         changes = _stack(name, old, new, "", anew)
-        found = frozenset(_anew(changes, ""))
+        found = replaced | frozenset(_anew(changes, ""))
         if found == anew:
             return changes
         anew = found
@@ -34,7 +39,7 @@ def _anew(stack: StackChanges, path: str) -> Iterator[str]:
     for change in stack.changes:
         if change.nested:
             yield from _anew(change.nested, f"{path}{change.logical_id}/")
-        if change.action == "Add" or change.replacement == "True":
+        if change.action == "Add" or change.replacement != "False":
             yield f"{path}{change.logical_id}"
 
 
@@ -59,7 +64,8 @@ def _stack(name: str, old: Evaluated, new: Evaluated, path: str, anew: frozenset
             changes.append(change)
         elif there is not None and there.type == STACK:
             unchanged.append(logical_id)
-    return StackChanges(name, tuple(changes), tuple(unchanged))
+    outputs = {one.path[0] for one in differences(old.outputs, new.outputs)} if old is not _NONE else set()
+    return StackChanges(name, tuple(changes), tuple(unchanged), tuple(sorted(outputs)))
 
 
 def _change(
@@ -81,8 +87,8 @@ def _change(
     if before.type != after.type:
         properties: tuple[PropertyChange, ...] = (PropertyChange("Type", before.type, after.type, "Always"),)
     else:
-        properties = tuple(_properties(before, after, anew))
-    if not properties and not (nested and nested.changes):
+        properties = (*_properties(before, after, anew), *_policies(before, after))
+    if not properties and not (nested and (nested.changes or nested.outputs)):
         return None
     replacement = _replacement(properties)
     policy_action = ""
@@ -107,6 +113,14 @@ def _properties(before: Resource, after: Resource, anew: frozenset[str]) -> Iter
             None if one.after is None else as_text(one.after),
             "Never" if before.type == STACK else recreation(before.type, one.path),
         )
+
+
+def _policies(before: Resource, after: Resource) -> Iterator[PropertyChange]:
+    """What becomes of the resource when it goes; a change of that alone is one."""
+    if before.deletion_policy != after.deletion_policy:
+        yield PropertyChange("DeletionPolicy", before.deletion_policy, after.deletion_policy)
+    if before.update_replace_policy != after.update_replace_policy:
+        yield PropertyChange("UpdateReplacePolicy", before.update_replace_policy, after.update_replace_policy)
 
 
 @dataclass(frozen=True)

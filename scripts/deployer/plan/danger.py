@@ -1,6 +1,7 @@
 """What of a plan destroys something that holds data: it is shown first, and asked for by its name."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .model import STACK, Change, PropertyChange, StackChanges
@@ -13,6 +14,7 @@ HOLDS_DATA = {
     "AWS::Logs::LogGroup": "its log",
     "AWS::S3::Bucket": "its objects",
     "AWS::SQS::Queue": "its messages",
+    "AWS::StepFunctions::StateMachine": "its executions, those that run too,",
 }
 
 
@@ -31,8 +33,7 @@ class Danger:
     because: tuple[PropertyChange, ...] = ()
 
     @property
-    def name(self) -> str:
-        """By which it is asked for."""
+    def logical_id(self) -> str:
         return self.path.rsplit("/", 1)[-1]
 
     def __str__(self) -> str:
@@ -41,6 +42,13 @@ class Danger:
             return f"{what}: {self.lost} will be lost"
         which = "the old one" if "replaced" in self.what else "it"
         return f"{what}: {which} is kept with its content, but no longer part of the stack"
+
+
+def names(found: Iterable[Danger]) -> dict[str, Danger]:
+    """By what each is asked for: its logical id, or its path where two have the same."""
+    found = list(found)
+    ids = Counter(danger.logical_id for danger in found)
+    return {danger.logical_id if ids[danger.logical_id] == 1 else danger.path: danger for danger in found}
 
 
 def dangers(stack: StackChanges, path: str = "") -> list[Danger]:
@@ -56,6 +64,8 @@ def _dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
         if change.nested and change.nested.changes:
             yield from _dangers(change.nested, f"{here}/")
             continue
+        if shortened := _shortened(change):
+            yield Danger(here, change.resource_type, "keeps less", "what is older than that", (shortened,))
         what = _what(change)
         lost = "all that it holds" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
         if what and lost:
@@ -65,11 +75,29 @@ def _dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
             yield Danger(here, change.resource_type, what, "" if kept else lost, because)
 
 
+# Lowered, they take away what has been kept for longer.
+_KEEPS = {"AWS::Logs::LogGroup": "RetentionInDays", "AWS::SQS::Queue": "MessageRetentionPeriod"}
+
+
+def _shortened(change: Change) -> PropertyChange | None:
+    for one in change.properties:
+        keeps = change.action == "Modify" and one.name == _KEEPS.get(change.resource_type)
+        if keeps and _for_how_long(one.after) < _for_how_long(one.before):
+            return one
+    return None
+
+
+def _for_how_long(value: str | None) -> float:
+    """Without a number nothing is ever taken away."""
+    return float(value) if value and value.isdigit() else float("inf")
+
+
 def _what(change: Change) -> str:
     if change.action == "Remove":
         return "is deleted"
     if change.action == "Modify" and change.replacement == "True":
         return "is replaced by an empty one"
-    if change.action == "Modify" and change.replacement == "Conditional" and change.resource_type != STACK:
+    unsure = change.action == "Dynamic" or (change.action == "Modify" and change.replacement == "Conditional")
+    if unsure and change.resource_type != STACK:
         return "may be replaced by an empty one"
     return ""

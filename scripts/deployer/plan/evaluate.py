@@ -74,7 +74,8 @@ class _Stack:
         """A nested stack, evaluated once, when the first reference to it is met."""
         if logical_id not in self._nested:
             given = self._tree.resources()[logical_id].get("Properties", {}).get("Parameters", {})
-            parameters = {name: _text(self._value(value)) for name, value in given.items()}
+            values = {name: self._value(value) for name, value in given.items()}
+            parameters = {name: _text(value) for name, value in values.items() if value is not _NOTHING}
             self._nested[logical_id] = evaluate(
                 self._tree.nested.get(logical_id, Tree({})), parameters, self._pseudo, f"{self._path}{logical_id}/"
             )

@@ -46,6 +46,8 @@ class StackChanges:
     changes: tuple[Change, ...] = ()
     # Nested stacks that stay as they are.
     unchanged: tuple[str, ...] = ()
+    # Outputs that change, where they are compared.
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

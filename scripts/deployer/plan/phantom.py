@@ -15,8 +15,9 @@ def marked(service: StackChanges, compared: StackChanges) -> StackChanges:
     real = {change.logical_id: change for change in compared.changes}
     changes = tuple(_marked(change, real.get(change.logical_id)) for change in service.changes)
     named = {change.logical_id for change in changes}
-    unchanged = tuple(name for name in compared.unchanged if name not in named)
-    return replace(service, changes=changes, unchanged=unchanged)
+    # Those that only the comparison has changed, too: of what is deployed the service knows more.
+    stacks = [*compared.unchanged, *(one.logical_id for one in compared.changes if one.resource_type == STACK)]
+    return replace(service, changes=changes, unchanged=tuple(name for name in stacks if name not in named))
 
 
 def _marked(change: Change, real: Change | None) -> Change:
@@ -36,6 +37,9 @@ def _may_be_none(change: Change) -> bool:
 
     A replacement that is certain is one; of what holds data, one that is possible: there the service is believed.
     """
+    if change.action == "Add":
+        # The template's conditions leave it out; only an emulator lists such.
+        return True
     if change.action != "Modify" or change.replacement == "True" or change.resource_type == STACK:
         return False
     if change.resource_type in HOLDS_DATA and change.replacement != "False":
@@ -64,11 +68,13 @@ def filled(service: StackChanges, compared: StackChanges) -> tuple[StackChanges,
     any_filled = False
     changes = []
     for change in service.changes:
+        # Of a nested stack that goes, or was not there, no service needs to say more.
         if change.resource_type == STACK and change.nested is None:
-            any_filled = True
+            any_filled = any_filled or change.action == "Modify"
             found = real.get(change.logical_id)
             # Where nothing in it changes it is listed because its template lies elsewhere.
-            unchanged = found is None and change.action == "Modify"
+            elsewhere = all(one.name == "TemplateURL" for one in change.properties)
+            unchanged = found is None and change.action == "Modify" and elsewhere
             change = replace(change, phantom=True) if unchanged else found or change
         changes.append(change)
     return replace(service, changes=tuple(changes)), any_filled

@@ -46,7 +46,7 @@ def _lines(stack: StackChanges, indent: str) -> Iterator[str]:
             yield f"  {indent}    {one.name}: {text.value(one.before)} → {text.value(one.after)}{text.note(one)}"
         if change.nested:
             yield from _lines(change.nested, f"{indent}  ")
-    for line in (text.phantoms(stack), text.unchanged(stack)):
+    for line in (text.outputs_of(stack), text.phantoms(stack), text.unchanged(stack)):
         if line:
             yield f"  {indent}{line}"
 

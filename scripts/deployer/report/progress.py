@@ -1,7 +1,6 @@
 """How far a deployment is, from its events: for each stack what is done, what is running, and since when."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from scripts.deployer.failure import Event
 from scripts.deployer.plan.model import STACK, Plan, StackChanges
@@ -44,10 +43,6 @@ class Progress:
 
     def running(self) -> list[Event]:
         return [event for stack in self.stacks.values() for event in stack.running.values()]
-
-    def began(self, now: datetime) -> datetime:
-        """When the oldest that is running began; ``now`` if nothing is."""
-        return min((event.at for event in self.running()), default=now)
 
     def _resource(self, stack: StackProgress, event: Event) -> None:
         if event.status.endswith("_IN_PROGRESS"):

@@ -86,4 +86,4 @@ def _stack(document: dict[str, Any]) -> StackChanges:
         )
         for one in document["changes"]
     ]
-    return StackChanges(document["name"], tuple(changes), tuple(document["unchanged"]))
+    return StackChanges(document["name"], tuple(changes), tuple(document["unchanged"]), tuple(document["outputs"]))

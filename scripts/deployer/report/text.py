@@ -143,6 +143,11 @@ def phantoms(stack: StackChanges) -> str:
     return f"not changed, though listed: {', '.join(names)} (read values that stay)" if names else ""
 
 
+def outputs_of(stack: StackChanges) -> str:
+    """Where nothing else of the stack changes; else they follow from what does."""
+    return f"outputs: {', '.join(stack.outputs)}" if stack.outputs and not stack.changes else ""
+
+
 def unchanged(stack: StackChanges) -> str:
     names = [*stack.unchanged, *(one.logical_id for one in stack.changes if one.phantom and one.resource_type == STACK)]
     return f"unchanged: {', '.join(names)}" if names else ""
@@ -170,7 +175,7 @@ def _grow(tree: Tree, stack: StackChanges) -> None:
             branch.add(_property(one))
         if change.nested:
             _grow(branch, change.nested)
-    for line in (phantoms(stack), unchanged(stack)):
+    for line in (outputs_of(stack), phantoms(stack), unchanged(stack)):
         if line:
             tree.add(Text(line, style="dim"))
 

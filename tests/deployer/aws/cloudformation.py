@@ -224,6 +224,7 @@ class CloudFormation:
         declared = templates.parse(text).get("Parameters", {})
         defaults = {key: str(one["Default"]) for key, one in declared.items() if "Default" in one}
         after = self._proposed(stack, name, text, {**defaults, **parameters})
+        after.tags = given["Tags"]
         before = stack if stack.status != "REVIEW_IN_PROGRESS" else None
         made = self._change_set(given["ChangeSetName"], stack, before, after, "", unknown=set())
         made.proposed, made.given = after, given
@@ -430,10 +431,9 @@ class CloudFormation:
                 continue
             old = there.nested.get(logical_id) if there else None
             url = resource["Properties"]["TemplateURL"]
-            given = {k: json.dumps(v) for k, v in resource["Properties"].get("Parameters", {}).items()}
-            values = {k: parameters.get(json.loads(v).get("Ref", ""), v) for k, v in given.items() if v.startswith("{")}
+            given = {k: _given(v, parameters) for k, v in resource["Properties"].get("Parameters", {}).items()}
             below = old.name if old else f"{name}-{logical_id}-1A2B"
-            nested = self._proposed(old, below, self._object(url), given | values)
+            nested = self._proposed(old, below, self._object(url), given)
             nested.logical_id, nested.root = logical_id, after
             after.nested[logical_id] = nested
         return after
@@ -450,13 +450,15 @@ class CloudFormation:
         replaced: set[str] = set()
         for one in [*new, *(each for each in old if each not in new)]:
             change = _change(one, old.get(one), new.get(one), before, after, changed, unknown, listed, replaced)
-            if one in after.nested and (change or not self._same(before, after, one)):
+            if one in after.nested and (change or before):
                 was = before.nested.get(one) if before else None
                 nested_unknown = {
                     key
                     for key, value in new[one]["Properties"].get("Parameters", {}).items()
-                    if before and any(f'"{each}.Outputs' in json.dumps(value) or _reads(value, each) for each in listed)
+                    if before and any(_reads(value, each) for each in listed)
                 }
+                if not change and not nested_unknown and self._same(before, after, one):
+                    continue
                 nested = self._change_set(name, was or after.nested[one], was, after.nested[one], one, nested_unknown)
                 if not nested.changes:
                     self.change_sets.pop(nested.id)
@@ -473,7 +475,7 @@ class CloudFormation:
         made.looks = self.slow.get(logical_id, 0)
         made.reason = self.refuses.get(logical_id, "")
         made.nested = [each for one in below for each in [one, *one.nested]]
-        if not changes and not logical_id and before and before.text == after.text:
+        if not changes and not logical_id and before and (before.text, before.tags) == (after.text, after.tags):
             made.reason = made.reason or NO_CHANGES
         self.change_sets[made.id] = made
         return made
@@ -552,10 +554,12 @@ class CloudFormation:
             self._event(stack, "", STACK, f"{back}_IN_PROGRESS", why)
             self._waiting = [lambda: self._roll_back(stack, verb, back)]
             return
+        policies = {path: nested.policy for path, nested in stack.walk()}
         stack.text, stack.parameters, stack.tags = after.text, after.parameters, given.get("Tags", [])
         stack.nested = after.nested
-        for _, nested in after.walk()[1:]:
+        for path, nested in after.walk()[1:]:
             nested.status, nested.root = f"{verb}_COMPLETE", stack
+            nested.policy = policies.get(path, "")
         if verb == "UPDATE":
             self._event(stack, "", STACK, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         self._event(stack, "", STACK, f"{verb}_COMPLETE")
@@ -680,8 +684,17 @@ def _change(
     return _resource_change("Modify", logical_id, kind, details, Replacement=replacement, **more)
 
 
+def _given(expression: Any, parameters: dict[str, str]) -> str:
+    """What a nested stack is given: a parameter's value, or some text that stands for an output."""
+    if isinstance(expression, dict) and "Ref" in expression:
+        return parameters.get(expression["Ref"], expression["Ref"])
+    return "-".join(re.findall(r"\w+", json.dumps(expression))).replace("Fn-GetAtt-", "")
+
+
 def _shown(value: Any, stack: Stack) -> str:
     """A property's value with the stack's parameters in it, as far as they are texts."""
+    if isinstance(value, dict) and isinstance(value.get("Fn::Sub"), str):
+        value = value["Fn::Sub"]
     text = value if isinstance(value, str) else json.dumps(value)
     for name, given in stack.parameters.items():
         reference = f'{{"Ref": "{name}"}}'

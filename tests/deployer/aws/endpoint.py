@@ -93,29 +93,32 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self._body()
-        operation = "PutObjectTagging" if "tagging" in self.path else "PutObject"
+        operation = "PutObject"
         with self.service.lock:
             try:
                 self.service.called(operation, {"Key": self._key()})
             except Refused as refused:
                 said = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
                 return self._answer(refused.http_status, said, "application/xml")
-            if operation == "PutObjectTagging":
-                (self.service.retired.add if b"retired" in body else self.service.retired.discard)(self._key())
-            elif self.headers.get("If-None-Match") != "*":
+            if self.headers.get("If-None-Match") != "*":
                 return self._answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
-            elif self._key() in self.service.objects:
+            if self._key() in self.service.objects:
                 return self._answer(412, "<Error><Code>PreconditionFailed</Code></Error>", "application/xml")
-            else:
-                self.service.objects[self._key()] = _unchunked(body, self.headers).decode("latin-1")
+            self.service.objects[self._key()] = _unchunked(body, self.headers).decode("latin-1")
         return self._answer(200, "")
 
+    def do_DELETE(self) -> None:
+        with self.service.lock:
+            try:
+                self.service.called("DeleteObject", {"Key": self._key()})
+            except Refused as refused:
+                said = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
+                return self._answer(refused.http_status, said, "application/xml")
+            self.service.retired.add(self._key())
+            self.service.objects.pop(self._key(), None)
+        return self._answer(204, "")
+
     def do_GET(self) -> None:
-        if "tagging" in self.path:
-            with self.service.lock:
-                self.service.called("GetObjectTagging", {"Key": self._key()})
-            tag = "<Tag><Key>retired</Key><Value>true</Value></Tag>" * (self._key() in self.service.retired)
-            return self._answer(200, f"<Tagging><TagSet>{tag}</TagSet></Tagging>", "application/xml")
         bucket = urlsplit(self.path).path.strip("/")
         prefix = dict(parse_qsl(urlsplit(self.path).query))["prefix"]
         with self.service.lock:
@@ -124,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             keys = [key for key in keys if key.startswith(prefix)]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
-        return self._answer(200, body, "application/xml")
+        self._answer(200, body, "application/xml")
 
     def _key(self) -> str:
         return unquote(urlsplit(self.path).path).lstrip("/")
