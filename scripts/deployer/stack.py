@@ -138,8 +138,11 @@ def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
 
 
 def check_owned(stack: Stack) -> None:
-    """Raises ``DeployError`` for a stack of that name that somebody else made."""
-    if stack.status and not stack.owned:
+    """Raises ``DeployError`` for a stack of that name that somebody else made.
+
+    One in review holds nothing yet, and whether it shows its tags is not documented.
+    """
+    if stack.exists and not stack.owned:
         raise DeployError(
             f"{stack.name} is there without our tag {OWNER_TAG['Key']}={OWNER_TAG['Value']}, so it is left alone; "
             "if it is this platform, deployed by another tool, add --adopt"

@@ -124,13 +124,16 @@ def test_the_same_payment_five_times_at_once_is_charged_once(platform: Platform)
 
 def test_the_functions_log_json_and_no_payment_data(platform: Platform) -> None:
     request, _ = platform.pay(customer_id="CUST-MARKED", payment_amount=4321.03)
-    logs = platform.client("logs")
-    text = ""
-    for name in ("Validation", "Processing"):
-        group = platform.outputs[f"CloudwatchLogGroup{name}Name"]
-        events = logs.filter_log_events(logGroupName=group)["events"]
-        text += "\n".join(event["message"] for event in events)
-    ours = [line for line in text.splitlines() if request["transaction_id"] in line]
+    logs = platform.client("logs").get_paginator("filter_log_events")
+    groups = [platform.outputs[f"CloudwatchLogGroup{name}Name"] for name in ("Validation", "Processing")]
+    # What a function logs arrives a moment after its answer.
+    for _ in range(50):
+        pages = [page for group in groups for page in logs.paginate(logGroupName=group)]
+        text = "\n".join(event["message"] for page in pages for event in page["events"])
+        ours = [line for line in text.splitlines() if request["transaction_id"] in line]
+        if any("payment failed" in line for line in ours):
+            break
+        time.sleep(0.1)
     assert {json.loads(line)["message"] for line in ours if '"message"' in line} >= {
         "payment validated",
         "payment failed",

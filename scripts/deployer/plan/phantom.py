@@ -13,7 +13,9 @@ from .model import KNOWN_AFTER_APPLY, STACK, Change, PropertyChange, StackChange
 def marked(service: StackChanges, compared: StackChanges) -> StackChanges:
     """The service's changes, with those marked that rest on unknown values only and that the comparison has not."""
     real = {change.logical_id: change for change in compared.changes}
-    changes = tuple(_marked(change, real.get(change.logical_id)) for change in service.changes)
+    found = [_marked(change, real.get(change.logical_id)) for change in service.changes]
+    # A nested stack in which nothing changes is unchanged, whatever it was listed for.
+    changes = tuple(one for one in found if not (one.phantom and one.resource_type == STACK and one.nested is None))
     named = {change.logical_id for change in changes}
     # Those that only the comparison has changed, too: of what is deployed the service knows more.
     stacks = [*compared.unchanged, *(one.logical_id for one in compared.changes if one.resource_type == STACK)]
@@ -72,8 +74,8 @@ def filled(service: StackChanges, compared: StackChanges) -> tuple[StackChanges,
         if change.resource_type == STACK and change.nested is None:
             any_filled = any_filled or change.action == "Modify"
             found = real.get(change.logical_id)
-            # Where nothing in it changes it is listed because its template lies elsewhere.
-            elsewhere = all(one.name == "TemplateURL" for one in change.properties)
+            # Where neither it nor what it is given changes, it is listed because its template lies elsewhere.
+            elsewhere = all(one.name.split("/")[0] in ("TemplateURL", "Parameters") for one in change.properties)
             unchanged = found is None and change.action == "Modify" and elsewhere
             change = replace(change, phantom=True) if unchanged else found or change
         changes.append(change)
