@@ -489,6 +489,22 @@ def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_
     assert "by the policies of 1 stacks" in ran.out
 
 
+def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, with_loss, environment="prod")
+    for _, one in stack.walk():
+        one.policy = "protected"
+
+    def refuse_from_now_on() -> None:
+        aws.errors["SetStackPolicy"] = [Refused("AccessDenied", "not you", 403)] * 20
+
+    aws.before = {"ExecuteChangeSet": refuse_from_now_on}
+    ran = command("prod", "--yes", *LOST)
+    assert ran.code == 0, ran
+    still = "the stack policy of payment-platform-prod-Data-1A2B still lets PaymentLedger, AuditTrail go"
+    assert f"Not protected: {still}: AWS: " in ran.out
+    assert "the next deployment sets it back" in ran.out
+
+
 def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, aws: Service, tmp_path: Path) -> None:
     """Left out, CloudFormation would take those that it saved."""
     deployed(aws, tmp_path, earlier)

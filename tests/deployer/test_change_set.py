@@ -120,6 +120,11 @@ def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
             change("Remove", "Data", STACK),
             "Data (AWS::CloudFormation::Stack) is deleted: all that it holds will be lost",
         ),
+        (change("Dynamic", "Q"), "Q (AWS::SQS::Queue) may be replaced by an empty one: its messages"),
+        (
+            change("Remove", "S", "AWS::StepFunctions::StateMachine"),
+            "S (AWS::StepFunctions::StateMachine) is deleted: its executions, those that run too, will be lost",
+        ),
         (change("Modify", "Data", STACK, Replacement="Conditional"), ""),
         (change("Modify", "Q", Replacement="False"), ""),
         (change("Add", "Q"), ""),

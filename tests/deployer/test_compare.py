@@ -9,10 +9,12 @@ from rich.console import Console
 from scripts.deployer.failure import Event
 from scripts.deployer.plan import phantom
 from scripts.deployer.plan.compare import compare
+from scripts.deployer.plan.danger import dangers, names
 from scripts.deployer.plan.evaluate import Evaluated, evaluate
 from scripts.deployer.plan.iam import statement_changes
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, STACK, Change, PropertyChange, StackChanges, count
 from scripts.deployer.plan.templates import Tree, as_json, from_json, parse
+from scripts.deployer.planning import Comparison
 from scripts.deployer.report.people import People
 from tests.deployer.aws.cloudformation import START
 
@@ -241,3 +243,24 @@ def test_after_half_a_minute_of_silence_it_is_said_what_goes_on() -> None:
         "still in progress after 0:31: Data/Table (AWS::DynamoDB::Table)",
         "still in progress after 1:02: Data/Table (AWS::DynamoDB::Table)",
     ]
+
+
+def test_what_the_service_is_certain_to_replace_changes_what_reads_it() -> None:
+    """Whatever the schemas say of the property; and the queue that takes its name from the table is in danger, too."""
+    table = "  T: {Type: 'AWS::DynamoDB::Table', Properties: {BillingMode: %s}}\n"
+    named = "{QueueName: !Sub 'of-${T}'}"
+    before, after = (evaluated(queue(named, table % key)) for key in ("a", "b"))
+    certain = Change(
+        "Modify", "T", "AWS::DynamoDB::Table", "True", (PropertyChange("BillingMode", "a", "b", "Always"),)
+    )
+    reader = Change("Modify", "Q", "AWS::SQS::Queue", "False", (unknown("QueueName"),))
+    comparison = Comparison(before, after, compare("s", before, after))
+    plan = comparison.plan(StackChanges("s", (certain, reader)), ())
+    assert [one.phantom for one in plan.stack.changes] == [False, False]
+
+
+def test_two_of_one_name_are_asked_for_by_their_paths() -> None:
+    gone = Change("Remove", "Items", "AWS::DynamoDB::Table")
+    stacks = tuple(Change("Modify", name, STACK, nested=StackChanges(name, (gone,))) for name in ("A", "B"))
+    alone = Change("Remove", "Other", "AWS::DynamoDB::Table")
+    assert list(names(dangers(StackChanges("s", (*stacks, alone))))) == ["A/Items", "B/Items", "Other"]
