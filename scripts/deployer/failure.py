@@ -9,7 +9,6 @@ from .source import Declaration, declaration
 
 # A resource that fails because another one did says one of these.
 _CONSEQUENCES = ("cancelled", "Embedded stack", "The following resource(s) failed", "Nested stack")
-_ALARM = "rollback trigger"
 
 
 @dataclass(frozen=True)
