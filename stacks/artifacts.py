@@ -3,18 +3,31 @@
 Beside it, where an account wants them, the roles that deploy (deployers.py).
 """
 
+from typing import Any
+
 from awacs import s3 as s3_actions
-from awacs.aws import Bool, Condition, Deny, Null, Principal, Statement
+from awacs.aws import Allow, ArnEquals, Condition, Deny, Null, Principal, Statement, StringEquals
 from troposphere import Output, Parameter, Ref, Sub, Tags, Template, s3
 
 from . import deployers
-from .policies import document
+from .policies import ACCOUNT, document, only_over_tls
 from .settings import Bootstrap, all_settings
+from .suppressions import in_packs, suppress
 
 # The account and region make the name unique, and guessable by nobody else's deployment.
 BUCKET = "payment-artifacts-${AWS::AccountId}-${AWS::Region}"
+ACCESS_LOGS_BUCKET = "payment-artifacts-logs-${AWS::AccountId}-${AWS::Region}"
 # For so long what the deployer has deleted can be had back.
 KEPT_DAYS = 30
+# Who asked for what of it is kept for so long.
+LOGGED_DAYS = 365
+
+_CLOSED: dict[str, Any] = {
+    "OwnershipControls": s3.OwnershipControls(Rules=[s3.OwnershipControlsRule(ObjectOwnership="BucketOwnerEnforced")]),
+    "PublicAccessBlockConfiguration": s3.PublicAccessBlockConfiguration(
+        BlockPublicAcls=True, BlockPublicPolicy=True, IgnorePublicAcls=True, RestrictPublicBuckets=True
+    ),
+}
 
 
 def build() -> Template:
@@ -25,6 +38,7 @@ def build() -> Template:
     )
     for setting in all_settings(Bootstrap):
         template.add_parameter(setting.parameter())
+    access_logs = _access_logs(template)
     bucket = template.add_resource(
         s3.Bucket(
             "Artifacts",
@@ -32,17 +46,20 @@ def build() -> Template:
             BucketEncryption=s3.BucketEncryption(
                 ServerSideEncryptionConfiguration=[
                     s3.ServerSideEncryptionRule(
-                        ServerSideEncryptionByDefault=s3.ServerSideEncryptionByDefault(SSEAlgorithm="AES256")
+                        # With the account's own key for S3, whose policy lets in all who may use the bucket.
+                        ServerSideEncryptionByDefault=s3.ServerSideEncryptionByDefault(SSEAlgorithm="aws:kms"),
+                        BucketKeyEnabled=True,
                     )
                 ]
             ),
-            OwnershipControls=s3.OwnershipControls(
-                Rules=[s3.OwnershipControlsRule(ObjectOwnership="BucketOwnerEnforced")]
+            LoggingConfiguration=s3.LoggingConfiguration(
+                DestinationBucketName=access_logs.ref(), LogFilePrefix="artifacts/"
             ),
-            PublicAccessBlockConfiguration=s3.PublicAccessBlockConfiguration(
-                BlockPublicAcls=True, BlockPublicPolicy=True, IgnorePublicAcls=True, RestrictPublicBuckets=True
-            ),
+            **_CLOSED,
             VersioningConfiguration=s3.VersioningConfiguration(Status="Enabled"),
+            NotificationConfiguration=s3.NotificationConfiguration(
+                EventBridgeConfiguration=s3.EventBridgeConfiguration(EventBridgeEnabled=True)
+            ),
             LifecycleConfiguration=s3.LifecycleConfiguration(
                 Rules=[
                     s3.LifecycleRule(
@@ -65,14 +82,7 @@ def build() -> Template:
             "ArtifactsPolicy",
             Bucket=bucket.ref(),
             PolicyDocument=document(
-                Statement(
-                    Sid="OnlyOverTLS",
-                    Effect=Deny,
-                    Principal=Principal("*"),
-                    Action=[s3_actions.Action("*")],
-                    Resource=[bucket.get_att("Arn"), Sub("${Artifacts.Arn}/*")],
-                    Condition=Condition([Bool({"aws:SecureTransport": "false"})]),
-                ),
+                only_over_tls(s3_actions.Action("*"), bucket.get_att("Arn"), Sub("${Artifacts.Arn}/*")),
                 # A key names its content: whoever may write cannot replace what a deployment will read.
                 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
                 Statement(
@@ -86,6 +96,93 @@ def build() -> Template:
             ),
         )
     )
+    suppress(
+        bucket,
+        "Every object is made anew from the repository by one command: a copy elsewhere saves nothing",
+        nag=in_packs("S3BucketReplicationEnabled"),
+    )
+    suppress(
+        bucket,
+        "Nobody overwrites (its policy), versions stay for 30 days, and what no deployment needs has to go",
+        guard=("s3_bucket_object_lock_enabled_check",),
+    )
     template.add_output(Output("BucketName", Value=bucket.ref()))
     deployers.add(template, bucket.get_att("Arn"))
     return template
+
+
+def _access_logs(template: Template) -> s3.Bucket:
+    """Where S3 writes down who asked for what of the artifacts."""
+    bucket: s3.Bucket = template.add_resource(
+        s3.Bucket(
+            "AccessLogs",
+            BucketName=Sub(ACCESS_LOGS_BUCKET),
+            # S3 writes its logs under no other kind of encryption:
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+            BucketEncryption=s3.BucketEncryption(
+                ServerSideEncryptionConfiguration=[
+                    s3.ServerSideEncryptionRule(
+                        ServerSideEncryptionByDefault=s3.ServerSideEncryptionByDefault(SSEAlgorithm="AES256")
+                    )
+                ]
+            ),
+            **_CLOSED,
+            VersioningConfiguration=s3.VersioningConfiguration(Status="Enabled"),
+            NotificationConfiguration=s3.NotificationConfiguration(
+                EventBridgeConfiguration=s3.EventBridgeConfiguration(EventBridgeEnabled=True)
+            ),
+            LifecycleConfiguration=s3.LifecycleConfiguration(
+                Rules=[
+                    s3.LifecycleRule(
+                        Id="LogsExpire",
+                        Status="Enabled",
+                        ExpirationInDays=LOGGED_DAYS,
+                        NoncurrentVersionExpiration=s3.NoncurrentVersionExpiration(NoncurrentDays=1),
+                        AbortIncompleteMultipartUpload=s3.AbortIncompleteMultipartUpload(DaysAfterInitiation=1),
+                    ),
+                ]
+            ),
+            Tags=Tags(Owner=Ref("Owner"), CostCenter="Engineering"),
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
+        )
+    )
+    suppress(
+        bucket,
+        "A bucket of access logs that logs its own access grows by its own logs",
+        checkov=("CKV_AWS_18",),
+        nag=("AwsSolutions-S1", *in_packs("S3BucketLoggingEnabled")),
+        guard=("s3_bucket_logging_enabled_check",),
+    )
+    suppress(
+        bucket,
+        "S3 writes access logs only to a bucket under its own kind of encryption and without object lock",
+        nag=in_packs("S3DefaultEncryptionKMS"),
+        guard=("s3_bucket_default_encryption_kms_check", "s3_bucket_object_lock_enabled_check"),
+    )
+    suppress(
+        bucket, "Access logs of files that can be made anew need no copy", nag=in_packs("S3BucketReplicationEnabled")
+    )
+    template.add_resource(
+        s3.BucketPolicy(
+            "AccessLogsPolicy",
+            Bucket=bucket.ref(),
+            PolicyDocument=document(
+                only_over_tls(s3_actions.Action("*"), bucket.get_att("Arn"), Sub("${AccessLogs.Arn}/*")),
+                Statement(
+                    Sid="S3WritesLogsOfTheArtifacts",
+                    Effect=Allow,
+                    Principal=Principal("Service", "logging.s3.amazonaws.com"),
+                    Action=[s3_actions.PutObject],
+                    Resource=[Sub("${AccessLogs.Arn}/artifacts/*")],
+                    Condition=Condition(
+                        [
+                            StringEquals({"aws:SourceAccount": ACCOUNT}),
+                            ArnEquals({"aws:SourceArn": Sub(f"arn:${{AWS::Partition}}:s3:::{BUCKET}")}),
+                        ]
+                    ),
+                ),
+            ),
+        )
+    )
+    return bucket

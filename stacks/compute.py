@@ -9,8 +9,9 @@ from typing import Any
 from troposphere import AWSHelperFn, Equals, If, Join, Ref, Sub, Template, awslambda, encode_to_dict, events
 from troposphere.logs import LogGroup
 
-from . import function_code, names
+from . import function_code, log_groups, names
 from .policies import ACCOUNT
+from .suppressions import in_packs, suppress
 from .wiring import NumberValue, Value, tags
 
 # The functions' own limit; the state machine waits a little longer than that for each.
@@ -41,12 +42,14 @@ class Inputs:
     queue_arn: Value
     queue_url: Value
     logs_key_arn: Value
+    functions_key_arn: Value
     validation_role_arn: Value
     processing_role_arn: Value
     reconciliation_role_arn: Value
     ledger_table_name: Value
     topic_arn: Value
     log_retention_days: NumberValue
+    log_data_protection: Value
     function_log_level: Value
     reserved_concurrency: NumberValue
     gateway: Value
@@ -202,16 +205,13 @@ def _function(
     code: str,
     layers: Value | None = None,
 ) -> _Live:
-    log_group = template.add_resource(
-        LogGroup(
-            f"{title}Logs",
-            LogGroupName=names.named(log_group_name),
-            RetentionInDays=inputs.log_retention_days,
-            KmsKeyId=inputs.logs_key_arn,
-            Tags=tags(),
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
-        )
+    log_group = log_groups.add(
+        template,
+        f"{title}Logs",
+        log_group_name,
+        key_arn=inputs.logs_key_arn,
+        retention_days=inputs.log_retention_days,
+        masked=inputs.log_data_protection,
     )
     own: dict[str, Any] = {} if layers is None else {"Layers": layers}
     function = template.add_resource(
@@ -226,6 +226,7 @@ def _function(
             MemorySize=256,
             Timeout=TIMEOUT_SECONDS,
             ReservedConcurrentExecutions=If("KeepsNoConcurrency", Ref("AWS::NoValue"), inputs.reserved_concurrency),
+            KmsKeyArn=inputs.functions_key_arn,
             DeadLetterConfig=awslambda.DeadLetterConfig(TargetArn=inputs.queue_arn),
             Environment=awslambda.Environment(
                 Variables={
@@ -244,6 +245,14 @@ def _function(
             Tags=tags(),
         )
     )
+    suppress(
+        function,
+        "It talks to AWS and to the gateway's public API: a network of ours would add a way out, and no protection",
+        checkov=("CKV_AWS_117",),
+        nag=in_packs("LambdaInsideVPC"),
+        guard=("lambda_inside_vpc_check",),
+    )
+    suppress(function, "The version of Python that the tests run the same code on", nag=("AwsSolutions-L1",))
     # A topic's ARN and a queue's URL follow from their names, which a stack never changes.
     settings = [value for name, value in variables.items() if name not in ("SNS_TOPIC_ARN", "DLQ_URL")]
     settings.append(inputs.function_log_level)

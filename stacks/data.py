@@ -1,16 +1,17 @@
-"""What is kept and what is said: payments and their ledger, dead letters, notices."""
+"""What is kept and what is said: payments and their ledger with their backups, dead letters, notices."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from awacs import sns as sns_actions
 from awacs import sqs as sqs_actions
-from awacs.aws import Allow, ArnEquals, ArnLike, Condition, ConditionElement, Principal, Statement, StringEquals
+from awacs.aws import Allow, ArnEquals, ArnLike, Condition, Principal, Statement, StringEquals
 from troposphere import Equals, Not, Template, dynamodb, sns, sqs
 
-from . import names
-from .policies import ACCOUNT, document
-from .wiring import Value, tags
+from . import backups, names
+from .policies import ACCOUNT, document, only_over_tls
+from .suppressions import suppress
+from .wiring import NumberValue, Value, tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,9 @@ class Inputs:
     environment: Value
     dynamodb_key_arn: Value
     sns_key_id: Value
-    workflow_role_arn: Value
-    reconciliation_role_arn: Value
+    queue_key_arn: Value
+    backup_role_arn: Value
+    backup_retention_days: NumberValue
     deletion_protection: Value
     notification_protocol: Value
     notification_endpoint: Value
@@ -39,12 +41,13 @@ class Outputs:
 def build(template: Template, inputs: Inputs) -> Outputs:
     table = template.add_resource(_transactions(inputs))
     ledger = template.add_resource(_ledger(inputs))
-    queue = template.add_resource(_dead_letter_queue())
+    backups.add(template, inputs.backup_role_arn, inputs.dynamodb_key_arn, inputs.backup_retention_days, table, ledger)
+    queue = template.add_resource(_dead_letter_queue(inputs))
     template.add_resource(_queue_policy(queue))
     topic = template.add_resource(
         sns.Topic("Notifications", TopicName=names.named(names.TOPIC), KmsMasterKeyId=inputs.sns_key_id, Tags=tags())
     )
-    template.add_resource(_topic_policy(topic, inputs))
+    template.add_resource(_topic_policy(topic))
     template.add_condition("HasSubscriber", Not(Equals(inputs.notification_endpoint, "")))
     template.add_resource(
         sns.SubscriptionResource(
@@ -127,17 +130,24 @@ def _table(title: str, name: str, inputs: Inputs, keys: dict[str, str], **more: 
     )
 
 
-def _dead_letter_queue() -> sqs.Queue:
-    return sqs.Queue(
+def _dead_letter_queue(inputs: Inputs) -> sqs.Queue:
+    queue = sqs.Queue(
         "DeadLetters",
         QueueName=names.named(names.QUEUE),
         MessageRetentionPeriod=14 * 24 * 60 * 60,
         VisibilityTimeout=60,
-        SqsManagedSseEnabled=True,
+        KmsMasterKeyId=inputs.queue_key_arn,
         Tags=tags(),
         DeletionPolicy="RetainExceptOnCreate",
         UpdateReplacePolicy="Retain",
     )
+    suppress(
+        queue,
+        "It is the dead-letter queue: nothing takes from it by itself, so nothing can fail there",
+        nag=("AwsSolutions-SQS3",),
+        guard=("sqs_dlq_check",),
+    )
+    return queue
 
 
 def _queue_policy(queue: sqs.Queue) -> sqs.QueuePolicy:
@@ -158,37 +168,38 @@ def _queue_policy(queue: sqs.Queue) -> sqs.QueuePolicy:
                 Condition=Condition(
                     [
                         StringEquals({"aws:SourceAccount": ACCOUNT}),
-                        ArnEquals({"aws:SourceArn": names.arn("events", f"rule/{names.RECONCILIATION_RULE}")}),
+                        ArnEquals({"aws:SourceArn": names.reconciliation_rule_arn()}),
                     ]
                 ),
-            )
+            ),
+            only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),
         ),
     )
 
 
-def _topic_policy(topic: sns.Topic, inputs: Inputs) -> sns.TopicPolicy:
-    def publish(sid: str, principal: Principal, *conditions: ConditionElement) -> Statement:
-        condition = {"Condition": Condition(list(conditions))} if conditions else {}
-        return Statement(
-            Sid=sid,
-            Effect=Allow,
-            Principal=principal,
-            Action=[sns_actions.Publish],
-            Resource=[topic.ref()],
-            **condition,
-        )
+def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
+    """The alarms' right to publish. The roles of this account have it from their own policies, and from nowhere else.
 
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
+    """
     return sns.TopicPolicy(
         "NotificationsPolicy",
         Topics=[topic.ref()],
         PolicyDocument=document(
-            publish("WorkflowPublishes", Principal("AWS", inputs.workflow_role_arn)),
-            publish("ReconciliationPublishes", Principal("AWS", inputs.reconciliation_role_arn)),
-            publish(
-                "AlarmsPublish",
-                Principal("Service", "cloudwatch.amazonaws.com"),
-                StringEquals({"aws:SourceAccount": ACCOUNT}),
-                ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
+            Statement(
+                Sid="AlarmsPublish",
+                Effect=Allow,
+                Principal=Principal("Service", "cloudwatch.amazonaws.com"),
+                Action=[sns_actions.Publish],
+                Resource=[topic.ref()],
+                Condition=Condition(
+                    [
+                        StringEquals({"aws:SourceAccount": ACCOUNT}),
+                        ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
+                    ]
+                ),
             ),
+            # A topic's policy takes only the actions of topics, so no wildcard stands for them.
+            only_over_tls(sns_actions.Publish, topic.ref()),
         ),
     )

@@ -19,17 +19,25 @@ TOPIC = "sns-payment-notifications-${Environment}"
 DYNAMODB_KEY_ALIAS = "alias/dynamodb-transactions-${Environment}"
 SNS_KEY_ALIAS = "alias/sns-payment-notifications-${Environment}"
 LOGS_KEY_ALIAS = "alias/cloudwatch-logs-${Environment}"
+QUEUE_KEY_ALIAS = "alias/sqs-payment-dlq-${Environment}"
+FUNCTIONS_KEY_ALIAS = "alias/lambda-payment-functions-${Environment}"
+WORKFLOW_KEY_ALIAS = "alias/sfn-payment-workflow-${Environment}"
 
 WORKFLOW_ROLE = "role-sfn-payment-workflow-${Environment}"
 VALIDATION_ROLE = "role-lambda-validation-${Environment}"
 PROCESSING_ROLE = "role-lambda-processing-${Environment}"
 RECONCILIATION_ROLE = "role-lambda-reconciliation-${Environment}"
+BACKUP_ROLE = "role-backup-payments-${Environment}"
 
+WORKFLOW_KEY_POLICY = "policy-sfn-payment-workflow-key-${Environment}"
 WORKFLOW_POLICY = "policy-sfn-payment-workflow-${Environment}"
 VALIDATION_POLICY = "policy-lambda-validation-${Environment}"
 PROCESSING_POLICY = "policy-lambda-processing-${Environment}"
 RECONCILIATION_POLICY = "policy-lambda-reconciliation-${Environment}"
 GATEWAY_POLICY = "policy-gateway-secret-${Environment}"
+BACKUP_POLICY = "policy-backup-payments-${Environment}"
+# The account's, and not an environment's: no role of the platform may do more.
+BOUNDARY_POLICY = "policy-payment-boundary"
 
 VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
 PROCESSING_FUNCTION = "lambda-payment-processing-${Environment}"
@@ -41,6 +49,9 @@ LIVE = "live"
 RECONCILIATION_RULE = "rule-payment-reconciliation-${Environment}"
 
 WORKFLOW = "sfn-payment-workflow-${Environment}"
+
+BACKUP_VAULT = "backup-vault-payments-${Environment}"
+BACKUP_PLAN = "backup-plan-payments-${Environment}"
 
 VALIDATION_LOG_GROUP = f"/aws/lambda/{VALIDATION_FUNCTION}"
 PROCESSING_LOG_GROUP = f"/aws/lambda/{PROCESSING_FUNCTION}"
@@ -69,6 +80,11 @@ def named(name: str) -> AWSHelperFn:
 def in_environment(name: str, environment: str) -> str:
     """The name as it is in one environment: what a program that works on a deployed stack asks AWS for."""
     return string.Template(name).substitute(Environment=environment)
+
+
+def everywhere(name: str) -> str:
+    """The name in whichever environment, as a policy writes it."""
+    return name.replace("${Environment}", "*")
 
 
 def arn(service: str, resource: str, *, region: bool = True) -> AWSHelperFn:
@@ -103,6 +119,18 @@ def role_arn(role: str) -> AWSHelperFn:
 
 def live_function_arn(function: str) -> AWSHelperFn:
     return arn("lambda", f"function:{function}:{LIVE}")
+
+
+def function_arn(function: str) -> AWSHelperFn:
+    return arn("lambda", f"function:{function}")
+
+
+def backup_vault_arn() -> AWSHelperFn:
+    return arn("backup", f"backup-vault:{BACKUP_VAULT}")
+
+
+def reconciliation_rule_arn() -> AWSHelperFn:
+    return arn("events", f"rule/{RECONCILIATION_RULE}")
 
 
 def workflow_arn() -> AWSHelperFn:

@@ -3,7 +3,7 @@
 from troposphere import AWSHelperFn, Output, Parameter, Ref, Template
 
 from . import compute, data, monitoring, names, security, workflow
-from .settings import ENVIRONMENT_PATTERN, Settings, all_settings
+from .settings import ENVIRONMENT_PATTERN, Bootstrap, Settings, all_settings
 from .wiring import Nest, pascal
 
 
@@ -21,6 +21,7 @@ def build(suffix: str) -> dict[str, Template]:
     )
     for setting in all_settings():
         parent.add_parameter(setting.parameter())
+    parent.add_parameter(Bootstrap.permissions_boundary.parameter())
     env = Ref("Environment")
     nest = Nest(parent, suffix)
 
@@ -32,6 +33,9 @@ def build(suffix: str) -> dict[str, Template]:
             gateway_secret_arn=Settings.gateway_secret_arn.ref,
             gateway_secret_key_arn=Settings.gateway_secret_key_arn.ref,
             key_deletion_window_days=Settings.key_deletion_window_days.ref,
+            workflow_customer_key=Settings.workflow_customer_key.ref,
+            backup_retention_days=Settings.backup_retention_days.ref,
+            permissions_boundary=Bootstrap.permissions_boundary.ref,
         ),
         "Payment platform: keys and roles",
     )
@@ -42,8 +46,9 @@ def build(suffix: str) -> dict[str, Template]:
             environment=env,
             dynamodb_key_arn=secure.dynamodb_key_arn,
             sns_key_id=secure.sns_key_id,
-            workflow_role_arn=secure.workflow_role_arn,
-            reconciliation_role_arn=secure.reconciliation_role_arn,
+            queue_key_arn=secure.queue_key_arn,
+            backup_role_arn=secure.backup_role_arn,
+            backup_retention_days=Settings.backup_retention_days.ref,
             deletion_protection=Settings.deletion_protection.ref,
             notification_protocol=Settings.notification_protocol.ref,
             notification_endpoint=Settings.notification_endpoint.ref,
@@ -59,12 +64,14 @@ def build(suffix: str) -> dict[str, Template]:
             queue_arn=store.queue_arn,
             queue_url=store.queue_url,
             logs_key_arn=secure.logs_key_arn,
+            functions_key_arn=secure.functions_key_arn,
             validation_role_arn=secure.validation_role_arn,
             processing_role_arn=secure.processing_role_arn,
             reconciliation_role_arn=secure.reconciliation_role_arn,
             ledger_table_name=store.ledger_table_name,
             topic_arn=store.topic_arn,
             log_retention_days=Settings.log_retention_days.ref,
+            log_data_protection=Settings.log_data_protection.ref,
             function_log_level=Settings.function_log_level.ref,
             reserved_concurrency=Settings.reserved_concurrency.ref,
             gateway=Settings.gateway.ref,
@@ -86,8 +93,10 @@ def build(suffix: str) -> dict[str, Template]:
             processing_live_arn=functions.processing_live_arn,
             queue_url=store.queue_url,
             topic_arn=store.topic_arn,
+            workflow_key_arn=secure.workflow_key_arn,
             logs_key_arn=secure.logs_key_arn,
             log_retention_days=Settings.log_retention_days.ref,
+            log_data_protection=Settings.log_data_protection.ref,
             notify_business_outcomes=Settings.notify_business_outcomes.ref,
             workflow_log_level=Settings.workflow_log_level.ref,
             workflow_log_execution_data=Settings.workflow_log_execution_data.ref,

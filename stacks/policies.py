@@ -1,14 +1,17 @@
 """Short words for what the policies of more than one stack say. Every document is awacs; none is a dict or a string."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from awacs import kms, sts
+from awacs import kms, logs, sts
 from awacs.aws import (
     Action,
     Allow,
     ArnEquals,
+    Bool,
+    BoolIfExists,
     Condition,
     ConditionElement,
+    Deny,
     PolicyDocument,
     Principal,
     Statement,
@@ -17,6 +20,18 @@ from awacs.aws import (
 from troposphere import AWSHelperFn, Ref, Sub
 
 ACCOUNT = Ref("AWS::AccountId")
+# Log delivery is set up for the account; none of these knows a resource.
+# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+LOG_DELIVERY = (
+    logs.CreateLogDelivery,
+    logs.DeleteLogDelivery,
+    logs.DescribeLogGroups,
+    logs.DescribeResourcePolicies,
+    logs.GetLogDelivery,
+    logs.ListLogDeliveries,
+    logs.PutResourcePolicy,
+    logs.UpdateLogDelivery,
+)
 
 
 def document(*statements: Statement) -> PolicyDocument:
@@ -52,15 +67,33 @@ def account_root() -> Principal:
 
 def through(service: str, **context: object) -> StringEquals:
     """Only by way of ``service`` (``kms:ViaService``), for callers of this account and one encryption context."""
-    keys: dict[str, object] = {
-        "kms:ViaService": Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"),
-        "kms:CallerAccount": ACCOUNT,
-    }
+    via = {"kms:ViaService": Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")}
+    return StringEquals(via | _of_this_account(service, context))
+
+
+def in_context(service: str, **context: object) -> StringEquals:
+    """Only for callers of this account and one encryption context: the service calls KMS as the role itself."""
+    return StringEquals(_of_this_account(service, context))
+
+
+def _of_this_account(service: str, context: Mapping[str, object]) -> dict[str, object]:
     # Only Secrets Manager does not name itself in its context.
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     prefix = "" if service == "secretsmanager" else f"aws:{service}:"
-    keys.update({f"kms:EncryptionContext:{prefix}{key}": value for key, value in context.items()})
-    return StringEquals(keys)
+    keys = {f"kms:EncryptionContext:{prefix}{key}": value for key, value in context.items()}
+    return {"kms:CallerAccount": ACCOUNT} | keys
+
+
+def only_over_tls(action: Action, *resources: object) -> Statement:
+    """Whoever asks without TLS is refused."""
+    return Statement(
+        Sid="OnlyOverTLS",
+        Effect=Deny,
+        Principal=Principal("*"),
+        Action=[action],
+        Resource=list(resources),
+        Condition=Condition([Bool({"aws:SecureTransport": "false"})]),
+    )
 
 
 def key_administration() -> Statement:
@@ -99,4 +132,21 @@ def key_administration() -> Statement:
             kms.UpdateKeyDescription,
         ],
         Resource=["*"],
+    )
+
+
+def only_services_grant() -> Statement:
+    """A grant lets in whoever it names, past the key's policy: only a service makes one, for whom it works.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource
+    """
+    return Statement(
+        Sid="OnlyServicesGrant",
+        Effect=Deny,
+        Principal=Principal("AWS", "*"),
+        Action=[kms.CreateGrant],
+        Resource=["*"],
+        Condition=Condition(
+            [BoolIfExists({"kms:GrantIsForAWSResource": "false", "aws:PrincipalIsAWSService": "false"})]
+        ),
     )

@@ -4,14 +4,16 @@ It comes first, and its policies name what later stacks create by its determinis
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from awacs import awslambda, dynamodb, kms, logs, secretsmanager, sns, sqs, xray
-from awacs.aws import Action, PolicyDocument, Statement
+from awacs import awslambda, backup, dynamodb, kms, logs, secretsmanager, sns, sqs, xray
+from awacs.aws import Action, PolicyDocument, Statement, StringEquals
 from troposphere import Equals, If, Not, Ref, Template, iam
 from troposphere.kms import Key
 
-from . import keys, names
-from .policies import allow, document, source_arn, through, trust
+from . import boundary, keys, names
+from .policies import LOG_DELIVERY, allow, document, in_context, source_arn, through, trust
+from .suppressions import suppress
 from .wiring import NumberValue, Value, tags
 
 
@@ -21,6 +23,9 @@ class Inputs:
     gateway_secret_arn: Value
     gateway_secret_key_arn: Value
     key_deletion_window_days: NumberValue
+    workflow_customer_key: Value
+    backup_retention_days: NumberValue
+    permissions_boundary: Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,10 @@ class Outputs:
     sns_key_arn: Value
     logs_key_id: Value
     logs_key_arn: Value
+    queue_key_arn: Value
+    functions_key_arn: Value
+    workflow_key_arn: Value
+    backup_role_arn: Value
     workflow_role_arn: Value
     validation_role_arn: Value
     processing_role_arn: Value
@@ -38,51 +47,78 @@ class Outputs:
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
+    template.add_condition("HasBackups", Not(Equals(inputs.backup_retention_days, 0)))
+    template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
+    boundary.conditions(template, inputs.permissions_boundary)
     window = inputs.key_deletion_window_days
     dynamodb_key = keys.dynamodb(template, window)
     sns_key = keys.sns(template, window)
     logs_key = keys.logs(template, window)
+    queue_key = keys.queue(template, window)
+    functions_key = keys.functions(template, window)
+    workflow_key = keys.workflow(template, window)
     gateway = _gateway_secret(template, inputs)
 
     workflow = _role(
         template,
+        inputs,
         "Workflow",
         names.WORKFLOW_ROLE,
         trust("states.amazonaws.com", source_arn(names.workflow_arn())),
         names.WORKFLOW_POLICY,
-        _workflow_policy(sns_key),
+        _workflow_policy(sns_key, queue_key),
+        _workflow_encryption(template, workflow_key),
     )
+
+    def function_policy(name: str, log_group: str, *own: Statement) -> PolicyDocument:
+        return document(*own, *_what_every_function_does(name, log_group, dynamodb_key, queue_key, functions_key))
+
     validation = _role(
         template,
+        inputs,
         "Validation",
         names.VALIDATION_ROLE,
         trust("lambda.amazonaws.com"),
         names.VALIDATION_POLICY,
-        _function_policy(names.VALIDATION_LOG_GROUP, dynamodb_key, _record([dynamodb.PutItem])),
+        function_policy(names.VALIDATION_FUNCTION, names.VALIDATION_LOG_GROUP, _record([dynamodb.PutItem])),
     )
     processing = _role(
         template,
+        inputs,
         "Processing",
         names.PROCESSING_ROLE,
         trust("lambda.amazonaws.com"),
         names.PROCESSING_POLICY,
-        _function_policy(names.PROCESSING_LOG_GROUP, dynamodb_key, _record([dynamodb.GetItem, dynamodb.PutItem])),
+        function_policy(
+            names.PROCESSING_FUNCTION, names.PROCESSING_LOG_GROUP, _record([dynamodb.GetItem, dynamodb.PutItem])
+        ),
         gateway,
     )
     reconciliation = _role(
         template,
+        inputs,
         "Reconciliation",
         names.RECONCILIATION_ROLE,
         trust("lambda.amazonaws.com"),
         names.RECONCILIATION_POLICY,
-        _function_policy(
+        function_policy(
+            names.RECONCILIATION_FUNCTION,
             names.RECONCILIATION_LOG_GROUP,
-            dynamodb_key,
             _record([dynamodb.GetItem, dynamodb.PutItem]),
             allow("FindOverduePayments", [dynamodb.Query], [names.open_index_arn()]),
             *_publish_notices(sns_key),
         ),
         gateway,
+    )
+    backups = _role(
+        template,
+        inputs,
+        "Backup",
+        names.BACKUP_ROLE,
+        trust("backup.amazonaws.com"),
+        names.BACKUP_POLICY,
+        _backup_policy(dynamodb_key),
+        Condition="HasBackups",
     )
     return Outputs(
         dynamodb_key_id=dynamodb_key.ref(),
@@ -91,6 +127,10 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         sns_key_arn=sns_key.get_att("Arn"),
         logs_key_id=logs_key.ref(),
         logs_key_arn=logs_key.get_att("Arn"),
+        queue_key_arn=queue_key.get_att("Arn"),
+        functions_key_arn=functions_key.get_att("Arn"),
+        workflow_key_arn=If("HasWorkflowKey", workflow_key.get_att("Arn"), ""),
+        backup_role_arn=If("HasBackups", backups.get_att("Arn"), ""),
         workflow_role_arn=workflow.get_att("Arn"),
         validation_role_arn=validation.get_att("Arn"),
         processing_role_arn=processing.get_att("Arn"),
@@ -100,16 +140,25 @@ def build(template: Template, inputs: Inputs) -> Outputs:
 
 def _role(
     template: Template,
+    inputs: Inputs,
     title: str,
     name: str,
     trusted: PolicyDocument,
     policy_name: str,
     policy: PolicyDocument,
     *more: If,
+    **condition: Any,
 ) -> iam.Role:
     """A role with its managed policies, attached by the role itself so that it never exists without them."""
     managed = template.add_resource(
-        iam.ManagedPolicy(f"{title}Policy", ManagedPolicyName=names.named(policy_name), PolicyDocument=policy)
+        iam.ManagedPolicy(
+            f"{title}Policy", ManagedPolicyName=names.named(policy_name), PolicyDocument=policy, **condition
+        )
+    )
+    suppress(
+        managed,
+        "Only what knows no resource (tracing, log delivery), and the streams of the role's own log group",
+        nag=("AwsSolutions-IAM5",),
     )
     role: iam.Role = template.add_resource(
         iam.Role(
@@ -117,16 +166,18 @@ def _role(
             RoleName=names.named(name),
             AssumeRolePolicyDocument=trusted,
             ManagedPolicyArns=[managed.ref(), *more],
+            PermissionsBoundary=boundary.of(inputs.permissions_boundary),
             Tags=tags(),
+            **condition,
         )
     )
     return role
 
 
-def _function_policy(log_group: str, dynamodb_key: Key, *own: Statement) -> PolicyDocument:
-    """What every function does, and what only this one does."""
-    return document(
-        *own,
+def _what_every_function_does(
+    name: str, log_group: str, dynamodb_key: Key, queue_key: Key, functions_key: Key
+) -> list[Statement]:
+    return [
         allow("AppendToLedger", [dynamodb.PutItem], [names.ledger_table_arn()]),
         allow(
             "UseTableKeyThroughDynamoDB",
@@ -135,10 +186,34 @@ def _function_policy(log_group: str, dynamodb_key: Key, *own: Statement) -> Poli
             # DynamoDB names the table in the encryption context, not its ARN.
             through("dynamodb", tableName=[names.named(names.TABLE), names.named(names.LEDGER_TABLE)]),
         ),
-        allow("DeadLetterAsyncInvocations", [sqs.SendMessage], [names.queue_arn()]),
-        allow("WriteOwnLogs", [logs.CreateLogStream, logs.PutLogEvents], [names.log_streams_arn(log_group)]),
+        allow(
+            "UseFunctionsKeyThroughLambda",
+            [kms.Decrypt],
+            [functions_key.get_att("Arn")],
+            through("lambda", FunctionArn=names.function_arn(name)),
+        ),
+        *_send_dead_letters("DeadLetterAsyncInvocations", queue_key),
+        # Lambda names the streams: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
+        allow(
+            "LogStreamsAreNamedByLambda",
+            [logs.CreateLogStream, logs.PutLogEvents],
+            [names.log_streams_arn(log_group)],
+        ),
         _tracing([xray.PutTraceSegments, xray.PutTelemetryRecords]),
-    )
+    ]
+
+
+def _send_dead_letters(sid: str, queue_key: Key) -> list[Statement]:
+    return [
+        allow(sid, [sqs.SendMessage], [names.queue_arn()]),
+        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+        allow(
+            "UseQueueKeyThroughSQS",
+            [kms.Decrypt, kms.GenerateDataKey],
+            [queue_key.get_att("Arn")],
+            through("sqs", arn=names.queue_arn()),
+        ),
+    ]
 
 
 def _record(actions: list[Action]) -> Statement:
@@ -182,7 +257,7 @@ def _publish_notices(sns_key: Key) -> list[Statement]:
     ]
 
 
-def _workflow_policy(sns_key: Key) -> PolicyDocument:
+def _workflow_policy(sns_key: Key, queue_key: Key) -> PolicyDocument:
     return document(
         allow(
             "InvokeLiveFunctions",
@@ -192,27 +267,66 @@ def _workflow_policy(sns_key: Key) -> PolicyDocument:
                 names.live_function_arn(names.PROCESSING_FUNCTION),
             ],
         ),
-        allow("DeadLetterPayments", [sqs.SendMessage], [names.queue_arn()]),
+        *_send_dead_letters("DeadLetterPayments", queue_key),
         *_publish_notices(sns_key),
-        # Log delivery is set up for the account; its actions know no resource.
-        # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-        allow(
-            "LogDeliveryHasNoResource",
-            [
-                logs.CreateLogDelivery,
-                logs.DeleteLogDelivery,
-                logs.DescribeLogGroups,
-                logs.DescribeResourcePolicies,
-                logs.GetLogDelivery,
-                logs.ListLogDeliveries,
-                logs.PutResourcePolicy,
-                logs.UpdateLogDelivery,
-            ],
-            ["*"],
-        ),
+        allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
         _tracing(
             [xray.GetSamplingRules, xray.GetSamplingTargets, xray.PutTelemetryRecords, xray.PutTraceSegments],
         ),
+    )
+
+
+def _workflow_encryption(template: Template, workflow_key: Key) -> If:
+    """What the role needs where the state machine has a key of its own: of the history, and of its log's delivery.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
+    """
+    key = [workflow_key.get_att("Arn")]
+    policy = template.add_resource(
+        iam.ManagedPolicy(
+            "WorkflowKeyPolicy",
+            Condition="HasWorkflowKey",
+            ManagedPolicyName=names.named(names.WORKFLOW_KEY_POLICY),
+            PolicyDocument=document(
+                allow(
+                    "UseWorkflowKeyForOwnExecutions",
+                    [kms.Decrypt, kms.GenerateDataKey],
+                    key,
+                    in_context("states", stateMachineArn=names.workflow_arn()),
+                ),
+                allow(
+                    "UseWorkflowKeyForLogDelivery",
+                    [kms.GenerateDataKey],
+                    key,
+                    # The context is written like a pattern, and compared to the letter.
+                    StringEquals({"kms:EncryptionContext:SourceArn": names.arn("logs", "*")}),
+                ),
+            ),
+        )
+    )
+    return If("HasWorkflowKey", policy.ref(), Ref("AWS::NoValue"))
+
+
+def _backup_policy(dynamodb_key: Key) -> PolicyDocument:
+    """What AWS Backup does to a table: the part of its own managed policy that is about DynamoDB, on our names.
+
+    https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSBackupServiceRolePolicyForBackup.html
+    """
+    key = [dynamodb_key.get_att("Arn")]
+    return document(
+        allow(
+            "BackUpTables",
+            [dynamodb.DescribeTable, dynamodb.ListTagsOfResource, dynamodb.StartAwsBackupJob],
+            [names.table_arn(), names.ledger_table_arn()],
+        ),
+        allow("KeepInVault", [backup.CopyIntoBackupVault, backup.DescribeBackupVault], [names.backup_vault_arn()]),
+        allow(
+            "UseTableKeyThroughDynamoDB",
+            [kms.Decrypt, kms.GenerateDataKey],
+            key,
+            through("dynamodb", tableName=[names.named(names.TABLE), names.named(names.LEDGER_TABLE)]),
+        ),
+        allow("UseVaultKeyThroughAWSBackup", [kms.Decrypt, kms.GenerateDataKey], key, through("backup")),
     )
 
 

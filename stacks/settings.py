@@ -51,9 +51,12 @@ class Settings:
 
     log_retention_days = Number("Days that log groups keep their events", among=RETENTION_DAYS)
     key_deletion_window_days = Number("Days that KMS waits before it deletes a key", minimum=7, maximum=30)
-    deletion_protection = Flag("Whether the transactions table refuses to be deleted")
+    deletion_protection = Flag("Whether the tables refuse to be deleted")
+    backup_retention_days = Number("Days that a daily backup of the tables is kept; 0 makes none", maximum=3650)
     workflow_log_level = Choice("Which Step Functions events are logged", among=("ALL", "ERROR", "FATAL", "OFF"))
     workflow_log_execution_data = Flag("Whether Step Functions logs carry input and output: payment data")
+    workflow_customer_key = Flag("Whether executions are encrypted with a customer-managed key")
+    log_data_protection = Flag("Whether logs hide what looks like a card, a bank account or an e-mail address")
     # Not less than INFO: metrics are made of lines at INFO.
     function_log_level = Choice("The least level that the functions log", among=("DEBUG", "INFO"))
     reserved_concurrency = Number("Concurrent executions kept for each function; 0 keeps none", maximum=1000)
@@ -93,6 +96,12 @@ class Bootstrap:
     """What belongs to the account and not to an environment: the table [bootstrap]. Parameters of artifacts.yaml."""
 
     service_role = Flag("Whether CloudFormation acts with a role of its own, and not with the caller's rights", False)
+    permissions_boundary = Text(
+        "Above which no role can rise: platform for the boundary made here, a policy's ARN for another, empty for none",
+        default="",
+        pattern=r"|platform|arn:[a-z-]+:iam::([0-9]{12}|aws):policy/\S+",
+        wording='"platform", the ARN of a managed policy, or empty',
+    )
     github_repository = Text(
         "The repository whose GitHub Actions may plan and deploy, by OpenID Connect; empty for none",
         default="",
@@ -139,7 +148,9 @@ def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     table = {key: value for key, value in _environment(environment, path).items() if key != _ROLLOUT}
     values = _checked(table, Settings, f"{_shown(path)}: [{environment}]")
     _check_pairs(environment, table, _shown(path))
-    return {"Environment": environment} | _parameters(values, Settings)
+    # The boundary is the account's, and stands on every role of the environment.
+    boundary = {"PermissionsBoundary": load_bootstrap(path)["PermissionsBoundary"]}
+    return {"Environment": environment} | _parameters(values, Settings) | boundary
 
 
 def load_rollout(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, Any]:
@@ -155,6 +166,11 @@ def load_bootstrap(path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     values = _checked(_read(path).get(_BOOTSTRAP, {}), Bootstrap, where)
     if values["github_repository"] and not values["service_role"]:
         raise SettingsError(f"{where} service_role: it must be true for a github_repository, which deploys with it")
+    if values["service_role"] and not values["permissions_boundary"]:
+        raise SettingsError(
+            f"{where} permissions_boundary: it must be set with a service_role, which makes no role without one; "
+            '"platform" is the one that comes with it'
+        )
     return _parameters(values, Bootstrap)
 
 

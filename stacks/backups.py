@@ -1,0 +1,57 @@
+"""A daily backup of the tables, in a vault of its own, where the environment keeps backups.
+
+Beside the point-in-time recovery that every table has: a backup outlives its table.
+"""
+
+from troposphere import Equals, Not, Template, backup, dynamodb
+
+from . import names
+from .wiring import Value, house_tags
+
+
+def add(template: Template, role_arn: Value, key_arn: Value, retention_days: Value, *tables: dynamodb.Table) -> None:
+    template.add_condition("HasBackups", Not(Equals(retention_days, 0)))
+    vault = template.add_resource(
+        backup.BackupVault(
+            "BackupVault",
+            Condition="HasBackups",
+            BackupVaultName=names.named(names.BACKUP_VAULT),
+            EncryptionKeyArn=key_arn,
+            BackupVaultTags=house_tags(),
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
+        )
+    )
+    plan = template.add_resource(
+        backup.BackupPlan(
+            "BackupPlan",
+            Condition="HasBackups",
+            BackupPlanTags=house_tags(),
+            BackupPlan=backup.BackupPlanResourceType(
+                BackupPlanName=names.named(names.BACKUP_PLAN),
+                BackupPlanRule=[
+                    backup.BackupRuleResourceType(
+                        RuleName="daily",
+                        TargetBackupVault=vault.ref(),
+                        # At night in Europe and in America; it may start up to an hour later.
+                        ScheduleExpression="cron(0 3 * * ? *)",
+                        StartWindowMinutes=60,
+                        CompletionWindowMinutes=180,
+                        Lifecycle=backup.LifecycleResourceType(DeleteAfterDays=retention_days),
+                    )
+                ],
+            ),
+        )
+    )
+    template.add_resource(
+        backup.BackupSelection(
+            "BackupSelection",
+            Condition="HasBackups",
+            BackupPlanId=plan.ref(),
+            BackupSelection=backup.BackupSelectionResourceType(
+                SelectionName="tables",
+                IamRoleArn=role_arn,
+                Resources=[table.get_att("Arn") for table in tables],
+            ),
+        )
+    )

@@ -1,0 +1,27 @@
+"""Who deploys, where that shall not be a person with all rights: CloudFormation's own role, and GitHub's two.
+
+The role of CloudFormation may do what the platform's resource types ask of it, to the platform's names, and nothing
+else; tests/stacks/test_deployers.py compares it with the resource types' schemas. The roles of GitHub Actions may plan,
+or deploy, with that role, and have no rights on any resource of the platform.
+"""
+
+from troposphere import And, AWSHelperFn, Equals, Not, Template
+from troposphere import Condition as ConditionReference
+
+from .. import boundary
+from ..settings import Bootstrap
+from . import github, service_role
+
+
+def add(template: Template, bucket_arn: AWSHelperFn) -> None:
+    """The roles and their boundary, each where its setting asks for it."""
+    template.add_condition("HasServiceRole", Equals(Bootstrap.service_role.ref, "true"))
+    template.add_condition("HasRepository", Not(Equals(Bootstrap.github_repository.ref, "")))
+    template.add_condition("HasGitHub", And(ConditionReference("HasServiceRole"), ConditionReference("HasRepository")))
+    template.add_condition(
+        "MakesProvider",
+        And(ConditionReference("HasGitHub"), Equals(Bootstrap.github_oidc_provider_arn.ref, "")),
+    )
+    boundary.add(template, Bootstrap.permissions_boundary.ref)
+    service = service_role.add(template)
+    github.add(template, service, bucket_arn)
