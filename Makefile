@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove check generate validate lint types bench deploy local-stop clean
+.PHONY: help demo test prove audit check generate validate lint types bench deploy local-stop clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,7 +20,10 @@ test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run all tests, the end-to-end
 prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the payment core, and tell the figures
 	$(BIN)/python -m pytest tests/prove -n 2 --dist worksteal --show-capture=no
 
-check: validate lint types demo test  ## All that CI runs
+audit: $(VENV)/installed $(VENV)/audit/installed $(VENV)/packs/installed  ## What an auditor asks: scanners, rule packs, least privilege, mutations
+	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists)
+
+check: validate lint types demo test audit  ## All that CI runs
 
 generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the generated pages of docs/
 	$(BIN)/python generate.py
@@ -51,6 +54,18 @@ clean: ## Remove what was installed and cached; templates/ stays
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m scripts.local stop 2>/dev/null || true
 	rm -rf $(VENV) .local .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# checkov pins boto3, so the scanners get an environment of their own.
+$(VENV)/audit/installed: $(VENV)/installed scripts/audit/requirements.txt
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --requirement scripts/audit/requirements.txt
+	@touch $@
+
+$(VENV)/packs/installed: $(VENV)/installed scripts/audit/packs/package-lock.json
+	@command -v npm >/dev/null || { echo "make: npm is needed for the rule packs: install Node.js 20 or newer" >&2; exit 1; }
+	@mkdir -p $(VENV)/packs && cp scripts/audit/packs/package*.json $(VENV)/packs
+	@npm ci --prefix $(VENV)/packs --silent --no-fund --no-audit
+	@touch $@
 
 # The AWS CLI has a botocore of its own, so it gets an environment of its own: tests and bench deploy with it, too.
 $(VENV)/awscli/bin/aws: $(VENV)/installed

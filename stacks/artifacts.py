@@ -151,7 +151,6 @@ def _access_logs(template: Template) -> s3.Bucket:
         bucket,
         "A bucket of access logs that logs its own access grows by its own logs",
         checkov=("CKV_AWS_18",),
-        nag=("AwsSolutions-S1", *in_packs("S3BucketLoggingEnabled")),
         guard=("s3_bucket_logging_enabled_check",),
     )
     suppress(

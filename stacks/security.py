@@ -118,6 +118,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         trust("backup.amazonaws.com"),
         names.BACKUP_POLICY,
         _backup_policy(dynamodb_key),
+        wildcards=False,
         Condition="HasBackups",
     )
     return Outputs(
@@ -147,6 +148,7 @@ def _role(
     policy_name: str,
     policy: PolicyDocument,
     *more: If,
+    wildcards: bool = True,
     **condition: Any,
 ) -> iam.Role:
     """A role with its managed policies, attached by the role itself so that it never exists without them."""
@@ -155,11 +157,12 @@ def _role(
             f"{title}Policy", ManagedPolicyName=names.named(policy_name), PolicyDocument=policy, **condition
         )
     )
-    suppress(
-        managed,
-        "Only what knows no resource (tracing, log delivery), and the streams of the role's own log group",
-        nag=("AwsSolutions-IAM5",),
-    )
+    if wildcards:
+        suppress(
+            managed,
+            "Only what knows no resource (tracing, log delivery), and the streams of the role's own log group",
+            nag=("AwsSolutions-IAM5",),
+        )
     role: iam.Role = template.add_resource(
         iam.Role(
             f"{title}Role",

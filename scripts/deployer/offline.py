@@ -79,7 +79,7 @@ def _with_revision(order: Order, revision: str) -> Comparison:
 def _show(revision: str, path: str) -> str:
     try:
         git = subprocess.run(
-            ["git", "show", "--end-of-options", f"{revision}:{path}"],  # noqa: S607
+            ["git", "show", "--end-of-options", f"{revision}:{path}"],  # noqa: S607 - the git of who deploys
             cwd=ROOT,
             capture_output=True,
             text=True,

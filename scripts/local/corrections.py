@@ -9,7 +9,7 @@ from typing import Any
 
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, lambda_svc, stepfunctions
+from ministack.services import eventbridge, iam, lambda_svc, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
 
@@ -20,6 +20,7 @@ def apply() -> None:
     keep_dead_letter_config()
     give_layers_to_custom_runtimes()
     let_rules_invoke_only_what_permits_them()
+    keep_permissions_boundaries()
 
 
 def remember_attributes() -> None:
@@ -137,3 +138,26 @@ def let_rules_invoke_only_what_permits_them() -> None:
         invoke(target, event, rule, view)
 
     eventbridge._invoke_target = invoking
+
+
+def keep_permissions_boundaries() -> None:
+    """Let a role that CloudFormation makes stand under its permissions boundary.
+
+    The provisioner leaves it out, so a role could do more here than on AWS.
+    """
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    create, update = handlers["create"], handlers["update"]
+
+    def bounded(result: tuple[str, dict[str, Any]], properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        iam._roles[result[0]]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
+        return result
+
+    def creating(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        return bounded(create(logical_id, properties, stack_name), properties)
+
+    def updating(
+        physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack_name: str, logical_id: Any = None
+    ) -> tuple[str, dict[str, Any]]:
+        return bounded(update(physical_id, before, properties, stack_name, logical_id), properties)
+
+    handlers |= {"create": creating, "update": updating}

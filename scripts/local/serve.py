@@ -10,13 +10,14 @@ import time
 from ministack import app
 from ministack.core.iam_evaluator import pin_request_origin
 
-from . import corrections
+from . import corrections, recorder
 
 WATCH_SECONDS = 1.0
 
 
 def main() -> None:
     corrections.apply()
+    recorder.apply()
     # Nothing leaves this machine, and the platform refuses what comes without TLS.
     app.pin_request_origin = lambda source_ip, _: pin_request_origin(source_ip, True)
     owner = os.environ.get("OWNER_PID")

@@ -30,6 +30,8 @@ CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 START_SECONDS = 60
 _PREFIX = "payment-platform-"
 MODULE = "scripts.local.serve"
+# In the environment of who starts a server: the folder to write down in which calls the platform's roles make.
+RECORDED_CALLS = "RECORDED_CALLS"
 
 
 class LocalError(DeployError):
@@ -179,7 +181,8 @@ def _is_ours(server: Server) -> bool:
     folder = Path(server.folder)
     if folder.parent != Path(tempfile.gettempdir()) or not folder.name.startswith(_PREFIX):
         return False
-    ps = subprocess.run(["ps", "-o", "args=", "-s", str(server.pid)], capture_output=True, text=True)  # noqa: S607
+    listing = ["ps", "-o", "args=", "-s", str(server.pid)]
+    ps = subprocess.run(listing, capture_output=True, text=True)
     return MODULE in ps.stdout or "awslambdaric" in ps.stdout
 
 
@@ -201,6 +204,8 @@ def _environment(port: int, folder: str, keep: bool, wait_scale: float) -> dict[
         # As on AWS; the functions inherit it.
         "LAMBDA_RUNTIME_DIR": str(_runtime(folder)),
     }
+    if folder_of_calls := os.environ.get(RECORDED_CALLS):
+        environment[RECORDED_CALLS] = folder_of_calls
     if not keep:
         environment["OWNER_PID"] = str(os.getpid())
     return environment

@@ -147,6 +147,14 @@ def _data() -> list[Statement]:
                 names.arn("backup", "backup-plan:*"),
             ],
         ),
+        # The first selection of an account makes it.
+        # https://docs.aws.amazon.com/aws-backup/latest/devguide/using-service-linked-roles-AWSServiceRoleForBackup.html
+        allow(
+            "BackupLinksItsRole",
+            [iam.CreateServiceLinkedRole],
+            [names.role_arn("aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup")],
+            StringEquals({"iam:AWSServiceName": "backup.amazonaws.com"}),
+        ),
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackupstorage.html
         allow("VaultStorageHasNoResource", [backup_storage.MountCapsule], ["*"]),
     ]

@@ -314,7 +314,7 @@ def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
 
 def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
     deployed(aws, tmp_path, earlier)
-    path = settings_file("bootstrap", service_role=True)
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     ran = command("dev", "--yes", "--settings", path)
     assert ran.code == 0, ran
     bootstrap, platform = aws.asked("CreateChangeSet")

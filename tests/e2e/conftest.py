@@ -83,7 +83,7 @@ class Platform:
         return said + ("changed" if deployed.changed else "no changes")
 
 
-def deployed(to: Target, **parameters: str) -> Platform:
+def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: str) -> Platform:
     """The platform, deployed for the first time, with the tests' settings and these parameters."""
     notices_url, notices_arn = subscriber.create(to.client("sqs"), TOPIC_ARN)
     parameters = (
@@ -92,7 +92,8 @@ def deployed(to: Target, **parameters: str) -> Platform:
         | parameters
     )
     console = Console(file=io.StringIO(), width=200)
-    outputs = deploy(Order(ENVIRONMENT, parameters), to, People(console), lambda *_: True).outputs
+    order = Order(ENVIRONMENT, parameters, bootstrap or {})
+    outputs = deploy(order, to, People(console), lambda *_: True).outputs
     return Platform(to, parameters, outputs, notices_url)
 
 

@@ -38,10 +38,11 @@ def one_stripe() -> Stripe:
 def platform(one_stripe: Stripe) -> Iterator[Platform]:
     with serving(one_stripe) as url, server.running(wait_scale=0.02) as running:
         to = target.of(running, GATEWAY_URL=url)
+        key = to.client("kms").create_key()["KeyMetadata"]["Arn"]
         secret = to.client("secretsmanager").create_secret(
-            Name="gateway", SecretString=json.dumps({"api_key": API_KEY})
+            Name="gateway", SecretString=json.dumps({"api_key": API_KEY}), KmsKeyId=key
         )
-        yield deployed(to, Gateway="stripe", GatewaySecretArn=secret["ARN"])
+        yield deployed(to, Gateway="stripe", GatewaySecretArn=secret["ARN"], GatewaySecretKeyArn=key)
 
 
 @pytest.fixture

@@ -140,6 +140,35 @@ def test_give_layers_to_custom_runtimes(
         assert ("of the layer" in answer["errorMessage"]) is found
 
 
+@pytest.mark.parametrize(("module", "bounded"), [(CORRECTED, True), (RELEASED, False)])
+def test_keep_permissions_boundaries(module: str, bounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    template = {
+        "Resources": {
+            "Boundary": {
+                "Type": "AWS::IAM::ManagedPolicy",
+                "Properties": {"PolicyDocument": {"Version": "2012-10-17", "Statement": [allowed]}},
+            },
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "RoleName": "r",
+                    "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trusted]},
+                    "PermissionsBoundary": {"Ref": "Boundary"},
+                },
+            },
+        }
+    }
+    with ministack(module, monkeypatch) as client:
+        cloudformation = client("cloudformation")
+        cloudformation.create_stack(
+            StackName="s", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"]
+        )
+        cloudformation.get_waiter("stack_create_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
+        assert ("PermissionsBoundary" in client("iam").get_role(RoleName="r")["Role"]) is bounded
+
+
 @pytest.mark.parametrize(("module", "invoked_by"), [(CORRECTED, {"permitted"}), (RELEASED, {"refused", "permitted"})])
 def test_let_rules_invoke_only_what_permits_them(
     module: str, invoked_by: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -13,6 +13,7 @@ from scripts.deployer.plan.templates import Tree, parse
 from tests.emitted import NESTED, ROOT
 
 ACCOUNT = "123456789012"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/policy-payment-boundary"
 PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Region": "eu-west-1",
@@ -33,10 +34,10 @@ UNUSED = {
         "dynamodb:UpdateContributorInsights dynamodb:UpdateKinesisStreamingDestination kinesis:DescribeStream "
         "kinesis:PutRecords"
     ),
-    "users, groups, inline policies, boundaries": (
-        "iam:AttachGroupPolicy iam:AttachUserPolicy iam:CreateServiceLinkedRole "
+    "users, groups, inline policies, roles without a boundary": (
+        "iam:AttachGroupPolicy iam:AttachUserPolicy "
         "iam:DeleteRolePermissionsBoundary iam:DeleteRolePolicy iam:DetachGroupPolicy iam:DetachUserPolicy "
-        "iam:PutRolePermissionsBoundary iam:PutRolePolicy"
+        "iam:PutRolePolicy"
     ),
     "networks, file systems and gradual deployments of functions": (
         "codedeploy:CreateDeployment codedeploy:GetDeployment codedeploy:GetDeploymentConfig "
@@ -51,13 +52,17 @@ UNUSED = {
         "lambda:PutFunctionRecursionConfig lambda:PutFunctionScalingConfig "
         "lambda:PutProvisionedConcurrencyConfig lambda:PutRuntimeManagementConfig"
     ),
-    "policies, indexes, deliveries and protection of log groups": (
-        "firehose:TagDeliveryStream logs:DeleteDataProtectionPolicy logs:DeleteIndexPolicy "
-        "logs:DeleteResourcePolicy logs:PutBearerTokenAuthentication logs:PutDataProtectionPolicy "
+    "policies, indexes and deliveries of log groups": (
+        "firehose:TagDeliveryStream logs:DeleteIndexPolicy "
+        "logs:DeleteResourcePolicy logs:PutBearerTokenAuthentication "
         "logs:PutIndexPolicy logs:PutLogGroupDeletionProtection s3:REST.PUT.OBJECT"
     ),
     "data protection of topics": "sns:PutDataProtectionPolicy",
-    "data keys of functions and state machines": "kms:GenerateDataKey",
+    "policies, locks and notices of vaults": (
+        "backup:DeleteBackupVaultAccessPolicy backup:DeleteBackupVaultLockConfiguration "
+        "backup:DeleteBackupVaultNotifications backup:PutBackupVaultAccessPolicy "
+        "backup:PutBackupVaultLockConfiguration backup:PutBackupVaultNotifications backup-storage:Mount"
+    ),
 }
 # What change sets of nested stacks, and Step Functions' logging, ask for beyond the schemas.
 # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
@@ -73,7 +78,7 @@ def roles(**parameters: str) -> Evaluated:
     return evaluate(Tree(parse(text)), parameters, PSEUDO)
 
 
-EVERYTHING = roles(ServiceRole="true", GithubRepository="us/payments")
+EVERYTHING = roles(ServiceRole="true", PermissionsBoundary="platform", GithubRepository="us/payments")
 
 
 def statements(stack: Evaluated, *names: str) -> Iterator[dict[str, Any]]:
@@ -111,19 +116,34 @@ def test_only_what_cannot_be_named_is_allowed_on_everything() -> None:
     assert everything == [
         "NewKeysCannotBeNamed",
         "AliasesCannotBeListedByName",
-        "LogDeliveryCannotBeScoped",
+        "VaultStorageHasNoResource",
+        "LogDeliveryHasNoResource",
+        "IndexPoliciesHaveNoResource",
     ]
     assert not [s["Sid"] for s in SERVICE for action in s["Action"] if "*" in action]
 
 
-def test_roles_are_passed_to_two_services_only_and_get_our_policies_only() -> None:
+def test_roles_are_passed_to_three_services_only_and_get_our_policies_only() -> None:
     by_sid = {statement["Sid"]: statement for statement in SERVICE}
-    passing = by_sid["RolesAreForLambdaAndStepFunctions"]
-    assert passing["Condition"] == {
-        "StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "states.amazonaws.com"]}
-    }
-    attached = by_sid["RolesGetOurPoliciesOnly"]["Condition"]["ArnLike"]["iam:PolicyARN"]
-    assert attached == f"arn:aws:iam::{ACCOUNT}:policy/policy-*"
+    passing = by_sid["RolesAreForThreeServices"]
+    services = ["backup.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": services}}
+    ours = by_sid["Policies"]["Resource"]
+    assert not [arn for arn in ours if not arn.startswith(f"arn:aws:iam::{ACCOUNT}:policy/policy-")]
+    # Not the boundary itself, nor the deployers' own.
+    assert not [arn for arn in ours if re.fullmatch(arn.replace("*", ".*"), BOUNDARY)]
+    assert by_sid["RolesGetOurPoliciesOnly"]["Condition"]["ArnLike"]["iam:PolicyARN"] == ours
+
+
+def test_no_role_is_made_or_given_policies_without_the_boundary() -> None:
+    under = {"ArnEquals": {"iam:PermissionsBoundary": BOUNDARY}}
+    by_sid = {statement["Sid"]: statement for statement in SERVICE}
+    assert by_sid["RolesStandUnderTheBoundary"]["Condition"] == under
+    assert by_sid["RolesGetOurPoliciesOnly"]["Condition"].items() > under.items()
+    making = {"iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:AttachRolePolicy"}
+    for sid, statement in by_sid.items():
+        assert not making & set(statement["Action"]) or "iam:PermissionsBoundary" in json.dumps(statement), sid
+        assert "iam:DeleteRolePermissionsBoundary" not in statement["Action"]
 
 
 def test_github_acts_from_one_repository_and_deploys_from_one_environment() -> None:
@@ -148,6 +168,8 @@ def test_a_plan_cannot_change_a_stack() -> None:
     ("parameters", "there"),
     [
         ({}, 0),
+        ({"PermissionsBoundary": "platform"}, 1),
+        ({"PermissionsBoundary": "arn:aws:iam::123456789012:policy/theirs"}, 0),
         ({"ServiceRole": "true"}, 4),
         # Without a role of CloudFormation's, GitHub would need all its rights.
         ({"GithubRepository": "us/payments"}, 0),
@@ -156,7 +178,7 @@ def test_a_plan_cannot_change_a_stack() -> None:
     ],
 )
 def test_each_role_is_there_where_it_is_asked_for(parameters: dict[str, str], there: int) -> None:
-    assert len(roles(**parameters).resources) - 2 == there
+    assert len(roles(**parameters).resources) - 4 == there
 
 
 def test_each_policy_fits() -> None:

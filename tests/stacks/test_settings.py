@@ -12,8 +12,11 @@ DEV = """
 log_retention_days = 1
 key_deletion_window_days = 7
 deletion_protection = false
+backup_retention_days = 0
 workflow_log_level = "ALL"
 workflow_log_execution_data = true
+workflow_customer_key = false
+log_data_protection = true
 function_log_level = "INFO"
 reserved_concurrency = 0
 gateway = "simulator"
@@ -36,6 +39,10 @@ def test_prod_is_what_an_auditor_wants() -> None:
     assert prod["KeyDeletionWindowDays"] == "30"
     assert prod["DeletionProtection"] == "true"
     assert prod["WorkflowLogExecutionData"] == "false"
+    assert prod["WorkflowLogLevel"] == "ALL"
+    assert int(prod["BackupRetentionDays"]) >= 35
+    assert prod["WorkflowCustomerKey"] == prod["LogDataProtection"] == "true"
+    assert int(prod["ReservedConcurrency"]) > 0
 
 
 def test_dev_is_the_reference() -> None:
@@ -174,6 +181,8 @@ def test_a_wrong_rollout_is_refused_in_one_line(text: str, says: str, tmp_path: 
     [
         ('github_repository = "us"', 'github_repository = "us": it must be OWNER/NAME, or empty'),
         ('github_repository = "us/payments"', "service_role: it must be true for a github_repository"),
+        ("service_role = true", "permissions_boundary: it must be set with a service_role"),
+        ('permissions_boundary = "ours"', 'it must be "platform", the ARN of a managed policy, or empty'),
         ('github_oidc_provider_arn = "x"', "token.actions.githubusercontent.com, or empty"),
         ("region = 1", "[bootstrap] region: unknown key"),
     ],
@@ -188,3 +197,11 @@ def test_a_wrong_bootstrap_is_refused_in_one_line(text: str, says: str, tmp_path
 
 def test_the_committed_bootstrap_gives_every_parameter_of_the_bucket() -> None:
     assert set(settings.load_bootstrap()) == set(load_template("artifacts")["Parameters"]) - {"Owner"}
+
+
+def test_the_boundary_of_the_account_stands_on_the_roles_of_each_environment(tmp_path: Path) -> None:
+    path = tmp_path / "environments.toml"
+    for boundary in ("", "platform", "arn:aws:iam::123456789012:policy/theirs"):
+        path.write_text(f'[bootstrap]\npermissions_boundary = "{boundary}"\n{DEV}')
+        assert settings.load("dev", path)["PermissionsBoundary"] == boundary
+        assert settings.load_bootstrap(path)["PermissionsBoundary"] == boundary

@@ -68,6 +68,7 @@ def test_every_output_of_the_reference_and_no_other(templates: dict[str, Any], r
 
 def test_house_tags_on_everything_that_takes_tags(templates: dict[str, Any]) -> None:
     untaggable = {
+        "AWS::Backup::BackupSelection",
         "AWS::CloudWatch::Dashboard",
         "AWS::IAM::ManagedPolicy",
         "AWS::KMS::Alias",
@@ -85,7 +86,10 @@ def test_house_tags_on_everything_that_takes_tags(templates: dict[str, Any]) -> 
         for title, resource in resources(template).items():
             if resource["Type"] in untaggable:
                 continue
-            tags = {tag["Key"]: tag["Value"] for tag in resource["Properties"]["Tags"]}
+            properties = resource["Properties"]
+            # AWS Backup takes a map.
+            backup = properties.get("BackupVaultTags") or properties.get("BackupPlanTags")
+            tags = backup or {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
             assert tags == HOUSE_TAGS, title
             checked += 1
     assert checked > 26
@@ -124,9 +128,15 @@ def test_nested_stacks_are_named_by_local_path(templates: dict[str, Any]) -> Non
 
 
 def test_what_holds_data_outlives_its_stack(templates: dict[str, Any]) -> None:
-    kinds = {"AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::KMS::Key", "AWS::Logs::LogGroup"}
+    kinds = {
+        "AWS::Backup::BackupVault",
+        "AWS::DynamoDB::Table",
+        "AWS::SQS::Queue",
+        "AWS::KMS::Key",
+        "AWS::Logs::LogGroup",
+    }
     kept = [r for name in NESTED for r in resources(templates[name]).values() if r["Type"] in kinds]
-    assert len(kept) == 10
+    assert len(kept) == 14
     for resource in kept:
         assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
         assert resource["UpdateReplacePolicy"] == "Retain"
@@ -141,12 +151,48 @@ def test_everything_at_rest_is_encrypted(templates: dict[str, Any]) -> None:
         }
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     for queue in resources(templates["data"], "AWS::SQS::Queue").values():
-        assert queue["Properties"]["SqsManagedSseEnabled"] is True
+        assert queue["Properties"]["KmsMasterKeyId"] == {"Ref": "QueueKeyArn"}
     for topic in resources(templates["data"], "AWS::SNS::Topic").values():
         assert topic["Properties"]["KmsMasterKeyId"] == {"Ref": "SnsKeyId"}
     for name in NESTED:
         for group in resources(templates[name], "AWS::Logs::LogGroup").values():
             assert group["Properties"]["KmsKeyId"] == {"Ref": "LogsKeyArn"}
+    for function in resources(templates["compute"], "AWS::Lambda::Function").values():
+        assert function["Properties"]["KmsKeyArn"] == {"Ref": "FunctionsKeyArn"}
+    (machine,) = resources(templates["workflow"], "AWS::StepFunctions::StateMachine").values()
+    condition, ours, _ = machine["Properties"]["EncryptionConfiguration"]["Fn::If"]
+    assert templates["workflow"]["Conditions"][condition] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "WorkflowKeyArn"}, ""]}]
+    }
+    assert (ours["Type"], ours["KmsKeyId"]) == ("CUSTOMER_MANAGED_KMS_KEY", {"Ref": "WorkflowKeyArn"})
+    (vault,) = resources(templates["data"], "AWS::Backup::BackupVault").values()
+    assert vault["Properties"]["EncryptionKeyArn"] == {"Ref": "DynamodbKeyArn"}
+
+
+def test_both_tables_are_backed_up_where_backups_are_kept(templates: dict[str, Any]) -> None:
+    data = templates["data"]
+    assert data["Conditions"]["HasBackups"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "BackupRetentionDays"}, 0]}]}
+    found = {name: data["Resources"][name] for name in ("BackupVault", "BackupPlan", "BackupSelection")}
+    assert {resource["Condition"] for resource in found.values()} == {"HasBackups"}
+    selection = found["BackupSelection"]["Properties"]["BackupSelection"]
+    tables = resources(data, "AWS::DynamoDB::Table")
+    assert selection["Resources"] == [{"Fn::GetAtt": [name, "Arn"]} for name in tables]
+    (rule,) = found["BackupPlan"]["Properties"]["BackupPlan"]["BackupPlanRule"]
+    assert rule["TargetBackupVault"] == {"Ref": "BackupVault"}
+    assert rule["Lifecycle"] == {"DeleteAfterDays": {"Ref": "BackupRetentionDays"}}
+
+
+def test_logs_hide_what_looks_like_a_card(templates: dict[str, Any]) -> None:
+    for name in ("compute", "workflow"):
+        assert templates[name]["Conditions"]["MasksLogs"] == {"Fn::Equals": [{"Ref": "LogDataProtection"}, "true"]}
+        for group in resources(templates[name], "AWS::Logs::LogGroup").values():
+            condition, policy, _ = group["Properties"]["DataProtectionPolicy"]["Fn::If"]
+            assert condition == "MasksLogs"
+            audit, mask = policy["Statement"]
+            # CloudWatch Logs wants both, for the same identifiers.
+            assert audit["DataIdentifier"] == mask["DataIdentifier"]
+            assert (list(audit["Operation"]), list(mask["Operation"])) == (["Audit"], ["Deidentify"])
+            assert any("CreditCardNumber" in text for text in strings(mask["DataIdentifier"]))
 
 
 def test_the_dead_letter_queue_keeps_messages_as_long_as_sqs_can(templates: dict[str, Any]) -> None:
@@ -210,6 +256,9 @@ def test_the_artifact_bucket(templates: dict[str, Any]) -> None:
     assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
     assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["Properties"]["LoggingConfiguration"]["DestinationBucketName"] == {"Ref": "AccessLogs"}
+    (rule,) = bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms"}
     statement, _ = artifacts["ArtifactsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 

@@ -12,15 +12,16 @@ from stacks.wiring import Nest
 
 nest = Nest(Template(), "yaml")
 env, secret, key, days = Ref("Environment"), Ref("Secret"), Ref("Key"), Ref("Days")
+others = dict(key_deletion_window_days=days, workflow_customer_key=env, backup_retention_days=days, permissions_boundary=env)
 """
 MISTAKES = {
     "a misspelt output": "secure = nest.add('S', security.build, security.Inputs(environment=env,"
-    " gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days), '')\nsecure.dynamo_key_arn",
+    " gateway_secret_arn=secret, gateway_secret_key_arn=key, **others), '')\nsecure.dynamo_key_arn",
     "a missing input": "nest.add('S', security.build, security.Inputs(environment=env), '')",
-    "a literal": "nest.add('S', security.build, security.Inputs(environment='dev', gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days), '')",
+    "a literal": "nest.add('S', security.build, security.Inputs(environment='dev', gateway_secret_arn=secret, gateway_secret_key_arn=key, **others), '')",
     "another stack's inputs": "nest.add('D', data.build, security.Inputs(environment=env,"
-    " gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days), '')",
-    "a use before the stack exists": "security.Inputs(environment=store.table_name, gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days)\n"
+    " gateway_secret_arn=secret, gateway_secret_key_arn=key, **others), '')",
+    "a use before the stack exists": "security.Inputs(environment=store.table_name, gateway_secret_arn=secret, gateway_secret_key_arn=key, **others)\n"
     "store = nest.add('D', data.build, data.Inputs(), '')",
 }
 
@@ -28,7 +29,7 @@ MISTAKES = {
 def test_the_type_checker_catches(tmp_path) -> None:
     """All mistakes in one run of mypy, and none in the same text without a mistake."""
     files = {
-        "right": "nest.add('S', security.build, security.Inputs(environment=env, gateway_secret_arn=secret, gateway_secret_key_arn=key, key_deletion_window_days=days), '')"
+        "right": "nest.add('S', security.build, security.Inputs(environment=env, gateway_secret_arn=secret, gateway_secret_key_arn=key, **others), '')"
     }
     files |= {name.replace(" ", "_").replace("'", ""): text for name, text in MISTAKES.items()}
     for name, text in files.items():
@@ -57,6 +58,9 @@ def test_an_input_is_a_parameter_inside_and_an_output_a_get_att_outside() -> Non
             gateway_secret_arn=Ref("Env"),
             gateway_secret_key_arn=Ref("Env"),
             key_deletion_window_days=Ref("Days"),
+            workflow_customer_key=Ref("Env"),
+            backup_retention_days=Ref("Days"),
+            permissions_boundary=Ref("Env"),
         ),
         "description",
     )

@@ -1,0 +1,79 @@
+"""``python -m scripts.audit``: run all checks, show what they found, and fail for anything that is open."""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from scripts.deployer.errors import DeployError
+
+from . import deployed, packs, scanners, table, trials
+from .results import Result, Suppressions
+
+TEMPLATES = scanners.ROOT / "templates"
+
+
+@click.command(help="Let scanners, auditors' rule packs and our own proofs judge the templates and the platform.")
+@click.option("--lists", is_flag=True, help="Print each grant and each recorded call.")
+@click.option("--scans-only", is_flag=True, help="Only what reads: no end-to-end tests, no mutations.")
+@click.option("--debug", is_flag=True, help="Show a traceback of an error.")
+def audit(lists: bool, scans_only: bool, debug: bool) -> None:
+    console = Console(width=max(table.WIDTH, Console().width), stderr=False)
+    try:
+        sys.exit(0 if _audit(console, lists, scans_only) else 1)
+    except DeployError as error:
+        if debug:
+            raise
+        print(f"audit: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("audit: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _audit(console: Console, lists: bool, scans_only: bool) -> bool:
+    committed = deployed.read_committed(TEMPLATES)
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(max_workers=2) as pool:
+        folder = Path(name)
+        # The end-to-end tests mostly wait; what computes is done beside them.
+        ran = None if scans_only else pool.submit(trials.end_to_end, committed, folder)
+        results = _scans(committed, folder)
+        table.show_scans(console, results)
+        if ran is None:
+            return all(result.passed for result in results)
+        planted = trials.mutations(folder)
+        compared, markers = ran.result()
+    if lists:
+        table.lists(console, compared)
+    table.show_trials(console, compared, markers, planted)
+    good = [result.passed for result in results]
+    return all([*good, compared.holds, markers.found == 0, planted.caught == planted.planted])
+
+
+def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result]:
+    """Each scanner's result; one that cannot run has failed, and the others go on."""
+    templates = deployed.templates(committed)
+    as_deployed = folder / "deployed"
+    as_deployed.mkdir()
+    deployed.write(templates, as_deployed)
+    suppressions = Suppressions(templates)
+    checks: list[tuple[str, Callable[[], Result | list[Result]]]] = [
+        ("cfn-lint", scanners.cfn_lint),
+        ("checkov", lambda: scanners.checkov(suppressions, as_deployed)),
+        ("parliament", lambda: scanners.parliament(templates)),
+        ("ruff", scanners.ruff),
+        ("cdk-nag", lambda: packs.nag(suppressions, as_deployed)),
+        ("AWS Control Tower (cfn-guard)", lambda: packs.control_tower(suppressions, as_deployed)),
+    ]
+    results: list[Result] = []
+    for name, check in checks:
+        try:
+            found = check()
+        except DeployError as error:
+            found = Result(name, failed=str(error))
+        results += found if isinstance(found, list) else [found]
+    return [*results, suppressions.stale()]

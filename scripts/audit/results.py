@@ -1,0 +1,73 @@
+"""What a check found, and what it was told to overlook and why."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from .deployed import Template
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """A rule that is broken, by ``TEMPLATE/RESOURCE`` or by ``FILE:LINE``."""
+
+    rule: str
+    where: str
+    message: str = ""
+
+
+@dataclass(frozen=True, order=True)
+class Suppression:
+    rule: str
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Result:
+    check: str
+    # How many rules found something that they are about.
+    applied: int = 0
+    open: list[Finding] = field(default_factory=list)
+    suppressed: list[Suppression] = field(default_factory=list)
+    # Why the check could not be run; it has failed then.
+    failed: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.open and not self.failed
+
+
+class Suppressions:
+    """What the templates' Metadata suppresses, with its reasons: see stacks/suppressions.py."""
+
+    def __init__(self, templates: Mapping[str, Template]) -> None:
+        self._reasons: dict[tuple[str, str], str] = {}
+        self._used: set[tuple[str, str]] = set()
+        for name, template in templates.items():
+            for logical_id, resource in template["Resources"].items():
+                metadata = resource.get("Metadata", {})
+                entries = [
+                    *((skip["id"], skip["comment"]) for skip in metadata.get("checkov", {}).get("skip", [])),
+                    *((s["id"], s["reason"]) for s in metadata.get("cdk_nag", {}).get("rules_to_suppress", [])),
+                    *metadata.get("guard", {}).get("Reasons", {}).items(),
+                ]
+                for rule, reason in entries:
+                    self._reasons[rule, f"{name}/{logical_id}"] = reason
+
+    def split(self, findings: Iterable[Finding]) -> tuple[list[Finding], list[Suppression]]:
+        """Those that stay open, and those that are suppressed. ``Rule[detail]`` is suppressed by ``Rule``."""
+        open_, suppressed = [], []
+        for finding in sorted(set(findings)):
+            key = (finding.rule.split("[")[0], finding.where)
+            if reason := self._reasons.get(key):
+                self._used.add(key)
+                suppressed.append(Suppression(finding.rule, finding.where, reason))
+            else:
+                open_.append(finding)
+        return open_, suppressed
+
+    def stale(self) -> Result:
+        """Those that no check has any use for, once all have run: what they excused has been mended, or moved."""
+        unused = [Finding(rule, where, "suppressed, and found by no check") for rule, where in self._reasons]
+        open_ = [finding for finding in unused if (finding.rule, finding.where) not in self._used]
+        return Result("suppressions that are needed no more", len(self._reasons), sorted(open_))

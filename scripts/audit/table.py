@@ -1,0 +1,131 @@
+"""The audit as a person reads it: one line for each check, then what is open, then what is suppressed and why."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from .privileges import Comparison, Grant
+from .results import Result, Suppression
+from .trials import Markers, Mutations
+
+WIDTH = 100
+
+
+def show_scans(console: Console, results: list[Result]) -> None:
+    console.print(_checks(results))
+    for result in results:
+        if result.failed:
+            console.print(f"{result.check}: {result.failed}", style="red", highlight=False)
+        for finding in result.open:
+            console.print(f"open: {finding.rule} at {finding.where}: {finding.message}", style="red", highlight=False)
+    console.print(_suppressed(results))
+
+
+def show_trials(console: Console, compared: Comparison, markers: Markers, planted: Mutations) -> None:
+    console.print(_privileges(compared))
+    for grant in compared.unused:
+        console.print(f"granted and not used: {_granted(grant)}", style="red", highlight=False)
+    for call in compared.ungranted:
+        console.print(f"used and not granted: {call.role} {call.action} {call.resource}", style="red", highlight=False)
+    console.print(f"\nmutations: caught {planted.caught}, planted {planted.planted}", highlight=False)
+    for missed in planted.missed:
+        console.print(f"not caught: {missed}", style="red", highlight=False)
+    console.print(
+        f"markers: found {markers.found}; {markers.markers} values sent through {markers.paths} paths, looked for in "
+        f"{markers.places} places outside the tables",
+        highlight=False,
+    )
+
+
+def _checks(results: list[Result]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
+    table.add_column("Check", ratio=1)
+    for heading in ("Rules applied", "Open", "Suppressed"):
+        table.add_column(heading, justify="right")
+    for result in results:
+        state = "failed" if result.failed else str(len(result.open))
+        table.add_row(
+            result.check,
+            str(result.applied),
+            Text(state, style="" if result.passed else "red"),
+            str(len(result.suppressed)),
+        )
+    return table
+
+
+def _suppressed(results: list[Result]) -> Group:
+    """By reason: the same one is often told to several checks."""
+    rules: dict[str, set[str]] = defaultdict(set)
+    places: dict[str, set[str]] = defaultdict(set)
+    for result in results:
+        for suppression in result.suppressed:
+            rules[suppression.reason].add(suppression.rule.split("[")[0])
+            places[suppression.reason].add(_place(suppression))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
+    table.add_column("Suppressed, and why", ratio=1)
+    table.add_column("Rules")
+    table.add_column("Where")
+    for reason in rules:
+        table.add_row(reason, "\n".join(sorted(_short(rules[reason]))), _count(sorted(places[reason])))
+    return Group(table)
+
+
+def _short(rules: Iterable[str]) -> set[str]:
+    """A rule that several packs have under their own prefix, once."""
+    packs = ("PCI.DSS.321-", "NIST.800.53.R5-", "HIPAA.Security-")
+    return {next((rule.removeprefix(pack) for pack in packs if rule.startswith(pack)), rule) for rule in rules}
+
+
+def _place(suppression: Suppression) -> str:
+    """A resource by its logical id; code by its file, because lines move."""
+    if ".py:" in suppression.where:
+        return suppression.where.rsplit(":", 1)[0].rsplit("/", 1)[-1]
+    return suppression.where if "*" in suppression.where else suppression.where.split("/")[-1]
+
+
+def _count(places: list[str]) -> str:
+    return places[0] if len(places) == 1 else f"{len(places)} places"
+
+
+def _privileges(compared: Comparison) -> Group:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
+    table.add_column("Role", ratio=1)
+    for heading in ("Granted", "Used", "Excused", "Not used", "Not granted"):
+        table.add_column(heading, justify="right")
+    roles = sorted({grant.role for grant in compared.granted})
+    for role in [*roles, "All"]:
+        granted, unused, ungranted = (
+            sum(one.role == role or role == "All" for one in among)
+            for among in (compared.granted, compared.unused, compared.ungranted)
+        )
+        excused = sum(grant.role == role or role == "All" for grant, _ in compared.excused)
+        table.add_row(
+            role,
+            *map(str, (granted, granted - unused - excused, excused, unused, ungranted)),
+            end_section=role == roles[-1],
+        )
+    reasons = {
+        reason: sorted({grant.role for grant, why in compared.excused if why == reason})
+        for _, reason in compared.excused
+    }
+    lines = [Text(f"excused: {reason}") for reason in reasons]
+    return Group(table, *lines)
+
+
+def lists(console: Console, compared: Comparison) -> None:
+    """Both lists: every grant with whether it is used, and every call."""
+    excused = dict(compared.excused)
+    for grant in compared.granted:
+        state = "not used" if grant in compared.unused else "excused " if grant in excused else "used    "
+        console.print(f"granted  {state}  {_granted(grant)}", highlight=False, soft_wrap=True)
+    for call in compared.used:
+        because = f"  (asked by {call.because})" if call.because else ""
+        console.print(f"used  {call.role}  {call.action}  {call.resource}{because}", highlight=False, soft_wrap=True)
+
+
+def _granted(grant: Grant) -> str:
+    return f"{grant.role}.{grant.sid}  {grant.action}  {grant.resource}"

@@ -1,0 +1,99 @@
+"""Which calls the platform's roles make, written down while MiniStack runs: the proof that what is granted is used.
+
+Each call is one line of JSON, ``{"role", "action", "resource"}``, the first time that it is made. A call is recorded
+whether it is allowed or not. Three kinds are made on behalf of a role without a request that could be checked: the
+tasks of a state machine, what Lambda sends to a function's dead-letter queue, and what it writes to its log.
+"""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.services import lambda_svc, stepfunctions
+
+from .server import RECORDED_CALLS
+
+# What the optimized integrations call, and which argument names the resource.
+# https://docs.aws.amazon.com/step-functions/latest/dg/integrate-optimized.html
+_TASKS = {
+    "states:::lambda:invoke": ("lambda:InvokeFunction", "FunctionName"),
+    "states:::sqs:sendMessage": ("sqs:SendMessage", "QueueUrl"),
+    "states:::sns:publish": ("sns:Publish", "TopicArn"),
+}
+
+
+def apply() -> None:
+    """Record from now on, if the environment says where."""
+    folder = os.environ.get(RECORDED_CALLS)
+    if not folder:
+        return
+    recorder = _Recorder(Path(folder) / f"{os.getpid()}.jsonl")
+    _requests(recorder)
+    _tasks(recorder)
+    _functions(recorder)
+
+
+class _Recorder:
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._lock = threading.Lock()
+        self._seen: set[tuple[str, str, str]] = set()
+
+    def record(self, role: str, action: str, resource: str) -> None:
+        """``role`` is the ARN of a role or of a session of it, or a service that acts as one."""
+        call = (_name(role), action, resource)
+        with self._lock:
+            if call not in self._seen:
+                self._seen.add(call)
+                with open(self._path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(dict(zip(("role", "action", "resource"), call, strict=True))) + "\n")
+
+
+def _name(role: str) -> str:
+    """``arn:aws:sts::1:assumed-role/NAME/SESSION`` and ``arn:aws:iam::1:role/NAME`` name the same role."""
+    return role.split("/")[1] if ":assumed-role/" in role else role.rsplit("/", 1)[-1]
+
+
+def _requests(recorder: _Recorder) -> None:
+    evaluate = iam_evaluator.evaluate
+
+    def recording(context: Any, *policies: Any, **options: Any) -> Any:
+        if context.principal_type == "AssumedRole":
+            recorder.record(context.principal_arn, context.action, context.resource_arn)
+        return evaluate(context, *policies, **options)
+
+    iam_evaluator.evaluate = recording
+
+
+def _tasks(recorder: _Recorder) -> None:
+    invoke = stepfunctions._invoke_resource
+
+    def invoking(resource: str, arguments: Any) -> Any:
+        for task, (action, argument) in _TASKS.items():
+            if task in resource:
+                recorder.record("states.amazonaws.com", action, str(arguments.get(argument)))
+        return invoke(resource, arguments)
+
+    stepfunctions._invoke_resource = invoking
+
+
+def _functions(recorder: _Recorder) -> None:
+    route, emit = lambda_svc._route_async_failure, lambda_svc._emit_lambda_logs
+
+    def routing(target: str, name: str, *rest: Any) -> Any:
+        recorder.record(lambda_svc._functions[name]["config"]["Role"], "sqs:SendMessage", target)
+        return route(target, name, *rest)
+
+    def emitting(function: dict[str, Any], *rest: Any, **options: Any) -> Any:
+        config = function.get("config") or function
+        group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+            recorder.record(config["Role"], action, f"log-group:{group}:log-stream:any")
+        return emit(function, *rest, **options)
+
+    lambda_svc._route_async_failure = routing
+    lambda_svc._emit_lambda_logs = emitting

@@ -1,0 +1,64 @@
+"""The two settings of [bootstrap] that bound who deploys and what is deployed, switched on: payments still complete."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from scripts.local import server, target
+from stacks import names
+from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
+
+pytestmark = pytest.mark.e2e
+
+BOUNDARY = f"arn:aws:iam::{server.ACCOUNT}:policy/{names.BOUNDARY_POLICY}"
+ROLES = (names.WORKFLOW_ROLE, names.VALIDATION_ROLE, names.PROCESSING_ROLE, names.RECONCILIATION_ROLE)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    with server.running(wait_scale=0.02) as running:
+        bootstrap = {"ServiceRole": "true", "PermissionsBoundary": "platform"}
+        yield deployed(target.of(running), bootstrap, PermissionsBoundary="platform")
+
+
+def test_payments_complete_with_every_role_under_the_boundary(platform: Platform) -> None:
+    iam = platform.client("iam")
+    for name in ROLES:
+        role = iam.get_role(RoleName=names.in_environment(name, ENVIRONMENT))["Role"]
+        assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
+    _, story = platform.pay()
+    assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentComplete")
+
+
+def test_a_role_that_is_given_everything_still_does_no_more_than_the_platform(platform: Platform) -> None:
+    """Its trust is opened as well: somebody has taken the role over."""
+    iam, name = platform.client("iam"), names.in_environment(names.VALIDATION_ROLE, ENVIRONMENT)
+    taken = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{server.ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    role = iam.get_role(RoleName=name)["Role"]
+    iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    iam.update_assume_role_policy(
+        RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [taken]})
+    )
+    session = platform.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="taken")["Credentials"]
+
+    def client(service: str) -> Any:
+        endpoint = platform.client(service).meta.endpoint_url
+        keys = (session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
+        return boto3.Session(*keys, region_name=server.REGION).client(service, endpoint_url=endpoint)
+
+    key = {"transaction_id": {"S": "T-1"}}
+    assert "Item" not in client("dynamodb").get_item(TableName=platform.outputs["DynamodbTableName"], Key=key)
+    for refused in (
+        lambda: client("dynamodb").delete_table(TableName=platform.outputs["DynamodbTableName"]),
+        lambda: client("dynamodb").scan(TableName=platform.outputs["DynamodbTableName"]),
+        lambda: client("iam").create_user(UserName="mallory"),
+        lambda: client("iam").delete_role_permissions_boundary(RoleName=name),
+        lambda: client("kms").schedule_key_deletion(KeyId=platform.outputs["KmsKeyDynamodbId"]),
+        lambda: client("s3").list_buckets(),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused()
