@@ -55,8 +55,10 @@ class StripeGateway:
     """One environment's payments: others may use the same Stripe account, and the same transaction ids."""
 
     def __init__(self, secret: Secret, environment: str, base_url: str | None = None) -> None:
-        # At INFO it logs the error messages of Stripe, which repeat parameters.
-        logging.getLogger("stripe").setLevel(logging.WARNING)
+        # At INFO it logs the error messages of Stripe, which repeat parameters; at DEBUG what it sends by logs each
+        # URL, with the customer in it.
+        for library in ("stripe", "urllib3"):
+            logging.getLogger(library).setLevel(logging.WARNING)
         self._secret, self._environment, self._base_url = secret, environment, base_url
         self._api_key = secret.api_key()
         self._stripe = self._client()

@@ -435,12 +435,14 @@ def test_which_of_several_refunds_counts(stripe: Stripe, gateway: StripeGateway,
 def test_neither_key_nor_parameters_are_logged(
     stripe: Stripe, gateway: StripeGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    """Nor the customer: what sends the requests logs their addresses."""
+    caplog.set_level(logging.DEBUG)
     stripe.faults = {CONFIRM: ["decline"]}
     outcome = gateway.charge(CHARGE)
     told = caplog.text + repr(outcome)
     assert "sk_test_x" not in told
     assert "MARKED" not in told
+    assert CHARGE.customer_id not in told
 
 
 def test_all_requests_of_a_call_fit_into_its_time() -> None:
