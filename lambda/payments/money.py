@@ -49,7 +49,7 @@ class Money:
         # str() gives the shortest text that reads back as this float: what the sender wrote.
         scaled = Decimal(str(amount)).scaleb(exponent(currency))
         if scaled != scaled.to_integral_value():
-            raise NotAnAmount(f"payment_amount has more decimal places than {currency} has")
+            raise NotAnAmount("payment_amount has more decimal places than its currency has")
         if abs(scaled) > _LARGEST_MINOR_UNITS:
             raise NotAnAmount("payment_amount is too large")
         return cls(int(scaled), currency)
