@@ -11,6 +11,7 @@ from typing import Any
 from payments.errors import InternalError, MalformedRequest, PaymentError
 from payments.money import Money
 from payments.payment import Payment
+from payments.request import is_transaction_id
 
 # Lambda's runtime writes each record as one JSON object, `extra` included.
 log = logging.getLogger("payments")
@@ -63,6 +64,14 @@ def text(event: Mapping[str, Any], name: str) -> str:
     value = event.get(name)
     if not isinstance(value, str) or not value:
         raise MalformedRequest(f"{name} must be text")
+    return value
+
+
+def transaction_id_of(event: Mapping[str, Any]) -> str:
+    """The event's; raises ``MalformedRequest`` for what could not stand in a log, and so does not repeat it."""
+    value = text(event, "transaction_id")
+    if not is_transaction_id(value):
+        raise MalformedRequest("transaction_id is not one")
     return value
 
 

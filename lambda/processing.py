@@ -13,7 +13,7 @@ from typing import Any
 from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
 from adapters.environment import variable
-from handling import answer, clock, execution_id, log, seconds_since_start, text
+from handling import answer, clock, execution_id, log, seconds_since_start, text, transaction_id_of
 from handling import handler as lambda_handler
 from payments.errors import MalformedRequest
 from payments.failure import record_failure, record_notice
@@ -49,7 +49,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
 def _process(event: Mapping[str, Any]) -> dict[str, Any]:
     execution = execution_id(event)
     payment = process(
-        text(event, "transaction_id"),
+        transaction_id_of(event),
         text(event, "fingerprint"),
         ledger=ledger(),
         gateway=gateway(),

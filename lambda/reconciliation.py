@@ -15,7 +15,7 @@ from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
 from adapters.environment import variable
 from adapters.notices import TopicAndQueue, client
-from handling import clock, log, text
+from handling import clock, log, text, transaction_id_of
 from handling import handler as lambda_handler
 from payments.errors import MalformedRequest, PaymentChanged, ReconciliationIncomplete
 from payments.operate import RESOLUTIONS, refund, reopen, resolve
@@ -104,13 +104,13 @@ def _reconcile(transaction_id: str, broken: set[str]) -> Payment:
 
 def _refund(event: Mapping[str, Any]) -> dict[str, Any]:
     by = ledger(text(event, "operator"))
-    return _told(refund(text(event, "transaction_id"), ledger=by, gateway=gateway(), clock=clock))
+    return _told(refund(transaction_id_of(event), ledger=by, gateway=gateway(), clock=clock))
 
 
 def _reopen(event: Mapping[str, Any]) -> dict[str, Any]:
     by = ledger(text(event, "operator"))
     fingerprint = read(event.get("request")).fingerprint
-    return _told(reopen(text(event, "transaction_id"), fingerprint, ledger=by, clock=clock))
+    return _told(reopen(transaction_id_of(event), fingerprint, ledger=by, clock=clock))
 
 
 def _resolve(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _resolve(event: Mapping[str, Any]) -> dict[str, Any]:
         raise MalformedRequest(f"status must be one of {', '.join(RESOLUTIONS)}")
     reference = event.get("reference")
     reference = None if reference is None else text(event, "reference")
-    return _told(resolve(text(event, "transaction_id"), Status(found), reference, ledger=by, clock=clock))
+    return _told(resolve(transaction_id_of(event), Status(found), reference, ledger=by, clock=clock))
 
 
 def _told(payment: Payment) -> dict[str, Any]:
