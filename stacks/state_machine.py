@@ -70,6 +70,11 @@ INTEGRATION_RETRY = [{"ErrorEquals": ["States.ALL"], **PATIENT}]
 
 # As lambda/payments/request.py has it; a test holds the two together.
 TRANSACTION_ID = "[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+CARD_NUMBER = (
+    "(^|[^0-9A-Fa-f])"
+    "([3-6][0-9]{12,18}|2[2-7][0-9]{14}|[2-6][0-9]{3}([._:-][0-9]{4}){3}|3[0-9]{3}[._:-][0-9]{6}[._:-][0-9]{5})"
+    "([^0-9A-Fa-f]|$)"
+)
 
 EXECUTION = {
     "id": "{% $states.context.Execution.Id %}",
@@ -290,7 +295,8 @@ def _failure(state: str, error: str, cause: str) -> dict[str, Any]:
     # Only an id that validation would take: anything else may be payment data, or cut to somebody else's id.
     transaction_id = (
         f"$type({request}) = 'object' and $type({request}.transaction_id) = 'string'"
-        f" ? ($contains({request}.transaction_id, /^{TRANSACTION_ID}$/) ? {request}.transaction_id : '') : ''"
+        f" ? ($contains({request}.transaction_id, /^{TRANSACTION_ID}$/)"
+        f" and $not($contains({request}.transaction_id, /{CARD_NUMBER}/)) ? {request}.transaction_id : '') : ''"
     )
     # Only of our own answers: what the request calls so says nothing.
     known = "$exists($states.input.fingerprint) ? $string($states.input.fingerprint) : ''"

@@ -82,6 +82,31 @@ def test_an_id_that_could_not_stand_in_a_log_or_a_name_is_malformed(transaction_
 
 
 @pytest.mark.parametrize(
+    "transaction_id",
+    [
+        *("4242424242424242", "TXN-4242424242424242", "4242-4242-4242-4242.1", "PAYIN5105105105105100"),
+        *("378282246310005", "3782.822463.10005", "2223003122003222", "6011111111111117", "30569309025904"),
+    ],
+)
+def test_an_id_that_looks_like_a_card_number_is_malformed_and_not_repeated(transaction_id: str) -> None:
+    with pytest.raises(MalformedRequest) as raised:
+        read(request(transaction_id=transaction_id))
+    assert transaction_id not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "transaction_id",
+    # Dates and seconds of this century, UUIDs, digests, and numbers that are too short.
+    [
+        *("20261123095310123", "TXN-1795427590123456", "2026-11-23T09:53:10", "424242424242"),
+        *("44444444-4444-4444-8444-444444444444", "d4242424242424242e", "44444444444444444444"),
+    ],
+)
+def test_an_id_of_many_digits_is_none_that_looks_like_one(transaction_id: str) -> None:
+    assert read(request(transaction_id=transaction_id)).transaction_id == transaction_id
+
+
+@pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"payment_amount": 0}, "payment_amount must be above 0"),

@@ -131,7 +131,10 @@ def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monk
     assert workflow.notices[0]["attributes"]["payment_status"]["StringValue"] == "NOT_READ"
 
 
-@pytest.mark.parametrize("transaction_id", ["4111 1111 1111 1111 exp 12/29", "A" * 65, "T-\uffff", "T\n1", ""])
+@pytest.mark.parametrize(
+    "transaction_id",
+    ["4111 1111 1111 1111 exp 12/29", "4111-1111-1111-1111", "4111111111111111", "A" * 65, "T-\uffff", "T\n1", ""],
+)
 def test_an_id_that_is_none_is_repeated_nowhere(
     workflow: Workflow, transaction_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:

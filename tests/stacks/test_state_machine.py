@@ -170,11 +170,12 @@ def test_the_retriers() -> None:
 
 
 def test_an_id_is_the_same_thing_here_and_in_the_functions() -> None:
-    from payments.request import TRANSACTION_ID
+    from payments.request import CARD_NUMBER, TRANSACTION_ID
 
     from stacks import state_machine
 
     assert TRANSACTION_ID.pattern == state_machine.TRANSACTION_ID
+    assert CARD_NUMBER.pattern == state_machine.CARD_NUMBER
 
 
 def test_waiting_for_another_attempt_outlasts_its_lease() -> None:
