@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,13 @@ class Platform:
     parameters: dict[str, str]
     outputs: dict[str, str]
     notices_url: str
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        return self.target.client(service)
+        """Made once: that costs more than most calls do."""
+        if service not in self._clients:
+            self._clients[service] = self.target.client(service)
+        return self._clients[service]
 
     def start(self, request: Any) -> str:
         started = self.client("stepfunctions").start_execution(

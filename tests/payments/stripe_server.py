@@ -27,6 +27,9 @@ from tests.payments import loopback
 
 Answer = tuple[int, dict[str, Any]]
 
+# What every error says, which may repeat what was asked for.
+MESSAGE = "with MARKED parameters"
+
 
 class Stripe:
     """The state.
@@ -198,7 +201,7 @@ def _metadata(params: dict[str, str]) -> dict[str, str]:
 
 
 def problem(kind: str, code: str | None) -> dict[str, Any]:
-    return {"error": {"type": kind, "code": code, "message": "with MARKED parameters"}}
+    return {"error": {"type": kind, "code": code, "message": MESSAGE}}
 
 
 def listed(data: list[Any]) -> dict[str, Any]:

@@ -1,0 +1,171 @@
+"""Nothing that identifies a customer or a card reaches a log, a metric, a notice, a dead letter or a failure's words.
+
+Marked payments go every way that there is, with functions that log all they can; then every place is searched for the
+marks. They are in the table of payments, under its key, and nowhere else. Two places are left out of the search, for no
+word in them is ours:
+
+- an execution's input, and what its history repeats of it. Step Functions keeps both under the customer's key and logs
+  them only with ``WorkflowLogExecutionData``, which is off here, as in production. The embedded AWS writes no log of a
+  workflow; AWS writes the history without these, and that is searched.
+- the event in a dead letter that Lambda itself writes. It is whatever was sent; nobody may invoke a function but the
+  workflow, which waits for the answer, operators, who do, and the schedule, whose event has no payment in it. What
+  Lambda says of the failure is searched.
+
+Ids of payments may be read anywhere; so an id that looks like a card number is refused.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts.local import server, target
+from tests.e2e import marked
+from tests.e2e.conftest import TOPIC_ARN, Platform, deployed
+from tests.e2e.marked import MARKS, SENT, Sender, every_way, every_way_of_stripe
+from tests.e2e.places import KINDS, Place, letters_url, places, search, table
+from tests.payments.stripe_server import Stripe, serving
+
+pytestmark = pytest.mark.e2e
+
+PLANTED = "planted-on-purpose"
+
+
+@pytest.fixture(scope="module")
+def stripe() -> Stripe:
+    stripe = Stripe()
+    stripe.api_key = marked.API_KEY
+    return stripe
+
+
+@pytest.fixture(scope="module")
+def platform(stripe: Stripe) -> Iterator[Platform]:
+    with serving(stripe) as url, server.running(wait_scale=0.005) as running:
+        to = target.of(running, GATEWAY_URL=url)
+        assert to.runtime is not None
+        # The embedded AWS does not hand the level on.
+        loud = tuple((name, text.replace(b"=INFO", b"=DEBUG"), mode) for name, text, mode in to.runtime.files)
+        yield deployed(
+            replace(to, runtime=replace(to.runtime, files=loud)),
+            WorkflowLogExecutionData="false",
+            FunctionLogLevel="DEBUG",
+            MaximumAmounts="USD=90000000",
+            HighValueAmounts="USD=88000000",
+        )
+
+
+@pytest.fixture(scope="module")
+def sender(platform: Platform, stripe: Stripe) -> Sender:
+    """Who has sent everything, every way."""
+    send = Sender(platform)
+    every_way(send)
+    secrets = platform.client("secretsmanager")
+    secret = secrets.create_secret(Name="gateway", SecretString=json.dumps({"api_key": marked.API_KEY}))
+    platform.deploy(Gateway="stripe", GatewaySecretArn=secret["ARN"])
+    every_way_of_stripe(send, stripe)
+    return send
+
+
+@pytest.fixture(scope="module")
+def searched(sender: Sender) -> list[Place]:
+    """Every place, with something planted in one of each kind."""
+    plant(sender.platform)
+    return places(sender.platform)
+
+
+@pytest.fixture(scope="module")
+def inputs(sender: Sender) -> str:
+    """The requests as they came in."""
+    stepfunctions = sender.platform.client("stepfunctions")
+    arn = sender.platform.outputs["StepFunctionsStateMachineArn"]
+    pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=arn)
+    arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
+    return "\n".join(stepfunctions.describe_execution(executionArn=arn)["input"] for arn in arns)
+
+
+def plant(platform: Platform) -> None:
+    logs, stepfunctions = platform.client("logs"), platform.client("stepfunctions")
+    stream = {"logGroupName": platform.outputs["CloudwatchLogGroupProcessingName"], "logStreamName": "planted"}
+    logs.create_log_stream(**stream)
+    logs.put_log_events(**stream, logEvents=[{"timestamp": 1, "message": PLANTED}])
+    metric = {"MetricName": "planted", "Dimensions": [{"Name": "customer", "Value": PLANTED}]}
+    platform.client("cloudwatch").put_metric_data(Namespace="planted", MetricData=[metric | {"Value": 1}])
+    platform.client("cloudwatch").put_metric_alarm(
+        **metric,
+        **{"AlarmName": "planted", "Namespace": "planted", "Statistic": "Sum", "Period": 60, "Threshold": 1},
+        **{"ComparisonOperator": "GreaterThanThreshold", "EvaluationPeriods": 1},
+    )
+    message = json.dumps({"customer_id": PLANTED})
+    platform.client("sns").publish(TopicArn=TOPIC_ARN, Subject="planted", Message=message)
+    platform.client("sqs").send_message(QueueUrl=letters_url(platform), MessageBody=message)
+    states = {"Failed": {"Type": "Fail", "Error": "Planted", "Cause": PLANTED}}
+    machine = stepfunctions.create_state_machine(
+        name="planted",
+        definition=json.dumps({"StartAt": "Failed", "States": states}),
+        roleArn=f"arn:aws:iam::{server.ACCOUNT}:role/role-sfn-payment-workflow-local",
+    )
+    started = stepfunctions.start_execution(stateMachineArn=machine["stateMachineArn"])
+    platform.follow(started["executionArn"])
+    platform.client("events").put_rule(Name="planted", EventPattern=json.dumps({"source": [PLANTED]}))
+
+
+def test_no_mark_is_anywhere(searched: list[Place], sender: Sender) -> None:
+    """Seen to fail, before these were mended, by a log of what sends the gateway's requests, by a currency in a reason
+    to reject, and by ids that were card numbers, or no ids at all.
+    """
+    found = search(MARKS, searched)
+    figures = {"markers": len(MARKS), "paths": sender.ways, "places": len(searched), "found": len(found)}
+    print(json.dumps(figures))
+    if report := os.environ.get("MARKERS_REPORT"):
+        Path(report).write_text(json.dumps(figures) + "\n", encoding="utf-8")
+    assert found == []
+
+
+def test_what_is_planted_is_found_in_every_kind_of_place(searched: list[Place]) -> None:
+    assert {kind for _, kind, _ in search([PLANTED], searched)} == set(KINDS)
+
+
+def test_what_is_kept_is_in_the_table_of_payments_and_not_in_the_ledger(sender: Sender) -> None:
+    platform = sender.platform
+    kept = table(platform, platform.outputs["DynamodbTableName"])
+    for mark in (marked.CUSTOMER, marked.STRIPE_CUSTOMER, str(marked.MAJOR_UNITS), marked.METHOD):
+        assert mark in kept
+    assert search(MARKS, [("table", "ledger", table(platform, "dynamodb-payment-ledger-local"))]) == []
+
+
+def test_every_mark_was_sent(inputs: str) -> None:
+    assert [mark for mark in SENT if mark not in inputs] == []
+
+
+def test_every_way_was_gone(searched: list[Place], sender: Sender) -> None:
+    kept = table(sender.platform, sender.platform.outputs["DynamodbTableName"])
+    for status in ("COMPLETED", "DECLINED", "REJECTED", "FAILED", "UNKNOWN", "REVIEW", "REFUNDING", "REFUNDED"):
+        assert f'"status": {{"S": "{status}"}}' in kept
+    executions = " ".join(text for kind, _, text in searched if kind == "execution")
+    logs = " ".join(text for kind, _, text in searched if kind == "log")
+    for error in ("MalformedRequest", "IdempotencyConflict", "GatewayUnavailable", "ChargeOutcomeUnknown"):
+        assert f'"error": "{error}"' in executions
+    for error in ("LedgerRefused", "InternalError", "PaymentGivenUp", "States.QueryEvaluationError"):
+        assert f'"error": "{error}"' in executions
+    for error in ("NotAllowed", "PaymentNotRecorded", "ReconciliationIncomplete"):
+        assert error in logs
+    # Stripe's own, whose messages are marked.
+    for code in ("AuthenticationError", "RateLimitError", "APIError", "APIConnectionError", "card_declined"):
+        assert code in logs + executions
+    assert '"DEBUG"' in logs
+    letters = [text for kind, _, text in searched if kind == "letter"]
+    assert len([text for text in letters if "requestContext" in text]) == 3
+
+
+def test_executions_are_logged_without_their_data_and_told_to_no_rule(platform: Platform) -> None:
+    """What is left out of the search is kept by nobody but Step Functions."""
+    stacks = platform.client("cloudformation").describe_stacks()["Stacks"]
+    parameters = [one for stack in stacks for one in stack.get("Parameters", [])]
+    logged = [one["ParameterValue"] for one in parameters if one["ParameterKey"] == "WorkflowLogExecutionData"]
+    # Of the platform, and of its nested stack with the workflow.
+    assert logged == ["false", "false"]
+    rules = platform.client("events").list_rules()["Rules"]
+    assert [rule["Name"] for rule in rules if "EventPattern" in rule] == ["planted"]
