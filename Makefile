@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove audit check generate validate lint types bench deploy local-stop clean
+.PHONY: help demo test prove audit check generate validate lint types sbom bench deploy local-stop clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ lint: $(VENV)/installed  ## Style, security rules and format
 
 types: $(VENV)/installed  ## mypy, strict
 	$(BIN)/mypy
+
+sbom: $(VENV)/installed  ## Write the bill of materials of what runs in Lambda to .local/sbom.cdx.json
+	$(BIN)/python -m scripts.deployer.sbom .local/sbom.cdx.json
 
 bench: $(VENV)/installed $(VENV)/awscli/bin/aws  ## What the README claims about speed; REFERENCE=FILE.md adds the system asked for
 	@$(BIN)/python -m scripts.bench $(REFERENCE)

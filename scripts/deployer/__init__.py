@@ -8,6 +8,7 @@ deploy.py      the steps in order
   rollout.py     how the environment wants it
   validate.py    the committed templates are fresh, and cfn-lint has nothing to say
   package.py     templates and code -> a Package: every file to upload under a key that names its content
+    sbom.py        the bill of materials of the functions, which is one of these files
   stack.py       what is deployed now, and whether it can be changed
   upload.py      a Package -> the artifact bucket, what is not there yet
   change_set.py  a template and parameters -> a Proposal, its changes walked to every nested stack

@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from .plan.templates import plain
 
 # Zip knows no time before 1980; a fixed one keeps the bytes the same.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+# Where a template names the bill of materials of its functions.
+BILL = "SoftwareBillOfMaterials"
 
 # A file for the zip: path inside it, content, mode.
 ZipEntry = tuple[str, bytes, int]
@@ -77,6 +81,9 @@ class Runtime:
 
 def package(template: Path, destination: Destination, runtime: Runtime | None = None) -> Package:
     """Package ``template`` and all that it names. Raises ``DeployError`` for a path that is not there."""
+    # It takes longer to import than the rest of this: only who packages waits for it.
+    from . import sbom
+
     runtime = runtime or Runtime()
     files: dict[str, bytes] = {}
     layers: dict[str, Path] = {}
@@ -87,21 +94,35 @@ def package(template: Path, destination: Destination, runtime: Runtime | None = 
         return key
 
     def nested(path: Path) -> str:
-        return destination.url(add(_rewrite(path, code, layer, nested, runtime).encode(), path.suffix))
+        return destination.url(add(rewritten(path).encode(), path.suffix))
 
-    def layer(folder: Path) -> dict[str, str]:
+    def rewritten(path: Path) -> str:
+        materials = sbom.Materials()
+        document = _rewrite(
+            path, partial(code, materials), partial(layer, materials), nested, runtime, materials.runtimes
+        )
+        if materials.files:
+            # Named in the template, so that it is kept for as long as what it tells of.
+            bill = destination.url(add(sbom.render(materials), sbom.SUFFIX))
+            document.setdefault("Metadata", {})[BILL] = bill
+        return emit.to_yaml(plain(document))
+
+    def layer(materials: sbom.Materials, folder: Path) -> dict[str, str]:
         # Named by what it is made of; built, and uploaded, only where a stack asks for it.
         requirements = folder / "requirements.txt"
         if not requirements.exists():
             raise DeployError(f"{requirements}: not there; a layer is made of what it lists")
         key = destination.key(requirements.read_bytes(), ".zip")
         layers[key] = requirements
+        materials.layers.append(requirements)
         return {"S3Bucket": destination.bucket, "S3Key": key}
 
-    def code(folder: Path) -> dict[str, str]:
-        return {"S3Bucket": destination.bucket, "S3Key": add(zip_folder(folder, runtime.files), ".zip")}
+    def code(materials: sbom.Materials, folder: Path) -> dict[str, str]:
+        materials.package, materials.version = zip_folder(folder, runtime.files), function_code.digest(folder)
+        materials.files = [*function_code.files(folder), *((name, content) for name, content, _ in runtime.files)]
+        return {"S3Bucket": destination.bucket, "S3Key": add(materials.package, ".zip")}
 
-    text = _rewrite(template, code, layer, nested, runtime)
+    text = rewritten(template)
     key = add(text.encode(), template.suffix)
     return Package(destination, files, key, text, layers)
 
@@ -149,8 +170,9 @@ def _rewrite(
     layer: Callable[[Path], dict[str, str]],
     nested: Callable[[Path], str],
     runtime: Runtime,
-) -> str:
-    """The template's text with S3 locations in the place of local paths."""
+    runtimes: set[str],
+) -> dict[str, Any]:
+    """The template with S3 locations in the place of local paths. ``runtimes`` gets those of its functions."""
     try:
         document: dict[str, Any] = cfn_flip.load(path.read_text(encoding="utf-8"))[0]
     except OSError as error:
@@ -163,10 +185,11 @@ def _rewrite(
             properties["Content"] = layer(path.parent / properties["Content"])
         elif resource["Type"] == "AWS::Lambda::Function" and _is_local(properties["Code"]):
             properties["Code"] = code(path.parent / properties["Code"])
+            runtimes.add(str(properties["Runtime"]))
             properties.update(runtime.properties)
             for name, value in runtime.variables.items():
                 properties["Environment"]["Variables"][name] = value
-    return emit.to_yaml(plain(document))
+    return document
 
 
 def _is_local(value: Any) -> bool:

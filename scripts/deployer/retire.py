@@ -16,7 +16,7 @@ from .stack import WORKERS
 
 def keys(tree: Tree, destination: Destination) -> set[str]:
     """The keys that a tree's templates name, wherever in them."""
-    pattern = re.compile(re.escape(destination.prefix) + r"/[0-9a-f]{64}\.\w+")
+    pattern = re.compile(re.escape(destination.prefix) + r"/[0-9a-f]{64}(?:\.\w+)+")
     found: set[str] = set()
     for template in _templates(tree):
         found.update(pattern.findall(str(template)))

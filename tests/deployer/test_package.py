@@ -42,8 +42,8 @@ def test_changed_code_changes_only_what_holds_it(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, tmp_path / name)
     (tmp_path / "lambda" / "more.py").write_text("x = 1\n")
     changed = set(packaged(tmp_path).files) - set(packaged().files)
-    # The zip, the template that names the zip, and the parent that names the template.
-    assert len(changed) == 3
+    # The zip, its bill of materials, the template that names both, and the parent that names the template.
+    assert len(changed) == 4
 
 
 def test_every_local_path_becomes_a_location_in_the_bucket() -> None:
@@ -60,7 +60,7 @@ def test_every_local_path_becomes_a_location_in_the_bucket() -> None:
     assert len({str(code) for code in codes}) == 1
     assert codes[0]["S3Bucket"] == "bucket"
     assert codes[0]["S3Key"] in made.files
-    assert len(made.files) == 7
+    assert len(made.files) == 8
 
 
 def key_of(urls: list[str], made, text: str) -> str:
@@ -84,7 +84,7 @@ def test_local_packaging_adds_only_the_bootstrap() -> None:
     (template,) = (v.decode() for v in local.files.values() if b"provided.al2023" in v)
     original = next(v.decode() for v in aws.files.values() if b"AWS::Lambda::Function" in v)
     different = [(a, b) for a, b in zip(original.splitlines(), template.splitlines(), strict=True) if a != b]
-    assert {a.split(":")[0].strip() for a, _ in different} == {"Runtime", "S3Key"}
+    assert {a.split(":")[0].strip() for a, _ in different} == {"Runtime", "S3Key", "SoftwareBillOfMaterials"}
     (code,) = (v for k, v in local.files.items() if k.endswith(".zip"))
     with zipfile.ZipFile(io.BytesIO(code)) as archive:
         assert archive.getinfo("bootstrap").external_attr >> 16 == 0o755
@@ -140,7 +140,7 @@ def test_what_is_there_is_not_uploaded_again_and_the_buckets_owner_is_checked() 
         stub.add_client_error("head_object", "403", http_status_code=403)
         with pytest.raises(Exception, match="403"):
             upload(one, s3, "123")
-    assert len(rest) == 6
+    assert len(rest) == 7
 
 
 def test_a_layer_is_named_by_what_it_is_made_of_and_built_only_on_request() -> None:

@@ -1,0 +1,112 @@
+"""The software bill of materials of what runs in Lambda, as CycloneDX: our code, its layers, and AWS's runtime.
+
+It names each file and each library by its SHA-256, has no date, and takes its serial number from what it says; so the
+same sources give the same bytes. Packaging uploads it beside the templates; ``python -m scripts.deployer.sbom FILE``
+writes it to a file, or to standard output. https://cyclonedx.org/docs/1.6/json/
+"""
+
+import hashlib
+import re
+import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+from .errors import DeployError
+
+NAME = "payment-functions"
+SUFFIX = ".cdx.json"
+# One distribution, pinned, with the digests of the files that may be it; as pip writes it in its hash-checking mode.
+# https://pip.pypa.io/en/stable/topics/secure-installs/#hash-checking-mode
+_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!+_-]+)((?: --hash=sha256:[0-9a-f]{64})+)")
+
+
+@dataclass
+class Materials:
+    """What a template's functions are made of, as packaging comes upon it."""
+
+    # The zip, and path and content of each file in it; the version is that of the code.
+    package: bytes = b""
+    version: str = ""
+    files: list[tuple[str, bytes]] = field(default_factory=list)
+    layers: list[Path] = field(default_factory=list)
+    runtimes: set[str] = field(default_factory=set)
+
+
+def render(materials: Materials) -> bytes:
+    """The bill as JSON. Raises ``DeployError`` for a requirement without its version or its digest."""
+    code = Component(
+        name=NAME,
+        version=materials.version,
+        type=ComponentType.APPLICATION,
+        bom_ref=NAME,
+        hashes=[_sha256(materials.package)],
+        components=[
+            Component(name=name, type=ComponentType.FILE, bom_ref=f"{NAME}/{name}", hashes=[_sha256(content)])
+            for name, content in materials.files
+        ],
+    )
+    needs = [*_runtimes(materials.runtimes), *(one for path in materials.layers for one in libraries(path))]
+    bom = Bom(components=needs, metadata=BomMetaData(component=code), serial_number=uuid.UUID(int=0))
+    bom.metadata.timestamp = None  # type: ignore[assignment] # it would be now
+    bom.register_dependency(code, needs)
+    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(_text(bom).encode()).hexdigest())
+    return _text(bom).encode()
+
+
+def libraries(requirements: Path) -> Iterator[Component]:
+    """What a layer is built of."""
+    for line in requirements.read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        found = _REQUIREMENT.fullmatch(line)
+        if found is None:
+            raise DeployError(f"{requirements}: not a version pinned by its hash: {line}")
+        name, version, digests = found.groups()
+        purl = PackageURL("pypi", None, re.sub(r"[._-]+", "-", name).lower(), version)
+        hashes = [
+            HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in digests.split(" --hash=sha256:")[1:]
+        ]
+        yield Component(name=name, version=version, purl=purl, bom_ref=str(purl), hashes=hashes)
+
+
+def _runtimes(names: Iterable[str]) -> Iterator[Component]:
+    for name in sorted(names):
+        # Its libraries, such as botocore, are AWS's to patch; which ones they are at a time is not ours to say.
+        yield Component(
+            name=name, type=ComponentType.PLATFORM, bom_ref=name, description="A managed runtime of AWS Lambda"
+        )
+
+
+def _sha256(content: bytes) -> HashType:
+    return HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(content).hexdigest())
+
+
+def _text(bom: Bom) -> str:
+    return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    from .package import Destination, package
+
+    templates = Path(__file__).resolve().parents[2] / "templates"
+    packaged = package(templates / "parent.yaml", Destination("", "", ""))
+    (bill,) = (content for key, content in packaged.files.items() if key.endswith(SUFFIX))
+    if not arguments:
+        sys.stdout.write(bill.decode())
+        return 0
+    path = Path(arguments[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bill)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
