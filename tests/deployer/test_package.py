@@ -1,22 +1,26 @@
 """Packages: reproducible bytes under keys that name them, and only what is not there is uploaded."""
 
+import ast
 import base64
 import hashlib
 import io
 import os
 import shutil
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import boto3
 import cfn_flip
 import pytest
 from botocore.stub import ANY, Stubber
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from scripts.deployer.errors import DeployError
 from scripts.deployer.package import Destination, Runtime, build_layer, package, zip_folder
 from scripts.deployer.upload import upload
-from tests.emitted import ROOT, resources
+from tests.emitted import ROOT, load_template, resources
 
 DESTINATION = Destination.of("bucket", "https://s3.eu-west-1.amazonaws.com", "dev")
 
@@ -68,12 +72,38 @@ def key_of(urls: list[str], made, text: str) -> str:
     return next(key for key in keys if b"AWS::Lambda::Function" in made.files[key] and text.encode() in made.files[key])
 
 
-def test_the_zip_holds_the_sources_and_nothing_else() -> None:
+def imported(folder: Path, name: str, known: set[str]) -> set[str]:
+    """The files of a folder that a module of it needs, with those ``known``."""
+    path = folder / f"{name.replace('.', '/')}.py"
+    path = path if path.exists() else folder / name.replace(".", "/") / "__init__.py"
+    inside = path.relative_to(folder).as_posix()
+    if inside in known or not path.exists():
+        return known
+    known = known | {inside}
+    package_name = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    needs = [package_name] if package_name else []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            needs += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = f"{package_name}.{node.module}" if node.level else str(node.module)
+            needs += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    for need in needs:
+        known = imported(folder, need, known)
+    return known
+
+
+def test_the_zip_holds_what_the_handlers_need_and_nothing_else() -> None:
+    """Seen to fail with a test in the folder, and with a module that nothing imports."""
+    compute = load_template("compute")
+    handlers = [function["Properties"]["Handler"] for function in resources(compute, "AWS::Lambda::Function").values()]
+    assert len(handlers) == 3
+    needed: set[str] = set()
+    for handler in handlers:
+        needed = imported(ROOT / "lambda", handler.removesuffix(".handler"), needed)
     with zipfile.ZipFile(io.BytesIO(zip_folder(ROOT / "lambda"))) as archive:
         names = archive.namelist()
-        assert {"validation.py", "processing.py", "payments/process.py", "adapters/dynamodb.py"} <= set(names)
-        assert names == sorted(names)
-        assert all(name.endswith(".py") for name in names)
+        assert names == sorted(needed)
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
@@ -156,6 +186,22 @@ def test_every_requirement_of_the_layer_has_its_hash() -> None:
     lines = (ROOT / "lambda-layers" / "stripe" / "requirements.txt").read_text().splitlines()[1:]
     assert all("==" in line and "--hash=sha256:" in line for line in lines)
     assert {"stripe", "requests"} <= {line.split("==")[0] for line in lines}
+
+
+def test_the_layer_is_what_stripes_library_needs_and_nothing_else() -> None:
+    """All that it requires, what that requires, and so on, as the distributions themselves say."""
+    lines = (ROOT / "lambda-layers" / "stripe" / "requirements.txt").read_text().splitlines()[1:]
+    pinned = dict(line.split()[0].split("==") for line in lines)
+    needed, found = [Requirement("stripe")], set()
+    while needed:
+        requirement = needed.pop()
+        name = canonicalize_name(requirement.name)
+        assert pinned[name] in requirement.specifier
+        if name not in found:
+            found.add(name)
+            requires = map(Requirement, metadata.requires(name) or [])
+            needed += [one for one in requires if one.marker is None or one.marker.evaluate({"extra": ""})]
+    assert found == set(pinned)
 
 
 def test_the_layer_has_what_the_adapter_imports() -> None:
