@@ -230,6 +230,8 @@ def _workflow_use() -> list[Statement]:
 
     https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
     """
+    # The context is written like a pattern, and compared to the letter.
+    delivery = {"kms:EncryptionContext:SourceArn": names.arn("logs", "*")}
     return [
         Statement(
             Sid="ExecutionsOfTheWorkflow",
@@ -239,14 +241,27 @@ def _workflow_use() -> list[Statement]:
             Resource=["*"],
             Condition=Condition([in_context("states", stateMachineArn=names.workflow_arn())]),
         ),
+        # The role makes the data key that the delivery service then reads with.
+        Statement(
+            Sid="RoleEncryptsLogDelivery",
+            Effect=Allow,
+            Principal=account_root(),
+            Action=[kms.GenerateDataKey],
+            Resource=["*"],
+            Condition=Condition(
+                [
+                    ArnEquals({"aws:PrincipalArn": names.role_arn(names.WORKFLOW_ROLE)}),
+                    StringEquals({"kms:CallerAccount": ACCOUNT, **delivery}),
+                ]
+            ),
+        ),
         Statement(
             Sid="LogDeliveryOfTheWorkflow",
             Effect=Allow,
             Principal=Principal("Service", "delivery.logs.amazonaws.com"),
             Action=[kms.Decrypt],
             Resource=["*"],
-            # The context is written like a pattern, and compared to the letter.
-            Condition=Condition([StringEquals({"kms:EncryptionContext:SourceArn": names.arn("logs", "*")})]),
+            Condition=Condition([StringEquals(delivery)]),
         ),
     ]
 
