@@ -194,15 +194,30 @@ def _compute() -> list[Statement]:
 
 
 def _roles() -> list[Statement]:
-    """No role without the boundary, none but for our services, and with our policies only."""
-    roles = [names.role_arn(f"role-{name}-*") for name in ("sfn-payment", "lambda", "backup-payments")]
-    policies = [
-        names.arn("iam", f"policy/{name}", region=False)
+    """No role without the boundary, none but for our services, and with our policies only.
+
+    Each by the whole of its name: a role of somebody else's, passed to a function of ours, knows no boundary.
+    """
+    roles = [
+        names.role_arn(everywhere(name))
         for name in (
-            "policy-sfn-payment-*",
-            "policy-lambda-*",
-            everywhere(names.GATEWAY_POLICY),
-            everywhere(names.BACKUP_POLICY),
+            names.WORKFLOW_ROLE,
+            names.VALIDATION_ROLE,
+            names.PROCESSING_ROLE,
+            names.RECONCILIATION_ROLE,
+            names.BACKUP_ROLE,
+        )
+    ]
+    policies = [
+        names.arn("iam", f"policy/{everywhere(name)}", region=False)
+        for name in (
+            names.WORKFLOW_POLICY,
+            names.VALIDATION_POLICY,
+            names.PROCESSING_POLICY,
+            names.RECONCILIATION_POLICY,
+            names.GATEWAY_POLICY,
+            names.BACKUP_POLICY,
+            names.WORKFLOW_KEY_POLICY,
         )
     ]
     under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary.arn(Bootstrap.permissions_boundary.ref)})
