@@ -12,7 +12,7 @@ from troposphere import Equals, If, Not, Ref, Template, iam
 from troposphere.kms import Key
 
 from . import boundary, keys, names
-from .policies import LOG_DELIVERY, allow, document, in_context, source_arn, through, trust
+from .policies import ACCOUNT, LOG_DELIVERY, allow, document, in_context, source_arn, through, trust
 from .suppressions import suppress
 from .wiring import NumberValue, Value, tags
 
@@ -302,7 +302,9 @@ def _workflow_encryption(template: Template, workflow_key: Key) -> If:
                     [kms.GenerateDataKey],
                     key,
                     # The context is written like a pattern, and compared to the letter.
-                    StringEquals({"kms:EncryptionContext:SourceArn": names.arn("logs", "*")}),
+                    StringEquals(
+                        {"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": names.arn("logs", "*")}
+                    ),
                 ),
             ),
         )
