@@ -1,10 +1,23 @@
 """What every part of the tests may ask for."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import emitted
 from tests.emitted import NESTED, ROOT, load_template
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--templates", type=Path, help="test the templates in this folder (tests/mutations plants defects)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if folder := config.getoption("--templates"):
+        emitted.read_from(folder)
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +30,19 @@ def templates() -> dict[str, dict[str, Any]]:
 def reference() -> str:
     """Names and outputs of the system as it was asked for."""
     return (ROOT / "tests" / "reference.txt").read_text()
+
+
+@pytest.fixture(scope="session")
+def world() -> Any:
+    """The platform in prod, and what its account has once, as they are deployed."""
+    from tests.stacks.access import World
+
+    return World({name: load_template(name) for name in emitted.ALL})
+
+
+@pytest.fixture(scope="session")
+def worlds(world: Any) -> list[Any]:
+    """With everything switched on, and with as little as dev has: each branch of what is conditional."""
+    from tests.stacks.access import World
+
+    return [world, World({name: load_template(name) for name in emitted.ALL}, "dev")]

@@ -1,74 +1,209 @@
-"""Who may do what, read from the emitted templates."""
+"""What is written in the policies: each action of each role, and each wildcard with its reason.
 
-import json
+Whether they do what they say is asked in test_access.py, test_access_keys.py and test_access_deployers.py.
+"""
+
+import re
 from typing import Any
 
-from tests.emitted import resources, strings
+import pytest
 
-UNSCOPED = {"LogDeliveryHasNoResource", "TracingHasNoResource"}
+from tests.emitted import load_template, resources
+from tests.stacks.access import World
+
+# On everything, and why, which the Sid says: AWS has no resource for it, or none that can be named before.
+EVERYTHING = {
+    "WorkflowPolicy": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
+    "ValidationPolicy": {"TracingHasNoResource"},
+    "ProcessingPolicy": {"TracingHasNoResource"},
+    "ReconciliationPolicy": {"TracingHasNoResource"},
+    "Boundary": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
+    "ServiceDataPolicy": {"NewKeysCannotBeNamed", "AliasesCannotBeListedByName", "VaultStorageHasNoResource"},
+    "ServiceRestPolicy": {"LogDeliveryHasNoResource", "IndexPoliciesHaveNoResource"},
+    "GitHubPlanPolicy": {"AlarmsCannotBeDescribedByName"},
+    "GitHubDeployPolicy": {"AlarmsCannotBeDescribedByName"},
+}
+REASON = re.compile("(Has|Have)NoResource$|CannotBe[A-Z]")
+
+# Open at one place of an ARN. The roles of the platform: the streams of a log group, whose names Lambda makes up.
+STREAMS = {"ValidationPolicy", "ProcessingPolicy", "ReconciliationPolicy"}
+# What stands above all environments of an account is open where a name ends in the environment...
+OF_ALL_ENVIRONMENTS = {
+    "Boundary": {"Tables", "DeadLetters", "Notices", "Functions", "Backups", "Logs"},
+    "ServiceDataPolicy": {"Tables", "Queue", "Topic", "Aliases", "VaultAndPlan"},
+    "ServiceComputePolicy": {
+        "Functions", "Layer", "Roles", "RolesStandUnderTheBoundary", "RolesGetOurPoliciesOnly",
+        "RolesAreForThreeServices", "Policies",
+    },
+    "ServiceRestPolicy": {"StateMachine", "Schedule", "LogGroups", "Alarms", "Dashboard", "NestedStacks"},
+    "GitHubPlanPolicy": {"Plan"},
+    "GitHubDeployPolicy": {"Plan", "Deploy"},
+}  # fmt: skip
+# ... and at these, because AWS makes the rest of the name up, or the deployer does.
+MADE_UP = {
+    "key/*": "a key is named by an id; each such statement has a condition",
+    "secret:*": "the gateway's secret is the account's own, and named in the role's policy",
+    "backup-plan:*": "a plan is named by an id",
+    "stack/payment-artifacts/*": "a stack's ARN ends in an id",
+    "payment-artifacts-123456789012-eu-central-1/*": "files are named by what they hold",
+    "payment-artifacts-123456789012-eu-central-1/payment-platform/*": "files are named by what they hold",
+}
 
 
-def test_function_roles_may_do_exactly_this(templates: dict[str, Any]) -> None:
-    policies = resources(templates["security"], "AWS::IAM::ManagedPolicy")
-    told = {title: {s["Sid"]: s["Action"] for s in _statements(policy)} for title, policy in policies.items()}
-    own = {
-        "AppendToLedger": ["dynamodb:PutItem"],
-        "UseTableKeyThroughDynamoDB": ["kms:Decrypt"],
-        "DeadLetterAsyncInvocations": ["sqs:SendMessage"],
-        "WriteOwnLogs": ["logs:CreateLogStream", "logs:PutLogEvents"],
-        "TracingHasNoResource": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+def test_the_exact_list_of_what_is_allowed_on_everything(world: World) -> None:
+    found = {
+        policy: {statement["Sid"] for statement in statements if "*" in statement["Resource"]}
+        for policy, statements in world.policies.items()
     }
-    assert told["ValidationPolicy"] == {"RecordPayments": ["dynamodb:PutItem"], **own}
-    assert told["ProcessingPolicy"] == {"RecordPayments": ["dynamodb:GetItem", "dynamodb:PutItem"], **own}
-    publish = {"PublishNotices": ["sns:Publish"], "UseTopicKeyThroughSNS": ["kms:Decrypt", "kms:GenerateDataKey"]}
-    assert told["ReconciliationPolicy"] == {
+    assert {policy: sids for policy, sids in found.items() if sids} == EVERYTHING
+    for policy, sids in EVERYTHING.items():
+        for statement in world.policies[policy]:
+            if statement["Sid"] in sids:
+                assert REASON.search(statement["Sid"]), (policy, statement["Sid"])
+                assert statement["Resource"] == ["*"], "it stands alone: nothing that could be named is in it"
+
+
+def test_the_exact_list_of_where_an_arn_is_open(world: World) -> None:
+    for policy, statements in world.policies.items():
+        for statement in statements:
+            for resource in set(statement["Resource"]) - {"*"}:
+                name = resource.split(":", 5)[5]
+                if name == "key/*":
+                    assert statement.get("Condition"), (policy, statement["Sid"])
+                if "*" not in name or name in MADE_UP:
+                    continue
+                if policy in STREAMS:
+                    own = policy.removesuffix("Policy").lower()
+                    assert name == f"log-group:/aws/lambda/lambda-payment-{own}-prod:*"
+                    assert statement["Sid"] == "LogStreamsAreNamedByLambda"
+                else:
+                    assert statement["Sid"] in OF_ALL_ENVIRONMENTS[policy], (policy, statement["Sid"], name)
+                    # The environment, then an alias, a version or a stream.
+                    assert re.fullmatch(r"[^*]+-\*(:live|:\*)?", name), name
+                assert "*" not in resource.removesuffix(name), "partition, service, region and account are named"
+
+
+def test_no_action_is_open_but_in_what_is_denied(world: World) -> None:
+    documents = [*world.policies.values(), *(policy["Statement"] for policy in world.resource_policies.values())]
+    for statements in documents:
+        for statement in statements:
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            assert statement["Effect"] == "Deny" or not any("*" in action for action in actions), statement["Sid"]
+            assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement), statement["Sid"]
+
+
+def test_nobody_is_allowed_by_being_anybody(world: World) -> None:
+    for arn, policy in world.resource_policies.items():
+        for statement in policy["Statement"]:
+            if statement["Effect"] == "Allow":
+                assert statement["Principal"] not in ("*", {"AWS": "*"}, {"AWS": ["*"]}), (arn, statement)
+
+
+def test_every_statement_says_what_it_is_for(world: World) -> None:
+    documents = list(world.policies.items())
+    documents += [
+        (arn, policy["Statement"]) for arn, policy in world.resource_policies.items() if ":lambda:" not in arn
+    ]
+    for name, statements in documents:
+        sids = [statement["Sid"] for statement in statements]
+        assert len(set(sids)) == len(sids), name
+
+
+def test_every_use_of_a_key_is_under_a_condition(world: World) -> None:
+    """Of all policies, those who deploy too; what each condition does is asked in test_access_keys.py."""
+    uses = {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:CreateGrant", "kms:ReEncryptFrom"}
+    for policy, statements in world.policies.items():
+        for statement in statements:
+            if uses & set(statement["Action"]):
+                told = {key for operator in statement.get("Condition", {}).values() for key in operator}
+                assert any(key.startswith("kms:") for key in told), (policy, statement["Sid"])
+
+
+OWN = {
+    "AppendToLedger": ["dynamodb:PutItem"],
+    "UseTableKeyThroughDynamoDB": ["kms:Decrypt"],
+    "UseFunctionsKeyThroughLambda": ["kms:Decrypt"],
+    "DeadLetterAsyncInvocations": ["sqs:SendMessage"],
+    "UseQueueKeyThroughSQS": ["kms:Decrypt", "kms:GenerateDataKey"],
+    "LogStreamsAreNamedByLambda": ["logs:CreateLogStream", "logs:PutLogEvents"],
+    "TracingHasNoResource": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+}
+PUBLISH = {"PublishNotices": ["sns:Publish"], "UseTopicKeyThroughSNS": ["kms:Decrypt", "kms:GenerateDataKey"]}
+
+
+# Of each policy, by Sid.
+ALLOWED: dict[str, dict[str, list[str]]] = {
+    "ValidationPolicy": {"RecordPayments": ["dynamodb:PutItem"], **OWN},
+    "ProcessingPolicy": {"RecordPayments": ["dynamodb:GetItem", "dynamodb:PutItem"], **OWN},
+    "ReconciliationPolicy": {
         "RecordPayments": ["dynamodb:GetItem", "dynamodb:PutItem"],
         "FindOverduePayments": ["dynamodb:Query"],
-        **publish,
-        **own,
-    }
-    assert told["GatewaySecretPolicy"] == {
+        **PUBLISH,
+        **OWN,
+    },
+    "GatewaySecretPolicy": {
         "ReadGatewaySecret": ["secretsmanager:GetSecretValue"],
         "UseSecretKeyThroughSecretsManager": ["kms:Decrypt"],
-    }
-    assert told["WorkflowPolicy"] == {
+    },
+    "WorkflowPolicy": {
         "InvokeLiveFunctions": ["lambda:InvokeFunction"],
         "DeadLetterPayments": ["sqs:SendMessage"],
-        **publish,
+        "UseQueueKeyThroughSQS": ["kms:Decrypt", "kms:GenerateDataKey"],
+        **PUBLISH,
         # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
         "LogDeliveryHasNoResource": [
             f"logs:{action}"
             for action in (
-                "CreateLogDelivery", "DeleteLogDelivery", "DescribeLogGroups", "DescribeResourcePolicies",
-                "GetLogDelivery", "ListLogDeliveries", "PutResourcePolicy", "UpdateLogDelivery",
+                "CreateLogDelivery",
+                "DeleteLogDelivery",
+                "DescribeLogGroups",
+                "DescribeResourcePolicies",
+                "GetLogDelivery",
+                "ListLogDeliveries",
+                "PutResourcePolicy",
+                "UpdateLogDelivery",
             )
         ],
         "TracingHasNoResource": [
-            "xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+            "xray:PutTelemetryRecords",
+            "xray:PutTraceSegments",
         ],
-    }  # fmt: skip
+    },
+    "WorkflowKeyPolicy": {
+        "UseWorkflowKeyForOwnExecutions": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "UseWorkflowKeyForLogDelivery": ["kms:GenerateDataKey"],
+    },
+    "BackupPolicy": {
+        "BackUpTables": ["dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:StartAwsBackupJob"],
+        "KeepInVault": ["backup:CopyIntoBackupVault", "backup:DescribeBackupVault"],
+        "UseTableKeyThroughDynamoDB": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "UseVaultKeyThroughAWSBackup": ["kms:Decrypt", "kms:GenerateDataKey"],
+    },
+}
 
 
-def test_no_wildcard_but_where_aws_has_no_resource(templates: dict[str, Any]) -> None:
-    for title, policy in resources(templates["security"], "AWS::IAM::ManagedPolicy").items():
-        for statement in _statements(policy):
-            assert not any("*" in action for action in statement["Action"]), (title, statement["Sid"])
-            if statement["Sid"] in UNSCOPED:
-                assert statement["Resource"] == ["*"]
-            else:
-                # The streams of one log group are the one place where the end of an ARN is open.
-                for resource in statement["Resource"]:
-                    assert resource != "*"
-                    text = json.dumps(resource)
-                    assert "*" not in text or f":log-group:/aws/lambda/{_log_group(title)}:*" in text, text
+@pytest.mark.parametrize("policy", ALLOWED)
+def test_a_role_of_the_platform_may_do_exactly_this(policy: str, world: World) -> None:
+    assert {statement["Sid"]: statement["Action"] for statement in world.policies[policy]} == ALLOWED[policy]
 
 
-def test_a_role_has_its_policy_from_its_first_moment(templates: dict[str, Any]) -> None:
+def test_a_role_has_its_policies_from_its_first_moment(templates: dict[str, Any]) -> None:
+    """Attached by the role itself: one that is attached later leaves the role without it for a while."""
+    also = {
+        "WorkflowRole": ["HasWorkflowKey", "WorkflowKeyPolicy"],
+        "ProcessingRole": ["HasGatewaySecret", "GatewaySecretPolicy"],
+        "ReconciliationRole": ["HasGatewaySecret", "GatewaySecretPolicy"],
+    }
     for title, role in resources(templates["security"], "AWS::IAM::Role").items():
         own, *more = role["Properties"]["ManagedPolicyArns"]
         assert own == {"Ref": title.replace("Role", "Policy")}
-        secret = {"Fn::If": ["HasGatewaySecret", {"Ref": "GatewaySecretPolicy"}, {"Ref": "AWS::NoValue"}]}
-        assert more == ([secret] if title in ("ProcessingRole", "ReconciliationRole") else [])
+        condition = also.get(title)
+        given = [{"Fn::If": [condition[0], {"Ref": condition[1]}, {"Ref": "AWS::NoValue"}]}] if condition else []
+        assert more == given, title
+    for name in ("security", "artifacts"):
+        assert not [r for r in resources(load_template(name)).values() if "Policies" in r.get("Properties", {})]
 
 
 def test_the_gateways_secret_is_decrypted_only_where_a_key_is_named(templates: dict[str, Any]) -> None:
@@ -83,99 +218,3 @@ def test_the_gateways_secret_is_decrypted_only_where_a_key_is_named(templates: d
     assert without["Statement"] == [read]
     assert read["Resource"] == [{"Ref": "GatewaySecretArn"}]
     assert decrypt["Resource"] == [{"Ref": "GatewaySecretKeyArn"}]
-    # Secrets Manager's context has no prefix:
-    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
-    assert decrypt["Condition"] == {
-        "StringEquals": {
-            "kms:ViaService": {"Fn::Sub": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
-            "kms:CallerAccount": {"Ref": "AWS::AccountId"},
-            "kms:EncryptionContext:SecretARN": {"Ref": "GatewaySecretArn"},
-        }
-    }
-
-
-def test_roles_trust_their_service_for_this_account_only(templates: dict[str, Any]) -> None:
-    for title, role in resources(templates["security"], "AWS::IAM::Role").items():
-        (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-        service = "states.amazonaws.com" if title == "WorkflowRole" else "lambda.amazonaws.com"
-        assert statement["Principal"] == {"Service": [service]} or statement["Principal"] == {"Service": service}
-        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-        if title == "WorkflowRole":
-            assert "stateMachine:sfn-payment-workflow-${Environment}" in json.dumps(statement["Condition"]["ArnEquals"])
-
-
-def test_the_account_can_always_administer_its_keys_and_not_use_them_by_that(templates: dict[str, Any]) -> None:
-    keys = resources(templates["security"], "AWS::KMS::Key")
-    assert len(keys) == 3
-    for key in keys.values():
-        administration = key["Properties"]["KeyPolicy"]["Statement"][0]
-        assert administration["Sid"] == "AccountAdministersKey"
-        assert "iam::${AWS::AccountId}:root" in json.dumps(administration["Principal"])
-        assert {"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion"} <= set(administration["Action"])
-        assert not {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:*"} & set(administration["Action"])
-        assert key["Properties"]["EnableKeyRotation"] is True
-
-
-def test_alarms_and_the_workflow_can_publish_through_the_encrypted_topic(templates: dict[str, Any]) -> None:
-    (policy,) = resources(templates["data"], "AWS::SNS::TopicPolicy").values()
-    statements = {s["Sid"]: s for s in policy["Properties"]["PolicyDocument"]["Statement"]}
-    assert set(statements) == {"WorkflowPublishes", "ReconciliationPublishes", "AlarmsPublish"}
-    source = statements["AlarmsPublish"]["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
-    assert source == "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"
-    assert "cloudwatch.amazonaws.com" in strings(statements["AlarmsPublish"]["Principal"])
-    assert statements["AlarmsPublish"]["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-
-    key = templates["security"]["Resources"]["SnsKey"]["Properties"]["KeyPolicy"]["Statement"]
-    users = {s["Sid"]: s for s in key[1:]}
-    assert set(users) == {"RolesPublish", "AlarmsPublish"}
-    topic = {
-        "Fn::Sub": "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:sns-payment-notifications-${Environment}"
-    }
-    for statement in users.values():
-        assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
-        assert statement["Condition"]["StringEquals"]["kms:EncryptionContext:aws:sns:topicArn"] == topic
-    assert users["AlarmsPublish"]["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
-    roles = users["RolesPublish"]["Condition"]["ArnEquals"]["aws:PrincipalArn"]
-    assert [role["Fn::Sub"].split(":role/")[1] for role in roles] == [
-        "role-sfn-payment-workflow-${Environment}",
-        "role-lambda-reconciliation-${Environment}",
-    ]
-
-
-def test_every_use_of_a_key_by_the_account_is_through_its_service(templates: dict[str, Any]) -> None:
-    through = {"DynamodbKey": "dynamodb", "SnsKey": "sns"}
-    for title, service in through.items():
-        key = templates["security"]["Resources"][title]["Properties"]["KeyPolicy"]["Statement"]
-        for statement in key[1:]:
-            if "AWS" in statement["Principal"]:
-                condition = statement["Condition"]["StringEquals"]
-                assert condition["kms:ViaService"] == {"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"}
-                assert condition["kms:CallerAccount"] == {"Ref": "AWS::AccountId"}
-    for title, policy in resources(templates["security"], "AWS::IAM::ManagedPolicy").items():
-        for statement in _statements(policy):
-            if any(action.startswith("kms:") for action in statement["Action"]):
-                condition = statement["Condition"]["StringEquals"]
-                assert {"kms:ViaService", "kms:CallerAccount"} < set(condition), title
-                assert any(key.startswith("kms:EncryptionContext:") for key in condition), title
-
-
-def test_cloudwatch_logs_may_use_its_key_for_our_log_groups_only(templates: dict[str, Any]) -> None:
-    statement = templates["security"]["Resources"]["LogsKey"]["Properties"]["KeyPolicy"]["Statement"][1]
-    groups = statement["Condition"]["ArnEquals"]["kms:EncryptionContext:aws:logs:arn"]
-    ours = {
-        g["Properties"]["LogGroupName"]["Fn::Sub"]
-        for name in ("compute", "workflow")
-        for g in resources(templates[name], "AWS::Logs::LogGroup").values()
-    }
-    assert {g["Fn::Sub"].split(":log-group:")[1] for g in groups} == ours
-
-
-def _statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """All that a policy may have: one with a condition has most where that holds."""
-    document = policy["Properties"]["PolicyDocument"]
-    statements: list[dict[str, Any]] = document.get("Fn::If", [None, document])[1]["Statement"]
-    return statements
-
-
-def _log_group(policy: str) -> str:
-    return f"lambda-payment-{policy.removesuffix('Policy').lower()}-${{Environment}}"

@@ -1,0 +1,291 @@
+"""May this principal do this action on this resource, in this context?
+
+Asked of the emitted templates as they are deployed, because no emulator enforces all of it: parameters filled in,
+conditions decided, references made ARNs. What decides is the emulator's evaluator, given what AWS looks at:
+
+- the identity policies of the principal, and its permissions boundary;
+- the policy of the resource. A key's must allow by itself or by delegating to the account; a queue's or a topic's may;
+- for a service, the policy of the resource alone.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+"""
+
+import copy
+import functools
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core.iam_evaluator import (
+    EvalContext,
+    combine_resource_policy,
+    evaluate,
+    evaluate_resource_policy,
+    evaluate_trust_policy,
+    parse_policy_document,
+)
+
+from scripts.audit.deployed import ACCOUNT, BOOTSTRAP, EVERYTHING, PSEUDO
+from scripts.deployer.plan import evaluate as plan
+from scripts.deployer.plan.templates import Tree, plain
+from stacks import settings
+
+REGION = PSEUDO["AWS::Region"]
+ANOTHER_ACCOUNT = "999988887777"
+PLACE = f"{REGION}:{ACCOUNT}"
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+ALL_RIGHTS = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+# In the names of what this file deploys.
+ENVIRONMENT = "prod"
+
+Document = dict[str, Any]
+Context = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks: with an ARN and identity policies, or a service (``service``), which has neither."""
+
+    arn: str = ""
+    policies: tuple[Document, ...] = ()
+    boundary: tuple[Document, ...] = ()
+    service: str = ""
+
+    @property
+    def account(self) -> str:
+        return self.arn.split(":")[4] if self.arn else ""
+
+
+def service(name: str) -> Principal:
+    return Principal(service=f"{name}.amazonaws.com")
+
+
+def somebody(*policies: Document, account: str = ACCOUNT, boundary: tuple[Document, ...] = ()) -> Principal:
+    """A role that is none of the platform's."""
+    return Principal(f"arn:aws:iam::{account}:role/somebody", policies, boundary)
+
+
+def may_all(*actions: str) -> Document:
+    return {"Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
+
+
+def key_arn(title: str) -> str:
+    return f"arn:aws:kms:{PLACE}:key/{uuid.uuid5(uuid.NAMESPACE_URL, title)}"
+
+
+def through(by: str, context: Context | None = None, account: str = ACCOUNT) -> dict[str, Any]:
+    """A request to KMS by way of a service, with its encryption context.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
+    """
+    return {"kms:ViaService": f"{by}.{REGION}.amazonaws.com"} | directly(context, account)
+
+
+def directly(context: Context | None = None, account: str = ACCOUNT) -> dict[str, Any]:
+    encryption = {f"kms:EncryptionContext:{key}": value for key, value in (context or {}).items()}
+    return {"kms:CallerAccount": account} | encryption
+
+
+class World:
+    """The platform and the account's own stack, as they are deployed."""
+
+    def __init__(self, templates: Mapping[str, Document], environment: str = ENVIRONMENT) -> None:
+        committed = {name: plain(template) for name, template in templates.items()}
+        nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
+        # Of prod everything; another environment as it is set.
+        more = EVERYTHING if environment == ENVIRONMENT else {}
+        self.platform = plan.evaluate(
+            Tree(committed["parent"], nested), settings.load(environment) | more, {**PSEUDO, "AWS::StackName": "stack"}
+        )
+        self.account = plan.evaluate(Tree(committed["artifacts"]), EVERYTHING | BOOTSTRAP, PSEUDO)
+        stacks = [(f"{title}/", stack) for title, stack in self.platform.nested.items()] + [("", self.account)]
+        self.resources = {f"{path}{title}": one for path, stack in stacks for title, one in stack.resources.items()}
+
+    def properties(self, resource: str) -> Document:
+        """Of a resource by its path, such as ``Data/Transactions``; every reference is what AWS makes of it."""
+        properties: Document = self._named(self.resources[resource].properties)
+        return properties
+
+    def of_type(self, kind: str) -> dict[str, Document]:
+        return {path: self.properties(path) for path, one in self.resources.items() if one.type == kind}
+
+    @functools.cached_property
+    def policies(self) -> dict[str, list[Document]]:
+        """The statements of each managed policy, by its title."""
+        return {
+            path.rsplit("/", 1)[-1]: properties["PolicyDocument"]["Statement"]
+            for path, properties in self.of_type("AWS::IAM::ManagedPolicy").items()
+        }
+
+    @functools.cached_property
+    def roles(self) -> dict[str, Principal]:
+        """Each role by its title, with all that is attached to it."""
+        by_arn = {
+            self._attribute(path, ""): properties["PolicyDocument"]
+            for path, properties in self.of_type("AWS::IAM::ManagedPolicy").items()
+        }
+
+        def role(properties: Document) -> Principal:
+            limits = (by_arn[properties["PermissionsBoundary"]],) if "PermissionsBoundary" in properties else ()
+            own = tuple(by_arn[arn] for arn in properties["ManagedPolicyArns"])
+            return Principal(f"arn:aws:iam::{ACCOUNT}:role/{properties['RoleName']}", own, limits)
+
+        return {path.rsplit("/", 1)[-1]: role(p) for path, p in self.of_type("AWS::IAM::Role").items()}
+
+    @functools.cached_property
+    def resource_policies(self) -> dict[str, Document]:
+        """By the ARN of what they stand on."""
+        found = {key_arn(path.split("/")[1]): p["KeyPolicy"] for path, p in self.of_type("AWS::KMS::Key").items()}
+        for properties in self.of_type("AWS::SQS::QueuePolicy").values():
+            # A queue is referred to by its URL.
+            found |= {
+                f"arn:aws:sqs:{PLACE}:{url.rsplit('/', 1)[1]}": properties["PolicyDocument"]
+                for url in properties["Queues"]
+            }
+        for properties in self.of_type("AWS::SNS::TopicPolicy").values():
+            found |= dict.fromkeys(properties["Topics"], properties["PolicyDocument"])
+        for properties in self.of_type("AWS::S3::BucketPolicy").values():
+            found[f"arn:aws:s3:::{properties['Bucket']}"] = properties["PolicyDocument"]
+        for properties in self.of_type("AWS::Lambda::Permission").values():
+            found[properties["FunctionName"]] = {"Statement": [_permission(properties)]}
+        return found
+
+    def beside(self, arn: str, policy: Document) -> "World":
+        """The same world, with something in it that is not the platform's."""
+        other = copy.copy(self)
+        other.resource_policies = {**self.resource_policies, arn: policy}
+        return other
+
+    def who(self, who: Principal | str) -> Principal:
+        return self.roles[who] if isinstance(who, str) else who
+
+    def may(self, who: Principal | str, action: str, resource: str = "*", context: Context | None = None) -> bool:
+        """``who`` is a principal, or one of the platform's roles by its title."""
+        principal = self.who(who)
+        asked = _asked(principal, action, resource, context)
+        on = {arn: policy for arn, policy in self.resource_policies.items() if _is_of(resource, arn)}
+        policy = next(iter(on.values()), None)
+        if principal.service:
+            return bool(evaluate_resource_policy(policy, asked, service=principal.service).decision == "Allow")
+        limits = [[parse_policy_document(one) for one in principal.boundary]] if principal.boundary else []
+        identity = evaluate(asked, [parse_policy_document(one) for one in principal.policies], *limits)
+        owner = resource.split(":")[4] if resource.count(":") >= 5 else ""
+        # A key that is not there yet, and an alias, have no policy.
+        decided = combine_resource_policy(
+            identity, asked, policy, owner or ACCOUNT, required=":key/" in resource, limits=tuple(limits)
+        )
+        return bool(decided.decision == "Allow")
+
+    def policies_allow(self, role: str, action: str, resource: str, context: Context | None = None) -> bool:
+        """By the role's own policies, whatever the resource's says: each of the two has to hold alone."""
+        asked = _asked(self.roles[role], action, resource, context)
+        own = [parse_policy_document(one) for one in self.roles[role].policies]
+        return bool(evaluate(asked, own).decision == "Allow")
+
+    def may_assume(self, role: str, who: Principal, context: Context | None = None) -> bool:
+        """By its trust policy, whatever the identity policies of ``who`` allow."""
+        trust = self._trust(role)
+        asked = _asked(who, "sts:AssumeRole", "*", context)
+        return bool(evaluate_resource_policy(trust, asked, service=who.service or None).decision == "Allow")
+
+    def may_assume_by_token(self, role: str, provider: str, context: Context) -> bool:
+        asked = _asked(Principal(provider), "sts:AssumeRoleWithWebIdentity", "*", context)
+        return bool(evaluate_trust_policy(self._trust(role), provider, asked))
+
+    def _trust(self, role: str) -> Document:
+        (path,) = [path for path in self.resources if path.rsplit("/", 1)[-1] == role]
+        trust: Document = self.properties(path)["AssumeRolePolicyDocument"]
+        return trust
+
+    def _named(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._named(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._named(item) for item in value]
+        if isinstance(value, str):
+            return plan.TOKEN.sub(lambda match: self._attribute(match[1], match[2][1:], match[0]), value)
+        return value
+
+    def _attribute(self, path: str, attribute: str, otherwise: str = "") -> str:
+        """What AWS puts in the place of a reference. One that leads nowhere stays as it is, and matches nothing."""
+        if path not in self.resources:
+            return otherwise
+        kind, properties = self.resources[path].type, self.resources[path].properties
+        if kind == "AWS::KMS::Key":
+            return key_arn(path.split("/")[1]) if attribute == "Arn" else key_arn(path.split("/")[1]).split("/")[1]
+        if (kind, attribute) not in _SHAPES:
+            return otherwise
+        return self._named(_SHAPES[kind, attribute].format_map(_Known(properties)))
+
+
+class _Known(dict[str, Any]):
+    """Properties; one without a value makes a reference that matches nothing."""
+
+    def __missing__(self, key: str) -> str:
+        return f"${{no-{key}}}"
+
+
+_SHAPES = {
+    ("AWS::IAM::ManagedPolicy", ""): f"arn:aws:iam::{ACCOUNT}:policy/{{ManagedPolicyName}}",
+    ("AWS::IAM::Role", "Arn"): f"arn:aws:iam::{ACCOUNT}:role/{{RoleName}}",
+    ("AWS::IAM::OIDCProvider", "Arn"): f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com",
+    ("AWS::SQS::Queue", ""): f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{QueueName}}",
+    ("AWS::SQS::Queue", "Arn"): f"arn:aws:sqs:{PLACE}:{{QueueName}}",
+    ("AWS::SNS::Topic", ""): f"arn:aws:sns:{PLACE}:{{TopicName}}",
+    ("AWS::SNS::Topic", "TopicName"): "{TopicName}",
+    ("AWS::DynamoDB::Table", ""): "{TableName}",
+    ("AWS::DynamoDB::Table", "Arn"): f"arn:aws:dynamodb:{PLACE}:table/{{TableName}}",
+    ("AWS::S3::Bucket", ""): "{BucketName}",
+    ("AWS::S3::Bucket", "Arn"): "arn:aws:s3:::{BucketName}",
+    ("AWS::Events::Rule", "Arn"): f"arn:aws:events:{PLACE}:rule/{{Name}}",
+    ("AWS::Lambda::Function", ""): "{FunctionName}",
+    ("AWS::Lambda::Function", "Arn"): f"arn:aws:lambda:{PLACE}:function:{{FunctionName}}",
+    ("AWS::Lambda::Alias", ""): f"arn:aws:lambda:{PLACE}:function:{{FunctionName}}:{{Name}}",
+    ("AWS::Logs::LogGroup", ""): "{LogGroupName}",
+    ("AWS::Logs::LogGroup", "Arn"): f"arn:aws:logs:{PLACE}:log-group:{{LogGroupName}}:*",
+    ("AWS::StepFunctions::StateMachine", ""): f"arn:aws:states:{PLACE}:stateMachine:{{StateMachineName}}",
+    ("AWS::StepFunctions::StateMachine", "Name"): "{StateMachineName}",
+    ("AWS::CloudWatch::Alarm", ""): "{AlarmName}",
+    ("AWS::Backup::BackupVault", ""): "{BackupVaultName}",
+}
+
+
+def _asked(who: Principal, action: str, resource: str, context: Context | None) -> EvalContext:
+    told = {key.lower(): value for key, value in (context or {}).items()}
+    return EvalContext(
+        # A role's session asks; its ARN is the role's here, as in aws:PrincipalArn.
+        principal_arn=who.arn,
+        principal_type="Root" if who.arn.endswith(":root") else "AssumedRole",
+        principal_account=who.account,
+        action=action,
+        resource_arn=resource,
+        region=REGION,
+        secure_transport=told.get("aws:securetransport", "true") == "true",
+        service_context={"aws:principalisawsservice": str(bool(who.service)).lower()} | told,
+    )
+
+
+def _is_of(resource: str, arn: str) -> bool:
+    """An object is under the policy of its bucket."""
+    return resource == arn or (arn.startswith("arn:aws:s3:::") and resource.startswith(f"{arn}/"))
+
+
+def _permission(properties: Document) -> Document:
+    """The statement that Lambda adds for a permission.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
+    """
+    condition: Document = {}
+    if "SourceAccount" in properties:
+        condition["StringEquals"] = {"aws:SourceAccount": properties["SourceAccount"]}
+    if "SourceArn" in properties:
+        condition["ArnLike"] = {"aws:SourceArn": properties["SourceArn"]}
+    named = "*" if properties["Principal"] == "*" else {"Service": properties["Principal"]}
+    return {
+        "Effect": "Allow",
+        "Principal": named,
+        "Action": properties["Action"],
+        "Resource": properties["FunctionName"],
+        "Condition": condition,
+    }

@@ -1,0 +1,243 @@
+"""Who may do what, asked of the emitted policies: each line of the tables is a sentence that an auditor can check.
+
+The keys have tables of their own in test_access_keys.py, those who deploy in test_access_deployers.py.
+"""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.stacks.access import (
+    ACCOUNT,
+    ALL_RIGHTS,
+    ANOTHER_ACCOUNT,
+    PLACE,
+    ROOT,
+    Principal,
+    World,
+    service,
+    somebody,
+)
+
+WORKFLOW, VALIDATION, PROCESSING = "WorkflowRole", "ValidationRole", "ProcessingRole"
+RECONCILIATION, BACKUP = "ReconciliationRole", "BackupRole"
+OURS = (WORKFLOW, VALIDATION, PROCESSING, RECONCILIATION, BACKUP)
+
+FUNCTION = f"arn:aws:lambda:{PLACE}:function:"
+LIVE_VALIDATION = f"{FUNCTION}lambda-payment-validation-prod:live"
+LIVE_PROCESSING = f"{FUNCTION}lambda-payment-processing-prod:live"
+LIVE_RECONCILIATION = f"{FUNCTION}lambda-payment-reconciliation-prod:live"
+TABLE = f"arn:aws:dynamodb:{PLACE}:table/dynamodb-transactions-prod"
+LEDGER = f"arn:aws:dynamodb:{PLACE}:table/dynamodb-payment-ledger-prod"
+INDEX = f"{TABLE}/index/open-payments"
+QUEUE = f"arn:aws:sqs:{PLACE}:payment-dlq-prod"
+TOPIC = f"arn:aws:sns:{PLACE}:sns-payment-notifications-prod"
+VAULT = f"arn:aws:backup:{PLACE}:backup-vault:backup-vault-payments-prod"
+SECRET = f"arn:aws:secretsmanager:{PLACE}:secret:stripe-AbCdEf"
+STREAMS = f"arn:aws:logs:{PLACE}:log-group:/aws/lambda/lambda-payment-{{}}-prod:log-stream:2026/01/01/[1]abc"
+RULE = f"arn:aws:events:{PLACE}:rule/rule-payment-reconciliation-prod"
+STATE_MACHINE = f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-workflow-prod"
+ALARM = f"arn:aws:cloudwatch:{PLACE}:alarm:alarm-sfn-failures-prod"
+ARTIFACTS = f"arn:aws:s3:::payment-artifacts-{ACCOUNT}-eu-central-1"
+
+EVENTS, ALARMS = service("events"), service("cloudwatch")
+STRANGER = somebody(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
+PLAINLY = {"aws:SecureTransport": "false"}
+
+
+def from_(arn: str, account: str = ACCOUNT) -> dict[str, str]:
+    """On behalf of what a service calls."""
+    return {"aws:SourceArn": arn, "aws:SourceAccount": account}
+
+
+MAY = {
+    # Step Functions
+    "the workflow invokes the live validation": (WORKFLOW, "lambda:InvokeFunction", LIVE_VALIDATION),
+    "the workflow invokes the live processing": (WORKFLOW, "lambda:InvokeFunction", LIVE_PROCESSING),
+    "the workflow sends a dead letter": (WORKFLOW, "sqs:SendMessage", QUEUE),
+    "the workflow publishes a notice": (WORKFLOW, "sns:Publish", TOPIC),
+    "the workflow has its log delivered": (WORKFLOW, "logs:CreateLogDelivery"),
+    "the workflow traces": (WORKFLOW, "xray:PutTraceSegments"),
+    # The functions
+    "validation records a payment": (VALIDATION, "dynamodb:PutItem", TABLE),
+    "validation appends to the ledger": (VALIDATION, "dynamodb:PutItem", LEDGER),
+    "validation writes its log": (VALIDATION, "logs:PutLogEvents", STREAMS.format("validation")),
+    "validation's lost invocations become dead letters": (VALIDATION, "sqs:SendMessage", QUEUE),
+    "validation traces": (VALIDATION, "xray:PutTraceSegments"),
+    "processing reads a payment": (PROCESSING, "dynamodb:GetItem", TABLE),
+    "processing records a payment": (PROCESSING, "dynamodb:PutItem", TABLE),
+    "processing appends to the ledger": (PROCESSING, "dynamodb:PutItem", LEDGER),
+    "processing reads the gateway's secret": (PROCESSING, "secretsmanager:GetSecretValue", SECRET),
+    "processing writes its log": (PROCESSING, "logs:CreateLogStream", STREAMS.format("processing")),
+    "reconciliation finds overdue payments": (RECONCILIATION, "dynamodb:Query", INDEX),
+    "reconciliation settles a payment": (RECONCILIATION, "dynamodb:PutItem", TABLE),
+    "reconciliation publishes a notice": (RECONCILIATION, "sns:Publish", TOPIC),
+    "reconciliation reads the gateway's secret": (RECONCILIATION, "secretsmanager:GetSecretValue", SECRET),
+    "reconciliation writes its log": (RECONCILIATION, "logs:PutLogEvents", STREAMS.format("reconciliation")),
+    # Backups
+    "a backup is made of the table": (BACKUP, "dynamodb:StartAwsBackupJob", TABLE),
+    "a backup is made of the ledger": (BACKUP, "dynamodb:StartAwsBackupJob", LEDGER),
+    "a backup is kept in the vault": (BACKUP, "backup:CopyIntoBackupVault", VAULT),
+    # S3 refuses a write with this header where there is an object already.
+    "an administrator adds an artifact": (
+        somebody(ALL_RIGHTS),
+        "s3:PutObject",
+        f"{ARTIFACTS}/payment-platform/code",
+        {"s3:if-none-match": "*"},
+    ),
+    # Services, by the policies of what they reach
+    "an alarm of ours publishes": (ALARMS, "sns:Publish", TOPIC, from_(ALARM)),
+    "the schedule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(RULE)),
+    "what the schedule cannot deliver becomes a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, from_(RULE)),
+    "S3 writes down who reads the artifacts": (
+        service("logging.s3"),
+        "s3:PutObject",
+        ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
+        from_(ARTIFACTS),
+    ),
+}
+
+OTHER_RULE = RULE.replace("payment-reconciliation", "other")
+FOREIGN_ALARM = ALARM.replace(ACCOUNT, ANOTHER_ACCOUNT)
+MAY_NOT = {
+    # Step Functions
+    "the workflow invokes reconciliation": (WORKFLOW, "lambda:InvokeFunction", LIVE_RECONCILIATION),
+    "the workflow invokes code that is not live": (WORKFLOW, "lambda:InvokeFunction", LIVE_VALIDATION[:-5]),
+    "the workflow invokes $LATEST": (WORKFLOW, "lambda:InvokeFunction", f"{LIVE_PROCESSING[:-5]}:$LATEST"),
+    "the workflow invokes another environment": (
+        WORKFLOW, "lambda:InvokeFunction", LIVE_PROCESSING.replace("-prod", "-dev"),
+    ),
+    "the workflow changes a function": (WORKFLOW, "lambda:UpdateFunctionCode", LIVE_VALIDATION[:-5]),
+    "the workflow reads a payment": (WORKFLOW, "dynamodb:GetItem", TABLE),
+    "the workflow writes a payment": (WORKFLOW, "dynamodb:PutItem", TABLE),
+    "the workflow writes the ledger": (WORKFLOW, "dynamodb:PutItem", LEDGER),
+    "the workflow takes a dead letter": (WORKFLOW, "sqs:ReceiveMessage", QUEUE),
+    "the workflow publishes without TLS": (WORKFLOW, "sns:Publish", TOPIC, PLAINLY),
+    "the workflow publishes elsewhere": (WORKFLOW, "sns:Publish", f"{TOPIC}-copy"),
+    "the workflow reads the gateway's secret": (WORKFLOW, "secretsmanager:GetSecretValue", SECRET),
+    # The functions
+    "validation reads a payment": (VALIDATION, "dynamodb:GetItem", TABLE),
+    "validation reads the gateway's secret": (VALIDATION, "secretsmanager:GetSecretValue", SECRET),
+    "validation publishes": (VALIDATION, "sns:Publish", TOPIC),
+    "validation writes the log of processing": (VALIDATION, "logs:PutLogEvents", STREAMS.format("processing")),
+    "processing publishes": (PROCESSING, "sns:Publish", TOPIC),
+    "processing finds payments that are not asked for": (PROCESSING, "dynamodb:Query", INDEX),
+    "processing reads another secret": (PROCESSING, "secretsmanager:GetSecretValue", f"{SECRET}-2"),
+    "processing sends a dead letter without TLS": (PROCESSING, "sqs:SendMessage", QUEUE, PLAINLY),
+    "reconciliation reads the whole table": (RECONCILIATION, "dynamodb:Scan", TABLE),
+    "reconciliation changes the index": (RECONCILIATION, "dynamodb:PutItem", INDEX),
+    "reconciliation invokes a function": (RECONCILIATION, "lambda:InvokeFunction", LIVE_PROCESSING),
+    **{
+        f"{role} {words}": (role, action, resource)
+        for role in OURS
+        for words, action, resource in (
+            ("deletes a payment", "dynamodb:DeleteItem", TABLE),
+            ("changes the ledger", "dynamodb:UpdateItem", LEDGER),
+            ("deletes from the ledger", "dynamodb:DeleteItem", LEDGER),
+            ("reads the ledger", "dynamodb:GetItem", LEDGER),
+            ("deletes a table", "dynamodb:DeleteTable", TABLE),
+            ("empties the queue", "sqs:PurgeQueue", QUEUE),
+            ("deletes logs", "logs:DeleteLogGroup", STREAMS.format("processing").split(":log-stream")[0]),
+            ("becomes another role", "sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/somebody"),
+            ("reads the artifacts", "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
+        )
+    },
+    # Backups
+    "a backup role reads a payment": (BACKUP, "dynamodb:GetItem", TABLE),
+    "a backup role deletes backups": (BACKUP, "backup:DeleteRecoveryPoint", VAULT),
+    # Services, by the policies of what they reach
+    "an alarm of another account publishes": (
+        ALARMS, "sns:Publish", TOPIC, from_(FOREIGN_ALARM, ANOTHER_ACCOUNT),
+    ),
+    "an alarm that says it is of our account publishes": (ALARMS, "sns:Publish", TOPIC, from_(FOREIGN_ALARM)),
+    "an alarm publishes of itself": (ALARMS, "sns:Publish", TOPIC),
+    "an alarm publishes without TLS": (ALARMS, "sns:Publish", TOPIC, from_(ALARM) | PLAINLY),
+    "an alarm subscribes": (ALARMS, "sns:Subscribe", TOPIC, from_(ALARM)),
+    "EventBridge publishes": (EVENTS, "sns:Publish", TOPIC, from_(RULE)),
+    "S3 publishes": (service("s3"), "sns:Publish", TOPIC, from_(ARTIFACTS)),
+    "another account publishes": (STRANGER, "sns:Publish", TOPIC),
+    "a role without a policy publishes": (somebody(), "sns:Publish", TOPIC),
+    "another rule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(OTHER_RULE)),
+    "another account's rule runs reconciliation": (
+        EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(RULE, ANOTHER_ACCOUNT),
+    ),
+    "the schedule runs processing": (EVENTS, "lambda:InvokeFunction", LIVE_PROCESSING, from_(RULE)),
+    "S3 runs reconciliation": (service("s3"), "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(ARTIFACTS)),
+    "another rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, from_(OTHER_RULE)),
+    "another account's rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, from_(RULE, ANOTHER_ACCOUNT)),
+    "EventBridge takes a dead letter": (EVENTS, "sqs:ReceiveMessage", QUEUE, from_(RULE)),
+    "the schedule sends a dead letter without TLS": (EVENTS, "sqs:SendMessage", QUEUE, from_(RULE) | PLAINLY),
+    "a topic sends a dead letter": (service("sns"), "sqs:SendMessage", QUEUE, from_(TOPIC)),
+    "another account sends a dead letter": (STRANGER, "sqs:SendMessage", QUEUE),
+    "the account itself sends a dead letter without TLS": (
+        Principal(ROOT, (ALL_RIGHTS,)), "sqs:SendMessage", QUEUE, PLAINLY,
+    ),
+    "an administrator reads an artifact without TLS": (
+        somebody(ALL_RIGHTS), "s3:GetObject", f"{ARTIFACTS}/payment-platform/code", PLAINLY,
+    ),
+    "an administrator overwrites an artifact": (
+        somebody(ALL_RIGHTS), "s3:PutObject", f"{ARTIFACTS}/payment-platform/code",
+    ),
+    "another account reads an artifact": (STRANGER, "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
+    "another account's bucket writes our access logs": (
+        service("logging.s3"), "s3:PutObject", ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
+        from_(ARTIFACTS, ANOTHER_ACCOUNT),
+    ),
+    "another bucket writes our access logs": (
+        service("logging.s3"), "s3:PutObject", ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
+        from_("arn:aws:s3:::another"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", MAY)
+def test_it_is_so_that(sentence: str, world: World) -> None:
+    assert world.may(*MAY[sentence])
+
+
+@pytest.mark.parametrize("sentence", MAY_NOT)
+def test_it_is_never_so_that(sentence: str, world: World) -> None:
+    """By what each says alone: an environment may have no boundary, which would refuse much of it, too."""
+    who, *asked = MAY_NOT[sentence]
+    assert not world.may(replace(world.who(who), boundary=()), *asked)
+
+
+# Trust. By whom each role is assumed, and what that service says of whom it works for.
+TRUST = {
+    WORKFLOW: ("states", STATE_MACHINE),
+    VALIDATION: ("lambda", LIVE_VALIDATION[:-5]),
+    PROCESSING: ("lambda", LIVE_PROCESSING[:-5]),
+    RECONCILIATION: ("lambda", LIVE_RECONCILIATION[:-5]),
+    BACKUP: ("backup", VAULT),
+    "CloudFormationRole": ("cloudformation", f"arn:aws:cloudformation:{PLACE}:stack/payment-platform-prod/id"),
+}
+
+
+def test_the_table_of_trust_has_every_role(world: World) -> None:
+    assert set(TRUST) | {"GitHubPlanRole", "GitHubDeployRole"} == set(world.roles)
+
+
+@pytest.mark.parametrize("role", TRUST)
+def test_a_role_is_assumed_by_its_service_for_this_account_only(role: str, world: World) -> None:
+    name, arn = TRUST[role]
+    assert world.may_assume(role, service(name), from_(arn))
+    assert not world.may_assume(role, service(name), from_(arn, ANOTHER_ACCOUNT))
+    assert not world.may_assume(role, service(name)), "a service that does not say for whom"
+    for other in {"states", "lambda", "backup", "cloudformation", "ec2", "events"} - {name}:
+        assert not world.may_assume(role, service(other), from_(arn))
+    for who in (Principal(ROOT), Principal(f"arn:aws:iam::{ACCOUNT}:user/admin"), somebody(ALL_RIGHTS), STRANGER):
+        assert not world.may_assume(role, who, from_(arn)), who
+
+
+def test_the_workflows_role_is_for_the_workflow(world: World) -> None:
+    for other in (f"{STATE_MACHINE}-copy", STATE_MACHINE.replace("-prod", "-dev"), f"{STATE_MACHINE}:1"):
+        assert not world.may_assume(WORKFLOW, service("states"), from_(other)), other
+
+
+def test_every_arn_of_a_policy_is_complete(world: World) -> None:
+    """What the tables ask would be refused for the wrong reason, where a reference leads nowhere."""
+    for title, statements in world.policies.items():
+        assert not re.findall(r"\$\{[^}]*\}", str(statements)), title
+    for arn, policy in world.resource_policies.items():
+        assert not re.findall(r"\$\{[^}]*\}", arn + str(policy)), arn

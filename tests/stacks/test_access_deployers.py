@@ -1,0 +1,254 @@
+"""Who deploys: what CloudFormation's role can make, what stands above what it makes, and who may act as GitHub's."""
+
+from typing import Any
+
+import pytest
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+
+from tests.stacks.access import (
+    ACCOUNT,
+    ALL_RIGHTS,
+    PLACE,
+    REGION,
+    Principal,
+    World,
+    key_arn,
+    somebody,
+)
+from tests.stacks.test_access import (
+    ARTIFACTS,
+    LIVE_PROCESSING,
+    OURS,
+    QUEUE,
+    SECRET,
+    STATE_MACHINE,
+    TABLE,
+    TOPIC,
+)
+
+CLOUDFORMATION, PLAN, DEPLOY = "CloudFormationRole", "GitHubPlanRole", "GitHubDeployRole"
+IAM = f"arn:aws:iam::{ACCOUNT}"
+BOUNDARY = f"{IAM}:policy/policy-payment-boundary"
+OUR_ROLE, OUR_POLICY = f"{IAM}:role/role-lambda-processing-prod", f"{IAM}:policy/policy-lambda-processing-prod"
+STACK = f"arn:aws:cloudformation:{PLACE}:stack/payment-platform-prod/1"
+
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+UNDER = {"iam:PermissionsBoundary": BOUNDARY}
+NO_BOUNDARY: dict[str, str] = {}
+OTHER_BOUNDARY = {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}
+ATTACHED = UNDER | {"iam:PolicyARN": OUR_POLICY}
+TO_LAMBDA = {"iam:PassedToService": "lambda.amazonaws.com"}
+OUR_TAG = {"aws:ResourceTag/ManagedBy": "payment-platform"}
+
+MAY = {
+    "CloudFormation makes a role under the boundary": (CLOUDFORMATION, "iam:CreateRole", OUR_ROLE, UNDER),
+    "CloudFormation attaches our policy": (CLOUDFORMATION, "iam:AttachRolePolicy", OUR_ROLE, ATTACHED),
+    "CloudFormation gives a function its role": (CLOUDFORMATION, "iam:PassRole", OUR_ROLE, TO_LAMBDA),
+    "CloudFormation makes our policy": (CLOUDFORMATION, "iam:CreatePolicy", OUR_POLICY),
+    "CloudFormation makes a key of ours": (
+        CLOUDFORMATION, "kms:CreateKey", "*", {"aws:RequestTag/ManagedBy": "payment-platform"},
+    ),
+    "CloudFormation changes a key of ours": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), OUR_TAG),
+    "CloudFormation updates the workflow": (CLOUDFORMATION, "states:UpdateStateMachine", STATE_MACHINE),
+    "CloudFormation reads an artifact": (CLOUDFORMATION, "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
+    "a plan makes a change set": (PLAN, "cloudformation:CreateChangeSet", STACK),
+    "a plan hands CloudFormation its role": (
+        PLAN, "iam:PassRole", f"{IAM}:role/role-payment-cloudformation",
+        {"iam:PassedToService": "cloudformation.amazonaws.com"},
+    ),
+    "a deployment executes a change set": (DEPLOY, "cloudformation:ExecuteChangeSet", STACK),
+}  # fmt: skip
+
+MAY_NOT = {
+    "CloudFormation makes a role without a boundary": (CLOUDFORMATION, "iam:CreateRole", OUR_ROLE, NO_BOUNDARY),
+    "CloudFormation makes a role under another": (CLOUDFORMATION, "iam:CreateRole", OUR_ROLE, OTHER_BOUNDARY),
+    "CloudFormation makes a role of another name": (CLOUDFORMATION, "iam:CreateRole", f"{IAM}:role/admin", UNDER),
+    "CloudFormation puts a role under another boundary": (
+        CLOUDFORMATION, "iam:PutRolePermissionsBoundary", OUR_ROLE, OTHER_BOUNDARY,
+    ),
+    "CloudFormation takes a boundary away": (CLOUDFORMATION, "iam:DeleteRolePermissionsBoundary", OUR_ROLE, UNDER),
+    **{
+        f"CloudFormation changes the boundary: {action}": (CLOUDFORMATION, f"iam:{action}", BOUNDARY, UNDER)
+        for action in (
+            "CreatePolicy", "CreatePolicyVersion", "SetDefaultPolicyVersion", "DeletePolicy", "DeletePolicyVersion",
+        )
+    },
+    "CloudFormation attaches AdministratorAccess": (
+        CLOUDFORMATION, "iam:AttachRolePolicy", OUR_ROLE,
+        UNDER | {"iam:PolicyARN": "arn:aws:iam::aws:policy/AdministratorAccess"},
+    ),
+    "CloudFormation attaches a policy of ours where there is no boundary": (
+        CLOUDFORMATION, "iam:AttachRolePolicy", OUR_ROLE, {"iam:PolicyARN": OUR_POLICY},
+    ),
+    "CloudFormation writes a policy into a role": (CLOUDFORMATION, "iam:PutRolePolicy", OUR_ROLE, UNDER),
+    "CloudFormation changes a policy of somebody else's": (
+        CLOUDFORMATION, "iam:CreatePolicyVersion", f"{IAM}:policy/policy-lambda-of-another-team",
+    ),
+    "CloudFormation gives our role to another service": (
+        CLOUDFORMATION, "iam:PassRole", OUR_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"},
+    ),
+    "CloudFormation gives our role to a service that is not told": (CLOUDFORMATION, "iam:PassRole", OUR_ROLE),
+    # Such a role stands under no boundary: code of ours could do whatever it may.
+    "CloudFormation gives a function a role of somebody else's": (
+        CLOUDFORMATION, "iam:PassRole", f"{IAM}:role/role-lambda-of-another-team", TO_LAMBDA,
+    ),
+    "CloudFormation lets others assume a role of somebody else's": (
+        CLOUDFORMATION, "iam:UpdateAssumeRolePolicy", f"{IAM}:role/role-lambda-of-another-team",
+    ),
+    "CloudFormation gives a function its own role": (
+        CLOUDFORMATION, "iam:PassRole", f"{IAM}:role/role-payment-cloudformation", TO_LAMBDA,
+    ),
+    "CloudFormation changes its own role": (
+        CLOUDFORMATION, "iam:AttachRolePolicy", f"{IAM}:role/role-payment-cloudformation", ATTACHED,
+    ),
+    "CloudFormation makes a user": (CLOUDFORMATION, "iam:CreateUser", f"{IAM}:user/x"),
+    "CloudFormation makes an access key": (CLOUDFORMATION, "iam:CreateAccessKey", f"{IAM}:user/x"),
+    "CloudFormation makes a key that is nobody's": (CLOUDFORMATION, "kms:CreateKey", "*"),
+    "CloudFormation changes a key of somebody else's": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), {}),
+    # The tag is what makes a key ours, so it is not to be put on others.
+    "CloudFormation takes a key of somebody else's for ours": (
+        CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), {"aws:RequestTag/ManagedBy": "payment-platform"},
+    ),
+    "CloudFormation writes an artifact": (CLOUDFORMATION, "s3:PutObject", f"{ARTIFACTS}/payment-platform/code"),
+    "CloudFormation reads a payment": (CLOUDFORMATION, "dynamodb:GetItem", TABLE),
+    "CloudFormation reads the secret": (CLOUDFORMATION, "secretsmanager:GetSecretValue", SECRET),
+    "CloudFormation pays": (CLOUDFORMATION, "states:StartExecution", STATE_MACHINE),
+    "CloudFormation invokes a function": (CLOUDFORMATION, "lambda:InvokeFunction", LIVE_PROCESSING),
+    "a plan executes a change set": (PLAN, "cloudformation:ExecuteChangeSet", STACK),
+    "a plan deletes a stack": (PLAN, "cloudformation:DeleteStack", STACK),
+    "a plan gives CloudFormation another role": (
+        PLAN, "iam:PassRole", f"{IAM}:role/admin", {"iam:PassedToService": "cloudformation.amazonaws.com"},
+    ),
+    "a plan gives CloudFormation's role to a function": (
+        PLAN, "iam:PassRole", f"{IAM}:role/role-payment-cloudformation", TO_LAMBDA,
+    ),
+    "a deployment touches another stack": (
+        DEPLOY, "cloudformation:ExecuteChangeSet", f"arn:aws:cloudformation:{PLACE}:stack/another/1",
+    ),
+    "a deployment overwrites an artifact": (DEPLOY, "s3:PutObject", f"{ARTIFACTS}/payment-platform/code"),
+    **{
+        f"{role}: {action}": (role, action, resource)
+        for role in (PLAN, DEPLOY)
+        for action, resource in (
+            ("iam:CreateRole", OUR_ROLE),
+            ("dynamodb:GetItem", TABLE),
+            ("lambda:UpdateFunctionCode", LIVE_PROCESSING[:-5]),
+            ("kms:PutKeyPolicy", key_arn("SnsKey")),
+            ("s3:PutBucketPolicy", ARTIFACTS),
+        )
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", MAY)
+def test_it_is_so_that(sentence: str, world: World) -> None:
+    assert world.may(*MAY[sentence])
+
+
+@pytest.mark.parametrize("sentence", MAY_NOT)
+def test_it_is_never_so_that(sentence: str, world: World) -> None:
+    assert not world.may(*MAY_NOT[sentence])
+
+
+# The boundary
+
+
+def test_every_role_of_the_platform_stands_under_the_boundary(world: World) -> None:
+    for role in OURS:
+        assert world.roles[role].boundary == ({"Version": "2012-10-17", "Statement": world.policies["Boundary"]},)
+
+
+def test_what_a_role_may_do_lies_within_the_boundary(world: World) -> None:
+    """Each action on each resource of each statement, in the context that the statement asks for."""
+    ceiling = [parse_policy_document({"Statement": world.policies["Boundary"]})]
+    checked = 0
+    for role in OURS:
+        for policy in world.roles[role].policies:
+            for statement in policy["Statement"]:
+                for action in statement["Action"]:
+                    for resource in statement["Resource"]:
+                        asked = EvalContext(
+                            world.roles[role].arn, "AssumedRole", ACCOUNT, action, resource, REGION,
+                            secure_transport=True, service_context=_fitting(statement.get("Condition", {})),
+                        )  # fmt: skip
+                        assert evaluate(asked, ceiling).decision == "Allow", (role, statement["Sid"], action, resource)
+                        checked += 1
+    assert checked > 60
+
+
+def _fitting(conditions: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    fitting = {
+        key.lower(): value[0] if isinstance(value, list) else value
+        for operator in conditions.values()
+        for key, value in operator.items()
+    }
+    # KMS tells it of every request.
+    return {"kms:calleraccount": ACCOUNT} | fitting
+
+
+# Whatever policies a role is given, it can do none of these.
+BEYOND_THE_BOUNDARY = {
+    "iam:CreateUser": f"{IAM}:user/x",
+    "iam:AttachRolePolicy": OUR_ROLE,
+    "iam:CreatePolicyVersion": BOUNDARY,
+    "iam:PassRole": OUR_ROLE,
+    "sts:AssumeRole": f"{IAM}:role/admin",
+    "s3:GetObject": f"{ARTIFACTS}/payment-platform/code",
+    "s3:PutObject": "arn:aws:s3:::somewhere/else",
+    "kms:ScheduleKeyDeletion": key_arn("DynamodbKey"),
+    "kms:PutKeyPolicy": key_arn("DynamodbKey"),
+    "kms:CreateGrant": key_arn("DynamodbKey"),
+    "dynamodb:DeleteTable": TABLE,
+    "dynamodb:DeleteItem": TABLE,
+    "dynamodb:Scan": TABLE,
+    "dynamodb:GetItem": TABLE.replace("transactions", "of-another-team"),
+    "lambda:UpdateFunctionCode": LIVE_PROCESSING[:-5],
+    "lambda:InvokeFunction": LIVE_PROCESSING[:-5],
+    "logs:DeleteLogGroup": f"arn:aws:logs:{PLACE}:log-group:/aws/lambda/lambda-payment-processing-prod",
+    "sqs:PurgeQueue": QUEUE,
+    "sns:Subscribe": TOPIC,
+    "states:StartExecution": STATE_MACHINE,
+    "backup:DeleteRecoveryPoint": f"arn:aws:backup:{PLACE}:recovery-point:x",
+    "ec2:RunInstances": "*",
+    "cloudformation:DeleteStack": STACK,
+}
+
+
+@pytest.mark.parametrize("action", BEYOND_THE_BOUNDARY)
+def test_a_role_with_all_rights_cannot_pass_the_boundary(action: str, world: World) -> None:
+    boundary = world.roles["ProcessingRole"].boundary
+    capped = Principal(OUR_ROLE, (ALL_RIGHTS,), boundary)
+    # What the bucket and the keys ask for is given, so that it is the boundary that refuses.
+    context = {"s3:if-none-match": "*", "kms:GrantIsForAWSResource": "true", "kms:CallerAccount": ACCOUNT}
+    assert not world.may(capped, action, BEYOND_THE_BOUNDARY[action], context)
+    assert world.may(capped, "dynamodb:GetItem", TABLE), "it is no boundary that refuses all"
+
+
+# GitHub
+
+TOKENS = "token.actions.githubusercontent.com"
+PROVIDER = f"{IAM}:oidc-provider/{TOKENS}"
+PULL, PROD = "repo:us/payments:pull_request", "repo:us/payments:environment:prod"
+
+
+@pytest.mark.parametrize(("role", "subject"), [(PLAN, PULL), (DEPLOY, PROD)], ids=("plan", "deploy"))
+def test_github_acts_from_one_repository_and_deploys_from_one_environment(
+    role: str, subject: str, world: World
+) -> None:
+    """https://docs.github.com/en/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect"""
+    right = {f"{TOKENS}:aud": "sts.amazonaws.com", f"{TOKENS}:sub": subject}
+    assert world.may_assume_by_token(role, PROVIDER, right)
+    others = {PULL, PROD} - {subject} | {
+        subject.replace("us/payments", "us/payments-fork"),
+        subject.replace("us/payments", "them/payments"),
+        "repo:us/payments:ref:refs/heads/main",
+        "repo:us/payments:environment:dev",
+        f"{subject}2",
+    }
+    for other in others:
+        assert not world.may_assume_by_token(role, PROVIDER, {**right, f"{TOKENS}:sub": other}), other
+    for claim in right:
+        assert not world.may_assume_by_token(role, PROVIDER, {k: v for k, v in right.items() if k != claim}), claim
+    assert not world.may_assume_by_token(role, PROVIDER, {**right, f"{TOKENS}:aud": "https://github.com/us"})
+    assert not world.may_assume_by_token(role, PROVIDER.replace(TOKENS, "gitlab.com"), right)
+    assert not world.may_assume(role, somebody(ALL_RIGHTS), right)

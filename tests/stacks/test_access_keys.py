@@ -1,0 +1,291 @@
+"""Who may use which key, for what, and by way of whom. No emulator evaluates a key's policy for another service."""
+
+from typing import Any
+
+import pytest
+
+from tests.stacks.access import (
+    ACCOUNT,
+    ALL_RIGHTS,
+    ANOTHER_ACCOUNT,
+    PLACE,
+    ROOT,
+    Principal,
+    World,
+    directly,
+    key_arn,
+    may_all,
+    service,
+    somebody,
+    through,
+)
+from tests.stacks.test_access import (
+    ALARM,
+    ALARMS,
+    BACKUP,
+    EVENTS,
+    FUNCTION,
+    OURS,
+    PROCESSING,
+    QUEUE,
+    RECONCILIATION,
+    RULE,
+    SECRET,
+    STATE_MACHINE,
+    TOPIC,
+    VALIDATION,
+    WORKFLOW,
+    from_,
+)
+
+KEYS = {
+    title: key_arn(title) for title in ("DynamodbKey", "SnsKey", "LogsKey", "QueueKey", "FunctionsKey", "WorkflowKey")
+}
+TABLES_KEY, TOPIC_KEY, LOGS_KEY, QUEUE_KEY, FUNCTIONS_KEY, WORKFLOW_KEY = KEYS.values()
+SECRETS_KEY = f"arn:aws:kms:{PLACE}:key/0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11"
+
+DECRYPT, BOTH = ("kms:Decrypt",), ("kms:Decrypt", "kms:GenerateDataKey")
+TABLE_NAMES = {"aws:dynamodb:tableName": ("dynamodb-transactions-prod", "dynamodb-payment-ledger-prod")}
+THE_QUEUE = {"aws:sqs:arn": (QUEUE,)}
+THE_TOPIC = {"aws:sns:topicArn": (TOPIC,)}
+DELIVERY = {"SourceArn": (f"arn:aws:logs:{PLACE}:*",)}
+ALL_OF_KMS = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+
+
+def _function(name: str) -> dict[str, Any]:
+    return {"aws:lambda:FunctionArn": (f"{FUNCTION}lambda-payment-{name}-prod",)}
+
+
+OWN = _function("processing")
+# What each role's policy says of keys: (role, Sid) -> what it may do, with which key, by way of whom, for what.
+USES: dict[tuple[str, str], tuple[tuple[str, ...], str, str, dict[str, tuple[str, ...]]]] = {
+    **{
+        (role, sid): use
+        for role, name in ((VALIDATION, "validation"), (PROCESSING, "processing"), (RECONCILIATION, "reconciliation"))
+        for sid, use in {
+            "UseTableKeyThroughDynamoDB": (DECRYPT, TABLES_KEY, "dynamodb", TABLE_NAMES),
+            "UseFunctionsKeyThroughLambda": (DECRYPT, FUNCTIONS_KEY, "lambda", _function(name)),
+            "UseQueueKeyThroughSQS": (BOTH, QUEUE_KEY, "sqs", THE_QUEUE),
+        }.items()
+    },
+    **{
+        (role, "UseSecretKeyThroughSecretsManager"): (
+            DECRYPT, SECRETS_KEY, "secretsmanager", {"SecretARN": (SECRET,)},
+        )
+        for role in (PROCESSING, RECONCILIATION)
+    },
+    **{(role, "UseTopicKeyThroughSNS"): (BOTH, TOPIC_KEY, "sns", THE_TOPIC) for role in (WORKFLOW, RECONCILIATION)},
+    (WORKFLOW, "UseQueueKeyThroughSQS"): (BOTH, QUEUE_KEY, "sqs", THE_QUEUE),
+    # Step Functions calls KMS as the role itself, so no service stands between.
+    # https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
+    (WORKFLOW, "UseWorkflowKeyForOwnExecutions"): (
+        BOTH, WORKFLOW_KEY, "", {"aws:states:stateMachineArn": (STATE_MACHINE,)},
+    ),
+    (WORKFLOW, "UseWorkflowKeyForLogDelivery"): (("kms:GenerateDataKey",), WORKFLOW_KEY, "", DELIVERY),
+    (BACKUP, "UseTableKeyThroughDynamoDB"): (BOTH, TABLES_KEY, "dynamodb", TABLE_NAMES),
+    (BACKUP, "UseVaultKeyThroughAWSBackup"): (BOTH, TABLES_KEY, "backup", {}),
+}  # fmt: skip
+
+
+def _asked(via: str, context: dict[str, str], account: str = ACCOUNT) -> dict[str, Any]:
+    return through(via, context, account) if via else directly(context, account)
+
+
+def test_the_table_has_every_statement_about_keys(world: World) -> None:
+    told = {
+        (role, statement["Sid"]): tuple(statement["Action"])
+        for role in OURS
+        for policy in world.roles[role].policies
+        for statement in policy["Statement"]
+        if any(action.startswith("kms:") for action in statement["Action"])
+    }
+    assert told == {key: actions for key, (actions, *_) in USES.items()}
+
+
+@pytest.mark.parametrize(("role", "sid"), USES)
+def test_a_role_uses_a_key_through_its_service_and_for_what_is_named(role: str, sid: str, world: World) -> None:
+    """The secret's key is not ours: its policy is taken for one that leaves all to the account."""
+    actions, key, via, context = USES[role, sid]
+    world = world.beside(SECRETS_KEY, _left_to_the_account())
+    rights = [{name: values[index % len(values)] for name, values in context.items()} for index in range(2)]
+    for action in actions:
+        for right in rights:
+            assert world.may(role, action, key, _asked(via, right)), (action, right)
+            wrong = [_asked(via, right, ANOTHER_ACCOUNT)]
+            if via:
+                wrong += [_asked("ec2", right), directly(right)]
+            for name in right:
+                without = {other: value for other, value in right.items() if other != name}
+                wrong += [_asked(via, without), _asked(via, {**right, name: f"{right[name]}-2"})]
+            for asked in wrong:
+                assert not world.may(role, action, key, asked), (action, asked)
+                # The key's policy refuses it, too; but neither is to rely on the other.
+                assert not world.policies_allow(role, action, key, asked), (action, asked)
+    for action in set(ALL_OF_KMS) - set(actions):
+        assert not world.may(role, action, key, _asked(via, rights[0])), action
+
+
+# Services that use a key for themselves: by the key's policy alone.
+
+
+def test_the_log_of_the_workflow_is_delivered_under_its_key(world: World) -> None:
+    """The role makes the data key (above), and the delivery service reads with it.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
+    """
+    delivery, right = service("delivery.logs"), {"SourceArn": DELIVERY["SourceArn"][0]}
+    assert world.may(delivery, "kms:Decrypt", WORKFLOW_KEY, directly(right))
+    for context in ({}, {"SourceArn": right["SourceArn"].replace(ACCOUNT, ANOTHER_ACCOUNT)}):
+        assert not world.may(delivery, "kms:Decrypt", WORKFLOW_KEY, directly(context))
+    assert not world.may(delivery, "kms:GenerateDataKey", WORKFLOW_KEY, directly(right))
+    assert not world.may(service("logs"), "kms:Decrypt", WORKFLOW_KEY, directly(right))
+
+
+def test_alarms_of_this_account_reach_the_encrypted_topic_and_nobody_elses_do(world: World) -> None:
+    for action in BOTH:
+        assert world.may(ALARMS, action, TOPIC_KEY, from_(ALARM) | directly({"aws:sns:topicArn": TOPIC}))
+        for wrong in (
+            from_(ALARM, ANOTHER_ACCOUNT) | directly({"aws:sns:topicArn": TOPIC}),
+            from_(ALARM) | directly({"aws:sns:topicArn": f"{TOPIC}-2"}),
+            from_(ALARM) | directly(),
+            directly({"aws:sns:topicArn": TOPIC}),
+        ):
+            assert not world.may(ALARMS, action, TOPIC_KEY, wrong), wrong
+        for other in (EVENTS, service("s3"), service("sns")):
+            assert not world.may(other, action, TOPIC_KEY, from_(ALARM) | directly({"aws:sns:topicArn": TOPIC}))
+
+
+def test_the_schedule_reaches_the_encrypted_queue(world: World) -> None:
+    """EventBridge gives no source to KMS: the queue's policy refuses other rules, the key's other queues.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    """
+    for action in BOTH:
+        assert world.may(EVENTS, action, QUEUE_KEY, directly({"aws:sqs:arn": QUEUE}))
+        for wrong in (directly(), directly({"aws:sqs:arn": f"{QUEUE}-2"})):
+            assert not world.may(EVENTS, action, QUEUE_KEY, wrong)
+        for other in (ALARMS, service("sns"), service("s3")):
+            assert not world.may(other, action, QUEUE_KEY, from_(RULE) | directly({"aws:sqs:arn": QUEUE}))
+
+
+def test_cloudwatch_logs_uses_its_key_for_our_log_groups_only(world: World) -> None:
+    logs = service("logs.eu-central-1")
+    ours = [
+        f"arn:aws:logs:{PLACE}:log-group:{p['LogGroupName']}" for p in world.of_type("AWS::Logs::LogGroup").values()
+    ]
+    assert len(ours) == 4
+    use = (*ALL_OF_KMS, "kms:DescribeKey")
+    for group in ours:
+        for action in use:
+            assert world.may(logs, action, LOGS_KEY, directly({"aws:logs:arn": group})), (group, action)
+            for other in (f"{group}-2", group.replace("-prod", "-dev"), group.replace(ACCOUNT, ANOTHER_ACCOUNT)):
+                assert not world.may(logs, action, LOGS_KEY, directly({"aws:logs:arn": other})), other
+    for action in use:
+        assert not world.may(logs, action, LOGS_KEY, directly())
+        for region in ("logs", "logs.us-east-1"):
+            assert not world.may(service(region), action, LOGS_KEY, directly({"aws:logs:arn": ours[0]}))
+
+
+# Everybody else
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_nobody_else_uses_a_key(key: str, worlds: list[World]) -> None:
+    """Whatever somebody's own policy says, there is no use but through the services that the key is for."""
+    contexts = [{name: values[0] for name, values in one.items()} for one in (TABLE_NAMES, THE_QUEUE, THE_TOPIC, OWN)]
+    stranger = somebody(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
+    for world in worlds:
+        for action in ALL_OF_KMS:
+            for context in ({}, *contexts):
+                # As a person with the key's ARN would ask.
+                for who in (somebody(), somebody(may_all("kms:*")), Principal(ROOT, (ALL_RIGHTS,)), stranger):
+                    for asked in ({}, directly(context), through("ec2", context), through("s3", context)):
+                        assert not world.may(who, action, key, asked), (who.arn, action, asked)
+                # By way of a service that the key is for.
+                for via in ("dynamodb", "sns", "sqs", "lambda", "backup"):
+                    assert not world.may(somebody(), action, key, through(via, context)), "without a policy of its own"
+                    for account in (ACCOUNT, ANOTHER_ACCOUNT):
+                        assert not world.may(stranger, action, key, through(via, context, account)), "another account"
+
+
+@pytest.mark.parametrize(
+    ("key", "via", "context"),
+    [
+        (TABLES_KEY, "dynamodb", {"aws:dynamodb:tableName": "another-table"}),
+        (TABLES_KEY, "backup", {}),
+        (QUEUE_KEY, "sqs", {"aws:sqs:arn": QUEUE}),
+        (FUNCTIONS_KEY, "lambda", {"aws:lambda:FunctionArn": f"{FUNCTION}lambda-payment-validation-prod"}),
+        (WORKFLOW_KEY, "", {"aws:states:stateMachineArn": STATE_MACHINE}),
+    ],
+    ids=("tables", "vault", "queue", "functions", "workflow"),
+)
+def test_the_accounts_own_policies_open_a_key_through_its_service_only(
+    key: str, via: str, context: dict[str, str], world: World
+) -> None:
+    """What the key leaves to the account's identity policies, so that people may read what they are given to read."""
+    may = somebody(may_all("kms:*"))
+    assert world.may(may, "kms:Decrypt", key, _asked(via, context))
+    assert not world.may(somebody(), "kms:Decrypt", key, _asked(via, context))
+    for other in ("ec2", "s3", "ssm") if via else ():
+        assert not world.may(may, "kms:Decrypt", key, through(other, context))
+    assert not world.may(may, "kms:Decrypt", key, _asked(via, context, ANOTHER_ACCOUNT))
+    # Of a table, the policy of who asks says which.
+    for name in context if key != TABLES_KEY else ():
+        assert not world.may(may, "kms:Decrypt", key, _asked(via, {name: f"{context[name]}-2"}))
+
+
+def test_the_topics_key_is_for_two_roles_by_name(world: World) -> None:
+    asked = through("sns", {"aws:sns:topicArn": TOPIC})
+    for action in BOTH:
+        for role in (WORKFLOW, RECONCILIATION):
+            assert world.may(role, action, TOPIC_KEY, asked)
+        for role in (VALIDATION, PROCESSING, BACKUP):
+            open_ = Principal(world.roles[role].arn, (ALL_RIGHTS,))
+            assert not world.may(open_, action, TOPIC_KEY, asked), role
+        assert not world.may(somebody(ALL_RIGHTS), action, TOPIC_KEY, asked)
+        assert not world.may(Principal(ROOT, (ALL_RIGHTS,)), action, TOPIC_KEY, asked)
+
+
+ADMINISTRATION = (
+    "PutKeyPolicy", "GetKeyPolicy", "ScheduleKeyDeletion", "CancelKeyDeletion", "EnableKey", "DisableKey",
+    "EnableKeyRotation", "DescribeKey", "ListGrants", "RevokeGrant", "TagResource", "UpdateAlias",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_the_account_always_administers_a_key_and_does_not_use_it_by_that(key: str, worlds: list[World]) -> None:
+    """A key without its account is lost. https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html"""
+    root = Principal(ROOT, (ALL_RIGHTS,))
+    there = [world for world in worlds if key in world.resource_policies]
+    assert there
+    for world in there:
+        for action in ADMINISTRATION:
+            assert world.may(root, f"kms:{action}", key), action
+            assert world.may(somebody(may_all(f"kms:{action}")), f"kms:{action}", key), f"{action} is not delegated"
+            assert not world.may(somebody(), f"kms:{action}", key)
+            assert not world.may(somebody(ALL_RIGHTS, account=ANOTHER_ACCOUNT), f"kms:{action}", key)
+        for action in ALL_OF_KMS:
+            assert not world.may(root, action, key), action
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_nobody_makes_a_grant_but_a_service_for_whom_it_works(key: str, worlds: list[World]) -> None:
+    """https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource"""
+    by_service = {TABLES_KEY: ("dynamodb", "backup"), FUNCTIONS_KEY: ("lambda",)}
+    context = {"aws:lambda:FunctionArn": f"{FUNCTION}lambda-payment-processing-prod"}
+    administrator = somebody(may_all("kms:*"))
+    for world in worlds:
+        # dev has functions of its own, and no backups.
+        for via in by_service.get(key, ()) if world is worlds[0] else ():
+            asked = through(via, context)
+            assert world.may(administrator, "kms:CreateGrant", key, asked | {"kms:GrantIsForAWSResource": "true"})
+            assert not world.may(administrator, "kms:CreateGrant", key, asked | {"kms:GrantIsForAWSResource": "false"})
+        for who in (administrator, Principal(ROOT, (ALL_RIGHTS,)), *world.roles.values()):
+            for asked in ({}, directly(), through("dynamodb"), through("lambda", context), through("backup")):
+                for said in ({}, {"kms:GrantIsForAWSResource": "false"}):
+                    assert not world.may(who, "kms:CreateGrant", key, asked | said), (who.arn, asked, said)
+
+
+def _left_to_the_account() -> dict[str, Any]:
+    allow = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [allow]}
