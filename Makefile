@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove audit check generate validate lint types sbom bench deploy local-stop clean
+.PHONY: help demo test prove audit mutate check generate validate lint types sbom bench deploy local-stop clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run all tests, the end-to-end
 
 prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the payment core, and tell the figures
 	$(BIN)/python -m pytest tests/prove -n 2 --dist worksteal --show-capture=no
+
+mutate: $(VENV)/installed  ## Plant defects in the templates, and see each caught by its test; ONLY=WORDS plants some
+	@$(BIN)/python -m tests.mutations --only '$(ONLY)'
 
 audit: $(VENV)/installed $(VENV)/audit/installed $(VENV)/packs/installed  ## What an auditor asks: scanners, rule packs, least privilege, mutations
 	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists)

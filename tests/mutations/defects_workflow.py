@@ -1,0 +1,128 @@
+"""The state machine: its states, its retries, and what it is given."""
+
+from .planting import Defect, Planted, drop, in_state, lost_in_state, put, state
+
+WORKFLOW = "workflow"
+_MACHINE, _LANGUAGE = "tests/stacks/test_state_machine.py::", "tests/stacks/test_states_language.py::"
+_D = "tests/stacks/test_deployed.py::"
+MACHINE = "PaymentWorkflow.Properties"
+
+
+def _caught(name: str) -> str:
+    return f"{_MACHINE}test_every_task_catches_everything_into_what_follows[{name}]"
+
+
+def _known(name: str) -> str:
+    return f"{_LANGUAGE}test_a_state_has_known_fields_only[{name}]"
+
+
+def _retried(name: str) -> str:
+    return f"{_LANGUAGE}test_a_retry_is_one_that_ends[{name}]"
+
+
+_STATES: Planted = [
+    ("a state catches nothing", WORKFLOW, lost_in_state("ProcessPayment.Catch"), _caught("ProcessPayment")),
+    ("a state catches one error only", WORKFLOW,
+     in_state("ValidatePayment.Catch.0.ErrorEquals", ["States.Timeout"]), _caught("ValidatePayment")),
+    ("a failure is caught into success", WORKFLOW,
+     in_state("ProcessPayment.Catch.0.Next", "PaymentComplete"), _caught("ProcessPayment")),
+    ("a failure is not told", WORKFLOW, in_state("RecordFailure.Catch.0.Next", "PaymentFailed"),
+     _caught("RecordFailure")),
+    ("a failed payment ends well", WORKFLOW, in_state("RecordNotice.Next", "PaymentComplete"),
+     f"{_MACHINE}test_a_failed_payment_can_only_end_as_a_failed_execution"),
+    ("a Next leads nowhere", WORKFLOW, in_state("ValidatePayment.Next", "ProcessPayments"),
+     f"{_LANGUAGE}test_a_state_goes_on_or_ends[ValidatePayment]"),
+    ("a choice leads nowhere", WORKFLOW, in_state("PaymentOutcome.Choices.0.Next", "Complete"),
+     f"{_MACHINE}test_every_target_exists"),
+    ("a choice has no default", WORKFLOW, lost_in_state("PaymentOutcome.Default"),
+     f"{_LANGUAGE}test_a_state_goes_on_or_ends[PaymentOutcome]"),
+    ("a choice's default leads nowhere", WORKFLOW, in_state("PaymentOutcome.Default", "Nowhere"),
+     f"{_LANGUAGE}test_a_state_goes_on_or_ends[PaymentOutcome]"),
+    ("a state both ends and goes on", WORKFLOW, state("NotifyFailure", End=True),
+     f"{_LANGUAGE}test_a_state_goes_on_or_ends[NotifyFailure]"),
+    ("nobody starts with validation", WORKFLOW, put(f"{MACHINE}.Definition.StartAt", "ProcessPayment"),
+     f"{_MACHINE}test_every_state_is_reachable"),
+    ("a workflow goes round in a circle", WORKFLOW, in_state("RecordNotice.Next", "RecordFailure"),
+     f"{_MACHINE}test_every_path_ends_in_a_state_meant_for_it"),
+    ("a state has a field of another type", WORKFLOW, state("PaymentComplete", Next="PaymentFailed"),
+     _known("PaymentComplete")),
+    ("a state has a field of JSONPath", WORKFLOW, state("ValidatePayment", ResultPath="$.validated"),
+     _known("ValidatePayment")),
+    ("a state is of no type", WORKFLOW, state("FailureTold", Type="Choose"), _known("FailureTold")),
+    ("a retry has a field that nobody knows", WORKFLOW, in_state("ProcessPayment.Retry.0.MaxRetries", 3),
+     _known("ProcessPayment")),
+    ("a catch has a field of JSONPath", WORKFLOW, in_state("RecordFailure.Catch.0.ResultPath", "$.error"),
+     _known("RecordFailure")),
+    ("a retry never ends", WORKFLOW, in_state("ProcessPayment.Retry.2.MaxAttempts", 99999999),
+     _retried("ProcessPayment")),
+    ("a retry does not retry", WORKFLOW, in_state("NotifyFailure.Retry.0.MaxAttempts", 0), _retried("NotifyFailure")),
+    ("a retry waits for less each time", WORKFLOW, in_state("RecordFailure.Retry.0.BackoffRate", 0.5),
+     _retried("RecordFailure")),
+    ("a gateway's outage is retried at once", WORKFLOW, in_state("ProcessPayment.Retry.2.IntervalSeconds", 1),
+     f"{_MACHINE}test_the_references_retry_policy"),
+    ("a payment in progress is not waited for", WORKFLOW, in_state("ProcessPayment.Retry.1.MaxAttempts", 1),
+     f"{_MACHINE}test_waiting_for_another_attempt_outlasts_its_lease"),
+    ("a retry takes an error that there is not", WORKFLOW,
+     in_state("ProcessPayment.Retry.1.ErrorEquals", ["PaymentInProcess"]),
+     f"{_MACHINE}test_every_error_name_is_a_class_in_the_code_or_awss_own"),
+    ("a retry takes all errors before the others", WORKFLOW,
+     in_state("RecordFailure.Retry.0.ErrorEquals", ["States.ALL"]),
+     f"{_LANGUAGE}test_what_takes_all_errors_stands_alone_and_last[RecordFailure]"),
+    ("a declined payment is retried", WORKFLOW,
+     in_state("ProcessPayment.Retry.2.ErrorEquals", ["GatewayUnavailable", "NotAllowed"]),
+     f"{_MACHINE}test_every_error_of_the_code_is_retried_or_not_on_purpose"),
+    ("a task has no timeout", WORKFLOW, lost_in_state("SendToDeadLetterQueue.TimeoutSeconds"),
+     f"{_LANGUAGE}test_a_task_does_not_wait_for_ever[SendToDeadLetterQueue]"),
+    ("a task waits for three years", WORKFLOW, state("SendToDeadLetterQueue", TimeoutSeconds=99999999),
+     f"{_LANGUAGE}test_a_task_does_not_wait_for_ever[SendToDeadLetterQueue]"),
+    ("a task gives up before its function", WORKFLOW, state("ProcessPayment", TimeoutSeconds=60),
+     f"{_MACHINE}test_each_timeout_exceeds_what_it_waits_for"),
+    ("the workflow gives up before its retries", WORKFLOW, put(f"{MACHINE}.Definition.TimeoutSeconds", 900),
+     f"{_MACHINE}test_each_timeout_exceeds_what_it_waits_for"),
+    ("a state does what the tests of the workflow do not run", WORKFLOW,
+     in_state("NotifyFailure.Arguments.Subject", "Payment completed"),
+     f"{_MACHINE}test_the_template_holds_this_definition"),
+]  # fmt: skip
+
+_GIVEN: Planted = [
+    ("a function is called without its alias", WORKFLOW,
+     put(f"{MACHINE}.DefinitionSubstitutions.ProcessingFunctionArn", {"Ref": "ProcessingArn"}),
+     f"{_LANGUAGE}test_a_function_is_called_by_its_live_alias"),
+    ("an output says live and is not", "compute",
+     put("/Outputs.ProcessingLiveArn.Value", {"Fn::GetAtt": ["ProcessingFunction", "Arn"]}),
+     f"{_D}test_the_workflow_is_wired"),
+    ("two functions are called for each other", WORKFLOW,
+     put(f"{MACHINE}.DefinitionSubstitutions.ValidationFunctionArn", {"Ref": "ProcessingLiveArn"}),
+     f"{_D}test_the_workflow_is_wired"),
+    ("a function is called by its name", WORKFLOW,
+     in_state("ProcessPayment.Arguments.FunctionName", "lambda-payment-processing-prod"),
+     f"{_LANGUAGE}test_a_function_is_called_by_its_live_alias"),
+    ("a substitution is not given", WORKFLOW, drop(f"{MACHINE}.DefinitionSubstitutions.QueueUrl"),
+     f"{_MACHINE}test_every_substitution_is_given_and_used"),
+    ("dead letters go nowhere", WORKFLOW, put(f"{MACHINE}.DefinitionSubstitutions.QueueUrl", {"Ref": "TopicArn"}),
+     f"{_D}test_the_workflow_is_wired"),
+    ("an integration starts and does not wait", WORKFLOW,
+     put(f"{MACHINE}.DefinitionSubstitutions.InvokeFunction", {"Fn::Sub": "arn:${AWS::Partition}:states:::lambda:run"}),
+     f"{_D}test_the_workflow_is_wired"),
+    ("payment data is logged", WORKFLOW, put(f"{MACHINE}.LoggingConfiguration.IncludeExecutionData", True),
+     f"{_D}test_the_workflow_logs_everything_but_payment_data"),
+    ("payment data is logged in prod", "parent",
+     put("Workflow.Properties.Parameters.WorkflowLogExecutionData", "true"),
+     f"{_D}test_the_workflow_logs_everything_but_payment_data"),
+    ("the workflow logs nothing", WORKFLOW, put(f"{MACHINE}.LoggingConfiguration.Level", "OFF"),
+     f"{_D}test_the_workflow_logs_everything_but_payment_data"),
+    ("the workflow is not traced", WORKFLOW, drop(f"{MACHINE}.TracingConfiguration"),
+     f"{_D}test_everything_is_traced"),
+    ("executions are under the service's own key", WORKFLOW, drop(f"{MACHINE}.EncryptionConfiguration"),
+     f"{_D}test_each_store_is_encrypted_with_its_key[Workflow/PaymentWorkflow-executions]"),
+    ("executions are not encrypted in prod", "parent",
+     put("Security.Properties.Parameters.WorkflowCustomerKey", "false"),
+     f"{_D}test_each_store_is_encrypted_with_its_key[Workflow/PaymentWorkflow-executions]"),
+    ("the workflow runs as reconciliation", "parent",
+     put("Workflow.Properties.Parameters.WorkflowRoleArn",
+         {"Fn::GetAtt": ["Security", "Outputs.ReconciliationRoleArn"]}), f"{_D}test_the_workflow_is_wired"),
+    ("the workflow's log is not encrypted", WORKFLOW, drop("WorkflowLogs.Properties.KmsKeyId"),
+     f"{_D}test_each_store_is_encrypted_with_its_key[Workflow/WorkflowLogs-logs]"),
+]  # fmt: skip
+
+DEFECTS = [Defect(*one) for one in (*_STATES, *_GIVEN)]
