@@ -19,7 +19,7 @@ from awacs import (
     sqs,
     states,
 )
-from awacs.aws import ArnEquals, ArnLike, Statement, StringEquals, StringLike
+from awacs.aws import ArnEquals, ArnLike, Null, Statement, StringEquals, StringLike
 from troposphere import Output, Sub, Template
 from troposphere.iam import Role
 
@@ -93,6 +93,16 @@ def _data() -> list[Statement]:
             [kms.CreateKey],
             ["*"],
             StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"}),
+        ),
+        # A tag that comes with a new key is asked for, too, and then there is no tag on it yet. One with an alias is
+        # somebody's already: tagged as ours it would be ours to administer.
+        # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
+        allow(
+            "NewKeysAreTaggedAsOurs",
+            [kms.TagResource],
+            [names.arn("kms", "key/*")],
+            StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"}),
+            Null({"kms:ResourceAliases": "true"}),
         ),
         allow("AliasesCannotBeListedByName", [kms.ListAliases], ["*"]),
         allow(

@@ -38,6 +38,7 @@ NO_BOUNDARY: dict[str, str] = {}
 OTHER_BOUNDARY = {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}
 ATTACHED = UNDER | {"iam:PolicyARN": OUR_POLICY}
 TO_LAMBDA = {"iam:PassedToService": "lambda.amazonaws.com"}
+TAGGED_AS_OURS = {"aws:RequestTag/ManagedBy": "payment-platform"}
 OUR_TAG = {"aws:ResourceTag/ManagedBy": "payment-platform"}
 
 MAY = {
@@ -46,8 +47,9 @@ MAY = {
     "CloudFormation gives a function its role": (CLOUDFORMATION, "iam:PassRole", OUR_ROLE, TO_LAMBDA),
     "CloudFormation makes our policy": (CLOUDFORMATION, "iam:CreatePolicy", OUR_POLICY),
     "CloudFormation makes a key of ours": (
-        CLOUDFORMATION, "kms:CreateKey", "*", {"aws:RequestTag/ManagedBy": "payment-platform"},
+        CLOUDFORMATION, "kms:CreateKey", "*", TAGGED_AS_OURS,
     ),
+    "CloudFormation tags the key that it makes": (CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), TAGGED_AS_OURS),
     "CloudFormation changes a key of ours": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), OUR_TAG),
     "CloudFormation updates the workflow": (CLOUDFORMATION, "states:UpdateStateMachine", STATE_MACHINE),
     "CloudFormation reads an artifact": (CLOUDFORMATION, "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
@@ -107,7 +109,11 @@ MAY_NOT = {
     "CloudFormation changes a key of somebody else's": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), {}),
     # The tag is what makes a key ours, so it is not to be put on others.
     "CloudFormation takes a key of somebody else's for ours": (
-        CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), {"aws:RequestTag/ManagedBy": "payment-platform"},
+        CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"),
+        TAGGED_AS_OURS | {"kms:ResourceAliases": ["alias/theirs"]},
+    ),
+    "CloudFormation tags a key with something else": (
+        CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), {"aws:RequestTag/ManagedBy": "another-team"},
     ),
     "CloudFormation writes an artifact": (CLOUDFORMATION, "s3:PutObject", f"{ARTIFACTS}/payment-platform/code"),
     "CloudFormation reads a payment": (CLOUDFORMATION, "dynamodb:GetItem", TABLE),
