@@ -91,7 +91,7 @@ def _ceiling() -> list[Statement]:
         Statement(
             Sid="KeysOfThisAccount",
             Effect="Allow",
-            Action=[kms.Decrypt, kms.GenerateDataKey],
+            Action=[kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
             Resource=[names.arn("kms", "key/*")],
             Condition=Condition([StringEquals({"kms:CallerAccount": ACCOUNT})]),
         ),

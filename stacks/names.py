@@ -72,6 +72,10 @@ PAYMENT_DURATION_FILTER = "metric-filter-payment-duration-${Environment}"
 DASHBOARD = "dashboard-payments-${Environment}"
 
 
+def alarms() -> list[str]:
+    return [name for constant, name in globals().items() if constant.endswith("_ALARM")]
+
+
 def named(name: str) -> AWSHelperFn:
     """The name, with the environment filled in by CloudFormation."""
     return Sub(name)

@@ -332,6 +332,7 @@ def _backup_policy(dynamodb_key: Key) -> PolicyDocument:
             through("dynamodb", tableName=[names.named(names.TABLE), names.named(names.LEDGER_TABLE)]),
         ),
         allow("UseVaultKeyThroughAWSBackup", [kms.Decrypt, kms.GenerateDataKey], key, through("backup")),
+        allow("FindVaultKey", [kms.DescribeKey], key, in_context("backup")),
     )
 
 

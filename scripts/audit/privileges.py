@@ -49,6 +49,8 @@ class Call:
     role: str
     action: str
     resource: str
+    # Of a function's role: the function's name. Tests take sessions of their own, which say nothing about it.
+    session: str = ""
     # For a call to a key: the call that asks for it.
     because: str = ""
 
@@ -130,10 +132,11 @@ def _excuse(grant: Grant) -> str:
 
 
 def _by_title(call: Call, platform: Evaluated) -> Call | None:
-    """The call of one of the platform's roles, with the role's logical id and the resource's ARN; no other's."""
+    """The call of a function or of the workflow, with the role's logical id and the resource's ARN; nobody else's."""
     titles = {one.properties["RoleName"]: title for title, one in _roles(platform).items()}
     titles[WORKFLOW] = "WorkflowRole"
-    if call.role not in titles:
+    functions = {one.properties.get("FunctionName") for one in platform.nested["Compute"].resources.values()}
+    if call.role not in titles or (call.session not in functions and call.role != WORKFLOW):
         return None
     place = f"{server.REGION}:{server.ACCOUNT}"
     resource = call.resource
@@ -181,7 +184,7 @@ def _keys(call: Call, platform: Evaluated) -> Iterator[Call]:
     for key, actions in asked:
         for action in actions:
             if key:
-                yield Call(call.role, action, _key_arn(key), call.action)
+                yield Call(call.role, action, _key_arn(key), because=call.action)
 
 
 def _named(platform: Evaluated, stack: str, property_name: str, name: str) -> dict[str, Any]:

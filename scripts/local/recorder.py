@@ -1,8 +1,9 @@
 """Which calls the platform's roles make, written down while MiniStack runs: the proof that what is granted is used.
 
-Each call is one line of JSON, ``{"role", "action", "resource"}``, the first time that it is made. A call is recorded
-whether it is allowed or not. Three kinds are made on behalf of a role without a request that could be checked: the
-tasks of a state machine, what Lambda sends to a function's dead-letter queue, and what it writes to its log.
+Each call is one line of JSON, ``{"role", "session", "action", "resource"}``, the first time that it is made, whether
+it is allowed or not. Lambda names a session by its function, so that tells whose call it was. Three kinds are made on
+behalf of a role without a request that could be checked: the tasks of a state machine, what Lambda sends to a
+function's dead-letter queue, and what it writes to its log.
 """
 
 import json
@@ -41,21 +42,16 @@ class _Recorder:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.Lock()
-        self._seen: set[tuple[str, str, str]] = set()
+        self._seen: set[tuple[str, ...]] = set()
 
-    def record(self, role: str, action: str, resource: str) -> None:
-        """``role`` is the ARN of a role or of a session of it, or a service that acts as one."""
-        call = (_name(role), action, resource)
+    def record(self, role: str, session: str, action: str, resource: str) -> None:
+        call = (role, session, action, resource)
         with self._lock:
             if call not in self._seen:
                 self._seen.add(call)
+                line = dict(zip(("role", "session", "action", "resource"), call, strict=True))
                 with open(self._path, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(dict(zip(("role", "action", "resource"), call, strict=True))) + "\n")
-
-
-def _name(role: str) -> str:
-    """``arn:aws:sts::1:assumed-role/NAME/SESSION`` and ``arn:aws:iam::1:role/NAME`` name the same role."""
-    return role.split("/")[1] if ":assumed-role/" in role else role.rsplit("/", 1)[-1]
+                    file.write(json.dumps(line) + "\n")
 
 
 def _requests(recorder: _Recorder) -> None:
@@ -63,7 +59,8 @@ def _requests(recorder: _Recorder) -> None:
 
     def recording(context: Any, *policies: Any, **options: Any) -> Any:
         if context.principal_type == "AssumedRole":
-            recorder.record(context.principal_arn, context.action, context.resource_arn)
+            role, session = context.principal_arn.split("/")[-2:]
+            recorder.record(role, session, context.action, context.resource_arn)
         return evaluate(context, *policies, **options)
 
     iam_evaluator.evaluate = recording
@@ -75,7 +72,7 @@ def _tasks(recorder: _Recorder) -> None:
     def invoking(resource: str, arguments: Any) -> Any:
         for task, (action, argument) in _TASKS.items():
             if task in resource:
-                recorder.record("states.amazonaws.com", action, str(arguments.get(argument)))
+                recorder.record("states.amazonaws.com", "", action, str(arguments.get(argument)))
         return invoke(resource, arguments)
 
     stepfunctions._invoke_resource = invoking
@@ -85,14 +82,16 @@ def _functions(recorder: _Recorder) -> None:
     route, emit = lambda_svc._route_async_failure, lambda_svc._emit_lambda_logs
 
     def routing(target: str, name: str, *rest: Any) -> Any:
-        recorder.record(lambda_svc._functions[name]["config"]["Role"], "sqs:SendMessage", target)
+        role = lambda_svc._functions[name]["config"]["Role"].split("/")[-1]
+        recorder.record(role, name, "sqs:SendMessage", target)
         return route(target, name, *rest)
 
     def emitting(function: dict[str, Any], *rest: Any, **options: Any) -> Any:
         config = function.get("config") or function
         group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
         for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
-            recorder.record(config["Role"], action, f"log-group:{group}:log-stream:any")
+            role = config["Role"].split("/")[-1]
+            recorder.record(role, config["FunctionName"], action, f"log-group:{group}:log-stream:any")
         return emit(function, *rest, **options)
 
     lambda_svc._route_async_failure = routing

@@ -201,6 +201,7 @@ def _environment(port: int, folder: str, keep: bool, wait_scale: float) -> dict[
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "LOG_LEVEL": "INFO",
         "SFN_WAIT_SCALE": str(wait_scale),
+        "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(wait_scale),
         # As on AWS; the functions inherit it.
         "LAMBDA_RUNTIME_DIR": str(_runtime(folder)),
     }

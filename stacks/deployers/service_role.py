@@ -328,7 +328,7 @@ def _rest() -> list[Statement]:
             actions(
                 cloudwatch, "DeleteAlarms DescribeAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"
             ),
-            [names.arn("cloudwatch", "alarm:alarm-*")],
+            [names.arn("cloudwatch", f"alarm:{everywhere(name)}") for name in names.alarms()],
         ),
         allow(
             "Dashboard",

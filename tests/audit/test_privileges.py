@@ -12,6 +12,10 @@ from tests.emitted import ROOT
 PLACE = "us-east-1:000000000000"
 TABLE = f"arn:aws:dynamodb:{PLACE}:table/dynamodb-transactions-local"
 LEDGER = f"arn:aws:dynamodb:{PLACE}:table/dynamodb-payment-ledger-local"
+SESSIONS = {
+    f"role-lambda-{function}-local": f"lambda-payment-{function}-local"
+    for function in ("validation", "processing", "reconciliation")
+}
 
 
 def compare(*calls: Call) -> Comparison:
@@ -28,7 +32,7 @@ def every() -> list[Call]:
         "WorkflowRole": privileges.WORKFLOW,
     }
     return [
-        Call(roles[grant.role], grant.action, grant.resource.replace("*", "any"))
+        Call(roles[grant.role], grant.action, grant.resource.replace("*", "any"), SESSIONS.get(roles[grant.role], ""))
         for grant in compare().granted
         if grant.role in roles and not grant.action.startswith("kms:")
     ]
@@ -66,14 +70,15 @@ def test_each_resource_of_a_grant_has_to_be_used(every: list[Call]) -> None:
     ],
 )
 def test_a_call_that_nothing_grants_is_told(every: list[Call], action: str, resource: str) -> None:
-    call = Call("role-lambda-processing-local", action, resource)
+    call = Call("role-lambda-processing-local", action, resource, SESSIONS["role-lambda-processing-local"])
     compared = compare(*every, call)
     assert ("ProcessingRole", action, resource) in [(one.role, one.action, one.resource) for one in compared.ungranted]
     assert not compared.holds
 
 
-def test_another_roles_calls_say_nothing_about_ours() -> None:
-    assert compare(Call("role-of-somebody", "s3:GetObject", "arn:aws:s3:::x")).used == []
+@pytest.mark.parametrize(("role", "session"), [("role-of-somebody", "x"), ("role-lambda-processing-local", "a-test")])
+def test_what_others_call_says_nothing_about_our_functions(role: str, session: str) -> None:
+    assert compare(Call(role, "s3:GetObject", "arn:aws:s3:::x", session)).used == []
 
 
 def test_nothing_recorded_proves_nothing() -> None:

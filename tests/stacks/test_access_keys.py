@@ -84,6 +84,7 @@ USES: dict[tuple[str, str], tuple[tuple[str, ...], str, str, dict[str, tuple[str
     (WORKFLOW, "UseWorkflowKeyForLogDelivery"): (("kms:GenerateDataKey",), WORKFLOW_KEY, "", DELIVERY),
     (BACKUP, "UseTableKeyThroughDynamoDB"): (BOTH, TABLES_KEY, "dynamodb", TABLE_NAMES),
     (BACKUP, "UseVaultKeyThroughAWSBackup"): (BOTH, TABLES_KEY, "backup", {}),
+    (BACKUP, "FindVaultKey"): (("kms:DescribeKey",), TABLES_KEY, "", {}),
 }  # fmt: skip
 
 

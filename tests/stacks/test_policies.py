@@ -180,6 +180,7 @@ ALLOWED: dict[str, dict[str, list[str]]] = {
         "KeepInVault": ["backup:CopyIntoBackupVault", "backup:DescribeBackupVault"],
         "UseTableKeyThroughDynamoDB": ["kms:Decrypt", "kms:GenerateDataKey"],
         "UseVaultKeyThroughAWSBackup": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "FindVaultKey": ["kms:DescribeKey"],
     },
 }
 
