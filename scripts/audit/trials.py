@@ -37,7 +37,7 @@ def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privile
     """All end-to-end tests, once. Raises ``DeployError`` if one fails."""
     calls, markers = folder / "calls", folder / "markers.json"
     run(
-        [sys.executable, "-m", "pytest", "tests/e2e", "-n", "2", "--dist", "worksteal"],
+        [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"],
         environment=os.environ | {RECORDED_CALLS: str(calls), MARKERS_REPORT: str(markers)},
     )
     compared = privileges.compare(committed, privileges.read(calls))

@@ -57,6 +57,11 @@ def platform(stripe: Stripe) -> Iterator[Platform]:
         )
 
 
+@pytest.fixture(autouse=True)
+def _empty_queues() -> None:
+    """They are searched: what was sent to them stays, in whichever order the tests run."""
+
+
 @pytest.fixture(scope="module")
 def sender(platform: Platform, stripe: Stripe) -> Sender:
     """Who has sent everything, every way."""
