@@ -5,6 +5,7 @@ needs it.
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
@@ -74,23 +75,12 @@ def keep_dead_letter_config() -> None:
 
     The provisioner leaves ``DeadLetterConfig`` out, so what failed asynchronously was lost.
     """
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
-    create, update = handlers["create"], handlers["update"]
 
-    def keep(result: tuple[str, dict[str, Any]], properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def keep(name: str, properties: dict[str, Any]) -> None:
         if "DeadLetterConfig" in properties:
-            lambda_svc._functions[result[0]]["config"]["DeadLetterConfig"] = dict(properties["DeadLetterConfig"])
-        return result
+            lambda_svc._functions[name]["config"]["DeadLetterConfig"] = dict(properties["DeadLetterConfig"])
 
-    def creating(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
-        return keep(create(logical_id, properties, stack_name), properties)
-
-    def updating(
-        physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack_name: str, logical_id: Any = None
-    ) -> tuple[str, dict[str, Any]]:
-        return keep(update(physical_id, before, properties, stack_name, logical_id), properties)
-
-    handlers |= {"create": creating, "update": updating}
+    _after_provisioning("AWS::Lambda::Function", keep)
 
 
 def give_layers_to_custom_runtimes() -> None:
@@ -145,19 +135,28 @@ def keep_permissions_boundaries() -> None:
 
     The provisioner leaves it out, so a role could do more here than on AWS.
     """
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+
+    def bound(name: str, properties: dict[str, Any]) -> None:
+        iam._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
+
+    _after_provisioning("AWS::IAM::Role", bound)
+
+
+def _after_provisioning(resource_type: str, amend: Callable[[str, dict[str, Any]], None]) -> None:
+    """Call ``amend`` with the physical id and the properties of what was created or updated."""
+    handlers = provisioners._RESOURCE_HANDLERS[resource_type]
     create, update = handlers["create"], handlers["update"]
 
-    def bounded(result: tuple[str, dict[str, Any]], properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        iam._roles[result[0]]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
-        return result
-
     def creating(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
-        return bounded(create(logical_id, properties, stack_name), properties)
+        made: tuple[str, dict[str, Any]] = create(logical_id, properties, stack_name)
+        amend(made[0], properties)
+        return made
 
     def updating(
         physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack_name: str, logical_id: Any = None
     ) -> tuple[str, dict[str, Any]]:
-        return bounded(update(physical_id, before, properties, stack_name, logical_id), properties)
+        updated: tuple[str, dict[str, Any]] = update(physical_id, before, properties, stack_name, logical_id)
+        amend(updated[0], properties)
+        return updated
 
     handlers |= {"create": creating, "update": updating}
