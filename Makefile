@@ -23,7 +23,7 @@ prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the pay
 mutate: $(VENV)/installed  ## Plant defects in the templates, and see each caught by its test; ONLY=WORDS plants some
 	@$(BIN)/python -m tests.mutations --only '$(ONLY)'
 
-audit: $(VENV)/installed $(VENV)/audit/installed $(VENV)/packs/installed  ## What an auditor asks: scanners, rule packs, least privilege, mutations
+audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## What an auditor asks: scanners, rule packs, least privilege, mutations
 	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists)
 
 check: validate lint types demo test audit  ## All that CI runs

@@ -7,8 +7,8 @@ the platform does. https://docs.aws.amazon.com/IAM/latest/UserGuide/access_polic
 
 from awacs import awslambda as lambda_
 from awacs import backup, dynamodb, kms, logs, secretsmanager, sns, sqs, xray
-from awacs.aws import Condition, Statement, StringEquals
-from troposphere import Equals, If, Not, Ref, Template
+from awacs.aws import Statement, StringEquals, StringLike
+from troposphere import Equals, If, Not, Ref, Sub, Template
 from troposphere.iam import ManagedPolicy
 
 from . import names
@@ -61,6 +61,7 @@ def add(template: Template, boundary: Value) -> None:
 def _ceiling() -> list[Statement]:
     tables = [names.everywhere(name) for name in (names.TABLE, names.LEDGER_TABLE)]
     functions = (names.VALIDATION_FUNCTION, names.PROCESSING_FUNCTION, names.RECONCILIATION_FUNCTION)
+    keys = [names.arn("kms", "key/*")]
     groups = [names.VALIDATION_LOG_GROUP, names.PROCESSING_LOG_GROUP, names.RECONCILIATION_LOG_GROUP]
     return [
         allow(
@@ -88,13 +89,43 @@ def _ceiling() -> list[Statement]:
             [names.arn("backup", f"backup-vault:{names.everywhere(names.BACKUP_VAULT)}")],
         ),
         allow("Secrets", [secretsmanager.GetSecretValue], [names.arn("secretsmanager", "secret:*")]),
-        Statement(
-            Sid="KeysOfThisAccount",
-            Effect="Allow",
-            Action=[kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
-            Resource=[names.arn("kms", "key/*")],
-            Condition=Condition([StringEquals({"kms:CallerAccount": ACCOUNT})]),
+        allow(
+            "KeysThroughServices",
+            [kms.Decrypt, kms.GenerateDataKey],
+            keys,
+            StringEquals(
+                {
+                    "kms:CallerAccount": ACCOUNT,
+                    "kms:ViaService": [
+                        Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")
+                        for service in ("backup", "dynamodb", "lambda", "secretsmanager", "sns", "sqs")
+                    ],
+                }
+            ),
         ),
+        # Step Functions calls KMS as the role itself.
+        allow(
+            "KeysOfExecutions",
+            [kms.Decrypt, kms.GenerateDataKey],
+            keys,
+            StringEquals({"kms:CallerAccount": ACCOUNT}),
+            StringLike(
+                {
+                    "kms:EncryptionContext:aws:states:stateMachineArn": names.arn(
+                        "states", f"stateMachine:{names.everywhere(names.WORKFLOW)}"
+                    )
+                }
+            ),
+        ),
+        allow(
+            "KeysOfLogDelivery",
+            [kms.GenerateDataKey],
+            keys,
+            StringEquals(
+                {"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": names.arn("logs", "*")},
+            ),
+        ),
+        allow("KeysAreFound", [kms.DescribeKey], keys, StringEquals({"kms:CallerAccount": ACCOUNT})),
         allow(
             "Logs",
             [logs.CreateLogStream, logs.PutLogEvents],

@@ -137,6 +137,8 @@ def _dead_letter_queue(inputs: Inputs) -> sqs.Queue:
         MessageRetentionPeriod=14 * 24 * 60 * 60,
         VisibilityTimeout=60,
         KmsMasterKeyId=inputs.queue_key_arn,
+        # Said, because SQS takes its own kind of encryption for given, and not both.
+        SqsManagedSseEnabled=False,
         Tags=tags(),
         DeletionPolicy="RetainExceptOnCreate",
         UpdateReplacePolicy="Retain",

@@ -34,16 +34,9 @@ def dynamodb() -> list[Statement]:
             ],
             Resource=["*"],
             Condition=Condition([through("dynamodb")]),
-        )
-    ]
-
-
-def backup() -> list[Statement]:
-    """What AWS Backup asks of a vault's key, for callers of this account.
-
-    https://docs.aws.amazon.com/aws-backup/latest/devguide/encryption.html
-    """
-    return [
+        ),
+        # Always: a vault that is kept when backups are switched off has to be readable.
+        # https://docs.aws.amazon.com/aws-backup/latest/devguide/encryption.html
         Statement(
             Sid="BackupVaultThroughAWSBackup",
             Effect=Allow,
@@ -51,7 +44,7 @@ def backup() -> list[Statement]:
             Action=[kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
             Resource=["*"],
             Condition=Condition([through("backup")]),
-        )
+        ),
     ]
 
 

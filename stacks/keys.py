@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from awacs.aws import PolicyDocument, Statement
-from troposphere import If, Template
+from troposphere import Template
 from troposphere.kms import Alias, Key
 
 from . import key_policies, names
@@ -26,18 +26,18 @@ class Keys:
 
 
 def add(template: Template, window_days: Value) -> Keys:
-    """All of them; the template has the conditions ``HasBackups`` and ``HasWorkflowKey``."""
+    """All of them; the template has the condition ``HasWorkflowKey``."""
 
-    def key(title: str, description: str, alias: str, policy: PolicyDocument | If, **condition: Any) -> Key:
+    def key(title: str, description: str, alias: str, policy: PolicyDocument, **condition: Any) -> Key:
         return _key(template, title, description, alias, policy, window_days, **condition)
 
-    with_backups = If(
-        "HasBackups",
-        _policy(*key_policies.dynamodb(), *key_policies.backup()),
-        _policy(*key_policies.dynamodb()),
-    )
     return Keys(
-        dynamodb=key("DynamodbKey", "Encrypts the tables of payments", names.DYNAMODB_KEY_ALIAS, with_backups),
+        dynamodb=key(
+            "DynamodbKey",
+            "Encrypts the tables of payments",
+            names.DYNAMODB_KEY_ALIAS,
+            _policy(*key_policies.dynamodb()),
+        ),
         sns=key("SnsKey", "Encrypts the payment notices", names.SNS_KEY_ALIAS, _policy(*key_policies.sns())),
         logs=key("LogsKey", "Encrypts the log groups", names.LOGS_KEY_ALIAS, _policy(key_policies.logs())),
         queue=key("QueueKey", "Encrypts the dead letters", names.QUEUE_KEY_ALIAS, _policy(*key_policies.queue())),
@@ -66,7 +66,7 @@ def _key(
     title: str,
     description: str,
     alias: str,
-    policy: PolicyDocument | If,
+    policy: PolicyDocument,
     window_days: Value,
     **condition: Any,
 ) -> Key:

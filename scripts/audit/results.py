@@ -34,7 +34,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        return not self.open and not self.failed
+        return not self.open and not self.failed and self.applied > 0
 
 
 class Suppressions:

@@ -94,7 +94,7 @@ def _count(places: list[str]) -> str:
 def _privileges(compared: Comparison) -> Group:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
     table.add_column("Role", ratio=1)
-    for heading in ("Granted", "Used", "Excused", "Not used", "Not granted"):
+    for heading in ("Granted", "Recorded", "Keys", "Excused", "Not used", "Not granted"):
         table.add_column(heading, justify="right")
     roles = sorted({grant.role for grant in compared.granted})
     for role in [*roles, "All"]:
@@ -102,10 +102,11 @@ def _privileges(compared: Comparison) -> Group:
             sum(one.role == role or role == "All" for one in among)
             for among in (compared.granted, compared.unused, compared.ungranted)
         )
+        keys = sum(one.role == role or role == "All" for one in compared.by_key)
         excused = sum(grant.role == role or role == "All" for grant, _ in compared.excused)
         table.add_row(
             role,
-            *map(str, (granted, granted - unused - excused, excused, unused, ungranted)),
+            *map(str, (granted, granted - unused - excused - keys, keys, excused, unused, ungranted)),
             end_section=role == roles[-1],
         )
     reasons = {

@@ -2,18 +2,22 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.deployer.errors import DeployError
 from scripts.local.server import RECORDED_CALLS
 
 from . import privileges
 from .deployed import Template
-from .scanners import run
+from .scanners import ROOT, run
 
 MARKERS_REPORT = "MARKERS_REPORT"
+# Far more than the tests need: something hangs.
+LONGEST_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,17 @@ class Mutations:
 def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     """All end-to-end tests, once. Raises ``DeployError`` if one fails."""
     calls, markers = folder / "calls", folder / "markers.json"
-    run(
-        [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"],
-        environment=os.environ | {RECORDED_CALLS: str(calls), MARKERS_REPORT: str(markers)},
+    tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"]
+    ran = subprocess.run(
+        [*tests, "--disable-warnings", "--tb", "line"],
+        env=os.environ | {RECORDED_CALLS: str(calls), MARKERS_REPORT: str(markers)},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=LONGEST_SECONDS,
     )
+    if ran.returncode:
+        raise DeployError(f"the end-to-end tests fail:\n{ran.stdout[-4000:]}{ran.stderr[-1000:]}")
     compared = privileges.compare(committed, privileges.read(calls))
     return compared, Markers(**json.loads(markers.read_text(encoding="utf-8")))
 

@@ -71,7 +71,8 @@ def _theirs() -> dict[str, Measured]:
         deploy = [str(AWS_CLI), "cloudformation", "deploy", "--template-file", packaged]
         deploy += ["--stack-name", f"payment-platform-{ENVIRONMENT}", "--capabilities", "CAPABILITY_NAMED_IAM"]
         deploy += ["--no-fail-on-empty-changeset", "--parameter-overrides"]
-        parameters = settings.load(ENVIRONMENT)
+        # The boundary comes with the stack that ours makes first.
+        parameters = settings.load(ENVIRONMENT) | {"PermissionsBoundary": ""}
         before = [f"{name}={value}" for name, value in parameters.items()]
         after = [f"{name}={value}" for name, value in (parameters | CHANGED).items()]
         return {

@@ -32,7 +32,9 @@ def compare(reference: Path) -> Iterator[str]:
         _extract(reference, Path(folder))
         platform = target.of(running)
         quiet = Console(file=io.StringIO())
-        outputs = deploy(Order("local", settings.load("local")), platform, People(quiet), lambda *_: True).outputs
+        outputs = deploy(
+            Order("local", settings.load("local"), settings.load_bootstrap()), platform, People(quiet), lambda *_: True
+        ).outputs
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),

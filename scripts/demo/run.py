@@ -98,10 +98,11 @@ def demonstrate(platform: Target, console: Console) -> None:
 def _deploy_quietly(platform: Target, parameters: dict[str, str], console: Console) -> dict[str, str]:
     """The deployment in a few lines; every line of it when it fails."""
     transcript = Console(file=io.StringIO(), width=100)
+    order = Order(ENVIRONMENT, parameters, settings.load_bootstrap())
     started = time.monotonic()
     try:
         with console.status("validate, package, change set, execute"):
-            deployed = deploy(Order(ENVIRONMENT, parameters), platform, People(transcript), confirm=lambda *_: True)
+            deployed = deploy(order, platform, People(transcript), confirm=lambda *_: True)
     except DeployError:
         console.print(transcript.file.getvalue())  # type: ignore[attr-defined]
         raise

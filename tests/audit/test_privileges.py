@@ -41,6 +41,15 @@ def every() -> list[Call]:
 def test_a_call_for_each_grant_uses_all_that_is_granted(every: list[Call]) -> None:
     compared = compare(*every)
     assert (compared.unused, compared.ungranted, compared.holds) == ([], [], True)
+    # A key is used because of what it encrypts, and nothing else is used without a call of its own.
+    assert {grant.action.split(":")[0] for grant in compared.by_key} == {"kms"}
+    assert {grant.role for grant, _ in compared.excused} == {grant.role for grant in compared.granted}
+
+
+def test_what_is_excused_is_there_and_nothing_else_of_its_role_is() -> None:
+    granted = {(grant.role, grant.sid) for grant in compare().granted}
+    assert {(role, sid) for role, sid in privileges.EXCUSED if role != "*"} <= granted
+    assert ("*", "TracingHasNoResource") in privileges.EXCUSED
 
 
 def test_without_a_call_its_grant_is_unused_and_so_is_its_keys(every: list[Call]) -> None:

@@ -40,7 +40,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default="", help="plant only defects whose name has these words")
     parser.add_argument("--write", type=Path, help="keep the templates with each defect here, for pytest --templates")
     given = parser.parse_args(arguments)
-    defects = [defect for defect in DEFECTS if given.only in defect.name]
+    defects = [defect for defect in DEFECTS if given.only.casefold() in defect.name.casefold()]
+    if not defects:
+        print(f"no defect has {given.only!r} in its name", file=sys.stderr)
+        return 2
     # Read once, as plain dicts, which are copied faster.
     emitted.stand_in({name: plain(emitted.load_template(name)) for name in emitted.ALL})
     if given.write:
@@ -53,7 +56,7 @@ def main(arguments: list[str]) -> int:
         print(f"the tests cannot be collected: pytest ends with {ended!r}", file=sys.stderr)
         return 1
     _show(defects, suite.found)
-    missed = [defect.name for defect, how in zip(defects, suite.found, strict=True) if how != CAUGHT]
+    missed = [f"{defect.name}: {how}" for defect, how in zip(defects, suite.found, strict=True) if how != CAUGHT]
     caught = len(defects) - len(missed)
     if given.json:
         told = {"planted": len(defects), "caught": caught, "missed": missed}

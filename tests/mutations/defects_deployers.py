@@ -113,7 +113,7 @@ _BOUNDARY: Planted = [
     ("the boundary allows IAM", ARTIFACTS, added("Boundary", Action=["iam:*"]), _capped("iam:CreateUser")),
     ("the boundary allows all", ARTIFACTS, added("Boundary", Action=["*"]), _capped("ec2:RunInstances")),
     ("the boundary allows to delete keys", ARTIFACTS,
-     may_also("Boundary", "KeysOfThisAccount", "kms:ScheduleKeyDeletion"), _capped("kms:ScheduleKeyDeletion")),
+     may_also("Boundary", "KeysAreFound", "kms:ScheduleKeyDeletion"), _capped("kms:ScheduleKeyDeletion")),
     ("the boundary allows to delete tables", ARTIFACTS, may_also("Boundary", "Tables", "dynamodb:DeleteTable"),
      _capped("dynamodb:DeleteTable")),
     ("the boundary allows to read artifacts", ARTIFACTS, added("Boundary", Action=["s3:GetObject"]),
@@ -121,7 +121,7 @@ _BOUNDARY: Planted = [
     ("the boundary forbids what reconciliation needs", ARTIFACTS,
      statement("Boundary", "Tables", Action=["dynamodb:GetItem", "dynamodb:PutItem"]), WITHIN),
     ("the boundary forbids the dead letters", ARTIFACTS, without("Boundary", "DeadLetters"), WITHIN),
-    ("the boundary forbids the keys", ARTIFACTS, statement("Boundary", "KeysOfThisAccount", Action=["kms:Decrypt"]),
+    ("the boundary forbids the keys", ARTIFACTS, statement("Boundary", "KeysThroughServices", Action=["kms:Decrypt"]),
      WITHIN),
 ]  # fmt: skip
 
