@@ -41,16 +41,21 @@ def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privile
     """All end-to-end tests, once. Raises ``DeployError`` if one fails."""
     calls, markers = folder / "calls", folder / "markers.json"
     tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"]
-    ran = subprocess.run(
-        [*tests, "--disable-warnings", "--tb", "line"],
-        env=os.environ | {RECORDED_CALLS: str(calls), MARKERS_REPORT: str(markers)},
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=LONGEST_SECONDS,
-    )
+    try:
+        ran = subprocess.run(
+            [*tests, "--disable-warnings", "--tb", "line"],
+            env=os.environ | {RECORDED_CALLS: str(calls), MARKERS_REPORT: str(markers)},
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=LONGEST_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeployError(f"the end-to-end tests have not ended after {LONGEST_SECONDS} s") from error
     if ran.returncode:
         raise DeployError(f"the end-to-end tests fail:\n{ran.stdout[-4000:]}{ran.stderr[-1000:]}")
+    if not markers.exists():
+        raise DeployError("the end-to-end tests have not told what became of the marked values")
     compared = privileges.compare(committed, privileges.read(calls))
     return compared, Markers(**json.loads(markers.read_text(encoding="utf-8")))
 
