@@ -22,6 +22,30 @@ def _wired(title: str) -> str:
     return f"{_D}test_a_function_is_wired[{title}]"
 
 
+_READ = "tests/stacks/test_statements.py::"
+_STATEMENTS = f"{_READ}test_every_statement_is_as_it_was_read_last"
+_NOWHERE_ELSE = f"{_READ}test_payment_data_flows_nowhere_else"
+_ANYBODY = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": ["dynamodb:GetItem"], "Resource": ["*"]}]}
+
+_BESIDE: Planted = [
+    ("a table has a policy of its own for anybody", DATA,
+     put("Transactions.Properties.ResourcePolicy", {"PolicyDocument": _ANYBODY}), _STATEMENTS),
+    ("the vault has a policy for anybody", DATA, put("BackupVault.Properties.AccessPolicy", _ANYBODY), _STATEMENTS),
+    ("the topic takes notices from another service, too", DATA,
+     put("NotificationsPolicy.Properties.PolicyDocument.Statement.0.Principal.Service",
+         ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]), _STATEMENTS),
+    ("a table has a stream", DATA,
+     put("Transactions.Properties.StreamSpecification", {"StreamViewType": "NEW_IMAGE"}), _NOWHERE_ELSE),
+    ("logs show when a card expires", COMPUTE,
+     change("ValidationLogs.Properties.DataProtectionPolicy", "CreditCardExpiration", "CreditCardNumber"),
+     _NOWHERE_ELSE),
+    ("a key's alias leads to another key", "security",
+     put("LogsKeyAlias.Properties.TargetKeyId", {"Ref": "DynamodbKey"}),
+     f"{_READ}test_each_key_is_as_each_other_and_its_alias_is_its_own"),
+    ("a key is replicated to other regions", "security", put("QueueKey.Properties.MultiRegion", True),
+     f"{_READ}test_each_key_is_as_each_other_and_its_alias_is_its_own"),
+]  # fmt: skip
+
 _DATA: Planted = [
     ("deletion protection is off in prod", PARENT,
      put("Data.Properties.Parameters.DeletionProtection", "false"), PROTECTED),
@@ -148,4 +172,4 @@ _WIRING: Planted = [
      f"{_TEMPLATES}test_partition_region_and_account_are_nowhere_written_down[data]"),
 ]  # fmt: skip
 
-DEFECTS = [Defect(*one) for one in (*_DATA, *_COMPUTE, *_WIRING)]
+DEFECTS = [Defect(*one) for one in (*_BESIDE, *_DATA, *_COMPUTE, *_WIRING)]
