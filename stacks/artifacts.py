@@ -22,13 +22,6 @@ KEPT_DAYS = 30
 # Who asked for what of it is kept for so long.
 LOGGED_DAYS = 365
 
-_CLOSED: dict[str, Any] = {
-    "OwnershipControls": s3.OwnershipControls(Rules=[s3.OwnershipControlsRule(ObjectOwnership="BucketOwnerEnforced")]),
-    "PublicAccessBlockConfiguration": s3.PublicAccessBlockConfiguration(
-        BlockPublicAcls=True, BlockPublicPolicy=True, IgnorePublicAcls=True, RestrictPublicBuckets=True
-    ),
-}
-
 
 def build() -> Template:
     template = Template(Description="Payment platform: where the deployer keeps templates and function packages")
@@ -55,11 +48,7 @@ def build() -> Template:
             LoggingConfiguration=s3.LoggingConfiguration(
                 DestinationBucketName=access_logs.ref(), LogFilePrefix="artifacts/"
             ),
-            **_CLOSED,
-            VersioningConfiguration=s3.VersioningConfiguration(Status="Enabled"),
-            NotificationConfiguration=s3.NotificationConfiguration(
-                EventBridgeConfiguration=s3.EventBridgeConfiguration(EventBridgeEnabled=True)
-            ),
+            **_closed_and_versioned(),
             LifecycleConfiguration=s3.LifecycleConfiguration(
                 Rules=[
                     s3.LifecycleRule(
@@ -126,11 +115,7 @@ def _access_logs(template: Template) -> s3.Bucket:
                     )
                 ]
             ),
-            **_CLOSED,
-            VersioningConfiguration=s3.VersioningConfiguration(Status="Enabled"),
-            NotificationConfiguration=s3.NotificationConfiguration(
-                EventBridgeConfiguration=s3.EventBridgeConfiguration(EventBridgeEnabled=True)
-            ),
+            **_closed_and_versioned(),
             LifecycleConfiguration=s3.LifecycleConfiguration(
                 Rules=[
                     s3.LifecycleRule(
@@ -185,3 +170,19 @@ def _access_logs(template: Template) -> s3.Bucket:
         )
     )
     return bucket
+
+
+def _closed_and_versioned() -> dict[str, Any]:
+    """What both buckets have: no way in but their policies, no object lost by overwriting, events for who listens."""
+    return {
+        "OwnershipControls": s3.OwnershipControls(
+            Rules=[s3.OwnershipControlsRule(ObjectOwnership="BucketOwnerEnforced")]
+        ),
+        "PublicAccessBlockConfiguration": s3.PublicAccessBlockConfiguration(
+            BlockPublicAcls=True, BlockPublicPolicy=True, IgnorePublicAcls=True, RestrictPublicBuckets=True
+        ),
+        "VersioningConfiguration": s3.VersioningConfiguration(Status="Enabled"),
+        "NotificationConfiguration": s3.NotificationConfiguration(
+            EventBridgeConfiguration=s3.EventBridgeConfiguration(EventBridgeEnabled=True)
+        ),
+    }

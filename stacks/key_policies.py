@@ -1,4 +1,4 @@
-"""Who may use each customer-managed key, and for what: one service, one encryption context, and this account.
+"""Who may use each customer-managed key, and for what: through which services, in which encryption context.
 
 The principal is the account wherever a role is meant: KMS refuses a role that does not exist yet, and loses one that is
 made anew. So a role's own policy has to allow the use, too (role_policies.py).

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.deployer.errors import DeployError
+from scripts.deployer.validate import RULES, linter
 
 from .deployed import Template
 from .results import Finding, Result, Suppression, Suppressions
@@ -30,16 +31,9 @@ PARLIAMENT = (
 
 def cfn_lint() -> Result:
     """The committed templates at every level, informational rules too."""
-    from cfnlint.config import ConfigMixIn
-    from cfnlint.runner import Runner
-
-    config_file = ROOT / ".cfnlintrc"
-    config = ConfigMixIn(["--config-file", str(config_file)])
-    runner = Runner(config)
+    runner = linter(sorted((ROOT / "templates").glob("*.yaml")))
     found = [Finding(match.rule.id, f"{match.filename}:{match.linenumber}", match.message) for match in runner.run()]
-    suppressed = [
-        Suppression(rule, ".cfnlintrc", reason) for rule, reason in _commented(config_file, r"\s*- ([EWI]\d{4})$")
-    ]
+    suppressed = [Suppression(rule, ".cfnlintrc", reason) for rule, reason in _commented(RULES, r"\s*- ([EWI]\d{4})$")]
     return Result(f"cfn-lint {version('cfn-lint')}, with informational rules", len(runner.rules), found, suppressed)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 from stacks.render import render
 
@@ -48,10 +49,13 @@ def _digest(paths: list[Path]) -> str:
 
 def lint(paths: list[Path]) -> list[str]:
     """All findings of cfn-lint at every level, informational ones too, one line each."""
+    return [f"{match.filename}:{match.linenumber}: {match.rule.id} {match.message}" for match in linter(paths).run()]
+
+
+def linter(paths: list[Path]) -> Any:
+    """A runner of cfn-lint, with the same rules as the command ``cfn-lint`` has here."""
     # cfn-lint takes most of a second to import.
     from cfnlint.config import ConfigMixIn
     from cfnlint.runner import Runner
 
-    # The same rules as the command `cfn-lint` has here.
-    config = ConfigMixIn(["--config-file", str(RULES), "--template", *map(str, paths)])
-    return [f"{match.filename}:{match.linenumber}: {match.rule.id} {match.message}" for match in Runner(config).run()]
+    return Runner(ConfigMixIn(["--config-file", str(RULES), "--template", *map(str, paths)]))
