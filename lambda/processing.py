@@ -12,12 +12,12 @@ from typing import Any
 
 from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
-from adapters.environment import variable
+from adapters.metrics import counted, embedded
 from handling import answer, clock, execution_id, log, seconds_since_start, text, transaction_id_of
 from handling import handler as lambda_handler
 from payments.errors import MalformedRequest
 from payments.failure import record_failure, record_notice
-from payments.payment import Status
+from payments.payment import Payment, Status
 from payments.ports import Gateway
 from payments.process import process
 from payments.request import is_transaction_id
@@ -56,21 +56,15 @@ def _process(event: Mapping[str, Any]) -> dict[str, Any]:
         execution=execution,
         clock=clock,
     )
-    # The metric filter of the duration alarm reads these lines. A replay and a rejection take no time worth measuring.
-    message = "payment finished"
+    about = {"transaction_id": payment.transaction_id, "status": payment.status, "attempt": payment.attempt}
+    # The metric filter of the duration alarm reads "payment finished" and "payment failed": a replay and a rejection
+    # take no time worth measuring.
     if payment.execution != execution:
-        message = "payment replayed"
+        log.info("payment replayed", extra=about)
     elif payment.status is Status.REJECTED:
-        message = "payment rejected"
-    log.info(
-        message,
-        extra={
-            "transaction_id": payment.transaction_id,
-            "status": payment.status,
-            "attempt": payment.attempt,
-            **_duration(event),
-        },
-    )
+        log.info("payment rejected", extra=about | _counted(payment.status, payment))
+    else:
+        log.info("payment finished", extra=about | _duration(event) | _counted(payment.status, payment))
     return answer(payment, execution)
 
 
@@ -78,6 +72,8 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     transaction_id, execution, error = event.get("transaction_id"), execution_id(event), text(event, "error")
     if not isinstance(transaction_id, str) or not is_transaction_id(transaction_id):
         # A request without a usable id failed: there is nothing to record it under.
+        about = {"status": "NOT_RECORDED", "error": error}
+        log.error("payment failed", extra=about | _duration(event) | _counted(Status.FAILED, None))
         return {"status": "NOT_RECORDED", "outcome": Status.FAILED, "announce": True, "notice_id": execution}
     failure = record_failure(
         transaction_id,
@@ -89,10 +85,10 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     )
     status = failure.payment.status if failure.payment else "NOT_RECORDED"
     held = failure.payment is not None and failure.payment.announced_by == execution
-    log.error(
-        "payment failed",
-        extra={"transaction_id": transaction_id, "status": status, "error": error, **_duration(event)},
-    )
+    about = {"transaction_id": transaction_id, "status": status, "error": error}
+    # Who tells of a failure counts it. What failed over another request's payment has nothing of that payment.
+    measured = _counted(failure.outcome, failure.payment if held else None) if failure.announce else embedded({})
+    log.error("payment failed", extra=about | _duration(event) | measured)
     return {
         "status": str(status),
         "outcome": str(failure.outcome),
@@ -118,5 +114,12 @@ def _record_notice(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _duration(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Seconds since the execution started, with the environment that is the metric's dimension."""
-    return {"duration_seconds": seconds_since_start(event), "environment": variable("ENVIRONMENT")}
+    return {"duration_seconds": seconds_since_start(event)}
+
+
+def _counted(outcome: Status, payment: Payment | None) -> dict[str, Any]:
+    """The metrics of what an execution brought its payment to."""
+    if payment is None:
+        return counted(outcome, None)
+    attempts = {"Attempts": payment.attempt} if payment.attempt else {}
+    return counted(outcome, payment.payment_method, **attempts)

@@ -14,10 +14,11 @@ from typing import Any
 from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
 from adapters.environment import variable
+from adapters.metrics import counted, embedded
 from adapters.notices import TopicAndQueue, client
 from handling import clock, log, text, transaction_id_of
 from handling import handler as lambda_handler
-from payments.errors import MalformedRequest, PaymentChanged, ReconciliationIncomplete
+from payments.errors import MalformedRequest, PaymentChanged
 from payments.operate import RESOLUTIONS, refund, reopen, resolve
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
@@ -73,11 +74,23 @@ def _reconcile_all() -> dict[str, Any]:
         except Exception as error:  # one payment must not keep the others waiting
             counts["errors"] += 1
             log.error("payment not reconciled", extra={"transaction_id": transaction_id, "error": type(error).__name__})
-    # The heartbeat's metric filter reads this line.
-    log.info("reconciliation finished", extra={**counts, "environment": variable("ENVIRONMENT")})
-    if counts["errors"]:
-        raise ReconciliationIncomplete(f"{counts['errors']} of {counts['overdue']} payments could not be settled")
+    # The heartbeat's metric filter reads this line. Errors are told by a metric, not by failing: Lambda would run it
+    # twice more, and leave the schedule's event among the dead letters.
+    log.info("reconciliation finished", extra={**counts, **_backlog(counts)})
     return dict(counts)
+
+
+def _backlog(counts: Mapping[str, int]) -> dict[str, Any]:
+    """The metrics of what is open, after a run."""
+    since = ledger().open_since()
+    return embedded(
+        {
+            "OverduePayments": counts["overdue"],
+            "ReconciliationErrors": counts["errors"],
+            "OpenPayments": len(since),
+            "OldestOpenPaymentAge": round(max(0.0, clock() - min(since))) if since else 0,
+        }
+    )
 
 
 def _reconcile(transaction_id: str, broken: set[str]) -> Payment:
@@ -87,10 +100,9 @@ def _reconcile(transaction_id: str, broken: set[str]) -> Payment:
         raise PaymentChanged(f"transaction {transaction_id} is not there")
     after = reconcile(before, ledger=ledger(), gateway=gateway(), clock=clock)
     if after.sequence != before.sequence:
-        log.info(
-            "payment reconciled",
-            extra={"transaction_id": transaction_id, "from_status": before.status, "status": after.status},
-        )
+        about = {"transaction_id": transaction_id, "from_status": before.status, "status": after.status}
+        came_to = counted(after.status, after.payment_method) if after.status is not before.status else {}
+        log.info("payment reconciled", extra=about | came_to)
     if after.notice_due and (after is not before or after.is_overdue(clock())):
         # Who heard that it is not known hears how it ended, whatever the outcome.
         wanted = (

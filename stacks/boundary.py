@@ -67,6 +67,7 @@ def _ceiling() -> list[Statement]:
         allow(
             "Tables",
             [
+                dynamodb.BatchGetItem,
                 dynamodb.DescribeTable,
                 dynamodb.GetItem,
                 dynamodb.ListTagsOfResource,

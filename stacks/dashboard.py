@@ -1,77 +1,261 @@
-"""The dashboard's body, as ``Fn::Sub`` text: are payments succeeding, how fast, what broke."""
+"""The dashboard's body, as ``Fn::Sub`` text: are payments succeeding, how fast, what is stuck, what broke.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+"""
 
 import json
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import names
 
-_ALARMS = (
-    names.WORKFLOW_FAILURES_ALARM,
-    names.PAYMENT_DURATION_ALARM,
-    names.VALIDATION_ERRORS_ALARM,
-    names.VALIDATION_THROTTLES_ALARM,
-    names.PROCESSING_ERRORS_ALARM,
-    names.PROCESSING_THROTTLES_ALARM,
-    names.RECONCILIATION_ERRORS_ALARM,
-    names.RECONCILIATION_HEARTBEAT_ALARM,
-)
+WIDTH = 24
+NAMESPACE = "PaymentWorkflow"
+_ENVIRONMENT = ("Environment", "${Environment}")
+_GREEN, _ORANGE, _RED, _GREY, _BLUE = "#2ca02c", "#ff7f0e", "#d62728", "#7f7f7f", "#1f77b4"
+_OUTCOMES = {
+    "COMPLETED": _GREEN, "DECLINED": _BLUE, "REJECTED": _GREY, "UNKNOWN": _ORANGE, "FAILED": _RED, "REVIEW": "#9467bd",
+}  # fmt: skip
 _ALARM_ARN = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
 
 
+@dataclass(frozen=True)
+class Metric:
+    """One line of a graph. ``dimensions`` are names and values in turn, as CloudWatch takes them."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[str, ...]
+    stat: str
+    label: str
+    color: str | None = None
+    id: str | None = None
+    visible: bool = True
+
+    def array(self) -> list[Any]:
+        options: dict[str, Any] = {"stat": self.stat, "label": self.label}
+        options |= {"color": self.color} if self.color else {}
+        options |= {"id": self.id} if self.id else {}
+        options |= {} if self.visible else {"visible": False}
+        return [self.namespace, self.name, *self.dimensions, options]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A line that is calculated from metrics of the same graph, by their ids."""
+
+    expression: str
+    label: str
+    color: str | None = None
+
+    def array(self) -> list[Any]:
+        color = {"color": self.color} if self.color else {}
+        return [{"expression": self.expression, "label": self.label, **color}]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Lines over time. ``threshold`` is the parameter that holds the alarm's, drawn as a line across."""
+
+    title: str
+    lines: tuple[Metric | Expression, ...]
+    unit: str
+    threshold: str | None = None
+    stacked: bool = False
+    width: int = 8
+    height: int = 6
+    # Of the left axis; None lets CloudWatch choose.
+    top: int | None = None
+
+    def widget(self) -> dict[str, Any]:
+        axis: dict[str, Any] = {"label": self.unit, "showUnits": False, "min": 0}
+        properties: dict[str, Any] = {
+            "title": self.title,
+            "region": "${AWS::Region}",
+            "view": "timeSeries",
+            "stacked": self.stacked,
+            "period": 300,
+            "yAxis": {"left": axis | ({"max": self.top} if self.top else {})},
+            "metrics": [line.array() for line in self.lines],
+        }
+        if self.threshold:
+            across = {"label": "alarm above", "value": _number(self.threshold), "color": _RED}
+            properties["annotations"] = {"horizontal": [across]}
+        return {"type": "metric", "properties": properties}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Markdown across the dashboard: the question that the widgets under it answer."""
+
+    markdown: str
+    width: int = WIDTH
+    height: int = 1
+
+    def widget(self) -> dict[str, Any]:
+        return {"type": "text", "properties": {"markdown": self.markdown, "background": "transparent"}}
+
+
+@dataclass(frozen=True)
+class AlarmStates:
+    """Each alarm with its state."""
+
+    title: str
+    alarms: tuple[str, ...]
+    width: int = WIDTH
+    height: int = 4
+
+    def widget(self) -> dict[str, Any]:
+        arns = [_ALARM_ARN + name for name in self.alarms]
+        return {"type": "alarm", "properties": {"title": self.title, "alarms": arns}}
+
+
+Widget = Graph | Heading | AlarmStates
+
+
+@dataclass
+class Layout:
+    """Rows of widgets, from the top; each row is as high as its highest widget."""
+
+    widgets: list[dict[str, Any]] = field(default_factory=list)
+    _y: int = 0
+
+    def row(self, *widgets: Widget) -> None:
+        x = 0
+        for one in widgets:
+            self.widgets.append({"x": x, "y": self._y, "width": one.width, "height": one.height, **one.widget()})
+            x += one.width
+        self._y += max(one.height for one in widgets)
+
+
 def body() -> str:
-    """JSON with ``${...}`` for the parameters of the monitoring stack.
+    """JSON with ``${...}`` for the parameters of the monitoring stack."""
+    layout = Layout()
+    # The composite alarm is not in every environment, and says nothing that these do not.
+    alarms = tuple(name for name in names.alarms() if name != names.PAYMENTS_FAILING_ALARM)
+    layout.row(Heading("## Are payments succeeding?"))
+    layout.row(_outcomes(), _share_completed(), _executions())
+    layout.row(Heading("## How fast?"))
+    layout.row(_durations(), _gateway_latency(), _attempts())
+    layout.row(Heading("## What is stuck?"))
+    layout.row(_backlog(), _age(), _dead_letters())
+    layout.row(Heading("## What broke?"))
+    layout.row(AlarmStates("Alarms", alarms))
+    layout.row(_functions(), _tables(), _notices())
+    text = json.dumps({"widgets": layout.widgets}, indent=2)
+    # A metric is a line, as whoever reads a change would write it.
+    text = re.sub(r"\[\s+([^\[\]]+?)\s+\]", lambda innermost: f"[{' '.join(innermost[1].split())}]", text)
+    return re.sub(r'"number of (\$\{\w+\})"', r"\1", text)
 
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
-    """
-    executions = ["AWS/States", None, "StateMachineArn", "${StateMachineArn}"]
-    functions = ("${ValidationName}", "${ProcessingName}")
-    widgets = [
-        {
-            "type": "alarm",
-            "width": 24,
-            "height": 3,
-            "properties": {"title": "Alarms", "alarms": [_ALARM_ARN + name for name in _ALARMS]},
-        },
-        _metrics(
-            "Are payments succeeding?",
-            [
-                ["AWS/States", name, *executions[2:]]
-                for name in ("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut")
-            ],
-            stat="Sum",
-        ),
-        _metrics(
-            "How long does a payment take? (seconds)",
-            [
-                [
-                    "PaymentWorkflow",
-                    "PaymentProcessingDuration",
-                    "Environment",
-                    "${Environment}",
-                    {"stat": stat, "label": stat},
-                ]
-                for stat in ("Average", "p90", "p99")
-            ],
-        ),
-        _metrics(
-            "Did a function break?",
-            [["AWS/Lambda", name, "FunctionName", fn] for name in ("Errors", "Throttles") for fn in functions],
-            stat="Sum",
-        ),
-        _metrics(
-            "What waits in the dead-letter queue?",
-            [["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", names.QUEUE]],
-            stat="Maximum",
-        ),
+
+def _number(parameter: str) -> str:
+    """What ``body`` writes as a number: JSON has no place for a parameter but in a string."""
+    return f"number of ${{{parameter}}}"
+
+
+def _ours(name: str, stat: str, label: str, *dimensions: str, **options: Any) -> Metric:
+    return Metric(NAMESPACE, name, (*_ENVIRONMENT, *dimensions), stat, label, **options)
+
+
+def _outcomes() -> Graph:
+    lines = (_ours("Payments", "Sum", outcome, "Outcome", outcome, color=color) for outcome, color in _OUTCOMES.items())
+    return Graph("Payments by outcome", tuple(lines), "payments", stacked=True)
+
+
+def _share_completed() -> Graph:
+    """Of those that were neither declined nor rejected: what we, and not the customer, are to answer for."""
+    counts = [
+        _ours("Payments", "Sum", outcome, "Outcome", outcome, id=outcome.lower(), visible=False)
+        for outcome in ("COMPLETED", "UNKNOWN", "FAILED")
     ]
-    return json.dumps({"widgets": widgets}, indent=2)
+    share = Expression(
+        "100 * FILL(completed, 0) / (FILL(completed, 0) + FILL(unknown, 0) + FILL(failed, 0))", "completed", _GREEN
+    )
+    return Graph("Completed, of those that were accepted", (share, *counts), "percent", top=100)
 
 
-def _metrics(title: str, metrics: list[list[Any]], stat: str | None = None) -> dict[str, Any]:
-    properties = {"title": title, "region": "${AWS::Region}", "period": 300, "view": "timeSeries", "metrics": metrics}
-    return {
-        "type": "metric",
-        "width": 12,
-        "height": 6,
-        "properties": properties | ({"stat": stat} if stat else {}),
-    }
+def _executions() -> Graph:
+    machine = ("StateMachineArn", "${StateMachineArn}")
+    colors = {"Started": _GREY, "Succeeded": _GREEN, "Failed": _RED, "TimedOut": _ORANGE, "Aborted": "#9467bd"}
+    lines = (Metric("AWS/States", f"Executions{what}", machine, "Sum", what, color) for what, color in colors.items())
+    return Graph("Executions", tuple(lines), "executions")
+
+
+def _durations() -> Graph:
+    lines = (_ours("PaymentProcessingDuration", stat, stat) for stat in ("p50", "p90", "p99"))
+    return Graph(
+        "From the start of the execution to the outcome", tuple(lines), "seconds",
+        threshold="PaymentDurationThresholdSeconds",
+    )  # fmt: skip
+
+
+def _gateway_latency() -> Graph:
+    charges = (_ours("GatewayLatency", stat, f"charge {stat}", "Operation", "charge") for stat in ("p50", "p90", "p99"))
+    lookups = _ours("GatewayLatency", "p90", "lookup p90", "Operation", "lookup", color=_GREY)
+    return Graph("The gateway's answers", (*charges, lookups), "milliseconds")
+
+
+def _attempts() -> Graph:
+    lines = (_ours("Attempts", stat, label) for stat, label in (("Average", "average"), ("Maximum", "most")))
+    return Graph("Attempts that a payment took", tuple(lines), "attempts")
+
+
+def _backlog() -> Graph:
+    return Graph(
+        "Open payments",
+        (_ours("OpenPayments", "Maximum", "open"), _ours("OverduePayments", "Maximum", "overdue", color=_ORANGE)),
+        "payments",
+    )
+
+
+def _age() -> Graph:
+    return Graph(
+        "The oldest open payment",
+        (_ours("OldestOpenPaymentAge", "Maximum", "age"),),
+        "seconds",
+        threshold="OpenPaymentAgeThresholdSeconds",
+    )
+
+
+def _dead_letters() -> Graph:
+    queue = ("QueueName", "${QueueName}")
+    return Graph(
+        "Dead letters",
+        (Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, "Maximum", "waiting", _RED),),
+        "messages",
+    )
+
+
+def _functions() -> Graph:
+    functions = {name: f"${{{name.capitalize()}Name}}" for name in ("validation", "processing", "reconciliation")}
+    lines = (
+        Metric("AWS/Lambda", metric, ("FunctionName", function), "Sum", f"{name} {metric.lower()}")
+        for metric in ("Errors", "Throttles")
+        for name, function in functions.items()
+    )
+    return Graph("Functions", tuple(lines), "in 5 minutes")
+
+
+def _tables() -> Graph:
+    throttled = (
+        ("ReadThrottleEvents", "${TableName}", "reads of payments"),
+        ("WriteThrottleEvents", "${TableName}", "writes of payments"),
+        ("WriteThrottleEvents", "${LedgerTableName}", "writes of the ledger"),
+    )
+    lines = (Metric("AWS/DynamoDB", name, ("TableName", table), "Sum", label) for name, table, label in throttled)
+    return Graph("Throttled by the tables", tuple(lines), "in 5 minutes")
+
+
+def _notices() -> Graph:
+    topic = ("TopicName", "${TopicName}")
+    return Graph(
+        "Notices and reconciliation",
+        (
+            Metric("AWS/SNS", "NumberOfNotificationsDelivered", topic, "Sum", "notices delivered", _GREEN),
+            Metric("AWS/SNS", "NumberOfNotificationsFailed", topic, "Sum", "notices not delivered", _RED),
+            _ours("ReconciliationRuns", "Sum", "runs of reconciliation", color=_BLUE),
+            _ours("ReconciliationErrors", "Sum", "payments it failed at", color=_ORANGE),
+        ),
+        "in 5 minutes",
+    )

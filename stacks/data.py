@@ -34,6 +34,7 @@ class Outputs:
     ledger_table_name: Value
     queue_arn: Value
     queue_url: Value
+    queue_name: Value
     topic_arn: Value
     topic_name: Value
 
@@ -64,6 +65,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         ledger_table_name=ledger.ref(),
         queue_arn=queue.get_att("Arn"),
         queue_url=queue.ref(),
+        queue_name=queue.get_att("QueueName"),
         topic_arn=topic.ref(),
         topic_name=topic.get_att("TopicName"),
     )

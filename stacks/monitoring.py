@@ -1,17 +1,17 @@
-"""What watches: the alarms, the metrics behind two of them, and the dashboard."""
+"""What watches: the alarms, the metric filters behind two of them, and the dashboard."""
 
 from dataclasses import dataclass
 
 from troposphere import Sub, Template, cloudwatch, logs
 
-from . import names
+from . import alarms, names
+from .alarms import Alarm
 from .dashboard import body
-from .wiring import NumberValue, Value, tags
+from .wiring import NumberValue, Value
 
 METRIC_NAMESPACE = "PaymentWorkflow"
 HEARTBEAT_METRIC = "ReconciliationRuns"
 DURATION_METRIC = "PaymentProcessingDuration"
-PERIOD_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +24,26 @@ class Inputs:
     processing_log_group_name: Value
     reconciliation_name: Value
     reconciliation_log_group_name: Value
+    table_name: Value
+    ledger_table_name: Value
+    queue_name: Value
+    topic_name: Value
     workflow_failures_threshold: NumberValue
+    executions_cut_short_threshold: NumberValue
+    workflow_throttles_threshold: NumberValue
     function_errors_threshold: NumberValue
     function_throttles_threshold: NumberValue
     payment_duration_threshold_seconds: NumberValue
+    unknown_outcomes_threshold: NumberValue
+    reviews_threshold: NumberValue
+    dead_letters_threshold: NumberValue
+    open_payment_age_threshold_seconds: NumberValue
+    table_throttles_threshold: NumberValue
+    notification_failures_threshold: NumberValue
+    reconciliation_errors_threshold: NumberValue
+    composite_alarm: Value
+    # Read by the alarms' descriptions.
+    runbook_url: Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,143 +63,235 @@ class Outputs:
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
-    workflow_failures = _alarm(
-        template,
-        inputs,
-        "WorkflowFailures",
-        name=names.WORKFLOW_FAILURES_ALARM,
-        description="Payments failed for technical reasons",
-        namespace="AWS/States",
-        metric="ExecutionsFailed",
-        dimensions={"StateMachineArn": inputs.state_machine_arn},
-        threshold=inputs.workflow_failures_threshold,
-    )
-    functions = (
-        ("Validation", inputs.validation_name, names.VALIDATION_ERRORS_ALARM, names.VALIDATION_THROTTLES_ALARM),
-        ("Processing", inputs.processing_name, names.PROCESSING_ERRORS_ALARM, names.PROCESSING_THROTTLES_ALARM),
-    )
-    alarms = {}
-    for title, function_name, errors_alarm, throttles_alarm in functions:
-        alarms[f"{title}Errors"] = _alarm(
-            template,
-            inputs,
-            f"{title}Errors",
-            name=errors_alarm,
-            description=f"The {title.lower()} function raised errors",
-            namespace="AWS/Lambda",
-            metric="Errors",
-            dimensions={"FunctionName": function_name},
-            threshold=inputs.function_errors_threshold,
-        )
-        alarms[f"{title}Throttles"] = _alarm(
-            template,
-            inputs,
-            f"{title}Throttles",
-            name=throttles_alarm,
-            description=f"Lambda refused to run the {title.lower()} function: its concurrency is used up",
-            namespace="AWS/Lambda",
-            metric="Throttles",
-            dimensions={"FunctionName": function_name},
-            threshold=inputs.function_throttles_threshold,
-        )
-    payment_duration = _alarm(
-        template,
-        inputs,
-        "PaymentDuration",
-        name=names.PAYMENT_DURATION_ALARM,
-        description="Payments take too long from the start of the execution to their outcome",
-        namespace=METRIC_NAMESPACE,
-        metric=DURATION_METRIC,
-        dimensions={"Environment": inputs.environment},
-        threshold=inputs.payment_duration_threshold_seconds,
-        statistic="Average",
-        evaluation_periods=2,
-    )
-    _alarm(
-        template,
-        inputs,
-        "ReconciliationErrors",
-        name=names.RECONCILIATION_ERRORS_ALARM,
-        description="Overdue payments could not be settled",
-        namespace="AWS/Lambda",
-        metric="Errors",
-        dimensions={"FunctionName": inputs.reconciliation_name},
-        # A run that left something open has failed, and one such run is one too many.
-        threshold=0,
-    )
-    _alarm(
-        template,
-        inputs,
-        "ReconciliationHeartbeat",
-        name=names.RECONCILIATION_HEARTBEAT_ALARM,
-        description="Reconciliation has not finished a run: overdue payments stay open",
-        namespace=METRIC_NAMESPACE,
-        metric=HEARTBEAT_METRIC,
-        dimensions={"Environment": inputs.environment},
-        threshold=1,
-        comparison="LessThanThreshold",
-        # It runs every 5 minutes; three misses in a row are no accident.
-        evaluation_periods=3,
-        # Silence is what it listens for.
-        missing_data="breaching",
-    )
+    watched = _alarms(inputs)
+    made = {alarm.title: alarms.add(template, alarm, topic_arn=inputs.topic_arn) for alarm in watched}
+    alarms.add_composite(template, watched, wanted=inputs.composite_alarm, topic_arn=inputs.topic_arn)
     template.add_resource(_payment_duration_filter(inputs))
     template.add_resource(_heartbeat_filter(inputs))
     template.add_resource(
         cloudwatch.Dashboard("Dashboard", DashboardName=names.named(names.DASHBOARD), DashboardBody=Sub(body()))
     )
     return Outputs(
-        workflow_failures_name=workflow_failures.ref(),
-        workflow_failures_arn=workflow_failures.get_att("Arn"),
-        validation_errors_name=alarms["ValidationErrors"].ref(),
-        validation_errors_arn=alarms["ValidationErrors"].get_att("Arn"),
-        validation_throttles_name=alarms["ValidationThrottles"].ref(),
-        validation_throttles_arn=alarms["ValidationThrottles"].get_att("Arn"),
-        processing_errors_name=alarms["ProcessingErrors"].ref(),
-        processing_errors_arn=alarms["ProcessingErrors"].get_att("Arn"),
-        processing_throttles_name=alarms["ProcessingThrottles"].ref(),
-        processing_throttles_arn=alarms["ProcessingThrottles"].get_att("Arn"),
-        payment_duration_name=payment_duration.ref(),
-        payment_duration_arn=payment_duration.get_att("Arn"),
+        workflow_failures_name=made["WorkflowFailures"].ref(),
+        workflow_failures_arn=made["WorkflowFailures"].get_att("Arn"),
+        validation_errors_name=made["ValidationErrors"].ref(),
+        validation_errors_arn=made["ValidationErrors"].get_att("Arn"),
+        validation_throttles_name=made["ValidationThrottles"].ref(),
+        validation_throttles_arn=made["ValidationThrottles"].get_att("Arn"),
+        processing_errors_name=made["ProcessingErrors"].ref(),
+        processing_errors_arn=made["ProcessingErrors"].get_att("Arn"),
+        processing_throttles_name=made["ProcessingThrottles"].ref(),
+        processing_throttles_arn=made["ProcessingThrottles"].get_att("Arn"),
+        payment_duration_name=made["PaymentDuration"].ref(),
+        payment_duration_arn=made["PaymentDuration"].get_att("Arn"),
     )
 
 
-def _alarm(
-    template: Template,
-    inputs: Inputs,
-    title: str,
-    *,
-    name: str,
-    description: str,
-    namespace: str,
-    metric: str,
-    dimensions: dict[str, Value],
-    threshold: Value | int,
-    statistic: str = "Sum",
-    evaluation_periods: int = 1,
-    comparison: str = "GreaterThanThreshold",
-    # No payments is no data, and no alarm.
-    missing_data: str = "notBreaching",
-) -> cloudwatch.Alarm:
-    alarm: cloudwatch.Alarm = template.add_resource(
-        cloudwatch.Alarm(
-            f"{title}Alarm",
-            AlarmName=names.named(name),
-            AlarmDescription=description,
-            Namespace=namespace,
-            MetricName=metric,
-            Dimensions=[cloudwatch.MetricDimension(Name=key, Value=value) for key, value in dimensions.items()],
-            Statistic=statistic,
-            Period=PERIOD_SECONDS,
-            EvaluationPeriods=evaluation_periods,
-            ComparisonOperator=comparison,
-            Threshold=threshold,
-            TreatMissingData=missing_data,
-            AlarmActions=[inputs.topic_arn],
-            Tags=tags(),
+def _alarms(inputs: Inputs) -> list[Alarm]:
+    return [*_of_the_workflow(inputs), *_of_the_functions(inputs), *_of_payments(inputs), *_of_stores(inputs)]
+
+
+def _of_the_workflow(inputs: Inputs) -> list[Alarm]:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html"""
+
+    def alarm(title: str, name: str, description: str, metric: str, threshold: Value, payments_fail: bool) -> Alarm:
+        return Alarm(
+            title=title,
+            name=name,
+            description=description,
+            namespace="AWS/States",
+            metric=metric,
+            dimensions={"StateMachineArn": inputs.state_machine_arn},
+            threshold=threshold,
+            payments_fail=payments_fail,
         )
-    )
-    return alarm
+
+    cut_short = inputs.executions_cut_short_threshold
+    return [
+        alarm(
+            "WorkflowFailures", names.WORKFLOW_FAILURES_ALARM,
+            "Payments failed for technical reasons",
+            "ExecutionsFailed", inputs.workflow_failures_threshold, True,
+        ),
+        alarm(
+            "WorkflowTimeouts", names.WORKFLOW_TIMEOUTS_ALARM,
+            "Executions ran out of time: neither failed nor told of",
+            "ExecutionsTimedOut", cut_short, True,
+        ),
+        alarm(
+            "WorkflowAborts", names.WORKFLOW_ABORTS_ALARM,
+            "Somebody stopped executions: reconciliation settles their payments",
+            "ExecutionsAborted", cut_short, False,
+        ),
+        alarm(
+            "WorkflowThrottles", names.WORKFLOW_THROTTLES_ALARM,
+            "Step Functions holds executions back: the account's quota of state transitions is used up",
+            "ExecutionThrottled", inputs.workflow_throttles_threshold, True,
+        ),
+    ]  # fmt: skip
+
+
+def _of_the_functions(inputs: Inputs) -> list[Alarm]:
+    """https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"""
+
+    def alarm(title: str, name: str, description: str, metric: str, function: Value, threshold: Value) -> Alarm:
+        return Alarm(
+            title=title,
+            name=name,
+            description=description,
+            namespace="AWS/Lambda",
+            metric=metric,
+            dimensions={"FunctionName": function},
+            threshold=threshold,
+            payments_fail=function is not inputs.reconciliation_name,
+        )
+
+    used_up = "Lambda refused to run the {} function: its concurrency is used up"
+    return [
+        alarm(
+            "ValidationErrors", names.VALIDATION_ERRORS_ALARM, "The validation function raised errors",
+            "Errors", inputs.validation_name, inputs.function_errors_threshold,
+        ),
+        alarm(
+            "ValidationThrottles", names.VALIDATION_THROTTLES_ALARM, used_up.format("validation"),
+            "Throttles", inputs.validation_name, inputs.function_throttles_threshold,
+        ),
+        alarm(
+            "ProcessingErrors", names.PROCESSING_ERRORS_ALARM, "The processing function raised errors",
+            "Errors", inputs.processing_name, inputs.function_errors_threshold,
+        ),
+        alarm(
+            "ProcessingThrottles", names.PROCESSING_THROTTLES_ALARM, used_up.format("processing"),
+            "Throttles", inputs.processing_name, inputs.function_throttles_threshold,
+        ),
+        alarm(
+            "ReconciliationErrors", names.RECONCILIATION_ERRORS_ALARM, "Runs of reconciliation failed as a whole",
+            "Errors", inputs.reconciliation_name, inputs.reconciliation_errors_threshold,
+        ),
+    ]  # fmt: skip
+
+
+def _of_payments(inputs: Inputs) -> list[Alarm]:
+    """On what the functions tell of payments: two metric filters, and lambda/adapters/metrics.py."""
+    here: dict[str, Value | str] = {"Environment": inputs.environment}
+    return [
+        Alarm(
+            title="PaymentDuration",
+            name=names.PAYMENT_DURATION_ALARM,
+            description="Payments take too long from the start of the execution to their outcome",
+            namespace=METRIC_NAMESPACE,
+            metric=DURATION_METRIC,
+            dimensions=here,
+            threshold=inputs.payment_duration_threshold_seconds,
+            statistic="Average",
+            periods=2,
+        ),
+        Alarm(
+            title="UnknownOutcomes",
+            name=names.UNKNOWN_OUTCOMES_ALARM,
+            description="The gateway does not say of payments whether it charged",
+            namespace=METRIC_NAMESPACE,
+            metric="Payments",
+            dimensions=here | {"Outcome": "UNKNOWN"},
+            threshold=inputs.unknown_outcomes_threshold,
+            payments_fail=True,
+        ),
+        Alarm(
+            title="Reviews",
+            name=names.REVIEWS_ALARM,
+            description="Nobody but a person can find out whether a payment was charged",
+            namespace=METRIC_NAMESPACE,
+            metric="Payments",
+            dimensions=here | {"Outcome": "REVIEW"},
+            threshold=inputs.reviews_threshold,
+        ),
+        Alarm(
+            title="OpenPaymentAge",
+            name=names.OPEN_PAYMENT_AGE_ALARM,
+            description="A payment has been open for too long: it is stuck",
+            namespace=METRIC_NAMESPACE,
+            metric="OldestOpenPaymentAge",
+            dimensions=here,
+            threshold=inputs.open_payment_age_threshold_seconds,
+            statistic="Maximum",
+        ),
+        Alarm(
+            title="ReconciliationIncomplete",
+            name=names.RECONCILIATION_INCOMPLETE_ALARM,
+            description="Reconciliation could not settle payments, or tell of them",
+            namespace=METRIC_NAMESPACE,
+            metric="ReconciliationErrors",
+            dimensions=here,
+            threshold=inputs.reconciliation_errors_threshold,
+        ),
+        Alarm(
+            title="ReconciliationHeartbeat",
+            name=names.RECONCILIATION_HEARTBEAT_ALARM,
+            description="Reconciliation has not finished a run: overdue payments stay open",
+            namespace=METRIC_NAMESPACE,
+            metric=HEARTBEAT_METRIC,
+            dimensions=here,
+            threshold=1,
+            comparison="LessThanThreshold",
+            # It runs every 5 minutes; three misses in a row are no accident.
+            periods=3,
+            # Silence is what it listens for.
+            missing_data="breaching",
+        ),
+    ]
+
+
+def _of_stores(inputs: Inputs) -> list[Alarm]:
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
+    """
+
+    def throttles(title: str, name: str, what: str, metric: str, table: Value) -> Alarm:
+        return Alarm(
+            title=title,
+            name=name,
+            description=f"DynamoDB holds back {what}",
+            namespace="AWS/DynamoDB",
+            metric=metric,
+            dimensions={"TableName": table},
+            threshold=inputs.table_throttles_threshold,
+            payments_fail=True,
+        )
+
+    return [
+        Alarm(
+            title="DeadLetters",
+            name=names.DEAD_LETTERS_ALARM,
+            description="Payments that failed for good wait in the dead-letter queue for somebody to look at them",
+            namespace="AWS/SQS",
+            metric="ApproximateNumberOfMessagesVisible",
+            dimensions={"QueueName": inputs.queue_name},
+            threshold=inputs.dead_letters_threshold,
+            statistic="Maximum",
+        ),
+        Alarm(
+            title="NotificationFailures",
+            name=names.NOTIFICATION_FAILURES_ALARM,
+            description="SNS could not deliver notices to a subscriber",
+            namespace="AWS/SNS",
+            metric="NumberOfNotificationsFailed",
+            dimensions={"TopicName": inputs.topic_name},
+            threshold=inputs.notification_failures_threshold,
+        ),
+        throttles(
+            "TransactionsReadThrottles", names.TRANSACTIONS_READ_THROTTLES_ALARM,
+            "reads of payments", "ReadThrottleEvents", inputs.table_name,
+        ),
+        throttles(
+            "TransactionsWriteThrottles", names.TRANSACTIONS_WRITE_THROTTLES_ALARM,
+            "writes of payments", "WriteThrottleEvents", inputs.table_name,
+        ),
+        throttles(
+            "LedgerWriteThrottles", names.LEDGER_WRITE_THROTTLES_ALARM,
+            "writes of the ledger", "WriteThrottleEvents", inputs.ledger_table_name,
+        ),
+    ]  # fmt: skip
 
 
 def _payment_duration_filter(inputs: Inputs) -> logs.MetricFilter:
@@ -230,7 +338,7 @@ def _filter(
                 MetricValue=value,
                 Unit=unit,
                 # Two environments in one account would move each other's alarm.
-                Dimensions=[logs.Dimension(Key="Environment", Value="$.environment")],
+                Dimensions=[logs.Dimension(Key="Environment", Value="$.Environment")],
             )
         ],
     )

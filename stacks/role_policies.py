@@ -28,7 +28,8 @@ def processing(keys: Keys) -> PolicyDocument:
 
 def reconciliation(keys: Keys) -> PolicyDocument:
     return document(
-        _record([dynamodb.GetItem, dynamodb.PutItem]),
+        # In hundreds only to measure how old the open ones are.
+        _record([dynamodb.BatchGetItem, dynamodb.GetItem, dynamodb.PutItem]),
         allow("FindOverduePayments", [dynamodb.Query], [names.open_index_arn()]),
         *_publish_notices(keys),
         *_what_every_function_does(names.RECONCILIATION_FUNCTION, names.RECONCILIATION_LOG_GROUP, keys),

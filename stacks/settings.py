@@ -46,6 +46,10 @@ RETENTION_DAYS = (
 )
 
 
+def _threshold(what: str, *, default: int) -> Number:
+    return Number(f"{what} in 5 minutes that raise the alarm when exceeded", default=default)
+
+
 class Settings:
     """All settings. One without a default has to be set for each environment."""
 
@@ -84,11 +88,29 @@ class Settings:
         pattern=r"|[^@\s]+@[^@\s]+|https://\S+|arn:\S+",
         wording="an e-mail address, an https URL, a queue's ARN, or empty",
     )
-    workflow_failures_threshold = Number("Failed executions in 5 minutes that raise the alarm when exceeded", default=2)
-    function_errors_threshold = Number("Function errors in 5 minutes that raise the alarm when exceeded", default=5)
-    function_throttles_threshold = Number("Throttles in 5 minutes that raise the alarm when exceeded", default=1)
+    workflow_failures_threshold = _threshold("Failed executions", default=2)
+    executions_cut_short_threshold = _threshold("Executions that timed out, or that somebody stopped,", default=0)
+    workflow_throttles_threshold = _threshold("Throttled states of executions", default=10)
+    function_errors_threshold = _threshold("Errors of a function that payments run through", default=5)
+    function_throttles_threshold = _threshold("Throttles of a function", default=1)
     payment_duration_threshold_seconds = Number(
         "Average seconds of a payment over 10 minutes that raise the alarm when exceeded", default=120, minimum=1
+    )
+    unknown_outcomes_threshold = _threshold("Payments of which the gateway does not say whether it charged", default=2)
+    reviews_threshold = _threshold("Payments that only a person can settle", default=0)
+    dead_letters_threshold = _threshold("Messages that wait in the dead-letter queue", default=0)
+    open_payment_age_threshold_seconds = Number(
+        "Seconds that a payment may be open before the alarm is raised", default=3600, minimum=300
+    )
+    table_throttles_threshold = _threshold("Throttled reads, or writes, of a table", default=5)
+    notification_failures_threshold = _threshold("Notices that could not be delivered", default=0)
+    reconciliation_errors_threshold = _threshold("Payments, or runs, that reconciliation failed at", default=0)
+    composite_alarm = Flag("Whether alarms of failing payments page once, as one, instead of each for itself", True)
+    runbook_url = Text(
+        "Where docs/runbook.md can be read: what the alarms' descriptions lead to",
+        default="docs/runbook.md",
+        pattern=r"https://[^\s#]+|[A-Za-z0-9_./-]+",
+        wording="an https URL, or a path in the repository, without a #",
     )
 
 

@@ -3,8 +3,9 @@
 import json
 import logging
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import botocore.session
@@ -12,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.money import Money
-from payments.payment import Payment, Status
+from payments.payment import OPEN, Payment, Status
 
 # botocore may repeat a call whose answer was lost: it sends the same ClientRequestToken, and DynamoDB answers as it did
 # then. Ten minutes later, or from another process, the condition fails, and what the table holds tells (see write).
@@ -22,6 +23,8 @@ _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard",
 # its key; the shards spread its load.
 OPEN_INDEX = "open-payments"
 SHARDS = 8
+# How many open payments are looked at for their age: more than that is alarming whatever their age.
+MEASURED = 10_000
 
 
 def client() -> Any:
@@ -103,20 +106,48 @@ class DynamoDBLedger:
         """
         first = int(now // 300)
         for shard in ((first + n) % SHARDS for n in range(SHARDS)):
-            start: dict[str, Any] = {}
-            while True:
-                page = self._call(
-                    self._dynamodb.query,
-                    TableName=self._table_name,
-                    IndexName=OPEN_INDEX,
-                    KeyConditionExpression="open_shard = :shard AND overdue_at <= :now",
-                    ExpressionAttributeValues={":shard": {"N": str(shard)}, ":now": _seconds(now)},
-                    **start,
-                )
-                yield from (item["transaction_id"]["S"] for item in page["Items"])
-                if "LastEvaluatedKey" not in page:
-                    break
-                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            until = {":now": _seconds(now)}
+            yield from self._of_shard(shard, "open_shard = :shard AND overdue_at <= :now", until)
+
+    def open_since(self) -> list[float]:
+        """Since when each open payment has its status, in seconds since 1970; of the first ``MEASURED``, in no order.
+
+        The index knows no statuses: some in it are closed, and wait only to be told of.
+        """
+        ids = (one for shard in range(SHARDS) for one in self._of_shard(shard, "open_shard = :shard", {}))
+        return [
+            float(item["since"]["N"])
+            for keys in _in_hundreds(islice(ids, MEASURED))
+            for item in self._some(keys)
+            if item["status"]["S"] in OPEN and "since" in item
+        ]
+
+    def _some(self, transaction_ids: Iterable[str]) -> Iterable[dict[str, Any]]:
+        """Status and time of up to 100 payments. The next run asks again for one that a throttled table left out."""
+        asked = {
+            "Keys": [{"transaction_id": {"S": one}} for one in transaction_ids],
+            "ProjectionExpression": "#status, since",
+            "ExpressionAttributeNames": {"#status": "status"},
+        }
+        answer = self._call(self._dynamodb.batch_get_item, RequestItems={self._table_name: asked})
+        found: list[dict[str, Any]] = answer["Responses"].get(self._table_name, [])
+        return found
+
+    def _of_shard(self, shard: int, condition: str, values: dict[str, Any]) -> Iterator[str]:
+        start: dict[str, Any] = {}
+        while True:
+            page = self._call(
+                self._dynamodb.query,
+                TableName=self._table_name,
+                IndexName=OPEN_INDEX,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues={":shard": {"N": str(shard)}, **values},
+                **start,
+            )
+            yield from (item["transaction_id"]["S"] for item in page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
         try:
@@ -265,6 +296,12 @@ def _notes(payment: Payment) -> str:
 
 def _shard(transaction_id: str) -> int:
     return zlib.crc32(transaction_id.encode()) % SHARDS
+
+
+def _in_hundreds(values: Iterator[str]) -> Iterator[list[str]]:
+    """As many as a call of BatchGetItem takes."""
+    while hundred := list(islice(values, 100)):
+        yield hundred
 
 
 def _seconds(value: float) -> dict[str, str]:

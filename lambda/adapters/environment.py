@@ -6,6 +6,7 @@ from payments.errors import InternalError
 from payments.ports import Gateway
 
 from adapters import dynamodb
+from adapters.measured import MeasuredGateway
 
 
 def variable(name: str) -> str:
@@ -25,10 +26,16 @@ def ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
 
 
 def gateway() -> Gateway:
-    """The gateway that GATEWAY names. Each is imported only when it is asked for: an import is a customer's wait.
+    """The gateway that GATEWAY names, measured.
+
+    Each is imported only when it is asked for: an import is a customer's wait.
 
     Raises ``GatewayUnavailable`` where its key cannot be had now, and ``InternalError`` where it cannot be had at all.
     """
+    return MeasuredGateway(_gateway())
+
+
+def _gateway() -> Gateway:
     match variable("GATEWAY"):
         case "simulator":
             from adapters.simulator import Simulator

@@ -16,7 +16,6 @@ A class's name is the error's name in the state machine, which decides by it wha
     |-- ReviewNeeded           nobody but a person can find out whether it was charged
     |-- NotAllowed             an operator asked for what the payment's status does not allow
     |-- NoticeNotSent          the outcome is recorded, but subscribers were not told
-    |-- ReconciliationIncomplete  some overdue payments could not be settled; the log names them
     `-- InternalError          a defect of ours, without the data that caused it
 
 Messages carry ids and codes, never payment data: they end up in logs, notices and the dead-letter queue.
@@ -76,10 +75,6 @@ class NotAllowed(PaymentError):
 
 
 class NoticeNotSent(PaymentError):
-    pass
-
-
-class ReconciliationIncomplete(PaymentError):
     pass
 
 

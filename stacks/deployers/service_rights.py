@@ -227,7 +227,9 @@ def rest() -> list[Statement]:
         allow(
             "Alarms",
             actions(
-                cloudwatch, "DeleteAlarms DescribeAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"
+                cloudwatch,
+                "DeleteAlarms DescribeAlarms ListTagsForResource PutCompositeAlarm PutMetricAlarm "
+                "TagResource UntagResource",
             ),
             [names.arn("cloudwatch", f"alarm:{everywhere(name)}") for name in names.alarms()],
         ),

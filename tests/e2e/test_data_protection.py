@@ -155,7 +155,7 @@ def test_every_way_was_gone(searched: list[Place], sender: Sender) -> None:
         assert f'"error": "{error}"' in executions
     for error in ("LedgerRefused", "InternalError", "PaymentGivenUp", "States.QueryEvaluationError"):
         assert f'"error": "{error}"' in executions
-    for error in ("NotAllowed", "PaymentNotRecorded", "ReconciliationIncomplete"):
+    for error in ("NotAllowed", "PaymentNotRecorded", "payment not reconciled"):
         assert error in logs
     # Stripe's own, whose messages are marked.
     for code in ("AuthenticationError", "RateLimitError", "APIError", "APIConnectionError", "card_declined"):

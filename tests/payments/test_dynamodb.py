@@ -189,6 +189,37 @@ def test_overdue_payments_of_all_shards_and_pages(stubbed: Any) -> None:
     stub.assert_no_pending_responses()
 
 
+def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(stubbed: Any) -> None:
+    ledger, stub, _ = stubbed
+    keys = [{"transaction_id": {"S": f"T-{n}"}} for n in range(101)]
+    found = [
+        {"status": {"S": "UNKNOWN"}, "since": {"N": "10.5"}},
+        {"status": {"S": "COMPLETED"}, "since": {"N": "3"}},  # ended, and to be told of
+        {"status": {"S": "PENDING"}, "since": {"N": "20"}},
+    ]
+
+    def asked(shard: int) -> dict[str, Any]:
+        return {
+            "TableName": "table",
+            "IndexName": "open-payments",
+            "KeyConditionExpression": "open_shard = :shard",
+            "ExpressionAttributeValues": {":shard": {"N": str(shard)}},
+        }
+
+    def read(some: list[dict[str, Any]]) -> dict[str, Any]:
+        names = {"ProjectionExpression": "#status, since", "ExpressionAttributeNames": {"#status": "status"}}
+        return {"RequestItems": {"table": {"Keys": some, **names}}}
+
+    stub.add_response("query", {"Items": keys[:60]}, asked(0))
+    stub.add_response("query", {"Items": keys[60:]}, asked(1))
+    stub.add_response("batch_get_item", {"Responses": {"table": found}}, read(keys[:100]))
+    for shard in range(2, 8):
+        stub.add_response("query", {"Items": []}, asked(shard))
+    stub.add_response("batch_get_item", {"Responses": {}}, read(keys[100:]))
+    assert ledger.open_since() == [10.5, 20.0]
+    stub.assert_no_pending_responses()
+
+
 @pytest.mark.parametrize(
     ("code", "http", "error"),
     [

@@ -231,6 +231,7 @@ _SHAPES = {
     ("AWS::IAM::Role", "Arn"): f"arn:aws:iam::{ACCOUNT}:role/{{RoleName}}",
     ("AWS::IAM::OIDCProvider", "Arn"): f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com",
     ("AWS::SQS::Queue", ""): f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{QueueName}}",
+    ("AWS::SQS::Queue", "QueueName"): "{QueueName}",
     ("AWS::SQS::Queue", "Arn"): f"arn:aws:sqs:{PLACE}:{{QueueName}}",
     ("AWS::SNS::Topic", ""): f"arn:aws:sns:{PLACE}:{{TopicName}}",
     ("AWS::SNS::Topic", "TopicName"): "{TopicName}",

@@ -136,7 +136,7 @@ ALLOWED: dict[str, dict[str, list[str]]] = {
     "ValidationPolicy": {"RecordPayments": ["dynamodb:PutItem"], **OWN},
     "ProcessingPolicy": {"RecordPayments": ["dynamodb:GetItem", "dynamodb:PutItem"], **OWN},
     "ReconciliationPolicy": {
-        "RecordPayments": ["dynamodb:GetItem", "dynamodb:PutItem"],
+        "RecordPayments": ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"],
         "FindOverduePayments": ["dynamodb:Query"],
         **PUBLISH,
         **OWN,

@@ -120,7 +120,6 @@ def test_every_error_of_the_code_is_retried_or_not_on_purpose() -> None:
         "ReviewNeeded",
         "NotAllowed",
         "NoticeNotSent",
-        "ReconciliationIncomplete",
         "InternalError",
     }
     assert retried | final == {name for name, _ in inspect.getmembers(errors, inspect.isclass)}

@@ -1,0 +1,44 @@
+"""A gateway whose calls are measured: each leaves a line in the log, and its milliseconds as a metric."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from payments.ports import Charge, Gateway, Outcome, RefundOutcome
+
+from adapters.metrics import embedded
+
+log = logging.getLogger("payments")
+Answer = TypeVar("Answer", Outcome, RefundOutcome)
+
+
+class MeasuredGateway:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def charge(self, charge: Charge) -> Outcome:
+        return _measured("charge", charge, lambda: self._gateway.charge(charge))
+
+    def lookup(self, charge: Charge) -> Outcome:
+        return _measured("lookup", charge, lambda: self._gateway.lookup(charge))
+
+    def refund(self, charge: Charge, reference: str) -> RefundOutcome:
+        return _measured("refund", charge, lambda: self._gateway.refund(charge, reference))
+
+
+def _measured(operation: str, charge: Charge, call: Callable[[], Answer]) -> Answer:
+    started = time.perf_counter()
+    answer = call()
+    milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    log.info(
+        "gateway answered",
+        extra={
+            "transaction_id": charge.transaction_id,
+            "attempt": charge.attempt,
+            # The kind of outcome alone: a reason may repeat what the gateway said of a customer.
+            "answer": type(answer).__name__,
+            **embedded({"GatewayLatency": milliseconds}, Operation=operation),
+        },
+    )
+    return answer

@@ -1,0 +1,88 @@
+"""The kinds of alarms: one that watches a metric, and the one that rings once for all that an incident sets off."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from troposphere import Equals, If, Ref, Sub, Template, cloudwatch
+
+from . import names
+from .wiring import Value, tags
+
+PERIOD_SECONDS = 300
+_ONE_PAGE = "OnePagePerIncident"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """An alarm on one metric, over ``periods`` of five minutes. ``title`` is its logical id without "Alarm"."""
+
+    title: str
+    name: str
+    description: str
+    namespace: str
+    metric: str
+    dimensions: dict[str, Value | str]
+    threshold: Value | int
+    statistic: str = "Sum"
+    periods: int = 1
+    comparison: str = "GreaterThanThreshold"
+    # No payments is no data, and no alarm.
+    missing_data: str = "notBreaching"
+    # Whether it is a sign of payments failing now, and so a part of the composite alarm.
+    payments_fail: bool = False
+
+    @property
+    def logical_id(self) -> str:
+        return f"{self.title}Alarm"
+
+
+def add(template: Template, alarm: Alarm, *, topic_arn: Value) -> cloudwatch.Alarm:
+    """Rings at the topic, and says there when it is over; the composite alarm, where there is one, may do so for it."""
+    tells: Value | list[Value] = [topic_arn]
+    if alarm.payments_fail:
+        tells = If(_ONE_PAGE, Ref("AWS::NoValue"), [topic_arn])
+    resource: cloudwatch.Alarm = template.add_resource(
+        cloudwatch.Alarm(
+            alarm.logical_id,
+            AlarmName=names.named(alarm.name),
+            AlarmDescription=_description(alarm.description, alarm.name),
+            Namespace=alarm.namespace,
+            MetricName=alarm.metric,
+            Dimensions=[cloudwatch.MetricDimension(Name=key, Value=value) for key, value in alarm.dimensions.items()],
+            Statistic=alarm.statistic,
+            Period=PERIOD_SECONDS,
+            EvaluationPeriods=alarm.periods,
+            ComparisonOperator=alarm.comparison,
+            Threshold=alarm.threshold,
+            TreatMissingData=alarm.missing_data,
+            AlarmActions=tells,
+            OKActions=tells,
+            Tags=tags(),
+        )
+    )
+    return resource
+
+
+def add_composite(template: Template, alarms: Sequence[Alarm], *, wanted: Value, topic_arn: Value) -> None:
+    """One alarm that rings while any of those rings that payments fail by: one incident is one page.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm.html
+    """
+    template.add_condition(_ONE_PAGE, Equals(wanted, "true"))
+    template.add_resource(
+        cloudwatch.CompositeAlarm(
+            "PaymentsFailingAlarm",
+            Condition=_ONE_PAGE,
+            AlarmName=names.named(names.PAYMENTS_FAILING_ALARM),
+            AlarmDescription=_description("Payments are failing", names.PAYMENTS_FAILING_ALARM),
+            AlarmRule=Sub(" OR ".join(f'ALARM("${{{one.logical_id}}}")' for one in alarms if one.payments_fail)),
+            AlarmActions=[topic_arn],
+            OKActions=[topic_arn],
+            Tags=tags(),
+        )
+    )
+
+
+def _description(text: str, name: str) -> Sub:
+    """With the section of the runbook that says what to do: it is headed by the alarm's name."""
+    return Sub(f"{text}. What to do: ${{RunbookUrl}}#{names.without_environment(name)}")
