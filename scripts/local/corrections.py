@@ -5,13 +5,21 @@ needs it.
 """
 
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, iam, lambda_svc, stepfunctions
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, lambda_svc, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
+
+from . import alarms, metrics
+
+# In the server's environment: what a second of an alarm's periods takes here.
+ALARM_SCALE = "ALARM_SCALE"
 
 
 def apply() -> None:
@@ -22,6 +30,9 @@ def apply() -> None:
     give_layers_to_custom_runtimes()
     let_rules_invoke_only_what_permits_them()
     keep_permissions_boundaries()
+    make_metrics_of_logs()
+    count_executions()
+    evaluate_alarms_as_time_goes_by(float(os.environ.get(ALARM_SCALE, "1")))
 
 
 def remember_attributes() -> None:
@@ -140,6 +151,84 @@ def keep_permissions_boundaries() -> None:
         iam._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
 
     _after_provisioning("AWS::IAM::Role", bound)
+
+
+def make_metrics_of_logs() -> None:
+    """Let lines of the log become metrics: by metric filters, and where they embed some.
+
+    Filters are kept and never applied, and what a line embeds is not looked for.
+    """
+    fan_out = cloudwatch_logs._fanout_to_subscription_filters
+
+    def fanning_out(group: str, stream: str, events: Sequence[dict[str, Any]]) -> None:
+        fan_out(group, stream, events)
+        filters = [one for (of, _), one in cloudwatch_logs._metric_filters.items() if of == group]
+        for event in events:
+            for datum in metrics.of_line(event["message"], filters):
+                cloudwatch.record_metric(datum.namespace, datum.name, datum.value, datum.unit, datum.dimensions)
+
+    cloudwatch_logs._fanout_to_subscription_filters = fanning_out
+
+
+def count_executions() -> None:
+    """Let Step Functions count what becomes of executions, under AWS/States: it does not."""
+    emit = stepfunctions._emit_execution_status_event
+    names = {"RUNNING": "ExecutionsStarted", "SUCCEEDED": "ExecutionsSucceeded", "FAILED": "ExecutionsFailed"}
+    names |= {"ABORTED": "ExecutionsAborted", "TIMED_OUT": "ExecutionsTimedOut"}
+
+    def emitting(execution: dict[str, Any]) -> None:
+        machine = {"StateMachineArn": execution["stateMachineArn"]}
+        cloudwatch.record_metric("AWS/States", names[execution["status"]], 1, "Count", machine)
+        emit(execution)
+
+    stepfunctions._emit_execution_status_event = emitting
+
+
+def evaluate_alarms_as_time_goes_by(scale: float) -> None:
+    """Let an alarm be evaluated as CloudWatch does, and again and again.
+
+    It is evaluated when its metric is put and never otherwise, so silence has no effect; over the points of all
+    dimensions, so payments that are declined look like those that are unknown; and as one period, whatever is missing.
+    A metric that is not recorded anywhere else, the depth of queues, is recorded with it.
+    """
+
+    def statistic_of(alarm: dict[str, Any]) -> Callable[[Sequence[Any]], float]:
+        name = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
+        return lambda points: float(cloudwatch._stat_value(cloudwatch._calc_stats(points), name, points))
+
+    def evaluate(alarm: dict[str, Any]) -> None:
+        if not alarm.get("MetricName"):
+            return
+        now = time.time()
+        dimensions = {one["Name"]: one["Value"] for one in alarm.get("Dimensions") or []}
+        key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(dimensions))
+        oldest = now - float(alarm["Period"]) * float(alarm["EvaluationPeriods"]) * scale
+        # They are appended as they come.
+        recent = list(takewhile(lambda one: one["Timestamp"] > oldest, reversed(cloudwatch._metrics.get(key) or [])))
+        before = alarm["StateValue"]
+        state, reason = alarms.state(alarm, recent, statistic_of(alarm), now, scale)
+        if state == before:
+            return
+        alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(now)}
+        cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
+        cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
+        cloudwatch._evaluate_parent_alarms(alarm)
+
+    def measure_queues() -> None:
+        for url, queue in list(sqs._queues.items()):
+            waiting = sum(message["visible_at"] <= time.time() for message in list(queue["messages"]))
+            name = {"QueueName": url.rsplit("/", 1)[-1]}
+            cloudwatch.record_metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, "Count", name)
+
+    def go_by() -> None:
+        while True:
+            time.sleep(max(0.25, 5 * scale))
+            measure_queues()
+            for alarm in list(cloudwatch._alarms.values()):
+                evaluate(alarm)
+
+    cloudwatch._evaluate_alarm = evaluate
+    threading.Thread(target=go_by, daemon=True).start()
 
 
 def _after_provisioning(resource_type: str, amend: Callable[[str, dict[str, Any]], None]) -> None:

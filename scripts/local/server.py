@@ -69,10 +69,11 @@ def forget_the_users_aws() -> None:
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
-def start(*, keep: bool, wait_scale: float = 1.0) -> Server:
+def start(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Server:
     """Start a server on a free port of 127.0.0.1. Unless ``keep``, it ends with this process at the latest.
 
-    ``wait_scale`` scales the waits between retries of the state machine. Raises ``LocalError`` if it does not come up.
+    ``wait_scale`` scales the waits between retries of the state machine, ``alarm_scale`` the periods of alarms.
+    Raises ``LocalError`` if it does not come up.
     """
     folder = tempfile.mkdtemp(prefix=_PREFIX)
     runtime.provide(_runtime(folder))
@@ -81,7 +82,7 @@ def start(*, keep: bool, wait_scale: float = 1.0) -> Server:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE],
             cwd=ROOT,
-            env=_environment(port, folder, keep, wait_scale),
+            env=_environment(port, folder, keep, wait_scale, alarm_scale),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -115,9 +116,9 @@ def stop(server: Server) -> None:
 
 
 @contextlib.contextmanager
-def running(*, wait_scale: float = 1.0) -> Iterator[Server]:
+def running(*, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Iterator[Server]:
     """A server for the length of a ``with`` block."""
-    server = start(keep=False, wait_scale=wait_scale)
+    server = start(keep=False, wait_scale=wait_scale, alarm_scale=alarm_scale)
     try:
         yield server
     finally:
@@ -186,7 +187,7 @@ def _is_ours(server: Server) -> bool:
     return MODULE in ps.stdout or "awslambdaric" in ps.stdout
 
 
-def _environment(port: int, folder: str, keep: bool, wait_scale: float) -> dict[str, str]:
+def _environment(port: int, folder: str, keep: bool, wait_scale: float, alarm_scale: float) -> dict[str, str]:
     # Only what is named here: no proxy, profile or endpoint of the user's shell reaches the server or the functions.
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -201,6 +202,7 @@ def _environment(port: int, folder: str, keep: bool, wait_scale: float) -> dict[
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "LOG_LEVEL": "INFO",
         "SFN_WAIT_SCALE": str(wait_scale),
+        "ALARM_SCALE": str(alarm_scale),
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(wait_scale),
         # As on AWS; the functions inherit it.
         "LAMBDA_RUNTIME_DIR": str(_runtime(folder)),

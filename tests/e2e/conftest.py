@@ -76,6 +76,7 @@ class Platform:
         return [
             json.loads(notice["Message"]) | {"attributes": notice["MessageAttributes"], "subject": notice["Subject"]}
             for notice in collect(self.client("sqs"), self.notices_url)
+            if "MessageAttributes" in notice  # an alarm's has none
         ]
 
     def deploy(self, **parameters: str) -> str:

@@ -51,7 +51,7 @@ def function(name: str) -> dict[str, str]:
 
 
 WORKFLOW = {"StateMachineArn": MACHINE}
-# Alarm -> what it watches, of which resource, and whether silence is a reason for it; whether it says that payments fail.
+# Alarm -> what it watches, of which resource, whether silence breaches, and whether it says that payments fail.
 ALARMS = {
     "WorkflowFailures": (STATES, "ExecutionsFailed", WORKFLOW, "Sum", ABOVE, "notBreaching", True),
     "WorkflowTimeouts": (STATES, "ExecutionsTimedOut", WORKFLOW, "Sum", ABOVE, "notBreaching", True),

@@ -1,0 +1,84 @@
+"""The platform for the operator's tests: on the embedded AWS, where five minutes of an alarm take three seconds."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from scripts.demo.story import collect
+from scripts.local import server, target
+from tests.e2e.conftest import Platform, deployed
+
+ALARM_SCALE = 0.01
+PERIOD_SECONDS = 300 * ALARM_SCALE
+
+
+class Repeated:
+    """Something done in the background, again and again, for the length of a ``with`` block."""
+
+    def __init__(self, do: Callable[[], None], every_seconds: float) -> None:
+        self._do, self._every_seconds = do, every_seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._every_seconds):
+            self._do()
+
+
+class Subscriber:
+    """Hears what is published to the topic, and keeps of it what alarms say."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.heard: list[dict[str, Any]] = []
+        self._sqs, self._url = platform.target.client("sqs"), platform.notices_url
+
+    def listening(self) -> Repeated:
+        return Repeated(self._listen, 0.1)
+
+    def _listen(self) -> None:
+        for notice in collect(self._sqs, self._url):
+            message = json.loads(notice["Message"])
+            if "AlarmName" in message:
+                self.heard.append(message)
+
+    def states(self, alarm: str) -> list[str]:
+        """What it said of itself, in order."""
+        return [str(one["NewStateValue"]) for one in self.heard if one["AlarmName"] == f"{alarm}-local"]
+
+    def rang(self) -> set[str]:
+        rang = {str(one["AlarmName"]) for one in self.heard if one["NewStateValue"] == "ALARM"}
+        return {name.removesuffix("-local") for name in rang}
+
+
+def heart(platform: Platform) -> Repeated:
+    """Reconciliation's schedule, in the alarms' time."""
+    client = platform.target.client("lambda")
+    function = {"FunctionName": "lambda-payment-reconciliation-local", "Qualifier": "live", "Payload": b"{}"}
+    return Repeated(lambda: client.invoke(**function), PERIOD_SECONDS / 2)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    with server.running(wait_scale=0.02, alarm_scale=ALARM_SCALE) as running:
+        yield deployed(target.of(running))
+
+
+def until(true: Any, seconds: float = 60) -> bool:
+    """Whether it became so in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if true():
+            return True
+        time.sleep(0.2)
+    return False

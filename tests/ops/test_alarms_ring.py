@@ -1,0 +1,217 @@
+"""Each alarm is made to ring, is heard by a subscriber, and says when it is over."""
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from payments.payment import Status
+
+from stacks import names
+from tests.e2e.conftest import Platform
+from tests.e2e.test_permissions import without
+from tests.e2e.test_reconciliation import HOUR, invoke, leave
+from tests.emitted import load_template
+from tests.ops.conftest import PERIOD_SECONDS, Subscriber, heart, until
+
+pytestmark = pytest.mark.e2e
+
+COMPOSITE = names.without_environment(names.PAYMENTS_FAILING_ALARM)
+MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:sfn-payment-workflow-local"
+
+
+def fail(platform: Platform, cents: int, times: int, **changes: Any) -> None:
+    """Payments that fail as the simulator lets these cents fail."""
+    started = [platform.start(request(15000 + cents, **changes)) for _ in range(times)]
+    for execution in started:
+        assert platform.follow(execution).status == "FAILED"
+
+
+def request(minor_units: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "transaction_id": f"T-{uuid.uuid4().hex[:12]}",
+        "payment_amount": minor_units / 100,
+        "payment_method": "credit_card",
+        "customer_id": "CUST-12345",
+    } | changes
+
+
+def measured(namespace: str, metric: str, value: float, **dimensions: str) -> Callable[[Platform], None]:
+    """Where the embedded AWS does not do it by itself: what AWS would have measured."""
+
+    def put(platform: Platform) -> None:
+        named = [{"Name": name, "Value": of} for name, of in dimensions.items()]
+        datum = {"MetricName": metric, "Dimensions": named, "Value": value}
+        platform.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[datum])
+
+    return put
+
+
+def stop_executions(platform: Platform) -> None:
+    """Cents that keep the gateway busy for a second, so that there is something to stop."""
+    execution = platform.start(request(15007))
+    platform.client("stepfunctions").stop_execution(executionArn=execution)
+
+
+def throttle(function: str) -> Callable[[Platform], None]:
+    """Two calls while no concurrency is left. By its alias the embedded AWS does not hold a function back."""
+
+    def call_without_concurrency(platform: Platform) -> None:
+        client, name = platform.client("lambda"), f"lambda-payment-{function}-local"
+        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        try:
+            for _ in range(2):
+                with contextlib.suppress(client.exceptions.TooManyRequestsException):
+                    client.invoke(FunctionName=name)
+        finally:
+            client.delete_function_concurrency(FunctionName=name)
+
+    return call_without_concurrency
+
+
+def raise_errors(function: str) -> Callable[[Platform], None]:
+    """Calls that it cannot make sense of. Those of the workflow the embedded AWS does not count."""
+
+    def call_in_vain(platform: Platform) -> None:
+        for _ in range(6):
+            assert "errorType" in call(platform, function, request={})
+
+    return call_in_vain
+
+
+def take_ten_minutes(platform: Platform) -> None:
+    """Executions that began ten minutes ago, in two periods: the functions measure from there."""
+    for wait in (PERIOD_SECONDS, 0):
+        about = request(15000)
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 600))
+        execution = {"id": f"arn:of-{about['transaction_id']}", "started_at": started}
+        validated = call(platform, "validation", request=about, execution=execution)
+        call(
+            platform, "processing", action="process", transaction_id=about["transaction_id"],
+            fingerprint=validated["fingerprint"], execution=execution,
+        )  # fmt: skip
+        time.sleep(wait)
+
+
+def call(platform: Platform, function: str, **event: Any) -> dict[str, Any]:
+    answer = platform.client("lambda").invoke(
+        FunctionName=f"lambda-payment-{function}-local", Qualifier="live", Payload=json.dumps(event).encode()
+    )
+    told: dict[str, Any] = json.loads(answer["Payload"].read())
+    return told
+
+
+def forget_for_a_day(platform: Platform) -> None:
+    leave(platform, Status.UNKNOWN, 6, 24 * HOUR)
+    invoke(platform)
+
+
+def leave_open(platform: Platform) -> None:
+    leave(platform, Status.UNKNOWN, 6, 2 * HOUR)
+    invoke(platform)
+
+
+def reconcile_without(action: str) -> Callable[[Platform], None]:
+    def run(platform: Platform) -> None:
+        leave(platform, Status.PENDING, 0, HOUR)
+        with without(platform, "Reconciliation", action):
+            invoke(platform)
+        invoke(platform)
+
+    return run
+
+
+def nothing(_: Platform) -> None:
+    """Silence is the cause: no run of reconciliation since the deployment."""
+
+
+def settle(platform: Platform) -> None:
+    """What was left open comes to its end: the gateway answers again."""
+    table = platform.outputs["DynamodbTableName"]
+    for item in platform.client("dynamodb").scan(TableName=table)["Items"]:
+        if item["status"]["S"] in ("UNKNOWN", "PENDING", "PROCESSING"):
+            platform.client("dynamodb").delete_item(TableName=table, Key={"transaction_id": item["transaction_id"]})
+    platform.dead_letters()
+
+
+# Alarm -> how its condition comes about. Through the system, but where the embedded AWS measures nothing.
+CAUSES: dict[str, Callable[[Platform], None]] = {
+    names.RECONCILIATION_HEARTBEAT_ALARM: nothing,
+    names.WORKFLOW_FAILURES_ALARM: lambda platform: fail(platform, 3, 3),
+    names.WORKFLOW_TIMEOUTS_ALARM: measured("AWS/States", "ExecutionsTimedOut", 1, StateMachineArn=MACHINE),
+    names.WORKFLOW_ABORTS_ALARM: stop_executions,
+    names.WORKFLOW_THROTTLES_ALARM: measured("AWS/States", "ExecutionThrottled", 11, StateMachineArn=MACHINE),
+    names.VALIDATION_ERRORS_ALARM: raise_errors("validation"),
+    names.VALIDATION_THROTTLES_ALARM: throttle("validation"),
+    names.PROCESSING_ERRORS_ALARM: raise_errors("processing"),
+    names.PROCESSING_THROTTLES_ALARM: throttle("processing"),
+    names.PAYMENT_DURATION_ALARM: take_ten_minutes,
+    names.UNKNOWN_OUTCOMES_ALARM: lambda platform: fail(platform, 6, 3),
+    names.REVIEWS_ALARM: forget_for_a_day,
+    names.DEAD_LETTERS_ALARM: lambda platform: fail(platform, 3, 1),
+    names.OPEN_PAYMENT_AGE_ALARM: leave_open,
+    names.TRANSACTIONS_READ_THROTTLES_ALARM: measured(
+        "AWS/DynamoDB", "ReadThrottleEvents", 6, TableName="dynamodb-transactions-local"
+    ),
+    names.TRANSACTIONS_WRITE_THROTTLES_ALARM: measured(
+        "AWS/DynamoDB", "WriteThrottleEvents", 6, TableName="dynamodb-transactions-local"
+    ),
+    names.LEDGER_WRITE_THROTTLES_ALARM: measured(
+        "AWS/DynamoDB", "WriteThrottleEvents", 6, TableName="dynamodb-payment-ledger-local"
+    ),
+    names.NOTIFICATION_FAILURES_ALARM: measured(
+        "AWS/SNS", "NumberOfNotificationsFailed", 1, TopicName="sns-payment-notifications-local"
+    ),
+    names.RECONCILIATION_ERRORS_ALARM: reconcile_without("dynamodb:Query"),
+    names.RECONCILIATION_INCOMPLETE_ALARM: reconcile_without("dynamodb:GetItem"),
+}
+
+
+@pytest.fixture(scope="module")
+def subscriber(platform: Platform) -> Subscriber:
+    """Has heard every alarm ring, one cause after the other, and then all of them end."""
+    _composite(platform)
+    subscriber, wanted = Subscriber(platform), {names.without_environment(name) for name in names.alarms()}
+    with subscriber.listening():
+        for cause in CAUSES.values():
+            cause(platform)
+        until(lambda: subscriber.rang() == wanted)
+        settle(platform)
+        with heart(platform):
+            until(lambda: all(subscriber.states(one)[-1:] == ["OK"] for one in wanted))
+    return subscriber
+
+
+def _composite(platform: Platform) -> None:
+    """CloudFormation does not make one here, so this makes it of the template's rule."""
+    alarm = load_template("monitoring")["Resources"]["PaymentsFailingAlarm"]["Properties"]
+    rule = alarm["AlarmRule"]["Fn::Sub"]
+    for logical_id, resource in load_template("monitoring")["Resources"].items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            name = resource["Properties"]["AlarmName"]["Fn::Sub"].replace("${Environment}", "local")
+            rule = rule.replace(f"${{{logical_id}}}", name)
+    topic = platform.outputs["SnsTopicArn"]
+    platform.client("cloudwatch").put_composite_alarm(
+        AlarmName=f"{COMPOSITE}-local", AlarmRule=rule, AlarmActions=[topic], OKActions=[topic]
+    )
+
+
+def test_every_alarm_has_a_cause() -> None:
+    assert set(CAUSES) | {names.PAYMENTS_FAILING_ALARM} == set(names.alarms())
+
+
+@pytest.mark.parametrize("name", [*CAUSES, names.PAYMENTS_FAILING_ALARM])
+def test_it_rings_is_heard_and_goes_back_to_ok(name: str, subscriber: Subscriber) -> None:
+    said = subscriber.states(names.without_environment(name))
+    assert "ALARM" in said
+    assert said[-1] == "OK"
+
+
+def test_what_it_says_leads_to_the_runbook(subscriber: Subscriber) -> None:
+    for message in subscriber.heard:
+        alarm = message["AlarmName"].removesuffix("-local")
+        if alarm != COMPOSITE:
+            assert message["AlarmDescription"].endswith(f"docs/runbook.md#{alarm}")
