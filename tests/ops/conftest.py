@@ -74,11 +74,11 @@ def platform() -> Iterator[Platform]:
         yield deployed(target.of(running))
 
 
-def until(true: Any, seconds: float = 60) -> bool:
+def until(true: Callable[[], bool], seconds: float = 60, every_seconds: float = 0.2) -> bool:
     """Whether it became so in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if true():
             return True
-        time.sleep(0.2)
+        time.sleep(every_seconds)
     return False
