@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove audit mutate check generate validate lint types sbom bench deploy local-stop clean
+.PHONY: help demo test prove audit mutate browser-test chromium check generate validate lint types sbom bench deploy local-stop clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,7 +26,10 @@ mutate: $(VENV)/installed  ## Plant defects in the templates, and see each caugh
 audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## What an auditor asks: scanners, rule packs, least privilege, mutations
 	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists)
 
-check: validate lint types demo test audit  ## All that CI runs
+browser-test: $(VENV)/browser/installed  ## The diagrams of the Markdown files, drawn by Mermaid in a headless Chromium
+	$(BIN)/python -m pytest tests/browser
+
+check: validate lint types demo test browser-test audit  ## All that CI runs
 
 generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the generated pages of docs/
 	$(BIN)/python generate.py
@@ -71,6 +74,17 @@ $(VENV)/packs/installed: $(VENV)/installed scripts/audit/packs/package-lock.json
 	@command -v npm >/dev/null || { echo "make: npm is needed for the rule packs: install Node.js 20 or newer" >&2; exit 1; }
 	@mkdir -p $(VENV)/packs && cp scripts/audit/packs/package*.json $(VENV)/packs
 	@npm ci --prefix $(VENV)/packs --silent --no-fund --no-audit
+	@touch $@
+
+chromium:
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
+	  echo "make: Chromium is needed for the browser tests: apt-get install chromium, or your system's package of it" >&2; exit 1; }
+
+$(VENV)/browser/installed: $(VENV)/installed tests/browser/package-lock.json | chromium
+	@command -v npm >/dev/null || { echo "make: npm is needed for the browser tests: install Node.js 20 or newer" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@mkdir -p $(VENV)/browser && cp tests/browser/package*.json $(VENV)/browser
+	@npm ci --prefix $(VENV)/browser --silent --no-fund --no-audit
 	@touch $@
 
 # The AWS CLI has a botocore of its own, so it gets an environment of its own: tests and bench deploy with it, too.
