@@ -13,12 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.demo.story import read
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
+from scripts.payments.executions import read
 from stacks import settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,11 +22,12 @@ from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
+from scripts.payments.executions import Execution, read
 from stacks import names, settings
 
 from . import subscriber
 from .payments import EXAMPLES, REPLAYED, Example
-from .story import Story, collect, read
+from .subscriber import collect
 
 ENVIRONMENT = "local"
 LONGEST_SECONDS = 180
@@ -135,9 +136,9 @@ class _Payer:
         )
         return str(started["executionArn"])
 
-    def follow(self, sent: list[tuple[Example, str]]) -> list[tuple[Example, Story]]:
+    def follow(self, sent: list[tuple[Example, str]]) -> list[tuple[Example, Execution]]:
         deadline = time.monotonic() + LONGEST_SECONDS
-        stories = [(example, Story(arn)) for example, arn in sent]
+        stories = [(example, Execution(arn)) for example, arn in sent]
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
             while True:
                 stories = [
@@ -152,7 +153,7 @@ class _Payer:
                 time.sleep(0.3)
 
 
-def _progress(stories: list[tuple[Example, Story]]) -> Table:
+def _progress(stories: list[tuple[Example, Execution]]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     for example, story in stories:
         doing = Text(story.path.split("→")[-1], style="dim")
@@ -161,7 +162,7 @@ def _progress(stories: list[tuple[Example, Story]]) -> Table:
 
 
 def _summary(
-    stories: list[tuple[Example, Story]],
+    stories: list[tuple[Example, Execution]],
     dynamodb: Any,
     table_name: str,
     dead_letters: list[dict[str, Any]],
@@ -193,18 +194,18 @@ def _summary(
     return table
 
 
-def _transaction_id(story: Story) -> str:
+def _transaction_id(story: Execution) -> str:
     # The execution is named after the transaction, with six characters that make it unique.
     return story.execution_arn.rsplit(":", 1)[1].rsplit("-", 1)[0]
 
 
-def _final(status: str, story: Story) -> Text:
+def _final(status: str, story: Execution) -> Text:
     """The payment's own state, and under it why the execution failed."""
     text = Text(status, style={"COMPLETED": "green", "FAILED": "red", "UNKNOWN": "red"}.get(status, "yellow"))
     return text.append(f"\n{story.error}", style="dim") if story.error else text
 
 
-def _execution(story: Story) -> Text:
+def _execution(story: Execution) -> Text:
     text = f"{story.status}: {story.error}" if story.error else story.status
     return Text(text, style={"SUCCEEDED": "green", "RUNNING": "yellow"}.get(story.status, "red"))
 
@@ -221,6 +222,9 @@ def _how_to_look_around(platform: Target, console: Console) -> None:
     request = json.dumps(EXAMPLES[0].request("MINE"))
     console.print(
         f"{aws} stepfunctions start-execution --state-machine-arn {machine} --input '{request}'", soft_wrap=True
+    )
+    console.print(
+        "scripts/payments.sh --env local list    # and show, tail, start, dlq list; --help tells", soft_wrap=True
     )
     console.print("make local-stop    # ends it", soft_wrap=True)
 

@@ -1,5 +1,7 @@
 """A queue that receives the platform's notices, as a team's own system would."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 from awacs import sqs as actions
@@ -26,3 +28,18 @@ def create(sqs: Any, topic_arn: str) -> tuple[str, str]:
     )
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy.to_json()})
     return url, arn
+
+
+def collect(
+    sqs: Any, queue_url: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True
+) -> list[dict[str, Any]]:
+    """The messages of a queue that are ``wanted``, as JSON. These are deleted, others come back after a while."""
+    bodies = []
+    ask = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+    while messages := sqs.receive_message(**ask).get("Messages"):
+        for message in messages:
+            body = json.loads(message["Body"])
+            if wanted(body):
+                bodies.append(body)
+                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return bodies

@@ -13,12 +13,13 @@ import pytest
 from rich.console import Console
 
 from scripts.demo import subscriber
-from scripts.demo.story import Story, collect, read
+from scripts.demo.subscriber import collect
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
+from scripts.payments.executions import Execution, read
 from stacks import settings
 
 ENVIRONMENT = "local"
@@ -45,7 +46,7 @@ class Platform:
         )
         return str(started["executionArn"])
 
-    def follow(self, execution_arn: str) -> Story:
+    def follow(self, execution_arn: str) -> Execution:
         for _ in range(600):
             story = read(self.client("stepfunctions"), execution_arn)
             if story.ended:
@@ -53,7 +54,7 @@ class Platform:
             time.sleep(0.1)
         raise AssertionError(f"{execution_arn} does not end: {story.path}")
 
-    def pay(self, **changes: Any) -> tuple[dict[str, Any], Story]:
+    def pay(self, **changes: Any) -> tuple[dict[str, Any], Execution]:
         """A payment with an id of its own; its request and its story."""
         request = {
             "transaction_id": f"T-{uuid.uuid4().hex[:12]}",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from scripts.demo.story import collect
+from scripts.demo.subscriber import collect
 from tests.e2e.conftest import ENVIRONMENT, Platform
 
 # Names every payment method, whatever the payment's is.

@@ -49,7 +49,7 @@ def test_every_target_exists() -> None:
 
 
 def test_every_state_has_a_name_in_the_demonstration() -> None:
-    from scripts.demo.story import SHORT
+    from scripts.payments.executions import SHORT
 
     assert set(SHORT) == set(STATES)
 
