@@ -47,7 +47,7 @@ def main(keep: bool) -> None:
     try:
         if keep:
             platform = target.running()
-            demonstrate(platform, console)
+            demonstrate(platform, console, keep=True)
             _how_to_look_around(platform, console)
         else:
             with server.running() as embedded:
@@ -61,8 +61,11 @@ def main(keep: bool) -> None:
         sys.exit(130)
 
 
-def demonstrate(platform: Target, console: Console) -> None:
-    """Raises ``DeployError`` when the deployment fails or a payment does not end."""
+def demonstrate(platform: Target, console: Console, *, keep: bool = False) -> None:
+    """Deploy, pay and tell; with ``keep`` the dead letters stay, to be looked at.
+
+    Raises ``DeployError`` when the deployment fails or a payment does not end.
+    """
     console.rule("Deploying the same templates, through the same deployer, to an embedded AWS")
     sqs = platform.client("sqs")
     topic_arn = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:sns-payment-notifications-{ENVIRONMENT}"
@@ -83,6 +86,7 @@ def demonstrate(platform: Target, console: Console) -> None:
         sqs.get_queue_url(QueueName=names.in_environment(names.QUEUE, ENVIRONMENT))["QueueUrl"],
         # A server that was running already may hold somebody's own.
         wanted=lambda letter: str(letter.get("transaction_id")).startswith(run),
+        leave=keep,
     )
     told = [json.loads(notice["Message"]) for notice in collect(sqs, notices)]
     # Alarms ring at the same topic.

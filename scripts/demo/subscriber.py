@@ -31,15 +31,22 @@ def create(sqs: Any, topic_arn: str) -> tuple[str, str]:
 
 
 def collect(
-    sqs: Any, queue_url: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True
+    sqs: Any, queue_url: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True, *, leave: bool = False
 ) -> list[dict[str, Any]]:
-    """The messages of a queue that are ``wanted``, as JSON. These are deleted, others come back after a while."""
-    bodies = []
+    """The messages of a queue that are ``wanted``, as JSON. These are deleted, others come back after a while.
+
+    With ``leave`` none is deleted, and everybody may see them again at once.
+    """
+    bodies, seen = [], []
     ask = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
     while messages := sqs.receive_message(**ask).get("Messages"):
         for message in messages:
             body = json.loads(message["Body"])
             if wanted(body):
                 bodies.append(body)
-                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+                if not leave:
+                    sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            seen.append(message["ReceiptHandle"])
+    for receipt in seen if leave else ():
+        sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=receipt, VisibilityTimeout=0)
     return bodies
