@@ -21,10 +21,11 @@ class Target:
     runtime: Runtime | None = None
     poll_seconds: float = POLL_SECONDS
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, own: Config | None = None) -> Any:
+        """``own`` comes before what is usual here."""
         # Nobody's proxy stands between this machine and itself.
         config = Config(proxies={}) if self.endpoint_url else _retrying()
-        return self.session.client(service, endpoint_url=self.endpoint_url, config=config)
+        return self.session.client(service, endpoint_url=self.endpoint_url, config=config.merge(own) if own else config)
 
     @property
     def region(self) -> str:

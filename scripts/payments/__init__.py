@@ -1,6 +1,20 @@
-"""The operator's commands: dead letters, redrives, refunds.
+"""The operator's commands: start payments, see what became of them, look after those that went wrong.
 
-cli.py            the command
+cli/              the commands, and what they print
 environment.py    where the platform's resources are, from the parent stack's outputs
+requests.py       payments to start, read from arguments or a file, and checked before anything is sent
+start.py          start them, each once, and wait for what becomes of them
+records.py        what the table holds of a payment, without the customer
+executions.py     what became of an execution
+logs.py           what the functions logged of payments
+story.py          all of these of one payment, in the order of time
+listing.py        payments that are open, or failed, or new
+tail.py           payments as they change
 dead_letters.py   read, explain, redrive
 """
+
+import sys
+from pathlib import Path
+
+# The payment core is the functions': what is a request, an amount or a card number is said there and nowhere else.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lambda"))

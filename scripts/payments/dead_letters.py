@@ -7,7 +7,10 @@ from typing import Any
 
 from scripts.deployer.errors import DeployError
 
+from . import records
 from .environment import Platform
+from .executions import cause_of
+from .records import Record, hidden
 
 # Long enough to read some thousands once; the letters come back by themselves.
 _HIDDEN_SECONDS = 60
@@ -77,7 +80,9 @@ class Letter:
 def read(platform: Platform) -> list[Letter]:
     """All letters, oldest first. They stay in the queue."""
     sqs, messages = platform.client("sqs"), _messages(platform)
-    letters = [_letter(platform, message) for message in messages]
+    bodies = [_body(message["Body"]) for message in messages]
+    payments = records.several(platform, filter(None, map(_transaction_id, bodies)))
+    letters = [_letter(message, body, payments) for message, body in zip(messages, bodies, strict=True)]
     for message in messages:
         # Read, not taken: everybody may see them again at once.
         sqs.change_message_visibility(
@@ -91,7 +96,7 @@ def _messages(platform: Platform) -> list[Any]:
     sqs = platform.client("sqs")
     ask = {"QueueUrl": platform.dead_letters_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN_SECONDS}
     # Without waiting, SQS asks only some of its servers, and may say "nothing" when there is something.
-    ask["WaitTimeSeconds"] = 2
+    ask["WaitTimeSeconds"] = 1
     found: dict[str, Any] = {}
     while messages := sqs.receive_message(**ask).get("Messages"):
         seen = len(found)
@@ -147,20 +152,22 @@ def _body(text: str) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _letter(platform: Platform, message: Any) -> Letter:
-    body = _body(message["Body"])
-    transaction_id = str(body.get("transaction_id", ""))
-    payment = platform.payment(transaction_id) if transaction_id else None
+def _transaction_id(body: dict[str, Any]) -> str:
+    return str(body.get("transaction_id", ""))
+
+
+def _letter(message: Any, body: dict[str, Any], payments: dict[str, Record]) -> Letter:
+    payment = payments.get(_transaction_id(body))
     return Letter(
         letter_id=message["MessageId"],
-        transaction_id=transaction_id,
+        transaction_id=_transaction_id(body),
         execution_arn=str(body.get("execution_arn", "")),
         state=str(body.get("state", "")),
         error=str(body.get("error", "not from the workflow")),
-        cause=str(body.get("cause", "")),
+        cause=hidden(cause_of(str(body.get("cause", "")))),
         payment_status=str(body.get("payment_status", "")),
         timestamp=str(body.get("timestamp", "")),
         receipt=message["ReceiptHandle"],
-        now=payment["status"] if payment else "",
-        closed=bool(payment and payment.get("closed")),
+        now=payment.status if payment else "",
+        closed=bool(payment and payment.closed),
     )

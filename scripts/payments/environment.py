@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from botocore.config import Config
+
 from scripts.deployer.errors import DeployError
 from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe
 from scripts.deployer.target import Target
 from stacks import names
+
+# The function's own limit, and some.
+_LONGEST_SECONDS = 310
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,13 @@ class Platform:
 
         Raises ``DeployError`` with the function's own words when it refuses.
         """
-        self.check_deployed()
         event = {"action": action, "transaction_id": transaction_id, "operator": self.operator}
-        event |= {name: value for name, value in more.items() if value is not None}
-        answer = self.client("lambda").invoke(
+        return self.invoke(event | {name: value for name, value in more.items() if value is not None})
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """What the reconciliation function answers. Raises ``DeployError`` with its own words when it fails."""
+        self.check_deployed()
+        answer = self._patient.invoke(
             FunctionName=names.in_environment(names.RECONCILIATION_FUNCTION, self.environment),
             Qualifier=names.LIVE,
             Payload=json.dumps(event).encode(),
@@ -65,17 +73,7 @@ class Platform:
             raise DeployError(f"{told['errorType']}: {told['errorMessage']}")
         return told
 
-    def payment(self, transaction_id: str) -> dict[str, Any] | None:
-        """What the table holds of a payment, ids and codes only."""
-        item = (
-            self.client("dynamodb")
-            .get_item(
-                TableName=self.outputs["DynamodbTableName"],
-                Key={"transaction_id": {"S": transaction_id}},
-                ProjectionExpression="#status, attempt, failure, gateway_reference, closed",
-                ExpressionAttributeNames={"#status": "status"},
-                ConsistentRead=True,
-            )
-            .get("Item")
-        )
-        return {name: next(iter(value.values())) for name, value in item.items()} if item else None
+    @cached_property
+    def _patient(self) -> Any:
+        """Lambda, waited for as long as the function may take: asking again in between would run it twice at once."""
+        return self.target.client("lambda", Config(read_timeout=_LONGEST_SECONDS, retries={"total_max_attempts": 1}))

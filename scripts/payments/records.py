@@ -1,0 +1,145 @@
+"""What the table holds of a payment. The customer is not asked for: nobody has to see who paid to look after it."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from payments.money import Money
+from payments.request import CARD_NUMBER
+
+from scripts.deployer.errors import DeployError
+
+from .environment import Platform
+
+# As many keys as DynamoDB takes at once.
+BATCH = 100
+_TEXTS = ("status", "fingerprint", "execution", "payment_method", "gateway_reference", "refund_reference", "failure")
+_NOTICES = ("told", "announced_by", "letter", "notice_due", "closed")
+_NUMBERS = ("amount_minor", "currency", "attempt", "created_at", "updated_at", "overdue_at", "reasons")
+READ = ("transaction_id", *_TEXTS, *_NOTICES, *_NUMBERS)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A payment as it is now. Times are ISO 8601 in UTC; what does not apply is empty.
+
+    ``overdue_at`` is when reconciliation takes it up. ``told`` is what subscribers were last told by a notice that had
+    to be recorded; ``letter`` whether a dead letter was left of this try, ``notice_due`` whether one is still to come.
+    """
+
+    transaction_id: str
+    status: str
+    amount: str
+    method: str
+    attempt: int
+    gateway_reference: str
+    refund_reference: str
+    failure: str
+    reasons: tuple[str, ...]
+    told: str
+    letter: bool
+    notice_due: bool
+    closed: bool
+    execution: str
+    announced_by: str
+    fingerprint: str
+    created_at: str
+    updated_at: str
+    overdue_at: str
+
+
+def expression() -> dict[str, Any]:
+    """What a read asks for: ``status`` and some others are reserved words, so all have a name of their own."""
+    return {
+        "ProjectionExpression": ", ".join(f"#{name}" for name in READ),
+        "ExpressionAttributeNames": {f"#{name}": name for name in READ},
+    }
+
+
+def one(platform: Platform, transaction_id: str) -> Record:
+    """Raises ``DeployError`` for a payment that is not recorded."""
+    found = several(platform, [transaction_id])
+    if transaction_id not in found:
+        raise DeployError(f"{transaction_id} is not recorded in {platform.environment}; `list` shows what is")
+    return found[transaction_id]
+
+
+def several(platform: Platform, transaction_ids: Iterable[str]) -> dict[str, Record]:
+    """Those that are recorded, by id, as last written: a consistent read of one item each."""
+    dynamodb, table = platform.client("dynamodb"), platform.outputs["DynamodbTableName"]
+    wanted, found = list(dict.fromkeys(transaction_ids)), {}
+    for batch in (wanted[first : first + BATCH] for first in range(0, len(wanted), BATCH)):
+        keys: Any = [{"transaction_id": {"S": transaction_id}} for transaction_id in batch]
+        asked = {table: {"Keys": keys, "ConsistentRead": True} | expression()}
+        while asked:  # under load DynamoDB answers in parts
+            answer = dynamodb.batch_get_item(RequestItems=asked)
+            for item in answer["Responses"].get(table, []):
+                record = of(item)
+                found[record.transaction_id] = record
+            asked = answer.get("UnprocessedKeys")
+    return found
+
+
+def of(item: dict[str, Any]) -> Record:
+    """The record of an item, whoever wrote it: what is missing is empty."""
+    value = {name: next(iter(typed.values())) for name, typed in item.items()}
+    amount = ""
+    if "amount_minor" in value:
+        amount = str(Money(int(value["amount_minor"]), value.get("currency", "")))
+    return Record(
+        transaction_id=value["transaction_id"],
+        status=value.get("status", ""),
+        amount=amount,
+        method=hidden(value.get("payment_method", "")),
+        attempt=int(value.get("attempt", 0)),
+        gateway_reference=hidden(value.get("gateway_reference", "")),
+        refund_reference=hidden(value.get("refund_reference", "")),
+        failure=hidden(value.get("failure", "")),
+        reasons=tuple(hidden(str(reason)) for reason in json.loads(value.get("reasons", "[]"))),
+        told=value.get("told", ""),
+        letter=bool(value.get("letter")),
+        notice_due=bool(value.get("notice_due")),
+        closed=bool(value.get("closed")),
+        execution=value.get("execution", ""),
+        announced_by=value.get("announced_by", ""),
+        fingerprint=value.get("fingerprint", ""),
+        created_at=time_of(value.get("created_at")),
+        updated_at=time_of(value.get("updated_at")),
+        overdue_at=time_of(value.get("overdue_at")),
+    )
+
+
+def time_of(seconds: str | float | None) -> str:
+    """Seconds since 1970 as ``2026-11-23T12:40:37.784Z``; text of that form sorts by time."""
+    return instant(datetime.fromtimestamp(float(seconds), UTC)) if seconds is not None else ""
+
+
+def instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def hidden(text: str) -> str:
+    """The text, but for what has the form of a card number: whatever a gateway or a defect wrote there."""
+    return CARD_NUMBER.sub(r"\1(hidden)\4", text)
+
+
+def shards(platform: Platform, now: float | None = None) -> Iterator[str]:
+    """Ids of the index of open payments, those that are overdue before ``now`` or all; a query for each shard."""
+    from adapters.dynamodb import SHARDS
+
+    from stacks.names import OPEN_INDEX
+
+    pages = platform.client("dynamodb").get_paginator("query")
+    condition, values = "open_shard = :shard", {}
+    if now is not None:
+        condition, values = f"{condition} AND overdue_at <= :now", {":now": {"N": f"{now:.6f}"}}
+    for shard in range(SHARDS):
+        for page in pages.paginate(
+            TableName=platform.outputs["DynamodbTableName"],
+            IndexName=OPEN_INDEX,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues={":shard": {"N": str(shard)}} | values,
+        ):
+            yield from (item["transaction_id"]["S"] for item in page["Items"])
