@@ -1,0 +1,106 @@
+"""What is read of logs and tables shows no payment data, and each thing once."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from scripts.payments import tail
+from scripts.payments.cli.common import said
+from scripts.payments.cli.reading import _when
+from scripts.payments.logs import Line, parse
+from scripts.payments.records import hidden
+from scripts.payments.story import is_named_after
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"timestamp": 1795437640810, "message": json.dumps(fields)}
+
+
+def test_a_log_line_shows_only_what_our_functions_log() -> None:
+    logged = {"message": "payment finished", "transaction_id": "T", "status": "COMPLETED", "card": "5500005555555559"}
+    line = parse(event(level="INFO", **logged), "processing")
+    assert line is not None
+    assert (line.at, line.what, line.bad) == ("2026-11-23T12:40:40.810Z", "payment finished: COMPLETED", False)
+    assert "5500" not in str(line).replace(line.key, "")
+
+
+@pytest.mark.parametrize(
+    ("detail", "transaction_id"),
+    [
+        ("transaction T-1: not charged", "T-1"),
+        ("transaction A:1.b is recorded for another request", "A:1.b"),
+        ("transaction T-1: 4111111111111111", "T-1"),
+    ],
+)
+def test_an_error_is_of_the_payment_that_it_names(detail: str, transaction_id: str) -> None:
+    line = parse(event(level="WARNING", message="payment error", error="E", detail=detail), "processing")
+    assert line is not None
+    assert (line.transaction_id, line.what, line.bad) == (transaction_id, "E", True)
+    assert "4111" not in line.detail
+
+
+@pytest.mark.parametrize("message", ["START RequestId: 1", "{", "[1]", '{"message": "of no payment"}'])
+def test_what_is_of_no_payment_is_no_line(message: str) -> None:
+    assert parse({"timestamp": 0, "message": message}, "processing") is None
+
+
+def test_what_looks_like_a_card_is_hidden_and_ids_are_not() -> None:
+    assert hidden("card 4111-1111-1111-1111, or 5500005555555559.") == "card (hidden), or (hidden)."
+    assert hidden("sim_317205b21a575eb9 20261123124040") == "sim_317205b21a575eb9 20261123124040"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [("A-1-0f", True), ("redrive-A-1-0f", True), ("A-1", False), ("A-10-0f", False), ("A-1-0-f", False)],
+)
+def test_an_execution_is_named_after_its_payment(name: str, is_it: bool) -> None:
+    assert is_named_after(name, "A:1") is is_it
+
+
+def line_of(key: str) -> Line:
+    return Line(f"2026-11-23T12:00:0{key}Z", "processing", "T", "what", "", False, "", key)
+
+
+def test_tail_shows_each_line_once_and_goes_easy_where_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "FilterLogEvents")
+    looks: list[Any] = [["1"], ["2", "1"], throttled, ["2", "3"], [], [], [], []]
+    waits: list[float] = []
+    times = itertools.count(1000)
+
+    def read(*_: Any) -> Any:
+        found = looks.pop(0) if looks else KeyboardInterrupt()
+        if isinstance(found, BaseException):
+            raise found
+        return [line_of(key) for key in found]
+
+    monkeypatch.setattr(tail.logs, "read", read)
+    seen: list[str] = []
+    lines = tail.follow(None, 0, pause=waits.append, clock=lambda: next(times))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(line.key for line in lines)
+    assert seen == ["1", "2", "3"]
+    assert waits == [2, 2, 10, 2, 3, 4.5, 6.75, 10]
+
+
+def test_what_one_may_not_do_is_named() -> None:
+    words = "User: arn:aws:iam::1:user/a is not authorized to perform: dynamodb:Scan on resource: arn:aws:t because no"
+    error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": words}}, "Scan")
+    assert said(error) == "no right to dynamodb:Scan on arn:aws:t; your role needs it"
+    short = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
+    assert said(short) == "no right to DescribeStacks; your role needs it"
+
+
+@pytest.mark.parametrize("text", ["2", "2 h", "yesterday", "2999-01-01", "-1h"])
+def test_a_time_that_is_none(text: str) -> None:
+    with pytest.raises(Exception, match=f"--since {text}"):
+        _when(text)
+
+
+def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_795_437_640.0)
+    assert _when("2h") == 1_795_437_640 - 7200
+    assert _when("2026-11-23T12:40:00") == _when("2026-11-23T13:40:00+01:00") == 1_795_437_600
+    assert _when(None) == 0

@@ -1,0 +1,130 @@
+"""What `start` reads: all of it usable, or one line that says where it is not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.payments import requests
+from scripts.payments.requests import BadRequest, from_arguments, from_file
+
+HEADER = "transaction_id,payment_amount,payment_method,customer_id\n"
+GOOD = "T-1,150.00,credit_card,C-1\n"
+
+
+def file(folder: Path, content: str | bytes, name: str = "payments.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_the_same_payment_is_the_same_text_wherever_it_is_read_from(tmp_path: Path) -> None:
+    fields = {"transaction_id": "T-1", "payment_method": "credit_card", "customer_id": "C-1"}
+    said = [
+        from_arguments("T-1", "150.00", "credit_card", "C-1", None),
+        from_arguments("T-1", "1.5e2", "credit_card", "C-1", "USD"),
+        *from_file(file(tmp_path, HEADER + GOOD)),
+        *from_file(file(tmp_path, "\ufeff" + HEADER.strip() + ",currency\r\n\r\n" + GOOD.strip() + ",\r\n")),
+        *from_file(file(tmp_path, json.dumps(fields | {"payment_amount": 150}), "a.json")),
+        *from_file(file(tmp_path, json.dumps([fields | {"payment_amount": 150.0}], indent=2), "b.json")),
+    ]
+    assert len(said) == 6
+    assert len(set(said)) == 1
+    assert json.loads(said[0].body)["payment_amount"] == 150
+
+
+@pytest.mark.parametrize("amount", ["0.29", "1.15", "8.41", "9999999999999.99"])
+def test_an_amount_arrives_as_it_was_written(amount: str) -> None:
+    assert f'"payment_amount": {amount},' in from_arguments("T", amount, "credit_card", "C", None).body
+
+
+@pytest.mark.parametrize(
+    ("amount", "says"),
+    [
+        ("", "must be a number"),
+        ("1_000", "must be a number"),
+        ("NaN", "must be a number"),
+        ("١٢", "must be a number"),
+        ("1,50", "must be a number"),
+        ("1.005", "more decimal places than its currency has"),
+        ("1e999999999", "too large or too small"),
+        # Beyond the sixteenth digit, amounts share their binary floats.
+        ("90071992547409.91", "more digits than can be sent exactly"),
+        ("90071992547410", "too large"),
+    ],
+)
+def test_an_amount_that_would_not(amount: str, says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        from_arguments("T", amount, "credit_card", "C", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "payments.csv: there are no payments in it"),
+        (HEADER, "payments.csv: there are no payments in it"),
+        ("transaction_id;payment_amount\n", "payments.csv:1: no column transaction_id, payment_amount, "),
+        (HEADER.replace(",customer_id", "") + GOOD, "payments.csv:1: no column customer_id"),
+        (HEADER.strip() + ",cvv\n", "payments.csv:1: 1 unknown"),
+        (HEADER.strip() + ",customer_id\n", "payments.csv:1: the same column twice"),
+        (HEADER + GOOD + "T-2,1\n", "payments.csv:3: 2 fields, the header has 4"),
+        (HEADER + GOOD + "\n" + GOOD, "payments.csv:4: T-1 stands in line 2 already"),
+        (HEADER + GOOD + "T-2,x,credit_card,C\n", "payments.csv:3: payment_amount must be a number"),
+        (HEADER + GOOD + "T-2,1,cheque,C\n", "payments.csv:3: payment_method must be one of"),
+        (HEADER + "4111111111111111,1,credit_card,C\n", "payments.csv:2: transaction_id must have"),
+        (HEADER + '"T-1\n', "payments.csv:2: not CSV"),
+        (
+            HEADER.encode() + GOOD.encode() + b"T-2,1,credit_card,Jos\xe9\n",
+            "payments.csv:3: not UTF-8",
+        ),
+        ((HEADER + GOOD).encode("utf-16"), "payments.csv:1: not UTF-8"),
+    ],
+)
+def test_a_csv_file_that_is_not_wholly_usable(tmp_path: Path, content: str | bytes, says: str) -> None:
+    with pytest.raises(BadRequest) as error:
+        from_file(file(tmp_path, content))
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    # A value may be a card number in the wrong column.
+    assert "4111" not in str(error.value)
+
+
+_ONE = '{"transaction_id": "T-1", "payment_amount": 1, "payment_method": "credit_card", "customer_id": "C"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "a.json: there are no payments in it"),
+        ("[]", "a.json: there are no payments in it"),
+        ("[\n\n nonsense]", "a.json:3: not JSON"),
+        (f"[{_ONE},\n]", "a.json:2: not JSON: a comma before the end"),
+        (f"[{_ONE}\n{_ONE}]", "a.json:2: not JSON: a comma or the end"),
+        (f"[{_ONE}", "a.json:1: not JSON: a comma or the end"),
+        (f"{_ONE}\n{_ONE}", "a.json:2: not JSON: something follows"),
+        (f"[{_ONE},\n{_ONE}]", "a.json:2: T-1 stands in line 1 already"),
+        (f"[{_ONE},\n7]", "a.json:2: not an object"),
+        (f"[{_ONE},\n" + _ONE.replace("T-1", "T-2").replace(": 1", ": NaN") + "]", "a.json:2: NaN and Infinity"),
+        (_ONE.replace(": 1", ': "1"'), "a.json:1: payment_amount must be a number"),
+        (_ONE.replace(": 1", ": " + "1" * 5000), "a.json:1: no payment has this form"),
+        (_ONE.replace(": 1", ': 1, "payment_amount": 2'), "a.json:1: an object has the same field twice"),
+        ('{"transaction_id": "T-1"}', "a.json:1: payment_amount must be a number; payment_method must be"),
+        ("[" * 100_000, "a.json:1: no payment has this form"),
+    ],
+)
+def test_a_json_file_that_is_not_wholly_usable(tmp_path: Path, content: str, says: str) -> None:
+    with pytest.raises(BadRequest) as error:
+        from_file(file(tmp_path, content, "a.json"))
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_too_much_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = HEADER + "".join(f"T-{number},1,credit_card,C\n" for number in range(3))
+    monkeypatch.setattr(requests, "MOST", 2)
+    with pytest.raises(BadRequest, match=r"csv:4: more than 2 payments"):
+        from_file(file(tmp_path, many))
+    with pytest.raises(BadRequest, match="larger than 5 MiB"):
+        from_file(file(tmp_path, b" " * (requests.LARGEST_BYTES + 1)))
+    with pytest.raises(BadRequest, match="No such file"):
+        from_file(tmp_path / "none.csv")
