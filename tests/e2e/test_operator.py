@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 from payments.payment import Status
 
 from scripts.payments import cli
+from scripts.payments.cli import common
 from scripts.payments.environment import Platform as Operated
 from tests.e2e.conftest import Platform
 from tests.e2e.test_reconciliation import invoke, leave, ledger
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def run(platform: Platform, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cli, "_platform", lambda *_: Operated("local", platform.target, "alice"))
+    monkeypatch.setattr(common, "reach", lambda *_: Operated("local", platform.target, "alice"))
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
@@ -129,14 +130,20 @@ def test_refund_and_its_refusals(platform: Platform, run) -> None:
     silent, _ = platform.pay(payment_amount=150.09)
     assert "reconciliation asks it again" in run("refund", silent["transaction_id"], "--yes").output
     assert "is not recorded" in run("refund", "T-NONE", "--yes").output
-    assert "Aborted" in run("refund", "T-NONE").output
+    # What it is stands above the question.
+    asked = run("refund", refused["transaction_id"])
+    assert f"{refused['transaction_id']} is COMPLETED, 150.08 USD, charged as sim_" in asked.output
+    assert "Aborted" in asked.output
 
 
-@pytest.mark.parametrize("arguments", [["dlq", "list"], ["refund", "T", "--yes"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["dlq", "list"], ["refund", "T", "--yes"], ["list"], ["list", "--open"], ["show", "T"], ["reconcile"], ["tail"]],
+)
 def test_nothing_deployed_is_said_to_be_that(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    monkeypatch.setattr(cli, "_platform", lambda *_: Operated("staging", platform.target, "alice"))
+    monkeypatch.setattr(common, "reach", lambda *_: Operated("staging", platform.target, "alice"))
     answer = CliRunner().invoke(cli.main, ["--env", "staging", *arguments])
     assert answer.exit_code == 1
     assert answer.output.startswith("payments: payment-platform-staging is not deployed; scripts/deploy.sh staging")
@@ -148,6 +155,10 @@ def test_nothing_deployed_is_said_to_be_that(
         (["dlq", "redrive"], "name a TRANSACTION_ID or --all, one of them"),
         (["dlq", "redrive", "T", "--all"], "name a TRANSACTION_ID or --all, one of them"),
         (["dlq", "clear", ""], "LETTER is empty"),
+        (["show", "T-NONE"], "T-NONE is not recorded in local"),
+        (["start", "T"], "--amount, --method, --customer missing"),
+        (["start", "--file", "none.csv"], "payments: none.csv: No such file or directory; nothing was sent"),
+        (["list", "--since", "soon"], "say 30m, 2h, 3d or a time"),
         (["dlq", "explain", "T-NONE"], "no dead letter of transaction T-NONE"),
     ],
 )

@@ -1,0 +1,86 @@
+"""scripts/payments.sh refund, resolve, reconcile"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .. import reconciling, records
+from ..environment import Platform
+from . import views
+from .common import Usage, as_json, confirm, echo_json
+
+
+@click.command()
+@click.argument("transaction_id")
+@click.option("--yes", "-y", is_flag=True, help="Refund without asking.")
+@as_json
+@click.pass_obj
+def refund(platform: Callable[[], Platform], transaction_id: str, yes: bool, as_json: bool) -> None:
+    """Give a completed payment back, whole. Safe to repeat: it is refunded at most once."""
+    there = platform()
+    payment = records.one(there, transaction_id)
+    if not yes:
+        click.echo(views.payment_line(payment), err=True)
+        confirm(f"Refund {payment.amount or transaction_id}?")
+    told = there.ask("refund", transaction_id)
+    _tell(told, as_json)
+    if told["status"] == "REFUNDING":
+        click.echo("the gateway did not say; reconciliation asks it again, at first after five minutes", err=True)
+    if told["status"] == "COMPLETED":
+        sys.exit(1)  # refused for certain
+
+
+@click.command()
+@click.argument("transaction_id")
+@click.option("--charged", metavar="REFERENCE", help="It was charged, under this reference of the gateway.")
+@click.option("--not-charged", is_flag=True, help="It was not charged, and cannot be any more.")
+@click.option("--refunded", metavar="REFERENCE", help="Its charge was given back, under this reference.")
+@click.option("--yes", "-y", is_flag=True, help="Record it without asking.")
+@as_json
+@click.pass_obj
+def resolve(
+    platform: Callable[[], Platform],
+    transaction_id: str,
+    charged: str | None,
+    not_charged: bool,
+    refunded: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Record what you found at the gateway of a payment under REVIEW. It is final, and the ledger names you."""
+    if [bool(charged), not_charged, bool(refunded)].count(True) != 1:
+        raise Usage("say one of --charged REFERENCE, --not-charged, --refunded REFERENCE")
+    status = "COMPLETED" if charged else "REFUNDED" if refunded else "FAILED"
+    reference = charged or refunded
+    there = platform()
+    payment = records.one(there, transaction_id)
+    if not yes:
+        click.echo(views.payment_line(payment), err=True)
+        confirm(f"Record it as {status}{f' under {reference}' if reference else ''}? That is final.")
+    _tell(there.ask("resolve", transaction_id, status=status, reference=reference), as_json)
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def reconcile(platform: Callable[[], Platform], as_json: bool) -> None:
+    """Settle now what is overdue, as happens every five minutes, and say what became of it."""
+    done = reconciling.run(platform())
+    if as_json:
+        echo_json({"payments": [{"transaction_id": one, "was": was, "is": now} for one, was, now in done.changes]})
+    for transaction_id, was, now in () if as_json else done.changes:
+        click.echo(f"{transaction_id}: {was} → {now}" if was != now else f"{transaction_id}: still {now}")
+    if not done.changes and not as_json:
+        click.echo("nothing is overdue")
+    if done.error:
+        click.echo(f"payments: {done.error}; the log of the reconciliation function names them", err=True)
+        sys.exit(1)
+
+
+def _tell(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        echo_json(told)
+    else:
+        click.echo(f"{told['transaction_id']}: {told['status']}{': ' + told['failure'] if told['failure'] else ''}")

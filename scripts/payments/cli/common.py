@@ -1,0 +1,130 @@
+"""What the commands share: the group, how a platform is reached, and how an expected error is said in one line."""
+
+import dataclasses
+import getpass
+import io
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+import click
+from botocore.exceptions import ClientError
+from rich.console import Console
+
+from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.deployer.target import on_aws
+
+from ..environment import Platform
+
+NAME = "payments"
+_DENIED = re.compile(r"not authorized to perform:? (\S+)(?: on resource:? (\S+))?")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+class Usage(click.UsageError):
+    """A wrong argument: nothing was done."""
+
+    exit_code = 2
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with what to say of it."""
+
+
+class OneLineErrors(click.Group):
+    def invoke(self, context: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A terminal that lacks a sign shows another.
+                stream.reconfigure(errors="replace")
+        try:
+            return super().invoke(context)
+        except (DeployError, *AWS_ERRORS) as error:
+            if context.meta.get("debug"):
+                raise
+            fail(said(error))
+        except Interrupted as interrupted:
+            fail(f"interrupted; {interrupted}", 130)
+        except KeyboardInterrupt:
+            fail("interrupted", 130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--env", "environment", required=True, help="The environment, such as dev; local is the embedded AWS.")
+@click.option("--profile", help="A profile of the AWS configuration.")
+@click.option("--region", help="The region; the profile's by default.")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.pass_context
+def main(context: click.Context, environment: str, profile: str | None, region: str | None, debug: bool) -> None:
+    """Look after payments: start them, see what became of them, mend what went wrong.
+
+    Exit codes: 0 it is done; 1 it failed, or a payment did; 2 wrong arguments, nothing was done; 130 Ctrl-C.
+    """
+    context.meta["debug"] = debug
+    context.obj = lambda: reach(environment, profile, region)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, _interrupt)
+
+
+def reach(environment: str, profile: str | None, region: str | None) -> Platform:
+    """The platform of the environment; raises ``DeployError`` where there is no way to it."""
+    operator = getpass.getuser()
+    if environment == "local":
+        from scripts.local import server, target
+
+        if profile or region:
+            raise DeployError("local is an AWS of its own; it takes no --profile and no --region")
+        server.forget_the_users_aws()
+        kept = server.kept()
+        if kept is None:
+            raise DeployError("no embedded AWS is running; scripts/deploy.sh local starts one")
+        return Platform(environment, target.of(kept), operator)
+    platform = Platform(environment, on_aws(profile, region), operator)
+    # Who it was is in the ledger: the caller's own ARN rather than what their machine calls them.
+    arn = platform.target.client("sts").get_caller_identity()["Arn"]
+    return dataclasses.replace(platform, operator=arn)
+
+
+def said(error: Exception) -> str:
+    """The error in one line, with what to do next."""
+    if isinstance(error, DeployError):
+        return str(error)
+    if isinstance(error, ClientError) and "denied" in error.response["Error"]["Code"].lower():
+        denied = _DENIED.search(str(error))
+        action = denied[1] if denied else error.operation_name
+        on = f" on {denied[2]}" if denied and denied[2] else ""
+        return f"no right to {action.rstrip('.,')}{on}; your role needs it"
+    return explained(error)
+
+
+def confirm(question: str) -> None:
+    """Ask; anything but a yes aborts. The question is not part of the output."""
+    click.confirm(question, abort=True, err=True)
+
+
+def echo_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def console() -> Console:
+    """As wide as the terminal; elsewhere nobody wants lines broken."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    click.echo(f"{NAME}: {message}", err=True)
+    sys.exit(code)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,203 @@
+"""What the operator's commands show of payments on the deployed platform, and how they start them."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from payments.payment import Status
+
+from scripts.payments import cli, listing, records, requests, start
+from scripts.payments.cli import common
+from scripts.payments.environment import Platform as Operated
+from scripts.payments.story import story_of
+from scripts.payments.tail import follow
+from tests.e2e.conftest import Platform
+from tests.e2e.test_reconciliation import HOUR, leave
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def operated(platform: Platform) -> Operated:
+    return Operated("local", platform.target, "alice")
+
+
+@pytest.fixture
+def run(operated: Operated, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(common, "reach", lambda *_: operated)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
+
+    return run
+
+
+def settled_log(operated: Operated, transaction_id: str, what: str) -> None:
+    """What a function logs arrives a moment after its answer."""
+    for _ in range(50):
+        if any(what in entry.what for entry in story_of(operated, transaction_id).timeline):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{what} of {transaction_id} is not logged")
+
+
+def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated: Operated, run) -> None:
+    request, execution = platform.pay(payment_amount=150.02, customer_id="CUST-MARKED")
+    transaction_id = request["transaction_id"]
+    settled_log(operated, transaction_id, "payment finished")
+    story = story_of(operated, transaction_id)
+    payment = story.payment
+    assert (payment.status, payment.amount, payment.attempt) == ("COMPLETED", "150.02 USD", 3)
+    assert payment.gateway_reference.startswith("sim_")
+    assert (story.told, story.executions) == ((), (execution.execution_arn,))
+    times = [entry.at for entry in story.timeline]
+    assert times == sorted(times)
+
+    def of(source: str) -> list[str]:
+        return [entry.what for entry in story.timeline if entry.source == source]
+
+    tried = ["PENDING → PROCESSING, attempt {}", "PROCESSING → PENDING"]
+    steps = [step.format(attempt) for attempt in (1, 2) for step in tried]
+    assert of("ledger") == ["PENDING", *steps, "PENDING → PROCESSING, attempt 3", "PROCESSING → COMPLETED"]
+    failed = "Process failed: GatewayUnavailable"
+    middle = [failed, "Process, try 2", failed, "Process, try 3"]
+    assert of("workflow") == ["started", "Validate", "Process", *middle, "succeeded"]
+    # Lambda's runtime logs each error again.
+    assert of("processing") == ["GatewayUnavailable", "GatewayUnavailable", "payment finished: COMPLETED"]
+    assert of("validation") == ["payment validated: PENDING"]
+
+    shown = run("show", transaction_id).output
+    assert "not charged: gateway temporarily unavailable" in shown
+    told = run("show", transaction_id, "--json").output
+    assert json.loads(told) == json.loads(json.dumps(dataclasses.asdict(story)))
+    # Who pays is not told, and not what the state machine was sent.
+    assert "CUST" not in shown + told
+
+
+def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: Operated, run) -> None:
+    request, first = platform.pay(payment_amount=150.03)
+    transaction_id = request["transaction_id"]
+    story = story_of(operated, transaction_id)
+    assert story.told == ("subscribers: FAILED", "the dead-letter queue")
+    notices = [entry.what for entry in story.timeline if entry.source == "notice"]
+    assert notices == ["dead letter left", "subscribers told", "noted: subscribers know FAILED, letter left"]
+    (letter,) = json.loads(run("dlq", "list", "--json").output)
+    assert letter["letter_id"] in [entry.detail for entry in story.timeline]
+    second = run("dlq", "redrive", transaction_id).output.split("started ")[1].strip()
+    platform.follow(second)
+    story = story_of(operated, transaction_id)
+    assert story.executions == (first.execution_arn, second)
+    assert "by alice" in [entry.detail for entry in story.timeline if entry.what == "FAILED → PENDING"]
+    # An execution that wrote nothing is known by its name; one of another payment, named as if it were, is not.
+    stepfunctions, machine = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
+    for number, sent in enumerate(({"payment_amount": 9}, {"transaction_id": f"{transaction_id}-1"})):
+        named = f"{transaction_id}-1{number}"
+        arn = stepfunctions.start_execution(stateMachineArn=machine, name=named, input=json.dumps(request | sent))
+        platform.follow(arn["executionArn"])
+    story = story_of(operated, transaction_id)
+    assert [arn.rsplit(":")[-1] for arn in story.executions[2:]] == [f"{transaction_id}-10"]
+
+
+def test_lists(platform: Platform, operated: Operated, run) -> None:
+    began = time.time()
+    failed = platform.pay(payment_amount=150.05)[0]["transaction_id"]
+    declined = platform.pay(payment_amount=150.01)[0]["transaction_id"]
+    unknown = leave(platform, Status.UNKNOWN, 6, HOUR / 6)
+    pending = leave(platform, Status.PENDING, 0, 2 * HOUR)
+
+    def ids(*options: str) -> list[str]:
+        return [one["transaction_id"] for one in json.loads(run("list", *options, "--json").output)]
+
+    assert {unknown, pending} <= set(ids("--open"))
+    assert not {failed, declined} & set(ids("--open"))
+    assert unknown in ids("--open", "--since", "1h")
+    assert pending not in ids("--open", "--since", "1h")
+    assert unknown in ids("--unknown")
+    assert pending not in ids("--unknown")
+    assert ids("--failed", "--limit", "1") == [failed]
+    assert [one.transaction_id for one in listing.recent(operated, since=began)] == [declined, failed]
+    table = run("list", "--open").output
+    assert unknown in table
+    assert "150.06 USD" in table
+    # Reconciliation tells what it made of them; what it cannot settle it says, too.
+    told = run("reconcile").output
+    assert f"{pending}: PENDING → FAILED\n" in told
+    assert f"{unknown}: still UNKNOWN\n" in told
+    assert run("reconcile").output == "nothing is overdue\n"
+
+
+def test_a_file_is_sent_once_and_its_outcomes_are_told(operated: Operated, run, tmp_path: Path) -> None:
+    mark = f"F-{time.time_ns()}"
+    rows = [f"{mark}:{cents},150.0{cents},credit_card,CUST-1\n" for cents in (0, 1)]
+    file = tmp_path / "payments.csv"
+    file.write_text("transaction_id,payment_amount,payment_method,customer_id\n" + "".join(rows))
+    sent = run("start", "--file", str(file), "--json")
+    assert sent.exit_code == 0, sent.output
+    results = json.loads(sent.output)
+    assert [(one["status"], one["sent"]) for one in results] == [("COMPLETED", True), ("DECLINED", True)]
+    again = run("start", "--file", str(file))
+    assert again.exit_code == 0
+    assert again.output.count("had its outcome before") == 2
+    assert "2 payments, 0 sent now: 1 COMPLETED, 1 DECLINED" in again.output
+    assert len(story_of(operated, f"{mark}:0").executions) == 1
+    # The same id with another amount, and one that fails: both are failures, and the others are sent.
+    rows = [f"{mark}:0,151,credit_card,CUST-1\n", f"{mark}:5,150.05,credit_card,CUST-1\n"]
+    file.write_text("transaction_id,payment_amount,payment_method,customer_id\n" + "".join(rows))
+    mixed = run("start", "--file", str(file))
+    assert mixed.exit_code == 1
+    assert "the id was used for another request, which is COMPLETED" in mixed.output
+    assert "1 sent now: 1 CONFLICT, 1 FAILED" in mixed.output
+    # A file with one bad line is not sent at all.
+    file.write_text(file.read_text().replace(f"{mark}:5", f"{mark}:6") + f"{mark}:7,1,cash,CUST-1\n")
+    bad = run("start", "--file", str(file))
+    assert (bad.exit_code, bad.output.count("\n")) == (2, 1)
+    assert bad.output.startswith(f"payments: {file}:4: payment_method must be one of")
+    assert records.several(operated, [f"{mark}:6"]) == {}
+
+
+def test_a_request_on_its_way_is_not_sent_twice(operated: Operated) -> None:
+    request = requests.from_arguments(f"S-{time.time_ns()}", "80.07", "credit_card", "CUST-1", None)
+    batches = [start.Batch(operated, [request]) for _ in range(2)]
+    (first,), (second,) = (list(batch.send()) for batch in batches)
+    assert (first.sent, second.sent, second.said) == (True, False, "was sent before")
+    assert second.execution == first.execution
+    for batch in batches:
+        assert [result.status for result in batch.wait()] == ["COMPLETED"]
+    assert len(story_of(operated, request.transaction_id).executions) == 1
+
+
+def test_an_execution_that_failed_before_it_recorded_anything_is_followed_by_another(
+    platform: Platform, operated: Operated
+) -> None:
+    request = requests.from_arguments(f"S-{time.time_ns()}", "150", "credit_card", "CUST-1", None)
+    ended = platform.client("stepfunctions").start_execution(
+        stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"], name=start.name_of(request), input="{}"
+    )
+    platform.follow(ended["executionArn"])
+    batch = start.Batch(operated, [request])
+    (sent,) = batch.send()
+    assert (sent.sent, sent.execution.rsplit(":")[-1]) == (True, start.name_of(request, 1))
+    assert [result.status for result in batch.wait()] == ["COMPLETED"]
+
+
+def test_ctrl_c_says_how_far_it_came(operated: Operated, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_batch: start.Batch):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(start.Batch, "wait", interrupted)
+    given = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
+    answer = run("start", f"S-{time.time_ns()}", *given)
+    assert answer.exit_code == 130
+    assert answer.output.startswith("payments: interrupted; 1 of 1 were sent; the same command again is safe")
+
+
+def test_tail_tells_of_payments_as_they_change(platform: Platform, operated: Operated) -> None:
+    began = time.time()
+    lines = follow(operated, began, shortest=0.1)
+    request, _ = platform.pay(payment_amount=150.01)
+    ours = (line for line in lines if line.transaction_id == request["transaction_id"])
+    assert [next(ours).what for _ in range(2)] == ["payment validated: PENDING", "payment finished: DECLINED"]
