@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.demo.story import collect
+from scripts.demo.subscriber import collect
 from scripts.local import server, target
 from tests.e2e.conftest import Platform, deployed
 
