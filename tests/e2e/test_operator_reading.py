@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from payments.payment import Status
 
-from scripts.payments import cli, listing, records, requests, start
+from scripts.demo.subscriber import collect
+from scripts.payments import cli, dead_letters, listing, records, requests, start
 from scripts.payments.cli import common
 from scripts.payments.environment import Platform as Operated
 from scripts.payments.story import story_of
@@ -197,7 +198,23 @@ def test_ctrl_c_says_how_far_it_came(operated: Operated, run, monkeypatch: pytes
 
 def test_tail_tells_of_payments_as_they_change(platform: Platform, operated: Operated) -> None:
     began = time.time()
-    lines = follow(operated, began, shortest=0.1)
+    looks = iter(range(50))
+
+    def pause(_seconds: float) -> None:
+        assert next(looks, None) is not None, "nothing is told"
+        time.sleep(0.1)
+
+    lines = follow(operated, began, pause=pause)
     request, _ = platform.pay(payment_amount=150.01)
     ours = (line for line in lines if line.transaction_id == request["transaction_id"])
     assert [next(ours).what for _ in range(2)] == ["payment validated: PENDING", "payment finished: DECLINED"]
+
+
+def test_a_demonstration_that_is_kept_leaves_its_letters(platform: Platform, operated: Operated) -> None:
+    url = operated.dead_letters_url
+    for name in ("ours", "theirs"):
+        platform.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps({"transaction_id": name}))
+    for _ in range(2):
+        left = collect(platform.client("sqs"), url, lambda letter: letter["transaction_id"] == "ours", leave=True)
+        assert [letter["transaction_id"] for letter in left] == ["ours"]
+    assert len(dead_letters.read(operated)) == 2
