@@ -87,13 +87,18 @@ def parse(event: dict[str, Any], function: str) -> Line | None:
         return None
     error = said.get("error") or said.get("errorType") or ""
     detail = str(said.get("detail") or said.get("errorMessage") or "")
+    answer = said.get("answer")  # of the gateway
+    if answer:
+        detail = f"{said.get('Operation')} took {said.get('GatewayLatency')} ms"
     found = _NAMED_IN_DETAIL.search(detail)
     transaction_id = str(said.get("transaction_id") or (found[1] if found else ""))
     if not transaction_id:
         return None
     words = str(said.get("message") or "")
     statuses = " → ".join(str(said[name]) for name in ("from_status", "status") if said.get(name))
-    what = ": ".join(part for part in (words if words != "payment error" else "", statuses, str(error)) if part)
+    what = ": ".join(
+        part for part in (words if words != "payment error" else "", str(answer or ""), statuses, str(error)) if part
+    )
     reasons = said.get("reasons") if isinstance(said.get("reasons"), list) else []
     detail = detail.removeprefix(f"transaction {transaction_id}: ")
     return Line(

@@ -213,3 +213,70 @@ def sources(logs: Any, count: int) -> set[str]:
             return found
         time.sleep(0.1)
     raise AssertionError(lines)
+
+
+def test_watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics of log lines, of executions, and alarms: each for itself, on one server for all."""
+    expected = {"a filtered line", "an embedded metric", "an execution", "silence", "other dimensions"}
+    assert _watched(CORRECTED, monkeypatch) == expected
+    assert _watched(RELEASED, monkeypatch) == set()
+
+
+def _watched(module: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What is noticed as on AWS."""
+    with ministack(module, monkeypatch) as client:
+        logs, cloudwatch, stepfunctions = client("logs"), client("cloudwatch"), client("stepfunctions")
+        _alarm(cloudwatch, "silence", "Beats", "LessThanThreshold", TreatMissingData="breaching")
+        _alarm(cloudwatch, "other", "Payments", "GreaterThanThreshold", Dimensions=[{"Name": "Of", "Value": "bad"}])
+        good = {"MetricName": "Payments", "Dimensions": [{"Name": "Of", "Value": "good"}], "Value": 9}
+        cloudwatch.put_metric_data(Namespace="N", MetricData=[good])
+
+        logs.create_log_group(logGroupName="g")
+        logs.create_log_stream(logGroupName="g", logStreamName="s")
+        made = {"metricName": "Filtered", "metricNamespace": "N", "metricValue": "1"}
+        logs.put_metric_filter(
+            logGroupName="g", filterName="f", filterPattern='{ $.message = "x" }', metricTransformations=[made]
+        )
+        directive = {"Namespace": "N", "Dimensions": [["A"]], "Metrics": [{"Name": "Embedded"}]}
+        embedded = {"_aws": {"CloudWatchMetrics": [directive]}, "A": "a", "Embedded": 1}
+        now = int(time.time() * 1000)
+        events = [{"timestamp": now, "message": json.dumps(one)} for one in ({"message": "x"}, embedded)]
+        logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=events)
+
+        machine = stepfunctions.create_state_machine(
+            name="m",
+            roleArn=role(client),
+            definition=json.dumps({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}),
+        )["stateMachineArn"]
+        stepfunctions.start_execution(stateMachineArn=machine)
+
+        noticed = {
+            "Filtered": "a filtered line",
+            "Embedded": "an embedded metric",
+            "ExecutionsSucceeded": "an execution",
+        }
+        found: set[str] = set()
+        for tries in range(80):
+            names = {metric["MetricName"] for metric in cloudwatch.list_metrics()["Metrics"]}
+            states = {one["AlarmName"]: one["StateValue"] for one in cloudwatch.describe_alarms()["MetricAlarms"]}
+            found = {said for name, said in noticed.items() if name in names}
+            found |= {"silence"} if states["silence"] == "ALARM" else set()
+            found |= {"other dimensions"} if states["other"] == "OK" else set()
+            if len(found) == 5 or (module == RELEASED and tries > 10):
+                break
+            time.sleep(0.1)
+        return found
+
+
+def _alarm(cloudwatch: Any, name: str, metric: str, comparison: str, **more: Any) -> None:
+    cloudwatch.put_metric_alarm(
+        AlarmName=name,
+        Namespace="N",
+        MetricName=metric,
+        ComparisonOperator=comparison,
+        Threshold=1,
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        **{"TreatMissingData": "notBreaching", **more},
+    )

@@ -1,0 +1,141 @@
+"""The metrics that the functions' log lines carry, in the lines as AWS's own runtime client writes them."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from adapters.measured import MeasuredGateway
+from adapters.metrics import METRICS, NAMESPACE, counted, embedded
+from awslambdaric.lambda_runtime_log_utils import JsonFormatter
+from payments.ports import Charged, Declined, NotCharged, Unknown
+from payments.request import PAYMENT_METHODS
+
+from scripts.local.metrics import of_line
+from tests.fakes import ScriptedGateway
+from tests.payments.test_workflow import request
+from tests.workflow import Workflow
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
+UNITS = {"Count", "Seconds", "Milliseconds"}
+
+
+@pytest.fixture
+def workflow(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Workflow:
+    caplog.set_level(logging.INFO)
+    return Workflow().install(monkeypatch)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [JsonFormatter().format(record) for record in caplog.records]
+
+
+def told(caplog: pytest.LogCaptureFixture, metric: str, *by: str) -> list[tuple[Any, ...]]:
+    """The values of a metric under these dimensions beside the environment's: ``(*dimensions, value)``."""
+    return [
+        (*(datum.dimensions[name] for name in by), datum.value)
+        for line in lines(caplog)
+        for datum in of_line(line, [])
+        if datum.name == metric and set(datum.dimensions) == {"Environment", *by}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "changes", "outcome", "attempts"),
+    [
+        ([Charged("r")], {}, "COMPLETED", [1]),
+        ([NotCharged("away"), Charged("r")], {}, "COMPLETED", [2]),
+        ([Declined("no")], {}, "DECLINED", [1]),
+        ([NotCharged("away")] * 4, {}, "FAILED", [4]),
+        ([Unknown("lost")] * 9, {}, "UNKNOWN", [1]),
+        ([], {"payment_amount": -1}, "REJECTED", []),
+    ],
+)
+def test_a_payment_is_counted_once_by_what_it_came_to(
+    workflow: Workflow, caplog: pytest.LogCaptureFixture, script: Any, changes: Any, outcome: str, attempts: Any
+) -> None:
+    workflow.gateway = ScriptedGateway(script=script)
+    workflow.pay(request(**changes))
+    assert told(caplog, "Payments", "Outcome") == [(outcome, 1.0)]
+    assert told(caplog, "Payments", "Outcome", "PaymentMethod") == [(outcome, "credit_card", 1.0)]
+    assert told(caplog, "Attempts") == [(float(one),) for one in attempts]
+
+
+def test_a_replay_is_not_counted(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
+    workflow.pay(request(), name="1")
+    workflow.pay(request(), name="2")
+    assert told(caplog, "Payments", "Outcome") == [("COMPLETED", 1.0)]
+
+
+def test_a_request_without_an_id_is_counted_as_failed(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
+    workflow.pay({"payment_amount": 1})
+    assert told(caplog, "Payments", "Outcome", "PaymentMethod") == [("FAILED", "none", 1.0)]
+
+
+def test_a_conflict_is_counted_without_the_payment_that_has_the_id(
+    workflow: Workflow, caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow.pay(request(), name="1")
+    caplog.clear()
+    workflow.pay(request(payment_amount=7), name="2")
+    assert told(caplog, "Payments", "Outcome", "PaymentMethod") == [("FAILED", "none", 1.0)]
+
+
+def test_a_method_that_is_none_is_no_dimension(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a request says there: a dimension's values are an enumeration, and no payment data."""
+    workflow.pay(request(payment_method="4111 1111 1111 1111"))
+    assert told(caplog, "Payments", "Outcome", "PaymentMethod") == [("REJECTED", "none", 1.0)]
+
+
+def test_dimensions_stay_few() -> None:
+    values = {"Outcome": 10, "PaymentMethod": len(PAYMENT_METHODS) + 1, "Operation": 3}
+    metrics = 0
+    for metric in METRICS.values():
+        for names in metric.by:
+            combinations = 1
+            for name in names:
+                combinations *= values[name]
+            metrics += combinations
+    assert metrics < 100
+
+
+@pytest.mark.parametrize("answer", [Charged("secret"), Declined("secret"), NotCharged("secret"), Unknown("secret")])
+def test_a_gateways_call_is_measured_and_its_answer_passed_on(
+    workflow: Workflow, caplog: pytest.LogCaptureFixture, answer: Any
+) -> None:
+    workflow.gateway = MeasuredGateway(ScriptedGateway(script=[answer] * 9))
+    workflow.pay(request())
+    ((operation, milliseconds), *_) = told(caplog, "GatewayLatency", "Operation")
+    assert operation == "charge"
+    assert milliseconds >= 0
+    said = [json.loads(line) for line in lines(caplog) if "gateway answered" in line]
+    assert said[0]["answer"] == type(answer).__name__
+    assert "secret" not in json.dumps(said)
+
+
+def test_it_is_the_format_that_cloudwatch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
+    monkeypatch.setenv("ENVIRONMENT", "test")
+    line = counted("COMPLETED", "credit_card", Attempts=2)
+    about = line.pop("_aws")
+    assert set(about) == {"Timestamp", "CloudWatchMetrics"}
+    assert isinstance(about["Timestamp"], int)
+    assert about["Timestamp"] > 1_600_000_000_000  # milliseconds
+    for directive in about["CloudWatchMetrics"]:
+        assert set(directive) == {"Namespace", "Dimensions", "Metrics"}
+        assert directive["Namespace"] == NAMESPACE
+        for names in directive["Dimensions"]:
+            assert 1 <= len(names) <= 30
+            assert all(isinstance(line[name], str) and 1 <= len(line[name]) <= 1024 for name in names)
+        for metric in directive["Metrics"]:
+            assert metric["Unit"] in UNITS
+            assert isinstance(line[metric["Name"]], int | float)
+
+
+def test_measuring_fails_no_payment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENVIRONMENT", raising=False)
+    assert embedded({"Attempts": 1})["Environment"] == "unknown"
+
+
+def test_without_values_a_line_is_no_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "_aws" not in embedded({})
