@@ -1,7 +1,8 @@
-"""A thousand payments of an ordinary day ring nothing."""
+"""A thousand payments of an ordinary day ring nothing, and are measured."""
 
-import itertools
-from collections import deque
+import json
+from collections import Counter, deque
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.e2e
 
 PAYMENTS = 1_000
 AT_ONCE = 4
+LOG_GROUP = "/aws/lambda/lambda-payment-processing-local"
 # Of a hundred: what the simulator makes of the cents, and rejections of amounts above the limit.
 DECLINED, UNAVAILABLE_TWICE, TOO_LARGE = 5, 1, 2
 
@@ -53,23 +55,54 @@ def ended(platform: Platform, execution: str) -> None:
     assert status() == "SUCCEEDED"
 
 
-def test_nothing_rings_while_payments_are_good(platform: Platform) -> None:
+@pytest.fixture(scope="module")
+def subscriber(platform: Platform) -> Subscriber:
+    """Has heard all of that day."""
     subscriber = Subscriber(platform)
     with heart(platform), subscriber.listening():
         alarms = platform.client("cloudwatch").describe_alarms
-        quiet = until(lambda: {one["StateValue"] for one in alarms()["MetricAlarms"]} == {"OK"})
-        assert quiet
+        assert until(lambda: {one["StateValue"] for one in alarms()["MetricAlarms"]} == {"OK"})
         subscriber.heard.clear()
         pay(platform)
         until(lambda: False, seconds=2 * PERIOD_SECONDS)
-    outcomes = [item["status"]["S"] for item in _items(platform)]
-    expected = {"DECLINED": DECLINED, "REJECTED": TOO_LARGE, "COMPLETED": 100 - DECLINED - TOO_LARGE}
-    assert {one: outcomes.count(one) for one in set(outcomes)} == {
-        one: share * PAYMENTS // 100 for one, share in expected.items()
-    }
+    return subscriber
+
+
+def test_nothing_rings(subscriber: Subscriber) -> None:
     assert subscriber.rang() == set()
 
 
-def _items(platform: Platform) -> itertools.chain[dict[str, dict[str, str]]]:
-    pages = platform.client("dynamodb").get_paginator("scan").paginate(TableName=platform.outputs["DynamodbTableName"])
-    return itertools.chain.from_iterable(page["Items"] for page in pages)
+@pytest.mark.usefixtures("subscriber")
+def test_every_payment_is_counted_once(platform: Platform) -> None:
+    items = platform.client("dynamodb").get_paginator("scan").paginate(TableName=platform.outputs["DynamodbTableName"])
+    recorded = Counter(item["status"]["S"] for page in items for item in page["Items"])
+    shares = {"DECLINED": DECLINED, "REJECTED": TOO_LARGE, "COMPLETED": 100 - DECLINED - TOO_LARGE}
+    assert recorded == {outcome: share * PAYMENTS // 100 for outcome, share in shares.items()}
+    counted = {outcome: measured(platform, "Payments", "Sum", Outcome=outcome) for outcome in recorded}
+    assert counted == recorded
+
+
+@pytest.mark.usefixtures("subscriber")
+def test_the_duration_is_that_of_the_functions_lines(platform: Platform) -> None:
+    """By the metric filter of the template, as it is deployed."""
+    pages = platform.client("logs").get_paginator("filter_log_events").paginate(logGroupName=LOG_GROUP)
+    lines = [json.loads(one["message"]) for page in pages for one in page["events"] if one["message"].startswith("{")]
+    seconds = [one["duration_seconds"] for one in lines if one.get("message") == "payment finished"]
+    assert len(seconds) == PAYMENTS * (100 - TOO_LARGE) // 100
+    assert measured(platform, "PaymentProcessingDuration", "SampleCount") == len(seconds)
+    assert measured(platform, "PaymentProcessingDuration", "Sum") == pytest.approx(sum(seconds))
+
+
+def measured(platform: Platform, metric: str, statistic: str, **dimensions: str) -> float:
+    """Of today."""
+    now = datetime.now(UTC)
+    found = platform.client("cloudwatch").get_metric_statistics(
+        Namespace="PaymentWorkflow",
+        MetricName=metric,
+        Dimensions=[{"Name": name, "Value": value} for name, value in {"Environment": "local", **dimensions}.items()],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(hours=1),
+        Period=86_400,
+        Statistics=[statistic],
+    )
+    return float(sum(one[statistic] for one in found["Datapoints"]))
