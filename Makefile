@@ -31,13 +31,11 @@ browser-test: $(VENV)/browser/installed  ## The diagrams of the Markdown files, 
 
 check: validate lint types demo test browser-test audit  ## All that CI runs
 
-generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the generated pages of docs/
+generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the pictures of README.md and docs/
 	$(BIN)/python generate.py
-	$(BIN)/python -m scripts.docs
 
-validate: $(VENV)/installed  ## templates/ is fresh, and cfn-lint has nothing to say
+validate: $(VENV)/installed  ## templates/ and the pictures are fresh, and cfn-lint has nothing to say
 	$(BIN)/python generate.py --check
-	$(BIN)/python -m scripts.docs --check
 	$(BIN)/cfn-lint
 
 lint: $(VENV)/installed  ## Style, security rules and format

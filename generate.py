@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Emit the CloudFormation templates of ``templates/`` from the troposphere modules of ``stacks/``."""
+"""Emit the CloudFormation templates of ``templates/`` from the troposphere modules of ``stacks/``, and draw them."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
-TEMPLATES = Path(__file__).resolve().parent / "templates"
-PYTHON = Path(__file__).resolve().parent / ".venv" / "bin" / "python"
+ROOT = Path(__file__).resolve().parent
+TEMPLATES = ROOT / "templates"
+PYTHON = ROOT / ".venv" / "bin" / "python"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,35 +16,45 @@ def main(arguments: list[str] | None = None) -> int:
     if options.format == "json" and options.output == TEMPLATES:
         return _fail("templates/ holds YAML; name another --output for JSON")
     try:
-        from stacks.render import render
+        from scripts import pictures
+        from stacks.render import as_files, documents
     except ModuleNotFoundError as error:
         return _with_dependencies(error)
-    files = render(options.format)
-    return check(files, options.output) if options.check else write(files, options.output)
-
-
-def write(files: dict[str, str], folder: Path) -> int:
+    templates = documents(options.format)
+    files = as_files(templates, options.format)
+    # The pictures are of the templates that are committed, not of a copy elsewhere.
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        drawn = pictures.render(templates, _readme()) if options.output == TEMPLATES else {}
+    except (OSError, UnicodeDecodeError) as error:
+        return _fail(f"README.md cannot be read: {error}")
+    if options.check:
+        return check(files, options.output) | (check(drawn, ROOT, "pictures", "templates/") if drawn else 0)
+    return write(files, options.output) or (write(drawn, ROOT, "pictures") if drawn else 0)
+
+
+def write(files: dict[str, str], folder: Path, what: str = "templates") -> int:
+    try:
         for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(text.encode())
     except OSError as error:
         return _fail(f"{error.filename}: cannot be written: {error.strerror}")
-    print(f"{len(files)} templates written to {folder}/")
+    print(f"{len(files)} {what} written to {folder}/")
     return 0
 
 
-def check(files: dict[str, str], folder: Path) -> int:
-    """Print what ``write`` would change; 1 if anything."""
+def check(files: dict[str, str], folder: Path, what: str = "templates", source: str = "stacks/") -> int:
+    """Print what ``write`` would change; 1 if anything. A folder of templates holds nothing else."""
     stale = 0
+    names = [path.name for path in folder.glob("*")] if what == "templates" else files
     try:
-        found = {path.name: path.read_bytes().decode() for path in sorted(folder.glob("*")) if path.is_file()}
+        found = {name: (folder / name).read_bytes().decode() for name in sorted(names) if (folder / name).is_file()}
     except (OSError, UnicodeDecodeError) as error:
         return _fail(f"{folder}/ cannot be read: {error}")
     for name in sorted({*files, *found}):
         committed, generated = found.get(name, ""), files.get(name, "")
         if committed != generated:
-            import difflib  # only a stale template needs it
+            import difflib  # only what is stale needs it
 
             stale += 1
             sys.stdout.writelines(
@@ -56,15 +67,25 @@ def check(files: dict[str, str], folder: Path) -> int:
             )
     if stale:
         again = " ".join(["python generate.py", *(argument for argument in sys.argv[1:] if argument != "--check")])
-        return _fail(f"{stale} of {len(files)} templates in {folder}/ are stale; run `{again}`")
-    print(f"{len(files)} templates in {folder}/ are what stacks/ generates")
+        return _fail(f"{stale} of {len(files)} {what} in {folder}/ are stale; run `{again}`")
+    print(f"{len(files)} {what} in {folder}/ are what {source} generates")
     return 0
+
+
+def _readme() -> str:
+    return (ROOT / "README.md").read_bytes().decode()
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff if a template is stale")
-    parser.add_argument("--output", type=Path, default=TEMPLATES, metavar="DIR", help="default: templates/")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff if a file is stale")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=TEMPLATES,
+        metavar="DIR",
+        help="no pictures; default: templates/",
+    )
     parser.add_argument("--format", choices=("yaml", "json"), default="yaml")
     return parser.parse_args(arguments)
 

@@ -12,12 +12,12 @@ _SECTIONS = ("AWSTemplateFormatVersion", "Description", "Metadata", "Parameters"
 _RESOURCE = ("Type", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata", "Properties")
 
 
-def as_json(template: Template) -> str:
-    return json.dumps(_ordered(template), indent=2, ensure_ascii=False) + "\n"
+def as_json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_yaml(template: Template) -> str:
-    return _HEADER + to_yaml(_ordered(template))
+def as_yaml(document: dict[str, Any]) -> str:
+    return _HEADER + to_yaml(document)
 
 
 def to_yaml(document: dict[str, Any]) -> str:
@@ -27,7 +27,8 @@ def to_yaml(document: dict[str, Any]) -> str:
     return text
 
 
-def _ordered(template: Template) -> dict[str, Any]:
+def document(template: Template) -> dict[str, Any]:
+    """In CloudFormation's own order, without what is empty."""
     document: dict[str, Any] = template.to_dict()
     document["Resources"] = {
         title: {key: resource[key] for key in _RESOURCE if key in resource}

@@ -1,10 +1,21 @@
-"""The files of ``templates/``, as text."""
+"""The files of ``templates/``, as documents and as text."""
+
+from typing import Any
 
 from . import artifacts, emit, parent
 
 
-def render(format: str = "yaml") -> dict[str, str]:
-    """File name and content of every template, in ``yaml`` or ``json``. Touches no network and writes nothing."""
+def documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:
+    """Every template by its name. Touches no network and writes nothing."""
+    templates = {**parent.build(suffix), "artifacts": artifacts.build()}
+    return {name: emit.document(template) for name, template in templates.items()}
+
+
+def as_files(documents: dict[str, dict[str, Any]], format: str) -> dict[str, str]:
+    """File name and content of every template, in ``yaml`` or ``json``."""
     as_text = {"yaml": emit.as_yaml, "json": emit.as_json}[format]
-    templates = {**parent.build(suffix=format), "artifacts": artifacts.build()}
-    return {f"{name}.{format}": as_text(template) for name, template in templates.items()}
+    return {f"{name}.{format}": as_text(document) for name, document in documents.items()}
+
+
+def render(format: str = "yaml") -> dict[str, str]:
+    return as_files(documents(format), format)

@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import generate
 from tests.emitted import ROOT
 
 FILES = {f"{name}.yaml" for name in ("parent", "security", "data", "compute", "workflow", "monitoring", "artifacts")}
@@ -94,3 +97,20 @@ def test_code_that_changes_makes_the_templates_stale(tmp_path: Path) -> None:
     with_cache = function_code.digest(tmp_path)
     (tmp_path / "__pycache__" / "a.pyc").write_bytes(b"1")
     assert function_code.digest(tmp_path) == with_cache
+
+
+def test_the_committed_pictures_are_checked_with_the_templates(tmp_path: Path) -> None:
+    ran = run("--check")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "4 pictures" in ran.stdout
+    assert "pictures written" not in run("--output", str(tmp_path)).stdout
+
+
+def test_a_stale_picture_is_told_by_a_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.md").write_text("old\n")
+    assert generate.check({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 1
+    told = capsys.readouterr()
+    assert "-old\n+new\n" in told.out
+    assert "2 of 2 pictures" in told.err
+    assert generate.write({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 0
+    assert generate.check({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 0

@@ -1,0 +1,29 @@
+"""Words of Mermaid: https://mermaid.js.org/syntax/flowchart.html"""
+
+import re
+from collections.abc import Iterable
+
+# Dark text on a light card, whichever of its two themes GitHub draws with.
+CLASSES = {
+    "good": "fill:#dcf5e3,stroke:#2da44e,color:#1f2328",
+    "bad": "fill:#ffe3e0,stroke:#cf222e,color:#1f2328",
+    "waits": "fill:#fff3c4,stroke:#bf8700,color:#1f2328",
+    "store": "fill:#ddf4ff,stroke:#0969da,color:#1f2328",
+    "outside": "fill:#f6f8fa,stroke:#6e7781,color:#1f2328,stroke-dasharray:4 3",
+}
+
+
+def block(kind: str, lines: Iterable[str]) -> str:
+    """A diagram as Markdown has it."""
+    return "\n".join(["```mermaid", kind, *(f"  {line}" for line in lines), "```"])
+
+
+def class_of(name: str, members: Iterable[str]) -> list[str]:
+    """How ``members`` look; nothing, if there are none."""
+    listed = ",".join(members)
+    return [f"classDef {name} {CLASSES[name]}", f"class {listed} {name}"] if listed else []
+
+
+def replaced_first(text: str, diagram: str) -> str:
+    """``text`` with its first diagram replaced."""
+    return re.sub(r"^```mermaid\n.*?^```$", lambda _: diagram, text, count=1, flags=re.MULTILINE | re.DOTALL)

@@ -1,0 +1,55 @@
+"""The elements that the drawn pictures are made of, as text. A white card, so that both of GitHub's themes show it."""
+
+from collections.abc import Iterable
+
+INK = "#1f2328"
+FAINT = "#59636e"
+RULE = "#d1d9e0"
+FONT = "-apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif"
+# Of a sans-serif's letters: wide enough for what is written here.
+LETTER = 0.56
+
+# html.escape would load every entity there is, and generating has a speed to keep.
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
+
+
+def escape(words: str) -> str:
+    return words.translate(_ESCAPED)
+
+
+def card(width: float, height: float, title: str, elements: Iterable[str]) -> str:
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}"'
+            f' viewBox="0 0 {width:g} {height:g}" font-family="{FONT}" role="img">',
+            f"<title>{escape(title)}</title>",
+            rect(0.5, 0.5, width - 1, height - 1, fill="#ffffff", stroke=RULE, rx=8),
+            *elements,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def rect(x: float, y: float, width: float, height: float, **style: object) -> str:
+    return f'<rect x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"{_style(style)}/>'
+
+
+def line(x1: float, y1: float, x2: float, y2: float, **style: object) -> str:
+    return f'<line x1="{x1:.4g}" y1="{y1:.4g}" x2="{x2:.4g}" y2="{y2:.4g}"{_style({"stroke": RULE} | style)}/>'
+
+
+def text(x: float, y: float, words: str, size: float = 12, **style: object) -> str:
+    """``y`` is the line that the letters stand on."""
+    style = {"font_size": size, "fill": INK} | style
+    return f'<text x="{x:.4g}" y="{y:.4g}"{_style(style)}>{escape(words)}</text>'
+
+
+def shortened(words: str, width: float, size: float) -> str:
+    """As much of ``words`` as goes into ``width``."""
+    most = int(width / (size * LETTER))
+    return words if len(words) <= most else words[: max(most - 1, 1)] + "…"
+
+
+def _style(style: dict[str, object]) -> str:
+    return "".join(f' {name.replace("_", "-")}="{escape(str(value))}"' for name, value in style.items())

@@ -1,0 +1,84 @@
+"""The state machine, drawn from the definition that is deployed."""
+
+import re
+from typing import Any
+
+from stacks import state_machine
+
+from .mermaid import block, class_of
+from .templates import words
+
+State = dict[str, Any]
+
+
+def section() -> list[str]:
+    states = state_machine.definition()["States"]
+    rows = [
+        f"| {name} | {_called(state)} | {'; '.join(map(_retrier, state['Retry']))} | {_caught(state)} |"
+        for name, state in states.items()
+        if state["Type"] == "Task"
+    ]
+    return [
+        "A dashed arrow is taken when a state fails for good; each task is tried again before (↻).",
+        "",
+        diagram(states),
+        "",
+        "| task | calls | is tried again | then goes on to |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+
+
+def diagram(states: dict[str, State]) -> str:
+    lines = [_box(name, state) for name, state in states.items()]
+    for name, state in states.items():
+        for choice in state.get("Choices", []):
+            lines.append(f'{name} -->|"{_condition(choice["Condition"])}"| {choice["Next"]}')
+        if "Default" in state:
+            lines.append(f'{name} -->|"otherwise"| {state["Default"]}')
+        if "Next" in state:
+            lines.append(f"{name} --> {state['Next']}")
+        # Where both lead to the same, the one arrow says it.
+        caught = {one["Next"] for one in state.get("Catch", [])} - {state.get("Next")}
+        lines += [f"{name} -.-> {to}" for to in sorted(caught)]
+    lines += class_of("good", (name for name, state in states.items() if state["Type"] == "Succeed"))
+    lines += class_of("bad", (name for name, state in states.items() if state["Type"] == "Fail"))
+    return block("flowchart TB", lines)
+
+
+def _box(name: str, state: State) -> str:
+    match state["Type"]:
+        case "Choice":
+            return f'{name}{{"{name}"}}'
+        case "Task":
+            retried = "↻ " if state.get("Retry") else ""
+            return f'{name}["<b>{name}</b><br/>{retried}{_called(state)}"]'
+        case _:
+            return f'{name}(["{name}"])'
+
+
+def _called(state: State) -> str:
+    """Such as "processing function: record failure"."""
+    arguments = state["Arguments"]
+    if "FunctionName" in arguments:
+        function = words(arguments["FunctionName"].strip("${}").removesuffix("Arn"))
+        action = arguments["Payload"].get("action", "")
+        return function + (f": {action.replace('_', ' ')}" if action else "")
+    return words(state["Resource"].strip("${}"))
+
+
+def _condition(text: str) -> str:
+    """A condition at a glance: the statuses it asks for, and whether somebody is to be told."""
+    told = ["to be told"] if "announce = true" in text else []
+    return "<br/>".join([*re.findall(r"'([A-Z]+)'", text), *told])
+
+
+def _retrier(retrier: dict[str, Any]) -> str:
+    errors = ", ".join(error.removeprefix("States.").removeprefix("Lambda.") for error in retrier["ErrorEquals"])
+    rate = retrier["BackoffRate"]
+    growing = f"{retrier['IntervalSeconds']} s" + (f", each {rate} times the last" if rate != 1 else "")
+    return f"{retrier['MaxAttempts']} times after {growing}: {errors}"
+
+
+def _caught(state: State) -> str:
+    return ", ".join(one["Next"] for one in state.get("Catch", []))

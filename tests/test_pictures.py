@@ -1,0 +1,162 @@
+"""The committed pictures show all there is, and a change of what they are drawn from makes them stale."""
+
+import copy
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from payments.payment import TRANSITIONS, Status
+
+from scripts import pictures
+from scripts.pictures import access, nesting, statuses, workflow
+from stacks import render, state_machine
+from tests.emitted import NESTED, ROOT
+
+README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+MATRIX = (ROOT / "docs" / "access.svg").read_text()
+DOCUMENTS = render.documents()
+NAMESPACE = "{http://www.w3.org/2000/svg}"
+
+
+def of_type(stack: str, kind: str) -> list[str]:
+    return [title for title, one in DOCUMENTS[stack]["Resources"].items() if one["Type"] == kind]
+
+
+def diagram(text: str, number: int = 0) -> str:
+    return re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)[number]
+
+
+def test_every_stack_and_function_is_in_the_first_picture() -> None:
+    first = diagram(README)
+    for stack in NESTED:
+        assert f'subgraph {stack.title()}["' in first
+    for function in of_type("compute", "AWS::Lambda::Function"):
+        assert re.search(rf"\b{function}\[", first), function
+    for store in ("transactions", "payment ledger", "dead letters", "notifications"):
+        assert store in first
+
+
+def test_the_readme_opens_with_a_sentence_the_picture_and_the_commands() -> None:
+    title, sentence, picture, commands, *_ = README.split("\n\n")
+    assert (title, picture[:10], commands[:5]) == ("# Payment platform", "```mermaid", "```sh")
+    assert sentence.count(". ") == 0
+
+
+def test_every_stack_is_among_the_stacks_with_each_parameter_it_is_given() -> None:
+    stacks = diagram(ARCHITECTURE)
+    for stack in NESTED:
+        assert f'{stack.title()}["' in stacks
+    given = {
+        f"`{parameter}`"
+        for stack in DOCUMENTS["parent"]["Resources"].values()
+        for parameter, value in stack["Properties"]["Parameters"].items()
+        if "Fn::GetAtt" in value
+    }
+    assert len(given) > 10
+    assert given <= set(re.findall(r"`\w+`", ARCHITECTURE))
+
+
+def test_an_arrow_says_what_the_outputs_are_of() -> None:
+    assert nesting.flows(DOCUMENTS)["Compute", "Workflow"] == {
+        "ValidationLiveArn": "ValidationLiveArn",
+        "ProcessingLiveArn": "ProcessingLiveArn",
+    }
+    assert 'Data -->|"2 tables, queue, topic"| Compute' in diagram(ARCHITECTURE)
+
+
+def test_every_state_and_every_way_between_them_is_drawn() -> None:
+    drawn = diagram(ARCHITECTURE, 1)
+    for name, state in state_machine.definition()["States"].items():
+        assert re.search(rf"^ *{name}\W+[^-]", drawn, re.MULTILINE), name
+        onward = [state.get("Next"), state.get("Default"), *(choice["Next"] for choice in state.get("Choices", []))]
+        onward += [caught["Next"] for caught in state.get("Catch", [])]
+        for to in filter(None, onward):
+            assert re.search(rf"^ *{name} -\S*(\|.*\|)? {to}$", drawn, re.MULTILINE), (name, to)
+
+
+def test_a_state_that_is_added_makes_the_pictures_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pictures.render(DOCUMENTS, README)["docs/architecture.md"] == ARCHITECTURE
+    definition = state_machine.definition()
+    definition["States"]["Another"] = {"Type": "Succeed"}
+    monkeypatch.setattr(state_machine, "definition", lambda: definition)
+    assert 'Another(["Another"])' in pictures.render(DOCUMENTS, README)["docs/architecture.md"]
+
+
+def test_every_status_and_every_transition_is_drawn() -> None:
+    drawn = diagram((ROOT / "docs" / "payment-status.md").read_text())
+    for before, targets in TRANSITIONS.items():
+        for after in targets - {before}:
+            assert f" {before or '[*]'} --> {after}\n" in drawn
+    for status in Status:
+        assert status in drawn
+
+
+def test_a_transition_that_is_added_is_drawn() -> None:
+    more = statuses.diagram({**TRANSITIONS, Status.REJECTED: frozenset({Status.PENDING})})
+    assert "REJECTED --> PENDING" in more
+    assert "REJECTED --> PENDING" not in statuses.diagram(TRANSITIONS)
+
+
+def shown() -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(MATRIX).iter(f"{NAMESPACE}text")]  # noqa: S314
+
+
+def test_every_role_and_what_it_is_granted_is_in_the_matrix() -> None:
+    words = shown()
+    roles = of_type("security", "AWS::IAM::Role")
+    assert {role.removesuffix("Role") for role in roles} <= set(words)
+    assert {grant.who for grant in access.grants(DOCUMENTS)} == set(roles)
+    for key in of_type("security", "AWS::KMS::Key"):
+        assert access.words(key) in words
+
+
+def test_the_matrix_has_every_statement_of_every_policy() -> None:
+    """Counted apart from how the picture finds them: none is lost on the way from a role to a resource."""
+    policies = [
+        json.dumps(one)
+        for one in DOCUMENTS["security"]["Resources"].values()
+        if one["Type"] == "AWS::IAM::ManagedPolicy"
+    ]
+    lists = re.findall(r'"Action": (\[.*?\])', "".join(policies))
+    assert {action for one in lists for action in json.loads(one)} == {
+        grant.action for grant in access.grants(DOCUMENTS)
+    }
+
+
+def test_what_a_role_is_not_granted_is_not_shown() -> None:
+    by_role = {
+        (grant.who, grant.thing.name, grant.action.partition(":")[2])
+        for grant in access.grants(DOCUMENTS)
+        if grant.thing.stack == "Data"
+    }
+    assert ("ProcessingRole", "Transactions", "GetItem") in by_role
+    assert ("ValidationRole", "Transactions", "GetItem") not in by_role
+    assert ("ProcessingRole", "Notifications", "Publish") not in by_role
+
+
+def test_services_are_shown_by_the_policies_of_resources() -> None:
+    found = {(grant.who, grant.thing.name, grant.action) for grant in access.services(DOCUMENTS)}
+    assert ("events", "ReconciliationFunction", "lambda:InvokeFunction") in found
+    assert ("cloudwatch", "Notifications", "sns:Publish") in found
+    assert ("cloudwatch", "SnsKey", "kms:Decrypt") in found
+
+
+def test_another_action_makes_the_matrix_stale() -> None:
+    assert access.svg(DOCUMENTS) == MATRIX
+    changed = copy.deepcopy(DOCUMENTS)
+    policy = changed["security"]["Resources"]["ValidationPolicy"]["Properties"]["PolicyDocument"]
+    policy["Statement"][0]["Action"].append("dynamodb:DeleteItem")
+    assert ">DeleteItem<" in access.svg(changed)
+
+
+def test_words_that_are_no_markup_are_escaped() -> None:
+    assert ">a &lt; b &amp; &quot;c&quot;<" in access.draw.text(0, 0, 'a < b & "c"')
+
+
+def test_the_table_of_tasks_tells_how_each_is_tried_again() -> None:
+    table = "\n".join(workflow.section())
+    assert (
+        "| ValidatePayment | validation function | 8 times after 1 s, each 2 times the last: TooManyRequests" in table
+    )
