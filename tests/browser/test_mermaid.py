@@ -14,6 +14,9 @@ from .conftest import MERMAID
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+# GitHub's column; what is wider is shrunk, and what is shrunk by much cannot be read at a glance.
+COLUMN = 850
+LEAST_SCALE = 0.6
 DRAW = """
 async ([id, text]) => {
   mermaid.initialize({startOnLoad: false, securityLevel: 'strict'});
@@ -23,6 +26,7 @@ async ([id, text]) => {
   const size = element => { const box = element.getBBox(); return [box.width, box.height]; };
   const nodes = [...here.querySelectorAll('.node')];
   return {
+    width: here.querySelector('svg').viewBox.baseVal.width,
     nodes: nodes.length,
     flat: nodes.filter(node => Math.min(...size(node)) < 4).map(node => node.id),
   };
@@ -76,10 +80,13 @@ def mermaid(page: "Page") -> "Page":
 
 
 @pytest.mark.parametrize("diagram", DIAGRAMS, ids=lambda one: one.place)
-def test_it_is_drawn(mermaid: "Page", diagram: Diagram) -> None:
+def test_it_is_drawn_and_can_be_read(mermaid: "Page", diagram: Diagram) -> None:
     drawn = draw(mermaid, diagram)
     assert drawn["nodes"] > 1, diagram.place
     assert not drawn["flat"], f"{diagram.place}: nothing is to be seen of {drawn['flat']}"
+    assert COLUMN / drawn["width"] >= LEAST_SCALE, (
+        f"{diagram.place}: {drawn['width']:.0f} px wide, of which GitHub shows {COLUMN}"
+    )
 
 
 def test_the_readme_opens_with_one() -> None:
@@ -97,4 +104,4 @@ def test_fenced_text_of_another_kind_is_none() -> None:
 
 
 def test_each_file_is_read_from_the_repository() -> None:
-    assert {"README.md", "docs/payment-status.md"} <= {one.file for one in DIAGRAMS}
+    assert {"README.md", "docs/architecture.md", "docs/payment-status.md"} <= {one.file for one in DIAGRAMS}
