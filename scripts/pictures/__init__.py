@@ -8,6 +8,7 @@ nesting.py     the nested stacks, and what flows between them
 workflow.py    the state machine
 statuses.py    the statuses of a payment
 access.py      who may do what to which resource
+dashboard.py   the dashboard with its metrics; not committed, for what it shows has to be measured
 """
 
 from collections.abc import Mapping

@@ -6,8 +6,8 @@ INK = "#1f2328"
 FAINT = "#59636e"
 RULE = "#d1d9e0"
 FONT = "-apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif"
-# Of a sans-serif's letters: wide enough for what is written here.
-LETTER = 0.56
+# Of a sans-serif's letters, beside their size: wide enough for whichever font is there.
+LETTER, CAPITAL = 0.57, 0.74
 
 # html.escape would load every entity there is, and generating has a speed to keep.
 _ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
@@ -32,23 +32,31 @@ def card(width: float, height: float, title: str, elements: Iterable[str]) -> st
 
 
 def rect(x: float, y: float, width: float, height: float, **style: object) -> str:
-    return f'<rect x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"{_style(style)}/>'
+    return f'<rect x="{x:.6g}" y="{y:.6g}" width="{width:.6g}" height="{height:.6g}"{_style(style)}/>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, **style: object) -> str:
-    return f'<line x1="{x1:.4g}" y1="{y1:.4g}" x2="{x2:.4g}" y2="{y2:.4g}"{_style({"stroke": RULE} | style)}/>'
+    return f'<line x1="{x1:.6g}" y1="{y1:.6g}" x2="{x2:.6g}" y2="{y2:.6g}"{_style({"stroke": RULE} | style)}/>'
 
 
 def text(x: float, y: float, words: str, size: float = 12, **style: object) -> str:
     """``y`` is the line that the letters stand on."""
     style = {"font_size": size, "fill": INK} | style
-    return f'<text x="{x:.4g}" y="{y:.4g}"{_style(style)}>{escape(words)}</text>'
+    return f'<text x="{x:.6g}" y="{y:.6g}"{_style(style)}>{escape(words)}</text>'
+
+
+def width_of(words: str, size: float) -> float:
+    return size * sum(CAPITAL if letter.isupper() else LETTER for letter in words)
 
 
 def shortened(words: str, width: float, size: float) -> str:
     """As much of ``words`` as goes into ``width``."""
-    most = int(width / (size * LETTER))
-    return words if len(words) <= most else words[: max(most - 1, 1)] + "…"
+    if width_of(words, size) <= width:
+        return words
+    kept = words[:-1]
+    while kept and width_of(f"{kept}…", size) > width:
+        kept = kept[:-1]
+    return f"{kept}…"
 
 
 def _style(style: dict[str, object]) -> str:

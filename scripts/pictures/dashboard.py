@@ -1,0 +1,318 @@
+"""A CloudWatch dashboard as a picture: its body, drawn with the metrics and the states of alarms that are given.
+
+What CloudWatch does by default is done here, too: widgets without a place stand one after the other, all graphs have
+the same time, lines break where nothing was measured, and ``.`` and ``...`` repeat the metric before.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from .svg import FAINT, INK, RULE, card, line, rect, shortened, text, width_of
+
+Metric = list[Any]
+Points = list[tuple[datetime, float]]
+Series = Callable[[Metric], Points]
+Widget = dict[str, Any]
+
+COLUMNS, COLUMN, ROW, GAP = 24, 50.0, 46.0, 4.0
+TITLE, UNIT, LEGEND, AXIS, SCALE = 28.0, 17.0, 16.0, 18.0, 40.0
+PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+STATES = {"OK": ("#2ca02c", "#eaf7ec"), "ALARM": ("#d62728", "#ffe9e8"), "INSUFFICIENT_DATA": ("#8c959f", "#f3f5f7")}
+WORDS = {"OK": "OK", "ALARM": "alarm", "INSUFFICIENT_DATA": "no data"}
+# CloudWatch's own, where a widget names none.
+PERIOD = 300
+
+
+class Box(NamedTuple):
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+
+class Line(NamedTuple):
+    label: str
+    color: str
+    points: Points
+
+
+class Axis(NamedTuple):
+    """The values of the left axis."""
+
+    low: float
+    high: float
+    step: float
+
+    def ticks(self) -> list[float]:
+        return [self.low + n * self.step for n in range(round((self.high - self.low) / self.step) + 1)]
+
+
+def render(body: Mapping[str, Any], series: Series, alarms: Mapping[str, str]) -> str:
+    """``series`` gives what was measured of a metric (or an expression), as the widget has it, with its options;
+    ``alarms`` has states by the alarms' names or ARNs."""
+    placed = list(_placed(body["widgets"]))
+    lines = {number: _lines(widget, series) for number, (widget, _) in enumerate(placed)}
+    span = _span([point for found in lines.values() for one in found for point in one.points])
+    elements = []
+    for number, (widget, box) in enumerate(placed):
+        elements += ['<g class="widget">', *_widget(widget, box, lines[number], span, alarms), "</g>"]
+    height = max((box.bottom for _, box in placed), default=0) + GAP
+    return card(COLUMNS * COLUMN + 2 * GAP, height, "Dashboard", elements)
+
+
+def _placed(widgets: Sequence[Widget]) -> Iterator[tuple[Widget, Box]]:
+    x = y = lowest = 0
+    for widget in widgets:
+        width, height = widget.get("width", 6), widget.get("height", 6)
+        if "x" in widget and "y" in widget:
+            column, row = widget["x"], widget["y"]
+        else:
+            if x + width > COLUMNS:
+                x, y = 0, lowest
+            column, row = x, y
+            x += width
+        lowest = max(lowest, row + height)
+        yield (
+            widget,
+            Box(GAP + column * COLUMN + GAP / 2, GAP + row * ROW + GAP / 2, width * COLUMN - GAP, height * ROW - GAP),
+        )
+
+
+def _widget(
+    widget: Widget, box: Box, lines: list[Line], span: tuple[datetime, datetime], alarms: Mapping[str, str]
+) -> Iterator[str]:
+    properties = widget["properties"]
+    if widget["type"] == "text":
+        yield from _text(properties["markdown"], box)
+        return
+    yield rect(box.x, box.y, box.width, box.height, fill="#ffffff", stroke=RULE, rx=5)
+    yield text(box.x + 12, box.y + 19, shortened(properties.get("title", ""), box.width - 24, 13), 13, font_weight=600)
+    within = Box(box.x + 12, box.y + TITLE, box.width - 24, box.height - TITLE - 8)
+    match widget["type"], properties.get("view", "timeSeries"):
+        case "alarm", _:
+            yield from _alarms(properties["alarms"], within, alarms)
+        case "metric", "timeSeries":
+            yield from _graph(properties, lines, within, span)
+        case "metric", "singleValue":
+            yield from _single_values(lines, within)
+        case kind, view:
+            yield _middle(within, f"{kind} ({view}) is not drawn here")
+
+
+def _text(markdown: str, box: Box) -> Iterator[str]:
+    y = box.y
+    for written in markdown.splitlines():
+        marks, words = re.fullmatch(r"(#*)\s*(.*)", written).groups()  # type: ignore[union-attr] # matches any line
+        size = {0: 13, 1: 22, 2: 18}.get(len(marks), 15)
+        y += size * 1.5
+        plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", words).replace("*", "").replace("`", "")
+        weight = 600 if marks else 400
+        yield text(box.x + 8, y, shortened(plain, box.width - 16, size), size, font_weight=weight)
+
+
+def _alarms(arns: Sequence[str], within: Box, states: Mapping[str, str]) -> Iterator[str]:
+    columns = max(1, int(within.width // 280))
+    rows = math.ceil(len(arns) / columns)
+    width, height = within.width / columns, min(30, within.height / max(rows, 1))
+    for number, arn in enumerate(arns):
+        name = arn.rpartition(":alarm:")[2]
+        state = states.get(arn, states.get(name, "INSUFFICIENT_DATA"))
+        strong, weak = STATES[state]
+        x, y = within.x + number % columns * width, within.y + number // columns * height
+        yield rect(x + 2, y + 2, width - 4, height - 4, fill=weak, rx=3)
+        yield rect(x + 2, y + 2, 5, height - 4, fill=strong, rx=2)
+        told = WORDS[state]
+        yield text(x + 14, y + height / 2 + 4, shortened(name, width - 32 - width_of(told, 10), 11), 11)
+        yield text(x + width - 10, y + height / 2 + 4, told, 10, fill=strong, text_anchor="end", font_weight=600)
+
+
+def _single_values(lines: list[Line], within: Box) -> Iterator[str]:
+    """The last value of each."""
+    width = within.width / max(len(lines), 1)
+    for number, one in enumerate(lines):
+        x, middle = within.x + number * width, within.y + within.height / 2
+        value = _number(one.points[-1][1]) if one.points else "-"
+        size = min(34.0, within.height / 2, width / width_of(value, 1))
+        yield text(x, middle + size / 4, value, round(size), fill=one.color, font_weight=600)
+        yield text(x, middle + size / 4 + 18, shortened(one.label, width - 8, 11), 11, fill=FAINT)
+
+
+def _graph(
+    properties: Mapping[str, Any], lines: list[Line], within: Box, span: tuple[datetime, datetime]
+) -> Iterator[str]:
+    legend = list(_legend(lines, within))
+    rows = 1 + max((row for row, _, _ in legend), default=0)
+    plot = Box(within.x + SCALE, within.y + UNIT, within.width - SCALE, within.height - UNIT - AXIS - rows * LEGEND)
+    across = properties.get("annotations", {}).get("horizontal", [])
+    axis = _axis(properties, lines, [one["value"] for one in across])
+    if label := properties.get("yAxis", {}).get("left", {}).get("label"):
+        yield text(within.x, within.y + 5, label, 10, fill=FAINT)
+
+    def x_of(when: datetime) -> float:
+        return plot.x + plot.width * ((when - span[0]) / (span[1] - span[0]))
+
+    def y_of(value: float) -> float:
+        return plot.bottom - plot.height * (min(max(value, axis.low), axis.high) - axis.low) / (axis.high - axis.low)
+
+    for tick in axis.ticks():
+        yield line(plot.x, y_of(tick), plot.right, y_of(tick), stroke="#eaeef2")
+        yield text(plot.x - 6, y_of(tick) + 3.5, _number(tick), 10, fill=FAINT, text_anchor="end")
+    for when, words in _times(span, plot.width):
+        x = min(x_of(when), plot.right - width_of(words, 10) / 2)
+        yield text(x, plot.bottom + 14, words, 10, fill=FAINT, text_anchor="middle")
+    if properties.get("stacked"):
+        yield from _areas(lines, x_of, y_of)
+    else:
+        apart = timedelta(seconds=1.5 * properties.get("period", PERIOD))
+        for one in lines:
+            yield from _unbroken(one, apart, x_of, y_of)
+    for one in across:
+        color, y = one.get("color", INK), y_of(one["value"])
+        said = " ".join(filter(None, [one.get("label", ""), _number(one["value"])]))
+        yield line(plot.x, y, plot.right, y, stroke=color, stroke_dasharray="5 3")
+        yield text(plot.right - 2, y - 4 if y - plot.y > 10 else y + 12, said, 10, fill=color, text_anchor="end")
+    if not any(one.points for one in lines):
+        yield _middle(plot, "no data")
+    for row, x, one in legend:
+        y = within.bottom - (rows - 1 - row) * LEGEND
+        yield rect(x, y - 8, 9, 9, fill=one.color, rx=2)
+        yield text(x + 13, y, shortened(one.label, within.width - 16, 11), 11, fill=FAINT)
+
+
+def _legend(lines: list[Line], within: Box) -> Iterator[tuple[int, float, Line]]:
+    """In which row, and from where, each line is named."""
+    row, x = 0, within.x
+    for one in lines:
+        width = 13 + width_of(one.label, 11) + 8
+        if x + width > within.right + 10 and x > within.x:
+            row, x = row + 1, within.x
+        yield row, x, one
+        x += width
+
+
+def _unbroken(
+    one: Line, apart: timedelta, x_of: Callable[[datetime], float], y_of: Callable[[float], float]
+) -> Iterator[str]:
+    """The pieces of a line between which nothing was measured; a piece of one point is a dot."""
+    pieces: list[Points] = []
+    for point in one.points:
+        if not pieces or point[0] - pieces[-1][-1][0] > apart:
+            pieces.append([])
+        pieces[-1].append(point)
+    for piece in pieces:
+        at = [f"{x_of(when):.1f},{y_of(value):.1f}" for when, value in piece]
+        if len(at) > 1:
+            yield (
+                f'<polyline points="{" ".join(at)}" fill="none" stroke="{one.color}" stroke-width="1.8"'
+                ' stroke-linejoin="round"/>'
+            )
+        else:
+            x, _, y = at[0].partition(",")
+            yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{one.color}"/>'
+
+
+def _areas(lines: list[Line], x_of: Callable[[datetime], float], y_of: Callable[[float], float]) -> Iterator[str]:
+    """Each on top of those before. What was not measured adds nothing."""
+    times = sorted({when for one in lines for when, _ in one.points})
+    floor = dict.fromkeys(times, 0.0)
+    for one in lines:
+        measured = dict(one.points)
+        top = {when: floor[when] + measured.get(when, 0) for when in times}
+        if measured:
+            above = [f"{x_of(when):.1f},{y_of(top[when]):.1f}" for when in times]
+            below = [f"{x_of(when):.1f},{y_of(floor[when]):.1f}" for when in reversed(times)]
+            yield (
+                f'<polygon points="{" ".join([*above, *below])}" fill="{one.color}" fill-opacity="0.55"'
+                f' stroke="{one.color}" stroke-width="0.8"/>'
+            )
+        floor = top
+
+
+def _lines(widget: Widget, series: Series) -> list[Line]:
+    """What a widget shows of its metrics: those that are only there to calculate with are not."""
+    found: list[Line] = []
+    for metric in _whole(widget["properties"].get("metrics", [])):
+        options = metric[-1] if isinstance(metric[-1], dict) else {}
+        if options.get("visible", True):
+            label = options.get("label") or options.get("expression") or metric[1]
+            color = options.get("color") or PALETTE[len(found) % len(PALETTE)]
+            found.append(Line(label, color, sorted(series(metric))))
+    return found
+
+
+def _whole(metrics: Sequence[Metric]) -> Iterator[Metric]:
+    """Without abbreviations: ``.`` is the same place of the metric before, ``...`` all its places up to the last."""
+    before: Metric = []
+    for metric in metrics:
+        names, options = [one for one in metric if not isinstance(one, dict)], metric[-1:]
+        if names[:1] == ["..."]:
+            names = [*before[: len(before) - len(names) + 1], *names[1:]]
+        names = [before[place] if name == "." else name for place, name in enumerate(names)]
+        before = names or before
+        yield [*names, *(one for one in options if isinstance(one, dict))]
+
+
+def _span(points: Points) -> tuple[datetime, datetime]:
+    """The time of all graphs: of what was measured, and not less than one period."""
+    times = [when for when, _ in points] or [datetime(2000, 1, 1, tzinfo=UTC)]
+    first, last = min(times), max(times)
+    more = max(timedelta(), timedelta(seconds=PERIOD) - (last - first)) / 2
+    return first - more, last + more
+
+
+def _axis(properties: Mapping[str, Any], lines: list[Line], across: list[float]) -> Axis:
+    """Some four round steps that hold all values, or the limits that are asked for."""
+    wanted = properties.get("yAxis", {}).get("left", {})
+    if properties.get("stacked"):
+        sums: dict[datetime, float] = {}
+        for one in lines:
+            for when, value in one.points:
+                sums[when] = sums.get(when, 0) + value
+        values = list(sums.values())
+    else:
+        values = [value for one in lines for _, value in one.points]
+    values += across
+    low = wanted.get("min", min([0.0, *values]))
+    high = wanted.get("max", max(values, default=low + 1))
+    high = high if high > low else low + 1
+    rough = (high - low) / 4
+    tens = 10 ** math.floor(math.log10(rough))
+    step = next(tens * n for n in (1, 2, 2.5, 5, 10) if tens * n >= rough * 0.999)
+    low = math.floor(low / step) * step
+    return Axis(low, low + step * math.ceil((high - low) / step - 1e-9), step)
+
+
+def _times(span: tuple[datetime, datetime], width: float) -> Iterator[tuple[datetime, str]]:
+    """Round times, some 80 px or more apart."""
+    minutes = (span[1] - span[0]).total_seconds() / 60
+    rough = minutes / max(width // 80, 1)
+    step = next((n for n in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720) if n >= rough), 1440)
+    day = span[0].replace(hour=0, minute=0, second=0, microsecond=0)
+    number = math.ceil((span[0] - day).total_seconds() / 60 / step)
+    while (when := day + timedelta(minutes=number * step)) <= span[1]:
+        yield when, f"{when:%H:%M}" if step < 1440 else f"{when:%d %b}"
+        number += 1
+
+
+def _number(value: float) -> str:
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit * (1 if unit > 1e3 else 10):
+            return f"{value / unit:.3g}{letter}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _middle(box: Box, words: str) -> str:
+    return text(box.x + box.width / 2, box.y + box.height / 2, words, 12, fill=FAINT, text_anchor="middle")

@@ -1,0 +1,163 @@
+"""The dashboard's picture, of the emitted body with values that are made up."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from scripts.pictures import dashboard
+from tests.made_up import AT, measured
+from tests.stacks.access import World
+
+NAMESPACE = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def body(world: World) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
+    return found
+
+
+def drawn(picture: str) -> ElementTree.Element:
+    return ElementTree.fromstring(picture)  # noqa: S314 - our own
+
+
+def words(picture: str) -> list[str]:
+    return [one.text or "" for one in drawn(picture).iter(f"{NAMESPACE}text")]
+
+
+def one_graph(metrics: list[Any], **properties: Any) -> dict[str, Any]:
+    return {"widgets": [{"type": "metric", "properties": {"title": "A title", "metrics": metrics, **properties}}]}
+
+
+def every_five_minutes(*values: float) -> dashboard.Points:
+    return [(AT + timedelta(minutes=5 * n), value) for n, value in enumerate(values)]
+
+
+def test_every_widget_is_drawn_in_its_place(body: dict[str, Any]) -> None:
+    picture = dashboard.render(body, measured, {})
+    groups = drawn(picture).findall(f"{NAMESPACE}g")
+    assert len(groups) == len(body["widgets"])
+    for widget, group in zip(body["widgets"], groups, strict=True):
+        shown = [one.text for one in group.iter(f"{NAMESPACE}text")]
+        properties = widget["properties"]
+        assert (properties["title"] if "title" in properties else properties["markdown"].strip("# ")) in shown
+        labels = [metric[-1]["label"] for metric in properties.get("metrics", []) if metric[-1].get("visible", True)]
+        assert set(labels) <= set(shown)
+        if widget["type"] == "metric":
+            (frame, *_) = group.iter(f"{NAMESPACE}rect")
+            assert float(frame.attrib["x"]) // dashboard.COLUMN == widget["x"]
+            assert float(frame.attrib["y"]) // dashboard.ROW == widget["y"]
+
+
+def test_the_same_is_drawn_of_the_same(body: dict[str, Any]) -> None:
+    assert dashboard.render(body, measured, {}) == dashboard.render(body, measured, {})
+
+
+def test_alarms_have_the_state_that_is_told_by_name_or_arn() -> None:
+    arns = [f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}" for name in ("one", "two", "three")]
+    widgets = {"widgets": [{"type": "alarm", "width": 24, "properties": {"title": "Alarms", "alarms": arns}}]}
+    shown = words(dashboard.render(widgets, lambda _: [], {"one": "ALARM", arns[1]: "OK"}))
+    assert shown == ["Alarms", "one", "alarm", "two", "OK", "three", "no data"]
+
+
+def test_a_threshold_is_a_dashed_line_within_the_axis() -> None:
+    across = {"horizontal": [{"label": "alarm above", "value": 120, "color": "#d62728"}]}
+    picture = dashboard.render(one_graph([["N", "M"]], annotations=across), lambda _: every_five_minutes(1, 2), {})
+    assert "alarm above 120" in words(picture)
+    assert "stroke-dasharray" in picture
+    assert "150" in words(picture)
+
+
+def test_a_line_breaks_where_nothing_was_measured() -> None:
+    first = every_five_minutes(1, 2, 3)
+    later = [(when + timedelta(hours=1), value) for when, value in first]
+    alone = [(AT + timedelta(hours=5), 4.0)]
+    picture = dashboard.render(one_graph([["N", "M"]]), lambda _: [*first, *later, *alone], {})
+    assert picture.count("<polyline") == 2
+    assert picture.count("<circle") == 1
+
+
+def test_what_is_stacked_stands_on_the_others() -> None:
+    picture = dashboard.render(
+        one_graph([["N", "A"], ["N", "B"]], stacked=True), lambda _: every_five_minutes(3, 4), {}
+    )
+    lower, upper = (re.findall(r"[\d.]+,([\d.]+)", points) for points in re.findall(r'polygon points="(.*?)"', picture))
+    assert lower[:2] == upper[:1:-1]
+    assert "8" in words(picture)
+
+
+def test_metrics_to_calculate_with_are_not_shown_and_an_expression_is() -> None:
+    asked: list[Any] = []
+
+    def series(metric: list[Any]) -> dashboard.Points:
+        asked.append(metric)
+        return every_five_minutes(50, 75)
+
+    share = [{"expression": "100 * a / b", "label": "share", "id": "e"}]
+    metrics = [share, ["N", "A", {"id": "a", "visible": False}], ["N", "B", {"id": "b", "visible": False}]]
+    picture = dashboard.render(one_graph(metrics), series, {})
+    assert asked == [share]
+    assert "share" in words(picture)
+
+
+def test_abbreviated_metrics_are_asked_for_whole() -> None:
+    asked: list[Any] = []
+    metrics = [["N", "Errors", "F", "one"], [".", "Throttles", ".", "."], ["...", "two", {"stat": "Sum"}]]
+    dashboard.render(one_graph(metrics), lambda metric: asked.append(metric) or [], {})
+    assert asked == [
+        ["N", "Errors", "F", "one"],
+        ["N", "Throttles", "F", "one"],
+        ["N", "Throttles", "F", "two", {"stat": "Sum"}],
+    ]
+
+
+def test_single_values_are_the_last_ones() -> None:
+    picture = dashboard.render(one_graph([["N", "M"]], view="singleValue"), lambda _: every_five_minutes(7, 12345), {})
+    assert words(picture) == ["A title", "12.3k", "M"]
+
+
+def test_a_graph_without_points_says_so() -> None:
+    assert "no data" in words(dashboard.render(one_graph([["N", "M"]]), lambda _: [], {}))
+
+
+def test_what_it_cannot_draw_is_said() -> None:
+    body = {"widgets": [{"type": "log", "properties": {"title": "Logs", "query": ""}}]}
+    assert "log (timeSeries) is not drawn here" in words(dashboard.render(body, lambda _: [], {}))
+
+
+def test_widgets_without_a_place_follow_each_other() -> None:
+    widgets = [{"type": "text", "width": width, "height": 2, "properties": {"markdown": "a"}} for width in (12, 12, 24)]
+    places = [box for _, box in dashboard._placed(widgets)]
+    assert [(round(box.x / dashboard.COLUMN), round(box.y / dashboard.ROW)) for box in places] == [
+        (0, 0),
+        (12, 0),
+        (0, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0, 1], [0, 0.25, 0.5, 0.75, 1]),
+        ([0, 120], [0, 50, 100, 150]),
+        ([3.0], [0, 1, 2, 3]),
+        ([], [0, 0.25, 0.5, 0.75, 1]),
+    ],
+)
+def test_the_axis_has_round_steps(values: list[float], ticks: list[float]) -> None:
+    line = dashboard.Line("", "", every_five_minutes(*values))
+    assert dashboard._axis({}, [line], []).ticks() == pytest.approx(ticks)
+
+
+def test_a_limit_that_is_asked_for_is_kept() -> None:
+    line = dashboard.Line("", "", every_five_minutes(99.9, 100))
+    assert dashboard._axis({"yAxis": {"left": {"min": 0, "max": 100}}}, [line], []).ticks() == [0, 25, 50, 75, 100]
+
+
+def test_times_are_round() -> None:
+    span = (datetime(2026, 1, 2, 11, 7, tzinfo=UTC), datetime(2026, 1, 2, 14, 2, tzinfo=UTC))
+    assert [words for _, words in dashboard._times(span, 350)] == ["12:00", "13:00", "14:00"]
