@@ -24,12 +24,16 @@ mutate: $(VENV)/installed  ## Plant defects in the templates, and see each caugh
 	@$(BIN)/python -m tests.mutations --only '$(ONLY)'
 
 audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## What an auditor asks: scanners, rule packs, least privilege, mutations
-	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists)
+	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists) $(if $(RECORDED),--recorded $(RECORDED))
 
 browser-test: $(VENV)/browser/installed  ## The diagrams of the Markdown files, drawn by Mermaid in a headless Chromium
 	$(BIN)/python -m pytest tests/browser
 
-check: validate lint types demo test browser-test audit  ## All that CI runs
+# The end-to-end tests run once: the audit judges what they recorded in `test`, from a folder that is new each time.
+check: validate lint types demo browser-test  ## All that CI runs
+	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
+	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
+	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
 generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the pictures of README.md and docs/
 	$(BIN)/python generate.py

@@ -21,11 +21,16 @@ TEMPLATES = scanners.ROOT / "templates"
 @click.command(help="Let scanners, auditors' rule packs and our own proofs judge the templates and the platform.")
 @click.option("--lists", is_flag=True, help="Print each grant and each recorded call.")
 @click.option("--scans-only", is_flag=True, help="Only what reads: no end-to-end tests, no mutations.")
+@click.option(
+    "--recorded",
+    type=click.Path(path_type=Path),
+    help="Take what a run of all tests recorded in this folder, and run no end-to-end tests.",
+)
 @click.option("--debug", is_flag=True, help="Show a traceback of an error.")
-def audit(lists: bool, scans_only: bool, debug: bool) -> None:
+def audit(lists: bool, scans_only: bool, recorded: Path | None, debug: bool) -> None:
     console = Console(width=max(table.WIDTH, Console().width), stderr=False)
     try:
-        sys.exit(0 if _audit(console, lists, scans_only) else 1)
+        sys.exit(0 if _audit(console, lists, scans_only, recorded) else 1)
     except DeployError as error:
         if debug:
             raise
@@ -36,13 +41,19 @@ def audit(lists: bool, scans_only: bool, debug: bool) -> None:
         sys.exit(130)
 
 
-def _audit(console: Console, lists: bool, scans_only: bool) -> bool:
+def _audit(console: Console, lists: bool, scans_only: bool, recorded: Path | None) -> bool:
     check_fresh(TEMPLATES)
     committed = deployed.read_committed(TEMPLATES)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(max_workers=2) as pool:
         folder = Path(name)
         # The end-to-end tests mostly wait; what computes is done beside them.
-        ran = None if scans_only else pool.submit(trials.end_to_end, committed, folder)
+        if scans_only:
+            ran = None
+        elif recorded:
+            ran = pool.submit(trials.recorded, committed, recorded)
+            ran.result()  # a refusal comes before the scans, not after them
+        else:
+            ran = pool.submit(trials.end_to_end, committed, folder)
         results = _scans(committed, folder)
         table.show_scans(console, results)
         if ran is None:

@@ -1,5 +1,6 @@
 """The checks that run the platform or its tests: end to end, which records calls and seeks markers; and mutations."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,8 @@ from .deployed import Template
 from .scanners import ROOT, run
 
 MARKERS_REPORT = "MARKERS_REPORT"
+# What a folder of recordings has; the last is only there when all tests have passed.
+CALLS, MARKERS, COMPLETE = "calls", "markers.json", "complete"
 # Far more than the tests need: something hangs.
 LONGEST_SECONDS = 600
 
@@ -39,12 +42,11 @@ class Mutations:
 
 def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     """All end-to-end tests, once. Raises ``DeployError`` if one fails."""
-    calls, markers = folder / "calls", folder / "markers.json"
     tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"]
     try:
         ran = subprocess.run(
             [*tests, "--disable-warnings", "--tb", "line"],
-            env=os.environ | {RECORDED_CALLS: str(calls), MARKERS_REPORT: str(markers)},
+            env=os.environ | {RECORDED_CALLS: str(folder / CALLS), MARKERS_REPORT: str(folder / MARKERS)},
             capture_output=True,
             text=True,
             cwd=ROOT,
@@ -54,10 +56,35 @@ def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privile
         raise DeployError(f"the end-to-end tests have not ended after {LONGEST_SECONDS} s") from error
     if ran.returncode:
         raise DeployError(f"the end-to-end tests fail:\n{ran.stdout[-4000:]}{ran.stderr[-1000:]}")
-    if not markers.exists():
+    return _judged(committed, folder)
+
+
+def complete(folder: Path) -> None:
+    """Written by a run of all tests when they have passed."""
+    (folder / COMPLETE).write_text(_digest(), encoding="utf-8")
+
+
+def recorded(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
+    """The same, as a run of all tests recorded it. Raises ``DeployError`` unless it passed, with these templates."""
+    told = folder / COMPLETE
+    if not told.exists():
+        raise DeployError(f"{folder} has no recordings of a run of all tests that passed")
+    if told.read_text(encoding="utf-8") != _digest():
+        raise DeployError(f"{folder} has recordings of other templates")
+    return _judged(committed, folder)
+
+
+def _digest() -> str:
+    """Of the templates: the code of the functions is part of them."""
+    texts = [path.read_bytes() for path in sorted((ROOT / "templates").glob("*.yaml"))]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
+
+
+def _judged(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
+    if not (folder / MARKERS).exists():
         raise DeployError("the end-to-end tests have not told what became of the marked values")
-    compared = privileges.compare(committed, privileges.read(calls))
-    return compared, Markers(**json.loads(markers.read_text(encoding="utf-8")))
+    compared = privileges.compare(committed, privileges.read(folder / CALLS))
+    return compared, Markers(**json.loads((folder / MARKERS).read_text(encoding="utf-8")))
 
 
 def mutations(folder: Path) -> Mutations:

@@ -2,9 +2,10 @@
 
 import io
 import json
+import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from scripts.audit import trials
 from scripts.demo import subscriber
 from scripts.demo.subscriber import collect
 from scripts.deployer.deploy import deploy
@@ -24,6 +26,18 @@ from stacks import settings
 
 ENVIRONMENT = "local"
 TOPIC_ARN = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:sns-payment-notifications-{ENVIRONMENT}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Record for the audit while an end-to-end test is set up and runs: what other tests call proves no grant used."""
+    with pytest.MonkeyPatch.context() as patch:
+        # The hook is called for the tests of all folders.
+        ours = item.path.is_relative_to(Path(__file__).parent)
+        if ours and (folder := os.environ.get("RECORDINGS")):
+            patch.setenv(server.RECORDED_CALLS, str(Path(folder) / trials.CALLS))
+            patch.setenv(trials.MARKERS_REPORT, str(Path(folder) / trials.MARKERS))
+        return (yield)
 
 
 @dataclass
