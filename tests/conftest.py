@@ -23,11 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Say that what was recorded is of all tests, and that they have passed: only then does the audit judge by it."""
-    asked = session.config.option
-    left_out = (asked.file_or_dir, asked.keyword, asked.markexpr, asked.deselect, asked.ignore, asked.ignore_glob)
-    whole = not any((*left_out, asked.lf, asked.stepwise, asked.collectonly))
-    is_worker = hasattr(session.config, "workerinput")
-    if (folder := os.environ.get("RECORDINGS")) and whole and not is_worker and exitstatus == pytest.ExitCode.OK:
+    folder = os.environ.get("RECORDINGS")
+    if not folder or hasattr(session.config, "workerinput") or exitstatus != pytest.ExitCode.OK:
+        return
+    leaving_out = (
+        "file_or_dir", "keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly",
+    )  # fmt: skip
+    if not any(getattr(session.config.option, one, None) for one in leaving_out):
         from scripts.audit import trials
 
         trials.complete(Path(folder))

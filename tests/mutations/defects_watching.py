@@ -1,9 +1,12 @@
 """The alarms, and the metrics that are made for two of them."""
 
-from .planting import Defect, Planted, drop, put, swap
+from .planting import Defect, Planted, change, drop, put, swap
 
 MONITORING = "monitoring"
 _ALARMS = "tests/stacks/test_alarms.py::"
+_DASHBOARD = "tests/stacks/test_dashboard.py::"
+COMPOSITE = f"{_ALARMS}test_the_composite_alarm_rings_with_each_of_its_parts_and_tells"
+ALONE = f"{_ALARMS}test_without_a_composite_alarm_each_tells_for_itself"
 THERE = f"{_ALARMS}test_what_the_dimensions_name_is_there"
 
 
@@ -43,12 +46,50 @@ _FOUND: Planted = [
     ("two alarms watch each other's metric", MONITORING,
      swap("ProcessingErrorsAlarm.Properties.MetricName", "ProcessingThrottlesAlarm.Properties.MetricName"),
      _named("ProcessingErrors")),
-    ("an alarm tells nobody", MONITORING, drop("WorkflowFailuresAlarm.Properties.AlarmActions"),
-     _named("WorkflowFailures")),
+    ("an alarm tells nobody", MONITORING, drop("DeadLettersAlarm.Properties.AlarmActions"), _named("DeadLetters")),
+    ("an alarm never says that it is over", MONITORING, drop("ReviewsAlarm.Properties.OKActions"), _named("Reviews")),
+    ("a part of the composite alarm pages beside it", MONITORING,
+     put("WorkflowFailuresAlarm.Properties.AlarmActions", [{"Ref": "TopicArn"}]), _named("WorkflowFailures")),
+    ("what is no part of the composite alarm leaves it to it", MONITORING,
+     put("DeadLettersAlarm.Properties.AlarmActions",
+         {"Fn::If": ["OnePagePerIncident", {"Ref": "AWS::NoValue"}, [{"Ref": "TopicArn"}]]}), _named("DeadLetters")),
+    ("without the composite alarm its parts tell nobody", MONITORING,
+     drop("UnknownOutcomesAlarm.Properties.AlarmActions"), ALONE),
+    ("the composite alarm lacks a part", MONITORING,
+     put("PaymentsFailingAlarm.Properties.AlarmRule", {"Fn::Sub": 'ALARM("${WorkflowFailuresAlarm}")'}), COMPOSITE),
+    ("the composite alarm tells nobody", MONITORING, put("PaymentsFailingAlarm.Properties.AlarmActions", []),
+     COMPOSITE),
+    ("the composite alarm is made in every environment", MONITORING, drop("PaymentsFailingAlarm.Condition"),
+     ALONE),
+    ("an alarm leads to no section of the runbook", MONITORING,
+     put("ReviewsAlarm.Properties.AlarmDescription", {"Fn::Sub": "Look. What to do: ${RunbookUrl}#alarm-review"}),
+     f"{_ALARMS}test_every_alarm_leads_to_its_section_of_the_runbook"),
+    ("an alarm counts every outcome as unknown", MONITORING,
+     put("UnknownOutcomesAlarm.Properties.Dimensions.1.Value", "COMPLETED"), _named("UnknownOutcomes")),
+    ("an alarm adds ages up", MONITORING, put("OpenPaymentAgeAlarm.Properties.Statistic", "Sum"),
+     _named("OpenPaymentAge")),
+    ("an alarm watches another table", MONITORING,
+     put("LedgerWriteThrottlesAlarm.Properties.Dimensions.0.Value", {"Ref": "TableName"}),
+     _named("LedgerWriteThrottles")),
+    ("the dashboard shows a metric that is not there", MONITORING,
+     change("Dashboard.Properties.DashboardBody", "OldestOpenPaymentAge", "OldestPaymentAge"),
+     f"{_DASHBOARD}test_every_line_is_a_metric_that_there_is"),
+    ("the dashboard names a resource that is not there", MONITORING,
+     change("Dashboard.Properties.DashboardBody", "${LedgerTableName}", "${QueueName}"),
+     f"{_DASHBOARD}test_its_dimensions_name_the_real_resources"),
+    ("the dashboard lacks an alarm", MONITORING,
+     change("Dashboard.Properties.DashboardBody", "alarm:alarm-reviews-", "alarm:alarm-review-"),
+     f"{_DASHBOARD}test_it_shows_every_alarm_on_a_metric"),
+    ("widgets of the dashboard overlap", MONITORING,
+     change("Dashboard.Properties.DashboardBody", '"x": 8', '"x": 7'),
+     f"{_DASHBOARD}test_every_row_is_full_and_nothing_overlaps"),
+    ("a calculated line uses what is not there", MONITORING,
+     change("Dashboard.Properties.DashboardBody", "FILL(unknown, 0)", "FILL(unknowns, 0)"),
+     f"{_DASHBOARD}test_an_expression_uses_the_ids_of_its_graph"),
     ("an alarm says nothing of missing data", MONITORING, drop("PaymentDurationAlarm.Properties.TreatMissingData"),
      _named("PaymentDuration")),
     ("an alarm tells the queue", MONITORING,
-     put("ProcessingErrorsAlarm.Properties.AlarmActions.0", {"Ref": "StateMachineArn"}), _named("ProcessingErrors")),
+     put("DeadLettersAlarm.Properties.AlarmActions.0", {"Ref": "StateMachineArn"}), _named("DeadLetters")),
     ("an alarm is muted", MONITORING, put("ProcessingThrottlesAlarm.Properties.ActionsEnabled", False),
      _named("ProcessingThrottles")),
     ("silence is no reason for the heartbeat's alarm", MONITORING,
