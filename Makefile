@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove audit mutate browser-test chromium check generate validate lint types sbom bench deploy local-stop clean
+.PHONY: help demo test prove audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ check: validate lint types demo browser-test  ## All that CI runs
 
 generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the pictures of README.md and docs/
 	$(BIN)/python generate.py
+
+pictures: $(VENV)/installed  ## Draw what a run on the embedded AWS leaves behind: docs/dashboard.svg
+	$(BIN)/python -m scripts.pictures.demo_run
 
 validate: $(VENV)/installed  ## templates/ and the pictures are fresh, and cfn-lint has nothing to say
 	$(BIN)/python generate.py --check

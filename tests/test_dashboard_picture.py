@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.pictures import dashboard
+from scripts.pictures.demo_run import calculated
 from tests.made_up import AT, measured
 from tests.stacks.access import World
 
@@ -161,3 +162,24 @@ def test_a_limit_that_is_asked_for_is_kept() -> None:
 def test_times_are_round() -> None:
     span = (datetime(2026, 1, 2, 11, 7, tzinfo=UTC), datetime(2026, 1, 2, 14, 2, tzinfo=UTC))
     assert [words for _, words in dashboard._times(span, 350)] == ["12:00", "13:00", "14:00"]
+
+
+MEASURED = {"completed": {0: 6.0, 1: 8.0}, "failed": {0: 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("expression", "period", "value"),
+    [
+        ("100 * completed / (completed + failed)", 0, 75.0),
+        ("100 * FILL(completed, 0) / (FILL(completed, 0) + FILL(failed, 0))", 1, 100.0),
+        ("completed - failed", 1, None),
+        ("FILL(completed, 0) / FILL(failed, 0)", 2, None),
+    ],
+)
+def test_metric_math_is_calculated_as_the_dashboard_uses_it(expression: str, period: int, value: float | None) -> None:
+    assert calculated(expression, period, MEASURED) == value
+
+
+def test_metric_math_that_is_not_understood_is_refused() -> None:
+    with pytest.raises(ValueError, match="not understood"):
+        calculated("SEARCH('x', 'Sum', 300)", 0, MEASURED)
