@@ -64,7 +64,7 @@ def _process(event: Mapping[str, Any]) -> dict[str, Any]:
     elif payment.status is Status.REJECTED:
         log.info("payment rejected", extra=about | _counted(payment.status, payment))
     else:
-        log.info("payment finished", extra=about | _duration(event) | _counted(payment.status, payment))
+        log.info("payment finished", extra=about | _counted(payment.status, payment, event))
     return answer(payment, execution)
 
 
@@ -73,7 +73,7 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(transaction_id, str) or not is_transaction_id(transaction_id):
         # A request without a usable id failed: there is nothing to record it under.
         about = {"status": "NOT_RECORDED", "error": error}
-        log.error("payment failed", extra=about | _duration(event) | _counted(Status.FAILED, None))
+        log.error("payment failed", extra=about | _counted(Status.FAILED, None, event))
         return {"status": "NOT_RECORDED", "outcome": Status.FAILED, "announce": True, "notice_id": execution}
     failure = record_failure(
         transaction_id,
@@ -87,8 +87,9 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     held = failure.payment is not None and failure.payment.announced_by == execution
     about = {"transaction_id": transaction_id, "status": status, "error": error}
     # Who tells of a failure counts it. What failed over another request's payment has nothing of that payment.
-    measured = _counted(failure.outcome, failure.payment if held else None) if failure.announce else embedded({})
-    log.error("payment failed", extra=about | _duration(event) | measured)
+    own = failure.payment if held else None
+    measured = _counted(failure.outcome, own, event) if failure.announce else _duration(event) | embedded({})
+    log.error("payment failed", extra=about | measured)
     return {
         "status": str(status),
         "outcome": str(failure.outcome),
@@ -117,9 +118,10 @@ def _duration(event: Mapping[str, Any]) -> dict[str, Any]:
     return {"duration_seconds": seconds_since_start(event)}
 
 
-def _counted(outcome: Status, payment: Payment | None) -> dict[str, Any]:
-    """The metrics of what an execution brought its payment to."""
-    if payment is None:
-        return counted(outcome, None)
-    attempts = {"Attempts": payment.attempt} if payment.attempt else {}
-    return counted(outcome, payment.payment_method, **attempts)
+def _counted(outcome: Status, payment: Payment | None, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The metrics of what an execution brought its payment to; with an ``event`` also of how long it took."""
+    values: dict[str, float] = {"Attempts": payment.attempt} if payment is not None and payment.attempt else {}
+    duration = {} if event is None else _duration(event)
+    if seconds := duration.get("duration_seconds"):
+        values["PaymentDuration"] = seconds
+    return duration | counted(outcome, payment.payment_method if payment is not None else None, **values)

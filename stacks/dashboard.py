@@ -183,7 +183,7 @@ def _executions() -> Graph:
 
 
 def _durations() -> Graph:
-    lines = (_ours("PaymentProcessingDuration", stat, stat) for stat in ("p50", "p90", "p99"))
+    lines = (_ours("PaymentDuration", stat, stat) for stat in ("p50", "p90", "p99"))
     return Graph(
         "From the start of the execution to the outcome", tuple(lines), "seconds",
         threshold="PaymentDurationThresholdSeconds",

@@ -30,6 +30,8 @@ METRICS = {
     "Payments": Metric("Count", (("Outcome",), ("Outcome", "PaymentMethod"))),
     # Claims that a payment took until it had its outcome.
     "Attempts": Metric("Count"),
+    # From the start of the execution until then.
+    "PaymentDuration": Metric("Seconds"),
     "GatewayLatency": Metric("Milliseconds", (("Operation",),)),
     # As a run of reconciliation finds it when it begins ...
     "OverduePayments": Metric("Count"),
