@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
+.PHONY: help demo page test prove audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -13,6 +13,9 @@ help:  ## What there is to make
 demo: $(VENV)/installed  ## Deploy to an embedded AWS and pay; KEEP=1 leaves it running
 	@$(BIN)/python generate.py
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
+
+page: $(VENV)/installed  ## A page of the payments of the embedded AWS that is running; PORT=NUMBER
+	@$(BIN)/python -m scripts.page $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run all tests, the end-to-end ones too
 	$(BIN)/python -m pytest -n 2 --dist worksteal
