@@ -10,7 +10,7 @@ ENV    ?= dev
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: $(VENV)/installed  ## Deploy to an embedded AWS and pay; KEEP=1 leaves it running
+demo: $(VENV)/installed  ## Deploy to an embedded AWS and pay, with a page to look at; KEEP=1 leaves it running
 	@$(BIN)/python generate.py
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
 

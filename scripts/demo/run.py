@@ -1,11 +1,14 @@
 """Deploy, pay, follow, tell."""
 
+import getpass
 import io
 import json
 import signal
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -22,6 +25,8 @@ from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
+from scripts.page.server import Page, serving, wait
+from scripts.payments.environment import Platform
 from scripts.payments.executions import Execution, read
 from stacks import names, settings
 
@@ -34,9 +39,16 @@ LONGEST_SECONDS = 180
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--keep", is_flag=True, help="Leave the embedded AWS running and say how to look around.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Leave the embedded AWS running and say how to look around; on a terminal the page stays, too, until Ctrl-C.",
+)
 def main(keep: bool) -> None:
-    """Deploy the platform to an AWS embedded on this machine and pay."""
+    """Deploy the platform to an AWS embedded on this machine and pay.
+
+    While that runs, a page on 127.0.0.1 shows the payments as they flow; its address is said first.
+    """
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, _terminated)
     server.forget_the_users_aws()
@@ -47,11 +59,14 @@ def main(keep: bool) -> None:
     try:
         if keep:
             platform = target.running()
-            demonstrate(platform, console, keep=True)
-            _how_to_look_around(platform, console)
+            with _page(platform, console) as page:
+                demonstrate(platform, console, page, keep=True)
+                _how_to_look_around(platform, console)
+                if sys.stdout.isatty():
+                    _until_ctrl_c(page, console)
         else:
-            with server.running() as embedded:
-                demonstrate(target.of(embedded), console)
+            with server.running() as embedded, _page(target.of(embedded), console) as page:
+                demonstrate(target.of(embedded), console, page)
     except (DeployError, settings.SettingsError) as error:
         raise click.ClickException(str(error)) from error
     except AWS_ERRORS as error:
@@ -61,8 +76,8 @@ def main(keep: bool) -> None:
         sys.exit(130)
 
 
-def demonstrate(platform: Target, console: Console, *, keep: bool = False) -> None:
-    """Deploy, pay and tell; with ``keep`` the dead letters stay, to be looked at.
+def demonstrate(platform: Target, console: Console, page: Page | None = None, *, keep: bool = False) -> None:
+    """Deploy, pay and tell; with ``keep`` the dead letters stay, to be looked at. ``page`` leaves them alone meanwhile.
 
     Raises ``DeployError`` when the deployment fails or a payment does not end.
     """
@@ -72,6 +87,7 @@ def demonstrate(platform: Target, console: Console, *, keep: bool = False) -> No
     notices, notices_arn = subscriber.create(sqs, topic_arn)
     parameters = settings.load(ENVIRONMENT) | {"NotificationProtocol": "sqs", "NotificationEndpoint": notices_arn}
     outputs = _deploy_quietly(platform, parameters, console)
+    _reconcile_for_the_first_time(platform)
 
     console.rule("Paying")
     run = f"DEMO-{uuid.uuid4().hex[:4]}"
@@ -81,13 +97,14 @@ def demonstrate(platform: Target, console: Console, *, keep: bool = False) -> No
     again = (Example(REPLAYED.name, "the first one, sent again", REPLAYED.amount), pay.start(REPLAYED.request(run)))
     stories += pay.follow([again])
 
-    dead_letters = collect(
-        sqs,
-        sqs.get_queue_url(QueueName=names.in_environment(names.QUEUE, ENVIRONMENT))["QueueUrl"],
-        # A server that was running already may hold somebody's own.
-        wanted=lambda letter: str(letter.get("transaction_id")).startswith(run),
-        leave=keep,
-    )
+    with page.source.letters_left_alone() if page else nullcontext():
+        dead_letters = collect(
+            sqs,
+            sqs.get_queue_url(QueueName=names.in_environment(names.QUEUE, ENVIRONMENT))["QueueUrl"],
+            # A server that was running already may hold somebody's own.
+            wanted=lambda letter: str(letter.get("transaction_id")).startswith(run),
+            leave=keep,
+        )
     told = [json.loads(notice["Message"]) for notice in collect(sqs, notices)]
     # Alarms ring at the same topic.
     published = [notice for notice in told if str(notice.get("transaction_id")).startswith(run)]
@@ -98,6 +115,33 @@ def demonstrate(platform: Target, console: Console, *, keep: bool = False) -> No
     console.print(
         f"{len(stories)} executions of {len(EXAMPLES)} payments: {len(charges)} charges, "
         f"{len(dead_letters)} dead letters, {len(published)} notices."
+    )
+
+
+@contextmanager
+def _page(platform: Target, console: Console) -> Iterator[Page]:
+    """The page of what is about to be deployed, and its address on the console."""
+    with serving(lambda: Platform(ENVIRONMENT, platform, getpass.getuser())) as page:
+        console.print(f"[bold]{page.url}[/] shows it live, as long as this runs", soft_wrap=True)
+        yield page
+
+
+def _until_ctrl_c(page: Page, console: Console) -> None:
+    there = f"[bold]{page.url}[/] shows payments as they flow, until Ctrl-C; `make page` shows them again"
+    console.print(there, soft_wrap=True)
+    try:
+        wait()
+    except KeyboardInterrupt:
+        console.print("\nthe page has ended; the embedded AWS runs on, `make local-stop` ends it")
+
+
+def _reconcile_for_the_first_time(platform: Target) -> None:
+    """As its schedule does every five minutes: until it has, an alarm says that it has not. Nobody waits for it."""
+    platform.client("lambda").invoke(
+        FunctionName=names.in_environment(names.RECONCILIATION_FUNCTION, ENVIRONMENT),
+        Qualifier=names.LIVE,
+        InvocationType="Event",
+        Payload=json.dumps({"action": "reconcile"}),
     )
 
 
