@@ -29,7 +29,7 @@ mutate: $(VENV)/installed  ## Plant defects in the templates, and see each caugh
 audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## What an auditor asks: scanners, rule packs, least privilege, mutations
 	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists) $(if $(RECORDED),--recorded $(RECORDED))
 
-browser-test: $(VENV)/browser/installed  ## The diagrams of the Markdown files, drawn by Mermaid in a headless Chromium
+browser-test: $(VENV)/browser/installed  ## In a headless Chromium: the page of payments, and the diagrams of the Markdown files
 	$(BIN)/python -m pytest tests/browser
 
 # The end-to-end tests run once: the audit judges what they recorded in `test`, from a folder that is new each time.
