@@ -1,0 +1,68 @@
+"""``make page-picture``: the page of payments as docs/pictures/page.png, drawn from a platform that is really there."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.local import server, target
+from scripts.page.server import serving
+from scripts.payments.environment import Platform
+from tests.e2e.conftest import ENVIRONMENT, deployed
+from tests.emitted import ROOT
+
+from .conftest import CHROMIUM, FLAGS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PICTURE = ROOT / "docs" / "pictures" / "page.png"
+# What has ended when the picture is taken, and what is on its way then.
+BEFORE = (
+    *("an ordinary payment", "declined by the gateway", "gateway away for good", "a currency without minor units"),
+    *("more than the limit", "answer lost, proven not charged", "an ordinary payment", "high value by bank transfer"),
+    *("charged, but the answer was lost", "an ordinary payment"),
+)
+THEN = (
+    "gateway away twice, then back",
+    "a gateway that takes its time",
+    "gateway away for good",
+    "an ordinary payment",
+)
+
+
+def main(picture: Path = PICTURE) -> None:
+    from playwright.sync_api import sync_playwright
+
+    server.forget_the_users_aws()
+    with server.running(wait_scale=0.2) as running, sync_playwright() as driver:
+        platform = Platform(ENVIRONMENT, deployed(target.of(running)).target, "picture")
+        platform.invoke({"action": "reconcile"})
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=os.geteuid() != 0)
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+        with serving(lambda: platform) as served:
+            page.goto(served.url)
+            page.locator("#environment").get_by_text("local").wait_for()
+            _pay(page, BEFORE)
+            page.wait_for_function("document.querySelectorAll('#payments .open').length === 0")
+            page.locator("#letters li").nth(1).wait_for()
+            # Alarms are looked at every five seconds.
+            page.locator("#ringing li").first.wait_for()
+            _pay(page, THEN)
+            # The last of them on its way.
+            page.locator("#dots circle").first.wait_for(state="attached")
+            page.wait_for_timeout(900)
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            page.mouse.move(0, 0)
+            page.screenshot(path=picture)
+        browser.close()
+
+
+def _pay(page: "Page", examples: tuple[str, ...]) -> None:
+    for what in examples:
+        before = page.locator("#paid").inner_text()
+        page.locator("#examples").get_by_role("button", name=what).click()
+        page.wait_for_function("before => document.getElementById('paid').textContent !== before", arg=before)
+
+
+if __name__ == "__main__":
+    main()
