@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page page-picture test prove audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
+.PHONY: help demo page test prove audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,9 +32,6 @@ audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 browser-test: $(VENV)/browser/installed  ## In a headless Chromium: the page of payments, and the diagrams of the Markdown files
 	$(BIN)/python -m pytest tests/browser
 
-page-picture: $(VENV)/browser/installed  ## Draw docs/pictures/page.png anew
-	@$(BIN)/python -m tests.browser.picture
-
 # The end-to-end tests run once: the audit judges what they recorded in `test`, from a folder that is new each time.
 check: validate lint types demo browser-test  ## All that CI runs
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
@@ -44,8 +41,9 @@ check: validate lint types demo browser-test  ## All that CI runs
 generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the pictures of README.md and docs/
 	$(BIN)/python generate.py
 
-pictures: $(VENV)/installed  ## Draw what a run on the embedded AWS leaves behind: docs/dashboard.svg
+pictures: $(VENV)/browser/installed  ## Draw what runs on the embedded AWS look like: the dashboard and the page
 	$(BIN)/python -m scripts.pictures.demo_run
+	$(BIN)/python -m tests.browser.picture
 
 validate: $(VENV)/installed  ## templates/ and the pictures are fresh, and cfn-lint has nothing to say
 	$(BIN)/python generate.py --check

@@ -1,4 +1,4 @@
-"""``make page-picture``: the page of payments as docs/pictures/page.png, drawn from a platform that is really there."""
+"""``make pictures``: the page of payments as docs/pictures/page.png, drawn from a platform that is really there."""
 
 import os
 from pathlib import Path
