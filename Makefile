@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENV    ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test prove audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
+.PHONY: help demo page test prove ops-test audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run all tests, the end-to-end
 
 prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the payment core, and tell the figures
 	$(BIN)/python -m pytest tests/prove -n 2 --dist worksteal --show-capture=no
+
+ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Ring every alarm, execute every command of the runbook, and tell the figures
+	$(BIN)/python -m pytest tests/ops -n 2 --dist loadfile
 
 mutate: $(VENV)/installed  ## Plant defects in the templates, and see each caught by its test; ONLY=WORDS plants some
 	@$(BIN)/python -m tests.mutations --only '$(ONLY)'

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,10 +11,31 @@ import pytest
 
 from scripts.demo.subscriber import collect
 from scripts.local import server, target
+from stacks import names
 from tests.e2e.conftest import Platform, deployed
 
 ALARM_SCALE = 0.01
 PERIOD_SECONDS = 300 * ALARM_SCALE
+
+# What the tests record of themselves, in the order in which it is told at the end.
+RUNG, PAYMENTS, FALSE_RINGS = "rung, heard, and back to OK", "payments on an ordinary day", "false rings"
+COMMANDS, EXECUTED, CHECKED = "runbook commands", "executed on the embedded AWS", "checked against the service's model"
+FIGURES = (RUNG, PAYMENTS, FALSE_RINGS, COMMANDS, EXECUTED, CHECKED)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The figures, summed over the tests that passed or failed, whichever worker they ran on."""
+    ended = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    figures: Counter[str] = Counter()
+    for report in ended:
+        for name, count in report.user_properties if "tests/ops/" in report.nodeid else ():
+            figures[name] += count
+    if not figures:
+        return
+    terminalreporter.section("what an operator can rely on")
+    told = {"alarms": len(names.alarms())} | {name: figures[name] for name in FIGURES if name in figures}
+    for name, count in told.items():
+        terminalreporter.write_line(f"{name:<36} {count:>7,}")
 
 
 class Repeated:

@@ -15,7 +15,7 @@ from tests.e2e.conftest import Platform
 from tests.e2e.test_permissions import without
 from tests.e2e.test_reconciliation import HOUR, invoke, leave
 from tests.emitted import load_template
-from tests.ops.conftest import PERIOD_SECONDS, Subscriber, heart, until
+from tests.ops.conftest import PERIOD_SECONDS, RUNG, Subscriber, heart, until
 
 pytestmark = pytest.mark.e2e
 
@@ -204,10 +204,11 @@ def test_every_alarm_has_a_cause() -> None:
 
 
 @pytest.mark.parametrize("name", [*CAUSES, names.PAYMENTS_FAILING_ALARM])
-def test_it_rings_is_heard_and_goes_back_to_ok(name: str, subscriber: Subscriber) -> None:
+def test_it_rings_is_heard_and_goes_back_to_ok(name: str, subscriber: Subscriber, record_property: Any) -> None:
     said = subscriber.states(names.without_environment(name))
     assert "ALARM" in said
     assert said[-1] == "OK"
+    record_property(RUNG, 1)
 
 
 def test_what_it_says_leads_to_the_runbook(subscriber: Subscriber) -> None:
