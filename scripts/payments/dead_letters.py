@@ -49,6 +49,10 @@ class Letter:
 
     @property
     def explanation(self) -> str:
+        if self.error == "LedgerRefused" and "ConditionalCheckFailed" in self.cause:
+            return (
+                "the ledger knows more of the payment than the table, which may have been restored; see docs/runbook.md"
+            )
         return _EXPLAINED.get(self.error, "see the execution's history")
 
     @property

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from scripts.payments import tail
 from scripts.payments.cli.common import said
 from scripts.payments.cli.reading import _when
+from scripts.payments.dead_letters import Letter
 from scripts.payments.logs import Line, parse
 from scripts.payments.records import hidden
 from scripts.payments.story import is_named_after
@@ -104,3 +105,16 @@ def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _when("2h") == 1_795_437_640 - 7200
     assert _when("2026-11-23T12:40:00") == _when("2026-11-23T13:40:00+01:00") == 1_795_437_600
     assert _when(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("cause", "says"),
+    [
+        ("transact_write_items: ConditionalCheckFailed", "the ledger knows more of the payment than the table"),
+        ("get_item: AccessDeniedException", "the function may not use the tables"),
+    ],
+)
+def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) -> None:
+    about = dict.fromkeys(("letter_id", "transaction_id", "execution_arn", "state", "timestamp", "receipt", "now"), "")
+    letter = Letter(**about, error="LedgerRefused", cause=cause, payment_status="", closed=False)
+    assert letter.explanation.startswith(says)

@@ -23,6 +23,7 @@ import pytest
 from payments.payment import Status
 
 from scripts.demo import subscriber
+from scripts.deployer import validate
 from scripts.local import server, target
 from stacks import names
 from tests.e2e.conftest import TOPIC_ARN, Platform
@@ -155,6 +156,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk") / "repository"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
     (folder / ".local").mkdir()
+    if validate.LINTED.exists():
+        shutil.copytree(validate.LINTED, folder / ".local" / validate.LINTED.name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     # Periods of half a minute: long enough that what rings still does when somebody looks.
     with server.running(wait_scale=0.02, alarm_scale=0.1) as running:
@@ -490,9 +493,13 @@ def test_each_command_is_of_a_known_program() -> None:
 
 
 def test_no_command_stands_where_it_is_not_executed() -> None:
-    """In another kind of block, or indented; a command that is only mentioned in a line has no arguments."""
+    """In another kind of block, or indented; a command that is only mentioned in a line has no options."""
     assert set(re.findall(r"^ *```(\w*)", RUNBOOK, re.MULTILINE)) == {"sh", ""}
     assert not re.search(r"^ +```", RUNBOOK, re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", RUNBOOK, flags=re.MULTILINE | re.DOTALL)
+    mentioned = re.findall(r"`([^`]+)`", prose)
+    assert mentioned
+    assert [one for one in mentioned if one.startswith(PROGRAMS) and " -" in one] == []
 
 
 def test_the_words_that_stand_for_something_are_explained() -> None:
