@@ -4,11 +4,12 @@ The schedule's event                                    -> ``{"overdue", "settle
 ``{"action": "refund", "transaction_id", "operator"}``  -> ``{"transaction_id", "status", "failure"}``
 ``{"action": "reopen", "transaction_id", "operator", "request"}`` -> the same
 ``{"action": "resolve", "transaction_id", "operator", "status", "reference"}`` -> the same
+What an operator asks for may be refused, without anything changed -> ``{"refused", "detail"}``: the error, and why
 """
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from adapters import environment
@@ -18,7 +19,7 @@ from adapters.metrics import counted, embedded
 from adapters.notices import TopicAndQueue, client
 from handling import clock, log, text, transaction_id_of
 from handling import handler as lambda_handler
-from payments.errors import MalformedRequest, PaymentChanged
+from payments.errors import IdempotencyConflict, MalformedRequest, NotAllowed, PaymentChanged, PaymentNotRecorded
 from payments.operate import RESOLUTIONS, refund, reopen, resolve
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
@@ -28,6 +29,7 @@ from payments.request import read
 # The function's limit of 300 s less what the payment at hand may take: 50 s of the gateway and 7 of its key, four calls
 # of the tables at 21 s, two of topic and queue at 14 s. The next run begins with another shard.
 BUDGET_SECONDS = 120
+REFUSALS = (IdempotencyConflict, MalformedRequest, NotAllowed, PaymentNotRecorded)
 
 
 @functools.cache
@@ -51,11 +53,11 @@ def notices() -> Notices:
 def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     match event.get("action"):
         case "refund":
-            return _refund(event)
+            return _answered(_refund, event)
         case "reopen":
-            return _reopen(event)
+            return _answered(_reopen, event)
         case "resolve":
-            return _resolve(event)
+            return _answered(_resolve, event)
     return _reconcile_all()
 
 
@@ -112,6 +114,16 @@ def _reconcile(transaction_id: str, broken: set[str]) -> Payment:
         )
         return tell(after, wanted=wanted, ledger=ledger(), notices=notices(), clock=clock, broken=broken)
     return after
+
+
+def _answered(do: Callable[[Mapping[str, Any]], dict[str, Any]], event: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operator may not do is an answer: as an error of the function it would ring an alarm."""
+    try:
+        return do(event)
+    except REFUSALS as refusal:
+        told = {"error": type(refusal).__name__, "detail": str(refusal)}
+        log.warning("payment error", extra=told)
+        return {"refused": told["error"], "detail": told["detail"]}
 
 
 def _refund(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -243,7 +243,9 @@ def _tables() -> Graph:
         ("WriteThrottleEvents", "${TableName}", "writes of payments"),
         ("WriteThrottleEvents", "${LedgerTableName}", "writes of the ledger"),
     )
-    lines = (Metric("AWS/DynamoDB", name, ("TableName", table), "Sum", label) for name, table, label in throttled)
+    lines = [Metric("AWS/DynamoDB", name, ("TableName", table), "Sum", label) for name, table, label in throttled]
+    index = ("TableName", "${TableName}", "GlobalSecondaryIndexName", names.OPEN_INDEX)
+    lines.append(Metric("AWS/DynamoDB", "WriteThrottleEvents", index, "Sum", "writes of the index"))
     return Graph("Throttled by the tables", tuple(lines), "in 5 minutes")
 
 

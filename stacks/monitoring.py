@@ -247,14 +247,14 @@ def _of_stores(inputs: Inputs) -> list[Alarm]:
     https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
     """
 
-    def throttles(title: str, name: str, what: str, metric: str, table: Value) -> Alarm:
+    def throttles(title: str, name: str, what: str, metric: str, table: Value, **more: str) -> Alarm:
         return Alarm(
             title=title,
             name=name,
             description=f"DynamoDB holds back {what}",
             namespace="AWS/DynamoDB",
             metric=metric,
-            dimensions={"TableName": table},
+            dimensions={"TableName": table, **more},
             threshold=inputs.table_throttles_threshold,
             payments_fail=True,
         )
@@ -286,6 +286,12 @@ def _of_stores(inputs: Inputs) -> list[Alarm]:
         throttles(
             "TransactionsWriteThrottles", names.TRANSACTIONS_WRITE_THROTTLES_ALARM,
             "writes of payments", "WriteThrottleEvents", inputs.table_name,
+        ),
+        # An index that is throttled holds its table back, and is measured apart from it.
+        throttles(
+            "IndexWriteThrottles", names.INDEX_WRITE_THROTTLES_ALARM,
+            "writes of the index of open payments", "WriteThrottleEvents", inputs.table_name,
+            GlobalSecondaryIndexName=names.OPEN_INDEX,
         ),
         throttles(
             "LedgerWriteThrottles", names.LEDGER_WRITE_THROTTLES_ALARM,

@@ -10,7 +10,7 @@ from .target import Target
 from .waiting import pauses
 
 LONGEST_SECONDS = 10 * 60
-_ALARM = "AWS::CloudWatch::Alarm"
+_ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 
 
 @dataclass(frozen=True)
@@ -115,18 +115,19 @@ def _alarms(cloudformation: Any, stack_id: str) -> list[str]:
         one["PhysicalResourceId"]
         for page in pages
         for one in page["StackResourceSummaries"]
-        if one["ResourceType"] == _ALARM and one.get("PhysicalResourceId")
+        if one["ResourceType"] in _ALARMS and one.get("PhysicalResourceId")
     ]
 
 
 def _states(cloudwatch: Any, names: list[str]) -> dict[str, str]:
     if not names:
         return {}
-    # One call takes a hundred names.
-    found = [
-        alarm
-        for first in range(0, len(names), 100)
-        for alarm in cloudwatch.describe_alarms(AlarmNames=names[first : first + 100])["MetricAlarms"]
-    ]
+    found: list[Any] = []
+    # One call takes a hundred names, and answers with composite alarms only if they are asked for.
+    for first in range(0, len(names), 100):
+        answer = cloudwatch.describe_alarms(
+            AlarmNames=names[first : first + 100], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+        found += [*answer["MetricAlarms"], *answer.get("CompositeAlarms", [])]
     states = {alarm["AlarmName"]: str(alarm["StateValue"]) for alarm in found}
     return {name: states.get(name, "missing") for name in names}

@@ -71,6 +71,8 @@ class Platform:
         told: dict[str, Any] = json.loads(answer["Payload"].read())
         if "errorType" in told:
             raise DeployError(f"{told['errorType']}: {told['errorMessage']}")
+        if "refused" in told:
+            raise DeployError(f"{told['refused']}: {told['detail']}")
         return told
 
     @cached_property

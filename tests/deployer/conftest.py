@@ -16,7 +16,7 @@ import pyte
 import pytest
 
 from scripts.deployer.package import Destination, package
-from stacks import settings
+from stacks import names, settings
 from tests.deployer.aws.cloudformation import REGION, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serving
@@ -192,7 +192,7 @@ def deployed(aws: Service, tmp_path: Path, edit: Edit | None = None, environment
     for name, value in more.items():
         setattr(stack, name, value)
     aws.stacks[stack.id] = stack
-    aws.alarms = {name.rsplit(":", 1)[-1]: "OK" for name in stack.outputs().values() if ":alarm:" in name}
+    aws.alarms = {names.in_environment(name, environment): "OK" for name in names.alarms()}
     return stack
 
 

@@ -159,6 +159,13 @@ CAUSES: dict[str, Callable[[Platform], None]] = {
     names.TRANSACTIONS_WRITE_THROTTLES_ALARM: measured(
         "AWS/DynamoDB", "WriteThrottleEvents", 6, TableName="dynamodb-transactions-local"
     ),
+    names.INDEX_WRITE_THROTTLES_ALARM: measured(
+        "AWS/DynamoDB",
+        "WriteThrottleEvents",
+        6,
+        TableName="dynamodb-transactions-local",
+        GlobalSecondaryIndexName="open-payments",
+    ),
     names.LEDGER_WRITE_THROTTLES_ALARM: measured(
         "AWS/DynamoDB", "WriteThrottleEvents", 6, TableName="dynamodb-payment-ledger-local"
     ),

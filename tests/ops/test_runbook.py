@@ -387,6 +387,7 @@ SITUATIONS: dict[str, Callable[[Desk], Situation]] = {
     "alarm-open-payment-age": a_payment_is_stuck,
     "alarm-transactions-read-throttles": an_ordinary_payment,
     "alarm-transactions-write-throttles": an_ordinary_payment,
+    "alarm-index-write-throttles": an_ordinary_payment,
     "alarm-ledger-write-throttles": an_ordinary_payment,
     "alarm-notification-failures": gateway_is_away,
     "alarm-lambda-reconciliation-errors": reconciliation_has_no_right,

@@ -11,7 +11,7 @@ import pytest
 from adapters.metrics import METRICS, NAMESPACE
 
 from tests.stacks.access import World
-from tests.stacks.test_alarms import PUBLISHED
+from tests.stacks.test_alarms import INDEX, PUBLISHED
 
 QUESTIONS = ["## Are payments succeeding?", "## How fast?", "## What is stuck?", "## What broke?"]
 # What graphs show beside what alarms watch.
@@ -73,9 +73,10 @@ def test_every_line_is_a_metric_that_there_is(widgets: list[dict[str, Any]], wor
     }
     told = {(NAMESPACE, name, "Environment", *by) for name, metric in METRICS.items() for by in metric.by}
     published = {
-        (namespace, name, *dimensions)
+        (namespace, name, *dimensions, *more)
         for namespace, (names, dimensions) in PUBLISHED.items()
         for name in names | SHOWN.get(namespace, set())
+        for more in ((), INDEX.get(namespace, ()))
     }
     lines = [one for one in metrics(widgets) if isinstance(one[0], str)]
     assert {(namespace, name, *rest[:-1:2]) for namespace, name, *rest in lines} <= filtered | told | published
@@ -103,6 +104,11 @@ def test_its_dimensions_name_the_real_resources(widgets: list[dict[str, Any]], w
         "StateMachineArn": {alarm["Value"] for alarm in _dimension(world, "StateMachineArn")},
         "FunctionName": {one["FunctionName"] for one in world.of_type("AWS::Lambda::Function").values()},
         "TableName": {one["TableName"] for one in world.of_type("AWS::DynamoDB::Table").values()},
+        "GlobalSecondaryIndexName": {
+            index["IndexName"]
+            for one in world.of_type("AWS::DynamoDB::Table").values()
+            for index in one.get("GlobalSecondaryIndexes", [])
+        },
         "QueueName": {one["QueueName"] for one in world.of_type("AWS::SQS::Queue").values()},
         "TopicName": {one["TopicName"] for one in world.of_type("AWS::SNS::Topic").values()},
     }

@@ -80,7 +80,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.service.called(operation, given)
             states = self.service.alarms
             alarms = [{"AlarmName": n, "StateValue": states[n]} for n in given["AlarmNames"] if n in states]
-        self._answer(200, json.dumps({"MetricAlarms": alarms}), "application/x-amz-json-1.0")
+        composite = [one for one in alarms if one["AlarmName"].startswith("alarm-payments-failing-")]
+        answer = {"MetricAlarms": [one for one in alarms if one not in composite]}
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+        if "CompositeAlarm" in given.get("AlarmTypes", []):
+            answer["CompositeAlarms"] = composite
+        self._answer(200, json.dumps(answer), "application/x-amz-json-1.0")
 
     # S3, by paths: the bucket, then the key.
 
