@@ -226,13 +226,14 @@ def rest() -> list[Statement]:
         allow("IndexPoliciesHaveNoResource", [logs.DescribeIndexPolicies], ["*"]),
         allow(
             "Alarms",
-            actions(
-                cloudwatch,
-                "DeleteAlarms DescribeAlarms ListTagsForResource PutCompositeAlarm PutMetricAlarm "
-                "TagResource UntagResource",
-            ),
+            actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
             [names.arn("cloudwatch", f"alarm:{everywhere(name)}") for name in names.alarms()],
         ),
+        # Of composite alarms CloudWatch takes both from nobody whose right has a narrower scope:
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+        allow("CompositeAlarmsCannotBePutByName", [cloudwatch.PutCompositeAlarm], ["*"]),
+        allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
         allow(
             "Dashboard",
             actions(

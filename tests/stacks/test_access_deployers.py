@@ -52,6 +52,9 @@ MAY = {
     "CloudFormation tags the key that it makes": (CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), TAGGED_AS_OURS),
     "CloudFormation changes a key of ours": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), OUR_TAG),
     "CloudFormation updates the workflow": (CLOUDFORMATION, "states:UpdateStateMachine", STATE_MACHINE),
+    # To who may do it by name only, CloudWatch refuses it.
+    "CloudFormation makes a composite alarm": (CLOUDFORMATION, "cloudwatch:PutCompositeAlarm", "*"),
+    "CloudFormation reads a composite alarm": (CLOUDFORMATION, "cloudwatch:DescribeAlarms", "*"),
     "CloudFormation reads an artifact": (CLOUDFORMATION, "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
     "a plan makes a change set": (PLAN, "cloudformation:CreateChangeSet", STACK),
     "a plan hands CloudFormation its role": (

@@ -119,6 +119,8 @@ def test_only_what_cannot_be_named_is_allowed_on_everything() -> None:
         "VaultStorageHasNoResource",
         "LogDeliveryHasNoResource",
         "IndexPoliciesHaveNoResource",
+        "CompositeAlarmsCannotBePutByName",
+        "AlarmsCannotBeDescribedByName",
     ]
     assert not [s["Sid"] for s in SERVICE for action in s["Action"] if "*" in action]
 

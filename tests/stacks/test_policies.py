@@ -19,7 +19,12 @@ EVERYTHING = {
     "ReconciliationPolicy": {"TracingHasNoResource"},
     "Boundary": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
     "ServiceDataPolicy": {"NewKeysCannotBeNamed", "AliasesCannotBeListedByName", "VaultStorageHasNoResource"},
-    "ServiceRestPolicy": {"LogDeliveryHasNoResource", "IndexPoliciesHaveNoResource"},
+    "ServiceRestPolicy": {
+        "LogDeliveryHasNoResource",
+        "IndexPoliciesHaveNoResource",
+        "CompositeAlarmsCannotBePutByName",
+        "AlarmsCannotBeDescribedByName",
+    },
     "GitHubPlanPolicy": {"AlarmsCannotBeDescribedByName"},
     "GitHubDeployPolicy": {"AlarmsCannotBeDescribedByName"},
 }
