@@ -62,17 +62,18 @@ def read(platform: Platform, since: float, transaction_id: str = "") -> Iterator
 
 
 def _lines(events: list[Any], function: str, transaction_id: str) -> Iterator[Line]:
-    told: set[tuple[str, str]] = set()
+    told: set[tuple[str, str, str]] = set()
     for event in events:
         line = parse(event, function)
         # The pattern finds an id in a longer one, too.
         if line is None or (transaction_id and line.transaction_id != transaction_id):
             continue
-        # Lambda's runtime repeats an error that the function has logged.
-        same = (line.request_id, line.detail)
-        if line.bad and line.request_id and same in told:
-            continue
-        told.add(same)
+        # Lambda's runtime repeats, in the same words, an error that the function has logged.
+        same = (line.request_id, line.transaction_id, line.detail)
+        if line.bad and line.request_id and line.detail:
+            if same in told:
+                continue
+            told.add(same)
         yield line
 
 

@@ -2,12 +2,13 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.payments import tail
+from scripts.payments import logs, tail
 from scripts.payments.cli.common import said
 from scripts.payments.cli.reading import _when
 from scripts.payments.dead_letters import Letter
@@ -41,6 +42,25 @@ def test_an_error_is_of_the_payment_that_it_names(detail: str, transaction_id: s
     assert line is not None
     assert (line.transaction_id, line.what, line.bad) == (transaction_id, "E", True)
     assert "4111" not in line.detail
+
+
+def test_a_run_of_reconciliation_tells_of_each_payment_and_an_error_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = {"error": "E", "detail": "transaction T-4: away", "level": "WARNING", "message": "payment error"}
+    said = [
+        {"level": "INFO", "message": "payment reconciled", "transaction_id": "T-1", "status": "COMPLETED"},
+        {"level": "ERROR", "message": "payment not reconciled", "transaction_id": "T-2", "error": "E"},
+        {"level": "ERROR", "message": "payment not reconciled", "transaction_id": "T-3", "error": "E"},
+        error,
+        {"level": "ERROR", "errorType": "E", "errorMessage": error["detail"]},  # the runtime's
+    ]
+    page = {"events": [event(requestId="1", **one) for one in said]}
+    pages = SimpleNamespace(paginate=lambda **_: [page])
+    client = SimpleNamespace(get_paginator=lambda _: pages)
+    monkeypatch.setattr(logs, "GROUPS", {"reconciliation": ""})
+    platform: Any = SimpleNamespace(environment="dev", client=lambda _: client)
+    assert [line.transaction_id for line in logs.read(platform, 0)] == ["T-1", "T-2", "T-3", "T-4"]
 
 
 @pytest.mark.parametrize("message", ["START RequestId: 1", "{", "[1]", '{"message": "of no payment"}'])
