@@ -121,7 +121,7 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _json(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each object with the line that it begins in."""
     position = _skipped(text, 0)
-    decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_refused, object_pairs_hook=_once)
+    decoder = json.JSONDecoder(parse_float=_Written, parse_constant=_refused, object_pairs_hook=_once)
 
     def line() -> int:
         return text.count("\n", 0, position) + 1
@@ -161,6 +161,17 @@ def _json(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise BadRequest(f"{path}:{line()}: {why}") from None
 
 
+class _Written(float):
+    """A number with a fraction or an exponent, and how it was written; wherever it stands, it is JSON again."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "_Written":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 class _Twice(ValueError):
     pass
 
@@ -194,8 +205,10 @@ def _skipped(text: str, position: int) -> int:
 def _request(fields: dict[str, Any], where: str, *, numbers_are_text: bool) -> Request:
     """What the platform would refuse for its form is refused here, so that it does not use up the transaction's id."""
     amount = fields.get("payment_amount")
-    if isinstance(amount, Decimal) or (numbers_are_text and isinstance(amount, str)):
-        amount = _number(str(amount), where)
+    if isinstance(amount, _Written):
+        amount = _number(amount.text, where)
+    elif numbers_are_text and isinstance(amount, str):
+        amount = _number(amount, where)
     raw = fields | {"payment_amount": amount}
     try:
         request = read_request(raw)

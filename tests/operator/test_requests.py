@@ -110,6 +110,11 @@ _ONE = '{"transaction_id": "T-1", "payment_amount": 1, "payment_method": "credit
         (_ONE.replace(": 1", ': 1, "payment_amount": 2'), "a.json:1: an object has the same field twice"),
         ('{"transaction_id": "T-1"}', "a.json:1: payment_amount must be a number; payment_method must be"),
         ("[" * 100_000, "a.json:1: no payment has this form"),
+        (_ONE.replace('"C"', "1.5"), "a.json:1: customer_id must have"),
+        (_ONE.replace('"C"', '"C", "currency": 1.5'), "a.json:1: currency must be"),
+        (_ONE.replace('"C"', '"C", "cvv": [1.5]'), "a.json:1: 1 unknown field"),
+        (_ONE.replace(": 1", ": 1e400"), "a.json:1: payment_amount is too large or too small"),
+        (_ONE.replace(": 1", ": 1e" + "9" * 30), "a.json:1: payment_amount must be a number"),
     ],
 )
 def test_a_json_file_that_is_not_wholly_usable(tmp_path: Path, content: str, says: str) -> None:
