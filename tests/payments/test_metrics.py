@@ -2,12 +2,15 @@
 
 import json
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import reconciliation
 from adapters.measured import MeasuredGateway
 from adapters.metrics import METRICS, NAMESPACE, counted, embedded
 from awslambdaric.lambda_runtime_log_utils import JsonFormatter
+from payments.errors import LedgerUnavailable
 from payments.ports import Charged, Declined, NotCharged, Unknown
 from payments.request import PAYMENT_METHODS
 
@@ -130,6 +133,24 @@ def test_it_is_the_format_that_cloudwatch_takes(monkeypatch: pytest.MonkeyPatch)
         for metric in directive["Metrics"]:
             assert metric["Unit"] in UNITS
             assert isinstance(line[metric["Name"]], int | float)
+
+
+def test_a_backlog_that_cannot_be_measured_is_an_error_of_the_run_and_does_not_fail_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Failing, it would be run twice more, and the heartbeat would miss a run that has settled what there was."""
+
+    def open_since() -> list[float]:
+        raise LedgerUnavailable("batch_get_item: ThrottlingException")
+
+    caplog.set_level(logging.INFO)
+    tables = SimpleNamespace(overdue=lambda _: iter(()), open_since=open_since)
+    monkeypatch.setattr(reconciliation, "ledger", lambda: tables)
+    assert reconciliation.handler({}, None) == {"overdue": 0, "settled": 0, "open": 0, "errors": 1}
+    assert "reconciliation finished" in caplog.messages
+    assert told(caplog, "ReconciliationErrors") == [(1.0,)]
+    # No age is not an age of 0.
+    assert told(caplog, "OldestOpenPaymentAge") == told(caplog, "OpenPayments") == []
 
 
 def test_measuring_fails_no_payment(monkeypatch: pytest.MonkeyPatch) -> None:
