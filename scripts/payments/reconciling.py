@@ -11,7 +11,7 @@ from .environment import Platform
 
 @dataclass(frozen=True)
 class Reconciled:
-    """Of each payment that was overdue its id, what it was, and what it is; and what the function failed with."""
+    """Of each payment that was overdue its id, what it was, and what it is; and what the function said went wrong."""
 
     changes: tuple[tuple[str, str, str], ...]
     error: str
@@ -26,7 +26,8 @@ def run(platform: Platform) -> Reconciled:
     before = records.several(platform, overdue)
     error = ""
     try:
-        platform.invoke({"action": "reconcile"})
+        errors = platform.invoke({"action": "reconcile"}).get("errors", 0)
+        error = f"{errors} error{'s' if errors > 1 else ''}" if errors else ""
     except DeployError as failed:
         error = str(failed)
     after = records.several(platform, overdue)

@@ -75,7 +75,7 @@ def reconcile(platform: Callable[[], Platform], as_json: bool) -> None:
     if not done.changes and not as_json:
         click.echo("nothing is overdue")
     if done.error:
-        click.echo(f"payments: {done.error}; the log of the reconciliation function names them", err=True)
+        click.echo(f"payments: {done.error}; the log of the reconciliation function says more", err=True)
         sys.exit(1)
 
 
