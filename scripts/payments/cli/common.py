@@ -109,7 +109,13 @@ def said(error: Exception) -> str:
 
 def confirm(question: str) -> None:
     """Ask; anything but a yes aborts. The question is not part of the output."""
-    click.confirm(question, abort=True, err=True)
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort as abort:
+        # To click Ctrl-C is a no.
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise Interrupted("nothing was changed") from None
+        raise
 
 
 def echo_json(value: Any) -> None:
