@@ -5,12 +5,14 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from payments.request import is_transaction_id
+
 from scripts.deployer.errors import DeployError
 
 from . import records
 from .environment import Platform
 from .executions import cause_of
-from .records import Record, hidden
+from .records import Record, hidden, printable
 
 # Long enough to read some thousands once; the letters come back by themselves.
 _HIDDEN_SECONDS = 60
@@ -157,20 +159,27 @@ def _body(text: str) -> dict[str, Any]:
 
 
 def _transaction_id(body: dict[str, Any]) -> str:
-    return str(body.get("transaction_id", ""))
+    """Empty where it is none: DynamoDB would refuse to look for all that are asked for with one that is too long."""
+    found = str(body.get("transaction_id", ""))
+    return found if is_transaction_id(found) else ""
 
 
 def _letter(message: Any, body: dict[str, Any], payments: dict[str, Record]) -> Letter:
     payment = payments.get(_transaction_id(body))
+
+    def word(name: str, otherwise: str = "") -> str:
+        return hidden(str(body.get(name, otherwise)))
+
     return Letter(
         letter_id=message["MessageId"],
         transaction_id=_transaction_id(body),
-        execution_arn=str(body.get("execution_arn", "")),
-        state=str(body.get("state", "")),
-        error=str(body.get("error", "not from the workflow")),
+        # Digits and all: a redrive asks for it.
+        execution_arn=printable(str(body.get("execution_arn", ""))),
+        state=word("state"),
+        error=word("error", "not from the workflow"),
         cause=hidden(cause_of(str(body.get("cause", "")))),
-        payment_status=str(body.get("payment_status", "")),
-        timestamp=str(body.get("timestamp", "")),
+        payment_status=word("payment_status"),
+        timestamp=word("timestamp"),
         receipt=message["ReceiptHandle"],
         now=payment.status if payment else "",
         closed=bool(payment and payment.closed),

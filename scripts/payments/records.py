@@ -122,7 +122,12 @@ def instant(at: datetime) -> str:
 
 def hidden(text: str) -> str:
     """The text, but for what has the form of a card number: whatever a gateway or a defect wrote there."""
-    return CARD_NUMBER.sub(r"\1(hidden)\4", text)
+    return CARD_NUMBER.sub(r"\1(hidden)\4", printable(text))
+
+
+def printable(text: str) -> str:
+    """The text, but for what a terminal takes for a command: whoever wrote it."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def shards(platform: Platform, now: float | None = None) -> Iterator[str]:

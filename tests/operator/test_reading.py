@@ -9,9 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from scripts.payments import logs, tail
-from scripts.payments.cli.common import said
+from scripts.payments.cli import views
+from scripts.payments.cli.common import console, said
 from scripts.payments.cli.reading import _when
-from scripts.payments.dead_letters import Letter
+from scripts.payments.dead_letters import Letter, _letter
 from scripts.payments.logs import Line, parse
 from scripts.payments.records import hidden
 from scripts.payments.story import is_named_after
@@ -66,6 +67,16 @@ def test_a_run_of_reconciliation_tells_of_each_payment_and_an_error_is_told_once
 @pytest.mark.parametrize("message", ["START RequestId: 1", "{", "[1]", '{"message": "of no payment"}'])
 def test_what_is_of_no_payment_is_no_line(message: str) -> None:
     assert parse({"timestamp": 0, "message": message}, "processing") is None
+
+
+def test_a_letter_that_anybody_wrote_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    words = {name: "\x1b[2J[/red]\x9b5n\u202e4111111111111111" for name in ("transaction_id", "error", "timestamp")}
+    letter = _letter({"MessageId": "1", "ReceiptHandle": "1"}, words, {})
+    views.letters(console(), [letter])
+    told = capsys.readouterr().out
+    assert "[/red]" in told
+    assert "4111" not in told
+    assert all(character.isprintable() or character == "\n" for character in told)
 
 
 def test_what_looks_like_a_card_is_hidden_and_ids_are_not() -> None:

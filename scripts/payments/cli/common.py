@@ -124,7 +124,8 @@ def echo_json(value: Any) -> None:
 
 def console() -> Console:
     """As wide as the terminal; elsewhere nobody wants lines broken."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    # What others wrote is text, whatever brackets and colons are in it.
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
