@@ -36,12 +36,12 @@ def follow(
                     seen[line.key] = began
                     new.append(line)
             read_from = max(since, began - _LATE_SECONDS)
+            # What cannot be read again need not be remembered.
+            seen = {key: at for key, at in seen.items() if at >= began - 10 * _LATE_SECONDS}
         except ClientError as error:
             if error.response["Error"]["Code"] not in _THROTTLED:
                 raise
             throttled = True  # what was read is shown, the rest comes with the next look
         yield from sorted(new, key=lambda line: line.at)
         wait = LONGEST if throttled else shortest if new else min(wait * 1.5, LONGEST)
-        # What cannot be read again need not be remembered.
-        seen = {key: at for key, at in seen.items() if at >= began - 10 * _LATE_SECONDS}
         pause(wait)

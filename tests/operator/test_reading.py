@@ -117,6 +117,22 @@ def test_tail_shows_each_line_once_and_goes_easy_where_nothing_happens(monkeypat
     assert waits == [2, 2, 10, 2, 3, 4.5, 6.75, 10]
 
 
+def test_tail_repeats_nothing_however_long_it_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "FilterLogEvents")] * 50)
+    times = itertools.count(1000, 10)
+
+    def read(*_: Any) -> Any:
+        yield line_of("1")
+        raise next(looks, KeyboardInterrupt())
+
+    monkeypatch.setattr(tail.logs, "read", read)
+    seen: list[str] = []
+    lines = tail.follow(None, 0, pause=lambda _: None, clock=lambda: next(times))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        seen.extend(line.key for line in lines)
+    assert seen == ["1"]
+
+
 def test_what_one_may_not_do_is_named() -> None:
     words = "User: arn:aws:iam::1:user/a is not authorized to perform: dynamodb:Scan on resource: arn:aws:t because no"
     error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": words}}, "Scan")
