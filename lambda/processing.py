@@ -47,7 +47,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _process(event: Mapping[str, Any]) -> dict[str, Any]:
-    execution = execution_id(event)
+    execution, began = execution_id(event), clock()
     payment = process(
         transaction_id_of(event),
         text(event, "fingerprint"),
@@ -59,16 +59,18 @@ def _process(event: Mapping[str, Any]) -> dict[str, Any]:
     about = {"transaction_id": payment.transaction_id, "status": payment.status, "attempt": payment.attempt}
     # The metric filter of the duration alarm reads "payment finished" and "payment failed": a replay and a rejection
     # take no time worth measuring.
-    if payment.execution != execution:
-        log.info("payment replayed", extra=about)
-    elif payment.status is Status.REJECTED:
+    if payment.execution == execution and payment.status is Status.REJECTED:
         log.info("payment rejected", extra=about | _counted(payment.status, payment))
+    elif payment.execution != execution or payment.updated_at < began:
+        # Who brought it there has counted it: another execution, reconciliation, or a try whose answer was lost.
+        log.info("payment replayed", extra=about)
     else:
         log.info("payment finished", extra=about | _counted(payment.status, payment, event))
     return answer(payment, execution)
 
 
 def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
+    began = clock()
     transaction_id, execution, error = event.get("transaction_id"), execution_id(event), text(event, "error")
     if not isinstance(transaction_id, str) or not is_transaction_id(transaction_id):
         # A request without a usable id failed: there is nothing to record it under.
@@ -88,7 +90,9 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     about = {"transaction_id": transaction_id, "status": status, "error": error}
     # Who tells of a failure counts it. What failed over another request's payment has nothing of that payment.
     own = failure.payment if held else None
-    measured = _counted(failure.outcome, own, event) if failure.announce else _duration(event) | embedded({})
+    # Unless a try did whose answer was lost.
+    counts = failure.announce and (own is None or own.updated_at >= began)
+    measured = _counted(failure.outcome, own, event) if counts else _duration(event) | embedded({})
     log.error("payment failed", extra=about | measured)
     return {
         "status": str(status),

@@ -5,6 +5,7 @@ import logging
 from types import SimpleNamespace
 from typing import Any
 
+import processing
 import pytest
 import reconciliation
 from adapters.measured import MeasuredGateway
@@ -68,6 +69,29 @@ def test_a_replay_is_not_counted(workflow: Workflow, caplog: pytest.LogCaptureFi
     workflow.pay(request(), name="1")
     workflow.pay(request(), name="2")
     assert told(caplog, "Payments", "Outcome") == [("COMPLETED", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [([Charged("r")], "COMPLETED"), ([NotCharged("away")] * 4, "FAILED"), ([Unknown("lost")] * 9, "UNKNOWN")],
+)
+def test_a_try_whose_answer_was_lost_is_not_counted_again(
+    workflow: Workflow,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    script: Any,
+    outcome: str,
+) -> None:
+    once = processing.handler
+
+    def lost(event: Any, context: Any) -> Any:
+        once(event, context)
+        return once(event, context)
+
+    monkeypatch.setattr(processing, "handler", lost)
+    workflow.gateway = ScriptedGateway(script=script)
+    workflow.pay(request())
+    assert told(caplog, "Payments", "Outcome") == [(outcome, 1.0)]
 
 
 def test_a_request_without_an_id_is_counted_as_failed(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
