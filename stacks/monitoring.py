@@ -233,7 +233,9 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
             dimensions=here,
             threshold=1,
             comparison="LessThanThreshold",
-            # It runs every 5 minutes; three misses in a row are no accident.
+            # It runs every 5 minutes; three misses in a row are no accident. It rings later: where data is missing,
+            # CloudWatch takes what it finds some periods before.
+            # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
             periods=3,
             # Silence is what it listens for.
             missing_data="breaching",
