@@ -5,7 +5,7 @@ import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import botocore.session
@@ -23,7 +23,7 @@ _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard",
 # its key; the shards spread its load.
 OPEN_INDEX = "open-payments"
 SHARDS = 8
-# How many open payments are looked at for their age: more than that is alarming whatever their age.
+# How many open payments are looked at for their age, an eighth of each shard: those that are overdue first.
 MEASURED = 10_000
 
 
@@ -110,14 +110,16 @@ class DynamoDBLedger:
             yield from self._of_shard(shard, "open_shard = :shard AND overdue_at <= :now", until)
 
     def open_since(self) -> list[float]:
-        """Since when each open payment has its status, in seconds since 1970; of the first ``MEASURED``, in no order.
+        """Since when each open payment has its status, in seconds since 1970; of ``MEASURED`` at most, in no order.
 
         The index knows no statuses: some in it are closed, and wait only to be told of.
         """
-        ids = (one for shard in range(SHARDS) for one in self._of_shard(shard, "open_shard = :shard", {}))
+        # As many of each: one shard that is full must not hide what is stuck in the others.
+        shards = (self._of_shard(shard, "open_shard = :shard", {}) for shard in range(SHARDS))
+        ids = chain.from_iterable(islice(shard, MEASURED // SHARDS) for shard in shards)
         return [
             float(item["since"]["N"])
-            for keys in _in_hundreds(islice(ids, MEASURED))
+            for keys in _in_hundreds(ids)
             for item in self._some(keys)
             if item["status"]["S"] in OPEN and "since" in item
         ]

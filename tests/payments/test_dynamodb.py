@@ -1,5 +1,6 @@
 """The ledger on DynamoDB: what it sends, and what it makes of each answer. End to end it is tested in tests/e2e."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -218,6 +219,24 @@ def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(
     stub.add_response("batch_get_item", {"Responses": {}}, read(keys[100:]))
     assert ledger.open_since() == [10.5, 20.0]
     stub.assert_no_pending_responses()
+
+
+def test_a_shard_that_is_full_hides_no_old_payment_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb, "MEASURED", 80)
+
+    def query(**asked: Any) -> dict[str, Any]:
+        shard = asked["ExpressionAttributeValues"][":shard"]["N"]
+        ids = [f"new-{n}" for n in range(100)] if shard == "0" else [f"old-{shard}"]
+        return {"Items": [{"transaction_id": {"S": one}} for one in ids]}
+
+    def batch_get_item(**asked: Any) -> dict[str, Any]:
+        ids = [key["transaction_id"]["S"] for key in asked["RequestItems"]["table"]["Keys"]]
+        found = [{"status": {"S": "UNKNOWN"}, "since": {"N": "9" if one.startswith("new") else "1"}} for one in ids]
+        return {"Responses": {"table": found}}
+
+    tables = SimpleNamespace(query=query, batch_get_item=batch_get_item)
+    since = DynamoDBLedger("table", "ledger", tables, "actor").open_since()
+    assert (len(since), min(since)) == (17, 1.0)
 
 
 @pytest.mark.parametrize(
