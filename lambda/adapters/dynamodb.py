@@ -5,7 +5,7 @@ import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import botocore.session
@@ -109,26 +109,36 @@ class DynamoDBLedger:
             until = {":now": _seconds(now)}
             yield from self._of_shard(shard, "open_shard = :shard AND overdue_at <= :now", until)
 
-    def open_since(self) -> list[float]:
+    def open_since(self, is_time_left: Callable[[], bool]) -> list[float]:
         """Since when each open payment has its status, in seconds since 1970; of ``MEASURED`` at most, in no order.
 
-        The index knows no statuses: some in it are closed, and wait only to be told of.
+        The index knows no statuses: some in it are closed, and wait only to be told of. Raises ``LedgerUnavailable``
+        when no time is left, which is asked before each call: a part would look younger than the whole.
         """
-        # As many of each: one shard that is full must not hide what is stuck in the others.
-        shards = (self._of_shard(shard, "open_shard = :shard", {}) for shard in range(SHARDS))
-        ids = chain.from_iterable(islice(shard, MEASURED // SHARDS) for shard in shards)
-        return [
-            float(item["since"]["N"])
-            for keys in _in_hundreds(ids)
-            for item in self._some(keys)
-            if item["status"]["S"] in OPEN and "since" in item
-        ]
+
+        def hurry() -> None:
+            if not is_time_left():
+                raise LedgerUnavailable("open_since: no time is left")
+
+        def ids() -> Iterator[str]:
+            for shard in range(SHARDS):
+                hurry()
+                # As many of each: one shard that is full must not hide what is stuck in the others.
+                yield from islice(self._of_shard(shard, "open_shard = :shard", {}), MEASURED // SHARDS)
+
+        since: list[float] = []
+        for keys in _in_hundreds(ids()):
+            hurry()
+            open_ones = (item for item in self._some(keys) if item["status"]["S"] in OPEN)
+            # An item of before "since" was kept has only its last write.
+            since += (float((item.get("since") or item["updated_at"])["N"]) for item in open_ones)
+        return since
 
     def _some(self, transaction_ids: Iterable[str]) -> Iterable[dict[str, Any]]:
         """Status and time of up to 100 payments. The next run asks again for one that a throttled table left out."""
         asked = {
             "Keys": [{"transaction_id": {"S": one}} for one in transaction_ids],
-            "ProjectionExpression": "#status, since",
+            "ProjectionExpression": "#status, since, updated_at",
             "ExpressionAttributeNames": {"#status": "status"},
         }
         answer = self._call(self._dynamodb.batch_get_item, RequestItems={self._table_name: asked})

@@ -2,13 +2,18 @@
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 
-Here the periods end now, and not at the turn of a period; and a missing one is not looked for further back.
+Where periods are missing, CloudWatch looks further back and takes the latest that are there; only what is still missing
+then is treated as the alarm says. So an alarm ends, or begins to ring for silence, later than its periods say:
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+How far back is documented by an example, five for three; here it is always two more. And periods end now here, not at
+the turn of a period.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Point = Mapping[str, Any]
+FURTHER = 2
 _BREACHING: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": lambda value, threshold: value > threshold,
     "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
@@ -35,17 +40,18 @@ def state(
     breaching = _BREACHING[alarm["ComparisonOperator"]]
     threshold, missing = float(alarm["Threshold"]), alarm.get("TreatMissingData") or "missing"
 
-    values: list[float | None] = []
-    for n in range(periods):
+    found: list[float] = []
+    for n in range(periods + FURTHER):
         inside = [one for one in points if now - (n + 1) * period < one["Timestamp"] <= now - n * period]
-        values.append(statistic(inside) if inside else None)
-    known = [value for value in values if value is not None]
+        if inside:
+            found.append(statistic(inside))
+    known = found[:periods]
     if not known and missing == "missing":
-        return "INSUFFICIENT_DATA", f"no data for {periods} periods"
+        return "INSUFFICIENT_DATA", f"no data for {periods + FURTHER} periods"
     if not known and missing == "ignore":
-        return str(alarm["StateValue"]), f"no data for {periods} periods"
+        return str(alarm["StateValue"]), f"no data for {periods + FURTHER} periods"
     bad = sum(breaching(value, threshold) for value in known)
     bad += (periods - len(known)) * (missing == "breaching")
-    shown = ", ".join("none" if value is None else f"{value:g}" for value in values)
+    shown = ", ".join([f"{value:g}" for value in known] + ["none"] * (periods - len(known)))
     reason = f"{bad} of {periods} datapoints [{shown}] breach {alarm['ComparisonOperator']} {threshold:g}"
     return ("ALARM" if bad >= needed else "OK"), reason

@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Any
 
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import error_response_json, get_account_id, get_region
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, lambda_svc, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
@@ -158,7 +158,14 @@ def make_metrics_of_logs() -> None:
 
     Filters are kept and never applied, and what a line embeds is not looked for.
     """
-    fan_out = cloudwatch_logs._fanout_to_subscription_filters
+    fan_out, put = cloudwatch_logs._fanout_to_subscription_filters, cloudwatch_logs._put_metric_filter
+
+    def putting(given: dict[str, Any]) -> Any:
+        try:
+            metrics.matches(str(given.get("filterPattern")), {})
+        except ValueError as error:
+            return error_response_json("InvalidParameterException", str(error), 400)
+        return put(given)
 
     def fanning_out(group: str, stream: str, events: Sequence[dict[str, Any]]) -> None:
         fan_out(group, stream, events)
@@ -168,6 +175,7 @@ def make_metrics_of_logs() -> None:
                 cloudwatch.record_metric(datum.namespace, datum.name, datum.value, datum.unit, datum.dimensions)
 
     cloudwatch_logs._fanout_to_subscription_filters = fanning_out
+    cloudwatch_logs._put_metric_filter = putting
 
 
 def count_executions() -> None:
@@ -202,7 +210,7 @@ def evaluate_alarms_as_time_goes_by(scale: float) -> None:
         now = time.time()
         dimensions = {one["Name"]: one["Value"] for one in alarm.get("Dimensions") or []}
         key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(dimensions))
-        oldest = now - float(alarm["Period"]) * float(alarm["EvaluationPeriods"]) * scale
+        oldest = now - float(alarm["Period"]) * (float(alarm["EvaluationPeriods"]) + alarms.FURTHER) * scale
         # They are appended as they come.
         recent = list(takewhile(lambda one: one["Timestamp"] > oldest, reversed(cloudwatch._metrics.get(key) or [])))
         before = alarm["StateValue"]
@@ -214,6 +222,13 @@ def evaluate_alarms_as_time_goes_by(scale: float) -> None:
         cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
         cloudwatch._evaluate_parent_alarms(alarm)
 
+    # Whoever puts a metric evaluates as well, and an alarm tells once.
+    one_at_a_time = threading.Lock()
+
+    def evaluating(alarm: dict[str, Any]) -> None:
+        with one_at_a_time:
+            evaluate(alarm)
+
     def measure_queues() -> None:
         for url, queue in list(sqs._queues.items()):
             waiting = sum(message["visible_at"] <= time.time() for message in list(queue["messages"]))
@@ -221,13 +236,20 @@ def evaluate_alarms_as_time_goes_by(scale: float) -> None:
             cloudwatch.record_metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, "Count", name)
 
     def go_by() -> None:
+        measured = 0.0
         while True:
             time.sleep(max(0.25, 5 * scale))
-            measure_queues()
-            for alarm in list(cloudwatch._alarms.values()):
-                evaluate(alarm)
+            try:
+                # Each minute, as AWS does; more would only fill the memory of a server that is kept.
+                if time.monotonic() - measured >= 60 * scale:
+                    measured = time.monotonic()
+                    measure_queues()
+                for alarm in list(cloudwatch._alarms.values()):
+                    evaluating(alarm)
+            except Exception:  # one alarm that cannot be evaluated must not silence the others for good
+                cloudwatch.logger.exception("alarms are not evaluated")
 
-    cloudwatch._evaluate_alarm = evaluate
+    cloudwatch._evaluate_alarm = evaluating
     threading.Thread(target=go_by, daemon=True).start()
 
 

@@ -27,7 +27,7 @@ def state(*values: float | None, scale: float = 1.0, **changes: Any) -> str:
         {"Timestamp": NOW - (n * 300 + 150) * scale, "Value": value / 2}
         for n, value in enumerate(values)
         if value is not None
-        for _ in "twice"[:2]
+        for _ in range(2)
     ]
     return alarms.state(ALARM | changes, points, total, NOW, scale)[0]
 
@@ -80,10 +80,20 @@ def test_the_threshold_itself(comparison: str, at_the_threshold: str, below: str
     assert state(9, 9, 9, ComparisonOperator=comparison) == below
 
 
-def test_what_is_older_than_its_periods_is_forgotten() -> None:
-    assert state(None, None, None, 11, TreatMissingData="notBreaching") == "OK"
+def test_where_periods_are_missing_it_looks_further_back() -> None:
+    """The latest that are there count, and a state lasts longer than its periods."""
+    assert state(None, None, 11, 11, 11) == "ALARM"
+    assert state(None, None, 11, 11, 10) == "OK"
+    beats = {"ComparisonOperator": "LessThanThreshold", "Threshold": 1, "TreatMissingData": "breaching"}
+    assert state(None, None, None, None, 1, **beats) == "OK"
+    assert state(None, None, None, None, None, 1, **beats) == "ALARM"
+
+
+def test_what_is_older_still_is_forgotten() -> None:
+    assert state(None, None, None, None, None, 11, TreatMissingData="notBreaching") == "OK"
+    assert state(None, None, None, 11, EvaluationPeriods=1, TreatMissingData="notBreaching") == "OK"
 
 
 def test_periods_can_be_made_shorter() -> None:
     assert state(11, 11, 11, scale=0.01) == "ALARM"
-    assert state(11, 11, None, scale=0.01, TreatMissingData="notBreaching") == "OK"
+    assert state(11, 11, None, None, None, scale=0.01, TreatMissingData="notBreaching") == "OK"

@@ -149,7 +149,7 @@ CAUSES: dict[str, Callable[[Platform], None]] = {
     names.PROCESSING_ERRORS_ALARM: raise_errors("processing"),
     names.PROCESSING_THROTTLES_ALARM: throttle("processing"),
     names.PAYMENT_DURATION_ALARM: take_ten_minutes,
-    names.UNKNOWN_OUTCOMES_ALARM: lambda platform: fail(platform, 6, 3),
+    names.UNKNOWN_OUTCOMES_ALARM: lambda platform: fail(platform, 6, 6),
     names.REVIEWS_ALARM: forget_for_a_day,
     names.DEAD_LETTERS_ALARM: lambda platform: fail(platform, 3, 1),
     names.OPEN_PAYMENT_AGE_ALARM: leave_open,
@@ -185,10 +185,10 @@ def subscriber(platform: Platform) -> Subscriber:
     with subscriber.listening():
         for cause in CAUSES.values():
             cause(platform)
-        until(lambda: subscriber.rang() == wanted)
+        assert until(lambda: subscriber.rang() == wanted), wanted - subscriber.rang()
         settle(platform)
         with heart(platform):
-            until(lambda: all(subscriber.states(one)[-1:] == ["OK"] for one in wanted))
+            assert until(lambda: all(subscriber.states(one)[-1:] == ["OK"] for one in wanted))
     return subscriber
 
 
@@ -219,6 +219,7 @@ def test_it_rings_is_heard_and_goes_back_to_ok(name: str, subscriber: Subscriber
 
 
 def test_what_it_says_leads_to_the_runbook(subscriber: Subscriber) -> None:
+    assert subscriber.heard
     for message in subscriber.heard:
         alarm = message["AlarmName"].removesuffix("-local")
         if alarm != COMPOSITE:

@@ -208,7 +208,10 @@ def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(
         }
 
     def read(some: list[dict[str, Any]]) -> dict[str, Any]:
-        names = {"ProjectionExpression": "#status, since", "ExpressionAttributeNames": {"#status": "status"}}
+        names = {
+            "ProjectionExpression": "#status, since, updated_at",
+            "ExpressionAttributeNames": {"#status": "status"},
+        }
         return {"RequestItems": {"table": {"Keys": some, **names}}}
 
     stub.add_response("query", {"Items": keys[:60]}, asked(0))
@@ -217,7 +220,7 @@ def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(
     for shard in range(2, 8):
         stub.add_response("query", {"Items": []}, asked(shard))
     stub.add_response("batch_get_item", {"Responses": {}}, read(keys[100:]))
-    assert ledger.open_since() == [10.5, 20.0]
+    assert ledger.open_since(lambda: True) == [10.5, 20.0]
     stub.assert_no_pending_responses()
 
 
@@ -235,7 +238,7 @@ def test_a_shard_that_is_full_hides_no_old_payment_of_another(monkeypatch: pytes
         return {"Responses": {"table": found}}
 
     tables = SimpleNamespace(query=query, batch_get_item=batch_get_item)
-    since = DynamoDBLedger("table", "ledger", tables, "actor").open_since()
+    since = DynamoDBLedger("table", "ledger", tables, "actor").open_since(lambda: True)
     assert (len(since), min(since)) == (17, 1.0)
 
 
@@ -271,3 +274,13 @@ def test_no_answer_is_worth_a_retry(stubbed: Any, error: Exception, monkeypatch:
     monkeypatch.setattr(client, "transact_write_items", transact_write_items)
     with pytest.raises(LedgerUnavailable):
         ledger.write(None, PAYMENT)
+
+
+def test_open_payments_are_not_measured_in_part(stubbed: Any) -> None:
+    """What is left out may be the oldest."""
+    ledger, stub, _ = stubbed
+    stub.add_response("query", {"Items": []})
+    left = iter([True, False])
+    with pytest.raises(LedgerUnavailable, match="no time"):
+        ledger.open_since(lambda: next(left))
+    stub.assert_no_pending_responses()

@@ -164,7 +164,7 @@ def test_a_backlog_that_cannot_be_measured_is_an_error_of_the_run_and_does_not_f
 ) -> None:
     """Failing, it would be run twice more, and the heartbeat would miss a run that has settled what there was."""
 
-    def open_since() -> list[float]:
+    def open_since(_: object) -> list[float]:
         raise LedgerUnavailable("batch_get_item: ThrottlingException")
 
     caplog.set_level(logging.INFO)
