@@ -223,7 +223,7 @@ def evaluate_alarms_as_time_goes_by(scale: float) -> None:
         cloudwatch._evaluate_parent_alarms(alarm)
 
     # Whoever puts a metric evaluates as well, and an alarm tells once.
-    one_at_a_time = threading.Lock()
+    one_at_a_time = threading.RLock()
 
     def evaluating(alarm: dict[str, Any]) -> None:
         with one_at_a_time:

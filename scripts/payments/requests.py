@@ -229,6 +229,8 @@ def _number(text: str, where: str) -> int | float:
         raise BadRequest(f"{where}: payment_amount must be a number, such as 150.00") from None
     if not exact.is_finite() or not text.isascii() or "_" in text:
         raise BadRequest(f"{where}: payment_amount must be a number, such as 150.00")
+    if exact <= 0:
+        raise BadRequest(f"{where}: payment_amount must be more than 0")
     # Beyond this no amount is taken, and a number of a billion digits is never written out.
     if abs(exact.adjusted()) > 20:
         raise BadRequest(f"{where}: payment_amount is too large or too small")

@@ -70,6 +70,8 @@ def test_an_amount_that_would_not(amount: str, says: str) -> None:
         (HEADER + GOOD + "T-2,1\n", "payments.csv:3: 2 fields, the header has 4"),
         (HEADER + GOOD + "\n" + GOOD, "payments.csv:4: T-1 stands in line 2 already"),
         (HEADER + GOOD + "T-2,x,credit_card,C\n", "payments.csv:3: payment_amount must be a number"),
+        (HEADER + GOOD + "T-2,0,credit_card,C\n", "payments.csv:3: payment_amount must be more than 0"),
+        (HEADER + GOOD + "T-2,-1,credit_card,C\n", "payments.csv:3: payment_amount must be more than 0"),
         (HEADER + GOOD + "T-2,1,cheque,C\n", "payments.csv:3: payment_method must be one of"),
         (HEADER + "4111111111111111,1,credit_card,C\n", "payments.csv:2: transaction_id must have"),
         (HEADER + '"T-1\n', "payments.csv:2: not CSV"),
