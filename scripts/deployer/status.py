@@ -112,7 +112,8 @@ def _drifts(cloudformation: Any, path: str, stack_id: str) -> list[Drift]:
 def _alarms(cloudformation: Any, stack_id: str) -> list[str]:
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
     return [
-        one["PhysicalResourceId"]
+        # A name, or an ARN that ends in it.
+        one["PhysicalResourceId"].rsplit(":alarm:", 1)[-1]
         for page in pages
         for one in page["StackResourceSummaries"]
         if one["ResourceType"] in _ALARMS and one.get("PhysicalResourceId")
