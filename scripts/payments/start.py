@@ -45,7 +45,7 @@ class Result:
 
 
 class Batch:
-    """Requests on their way. ``results`` is true whenever it is looked at, after Ctrl-C too."""
+    """Requests on their way. ``results`` is what is known; one whose start was interrupted counts as not sent."""
 
     def __init__(self, platform: Platform, requests: Sequence[Request]) -> None:
         self._platform = platform
