@@ -72,7 +72,8 @@ def main(keep: bool) -> None:
     except AWS_ERRORS as error:
         raise click.ClickException(explained(error)) from error
     except KeyboardInterrupt:
-        click.echo("interrupted; the embedded AWS has ended" if not keep else "interrupted", err=True)
+        what = "`make local-stop` ends the embedded AWS" if keep else "the embedded AWS has ended"
+        click.echo(f"interrupted; {what}", err=True)
         sys.exit(130)
 
 
@@ -153,7 +154,9 @@ def _deploy_quietly(platform: Target, parameters: dict[str, str], console: Conso
     try:
         with console.status("validate, package, change set, execute"):
             deployed = deploy(order, platform, People(transcript), confirm=lambda *_: True)
-    except DeployError:
+    except DeployError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
         console.print(transcript.file.getvalue())  # type: ignore[attr-defined]
         raise
     if not deployed.changed:
@@ -218,8 +221,9 @@ def _summary(
     width: int,
 ) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, row_styles=["", "on grey11"])
-    # A path is folded rather than cut where the terminal is narrow.
-    table.add_column("Payment, and its path through the states", no_wrap=width >= 96, overflow="fold")
+    # A path is folded between two states rather than cut where the terminal is narrow.
+    narrow = width < 96
+    table.add_column("Payment, and its path through the states", no_wrap=not narrow, overflow="fold")
     table.add_column("Tries", justify="right", no_wrap=True)
     table.add_column("Final state", no_wrap=True)
     table.add_column("Secs", justify="right", no_wrap=True)
@@ -233,7 +237,7 @@ def _summary(
             if any(message["execution_arn"] == story.execution_arn for message in messages)
         ]
         table.add_row(
-            f"{example.what}\n[dim]{story.path}[/]",
+            f"{example.what}\n[dim]{story.path.replace('→', ' →') if narrow else story.path}[/]",
             str(story.tries["ProcessPayment"]),
             _final(item["status"]["S"], story),
             f"{story.seconds:.1f}",
