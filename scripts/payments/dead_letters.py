@@ -19,7 +19,7 @@ _HIDDEN_SECONDS = 60
 
 _EXPLAINED = {
     "GatewayUnavailable": "the gateway was away for every try; nothing was charged",
-    "ChargeOutcomeUnknown": "the gateway did not say whether it charged; reconciliation asks it every five minutes",
+    "ChargeOutcomeUnknown": "it is not known whether it was charged; reconciliation asks, at first after five minutes",
     "PaymentGivenUp": "nothing was charged: the gateway proved it, or nobody was at it any more",
     "PaymentInProgress": "another attempt held the payment for longer than its lease",
     "MalformedRequest": "the request has no usable transaction id; whoever sent it has to mend it",

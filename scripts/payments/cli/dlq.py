@@ -47,6 +47,7 @@ def explain(platform: Callable[[], Platform], transaction_id: str, as_json: bool
         return
     for letter in letters:
         click.echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
+        click.echo(f"  letter     {letter.letter_id[:8]}")
         click.echo(f"  why        {letter.explanation}")
         click.echo(f"  was, is    {letter.payment_status}, {letter.now or 'not recorded'}")
         click.echo(f"  now        {letter.advice}")
