@@ -131,6 +131,9 @@ def test_refund_and_its_refusals(platform: Platform, run) -> None:
     assert "reconciliation asks it again" in run("refund", silent["transaction_id"], "--yes").output
     assert "is not recorded" in run("refund", "T-NONE", "--yes").output
     # What it is stands above the question.
+    # Nothing is asked where nothing can be done.
+    declined, _ = platform.pay(payment_amount=150.01)
+    assert "only a COMPLETED one can be refunded" in run("refund", declined["transaction_id"]).output
     asked = run("refund", refused["transaction_id"])
     assert f"{refused['transaction_id']} is COMPLETED, 150.08 USD, charged as sim_" in asked.output
     assert "Aborted" in asked.output

@@ -21,7 +21,8 @@ def refund(platform: Callable[[], Platform], transaction_id: str, yes: bool, as_
     """Give a completed payment back, whole. Safe to repeat: it is refunded at most once."""
     there = platform()
     payment = records.one(there, transaction_id)
-    if not yes:
+    # Any other is refused, or was refunded before: there is nothing to ask.
+    if not yes and payment.status == "COMPLETED":
         click.echo(views.payment_line(payment), err=True)
         confirm(f"Refund {payment.amount or transaction_id}?")
     told = there.ask("refund", transaction_id)
@@ -56,7 +57,7 @@ def resolve(
     reference = charged or refunded
     there = platform()
     payment = records.one(there, transaction_id)
-    if not yes:
+    if not yes and payment.status == "REVIEW":
         click.echo(views.payment_line(payment), err=True)
         confirm(f"Record it as {status}{f' under {reference}' if reference else ''}? That is final.")
     _tell(there.ask("resolve", transaction_id, status=status, reference=reference), as_json)
