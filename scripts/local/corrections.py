@@ -229,21 +229,25 @@ def evaluate_alarms_as_time_goes_by(scale: float) -> None:
         with one_at_a_time:
             evaluate(alarm)
 
+    # Of each queue what was measured last, and when.
+    depths: dict[str, tuple[int, float]] = {}
+
     def measure_queues() -> None:
+        """Each minute, as AWS does, and when it changes; more would only fill the memory of a server that is kept."""
         for url, queue in list(sqs._queues.items()):
-            waiting = sum(message["visible_at"] <= time.time() for message in list(queue["messages"]))
-            name = {"QueueName": url.rsplit("/", 1)[-1]}
-            cloudwatch.record_metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, "Count", name)
+            name, now = url.rsplit("/", 1)[-1], time.time()
+            waiting = sum(message["visible_at"] <= now for message in list(queue["messages"]))
+            before, measured = depths.get(name, (-1, 0.0))
+            if waiting != before or now - measured >= 60 * scale:
+                depths[name] = waiting, now
+                about = {"QueueName": name}
+                cloudwatch.record_metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, "Count", about)
 
     def go_by() -> None:
-        measured = 0.0
         while True:
             time.sleep(max(0.25, 5 * scale))
             try:
-                # Each minute, as AWS does; more would only fill the memory of a server that is kept.
-                if time.monotonic() - measured >= 60 * scale:
-                    measured = time.monotonic()
-                    measure_queues()
+                measure_queues()
                 for alarm in list(cloudwatch._alarms.values()):
                     evaluating(alarm)
             except Exception:  # one alarm that cannot be evaluated must not silence the others for good
