@@ -113,7 +113,7 @@ class DynamoDBLedger:
         """Since when each open payment has its status, in seconds since 1970; of ``MEASURED`` at most, in no order.
 
         The index knows no statuses: some in it are closed, and wait only to be told of. Raises ``LedgerUnavailable``
-        when no time is left, which is asked before each call: a part would look younger than the whole.
+        when no time is left, asked before each shard and each hundred: a part would look younger than the whole.
         """
 
         def hurry() -> None:
