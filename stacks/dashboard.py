@@ -11,7 +11,6 @@ from typing import Any
 from . import names
 
 WIDTH = 24
-NAMESPACE = "PaymentWorkflow"
 _ENVIRONMENT = ("Environment", "${Environment}")
 _GREEN, _ORANGE, _RED, _GREY, _BLUE = "#2ca02c", "#ff7f0e", "#d62728", "#7f7f7f", "#1f77b4"
 _OUTCOMES = {
@@ -155,7 +154,7 @@ def _number(parameter: str) -> str:
 
 
 def _ours(name: str, stat: str, label: str, *dimensions: str, **options: Any) -> Metric:
-    return Metric(NAMESPACE, name, (*_ENVIRONMENT, *dimensions), stat, label, **options)
+    return Metric(names.METRIC_NAMESPACE, name, (*_ENVIRONMENT, *dimensions), stat, label, **options)
 
 
 def _outcomes() -> Graph:

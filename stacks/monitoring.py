@@ -9,7 +9,6 @@ from .alarms import Alarm
 from .dashboard import body
 from .wiring import NumberValue, Value
 
-METRIC_NAMESPACE = "PaymentWorkflow"
 HEARTBEAT_METRIC = "ReconciliationRuns"
 DURATION_METRIC = "PaymentProcessingDuration"
 
@@ -179,7 +178,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
             title="PaymentDuration",
             name=names.PAYMENT_DURATION_ALARM,
             description="Payments take too long from the start of the execution to their outcome",
-            namespace=METRIC_NAMESPACE,
+            namespace=names.METRIC_NAMESPACE,
             metric=DURATION_METRIC,
             dimensions=here,
             threshold=inputs.payment_duration_threshold_seconds,
@@ -190,7 +189,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
             title="UnknownOutcomes",
             name=names.UNKNOWN_OUTCOMES_ALARM,
             description="The gateway does not say of payments whether it charged",
-            namespace=METRIC_NAMESPACE,
+            namespace=names.METRIC_NAMESPACE,
             metric="Payments",
             dimensions=here | {"Outcome": "UNKNOWN"},
             threshold=inputs.unknown_outcomes_threshold,
@@ -200,7 +199,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
             title="Reviews",
             name=names.REVIEWS_ALARM,
             description="Nobody but a person can find out whether a payment was charged",
-            namespace=METRIC_NAMESPACE,
+            namespace=names.METRIC_NAMESPACE,
             metric="Payments",
             dimensions=here | {"Outcome": "REVIEW"},
             threshold=inputs.reviews_threshold,
@@ -209,7 +208,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
             title="OpenPaymentAge",
             name=names.OPEN_PAYMENT_AGE_ALARM,
             description="A payment has been open for too long: it is stuck",
-            namespace=METRIC_NAMESPACE,
+            namespace=names.METRIC_NAMESPACE,
             metric="OldestOpenPaymentAge",
             dimensions=here,
             threshold=inputs.open_payment_age_threshold_seconds,
@@ -219,7 +218,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
             title="ReconciliationIncomplete",
             name=names.RECONCILIATION_INCOMPLETE_ALARM,
             description="Reconciliation could not settle payments, or tell of them",
-            namespace=METRIC_NAMESPACE,
+            namespace=names.METRIC_NAMESPACE,
             metric="ReconciliationErrors",
             dimensions=here,
             threshold=inputs.reconciliation_errors_threshold,
@@ -228,7 +227,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
             title="ReconciliationHeartbeat",
             name=names.RECONCILIATION_HEARTBEAT_ALARM,
             description="Reconciliation has not finished a run: overdue payments stay open",
-            namespace=METRIC_NAMESPACE,
+            namespace=names.METRIC_NAMESPACE,
             metric=HEARTBEAT_METRIC,
             dimensions=here,
             threshold=1,
@@ -341,7 +340,7 @@ def _filter(
         FilterPattern=pattern,
         MetricTransformations=[
             logs.MetricTransformation(
-                MetricNamespace=METRIC_NAMESPACE,
+                MetricNamespace=names.METRIC_NAMESPACE,
                 MetricName=metric,
                 MetricValue=value,
                 Unit=unit,

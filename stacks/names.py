@@ -84,6 +84,8 @@ RECONCILIATION_HEARTBEAT_ALARM = "alarm-reconciliation-heartbeat-${Environment}"
 RECONCILIATION_HEARTBEAT_FILTER = "metric-filter-reconciliation-heartbeat-${Environment}"
 PAYMENT_DURATION_FILTER = "metric-filter-payment-duration-${Environment}"
 DASHBOARD = "dashboard-payments-${Environment}"
+# Of the metrics that the functions' log lines carry; lambda/adapters/metrics.py names it too.
+METRIC_NAMESPACE = "PaymentWorkflow"
 
 
 def alarms() -> list[str]:

@@ -1,7 +1,6 @@
 """Deployments of the same templates to an embedded AWS, by our deployer and by the AWS CLI: wall time and AWS calls."""
 
 import http.client
-import os
 import shutil
 import subprocess
 import tempfile
@@ -88,18 +87,10 @@ class _Counted:
     calls: int = 0
 
     def measure(self, commands: list[list[str]], environment: dict[str, str]) -> Measured:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        reach = {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_DEFAULT_REGION": server.REGION,
-            "AWS_ACCESS_KEY_ID": server.CREDENTIALS["aws_access_key_id"],
-            "AWS_SECRET_ACCESS_KEY": server.CREDENTIALS["aws_secret_access_key"],
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
+        reach = server.reaching(self.url)
         before, started = self.calls, time.monotonic()
         for command in commands:
-            ran = subprocess.run(command, env=clean | reach | environment, capture_output=True, text=True, timeout=600)
+            ran = subprocess.run(command, env=reach | environment, capture_output=True, text=True, timeout=600)
             if ran.returncode:
                 raise RuntimeError(f"{' '.join(command[:3])}: {(ran.stdout + ran.stderr)[-500:]}")
         return Measured(time.monotonic() - started, self.calls - before)

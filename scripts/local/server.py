@@ -69,6 +69,19 @@ def forget_the_users_aws() -> None:
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
+def reaching(url: str) -> dict[str, str]:
+    """The environment in which a command, such as the AWS CLI, reaches the server and nothing of the user's."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return clean | {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
 def start(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Server:
     """Start a server on a free port of 127.0.0.1. Unless ``keep``, it ends with this process at the latest.
 

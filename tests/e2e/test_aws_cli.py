@@ -1,6 +1,5 @@
 """The emitted templates, as they are, with `aws cloudformation package` and `deploy`."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -18,15 +17,7 @@ AWS = ROOT / ".venv" / "awscli" / "bin" / "aws"
 def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path) -> None:
     """The CLI looks every half minute whether a stack is done, so this takes as long."""
     with server.running() as running:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environment = clean | {
-            "AWS_ENDPOINT_URL": running.url,
-            "AWS_DEFAULT_REGION": server.REGION,
-            "AWS_ACCESS_KEY_ID": server.CREDENTIALS["aws_access_key_id"],
-            "AWS_SECRET_ACCESS_KEY": server.CREDENTIALS["aws_secret_access_key"],
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
+        environment = server.reaching(running.url)
 
         def aws(*arguments: str) -> str:
             ran = subprocess.run([AWS, *arguments], env=environment, capture_output=True, text=True, timeout=200)

@@ -164,19 +164,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         (folder / ".local" / "server.json").write_text(json.dumps(asdict(running)))
         there = target.of(running)
         notices_url, notices_arn = subscriber.create(there.client("sqs"), TOPIC_ARN)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         desk = Desk(
             Platform(there, {}, {}, notices_url),
             folder,
-            clean
+            server.reaching(running.url)
             | {
                 "PATH": f"{ROOT / '.venv' / 'awscli' / 'bin'}:{os.environ['PATH']}",
-                "AWS_ENDPOINT_URL": running.url,
-                "AWS_DEFAULT_REGION": server.REGION,
-                "AWS_ACCESS_KEY_ID": server.CREDENTIALS["aws_access_key_id"],
-                "AWS_SECRET_ACCESS_KEY": server.CREDENTIALS["aws_secret_access_key"],
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                 "AWS_MAX_ATTEMPTS": "1",
                 # So that no name is broken over two lines.
                 "COLUMNS": "200",
