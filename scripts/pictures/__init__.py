@@ -8,7 +8,8 @@ nesting.py     the nested stacks, and what flows between them
 workflow.py    the state machine
 statuses.py    the statuses of a payment
 access.py      who may do what to which resource
-dashboard.py   the dashboard with its metrics; not committed, for what it shows has to be measured
+dashboard.py   a dashboard with what was measured
+demo_run.py    measures a run, and draws docs/dashboard.svg of it: with `make pictures`, and not checked
 """
 
 from collections.abc import Mapping
