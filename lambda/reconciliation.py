@@ -1,6 +1,6 @@
 """The reconciliation function: settles what the workflow left behind and tells of it, and does what an operator asks.
 
-The schedule's event                                    -> ``{"overdue", "settled", "open", "errors"}``, counts
+The schedule's event, and ``{"action": "reconcile"}``    -> ``{"overdue", "settled", "open", "errors"}``, counts
 ``{"action": "refund", "transaction_id", "operator"}``  -> ``{"transaction_id", "status", "failure"}``
 ``{"action": "reopen", "transaction_id", "operator", "request"}`` -> the same
 ``{"action": "resolve", "transaction_id", "operator", "status", "reference"}`` -> the same
@@ -67,7 +67,9 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
             return _answered(_reopen, event)
         case "resolve":
             return _answered(_resolve, event)
-    return _reconcile_all()
+        case None | "reconcile":
+            return _reconcile_all()
+    return _answered(_unknown, event)
 
 
 def _reconcile_all() -> dict[str, Any]:
@@ -113,8 +115,7 @@ def _reconcile(transaction_id: str, broken: set[str]) -> Payment:
     after = reconcile(before, ledger=ledger(), gateway=gateway(), clock=clock)
     if after.sequence != before.sequence:
         about = {"transaction_id": transaction_id, "from_status": before.status, "status": after.status}
-        came_to = counted(after.status, after.payment_method) if after.status is not before.status else {}
-        log.info("payment reconciled", extra=about | came_to)
+        log.info("payment reconciled", extra=about | _came_to(before, after))
     if after.notice_due and (after is not before or after.is_overdue(clock())):
         # Who heard that it is not known hears how it ended, whatever the outcome.
         wanted = (
@@ -126,6 +127,14 @@ def _reconcile(transaction_id: str, broken: set[str]) -> Payment:
     return after
 
 
+def _came_to(before: Payment, after: Payment) -> dict[str, Any]:
+    """The metric of what a payment came to. One whose refund was refused was counted when it was completed."""
+    refused = before.status is Status.REFUNDING and after.status is Status.COMPLETED
+    if after.status is before.status or refused:
+        return {}
+    return counted(after.status, after.payment_method)
+
+
 def _answered(do: Callable[[Mapping[str, Any]], dict[str, Any]], event: Mapping[str, Any]) -> dict[str, Any]:
     """What an operator may not do is an answer: as an error of the function it would ring an alarm."""
     try:
@@ -134,6 +143,10 @@ def _answered(do: Callable[[Mapping[str, Any]], dict[str, Any]], event: Mapping[
         told = {"error": type(refusal).__name__, "detail": str(refusal)}
         log.warning("payment error", extra=told)
         return {"refused": told["error"], "detail": told["detail"]}
+
+
+def _unknown(_event: Mapping[str, Any]) -> dict[str, Any]:
+    raise MalformedRequest("action must be reconcile, refund, reopen or resolve")
 
 
 def _refund(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from adapters.measured import MeasuredGateway
 from adapters.metrics import METRICS, NAMESPACE, counted, embedded
 from awslambdaric.lambda_runtime_log_utils import JsonFormatter
 from payments.errors import LedgerUnavailable
+from payments.payment import Payment, Status
 from payments.ports import Charged, Declined, NotCharged, Unknown
 from payments.request import PAYMENT_METHODS
 
@@ -184,3 +185,29 @@ def test_measuring_fails_no_payment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_values_a_line_is_no_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "_aws" not in embedded({})
+
+
+def in_status(status: Status) -> Payment:
+    return Payment(
+        transaction_id="T",
+        status=status,
+        sequence=3,
+        fingerprint="f",
+        execution="e",
+        created_at=0,
+        updated_at=0,
+        since=0,
+    )
+
+
+def test_a_refund_that_was_refused_completes_nothing_anew() -> None:
+    refunding = in_status(Status.REFUNDING)
+    assert reconciliation._came_to(refunding, in_status(Status.COMPLETED)) == {}
+    assert reconciliation._came_to(refunding, in_status(Status.REVIEW))["Payments"] == 1
+    assert reconciliation._came_to(in_status(Status.UNKNOWN), in_status(Status.COMPLETED))["Payments"] == 1
+
+
+@pytest.mark.parametrize("event", [{"action": "refnud"}, {"action": 7}])
+def test_an_action_that_is_none_is_refused_and_reconciles_nothing(event: dict[str, Any]) -> None:
+    answer = reconciliation.handler(event, None)
+    assert (answer["refused"], answer["detail"][:11]) == ("MalformedRequest", "action must")
