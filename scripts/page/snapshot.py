@@ -132,13 +132,11 @@ class Source:
         """Send the letter's payment through the workflow again; what was done. Raises ``DeployError`` with why not."""
         platform = self.platform()
         with self._queue:
-            # Read again: the receipt changes, and so may the payment have.
-            self._letters = dead_letters.read(platform)
             self._seen = None
-            found = [letter for letter in self._letters if letter.letter_id == letter_id]
-            if not found:
-                raise DeployError("the letter is there no more: somebody redrove or cleared it")
-            done = dead_letters.redrive(platform, found[0])
+            with dead_letters.held(platform, wanted=lambda letter: letter.letter_id == letter_id) as found:
+                if not found:
+                    raise DeployError("the letter is there no more: somebody redrove or cleared it")
+                done = dead_letters.redrive(platform, found[0])
             # Another list: the old one may be read at this moment.
             self._letters = [letter for letter in self._letters if letter.letter_id != letter_id]
         return f"{found[0].transaction_id}: {done.partition(' arn:')[0]}"

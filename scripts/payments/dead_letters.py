@@ -1,21 +1,35 @@
-"""What failed for good: read without taking it away, explained, and sent again. A redrive may be repeated safely."""
+"""What failed for good: read without taking it away, explained, and sent again. A redrive may be repeated safely.
+
+SQS deletes a message by the receipt of whoever received it last, and accepts an older one without deleting anything.
+So whoever acts on letters does so while they are ``held``: hidden from everybody else.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
+"""
 
 import json
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
+from botocore.exceptions import ClientError
+from payments.payment import Status
 from payments.request import is_transaction_id
 
 from scripts.deployer.errors import DeployError
 
 from . import records
 from .environment import Platform
-from .executions import cause_of
+from .executions import cause_of, in_a_name
 from .records import Record, hidden, printable
+from .statuses import SETTLED, TAKEN_UP_AGAIN
 
-# Long enough to read some thousands once; the letters come back by themselves.
-_HIDDEN_SECONDS = 60
+# How long a letter stays hidden from everybody else if nobody says that it need not: long enough to read some thousands
+# once, and to act on one.
+READ_SECONDS = 60
+ACT_SECONDS = 600
+# As many as SQS takes at once.
+_BATCH = 10
 
 _EXPLAINED = {
     "GatewayUnavailable": "the gateway was away for every try; nothing was charged",
@@ -29,6 +43,14 @@ _EXPLAINED = {
     "ReviewNeeded": "it is too old for the gateway's key; a person has to look it up there",
     "InternalError": "a defect of ours; the cause names the place in the code",
     "States.QueryEvaluationError": "the request is larger than the workflow takes",
+}
+
+# What SQS answers about a receipt that is good no more.
+_NOT_HELD = {
+    "MessageNotInflight",
+    "AWS.SimpleQueueService.MessageNotInflight",
+    "ReceiptHandleIsInvalid",
+    "InvalidParameterValue",
 }
 
 
@@ -49,6 +71,10 @@ class Letter:
     # The gateway would not charge it any more.
     closed: bool
 
+    def of_payment(self, payment: Record | None) -> "Letter":
+        """The letter with what its payment is now; None if nothing is recorded under the id."""
+        return replace(self, now=payment.status if payment else "", closed=bool(payment and payment.closed))
+
     @property
     def explanation(self) -> str:
         if self.error == "LedgerRefused" and "ConditionalCheckFailed" in self.cause:
@@ -63,64 +89,113 @@ class Letter:
         return self.error == "IdempotencyConflict"
 
     @property
+    def can_be_redriven(self) -> bool:
+        """Whether a redrive does something: send the payment again, or clear the letter of one that has its outcome."""
+        if self.is_of_another_request or (self.now == Status.FAILED and self.closed):
+            return False
+        return self.now in SETTLED or self.now in TAKEN_UP_AGAIN
+
+    @property
     def advice(self) -> str:
         """What a redrive would do."""
         if self.is_of_another_request:
             return "the id belongs to another payment; a redrive is refused"
+        if self.now in SETTLED:
+            return "it has its outcome; a redrive only clears the letter"
         match self.now:
-            case "COMPLETED" | "DECLINED" | "REJECTED" | "REFUNDED" | "REFUNDING":
-                return "it has its outcome; a redrive only clears the letter"
-            case "FAILED" if self.closed:
+            case Status.FAILED if self.closed:
                 return "the gateway has closed it: send a new payment, and `dlq clear` the letter"
-            case "FAILED" | "PENDING":
+            case Status.FAILED | Status.PENDING:
                 return "a redrive tries it again"
-            case "UNKNOWN":
+            case Status.UNKNOWN:
                 return "a redrive asks the gateway again"
-            case "PROCESSING":
+            case Status.PROCESSING:
                 return "somebody is at it, or reconciliation will be in five minutes; a redrive is refused"
-            case "REVIEW":
+            case Status.REVIEW:
                 return "look it up at the gateway and `resolve` it; a redrive is refused"
         return "nothing is recorded under it; a redrive is refused, `dlq clear` deletes the letter"
 
 
 def read(platform: Platform) -> list[Letter]:
-    """All letters, oldest first. They stay in the queue."""
-    sqs, messages = platform.client("sqs"), _messages(platform)
-    bodies = [_body(message["Body"]) for message in messages]
-    payments = records.several(platform, filter(None, map(_transaction_id, bodies)))
-    letters = [_letter(message, body, payments) for message, body in zip(messages, bodies, strict=True)]
-    for message in messages:
-        # Read, not taken: everybody may see them again at once.
-        sqs.change_message_visibility(
-            QueueUrl=platform.dead_letters_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-        )
-    return sorted(letters, key=lambda letter: letter.timestamp)
+    """All letters, oldest first. They stay in the queue, where everybody may see them again at once."""
+    with held(platform) as letters:
+        return letters
 
 
-def _messages(platform: Platform) -> list[Any]:
-    """Until there are no more, or the first comes back: a long queue outlasts the time that they are hidden."""
+@contextmanager
+def held(
+    platform: Platform, seconds: int = READ_SECONDS, wanted: Callable[[Letter], bool] = lambda _: True
+) -> Iterator[list[Letter]]:
+    """The wanted letters, oldest first, hidden from everybody else inside the ``with`` block.
+
+    Should this process be killed in it, they are hidden for ``seconds``, and then there again.
+    """
+    receipts: list[str] = []
+    try:
+        messages = _receive(platform, receipts, seconds)
+        bodies = [_body(message["Body"]) for message in messages]
+        payments = records.several(platform, filter(None, map(_transaction_id, bodies)))
+        letters = [_letter(message, body, payments) for message, body in zip(messages, bodies, strict=True)]
+        found = sorted(filter(wanted, letters), key=lambda letter: letter.timestamp)
+        kept = {letter.receipt for letter in found}
+        _show_again(platform, [receipt for receipt in receipts if receipt not in kept])
+        receipts[:] = kept
+        yield found
+    finally:
+        _show_again(platform, receipts)
+
+
+def held_by_others(platform: Platform) -> int:
+    """About how many letters somebody else holds at this moment, so that they cannot be read."""
+    name = "ApproximateNumberOfMessagesNotVisible"
+    asked = platform.client("sqs").get_queue_attributes(QueueUrl=platform.dead_letters_url, AttributeNames=[name])
+    return int(asked["Attributes"][name])
+
+
+def _receive(platform: Platform, receipts: list[str], seconds: int) -> list[Any]:
+    """Each message once, until there are no more or the first comes back: a long queue outlasts its hiding.
+
+    The receipts are added as they come, so that nothing stays hidden if this is interrupted.
+    """
     sqs = platform.client("sqs")
-    ask = {"QueueUrl": platform.dead_letters_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _HIDDEN_SECONDS}
+    ask = {"QueueUrl": platform.dead_letters_url, "MaxNumberOfMessages": _BATCH, "VisibilityTimeout": seconds}
     # Without waiting, SQS asks only some of its servers, and may say "nothing" when there is something.
     ask["WaitTimeSeconds"] = 1
     found: dict[str, Any] = {}
-    while messages := sqs.receive_message(**ask).get("Messages"):
+    while received := sqs.receive_message(**ask).get("Messages"):
+        receipts += [message["ReceiptHandle"] for message in received]
         seen = len(found)
-        found |= {message["MessageId"]: message for message in messages}
+        # The receipt of whoever receives a message last is the one that counts.
+        found |= {message["MessageId"]: message for message in received}
         if len(found) == seen:
             break
     return list(found.values())
 
 
+def _show_again(platform: Platform, receipts: list[str]) -> None:
+    """Those that were deleted, or have come back by themselves, are refused one by one, and need nothing."""
+    for first in range(0, len(receipts), _BATCH):
+        some = enumerate(receipts[first : first + _BATCH])
+        platform.client("sqs").change_message_visibility_batch(
+            QueueUrl=platform.dead_letters_url,
+            Entries=[{"Id": str(n), "ReceiptHandle": receipt, "VisibilityTimeout": 0} for n, receipt in some],
+        )
+
+
 def redrive(platform: Platform, letter: Letter) -> str:
-    """Send the payment through the workflow again and delete the letter; what was done, in words.
+    """Send the payment through the workflow again and delete the letter, which is ``held``; what was done, in words.
 
     The letter goes last: whatever happens before, it is still there, and a second redrive finds what the first did.
+    Raises ``DeployError`` for one that cannot be redriven, and says why.
     """
-    if letter.now in ("", "PROCESSING", "REVIEW") or letter.is_of_another_request or letter.closed:
+    # A long list outlasts the moment at which it was read, and another letter of the payment may have been redriven.
+    known = records.several(platform, filter(None, [letter.transaction_id]))
+    letter = letter.of_payment(known.get(letter.transaction_id))
+    _hold_on(platform, letter)
+    if not letter.can_be_redriven:
         raise DeployError(f"{letter.transaction_id or letter.execution_arn}: {letter.advice}")
     done = "has its outcome"
-    if letter.now in ("FAILED", "PENDING", "UNKNOWN"):
+    if letter.now not in SETTLED:
         request = _request(platform, letter)
         # Refused for a request that is not the recorded one, and for a payment that cannot be charged any more.
         platform.ask("reopen", letter.transaction_id, request=json.loads(request))
@@ -130,8 +205,23 @@ def redrive(platform: Platform, letter: Letter) -> str:
 
 
 def clear(platform: Platform, letter: Letter) -> None:
-    """Delete the letter."""
+    """Delete the letter, which is ``held``. Raises ``DeployError`` for one that is held no more."""
+    _hold_on(platform, letter)
     platform.client("sqs").delete_message(QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt)
+
+
+def _hold_on(platform: Platform, letter: Letter) -> None:
+    """Raises ``DeployError`` for a letter that was held for too long: by now it may be somebody else's."""
+    try:
+        platform.client("sqs").change_message_visibility(
+            QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt, VisibilityTimeout=READ_SECONDS
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _NOT_HELD:
+            raise
+        raise DeployError(
+            f"{letter.transaction_id or letter.letter_id}: the letter is held no more; ask again"
+        ) from error
 
 
 def _request(platform: Platform, letter: Letter) -> str:
@@ -143,7 +233,7 @@ def _request(platform: Platform, letter: Letter) -> str:
 def _start_again(platform: Platform, letter: Letter, request: str) -> str:
     started = platform.client("stepfunctions").start_execution(
         stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
-        name=f"redrive-{letter.transaction_id.replace(':', '-')[:50]}-{uuid.uuid4().hex[:8]}",
+        name=f"redrive-{in_a_name(letter.transaction_id)}-{uuid.uuid4().hex[:8]}",
         input=request,
     )
     return str(started["executionArn"])
@@ -181,6 +271,6 @@ def _letter(message: Any, body: dict[str, Any], payments: dict[str, Record]) -> 
         payment_status=word("payment_status"),
         timestamp=word("timestamp"),
         receipt=message["ReceiptHandle"],
-        now=payment.status if payment else "",
-        closed=bool(payment and payment.closed),
-    )
+        now="",
+        closed=False,
+    ).of_payment(payment)

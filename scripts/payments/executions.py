@@ -1,10 +1,13 @@
 """What became of an execution, read from Step Functions and nowhere else. Of its input only the id is kept."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from .records import hidden
 
 # What a person calls the states, in the order of the table's path; book-keeping has no name there.
 SHORT = {
@@ -21,6 +24,9 @@ SHORT = {
     "RecordNotice": "",
     "PaymentFailed": "Failed",
 }
+
+# What Step Functions says of an execution that is not there: it keeps them for 90 days.
+GONE = ("ExecutionDoesNotExist", "InvalidArn", "ValidationException")
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Execution:
 def read(stepfunctions: Any, execution_arn: str) -> Execution:
     """An execution so far. Raises the SDK's ``ExecutionDoesNotExist`` for one that is not there, or not any more."""
     described = stepfunctions.describe_execution(executionArn=execution_arn)
-    execution = Execution(execution_arn, status=described["status"], error=described.get("error", ""))
+    execution = Execution(execution_arn, status=described["status"], error=hidden(described.get("error", "")))
     execution.transaction_id = _transaction_id(described.get("input", ""))
     if "output" in described and execution.status == "SUCCEEDED":
         execution.output = json.loads(described["output"])
@@ -104,7 +110,11 @@ def _add(execution: Execution, event: dict[str, Any]) -> None:
         execution.tries[execution.states[-1]] += 1
     state = execution.states[-1] if execution.states else ""
     details: dict[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
-    said = {"error": details.get("error", ""), "cause": cause_of(details.get("cause", ""))}
+    # Whoever stops an execution chooses these words.
+    said: dict[str, Any] = {
+        "error": hidden(details.get("error", "")),
+        "cause": hidden(cause_of(details.get("cause", ""))),
+    }
     at = event["timestamp"]
     match kind:
         case "ExecutionStarted":
@@ -122,6 +132,20 @@ def _add(execution: Execution, event: dict[str, Any]) -> None:
         case _:
             return
     execution.moments.append(moment)
+
+
+def in_a_name(transaction_id: str) -> str:
+    """The id as it may stand in the name of an execution: letters, digits, hyphens and underscores are logged.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+    return re.sub(r"[^A-Za-z0-9_-]", "-", transaction_id)[:50]
+
+
+def is_named_after(name: str, transaction_id: str) -> bool:
+    """Whether ``name`` is the id with an ending after a hyphen, as `start`, a redrive and the demonstration give it."""
+    base, _, ending = name.removeprefix("redrive-").rpartition("-")
+    return base == in_a_name(transaction_id) and ending.isalnum()
 
 
 def cause_of(text: str) -> str:

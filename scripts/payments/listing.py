@@ -5,9 +5,12 @@ from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Any
 
+from payments.payment import Status
+
 from . import records
 from .environment import Platform
 from .records import Record, time_of
+from .statuses import FAILED
 
 
 class Which(StrEnum):
@@ -15,10 +18,6 @@ class Which(StrEnum):
     OPEN = "open"
     UNKNOWN = "unknown"
     FAILED = "failed"
-
-
-# What a person has to look at: given up, or waiting for them.
-FAILED = ("FAILED", "REVIEW")
 
 
 def recent(platform: Platform, *, which: Which = Which.ALL, since: float = 0.0, limit: int = 50) -> list[Record]:
@@ -33,7 +32,7 @@ def recent(platform: Platform, *, which: Which = Which.ALL, since: float = 0.0, 
         case Which.OPEN:
             found = _open(platform)
         case Which.UNKNOWN:
-            found = (record for record in _open(platform) if record.status == "UNKNOWN")
+            found = (record for record in _open(platform) if record.status == Status.UNKNOWN)
         case Which.FAILED:
             found = _scanned(platform, since, FAILED)
         case _:
@@ -44,7 +43,7 @@ def recent(platform: Platform, *, which: Which = Which.ALL, since: float = 0.0, 
 
 def _open(platform: Platform) -> Iterator[Record]:
     """Those that are not settled, or of which somebody has to be told yet."""
-    yield from (one for one in records.several(platform, records.shards(platform)).values() if one.overdue_at)
+    yield from (one for one in records.several(platform, records.open_ids(platform)).values() if one.overdue_at)
 
 
 def _scanned(platform: Platform, since: float, statuses: Collection[str] = ()) -> Iterator[Record]:

@@ -6,7 +6,7 @@ FilterLogEvents has no price of its own, but five calls a second for an account:
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,26 +42,28 @@ class Line:
     key: str
 
 
-def read(platform: Platform, since: float, transaction_id: str = "") -> Iterator[Line]:
-    """Lines of payments since then (seconds since 1970), or of this payment only, function by function.
+def read(platform: Platform, since: float, transaction_id: str = "", until: float | None = None) -> Iterator[Line]:
+    """Lines of payments between these times (seconds since 1970), or of this payment only, function by function.
 
     A log group that is not there has no lines: a function that never ran has none.
     """
     logs = platform.client("logs")
     ask: dict[str, Any] = {"startTime": max(0, int(since * 1000))}
+    if until is not None:
+        ask["endTime"] = int(until * 1000)
     if transaction_id:
         ask["filterPattern"] = f'"{transaction_id}"'
     for function, group in GROUPS.items():
         name = names.in_environment(group, platform.environment)
         try:
-            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=name, **ask):
-                yield from _lines(page["events"], function, transaction_id)
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=name, **ask)
+            yield from _lines((event for page in pages for event in page["events"]), function, transaction_id)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
 
 
-def _lines(events: list[Any], function: str, transaction_id: str) -> Iterator[Line]:
+def _lines(events: Iterable[Any], function: str, transaction_id: str) -> Iterator[Line]:
     told: set[tuple[str, str, str]] = set()
     for event in events:
         line = parse(event, function)

@@ -22,7 +22,7 @@ def run(platform: Platform) -> Reconciled:
 
     The schedule may settle some at the same time: then these are told as well.
     """
-    overdue = list(records.shards(platform, time.time()))
+    overdue = list(records.open_ids(platform, time.time()))
     before = records.several(platform, overdue)
     error = ""
     try:

@@ -1,20 +1,25 @@
 """What the table holds of a payment. The customer is not asked for: nobody has to see who paid to look after it."""
 
 import json
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from adapters.dynamodb import SHARDS
 from payments.money import Money
 from payments.request import CARD_NUMBER
 
 from scripts.deployer.errors import DeployError
+from stacks.names import OPEN_INDEX
 
 from .environment import Platform
 
 # As many keys as DynamoDB takes at once.
 BATCH = 100
+# Seconds between two tries for what the table was too busy for.
+_WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 _TEXTS = ("status", "fingerprint", "execution", "payment_method", "gateway_reference", "refund_reference", "failure")
 _NOTICES = ("told", "announced_by", "letter", "notice_due", "closed")
 _NUMBERS = ("amount_minor", "currency", "attempt", "created_at", "updated_at", "overdue_at", "reasons")
@@ -66,19 +71,31 @@ def one(platform: Platform, transaction_id: str) -> Record:
     return found[transaction_id]
 
 
-def several(platform: Platform, transaction_ids: Iterable[str]) -> dict[str, Record]:
-    """Those that are recorded, by id, as last written: a consistent read of one item each."""
+def several(
+    platform: Platform, transaction_ids: Iterable[str], pause: Callable[[float], None] = time.sleep
+) -> dict[str, Record]:
+    """Those that are recorded, by id, as last written: a consistent read of one item each.
+
+    Raises ``DeployError`` where the table stays too busy for half a minute.
+    """
     dynamodb, table = platform.client("dynamodb"), platform.outputs["DynamodbTableName"]
     wanted, found = list(dict.fromkeys(transaction_ids)), {}
     for batch in (wanted[first : first + BATCH] for first in range(0, len(wanted), BATCH)):
         keys: Any = [{"transaction_id": {"S": transaction_id}} for transaction_id in batch]
         asked = {table: {"Keys": keys, "ConsistentRead": True} | expression()}
-        while asked:  # under load DynamoDB answers in parts
+        for wait in _WAITS:
             answer = dynamodb.batch_get_item(RequestItems=asked)
             for item in answer["Responses"].get(table, []):
                 record = of(item)
                 found[record.transaction_id] = record
-            asked = answer.get("UnprocessedKeys")
+            # A part that it was too busy for is to be asked for again, and not at once: botocore does not wait for it.
+            # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+            asked = answer.get("UnprocessedKeys") or {}
+            if not asked:
+                break
+            pause(wait)
+        else:
+            raise DeployError(f"{table} is too busy to read {len(asked[table]['Keys'])} payments; try again later")
     return found
 
 
@@ -89,8 +106,8 @@ def of(item: dict[str, Any]) -> Record:
     if "amount_minor" in value:
         amount = str(Money(int(value["amount_minor"]), value.get("currency", "")))
     return Record(
-        transaction_id=value["transaction_id"],
-        status=value.get("status", ""),
+        transaction_id=printable(value["transaction_id"]),
+        status=printable(value.get("status", "")),
         amount=amount,
         method=hidden(value.get("payment_method", "")),
         attempt=int(value.get("attempt", 0)),
@@ -98,12 +115,12 @@ def of(item: dict[str, Any]) -> Record:
         refund_reference=hidden(value.get("refund_reference", "")),
         failure=hidden(value.get("failure", "")),
         reasons=tuple(hidden(str(reason)) for reason in json.loads(value.get("reasons", "[]"))),
-        told=value.get("told", ""),
+        told=printable(value.get("told", "")),
         letter=bool(value.get("letter")),
         notice_due=bool(value.get("notice_due")),
         closed=bool(value.get("closed")),
-        execution=value.get("execution", ""),
-        announced_by=value.get("announced_by", ""),
+        execution=printable(value.get("execution", "")),
+        announced_by=printable(value.get("announced_by", "")),
         fingerprint=value.get("fingerprint", ""),
         created_at=time_of(value.get("created_at")),
         updated_at=time_of(value.get("updated_at")),
@@ -130,16 +147,12 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def shards(platform: Platform, now: float | None = None) -> Iterator[str]:
-    """Ids of the index of open payments, those that are overdue before ``now`` or all; a query for each shard."""
-    from adapters.dynamodb import SHARDS
-
-    from stacks.names import OPEN_INDEX
-
+def open_ids(platform: Platform, overdue_at: float | None = None) -> Iterator[str]:
+    """Ids of open payments, of all or of those that are overdue then (seconds since 1970): a query for each shard."""
     pages = platform.client("dynamodb").get_paginator("query")
     condition, values = "open_shard = :shard", {}
-    if now is not None:
-        condition, values = f"{condition} AND overdue_at <= :now", {":now": {"N": f"{now:.6f}"}}
+    if overdue_at is not None:
+        condition, values = f"{condition} AND overdue_at <= :now", {":now": {"N": f"{overdue_at:.6f}"}}
     for shard in range(SHARDS):
         for page in pages.paginate(
             TableName=platform.outputs["DynamodbTableName"],

@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 
 from . import records
 from .environment import Platform
+from .executions import in_a_name
 from .records import Record
 from .requests import Request
-from .story import in_a_name
 
 LONGEST_SECONDS = 15 * 60
 # Business outcomes: nothing went wrong, whatever the customer thinks of it.

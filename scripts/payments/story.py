@@ -1,7 +1,8 @@
 """The story of one payment: what it is now, and all that happened to it in the order of time.
 
-It costs one read of the table, a query of the ledger, two calls for each execution, a call for each of the three log
-groups (and one for each megabyte that CloudWatch searches), and up to ``PAGES`` to find executions by their names.
+It costs one read of the table, a query of the ledger, two calls for each execution, up to ``PAGES`` to find executions
+by their names, and a call for each of the three log groups, and for each megabyte that was logged between the payment's
+first moment and its last.
 """
 
 from collections.abc import Iterator
@@ -11,19 +12,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
+from payments.payment import Status
 
 from stacks import names
 
 from . import logs, records
 from .environment import Platform
-from .executions import SHORT, Execution, read
+from .executions import GONE, SHORT, Execution, is_named_after, read
 from .records import Record, hidden, instant, time_of
+from .statuses import FAILED, FINAL
 
 # Of a thousand executions each, the newest first: beyond these only those are found that the ledger names.
 PAGES = 3
 # What a log line is about may be logged a moment before the payment is recorded, and a clock may differ.
 _MARGIN_SECONDS = 60
-_GONE = ("ExecutionDoesNotExist", "InvalidArn", "ValidationException")
+# What is logged of a payment after the last thing that the ledger and the executions know is a replay's, soon after it.
+_LATE_SECONDS = 60 * 60
 
 
 @dataclass(frozen=True)
@@ -64,20 +68,19 @@ def story_of(platform: Platform, transaction_id: str) -> Story:
         platform.client(service)  # made before the threads ask for it
     with ThreadPoolExecutor(8) as pool:
         named = pool.submit(_named, platform, transaction_id)
-        logged = pool.submit(_logged, platform, payment)
         steps = _steps(platform, transaction_id)
         arns = dict.fromkeys(step["execution"] for step in steps if step.get("execution"))
         arns |= dict.fromkeys(arn for arn in (payment.execution, payment.announced_by) if arn.startswith("arn:"))
         arns |= dict.fromkeys(named.result())
         executions = [one for one in pool.map(lambda arn: _execution(platform, arn), arns) if one]
-        lines = logged.result()
     # A name may end like another payment's id: what it was started with decides.
     executions = [one for one in executions if one.transaction_id == transaction_id]
     executions.sort(
         key=lambda execution: execution.moments[0].at if execution.moments else datetime.max.replace(tzinfo=UTC)
     )
     entries = [entry for execution in executions for entry in _of_execution(execution)]
-    entries += [_of_step(step) for step in steps] + lines
+    entries += [_of_step(step) for step in steps]
+    entries += _logged(platform, payment, latest=max((entry.at for entry in entries), default=""))
     # What has the same time stays in the order of cause: the ledger's step, its log line, what the workflow made of it.
     order = {"ledger": 0, "workflow": 2, "notice": 2}
     entries.sort(key=lambda entry: (entry.at, order.get(entry.source, 1)))
@@ -114,23 +117,12 @@ def _named(platform: Platform, transaction_id: str) -> list[str]:
     return [execution["executionArn"] for execution in found if is_named_after(execution["name"], transaction_id)]
 
 
-def in_a_name(transaction_id: str) -> str:
-    """The id as it may stand in the name of an execution, which takes no colon."""
-    return transaction_id.replace(":", "-")[:50]
-
-
-def is_named_after(name: str, transaction_id: str) -> bool:
-    """Whether ``name`` is the id with an ending after a hyphen, as `start`, a redrive and the demonstration give it."""
-    base, _, ending = name.removeprefix("redrive-").rpartition("-")
-    return base == in_a_name(transaction_id) and ending.isalnum()
-
-
 def _execution(platform: Platform, arn: str) -> Execution | None:
     """None for one that is there no more: Step Functions keeps them for 90 days."""
     try:
         return read(platform.client("stepfunctions"), arn)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _GONE:
+        if error.response["Error"]["Code"] not in GONE:
             raise
         return None
 
@@ -149,7 +141,7 @@ def _of_execution(execution: Execution) -> Iterator[Entry]:
             case "failed":
                 what = f"{state or moment.state} failed: {moment.error}"
                 cause = moment.cause.removeprefix(f"transaction {execution.transaction_id}: ")
-                yield Entry(at, "workflow", what, hidden(cause), bad=True, **here)
+                yield Entry(at, "workflow", what, cause, bad=True, **here)
             case "succeeded" if moment.message_id and moment.state == "SendToDeadLetterQueue":
                 yield Entry(at, "notice", "dead letter left", moment.message_id, bad=True, **here)
             case "succeeded" if moment.message_id:
@@ -163,7 +155,7 @@ def _of_execution(execution: Execution) -> Iterator[Entry]:
 def _of_step(step: dict[str, Any]) -> Entry:
     """A step of the ledger, or a note that it has of what people were told."""
     before, status = step.get("from_status"), step["status"]
-    bad = status in ("FAILED", "UNKNOWN", "REVIEW")
+    bad = status == Status.UNKNOWN or status in FAILED
     detail = [str(step[name]) for name in ("gateway_reference", "refund_reference", "failure") if name in step]
     if "note" in step:
         note = dict(part.split(": ", 1) for part in step["note"].split(", ") if ": " in part)
@@ -174,7 +166,7 @@ def _of_step(step: dict[str, Any]) -> Entry:
         detail = []
     else:
         source, text = "ledger", f"{before} → {status}" if before else status
-        if status == "PROCESSING":
+        if status == Status.PROCESSING:
             text += f", attempt {step['attempt']}"
     # An operator's steps name them; which function took the others, its log says.
     actor = step.get("actor", "")
@@ -183,9 +175,13 @@ def _of_step(step: dict[str, Any]) -> Entry:
     return Entry(time_of(step["at"]), source, text, hidden(", ".join(detail)), bad, step.get("execution", ""))
 
 
-def _logged(platform: Platform, payment: Record) -> list[Entry]:
+def _logged(platform: Platform, payment: Record, latest: str) -> list[Entry]:
+    """Lines of the time in which something happened: CloudWatch searches all that is in between, slowly."""
     since = datetime.fromisoformat(payment.created_at).timestamp() - _MARGIN_SECONDS
-    lines = logs.read(platform, since, payment.transaction_id)
+    until = None
+    if payment.status in FINAL and not payment.notice_due:
+        until = datetime.fromisoformat(max(payment.updated_at, latest)).timestamp() + _LATE_SECONDS
+    lines = logs.read(platform, since, payment.transaction_id, until)
     return [Entry(line.at, line.function, line.what, line.detail, line.bad) for line in lines]
 
 

@@ -13,7 +13,7 @@ def reconcile(monkeypatch: pytest.MonkeyPatch, errors: int) -> Result:
     """One payment is overdue, and stays as it is."""
     answer = {"overdue": 1, "settled": 0, "open": 1 - errors, "errors": errors}
     monkeypatch.setattr(common, "reach", lambda *_: SimpleNamespace(invoke=lambda _: answer))
-    monkeypatch.setattr(reconciling.records, "shards", lambda *_: iter(["T-1"]))
+    monkeypatch.setattr(reconciling.records, "open_ids", lambda *_: iter(["T-1"]))
     monkeypatch.setattr(reconciling.records, "several", lambda *_: {"T-1": SimpleNamespace(status="UNKNOWN")})
     return CliRunner().invoke(cli.main, ["--env", "dev", "reconcile"])
 

@@ -9,7 +9,7 @@ import click
 from .. import reconciling, records
 from ..environment import Platform
 from . import views
-from .common import Usage, as_json, confirm, echo_json
+from .common import NAME, Usage, as_json, confirm, echo_json
 
 
 @click.command()
@@ -76,7 +76,7 @@ def reconcile(platform: Callable[[], Platform], as_json: bool) -> None:
     if not done.changes and not as_json:
         click.echo("nothing is overdue")
     if done.error:
-        click.echo(f"payments: {done.error}; the log of the reconciliation function says more", err=True)
+        click.echo(f"{NAME}: {done.error}; the log of the reconciliation function says more", err=True)
         sys.exit(1)
 
 

@@ -10,9 +10,10 @@ import click
 from scripts.deployer.errors import AWS_ERRORS, DeployError
 
 from .. import dead_letters
+from ..dead_letters import Letter
 from ..environment import Platform
 from . import views
-from .common import Usage, as_json, confirm, console, echo_json, said
+from .common import NAME, Usage, as_json, confirm, console, echo_json, said
 
 
 @click.group()
@@ -25,14 +26,16 @@ def dlq() -> None:
 @click.pass_obj
 def list_letters(platform: Callable[[], Platform], as_json: bool) -> None:
     """The dead letters, and what their payments are now."""
-    letters = dead_letters.read(platform())
+    there = platform()
+    letters = dead_letters.read(there)
     if as_json:
         echo_json([_public(letter) for letter in letters])
-        return
-    if not letters:
+    elif letters:
+        views.letters(console(), letters)
+    else:
         click.echo("no dead letters")
-        return
-    views.letters(console(), letters)
+    if not letters and (others := dead_letters.held_by_others(there)):
+        click.echo(f"{others} are being read by somebody else; ask again in a minute", err=True)
 
 
 @dlq.command()
@@ -41,7 +44,9 @@ def list_letters(platform: Callable[[], Platform], as_json: bool) -> None:
 @click.pass_obj
 def explain(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
     """Why a payment failed, and what a redrive would do."""
-    letters = _letters(platform(), transaction_id)
+    letters = [letter for letter in dead_letters.read(platform()) if letter.transaction_id == transaction_id]
+    if not letters:
+        raise _none_of(transaction_id)
     if as_json:
         echo_json([_public(letter) for letter in letters])
         return
@@ -64,14 +69,28 @@ def redrive(platform: Callable[[], Platform], transaction_id: str | None, everyt
     if (transaction_id is None) is not everything:
         raise Usage("name a TRANSACTION_ID or --all, one of them")
     there = platform()
-    failed = 0
-    for letter in dead_letters.read(there) if everything else _letters(there, str(transaction_id)):
-        try:
-            done = dead_letters.redrive(there, letter)
-            click.echo(f"{letter.transaction_id}: {done}")
-        except (DeployError, *AWS_ERRORS) as error:  # the others are none the worse for it
-            failed += 1
-            click.echo(f"payments: {said(error)}", err=True)
+    failed = False
+    redriven: set[str] = set()
+
+    def wanted(letter: Letter) -> bool:
+        return everything or letter.transaction_id == transaction_id
+
+    with dead_letters.held(there, dead_letters.ACT_SECONDS, wanted) as letters:
+        if not letters and not everything:
+            raise _none_of(str(transaction_id))
+        for letter in letters:
+            try:
+                if letter.transaction_id in redriven and letter.can_be_redriven:
+                    # One execution is enough for a payment, however many letters it left.
+                    dead_letters.clear(there, letter)
+                    done = "cleared: another letter of it was redriven"
+                else:
+                    done = dead_letters.redrive(there, letter)
+                    redriven.add(letter.transaction_id)
+                click.echo(f"{letter.transaction_id}: {done}")
+            except (DeployError, *AWS_ERRORS) as error:  # the others are none the worse for it
+                failed = True
+                click.echo(f"{NAME}: {said(error)}", err=True)
     if failed:
         sys.exit(1)
 
@@ -85,25 +104,26 @@ def clear(platform: Callable[[], Platform], letter_id: str, yes: bool) -> None:
     there = platform()
     if not letter_id:
         raise Usage("LETTER is empty; `dlq list` shows them")
-    found = [letter for letter in dead_letters.read(there) if letter.letter_id.startswith(letter_id)]
-    if len(found) != 1:
-        raise DeployError(f"{len(found) or 'no'} dead letters begin with {letter_id}; `dlq list` shows them")
-    (letter,) = found
-    click.echo(f"{letter.letter_id}: {letter.transaction_id or 'no payment'}, {letter.error}")
-    if not yes:
-        confirm("Clear it?")
-    dead_letters.clear(there, letter)
+
+    def named(letter: Letter) -> bool:
+        return letter.letter_id.startswith(letter_id)
+
+    with dead_letters.held(there, dead_letters.ACT_SECONDS, named) as found:
+        if len(found) != 1:
+            raise DeployError(f"{len(found) or 'no'} dead letters begin with {letter_id}; `dlq list` shows them")
+        (letter,) = found
+        click.echo(f"{letter.letter_id}: {letter.transaction_id or 'no payment'}, {letter.error}")
+        if not yes:
+            confirm("Clear it?")
+        dead_letters.clear(there, letter)
     click.echo("cleared")
 
 
-def _letters(platform: Platform, transaction_id: str) -> list[dead_letters.Letter]:
-    found = [letter for letter in dead_letters.read(platform) if letter.transaction_id == transaction_id]
-    if not found:
-        raise DeployError(f"no dead letter of transaction {transaction_id}")
-    return found
+def _none_of(transaction_id: str) -> DeployError:
+    return DeployError(f"no dead letter of transaction {transaction_id}")
 
 
-def _public(letter: dead_letters.Letter) -> dict[str, Any]:
+def _public(letter: Letter) -> dict[str, Any]:
     fields = dataclasses.asdict(letter) | {"explanation": letter.explanation, "advice": letter.advice}
     del fields["receipt"]
     return fields

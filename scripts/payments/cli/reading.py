@@ -79,7 +79,7 @@ def tail(platform: Callable[[], Platform], since: str | None, as_json: bool) -> 
     if not as_json:
         click.echo(f"payments of {there.environment} as they change, times in UTC; Ctrl-C ends it", err=True)
     try:
-        for line in follow(there, _when(since) or time.time()):
+        for line in follow(there, time.time() if since is None else _when(since)):
             if as_json:
                 fields = dataclasses.asdict(line)
                 del fields["key"]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
+from payments.payment import Status
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -13,10 +14,11 @@ from ..dead_letters import Letter
 from ..logs import Line
 from ..records import Record
 from ..start import Result
+from ..statuses import FAILED
 from ..story import Story
 
-_STYLES = {"COMPLETED": "green", "REFUNDED": "green", "FAILED": "red", "UNKNOWN": "red", "REVIEW": "red"}
-_BAD = ("NOT RECORDED", "NOT SENT", "CONFLICT")
+_STYLES: dict[str, str] = {Status.COMPLETED: "green", Status.REFUNDED: "green"}
+_BAD = (*FAILED, Status.UNKNOWN, "NOT RECORDED", "NOT SENT", "CONFLICT")
 
 
 def status(value: str) -> Text:

@@ -1,0 +1,12 @@
+"""The statuses of a payment as an operator groups them; which there are, and where each leads, the core says."""
+
+from payments.payment import Status
+
+# Business outcomes, and what a refund makes of them: nothing went wrong, whatever the customer thinks of it.
+SETTLED = frozenset({Status.COMPLETED, Status.DECLINED, Status.REJECTED, Status.REFUNDING, Status.REFUNDED})
+# Given up, or left to a person.
+FAILED = frozenset({Status.FAILED, Status.REVIEW})
+# Nothing of ours brings these any further.
+FINAL = SETTLED | FAILED
+# What the workflow takes up when it is sent the request again.
+TAKEN_UP_AGAIN = frozenset({Status.FAILED, Status.PENDING, Status.UNKNOWN})
