@@ -69,8 +69,9 @@ class Platform:
             Payload=json.dumps(event).encode(),
         )
         told: dict[str, Any] = json.loads(answer["Payload"].read())
-        if "errorType" in told:
-            raise DeployError(f"{told['errorType']}: {told['errorMessage']}")
+        # Lambda's word, and not what the answer looks like: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+        if "FunctionError" in answer:
+            raise DeployError(f"{told.get('errorType', 'the function failed')}: {told.get('errorMessage', '')}")
         if "refused" in told:
             raise DeployError(f"{told['refused']}: {told['detail']}")
         return told

@@ -49,7 +49,7 @@ def from_arguments(transaction_id: str, amount: str, method: str, customer: str,
         "payment_method": method,
         "customer_id": customer,
     }
-    return _request(fields | ({"currency": currency} if currency else {}), "the payment", numbers_are_text=True)
+    return _request(fields | ({} if currency is None else {"currency": currency}), "the payment", numbers_are_text=True)
 
 
 def from_file(path: Path) -> list[Request]:

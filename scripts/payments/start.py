@@ -7,22 +7,27 @@ had. What the table holds is asked before anything is sent, so most repetitions 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from . import records
 from .environment import Platform
-from .executions import in_a_name
+from .executions import GONE, in_a_name
 from .records import Record
 from .requests import Request
+from .statuses import FINAL, SETTLED
 
 LONGEST_SECONDS = 15 * 60
-# Business outcomes: nothing went wrong, whatever the customer thinks of it.
-SETTLED = ("COMPLETED", "DECLINED", "REJECTED", "REFUNDED", "REFUNDING")
-_FINAL = (*SETTLED, "FAILED", "REVIEW")
-# An execution that ended before it recorded anything is followed by one with the next number.
-_TRIES = 9
+# Executions that are asked after at a time: Step Functions answers ten in a second, for the whole account.
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+ASKED_AT_ONCE = 30
+# Until what it says of an execution holds: it may not know yet of one that it has just started.
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
+CONSISTENT_SECONDS = 30
+# An execution that ended before it recorded anything is followed by one whose name ends with the next of these.
+_NUMBERED = "ghijklmno"
 
 
 @dataclass(frozen=True)
@@ -69,16 +74,18 @@ class Batch:
 
         What is not done after a quarter of an hour is yielded as it is, failed.
         """
-        deadline, wait, looks = clock() + LONGEST_SECONDS, 0.3, 0
+        began, wait, looks = clock(), 0.3, 0
         while waiting := [one for one in self.results.values() if not one.done]:
+            waited = clock() - began
+            # The table tells most; an execution that ends without an outcome is worth a call now and then.
+            asked = _in_turn(waiting, looks // 4, ASKED_AT_ONCE) if looks % 4 == 3 else []
+            ended = {one.transaction_id for one in asked if self._ended(one, waited > CONSISTENT_SECONDS)}
+            # Read after that: it has all that an execution wrote before it ended.
             known = records.several(self._platform, [one.transaction_id for one in waiting])
             for result in waiting:
-                record = known.get(result.transaction_id)
-                # The table tells most; an execution that ends without an outcome is worth a call now and then.
-                ended = looks % 4 == 3 and self._ended(result)
-                changed = self._now(result, record, ended, late=clock() > deadline)
-                if changed != result:
-                    self.results[result.transaction_id] = changed
+                one = result.transaction_id
+                changed = self._now(result, known.get(one), one in ended, late=waited > LONGEST_SECONDS)
+                self.results[one] = changed
                 if changed.done:
                     yield changed
             looks += 1
@@ -91,7 +98,7 @@ class Batch:
             if record.fingerprint != self._requests[result.transaction_id].fingerprint:
                 return _conflict(result, record)
             result = _of(result, record, result.said)
-            if record.status in _FINAL:
+            if record.status in FINAL:
                 return _final(result, record)
         if ended:
             said = "its execution failed" if record is None else _LEFT
@@ -101,13 +108,13 @@ class Batch:
             return replace(result, said="still under way; `show` tells how it ends", failed=True, done=True)
         return result
 
-    def _ended(self, result: Result) -> bool:
+    def _ended(self, result: Result, consistent: bool) -> bool:
         try:
             execution = self._platform.client("stepfunctions").describe_execution(executionArn=result.execution)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in ("ExecutionDoesNotExist", "InvalidArn", "ValidationException"):
+            if error.response["Error"]["Code"] not in GONE:
                 raise
-            return True
+            return consistent
         return bool(execution["status"] != "RUNNING")
 
 
@@ -115,12 +122,18 @@ _MACHINE = "StepFunctionsStateMachineArn"
 _LEFT = "no outcome yet; reconciliation finds out"
 
 
+def _in_turn(results: Sequence[Result], turn: int, most: int) -> list[Result]:
+    """At most so many of them, other ones at each turn."""
+    first = turn * most % len(results)
+    return [*results[first:], *results[:first]][:most]
+
+
 def _known_before(request: Request, record: Record) -> Result:
     """A payment that is recorded is not sent again: it would be answered with what is recorded."""
     result = _of(Result(request.transaction_id), record, "")
     if record.fingerprint != request.fingerprint:
         return _conflict(result, record)
-    if record.status not in _FINAL:
+    if record.status not in FINAL:
         return replace(result, said="was sent before")
     final = _final(result, record)
     return replace(final, said=f"had its outcome before{', ' + final.said if final.said else ''}")
@@ -149,21 +162,34 @@ def _of(result: Result, record: Record, said: str) -> Result:
 def name_of(request: Request, number: int = 0) -> str:
     """The execution's: the transaction's id and the request's fingerprint, at most 80 characters of those it takes."""
     name = f"{in_a_name(request.transaction_id)}-{request.fingerprint[:16]}"
-    return f"{name}{chr(ord('g') + number - 1)}" if number else name
+    # A letter that no fingerprint has: the name cannot be another request's.
+    return f"{name}{_NUMBERED[number - 1]}" if number else name
 
 
 def _start(stepfunctions: Any, machine: str, request: Request) -> Result:
     """Nothing is recorded of it. An execution of its name may be on its way to that, or have ended before it."""
-    for number in range(_TRIES + 1):
+    for number in range(len(_NUMBERED) + 1):
         name = name_of(request, number)
         arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
         try:
-            stepfunctions.start_execution(stateMachineArn=machine, name=name, input=request.body)
+            started = stepfunctions.start_execution(stateMachineArn=machine, name=name, input=request.body)
         except stepfunctions.exceptions.ExecutionAlreadyExists:
             execution = stepfunctions.describe_execution(executionArn=arn)
             if execution["status"] == "RUNNING":
                 return Result(request.transaction_id, "SENT", "was sent before", execution=arn)
             continue
+        if _ran_before(started):
+            return Result(request.transaction_id, "SENT", "was sent before", execution=arn)
         return Result(request.transaction_id, "SENT", execution=arn, sent=True)
-    said = f"{_TRIES + 1} executions failed before they recorded it; see the last one's history"
+    said = f"{len(_NUMBERED) + 1} executions failed before they recorded it; see the last one's history"
     return Result(request.transaction_id, "NOT RECORDED", said, execution=arn, failed=True, done=True)
+
+
+def _ran_before(started: dict[str, Any]) -> bool:
+    """Whether the execution ran already: asked to start one that runs, with the same input, AWS answers as it did then.
+
+    Compared with AWS's own clock, which comes to the second; one that began in the same moment passes for ours.
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+    answered = started["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return answered is not None and (parsedate_to_datetime(answered) - started["startDate"]).total_seconds() > 2
