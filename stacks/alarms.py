@@ -64,7 +64,7 @@ def add(template: Template, alarm: Alarm, *, topic_arn: Value) -> cloudwatch.Ala
     if alarm.payments_fail:
         suppress(
             resource,
-            "The composite alarm tells for it, so that one incident is one page",
+            "The composite alarm notifies on its behalf, so that one incident sends one page",
             nag=("NIST.800.53.R5-CloudWatchAlarmAction", "HIPAA.Security-CloudWatchAlarmAction"),
             guard=("cloudwatch_alarm_action_check",),
         )

@@ -87,12 +87,12 @@ def build() -> Template:
     )
     suppress(
         bucket,
-        "Every object is made anew from the repository by one command: a copy elsewhere saves nothing",
+        "Every object can be rebuilt from the repository with one command; replication would protect nothing",
         nag=in_packs("S3BucketReplicationEnabled"),
     )
     suppress(
         bucket,
-        "Nobody overwrites (its policy), versions stay for 30 days, and what no deployment needs has to go",
+        "The bucket policy prevents overwrites, deleted versions stay for 30 days, and what is unused must go",
         guard=("s3_bucket_object_lock_enabled_check",),
     )
     template.add_output(Output("BucketName", Value=bucket.ref()))
@@ -145,7 +145,7 @@ def _access_logs(template: Template) -> s3.Bucket:
         guard=("s3_bucket_default_encryption_kms_check", "s3_bucket_object_lock_enabled_check"),
     )
     suppress(
-        bucket, "Access logs of files that can be made anew need no copy", nag=in_packs("S3BucketReplicationEnabled")
+        bucket, "Access logs of reproducible artifacts need no replica", nag=in_packs("S3BucketReplicationEnabled")
     )
     template.add_resource(
         s3.BucketPolicy(

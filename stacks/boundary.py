@@ -53,7 +53,7 @@ def add(template: Template, boundary: Value) -> None:
     )
     suppress(
         policy,
-        "It grants nothing, and is one for all environments of the account, whose names end in the environment's",
+        "A boundary grants nothing; this one covers all environments, whose names end in the environment's",
         nag=("AwsSolutions-IAM5",),
     )
 

@@ -252,7 +252,7 @@ def _function(
         nag=in_packs("LambdaInsideVPC"),
         guard=("lambda_inside_vpc_check",),
     )
-    suppress(function, "The version of Python that the tests run the same code on", nag=("AwsSolutions-L1",))
+    suppress(function, "The Python version that the tests run this code on", nag=("AwsSolutions-L1",))
     # A topic's ARN and a queue's URL follow from their names, which a stack never changes.
     settings = [value for name, value in variables.items() if name not in ("SNS_TOPIC_ARN", "DLQ_URL")]
     settings.append(inputs.function_log_level)

@@ -114,17 +114,17 @@ def _of_the_workflow(inputs: Inputs) -> list[Alarm]:
         ),
         alarm(
             "WorkflowTimeouts", names.WORKFLOW_TIMEOUTS_ALARM,
-            "Executions ran out of time: neither failed nor told of",
+            "Executions timed out, without recording a failure or notifying anyone",
             "ExecutionsTimedOut", cut_short, True,
         ),
         alarm(
             "WorkflowAborts", names.WORKFLOW_ABORTS_ALARM,
-            "Somebody stopped executions: reconciliation settles their payments",
+            "Somebody aborted executions: reconciliation finalises their payments",
             "ExecutionsAborted", cut_short, False,
         ),
         alarm(
             "WorkflowThrottles", names.WORKFLOW_THROTTLES_ALARM,
-            "Step Functions holds executions back: the account's quota of state transitions is used up",
+            "Step Functions throttles executions: the account's state-transition quota is exhausted",
             "ExecutionThrottled", inputs.workflow_throttles_threshold, True,
         ),
     ]  # fmt: skip
@@ -145,7 +145,7 @@ def _of_the_functions(inputs: Inputs) -> list[Alarm]:
             payments_fail=function is not inputs.reconciliation_name,
         )
 
-    used_up = "Lambda refused to run the {} function: its concurrency is used up"
+    used_up = "Lambda throttled the {} function: its concurrency is exhausted"
     return [
         alarm(
             "ValidationErrors", names.VALIDATION_ERRORS_ALARM, "The validation function raised errors",
@@ -164,7 +164,7 @@ def _of_the_functions(inputs: Inputs) -> list[Alarm]:
             "Throttles", inputs.processing_name, inputs.function_throttles_threshold,
         ),
         alarm(
-            "ReconciliationErrors", names.RECONCILIATION_ERRORS_ALARM, "Runs of reconciliation failed as a whole",
+            "ReconciliationErrors", names.RECONCILIATION_ERRORS_ALARM, "Entire reconciliation runs failed",
             "Errors", inputs.reconciliation_name, inputs.reconciliation_errors_threshold,
         ),
     ]  # fmt: skip
@@ -177,7 +177,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
         Alarm(
             title="PaymentDuration",
             name=names.PAYMENT_DURATION_ALARM,
-            description="Payments take too long from the start of the execution to their outcome",
+            description="Payments take too long, from the start of the execution to the outcome",
             namespace=names.METRIC_NAMESPACE,
             metric=DURATION_METRIC,
             dimensions=here,
@@ -188,7 +188,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
         Alarm(
             title="UnknownOutcomes",
             name=names.UNKNOWN_OUTCOMES_ALARM,
-            description="The gateway does not say of payments whether it charged",
+            description="Payments ended without the gateway confirming whether it charged",
             namespace=names.METRIC_NAMESPACE,
             metric="Payments",
             dimensions=here | {"Outcome": "UNKNOWN"},
@@ -198,7 +198,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
         Alarm(
             title="Reviews",
             name=names.REVIEWS_ALARM,
-            description="Nobody but a person can find out whether a payment was charged",
+            description="A payment needs manual review: it is unknown whether it was charged or refunded",
             namespace=names.METRIC_NAMESPACE,
             metric="Payments",
             dimensions=here | {"Outcome": "REVIEW"},
@@ -207,7 +207,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
         Alarm(
             title="OpenPaymentAge",
             name=names.OPEN_PAYMENT_AGE_ALARM,
-            description="A payment has been open for too long: it is stuck",
+            description="A payment has had no final status for too long",
             namespace=names.METRIC_NAMESPACE,
             metric="OldestOpenPaymentAge",
             dimensions=here,
@@ -217,7 +217,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
         Alarm(
             title="ReconciliationIncomplete",
             name=names.RECONCILIATION_INCOMPLETE_ALARM,
-            description="Reconciliation could not settle payments, or tell of them",
+            description="Reconciliation could not finalise payments or send their notifications",
             namespace=names.METRIC_NAMESPACE,
             metric="ReconciliationErrors",
             dimensions=here,
@@ -226,7 +226,7 @@ def _of_payments(inputs: Inputs) -> list[Alarm]:
         Alarm(
             title="ReconciliationHeartbeat",
             name=names.RECONCILIATION_HEARTBEAT_ALARM,
-            description="Reconciliation has not finished a run: overdue payments stay open",
+            description="Reconciliation has not finished a run recently: overdue payments stay open",
             namespace=names.METRIC_NAMESPACE,
             metric=HEARTBEAT_METRIC,
             dimensions=here,
@@ -252,7 +252,7 @@ def _of_stores(inputs: Inputs) -> list[Alarm]:
         return Alarm(
             title=title,
             name=name,
-            description=f"DynamoDB holds back {what}",
+            description=f"DynamoDB throttles {what}",
             namespace="AWS/DynamoDB",
             metric=metric,
             dimensions={"TableName": table, **more},
@@ -264,7 +264,7 @@ def _of_stores(inputs: Inputs) -> list[Alarm]:
         Alarm(
             title="DeadLetters",
             name=names.DEAD_LETTERS_ALARM,
-            description="Payments that failed for good wait in the dead-letter queue for somebody to look at them",
+            description="The dead-letter queue holds payments that failed after all retries, or undeliverable events",
             namespace="AWS/SQS",
             metric="ApproximateNumberOfMessagesVisible",
             dimensions={"QueueName": inputs.queue_name},
@@ -274,7 +274,7 @@ def _of_stores(inputs: Inputs) -> list[Alarm]:
         Alarm(
             title="NotificationFailures",
             name=names.NOTIFICATION_FAILURES_ALARM,
-            description="SNS could not deliver notices to a subscriber",
+            description="SNS could not deliver notifications to a subscriber",
             namespace="AWS/SNS",
             metric="NumberOfNotificationsFailed",
             dimensions={"TopicName": inputs.topic_name},

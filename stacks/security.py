@@ -139,7 +139,7 @@ def _role(
     if wildcards:
         suppress(
             managed,
-            "Only what knows no resource (tracing, log delivery), and the streams of the role's own log group",
+            "Only actions without resource-level permissions, and the streams of the role's own log group",
             nag=("AwsSolutions-IAM5",),
         )
     role: iam.Role = template.add_resource(

@@ -69,7 +69,7 @@ class Number(Setting):
     def allowed(self) -> str:
         if self.among:
             return "one of " + ", ".join(map(str, self.among))
-        return f"a whole number from {self.minimum} to {self.maximum}"
+        return f"an integer from {self.minimum} to {self.maximum}"
 
     def constraints(self) -> dict[str, Any]:
         if self.among:

@@ -47,23 +47,27 @@ RETENTION_DAYS = (
 
 
 def _threshold(what: str, *, default: int) -> Number:
-    return Number(f"{what} in 5 minutes that raise the alarm when exceeded", default=default)
+    return Number(f"{what} in 5 minutes; the alarm fires above this number", default=default)
 
 
 class Settings:
     """All settings. One without a default has to be set for each environment."""
 
-    log_retention_days = Number("Days that log groups keep their events", among=RETENTION_DAYS)
-    key_deletion_window_days = Number("Days that KMS waits before it deletes a key", minimum=7, maximum=30)
-    deletion_protection = Flag("Whether the tables refuse to be deleted")
-    backup_retention_days = Number("Days that a daily backup of the tables is kept; 0 makes none", maximum=3650)
+    log_retention_days = Number("Retention of log groups, in days", among=RETENTION_DAYS)
+    key_deletion_window_days = Number("KMS key deletion waiting period, in days", minimum=7, maximum=30)
+    deletion_protection = Flag("Whether the tables have deletion protection")
+    backup_retention_days = Number("Retention of the tables' daily backups, in days; 0 disables backups", maximum=3650)
     workflow_log_level = Choice("Which Step Functions events are logged", among=("ALL", "ERROR", "FATAL", "OFF"))
-    workflow_log_execution_data = Flag("Whether Step Functions logs carry input and output: payment data")
+    workflow_log_execution_data = Flag(
+        "Whether Step Functions logs include input and output, which contain payment data"
+    )
     workflow_customer_key = Flag("Whether executions are encrypted with a customer-managed key")
-    log_data_protection = Flag("Whether logs hide what looks like a card, a bank account or an e-mail address")
+    log_data_protection = Flag(
+        "Whether logs mask what looks like a card number, a bank account number or an e-mail address"
+    )
     # Not less than INFO: metrics are made of lines at INFO.
-    function_log_level = Choice("The least level that the functions log", among=("DEBUG", "INFO"))
-    reserved_concurrency = Number("Concurrent executions kept for each function; 0 keeps none", maximum=1000)
+    function_log_level = Choice("The minimum log level of the functions", among=("DEBUG", "INFO"))
+    reserved_concurrency = Number("Reserved concurrency of each function; 0 reserves none", maximum=1000)
     gateway = Choice("The payment gateway", among=("simulator", "stripe"))
     gateway_secret_arn = Text(
         "The Secrets Manager secret that holds the gateway's API key; empty for the simulator",
@@ -72,42 +76,49 @@ class Settings:
         wording="the ARN of a Secrets Manager secret, or empty",
     )
     gateway_secret_key_arn = Text(
-        "The customer-managed KMS key of the gateway's secret; empty where it is under Secrets Manager's own",
+        "The customer-managed KMS key of the gateway's secret; empty if the secret uses aws/secretsmanager",
         default="",
         pattern=r"|arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+",
         wording="the ARN of a KMS key (not of an alias), or empty",
     )
-    notify_business_outcomes = Flag("Whether declined and rejected payments are announced", default=True)
+    notify_business_outcomes = Flag("Whether subscribers are notified of declined and rejected payments", default=True)
     maximum_amounts = Amounts("Accepted currencies, and the largest payment in each", default={"USD": 10000})
-    high_value_amounts = Amounts("Above this a payment scores as high value", default={"USD": 5000})
-    fraud_score_limit = Number("A payment that scores this much is rejected", default=50, minimum=1, maximum=100)
-    notification_protocol = Choice("How notices are delivered", default="email", among=("email", "https", "sqs"))
+    high_value_amounts = Amounts(
+        "Amounts above which a payment counts as high value in fraud scoring", default={"USD": 5000}
+    )
+    fraud_score_limit = Number("Fraud score from which a payment is rejected", default=50, minimum=1, maximum=100)
+    notification_protocol = Choice(
+        "The protocol by which notifications are delivered", default="email", among=("email", "https", "sqs")
+    )
     notification_endpoint = Text(
-        "Who is subscribed to the notices; empty for nobody",
+        "The endpoint subscribed to notifications; empty for none",
         default="",
         pattern=r"|[^@\s]+@[^@\s]+|https://\S+|arn:\S+",
         wording="an e-mail address, an https URL, a queue's ARN, or empty",
     )
     workflow_failures_threshold = _threshold("Failed executions", default=2)
-    executions_cut_short_threshold = _threshold("Executions that timed out, or that somebody stopped,", default=0)
+    executions_cut_short_threshold = _threshold("Executions that timed out or were aborted", default=0)
     workflow_throttles_threshold = _threshold("Throttled states of executions", default=10)
     function_errors_threshold = _threshold("Errors of a function that payments run through", default=5)
     function_throttles_threshold = _threshold("Throttles of a function", default=1)
     payment_duration_threshold_seconds = Number(
-        "Average seconds of a payment over 10 minutes that raise the alarm when exceeded", default=120, minimum=1
+        "Average duration of payments over 10 minutes, in seconds; the alarm fires above this", default=120, minimum=1
     )
-    unknown_outcomes_threshold = _threshold("Payments of which the gateway does not say whether it charged", default=2)
-    reviews_threshold = _threshold("Payments that only a person can settle", default=0)
-    dead_letters_threshold = _threshold("Messages that wait in the dead-letter queue", default=0)
+    unknown_outcomes_threshold = _threshold("Payments with an unknown outcome", default=2)
+    reviews_threshold = _threshold("Payments that need manual review", default=0)
+    dead_letters_threshold = _threshold("Messages in the dead-letter queue", default=0)
     open_payment_age_threshold_seconds = Number(
-        "Seconds that a payment may be open before the alarm is raised", default=3600, minimum=300
+        "Seconds that a payment may stay without a final status before the alarm fires", default=3600, minimum=300
     )
     table_throttles_threshold = _threshold("Throttled reads, or writes, of a table", default=5)
     notification_failures_threshold = _threshold("Notices that could not be delivered", default=0)
-    reconciliation_errors_threshold = _threshold("Payments, or runs, that reconciliation failed at", default=0)
-    composite_alarm = Flag("Whether alarms of failing payments page once, as one, instead of each for itself", True)
+    reconciliation_errors_threshold = _threshold("Reconciliation errors: failed payments, or failed runs", default=0)
+    composite_alarm = Flag(
+        "Whether the alarms that signal failing payments notify through one composite alarm instead of individually",
+        True,
+    )
     runbook_url = Text(
-        "Where docs/runbook.md can be read: what the alarms' descriptions lead to",
+        "URL or path of docs/runbook.md, which the alarm descriptions link to",
         default="docs/runbook.md",
         pattern=r"https://[^\s#]+|[A-Za-z0-9_./-]+",
         wording="an https URL, or a path in the repository, without a #",
@@ -117,27 +128,27 @@ class Settings:
 class Bootstrap:
     """What belongs to the account and not to an environment: the table [bootstrap]. Parameters of artifacts.yaml."""
 
-    service_role = Flag("Whether CloudFormation acts with a role of its own, and not with the caller's rights", False)
+    service_role = Flag("Whether CloudFormation uses a service role instead of the caller's permissions", False)
     permissions_boundary = Text(
-        "Above which no role can rise: platform for the boundary made here, a policy's ARN for another, empty for none",
+        "The permissions boundary of all roles: platform for the one created here, another's ARN, or empty for none",
         default="",
         pattern=r"|platform|arn:[a-z-]+:iam::([0-9]{12}|aws):policy/\S+",
         wording='"platform", the ARN of a managed policy, or empty',
     )
     github_repository = Text(
-        "The repository whose GitHub Actions may plan and deploy, by OpenID Connect; empty for none",
+        "The GitHub repository whose Actions workflows may plan and deploy through OpenID Connect; empty for none",
         default="",
         pattern=r"|[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+",
         wording="OWNER/NAME, or empty",
     )
     github_environment = Text(
-        "The environment of that repository whose jobs may deploy: let it ask for approval",
+        "The GitHub environment whose jobs may deploy; require approval for it in GitHub",
         default="prod",
         pattern=r"[A-Za-z0-9_.-]{1,255}",
         wording="the name of an environment in GitHub",
     )
     github_oidc_provider_arn = Text(
-        "The account's identity provider for GitHub, where it has one already; empty to make it",
+        "The ARN of the account's OIDC provider for GitHub, if it has one; empty to create it",
         default="",
         pattern=r"|arn:[a-z-]+:iam::[0-9]{12}:oidc-provider/token\.actions\.githubusercontent\.com",
         wording="the ARN of the provider token.actions.githubusercontent.com, or empty",
@@ -147,11 +158,17 @@ class Bootstrap:
 class Rollout:
     """How an environment is rolled out: the table [ENVIRONMENT.rollout]. No template knows these."""
 
-    termination_protection = Flag("Whether the stack refuses to be deleted", False)
-    stack_policy = Flag("Whether updates refuse to replace or delete what holds data, unless asked for by name", False)
-    rollback_on_alarms = Flag("Whether our alarms roll a deployment back; from the second deployment on", True)
+    termination_protection = Flag("Whether the stack has termination protection", False)
+    stack_policy = Flag(
+        "Whether a stack policy denies replacing or deleting resources that hold data, unless confirmed by name", False
+    )
+    rollback_on_alarms = Flag(
+        "Whether the platform's alarms are rollback triggers, from the second deployment on", True
+    )
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackConfiguration.html
-    monitoring_minutes = Number("Minutes that the alarms are watched after a deployment", default=0, maximum=180)
+    monitoring_minutes = Number(
+        "Minutes that CloudFormation monitors the alarms after a deployment", default=0, maximum=180
+    )
 
 
 _BOOTSTRAP, _ROLLOUT = "bootstrap", "rollout"

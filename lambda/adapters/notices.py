@@ -47,7 +47,7 @@ class TopicAndQueue:
             self._sns.publish,
             payment,
             TopicArn=self._topic_arn,
-            Subject=f"Payment settled: {payment.status}",
+            Subject=f"Payment update: {payment.status}",
             Message=json.dumps(message),
             MessageAttributes={
                 name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()

@@ -53,7 +53,7 @@ def reopen(transaction_id: str, fingerprint: str, *, ledger: Ledger, clock: Call
         case Status.UNKNOWN if payment.announced_by or payment.letter:
             return write(payment, payment.noted(at=now, announced_by=None, letter=False), ledger)
         case Status.REJECTED | Status.DECLINED | Status.REVIEW:
-            raise NotAllowed(f"transaction {transaction_id} is {payment.status}, which trying again does not change")
+            raise NotAllowed(f"transaction {transaction_id} is {payment.status}; a redrive cannot change that")
         case _:
             return payment
 
@@ -71,7 +71,7 @@ def resolve(
     if payment.status is status and reference in (None, known.get(status)):
         return payment
     if payment.status is not Status.REVIEW:
-        raise NotAllowed(f"transaction {transaction_id} is {payment.status}: only one under REVIEW can be resolved")
+        raise NotAllowed(f"transaction {transaction_id} is {payment.status}: only a payment in REVIEW can be resolved")
     charged = payment.gateway_reference
     changes: dict[str, Any]
     match status:

@@ -24,9 +24,21 @@ SCANNERS = ROOT / ".venv" / "audit" / "bin"
 PARLIAMENT = (
     ("UNKNOWN_ACTION", "cloudformation:DescribeEvents", "The action is newer than parliament's list of actions"),
     ("RESOURCE_STAR", "cloudwatch:DescribeAlarms", "Alarms are found by name prefix, which reads all of them"),
-    ("RESOURCE_STAR", "cloudwatch:PutCompositeAlarm", "CloudWatch refuses it to whoever may do it by name only"),
-    ("RESOURCE_MISMATCH", "sns:", "The service names topics for the actions of subscriptions; the list does not yet"),
-    ("RESOURCE_MISMATCH", "kms:", "An alias and its key each stand in a statement, the key's with a condition"),
+    (
+        "RESOURCE_STAR",
+        "cloudwatch:PutCompositeAlarm",
+        "CloudWatch denies the call if it is allowed only on named alarms",
+    ),
+    (
+        "RESOURCE_MISMATCH",
+        "sns:",
+        "AWS's documentation allows topic ARNs for SNS subscription actions; parliament's action list does not yet",
+    ),
+    (
+        "RESOURCE_MISMATCH",
+        "kms:",
+        "The alias and its key are each in a statement of their own; the key's statement has a condition",
+    ),
 )
 
 

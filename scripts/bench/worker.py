@@ -41,7 +41,7 @@ def ours() -> Callable[[], None]:
         recorded = validation.handler({"request": _request(), "execution": execution}, None)
         known = {key: recorded[key] for key in ("transaction_id", "fingerprint")}
         done = processing.handler({"action": "process", "execution": execution, **known}, None)
-        assert done["status"] == "COMPLETED"  # noqa: S101 - a payment that fails is not to be measured
+        assert done["status"] == "COMPLETED"  # noqa: S101 - a failed payment must not be measured
 
     return pay
 

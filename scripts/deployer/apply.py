@@ -24,18 +24,18 @@ def apply(order: Order, path: Path, target: Target, report: Reporter, confirm: C
             check_owned(stack)
         check_ready(stack, order.environment)
         if {one.id: one.changed_at for _, one in tree.walk() if one.exists} != plan.changed_at:
-            raise DeployError("the stack, or one nested in it, was changed since; plan again")
+            raise DeployError("the stack or a nested stack has changed since the plan was made; create a new plan")
         proposal = change_set.existing(cloudformation, plan.change_set_id)
         shown = {danger.path for danger in dangers(plan.plan.stack)}
         certain = {danger.path for danger in dangers(proposal.changes) if not danger.what.startswith("may")}
         if saved.digest(proposal.changes) != plan.digest or not certain <= shown:
-            raise DeployError("its change set says something else than the plan; plan again")
+            raise DeployError("the change set no longer matches the plan; create a new plan")
     except DeployError as error:
         raise DeployError(f"{path}: {error}") from None
     report.plan(plan.plan)
     lost = asked_to_go(plan.plan, order.destroys)
     if not confirm(f"Deploy {plan.stack_name}?", list(lost)):
-        raise Aborted(f"{plan.stack_name}: not deployed; the plan waits, or drop it: --discard {path}")
+        raise Aborted(f"{plan.stack_name}: not deployed; the plan is still saved (delete it with --discard {path})")
     before = deployed_templates(cloudformation, tree) if stack.exists else None
     dropped = list(lost.values())
     with protect.let_go(cloudformation, tree, dropped, lambda said: report.step("Not protected:", said)):
@@ -69,4 +69,4 @@ def _check_place(plan: saved.SavedPlan, order: Order, target: Target, path: Path
     }
     for what, value in here.items():
         if getattr(plan, what) != value:
-            raise DeployError(f"{path}: a plan for {what.replace('_', ' ')} {getattr(plan, what)}, not for {value}")
+            raise DeployError(f"{path}: this plan is for {what.replace('_', ' ')} {getattr(plan, what)}, not {value}")

@@ -39,19 +39,19 @@ def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm) 
     body = (order.templates / "artifacts.yaml").read_text(encoding="utf-8")
     if not order.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(order.bootstrap, body)):
         check_lint(order.templates)
-        what = "the bucket that templates and code are deployed from, once for an account and region"
+        what = "the bucket that templates and code are deployed from; once per account and Region"
         report.step("Bootstrapping", f"{ARTIFACTS_STACK}: {what}")
         try:
             stack = _change(order, target, report, confirm, stack, body)
         except ClientError as error:
             if not _may_not(error):
                 raise
-            told = "is not as templates/artifacts.yaml and [bootstrap] say, and may not be changed by this caller"
+            told = "differs from templates/artifacts.yaml and [bootstrap], and this caller is not allowed to update it"
             raise DeployError(
-                f"{ARTIFACTS_STACK} {told}; deploy once with the rights to: {explained(error)}"
+                f"{ARTIFACTS_STACK} {told}; deploy once with credentials that have the permissions: {explained(error)}"
             ) from error
     if "BucketName" not in stack.outputs:
-        raise DeployError(f"{ARTIFACTS_STACK} has no output BucketName; look at it first")
+        raise DeployError(f"{ARTIFACTS_STACK} has no output BucketName; inspect the stack first")
     return stack.outputs
 
 

@@ -128,7 +128,7 @@ def existing(cloudformation: Any, change_set_id: str) -> Proposal:
         pages = _wait(cloudformation, change_set_id)
     except ClientError as error:
         if _is_missing(error):
-            raise DeployError("its change set is gone; plan again") from None
+            raise DeployError("its change set no longer exists; create a new plan") from None
         raise
     first = pages[0]
     if (first["Status"], first["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
@@ -162,14 +162,16 @@ def discard(cloudformation: Any, before: Stack, name: str) -> None:
         raise DeployError(f"change set {name} of {before.name} could not be deleted: {explained(error)}") from error
     except KeyboardInterrupt:
         command = f"aws cloudformation delete-change-set --stack-name {before.name} --change-set-name {name}"
-        raise DeployError(f"interrupted again; its change set is left: {command}") from None
+        raise DeployError(f"interrupted again; the change set was not deleted; delete it with: {command}") from None
     try:
         if before.status == "" and _is_empty_review(cloudformation, before.name):
             cloudformation.delete_stack(StackName=before.name)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
         said = explained(error) if isinstance(error, Exception) else "interrupted again"
         command = f"aws cloudformation delete-stack --stack-name {before.name}"
-        raise DeployError(f"{before.name}, which is in review and empty, is left: {said}; {command}") from error
+        raise DeployError(
+            f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {said}; delete it with: {command}"
+        ) from error
 
 
 def _delete(cloudformation: Any, change_set: dict[str, str]) -> None:

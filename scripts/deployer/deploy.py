@@ -59,7 +59,7 @@ def _ready(order: Order, cloudformation: Any, report: Reporter) -> Stack:
     if order.wait and stack.busy:
         stack = wait_until_idle(cloudformation, order.stack_name, lambda said: report.step("Waiting", said))
     if is_failed_creation(stack) and not order.only_plan:
-        report.step("Deleting", f"{stack.name}, which is left of a creation that failed")
+        report.step("Deleting", f"{stack.name}, left over from a failed creation")
         stack = delete_failed_creation(cloudformation, stack)
     if not order.adopt:
         check_owned(stack)
@@ -74,7 +74,7 @@ def _upload(order: Order, target: Target, packaged: Package, account: str, repor
     layers = order.parameters.get("Gateway") == "stripe"
     report.step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
     uploaded = upload(packaged, target.client("s3"), account, layers=layers)
-    report.step("Uploaded", f"{uploaded} of them, the others are there")
+    report.step("Uploaded", f"{uploaded} of them; the others were already there")
 
 
 class _Deployment:
@@ -120,7 +120,7 @@ class _Deployment:
                 return Deployed(stack.outputs, changed=True)
             lost = asked_to_go(plan, order.destroys)
             if not self._confirm(f"Deploy {stack.name}?", list(lost)):
-                raise Aborted(f"{stack.name}: not deployed; the change set is deleted")
+                raise Aborted(f"{stack.name}: not deployed; the change set was deleted")
             dropped = list(lost.values())
             with protect.let_go(self._cloudformation, self._tree, dropped, self._still_let_go):
                 execute(proposal, self._tree, plan, order.environment, self._target, self._report)

@@ -42,18 +42,19 @@ def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Calla
         return _drop_review(cloudformation, stack, asked.environment)
     if stack.busy and stack.status != "CREATE_IN_PROGRESS":
         raise DeployError(
-            f"{stack.name} is {stack.status}; wait until that has ended: scripts/deploy.sh {asked.environment} --follow"
+            f"{stack.name} is {stack.status}; wait until it has finished: "
+            f"scripts/deploy.sh {asked.environment} --follow"
         )
     if stack.termination_protection and not asked.unprotect:
-        raise DeployError(f"{stack.name} is protected from termination; if it shall go all the same, add --unprotect")
+        raise DeployError(f"{stack.name} has termination protection; to delete it anyway, add --unprotect")
     tree = describe_tree(cloudformation, stack)
     evaluated = evaluate(deployed_templates(cloudformation, tree), stack.parameters, target.pseudo_parameters())
     plan = Plan(compare(stack.name, evaluated, None))
     report.plan(plan)
     for line in kept(evaluated):
-        report.step("Kept:", line)
-    if not confirm(f"Take {stack.name} down?", stack.name):
-        raise DeployError(f"{stack.name}: nothing was taken down")
+        report.step("Retained:", line)
+    if not confirm(f"Delete {stack.name}?", stack.name):
+        raise DeployError(f"{stack.name}: nothing was deleted")
     watch = Watch(cloudformation, stack.id, tree)
     _delete(cloudformation, stack)
     with report.watching(plan, stack.name) as watching:
@@ -81,7 +82,9 @@ def _drop_review(cloudformation: Any, stack: Stack, environment: str) -> bool:
     if waiting := cloudformation.list_change_sets(StackName=stack.id)["Summaries"]:
         names = ", ".join(one["ChangeSetName"] for one in waiting)
         discard = f"scripts/deploy.sh {environment} --discard FILE"
-        raise DeployError(f"{stack.name} holds nothing but a plan ({names}); who saved it drops it: {discard}")
+        raise DeployError(
+            f"{stack.name} contains nothing but a saved plan ({names}); whoever saved it can delete it: {discard}"
+        )
     cloudformation.delete_stack(StackName=stack.id)
     return True
 
@@ -107,4 +110,4 @@ def _tidy_up(asked: Destruction, target: Target, report: Reporter) -> None:
         if asked.record:
             asked.record.unlink(missing_ok=True)
     except (*AWS_ERRORS, OSError) as error:
-        report.step("Taken down,", f"but not tidied up: {explained(error)}")
+        report.step("Deleted,", f"but the cleanup failed: {explained(error)}")

@@ -25,7 +25,9 @@ def asked_to_go(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
     lost = names(dangers(plan.stack))
     for name in destroys:
         if name not in lost and name not in [danger.path for danger in lost.values()]:
-            raise DeployError(f"--destroys {name}: the plan loses {', '.join(sorted(lost)) or 'nothing'}")
+            raise DeployError(
+                f"--destroys {name}: no such resource among those affected: {', '.join(sorted(lost)) or 'none'}"
+            )
     return lost
 
 
@@ -51,10 +53,12 @@ def finish(order: Order, target: Target, report: Reporter, before: templates.Tre
         _tidy_up(order, target, stack, deployed_templates(cloudformation, tree), before)
     except (*AWS_ERRORS, DeployError, KeyError) as error:
         said = explained(error) if isinstance(error, AWS_ERRORS) else str(error)
-        report.step("Deployed,", f"but not all that follows was done: {said}")
+        report.step("Deployed,", f"but a follow-up step failed: {said}")
     except KeyboardInterrupt:
-        message = f"interrupted; {order.stack_name} is deployed, but not all that follows was done; deploy again"
-        raise DeployError(message) from None
+        raise DeployError(
+            f"interrupted; {order.stack_name} is deployed, but the follow-up steps (protection, cleanup, record) are "
+            "incomplete; deploy again"
+        ) from None
     return Deployed(stack.outputs, changed=True)
 
 
@@ -63,10 +67,10 @@ def keep_protected(order: Order, cloudformation: Any, tree: StackTree, report: R
     stack = tree.stack
     if order.rollout.termination_protection and not stack.termination_protection:
         protect.terminate_never(cloudformation, stack.name)
-        report.step("Protected", f"{stack.name} from being deleted")
+        report.step("Protected", f"{stack.name} from deletion (termination protection)")
     if order.rollout.stack_policy and (bare := protect.without_policy(cloudformation, tree)):
         protect.keep_data(cloudformation, bare)
-        report.step("Protected", f"what holds data, by the policies of {len(bare)} stacks")
+        report.step("Protected", f"data resources, with stack policies on {len(bare)} stacks")
 
 
 def _tidy_up(order: Order, target: Target, stack: Stack, after: templates.Tree, before: templates.Tree | None) -> None:

@@ -43,7 +43,7 @@ class Failure:
     @property
     def reason(self) -> str:
         if self.cause is None:
-            return "no event gives a reason; see the stack's events"
+            return "no event gives a reason; see the stack events in CloudFormation"
         return f"{self.cause}: {self.cause.reason or self.cause.status}"
 
 
@@ -63,7 +63,7 @@ def failure(stack_name: str, environment: str, status: str, events: list[Event])
     cause = by_themselves[0] if by_themselves else next(iter(_failed(events)), None) or _said(events)
     now, next_step = _outcome(status, environment, _stuck(events))
     if not environment:
-        next_step = f"mend the cause; see aws cloudformation describe-stack-events --stack-name {stack_name}"
+        next_step = f"fix the cause; see aws cloudformation describe-stack-events --stack-name {stack_name}"
     return Failure(
         stack_name,
         status,
@@ -116,13 +116,16 @@ def _outcome(status: str, environment: str, stuck: list[str]) -> tuple[str, str]
     """What the stack is now, and what to do next."""
     deploy = f"scripts/deploy.sh {environment}"
     if status == "UPDATE_ROLLBACK_COMPLETE":
-        return "as it was before", f"mend the cause, then {deploy}"
+        return "rolled back to its previous state", f"fix the cause, then run {deploy}"
     if status == "ROLLBACK_COMPLETE":
-        return "nothing of it is left but its name", f"mend the cause, then {deploy}; it deletes what is left first"
+        return (
+            "empty: its creation was rolled back",
+            f"fix the cause, then run {deploy}, which first deletes the remains",
+        )
     if status == "UPDATE_ROLLBACK_FAILED":
         skip = "".join(f" --skip {one}" for one in stuck) or " --skip STACK/RESOURCE"
-        told = f"mend what keeps it, then {deploy} --continue-rollback; or leave that resource as it is: {deploy}"
-        return "between two versions", f"{told} --continue-rollback{skip}"
+        told = f"fix what blocks the rollback, then run {deploy} --continue-rollback; or skip the resource: {deploy}"
+        return "stuck between two versions (UPDATE_ROLLBACK_FAILED)", f"{told} --continue-rollback{skip}"
     if status in ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-        return "what could not be deleted is left", f"delete that, then scripts/destroy.sh {environment}"
+        return "some resources could not be deleted", f"delete them manually, then run scripts/destroy.sh {environment}"
     return status, f"scripts/status.sh {environment}"

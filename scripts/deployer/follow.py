@@ -75,7 +75,7 @@ def until_ended(watch: "Watch", name: str, how: Follow, succeeded: set[str], wha
 
 def _goes_on(how: Follow, what: str) -> str:
     if not how.environment:
-        return f"the {what} goes on"
+        return f"the {what} continues"
     if what == "deletion":
         return f"the deletion goes on; watch it: scripts/status.sh {how.environment}"
     command = f"scripts/deploy.sh {how.environment}"
@@ -172,7 +172,7 @@ class Watch:
             if self.is_root(event) and event.reason == "User Initiated":
                 return event.at
         if last is None:
-            raise DeployError("nothing has happened in it yet; look again in a moment")
+            raise DeployError("the stack has no events yet; try again in a moment")
         return last
 
     def _events(self, stack: str, path: str = "") -> Iterator[Event]:

@@ -28,13 +28,15 @@ def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
         source = f"revision {revision}"
     else:
         if order.record is None:
-            raise DeployError("nothing is recorded here; name a revision to compare with: --against REVISION")
+            raise DeployError(
+                "no deployment is recorded on this machine; give a git revision to compare with: --against REVISION"
+            )
         last = load_deployment(order.record)
         compared = _with_last(order, last)
-        source = f"what was deployed from here on {last.deployed_at[:16].replace('T', ' at ')} UTC"
+        source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
     if not compared.changes.changes and not compared.changes.outputs:
         return False
-    report.plan(compared.alone(f"From comparing the templates here with {source}; AWS was not asked."))
+    report.plan(compared.alone(f"Based on a comparison of the local templates with {source}, without access to AWS."))
     return True
 
 
@@ -72,7 +74,7 @@ def _with_revision(order: Order, revision: str) -> Comparison:
             parameters = settings.load(order.environment, file)
         except settings.SettingsError as error:
             told = str(error).replace(str(file), f"{revision}:stacks/environments.toml")
-            raise DeployError(f"that revision's settings cannot be read by this one: {told}") from error
+            raise DeployError(f"the current code cannot read that revision's settings: {told}") from error
     return comparison(order.stack_name, (before, parameters), (after, order.parameters), {})
 
 

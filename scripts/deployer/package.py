@@ -111,7 +111,7 @@ def package(template: Path, destination: Destination, runtime: Runtime | None = 
         # Named by what it is made of; built, and uploaded, only where a stack asks for it.
         requirements = folder / "requirements.txt"
         if not requirements.exists():
-            raise DeployError(f"{requirements}: not there; a layer is made of what it lists")
+            raise DeployError(f"{requirements}: not found; the layer is built from the packages that it lists")
         key = destination.key(requirements.read_bytes(), ".zip")
         layers[key] = requirements
         materials.layers.append(requirements)

@@ -11,8 +11,8 @@ from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges, StatementChange
 
 BY_COMPARISON = (
-    "This service gives no nested change sets; what is inside nested stacks is from comparing the deployed templates "
-    "with the new ones, and what was changed by hand is not in it."
+    "Nested change sets are not supported here: changes inside nested stacks come from comparing the deployed "
+    "templates with the new ones and do not include manual changes (drift)."
 )
 
 
@@ -48,7 +48,7 @@ class Comparison:
                 name = named(after.resources[change.logical_id])
                 if name and name not in [one.after for one in change.properties]:
                     what = f"{path}{change.logical_id} has the fixed name {name}"
-                    yield f"{what}: CloudFormation refuses to replace it unless it gets another one"
+                    yield f"{what}: CloudFormation cannot replace it unless the name changes as well"
 
     def alone(self, source: str) -> Plan:
         """Without the service."""

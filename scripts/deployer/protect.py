@@ -38,11 +38,13 @@ def triggers(cloudwatch: Any, outputs: dict[str, str], going: set[str]) -> tuple
     watched, notices = [], []
     for name, arn in names.items():
         if name not in states:
-            notices.append(f"{name} does not roll this deployment back: there is no such alarm")
+            notices.append(f"{name} is not a rollback trigger for this deployment: the alarm does not exist")
         elif states[name] == "ALARM":
-            notices.append(f"{name} does not roll this deployment back: it rings already")
+            notices.append(f"{name} is not a rollback trigger for this deployment: it is already in ALARM")
         elif name in going:
-            notices.append(f"{name} does not roll this deployment back: it goes, or is replaced, with it")
+            notices.append(
+                f"{name} is not a rollback trigger for this deployment: the deployment deletes or replaces it"
+            )
         else:
             watched.append(arn)
     return tuple(watched), notices
@@ -92,7 +94,9 @@ def let_go(
                 cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=found[path])
             except AWS_ERRORS as error:
                 if "does not exist" not in str(error):
-                    said = f"the stack policy of {stack.name} still lets {', '.join(names[path])} go"
+                    said = (
+                        f"the stack policy of {stack.name} still allows deleting or replacing {', '.join(names[path])}"
+                    )
                     say(f"{said}: {explained(error)}; the next deployment sets it back")
 
 

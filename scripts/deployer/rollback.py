@@ -19,7 +19,8 @@ def follow(environment: str, name: str, target: Target, report: Reporter) -> str
     stack = _there(cloudformation, name, environment)
     if not stack.busy:
         raise DeployError(
-            f"{name} is {stack.status}: nothing runs; what happened last: scripts/status.sh {environment}"
+            f"{name} is {stack.status}: no operation is in progress; for the last result, see "
+            f"scripts/status.sh {environment}"
         )
     with report.watching(None, name) as watching:
         return join(cloudformation, stack, Follow(environment, watching, target.poll_seconds))
@@ -31,10 +32,11 @@ def cancel(environment: str, name: str, target: Target, report: Reporter) -> str
     stack = _there(cloudformation, name, environment)
     if stack.status == "CREATE_IN_PROGRESS":
         raise DeployError(
-            f"{name} is being created and has nothing to go back to; take it down: scripts/destroy.sh {environment}"
+            f"{name} is being created, so there is no previous state to roll back to; delete it with "
+            f"scripts/destroy.sh {environment}"
         )
     if stack.status != "UPDATE_IN_PROGRESS":
-        raise DeployError(f"{name} is {stack.status}: only an update that runs can be cancelled")
+        raise DeployError(f"{name} is {stack.status}: only an update in progress can be cancelled")
     watch = Watch(cloudformation, stack.id, describe_tree(cloudformation, stack))
     cloudformation.cancel_update_stack(StackName=stack.id)
     with report.watching(None, name) as watching:
@@ -60,7 +62,7 @@ def go_on(environment: str, name: str, skip: tuple[str, ...], target: Target, re
         if error.response["Error"]["Code"] != "ValidationError":
             raise
         raise DeployError(
-            f"{name}: the rollback cannot be continued so: {error.response['Error']['Message']}"
+            f"{name}: the rollback cannot be continued this way: {error.response['Error']['Message']}"
         ) from error
     with report.watching(None, name) as watching:
         return until_ended(watch, name, Follow(environment, watching, target.poll_seconds), _ROLLED_BACK, "rollback")
@@ -73,13 +75,13 @@ def _as_the_service_names_it(tree: StackTree, path: str) -> str:
     stack = stacks.get("/".join(above))
     if stack is None:
         known = ", ".join(one for one in stacks if one)
-        raise DeployError(f"--skip {path}: there is no such nested stack; there are {known or 'none'}")
+        raise DeployError(f"--skip {path}: no such nested stack; the nested stacks are {known or 'none'}")
     return f"{stack.name}.{logical_id}" if above else logical_id
 
 
 def _there(cloudformation: Any, name: str, environment: str) -> Stack:
     stack = describe(cloudformation, name)
     if not stack.exists:
-        raise DeployError(f"{name} is not deployed; scripts/deploy.sh {environment} does that")
+        raise DeployError(f"{name} is not deployed; deploy it with scripts/deploy.sh {environment}")
     check_owned(stack)
     return stack

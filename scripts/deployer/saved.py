@@ -46,7 +46,7 @@ def load_plan(path: Path) -> SavedPlan:
     document = _read(path, "a plan")
     try:
         if document.pop("version") != VERSION:
-            raise DeployError(f"{path}: a plan of another version of this program; plan again")
+            raise DeployError(f"{path}: saved by another version of this tool; create a new plan")
         found = SavedPlan(**document | {"plan": plan_from(document["plan"])})
         _check_texts(vars(found), other=("plan", "changed_at"))
         return found
@@ -83,8 +83,8 @@ def load_deployment(path: Path) -> LastDeployment:
     """Raises ``DeployError`` where nothing was saved."""
     if not path.exists():
         raise DeployError(
-            f"{path}: not there; it is written by the first deployment from here, so until then compare with a git "
-            "revision: --offline --against REVISION"
+            f"{path}: does not exist yet; the first deployment from this machine creates it. Until then, compare with "
+            "a git revision: --offline --against REVISION"
         )
     document = _read(path, "the last deployment")
     try:
@@ -97,7 +97,7 @@ def load_deployment(path: Path) -> LastDeployment:
             raise TypeError("template")
         return found
     except (AttributeError, KeyError, TypeError) as error:
-        raise DeployError(f"{path}: not what a deployment saved; delete it") from error
+        raise DeployError(f"{path}: not a valid deployment record; delete it") from error
 
 
 def _check_texts(found: dict[str, Any], other: tuple[str, ...] = ()) -> None:

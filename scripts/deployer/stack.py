@@ -132,7 +132,7 @@ def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
         if status == "DELETE_FAILED":
             break
     raise DeployError(
-        f"{stack.name}: what its failed creation left cannot be deleted, it is {status}; see "
+        f"{stack.name}: the remains of its failed creation cannot be deleted (status {status}); see "
         f"aws cloudformation describe-stack-events --stack-name {stack.id}"
     )
 
@@ -144,8 +144,8 @@ def check_owned(stack: Stack) -> None:
     """
     if stack.exists and not stack.owned:
         raise DeployError(
-            f"{stack.name} is there without our tag {OWNER_TAG['Key']}={OWNER_TAG['Value']}, so it is left alone; "
-            "if it is this platform, deployed by another tool, add --adopt"
+            f"{stack.name} exists but does not have the tag {OWNER_TAG['Key']}={OWNER_TAG['Value']}, so it is not "
+            "touched; if it is this platform, deployed by another tool, add --adopt"
         )
 
 
@@ -157,11 +157,11 @@ def check_ready(stack: Stack, environment: str = "") -> None:
     if stack.status == "ROLLBACK_COMPLETE" and stack.owned and environment:
         raise DeployError(
             f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; the next deployment deletes what is left of it, "
-            f"and there is nothing to plan on until then"
+            f"and until then there is nothing to compare a plan with"
         )
     if not environment and (stack.busy or stack.status.endswith("_FAILED")):
         raise DeployError(
-            f"{stack.name} is {stack.status} and takes no change; "
+            f"{stack.name} is {stack.status} and cannot be updated; "
             f"see aws cloudformation describe-stack-events --stack-name {stack.name}"
         )
     if stack.status == "ROLLBACK_COMPLETE":
@@ -171,7 +171,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
         )
     if stack.status == "UPDATE_ROLLBACK_FAILED":
         raise DeployError(
-            f"{stack.name} is UPDATE_ROLLBACK_FAILED: it stands between two versions; mend what its events name, "
+            f"{stack.name} is UPDATE_ROLLBACK_FAILED: it is stuck between two versions; fix what its events report, "
             f"then: scripts/deploy.sh {environment} --continue-rollback"
         )
     if stack.busy:
@@ -182,7 +182,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
     if stack.status.endswith("_FAILED"):
         raise DeployError(
             f"{stack.name} is {stack.status} and takes no change; "
-            f"take down what is left of it: scripts/destroy.sh {environment}"
+            f"delete what is left of it: scripts/destroy.sh {environment}"
         )
 
 
@@ -194,7 +194,7 @@ def wait_until_idle(cloudformation: Any, name: str, say: Callable[[str], None]) 
         if not stack.busy:
             return stack
         if stack.status != status:
-            say(f"until {stack.name} is {stack.status} no more")
+            say(f"until {stack.name} is no longer {stack.status}")
         status = stack.status
     raise DeployError(f"{name} still is {status}; try again later")
 

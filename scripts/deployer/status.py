@@ -84,7 +84,7 @@ def _detect(cloudformation: Any, stack_id: str) -> None:
             )
         if answer["DetectionStatus"] == "DETECTION_COMPLETE":
             return
-    raise DeployError(f"{stack_id}: drift is not detected after {LONGEST_SECONDS // 60} minutes")
+    raise DeployError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")
 
 
 def _drift(cloudformation: Any, stack_id: str) -> tuple[str, str]:

@@ -57,7 +57,7 @@ def _is_there(s3: Any, key: str, checksum: str, owner: dict[str, str]) -> bool:
         raise
     if found != checksum:
         raise DeployError(
-            f"s3://{owner['Bucket']}/{key} is not what its name says; find out who put it there, and delete it: "
-            f"aws s3api delete-object --bucket {owner['Bucket']} --key {key}"
+            f"s3://{owner['Bucket']}/{key} does not match the checksum in its name; find out who uploaded it, "
+            f"and delete it: aws s3api delete-object --bucket {owner['Bucket']} --key {key}"
         )
     return True

@@ -32,17 +32,17 @@ ACT_SECONDS = 600
 _BATCH = 10
 
 _EXPLAINED = {
-    "GatewayUnavailable": "the gateway was away for every try; nothing was charged",
-    "ChargeOutcomeUnknown": "it is not known whether it was charged; reconciliation asks, at first after five minutes",
-    "PaymentGivenUp": "nothing was charged: the gateway proved it, or nobody was at it any more",
+    "GatewayUnavailable": "the gateway was unavailable on every attempt; nothing was charged",
+    "ChargeOutcomeUnknown": "it is unknown whether it was charged; reconciliation looks it up after five minutes",
+    "PaymentGivenUp": "nothing was charged: the gateway confirmed it, or the payment was abandoned",
     "PaymentInProgress": "another attempt held the payment for longer than its lease",
-    "MalformedRequest": "the request has no usable transaction id; whoever sent it has to mend it",
-    "IdempotencyConflict": "the transaction id was used before, for another request; the sender has to choose another",
+    "MalformedRequest": "the request has no valid transaction id; the sender must fix it",
+    "IdempotencyConflict": "the transaction id was already used for another request; the sender must choose a new one",
     "LedgerUnavailable": "the tables could not be reached",
-    "LedgerRefused": "the function may not use the tables, or they are gone",
-    "ReviewNeeded": "it is too old for the gateway's key; a person has to look it up there",
-    "InternalError": "a defect of ours; the cause names the place in the code",
-    "States.QueryEvaluationError": "the request is larger than the workflow takes",
+    "LedgerRefused": "the function has no access to the tables, or they do not exist",
+    "ReviewNeeded": "its idempotency key has expired at the gateway; an operator must look the payment up there",
+    "InternalError": "a bug in the platform; the cause names the place in the code",
+    "States.QueryEvaluationError": "the request is larger than the workflow accepts",
 }
 
 # What SQS answers about a receipt that is good no more.
@@ -78,9 +78,7 @@ class Letter:
     @property
     def explanation(self) -> str:
         if self.error == "LedgerRefused" and "ConditionalCheckFailed" in self.cause:
-            return (
-                "the ledger knows more of the payment than the table, which may have been restored; see docs/runbook.md"
-            )
+            return "the ledger is ahead of the table for this payment (was the table restored?); see docs/runbook.md"
         return _EXPLAINED.get(self.error, "see the execution's history")
 
     @property
@@ -99,21 +97,23 @@ class Letter:
     def advice(self) -> str:
         """What a redrive would do."""
         if self.is_of_another_request:
-            return "the id belongs to another payment; a redrive is refused"
+            return "the id belongs to another payment; it cannot be redriven"
         if self.now in SETTLED:
-            return "it has its outcome; a redrive only clears the letter"
+            return "the payment has its outcome; a redrive only clears the dead letter"
         match self.now:
             case Status.FAILED if self.closed:
-                return "the gateway has closed it: send a new payment, and `dlq clear` the letter"
+                return "it can no longer be charged under this id: send a new payment, and `dlq clear` this one"
             case Status.FAILED | Status.PENDING:
-                return "a redrive tries it again"
+                return "a redrive will try it again"
             case Status.UNKNOWN:
-                return "a redrive asks the gateway again"
+                return "a redrive looks it up at the gateway again; it does not charge"
             case Status.PROCESSING:
-                return "somebody is at it, or reconciliation will be in five minutes; a redrive is refused"
+                return (
+                    "it is being processed, or reconciliation will handle it within five minutes; it cannot be redriven"
+                )
             case Status.REVIEW:
-                return "look it up at the gateway and `resolve` it; a redrive is refused"
-        return "nothing is recorded under it; a redrive is refused, `dlq clear` deletes the letter"
+                return "look it up at the gateway and `resolve` it; it cannot be redriven"
+        return "no payment is recorded under this id; it cannot be redriven, but `dlq clear` deletes the dead letter"
 
 
 def read(platform: Platform) -> list[Letter]:

@@ -32,7 +32,7 @@ class Platform:
         """The parent stack's outputs. Raises ``DeployError`` where nothing is deployed."""
         stack = describe(self.client("cloudformation"), stack_name(self.environment))
         if not stack.exists:
-            raise DeployError(f"{stack.name} is not deployed; scripts/deploy.sh {self.environment} does that")
+            raise DeployError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {self.environment}")
         return stack.outputs
 
     @cached_property

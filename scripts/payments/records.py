@@ -67,7 +67,9 @@ def one(platform: Platform, transaction_id: str) -> Record:
     """Raises ``DeployError`` for a payment that is not recorded."""
     found = several(platform, [transaction_id])
     if transaction_id not in found:
-        raise DeployError(f"{transaction_id} is not recorded in {platform.environment}; `list` shows what is")
+        raise DeployError(
+            f"{transaction_id} is not recorded in {platform.environment}; see `list` for recorded payments"
+        )
     return found[transaction_id]
 
 

@@ -62,15 +62,13 @@ def from_file(path: Path) -> list[Request]:
         where = f"{path}:{line}"
         request = _request(fields, where, numbers_are_text=not is_json)
         if request.transaction_id in lines:
-            raise BadRequest(
-                f"{where}: {request.transaction_id} stands in line {lines[request.transaction_id]} already"
-            )
+            raise BadRequest(f"{where}: {request.transaction_id} is already in line {lines[request.transaction_id]}")
         lines[request.transaction_id] = line
         found.append(request)
         if len(found) > MOST:
             raise BadRequest(f"{where}: more than {MOST:,} payments; send them in several files")
     if not found:
-        raise BadRequest(f"{path}: there are no payments in it")
+        raise BadRequest(f"{path}: contains no payments")
     return found
 
 
@@ -95,11 +93,11 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         header = [name.strip() for name in next(rows, [])]
         if not header:
-            raise BadRequest(f"{path}: there are no payments in it")
+            raise BadRequest(f"{path}: contains no payments")
         missing = [name for name in _NEEDED if name not in header]
         if missing:
             raise BadRequest(
-                f"{path}:1: no column {', '.join(missing)}; the first line names them, separated by commas"
+                f"{path}:1: missing column {', '.join(missing)}; the first line must be a comma-separated header"
             )
         unknown = [name for name in header if name not in FIELDS]
         if unknown or len(set(header)) < len(header):
@@ -150,14 +148,16 @@ def _json(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     raise BadRequest(f"{path}:{line()}: not JSON: a comma or the end of the list is missing")
             position = _skipped(text, position + 1)
         if position < len(text):
-            raise BadRequest(f"{path}:{line()}: not JSON: something follows; several payments are a list")
+            raise BadRequest(
+                f"{path}:{line()}: not JSON: unexpected content after the end; put several payments in a list"
+            )
     except json.JSONDecodeError as error:
         if not text.strip():
-            raise BadRequest(f"{path}: there are no payments in it") from None
+            raise BadRequest(f"{path}: contains no payments") from None
         raise BadRequest(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:
         # A number of thousands of digits, a constant or a field twice, or brackets without end.
-        why = str(error) if isinstance(error, _Twice | _NoNumber) else "no payment has this form"
+        why = str(error) if isinstance(error, _Twice | _NoNumber) else "not a valid payment"
         raise BadRequest(f"{path}:{line()}: {why}") from None
 
 
@@ -187,12 +187,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refused(_constant: str) -> Any:
-    raise _NoNumber("NaN and Infinity are no amounts")
+    raise _NoNumber("NaN and Infinity are not valid amounts")
 
 
 def _object(found: Any, path: Path, line: int) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise BadRequest(f"{path}:{line}: not an object; a payment is one")
+        raise BadRequest(f"{path}:{line}: not an object; each payment must be a JSON object")
     return found
 
 

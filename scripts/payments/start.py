@@ -105,7 +105,7 @@ class Batch:
             status = "NOT RECORDED" if record is None else result.status
             return replace(result, status=status, said=said, failed=True, done=True)
         if late:
-            return replace(result, said="still under way; `show` tells how it ends", failed=True, done=True)
+            return replace(result, said="still in progress; see `show` for the outcome", failed=True, done=True)
         return result
 
     def _ended(self, result: Result, consistent: bool) -> bool:
@@ -119,7 +119,7 @@ class Batch:
 
 
 _MACHINE = "StepFunctionsStateMachineArn"
-_LEFT = "no outcome yet; reconciliation finds out"
+_LEFT = "no outcome yet; reconciliation will determine it"
 
 
 def _in_turn(results: Sequence[Result], turn: int, most: int) -> list[Result]:
@@ -134,13 +134,13 @@ def _known_before(request: Request, record: Record) -> Result:
     if record.fingerprint != request.fingerprint:
         return _conflict(result, record)
     if record.status not in FINAL:
-        return replace(result, said="was sent before")
+        return replace(result, said="already sent")
     final = _final(result, record)
     return replace(final, said=f"had its outcome before{', ' + final.said if final.said else ''}")
 
 
 def _conflict(result: Result, record: Record) -> Result:
-    said = f"the id was used for another request, which is {record.status}; choose another"
+    said = f"the id is already used by another request, which is {record.status}; choose a new id"
     return replace(result, status="CONFLICT", said=said, amount="", failed=True, done=True)
 
 
@@ -176,10 +176,10 @@ def _start(stepfunctions: Any, machine: str, request: Request) -> Result:
         except stepfunctions.exceptions.ExecutionAlreadyExists:
             execution = stepfunctions.describe_execution(executionArn=arn)
             if execution["status"] == "RUNNING":
-                return Result(request.transaction_id, "SENT", "was sent before", execution=arn)
+                return Result(request.transaction_id, "SENT", "already sent", execution=arn)
             continue
         if _ran_before(started):
-            return Result(request.transaction_id, "SENT", "was sent before", execution=arn)
+            return Result(request.transaction_id, "SENT", "already sent", execution=arn)
         return Result(request.transaction_id, "SENT", execution=arn, sent=True)
     said = f"{len(_NUMBERED) + 1} executions failed before they recorded it; see the last one's history"
     return Result(request.transaction_id, "NOT RECORDED", said, execution=arn, failed=True, done=True)

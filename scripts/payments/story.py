@@ -26,6 +26,7 @@ from .statuses import FAILED, FINAL
 PAGES = 3
 # What a log line is about may be logged a moment before the payment is recorded, and a clock may differ.
 _MARGIN_SECONDS = 60
+_NOTIFIED = "subscribers notified"
 # What is logged of a payment after the last thing that the ledger and the executions know is a replay's, soon after it.
 _LATE_SECONDS = 60 * 60
 
@@ -135,7 +136,7 @@ def _of_execution(execution: Execution) -> Iterator[Entry]:
             case "started":
                 yield Entry(at, "workflow", "started", hidden(execution.name), **here)
             case "tried" if moment.tries > 1:
-                yield Entry(at, "workflow", f"{state or moment.state}, try {moment.tries}", **here)
+                yield Entry(at, "workflow", f"{state or moment.state}, attempt {moment.tries}", **here)
             case "entered" if state and moment.state in ("ValidatePayment", "ProcessPayment", "RecordFailure"):
                 yield Entry(at, "workflow", state, **here)
             case "failed":
@@ -143,9 +144,9 @@ def _of_execution(execution: Execution) -> Iterator[Entry]:
                 cause = moment.cause.removeprefix(f"transaction {execution.transaction_id}: ")
                 yield Entry(at, "workflow", what, cause, bad=True, **here)
             case "succeeded" if moment.message_id and moment.state == "SendToDeadLetterQueue":
-                yield Entry(at, "notice", "dead letter left", moment.message_id, bad=True, **here)
+                yield Entry(at, "notice", "dead letter sent", moment.message_id, bad=True, **here)
             case "succeeded" if moment.message_id:
-                yield Entry(at, "notice", "subscribers told", moment.message_id, **here)
+                yield Entry(at, "notice", _NOTIFIED, moment.message_id, **here)
             case "ended":
                 bad = execution.status != "SUCCEEDED"
                 words = f"{execution.status.lower()}{': ' + moment.error if moment.error else ''}"
@@ -159,9 +160,13 @@ def _of_step(step: dict[str, Any]) -> Entry:
     detail = [str(step[name]) for name in ("gateway_reference", "refund_reference", "failure") if name in step]
     if "note" in step:
         note = dict(part.split(": ", 1) for part in step["note"].split(", ") if ": " in part)
-        what = [f"noted: subscribers know {note['told']}"] if note.get("told", "None") != "None" else ["noted"]
-        what += ["letter left"] if note.get("letter") == "True" else []
-        what += ["more to tell"] if note.get("notice_due") == "True" else []
+        what = (
+            [f"recorded: subscribers notified of {note['told']}"]
+            if note.get("told", "None") != "None"
+            else ["recorded"]
+        )
+        what += ["dead letter sent"] if note.get("letter") == "True" else []
+        what += ["notification due"] if note.get("notice_due") == "True" else []
         source, text, bad = "notice", ", ".join(what), False
         detail = []
     else:
@@ -190,10 +195,10 @@ def _told(payment: Record, entries: list[Entry]) -> tuple[str, ...]:
     said = []
     if payment.told:
         said.append(f"subscribers: {payment.told}")
-    elif any(entry.what == "subscribers told" for entry in entries):
+    elif any(entry.what == _NOTIFIED for entry in entries):
         said.append(f"subscribers: {payment.status}")
     if payment.letter:
         said.append("the dead-letter queue")
     if payment.notice_due:
-        said.append("more is due, reconciliation tells it")
+        said.append("a notification is due; reconciliation will send it")
     return tuple(said)

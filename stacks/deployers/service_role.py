@@ -21,7 +21,11 @@ def add(template: Template) -> Role:
         policy(template, "ServiceRest", "HasServiceRole", service_rights.rest()),
     ]
     *_, rest = policies
-    suppress(rest, "CloudWatch takes composite alarms from nobody whose right is for some", checkov=("CKV_AWS_111",))
+    suppress(
+        rest,
+        "cloudwatch:PutCompositeAlarm is denied unless it is allowed on all resources (*)",
+        checkov=("CKV_AWS_111",),
+    )
     role: Role = template.add_resource(
         Role(
             "CloudFormationRole",

@@ -134,8 +134,8 @@ def test_one_that_fails_is_redriven_by_the_button_and_completes(live: "Page", pl
         letter(live, paid).wait_for()
     told = letter(live, paid).inner_text()
     assert "GatewayUnavailable in Process" in told
-    assert "the gateway was away for every try; nothing was charged" in told
-    assert "now FAILED: a redrive tries it again" in told
+    assert "the gateway was unavailable on every attempt; nothing was charged" in told
+    assert "now FAILED: a redrive will try it again" in told
     letter(live, paid).get_by_role("button", name="Redrive").click()
     is_now(live, paid, "COMPLETED")
     letter(live, paid).wait_for(state="detached")
@@ -145,8 +145,8 @@ def test_one_that_fails_is_redriven_by_the_button_and_completes(live: "Page", pl
     story = live.get_by_role("dialog", name=paid)
     story.get_by_text("PROCESSING → COMPLETED").wait_for()
     text = story.inner_text()
-    assert "dead letter left" in text
-    assert text.index("dead letter left") < text.index("FAILED → PENDING") < text.index("PROCESSING → COMPLETED")
+    assert "dead letter sent" in text
+    assert text.index("dead letter sent") < text.index("FAILED → PENDING") < text.index("PROCESSING → COMPLETED")
     assert "CUST-12345" not in live.content()
     live.keyboard.press("Escape")
     story.wait_for(state="hidden")

@@ -146,7 +146,7 @@ class FakeCloudFormation:
 
     def delete_stack(self, StackName: str) -> None:
         self._call("delete_stack", StackName=StackName)
-        assert not self._change_set, "the change set is still there"
+        assert not self._change_set, "the change set was still there"
         self.stacks = {name: s for name, s in self.stacks.items() if StackName not in (name, s["StackId"])}
 
     def execute_change_set(self, **arguments: Any) -> None:

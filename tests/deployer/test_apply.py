@@ -56,8 +56,14 @@ def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: 
         "alarm-lambda-processing-errors-dev",
         "alarm-lambda-processing-throttles-dev",
     ]
-    assert "! alarm-payment-duration-dev does not roll this deployment back: it rings already\n" in ran.out
-    assert "! alarm-lambda-validation-errors-dev does not roll this deployment back: there is no such alarm" in ran.out
+    assert (
+        "! alarm-payment-duration-dev is not a rollback trigger for this deployment: it is already in ALARM\n"
+        in ran.out
+    )
+    assert (
+        "! alarm-lambda-validation-errors-dev is not a rollback trigger for this deployment: the alarm does not exist"
+        in ran.out
+    )
     assert ran.out.endswith("payment-platform-dev: deployed\n")
 
 
@@ -101,18 +107,18 @@ def test_a_failed_creation_of_ours_is_cleared_away_by_the_next(command: Command,
     aws.fails = {"Security/SnsKey": "Policy contains a statement with one or more invalid principals"}
     ran = command("dev", "--yes")
     assert (ran.code, "ROLLBACK_COMPLETE" in ran.err) == (1, True)
-    assert "next: mend the cause, then scripts/deploy.sh dev; it deletes what is left first\n" in ran.out
+    assert "next: fix the cause, then run scripts/deploy.sh dev, which first deletes the remains\n" in ran.out
     aws.fails = {}
     ran = command("dev", "--yes")
     assert ran.code == 0, ran
-    assert "Deleting payment-platform-dev, which is left of a creation that failed\n" in ran.out
+    assert "Deleting payment-platform-dev, left over from a failed creation\n" in ran.out
 
 
 def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws: Service, tmp_path: Path) -> None:
     deployed(aws, tmp_path, status="ROLLBACK_COMPLETE", tags=[])
     ran = command("dev", "--yes")
     assert (ran.code, aws.writes()) == (1, [])
-    assert "is there without our tag ManagedBy=payment-platform, so it is left alone" in ran.err
+    assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in ran.err
 
 
 def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(
@@ -143,7 +149,7 @@ def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, t
     aws.before = {"DescribeStacks": ends_some_time}
     ran = command("dev", "--yes", "--wait")
     assert ran.code == 0, ran
-    assert "Waiting until payment-platform-dev is UPDATE_IN_PROGRESS no more\n" in ran.out
+    assert "Waiting until payment-platform-dev is no longer UPDATE_IN_PROGRESS\n" in ran.out
 
 
 def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -155,11 +161,11 @@ def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, 
     assert "--continue-rollback --skip Data/DeadLetters\n" in ran.out
     aws.fails = {}
     refused = command("dev", "--yes")
-    assert refused.err.endswith("mend what its events name, then: scripts/deploy.sh dev --continue-rollback\n")
+    assert refused.err.endswith("fix what its events report, then: scripts/deploy.sh dev --continue-rollback\n")
     again = command("dev", "--continue-rollback")
     assert (again.code, "ended UPDATE_ROLLBACK_FAILED" in again.err) == (1, True)
     wrong = command("dev", "--continue-rollback", "--skip", "Nowhere/Table")
-    assert "--skip Nowhere/Table: there is no such nested stack; there are Security, Data, Compute" in wrong.err
+    assert "--skip Nowhere/Table: no such nested stack; the nested stacks are Security, Data, Compute" in wrong.err
     skipped = command("dev", "--continue-rollback", "--skip", "Data/DeadLetters")
     assert skipped.code == 0, skipped
     assert aws.asked("ContinueUpdateRollback")[-1]["ResourcesToSkip"] == ["payment-platform-dev-Data-1A2B.DeadLetters"]
@@ -186,7 +192,7 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     assert "UPDATE_IN_PROGRESS           payment-platform-dev" in followed.out
     assert followed.out.endswith("payment-platform-dev: ended UPDATE_COMPLETE\n")
     nothing = command("dev", "--follow")
-    assert nothing.err.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: nothing runs")
+    assert nothing.err.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: no operation is in progress")
 
 
 def test_an_update_is_cancelled(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -199,7 +205,7 @@ def test_an_update_is_cancelled(command: Command, aws: Service, tmp_path: Path) 
 def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service, tmp_path: Path) -> None:
     deployed(aws, tmp_path, status="CREATE_IN_PROGRESS")
     ran = command("dev", "--cancel")
-    assert ran.err.endswith("has nothing to go back to; take it down: scripts/destroy.sh dev\n")
+    assert ran.err.endswith("so there is no previous state to roll back to; delete it with scripts/destroy.sh dev\n")
 
 
 def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -232,11 +238,12 @@ def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_pat
     ran = command("dev", "--yes")
     assert ran.code == 1
     assert ran.err == (
-        "deploy: --yes does not cover what is lost with its data; if it may go, add --destroys PaymentLedger "
-        "--destroys AuditTrail\n"
+        "deploy: --yes does not cover data loss; to confirm it, add --destroys PaymentLedger --destroys AuditTrail\n"
     )
     misspelt = command("dev", "--yes", *LOST, "--destroys", "Ledger")
-    assert misspelt.err == "deploy: --destroys Ledger: the plan loses AuditTrail, PaymentLedger\n"
+    assert (
+        misspelt.err == "deploy: --destroys Ledger: no such resource among those affected: AuditTrail, PaymentLedger\n"
+    )
     assert aws.asked("ExecuteChangeSet") == []
     assert aws.left == []
     assert command("dev", "--yes", *LOST).code == 0
@@ -285,7 +292,7 @@ def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
     assert not stack.protected
     ran = command("prod", "--yes")
     assert (ran.code, stack.protected) == (0, True)
-    assert "Protected payment-platform-prod from being deleted\n" in ran.out
+    assert "Protected payment-platform-prod from deletion (termination protection)\n" in ran.out
     assert all(one.policy for _, one in stack.walk())
     aws.calls.clear()
     assert command("prod", "--yes").code == 0
@@ -327,7 +334,7 @@ def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_pat
     planned = command("dev", "--plan", "--out", "plan.json")
     assert planned.code == 2, planned
     assert planned.out.endswith(
-        "payment-platform-dev: the plan waits; scripts/deploy.sh dev --apply plan.json, or --discard plan.json\n"
+        "payment-platform-dev: the plan is saved; run scripts/deploy.sh dev --apply plan.json, or --discard plan.json\n"
     )
     (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
     ran = command("dev", "--apply", "plan.json", "--yes")
@@ -342,24 +349,27 @@ def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_pat
 def test_a_saved_plan_is_refused_when_anything_has_moved(command: Command, aws: Service, tmp_path: Path) -> None:
     stack = deployed(aws, tmp_path, earlier)
     assert command("dev", "--plan", "--out", "plan.json").code == 2
-    assert "a plan for environment dev, not for staging" in command("staging", "--apply", "plan.json", "--yes").err
+    assert "this plan is for environment dev, not staging" in command("staging", "--apply", "plan.json", "--yes").err
     elsewhere = command("dev", "--apply", "plan.json", "--yes", AWS_DEFAULT_REGION="us-east-1")
-    assert "a plan for region eu-west-1, not for us-east-1" in elsewhere.err
+    assert "this plan is for region eu-west-1, not us-east-1" in elsewhere.err
 
     nested = stack.nested["Data"]
     was, nested.updated = nested.updated, nested.updated.replace(year=2027)
     moved = command("dev", "--apply", "plan.json", "--yes")
-    assert moved.err == "deploy: plan.json: the stack, or one nested in it, was changed since; plan again\n"
+    assert (
+        moved.err
+        == "deploy: plan.json: the stack or a nested stack has changed since the plan was made; create a new plan\n"
+    )
     nested.updated = was
 
     (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
     kept, waiting.changes = waiting.changes, waiting.changes[:1]
-    assert "its change set says something else than the plan" in command("dev", "--apply", "plan.json", "--yes").err
+    assert "the change set no longer matches the plan" in command("dev", "--apply", "plan.json", "--yes").err
     waiting.changes = kept
     waiting.execution = "OBSOLETE"
     assert "its change set is CREATE_COMPLETE and OBSOLETE" in command("dev", "--apply", "plan.json", "--yes").err
     aws.change_sets.clear()
-    assert "its change set is gone; plan again" in command("dev", "--apply", "plan.json", "--yes").err
+    assert "its change set no longer exists; create a new plan" in command("dev", "--apply", "plan.json", "--yes").err
     assert aws.asked("ExecuteChangeSet") == []
 
 
@@ -380,7 +390,7 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
         ("nonsense", "plan.json: not JSON, so not a plan"),
         ("[]", "plan.json: not a plan"),
         ('{"version": 1}', "plan.json: not a plan that --out has saved"),
-        ('{"version": 0}', "plan.json: a plan of another version of this program; plan again"),
+        ('{"version": 0}', "plan.json: saved by another version of this tool; create a new plan"),
     ],
 )
 def test_a_file_that_is_no_plan(command: Command, aws: Service, tmp_path: Path, content: str | None, says: str) -> None:
@@ -427,7 +437,7 @@ def test_what_a_role_may_not_ask_after_a_deployment_is_said(command: Command, aw
     aws.before = {"ExecuteChangeSet": after_the_execution}
     ran = command("dev", "--apply", "plan.json", "--yes")
     assert ran.code == 0, ran
-    assert "Deployed, but not all that follows was done: AWS: An error occurred (AccessDenied)" in ran.out
+    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in ran.out
 
 
 def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
@@ -448,7 +458,8 @@ def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
     ran = interrupted(process, ended)
     assert (ran.code, ran.err) == (
         1,
-        "deploy: interrupted; payment-platform-dev is deployed, but not all that follows was done; deploy again\n",
+        "deploy: interrupted; payment-platform-dev is deployed, but the follow-up steps (protection, cleanup, record) "
+        "are incomplete; deploy again\n",
     )
 
 
@@ -462,7 +473,7 @@ def test_trouble_of_the_buckets_stack_is_not_the_platforms(
     ran = command("dev", "--yes")
     assert (ran.code, aws.writes()) == (1, [])
     assert ran.err == (
-        f"deploy: payment-artifacts is {status} and takes no change; "
+        f"deploy: payment-artifacts is {status} and cannot be updated; "
         "see aws cloudformation describe-stack-events --stack-name payment-artifacts\n"
     )
 
@@ -473,7 +484,7 @@ def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws:
     bucket.text += "\n# of an earlier release\n"
     aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)]}
     ran = command("dev", "--yes")
-    assert "may not be changed by this caller; deploy once with the rights to: AWS: An error occurred" in ran.err
+    assert "is not allowed to update it; deploy once with credentials that have the permissions: AWS: " in ran.err
 
 
 def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_it(
@@ -486,7 +497,7 @@ def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_
     stack.nested["Data"].policy = "lifted"
     ran = command("prod", "--yes")
     assert (ran.code, stack.nested["Data"].policy) == (0, good)
-    assert "by the policies of 1 stacks" in ran.out
+    assert "with stack policies on 1 stacks" in ran.out
 
 
 def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -500,8 +511,8 @@ def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service, tmp
     aws.before = {"ExecuteChangeSet": refuse_from_now_on}
     ran = command("prod", "--yes", *LOST)
     assert ran.code == 0, ran
-    still = "the stack policy of payment-platform-prod-Data-1A2B still lets PaymentLedger, AuditTrail go"
-    assert f"Not protected: {still}: AWS: " in ran.out
+    still = "payment-platform-prod-Data-1A2B still allows deleting or replacing PaymentLedger, AuditTrail"
+    assert f"Not protected: the stack policy of {still}: AWS: " in ran.out
     assert "the next deployment sets it back" in ran.out
 
 
@@ -530,7 +541,10 @@ def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command,
     aws.checksums[code] = "somethingElse"
     ran = command("dev", "--yes")
     assert ran.code == 1
-    assert f"s3://{code} is not what its name says; find out who put it there, and delete it: aws s3api" in ran.err
+    assert (
+        f"s3://{code} does not match the checksum in its name; find out who uploaded it, and delete it: aws s3api"
+        in ran.err
+    )
     assert aws.asked("CreateChangeSet") == []
 
 
@@ -540,7 +554,7 @@ def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aw
     aws.errors = {"DeleteObject": [Refused("AccessDenied", "not you", 403)] * 20}
     ran = command("dev", "--yes")
     assert ran.code == 0
-    assert "Deployed, but not all that follows was done: AWS: An error occurred (AccessDenied)" in ran.out
+    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in ran.out
 
 
 _AS_ACTIONS = {

@@ -40,7 +40,7 @@ def test_a_status_that_is_well(command: Command, aws: Service, tmp_path: Path) -
     ("script", "says"),
     [
         ("status", f"status: {NAME} is not deployed\n"),
-        ("outputs", f"outputs: {NAME} is not deployed; scripts/deploy.sh dev does that\n"),
+        ("outputs", f"outputs: {NAME} is not deployed; deploy it with scripts/deploy.sh dev\n"),
     ],
 )
 def test_what_is_not_there_is_said(command: Command, aws: Service, script: str, says: str) -> None:
@@ -77,8 +77,8 @@ def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Servi
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "destroy: nobody to ask for confirmation; run it in a terminal, or with --yes\n"),
-        (("--yes",), f"destroy: --yes does not cover what is lost; if it may go, add --destroys {NAME}\n"),
+        ((), "destroy: cannot ask for confirmation without a terminal; run it in a terminal or add --yes\n"),
+        (("--yes",), f"destroy: --yes does not cover data loss; to confirm it, add --destroys {NAME}\n"),
         (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: the stack is {NAME}\n"),
     ],
 )
@@ -104,13 +104,13 @@ def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(
     stack = deployed(aws, tmp_path, protected=True)
     flags = ("--yes", "--destroys", NAME)
     assert (
-        "is protected from termination; if it shall go all the same, add --unprotect"
+        "has termination protection; to delete it anyway, add --unprotect"
         in command("dev", *flags, script="destroy").err
     )
     stack.status = "UPDATE_IN_PROGRESS"
-    assert "is UPDATE_IN_PROGRESS; wait until that has ended" in command("dev", *flags, script="destroy").err
+    assert "is UPDATE_IN_PROGRESS; wait until it has finished" in command("dev", *flags, script="destroy").err
     stack.status, stack.tags = "UPDATE_COMPLETE", []
-    assert "is there without our tag" in command("dev", *flags, script="destroy").err
+    assert "exists but does not have the tag" in command("dev", *flags, script="destroy").err
     assert aws.writes() == []
     stack.tags = [{"Key": "ManagedBy", "Value": "payment-platform"}]
     assert command("dev", *flags, "--unprotect", script="destroy").code == 0
@@ -121,7 +121,7 @@ def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Servi
     aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
     ran = command("dev", "--yes", "--destroys", NAME, script="destroy")
     assert (ran.code, "ended DELETE_FAILED" in ran.err) == (1, True)
-    assert "next: delete that, then scripts/destroy.sh dev\n" in ran.out
+    assert "next: delete them manually, then run scripts/destroy.sh dev\n" in ran.out
 
 
 def test_offline_against_the_last_deployment_from_here(
@@ -135,7 +135,7 @@ def test_offline_against_the_last_deployment_from_here(
     changed = command("dev", "--plan", "--offline", "--settings", settings_file("dev", log_retention_days=7))
     assert changed.code == 2, changed
     assert "Plan: 0 to add, 4 to change, 0 to destroy.\n" in changed.out
-    assert "From comparing the templates here with what was deployed from here on " in changed.out
+    assert "Based on a comparison of the local templates with what was deployed from this machine on " in changed.out
     assert aws.calls == []
 
 
@@ -151,22 +151,22 @@ def test_offline_against_a_revision(command: Command, aws: Service, settings_fil
 def test_offline_with_nothing_to_compare_with(command: Command, aws: Service, tmp_path: Path) -> None:
     ran = command("dev", "--plan", "--offline")
     assert ran.code == 1
-    assert "until then compare with a git revision: --offline --against REVISION" in ran.err
+    assert "Until then, compare with a git revision: --offline --against REVISION" in ran.err
     (tmp_path / "deployed").mkdir()
     (tmp_path / "deployed" / "dev.json").write_text('{"version": 1}')
-    assert "not what a deployment saved; delete it" in command("dev", "--plan", "--offline").err
+    assert "not a valid deployment record; delete it" in command("dev", "--plan", "--offline").err
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--plan", "--follow"), "--plan and --follow: one of them at a time"),
-        (("--out", "x"), "--out goes with --plan"),
-        (("--offline",), "--offline goes with --plan"),
-        (("--plan", "--against", "HEAD"), "--against goes with --offline"),
-        (("--skip", "A/B"), "--skip goes with --continue-rollback"),
-        (("--plan", "--json", "--markdown"), "--json does not go with --markdown"),
-        (("--plan", "--offline", "--out", "x"), "--out does not go with --offline"),
+        (("--plan", "--follow"), "--plan and --follow: use only one of these"),
+        (("--out", "x"), "--out requires --plan"),
+        (("--offline",), "--offline requires --plan"),
+        (("--plan", "--against", "HEAD"), "--against requires --offline"),
+        (("--skip", "A/B"), "--skip requires --continue-rollback"),
+        (("--plan", "--json", "--markdown"), "--json cannot be combined with --markdown"),
+        (("--plan", "--offline", "--out", "x"), "--out cannot be combined with --offline"),
     ],
 )
 def test_options_that_do_not_go_together(command: Command, aws: Service, arguments: tuple[str, ...], says: str) -> None:
@@ -195,7 +195,7 @@ def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Co
     terminal = command.on_a_terminal("dev", types="y\nn\n")
     assert terminal.code == 1
     assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
-    assert "payment-platform-dev: not deployed; the change set is" in terminal.text
+    assert "payment-platform-dev: not deployed; the change set was" in terminal.text
     assert aws.left == []
 
 
@@ -203,7 +203,7 @@ def test_a_stack_in_review_goes_unless_somebodys_plan_waits_there(command: Comma
     bootstrapped(aws)
     assert command("dev", "--plan", "--out", "plan.json").code == 2
     ran = command("dev", "--yes", "--destroys", NAME, script="destroy")
-    assert (ran.code, "holds nothing but a plan (deploy-" in ran.err) == (1, True)
+    assert (ran.code, "contains nothing but a saved plan (deploy-" in ran.err) == (1, True)
     aws.change_sets.clear()
     assert command("dev", "--yes", "--destroys", NAME, script="destroy").code == 0
     assert aws.left == []
@@ -223,7 +223,7 @@ def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service, tmp
         lambda _, text: text.replace("RetentionPeriod: 1209600", "RetentionPeriod: 1209601"),
     )
     ran = command("dev", "--plan")
-    assert "! Data/DeadLetters (AWS::SQS::Queue) keeps less: what is older than that will be lost\n" in ran.out
+    assert "! Data/DeadLetters (AWS::SQS::Queue) has a shorter retention period: older data will be lost\n" in ran.out
 
 
 def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -232,8 +232,8 @@ def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, 
 
     deployed(aws, tmp_path, key)
     ran = command("dev", "--plan")
-    fixed = "Data/PaymentLedger has the fixed name dynamodb-payment-ledger-dev: CloudFormation refuses to replace it"
-    assert f"! {fixed} unless it gets another one\n" in ran.out
+    fixed = "Data/PaymentLedger has the fixed name dynamodb-payment-ledger-dev: CloudFormation cannot replace it"
+    assert f"! {fixed} unless the name changes as well\n" in ran.out
 
 
 def test_a_terminal_that_knows_ascii_only(command: Command, aws: Service, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_all_pages_of_all_nested_sets() -> None:
         "│   ├── -/+ Table AWS::DynamoDB::Table KeySchema (replaced)\n"
         "│   └── ~ Topic AWS::SNS::Topic Tags (may be replaced)\n"
         "├── + Queue AWS::SQS::Queue\n"
-        "└── - Old AWS::CloudFormation::Stack (and all in it)\n"
+        "└── - Old AWS::CloudFormation::Stack (and everything in it)\n"
         "    └── - Gone AWS::SQS::Queue\n"
         "Plan: 2 to add, 1 to change, 2 to destroy."
     )
@@ -106,7 +106,7 @@ def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
         (change("Remove", "T", "AWS::DynamoDB::Table"), "T (AWS::DynamoDB::Table) is deleted: its items will be lost"),
         (
             change("Remove", "T", "AWS::DynamoDB::Table", PolicyAction="Retain"),
-            "T (AWS::DynamoDB::Table) is deleted: it is kept with its content, but no longer part of the stack",
+            "T (AWS::DynamoDB::Table) is removed from the stack: it is retained with its data, outside the stack",
         ),
         (
             change("Modify", "K", "AWS::KMS::Key", Replacement="True"),
@@ -123,7 +123,7 @@ def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
         (change("Dynamic", "Q"), "Q (AWS::SQS::Queue) may be replaced by an empty one: its messages"),
         (
             change("Remove", "S", "AWS::StepFunctions::StateMachine"),
-            "S (AWS::StepFunctions::StateMachine) is deleted: its executions, those that run too, will be lost",
+            "S (AWS::StepFunctions::StateMachine) is deleted: its executions, including running ones, will be lost",
         ),
         (change("Modify", "Data", STACK, Replacement="Conditional"), ""),
         (change("Modify", "Q", Replacement="False"), ""),

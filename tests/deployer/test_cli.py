@@ -83,7 +83,9 @@ def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     check_fresh(tmp_path)
     (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "# edited by hand\n")
-    with pytest.raises(DeployError, match=r"data\.yaml is not what stacks/ generates; run `python generate.py`"):
+    with pytest.raises(
+        DeployError, match=r"data\.yaml is stale \(differs from what stacks/ generates\); run `python generate.py`"
+    ):
         check_fresh(tmp_path)
 
 
@@ -102,7 +104,7 @@ def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
 
     assert _confirmation(True, ())("Deploy?", [])
     assert _confirmation(True, ("Transactions", "DeadLetters"))("Deploy?", ["Transactions"])
-    with pytest.raises(DeployError, match=r"if it may go, add --destroys DeadLetters$"):
+    with pytest.raises(DeployError, match=r"to confirm it, add --destroys DeadLetters$"):
         _confirmation(True, ("Transactions",))("Deploy?", ["Transactions", "DeadLetters"])
 
 

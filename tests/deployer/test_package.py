@@ -163,7 +163,7 @@ def test_what_is_there_is_not_uploaded_again_and_the_buckets_owner_is_checked() 
         assert upload(one, s3, "123") == 0
         for wrong in ({}, {"ChecksumSHA256": "another"}):
             stub.add_response("head_object", wrong, asked)
-            with pytest.raises(DeployError, match="is not what its name says"):
+            with pytest.raises(DeployError, match="does not match the checksum in its name"):
                 upload(one, s3, "123")
         stub.assert_no_pending_responses()
     with Stubber(s3) as stub:

@@ -25,7 +25,7 @@ def with_loss(name: str, text: str) -> str:
     """An earlier release: the ledger's key was another, there was a queue more, and a policy said something else."""
     if name == "data.yaml":
         text = text.replace("sequence\n        KeyType: RANGE", "step\n        KeyType: RANGE")
-        # CloudFormation refuses to replace what has a fixed name, unless it gets another one.
+        # CloudFormation refuses to replace what has a fixed name, unless the name changes as well.
         text = text.replace("dynamodb-payment-ledger-${Environment}", "dynamodb-ledger-${Environment}")
         return text.replace("  DeadLettersPolicy:\n", _AUDIT, 1)
     if name == "security.yaml":

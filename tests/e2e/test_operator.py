@@ -32,8 +32,8 @@ def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run)
     assert [(letter["transaction_id"], letter["now"]) for letter in listed] == [(transaction_id, "FAILED")]
     assert transaction_id in run("dlq", "list").output
     explained = run("dlq", "explain", transaction_id).output
-    assert "the gateway was away for every try; nothing was charged" in explained
-    assert "a redrive tries it again" in explained
+    assert "the gateway was unavailable on every attempt; nothing was charged" in explained
+    assert "a redrive will try it again" in explained
     # Reading takes nothing away.
     assert len(json.loads(run("dlq", "list", "--json").output)) == 1
 
@@ -75,7 +75,7 @@ def test_a_letter_of_another_request_does_not_touch_the_payment_under_the_id(pla
     platform.pay(**request | {"payment_amount": 151})
     redriven = run("dlq", "redrive", "--all")
     assert redriven.exit_code == 1
-    assert "the id belongs to another payment; a redrive is refused" in redriven.output
+    assert "the id belongs to another payment; it cannot be redriven" in redriven.output
     assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_redriven_says_why_and_stays(platform: Platform, run) -> 
     platform.follow(platform.start({"transaction_id": 7}))
     redriven = run("dlq", "redrive", "--all")
     assert redriven.exit_code == 1
-    assert "nothing is recorded under it; a redrive is refused" in redriven.output
+    assert "nothing is recorded under it; it cannot be redriven" in redriven.output
     assert len(json.loads(run("dlq", "list", "--json").output)) == 1
 
 
@@ -100,7 +100,7 @@ def test_a_letter_that_is_not_the_workflows_is_listed_too(platform: Platform, ru
     cleared = run("dlq", "clear", shown, "--yes")
     assert (cleared.exit_code, cleared.output.splitlines()[-1]) == (0, "cleared")
     assert run("dlq", "list").output == "no dead letters\n"
-    assert f"no dead letters begin with {shown}" in run("dlq", "clear", shown).output
+    assert f"no dead letters have an id that begins with {shown}" in run("dlq", "clear", shown).output
 
 
 def test_a_payment_under_review_is_resolved_by_a_person(platform: Platform, run) -> None:
@@ -108,7 +108,7 @@ def test_a_payment_under_review_is_resolved_by_a_person(platform: Platform, run)
     invoke(platform)
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert (letter["transaction_id"], letter["now"], letter["error"]) == (transaction_id, "REVIEW", "ReviewNeeded")
-    assert "a redrive is refused" in run("dlq", "redrive", transaction_id).output
+    assert "it cannot be redriven" in run("dlq", "redrive", transaction_id).output
     assert "say one of" in run("resolve", transaction_id, "--charged", "sim_1", "--not-charged").output
     for _ in range(2):
         resolved = run("resolve", transaction_id, "--charged", "sim_1", "--yes")
@@ -149,20 +149,22 @@ def test_nothing_deployed_is_said_to_be_that(
     monkeypatch.setattr(common, "reach", lambda *_: Operated("staging", platform.target, "alice"))
     answer = CliRunner().invoke(cli.main, ["--env", "staging", *arguments])
     assert answer.exit_code == 1
-    assert answer.output.startswith("payments: payment-platform-staging is not deployed; scripts/deploy.sh staging")
+    assert answer.output.startswith(
+        "payments: payment-platform-staging is not deployed; deploy it with scripts/deploy.sh staging"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["dlq", "redrive"], "name a TRANSACTION_ID or --all, one of them"),
-        (["dlq", "redrive", "T", "--all"], "name a TRANSACTION_ID or --all, one of them"),
+        (["dlq", "redrive"], "give either TRANSACTION_ID or --all"),
+        (["dlq", "redrive", "T", "--all"], "give either TRANSACTION_ID or --all"),
         (["dlq", "clear", ""], "LETTER is empty"),
         (["show", "T-NONE"], "T-NONE is not recorded in local"),
         (["start", "T"], "--amount, --method, --customer missing"),
         (["start", "--file", "none.csv"], "payments: none.csv: No such file or directory; nothing was sent"),
         (["list", "--since", "soon"], "say 30m, 2h, 3d or a time"),
-        (["dlq", "explain", "T-NONE"], "no dead letter of transaction T-NONE"),
+        (["dlq", "explain", "T-NONE"], "no dead letter for transaction T-NONE"),
     ],
 )
 def test_wrong_arguments(run, arguments: list[str], says: str) -> None:

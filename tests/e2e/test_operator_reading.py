@@ -85,7 +85,7 @@ def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: 
     story = story_of(operated, transaction_id)
     assert story.told == ("subscribers: FAILED", "the dead-letter queue")
     notices = [entry.what for entry in story.timeline if entry.source == "notice"]
-    assert notices == ["dead letter left", "subscribers told", "noted: subscribers know FAILED, letter left"]
+    assert notices == ["dead letter sent", "subscribers notified", "noted: subscribers know FAILED, letter left"]
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert letter["letter_id"] in [entry.detail for entry in story.timeline]
     second = run("dlq", "redrive", transaction_id).output.split("started ")[1].strip()
@@ -150,7 +150,7 @@ def test_a_file_is_sent_once_and_its_outcomes_are_told(operated: Operated, run, 
     file.write_text("transaction_id,payment_amount,payment_method,customer_id\n" + "".join(rows))
     mixed = run("start", "--file", str(file))
     assert mixed.exit_code == 1
-    assert "the id was used for another request, which is COMPLETED" in mixed.output
+    assert "the id is already used by another request, which is COMPLETED" in mixed.output
     assert "1 sent now: 1 CONFLICT, 1 FAILED" in mixed.output
     # A file with one bad line is not sent at all.
     file.write_text(file.read_text().replace(f"{mark}:5", f"{mark}:6") + f"{mark}:7,1,cash,CUST-1\n")
@@ -164,7 +164,7 @@ def test_a_request_on_its_way_is_not_sent_twice(operated: Operated) -> None:
     request = requests.from_arguments(f"S-{time.time_ns()}", "80.07", "credit_card", "CUST-1", None)
     batches = [start.Batch(operated, [request]) for _ in range(2)]
     (first,), (second,) = (list(batch.send()) for batch in batches)
-    assert (first.sent, second.sent, second.said) == (True, False, "was sent before")
+    assert (first.sent, second.sent, second.said) == (True, False, "already sent")
     assert second.execution == first.execution
     for batch in batches:
         assert [result.status for result in batch.wait()] == ["COMPLETED"]

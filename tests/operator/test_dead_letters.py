@@ -134,7 +134,7 @@ def test_a_redrive_judges_by_what_the_payment_is_now(world: Any) -> None:
     platform = world(queue, **{"T-1": "FAILED"})
     with dead_letters.held(platform) as (found,):
         platform.statuses["T-1"] = "PROCESSING"
-        with pytest.raises(DeployError, match="a redrive is refused"):
+        with pytest.raises(DeployError, match="it cannot be redriven"):
             dead_letters.redrive(platform, found)
     assert queue.visible == ["0"]
 

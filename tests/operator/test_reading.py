@@ -136,9 +136,9 @@ def test_tail_repeats_nothing_however_long_it_is_throttled(monkeypatch: pytest.M
 def test_what_one_may_not_do_is_named() -> None:
     words = "User: arn:aws:iam::1:user/a is not authorized to perform: dynamodb:Scan on resource: arn:aws:t because no"
     error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": words}}, "Scan")
-    assert said(error) == "no right to dynamodb:Scan on arn:aws:t; your role needs it"
+    assert said(error) == "no right to dynamodb:Scan on arn:aws:t; your role needs this permission"
     short = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
-    assert said(short) == "no right to DescribeStacks; your role needs it"
+    assert said(short) == "no right to DescribeStacks; your role needs this permission"
 
 
 @pytest.mark.parametrize("text", ["2", "2 h", "yesterday", "2999-01-01", "-1h"])
@@ -157,8 +157,8 @@ def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("cause", "says"),
     [
-        ("transact_write_items: ConditionalCheckFailed", "the ledger knows more of the payment than the table"),
-        ("get_item: AccessDeniedException", "the function may not use the tables"),
+        ("transact_write_items: ConditionalCheckFailed", "the ledger is ahead of the table for this payment"),
+        ("get_item: AccessDeniedException", "the function has no access to the tables"),
     ],
 )
 def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) -> None:

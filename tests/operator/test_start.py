@@ -94,7 +94,7 @@ def test_all_executions_are_asked_after_in_turn_and_few_at_once(monkeypatch: pyt
     assert len(set(stepfunctions.asked)) == many
     running = StepFunctions(lambda _: "RUNNING")
     results = wait(batch(monkeypatch, running, {}, many))
-    assert {one.said for one in results} == {"still under way; `show` tells how it ends"}
+    assert {one.said for one in results} == {"still in progress; see `show` for the outcome"}
     assert len(set(running.asked)) == many
 
 
@@ -105,7 +105,7 @@ def test_an_execution_that_ran_already_was_not_sent_by_us(
     """AWS answers a repetition of what still runs as it answered the first."""
     stepfunctions = StepFunctions(lambda _: "RUNNING", NOW - timedelta(seconds=seconds))
     (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
-    assert (result.sent, result.said) == (sent, "" if sent else "was sent before")
+    assert (result.sent, result.said) == (sent, "" if sent else "already sent")
 
 
 @pytest.mark.parametrize("transaction_id", ["A:1.b", "A-1"])

@@ -163,7 +163,7 @@ def test_how_prod_is_rolled_out() -> None:
         ("[dev.rollout]\nstack_policy = 1", "[dev.rollout] stack_policy = 1: it must be true or false"),
         (
             "[dev.rollout]\nmonitoring_minutes = 181",
-            "monitoring_minutes = 181: it must be a whole number from 0 to 180",
+            "monitoring_minutes = 181: it must be an integer from 0 to 180",
         ),
         ("[dev]\nrollout = 5", "[dev.rollout]: it must be a table"),
     ],

@@ -28,21 +28,38 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command(context_settings=common.HELP)
 @common.everywhere
 @click.option("--yes", "-y", is_flag=True, help="Deploy without asking.")
-@click.option("--plan", "only_plan", is_flag=True, help="Show what would change; exit code 0: nothing, 2: something.")
-@click.option("--out", type=_FILE, metavar="FILE", help="With --plan: save the plan, to be applied later.")
-@click.option("--apply", "apply_file", type=_FILE, metavar="FILE", help="Execute exactly the saved plan.")
+@click.option(
+    "--plan", "only_plan", is_flag=True, help="Only show the plan; exit code 0: no changes, 2: changes, 1: error."
+)
+@click.option("--out", type=_FILE, metavar="FILE", help="With --plan: save the plan for a later --apply.")
+@click.option("--apply", "apply_file", type=_FILE, metavar="FILE", help="Execute exactly the plan saved in FILE.")
 @click.option("--discard", "discard_file", type=_FILE, metavar="FILE", help="Delete a saved plan and its change set.")
-@click.option("--offline", is_flag=True, help="With --plan: compare templates, without AWS.")
+@click.option("--offline", is_flag=True, help="With --plan: compare templates only, without access to AWS.")
 @click.option("--against", metavar="REVISION", help="With --offline: compare with a git revision.")
-@click.option("--destroys", multiple=True, metavar="NAME", help="NAME may go with its data; --yes needs it.")
+@click.option(
+    "--destroys",
+    multiple=True,
+    metavar="NAME",
+    help="Confirm that resource NAME may be deleted or replaced with its data; required with --yes. Repeatable.",
+)
 @click.option("--wait", is_flag=True, help="Wait for a deployment that is running.")
-@click.option("--adopt", is_flag=True, help="Take over a stack that another tool made of these templates.")
-@click.option("--follow", "follows", is_flag=True, help="Watch the deployment that is running.")
+@click.option("--adopt", is_flag=True, help="Take over a stack that another tool created from these templates.")
+@click.option("--follow", "follows", is_flag=True, help="Watch the deployment in progress.")
 @click.option("--cancel", is_flag=True, help="Cancel the update that is running.")
 @click.option("--continue-rollback", is_flag=True, help="Continue a rollback that failed.")
-@click.option("--skip", multiple=True, metavar="STACK/RESOURCE", help="With --continue-rollback: leave it as it is.")
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="STACK/RESOURCE",
+    help="With --continue-rollback: skip this resource and leave it as it is.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs: an object a line.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="With --plan: as a comment on a pull request.")
+@click.option(
+    "--markdown",
+    "as_markdown",
+    is_flag=True,
+    help="With --plan: print the plan as Markdown for a pull-request comment.",
+)
 def main(
     environment: str,
     profile: str | None,
@@ -68,7 +85,7 @@ def main(
 ) -> None:
     """Deploy the payment platform to ENVIRONMENT through a change set.
 
-    ENVIRONMENT is a table of the settings file; `local` is deployed to an AWS embedded on this machine, which is
+    ENVIRONMENT is a table in the settings file; `local` is deployed to an AWS emulator on this machine, which is
     started if it is not running.
     """
     modes = {
@@ -114,7 +131,9 @@ def main(
                 _watched(order, target, report, cancel=cancel, goes_on=continue_rollback, skip=skip)
             elif discard_file:
                 discard(order, discard_file, target)
-                report.ended("discarded", stack_name=order.stack_name, outputs={}, message="the plan is gone")
+                report.ended(
+                    "discarded", stack_name=order.stack_name, outputs={}, message="the saved plan has been deleted"
+                )
             elif apply_file:
                 _deployed(apply(order, apply_file, target, report, confirm), order, report)
             elif only_plan:
@@ -146,13 +165,13 @@ def _check_usage(
 ) -> None:
     chosen = [name for name, value in modes.items() if value]
     if len(chosen) > 1:
-        raise click.UsageError(f"{' and '.join(chosen)}: one of them at a time")
+        raise click.UsageError(f"{' and '.join(chosen)}: use only one of these")
     for name, (value, needed) in needs.items():
         if value and needed not in chosen and not given.get(needed):
-            raise click.UsageError(f"{name} goes with {needed}")
+            raise click.UsageError(f"{name} requires {needed}")
     for name, value, other, other_value in never_together:
         if value and other_value:
-            raise click.UsageError(f"{name} does not go with {other}")
+            raise click.UsageError(f"{name} cannot be combined with {other}")
 
 
 def _deployed(done: Deployed, order: Order, report: Reporter) -> None:
@@ -170,7 +189,8 @@ def _planned(changes: bool, order: Order, report: Reporter) -> None:
         sys.exit(0)
     message = "nothing was changed"
     if order.out:
-        message = f"the plan waits; scripts/deploy.sh {order.environment} --apply {order.out}, or --discard {order.out}"
+        apply = f"scripts/deploy.sh {order.environment} --apply {order.out}"
+        message = f"the plan is saved; run {apply}, or --discard {order.out}"
     report.ended("planned", stack_name=order.stack_name, outputs={}, message=message)
     sys.exit(2)
 
@@ -195,8 +215,10 @@ def _confirmation(yes: bool, destroys: Sequence[str]) -> Confirm:
         unnamed = [name for name in dict.fromkeys(lost) if name not in destroys]
         if unnamed and yes:
             flags = " ".join(f"--destroys {name}" for name in unnamed)
-            raise DeployError(f"--yes does not cover what is lost with its data; if it may go, add {flags}")
-        if not all(common.typed(f"Type {name} to let it go", name) for name in unnamed):
+            raise DeployError(f"--yes does not cover data loss; to confirm it, add {flags}")
+        if not all(
+            common.typed(f"Type {name} to confirm that it may be deleted or replaced", name) for name in unnamed
+        ):
             return False
         return yes or common.agreed(question)
 

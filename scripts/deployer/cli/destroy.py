@@ -17,9 +17,11 @@ from . import common
 
 @click.command(context_settings=common.HELP)
 @common.everywhere
-@click.option("--yes", "-y", is_flag=True, help="Without asking; needs --destroys with the stack's name.")
-@click.option("--destroys", metavar="NAME", help="The stack NAME may go with all that it holds.")
-@click.option("--unprotect", is_flag=True, help="Take termination protection off.")
+@click.option(
+    "--yes", "-y", is_flag=True, help="Do not ask for confirmation; requires --destroys with the stack's name."
+)
+@click.option("--destroys", metavar="NAME", help="Confirm that the stack NAME and everything in it may be deleted.")
+@click.option("--unprotect", is_flag=True, help="Disable termination protection first.")
 def main(
     environment: str,
     profile: str | None,
@@ -30,9 +32,9 @@ def main(
     destroys: str | None,
     unprotect: bool,
 ) -> None:
-    """Take ENVIRONMENT's stack down. What is lost, and what stays outside it, is said first."""
+    """Delete ENVIRONMENT's stack. Lists first what is lost and what is retained outside the stack."""
     name = stack_name(environment)
-    with common.one_line_errors("destroy", debug, f"{name} was not taken down"):
+    with common.one_line_errors("destroy", debug, f"{name} was not deleted"):
         settings.load(environment, settings_file)
         if destroys and destroys != name:
             raise DeployError(f"--destroys {destroys}: the stack is {name}")
@@ -44,8 +46,8 @@ def main(
             if destroys == stack:
                 return yes or common.agreed(question)
             if yes:
-                raise DeployError(f"--yes does not cover what is lost; if it may go, add --destroys {stack}")
-            return common.typed(f"{question} Type {stack} to let it go", stack)
+                raise DeployError(f"--yes does not cover data loss; to confirm it, add --destroys {stack}")
+            return common.typed(f"{question} Type {stack} to confirm", stack)
 
         asked = Destruction(environment, name, unprotect, common.record_of(environment))
         try:
@@ -53,7 +55,7 @@ def main(
         except DeploymentFailed as failed:
             report.failed(failed.failure)
             raise
-        report.ended("taken down" if gone else "is not deployed", stack_name=name, outputs={})
+        report.ended("deleted" if gone else "is not deployed", stack_name=name, outputs={})
 
 
 if __name__ == "__main__":

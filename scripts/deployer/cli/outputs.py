@@ -25,7 +25,7 @@ from . import common
     type=click.Choice(["table", "env", "json"]),
     default="table",
     show_default=True,
-    help="env can be sourced by a shell.",
+    help="The env format can be sourced by a shell.",
 )
 @click.argument("names", nargs=-1)
 def main(
@@ -37,14 +37,17 @@ def main(
     shape: str,
     names: tuple[str, ...],
 ) -> None:
-    """The outputs of ENVIRONMENT's stack, or those of NAMES; one name in the table's format gives the value alone."""
+    """Print the outputs of ENVIRONMENT's stack, or only those in NAMES.
+
+    With one name and the table format, prints only the value.
+    """
     console = Console(highlight=False)
     with common.one_line_errors("outputs", debug, "nothing was changed"):
         settings.load(environment, settings_file)
         target = common.reach(environment, profile, region, Console(stderr=True), start=False)
         stack = describe(target.client("cloudformation"), stack_name(environment))
         if not stack.exists:
-            raise DeployError(f"{stack.name} is not deployed; scripts/deploy.sh {environment} does that")
+            raise DeployError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {environment}")
         for name in names:
             if name not in stack.outputs:
                 raise DeployError(f"{stack.name} has no output {name}; see scripts/outputs.sh {environment}")

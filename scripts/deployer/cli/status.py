@@ -20,7 +20,7 @@ from . import common
 
 @click.command(context_settings=common.HELP)
 @common.everywhere
-@click.option("--drift", "detect_drift", is_flag=True, help="Detect drift anew, of every nested stack; takes a while.")
+@click.option("--drift", "detect_drift", is_flag=True, help="Detect drift now, in every nested stack; takes a while.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def main(
     environment: str,
@@ -31,9 +31,9 @@ def main(
     detect_drift: bool,
     as_json: bool,
 ) -> None:
-    """How ENVIRONMENT is: its stacks, what was changed in them by hand, its alarms.
+    """Show the status of ENVIRONMENT: its stacks, manual changes (drift), and alarms.
 
-    Ends with 2 if a stack has failed or drifted, or if an alarm rings.
+    Exits with 2 if a stack has failed or drifted, or if an alarm is in ALARM or missing.
     """
     with common.one_line_errors("status", debug, "nothing was changed"):
         settings.load(environment, settings_file)
@@ -75,12 +75,12 @@ def _show(console: Console, found: Status, environment: str) -> None:
     ringing = sorted(name for name, state in found.alarms.items() if state == "ALARM")
     others = len(found.alarms) - len(ringing)
     for name in ringing:
-        console.print(f"! {name} rings", style="red")
+        console.print(f"! {name} is in ALARM", style="red")
     for name in sorted(name for name, state in found.alarms.items() if state == "missing"):
         console.print(f"! {name} is missing", style="red")
-    console.print(f"alarms: {len(ringing)} ring, {others} do not" if found.alarms else "no alarms")
+    console.print(f"alarms: {len(ringing)} in ALARM, {others} not" if found.alarms else "no alarms")
     if any(stack.drift == "NOT_CHECKED" for stack in found.stacks):
-        console.print(f"drift was not looked for: scripts/status.sh {environment} --drift", style="dim")
+        console.print(f"drift has not been checked; run scripts/status.sh {environment} --drift", style="dim")
 
 
 def _when(moment: str) -> str:

@@ -14,7 +14,7 @@ HOLDS_DATA = {
     "AWS::Logs::LogGroup": "its log",
     "AWS::S3::Bucket": "its objects",
     "AWS::SQS::Queue": "its messages",
-    "AWS::StepFunctions::StateMachine": "its executions, those that run too,",
+    "AWS::StepFunctions::StateMachine": "its executions, including running ones,",
 }
 
 
@@ -41,7 +41,7 @@ class Danger:
         if self.lost:
             return f"{what}: {self.lost} will be lost"
         which = "the old one" if "replaced" in self.what else "it"
-        return f"{what}: {which} is kept with its content, but no longer part of the stack"
+        return f"{what}: {which} is retained with its data, outside the stack"
 
 
 def names(found: Iterable[Danger]) -> dict[str, Danger]:
@@ -65,14 +65,12 @@ def _dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
             yield from _dangers(change.nested, f"{here}/")
             continue
         if shortened := _shortened(change):
-            yield Danger(here, change.resource_type, "keeps less", "what is older than that", (shortened,))
+            yield Danger(here, change.resource_type, "has a shorter retention period", "older data", (shortened,))
         what = _what(change)
         lost = "all that it holds" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
         if what and lost:
-            # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html
-            kept = change.policy_action in ("Retain", "Snapshot", "ReplaceAndRetain", "ReplaceAndSnapshot")
             because = tuple(one for one in change.properties if one.recreation != "Never")
-            yield Danger(here, change.resource_type, what, "" if kept else lost, because)
+            yield Danger(here, change.resource_type, what, "" if _is_kept(change) else lost, because)
 
 
 # Lowered, they take away what has been kept for longer.
@@ -92,9 +90,14 @@ def _for_how_long(value: str | None) -> float:
     return float(value) if value and value.isdigit() else float("inf")
 
 
+def _is_kept(change: Change) -> bool:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html"""
+    return change.policy_action in ("Retain", "Snapshot", "ReplaceAndRetain", "ReplaceAndSnapshot")
+
+
 def _what(change: Change) -> str:
     if change.action == "Remove":
-        return "is deleted"
+        return "is removed from the stack" if _is_kept(change) else "is deleted"
     if change.action == "Modify" and change.replacement == "True":
         return "is replaced by an empty one"
     unsure = change.action == "Dynamic" or (change.action == "Modify" and change.replacement == "Conditional")

@@ -95,7 +95,7 @@ class _Lines:
             self._heard = now
         elif now - self._heard >= SILENCE_SECONDS:
             self._heard = now
-            running = ", ".join(str(event) for event in self._progress.running()) or "nothing that is told"
+            running = ", ".join(str(event) for event in self._progress.running()) or "no events received"
             waited = _duration(now - self._began)
             self._console.print(f"still in progress after {waited}: {running}", highlight=False, soft_wrap=True)
 

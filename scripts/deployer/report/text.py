@@ -48,7 +48,7 @@ def plan(console: Console, shown: Plan) -> None:
     _grow(tree, shown.stack)
     console.print(tree)
     if shown.statements:
-        console.print(Text("\nWhat policies grant", style="bold"))
+        console.print(Text("\nPolicy changes", style="bold"))
         _statements(console, shown.statements)
     for notice in shown.notices:
         console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=whole)
@@ -63,7 +63,7 @@ def summary(shown: Plan) -> str:
     if not counted.phantom:
         return str(counted)
     are = "is" if counted.phantom == 1 else "are"
-    return f"{counted} ({counted.phantom} more {are} listed by CloudFormation and change nothing.)"
+    return f"{counted} ({counted.phantom} more {are} listed by CloudFormation but will not change.)"
 
 
 def outputs(console: Console, values: dict[str, str]) -> None:
@@ -78,7 +78,7 @@ def failure(console: Console, shown: Failure) -> None:
     lines = []
     if shown.cause:
         console.print(Text.assemble(("✗ ", "bold red"), (str(shown.cause), "bold"), f" {shown.cause.status}"))
-        lines.append(("", shown.cause.reason or "no reason was given"))
+        lines.append(("", shown.cause.reason or "CloudFormation gave no reason"))
     else:
         console.print(Text(f"✗ {shown.stack_name} {shown.status}", style="bold red"))
         lines.append(("", shown.reason))
@@ -99,9 +99,9 @@ def symbol(change: Change) -> tuple[str, str, str]:
     elif change.action == "Remove":
         kind = "delete"
         if change.policy_action in ("Retain", "Snapshot"):
-            word = "(kept outside the stack)"
+            word = "(retained)"
         elif change.resource_type == STACK:
-            word = "(and all in it)"
+            word = "(and everything in it)"
     elif change.replacement == "True":
         kind, word = "replace", "(replaced)"
     elif change.replacement == "Conditional" and change.resource_type != STACK:
@@ -140,7 +140,7 @@ def note(one: PropertyChange) -> str:
 def phantoms(stack: StackChanges) -> str:
     """One line for what is listed and changes nothing; empty if there is none."""
     names = [one.logical_id for one in stack.changes if one.phantom and one.resource_type != STACK]
-    return f"not changed, though listed: {', '.join(names)} (read values that stay)" if names else ""
+    return f"listed but unchanged: {', '.join(names)} (they reference values that do not change)" if names else ""
 
 
 def outputs_of(stack: StackChanges) -> str:
@@ -200,7 +200,7 @@ def _statements(console: Console, statements: Iterable[StatementChange]) -> None
             _statement(console, one)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("", "Policy", "Effect", "Action", "Resource, or for whom", "Condition"):
+    for name in ("", "Policy", "Effect", "Action", "Resource / principal", "Condition"):
         table.add_column(name, overflow="fold")
     for one in statements:
         style = "green" if one.added else "red"

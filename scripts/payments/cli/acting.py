@@ -18,7 +18,7 @@ from .common import NAME, Usage, as_json, confirm, echo_json
 @as_json
 @click.pass_obj
 def refund(platform: Callable[[], Platform], transaction_id: str, yes: bool, as_json: bool) -> None:
-    """Give a completed payment back, whole. Safe to repeat: it is refunded at most once."""
+    """Refund a completed payment in full. Safe to repeat: it is refunded at most once."""
     there = platform()
     payment = records.one(there, transaction_id)
     # Any other is refused, or was refunded before: there is nothing to ask.
@@ -28,17 +28,19 @@ def refund(platform: Callable[[], Platform], transaction_id: str, yes: bool, as_
     told = there.ask("refund", transaction_id)
     _tell(told, as_json)
     if told["status"] == "REFUNDING":
-        click.echo("the gateway did not say; reconciliation asks it again, at first after five minutes", err=True)
+        click.echo(
+            "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes", err=True
+        )
     if told["status"] == "COMPLETED":
         sys.exit(1)  # refused for certain
 
 
 @click.command()
 @click.argument("transaction_id")
-@click.option("--charged", metavar="REFERENCE", help="It was charged, under this reference of the gateway.")
-@click.option("--not-charged", is_flag=True, help="It was not charged, and cannot be any more.")
-@click.option("--refunded", metavar="REFERENCE", help="Its charge was given back, under this reference.")
-@click.option("--yes", "-y", is_flag=True, help="Record it without asking.")
+@click.option("--charged", metavar="REFERENCE", help="The payment was charged; REFERENCE is the gateway's.")
+@click.option("--not-charged", is_flag=True, help="The payment was not charged and can no longer be charged.")
+@click.option("--refunded", metavar="REFERENCE", help="The charge was refunded; REFERENCE is the refund's.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 @click.pass_obj
 def resolve(
@@ -50,9 +52,12 @@ def resolve(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Record what you found at the gateway of a payment under REVIEW. It is final, and the ledger names you."""
+    """Record what you found at the gateway about a payment in REVIEW.
+
+    This cannot be undone, and the ledger records who you are.
+    """
     if [bool(charged), not_charged, bool(refunded)].count(True) != 1:
-        raise Usage("say one of --charged REFERENCE, --not-charged, --refunded REFERENCE")
+        raise Usage("give exactly one of --charged REFERENCE, --not-charged, --refunded REFERENCE")
     status = "COMPLETED" if charged else "REFUNDED" if refunded else "FAILED"
     reference = charged or refunded
     there = platform()
@@ -67,7 +72,10 @@ def resolve(
 @as_json
 @click.pass_obj
 def reconcile(platform: Callable[[], Platform], as_json: bool) -> None:
-    """Settle now what is overdue, as happens every five minutes, and say what became of it."""
+    """Run reconciliation now instead of waiting for its five-minute schedule.
+
+    Prints the result for each overdue payment.
+    """
     done = reconciling.run(platform())
     if as_json:
         echo_json({"payments": [{"transaction_id": one, "was": was, "is": now} for one, was, now in done.changes]})

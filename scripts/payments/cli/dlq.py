@@ -18,14 +18,14 @@ from .common import NAME, Usage, as_json, confirm, console, echo_json, said
 
 @click.group()
 def dlq() -> None:
-    """What failed for good."""
+    """Inspect, redrive and clear dead letters."""
 
 
 @dlq.command("list")
 @as_json
 @click.pass_obj
 def list_letters(platform: Callable[[], Platform], as_json: bool) -> None:
-    """The dead letters, and what their payments are now."""
+    """List the dead letters and the current status of their payments."""
     there = platform()
     letters = dead_letters.read(there)
     if as_json:
@@ -43,7 +43,7 @@ def list_letters(platform: Callable[[], Platform], as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def explain(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
-    """Why a payment failed, and what a redrive would do."""
+    """Explain why a payment failed and what a redrive would do."""
     letters = [letter for letter in dead_letters.read(platform()) if letter.transaction_id == transaction_id]
     if not letters:
         raise _none_of(transaction_id)
@@ -52,22 +52,22 @@ def explain(platform: Callable[[], Platform], transaction_id: str, as_json: bool
         return
     for letter in letters:
         click.echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
-        click.echo(f"  letter     {letter.letter_id[:8]}")
+        click.echo(f"  id         {letter.letter_id[:8]}")
         click.echo(f"  why        {letter.explanation}")
-        click.echo(f"  was, is    {letter.payment_status}, {letter.now or 'not recorded'}")
-        click.echo(f"  now        {letter.advice}")
+        click.echo(f"  status     {letter.payment_status}, now {letter.now or 'not recorded'}")
+        click.echo(f"  advice     {letter.advice}")
         click.echo(f"  cause      {letter.cause}")
         click.echo(f"  execution  {letter.execution_arn}")
 
 
 @dlq.command()
 @click.argument("transaction_id", required=False)
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "everything", is_flag=True, help="Redrive all dead letters.")
 @click.pass_obj
 def redrive(platform: Callable[[], Platform], transaction_id: str | None, everything: bool) -> None:
     """Send a payment through the workflow again. Safe to repeat: it is charged at most once."""
     if (transaction_id is None) is not everything:
-        raise Usage("name a TRANSACTION_ID or --all, one of them")
+        raise Usage("give either TRANSACTION_ID or --all")
     there = platform()
     failed = False
     redriven: set[str] = set()
@@ -100,27 +100,29 @@ def redrive(platform: Callable[[], Platform], transaction_id: str | None, everyt
 @click.option("--yes", "-y", is_flag=True, help="Clear it without asking.")
 @click.pass_obj
 def clear(platform: Callable[[], Platform], letter_id: str, yes: bool) -> None:
-    """Delete a dead letter that has been dealt with; LETTER is how its id begins, as `dlq list` shows it."""
+    """Delete a dead letter that has been handled. LETTER_ID is the start of its id, as shown by `dlq list`."""
     there = platform()
     if not letter_id:
-        raise Usage("LETTER is empty; `dlq list` shows them")
+        raise Usage("LETTER_ID is empty; `dlq list` shows the ids")
 
     def named(letter: Letter) -> bool:
         return letter.letter_id.startswith(letter_id)
 
     with dead_letters.held(there, dead_letters.ACT_SECONDS, named) as found:
         if len(found) != 1:
-            raise DeployError(f"{len(found) or 'no'} dead letters begin with {letter_id}; `dlq list` shows them")
+            raise DeployError(
+                f"{len(found) or 'no'} dead letters have an id that begins with {letter_id}; see `dlq list`"
+            )
         (letter,) = found
         click.echo(f"{letter.letter_id}: {letter.transaction_id or 'no payment'}, {letter.error}")
         if not yes:
-            confirm("Clear it?")
+            confirm("Delete this dead letter?")
         dead_letters.clear(there, letter)
     click.echo("cleared")
 
 
 def _none_of(transaction_id: str) -> DeployError:
-    return DeployError(f"no dead letter of transaction {transaction_id}")
+    return DeployError(f"no dead letter for transaction {transaction_id}")
 
 
 def _public(letter: Letter) -> dict[str, Any]:

@@ -24,9 +24,9 @@ _UNITS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 @as_json
 @click.pass_obj
 def show(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
-    """All that happened to a payment, in the order of time.
+    """Show everything that happened to a payment, in chronological order.
 
-    From its executions, the ledger, and the functions' logs; what the logs hide is not here either.
+    Combines its executions, the ledger and the functions' logs. What is masked in the logs is not shown here either.
     """
     found = story_of(platform(), transaction_id)
     if as_json:
@@ -37,21 +37,32 @@ def show(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -
 
 @click.command("list")
 @click.option(
-    "--open", "which", flag_value=Which.OPEN, help="Those without an outcome, or of which somebody is to hear."
+    "--open",
+    "which",
+    flag_value=Which.OPEN,
+    help="Only payments without a final status, or with a notification still to be sent.",
 )
-@click.option("--unknown", "which", flag_value=Which.UNKNOWN, help="Those whose gateway does not say.")
-@click.option("--failed", "which", flag_value=Which.FAILED, help="Those that were given up, or wait for a person.")
-@click.option("--since", metavar="WHEN", help="Changed since then: 30m, 2h, 3d or 2026-11-23T12:00 (UTC).")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest so many.")
+@click.option(
+    "--unknown", "which", flag_value=Which.UNKNOWN, help="Only payments whose outcome the gateway has not confirmed."
+)
+@click.option("--failed", "which", flag_value=Which.FAILED, help="Only payments that are FAILED or in REVIEW.")
+@click.option("--since", metavar="WHEN", help="Only payments changed since: 30m, 2h, 3d or 2026-11-23T12:00 (UTC).")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Show at most this many, newest first.",
+)
 @as_json
 @click.pass_obj
 def list_payments(
     platform: Callable[[], Platform], which: Which | None, since: str | None, limit: int, as_json: bool
 ) -> None:
-    """The payments that changed last.
+    """List the payments that changed most recently.
 
-    --open and --unknown read the index of open payments, and cost what is open. --failed, and all payments, scan the
-    table: on AWS that costs half a read unit for each 4 KB of all that was ever recorded.
+    --open and --unknown read the index of open payments; their cost depends on how many are open. --failed, and listing
+    all payments, scan the whole table: on AWS that costs half a read request unit per 4 KB of everything ever recorded.
     """
     found = recent(platform(), which=Which(which or Which.ALL), since=_when(since), limit=limit)
     if as_json:
@@ -61,18 +72,18 @@ def list_payments(
     else:
         views.payments(console(), found)
         if len(found) == limit:
-            click.echo(f"the newest {limit}; --limit shows more", err=True)
+            click.echo(f"only the newest {limit} are shown; use --limit to see more", err=True)
 
 
 @click.command()
-@click.option("--since", metavar="WHEN", help="Begin there: 30m, 2h or 2026-11-23T12:00 (UTC); now otherwise.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: an object a line.")
+@click.option("--since", metavar="WHEN", help="Start at this time: 30m, 2h or 2026-11-23T12:00 (UTC).  [default: now]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 @click.pass_obj
 def tail(platform: Callable[[], Platform], since: str | None, as_json: bool) -> None:
-    """Payments as they change, until Ctrl-C.
+    """Follow payments as they change, until Ctrl-C.
 
-    Reads the functions' three logs every two seconds, every ten where nothing happens; CloudWatch has a line some
-    seconds after it was written. The exit code is 130, as of everything that Ctrl-C ends.
+    Reads the three functions' logs every two seconds, or every ten when nothing happens; CloudWatch delivers a line
+    some seconds after it was written. The exit code is 130, as for any command ended by Ctrl-C.
     """
     there, out = platform(), console()
     there.check_deployed()
@@ -102,5 +113,5 @@ def _when(text: str | None) -> float:
         raise Usage(f"--since {text}: say 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
     seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     if seconds > time.time():
-        raise Usage(f"--since {text}: that is still to come; times are in UTC")
+        raise Usage(f"--since {text}: this time is in the future; times are in UTC")
     return max(0.0, seconds)

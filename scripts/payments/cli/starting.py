@@ -18,11 +18,13 @@ from .common import Interrupted, Usage, as_json, console, echo_json, fail
 
 @click.command()
 @click.argument("transaction_id", required=False)
-@click.option("--amount", metavar="NUMBER", help="In major units, such as 150.00.")
+@click.option("--amount", metavar="NUMBER", help="The amount in major units, such as 150.00.")
 @click.option("--method", help="credit_card, debit_card, bank_transfer or digital_wallet.")
 @click.option("--customer", metavar="ID", help="The customer's id.")
-@click.option("--currency", help="An ISO 4217 code; USD otherwise.")
-@click.option("--file", "file", type=click.Path(path_type=Path), help="Payments in JSON or CSV instead.")
+@click.option("--currency", help="An ISO 4217 currency code.  [default: USD]")
+@click.option(
+    "--file", "file", type=click.Path(path_type=Path), help="Read the payments from a JSON or CSV file instead."
+)
 @click.option("--wait/--no-wait", default=True, help="Wait for the outcomes.  [default: wait]")
 @as_json
 @click.pass_obj
@@ -37,18 +39,19 @@ def start(
     wait: bool,
     as_json: bool,
 ) -> None:
-    """Start one payment, or those of a file. Safe to repeat: each is charged at most once.
+    """Start one payment, or all payments in a file. Safe to repeat: each is charged at most once.
 
     A file is checked as a whole before anything is sent. JSON: an object or a list of them; CSV: a header with the
-    names transaction_id, payment_amount, payment_method, customer_id and, where wanted, currency.
+    names transaction_id, payment_amount, payment_method, customer_id and, optionally, currency.
 
-    Declined and rejected payments have their outcome: the exit code is 1 only where one failed, or may have.
+    A declined or rejected payment counts as a regular outcome: the exit code is 1 only if a payment failed or may have
+    failed.
     """
     single = {"TRANSACTION_ID": transaction_id, "--amount": amount, "--method": method, "--customer": customer}
     if file is not None:
         given = [name for name, value in (single | {"--currency": currency}).items() if value is not None]
         if given:
-            raise Usage(f"--file has all in it; leave out {', '.join(given)}")
+            raise Usage(f"--file already contains everything; leave out {', '.join(given)}")
     elif missing := [name for name, value in single.items() if value is None]:
         raise Usage(
             f"{', '.join(missing)} missing; a payment needs TRANSACTION_ID --amount --method --customer, or --file"
@@ -82,8 +85,8 @@ def start(
 
 def _how_far(batch: Batch) -> str:
     sent = sum(result.status != "NOT SENT" for result in batch.results.values())
-    then = "sends only the others" if sent < len(batch.results) else "tells how they ended"
-    return f"{sent} of {len(batch.results)} were sent; the same command again is safe, and {then}"
+    then = "sends only the others" if sent < len(batch.results) else "shows how they ended"
+    return f"{sent} of {len(batch.results)} were sent; it is safe to run the same command again: it {then}"
 
 
 def _tell(results: list[Result], as_json: bool) -> None:

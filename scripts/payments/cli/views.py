@@ -44,8 +44,11 @@ def story(console: Console, shown: Story) -> None:
         ("attempts", str(payment.attempt)),
         ("reference", payment.gateway_reference),
         ("refund", payment.refund_reference),
-        ("told", "; ".join(shown.told) or "nobody"),
-        ("overdue", _minute(payment.overdue_at) and f"{_minute(payment.overdue_at)} UTC, reconciliation then asks"),
+        ("notified", "; ".join(shown.told) or "nobody"),
+        (
+            "overdue",
+            _minute(payment.overdue_at) and f"{_minute(payment.overdue_at)} UTC, when reconciliation will handle it",
+        ),
     ):
         if value:
             console.print(Text.assemble("  ", (f"{label:<10}", "dim"), value), soft_wrap=True)
@@ -72,7 +75,7 @@ _SOURCES = {"workflow": "cyan", "ledger": "bold", "notice": "yellow"}
 
 
 def payments(console: Console, found: Sequence[Record]) -> None:
-    table = _table("Payment", "Status", "Amount", "Tries", "Changed UTC", right=("Amount", "Tries"))
+    table = _table("Payment", "Status", "Amount", "Attempts", "Changed UTC", right=("Amount", "Attempts"))
     for one in found:
         why = ", ".join(one.reasons) or one.failure
         due = f"due {_minute(one.overdue_at)}" if one.overdue_at else ""
@@ -87,7 +90,7 @@ def payments(console: Console, found: Sequence[Record]) -> None:
 
 
 def letters(console: Console, found: Sequence[Letter]) -> None:
-    table = _table("Letter", "Payment, and what it failed with", "Is now", "At UTC")
+    table = _table("Id", "Payment and error", "Status now", "Time (UTC)")
     for letter in found:
         failed = f"{letter.error} in {letter.state}" if letter.state else letter.error
         now = status(letter.now) if letter.now else Text("not recorded")
@@ -97,14 +100,14 @@ def letters(console: Console, found: Sequence[Letter]) -> None:
 
 def results(console: Console, found: Sequence[Result]) -> None:
     """Outcomes with their sum below."""
-    table = _table("Payment", "Amount", "Is now", right=("Amount",))
+    table = _table("Payment", "Amount", "Status", right=("Amount",))
     for one in found:
         table.add_row(_id(one.transaction_id, one.said), one.amount or "-", status(one.status))
     console.print(table)
     counts = Counter(one.status for one in found)
     sent = sum(one.sent for one in found)
     sums = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    console.print(f"{len(found)} payment{'s' if len(found) != 1 else ''}, {sent} sent now: {sums}")
+    console.print(f"{len(found)} payment{'s' if len(found) != 1 else ''}, {sent} newly sent: {sums}")
 
 
 def line(console: Console, shown: Line) -> None:
