@@ -31,6 +31,7 @@ class Alarm:
     missing_data: str = "notBreaching"
     # Whether it is a sign of payments failing now, and so a part of the composite alarm.
     payments_fail: bool = False
+    tells_when_over: bool = True
 
     @property
     def logical_id(self) -> str:
@@ -57,7 +58,7 @@ def add(template: Template, alarm: Alarm, *, topic_arn: Value) -> cloudwatch.Ala
             Threshold=alarm.threshold,
             TreatMissingData=alarm.missing_data,
             AlarmActions=tells,
-            OKActions=tells,
+            OKActions=tells if alarm.tells_when_over else Ref("AWS::NoValue"),
             Tags=tags(),
         )
     )

@@ -257,7 +257,10 @@ def _of_stores(inputs: Inputs) -> list[Alarm]:
             metric=metric,
             dimensions={"TableName": table, **more},
             threshold=inputs.table_throttles_threshold,
-            payments_fail=True,
+            # Not part of the composite alarm: DynamoDB publishes throttles only while it throttles, and by
+            # PutMetricAlarm's reference an alarm on AWS/DynamoDB ignores missing data whatever it is told. It may stay
+            # in ALARM until an operator resets it, and would keep the composite from reporting the next incident.
+            # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
         )
 
     return [
@@ -279,6 +282,8 @@ def _of_stores(inputs: Inputs) -> list[Alarm]:
             metric="NumberOfNotificationsFailed",
             dimensions={"TopicName": inputs.topic_name},
             threshold=inputs.notification_failures_threshold,
+            # Its own words go to the same topic: an OK that cannot be delivered would set it off again.
+            tells_when_over=False,
         ),
         throttles(
             "TransactionsReadThrottles", names.TRANSACTIONS_READ_THROTTLES_ALARM,

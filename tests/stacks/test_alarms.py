@@ -77,17 +77,17 @@ ALARMS = {
         "notBreaching", False,
     ),
     "TransactionsReadThrottles": (
-        DYNAMODB, "ReadThrottleEvents", of("TableName", TABLE), "Sum", ABOVE, "notBreaching", True,
+        DYNAMODB, "ReadThrottleEvents", of("TableName", TABLE), "Sum", ABOVE, "notBreaching", False,
     ),
     "TransactionsWriteThrottles": (
-        DYNAMODB, "WriteThrottleEvents", of("TableName", TABLE), "Sum", ABOVE, "notBreaching", True,
+        DYNAMODB, "WriteThrottleEvents", of("TableName", TABLE), "Sum", ABOVE, "notBreaching", False,
     ),
     "IndexWriteThrottles": (
         DYNAMODB, "WriteThrottleEvents", of("TableName", TABLE) | of("GlobalSecondaryIndexName", "open-payments"),
-        "Sum", ABOVE, "notBreaching", True,
+        "Sum", ABOVE, "notBreaching", False,
     ),
     "LedgerWriteThrottles": (
-        DYNAMODB, "WriteThrottleEvents", of("TableName", LEDGER), "Sum", ABOVE, "notBreaching", True,
+        DYNAMODB, "WriteThrottleEvents", of("TableName", LEDGER), "Sum", ABOVE, "notBreaching", False,
     ),
     "ReconciliationErrors": (LAMBDA, "Errors", function("reconciliation"), "Sum", ABOVE, "notBreaching", False),
     "ReconciliationIncomplete": (OURS, "ReconciliationErrors", HERE, "Sum", ABOVE, "notBreaching", False),
@@ -150,7 +150,10 @@ def test_an_alarm_watches_what_it_is_named_for_and_tells(title: str, world: Worl
         alarm.get("TreatMissingData"),
     ]
     # In prod the composite alarm tells for its parts: one incident is one page.
-    assert alarm.get("AlarmActions", []) == alarm.get("OKActions", []) == ([] if payments_fail else [TOPIC])
+    assert alarm.get("AlarmActions", []) == ([] if payments_fail else [TOPIC])
+    # What tells of lost notifications would lose another one, and begin again.
+    silent = payments_fail or title == "NotificationFailures"
+    assert alarm.get("OKActions", []) == ([] if silent else [TOPIC])
     assert alarm.get("ActionsEnabled", True) is True
     assert 300 <= alarm["Period"] * alarm["EvaluationPeriods"] <= 900
 
@@ -168,7 +171,9 @@ def test_without_a_composite_alarm_each_tells_for_itself() -> None:
     assert alone.of_type("AWS::CloudWatch::CompositeAlarm") == {}
     for title in ALARMS:
         alarm = alone.properties(f"Monitoring/{title}Alarm")
-        assert alarm.get("AlarmActions") == alarm.get("OKActions") == [TOPIC.replace("-prod", "-local")]
+        topic = [TOPIC.replace("-prod", "-local")]
+        assert alarm.get("AlarmActions") == topic
+        assert alarm.get("OKActions", []) == ([] if title == "NotificationFailures" else topic)
 
 
 def test_every_alarm_leads_to_its_section_of_the_runbook(world: World) -> None:
