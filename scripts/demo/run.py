@@ -25,13 +25,13 @@ from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
+from scripts.local.examples import EXAMPLES, REPLAYED, Example
 from scripts.page.server import Page, serving, wait
 from scripts.payments.environment import Platform
 from scripts.payments.executions import Execution, read
 from stacks import names, settings
 
 from . import subscriber
-from .payments import EXAMPLES, REPLAYED, Example
 from .subscriber import collect
 
 ENVIRONMENT = "local"

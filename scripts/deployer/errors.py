@@ -1,5 +1,7 @@
 """What may go wrong in ways that a user can do something about. The command prints the message and exits with 1."""
 
+import re
+
 import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
@@ -15,6 +17,7 @@ _ADVICE = {
     "ExpiredToken": "sign in again",
     "ExpiredTokenException": "sign in again",
 }
+_DENIED = re.compile(r"not authorized to perform:? (\S+)(?: on resource:? (\S+))?")
 
 
 class DeployError(Exception):
@@ -32,3 +35,15 @@ def explained(error: Exception) -> str:
         code = error.response["Error"]["Code"]
     words = " ".join(str(error).split())
     return f"AWS: {words}; {_ADVICE[code]}" if code in _ADVICE else f"AWS: {words}"
+
+
+def said(error: Exception) -> str:
+    """An expected error in one line: a ``DeployError`` as it is, and of AWS's rather what right is missing."""
+    if isinstance(error, DeployError):
+        return str(error)
+    if isinstance(error, botocore.exceptions.ClientError) and "denied" in error.response["Error"]["Code"].lower():
+        denied = _DENIED.search(str(error))
+        action = denied[1] if denied else error.operation_name
+        on = f" on {denied[2]}" if denied and denied[2] else ""
+        return f"no right to {action.rstrip('.,')}{on}; your role needs it"
+    return explained(error)

@@ -5,4 +5,5 @@ serve.py         the server's own process
 corrections.py   every correction of MiniStack, each with its reason
 runtime.py       what local packaging adds to the functions, and what they find beside their code
 target.py        where the deployer finds it
+examples.py      payments with which its simulated gateway can be asked for every outcome
 """

@@ -34,9 +34,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from scripts.demo.payments import EXAMPLES
-from scripts.deployer.errors import AWS_ERRORS, DeployError
-from scripts.payments.cli.common import said
+from scripts.deployer.errors import AWS_ERRORS, DeployError, said
+from scripts.local.examples import EXAMPLES
 from scripts.payments.environment import Platform
 
 from .snapshot import NotYet, Source, examples
@@ -241,13 +240,13 @@ class _Handler(BaseHTTPRequestHandler):
             example = next((one for one in EXAMPLES if one.name == asked.get("example")), None)
             if example is None:
                 raise Refused(HTTPStatus.BAD_REQUEST, "there is no such example")
-            said = {"said": source.pay(example, f"PAGE-{secrets.token_hex(3)}")}
+            done = source.pay(example, f"PAGE-{secrets.token_hex(3)}")
         elif self.path == "/redrive":
-            said = {"said": source.redrive(str(asked.get("letter")))}
+            done = source.redrive(str(asked.get("letter")))
         else:
             raise Refused(HTTPStatus.NOT_FOUND, "there is nothing to do")
         self.server.feed.look_now()
-        self._send_json(HTTPStatus.OK, said)
+        self._send_json(HTTPStatus.OK, {"said": done})
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")

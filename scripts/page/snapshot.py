@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from scripts.demo.payments import EXAMPLES, Example
 from scripts.deployer.errors import DeployError
 from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe
+from scripts.local.examples import EXAMPLES, Example
 from scripts.payments import dead_letters, requests
 from scripts.payments.dead_letters import Letter
 from scripts.payments.environment import Platform
@@ -180,13 +180,10 @@ class Source:
 
 
 def examples() -> list[dict[str, str]]:
+    from payments.money import Money
+
     return [
-        {
-            "name": one.name,
-            "what": one.what,
-            "amount": f"{float(str(one.amount)):,.{0 if one.currency == 'JPY' else 2}f} {one.currency}",
-        }
-        for one in EXAMPLES
+        {"name": one.name, "what": one.what, "amount": str(Money.parse(one.amount, one.currency))} for one in EXAMPLES
     ]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from scripts.deployer.errors import said
 from scripts.payments import logs, tail
 from scripts.payments.cli import views
-from scripts.payments.cli.common import console, said
+from scripts.payments.cli.common import console
 from scripts.payments.cli.reading import _when
 from scripts.payments.dead_letters import Letter, _letter
 from scripts.payments.logs import Line, parse

@@ -5,7 +5,6 @@ import getpass
 import io
 import json
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -13,16 +12,15 @@ from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
-from botocore.exceptions import ClientError
 from rich.console import Console
 
-from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.deployer.errors import AWS_ERRORS, DeployError
+from scripts.deployer.errors import said as said  # for the commands
 from scripts.deployer.target import on_aws
 
 from ..environment import Platform
 
 NAME = "payments"
-_DENIED = re.compile(r"not authorized to perform:? (\S+)(?: on resource:? (\S+))?")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -93,18 +91,6 @@ def reach(environment: str, profile: str | None, region: str | None) -> Platform
     # Who it was is in the ledger: the caller's own ARN rather than what their machine calls them.
     arn = platform.target.client("sts").get_caller_identity()["Arn"]
     return dataclasses.replace(platform, operator=arn)
-
-
-def said(error: Exception) -> str:
-    """The error in one line, with what to do next."""
-    if isinstance(error, DeployError):
-        return str(error)
-    if isinstance(error, ClientError) and "denied" in error.response["Error"]["Code"].lower():
-        denied = _DENIED.search(str(error))
-        action = denied[1] if denied else error.operation_name
-        on = f" on {denied[2]}" if denied and denied[2] else ""
-        return f"no right to {action.rstrip('.,')}{on}; your role needs it"
-    return explained(error)
 
 
 def confirm(question: str) -> None:

@@ -1,4 +1,4 @@
-"""The payments of the demonstration: one for each way a payment can go."""
+"""Payments to ask the simulated gateway for: one for each way that a payment can go."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ class Example:
 
     name: str
     what: str
-    amount: object
+    amount: int | float
     currency: str = "USD"
     method: str = "credit_card"
 
