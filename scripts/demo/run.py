@@ -3,13 +3,11 @@
 import getpass
 import io
 import json
-import signal
 import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from types import FrameType
 from typing import Any
 
 import click
@@ -19,8 +17,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from scripts import commands
 from scripts.deployer.deploy import deploy
-from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.deployer.errors import DeployError
 from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
@@ -38,7 +37,7 @@ ENVIRONMENT = "local"
 LONGEST_SECONDS = 180
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=commands.HELP)
 @click.option(
     "--keep",
     is_flag=True,
@@ -49,14 +48,13 @@ def main(keep: bool) -> None:
 
     While that runs, a page on 127.0.0.1 shows the payments as they flow; its address is said first.
     """
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, _terminated)
     server.forget_the_users_aws()
     console = Console(highlight=False)
     if not sys.stdout.isatty():
         # Nobody resizes a file: as wide as the table needs.
         console = Console(highlight=False, width=100)
-    try:
+    interrupted = "`make local-stop` ends the embedded AWS" if keep else "the embedded AWS has ended"
+    with commands.one_line_errors("demo", interrupted=interrupted):
         if keep:
             platform = target.running()
             with _page(platform, console) as page:
@@ -67,14 +65,6 @@ def main(keep: bool) -> None:
         else:
             with server.running() as embedded, _page(target.of(embedded), console) as page:
                 demonstrate(target.of(embedded), console, page)
-    except (DeployError, settings.SettingsError) as error:
-        raise click.ClickException(str(error)) from error
-    except AWS_ERRORS as error:
-        raise click.ClickException(explained(error)) from error
-    except KeyboardInterrupt:
-        what = "`make local-stop` ends the embedded AWS" if keep else "the embedded AWS has ended"
-        click.echo(f"interrupted; {what}", err=True)
-        sys.exit(130)
 
 
 def demonstrate(platform: Target, console: Console, page: Page | None = None, *, keep: bool = False) -> None:
@@ -279,7 +269,3 @@ def _how_to_look_around(platform: Target, console: Console) -> None:
         "scripts/payments.sh --env local list    # and show, tail, start, dlq list; --help tells", soft_wrap=True
     )
     console.print("make local-stop    # ends it", soft_wrap=True)
-
-
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -1,29 +1,46 @@
-"""What the commands share: where to work, whom to ask, and how an error that was to be expected is said in one line."""
+"""What the commands share: where to work, whom to ask, and what an error ends with."""
 
-import io
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
-from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts import commands
+from scripts.deployer.errors import DeployError
 from scripts.deployer.target import Target, on_aws
 from stacks import settings
 
 ROOT = Path(__file__).resolve().parents[3]
-HELP = {"help_option_names": ["-h", "--help"]}
-# As of any error: 2 says that a plan has changes.
-click.UsageError.exit_code = 1
+HELP = commands.HELP
 LOCAL = "local"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@contextmanager
+def _ending_with_1() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.exit_code = 1  # type: ignore[misc] # click asks the error for it
+        raise
+
+
+class Command(click.Command):
+    """A wrong argument ends with 1, as any error: 2 says that a plan has changes."""
+
+    @_ending_with_1()
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        return super().make_context(*arguments, **options)
+
+    @_ending_with_1()
+    def invoke(self, context: click.Context) -> Any:
+        return super().invoke(context)
 
 
 def everywhere(command: _Command) -> _Command:
@@ -45,32 +62,9 @@ def everywhere(command: _Command) -> _Command:
     return command
 
 
-@contextmanager
-def one_line_errors(name: str, debug: bool, interrupted: str) -> Iterator[None]:
-    """An expected error as one line on stderr and exit code 1; Ctrl-C, or a closed terminal, as ``interrupted``."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that lacks a sign shows another.
-            stream.reconfigure(errors="replace")
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, _interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        _fail(name, f"interrupted; {interrupted}", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _fail(name, "nobody reads the output any more; a deployment that has begun goes on")
-    except (DeployError, settings.SettingsError) as error:
-        if debug:
-            raise
-        _fail(name, str(error))
-    except AWS_ERRORS as error:
-        if debug:
-            raise
-        _fail(name, explained(error))
+def one_line_errors(name: str, debug: bool, interrupted: str) -> AbstractContextManager[None]:
+    unread = "nobody reads the output any more; a deployment that has begun goes on"
+    return commands.one_line_errors(name, debug=debug, interrupted=interrupted, unread=unread)
 
 
 def record_of(environment: str) -> Path:
@@ -122,12 +116,3 @@ def agreed(question: str) -> bool:
 def somebody_to_ask() -> None:
     if not sys.stdin.isatty():
         raise DeployError("nobody to ask for confirmation; run it in a terminal, or with --yes")
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(name: str, message: str, code: int = 1) -> NoReturn:
-    click.echo(f"{name}: {message}", err=True)
-    sys.exit(code)

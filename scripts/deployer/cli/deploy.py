@@ -25,7 +25,7 @@ from . import common
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(context_settings=common.HELP)
+@click.command(cls=common.Command, context_settings=common.HELP)
 @common.everywhere
 @click.option("--yes", "-y", is_flag=True, help="Deploy without asking.")
 @click.option(

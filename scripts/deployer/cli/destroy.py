@@ -15,7 +15,7 @@ from stacks import settings
 from . import common
 
 
-@click.command(context_settings=common.HELP)
+@click.command(cls=common.Command, context_settings=common.HELP)
 @common.everywhere
 @click.option(
     "--yes", "-y", is_flag=True, help="Do not ask for confirmation; requires --destroys with the stack's name."

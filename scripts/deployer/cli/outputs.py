@@ -17,7 +17,7 @@ from stacks import settings
 from . import common
 
 
-@click.command(context_settings=common.HELP)
+@click.command(cls=common.Command, context_settings=common.HELP)
 @common.everywhere
 @click.option(
     "--format",

@@ -18,7 +18,7 @@ from stacks import settings
 from . import common
 
 
-@click.command(context_settings=common.HELP)
+@click.command(cls=common.Command, context_settings=common.HELP)
 @common.everywhere
 @click.option("--drift", "detect_drift", is_flag=True, help="Detect drift now, in every nested stack; takes a while.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")

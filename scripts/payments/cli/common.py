@@ -1,21 +1,19 @@
-"""What the commands share: the group, how a platform is reached, and how an expected error is said in one line."""
+"""What the commands share: the group, how a platform is reached, and what an error ends with."""
 
 import dataclasses
 import getpass
-import io
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
 
-from scripts.deployer.errors import AWS_ERRORS, DeployError
-from scripts.deployer.errors import said as said  # for the commands
+from scripts import commands
+from scripts.commands import Interrupted as Interrupted  # for the modules of the commands, and so is `said`
+from scripts.deployer.errors import DeployError
+from scripts.deployer.errors import said as said
 from scripts.deployer.target import on_aws
 
 from ..environment import Platform
@@ -32,46 +30,30 @@ class Usage(click.UsageError):
     exit_code = 2
 
 
-class Interrupted(Exception):
-    """Ctrl-C, with what to say of it."""
-
-
 class OneLineErrors(click.Group):
     def invoke(self, context: click.Context) -> Any:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                # A terminal that lacks a sign shows another.
-                stream.reconfigure(errors="replace")
-        try:
+        with commands.one_line_errors(NAME, debug=context.params["debug"], of_aws=said):
             return super().invoke(context)
-        except (DeployError, *AWS_ERRORS) as error:
-            if context.meta.get("debug"):
-                raise
-            fail(said(error))
-        except Interrupted as interrupted:
-            fail(f"interrupted; {interrupted}", 130)
-        except KeyboardInterrupt:
-            fail("interrupted", 130)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineErrors, context_settings=commands.HELP)
 @click.option("--env", "environment", required=True, help="The environment, such as dev; local is the embedded AWS.")
 @click.option("--profile", help="A profile of the AWS configuration.")
 @click.option("--region", help="The region; the profile's by default.")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.pass_context
-def main(context: click.Context, environment: str, profile: str | None, region: str | None, debug: bool) -> None:
+def main(
+    context: click.Context,
+    environment: str,
+    profile: str | None,
+    region: str | None,
+    debug: bool,  # noqa: ARG001 - the group reads it
+) -> None:
     """Look after payments: start them, see what became of them, mend what went wrong.
 
     Exit codes: 0 it is done; 1 it failed, or a payment did; 2 wrong arguments, nothing was done; 130 Ctrl-C.
     """
-    context.meta["debug"] = debug
     context.obj = lambda: reach(environment, profile, region)
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, _interrupt)
 
 
 def reach(environment: str, profile: str | None, region: str | None) -> Platform:
@@ -115,9 +97,4 @@ def console() -> Console:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    click.echo(f"{NAME}: {message}", err=True)
-    sys.exit(code)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    commands.fail(NAME, message, code)

@@ -1,0 +1,82 @@
+"""How commands end, as processes: what went wrong is one line, and who started them may want them to go on."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from scripts.deployer.cli import deploy
+from scripts.page import __main__ as page
+from scripts.payments import cli as payments
+from tests.emitted import ROOT
+
+
+def started(inside: str, *before: str, options: str = "") -> subprocess.Popen[str]:
+    code = f"""
+import sys
+from scripts.commands import Interrupted, one_line_errors
+from scripts.deployer.errors import DeployError
+from stacks.settings import SettingsError
+with one_line_errors("test", interrupted="it goes on"{options}):
+    print("begun", flush=True)
+    {inside}
+print("went on")
+"""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*before, sys.executable, "-c", code], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("inside", "code", "says"),
+    [
+        ("raise DeployError('no bucket')", 1, "test: no bucket\n"),
+        ("raise SettingsError('no environment')", 1, "test: no environment\n"),
+        ("raise KeyboardInterrupt", 130, "test: interrupted; it goes on\n"),
+        ("raise Interrupted('two were sent')", 130, "test: interrupted; two were sent\n"),
+        ("raise BrokenPipeError", 1, ""),
+        ("pass", 0, ""),
+    ],
+)
+def test_what_was_to_be_expected_is_one_line(inside: str, code: int, says: str) -> None:
+    process = started(inside)
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (code, says)
+
+
+@pytest.mark.parametrize(("inside", "code"), [("raise DeployError('no bucket')", 1), ("raise KeyboardInterrupt", 130)])
+def test_debug_shows_where_it_was_and_ends_with_the_same(inside: str, code: int) -> None:
+    process = started(inside, options=", debug=True")
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert told.startswith("Traceback")
+    assert told.splitlines()[-1].startswith("test: ")
+
+
+@pytest.mark.parametrize(
+    ("before", "sent", "code"),
+    [
+        ((), signal.SIGTERM, 130),
+        ((), signal.SIGHUP, 130),
+        (("nohup",), signal.SIGTERM, 130),
+        (("nohup",), signal.SIGHUP, 0),
+    ],
+)
+def test_a_closed_terminal_is_ctrl_c_unless_it_is_to_outlive_it(
+    before: tuple[str, ...], sent: signal.Signals, code: int
+) -> None:
+    process = started("sys.stdin.readline()", *before)
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(sent)
+    out, _ = process.communicate("\n", timeout=60)
+    assert (process.returncode, out) == (code, "" if code else "went on\n")
+
+
+def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
+    """2 says of a deployment that a plan has changes."""
+    for command, code in ((deploy.main, 1), (payments.main, 2), (page.main, 2)):
+        assert CliRunner().invoke(command, ["--frobnicate"]).exit_code == code
