@@ -1,21 +1,26 @@
 """The server's own process: MiniStack with the corrections, ended when whoever started it is gone."""
 
+import fcntl
 import os
 import shutil
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 from ministack import app
 from ministack.core.iam_evaluator import pin_request_origin
 
-from . import corrections, recorder
+from . import corrections, recorder, server
 
 WATCH_SECONDS = 1.0
 
 
 def main() -> None:
+    # Open, and so held, until this process ends.
+    lock = open(Path(os.environ["TMPDIR"]) / server.LOCK, "w")  # noqa: SIM115
+    fcntl.flock(lock, fcntl.LOCK_EX)
     corrections.apply()
     recorder.apply()
     # Nothing leaves this machine, and the platform refuses what comes without TLS.

@@ -29,6 +29,8 @@ ACCOUNT = "000000000000"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 START_SECONDS = 60
 _PREFIX = "payment-platform-"
+# In the server's folder; its process holds it for as long as it lives.
+LOCK = "lock"
 MODULE = "scripts.local.serve"
 # In the environment of who starts a server: the folder to write down in which calls the platform's roles make.
 RECORDED_CALLS = "RECORDED_CALLS"
@@ -51,6 +53,18 @@ class Server:
     @property
     def log(self) -> Path:
         return Path(self.folder) / "ministack.log"
+
+    @property
+    def lives(self) -> bool:
+        """Whether its process does, whatever it is busy with. An id would not tell: it is given to others in time."""
+        try:
+            with open(Path(self.folder) / LOCK) as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def answers(self) -> bool:
         # No proxy: it is this machine.
@@ -143,7 +157,7 @@ def kept() -> Server | None:
     server = _remembered()
     if server is None:
         return None
-    if not _is_ours(server):
+    if not server.lives:
         forget(server)
         return None
     if not server.answers():
@@ -169,15 +183,15 @@ def stop_kept() -> Server | None:
     server = _remembered()
     if server is None:
         return None
-    running = _is_ours(server)
-    if running:
+    lived = server.lives
+    if lived:
         stop(server)
     forget(server)
-    return server if running else None
+    return server if lived else None
 
 
 def forget(server: Server) -> None:
-    """Clear away what a server that has ended left."""
+    """Clear away what a server that has ended left. Its functions end by themselves: nobody gives them work."""
     if Path(server.folder).name.startswith(_PREFIX):
         shutil.rmtree(server.folder, ignore_errors=True)
     STATE.unlink(missing_ok=True)
@@ -188,16 +202,6 @@ def _remembered() -> Server | None:
         return Server(**json.loads(STATE.read_text()))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _is_ours(server: Server) -> bool:
-    """Whether that session still is the server's, or the functions' it left: ids are given to others in time."""
-    folder = Path(server.folder)
-    if folder.parent != Path(tempfile.gettempdir()) or not folder.name.startswith(_PREFIX):
-        return False
-    listing = ["ps", "-o", "args=", "-s", str(server.pid)]
-    ps = subprocess.run(listing, capture_output=True, text=True)
-    return MODULE in ps.stdout or "awslambdaric" in ps.stdout
 
 
 def _environment(port: int, folder: str, keep: bool, wait_scale: float, alarm_scale: float) -> dict[str, str]:

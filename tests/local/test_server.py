@@ -14,16 +14,16 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from scripts.deployer.package import zip_folder
 from scripts.local import server
+from scripts.local.runtime import RUNTIME
 from tests.emitted import ROOT
 
 
 def gone(found: server.Server) -> bool:
     """Whether its processes and its folder are; it may take a moment."""
     for _ in range(100):
-        try:
-            os.killpg(found.pid, 0)
-        except ProcessLookupError:
+        if not server._group_lives(found.pid):
             return not found.answers() and not Path(found.folder).exists()
         time.sleep(0.1)
     return False
@@ -93,16 +93,20 @@ def test_what_was_left_by_a_server_that_is_gone_is_not_taken_for_one(state: Path
     assert server.stop_kept() is None
 
 
-def test_a_process_that_was_given_the_id_since_is_left_alone(state: Path, tmp_path: Path) -> None:
-    """Seen to fail when the process behind the id is not looked at: it was killed, and the folder removed."""
-    folder = tmp_path / "theirs"
+@pytest.mark.parametrize(("name", "stays"), [("theirs", True), ("payment-platform-ours", False)])
+def test_a_process_that_was_given_the_id_since_is_left_alone(
+    name: str, stays: bool, state: Path, tmp_path: Path
+) -> None:
+    """Seen to fail when the id alone is looked at: the process was killed, and the folder removed."""
+    folder = tmp_path / name
     folder.mkdir()
+    (folder / server.LOCK).touch()
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
         state.write_text(json.dumps({"pid": stranger.pid, "port": 9, "folder": str(folder)}))
         assert server.stop_kept() is None
         assert stranger.poll() is None
-        assert folder.exists()
+        assert folder.exists() is stays
     finally:
         stranger.kill()
 
@@ -127,3 +131,41 @@ def test_a_kept_server_that_does_not_answer_is_named_and_can_be_ended(state: Pat
         assert server.stop_kept() == kept
     assert gone(kept)
     assert not state.exists()
+
+
+def test_a_kept_server_is_found_without_any_other_program(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every machine has a `ps` that lists a session: a server was forgotten there while it ran."""
+    kept, _ = server.start_or_find()
+    try:
+        with monkeypatch.context() as without:
+            without.setenv("PATH", "")
+            assert server.kept() == kept
+    finally:
+        assert server.stop_kept() == kept
+
+
+def test_the_functions_of_a_server_that_was_killed_end_too(state: Path, tmp_path: Path) -> None:
+    """So nobody has to look for them: the runtime client ends when there is nobody to give it work."""
+    kept, _ = server.start_or_find()
+    session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)
+    (tmp_path / "index.py").write_text("def handler(event, context): pass")
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    try:
+        role = session.client("iam", endpoint_url=kept.url).create_role(
+            RoleName="r", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]})
+        )["Role"]["Arn"]
+        functions = session.client("lambda", endpoint_url=kept.url)
+        functions.create_function(
+            FunctionName="f",
+            Runtime="provided.al2023",
+            Handler="index.handler",
+            Role=role,
+            Code={"ZipFile": zip_folder(tmp_path, RUNTIME.files)},
+        )
+        assert functions.invoke(FunctionName="f")["Payload"].read() == b"null"
+        os.kill(kept.pid, signal.SIGKILL)
+        os.waitpid(kept.pid, 0)
+        assert server.stop_kept() is None
+        assert gone(kept)
+    finally:
+        server.stop(kept)
