@@ -1,1 +1,11 @@
-"""The commands of the platform: the deployer, the embedded AWS and the demonstration on it."""
+"""The commands of the platform, and what they are made of.
+
+deployer/  from the templates to a deployed platform
+payments/  the operator's commands
+local/     the embedded AWS
+demo/      the demonstration on it
+page/      a page of its payments
+audit/     what an auditor asks
+bench/     what the README claims about speed, measured
+pictures/  the pictures of README.md and of the documents
+"""

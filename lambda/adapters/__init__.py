@@ -1,1 +1,11 @@
-"""The ports of the payment core, on real services."""
+"""The ports of the payment core, on real services.
+
+environment.py     the ports as a function's environment variables ask for them
+dynamodb.py        the ledger
+simulator.py       a gateway that decides by the amount
+stripe_gateway.py  Stripe as the gateway
+gateway_secret.py  the gateway's API key, and how it is rotated
+measured.py        a gateway whose calls are measured
+notices.py         notices and dead letters
+metrics.py         metrics as lines of the log
+"""

@@ -1,6 +1,13 @@
 """What an auditor asks, answered by one command: ``make audit``.
 
-``deployed`` gives the templates as prod has them; ``scanners`` and ``packs`` let others judge them; ``privileges``
-compares what roles are granted with what they use; ``trials`` runs the end-to-end tests, which record those calls and
-look for marked values, and the mutations. Each check gives a ``results.Result``; ``table`` shows them.
+__main__.py             ``python -m scripts.audit``
+cli.py                  the command: all checks, and whether anything is open
+deployed.py             the templates as prod has them
+scanners.py             scanners from PyPI judge them
+parliament_findings.py  one of these, in the environment that the scanners have to themselves
+packs.py                rule packs from npm judge them
+privileges.py           what roles are granted, and what they use
+trials.py               the end-to-end tests, which record these calls and look for marked values; the mutations
+results.py              what each check gives
+table.py                shows it
 """

@@ -26,4 +26,5 @@ offline.py     a Plan without AWS
 rollback.py    out of a deployment that goes wrong
 destroy.py     an environment -> gone; status.py: how it is
 waiting.py     asking until something is done
+errors.py      what may go wrong in ways that a user can do something about
 """

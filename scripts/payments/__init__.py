@@ -1,5 +1,6 @@
 """The operator's commands: start payments, see what became of them, look after those that went wrong.
 
+__main__.py       `scripts/payments.sh`
 cli/              the commands, and what they print
 environment.py    where the platform's resources are, from the parent stack's outputs
 requests.py       payments to start, read from arguments or a file, and checked before anything is sent
@@ -11,6 +12,7 @@ story.py          all of these of one payment, in the order of time
 listing.py        payments that are open, or failed, or new
 tail.py           payments as they change
 dead_letters.py   read, explain, redrive
+reconciling.py    reconciliation now, rather than when its schedule asks for it
 """
 
 import sys

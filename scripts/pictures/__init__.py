@@ -10,6 +10,9 @@ statuses.py    the statuses of a payment
 access.py      who may do what to which resource
 dashboard.py   a dashboard with what was measured
 demo_run.py    measures a run, and draws docs/dashboard.svg of it: with `make pictures`, and not checked
+templates.py   what the pictures read of the templates
+mermaid.py     words of Mermaid
+svg.py         the elements of the other pictures
 """
 
 from collections.abc import Mapping

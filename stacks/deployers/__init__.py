@@ -3,6 +3,11 @@
 The role of CloudFormation may do what the platform's resource types ask of it, to the platform's names, and nothing
 else; tests/stacks/test_deployers.py compares it with the resource types' schemas. The roles of GitHub Actions may plan,
 or deploy, with that role, and have no rights on any resource of the platform.
+
+service_role.py    CloudFormation's role
+service_rights.py  what it may do to the platform's resources
+github.py          GitHub's two roles
+words.py           short words for what the policies of all say
 """
 
 from troposphere import And, AWSHelperFn, Equals, Not, Template

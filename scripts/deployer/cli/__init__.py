@@ -1,1 +1,8 @@
-"""The commands: deploy.sh, status.sh, outputs.sh and destroy.sh of scripts/, a module each, and what they share."""
+"""The commands of the deployer, a module each, and what they share.
+
+common.py   their options, where they work, and how an expected error becomes one line
+deploy.py   deploy.sh
+status.py   status.sh
+outputs.py  outputs.sh
+destroy.py  destroy.sh
+"""

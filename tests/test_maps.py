@@ -1,0 +1,34 @@
+"""The map in a package's docstring names each of its modules and sub-packages, and nothing that is not there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.emitted import ROOT
+
+# Their modules are being moved.
+LATER = {"scripts/demo", "scripts/local", "scripts/page"}
+PACKAGES = {
+    path.parent.relative_to(ROOT).as_posix(): path.parent
+    for top in ("lambda", "scripts", "stacks")
+    for path in (ROOT / top).rglob("__init__.py")
+}
+NAME = re.compile(r"(?<!\S)\w+(?:\.py|/)(?=[\s:,]|$)")
+
+
+def named(docstring: str) -> list[str]:
+    """What the lines that begin with a name are about; other lines may speak of any file."""
+    return [name for line in docstring.splitlines() if NAME.match(line.strip()) for name in NAME.findall(line)]
+
+
+def there(package: Path) -> list[str]:
+    modules = [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
+    return modules + [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
+
+
+@pytest.mark.parametrize("name", sorted(set(PACKAGES) - LATER))
+def test_the_map_is_true(name: str) -> None:
+    docstring = ast.get_docstring(ast.parse((PACKAGES[name] / "__init__.py").read_text(encoding="utf-8")))
+    assert sorted(named(docstring or "")) == sorted(there(PACKAGES[name]))
