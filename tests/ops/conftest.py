@@ -39,23 +39,36 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 class Repeated:
-    """Something done in the background, again and again, for the length of a ``with`` block."""
+    """Something done in the background, again and again, for the length of a ``with`` block.
 
-    def __init__(self, do: Callable[[], None], every_seconds: float) -> None:
+    When it fails it is not done again, and the end of the block raises its error: what a block finds after that is
+    worth nothing. An error of the block itself goes first, and tells of the other.
+    """
+
+    def __init__(self, do: Callable[[], object], every_seconds: float) -> None:
         self._do, self._every_seconds = do, every_seconds
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run)
+        self._failed: Exception | None = None
 
     def __enter__(self) -> None:
         self._thread.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._stopped.set()
         self._thread.join()
+        if self._failed and error:
+            error.add_note(f"before that, in the background: {self._failed!r}")
+        elif self._failed:
+            raise self._failed
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every_seconds):
-            self._do()
+            try:
+                self._do()
+            except Exception as error:
+                self._failed = error
+                return
 
 
 class Subscriber:
