@@ -96,6 +96,16 @@ class Subscriber:
         return {name.removesuffix("-local") for name in rang}
 
 
+def recorded(platform: Platform) -> list[str]:
+    """Which alarms have rung, in order, as CloudWatch itself has it."""
+    pages = platform.client("cloudwatch").get_paginator("describe_alarm_history")
+    found = pages.paginate(
+        AlarmTypes=["MetricAlarm", "CompositeAlarm"], HistoryItemType="StateUpdate", ScanBy="TimestampAscending"
+    )
+    changes = [one for page in found for one in page["AlarmHistoryItems"]]
+    return [one["AlarmName"].removesuffix("-local") for one in changes if one["HistorySummary"].endswith("to ALARM")]
+
+
 def heart(platform: Platform) -> Repeated:
     """Reconciliation's schedule, in the alarms' time."""
     client = platform.target.client("lambda")
