@@ -45,5 +45,5 @@ def said(error: Exception) -> str:
         denied = _DENIED.search(str(error))
         action = denied[1] if denied else error.operation_name
         on = f" on {denied[2]}" if denied and denied[2] else ""
-        return f"no right to {action.rstrip('.,')}{on}; your role needs it"
+        return f"not authorized: {action.rstrip('.,')}{on}; your role needs this permission"
     return explained(error)

@@ -1,17 +1,18 @@
-"""The operator's commands: start payments, see what became of them, look after those that went wrong.
+"""The operator's commands: start payments, inspect them, and repair those that failed.
 
 __main__.py       `scripts/payments.sh`
 cli/              the commands, and what they print
 environment.py    where the platform's resources are, from the parent stack's outputs
 requests.py       payments to start, read from arguments or a file, and checked before anything is sent
-start.py          start them, each once, and wait for what becomes of them
+start.py          start them, each once, and wait for their outcomes
 records.py        what the table holds of a payment, without the customer
 executions.py     what became of an execution
 logs.py           what the functions logged of payments
-story.py          all of these of one payment, in the order of time
+story.py          all of these of one payment, in chronological order
+statuses.py       the statuses, as an operator groups them
 listing.py        payments that are open, or failed, or new
 tail.py           payments as they change
-dead_letters.py   read, explain, redrive
+dead_letters.py   read, hold, explain, redrive
 reconciling.py    reconciliation now, rather than when its schedule asks for it
 """
 

@@ -137,9 +137,9 @@ def test_tail_repeats_nothing_however_long_it_is_throttled(monkeypatch: pytest.M
 def test_what_one_may_not_do_is_named() -> None:
     words = "User: arn:aws:iam::1:user/a is not authorized to perform: dynamodb:Scan on resource: arn:aws:t because no"
     error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": words}}, "Scan")
-    assert said(error) == "no right to dynamodb:Scan on arn:aws:t; your role needs this permission"
+    assert said(error) == "not authorized: dynamodb:Scan on arn:aws:t; your role needs this permission"
     short = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
-    assert said(short) == "no right to DescribeStacks; your role needs this permission"
+    assert said(short) == "not authorized: DescribeStacks; your role needs this permission"
 
 
 @pytest.mark.parametrize("text", ["2", "2 h", "yesterday", "2999-01-01", "-1h"])

@@ -52,7 +52,7 @@ def everywhere(command: _Command) -> _Command:
             "settings_file",
             type=click.Path(path_type=Path),
             default=settings.ENVIRONMENTS_FILE,
-            help="The settings of the environments.  [default: stacks/environments.toml]",
+            help="The settings file.  [default: stacks/environments.toml]",
         ),
         click.option("--region", help="The region; the profile's by default."),
         click.option("--profile", help="A profile of the AWS configuration."),
@@ -63,7 +63,7 @@ def everywhere(command: _Command) -> _Command:
 
 
 def one_line_errors(name: str, debug: bool, interrupted: str) -> AbstractContextManager[None]:
-    unread = "nobody reads the output any more; a deployment that has begun goes on"
+    unread = "the output is no longer being read (broken pipe); a deployment that has started continues"
     return commands.one_line_errors(name, debug=debug, interrupted=interrupted, unread=unread)
 
 
@@ -79,15 +79,19 @@ def reach(environment: str, profile: str | None, region: str | None, console: Co
     from scripts.local import server, target
 
     if profile or region:
-        raise DeployError("local is deployed to an AWS of its own; it takes no --profile and no --region")
+        raise DeployError(
+            "local is deployed to the AWS emulator on this machine; it accepts neither --profile nor --region"
+        )
     server.forget_the_users_aws()
     if start:
         running = target.running()
-        console.print(f"The embedded AWS runs at {running.endpoint_url}; `make local-stop` ends it.", soft_wrap=True)
+        console.print(
+            f"The AWS emulator is running at {running.endpoint_url}; stop it with `make local-stop`.", soft_wrap=True
+        )
         return running
     kept = server.kept()
     if kept is None:
-        raise DeployError("no embedded AWS is running; scripts/deploy.sh local starts one")
+        raise DeployError("the AWS emulator is not running; start it with scripts/deploy.sh local")
     return target.of(kept)
 
 
@@ -100,7 +104,7 @@ def typed(question: str, name: str) -> bool:
         click.echo(err=True)
         return False
     if answer and answer != name:
-        click.echo(f"That is not {name}.", err=True)
+        click.echo(f"The name does not match {name}; nothing was changed.", err=True)
     return bool(answer == name)
 
 
@@ -115,4 +119,4 @@ def agreed(question: str) -> bool:
 
 def somebody_to_ask() -> None:
     if not sys.stdin.isatty():
-        raise DeployError("nobody to ask for confirmation; run it in a terminal, or with --yes")
+        raise DeployError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")

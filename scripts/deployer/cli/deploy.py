@@ -53,7 +53,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="STACK/RESOURCE",
     help="With --continue-rollback: skip this resource and leave it as it is.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs: an object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 @click.option(
     "--markdown",
     "as_markdown",

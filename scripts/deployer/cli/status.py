@@ -21,7 +21,7 @@ from . import common
 @click.command(cls=common.Command, context_settings=common.HELP)
 @common.everywhere
 @click.option("--drift", "detect_drift", is_flag=True, help="Detect drift now, in every nested stack; takes a while.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
     environment: str,
     profile: str | None,

@@ -21,7 +21,7 @@ from ..environment import Platform
 NAME = "payments"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Usage(click.UsageError):
@@ -37,9 +37,14 @@ class OneLineErrors(click.Group):
 
 
 @click.group(cls=OneLineErrors, context_settings=commands.HELP)
-@click.option("--env", "environment", required=True, help="The environment, such as dev; local is the embedded AWS.")
-@click.option("--profile", help="A profile of the AWS configuration.")
-@click.option("--region", help="The region; the profile's by default.")
+@click.option(
+    "--env",
+    "environment",
+    required=True,
+    help="The environment, such as dev; local is the AWS emulator on this machine.",
+)
+@click.option("--profile", help="The AWS profile to use.")
+@click.option("--region", help="The AWS Region.  [default: the profile's]")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.pass_context
 def main(
@@ -49,9 +54,9 @@ def main(
     region: str | None,
     debug: bool,  # noqa: ARG001 - the group reads it
 ) -> None:
-    """Look after payments: start them, see what became of them, mend what went wrong.
+    """Operate payments: start them, inspect them, and repair failures.
 
-    Exit codes: 0 it is done; 1 it failed, or a payment did; 2 wrong arguments, nothing was done; 130 Ctrl-C.
+    Exit codes: 0 success; 1 the command or a payment failed; 2 invalid arguments, nothing was done; 130 Ctrl-C.
     """
     context.obj = lambda: reach(environment, profile, region)
 
@@ -63,11 +68,11 @@ def reach(environment: str, profile: str | None, region: str | None) -> Platform
         from scripts.local import server, target
 
         if profile or region:
-            raise DeployError("local is an AWS of its own; it takes no --profile and no --region")
+            raise DeployError("local is the AWS emulator on this machine; it accepts neither --profile nor --region")
         server.forget_the_users_aws()
         kept = server.kept()
         if kept is None:
-            raise DeployError("no embedded AWS is running; scripts/deploy.sh local starts one")
+            raise DeployError("the AWS emulator is not running; start it with scripts/deploy.sh local")
         return Platform(environment, target.of(kept), operator)
     platform = Platform(environment, on_aws(profile, region), operator)
     # Who it was is in the ledger: the caller's own ARN rather than what their machine calls them.
