@@ -26,12 +26,14 @@ from scripts.deployer.target import Target
 from scripts.local import server, target
 from scripts.local.examples import EXAMPLES, REPLAYED, Example
 from scripts.page.server import Page, serving, wait
+from scripts.payments import dead_letters
+from scripts.payments.dead_letters import Letter
 from scripts.payments.environment import Platform
 from scripts.payments.executions import Execution, read
 from stacks import names, settings
 
 from . import subscriber
-from .subscriber import collect
+from .subscriber import collect, parsed
 
 ENVIRONMENT = "local"
 LONGEST_SECONDS = 180
@@ -58,7 +60,7 @@ def main(keep: bool) -> None:
         if keep:
             platform = target.running()
             with _page(platform, console) as page:
-                demonstrate(platform, console, page, keep=True)
+                demonstrate(platform, console, page)
                 _how_to_look_around(platform, console)
                 if sys.stdout.isatty():
                     _until_ctrl_c(page, console)
@@ -67,8 +69,8 @@ def main(keep: bool) -> None:
                 demonstrate(target.of(embedded), console, page)
 
 
-def demonstrate(platform: Target, console: Console, page: Page | None = None, *, keep: bool = False) -> None:
-    """Deploy, pay and tell; with ``keep`` the dead letters stay, to be looked at. ``page`` leaves them alone meanwhile.
+def demonstrate(platform: Target, console: Console, page: Page | None = None) -> None:
+    """Deploy, pay and tell; the dead letters stay, to be looked at. ``page`` leaves them alone meanwhile.
 
     Raises ``DeployError`` when the deployment fails or a payment does not end.
     """
@@ -89,23 +91,19 @@ def demonstrate(platform: Target, console: Console, page: Page | None = None, *,
     stories += pay.follow([again])
 
     with page.source.letters_left_alone() if page else nullcontext():
-        dead_letters = collect(
-            sqs,
-            sqs.get_queue_url(QueueName=names.in_environment(names.QUEUE, ENVIRONMENT))["QueueUrl"],
-            # A server that was running already may hold somebody's own.
-            wanted=lambda letter: str(letter.get("transaction_id")).startswith(run),
-            leave=keep,
-        )
-    told = [json.loads(notice["Message"]) for notice in collect(sqs, notices)]
+        letters = dead_letters.read(Platform(ENVIRONMENT, platform, getpass.getuser()))
+    # A server that was running already may hold somebody's own.
+    letters = [letter for letter in letters if letter.transaction_id.startswith(run)]
+    told = [parsed(notice.get("Message")) for notice in collect(sqs, notices)]
     # Alarms ring at the same topic.
     published = [notice for notice in told if str(notice.get("transaction_id")).startswith(run)]
     table = platform.client("dynamodb")
     console.rule("What became of each payment")
-    console.print(_summary(stories, table, outputs["DynamodbTableName"], dead_letters, published, console.width))
+    console.print(_summary(stories, table, outputs["DynamodbTableName"], letters, published, console.width))
     charges = {story.output["gateway_reference"] for _, story in stories if story.output.get("gateway_reference")}
     console.print(
         f"{len(stories)} executions of {len(EXAMPLES)} payments: {len(charges)} charges, "
-        f"{len(dead_letters)} dead letters, {len(published)} notices."
+        f"{len(letters)} dead letters, {len(published)} notices."
     )
 
 
@@ -206,7 +204,7 @@ def _summary(
     stories: list[tuple[Example, Execution]],
     dynamodb: Any,
     table_name: str,
-    dead_letters: list[dict[str, Any]],
+    letters: list[Letter],
     notices: list[dict[str, Any]],
     width: int,
 ) -> Table:
@@ -221,11 +219,9 @@ def _summary(
     for example, story in stories:
         transaction_id = _transaction_id(story)
         item = dynamodb.get_item(TableName=table_name, Key={"transaction_id": {"S": transaction_id}})["Item"]
-        went = [
-            name
-            for name, messages in (("DLQ", dead_letters), ("subscribers", notices))
-            if any(message["execution_arn"] == story.execution_arn for message in messages)
-        ]
+        told: dict[str, list[str]] = {"DLQ": [letter.execution_arn for letter in letters]}
+        told |= {"subscribers": [str(notice.get("execution_arn")) for notice in notices]}
+        went = [name for name, executions in told.items() if story.execution_arn in executions]
         table.add_row(
             f"{example.what}\n[dim]{story.path.replace('→', ' →') if narrow else story.path}[/]",
             str(story.tries["ProcessPayment"]),

@@ -1,7 +1,6 @@
 """A queue that receives the platform's notices, as a team's own system would."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from awacs import sqs as actions
@@ -30,23 +29,21 @@ def create(sqs: Any, topic_arn: str) -> tuple[str, str]:
     return url, arn
 
 
-def collect(
-    sqs: Any, queue_url: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True, *, leave: bool = False
-) -> list[dict[str, Any]]:
-    """The messages of a queue that are ``wanted``, as JSON. These are deleted, others come back after a while.
-
-    With ``leave`` none is deleted, and everybody may see them again at once.
-    """
-    bodies, seen = [], []
+def collect(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
+    """Take away the messages of a queue; those that are JSON objects. Others may have sent whatever they liked."""
+    bodies = []
     ask = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
     while messages := sqs.receive_message(**ask).get("Messages"):
         for message in messages:
-            body = json.loads(message["Body"])
-            if wanted(body):
-                bodies.append(body)
-                if not leave:
-                    sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-            seen.append(message["ReceiptHandle"])
-    for receipt in seen if leave else ():
-        sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=receipt, VisibilityTimeout=0)
-    return bodies
+            bodies.append(parsed(message["Body"]))
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return [body for body in bodies if body]
+
+
+def parsed(text: object) -> dict[str, Any]:
+    """A JSON object; empty for anything else."""
+    try:
+        value = json.loads(str(text))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
