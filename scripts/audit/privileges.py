@@ -28,9 +28,9 @@ PSEUDO = {
 SECRET = f"arn:aws:secretsmanager:{server.REGION}:{server.ACCOUNT}:secret:gateway-*"
 WORKFLOW = "states.amazonaws.com"
 
-_TRACING = "X-Ray: the daemon beside a function and Step Functions send segments; here is neither"
-_DELIVERY = "log delivery: set up when the state machine is made, and not by an execution"
-_BACKUP = "AWS Backup acts as this role at night; the embedded AWS runs no backups"
+_TRACING = "X-Ray: segments are sent by the daemon next to a function and by Step Functions; the emulator has neither"
+_DELIVERY = "log delivery: set up when the state machine is created, not by an execution"
+_BACKUP = "AWS Backup uses this role at night; the emulator runs no backups"
 # Statements that no call recorded here can use, and why, by (role or *, Sid). What they allow is held to the letter
 # by tests/stacks/test_policies.py.
 EXCUSED = {

@@ -70,4 +70,4 @@ class Suppressions:
         """Those that no check has any use for, once all have run: what they excused has been mended, or moved."""
         unused = [Finding(rule, where, "suppressed, and found by no check") for rule, where in self._reasons]
         open_ = [finding for finding in unused if (finding.rule, finding.where) not in self._used]
-        return Result("suppressions that are needed no more", len(self._reasons), sorted(open_))
+        return Result("suppressions that nothing needs any more", len(self._reasons), sorted(open_))

@@ -94,7 +94,7 @@ def _count(places: list[str]) -> str:
 def _privileges(compared: Comparison) -> Group:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
     table.add_column("Role", ratio=1)
-    for heading in ("Granted", "Recorded", "Keys", "Excused", "Not used", "Not granted"):
+    for heading in ("Granted", "Exercised", "Via key", "Exempt", "Unused", "Not granted"):
         table.add_column(heading, justify="right")
     roles = sorted({grant.role for grant in compared.granted})
     for role in [*roles, "All"]:
@@ -113,7 +113,7 @@ def _privileges(compared: Comparison) -> Group:
         reason: sorted({grant.role for grant, why in compared.excused if why == reason})
         for _, reason in compared.excused
     }
-    lines = [Text(f"excused: {reason}") for reason in reasons]
+    lines = [Text(f"exempt: {reason}") for reason in reasons]
     return Group(table, *lines)
 
 
@@ -121,7 +121,7 @@ def lists(console: Console, compared: Comparison) -> None:
     """Both lists: every grant with whether it is used, and every call."""
     excused = dict(compared.excused)
     for grant in compared.granted:
-        state = "not used" if grant in compared.unused else "excused " if grant in excused else "used    "
+        state = "unused " if grant in compared.unused else "exempt " if grant in excused else "used   "
         console.print(f"granted  {state}  {_granted(grant)}", highlight=False, soft_wrap=True)
     for call in compared.used:
         because = f"  (asked by {call.because})" if call.because else ""

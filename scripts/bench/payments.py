@@ -55,12 +55,12 @@ def compare(reference: Path) -> Iterator[str]:
         for name, start in ours.items():
             mine = _start(str(ROOT / "lambda"), f"{start}", environment)
             theirs = _start(folder, f"import lambda_{name}", environment)
-            yield f"cold start of {name}: {mine / theirs:.2f} times the reference's CPU time"
+            yield f"CPU time of a cold start of {name}: {mine / theirs:.2f} times the reference's"
         mine_warm, theirs_warm = (_warm(side, where, environment) for side, where in
                                   (("ours", str(ROOT / "lambda")), ("reference", folder)))  # fmt: skip
-        yield f"CPU of a warm payment: {mine_warm['cpu_ms'] / theirs_warm['cpu_ms']:.2f} times the reference's"
-        yield f"AWS calls of a payment: {mine_warm['calls']:.0f}, the reference's {theirs_warm['calls']:.0f}"
-        yield f"bytes of a payment: {mine_warm['bytes']:.0f}, the reference's {theirs_warm['bytes']:.0f}"
+        yield f"CPU time of a warm payment: {mine_warm['cpu_ms'] / theirs_warm['cpu_ms']:.2f} times the reference's"
+        yield f"AWS calls per payment: {mine_warm['calls']:.0f} (reference: {theirs_warm['calls']:.0f})"
+        yield f"bytes sent and received per payment: {mine_warm['bytes']:.0f} (reference: {theirs_warm['bytes']:.0f})"
         yield f"billed transitions of a completed payment: {_transitions(platform, outputs)}"
 
 

@@ -10,18 +10,43 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lambda"))
 from payments.payment import OPEN, TRANSITIONS, Status
 
 
+# Status -> what it means, and whether the customer was charged.
+_MEANINGS = {
+    Status.REJECTED: ("did not pass validation", "no"),
+    Status.PENDING: ("accepted and recorded", "no"),
+    Status.PROCESSING: ("claimed by an attempt that may be charging", "possibly"),
+    Status.UNKNOWN: ("the gateway has not confirmed whether it charged; reconciliation looks it up", "possibly"),
+    Status.COMPLETED: ("charged", "yes"),
+    Status.DECLINED: ("refused by the gateway", "no"),
+    Status.FAILED: ("stopped after a technical failure; may be redriven", "no"),
+    Status.REVIEW: ("only an operator can find out the outcome, and records it with `resolve`", "possibly"),
+    Status.REFUNDING: ("a refund was requested and is not confirmed yet", "yes"),
+    Status.REFUNDED: ("refunded in full", "yes, and refunded"),
+}
+
+
 def page() -> str:
     return "\n".join(
         [
             "# The statuses of a payment",
             "",
-            "Drawn by `python generate.py` from `TRANSITIONS` in [`payment.py`](../lambda/payments/payment.py).",
-            f"Reconciliation takes up what stays too long in {', '.join(sorted(OPEN))} (yellow).",
+            "| status | meaning | charged | final |",
+            "|---|---|---|---|",
+            *map(_row, Status),
+            "",
+            "A final status changes only when an operator refunds, redrives or resolves the payment. Reconciliation handles",
+            f"payments that stay open ({', '.join(sorted(OPEN))}, yellow below) for too long. The diagram is drawn by",
+            "`python generate.py` from `TRANSITIONS` in [`payment.py`](../lambda/payments/payment.py).",
             "",
             diagram(TRANSITIONS),
             "",
         ]
     )
+
+
+def _row(status: Status) -> str:
+    meaning, charged = _MEANINGS[status]
+    return f"| `{status}` | {meaning} | {charged} | {'no' if status in OPEN else 'yes'} |"
 
 
 def diagram(transitions: Mapping[Status | None, frozenset[Status]]) -> str:

@@ -238,9 +238,13 @@ def test_expired_credentials_are_explained(command: Command, aws: Service, tmp_p
     assert len(ran.err.splitlines()) == 1
 
 
-def test_the_readme_shows_a_plan_as_it_is() -> None:
+def test_the_documents_show_a_plan_as_it_is() -> None:
     whole = (GOLDEN / "plan_with_loss.txt").read_text(encoding="utf-8")
     plan = whole[whole.index("! Data/PaymentLedger") :]
-    assert f"$ scripts/deploy.sh dev --plan\n{plan}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"$ scripts/deploy.sh dev --plan\n{plan}```" in (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    # Its beginning and its end.
+    beginning, end = readme.partition("$ scripts/deploy.sh dev --plan\n")[2].partition("```")[0].split("...\n")
+    assert (plan.startswith(beginning), plan.endswith(end)) == (True, True)
     failed = (GOLDEN / "failed_update.txt").read_text(encoding="utf-8")
-    assert f"```text\n{failed[failed.index('✗') :]}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"```text\n{failed[failed.index('✗') :]}```" in readme

@@ -8,7 +8,7 @@ import pytest
 
 from tests.prove import world
 
-FINDINGS = ("payments checked", "double charges", "lost or stuck payments", "failures not told, or told twice")
+FINDINGS = ("payments checked", "double charges", "lost or stuck payments", "failures not notified, or notified twice")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -58,7 +58,7 @@ def test_every_request_is_recorded_or_refused(tried: Any) -> None:
 
     send()
     print(f"\ninputs: {sum(ends.values())} {dict(ends)}")
-    tried("inputs tried", sum(ends.values()))
+    tried("inputs tested", sum(ends.values()))
     assert sum(ends.values()) >= INPUTS
     assert {"refused", Status.REJECTED, Status.PENDING} == set(ends)
 

@@ -177,7 +177,7 @@ def test_whole_lives(tried: Any) -> None:
         ),
     )
     print(f"\nlife steps: {sum(STEPS.values())} {dict(STEPS)}; ended {dict(ENDS)}")
-    tried("steps of random lives tried", sum(STEPS.values()))
+    tried("random steps run", sum(STEPS.values()))
     assert sum(STEPS.values()) > 3000
     # They went everywhere.
     assert set(ENDS) == {"REJECTED", "COMPLETED", "DECLINED", "FAILED", "REVIEW", "REFUNDED"}

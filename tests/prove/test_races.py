@@ -231,6 +231,6 @@ def run_race(race: Callable[[World], list[Actor]]) -> int:
 def test_every_order(race: Callable[[World], list[Actor]], tried: Any) -> None:
     orders = run_race(race)
     print(f"\nraces, {race.__name__}: {orders} orders")
-    tried("races tried", 1)
-    tried("orders of their calls tried", orders)
+    tried("races run", 1)
+    tried("interleavings of their calls run", orders)
     assert orders > 5

@@ -131,7 +131,7 @@ class World:
             self._check_money(payment, charges)
             assert replayed(self.dynamodb, transaction_id) == payment.status, "the ledger says otherwise"
             problem = self._badly_told(payment)
-            FOUND["failures not told, or told twice"] += problem is not None
+            FOUND["failures not notified, or notified twice"] += problem is not None
             assert problem is None, problem
 
     def _check_money(self, payment: Payment, charges: int) -> None:
