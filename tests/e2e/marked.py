@@ -7,8 +7,7 @@ from typing import Any
 from payments.payment import Status
 
 from tests.e2e.conftest import ENVIRONMENT, Platform
-from tests.e2e.test_permissions import without
-from tests.e2e.test_reconciliation import DAY, HOUR, leave
+from tests.e2e.situations import DAY, HOUR, leave, without
 from tests.payments.stripe_server import MESSAGE, Stripe
 
 CUSTOMER, STRIPE_CUSTOMER, MAJOR_UNITS, METHOD = "CUST-MARKED", "cus_marked", 87391501, "digital_wallet"

@@ -10,7 +10,7 @@ from scripts.payments import cli
 from scripts.payments.cli import common
 from scripts.payments.environment import Platform as Operated
 from tests.e2e.conftest import Platform
-from tests.e2e.test_reconciliation import invoke, leave, ledger
+from tests.e2e.situations import DAY, leave, ledger, reconcile
 
 pytestmark = pytest.mark.e2e
 
@@ -104,8 +104,8 @@ def test_a_letter_that_is_not_the_workflows_is_listed_too(platform: Platform, ru
 
 
 def test_a_payment_under_review_is_resolved_by_a_person(platform: Platform, run) -> None:
-    transaction_id = leave(platform, Status.UNKNOWN, 6, 24 * 60 * 60)
-    invoke(platform)
+    transaction_id = leave(platform, Status.UNKNOWN, 6, DAY)
+    reconcile(platform)
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert (letter["transaction_id"], letter["now"], letter["error"]) == (transaction_id, "REVIEW", "ReviewNeeded")
     assert "it cannot be redriven" in run("dlq", "redrive", transaction_id).output

@@ -15,7 +15,7 @@ from scripts.payments.environment import Platform as Operated
 from scripts.payments.story import story_of
 from scripts.payments.tail import follow
 from tests.e2e.conftest import Platform
-from tests.e2e.test_reconciliation import HOUR, leave
+from tests.e2e.situations import HOUR, leave
 
 pytestmark = pytest.mark.e2e
 

@@ -1,61 +1,14 @@
 """What the workflow left behind, refunds and redrives, on the deployed platform."""
 
 import json
-import time
-import uuid
-from typing import Any
 
 import pytest
-from adapters.dynamodb import to_item
-from payments.money import Money
-from payments.payment import TRANSITIONS, Payment, Status
+from payments.payment import TRANSITIONS, Status
 
 from tests.e2e.conftest import Platform
-from tests.e2e.test_permissions import without
+from tests.e2e.situations import DAY, HOUR, RECONCILIATION, call, leave, ledger, reconcile, without
 
 pytestmark = pytest.mark.e2e
-
-HOUR, DAY = 60 * 60, 24 * 60 * 60
-FUNCTION = "lambda-payment-reconciliation-local"
-
-
-def leave(platform: Platform, status: Status, cents: int, age: float) -> str:
-    """A payment as a workflow that died ``age`` seconds ago has left it."""
-    then = time.time() - age
-    payment = Payment(
-        transaction_id=f"T-{uuid.uuid4().hex[:12]}",
-        status=status,
-        sequence=2,
-        fingerprint="f" * 64,
-        execution="arn:of-an-execution-that-died",
-        created_at=then,
-        updated_at=then,
-        since=then,
-        amount=Money(15000 + cents, "USD"),
-        payment_method="credit_card",
-        customer_id="CUST-1",
-        attempt=1,
-        lease_until=then + 60 if status is Status.PROCESSING else None,
-        first_claimed_at=then,
-    )
-    platform.client("dynamodb").put_item(TableName=platform.outputs["DynamodbTableName"], Item=to_item(payment))
-    return payment.transaction_id
-
-
-def invoke(platform: Platform, **event: Any) -> Any:
-    answer = platform.client("lambda").invoke(
-        FunctionName=FUNCTION, Qualifier="live", Payload=json.dumps(event).encode()
-    )
-    return json.loads(answer["Payload"].read())
-
-
-def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = platform.client("dynamodb").query(
-        TableName="dynamodb-payment-ledger-local",
-        KeyConditionExpression="transaction_id = :id",
-        ExpressionAttributeValues={":id": {"S": transaction_id}},
-    )["Items"]
-    return found
 
 
 @pytest.mark.parametrize(
@@ -72,18 +25,18 @@ def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
 )
 def test_what_was_left_is_settled(platform: Platform, status: Status, cents: int, age: float, settled: str) -> None:
     transaction_id = leave(platform, status, cents, age)
-    invoke(platform)
+    reconcile(platform)
     assert platform.item(transaction_id)["status"] == {"S": settled}
     told = [notice for notice in platform.notices() if notice["transaction_id"] == transaction_id]
     assert [notice["status"] for notice in told] == ([settled] if settled in ("COMPLETED", "FAILED", "REVIEW") else [])
     # Once: a second run finds nothing to tell.
-    invoke(platform)
+    reconcile(platform)
     assert [n for n in platform.notices() if n["transaction_id"] == transaction_id] == []
 
 
 def test_a_run_says_that_it_is_over(platform: Platform) -> None:
-    assert set(invoke(platform)) == {"overdue", "settled", "open", "errors"}
-    events = platform.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{FUNCTION}")["events"]
+    assert set(reconcile(platform)) == {"overdue", "settled", "open", "errors"}
+    events = platform.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{RECONCILIATION}")["events"]
     lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
     (line, *_) = [line for line in lines if line.get("message") == "reconciliation finished"]
     # The dimension of the heartbeat's metric.
@@ -110,7 +63,7 @@ def test_the_ledger_tells_every_step_and_who_took_it(platform: Platform) -> None
 def test_a_refund_is_made_once_however_often_it_is_asked_for(platform: Platform) -> None:
     request, _ = platform.pay()
     asked = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
-    answers = [invoke(platform, **asked) for _ in range(2)]
+    answers = [call(platform, "reconciliation", **asked) for _ in range(2)]
     assert [answer["status"] for answer in answers] == ["REFUNDED", "REFUNDED"]
     steps = ledger(platform, request["transaction_id"])
     assert [step["status"]["S"] for step in steps][-2:] == ["REFUNDING", "REFUNDED"]
@@ -119,7 +72,9 @@ def test_a_refund_is_made_once_however_often_it_is_asked_for(platform: Platform)
 
 def test_what_was_not_charged_is_not_refunded(platform: Platform) -> None:
     request, _ = platform.pay(payment_amount=150.01)
-    answer = invoke(platform, action="refund", transaction_id=request["transaction_id"], operator="alice")
+    answer = call(
+        platform, "reconciliation", action="refund", transaction_id=request["transaction_id"], operator="alice"
+    )
     # An answer, and no error of the function: that would ring an alarm.
     assert answer["refused"] == "NotAllowed"
 
@@ -128,18 +83,18 @@ def test_what_was_not_charged_is_not_refunded(platform: Platform) -> None:
 def test_without_an_action_nothing_is_settled_or_told(platform: Platform, action: str) -> None:
     transaction_id = leave(platform, Status.PENDING, 0, HOUR)
     with without(platform, "Reconciliation", action):
-        answer = invoke(platform)
+        answer = reconcile(platform)
     # One payment that could not be settled, or no list of them at all: each is an error that an alarm sees.
     assert answer.get("errors") == 1 or answer["errorType"] == "LedgerRefused"
     assert platform.notices() == []
     assert platform.item(transaction_id)["status"] == {"S": "PENDING"}
-    invoke(platform)
+    reconcile(platform)
 
 
 def test_a_letter_that_could_not_be_left_is_left_later(platform: Platform) -> None:
     transaction_id = leave(platform, Status.PENDING, 0, HOUR)
     with without(platform, "Reconciliation", "sqs:SendMessage"):
-        assert invoke(platform)["errors"] == 1
+        assert reconcile(platform)["errors"] == 1
     item = platform.item(transaction_id)
     assert (item["status"], item["told"], item["notice_due"]) == ({"S": "FAILED"}, {"S": "FAILED"}, {"BOOL": True})
     assert [notice["attributes"]["outcome"]["Value"] for notice in platform.notices()] == ["FAILED"]
@@ -150,7 +105,7 @@ def test_a_letter_that_could_not_be_left_is_left_later(platform: Platform) -> No
         UpdateExpression="SET overdue_at = :past, updated_at = :past",
         ExpressionAttributeValues={":past": {"N": "1000"}},
     )
-    invoke(platform)
+    reconcile(platform)
     assert [letter["transaction_id"] for letter in platform.dead_letters()][-1:] == [transaction_id]
     # What was done is not done again.
     assert platform.notices() == []

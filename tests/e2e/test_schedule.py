@@ -16,7 +16,7 @@ from payments.payment import Status
 from scripts.local import server
 from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform
-from tests.e2e.test_reconciliation import FUNCTION, HOUR, leave, ledger
+from tests.e2e.situations import HOUR, RECONCILIATION, leave, ledger
 
 pytestmark = pytest.mark.e2e
 
@@ -67,8 +67,8 @@ def test_the_rule_settles_what_a_dead_workflow_left(platform: Platform) -> None:
     )
     assert settled["status"] == {"S": "COMPLETED"}
     # By the version behind the alias that the rule names.
-    live = platform.client("lambda").get_alias(FunctionName=FUNCTION, Name=names.LIVE)["FunctionVersion"]
-    assert ledger(platform, transaction_id)[-1]["actor"] == {"S": f"{FUNCTION}:{live}"}
+    live = platform.client("lambda").get_alias(FunctionName=RECONCILIATION, Name=names.LIVE)["FunctionVersion"]
+    assert ledger(platform, transaction_id)[-1]["actor"] == {"S": f"{RECONCILIATION}:{live}"}
 
 
 def wait_until_settled(platform: Platform, transaction_id: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from scripts.local import server, target
 from scripts.local.runtime import RUNTIME
 from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
-from tests.e2e.test_reconciliation import invoke
+from tests.e2e.situations import call
 from tests.payments.stripe_server import Stripe, serving
 
 pytestmark = pytest.mark.e2e
@@ -92,7 +92,7 @@ def test_a_refund_gives_the_money_back_once(platform: Platform, stripe: Stripe) 
     """By the reconciliation function: its role and its layer are its own."""
     request, story = platform.pay()
     asked = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
-    assert [invoke(platform, **asked)["status"] for _ in range(2)] == ["REFUNDED", "REFUNDED"]
+    assert [call(platform, "reconciliation", **asked)["status"] for _ in range(2)] == ["REFUNDED", "REFUNDED"]
     assert [refund["payment_intent"] for refund in stripe.refunds] == [story.output["gateway_reference"]]
     assert stripe.money_moved == 0
 

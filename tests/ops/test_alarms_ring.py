@@ -1,9 +1,7 @@
 """Each alarm is made to ring, is heard by a subscriber, and says when it is over."""
 
 import contextlib
-import json
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,48 +12,13 @@ from payments.payment import Status
 
 from stacks import names
 from tests.e2e.conftest import Platform
-from tests.e2e.test_permissions import without
-from tests.e2e.test_reconciliation import HOUR, invoke, leave
-from tests.emitted import load_template
+from tests.e2e.situations import DAY, HOUR, call, leave, reconcile, without
 from tests.ops.conftest import PERIOD_SECONDS, RUNG, Subscriber, heart, recorded, until
+from tests.ops.situations import COMPOSITE, fail, make_composite_alarm, measured, request, stop_executions
 
 pytestmark = pytest.mark.e2e
 
-COMPOSITE = names.without_environment(names.PAYMENTS_FAILING_ALARM)
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:sfn-payment-workflow-local"
-
-
-def fail(platform: Platform, cents: int, times: int, **changes: Any) -> None:
-    """Payments that fail as the simulator lets these cents fail."""
-    started = [platform.start(request(15000 + cents, **changes)) for _ in range(times)]
-    for execution in started:
-        assert platform.follow(execution).status == "FAILED"
-
-
-def request(minor_units: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "transaction_id": f"T-{uuid.uuid4().hex[:12]}",
-        "payment_amount": minor_units / 100,
-        "payment_method": "credit_card",
-        "customer_id": "CUST-12345",
-    } | changes
-
-
-def measured(namespace: str, metric: str, value: float, **dimensions: str) -> Callable[[Platform], None]:
-    """Where the embedded AWS does not do it by itself: what AWS would have measured."""
-
-    def put(platform: Platform) -> None:
-        named = [{"Name": name, "Value": of} for name, of in dimensions.items()]
-        datum = {"MetricName": metric, "Dimensions": named, "Value": value}
-        platform.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[datum])
-
-    return put
-
-
-def stop_executions(platform: Platform) -> None:
-    """Cents that keep the gateway busy for a second, so that there is something to stop."""
-    execution = platform.start(request(15007))
-    platform.client("stepfunctions").stop_execution(executionArn=execution)
 
 
 def throttle(function: str) -> Callable[[Platform], None]:
@@ -100,30 +63,22 @@ def take_ten_minutes(platform: Platform) -> None:
         time.sleep(wait)
 
 
-def call(platform: Platform, function: str, **event: Any) -> dict[str, Any]:
-    answer = platform.client("lambda").invoke(
-        FunctionName=f"lambda-payment-{function}-local", Qualifier="live", Payload=json.dumps(event).encode()
-    )
-    told: dict[str, Any] = json.loads(answer["Payload"].read())
-    return told
-
-
 def forget_for_a_day(platform: Platform) -> None:
-    leave(platform, Status.UNKNOWN, 6, 24 * HOUR)
-    invoke(platform)
+    leave(platform, Status.UNKNOWN, 6, DAY)
+    reconcile(platform)
 
 
 def leave_open(platform: Platform) -> None:
     leave(platform, Status.UNKNOWN, 6, 2 * HOUR)
-    invoke(platform)
+    reconcile(platform)
 
 
 def reconcile_without(action: str) -> Callable[[Platform], None]:
     def run(platform: Platform) -> None:
         leave(platform, Status.PENDING, 0, HOUR)
         with without(platform, "Reconciliation", action):
-            invoke(platform)
-        invoke(platform)
+            reconcile(platform)
+        reconcile(platform)
 
     return run
 
@@ -200,7 +155,7 @@ class Rung:
 
 @pytest.fixture(scope="module")
 def rung(platform: Platform) -> Rung:
-    _composite(platform)
+    make_composite_alarm(platform)
     subscriber, wanted = Subscriber(platform), {names.without_environment(name) for name in names.alarms()}
     after_cause_of: dict[str, str] = {}
     with subscriber.listening():
@@ -230,20 +185,6 @@ def over(platform: Platform) -> set[str]:
         for page in pages
         for one in (*page.get("MetricAlarms", ()), *page.get("CompositeAlarms", ()))
     }
-
-
-def _composite(platform: Platform) -> None:
-    """CloudFormation does not make one here, so this makes it of the template's rule."""
-    alarm = load_template("monitoring")["Resources"]["PaymentsFailingAlarm"]["Properties"]
-    rule = alarm["AlarmRule"]["Fn::Sub"]
-    for logical_id, resource in load_template("monitoring")["Resources"].items():
-        if resource["Type"] == "AWS::CloudWatch::Alarm":
-            name = resource["Properties"]["AlarmName"]["Fn::Sub"].replace("${Environment}", "local")
-            rule = rule.replace(f"${{{logical_id}}}", name)
-    topic = platform.outputs["SnsTopicArn"]
-    platform.client("cloudwatch").put_composite_alarm(
-        AlarmName=f"{COMPOSITE}-local", AlarmRule=rule, AlarmActions=[topic], OKActions=[topic]
-    )
 
 
 def test_every_alarm_has_a_cause() -> None:

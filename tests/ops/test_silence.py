@@ -13,6 +13,7 @@ from stacks import names
 from tests.e2e.conftest import Platform
 from tests.ops import conftest
 from tests.ops.conftest import PERIOD_SECONDS, Subscriber, heart, recorded, until
+from tests.ops.situations import measured
 
 pytestmark = pytest.mark.e2e
 
@@ -72,6 +73,7 @@ class Rang:
 def rang(platform: Platform) -> tuple[Rang, Rang]:
     """During that day, and when one alarm was made to ring after it, with the same subscriber still listening."""
     subscriber = Subscriber(platform)
+    not_delivered = measured("AWS/SNS", "NumberOfNotificationsFailed", 1, TopicName="sns-payment-notifications-local")
     with heart(platform), subscriber.listening():
         cloudwatch = platform.client("cloudwatch")
         assert until(lambda: {one["StateValue"] for one in cloudwatch.describe_alarms()["MetricAlarms"]} == {"OK"})
@@ -81,9 +83,7 @@ def rang(platform: Platform) -> tuple[Rang, Rang]:
         time.sleep(2 * PERIOD_SECONDS)
         day = Rang(subscriber.rang(), recorded(platform)[before:])
 
-        topic = [{"Name": "TopicName", "Value": "sns-payment-notifications-local"}]
-        failures = {"MetricName": "NumberOfNotificationsFailed", "Dimensions": topic, "Value": 1}
-        cloudwatch.put_metric_data(Namespace="AWS/SNS", MetricData=[failures])
+        not_delivered(platform)
         until(lambda: subscriber.rang() > day.heard)
         after = Rang(subscriber.rang() - day.heard, recorded(platform)[before + len(day.recorded) :])
     return day, after
@@ -112,7 +112,7 @@ def test_every_payment_is_counted_once(platform: Platform) -> None:
     recorded = Counter(item["status"]["S"] for page in items for item in page["Items"])
     shares = {"DECLINED": DECLINED, "REJECTED": TOO_LARGE, "COMPLETED": 100 - DECLINED - TOO_LARGE}
     assert recorded == {outcome: share * PAYMENTS // 100 for outcome, share in shares.items()}
-    counted = {outcome: measured(platform, "Payments", "Sum", Outcome=outcome) for outcome in recorded}
+    counted = {outcome: told(platform, "Payments", "Sum", Outcome=outcome) for outcome in recorded}
     assert counted == recorded
 
 
@@ -124,11 +124,11 @@ def test_the_duration_is_that_of_the_functions_lines(platform: Platform) -> None
     seconds = [one["duration_seconds"] for one in lines if one.get("message") == "payment finished"]
     assert len(seconds) == PAYMENTS * (100 - TOO_LARGE) // 100
     for metric in ("PaymentProcessingDuration", "PaymentDuration"):
-        assert measured(platform, metric, "SampleCount") == len(seconds)
-        assert measured(platform, metric, "Sum") == pytest.approx(sum(seconds))
+        assert told(platform, metric, "SampleCount") == len(seconds)
+        assert told(platform, metric, "Sum") == pytest.approx(sum(seconds))
 
 
-def measured(platform: Platform, metric: str, statistic: str, **dimensions: str) -> float:
+def told(platform: Platform, metric: str, statistic: str, **dimensions: str) -> float:
     """Of today."""
     now = datetime.now(UTC)
     found = platform.client("cloudwatch").get_metric_statistics(

@@ -1,0 +1,101 @@
+"""What a platform is brought into for a test: payments that were left behind, roles that lack something."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from adapters.dynamodb import to_item
+from payments.money import Money
+from payments.payment import Payment, Status
+
+from scripts.local import server
+from tests.e2e.conftest import Platform
+
+HOUR, DAY = 60 * 60, 24 * 60 * 60
+RECONCILIATION = "lambda-payment-reconciliation-local"
+
+
+def call(platform: Platform, function: str, **event: Any) -> dict[str, Any]:
+    """What the live validation, processing or reconciliation function answers."""
+    answer = platform.client("lambda").invoke(
+        FunctionName=f"lambda-payment-{function}-local", Qualifier="live", Payload=json.dumps(event).encode()
+    )
+    told: dict[str, Any] = json.loads(answer["Payload"].read())
+    return told
+
+
+def reconcile(platform: Platform) -> dict[str, Any]:
+    """As the schedule does."""
+    return call(platform, "reconciliation")
+
+
+def leave(platform: Platform, status: Status, cents: int, age: float) -> str:
+    """A payment as a workflow that died ``age`` seconds ago has left it."""
+    then = time.time() - age
+    payment = Payment(
+        transaction_id=f"T-{uuid.uuid4().hex[:12]}",
+        status=status,
+        sequence=2,
+        fingerprint="f" * 64,
+        execution="arn:of-an-execution-that-died",
+        created_at=then,
+        updated_at=then,
+        since=then,
+        amount=Money(15000 + cents, "USD"),
+        payment_method="credit_card",
+        customer_id="CUST-1",
+        attempt=1,
+        lease_until=then + 60 if status is Status.PROCESSING else None,
+        first_claimed_at=then,
+    )
+    platform.client("dynamodb").put_item(TableName=platform.outputs["DynamodbTableName"], Item=to_item(payment))
+    return payment.transaction_id
+
+
+def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = platform.client("dynamodb").query(
+        TableName="dynamodb-payment-ledger-local",
+        KeyConditionExpression="transaction_id = :id",
+        ExpressionAttributeValues={":id": {"S": transaction_id}},
+    )["Items"]
+    return found
+
+
+def policy_arn(function: str) -> str:
+    return f"arn:aws:iam::{server.ACCOUNT}:policy/policy-lambda-{function.lower()}-local"
+
+
+def document(platform: Platform, function: str) -> dict[str, Any]:
+    iam = platform.client("iam")
+    version = iam.get_policy(PolicyArn=policy_arn(function))["Policy"]["DefaultVersionId"]
+    found: dict[str, Any] = iam.get_policy_version(PolicyArn=policy_arn(function), VersionId=version)["PolicyVersion"][
+        "Document"
+    ]
+    return found
+
+
+@contextmanager
+def without(platform: Platform, function: str, action: str) -> Iterator[None]:
+    """The function's role without one action."""
+    iam, whole = platform.client("iam"), document(platform, function)
+    less = json.loads(json.dumps(whole))
+    for statement in less["Statement"]:
+        statement["Action"] = [one for one in statement["Action"] if one != action]
+    less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
+    assert less != whole
+    _put(iam, policy_arn(function), less)
+    try:
+        yield
+    finally:
+        _put(iam, policy_arn(function), whole)
+
+
+def _put(iam: Any, arn: str, policy: dict[str, Any]) -> None:
+    """Make ``policy`` the one version that there is."""
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(policy), SetAsDefault=True)
+    for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
+        if not version["IsDefaultVersion"]:
+            iam.delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])

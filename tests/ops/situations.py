@@ -1,0 +1,58 @@
+"""What a platform is brought into for the operator's tests, beside what tests/e2e/situations.py has."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from stacks import names
+from tests.e2e.conftest import Platform
+from tests.emitted import load_template
+
+COMPOSITE = names.without_environment(names.PAYMENTS_FAILING_ALARM)
+
+
+def request(minor_units: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "transaction_id": f"T-{uuid.uuid4().hex[:12]}",
+        "payment_amount": minor_units / 100,
+        "payment_method": "credit_card",
+        "customer_id": "CUST-12345",
+    } | changes
+
+
+def fail(platform: Platform, cents: int, times: int, **changes: Any) -> None:
+    """Payments that fail as the simulator lets these cents fail."""
+    started = [platform.start(request(15000 + cents, **changes)) for _ in range(times)]
+    for execution in started:
+        assert platform.follow(execution).status == "FAILED"
+
+
+def stop_executions(platform: Platform) -> None:
+    """Cents that keep the gateway busy for a second, so that there is something to stop."""
+    execution = platform.start(request(15007))
+    platform.client("stepfunctions").stop_execution(executionArn=execution)
+
+
+def measured(namespace: str, metric: str, value: float, **dimensions: str) -> Callable[[Platform], None]:
+    """Where the embedded AWS does not do it by itself: what AWS would have measured."""
+
+    def put(platform: Platform) -> None:
+        named = [{"Name": name, "Value": of} for name, of in dimensions.items()]
+        datum = {"MetricName": metric, "Dimensions": named, "Value": value}
+        platform.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[datum])
+
+    return put
+
+
+def make_composite_alarm(platform: Platform) -> None:
+    """CloudFormation does not make one here, so this makes it of the template's rule."""
+    alarm = load_template("monitoring")["Resources"]["PaymentsFailingAlarm"]["Properties"]
+    rule = alarm["AlarmRule"]["Fn::Sub"]
+    for logical_id, resource in load_template("monitoring")["Resources"].items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            name = resource["Properties"]["AlarmName"]["Fn::Sub"].replace("${Environment}", "local")
+            rule = rule.replace(f"${{{logical_id}}}", name)
+    topic = platform.outputs["SnsTopicArn"]
+    platform.client("cloudwatch").put_composite_alarm(
+        AlarmName=f"{COMPOSITE}-local", AlarmRule=rule, AlarmActions=[topic], OKActions=[topic]
+    )
