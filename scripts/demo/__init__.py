@@ -1,1 +1,8 @@
-"""The demonstration: deploy to the embedded AWS, send a payment of every kind, and show what became of each."""
+"""The demonstration: deploy to the embedded AWS, send a payment of every kind, and show what became of each.
+
+run.py           the steps
+quiet.py         the deployment, of which a line is told
+payer.py         starts payments and follows them
+subscriber.py    hears the notices
+summary.py       the table
+"""

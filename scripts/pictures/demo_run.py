@@ -23,7 +23,7 @@ from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from scripts.local import server, target
-from stacks import settings
+from stacks import names, settings
 
 from . import dashboard
 
@@ -100,8 +100,9 @@ def _wait(stepfunctions: Any, execution: str) -> None:
 def _reconcile(platform: Target, ended: threading.Event) -> None:
     """As the schedule does, every five minutes of the alarms' time."""
     client = platform.client("lambda")
+    function = names.in_environment(names.RECONCILIATION_FUNCTION, ENVIRONMENT)
     while not ended.wait(PERIOD_SECONDS):
-        client.invoke(FunctionName=f"lambda-payment-reconciliation-{ENVIRONMENT}", Qualifier="live", Payload=b"{}")
+        client.invoke(FunctionName=function, Qualifier=names.LIVE, Payload=b"{}")
 
 
 def _states(platform: Target) -> dict[str, str]:
@@ -110,7 +111,7 @@ def _states(platform: Target) -> dict[str, str]:
 
 
 def _body(platform: Target) -> dict[str, Any]:
-    name = f"dashboard-payments-{ENVIRONMENT}"
+    name = names.in_environment(names.DASHBOARD, ENVIRONMENT)
     body: dict[str, Any] = json.loads(platform.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])
     return body
 
