@@ -9,7 +9,6 @@ from .mermaid import block, class_of
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lambda"))
 from payments.payment import OPEN, TRANSITIONS, Status
 
-
 # Status -> what it means, and whether the customer was charged.
 _MEANINGS = {
     Status.REJECTED: ("did not pass validation", "no"),
@@ -34,8 +33,8 @@ def page() -> str:
             "|---|---|---|---|",
             *map(_row, Status),
             "",
-            "A final status changes only when an operator refunds, redrives or resolves the payment. Reconciliation handles",
-            f"payments that stay open ({', '.join(sorted(OPEN))}, yellow below) for too long. The diagram is drawn by",
+            "A final status changes only when an operator refunds, redrives or resolves the payment. Reconciliation",
+            f"handles payments that stay open ({', '.join(sorted(OPEN))}, yellow below) for too long. The diagram is drawn by",
             "`python generate.py` from `TRANSITIONS` in [`payment.py`](../lambda/payments/payment.py).",
             "",
             diagram(TRANSITIONS),
