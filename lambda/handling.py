@@ -1,17 +1,14 @@
-"""What all handlers do around the core: read the environment, log, and let no defect leak payment data."""
+"""What all handlers do around the core: log, answer, and let no defect leak payment data."""
 
 import functools
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
-from payments.errors import InternalError, MalformedRequest, PaymentError
-from payments.money import Money
+from payments.errors import InternalError, PaymentError
 from payments.payment import Payment
-from payments.request import is_transaction_id
 
 # Lambda's runtime writes each record as one JSON object, `extra` included.
 log = logging.getLogger("payments")
@@ -59,48 +56,9 @@ def answer(payment: Payment, execution: str) -> dict[str, Any]:
     }
 
 
-def text(event: Mapping[str, Any], name: str) -> str:
-    """A field of the event that has to be there; raises ``MalformedRequest``."""
-    value = event.get(name)
-    if not isinstance(value, str) or not value:
-        raise MalformedRequest(f"{name} must be text")
-    return value
-
-
-def transaction_id_of(event: Mapping[str, Any]) -> str:
-    """The event's; raises ``MalformedRequest`` for what could not stand in a log, and so does not repeat it."""
-    value = text(event, "transaction_id")
-    if not is_transaction_id(value):
-        raise MalformedRequest("transaction_id is not one")
-    return value
-
-
 def clock() -> float:
-    """Seconds since 1970. Asked here and nowhere else, so that a test can turn it."""
+    """Seconds since 1970. Payments are decided by this and no other clock, so that a test can turn it."""
     return time.time()
-
-
-def execution_id(event: Mapping[str, Any]) -> str:
-    execution = event.get("execution")
-    return str(execution["id"]) if isinstance(execution, Mapping) and "id" in execution else "none"
-
-
-def seconds_since_start(event: Mapping[str, Any]) -> float | None:
-    """Seconds since the execution started, if an execution sent the event."""
-    execution = event.get("execution")
-    if not isinstance(execution, Mapping) or "started_at" not in execution:
-        return None
-    try:
-        started = datetime.fromisoformat(str(execution["started_at"]))
-    except ValueError:
-        return None  # it is measured only: never worth an error
-    return round(clock() - started.timestamp(), 3)
-
-
-def amounts(setting: str) -> dict[str, Money]:
-    """``USD=10000,EUR=9000`` as money by currency."""
-    pairs = (entry.split("=") for entry in setting.split(","))
-    return {currency: Money.parse(int(amount), currency) for currency, amount in pairs}
 
 
 def _innermost(error: Exception) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
 from adapters.metrics import counted, embedded
-from handling import answer, clock, execution_id, log, seconds_since_start, text, transaction_id_of
+from events import execution_id, seconds_since_start, text, transaction_id_of
+from handling import answer, clock, log
 from handling import handler as lambda_handler
 from payments.errors import MalformedRequest
 from payments.failure import record_failure, record_notice
@@ -119,7 +120,7 @@ def _record_notice(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _duration(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {"duration_seconds": seconds_since_start(event)}
+    return {"duration_seconds": seconds_since_start(event, clock())}
 
 
 def _counted(outcome: Status, payment: Payment | None, event: Mapping[str, Any] | None = None) -> dict[str, Any]:

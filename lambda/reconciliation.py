@@ -17,7 +17,8 @@ from adapters.dynamodb import DynamoDBLedger
 from adapters.environment import variable
 from adapters.metrics import counted, embedded
 from adapters.notices import TopicAndQueue, client
-from handling import clock, log, text, transaction_id_of
+from events import text, transaction_id_of
+from handling import clock, log
 from handling import handler as lambda_handler
 from payments.errors import (
     IdempotencyConflict,

@@ -7,9 +7,11 @@ from typing import Any
 from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
 from adapters.environment import variable
-from handling import amounts, answer, clock, execution_id, log
+from events import execution_id
+from handling import answer, clock, log
 from handling import handler as lambda_handler
 from payments.errors import InternalError, MalformedRequest
+from payments.money import Money
 from payments.rules import Limits
 from payments.validate import validate
 
@@ -29,6 +31,12 @@ def limits() -> Limits:
         )
     except ValueError as error:  # settings, not payment data
         raise InternalError(f"the limits are not usable: {error}") from None
+
+
+def amounts(setting: str) -> dict[str, Money]:
+    """``USD=10000,EUR=9000`` as money by currency."""
+    pairs = (entry.split("=") for entry in setting.split(","))
+    return {currency: Money.parse(int(amount), currency) for currency, amount in pairs}
 
 
 @lambda_handler

@@ -62,6 +62,7 @@ class Outputs:
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
+    """Alarms, metric filters and the dashboard; the outputs are those of the reference's six alarms."""
     watched = _alarms(inputs)
     made = {alarm.title: alarms.add(template, alarm, topic_arn=inputs.topic_arn) for alarm in watched}
     alarms.add_composite(template, watched, wanted=inputs.composite_alarm, topic_arn=inputs.topic_arn)
@@ -93,7 +94,7 @@ def _alarms(inputs: Inputs) -> list[Alarm]:
 def _of_the_workflow(inputs: Inputs) -> list[Alarm]:
     """https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html"""
 
-    def alarm(title: str, name: str, description: str, metric: str, threshold: Value, payments_fail: bool) -> Alarm:
+    def alarm(title: str, name: str, description: str, metric: str, threshold: Value, *, payments_fail: bool) -> Alarm:
         return Alarm(
             title=title,
             name=name,
@@ -110,22 +111,22 @@ def _of_the_workflow(inputs: Inputs) -> list[Alarm]:
         alarm(
             "WorkflowFailures", names.WORKFLOW_FAILURES_ALARM,
             "Payments failed for technical reasons",
-            "ExecutionsFailed", inputs.workflow_failures_threshold, True,
+            "ExecutionsFailed", inputs.workflow_failures_threshold, payments_fail=True,
         ),
         alarm(
             "WorkflowTimeouts", names.WORKFLOW_TIMEOUTS_ALARM,
             "Executions timed out, without recording a failure or notifying anyone",
-            "ExecutionsTimedOut", cut_short, True,
+            "ExecutionsTimedOut", cut_short, payments_fail=True,
         ),
         alarm(
             "WorkflowAborts", names.WORKFLOW_ABORTS_ALARM,
             "Somebody aborted executions: reconciliation finalises their payments",
-            "ExecutionsAborted", cut_short, False,
+            "ExecutionsAborted", cut_short, payments_fail=False,
         ),
         alarm(
             "WorkflowThrottles", names.WORKFLOW_THROTTLES_ALARM,
             "Step Functions throttles executions: the account's state-transition quota is exhausted",
-            "ExecutionThrottled", inputs.workflow_throttles_threshold, True,
+            "ExecutionThrottled", inputs.workflow_throttles_threshold, payments_fail=True,
         ),
     ]  # fmt: skip
 
@@ -133,7 +134,16 @@ def _of_the_workflow(inputs: Inputs) -> list[Alarm]:
 def _of_the_functions(inputs: Inputs) -> list[Alarm]:
     """https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"""
 
-    def alarm(title: str, name: str, description: str, metric: str, function: Value, threshold: Value) -> Alarm:
+    def alarm(
+        title: str,
+        name: str,
+        description: str,
+        metric: str,
+        function: Value,
+        threshold: Value,
+        *,
+        payments_fail: bool = True,
+    ) -> Alarm:
         return Alarm(
             title=title,
             name=name,
@@ -142,7 +152,7 @@ def _of_the_functions(inputs: Inputs) -> list[Alarm]:
             metric=metric,
             dimensions={"FunctionName": function},
             threshold=threshold,
-            payments_fail=function is not inputs.reconciliation_name,
+            payments_fail=payments_fail,
         )
 
     used_up = "Lambda throttled the {} function: its concurrency is exhausted"
@@ -165,7 +175,7 @@ def _of_the_functions(inputs: Inputs) -> list[Alarm]:
         ),
         alarm(
             "ReconciliationErrors", names.RECONCILIATION_ERRORS_ALARM, "Entire reconciliation runs failed",
-            "Errors", inputs.reconciliation_name, inputs.reconciliation_errors_threshold,
+            "Errors", inputs.reconciliation_name, inputs.reconciliation_errors_threshold, payments_fail=False,
         ),
     ]  # fmt: skip
 

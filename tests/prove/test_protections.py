@@ -244,7 +244,7 @@ def test_without_it_the_proof_fails(
     remove(monkeypatch)
     with pytest.raises(AssertionError, match=found):
         prove()
-    tried("protections removed, and missed by a test", 1)
+    tried("protections removed, each noticed", 1)
 
 
 def _checked(scenario: Scenario, plan: dict[int, Any]) -> World:

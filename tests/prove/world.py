@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import handling
 import processing
 import pytest
 import reconciliation
@@ -60,7 +59,6 @@ class World:
             for module in (validation, processing, reconciliation):
                 patch.setattr(module, "clock", self.clock)
                 patch.setattr(module, "ledger", self.ledger)
-            patch.setattr(handling, "clock", lambda: self.now)
             patch.setattr(processing, "gateway", self._connected)
             patch.setattr(reconciliation, "gateway", self._connected)
             notices = TopicAndQueue("arn:topic", "queue", "test", self.topic, self.queue)
