@@ -227,6 +227,9 @@ function showLetters(letters) {
     put(id, one.payment || "no payment");
     id.disabled = !one.payment;
     again.setAttribute("aria-label", `Redrive ${one.payment}`);
+    again.classList.toggle("refused", !one.can_be_redriven);
+    again.title = one.can_be_redriven ? "" : one.advice.replaceAll("`", "");
+    offer(again);
     put(error, one.state ? `${one.error} in ${one.state}` : one.error);
     put(why, one.explanation);
     putWords(advice, `${one.now ? `now ${one.now}: ` : ""}${one.advice}`);
@@ -267,10 +270,17 @@ async function ask(path, body) {
   }
 }
 
+/** It can be pressed unless it would be refused, or has been pressed and not answered yet. */
+function offer(button) {
+  button.disabled = button.classList.contains("refused") || button.classList.contains("asking");
+}
+
 async function redrive(one, button, complaint) {
-  button.disabled = true;
+  button.classList.add("asking");
+  offer(button);
   const answer = await ask("/redrive", { letter: one.id });
-  button.disabled = false;
+  button.classList.remove("asking");
+  offer(button);
   put($("redriven"), answer.said ?? "");
   putWords(complaint, answer.problem ?? "");
 }

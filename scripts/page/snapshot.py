@@ -246,4 +246,5 @@ def _letter(letter: Letter, payment: Record | None) -> dict[str, Any]:
         "at": now.timestamp,
         "explanation": now.explanation,
         "advice": now.advice,
+        "can_be_redriven": now.can_be_redriven,
     }

@@ -1,6 +1,8 @@
 """What the page reads, and when it leaves the dead letters to others."""
 
+import dataclasses
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from scripts.local import server
 from scripts.page import __main__ as command
 from scripts.page import snapshot
 from scripts.page.snapshot import NotYet, Source
+from scripts.payments.dead_letters import Letter
 from scripts.payments.executions import Execution
 
 
@@ -84,6 +87,20 @@ def test_what_is_no_id_is_not_told_of_an_execution(sent: str) -> None:
     told = snapshot._execution(Execution("arn:aws:states:::execution:w:4111111111111111", transaction_id=sent))
     assert told["payment"] == ""
     assert "411111" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("now", "closed", "possible"),
+    [("FAILED", False, True), ("COMPLETED", False, True), ("FAILED", True, False), ("REVIEW", False, False)],
+)
+def test_a_redrive_is_offered_where_it_would_not_be_refused_now(now: str, closed: bool, possible: bool) -> None:
+    """Whatever the payment was when the letter was read."""
+    about: Any = dict.fromkeys((one.name for one in dataclasses.fields(Letter)), "")
+    payment: Any = SimpleNamespace(status=now, closed=closed)
+    for earlier in ("PROCESSING", "FAILED"):
+        letter = Letter(**about | {"now": earlier, "closed": False})
+        assert snapshot._letter(letter, payment)["can_be_redriven"] is possible
+    assert snapshot._letter(letter, None)["can_be_redriven"] is False
 
 
 def test_without_an_embedded_aws_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
