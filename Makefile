@@ -7,69 +7,69 @@ ENV    ?= dev
 .DEFAULT_GOAL := help
 .PHONY: help demo page test prove ops-test audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
 
-help:  ## What there is to make
+help:  ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: $(VENV)/installed  ## Deploy to an embedded AWS and pay, with a page to look at; KEEP=1 leaves it running
+demo: $(VENV)/installed  ## Deploy to the AWS emulator and run sample payments, with a live page; KEEP=1 leaves it running
 	@$(BIN)/python generate.py
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
 
-page: $(VENV)/installed  ## A page of the payments of the embedded AWS that is running; PORT=NUMBER
+page: $(VENV)/installed  ## Open the live page of a running emulator; PORT=NUMBER
 	@$(BIN)/python -m scripts.page $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run all tests, the end-to-end ones too
+test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run the tests, end-to-end tests included
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-prove: $(VENV)/installed  ## Enumerate crashes, races and inputs against the payment core, and tell the figures
+prove: $(VENV)/installed  ## Inject every fault into the payment core, and print the figures
 	$(BIN)/python -m pytest tests/prove -n 2 --dist worksteal --show-capture=no
 
-ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Ring every alarm, execute every command of the runbook, and tell the figures
+ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Trigger every alarm, execute every runbook command, and print the figures
 	$(BIN)/python -m pytest tests/ops -n 2 --dist loadfile
 
-mutate: $(VENV)/installed  ## Plant defects in the templates, and see each caught by its test; ONLY=WORDS plants some
+mutate: $(VENV)/installed  ## Plant defects in the templates, and check that a test catches each; ONLY=WORDS plants some
 	@$(BIN)/python -m tests.mutations --only '$(ONLY)'
 
-audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## What an auditor asks: scanners, rule packs, least privilege, mutations
+audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## Scanners, compliance rule packs, least privilege, planted defects, payment data; LISTS=1
 	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists) $(if $(RECORDED),--recorded $(RECORDED))
 
-browser-test: $(VENV)/browser/installed  ## In a headless Chromium: the page of payments, and the diagrams of the Markdown files
+browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown diagrams in headless Chromium
 	$(BIN)/python -m pytest tests/browser
 
 # The end-to-end tests run once: the audit judges what they recorded in `test`, from a folder that is new each time.
-check: validate lint types demo browser-test  ## All that CI runs
+check: validate lint types demo browser-test  ## Everything that CI runs
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
 	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
-generate: $(VENV)/installed  ## Emit templates/ from stacks/, and the pictures of README.md and docs/
+generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/
 	$(BIN)/python generate.py
 
-pictures: $(VENV)/browser/installed  ## Draw what runs on the embedded AWS look like: the dashboard and the page
+pictures: $(VENV)/browser/installed  ## Draw the dashboard and the live page from a run on the emulator
 	$(BIN)/python -m scripts.pictures.demo_run
 	$(BIN)/python -m tests.browser.picture
 
-validate: $(VENV)/installed  ## templates/ and the pictures are fresh, and cfn-lint has nothing to say
+validate: $(VENV)/installed  ## Check that templates/ and diagrams are fresh, and run cfn-lint
 	$(BIN)/python generate.py --check
 	$(BIN)/cfn-lint
 
-lint: $(VENV)/installed  ## Style, security rules and format
+lint: $(VENV)/installed  ## Check style, security rules and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/installed  ## mypy, strict
+types: $(VENV)/installed  ## Check types with mypy, strict
 	$(BIN)/mypy
 
 sbom: $(VENV)/installed  ## Write the bill of materials of what runs in Lambda to .local/sbom.cdx.json
 	$(BIN)/python -m scripts.deployer.sbom .local/sbom.cdx.json
 
-bench: $(VENV)/installed $(VENV)/awscli/bin/aws  ## What the README claims about speed; REFERENCE=FILE.md adds the system asked for
+bench: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Measure what the README claims about speed; REFERENCE=FILE.md adds the reference implementation
 	@$(BIN)/python -m scripts.bench $(REFERENCE)
 
 deploy: $(VENV)/installed  ## Deploy: make deploy ENV=dev
 	scripts/deploy.sh $(ENV)
 
-local-stop:  ## End the embedded AWS that `deploy.sh local` or `demo KEEP=1` left running
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m scripts.local stop; else echo "no embedded AWS is running"; fi
+local-stop:  ## Stop the emulator that `deploy.sh local` or `demo KEEP=1` left running
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m scripts.local stop; else echo "the AWS emulator is not running"; fi
 
 clean: ## Remove what was installed and cached; templates/ stays
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m scripts.local stop 2>/dev/null || true
