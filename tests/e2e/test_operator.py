@@ -65,7 +65,7 @@ def test_a_payment_that_the_gateway_has_closed_is_not_redriven(platform: Platfor
     request, _ = platform.pay(payment_amount=150.05)
     redriven = run("dlq", "redrive", request["transaction_id"])
     assert redriven.exit_code == 1
-    assert "the gateway has closed it: send a new payment" in redriven.output
+    assert "it can no longer be charged under this id: send a new payment" in redriven.output
     assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_redriven_says_why_and_stays(platform: Platform, run) -> 
     platform.follow(platform.start({"transaction_id": 7}))
     redriven = run("dlq", "redrive", "--all")
     assert redriven.exit_code == 1
-    assert "nothing is recorded under it; it cannot be redriven" in redriven.output
+    assert "no payment is recorded under this id; it cannot be redriven" in redriven.output
     assert len(json.loads(run("dlq", "list", "--json").output)) == 1
 
 
@@ -109,13 +109,13 @@ def test_a_payment_under_review_is_resolved_by_a_person(platform: Platform, run)
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert (letter["transaction_id"], letter["now"], letter["error"]) == (transaction_id, "REVIEW", "ReviewNeeded")
     assert "it cannot be redriven" in run("dlq", "redrive", transaction_id).output
-    assert "say one of" in run("resolve", transaction_id, "--charged", "sim_1", "--not-charged").output
+    assert "give exactly one of" in run("resolve", transaction_id, "--charged", "sim_1", "--not-charged").output
     for _ in range(2):
         resolved = run("resolve", transaction_id, "--charged", "sim_1", "--yes")
         assert resolved.output == f"{transaction_id}: COMPLETED\n"
     assert ledger(platform, transaction_id)[-1]["actor"]["S"].startswith("alice by way of")
     assert f"{transaction_id}: has its outcome" in run("dlq", "redrive", "--all").output
-    assert "only one under REVIEW" in run("resolve", transaction_id, "--not-charged", "--yes").output
+    assert "only a payment in REVIEW" in run("resolve", transaction_id, "--not-charged", "--yes").output
 
 
 def test_refund_and_its_refusals(platform: Platform, run) -> None:
@@ -128,7 +128,7 @@ def test_refund_and_its_refusals(platform: Platform, run) -> None:
     assert answer.exit_code == 1
     assert "COMPLETED: the gateway refuses the refund" in answer.output
     silent, _ = platform.pay(payment_amount=150.09)
-    assert "reconciliation asks it again" in run("refund", silent["transaction_id"], "--yes").output
+    assert "reconciliation asks again" in run("refund", silent["transaction_id"], "--yes").output
     assert "is not recorded" in run("refund", "T-NONE", "--yes").output
     # What it is stands above the question.
     # Nothing is asked where nothing can be done.
@@ -159,7 +159,7 @@ def test_nothing_deployed_is_said_to_be_that(
     [
         (["dlq", "redrive"], "give either TRANSACTION_ID or --all"),
         (["dlq", "redrive", "T", "--all"], "give either TRANSACTION_ID or --all"),
-        (["dlq", "clear", ""], "LETTER is empty"),
+        (["dlq", "clear", ""], "LETTER_ID is empty"),
         (["show", "T-NONE"], "T-NONE is not recorded in local"),
         (["start", "T"], "--amount, --method, --customer missing"),
         (["start", "--file", "none.csv"], "payments: none.csv: No such file or directory; nothing was sent"),

@@ -63,7 +63,7 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
     steps = [step.format(attempt) for attempt in (1, 2) for step in tried]
     assert of("ledger") == ["PENDING", *steps, "PENDING → PROCESSING, attempt 3", "PROCESSING → COMPLETED"]
     failed = "Process failed: GatewayUnavailable"
-    middle = [failed, "Process, try 2", failed, "Process, try 3"]
+    middle = [failed, "Process, attempt 2", failed, "Process, attempt 3"]
     assert of("workflow") == ["started", "Validate", "Process", *middle, "succeeded"]
     # Lambda's runtime logs each error again.
     away = ["gateway answered: NotCharged", "GatewayUnavailable"]
@@ -84,7 +84,7 @@ def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: 
     story = story_of(operated, transaction_id)
     assert story.told == ("subscribers: FAILED", "the dead-letter queue")
     notices = [entry.what for entry in story.timeline if entry.source == "notice"]
-    assert notices == ["dead letter sent", "subscribers notified", "noted: subscribers know FAILED, letter left"]
+    assert notices == ["dead letter sent", "subscribers notified", "recorded: subscribers notified of FAILED, dead letter sent"]
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert letter["letter_id"] in [entry.detail for entry in story.timeline]
     second = run("dlq", "redrive", transaction_id).output.split("started ")[1].strip()
@@ -142,7 +142,7 @@ def test_a_file_is_sent_once_and_its_outcomes_are_told(operated: Operated, run, 
     again = run("start", "--file", str(file))
     assert again.exit_code == 0
     assert again.output.count("had its outcome before") == 2
-    assert "2 payments, 0 sent now: 1 COMPLETED, 1 DECLINED" in again.output
+    assert "2 payments, 0 newly sent: 1 COMPLETED, 1 DECLINED" in again.output
     assert len(story_of(operated, f"{mark}:0").executions) == 1
     # The same id with another amount, and one that fails: both are failures, and the others are sent.
     rows = [f"{mark}:0,151,credit_card,CUST-1\n", f"{mark}:5,150.05,credit_card,CUST-1\n"]
@@ -150,7 +150,7 @@ def test_a_file_is_sent_once_and_its_outcomes_are_told(operated: Operated, run, 
     mixed = run("start", "--file", str(file))
     assert mixed.exit_code == 1
     assert "the id is already used by another request, which is COMPLETED" in mixed.output
-    assert "1 sent now: 1 CONFLICT, 1 FAILED" in mixed.output
+    assert "1 newly sent: 1 CONFLICT, 1 FAILED" in mixed.output
     # A file with one bad line is not sent at all.
     file.write_text(file.read_text().replace(f"{mark}:5", f"{mark}:6") + f"{mark}:7,1,cash,CUST-1\n")
     bad = run("start", "--file", str(file))
@@ -193,7 +193,7 @@ def test_ctrl_c_says_how_far_it_came(operated: Operated, run, monkeypatch: pytes
     given = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
     answer = run("start", f"S-{time.time_ns()}", *given)
     assert answer.exit_code == 130
-    assert answer.output.startswith("payments: interrupted; 1 of 1 were sent; the same command again is safe")
+    assert answer.output.startswith("payments: interrupted; 1 of 1 were sent; it is safe to run the same command again")
 
 
 def test_tail_tells_of_payments_as_they_change(platform: Platform, operated: Operated) -> None:

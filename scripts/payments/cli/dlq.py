@@ -96,7 +96,7 @@ def redrive(platform: Callable[[], Platform], transaction_id: str | None, everyt
 
 
 @dlq.command()
-@click.argument("letter_id", metavar="LETTER")
+@click.argument("letter_id", metavar="LETTER_ID")
 @click.option("--yes", "-y", is_flag=True, help="Clear it without asking.")
 @click.pass_obj
 def clear(platform: Callable[[], Platform], letter_id: str, yes: bool) -> None:
