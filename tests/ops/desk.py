@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import time
@@ -41,10 +42,8 @@ class Desk:
             said = b""
             assert ran.stdout is not None
             try:
-                deadline = time.monotonic() + LONGEST_SECONDS
                 if until_it_says is not None:
-                    while time.monotonic() < deadline and not all(one.encode() in said for one in until_it_says):
-                        said += os.read(ran.stdout.fileno(), 65536)
+                    said = read_until(ran.stdout.fileno(), until_it_says)
                     os.killpg(ran.pid, signal.SIGINT)
                 rest, _ = ran.communicate(timeout=LONGEST_SECONDS)
             finally:
@@ -61,6 +60,20 @@ class Desk:
         running = {"stateMachineArn": machine, "statusFilter": "RUNNING"}
         assert until(lambda: not self.platform.client("stepfunctions").list_executions(**running)["executions"])
         self.platform.client("sqs").purge_queue(QueueUrl=f"http://queue/{server.ACCOUNT}/payment-dlq-local")
+
+
+def read_until(output: int, it_says: list[str], seconds: float = LONGEST_SECONDS) -> bytes:
+    """What is said there until all that has been, or the time is over, or nobody is left to say it."""
+    said, deadline = b"", time.monotonic() + seconds
+    while not all(one.encode() in said for one in it_says):
+        left = max(0.0, deadline - time.monotonic())
+        if not select.select([output], [], [], left)[0]:
+            break
+        more = os.read(output, 65536)
+        if not more:
+            break
+        said += more
+    return said
 
 
 def change_settings(desk: Desk, lines: str) -> None:
