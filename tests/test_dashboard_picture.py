@@ -54,10 +54,6 @@ def test_every_widget_is_drawn_in_its_place(body: dict[str, Any]) -> None:
             assert float(frame.attrib["y"]) // dashboard.ROW == widget["y"]
 
 
-def test_the_same_is_drawn_of_the_same(body: dict[str, Any]) -> None:
-    assert dashboard.render(body, measured, {}) == dashboard.render(body, measured, {})
-
-
 def test_alarms_have_the_state_that_is_told_by_name_or_arn() -> None:
     arns = [f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}" for name in ("one", "two", "three")]
     widgets = {"widgets": [{"type": "alarm", "width": 24, "properties": {"title": "Alarms", "alarms": arns}}]}

@@ -83,7 +83,7 @@ def _arrows(documents: Mapping[str, Template]) -> dict[tuple[str, str], str]:
             done.setdefault((actors[grant.who], target), set()).add(verb)
     for stack in children(documents):
         functions = list(of_type(documents[stack.lower()], "AWS::Lambda::Function"))
-        for target in {target for _, target in done} if functions else ():
+        for target in dict.fromkeys(target for _, target in done) if functions else ():
             alike = [done.get((function, target)) for function in functions]
             if (verbs := alike[0]) and all(one == verbs for one in alike):
                 done = {(who, to): said for (who, to), said in done.items() if who not in functions or to != target}

@@ -84,7 +84,11 @@ def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: 
     story = story_of(operated, transaction_id)
     assert story.told == ("subscribers: FAILED", "the dead-letter queue")
     notices = [entry.what for entry in story.timeline if entry.source == "notice"]
-    assert notices == ["dead letter sent", "subscribers notified", "recorded: subscribers notified of FAILED, dead letter sent"]
+    assert notices == [
+        "dead letter sent",
+        "subscribers notified",
+        "recorded: subscribers notified of FAILED, dead letter sent",
+    ]
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert letter["letter_id"] in [entry.detail for entry in story.timeline]
     second = run("dlq", "redrive", transaction_id).output.split("started ")[1].strip()
