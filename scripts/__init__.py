@@ -2,7 +2,7 @@
 
 deployer/  from the templates to a deployed platform
 payments/  the operator's commands
-local/     the embedded AWS
+local/     the AWS emulator
 demo/      the demonstration on it
 page/      a page of its payments
 audit/     what an auditor asks

@@ -16,7 +16,7 @@ from .wiring import NumberValue, Value, tags
 
 # The functions' own limit; the state machine waits a little longer than that for each.
 TIMEOUT_SECONDS = 300
-# The interpreter that the tests and the embedded AWS run the same code on.
+# The interpreter that the tests and the AWS emulator run the same code on.
 RUNTIME = "python3.11"
 
 

@@ -1,4 +1,4 @@
-"""Deployments of the same templates to an embedded AWS, by our deployer and by the AWS CLI: wall time and AWS calls."""
+"""Deployments of the same templates to an AWS emulator, by our deployer and by the AWS CLI: wall time and AWS calls."""
 
 import http.client
 import shutil
@@ -68,7 +68,7 @@ def _theirs() -> dict[str, Measured]:
         deploy = [str(AWS_CLI), "cloudformation", "deploy", "--template-file", packaged]
         deploy += ["--stack-name", f"payment-platform-{ENVIRONMENT}", "--capabilities", "CAPABILITY_NAMED_IAM"]
         deploy += ["--no-fail-on-empty-changeset", "--parameter-overrides"]
-        # The boundary comes with the stack that ours makes first; the embedded AWS makes no composite alarm.
+        # The boundary comes with the stack that ours makes first; the AWS emulator makes no composite alarm.
         parameters = settings.load(ENVIRONMENT) | {"PermissionsBoundary": "", "CompositeAlarm": "false"}
         before = [f"{name}={value}" for name, value in parameters.items()]
         after = [f"{name}={value}" for name, value in (parameters | CHANGED).items()]
@@ -98,7 +98,7 @@ class _Counted:
 
 @contextmanager
 def _counting(port: int) -> Iterator[_Counted]:
-    """A proxy in front of the embedded AWS, which counts and passes on."""
+    """A proxy in front of the AWS emulator, which counts and passes on."""
     counted = _Counted()
     lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""The demonstration: deploy to the embedded AWS, send a payment of every kind, and show what became of each.
+"""The demonstration: deploy to the AWS emulator, send a payment of every kind, and show what became of each.
 
 run.py           the steps
 quiet.py         the deployment, of which a line is told

@@ -34,19 +34,19 @@ ENVIRONMENT = "local"
 @click.option(
     "--keep",
     is_flag=True,
-    help="Leave the embedded AWS running and say how to look around; on a terminal the page stays, too, until Ctrl-C.",
+    help="Leave the emulator running and print commands to explore it; on a terminal, also keep the page until Ctrl-C.",
 )
 def main(keep: bool) -> None:
-    """Deploy the platform to an AWS embedded on this machine and pay.
+    """Deploy the platform to an AWS emulator on this machine and run sample payments.
 
-    While that runs, a page on 127.0.0.1 shows the payments as they flow; its address is said first.
+    While it runs, a web page on 127.0.0.1 shows the payments in progress; its address is printed first.
     """
     server.forget_the_users_aws()
     console = Console(highlight=False)
     if not sys.stdout.isatty():
         # Nobody resizes a file: as wide as the rules look well.
         console = Console(highlight=False, width=100)
-    interrupted = "`make local-stop` ends the embedded AWS" if keep else "the embedded AWS has ended"
+    interrupted = "stop the AWS emulator with `make local-stop`" if keep else "the AWS emulator has been stopped"
     with commands.one_line_errors("demo", interrupted=interrupted):
         if keep:
             platform = target.running()
@@ -65,7 +65,7 @@ def demonstrate(platform: Target, console: Console, page: Page | None = None) ->
 
     Raises ``DeployError`` when the deployment fails or a payment does not end.
     """
-    console.rule("Deploying the same templates, through the same deployer, to an embedded AWS")
+    console.rule("Deploying the same templates with the same deployer to a local AWS emulator")
     sqs = platform.client("sqs")
     topic_arn = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:{_named(names.TOPIC)}"
     queue, queue_arn = subscriber.create(sqs, topic_arn)
@@ -73,11 +73,11 @@ def demonstrate(platform: Target, console: Console, page: Page | None = None) ->
     outputs = _deploy_quietly(platform, parameters, console)
     _reconcile_for_the_first_time(platform)
 
-    console.rule("Paying")
+    console.rule("Running payments")
     run = f"DEMO-{uuid.uuid4().hex[:4]}"
     pay = Payer(platform.client("stepfunctions"), outputs["StepFunctionsStateMachineArn"], console)
     stories = pay.follow([(example, pay.start(example.request(run))) for example in EXAMPLES])
-    again = Example(REPLAYED.name, "the first one, sent again", REPLAYED.amount)
+    again = Example(REPLAYED.name, "the first payment, sent again", REPLAYED.amount)
     stories += pay.follow([(again, pay.start(REPLAYED.request(run)))])
 
     operated = Platform(ENVIRONMENT, platform, getpass.getuser())
@@ -89,7 +89,7 @@ def demonstrate(platform: Target, console: Console, page: Page | None = None) ->
     # Alarms ring at the same topic.
     notices = [notice for notice in told if str(notice.get("transaction_id")).startswith(run)]
     payments = records.several(operated, (story.transaction_id for _, story in stories))
-    console.rule("What became of each payment")
+    console.rule("Payment outcomes")
     console.print()
     console.print(summary.table(stories, payments, letters, notices, console.width))
     console.print()
@@ -100,17 +100,17 @@ def demonstrate(platform: Target, console: Console, page: Page | None = None) ->
 def _page(platform: Target, console: Console) -> Iterator[Page]:
     """The page of what is about to be deployed, and its address on the console."""
     with serving(lambda: Platform(ENVIRONMENT, platform, getpass.getuser())) as page:
-        console.print(f"[bold]{page.url}[/] shows it live, as long as this runs", soft_wrap=True)
+        console.print(f"[bold]{page.url}[/] shows the run live until this command ends", soft_wrap=True)
         yield page
 
 
 def _until_ctrl_c(page: Page, console: Console) -> None:
-    there = f"[bold]{page.url}[/] shows payments as they flow, until Ctrl-C; `make page` shows them again"
+    there = f"[bold]{page.url}[/] shows the payments live until Ctrl-C; `make page` reopens it"
     console.print(there, soft_wrap=True)
     try:
         wait()
     except KeyboardInterrupt:
-        console.print("\nthe page has ended; the embedded AWS runs on, `make local-stop` ends it")
+        console.print("\nthe page is closed; the AWS emulator is still running, stop it with `make local-stop`")
 
 
 def _deploy_quietly(platform: Target, parameters: dict[str, str], console: Console) -> dict[str, str]:
@@ -147,7 +147,7 @@ def _reconcile_for_the_first_time(platform: Target) -> None:
 
 
 def _how_to_look_around(platform: Target, console: Console) -> None:
-    console.rule("It is still running")
+    console.rule("The emulator is still running")
     aws = f"aws --endpoint-url {platform.endpoint_url} --region {server.REGION}"
     machine = f"arn:aws:states:{server.REGION}:{server.ACCOUNT}:stateMachine:{_named(names.WORKFLOW)}"
     logs = _named(names.PROCESSING_LOG_GROUP)
@@ -158,8 +158,8 @@ def _how_to_look_around(platform: Target, console: Console) -> None:
         f"{aws} logs filter-log-events --log-group-name {logs} --query 'events[].message'",
         f"{aws} stepfunctions start-execution --state-machine-arn {machine} "
         f"--input '{json.dumps(EXAMPLES[0].request('MINE'))}'",
-        "scripts/payments.sh --env local list    # and show, tail, start, dlq list; --help tells",
-        "make local-stop    # ends it",
+        "scripts/payments.sh --env local list    # also show, tail, start, dlq list; see --help",
+        "make local-stop    # stops the emulator",
     ):
         console.print(line, soft_wrap=True, markup=False)
 

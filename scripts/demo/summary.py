@@ -28,9 +28,9 @@ def table(
     found = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), row_styles=["", "on grey11"]
     )
-    found.add_column("Payment, and its path through the states", no_wrap=not narrow, overflow="fold")
+    found.add_column("Payment, and its path through the workflow", no_wrap=not narrow, overflow="fold")
     found.add_column("Attempts", justify="right", no_wrap=True)
-    found.add_column("Final state", no_wrap=True)
+    found.add_column("Final status", no_wrap=True)
     found.add_column("Seconds", justify="right", no_wrap=True)
     found.add_column("Notified", no_wrap=True)
     told = {
@@ -54,7 +54,7 @@ def line(stories: Sequence[tuple[Example, Execution]], letters: Sequence[Letter]
     charges = {story.output["gateway_reference"] for _, story in stories if story.output.get("gateway_reference")}
     return (
         f"{len(stories)} executions of {len(payments)} payments: {len(charges)} charges, "
-        f"{len(letters)} dead letters, {len(notices)} notices."
+        f"{len(letters)} dead letters, {len(notices)} notifications."
     )
 
 

@@ -48,7 +48,7 @@ def _with_last(order: Order, last: LastDeployment) -> Comparison:
 
 
 def _runtime(environment: str) -> Runtime | None:
-    """How functions run on the embedded AWS is in the templates that were deployed to it."""
+    """How functions run on the AWS emulator is in the templates that were deployed to it."""
     if environment != "local":
         return None
     from scripts.local.runtime import RUNTIME

@@ -1,4 +1,4 @@
-"""The embedded AWS: MiniStack on loopback with IAM enforced, and AWS's own runtime client running the functions.
+"""The AWS emulator: MiniStack on loopback with IAM enforced, and AWS's own runtime client running the functions.
 
 server.py        start it, find it running, end it
 serve.py         the server's own process

@@ -1,4 +1,4 @@
-"""``python -m scripts.local stop`` ends the embedded AWS that a command left running."""
+"""``python -m scripts.local stop`` ends the AWS emulator that a command left running."""
 
 import sys
 
@@ -10,7 +10,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m scripts.local stop", file=sys.stderr)
         return 2
     ended = server.stop_kept()
-    print(f"the embedded AWS at {ended.url} has ended" if ended else "no embedded AWS is running")
+    print(f"the AWS emulator at {ended.url} has ended" if ended else "the AWS emulator is not running")
     return 0
 
 

@@ -27,14 +27,14 @@ class Example:
 EXAMPLES = (
     Example("plain", "an ordinary payment", 150.00),
     Example("yen", "a currency without minor units", 12000, currency="JPY"),
-    Example("slow", "a gateway that takes its time", 80.07),
+    Example("slow", "a slow gateway", 80.07),
     Example("no-funds", "declined by the gateway", 150.01),
-    Example("too-much", "more than the limit", 25000.00),
-    Example("suspicious", "high value by bank transfer", 7500.00, method="bank_transfer"),
+    Example("too-much", "above the amount limit", 25000.00),
+    Example("suspicious", "high-value bank transfer", 7500.00, method="bank_transfer"),
     Example("hiccup", "gateway away twice, then back", 150.02),
-    Example("lost-answer", "charged, but the answer was lost", 150.04),
+    Example("lost-answer", "charged, but the response was lost", 150.04),
     Example("gateway-down", "gateway away for good", 150.03),
-    Example("never-charged", "answer lost, proven not charged", 150.05),
+    Example("never-charged", "response lost, confirmed not charged", 150.05),
 )
 # Sent when the first has ended: the same request again.
 REPLAYED = EXAMPLES[0]

@@ -1,4 +1,4 @@
-"""Start the embedded AWS, find it running, end it."""
+"""Start the AWS emulator, find it running, end it."""
 
 import contextlib
 import fcntl
@@ -37,7 +37,7 @@ RECORDED_CALLS = "RECORDED_CALLS"
 
 
 class LocalError(DeployError):
-    """The embedded AWS does not start, or does not answer."""
+    """The AWS emulator does not start, or does not answer."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def start(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> S
         while not server.answers() or process.poll() is not None:
             if process.poll() is not None or time.monotonic() > deadline:
                 tail = "\n".join(server.log.read_text(errors="replace").splitlines()[-5:])
-                raise LocalError(f"the embedded AWS does not start; the end of its log:\n{tail}")
+                raise LocalError(f"the AWS emulator does not start; the end of its log:\n{tail}")
             time.sleep(0.1)
     except BaseException:
         stop(server)
@@ -161,7 +161,7 @@ def kept() -> Server | None:
         forget(server)
         return None
     if not server.answers():
-        raise LocalError(f"the embedded AWS (pid {server.pid}) does not answer; `make local-stop` ends it")
+        raise LocalError(f"the AWS emulator (pid {server.pid}) does not answer; `make local-stop` ends it")
     return server
 
 

@@ -1,4 +1,4 @@
-"""Where the deployer finds the embedded AWS."""
+"""Where the deployer finds the AWS emulator."""
 
 from dataclasses import replace
 
@@ -18,6 +18,6 @@ def of(running: server.Server, **variables: str) -> Target:
 
 
 def running() -> Target:
-    """The embedded AWS that is running, or a new one that stays."""
+    """The AWS emulator that is running, or a new one that stays."""
     found, _ = server.start_or_find()
     return of(found)

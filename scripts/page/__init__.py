@@ -1,4 +1,4 @@
-"""A page that shows payments as they flow, for the embedded AWS: on loopback, without a build step or a library.
+"""A page that shows payments as they flow, for the AWS emulator: on loopback, without a build step or a library.
 
 snapshot.py    what it shows, read from the platform
 server.py      who may ask for it, the events that keep it current, and the two things that it does

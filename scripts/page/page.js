@@ -88,11 +88,11 @@ function showFlow(executions, running) {
     state.classList.toggle("reached", through > 0);
     put(state.querySelector(".passed"), through ? String(through) : "");
     put(state.querySelector(".now text"), String(here));
-    put(state.querySelector("title"), `${name}: ${here} now, ${through} came here`);
+    put(state.querySelector("title"), `${name}: ${here} now, ${through} in total`);
   }
   put($("flow-note"), executions.length
-    ? `${running} on ${running === 1 ? "its" : "their"} way; how many of the last ${executions.length} came to each state`
-    : "no payment has come yet");
+    ? `${running} running; the numbers show how many of the last ${executions.length} executions reached each state`
+    : "no payments yet");
   const before = followed;
   followed = new Map(executions.map(one => [one.id, one.path.length]));
   if (before) {
@@ -180,7 +180,7 @@ setInterval(grow, 1000);
 function openStory(id) {
   $("story").dataset.of = id;
   put($("story-title"), id);
-  put($("story-head"), "reading");
+  put($("story-head"), "loading…");
   $("timeline").replaceChildren();
   $("story").showModal();
   readStory(id);
@@ -195,7 +195,7 @@ async function readStory(id) {
   }
   const payment = story.payment;
   const head = [payment.amount, payment.method && `by ${payment.method}`, payment.reference && `charged as ${payment.reference}`,
-    `${payment.attempts} ${payment.attempts === 1 ? "attempt" : "attempts"}`, payment.why, `told: ${story.told.join("; ") || "nobody"}`];
+    `${payment.attempts} ${payment.attempts === 1 ? "attempt" : "attempts"}`, payment.why, `notified: ${story.told.join("; ") || "nobody"}`];
   $("story-head").replaceChildren(make("span", `status ${tone(payment.status)}`, payment.status),
     document.createTextNode(`  ${head.filter(Boolean).join(" · ")}`));
   $("timeline").replaceChildren(...story.timeline.map(entry => {
@@ -254,8 +254,8 @@ function showAlarms(alarms) {
       put(toDo, one.to_do ? `what to do: ${one.to_do}` : "");
     });
   }
-  put($("alarms-count"), ringing.length ? `${ringing.length} of ${alarms.length} ring` : "");
-  put($("quiet").firstElementChild, `${quiet.length} quiet`);
+  put($("alarms-count"), ringing.length ? `${ringing.length} of ${alarms.length} in ALARM` : "");
+  put($("quiet").firstElementChild, `${quiet.length} not in ALARM`);
   $("quiet").hidden = quiet.length === 0;
 }
 
@@ -266,7 +266,7 @@ async function ask(path, body) {
     const options = body && { method: "POST", headers: { "Content-Type": "application/json", "X-Token": TOKEN }, body: JSON.stringify(body) };
     return await (await fetch(path, options)).json();
   } catch {
-    return { problem: "the server of this page does not answer" };
+    return { problem: "the page's server is not responding" };
   }
 }
 
@@ -333,7 +333,7 @@ function connect() {
   });
   events.addEventListener("snapshot", event => show(JSON.parse(event.data)));
   events.addEventListener("error", () => {
-    connection("lost", "connection lost: its server has ended, or is busy; looking again");
+    connection("lost", "connection lost: the server has stopped or is busy; reconnecting");
     // It tries again by itself unless it was refused.
     if (events.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
   });

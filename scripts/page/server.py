@@ -7,7 +7,7 @@
     POST /pay              ``{"example": NAME}``, one of the simulator's
     POST /redrive          ``{"letter": ID}``
 
-Answers are JSON; an error is ``{"problem": "one line"}``. Whoever is on this machine may look: the embedded AWS answers
+Answers are JSON; an error is ``{"problem": "one line"}``. Whoever is on this machine may look: the AWS emulator answers
 them as well. A page of somebody else's that is open in the same browser may not: a name that is made to lead to
 127.0.0.1 is refused by its Host, a request from another origin by what the browser says of it, and what changes
 something also asks for a token that only this page has.
@@ -116,7 +116,9 @@ class Feed:
             # A defect of ours: the page says so, and looks again.
             traceback.print_exc()
             self._source.forget()
-            self._show({"problem": f"{type(error).__name__}: the page could not be made; the terminal tells more"})
+            self._show(
+                {"problem": f"{type(error).__name__}: the page could not be rendered; see the terminal for details"}
+            )
         return took
 
     def _show(self, snapshot: dict[str, Any]) -> None:
@@ -176,7 +178,7 @@ class _Server(ThreadingHTTPServer):
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
-            raise DeployError(f"{HOST}:{port} cannot be listened on: {error.strerror}; choose another port") from error
+            raise DeployError(f"cannot listen on {HOST}:{port}: {error.strerror}; choose another port") from error
 
     def server_bind(self) -> None:
         # HTTPServer's asks the network for the name of this machine.
@@ -211,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _check_host(self) -> None:
         if self.headers.get("Host") not in self._hosts():
-            raise Refused(HTTPStatus.FORBIDDEN, "this page is asked for by another name than its own")
+            raise Refused(HTTPStatus.FORBIDDEN, "unexpected Host header")
 
     def _hosts(self) -> tuple[str, ...]:
         return tuple(f"{name}:{self.server.server_port}" for name in (HOST, "localhost"))
@@ -221,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(*_FILES[self.path])
             return
         if self.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-            raise Refused(HTTPStatus.FORBIDDEN, "another page asks")
+            raise Refused(HTTPStatus.FORBIDDEN, "cross-site request refused")
         if self.path == "/events":
             self._send_events()
         elif self.path.startswith("/payments/"):
@@ -234,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Origin") not in [f"http://{host}" for host in self._hosts()]:
             raise Refused(HTTPStatus.FORBIDDEN, "another page asks")
         if not hmac.compare_digest(self.headers.get("X-Token", "").encode(), self.server.token.encode()):
-            raise Refused(HTTPStatus.FORBIDDEN, "the page is of a server that has ended; reload it")
+            raise Refused(HTTPStatus.FORBIDDEN, "this page belongs to a server that has stopped; reload it")
         asked, source = self._body(), self.server.source
         if self.path == "/pay":
             example = next((one for one in EXAMPLES if one.name == asked.get("example")), None)
@@ -244,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/redrive":
             done = source.redrive(str(asked.get("letter")))
         else:
-            raise Refused(HTTPStatus.NOT_FOUND, "there is nothing to do")
+            raise Refused(HTTPStatus.NOT_FOUND, "unknown action")
         self.server.feed.look_now()
         self._send_json(HTTPStatus.OK, {"said": done})
 

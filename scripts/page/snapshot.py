@@ -135,7 +135,7 @@ class Source:
             self._seen = None
             with dead_letters.held(platform, wanted=lambda letter: letter.letter_id == letter_id) as found:
                 if not found:
-                    raise DeployError("the letter is there no more: somebody redrove or cleared it")
+                    raise DeployError("this dead letter no longer exists: it was redriven or cleared")
                 done = dead_letters.redrive(platform, found[0])
             # Another list: the old one may be read at this moment.
             self._letters = [letter for letter in self._letters if letter.letter_id != letter_id]

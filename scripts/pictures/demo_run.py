@@ -1,4 +1,4 @@
-"""The dashboard as a run on the embedded AWS left it: ``python -m scripts.pictures.demo_run`` draws docs/dashboard.svg.
+"""The dashboard as a run on the AWS emulator left it: ``python -m scripts.pictures.demo_run`` draws docs/dashboard.svg.
 
 Payments of an ordinary mix, then a gateway that is away, then ordinary again. Five minutes of the alarms take three
 seconds, and so do those of the picture: what it shows as an hour took 36 seconds. What it shows was measured.

@@ -19,12 +19,17 @@ PICTURE = ROOT / "docs" / "pictures" / "page.png"
 # What has ended when the picture is taken, and what is on its way then.
 BEFORE = (
     *("an ordinary payment", "declined by the gateway", "gateway away for good", "a currency without minor units"),
-    *("more than the limit", "answer lost, proven not charged", "an ordinary payment", "high value by bank transfer"),
-    *("charged, but the answer was lost", "an ordinary payment"),
+    *(
+        "above the amount limit",
+        "response lost, confirmed not charged",
+        "an ordinary payment",
+        "high-value bank transfer",
+    ),
+    *("charged, but the response was lost", "an ordinary payment"),
 )
 THEN = (
     "gateway away twice, then back",
-    "a gateway that takes its time",
+    "a slow gateway",
     "gateway away for good",
     "an ordinary payment",
 )

@@ -1,4 +1,4 @@
-"""The page of payments as somebody sees it: in Chromium, with the platform on the embedded AWS behind it."""
+"""The page of payments as somebody sees it: in Chromium, with the platform on the AWS emulator behind it."""
 
 import json
 import re
@@ -120,7 +120,7 @@ def test_a_payment_arrives_and_completes(live: "Page") -> None:
 
 
 def test_while_it_runs_it_is_shown_in_its_state(live: "Page") -> None:
-    paid = pay(live, "a gateway that takes its time")
+    paid = pay(live, "a slow gateway")
     live.locator("[data-state=ProcessPayment].busy").wait_for()
     row(live, paid).get_by_text("in Process").wait_for()
     is_now(live, paid, "COMPLETED")
@@ -153,7 +153,7 @@ def test_one_that_fails_is_redriven_by_the_button_and_completes(live: "Page", pl
 
 
 def test_one_that_the_gateway_closed_is_not_redriven_and_the_page_says_why(live: "Page") -> None:
-    paid = pay(live, "answer lost, proven not charged")
+    paid = pay(live, "response lost, confirmed not charged")
     is_now(live, paid, "FAILED")
     why = "the gateway has closed it: send a new payment, and dlq clear the letter"
     letter(live, paid).locator(".advice").get_by_text(f"now FAILED: {why}").wait_for()
@@ -200,9 +200,9 @@ def test_an_alarm_that_rings_comes_first(live: "Page", platform: Platform) -> No
     leave_a_letter(platform, {"transaction_id": "T-1"})
     ringing = live.locator("#ringing li").filter(has_text="alarm-dead-letters")
     ringing.wait_for()
-    assert "Payments that failed for good wait in the dead-letter queue" in ringing.inner_text()
+    assert "The dead-letter queue holds payments that failed after all retries" in ringing.inner_text()
     assert "what to do: docs/runbook.md#alarm-dead-letters" in ringing.inner_text()
-    assert re.fullmatch(r"\d+ of \d\d ring", live.locator("#alarms-count").inner_text())
+    assert re.fullmatch(r"\d+ of \d\d in ALARM", live.locator("#alarms-count").inner_text())
     live.locator("#quiet summary").click()
     live.locator("#alarms li").first.wait_for()
 
@@ -226,7 +226,7 @@ def test_it_says_that_its_server_has_gone_and_goes_on_with_the_next(page: "Page"
 
 
 def test_it_says_in_a_line_what_is_wrong_and_when_it_is_over(page: "Page", platform: Platform) -> None:
-    broken: list[Any] = [DeployError("no embedded AWS is running")]
+    broken: list[Any] = [DeployError("the AWS emulator is not running")]
 
     def reached() -> Operated:
         if broken:
@@ -235,7 +235,7 @@ def test_it_says_in_a_line_what_is_wrong_and_when_it_is_over(page: "Page", platf
 
     with serving(reached) as served:
         page.goto(served.url)
-        page.get_by_role("alert").get_by_text("no embedded AWS is running").wait_for()
+        page.get_by_role("alert").get_by_text("the AWS emulator is not running").wait_for()
         broken.clear()
         page.locator("#counts > div").get_by_text("COMPLETED").wait_for()
         page.locator("#environment").get_by_text("local").wait_for()

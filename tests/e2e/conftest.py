@@ -1,4 +1,4 @@
-"""One platform on the embedded AWS for the tests of a worker: the templates, the deployer, the functions."""
+"""One platform on the AWS emulator for the tests of a worker: the templates, the deployer, the functions."""
 
 import io
 import json

@@ -5,7 +5,7 @@ marks. They are in the table of payments, under its key, and nowhere else. Two p
 word in them is ours:
 
 - an execution's input, and what its history repeats of it. Step Functions keeps both under the customer's key and logs
-  them only with ``WorkflowLogExecutionData``, which is off here, as in production. The embedded AWS writes no log of a
+  them only with ``WorkflowLogExecutionData``, which is off here, as in production. The AWS emulator writes no log of a
   workflow; AWS writes the history without these, and that is searched.
 - the event in a dead letter that Lambda itself writes. It is whatever was sent; nobody may invoke a function but the
   workflow, which waits for the answer, operators, who do, and the schedule, whose event has no payment in it. What
@@ -46,7 +46,7 @@ def platform(stripe: Stripe) -> Iterator[Platform]:
     with serving(stripe) as url, server.running(wait_scale=0.005) as running:
         to = target.of(running, GATEWAY_URL=url)
         assert to.runtime is not None
-        # The embedded AWS does not hand the level on.
+        # The AWS emulator does not hand the level on.
         loud = tuple((name, text.replace(b"=INFO", b"=DEBUG"), mode) for name, text, mode in to.runtime.files)
         yield deployed(
             replace(to, runtime=replace(to.runtime, files=loud)),

@@ -1,4 +1,4 @@
-"""Every action of a function's role that the embedded AWS checks is needed: without it, no payment completes.
+"""Every action of a function's role that the AWS emulator checks is needed: without it, no payment completes.
 
 That each of the others is used, too, and nothing is granted beside, is what `make audit` compares; whom the policies
 let do what, with their conditions, is asked in tests/stacks.

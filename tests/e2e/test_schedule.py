@@ -1,6 +1,6 @@
 """The schedule: the deployed rule invokes the live reconciliation function, as the function's policy permits.
 
-Its five minutes are too long to wait for, so the rule itself is told to fire every minute: the embedded AWS, which
+Its five minutes are too long to wait for, so the rule itself is told to fire every minute: the AWS emulator, which
 looks every ten seconds, then fires at once if the minute is over. Everything behind it is as it was deployed.
 """
 

@@ -1,4 +1,4 @@
-"""The embedded AWS: on loopback only, IAM enforced, and nothing left behind however it ends."""
+"""The AWS emulator: on loopback only, IAM enforced, and nothing left behind however it ends."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The platform for the operator's tests: on the embedded AWS, where five minutes of an alarm take three seconds."""
+"""The platform for the operator's tests: on the AWS emulator, where five minutes of an alarm take three seconds."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ PERIOD_SECONDS = 300 * ALARM_SCALE
 
 # What the tests record of themselves, in the order in which it is told at the end.
 RUNG, PAYMENTS, FALSE_RINGS = "rung, heard, and back to OK", "payments on an ordinary day", "false rings"
-COMMANDS, EXECUTED, CHECKED = "runbook commands", "executed on the embedded AWS", "checked against the service's model"
+COMMANDS, EXECUTED, CHECKED = "runbook commands", "executed on the AWS emulator", "checked against the service's model"
 FIGURES = (RUNG, PAYMENTS, FALSE_RINGS, COMMANDS, EXECUTED, CHECKED)
 
 

@@ -152,7 +152,7 @@ def a_key_is_old(desk: Desk) -> Situation:
 
 
 def payments_were_deleted(desk: Desk) -> Situation:
-    """The embedded AWS restores what is, and not what was: so what is to be restored goes after that."""
+    """The AWS emulator restores what is, and not what was: so what is to be restored goes after that."""
     situation = paid(desk, 0)
     dynamodb, table = desk.platform.client("dynamodb"), "dynamodb-transactions-local"
 
@@ -160,7 +160,7 @@ def payments_were_deleted(desk: Desk) -> Situation:
         dynamodb.delete_item(TableName=table, Key={"transaction_id": {"S": situation.words["TRANSACTION"]}})
 
     def delete_the_table() -> None:
-        # The embedded AWS takes the template's "false" for true.
+        # The AWS emulator takes the template's "false" for true.
         dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
         dynamodb.delete_table(TableName=table)
 

@@ -34,7 +34,7 @@ def stop_executions(platform: Platform) -> None:
 
 
 def measured(namespace: str, metric: str, value: float, **dimensions: str) -> Callable[[Platform], None]:
-    """Where the embedded AWS does not do it by itself: what AWS would have measured."""
+    """Where the AWS emulator does not do it by itself: what AWS would have measured."""
 
     def put(platform: Platform) -> None:
         named = [{"Name": name, "Value": of} for name, of in dimensions.items()]

@@ -22,7 +22,7 @@ MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:sfn-payment-workfl
 
 
 def throttle(function: str) -> Callable[[Platform], None]:
-    """Two calls while no concurrency is left. By its alias the embedded AWS does not hold a function back."""
+    """Two calls while no concurrency is left. By its alias the AWS emulator does not hold a function back."""
     # The SDK would call again and again.
     once = Config(retries={"total_max_attempts": 1})
 
@@ -40,7 +40,7 @@ def throttle(function: str) -> Callable[[Platform], None]:
 
 
 def raise_errors(function: str) -> Callable[[Platform], None]:
-    """Calls that it cannot make sense of. Those of the workflow the embedded AWS does not count."""
+    """Calls that it cannot make sense of. Those of the workflow the AWS emulator does not count."""
 
     def call_in_vain(platform: Platform) -> None:
         for _ in range(6):
@@ -96,7 +96,7 @@ def settle(platform: Platform) -> None:
     platform.dead_letters()
 
 
-# Alarm -> how its condition comes about. Through the system, but where the embedded AWS measures nothing. In this order
+# Alarm -> how its condition comes about. Through the system, but where the AWS emulator measures nothing. In this order
 # none rings by the cause of one before it: what fails leaves dead letters, what nobody knows has failed as well, and
 # what is given up to a person has been open for long.
 CAUSES: dict[str, Callable[[Platform], None]] = {

@@ -1,6 +1,6 @@
 """Every command of docs/runbook.md is executed, in a situation that its section is for, and gives what is said there.
 
-The commands run as an operator runs them, by a shell, in a copy of the repository: the copy remembers an embedded AWS
+The commands run as an operator runs them, by a shell, in a copy of the repository: the copy remembers an AWS emulator
 of its own, so that one that a developer keeps in the working tree is left alone, and can go back to another revision.
 """
 
@@ -45,7 +45,7 @@ WORDS = {
     "TRANSACTION", "LETTER", "EXECUTION_ARN", "REFERENCE", "RELEASE", "SECRET", "VERSION", "NEWER", "BACKUP_ARN",
     "RECOVERY_POINT_ARN", "RESTORE_ROLE_ARN", "WHEN", "SINCE", "UNTIL",
 }  # fmt: skip
-# What the embedded AWS does not have: these are only checked against the service's model, by the AWS CLI.
+# What the AWS emulator does not have: these are only checked against the service's model, by the AWS CLI.
 NOT_EMBEDDED = ("aws service-quotas ", "aws backup start-restore-job ")
 # What is made here, or belongs to whoever works here.
 NOT_COPIED = (".git", ".venv", ".local", ".deployed", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build")
@@ -120,7 +120,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         desk.platform.outputs.update(json.loads((folder / ".local" / "outputs.json").read_text()))
         commit(desk, "the release that is deployed")
         make_composite_alarm(desk.platform)
-        # The embedded AWS does not take this from the template.
+        # The AWS emulator does not take this from the template.
         desk.platform.client("dynamodb").update_continuous_backups(
             TableName="dynamodb-transactions-local",
             PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
@@ -163,7 +163,7 @@ def test_what_is_only_checked_cannot_be_executed_and_would_be_refused_if_it_were
     assert only_checked
     for one in only_checked:
         code, _ = desk.run(filled_in(one, {word: word for word in WORDS}))
-        assert code != 0, f"the embedded AWS has it now: execute {one}"
+        assert code != 0, f"the AWS emulator has it now: execute {one}"
     listed = next(one for one in only_checked if " list-service-quotas " in one)
     code, said = desk.run(f"{listed} --max-results none --generate-cli-skeleton output")
     assert (code != 0, "invalid literal" in said or "invalid int value" in said) == (True, True), said

@@ -17,7 +17,7 @@ from scripts.page.server import Feed, Page, serving
 from scripts.payments.environment import Platform
 
 LARGE = json.dumps({"example": "plain", "more": "x" * 1024})
-BEFORE = "no embedded AWS is running"
+BEFORE = "the AWS emulator is not running"
 
 
 def nowhere() -> Platform:
@@ -213,7 +213,7 @@ def test_a_defect_is_told_and_does_not_end_it(monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr(snapshot.Source, "snapshot", lambda _: {}["nothing"])
     connection, answer = client.events()
     told = [answer.readline().decode() for _ in range(6)][-1]
-    assert "KeyError: the page could not be made" in told
+    assert "KeyError: the page could not be rendered" in told
     connection.close()
     monkeypatch.undo()
     connection, answer = client.events()
@@ -238,7 +238,7 @@ def test_it_ends_with_everybody_still_there() -> None:
 
 def test_a_port_that_is_taken_is_told(client: Client) -> None:
     with (
-        pytest.raises(DeployError, match=rf"127\.0\.0\.1:{client.port} cannot be listened on"),
+        pytest.raises(DeployError, match=rf"127\.0\.0\.1:{client.port} cannot listen on"),
         serving(nowhere, client.port),
     ):
         pass

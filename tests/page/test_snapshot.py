@@ -109,5 +109,5 @@ def test_without_an_embedded_aws_the_command_says_so(monkeypatch: pytest.MonkeyP
     result = CliRunner().invoke(command.main, [])
     assert (result.exit_code, result.output) == (
         1,
-        "page: no embedded AWS is running; `make demo KEEP=1` starts one\n",
+        "page: the AWS emulator is not running; start it with `make demo KEEP=1`\n",
     )
