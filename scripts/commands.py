@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -69,7 +69,8 @@ def one_line_errors(
 
 
 def fail(name: str, message: str, code: int = 1) -> NoReturn:
-    click.echo(f"{name}: {message}", err=True)
+    with suppress(OSError):  # nor does a terminal that is gone show it
+        click.echo(f"{name}: {message}", err=True)
     sys.exit(code)
 
 
@@ -79,4 +80,7 @@ def _trace(debug: bool) -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    # A terminal that closes may say so twice; what is tidied up because of the first is not to be interrupted.
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -19,7 +19,7 @@ from scripts.deployer.target import Target
 from scripts.local import server, target
 from scripts.local.examples import EXAMPLES, REPLAYED, Example
 from scripts.page.server import Page, serving, wait
-from scripts.payments import dead_letters, records
+from scripts.payments import dead_letter_queue, records
 from scripts.payments.environment import Platform
 from stacks import names, settings
 
@@ -82,7 +82,7 @@ def demonstrate(platform: Target, console: Console, page: Page | None = None) ->
 
     operated = Platform(ENVIRONMENT, platform, getpass.getuser())
     with page.source.letters_left_alone() if page else nullcontext():
-        letters = dead_letters.read(operated)
+        letters = dead_letter_queue.read(operated)
     # A server that was running already may hold somebody's own.
     letters = [letter for letter in letters if letter.transaction_id.startswith(run)]
     told = [subscriber.parsed(notice.get("Message")) for notice in subscriber.collect(sqs, queue)]

@@ -11,12 +11,13 @@ from scripts.deployer.errors import DeployError
 from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe
 from scripts.local.examples import EXAMPLES, Example
-from scripts.payments import dead_letters, requests
+from scripts.payments import dead_letter_queue, requests
 from scripts.payments.dead_letters import Letter
 from scripts.payments.environment import Platform
 from scripts.payments.executions import SHORT, Execution, read
 from scripts.payments.listing import recent
 from scripts.payments.records import Record, hidden, instant
+from scripts.payments.redriving import Redrives
 from scripts.payments.start import Batch
 from scripts.payments.story import story_of
 
@@ -86,7 +87,7 @@ class Source:
         if seen == self._seen or not self._queue.acquire(blocking=False):
             return False
         try:
-            self._letters = dead_letters.read(platform)
+            self._letters = dead_letter_queue.read(platform)
         finally:
             self._queue.release()
         self._seen = seen
@@ -133,10 +134,10 @@ class Source:
         platform = self.platform()
         with self._queue:
             self._seen = None
-            with dead_letters.held(platform, wanted=lambda letter: letter.letter_id == letter_id) as found:
+            with dead_letter_queue.held(platform, wanted=lambda letter: letter.letter_id == letter_id) as found:
                 if not found:
-                    raise DeployError("this dead letter no longer exists: it was redriven or cleared")
-                done = dead_letters.redrive(platform, found[0])
+                    raise DeployError("this dead letter was redriven or cleared, or somebody else is about to")
+                done = Redrives(platform).redrive(found[0])
             # Another list: the old one may be read at this moment.
             self._letters = [letter for letter in self._letters if letter.letter_id != letter_id]
         return f"{found[0].transaction_id}: {done.partition(' arn:')[0]}"

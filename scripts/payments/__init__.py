@@ -12,7 +12,9 @@ story.py          all of these of one payment, in chronological order
 statuses.py       the statuses, as an operator groups them
 listing.py        payments that are open, or failed, or new
 tail.py           payments as they change
-dead_letters.py   read, hold, explain, redrive
+dead_letters.py   what a dead letter says, and what a redrive would do
+dead_letter_queue.py  read, hold and delete dead letters
+redriving.py      send what failed through the workflow again
 reconciling.py    reconciliation now, rather than when its schedule asks for it
 """
 

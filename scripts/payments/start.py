@@ -105,7 +105,9 @@ class Batch:
             status = "NOT RECORDED" if record is None else result.status
             return replace(result, status=status, said=said, failed=True, done=True)
         if late:
-            return replace(result, said="still in progress; see `show` for the outcome", failed=True, done=True)
+            unknown = "not recorded yet; run the same command again later"
+            said = "still in progress; see `show` for the outcome" if record is not None else unknown
+            return replace(result, said=said, failed=True, done=True)
         return result
 
     def _ended(self, result: Result, consistent: bool) -> bool:

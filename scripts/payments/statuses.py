@@ -6,7 +6,7 @@ from payments.payment import Status
 SETTLED = frozenset({Status.COMPLETED, Status.DECLINED, Status.REJECTED, Status.REFUNDING, Status.REFUNDED})
 # Given up, or left to a person.
 FAILED = frozenset({Status.FAILED, Status.REVIEW})
-# Nothing of ours brings these any further.
+# A payment that was sent has come to what the sender is to hear of it.
 FINAL = SETTLED | FAILED
 # What the workflow takes up when it is sent the request again.
 TAKEN_UP_AGAIN = frozenset({Status.FAILED, Status.PENDING, Status.UNKNOWN})

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
-from payments.payment import Status
+from payments.payment import OPEN, Status
 
 from stacks import names
 
@@ -20,7 +20,7 @@ from . import logs, records
 from .environment import Platform
 from .executions import GONE, SHORT, Execution, is_named_after, read
 from .records import Record, hidden, instant, time_of
-from .statuses import FAILED, FINAL
+from .statuses import FAILED
 
 # Of a thousand executions each, the newest first: beyond these only those are found that the ledger names.
 PAGES = 3
@@ -184,7 +184,7 @@ def _logged(platform: Platform, payment: Record, latest: str) -> list[Entry]:
     """Lines of the time in which something happened: CloudWatch searches all that is in between, slowly."""
     since = datetime.fromisoformat(payment.created_at).timestamp() - _MARGIN_SECONDS
     until = None
-    if payment.status in FINAL and not payment.notice_due:
+    if payment.status not in OPEN and not payment.notice_due:
         until = datetime.fromisoformat(max(payment.updated_at, latest)).timestamp() + _LATE_SECONDS
     lines = logs.read(platform, since, payment.transaction_id, until)
     return [Entry(line.at, line.function, line.what, line.detail, line.bad) for line in lines]

@@ -155,7 +155,7 @@ def test_one_that_fails_is_redriven_by_the_button_and_completes(live: "Page", pl
 def test_one_that_the_gateway_closed_is_not_redriven_and_the_page_says_why(live: "Page") -> None:
     paid = pay(live, "response lost, confirmed not charged")
     is_now(live, paid, "FAILED")
-    why = "the gateway has closed it: send a new payment, and dlq clear the letter"
+    why = "it can no longer be charged under this id: send a new payment, and dlq clear this one"
     letter(live, paid).locator(".advice").get_by_text(f"now FAILED: {why}").wait_for()
     button = letter(live, paid).get_by_role("button", name="Redrive")
     assert button.is_disabled()

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from payments.payment import Status
 
-from scripts.payments import cli, dead_letters, listing, records, requests, start
+from scripts.payments import cli, dead_letter_queue, listing, records, requests, start
 from scripts.payments.cli import common
 from scripts.payments.environment import Platform as Operated
 from scripts.payments.story import story_of
@@ -220,4 +220,4 @@ def test_letters_that_others_left_are_read_and_stay(platform: Platform, operated
     for body in (json.dumps({"transaction_id": "ours"}), "no JSON", "[1]"):
         platform.client("sqs").send_message(QueueUrl=operated.dead_letters_url, MessageBody=body)
     for _ in range(2):
-        assert sorted(letter.transaction_id for letter in dead_letters.read(operated)) == ["", "", "ours"]
+        assert sorted(letter.transaction_id for letter in dead_letter_queue.read(operated)) == ["", "", "ours"]

@@ -13,7 +13,7 @@ from scripts.payments import logs, tail
 from scripts.payments.cli import views
 from scripts.payments.cli.common import console
 from scripts.payments.cli.reading import _when
-from scripts.payments.dead_letters import Letter, _letter
+from scripts.payments.dead_letters import Letter, letter_of
 from scripts.payments.logs import Line, parse
 from scripts.payments.records import hidden
 from scripts.payments.story import is_named_after
@@ -72,7 +72,7 @@ def test_what_is_of_no_payment_is_no_line(message: str) -> None:
 
 def test_a_letter_that_anybody_wrote_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     words = {name: "\x1b[2J[/red]\x9b5n\u202e4111111111111111" for name in ("transaction_id", "error", "timestamp")}
-    letter = _letter({"MessageId": "1", "ReceiptHandle": "1"}, words, {})
+    letter = letter_of({"MessageId": "1", "ReceiptHandle": "1"}, words, {})
     views.letters(console(), [letter])
     told = capsys.readouterr().out
     assert "[/red]" in told

@@ -94,7 +94,7 @@ def test_all_executions_are_asked_after_in_turn_and_few_at_once(monkeypatch: pyt
     assert len(set(stepfunctions.asked)) == many
     running = StepFunctions(lambda _: "RUNNING")
     results = wait(batch(monkeypatch, running, {}, many))
-    assert {one.said for one in results} == {"still in progress; see `show` for the outcome"}
+    assert {one.said for one in results} == {"not recorded yet; run the same command again later"}
     assert len(set(running.asked)) == many
 
 

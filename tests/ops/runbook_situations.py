@@ -36,7 +36,7 @@ def letter(desk: Desk) -> dict[str, str]:
     """The one that is in the queue."""
     _, said = desk.run("scripts/payments.sh --env local dlq list --json")
     (found,) = json.loads(said)
-    return {"LETTER": found["letter_id"][:8], "EXECUTION_ARN": found["execution_arn"]}
+    return {"LETTER_ID": found["letter_id"][:8], "EXECUTION_ARN": found["execution_arn"]}
 
 
 def paid(desk: Desk, cents: int) -> Situation:

@@ -40,9 +40,9 @@ PROCEDURES = {
     "Leave Standard for Express",
 }
 PARTS = ["Means", "Customers see", "First look", "Do", "Stop when"]
-PROGRAMS = ("scripts/payments.sh ", "scripts/deploy.sh ", "scripts/status.sh ", "aws ", "until aws ", "git ")
+PROGRAMS = ("scripts/payments.sh ", "scripts/deploy.sh ", "scripts/status.sh ", "aws ", "git ")
 WORDS = {
-    "TRANSACTION", "LETTER", "EXECUTION_ARN", "REFERENCE", "RELEASE", "SECRET", "VERSION", "NEWER", "BACKUP_ARN",
+    "TRANSACTION", "LETTER_ID", "EXECUTION_ARN", "REFERENCE", "RELEASE", "SECRET", "VERSION", "NEWER", "BACKUP_ARN",
     "RECOVERY_POINT_ARN", "RESTORE_ROLE_ARN", "WHEN", "SINCE", "UNTIL",
 }  # fmt: skip
 # What the AWS emulator does not have: these are only checked against the service's model, by the AWS CLI.

@@ -238,7 +238,7 @@ def test_it_ends_with_everybody_still_there() -> None:
 
 def test_a_port_that_is_taken_is_told(client: Client) -> None:
     with (
-        pytest.raises(DeployError, match=rf"127\.0\.0\.1:{client.port} cannot listen on"),
+        pytest.raises(DeployError, match=rf"cannot listen on 127\.0\.0\.1:{client.port}"),
         serving(nowhere, client.port),
     ):
         pass

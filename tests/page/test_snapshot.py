@@ -46,7 +46,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
         platform.read += 1
         return []
 
-    monkeypatch.setattr(snapshot.dead_letters, "read", read)
+    monkeypatch.setattr(snapshot.dead_letter_queue, "read", read)
     return Queue()
 
 

@@ -9,9 +9,10 @@ import click
 
 from scripts.deployer.errors import AWS_ERRORS, DeployError
 
-from .. import dead_letters
+from .. import dead_letter_queue as queue
 from ..dead_letters import Letter
 from ..environment import Platform
+from ..redriving import Redrives
 from . import views
 from .common import NAME, Usage, as_json, confirm, console, echo_json, said
 
@@ -27,15 +28,16 @@ def dlq() -> None:
 def list_letters(platform: Callable[[], Platform], as_json: bool) -> None:
     """List the dead letters and the current status of their payments."""
     there = platform()
-    letters = dead_letters.read(there)
+    letters = queue.read(there)
+    held = _held(there)  # asked after that: what was read here is there again
     if as_json:
         echo_json([_public(letter) for letter in letters])
     elif letters:
         views.letters(console(), letters)
     else:
         click.echo("no dead letters")
-    if not letters and (others := dead_letters.held_by_others(there)):
-        click.echo(f"{others} are being read by somebody else; ask again in a minute", err=True)
+    if held:
+        click.echo(held, err=True)
 
 
 @dlq.command()
@@ -44,9 +46,10 @@ def list_letters(platform: Callable[[], Platform], as_json: bool) -> None:
 @click.pass_obj
 def explain(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
     """Explain why a payment failed and what a redrive would do."""
-    letters = [letter for letter in dead_letters.read(platform()) if letter.transaction_id == transaction_id]
+    there = platform()
+    letters = [letter for letter in queue.read(there) if letter.transaction_id == transaction_id]
     if not letters:
-        raise _none_of(transaction_id)
+        raise _none(there, f"no dead letter for transaction {transaction_id}")
     if as_json:
         echo_json([_public(letter) for letter in letters])
         return
@@ -70,27 +73,25 @@ def redrive(platform: Callable[[], Platform], transaction_id: str | None, everyt
         raise Usage("give either TRANSACTION_ID or --all")
     there = platform()
     failed = False
-    redriven: set[str] = set()
 
     def wanted(letter: Letter) -> bool:
         return everything or letter.transaction_id == transaction_id
 
-    with dead_letters.held(there, dead_letters.ACT_SECONDS, wanted) as letters:
-        if not letters and not everything:
-            raise _none_of(str(transaction_id))
-        for letter in letters:
+    with queue.held(there, wanted=wanted) as letters:
+        if not letters and everything:
+            if held := _held(there):
+                raise DeployError(held)
+            click.echo("no dead letters")
+        elif not letters:
+            raise _none(there, f"no dead letter for transaction {transaction_id}")
+        redrives = Redrives(there)
+        for letter in queue.in_turn(there, letters):
+            about = letter.transaction_id or letter.execution_arn or letter.letter_id[:8]
             try:
-                if letter.transaction_id in redriven and letter.can_be_redriven:
-                    # One execution is enough for a payment, however many letters it left.
-                    dead_letters.clear(there, letter)
-                    done = "cleared: another letter of it was redriven"
-                else:
-                    done = dead_letters.redrive(there, letter)
-                    redriven.add(letter.transaction_id)
-                click.echo(f"{letter.transaction_id}: {done}")
+                click.echo(f"{about}: {redrives.redrive(letter)}")
             except (DeployError, *AWS_ERRORS) as error:  # the others are none the worse for it
                 failed = True
-                click.echo(f"{NAME}: {said(error)}", err=True)
+                click.echo(f"{NAME}: {about}: {said(error)}", err=True)
     if failed:
         sys.exit(1)
 
@@ -108,21 +109,29 @@ def clear(platform: Callable[[], Platform], letter_id: str, yes: bool) -> None:
     def named(letter: Letter) -> bool:
         return letter.letter_id.startswith(letter_id)
 
-    with dead_letters.held(there, dead_letters.ACT_SECONDS, named) as found:
-        if len(found) != 1:
-            raise DeployError(
-                f"{len(found) or 'no'} dead letters have an id that begins with {letter_id}; see `dlq list`"
-            )
+    with queue.held(there, wanted=named) as found:
+        if not found:
+            raise _none(there, f"no dead letter has an id that begins with {letter_id}; see `dlq list`")
+        if len(found) > 1:
+            raise DeployError(f"{len(found)} dead letters have an id that begins with {letter_id}; see `dlq list`")
         (letter,) = found
         click.echo(f"{letter.letter_id}: {letter.transaction_id or 'no payment'}, {letter.error}")
         if not yes:
             confirm("Delete this dead letter?")
-        dead_letters.clear(there, letter)
+        queue.clear(there, letter)
     click.echo("cleared")
 
 
-def _none_of(transaction_id: str) -> DeployError:
-    return DeployError(f"no dead letter for transaction {transaction_id}")
+def _none(platform: Platform, what: str) -> DeployError:
+    held = _held(platform)
+    return DeployError(f"{what}; {held}" if held else what)
+
+
+def _held(platform: Platform) -> str:
+    """What cannot be read at this moment, in words; empty if there is nothing."""
+    others = queue.held_by_others(platform)
+    what = "1 dead letter is" if others == 1 else f"{others} dead letters are"
+    return f"{what} being read or redriven by somebody else; try again in a few minutes" if others else ""
 
 
 def _public(letter: Letter) -> dict[str, Any]:

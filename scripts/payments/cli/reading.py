@@ -26,7 +26,8 @@ _UNITS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 def show(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
     """Show everything that happened to a payment, in chronological order.
 
-    Combines its executions, the ledger and the functions' logs. What is masked in the logs is not shown here either.
+    Combines its executions, the ledger and the functions' logs. What is masked in the logs is not
+    shown here either. The logs of a payment with a final status are searched until an hour after its last event.
     """
     found = story_of(platform(), transaction_id)
     if as_json:
