@@ -195,6 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = PATIENCE_SECONDS
     server_version, sys_version = "payments", ""
+    _begun = False
 
     def do_GET(self) -> None:
         self._answer(self._get)
@@ -210,6 +211,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(refused.status, {"problem": str(refused)})
         except (DeployError, *AWS_ERRORS) as error:
             self._send_json(HTTPStatus.CONFLICT, {"problem": said(error)})
+        except (ConnectionError, TimeoutError):
+            # The browser has gone away: there is nobody to answer.
+            raise
+        except Exception as error:
+            # A defect of ours: the page says so, unless it is in the middle of an answer.
+            traceback.print_exc()
+            if not self._begun:
+                problem = f"{type(error).__name__}: that could not be done; the terminal tells more"
+                self._send_json(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": problem})
 
     def _check_host(self) -> None:
         if self.headers.get("Host") not in self._hosts():
@@ -289,6 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._write(text)
 
     def _head(self, status: HTTPStatus, kind: str) -> None:
+        self._begun = True
         self.send_response(status)
         for name, value in ({"Content-Type": f"{kind}; charset=utf-8"} | _HEADERS).items():
             self.send_header(name, value)

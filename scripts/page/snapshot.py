@@ -159,11 +159,13 @@ class Source:
                 self._platform = found
             return self._platform
 
-    def _executions(self, platform: Platform) -> tuple[int, list[Execution]]:
-        """How many run, and the newest, oldest first, with those that run."""
+    def _executions(self, platform: Platform) -> tuple[str, list[Execution]]:
+        """How many run, in words where there are more than are asked for; and the newest, oldest first, with those."""
         stepfunctions = platform.client("stepfunctions")
         ask = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "maxResults": FOLLOWED}
-        running = stepfunctions.list_executions(statusFilter="RUNNING", **ask)["executions"]
+        answer = stepfunctions.list_executions(statusFilter="RUNNING", **ask)
+        running = answer["executions"]
+        count = f"{len(running)} or more" if "nextToken" in answer else str(len(running))
         newest = stepfunctions.list_executions(**ask)["executions"]
         dates = {one["executionArn"]: one["startDate"] for one in (*running, *newest)}
         for one in running[MOST_RUNNING:]:
@@ -177,7 +179,7 @@ class Source:
         while len(self._ended) > 2 * FOLLOWED:
             self._ended.popitem(last=False)
         self._failed = tuple(one.execution_arn for one in found if one.status == "FAILED")
-        return len(running), found
+        return count, found
 
 
 def examples() -> list[dict[str, str]]:
@@ -218,9 +220,10 @@ def _payment(payment: Record) -> dict[str, Any]:
 
 def _alarms(platform: Platform) -> list[dict[str, str]]:
     """Each with the section of the runbook that says what to do."""
-    pages = platform.client("cloudwatch").get_paginator("describe_alarms").paginate()
+    # Unless they are asked for, the composite ones are left out.
+    kinds = ["MetricAlarm", "CompositeAlarm"]
     found = []
-    for page in pages:
+    for page in platform.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmTypes=kinds):
         for alarm in (*page.get("MetricAlarms", ()), *page.get("CompositeAlarms", ())):
             what, _, to_do = str(alarm.get("AlarmDescription", "")).partition(". What to do: ")
             found.append(

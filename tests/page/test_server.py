@@ -222,6 +222,13 @@ def test_a_defect_is_told_and_does_not_end_it(monkeypatch: pytest.MonkeyPatch, c
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_defect_is_an_answer_as_well(monkeypatch: pytest.MonkeyPatch, client: Client, capsys: Any) -> None:
+    monkeypatch.setattr(snapshot.Source, "story", lambda *_: {}["nothing"])
+    status, told, _ = client.ask("/payments/T-1")
+    assert (status, json.loads(told)) == (500, {"problem": "KeyError: that could not be done; the terminal tells more"})
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_it_ends_with_everybody_still_there() -> None:
     before = threading.enumerate()
     with serving(nowhere) as page:

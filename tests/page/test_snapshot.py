@@ -82,6 +82,18 @@ def test_a_platform_is_waited_for_until_it_is_whole() -> None:
     assert source.platform()._outputs  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(("more", "told"), [({}, "2"), ({"nextToken": "t"}, "2 or more")])
+def test_more_that_run_than_are_asked_for_are_not_told_as_all(
+    more: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = [{"executionArn": str(n), "startDate": n} for n in range(2)]
+    workflow = SimpleNamespace(list_executions=lambda **_: {"executions": running} | more)
+    platform: Any = SimpleNamespace(client=lambda _: workflow, outputs={"StepFunctionsStateMachineArn": "m"})
+    monkeypatch.setattr(snapshot, "read", lambda _, arn: Execution(arn))
+    count, found = Source(lambda: platform)._executions(platform)
+    assert (count, [one.execution_arn for one in found]) == (told, ["0", "1"])
+
+
 @pytest.mark.parametrize("sent", ["<b>", "4111111111111111", "a b", ""])
 def test_what_is_no_id_is_not_told_of_an_execution(sent: str) -> None:
     told = snapshot._execution(Execution("arn:aws:states:::execution:w:4111111111111111", transaction_id=sent))
