@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
-from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+from ministack import app
+from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy, pin_request_origin
 from ministack.core.responses import error_response_json, get_account_id, get_region
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, lambda_svc, sqs, stepfunctions
 from ministack.services.cloudformation import provisioners, stacks
 
-from . import alarms, metrics
-
-# In the server's environment: what a second of an alarm's periods takes here.
-ALARM_SCALE = "ALARM_SCALE"
+from . import alarms, metrics, server
 
 
 def apply() -> None:
     """Apply all, before the server starts."""
+    scale = float(os.environ.get(server.ALARM_SCALE, "1"))
+    take_loopback_for_tls()
     remember_attributes()
     publish_message_attributes()
     keep_dead_letter_config()
@@ -32,7 +32,16 @@ def apply() -> None:
     keep_permissions_boundaries()
     make_metrics_of_logs()
     count_executions()
-    evaluate_alarms_as_time_goes_by(float(os.environ.get(ALARM_SCALE, "1")))
+    measure_queues(scale)
+    evaluate_alarms_as_time_goes_by(scale)
+
+
+def take_loopback_for_tls() -> None:
+    """Let a request count as one over TLS: nothing leaves this machine, and the platform refuses what comes without.
+
+    Policies see ``aws:SecureTransport`` as it is, and it is HTTP.
+    """
+    app.pin_request_origin = lambda source_ip, _: pin_request_origin(source_ip, True)
 
 
 def remember_attributes() -> None:
@@ -192,12 +201,32 @@ def count_executions() -> None:
     stepfunctions._emit_execution_status_event = emitting
 
 
+def measure_queues(scale: float) -> None:
+    """Let CloudWatch know how many messages wait in each queue, under AWS/SQS: they are not counted.
+
+    Each minute, as AWS does, and when it changes; more would only fill the memory of a server that is kept.
+    """
+    # Of each queue what was measured last, and when.
+    depths: dict[str, tuple[int, float]] = {}
+
+    def measure() -> None:
+        for url, queue in list(sqs._queues.items()):
+            name, now = url.rsplit("/", 1)[-1], time.time()
+            waiting = sum(message["visible_at"] <= now for message in list(queue["messages"]))
+            before, measured = depths.get(name, (-1, 0.0))
+            if waiting != before or now - measured >= 60 * scale:
+                depths[name] = waiting, now
+                about = {"QueueName": name}
+                cloudwatch.record_metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, "Count", about)
+
+    _again_and_again(measure, scale)
+
+
 def evaluate_alarms_as_time_goes_by(scale: float) -> None:
     """Let an alarm be evaluated as CloudWatch does, and again and again.
 
     It is evaluated when its metric is put and never otherwise, so silence has no effect; over the points of all
     dimensions, so payments that are declined look like those that are unknown; and as one period, whatever is missing.
-    A metric that is not recorded anywhere else, the depth of queues, is recorded with it.
     """
 
     def statistic_of(alarm: dict[str, Any]) -> Callable[[Sequence[Any]], float]:
@@ -229,31 +258,25 @@ def evaluate_alarms_as_time_goes_by(scale: float) -> None:
         with one_at_a_time:
             evaluate(alarm)
 
-    # Of each queue what was measured last, and when.
-    depths: dict[str, tuple[int, float]] = {}
+    def evaluate_all() -> None:
+        for alarm in list(cloudwatch._alarms.values()):
+            evaluating(alarm)
 
-    def measure_queues() -> None:
-        """Each minute, as AWS does, and when it changes; more would only fill the memory of a server that is kept."""
-        for url, queue in list(sqs._queues.items()):
-            name, now = url.rsplit("/", 1)[-1], time.time()
-            waiting = sum(message["visible_at"] <= now for message in list(queue["messages"]))
-            before, measured = depths.get(name, (-1, 0.0))
-            if waiting != before or now - measured >= 60 * scale:
-                depths[name] = waiting, now
-                about = {"QueueName": name}
-                cloudwatch.record_metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, "Count", about)
+    cloudwatch._evaluate_alarm = evaluating
+    _again_and_again(evaluate_all, scale)
+
+
+def _again_and_again(what: Callable[[], None], scale: float) -> None:
+    """From now on, in a thread; a failure, of one alarm or queue, must not end it for good."""
 
     def go_by() -> None:
         while True:
             time.sleep(max(0.25, 5 * scale))
             try:
-                measure_queues()
-                for alarm in list(cloudwatch._alarms.values()):
-                    evaluating(alarm)
-            except Exception:  # one alarm that cannot be evaluated must not silence the others for good
-                cloudwatch.logger.exception("alarms are not evaluated")
+                what()
+            except Exception:
+                cloudwatch.logger.exception("not done this time")
 
-    cloudwatch._evaluate_alarm = evaluating
     threading.Thread(target=go_by, daemon=True).start()
 
 

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from ministack import app
-from ministack.core.iam_evaluator import pin_request_origin
 
 from . import corrections, recorder, server
 
@@ -23,8 +22,6 @@ def main() -> None:
     fcntl.flock(lock, fcntl.LOCK_EX)
     corrections.apply()
     recorder.apply()
-    # Nothing leaves this machine, and the platform refuses what comes without TLS.
-    app.pin_request_origin = lambda source_ip, _: pin_request_origin(source_ip, True)
     owner = os.environ.get("OWNER_PID")
     if owner:
         threading.Thread(target=_end_with, args=(int(owner),), daemon=True).start()

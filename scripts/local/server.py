@@ -34,6 +34,8 @@ LOCK = "lock"
 MODULE = "scripts.local.serve"
 # In the environment of who starts a server: the folder to write down in which calls the platform's roles make.
 RECORDED_CALLS = "RECORDED_CALLS"
+# In the server's own: what a second of an alarm's periods takes here.
+ALARM_SCALE = "ALARM_SCALE"
 
 
 class LocalError(DeployError):
@@ -220,7 +222,7 @@ def _environment(port: int, folder: str, keep: bool, wait_scale: float, alarm_sc
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "LOG_LEVEL": "INFO",
         "SFN_WAIT_SCALE": str(wait_scale),
-        "ALARM_SCALE": str(alarm_scale),
+        ALARM_SCALE: str(alarm_scale),
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(wait_scale),
         # As on AWS; the functions inherit it.
         "LAMBDA_RUNTIME_DIR": str(_runtime(folder)),

@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from scripts.deployer.package import zip_folder
 from scripts.local import server
@@ -140,6 +141,30 @@ def test_give_layers_to_custom_runtimes(
         assert ("of the layer" in answer["errorMessage"]) is found
 
 
+@pytest.mark.parametrize(("module", "allowed"), [(CORRECTED, True), (RELEASED, False)])
+def test_take_loopback_for_tls(module: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    over_tls = {"Bool": {"aws:SecureTransport": "true"}}
+    statement = {"Effect": "Allow", "Action": "sqs:ListQueues", "Resource": "*", "Condition": over_tls}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    with ministack(module, monkeypatch) as client:
+        iam = client("iam")
+        iam.create_user(UserName="u")
+        iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=policy)
+        key = iam.create_access_key(UserName="u")["AccessKey"]
+        theirs = boto3.client(
+            "sqs",
+            endpoint_url=iam.meta.endpoint_url,
+            region_name=server.REGION,
+            aws_access_key_id=key["AccessKeyId"],
+            aws_secret_access_key=key["SecretAccessKey"],
+        )
+        if allowed:
+            theirs.list_queues()
+        else:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                theirs.list_queues()
+
+
 @pytest.mark.parametrize(("module", "bounded"), [(CORRECTED, True), (RELEASED, False)])
 def test_keep_permissions_boundaries(module: str, bounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     trusted = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -216,8 +241,8 @@ def sources(logs: Any, count: int) -> set[str]:
 
 
 def test_watching(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Metrics of log lines, of executions, and alarms: each for itself, on one server for all."""
-    expected = {"a filtered line", "an embedded metric", "an execution", "silence", "other dimensions"}
+    """Metrics of log lines, of executions, of queues, and alarms: each for itself, on one server for all."""
+    expected = {"a filtered line", "an embedded metric", "an execution", "a queue", "silence", "other dimensions"}
     assert _watched(CORRECTED, monkeypatch) == expected
     assert _watched(RELEASED, monkeypatch) == set()
 
@@ -249,11 +274,13 @@ def _watched(module: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
             definition=json.dumps({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}),
         )["stateMachineArn"]
         stepfunctions.start_execution(stateMachineArn=machine)
+        client("sqs").create_queue(QueueName="q")
 
         noticed = {
             "Filtered": "a filtered line",
             "Embedded": "an embedded metric",
             "ExecutionsSucceeded": "an execution",
+            "ApproximateNumberOfMessagesVisible": "a queue",
         }
         found: set[str] = set()
         for tries in range(80):
@@ -262,7 +289,7 @@ def _watched(module: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
             found = {said for name, said in noticed.items() if name in names}
             found |= {"silence"} if states["silence"] == "ALARM" else set()
             found |= {"other dimensions"} if states["other"] == "OK" else set()
-            if len(found) == 5 or (module == RELEASED and tries > 10):
+            if len(found) == 6 or (module == RELEASED and tries > 10):
                 break
             time.sleep(0.1)
         return found
