@@ -49,9 +49,12 @@ def main(keep: bool) -> None:
     interrupted = "stop the AWS emulator with `make local-stop`" if keep else "the AWS emulator has been stopped"
     with commands.one_line_errors("demo", interrupted=interrupted):
         if keep:
-            platform = target.running()
+            embedded, _ = server.start_or_find()
+            platform = target.of(embedded)
             with _page(platform, console) as page:
-                demonstrate(platform, console, page)
+                # Two at once would deploy the same stacks, and take each other's notices.
+                with embedded.alone(lambda: console.print("waiting for the end of another demonstration on it")):
+                    demonstrate(platform, console, page)
                 _how_to_look_around(platform, console)
                 if sys.stdout.isatty():
                     _until_ctrl_c(page, console)
@@ -116,7 +119,7 @@ def _until_ctrl_c(page: Page, console: Console) -> None:
 def _deploy_quietly(platform: Target, parameters: dict[str, str], console: Console) -> dict[str, str]:
     """The deployment in a line; all that was said of it when it fails."""
     report = Quiet()
-    order = Order(ENVIRONMENT, parameters, settings.load_bootstrap())
+    order = Order(ENVIRONMENT, parameters, settings.load_bootstrap(), wait=True)
     started = time.monotonic()
     try:
         with console.status("validate, package, change set, execute"):

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,6 +68,17 @@ class Server:
             # Of an earlier release, or somebody tidied up: one that answers must not be lost.
             return self.answers()
         return False
+
+    @contextlib.contextmanager
+    def alone(self, say: Callable[[], None]) -> Iterator[None]:
+        """Of those that ask for this, one at a time has the server; who has to wait for that ``say``s so."""
+        with open(Path(self.folder) / "turn", "w") as turn:
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say()
+                fcntl.flock(turn, fcntl.LOCK_EX)
+            yield
 
     def answers(self) -> bool:
         # No proxy: it is this machine.

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -169,3 +170,22 @@ def test_the_functions_of_a_server_that_was_killed_end_too(state: Path, tmp_path
         assert gone(kept)
     finally:
         server.stop(kept)
+
+
+def test_who_wants_a_server_for_themselves_waits_for_the_other_and_says_so(tmp_path: Path) -> None:
+    """Two demonstrations at once: one failed on a stack that the other was making."""
+    shared = server.Server(1, 1, str(tmp_path))
+    told: list[str] = []
+
+    def second() -> None:
+        with shared.alone(lambda: told.append("waits")):
+            told.append("begins")
+
+    waiting = threading.Thread(target=second)
+    with shared.alone(lambda: told.append("first waits")):
+        waiting.start()
+        while not told:
+            time.sleep(0.01)
+        told.append("first ends")
+    waiting.join(timeout=60)
+    assert told == ["waits", "first ends", "begins"]
