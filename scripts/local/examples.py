@@ -31,9 +31,9 @@ EXAMPLES = (
     Example("no-funds", "declined by the gateway", 150.01),
     Example("too-much", "above the amount limit", 25000.00),
     Example("suspicious", "high-value bank transfer", 7500.00, method="bank_transfer"),
-    Example("hiccup", "gateway away twice, then back", 150.02),
+    Example("hiccup", "gateway unavailable twice, then back", 150.02),
     Example("lost-answer", "charged, but the response was lost", 150.04),
-    Example("gateway-down", "gateway away for good", 150.03),
+    Example("gateway-down", "gateway stays unavailable", 150.03),
     Example("never-charged", "response lost, confirmed not charged", 150.05),
 )
 # Sent when the first has ended: the same request again.

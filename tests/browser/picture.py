@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PICTURE = ROOT / "docs" / "pictures" / "page.png"
 # What has ended when the picture is taken, and what is on its way then.
 BEFORE = (
-    *("an ordinary payment", "declined by the gateway", "gateway away for good", "a currency without minor units"),
+    *("an ordinary payment", "declined by the gateway", "gateway stays unavailable", "a currency without minor units"),
     *(
         "above the amount limit",
         "response lost, confirmed not charged",
@@ -28,9 +28,9 @@ BEFORE = (
     *("charged, but the response was lost", "an ordinary payment"),
 )
 THEN = (
-    "gateway away twice, then back",
+    "gateway unavailable twice, then back",
     "a slow gateway",
-    "gateway away for good",
+    "gateway stays unavailable",
     "an ordinary payment",
 )
 

@@ -129,7 +129,7 @@ def test_while_it_runs_it_is_shown_in_its_state(live: "Page") -> None:
 
 def test_one_that_fails_is_redriven_by_the_button_and_completes(live: "Page", platform: Platform) -> None:
     with a_workflow_that_tries_once(platform):
-        paid = pay(live, "gateway away twice, then back")
+        paid = pay(live, "gateway unavailable twice, then back")
         is_now(live, paid, "FAILED")
         letter(live, paid).wait_for()
     told = letter(live, paid).inner_text()
