@@ -188,6 +188,22 @@ def test_what_is_written_anywhere_is_shown_as_text(live: "Page", platform: Platf
     row(live, hostile).wait_for(state="detached")
 
 
+def test_a_telephone_has_to_be_scrolled_down_only(live: "Page") -> None:
+    live.set_viewport_size({"width": 390, "height": 844})
+    paid = pay(live, "answer lost, proven not charged")
+    is_now(live, paid, "FAILED")
+    letter(live, paid).wait_for()
+    row(live, paid).get_by_role("button", name=paid).click()
+    live.locator("#timeline li").first.wait_for()
+    # What it says of a server that has gone is the longest.
+    live.evaluate("connection('lost', 'connection lost: its server has ended, or is busy; looking again')")
+    assert live.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
+    for place in ("header", "#payments", "#payments td:first-child", "#letters", "#story", "#timeline .what"):
+        box = live.locator(place).first.bounding_box()
+        assert box
+        assert (box["x"] >= 0, box["x"] + box["width"] <= 390, box["width"] > 300) == (True, True, True), place
+
+
 def test_two_who_look_see_the_same(live: "Page", served: Served, browser: "Browser") -> None:
     with watched_page(browser) as other:
         opened(other, served)
