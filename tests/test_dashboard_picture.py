@@ -14,6 +14,7 @@ from tests.made_up import AT, measured
 from tests.stacks.access import World
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
+PLACE = {"x": 0, "y": 0, "width": 6, "height": 6}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,9 @@ def words(picture: str) -> list[str]:
 
 
 def one_graph(metrics: list[Any], **properties: Any) -> dict[str, Any]:
-    return {"widgets": [{"type": "metric", "properties": {"title": "A title", "metrics": metrics, **properties}}]}
+    return {
+        "widgets": [PLACE | {"type": "metric", "properties": {"title": "A title", "metrics": metrics, **properties}}]
+    }
 
 
 def every_five_minutes(*values: float) -> dashboard.Points:
@@ -56,7 +59,7 @@ def test_every_widget_is_drawn_in_its_place(body: dict[str, Any]) -> None:
 
 def test_alarms_have_the_state_that_is_told_by_name_or_arn() -> None:
     arns = [f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}" for name in ("one", "two", "three")]
-    widgets = {"widgets": [{"type": "alarm", "width": 24, "properties": {"title": "Alarms", "alarms": arns}}]}
+    widgets = {"widgets": [PLACE | {"type": "alarm", "width": 24, "properties": {"title": "Alarms", "alarms": arns}}]}
     shown = words(dashboard.render(widgets, lambda _: [], {"one": "ALARM", arns[1]: "OK"}))
     assert shown == ["Alarms", "one", "alarm", "two", "OK", "three", "no data"]
 
@@ -101,39 +104,13 @@ def test_metrics_to_calculate_with_are_not_shown_and_an_expression_is() -> None:
     assert "share" in words(picture)
 
 
-def test_abbreviated_metrics_are_asked_for_whole() -> None:
-    asked: list[Any] = []
-    metrics = [["N", "Errors", "F", "one"], [".", "Throttles", ".", "."], ["...", "two", {"stat": "Sum"}]]
-    dashboard.render(one_graph(metrics), lambda metric: asked.append(metric) or [], {})
-    assert asked == [
-        ["N", "Errors", "F", "one"],
-        ["N", "Throttles", "F", "one"],
-        ["N", "Throttles", "F", "two", {"stat": "Sum"}],
-    ]
-
-
-def test_single_values_are_the_last_ones() -> None:
-    picture = dashboard.render(one_graph([["N", "M"]], view="singleValue"), lambda _: every_five_minutes(7, 12345), {})
-    assert words(picture) == ["A title", "12.3k", "M"]
-
-
 def test_a_graph_without_points_says_so() -> None:
     assert "no data" in words(dashboard.render(one_graph([["N", "M"]]), lambda _: [], {}))
 
 
 def test_what_it_cannot_draw_is_said() -> None:
-    body = {"widgets": [{"type": "log", "properties": {"title": "Logs", "query": ""}}]}
+    body = {"widgets": [PLACE | {"type": "log", "properties": {"title": "Logs", "query": ""}}]}
     assert "log (timeSeries) is not drawn here" in words(dashboard.render(body, lambda _: [], {}))
-
-
-def test_widgets_without_a_place_follow_each_other() -> None:
-    widgets = [{"type": "text", "width": width, "height": 2, "properties": {"markdown": "a"}} for width in (12, 12, 24)]
-    places = [box for _, box in dashboard._placed(widgets)]
-    assert [(round(box.x / dashboard.COLUMN), round(box.y / dashboard.ROW)) for box in places] == [
-        (0, 0),
-        (12, 0),
-        (0, 2),
-    ]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A CloudWatch dashboard as a picture: its body, drawn with the metrics and the states of alarms that are given.
 
-What CloudWatch does by default is done here, too: widgets without a place stand one after the other, all graphs have
-the same time, lines break where nothing was measured, and ``.`` and ``...`` repeat the metric before.
+What CloudWatch does by default is done here, too: all graphs have the same time, and lines break where nothing was
+measured. Of what a body may have, only that is read which ours has.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 """
@@ -63,7 +63,7 @@ class Axis(NamedTuple):
 def render(body: Mapping[str, Any], series: Series, alarms: Mapping[str, str]) -> str:
     """``series`` gives what was measured of a metric (or an expression), as the widget has it, with its options;
     ``alarms`` has states by the alarms' names or ARNs."""
-    placed = list(_placed(body["widgets"]))
+    placed = [(widget, _place(widget)) for widget in body["widgets"]]
     lines = {number: _lines(widget, series) for number, (widget, _) in enumerate(placed)}
     span = _span([point for found in lines.values() for one in found for point in one.points])
     elements = []
@@ -73,22 +73,9 @@ def render(body: Mapping[str, Any], series: Series, alarms: Mapping[str, str]) -
     return card(COLUMNS * COLUMN + 2 * GAP, height, "Dashboard", elements)
 
 
-def _placed(widgets: Sequence[Widget]) -> Iterator[tuple[Widget, Box]]:
-    x = y = lowest = 0
-    for widget in widgets:
-        width, height = widget.get("width", 6), widget.get("height", 6)
-        if "x" in widget and "y" in widget:
-            column, row = widget["x"], widget["y"]
-        else:
-            if x + width > COLUMNS:
-                x, y = 0, lowest
-            column, row = x, y
-            x += width
-        lowest = max(lowest, row + height)
-        yield (
-            widget,
-            Box(GAP + column * COLUMN + GAP / 2, GAP + row * ROW + GAP / 2, width * COLUMN - GAP, height * ROW - GAP),
-        )
+def _place(widget: Widget) -> Box:
+    column, row, width, height = (widget[name] for name in ("x", "y", "width", "height"))
+    return Box(GAP + column * COLUMN + GAP / 2, GAP + row * ROW + GAP / 2, width * COLUMN - GAP, height * ROW - GAP)
 
 
 def _widget(
@@ -106,8 +93,6 @@ def _widget(
             yield from _alarms(properties["alarms"], within, alarms)
         case "metric", "timeSeries":
             yield from _graph(properties, lines, within, span)
-        case "metric", "singleValue":
-            yield from _single_values(lines, within)
         case kind, view:
             yield _middle(within, f"{kind} ({view}) is not drawn here")
 
@@ -137,17 +122,6 @@ def _alarms(arns: Sequence[str], within: Box, states: Mapping[str, str]) -> Iter
         told = WORDS[state]
         yield text(x + 14, y + height / 2 + 4, shortened(name, width - 32 - width_of(told, 10), 11), 11)
         yield text(x + width - 10, y + height / 2 + 4, told, 10, fill=strong, text_anchor="end", font_weight=600)
-
-
-def _single_values(lines: list[Line], within: Box) -> Iterator[str]:
-    """The last value of each."""
-    width = within.width / max(len(lines), 1)
-    for number, one in enumerate(lines):
-        x, middle = within.x + number * width, within.y + within.height / 2
-        value = _number(one.points[-1][1]) if one.points else "-"
-        size = min(34.0, within.height / 2, width / width_of(value, 1))
-        yield text(x, middle + size / 4, value, round(size), fill=one.color, font_weight=600)
-        yield text(x, middle + size / 4 + 18, shortened(one.label, width - 8, 11), 11, fill=FAINT)
 
 
 def _graph(
@@ -244,25 +218,13 @@ def _areas(lines: list[Line], x_of: Callable[[datetime], float], y_of: Callable[
 def _lines(widget: Widget, series: Series) -> list[Line]:
     """What a widget shows of its metrics: those that are only there to calculate with are not."""
     found: list[Line] = []
-    for metric in _whole(widget["properties"].get("metrics", [])):
+    for metric in widget["properties"].get("metrics", []):
         options = metric[-1] if isinstance(metric[-1], dict) else {}
         if options.get("visible", True):
             label = options.get("label") or options.get("expression") or metric[1]
             color = options.get("color") or PALETTE[len(found) % len(PALETTE)]
             found.append(Line(label, color, sorted(series(metric))))
     return found
-
-
-def _whole(metrics: Sequence[Metric]) -> Iterator[Metric]:
-    """Without abbreviations: ``.`` is the same place of the metric before, ``...`` all its places up to the last."""
-    before: Metric = []
-    for metric in metrics:
-        names, options = [one for one in metric if not isinstance(one, dict)], metric[-1:]
-        if names[:1] == ["..."]:
-            names = [*before[: len(before) - len(names) + 1], *names[1:]]
-        names = [before[place] if name == "." else name for place, name in enumerate(names)]
-        before = names or before
-        yield [*names, *(one for one in options if isinstance(one, dict))]
 
 
 def _span(points: Points) -> tuple[datetime, datetime]:
