@@ -100,7 +100,7 @@ def test_a_letter_that_is_not_the_workflows_is_listed_too(platform: Platform, ru
     cleared = run("dlq", "clear", shown, "--yes")
     assert (cleared.exit_code, cleared.output.splitlines()[-1]) == (0, "cleared")
     assert run("dlq", "list").output == "no dead letters\n"
-    assert f"no dead letters have an id that begins with {shown}" in run("dlq", "clear", shown).output
+    assert f"no dead letter has an id that begins with {shown}" in run("dlq", "clear", shown).output
 
 
 def test_a_payment_under_review_is_resolved_by_a_person(platform: Platform, run) -> None:
