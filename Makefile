@@ -108,7 +108,7 @@ $(VENV)/awscli/bin/aws: $(VENV)/installed
 $(VENV)/installed: setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "setting up $(VENV) (about half a minute)" >&2
+	@echo "setting up $(VENV) (one to two minutes, about 450 MB)" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy,local,dev]'
 	@touch $@

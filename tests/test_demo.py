@@ -69,6 +69,6 @@ def test_the_table_tells_of_each_payment_and_fits() -> None:
     console = Console(file=io.StringIO(), width=summary.WIDTH)
     console.print(found)
     lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
-    assert lines[0][-5:] == ["Attempts", "Final", "state", "Seconds", "Notified"]
+    assert lines[0][-5:] == ["Attempts", "Final", "status", "Seconds", "Notified"]
     assert lines[2][-4:] == ["4", "FAILED", "123.4", "DLQ"]
     assert lines[3] == ["Validate→Process", "×4→Record→DLQ→Notify→Failed", "GatewayUnavailable", "subscribers"]  # noqa: RUF001

@@ -151,18 +151,21 @@ def _reconcile_for_the_first_time(platform: Target) -> None:
 
 def _how_to_look_around(platform: Target, console: Console) -> None:
     console.rule("The emulator is still running")
-    aws = f"aws --endpoint-url {platform.endpoint_url} --region {server.REGION}"
     machine = f"arn:aws:states:{server.REGION}:{server.ACCOUNT}:stateMachine:{_named(names.WORKFLOW)}"
     logs = _named(names.PROCESSING_LOG_GROUP)
     for line in (
-        "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
-        f"{aws} stepfunctions list-state-machines",
-        f"{aws} dynamodb scan --table-name {_named(names.TABLE)}",
-        f"{aws} logs filter-log-events --log-group-name {logs} --query 'events[].message'",
-        f"{aws} stepfunctions start-execution --state-machine-arn {machine} "
-        f"--input '{json.dumps(EXAMPLES[0].request('MINE'))}'",
         "scripts/payments.sh --env local list    # also show, tail, start, dlq list; see --help",
+        "scripts/deploy.sh local --plan    # would remove the demo's own subscription, and nothing else",
         "make local-stop    # stops the emulator",
+        "",
+        "# with the AWS CLI:",
+        f"export AWS_ENDPOINT_URL={platform.endpoint_url} AWS_DEFAULT_REGION={server.REGION}",
+        "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
+        "aws stepfunctions list-state-machines",
+        f"aws dynamodb scan --table-name {_named(names.TABLE)}",
+        f"aws logs filter-log-events --log-group-name {logs} --query 'events[].message'",
+        f"aws stepfunctions start-execution --state-machine-arn {machine} "
+        f"--input '{json.dumps(EXAMPLES[0].request('MINE'))}'",
     ):
         console.print(line, soft_wrap=True, markup=False)
 

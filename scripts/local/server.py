@@ -28,6 +28,7 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 START_SECONDS = 60
+NOT_RUNNING = "the AWS emulator is not running; start it with `make demo KEEP=1`, or empty with scripts/deploy.sh local"
 _PREFIX = "payment-platform-"
 # In the server's folder; its process holds it for as long as it lives.
 LOCK = "lock"

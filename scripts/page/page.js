@@ -306,7 +306,8 @@ async function pay(button, one) {
 
 function show(snapshot) {
   put($("problem"), snapshot.problem ?? "");
-  connection(snapshot.waiting ? "waiting" : "live", snapshot.waiting ?? "live");
+  if (snapshot.problem) connection("lost", "no data");
+  else connection(snapshot.waiting ? "waiting" : "live", snapshot.waiting ?? "live");
   if (snapshot.problem || snapshot.waiting) return;
   put($("environment"), snapshot.environment);
   $("environment").hidden = false;

@@ -73,7 +73,7 @@ class Platform:
         if "FunctionError" in answer:
             raise DeployError(f"{told.get('errorType', 'the function failed')}: {told.get('errorMessage', '')}")
         if "refused" in told:
-            raise DeployError(f"{told['refused']}: {told['detail']}")
+            raise DeployError(told["detail"])
         return told
 
     @cached_property

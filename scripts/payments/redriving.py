@@ -21,7 +21,7 @@ class Redrives:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         # Ids and fingerprints of what was started here.
-        self._started: set[tuple[str, str]] = set()
+        self.started: set[tuple[str, str]] = set()
 
     def redrive(self, letter: Letter) -> str:
         """Send the payment of a letter that is ``held`` again, and delete the letter; what was done, in words.
@@ -43,13 +43,13 @@ class Redrives:
         # Refused for a request that is not the recorded one, and for a payment that cannot be charged any more.
         self._platform.ask("reopen", letter.transaction_id, request=json.loads(request))
         started = _start_again(self._platform, letter, request)
-        self._started.add(_identity(letter, request))
+        self.started.add(_identity(letter, request))
         return self._cleared(letter, f"started {started}")
 
     def _was_started(self, letter: Letter) -> bool:
-        if letter.transaction_id not in [one for one, _ in self._started]:
+        if letter.transaction_id not in [one for one, _ in self.started]:
             return False
-        return _identity(letter, _request(self._platform, letter)) in self._started
+        return _identity(letter, _request(self._platform, letter)) in self.started
 
     def _cleared(self, letter: Letter, done: str) -> str:
         try:

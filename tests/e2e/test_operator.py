@@ -39,7 +39,7 @@ def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run)
 
     redriven = run("dlq", "redrive", transaction_id)
     assert redriven.exit_code == 0, redriven.output
-    execution = redriven.output.split("started ")[1].strip()
+    execution = redriven.stdout.split("started ")[1].strip()
     assert platform.follow(execution).error == "GatewayUnavailable"
     # It failed again, and is a new letter; the old one is gone.
     (letter,) = json.loads(run("dlq", "list", "--json").output)

@@ -91,7 +91,7 @@ def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: 
     ]
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert letter["letter_id"] in [entry.detail for entry in story.timeline]
-    second = run("dlq", "redrive", transaction_id).output.split("started ")[1].strip()
+    second = run("dlq", "redrive", transaction_id).stdout.split("started ")[1].strip()
     platform.follow(second)
     story = story_of(operated, transaction_id)
     assert story.executions == (first.execution_arn, second)

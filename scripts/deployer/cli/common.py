@@ -91,7 +91,7 @@ def reach(environment: str, profile: str | None, region: str | None, console: Co
         return running
     kept = server.kept()
     if kept is None:
-        raise DeployError("the AWS emulator is not running; start it with scripts/deploy.sh local")
+        raise DeployError(server.NOT_RUNNING)
     return target.of(kept)
 
 

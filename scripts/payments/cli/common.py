@@ -15,6 +15,7 @@ from scripts.commands import Interrupted as Interrupted  # for the modules of th
 from scripts.deployer.errors import DeployError
 from scripts.deployer.errors import said as said
 from scripts.deployer.target import on_aws
+from stacks import settings
 
 from ..environment import Platform
 
@@ -72,8 +73,9 @@ def reach(environment: str, profile: str | None, region: str | None) -> Platform
         server.forget_the_users_aws()
         kept = server.kept()
         if kept is None:
-            raise DeployError("the AWS emulator is not running; start it with scripts/deploy.sh local")
+            raise DeployError(server.NOT_RUNNING)
         return Platform(environment, target.of(kept), operator)
+    settings.load(environment)  # raises SettingsError for an environment that there is not
     platform = Platform(environment, on_aws(profile, region), operator)
     # Who it was is in the ledger: the caller's own ARN rather than what their machine calls them.
     arn = platform.target.client("sts").get_caller_identity()["Arn"]

@@ -92,6 +92,8 @@ def redrive(platform: Callable[[], Platform], transaction_id: str | None, everyt
             except (DeployError, *AWS_ERRORS) as error:  # the others are none the worse for it
                 failed = True
                 click.echo(f"{NAME}: {about}: {said(error)}", err=True)
+        if redrives.started:
+            click.echo("see `show` for what becomes of them; what fails again is a new dead letter", err=True)
     if failed:
         sys.exit(1)
 
