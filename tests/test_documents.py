@@ -11,8 +11,14 @@ from scripts.local.examples import EXAMPLES
 from scripts.payments import cli
 from tests.emitted import ROOT
 from tests.ops.conftest import FIGURES
+from tests.prove.conftest import FINDINGS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROVED = {
+    name
+    for path in (ROOT / "tests" / "prove").glob("*.py")
+    for name in re.findall(r'tried\("([^"]+)"', path.read_text(encoding="utf-8"))
+}
 DOCUMENTS = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 
@@ -42,8 +48,8 @@ def test_the_readme_shows_every_payment_of_the_demonstration(what: str) -> None:
     assert re.search(rf"^{re.escape(what)} +\d", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_the_readme_shows_what_an_operator_can_rely_on(figure: str) -> None:
+@pytest.mark.parametrize("figure", [*FIGURES, *sorted(PROVED), *FINDINGS])
+def test_the_readme_shows_every_figure_under_its_name(figure: str) -> None:
     assert re.search(rf"^{re.escape(figure)} +[\d,]+$", README, re.MULTILINE)
 
 
