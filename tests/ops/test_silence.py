@@ -112,20 +112,30 @@ def test_every_payment_is_counted_once(platform: Platform) -> None:
     recorded = Counter(item["status"]["S"] for page in items for item in page["Items"])
     shares = {"DECLINED": DECLINED, "REJECTED": TOO_LARGE, "COMPLETED": 100 - DECLINED - TOO_LARGE}
     assert recorded == {outcome: share * PAYMENTS // 100 for outcome, share in shares.items()}
-    counted = {outcome: told(platform, "Payments", "Sum", Outcome=outcome) for outcome in recorded}
-    assert counted == recorded
+
+    def counted() -> dict[str, float]:
+        return {outcome: told(platform, "Payments", "Sum", Outcome=outcome) for outcome in recorded}
+
+    # A line is logged a moment after the function's answer.
+    assert until(lambda: counted() == recorded), counted()
 
 
 @pytest.mark.usefixtures("rang")
 def test_the_duration_is_that_of_the_functions_lines(platform: Platform) -> None:
     """The one that the metric filter of the template makes, as it is deployed, and the one that the lines embed."""
+    paid = PAYMENTS * (100 - TOO_LARGE) // 100
+    assert until(lambda: len(finished(platform)) == paid), len(finished(platform))
+    seconds = finished(platform)
+    for metric in ("PaymentProcessingDuration", "PaymentDuration"):
+        assert until(lambda: told(platform, metric, "SampleCount") == paid), metric  # noqa: B023 - it is asked at once
+        assert told(platform, metric, "Sum") == pytest.approx(sum(seconds))
+
+
+def finished(platform: Platform) -> list[float]:
+    """How long each payment took, as the lines of the processing function say."""
     pages = platform.client("logs").get_paginator("filter_log_events").paginate(logGroupName=LOG_GROUP)
     lines = [json.loads(one["message"]) for page in pages for one in page["events"] if one["message"].startswith("{")]
-    seconds = [one["duration_seconds"] for one in lines if one.get("message") == "payment finished"]
-    assert len(seconds) == PAYMENTS * (100 - TOO_LARGE) // 100
-    for metric in ("PaymentProcessingDuration", "PaymentDuration"):
-        assert told(platform, metric, "SampleCount") == len(seconds)
-        assert told(platform, metric, "Sum") == pytest.approx(sum(seconds))
+    return [one["duration_seconds"] for one in lines if one.get("message") == "payment finished"]
 
 
 def told(platform: Platform, metric: str, statistic: str, **dimensions: str) -> float:
