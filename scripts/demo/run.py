@@ -20,6 +20,7 @@ from scripts.local import server, target
 from scripts.local.examples import EXAMPLES, REPLAYED, Example
 from scripts.page.server import Page, serving, wait
 from scripts.payments import dead_letter_queue, records
+from scripts.payments.dead_letters import parsed
 from scripts.payments.environment import Platform
 from stacks import names, settings
 
@@ -88,7 +89,7 @@ def demonstrate(platform: Target, console: Console, page: Page | None = None) ->
         letters = dead_letter_queue.read(operated)
     # A server that was running already may hold somebody's own.
     letters = [letter for letter in letters if letter.transaction_id.startswith(run)]
-    told = [subscriber.parsed(notice.get("Message")) for notice in subscriber.collect(sqs, queue)]
+    told = [parsed(str(notice.get("Message"))) for notice in subscriber.collect(sqs, queue)]
     # Alarms ring at the same topic.
     notices = [notice for notice in told if str(notice.get("transaction_id")).startswith(run)]
     payments = records.several(operated, (story.transaction_id for _, story in stories))

@@ -1,10 +1,11 @@
 """A queue that receives the platform's notices, as a team's own system would."""
 
-import json
 from typing import Any
 
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Condition, PolicyDocument, Principal, Statement
+
+from scripts.payments.dead_letters import parsed
 
 NAME = "payment-notices"
 
@@ -38,12 +39,3 @@ def collect(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
             bodies.append(parsed(message["Body"]))
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
     return [body for body in bodies if body]
-
-
-def parsed(text: object) -> dict[str, Any]:
-    """A JSON object; empty for anything else."""
-    try:
-        value = json.loads(str(text))
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Delete
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -48,24 +48,24 @@ def held(
 
     Should this process be killed in it, they are hidden for ``seconds``, and then there again.
     """
-    # Message -> its latest receipt; filled as they come, so that nothing stays hidden if this is interrupted.
-    receipts: dict[str, str] = {}
+    # By id, as last received; filled as they come, so that nothing stays hidden if this is interrupted.
+    messages: dict[str, Any] = {}
     try:
-        messages = _receive(platform, receipts, seconds)
-        bodies = [parsed(message["Body"]) for message in messages]
-        payments = records.several(platform, filter(None, map(transaction_id_of, bodies)))
-        letters = [letter_of(message, body, payments) for message, body in zip(messages, bodies, strict=True)]
+        _receive(platform, messages, seconds)
+        bodies = {one: parsed(message["Body"]) for one, message in messages.items()}
+        payments = records.several(platform, filter(None, map(transaction_id_of, bodies.values())))
+        letters = [letter_of(messages[one], body, payments) for one, body in bodies.items()]
         found = sorted(filter(wanted, letters), key=lambda letter: letter.timestamp)
-        kept = {letter.letter_id for letter in found}
-        _hide(platform, [receipt for one, receipt in receipts.items() if one not in kept], 0)
-        for one in receipts.keys() - kept:
-            del receipts[one]
+        others = messages.keys() - {letter.letter_id for letter in found}
+        _hide(platform, _receipts(messages[one] for one in others), 0)
+        for one in others:
+            del messages[one]
         yield found
     except BaseException:
         with suppress(*AWS_ERRORS):  # what went wrong first is what is to be known
-            _hide(platform, list(receipts.values()), 0)
+            _hide(platform, _receipts(messages.values()), 0)
         raise
-    _hide(platform, list(receipts.values()), 0)
+    _hide(platform, _receipts(messages.values()), 0)
 
 
 def in_turn(
@@ -109,20 +109,21 @@ def held_by_others(platform: Platform) -> int:
     return int(asked["Attributes"][name])
 
 
-def _receive(platform: Platform, receipts: dict[str, str], seconds: int) -> list[Any]:
-    """Each message once, until there are no more or the first comes back: a long queue outlasts its hiding."""
+def _receive(platform: Platform, messages: dict[str, Any], seconds: int) -> None:
+    """Add all messages, until there are no more or the first comes back: a long queue outlasts its hiding."""
     sqs = platform.client("sqs")
     ask = {"QueueUrl": platform.dead_letters_url, "MaxNumberOfMessages": _BATCH, "VisibilityTimeout": seconds}
     # Without waiting, SQS asks only some of its servers, and may say "nothing" when there is something.
     ask["WaitTimeSeconds"] = 1
-    found: dict[str, Any] = {}
     while received := sqs.receive_message(**ask).get("Messages"):
-        receipts |= {message["MessageId"]: message["ReceiptHandle"] for message in received}
-        seen = len(found)
-        found |= {message["MessageId"]: message for message in received}
-        if len(found) == seen:
+        seen = len(messages)
+        messages |= {message["MessageId"]: message for message in received}
+        if len(messages) == seen:
             break
-    return list(found.values())
+
+
+def _receipts(messages: Iterable[Any]) -> list[str]:
+    return [message["ReceiptHandle"] for message in messages]
 
 
 def _hide(platform: Platform, receipts: Sequence[str], seconds: int) -> None:
