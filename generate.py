@@ -18,9 +18,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from scripts import pictures
         from stacks.render import as_files, documents
+        from stacks.settings import SettingsError
     except ModuleNotFoundError as error:
         return _with_dependencies(error)
-    templates = documents(options.format)
+    try:
+        templates = documents(options.format)
+    except SettingsError as error:
+        return _fail(str(error))
     files = as_files(templates, options.format)
     # The pictures are of the templates that are committed, not of a copy elsewhere.
     try:

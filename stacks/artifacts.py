@@ -1,6 +1,6 @@
 """What has to exist before anything can be deployed, so it is a stack of its own: the bucket of what is deployed.
 
-Beside it, where an account wants them, the roles that deploy (deployers.py).
+Beside it, where an account wants them, the roles that deploy (deployers/).
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from awacs.aws import Allow, ArnEquals, Condition, Deny, Null, Principal, Statem
 from troposphere import Output, Parameter, Ref, Sub, Tags, Template, s3
 
 from . import deployers
+from .deployers.words import Environments
 from .policies import ACCOUNT, document, only_over_tls
 from .settings import Bootstrap, all_settings
 from .suppressions import in_packs, suppress
@@ -23,7 +24,8 @@ KEPT_DAYS = 30
 LOGGED_DAYS = 365
 
 
-def build() -> Template:
+def build(environments: Environments) -> Template:
+    """``environments`` are those that the roles which deploy may touch."""
     template = Template(Description="Payment platform: where the deployer keeps templates and function packages")
     template.set_version()
     owner = template.add_parameter(
@@ -96,7 +98,7 @@ def build() -> Template:
         guard=("s3_bucket_object_lock_enabled_check",),
     )
     template.add_output(Output("BucketName", Value=bucket.ref()))
-    deployers.add(template, bucket.get_att("Arn"))
+    deployers.add(template, bucket.get_att("Arn"), environments)
     return template
 
 

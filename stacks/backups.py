@@ -26,7 +26,8 @@ def add(template: Template, role_arn: Value, key_arn: Value, retention_days: Val
         backup.BackupPlan(
             "BackupPlan",
             Condition="HasBackups",
-            BackupPlanTags=house_tags(),
+            # CloudFormation's role knows a plan by this tag: its ARN is an id.
+            BackupPlanTags=house_tags() | {"ManagedBy": "payment-platform"},
             BackupPlan=backup.BackupPlanResourceType(
                 BackupPlanName=names.named(names.BACKUP_PLAN),
                 BackupPlanRule=[

@@ -2,14 +2,63 @@
 
 The principal is the account wherever a role is meant: KMS refuses a role that does not exist yet, and loses one that is
 made anew. So a role's own policy has to allow the use, too (role_policies.py).
+
+CloudFormation's role is the exception, where the account has one: it is named, so the key's policy alone allows what it
+does to the key. Its own policy could only name keys by a tag, which may count as late as five minutes after the key was
+made.
+https://docs.aws.amazon.com/kms/latest/developerguide/tag-authorization.html
 """
 
+from collections.abc import Sequence
+
 from awacs import kms
-from awacs.aws import Allow, ArnEquals, Condition, Principal, Statement, StringEquals
-from troposphere import Sub
+from awacs.aws import Action, Allow, ArnEquals, Condition, Principal, Statement, StringEquals
+from troposphere import If, Sub
 
 from . import names
-from .policies import ACCOUNT, account_root, in_context, through
+from .policies import ACCOUNT, account_root, account_root_arn, in_context, through
+
+
+def administration() -> Statement:
+    """What the resource types AWS::KMS::Key and AWS::KMS::Alias ask of CloudFormation's role."""
+    return _by_cloudformation(
+        "CloudFormationAdministersKey",
+        [
+            kms.CreateAlias,
+            kms.DeleteAlias,
+            kms.DescribeKey,
+            kms.DisableKey,
+            kms.DisableKeyRotation,
+            kms.EnableKey,
+            kms.EnableKeyRotation,
+            kms.GetKeyPolicy,
+            kms.GetKeyRotationStatus,
+            kms.ListResourceTags,
+            kms.PutKeyPolicy,
+            kms.ScheduleKeyDeletion,
+            kms.TagResource,
+            kms.UntagResource,
+            kms.UpdateAlias,
+            kms.UpdateKeyDescription,
+        ],
+        StringEquals({"kms:CallerAccount": ACCOUNT}),
+    )
+
+
+def _by_cloudformation(sid: str, actions: Sequence[Action], condition: StringEquals) -> Statement:
+    """For CloudFormation's role where the account has it; else for the account, which the role's absence leaves it to.
+
+    Only a role that exists can be named. The template has the condition ``HasServiceRole``.
+    """
+    role = If("HasServiceRole", names.role_arn(names.SERVICE_ROLE), account_root_arn())
+    return Statement(
+        Sid=sid,
+        Effect=Allow,
+        Principal=Principal("AWS", role),
+        Action=list(actions),
+        Resource=["*"],
+        Condition=Condition([condition]),
+    )
 
 
 def dynamodb() -> list[Statement]:
@@ -44,6 +93,16 @@ def dynamodb() -> list[Statement]:
             Action=[kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
             Resource=["*"],
             Condition=Condition([through("backup")]),
+        ),
+        _by_cloudformation(
+            "CloudFormationMakesTables",
+            [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey, kms.RevokeGrant],
+            through("dynamodb"),
+        ),
+        _by_cloudformation(
+            "CloudFormationMakesVaults",
+            [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey, kms.RetireGrant],
+            through("backup"),
         ),
     ]
 
@@ -123,20 +182,25 @@ def queue() -> list[Statement]:
     ]
 
 
-def functions() -> Statement:
+def functions() -> list[Statement]:
     """What Lambda asks of the key of a function's variables: of who deploys it, and of its role.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
     """
     functions = (names.VALIDATION_FUNCTION, names.PROCESSING_FUNCTION, names.RECONCILIATION_FUNCTION)
-    return Statement(
-        Sid="EnvironmentVariablesThroughLambda",
-        Effect=Allow,
-        Principal=account_root(),
-        Action=[kms.CreateGrant, kms.Decrypt, kms.Encrypt, kms.GenerateDataKey],
-        Resource=["*"],
-        Condition=Condition([through("lambda", FunctionArn=[names.function_arn(name) for name in functions])]),
-    )
+    use = [kms.CreateGrant, kms.Decrypt, kms.Encrypt, kms.GenerateDataKey]
+    condition = through("lambda", FunctionArn=[names.function_arn(name) for name in functions])
+    return [
+        Statement(
+            Sid="EnvironmentVariablesThroughLambda",
+            Effect=Allow,
+            Principal=account_root(),
+            Action=use,
+            Resource=["*"],
+            Condition=Condition([condition]),
+        ),
+        _by_cloudformation("CloudFormationMakesFunctions", use, condition),
+    ]
 
 
 def workflow() -> list[Statement]:
@@ -168,6 +232,11 @@ def workflow() -> list[Statement]:
                     StringEquals({"kms:CallerAccount": ACCOUNT, **delivery}),
                 ]
             ),
+        ),
+        _by_cloudformation(
+            "CloudFormationMakesTheWorkflow",
+            [kms.Decrypt, kms.GenerateDataKey],
+            in_context("states", stateMachineArn=names.workflow_arn()),
         ),
         Statement(
             Sid="LogDeliveryOfTheWorkflow",

@@ -26,7 +26,7 @@ class Keys:
 
 
 def add(template: Template, window_days: Value) -> Keys:
-    """All of them; the template has the condition ``HasWorkflowKey``."""
+    """All of them; the template has the conditions ``HasWorkflowKey`` and ``HasServiceRole``."""
 
     def key(title: str, description: str, alias: str, policy: PolicyDocument, **condition: Any) -> Key:
         return _key(template, title, description, alias, policy, window_days, **condition)
@@ -45,7 +45,7 @@ def add(template: Template, window_days: Value) -> Keys:
             "FunctionsKey",
             "Encrypts the environment variables of the functions",
             names.FUNCTIONS_KEY_ALIAS,
-            _policy(key_policies.functions()),
+            _policy(*key_policies.functions()),
         ),
         workflow=key(
             "WorkflowKey",
@@ -58,7 +58,7 @@ def add(template: Template, window_days: Value) -> Keys:
 
 
 def _policy(*uses: Statement) -> PolicyDocument:
-    return document(key_administration(), only_services_grant(), *uses)
+    return document(key_administration(), only_services_grant(), *uses, key_policies.administration())
 
 
 def _key(

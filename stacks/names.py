@@ -36,8 +36,9 @@ PROCESSING_POLICY = "policy-lambda-processing-${Environment}"
 RECONCILIATION_POLICY = "policy-lambda-reconciliation-${Environment}"
 GATEWAY_POLICY = "policy-gateway-secret-${Environment}"
 BACKUP_POLICY = "policy-backup-payments-${Environment}"
-# The account's, and not an environment's: no role of the platform may do more.
+# The account's, and not an environment's: no role of the platform may do more; CloudFormation acts with the role.
 BOUNDARY_POLICY = "policy-payment-boundary"
+SERVICE_ROLE = "role-payment-cloudformation"
 
 VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
 PROCESSING_FUNCTION = "lambda-payment-processing-${Environment}"

@@ -22,6 +22,7 @@ def build(suffix: str) -> dict[str, Template]:
     for setting in all_settings():
         parent.add_parameter(setting.parameter())
     parent.add_parameter(Bootstrap.permissions_boundary.parameter())
+    parent.add_parameter(Bootstrap.service_role.parameter())
     env = Ref("Environment")
     nest = Nest(parent, suffix)
 
@@ -36,6 +37,7 @@ def build(suffix: str) -> dict[str, Template]:
             workflow_customer_key=Settings.workflow_customer_key.ref,
             backup_retention_days=Settings.backup_retention_days.ref,
             permissions_boundary=Bootstrap.permissions_boundary.ref,
+            service_role=Bootstrap.service_role.ref,
         ),
         "Payment platform: keys and roles",
     )
@@ -94,6 +96,7 @@ def build(suffix: str) -> dict[str, Template]:
             queue_url=store.queue_url,
             topic_arn=store.topic_arn,
             workflow_key_arn=secure.workflow_key_arn,
+            workflow_customer_key=Settings.workflow_customer_key.ref,
             logs_key_arn=secure.logs_key_arn,
             log_retention_days=Settings.log_retention_days.ref,
             log_data_protection=Settings.log_data_protection.ref,

@@ -62,7 +62,11 @@ def source_arn(arn: AWSHelperFn) -> ArnEquals:
 
 
 def account_root() -> Principal:
-    return Principal("AWS", Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root"))
+    return Principal("AWS", account_root_arn())
+
+
+def account_root_arn() -> AWSHelperFn:
+    return Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
 
 
 def through(service: str, **context: object) -> StringEquals:

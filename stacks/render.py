@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from . import artifacts, emit, parent
+from . import artifacts, emit, parent, settings
+from .deployers.words import Environments
 
 
 def documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:
     """Every template by its name. Touches no network and writes nothing."""
-    templates = {**parent.build(suffix), "artifacts": artifacts.build()}
+    environments = Environments(settings.deployed_environments())
+    templates = {**parent.build(suffix), "artifacts": artifacts.build(environments)}
     return {name: emit.document(template) for name, template in templates.items()}
 
 

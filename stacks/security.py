@@ -22,6 +22,7 @@ class Inputs:
     workflow_customer_key: Value
     backup_retention_days: NumberValue
     permissions_boundary: Value
+    service_role: Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class Outputs:
 def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_condition("HasBackups", Not(Equals(inputs.backup_retention_days, 0)))
     template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
+    template.add_condition("HasServiceRole", Equals(inputs.service_role, "true"))
     boundary.conditions(template, inputs.permissions_boundary)
     made = keys.add(template, inputs.key_deletion_window_days)
     gateway = _gateway_secret(template, inputs)

@@ -13,6 +13,8 @@ from .setting_kinds import Amounts, Choice, Flag, Number, Setting, Text
 
 ENVIRONMENTS_FILE = Path(__file__).with_name("environments.toml")
 ENVIRONMENT_PATTERN = "[a-z][a-z0-9-]{1,14}[a-z0-9]"
+# The environment on the AWS emulator of this machine.
+LOCAL = "local"
 
 
 class SettingsError(Exception):
@@ -136,10 +138,10 @@ class Bootstrap:
         wording='"platform", the ARN of a managed policy, or empty',
     )
     github_repository = Text(
-        "The GitHub repository whose Actions workflows may plan and deploy through OpenID Connect; empty for none",
+        "The GitHub repository whose Actions workflows may plan and deploy, as in its tokens' subject; empty for none",
         default="",
-        pattern=r"|[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+",
-        wording="OWNER/NAME, or empty",
+        pattern=r"|[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|[A-Za-z0-9_.-]+@[0-9]+/[A-Za-z0-9_.-]+@[0-9]+",
+        wording="OWNER@ID/NAME@ID, OWNER/NAME for a repository whose tokens have no ids, or empty",
     )
     github_environment = Text(
         "The GitHub environment whose jobs may deploy; require approval for it in GitHub",
@@ -178,6 +180,17 @@ def all_settings(of: type = Settings) -> list[Setting]:
     return [value for value in vars(of).values() if isinstance(value, Setting)]
 
 
+def deployed_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
+    """The environments that are deployed to AWS, in alphabetical order.
+
+    Raises ``SettingsError`` for a file that cannot be read and for a name that is not allowed.
+    """
+    environments = sorted(name for name in _read(path) if name not in (_BOOTSTRAP, LOCAL))
+    for environment in environments:
+        _environment(environment, path)
+    return tuple(environments)
+
+
 def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     """The parent template's parameters for ``environment``.
 
@@ -187,9 +200,16 @@ def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     table = {key: value for key, value in _environment(environment, path).items() if key != _ROLLOUT}
     values = _checked(table, Settings, f"{_shown(path)}: [{environment}]")
     _check_pairs(environment, table, _shown(path))
-    # The boundary is the account's, and stands on every role of the environment.
-    boundary = {"PermissionsBoundary": load_bootstrap(path)["PermissionsBoundary"]}
-    return {"Environment": environment} | _parameters(values, Settings) | boundary
+    # The account's: the boundary stands on every role of the environment, the keys name CloudFormation's role.
+    bootstrap = load_bootstrap(path)
+    of_account = {name: bootstrap[name] for name in ("PermissionsBoundary", "ServiceRole")}
+    if bootstrap["ServiceRole"] == "true" and environment not in (LOCAL, *deployed_environments()):
+        raise SettingsError(
+            f"{_shown(path)}: [{environment}]: CloudFormation's role may only touch the environments of "
+            f"{_shown(ENVIRONMENTS_FILE)}; add [{environment}] there and run `python generate.py`, "
+            "or set service_role to false"
+        )
+    return {"Environment": environment} | _parameters(values, Settings) | of_account
 
 
 def load_rollout(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, Any]:

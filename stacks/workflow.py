@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from troposphere import AWSHelperFn, Equals, If, Not, Sub, Template, stepfunctions
+from troposphere import AWSHelperFn, Equals, If, Sub, Template, stepfunctions
 
 from . import log_groups, names
 from .state_machine import definition
@@ -21,6 +21,7 @@ class Inputs:
     queue_url: Value
     topic_arn: Value
     workflow_key_arn: Value
+    workflow_customer_key: Value
     logs_key_arn: Value
     log_retention_days: NumberValue
     log_data_protection: Value
@@ -45,7 +46,8 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         retention_days=inputs.log_retention_days,
         masked=inputs.log_data_protection,
     )
-    template.add_condition("HasWorkflowKey", Not(Equals(inputs.workflow_key_arn, "")))
+    # By the setting: what another stack puts out is not known yet while a change set is made.
+    template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
     state_machine = template.add_resource(
         stepfunctions.StateMachine(
             "PaymentWorkflow",

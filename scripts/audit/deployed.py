@@ -30,8 +30,9 @@ EVERYTHING = {
     "GatewaySecretKeyArn": f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11",
     "NotificationEndpoint": "on-call@example.com",
     "PermissionsBoundary": "platform",
+    "ServiceRole": "true",
 }
-BOOTSTRAP = {"Owner": "PaymentTeam", "ServiceRole": "true", "GithubRepository": "us/payments"}
+BOOTSTRAP = {"Owner": "PaymentTeam", "GithubRepository": "us/payments"}
 
 Template = dict[str, Any]
 

@@ -1,13 +1,14 @@
 """Who deploys, where that shall not be a person with all rights: CloudFormation's own role, and GitHub's two.
 
-The role of CloudFormation may do what the platform's resource types ask of it, to the platform's names, and nothing
-else; tests/stacks/test_deployers.py compares it with the resource types' schemas. The roles of GitHub Actions may plan,
-or deploy, with that role, and have no rights on any resource of the platform.
+The role of CloudFormation may do what the platform's resource types ask of it, to the platform's resources in the
+environments of environments.toml, and nothing else; tests/stacks/test_service_role.py asks it for every operation on
+every resource. The roles of GitHub Actions may plan, or deploy, with that role, and have no rights on any resource of
+the platform.
 
 service_role.py    CloudFormation's role
 service_rights.py  what it may do to the platform's resources
 github.py          GitHub's two roles
-words.py           short words for what the policies of all say
+words.py           what the policies of all are written with
 """
 
 from troposphere import And, AWSHelperFn, Equals, Not, Template
@@ -16,10 +17,11 @@ from troposphere import Condition as ConditionReference
 from .. import boundary
 from ..settings import Bootstrap
 from . import github, service_role
+from .words import Environments
 
 
-def add(template: Template, bucket_arn: AWSHelperFn) -> None:
-    """The roles and their boundary, each where its setting asks for it."""
+def add(template: Template, bucket_arn: AWSHelperFn, environments: Environments) -> None:
+    """Add the roles and their boundary, each where its setting asks for it."""
     template.add_condition("HasServiceRole", Equals(Bootstrap.service_role.ref, "true"))
     template.add_condition("HasRepository", Not(Equals(Bootstrap.github_repository.ref, "")))
     template.add_condition("HasGitHub", And(ConditionReference("HasServiceRole"), ConditionReference("HasRepository")))
@@ -28,5 +30,5 @@ def add(template: Template, bucket_arn: AWSHelperFn) -> None:
         And(ConditionReference("HasGitHub"), Equals(Bootstrap.github_oidc_provider_arn.ref, "")),
     )
     boundary.add(template, Bootstrap.permissions_boundary.ref)
-    service = service_role.add(template)
-    github.add(template, service, bucket_arn)
+    service = service_role.add(template, environments)
+    github.add(template, service, bucket_arn, environments)

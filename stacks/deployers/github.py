@@ -6,38 +6,53 @@ Both act through CloudFormation's role, and have no rights on any resource of th
 from collections.abc import Sequence
 
 from awacs import cloudformation, cloudwatch, iam, s3, sts
-from awacs.aws import Allow, Condition, Principal, Statement, StringEquals
+from awacs.aws import Allow, Condition, Principal, Statement, StringEquals, StringEqualsIfExists
 from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
 from troposphere.iam import OIDCProvider, Role
 
 from .. import names
 from ..policies import allow, document
 from ..settings import Bootstrap
-from .words import actions, hyphens, policy, stacks
+from .words import Environments, actions, hyphens, policy
 
 GITHUB = "token.actions.githubusercontent.com"
 
 
-def add(template: Template, service: Role, bucket_arn: AWSHelperFn) -> None:
+def add(template: Template, service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> None:
     provider = template.add_resource(
-        OIDCProvider("GitHub", Url=f"https://{GITHUB}", ClientIdList=["sts.amazonaws.com"], Condition="MakesProvider")
+        OIDCProvider(
+            "GitHub",
+            Url=f"https://{GITHUB}",
+            ClientIdList=["sts.amazonaws.com"],
+            Condition="MakesProvider",
+            # An account has one provider for GitHub, and roles of other teams may trust it, too.
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
+        )
     )
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
-    _role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, _plan(service, bucket_arn))
+    plan = _plan(service, bucket_arn, environments)
+    _role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan)
     _role(
         template,
         "GitHubDeploy",
         "repo:${GithubRepository}:environment:${GithubEnvironment}",
         provider_arn,
-        [*_plan(service, bucket_arn), *_deploy()],
+        [*plan, *_deploy(environments)],
     )
 
 
 def _role(
     template: Template, title: str, subject: str, provider_arn: AWSHelperFn, statements: Sequence[Statement]
 ) -> None:
-    """https://docs.github.com/en/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect"""
-    own = policy(template, title, "HasGitHub", statements)
+    """A role for tokens with exactly this subject.
+
+    The repository stands in the subject as in the setting: OWNER/NAME, or OWNER@ID/NAME@ID. GitHub puts the ids into
+    the subject of each repository that was created, renamed or transferred since July 2026, so no repository that takes
+    an old name can have a subject without ids.
+    https://docs.github.com/en/actions/reference/openid-connect-reference#immutable-subject-claims
+    """
+    managed_policy = policy(template, title, "HasGitHub", statements)
     role = template.add_resource(
         Role(
             f"{title}Role",
@@ -53,16 +68,18 @@ def _role(
                     ),
                 )
             ),
-            ManagedPolicyArns=[own.ref()],
+            ManagedPolicyArns=[managed_policy.ref()],
             # A deployment that alarms watch may take longer than an hour, the default.
             MaxSessionDuration=7200,
             Condition="HasGitHub",
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
         )
     )
     template.add_output(Output(f"{title}RoleArn", Value=role.get_att("Arn"), Condition="HasGitHub"))
 
 
-def _plan(service: Role, bucket_arn: AWSHelperFn) -> list[Statement]:
+def _plan(service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> list[Statement]:
     """What `scripts/deploy.sh --plan` asks of AWS."""
     return [
         allow(
@@ -72,7 +89,14 @@ def _plan(service: Role, bucket_arn: AWSHelperFn) -> list[Statement]:
                 "CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeChangeSetHooks DescribeEvents "
                 "DescribeStacks GetTemplate ListChangeSets ListStackResources",
             ),
-            [stacks()],
+            environments.stack_arns(),
+        ),
+        # The events of a change set are asked for by its own ARN. CloudFormation names those of nested stacks.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
+        allow(
+            "ReadValidationsOfChangeSets",
+            actions(cloudformation, "DescribeChangeSet DescribeEvents"),
+            [names.arn("cloudformation", "changeSet/*")],
         ),
         allow(
             "FindTheBucket",
@@ -82,16 +106,17 @@ def _plan(service: Role, bucket_arn: AWSHelperFn) -> list[Statement]:
         allow("Upload", actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-platform/*")]),
         allow("SeeWhatIsThere", [s3.ListBucket], [bucket_arn]),
         allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
+        # Whether the request names the service is not documented; the role's trust lets no other service have it.
         allow(
             "CloudFormationActs",
             [iam.PassRole],
             [service.get_att("Arn")],
-            StringEquals({"iam:PassedToService": "cloudformation.amazonaws.com"}),
+            StringEqualsIfExists({"iam:PassedToService": "cloudformation.amazonaws.com"}),
         ),
     ]
 
 
-def _deploy() -> list[Statement]:
+def _deploy(environments: Environments) -> list[Statement]:
     """What a deployment asks of AWS beyond its plan."""
     return [
         allow(
@@ -101,7 +126,7 @@ def _deploy() -> list[Statement]:
                 "CancelUpdateStack ContinueUpdateRollback DeleteStack DescribeStackEvents ExecuteChangeSet "
                 "GetStackPolicy SetStackPolicy UpdateTerminationProtection",
             ),
-            [stacks()],
+            environments.stack_arns(),
         ),
         allow(
             "RetireArtifacts",

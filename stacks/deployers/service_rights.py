@@ -1,4 +1,11 @@
-"""What CloudFormation may do to the platform's resources: what their types ask for, on the platform's names."""
+"""What CloudFormation may do to the platform's resources: what their types ask for, on the platform's names.
+
+The resource types' schemas say which actions a create, read, update, delete or list needs
+(https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-handlers);
+the Service Authorization Reference says on which resource each is asked
+(https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html). Rights on a key are in the key's
+own policy (key_policies.py): a new key has no name, and its tags may count only minutes later.
+"""
 
 from awacs import awslambda as lambda_
 from awacs import (
@@ -16,20 +23,67 @@ from awacs import (
     sqs,
     states,
 )
-from awacs.aws import Null, Statement, StringEquals, StringLike
+from awacs.aws import ArnEquals, Null, Statement, StringEquals
 from troposphere import Sub
 
 from .. import names
-from ..names import everywhere
-from ..policies import LOG_DELIVERY, allow, through
-from .words import actions, stacks
+from ..policies import LOG_DELIVERY, allow
+from .words import Environments, actions
 
-# The deployer puts it on every stack, and CloudFormation on what is in them.
-_OURS = StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"})
+_FUNCTIONS = (names.VALIDATION_FUNCTION, names.PROCESSING_FUNCTION, names.RECONCILIATION_FUNCTION)
+_LOG_GROUPS = (
+    names.VALIDATION_LOG_GROUP,
+    names.PROCESSING_LOG_GROUP,
+    names.RECONCILIATION_LOG_GROUP,
+    names.WORKFLOW_LOG_GROUP,
+)
+_KEY_ALIASES = (
+    names.DYNAMODB_KEY_ALIAS,
+    names.SNS_KEY_ALIAS,
+    names.LOGS_KEY_ALIAS,
+    names.QUEUE_KEY_ALIAS,
+    names.FUNCTIONS_KEY_ALIAS,
+    names.WORKFLOW_KEY_ALIAS,
+)
+_REQUESTS_OUR_TAG = StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"})
 
 
-def data() -> list[Statement]:
-    tables = [names.arn("dynamodb", f"table/{everywhere(name)}") for name in (names.TABLE, names.LEDGER_TABLE)]
+def without_resource() -> list[Statement]:
+    """The actions that AWS asks for on all resources (``*``), or not at all."""
+    return [
+        # Of composite alarms CloudWatch takes both from nobody whose right has a narrower scope:
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+        allow("CompositeAlarmsCannotBePutByName", [cloudwatch.PutCompositeAlarm], ["*"]),
+        allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
+        allow("NewKeysCannotBeNamed", [kms.CreateKey], ["*"], _REQUESTS_OUR_TAG),
+        allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+        allow("IndexPoliciesHaveNoResource", [logs.DescribeIndexPolicies], ["*"]),
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackupstorage.html
+        allow("VaultStorageHasNoResource", [backup_storage.MountCapsule], ["*"]),
+        # What the list handlers ask for. None of these actions has a resource, and each gives names only.
+        allow(
+            "ListsHaveNoResource",
+            [
+                *actions(backup, "ListBackupPlans ListBackupVaults"),
+                *actions(cloudformation, "ListStacks"),
+                *actions(cloudwatch, "ListDashboards"),
+                *actions(dynamodb, "ListTables"),
+                *actions(events, "ListRules"),
+                *actions(iam, "ListPolicies ListRoles"),
+                *actions(kms, "ListAliases ListKeys"),
+                *actions(lambda_, "ListFunctions ListLayerVersions"),
+                *actions(sns, "ListSubscriptions ListTopics"),
+                *actions(sqs, "ListQueues"),
+                *actions(states, "ListStateMachines"),
+            ],
+            ["*"],
+        ),
+    ]
+
+
+def data(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Tables",
@@ -39,7 +93,7 @@ def data() -> list[Statement]:
                 "DescribeKinesisStreamingDestination DescribeTable DescribeTimeToLive GetResourcePolicy "
                 "ListTagsOfResource TagResource UntagResource UpdateContinuousBackups UpdateTable UpdateTimeToLive",
             ),
-            tables,
+            environments.arns("dynamodb", f"table/{names.TABLE}", f"table/{names.LEDGER_TABLE}"),
         ),
         allow(
             "Queue",
@@ -48,7 +102,7 @@ def data() -> list[Statement]:
                 "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue "
                 "UntagQueue",
             ),
-            [names.arn("sqs", everywhere(names.QUEUE))],
+            environments.arns("sqs", names.QUEUE),
         ),
         allow(
             "Topic",
@@ -58,77 +112,69 @@ def data() -> list[Statement]:
                 "ListSubscriptionsByTopic ListTagsForResource SetSubscriptionAttributes SetTopicAttributes Subscribe "
                 "TagResource Unsubscribe UntagResource",
             ),
-            [names.arn("sns", everywhere(names.TOPIC))],
+            # SNS asks about a subscription on its topic, though the reference names no resource:
+            # "not authorized to perform: SNS:GetSubscriptionAttributes on resource: <the topic's ARN>".
+            environments.arns("sns", names.TOPIC),
         ),
-        # A key has no name before it is there; it is ours by its tag from then on.
+    ]
+
+
+def keys(environments: Environments) -> list[Statement]:
+    """What no key's policy can allow: tags of a key that is being made, aliases, and the policy of an older key.
+
+    A key that an administrator's deployment has made does not name the role yet.
+    """
+    return [
         allow(
-            "NewKeysCannotBeNamed",
-            [kms.CreateKey],
-            ["*"],
-            StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"}),
+            "KeysOfEarlierDeployments",
+            actions(kms, "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy"),
+            [names.arn("kms", "key/*")],
+            StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
-        # A tag that comes with a new key is asked for, too, and then there is no tag on it yet. One with an alias is
-        # somebody's already: tagged as ours it would be ours to administer.
+        # Tags that come with a new key are asked for, too, before the key has a policy.
         # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
         allow(
             "NewKeysAreTaggedAsOurs",
             [kms.TagResource],
             [names.arn("kms", "key/*")],
-            StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"}),
+            _REQUESTS_OUR_TAG,
             Null({"kms:ResourceAliases": "true"}),
-        ),
-        allow("AliasesCannotBeListedByName", [kms.ListAliases], ["*"]),
-        allow(
-            "Keys",
-            actions(
-                kms,
-                "CreateAlias DeleteAlias DescribeKey DisableKey DisableKeyRotation EnableKey EnableKeyRotation "
-                "GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy ScheduleKeyDeletion TagResource "
-                "UntagResource UpdateAlias UpdateKeyDescription",
-            ),
-            [names.arn("kms", "key/*")],
-            _OURS,
         ),
         allow(
             "Aliases",
             actions(kms, "CreateAlias DeleteAlias UpdateAlias"),
-            [
-                names.arn("kms", everywhere(alias))
-                for alias in (
-                    names.DYNAMODB_KEY_ALIAS,
-                    names.SNS_KEY_ALIAS,
-                    names.LOGS_KEY_ALIAS,
-                    names.QUEUE_KEY_ALIAS,
-                    names.FUNCTIONS_KEY_ALIAS,
-                    names.WORKFLOW_KEY_ALIAS,
-                )
-            ],
+            environments.arns("kms", *_KEY_ALIASES),
         ),
+    ]
+
+
+def backups(environments: Environments) -> list[Statement]:
+    """A plan is named by an id that nobody knows before, so it is changed and deleted by its tag.
+
+    Nothing that a creation needs asks for the tag: it may count only later.
+    """
+    plans = [names.arn("backup", "backup-plan:*")]
+    return [
         allow(
-            "TableKeyThroughDynamoDB",
-            actions(kms, "CreateGrant Decrypt DescribeKey Encrypt RevokeGrant"),
-            [names.arn("kms", "key/*")],
-            through("dynamodb"),
-        ),
-        allow(
-            "VaultKeyThroughAWSBackup",
-            actions(kms, "CreateGrant Decrypt DescribeKey GenerateDataKey RetireGrant"),
-            [names.arn("kms", "key/*")],
-            through("backup"),
-        ),
-        allow(
-            "VaultAndPlan",
+            "Vaults",
             actions(
                 backup,
-                "CreateBackupPlan CreateBackupSelection CreateBackupVault DeleteBackupPlan DeleteBackupSelection "
-                "DeleteBackupVault DescribeBackupVault GetBackupPlan GetBackupSelection GetBackupVaultAccessPolicy "
-                "GetBackupVaultNotifications ListTags TagResource UntagResource UpdateBackupPlan",
+                "CreateBackupVault DeleteBackupVault DescribeBackupVault GetBackupVaultAccessPolicy "
+                "GetBackupVaultNotifications ListTags TagResource UntagResource",
             ),
-            [
-                names.arn("backup", f"backup-vault:{everywhere(names.BACKUP_VAULT)}"),
-                # A plan is named by its id, which nobody knows before.
-                names.arn("backup", "backup-plan:*"),
-            ],
+            environments.arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
+        ),
+        allow("NewBackupPlans", [backup.CreateBackupPlan, backup.TagResource], plans, _REQUESTS_OUR_TAG),
+        allow(
+            "BackupPlansAreFilledAndRead",
+            actions(backup, "CreateBackupSelection GetBackupPlan GetBackupSelection ListBackupSelections ListTags"),
+            plans,
+        ),
+        allow(
+            "OurBackupPlans",
+            actions(backup, "DeleteBackupPlan DeleteBackupSelection UntagResource UpdateBackupPlan"),
+            plans,
+            StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
         # The first selection of an account makes it.
         # https://docs.aws.amazon.com/aws-backup/latest/devguide/using-service-linked-roles-AWSServiceRoleForBackup.html
@@ -138,18 +184,14 @@ def data() -> list[Statement]:
             [names.role_arn("aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup")],
             StringEquals({"iam:AWSServiceName": "backup.amazonaws.com"}),
         ),
-        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackupstorage.html
-        allow("VaultStorageHasNoResource", [backup_storage.MountCapsule], ["*"]),
     ]
 
 
-def compute() -> list[Statement]:
-    functions = [
-        names.arn("lambda", f"function:{everywhere(name)}{version}")
-        for name in (names.VALIDATION_FUNCTION, names.PROCESSING_FUNCTION, names.RECONCILIATION_FUNCTION)
-        for version in ("", ":*")
-    ]
-    layers = [names.arn("lambda", f"layer:{everywhere(names.STRIPE_LAYER)}{version}") for version in ("", ":*")]
+def compute(environments: Environments) -> list[Statement]:
+    functions = [f"function:{name}{version}" for name in _FUNCTIONS for version in ("", ":*")]
+    layers = [f"layer:{names.STRIPE_LAYER}{version}" for version in ("", ":*")]
+    targets = environments.arns("lambda", f"function:{names.RECONCILIATION_FUNCTION}:{names.LIVE}")
+    rules = environments.arns("events", f"rule/{names.RECONCILIATION_RULE}")
     return [
         allow(
             "Functions",
@@ -157,25 +199,41 @@ def compute() -> list[Statement]:
                 lambda_,
                 "AddPermission CreateAlias CreateFunction DeleteAlias DeleteFunction DeleteFunctionConcurrency "
                 "GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConfiguration "
-                "GetFunctionRecursionConfig GetPolicy GetProvisionedConcurrencyConfig "
-                "GetRuntimeManagementConfig ListVersionsByFunction PublishVersion "
+                "GetFunctionRecursionConfig GetFunctionScalingConfig GetPolicy GetProvisionedConcurrencyConfig "
+                "GetRuntimeManagementConfig ListAliases ListTags ListVersionsByFunction PublishVersion "
                 "PutFunctionConcurrency RemovePermission TagResource UntagResource UpdateAlias UpdateFunctionCode "
                 "UpdateFunctionConfiguration",
             ),
-            functions,
+            environments.arns("lambda", *functions),
         ),
-        allow("Layer", actions(lambda_, "DeleteLayerVersion GetLayerVersion PublishLayerVersion"), layers),
-        allow("Artifacts", actions(s3, "GetObject GetObjectVersion"), [Sub("${Artifacts.Arn}/*")]),
         allow(
-            "FunctionsKeyThroughLambda",
-            actions(kms, "CreateGrant Decrypt Encrypt GenerateDataKey"),
-            [names.arn("kms", "key/*")],
-            through("lambda"),
+            "Layer",
+            actions(lambda_, "DeleteLayerVersion GetLayerVersion PublishLayerVersion"),
+            environments.arns("lambda", *layers),
+        ),
+        allow("Artifacts", actions(s3, "GetObject GetObjectVersion"), [Sub("${Artifacts.Arn}/payment-platform/*")]),
+        allow(
+            "Schedule",
+            actions(
+                events,
+                "DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule RemoveTargets TagResource "
+                "UntagResource",
+            ),
+            rules,
+        ),
+        # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
+        allow(
+            "ScheduleInvokesReconciliationOnly",
+            [events.PutTargets],
+            rules,
+            ArnEquals({"events:TargetArn": targets}),
         ),
     ]
 
 
-def rest() -> list[Statement]:
+def workflow(environments: Environments) -> list[Statement]:
+    # CloudWatch Logs asks about a log group with and without the ":*" that stands for its streams.
+    groups = [f"log-group:{group}{streams}" for group in _LOG_GROUPS for streams in ("", ":*")]
     return [
         allow(
             "StateMachine",
@@ -184,28 +242,7 @@ def rest() -> list[Statement]:
                 "CreateStateMachine DeleteStateMachine DescribeStateMachine ListTagsForResource TagResource "
                 "UntagResource UpdateStateMachine",
             ),
-            [names.arn("states", f"stateMachine:{everywhere(names.WORKFLOW)}")],
-        ),
-        allow(
-            "WorkflowKeyForOurWorkflows",
-            actions(kms, "Decrypt GenerateDataKey"),
-            [names.arn("kms", "key/*")],
-            StringLike(
-                {
-                    "kms:EncryptionContext:aws:states:stateMachineArn": names.arn(
-                        "states", f"stateMachine:{everywhere(names.WORKFLOW)}"
-                    )
-                }
-            ),
-        ),
-        allow(
-            "Schedule",
-            actions(
-                events,
-                "DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule PutTargets RemoveTargets "
-                "TagResource UntagResource",
-            ),
-            [names.arn("events", f"rule/{everywhere(names.RECONCILIATION_RULE)}")],
+            environments.arns("states", f"stateMachine:{names.WORKFLOW}"),
         ),
         allow(
             "LogGroups",
@@ -216,31 +253,35 @@ def rest() -> list[Statement]:
                 "GetDataProtectionPolicy ListTagsForResource PutDataProtectionPolicy PutMetricFilter "
                 "PutRetentionPolicy TagResource UntagResource",
             ),
-            [
-                names.arn("logs", f"log-group:{prefix}*")
-                for prefix in ("/aws/lambda/lambda-payment-", "/aws/vendedlogs/states/sfn-payment-")
-            ],
+            environments.arns("logs", *groups),
         ),
-        allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
-        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
-        allow("IndexPoliciesHaveNoResource", [logs.DescribeIndexPolicies], ["*"]),
+    ]
+
+
+def monitoring(environments: Environments) -> list[Statement]:
+    alarms = [
+        # One for each environment: all alarms of all environments are longer than a policy.
         allow(
-            "Alarms",
+            f"AlarmsOf{environment.replace('-', '').capitalize()}",
             actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
-            [names.arn("cloudwatch", f"alarm:{everywhere(name)}") for name in names.alarms()],
-        ),
-        # Of composite alarms CloudWatch takes both from nobody whose right has a narrower scope:
-        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
-        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
-        allow("CompositeAlarmsCannotBePutByName", [cloudwatch.PutCompositeAlarm], ["*"]),
-        allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
+            Environments((environment,)).arns("cloudwatch", *(f"alarm:{name}" for name in names.alarms())),
+        )
+        for environment in environments.names
+    ]
+    return [
         allow(
             "Dashboard",
             actions(
                 cloudwatch, "DeleteDashboards GetDashboard ListTagsForResource PutDashboard TagResource UntagResource"
             ),
-            [names.arn("cloudwatch", f"dashboard/{everywhere(names.DASHBOARD)}", region=False)],
+            environments.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
         ),
+        *alarms,
+    ]
+
+
+def stacks(environments: Environments) -> list[Statement]:
+    return [
         allow(
             "NestedStacks",
             actions(
@@ -249,6 +290,6 @@ def rest() -> list[Statement]:
                 "UpdateTerminationProtection CreateChangeSet DescribeChangeSet DeleteChangeSet ExecuteChangeSet "
                 "CancelUpdateStack",
             ),
-            [stacks()],
+            environments.stack_arns(),
         ),
     ]

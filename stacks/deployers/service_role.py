@@ -1,40 +1,68 @@
-"""CloudFormation's own role. Three policies, because one holds 6,144 characters."""
+"""CloudFormation's own role: which roles it may make and pass, and all that service_rights.py adds."""
+
+from collections.abc import Sequence
 
 from awacs import iam
-from awacs.aws import ArnEquals, ArnLike, Statement, StringEquals
-from troposphere import Output, Template
+from awacs.aws import ArnEquals, ArnLike, Statement, StringEquals, StringEqualsIfExists
+from troposphere import AWSHelperFn, Output, Template
 from troposphere.iam import Role
 
 from .. import boundary, names
-from ..names import everywhere
 from ..policies import allow, trust
-from ..settings import Bootstrap
+from ..settings import Bootstrap, SettingsError
 from ..suppressions import suppress
 from . import service_rights
-from .words import actions, policy
+from .words import Environments, actions, policies
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+MOST_POLICIES = 10
+
+_FUNCTION_ROLES = (names.VALIDATION_ROLE, names.PROCESSING_ROLE, names.RECONCILIATION_ROLE)
+_ROLES = (names.WORKFLOW_ROLE, *_FUNCTION_ROLES, names.BACKUP_ROLE)
+_POLICIES = (
+    names.WORKFLOW_POLICY,
+    names.VALIDATION_POLICY,
+    names.PROCESSING_POLICY,
+    names.RECONCILIATION_POLICY,
+    names.GATEWAY_POLICY,
+    names.BACKUP_POLICY,
+    names.WORKFLOW_KEY_POLICY,
+)
 
 
-def add(template: Template) -> Role:
-    policies = [
-        policy(template, "ServiceData", "HasServiceRole", service_rights.data()),
-        policy(template, "ServiceCompute", "HasServiceRole", [*service_rights.compute(), *_roles()]),
-        policy(template, "ServiceRest", "HasServiceRole", service_rights.rest()),
+def add(template: Template, environments: Environments) -> Role:
+    """Raises ``SettingsError`` where the environments need more policies than a role takes."""
+    statements = [
+        *service_rights.without_resource(),
+        *service_rights.data(environments),
+        *service_rights.keys(environments),
+        *service_rights.backups(environments),
+        *service_rights.compute(environments),
+        *service_rights.workflow(environments),
+        *service_rights.monitoring(environments),
+        *service_rights.stacks(environments),
+        *_roles(environments),
     ]
-    *_, rest = policies
+    managed_policies = policies(template, "Service", "HasServiceRole", statements)
     suppress(
-        rest,
+        managed_policies[0],
         "cloudwatch:PutCompositeAlarm is denied unless it is allowed on all resources (*)",
         checkov=("CKV_AWS_111",),
     )
+    if len(managed_policies) > MOST_POLICIES:
+        raise SettingsError(
+            f"stacks/environments.toml: CloudFormation's role needs {len(managed_policies)} policies for "
+            f"{len(environments.names)} environments, and a role takes {MOST_POLICIES}; give some their own account"
+        )
     role: Role = template.add_resource(
         Role(
             "CloudFormationRole",
-            RoleName="role-payment-cloudformation",
+            RoleName=names.SERVICE_ROLE,
             AssumeRolePolicyDocument=trust("cloudformation.amazonaws.com"),
-            ManagedPolicyArns=[policy.ref() for policy in policies],
+            ManagedPolicyArns=[managed_policy.ref() for managed_policy in managed_policies],
             Condition="HasServiceRole",
             # CloudFormation goes on using it for a stack that it has used it for.
-            DeletionPolicy="Retain",
+            DeletionPolicy="RetainExceptOnCreate",
             UpdateReplacePolicy="Retain",
         )
     )
@@ -42,41 +70,21 @@ def add(template: Template) -> Role:
     return role
 
 
-def _roles() -> list[Statement]:
-    """No role without the boundary, none but for our services, and with our policies only.
+def _roles(environments: Environments) -> list[Statement]:
+    """No role without the boundary, each for its service only, and with our policies only.
 
-    Each by the whole of its name: a role of somebody else's, passed to a function of ours, knows no boundary.
+    Each by the whole of its name: a role of another team, passed to a function of ours, has no boundary.
     """
-    roles = [
-        names.role_arn(everywhere(name))
-        for name in (
-            names.WORKFLOW_ROLE,
-            names.VALIDATION_ROLE,
-            names.PROCESSING_ROLE,
-            names.RECONCILIATION_ROLE,
-            names.BACKUP_ROLE,
-        )
-    ]
-    policies = [
-        names.arn("iam", f"policy/{everywhere(name)}", region=False)
-        for name in (
-            names.WORKFLOW_POLICY,
-            names.VALIDATION_POLICY,
-            names.PROCESSING_POLICY,
-            names.RECONCILIATION_POLICY,
-            names.GATEWAY_POLICY,
-            names.BACKUP_POLICY,
-            names.WORKFLOW_KEY_POLICY,
-        )
-    ]
+    roles = environments.role_arns(*_ROLES)
+    managed_policies = environments.arns("iam", *(f"policy/{name}" for name in _POLICIES), is_regional=False)
     under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary.arn(Bootstrap.permissions_boundary.ref)})
     return [
         allow(
             "Roles",
             actions(
                 iam,
-                "DeleteRole DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies "
-                "ListRolePolicies TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
+                "DeleteRole DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies "
+                "ListRoleTags TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
             ),
             roles,
         ),
@@ -91,15 +99,19 @@ def _roles() -> list[Statement]:
             [iam.AttachRolePolicy],
             roles,
             under_boundary,
-            ArnLike({"iam:PolicyARN": policies}),
+            ArnLike({"iam:PolicyARN": managed_policies}),
         ),
+        _pass("PassRolesToLambda", environments.role_arns(*_FUNCTION_ROLES), "lambda"),
+        _pass("PassRoleToStepFunctions", environments.role_arns(names.WORKFLOW_ROLE), "states"),
+        _pass("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
+        # CloudFormation passes its own role on to each nested stack. Whether the request names the service is not
+        # documented; the role's trust lets no other service have it.
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
         allow(
-            "RolesAreForThreeServices",
+            "PassItselfToNestedStacks",
             [iam.PassRole],
-            roles,
-            StringEquals(
-                {"iam:PassedToService": ["backup.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]}
-            ),
+            [names.role_arn(names.SERVICE_ROLE)],
+            StringEqualsIfExists({"iam:PassedToService": "cloudformation.amazonaws.com"}),
         ),
         allow(
             "Policies",
@@ -108,6 +120,10 @@ def _roles() -> list[Statement]:
                 "CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion "
                 "ListEntitiesForPolicy ListPolicyVersions",
             ),
-            policies,
+            managed_policies,
         ),
     ]
+
+
+def _pass(sid: str, roles: Sequence[AWSHelperFn], service: str) -> Statement:
+    return allow(sid, [iam.PassRole], roles, StringEquals({"iam:PassedToService": f"{service}.amazonaws.com"}))

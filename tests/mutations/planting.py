@@ -85,6 +85,14 @@ def may_also(resource: str, sid: str, *actions: str) -> Plant:
     return plant
 
 
+def may_not(resource: str, sid: str, *actions: str) -> Plant:
+    def plant(template: Template) -> None:
+        for _, _, granting in _statements(template, resource, sid):
+            granting["Action"] = [action for action in granting["Action"] if action not in actions]
+
+    return plant
+
+
 def without(resource: str, sid: str) -> Plant:
     """Take the statement out."""
 

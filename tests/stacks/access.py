@@ -90,13 +90,21 @@ def directly(context: Context | None = None, account: str = ACCOUNT) -> dict[str
 class World:
     """The platform and the account's own stack, as they are deployed."""
 
-    def __init__(self, templates: Mapping[str, Document], environment: str = ENVIRONMENT) -> None:
+    def __init__(
+        self,
+        templates: Mapping[str, Document],
+        environment: str = ENVIRONMENT,
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        """``parameters`` stand for those of the settings file."""
         committed = {name: plain(template) for name, template in templates.items()}
         nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
         # Of prod everything; another environment as it is set.
         more = EVERYTHING if environment == ENVIRONMENT else {}
         self.platform = plan.evaluate(
-            Tree(committed["parent"], nested), settings.load(environment) | more, {**PSEUDO, "AWS::StackName": "stack"}
+            Tree(committed["parent"], nested),
+            dict(parameters or settings.load(environment) | more),
+            {**PSEUDO, "AWS::StackName": "stack"},
         )
         self.account = plan.evaluate(Tree(committed["artifacts"]), EVERYTHING | BOOTSTRAP, PSEUDO)
         stacks = [(f"{title}/", stack) for title, stack in self.platform.nested.items()] + [("", self.account)]

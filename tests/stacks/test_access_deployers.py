@@ -10,6 +10,7 @@ from tests.stacks.access import (
     ALL_RIGHTS,
     PLACE,
     REGION,
+    ROOT,
     Principal,
     World,
     key_arn,
@@ -40,6 +41,9 @@ ATTACHED = UNDER | {"iam:PolicyARN": OUR_POLICY}
 TO_LAMBDA = {"iam:PassedToService": "lambda.amazonaws.com"}
 TAGGED_AS_OURS = {"aws:RequestTag/ManagedBy": "payment-platform"}
 OUR_TAG = {"aws:ResourceTag/ManagedBy": "payment-platform"}
+OF_THIS_ACCOUNT = {"kms:CallerAccount": ACCOUNT}
+# Its policy is the default one, which leaves all to IAM: the world of these tests has it beside ours.
+FOREIGN_KEY = key_arn("OfAnotherTeam")
 
 MAY = {
     "CloudFormation makes a role under the boundary": (CLOUDFORMATION, "iam:CreateRole", OUR_ROLE, UNDER),
@@ -50,7 +54,10 @@ MAY = {
         CLOUDFORMATION, "kms:CreateKey", "*", TAGGED_AS_OURS,
     ),
     "CloudFormation tags the key that it makes": (CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), TAGGED_AS_OURS),
-    "CloudFormation changes a key of ours": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), OUR_TAG),
+    "CloudFormation changes a key of ours": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), OF_THIS_ACCOUNT),
+    "CloudFormation changes a key of an earlier deployment": (
+        CLOUDFORMATION, "kms:PutKeyPolicy", FOREIGN_KEY, OF_THIS_ACCOUNT | OUR_TAG,
+    ),
     "CloudFormation updates the workflow": (CLOUDFORMATION, "states:UpdateStateMachine", STATE_MACHINE),
     # To who may do it by name only, CloudWatch refuses it.
     "CloudFormation makes a composite alarm": (CLOUDFORMATION, "cloudwatch:PutCompositeAlarm", "*"),
@@ -60,6 +67,9 @@ MAY = {
     "a plan hands CloudFormation its role": (
         PLAN, "iam:PassRole", f"{IAM}:role/role-payment-cloudformation",
         {"iam:PassedToService": "cloudformation.amazonaws.com"},
+    ),
+    "a plan reads the validations of a change set": (
+        PLAN, "cloudformation:DescribeEvents", f"arn:aws:cloudformation:{PLACE}:changeSet/deploy-0123456789ab/1",
     ),
     "a deployment executes a change set": (DEPLOY, "cloudformation:ExecuteChangeSet", STACK),
 }  # fmt: skip
@@ -109,14 +119,16 @@ MAY_NOT = {
     "CloudFormation makes a user": (CLOUDFORMATION, "iam:CreateUser", f"{IAM}:user/x"),
     "CloudFormation makes an access key": (CLOUDFORMATION, "iam:CreateAccessKey", f"{IAM}:user/x"),
     "CloudFormation makes a key that is nobody's": (CLOUDFORMATION, "kms:CreateKey", "*"),
-    "CloudFormation changes a key of somebody else's": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), {}),
+    "CloudFormation changes a key of somebody else's": (
+        CLOUDFORMATION, "kms:PutKeyPolicy", FOREIGN_KEY, OF_THIS_ACCOUNT,
+    ),
     # The tag is what makes a key ours, so it is not to be put on others.
     "CloudFormation takes a key of somebody else's for ours": (
-        CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"),
+        CLOUDFORMATION, "kms:TagResource", FOREIGN_KEY,
         TAGGED_AS_OURS | {"kms:ResourceAliases": ["alias/theirs"]},
     ),
     "CloudFormation tags a key with something else": (
-        CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), {"aws:RequestTag/ManagedBy": "another-team"},
+        CLOUDFORMATION, "kms:TagResource", FOREIGN_KEY, {"aws:RequestTag/ManagedBy": "another-team"},
     ),
     "CloudFormation writes an artifact": (CLOUDFORMATION, "s3:PutObject", f"{ARTIFACTS}/payment-platform/code"),
     "CloudFormation reads a payment": (CLOUDFORMATION, "dynamodb:GetItem", TABLE),
@@ -147,6 +159,13 @@ MAY_NOT = {
         )
     },
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(world: World) -> World:
+    """Beside the platform, a key of another team."""
+    default = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
+    return world.beside(FOREIGN_KEY, {"Statement": [default]})
 
 
 @pytest.mark.parametrize("sentence", MAY)
@@ -253,6 +272,8 @@ def test_github_acts_from_one_repository_and_deploys_from_one_environment(
         "repo:us/payments:ref:refs/heads/main",
         "repo:us/payments:environment:dev",
         f"{subject}2",
+        # Whoever takes an old name has ids in the subject.
+        subject.replace("us/payments", "us@123/payments@456"),
     }
     for other in others:
         assert not world.may_assume_by_token(role, PROVIDER, {**right, f"{TOKENS}:sub": other}), other

@@ -1,16 +1,18 @@
-"""The roles that deploy: what the resource types' own schemas ask for, and no more."""
+"""The roles that deploy: where they are, and that they fit. What they may do is asked in test_service_role.py."""
 
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from scripts.deployer.plan.evaluate import Evaluated, evaluate
-from scripts.deployer.plan.templates import Tree, parse
-from tests.emitted import NESTED, ROOT
+from scripts.deployer.plan.templates import Tree, parse, plain
+from stacks import artifacts, emit, settings
+from stacks.deployers.words import Environments
+from tests.emitted import ROOT
 
 ACCOUNT = "123456789012"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/policy-payment-boundary"
@@ -20,57 +22,6 @@ PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
 }
-# What a schema asks for that the platform does not use.
-UNUSED = {
-    "imports, exports and replicas of tables": (
-        "dynamodb:AssociateTableReplica dynamodb:BatchWriteItem dynamodb:CreateTableReplica "
-        "dynamodb:DeleteItem dynamodb:DescribeImport dynamodb:GetItem dynamodb:ImportTable dynamodb:PutItem "
-        "dynamodb:Query dynamodb:Scan dynamodb:UpdateItem logs:CreateLogStream logs:DescribeLogStreams "
-        "logs:PutLogEvents s3:GetObjectMetadata s3:ListBucket"
-    ),
-    "streams and insights of tables, their policies": (
-        "dynamodb:DeleteResourcePolicy dynamodb:DisableKinesisStreamingDestination "
-        "dynamodb:EnableKinesisStreamingDestination dynamodb:PutResourcePolicy "
-        "dynamodb:UpdateContributorInsights dynamodb:UpdateKinesisStreamingDestination kinesis:DescribeStream "
-        "kinesis:PutRecords"
-    ),
-    "users, groups, inline policies, roles without a boundary": (
-        "iam:AttachGroupPolicy iam:AttachUserPolicy "
-        "iam:DeleteRolePermissionsBoundary iam:DeleteRolePolicy iam:DetachGroupPolicy iam:DetachUserPolicy "
-        "iam:PutRolePolicy"
-    ),
-    "networks, file systems and gradual deployments of functions": (
-        "codedeploy:CreateDeployment codedeploy:GetDeployment codedeploy:GetDeploymentConfig "
-        "codedeploy:GetDeploymentGroup codedeploy:StopDeployment ec2:DescribeNetworkInterfaces "
-        "ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcs "
-        "elasticfilesystem:DescribeMountTargets s3files:ListMountTargets"
-    ),
-    "signing, scaling, recursion, capacity and pinned runtimes of functions": (
-        "lambda:AssociateRuntimeAlias lambda:DeleteFunctionCodeSigningConfig "
-        "lambda:DeleteProvisionedConcurrencyConfig lambda:GetCodeSigningConfig "
-        "lambda:GetFunctionScalingConfig lambda:PassCapacityProvider lambda:PutFunctionCodeSigningConfig "
-        "lambda:PutFunctionRecursionConfig lambda:PutFunctionScalingConfig "
-        "lambda:PutProvisionedConcurrencyConfig lambda:PutRuntimeManagementConfig"
-    ),
-    "policies, indexes and deliveries of log groups": (
-        "firehose:TagDeliveryStream logs:DeleteIndexPolicy "
-        "logs:DeleteResourcePolicy logs:PutBearerTokenAuthentication "
-        "logs:PutIndexPolicy logs:PutLogGroupDeletionProtection s3:REST.PUT.OBJECT"
-    ),
-    "data protection of topics": "sns:PutDataProtectionPolicy",
-    "policies, locks and notices of vaults": (
-        "backup:DeleteBackupVaultAccessPolicy backup:DeleteBackupVaultLockConfiguration "
-        "backup:DeleteBackupVaultNotifications backup:PutBackupVaultAccessPolicy "
-        "backup:PutBackupVaultLockConfiguration backup:PutBackupVaultNotifications backup-storage:Mount"
-    ),
-}
-# What change sets of nested stacks, and Step Functions' logging, ask for beyond the schemas.
-# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-BEYOND = (
-    "cloudformation:CancelUpdateStack cloudformation:CreateChangeSet cloudformation:DeleteChangeSet "
-    "cloudformation:DescribeChangeSet cloudformation:ExecuteChangeSet logs:DeleteLogDelivery "
-    "logs:GetLogDelivery logs:ListLogDeliveries logs:UpdateLogDelivery"
-)
 
 
 def roles(**parameters: str) -> Evaluated:
@@ -86,50 +37,38 @@ def statements(stack: Evaluated, *names: str) -> Iterator[dict[str, Any]]:
         yield from stack.resources[name].properties["PolicyDocument"]["Statement"]
 
 
-SERVICE = list(statements(EVERYTHING, "ServiceDataPolicy", "ServiceComputePolicy", "ServiceRestPolicy"))
-
-
-def asked_for() -> set[str]:
-    """By the schemas of the resource types that the platform is made of."""
-    kinds = {
-        resource["Type"]
-        for name in ("parent", *NESTED)
-        for resource in parse((ROOT / "templates" / f"{name}.yaml").read_text(encoding="utf-8"))["Resources"].values()
-    }
-    asked = set()
-    for kind in kinds:
-        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
-        for handler in ("create", "read", "update", "delete"):
-            asked |= set(handlers.get(handler, {}).get("permissions", []))
-    return asked
-
-
-def test_cloudformation_may_do_what_the_resource_types_ask_for_and_no_more() -> None:
-    granted = {action for statement in SERVICE for action in statement["Action"]}
-    unused = {action for words in UNUSED.values() for action in words.split()}
-    assert asked_for() - granted == unused
-    assert granted - asked_for() == set(BEYOND.split())
+SERVICE_POLICIES = [title for title in EVERYTHING.resources if re.fullmatch(r"Service\d+Policy", title)]
+SERVICE = list(statements(EVERYTHING, *SERVICE_POLICIES))
 
 
 def test_only_what_cannot_be_named_is_allowed_on_everything() -> None:
     everything = [s["Sid"] for s in SERVICE if "*" in s["Resource"]]
     assert everything == [
-        "NewKeysCannotBeNamed",
-        "AliasesCannotBeListedByName",
-        "VaultStorageHasNoResource",
-        "LogDeliveryHasNoResource",
-        "IndexPoliciesHaveNoResource",
         "CompositeAlarmsCannotBePutByName",
         "AlarmsCannotBeDescribedByName",
+        "NewKeysCannotBeNamed",
+        "LogDeliveryHasNoResource",
+        "IndexPoliciesHaveNoResource",
+        "VaultStorageHasNoResource",
+        "ListsHaveNoResource",
     ]
     assert not [s["Sid"] for s in SERVICE for action in s["Action"] if "*" in action]
 
 
-def test_roles_are_passed_to_three_services_only_and_get_our_policies_only() -> None:
+def test_roles_are_passed_to_their_own_service_only_and_get_our_policies_only() -> None:
     by_sid = {statement["Sid"]: statement for statement in SERVICE}
-    passing = by_sid["RolesAreForThreeServices"]
-    services = ["backup.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
-    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": services}}
+    passing = {
+        statement["Condition"]["StringEquals"]["iam:PassedToService"]: {
+            re.sub(r".*role/|-[a-z]+$", "", arn) for arn in statement["Resource"]
+        }
+        for sid, statement in by_sid.items()
+        if sid.startswith("PassRole")
+    }
+    assert passing == {
+        "lambda.amazonaws.com": {"role-lambda-validation", "role-lambda-processing", "role-lambda-reconciliation"},
+        "states.amazonaws.com": {"role-sfn-payment-workflow"},
+        "backup.amazonaws.com": {"role-backup-payments"},
+    }
     ours = by_sid["Policies"]["Resource"]
     assert not [arn for arn in ours if not arn.startswith(f"arn:aws:iam::{ACCOUNT}:policy/policy-")]
     # Not the boundary itself, nor the deployers' own.
@@ -159,6 +98,22 @@ def test_github_acts_from_one_repository_and_deploys_from_one_environment() -> N
     assert subject("GitHubDeployRole") == "repo:us/payments:environment:prod"
 
 
+@pytest.mark.parametrize(
+    ("repository", "is_accepted"),
+    [
+        ("us/payments", True),
+        ("us@123/payments@456", True),
+        ("us@123/payments", False),
+        ("us/payments@456", False),
+        ("us@123/payments@", False),
+        ("us@*/payments@*", False),
+        ("us/*", False),
+    ],
+)
+def test_a_repository_is_named_with_both_ids_or_none(repository: str, is_accepted: bool) -> None:
+    assert settings.Bootstrap.github_repository.accepts(repository) is is_accepted
+
+
 def test_a_plan_cannot_change_a_stack() -> None:
     actions = {action for statement in statements(EVERYTHING, "GitHubPlanPolicy") for action in statement["Action"]}
     changing = re.compile(r"cloudformation:(Execute|Delete(?!ChangeSet)|Update|Cancel|Continue|Set|CreateStack)")
@@ -172,23 +127,49 @@ def test_a_plan_cannot_change_a_stack() -> None:
         ({}, 0),
         ({"PermissionsBoundary": "platform"}, 1),
         ({"PermissionsBoundary": "arn:aws:iam::123456789012:policy/theirs"}, 0),
-        ({"ServiceRole": "true"}, 4),
+        ({"ServiceRole": "true"}, 1 + len(SERVICE_POLICIES)),
         # Without a role of CloudFormation's, GitHub would need all its rights.
         ({"GithubRepository": "us/payments"}, 0),
-        ({"ServiceRole": "true", "GithubRepository": "us/payments"}, 9),
-        ({"ServiceRole": "true", "GithubRepository": "us/payments", "GithubOidcProviderArn": "arn"}, 8),
+        ({"ServiceRole": "true", "GithubRepository": "us/payments"}, 6 + len(SERVICE_POLICIES)),
+        (
+            {"ServiceRole": "true", "GithubRepository": "us/payments", "GithubOidcProviderArn": "arn"},
+            5 + len(SERVICE_POLICIES),
+        ),
     ],
 )
 def test_each_role_is_there_where_it_is_asked_for(parameters: dict[str, str], there: int) -> None:
     assert len(roles(**parameters).resources) - 4 == there
 
 
-def test_each_policy_fits() -> None:
-    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters without spaces"""
-    for name, resource in EVERYTHING.resources.items():
+@pytest.mark.parametrize("environments", [1, 3, 6])
+def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int) -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters; 10 policies"""
+    names = ("dev", "prod", "staging", "qa1", "sandbox", "loadtest")[:environments]
+    template = emit.document(artifacts.build(Environments(names)))
+    pseudo = PSEUDO | {"AWS::Partition": "aws-us-gov", "AWS::Region": "us-gov-east-1"}
+    parameters = {"ServiceRole": "true", "PermissionsBoundary": "platform", "GithubRepository": "us/payments"}
+    stack = evaluate(Tree(plain(template)), parameters, pseudo)
+    for name, resource in stack.resources.items():
         if resource.type == "AWS::IAM::ManagedPolicy":
-            document = json.dumps(resource.properties["PolicyDocument"], separators=(",", ":"))
-            assert len(document) < 6144, name
+            text = json.dumps(resource.properties["PolicyDocument"], separators=(",", ":"))
+            bucket = f"arn:aws-us-gov:s3:::payment-artifacts-{ACCOUNT}-us-gov-east-1"
+            assert len(text.replace("${Artifacts.Arn}", bucket)) <= 6144, name
+    assert len(stack.resources["CloudFormationRole"].properties["ManagedPolicyArns"]) <= 10
+
+
+def test_more_environments_than_a_role_can_name_are_refused_by_the_generator() -> None:
+    with pytest.raises(settings.SettingsError, match=r"an account of their own|their own account"):
+        artifacts.build(Environments(tuple(f"environment-{number}" for number in range(8))))
+
+
+def test_an_environment_that_the_role_does_not_know_is_refused(tmp_path: Path) -> None:
+    """Of another settings file than the one that the templates were generated from."""
+    text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").replace("service_role = false", "service_role = true")
+    file = tmp_path / "environments.toml"
+    file.write_text(text.replace("[dev]", "[sandbox]"), encoding="utf-8")
+    with pytest.raises(settings.SettingsError, match=r"\[sandbox\].*python generate.py"):
+        settings.load("sandbox", file)
+    assert settings.load("prod", file)["ServiceRole"] == "true"
 
 
 def test_what_was_deleted_expires_and_nothing_else_does() -> None:

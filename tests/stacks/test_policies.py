@@ -18,12 +18,14 @@ EVERYTHING = {
     "ProcessingPolicy": {"TracingHasNoResource"},
     "ReconciliationPolicy": {"TracingHasNoResource"},
     "Boundary": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
-    "ServiceDataPolicy": {"NewKeysCannotBeNamed", "AliasesCannotBeListedByName", "VaultStorageHasNoResource"},
-    "ServiceRestPolicy": {
-        "LogDeliveryHasNoResource",
-        "IndexPoliciesHaveNoResource",
-        "CompositeAlarmsCannotBePutByName",
+    "Service1Policy": {
         "AlarmsCannotBeDescribedByName",
+        "CompositeAlarmsCannotBePutByName",
+        "IndexPoliciesHaveNoResource",
+        "ListsHaveNoResource",
+        "LogDeliveryHasNoResource",
+        "NewKeysCannotBeNamed",
+        "VaultStorageHasNoResource",
     },
     "GitHubPlanPolicy": {"AlarmsCannotBeDescribedByName"},
     "GitHubDeployPolicy": {"AlarmsCannotBeDescribedByName"},
@@ -32,25 +34,20 @@ REASON = re.compile("(Has|Have)NoResource$|CannotBe[A-Z]")
 
 # Open at one place of an ARN. The roles of the platform: the streams of a log group, whose names Lambda makes up.
 STREAMS = {"ValidationPolicy", "ProcessingPolicy", "ReconciliationPolicy"}
-# What stands above all environments of an account is open where a name ends in the environment...
-OF_ALL_ENVIRONMENTS = {
-    "Boundary": {"Tables", "DeadLetters", "Notices", "Functions", "Backups", "Logs"},
-    "ServiceDataPolicy": {"Tables", "Queue", "Topic", "Aliases", "VaultAndPlan"},
-    "ServiceComputePolicy": {
-        "Functions", "Layer", "Roles", "RolesStandUnderTheBoundary", "RolesGetOurPoliciesOnly",
-        "RolesAreForThreeServices", "Policies",
-    },
-    "ServiceRestPolicy": {"StateMachine", "Schedule", "LogGroups", "Alarms", "Dashboard", "NestedStacks"},
-    "GitHubPlanPolicy": {"Plan"},
-    "GitHubDeployPolicy": {"Plan", "Deploy"},
-}  # fmt: skip
+# The boundary, which stands above all environments of an account, is open where a name ends in the environment...
+OF_ALL_ENVIRONMENTS = {"Boundary": {"Tables", "DeadLetters", "Notices", "Functions", "Backups", "Logs"}}
+# ... who deploys where AWS numbers versions, names streams, or makes a nested stack's name of its parent's...
+OF_ONE_RESOURCE = re.compile(
+    r"(function:lambda-payment-\w+|layer:layer-stripe|log-group:/aws/(lambda/lambda|vendedlogs/states/sfn)-payment-\w+)"
+    r"-(dev|prod|staging):\*|stack/payment-platform-(dev|prod|staging)(/|-)\*"
+)
 # ... and at these, because AWS makes the rest of the name up, or the deployer does.
 MADE_UP = {
     "key/*": "a key is named by an id; each such statement has a condition",
     "secret:*": "the gateway's secret is the account's own, and named in the role's policy",
     "backup-plan:*": "a plan is named by an id",
     "stack/payment-artifacts/*": "a stack's ARN ends in an id",
-    "payment-artifacts-123456789012-eu-central-1/*": "files are named by what they hold",
+    "changeSet/*": "a change set of a nested stack is named by CloudFormation",
     "payment-artifacts-123456789012-eu-central-1/payment-platform/*": "files are named by what they hold",
 }
 
@@ -81,6 +78,8 @@ def test_the_exact_list_of_where_an_arn_is_open(world: World) -> None:
                     own = policy.removesuffix("Policy").lower()
                     assert name == f"log-group:/aws/lambda/lambda-payment-{own}-prod:*"
                     assert statement["Sid"] == "LogStreamsAreNamedByLambda"
+                elif policy.startswith(("Service", "GitHub")):
+                    assert OF_ONE_RESOURCE.fullmatch(name), (policy, statement["Sid"], name)
                 else:
                     assert statement["Sid"] in OF_ALL_ENVIRONMENTS[policy], (policy, statement["Sid"], name)
                     # The environment, then an alias, a version or a stream.

@@ -179,7 +179,7 @@ def test_a_wrong_rollout_is_refused_in_one_line(text: str, says: str, tmp_path: 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('github_repository = "us"', 'github_repository = "us": it must be OWNER/NAME, or empty'),
+        ('github_repository = "us"', 'github_repository = "us": it must be OWNER@ID/NAME@ID, OWNER/NAME for'),
         ('github_repository = "us/payments"', "service_role: it must be true for a github_repository"),
         ("service_role = true", "permissions_boundary: it must be set with a service_role"),
         ('permissions_boundary = "ours"', 'it must be "platform", the ARN of a managed policy, or empty'),

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+from typing import Any
 
-from tests.emitted import ROOT
+from tests.emitted import NESTED, ROOT, load_template
 
 GIVEN = """
 from troposphere import Ref, Template
@@ -12,7 +13,7 @@ from stacks.wiring import Nest
 
 nest = Nest(Template(), "yaml")
 env, secret, key, days = Ref("Environment"), Ref("Secret"), Ref("Key"), Ref("Days")
-others = dict(key_deletion_window_days=days, workflow_customer_key=env, backup_retention_days=days, permissions_boundary=env)
+others = dict(key_deletion_window_days=days, workflow_customer_key=env, backup_retention_days=days, permissions_boundary=env, service_role=env)
 """
 MISTAKES = {
     "a misspelt output": "secure = nest.add('S', security.build, security.Inputs(environment=env,"
@@ -61,6 +62,7 @@ def test_an_input_is_a_parameter_inside_and_an_output_a_get_att_outside() -> Non
             workflow_customer_key=Ref("Env"),
             backup_retention_days=Ref("Days"),
             permissions_boundary=Ref("Env"),
+            service_role=Ref("Env"),
         ),
         "description",
     )
@@ -69,3 +71,31 @@ def test_an_input_is_a_parameter_inside_and_an_output_a_get_att_outside() -> Non
     assert outputs.sns_key_arn.to_dict() == {"Fn::GetAtt": ["Security", "Outputs.SnsKeyArn"]}
     stack = nest.parent.to_dict()["Resources"]["Security"]["Properties"]
     assert stack["Parameters"]["KeyDeletionWindowDays"] == {"Ref": "Days"}
+
+
+def test_no_condition_reads_what_another_stack_puts_out() -> None:
+    """While a change set is made, an output is a placeholder, and nothing says that the condition is decided anew."""
+    parent = load_template("parent")["Resources"]
+    checked = 0
+    for title in (name.capitalize() for name in NESTED):
+        parameters = parent[title]["Properties"]["Parameters"]
+        outputs = {name for name, value in parameters.items() if _mentions(value, "Fn::GetAtt")}
+        conditions = load_template(title.lower()).get("Conditions", {})
+        for condition, value in conditions.items():
+            assert not outputs & _references(value), f"{title}: condition {condition} reads an output; use a setting"
+            checked += 1
+    assert checked >= 5
+
+
+def _mentions(value: Any, function: str) -> bool:
+    if isinstance(value, dict):
+        return function in value or any(_mentions(item, function) for item in value.values())
+    return isinstance(value, list) and any(_mentions(item, function) for item in value)
+
+
+def _references(value: Any) -> set[str]:
+    """The parameters that a condition reads."""
+    if isinstance(value, dict):
+        own = {value["Ref"]} if "Ref" in value else set()
+        return own.union(*(_references(item) for item in value.values()))
+    return set().union(*map(_references, value)) if isinstance(value, list) else set()

@@ -1,0 +1,266 @@
+"""What CloudFormation asks AWS for when it creates, reads, updates, deletes or lists a resource.
+
+The actions are those of the resource types' schemas. On which resource AWS asks for each is written down here, after
+the Service Authorization Reference
+(https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html), and not read from our policies.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.stacks.access import ACCOUNT, PLACE, World, directly, key_arn, through
+
+OPERATIONS = ("create", "read", "update", "delete", "list")
+SERVICE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/role-payment-cloudformation"
+ARTIFACT = "arn:aws:s3:::payment-artifacts-123456789012-eu-central-1/payment-platform/prod/0123abcd.zip"
+PLAN_ID = "0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11"
+
+Properties = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    action: str
+    resource: str
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Actions that the handlers of a type need only for properties that no resource of ours has."""
+
+    types: tuple[str, ...]
+    properties: tuple[str, ...]
+    actions: str
+
+
+FUNCTION_TYPES = ("AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias")
+UNUSED = (
+    Unused(
+        ("AWS::DynamoDB::Table",),
+        ("ImportSourceSpecification", "Replicas", "GlobalTableWitnesses", "GlobalTableSourceArn"),
+        "dynamodb:AssociateTableReplica dynamodb:BatchWriteItem dynamodb:CreateTableReplica dynamodb:DeleteItem "
+        "dynamodb:DescribeImport dynamodb:GetItem dynamodb:ImportTable dynamodb:PutItem dynamodb:Query dynamodb:Scan "
+        "dynamodb:UpdateItem iam:CreateServiceLinkedRole logs:CreateLogGroup logs:CreateLogStream "
+        "logs:DescribeLogGroups logs:DescribeLogStreams logs:PutLogEvents logs:PutRetentionPolicy s3:GetObject "
+        "s3:GetObjectMetadata s3:ListBucket",
+    ),
+    Unused(
+        ("AWS::DynamoDB::Table",),
+        ("ContributorInsightsSpecification", "KinesisStreamSpecification", "ResourcePolicy"),
+        "dynamodb:DeleteResourcePolicy dynamodb:DisableKinesisStreamingDestination "
+        "dynamodb:EnableKinesisStreamingDestination dynamodb:PutResourcePolicy dynamodb:UpdateContributorInsights "
+        "dynamodb:UpdateKinesisStreamingDestination kinesis:DescribeStream kinesis:PutRecords",
+    ),
+    Unused(("AWS::IAM::Role",), ("Policies",), "iam:DeleteRolePolicy iam:PutRolePolicy"),
+    Unused(
+        ("AWS::IAM::ManagedPolicy",),
+        ("Groups", "Roles", "Users"),
+        "iam:AttachGroupPolicy iam:AttachRolePolicy iam:AttachUserPolicy iam:DetachGroupPolicy iam:DetachRolePolicy "
+        "iam:DetachUserPolicy",
+    ),
+    Unused(
+        FUNCTION_TYPES,
+        ("VpcConfig", "FileSystemConfigs"),
+        "ec2:DescribeNetworkInterfaces ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcs "
+        "elasticfilesystem:DescribeMountTargets s3files:ListMountTargets",
+    ),
+    Unused(
+        FUNCTION_TYPES,
+        ("CodeSigningConfigArn", "FunctionScalingConfig", "CapacityProviderConfig", "RecursiveLoop",
+         "RuntimeManagementConfig", "ProvisionedConcurrencyConfig", "RuntimePolicy"),
+        "lambda:AssociateRuntimeAlias lambda:DeleteFunctionCodeSigningConfig lambda:DeleteProvisionedConcurrencyConfig "
+        "lambda:GetCodeSigningConfig lambda:PassCapacityProvider lambda:PutFunctionCodeSigningConfig "
+        "lambda:PutFunctionRecursionConfig lambda:PutFunctionScalingConfig lambda:PutProvisionedConcurrencyConfig "
+        "lambda:PutRuntimeManagementConfig",
+    ),
+    Unused(
+        ("AWS::Lambda::Alias",),
+        ("RoutingConfig", "UpdatePolicy"),
+        "codedeploy:CreateDeployment codedeploy:GetDeployment codedeploy:GetDeploymentConfig "
+        "codedeploy:GetDeploymentGroup codedeploy:StopDeployment",
+    ),
+    Unused(
+        ("AWS::Logs::LogGroup",),
+        ("BearerTokenAuthenticationEnabled", "DeletionProtectionEnabled", "FieldIndexPolicies",
+         "ResourcePolicyDocument"),
+        "firehose:TagDeliveryStream logs:DeleteIndexPolicy logs:DeleteResourcePolicy logs:PutBearerTokenAuthentication "
+        "logs:PutIndexPolicy logs:PutLogGroupDeletionProtection s3:REST.PUT.OBJECT",
+    ),
+    Unused(("AWS::SNS::Topic",), ("DataProtectionPolicy",), "sns:PutDataProtectionPolicy"),
+    Unused(
+        ("AWS::Backup::BackupVault",),
+        ("AccessPolicy", "LockConfiguration", "Notifications"),
+        "backup:DeleteBackupVaultAccessPolicy backup:DeleteBackupVaultLockConfiguration "
+        "backup:DeleteBackupVaultNotifications backup:PutBackupVaultAccessPolicy "
+        "backup:PutBackupVaultLockConfiguration backup:PutBackupVaultNotifications",
+    ),
+    Unused(("AWS::StepFunctions::StateMachine",), ("DefinitionS3Location",), "s3:GetObject s3:GetObjectVersion"),
+)  # fmt: skip
+# Refused, whatever the handler asks.
+REFUSED = {
+    "iam:DeleteRolePermissionsBoundary": "no role may come out from under the boundary",
+    "backup-storage:Mount": "no such action is in the reference; MountCapsule is",
+}
+# The actions that the reference lists without a resource type; CloudWatch's two by their own pages.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
+_WITHOUT_RESOURCE = (
+    "backup-storage:MountCapsule backup:ListBackupPlans backup:ListBackupVaults cloudformation:ListStacks "
+    "cloudwatch:DescribeAlarms cloudwatch:ListDashboards cloudwatch:PutCompositeAlarm dynamodb:ListTables "
+    "events:ListRules iam:ListPolicies iam:ListRoles kms:CreateKey kms:ListAliases kms:ListKeys lambda:ListFunctions "
+    "lambda:ListLayerVersions logs:CreateLogDelivery logs:DescribeIndexPolicies logs:DescribeLogGroups "
+    "logs:DescribeResourcePolicies logs:PutResourcePolicy sns:ListSubscriptions sns:ListTopics sqs:ListQueues "
+    "states:ListStateMachines"
+)
+WITHOUT_RESOURCE = frozenset(_WITHOUT_RESOURCE.split())
+# The services that our types hand a role to. Nobody hands a role to a service by another type of ours.
+PASSED_TO = {
+    "AWS::Backup::BackupSelection": "backup.amazonaws.com",
+    "AWS::CloudFormation::Stack": "cloudformation.amazonaws.com",
+    "AWS::Lambda::Function": "lambda.amazonaws.com",
+    "AWS::StepFunctions::StateMachine": "states.amazonaws.com",
+}
+# The tags of the stack, which CloudFormation puts on what it creates.
+REQUESTED_TAGS = {"aws:RequestTag/ManagedBy": "payment-platform"}
+HELD_TAGS = {"aws:ResourceTag/ManagedBy": "payment-platform"}
+
+
+def calls(world: World, path: str, operation: str, permission: str) -> Iterator[Call]:
+    """The requests behind one permission of one operation on the resource at ``path``; none where it is not used."""
+    kind, properties = world.resources[path].type, world.properties(path)
+    if permission in REFUSED or any(kind in unused.types and permission in unused.actions.split() for unused in UNUSED):
+        return
+    # A tag counts some time after the resource exists: a creation, and what is read in it, has to do without.
+    context = HELD_TAGS if operation in ("update", "delete") else {}
+    if permission == "kms:CreateKey":
+        yield Call(permission, "*", REQUESTED_TAGS)
+    elif permission in WITHOUT_RESOURCE:
+        yield Call(permission, "*")
+    elif permission == "iam:PassRole":
+        for role in _roles(kind, properties):
+            yield Call(permission, role, {"iam:PassedToService": PASSED_TO[kind]})
+    elif permission == "iam:GetRole" and kind != "AWS::IAM::Role":
+        for role in _roles(kind, properties):
+            yield Call(permission, role)
+    elif permission == "iam:CreateServiceLinkedRole":
+        role = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup"
+        yield Call(permission, role, {"iam:AWSServiceName": "backup.amazonaws.com"})
+    elif permission == "lambda:GetLayerVersion" and kind == "AWS::Lambda::Function":
+        # A layer's version is numbered when it is made; its name is the platform's.
+        for layer in (world.properties("Compute/StripeLayer") for _ in properties.get("Layers", ())):
+            yield Call(permission, f"arn:aws:lambda:{PLACE}:layer:{layer['LayerName']}:1")
+    elif permission.startswith("s3:"):
+        yield Call(permission, ARTIFACT)
+    elif permission.startswith("kms:"):
+        yield from _key_calls(kind, properties, path, operation, permission)
+    elif kind == "AWS::IAM::Role":
+        yield from _role_calls(properties, permission)
+    elif permission == "events:PutTargets":
+        for target in properties["Targets"]:
+            yield Call(permission, _arns(kind, properties)[0], {"events:TargetArn": target["Arn"]})
+    else:
+        tags = REQUESTED_TAGS if permission.endswith((":TagResource", ":CreateBackupPlan")) else {}
+        for arn in _arns(kind, properties):
+            yield Call(permission, arn, {**context, **tags})
+
+
+def _role_calls(properties: Properties, permission: str) -> Iterator[Call]:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/{properties['RoleName']}"
+    under = {"iam:PermissionsBoundary": properties["PermissionsBoundary"]}
+    if permission in ("iam:AttachRolePolicy", "iam:DetachRolePolicy"):
+        for policy in properties["ManagedPolicyArns"]:
+            yield Call(permission, arn, {**under, "iam:PolicyARN": policy})
+    else:
+        yield Call(permission, arn, under)
+
+
+def _key_calls(kind: str, properties: Properties, path: str, operation: str, permission: str) -> Iterator[Call]:
+    """On the key itself; on an alias and its key; or on the key of another resource, by way of that one's service."""
+    if kind == "AWS::KMS::Key":
+        tags = REQUESTED_TAGS if permission == "kms:TagResource" else {}
+        yield Call(permission, key_arn(path.split("/")[1]), directly() | tags)
+    elif kind == "AWS::KMS::Alias":
+        yield Call(permission, f"arn:aws:kms:{PLACE}:{properties['AliasName']}", directly())
+        yield Call(permission, key_arn(path.split("/")[1].removesuffix("Alias")), directly())
+    else:
+        context, key = _encryption(kind, properties)
+        if key:
+            yield Call(permission, key, context | {"kms:GrantIsForAWSResource": "true"})
+
+
+def _encryption(kind: str, properties: Properties) -> tuple[dict[str, Any], str]:
+    """The context of a request to the key that encrypts a resource, and the key; it may have none.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.howitworks.html
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
+    https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
+    """
+    if kind == "AWS::DynamoDB::Table":
+        context = {"aws:dynamodb:tableName": properties["TableName"], "aws:dynamodb:subscriberId": ACCOUNT}
+        return through("dynamodb", context), properties["SSESpecification"]["KMSMasterKeyId"]
+    if kind == "AWS::Backup::BackupVault":
+        return through("backup"), properties["EncryptionKeyArn"]
+    if kind == "AWS::Lambda::Function":
+        function = f"arn:aws:lambda:{PLACE}:function:{properties['FunctionName']}"
+        return through("lambda", {"aws:lambda:FunctionArn": function}), properties["KmsKeyArn"]
+    if kind == "AWS::StepFunctions::StateMachine":
+        workflow = f"arn:aws:states:{PLACE}:stateMachine:{properties['StateMachineName']}"
+        key = properties["EncryptionConfiguration"].get("KmsKeyId", "")
+        return directly({"aws:states:stateMachineArn": workflow}), key
+    raise AssertionError(f"{kind} asks for a key: say here in which context")
+
+
+def _roles(kind: str, properties: Properties) -> list[str]:
+    """The roles that a resource hands to a service: its own, and CloudFormation's to a nested stack."""
+    if kind == "AWS::CloudFormation::Stack":
+        return [SERVICE_ROLE]
+    if kind == "AWS::Backup::BackupSelection":
+        return [properties["BackupSelection"]["IamRoleArn"]]
+    return [properties[name] for name in ("Role", "RoleArn") if name in properties]
+
+
+def _arns(kind: str, properties: Properties) -> list[str]:
+    """The resource itself, by each of the ARNs under which AWS may ask for it."""
+    return [
+        resource if resource.startswith("arn:") else f"arn:aws:{resource}"
+        for resource in _SHAPES[kind](properties)
+    ]  # fmt: skip
+
+
+def _function_arns(properties: Properties, *qualifiers: str) -> list[str]:
+    name = properties["FunctionName"].split(":function:")[-1].split(":")[0]
+    return [f"lambda:{PLACE}:function:{name}{qualifier}" for qualifier in qualifiers]
+
+
+def _log_group_arns(properties: Properties) -> list[str]:
+    return [f"logs:{PLACE}:log-group:{properties['LogGroupName']}{streams}" for streams in ("", ":*")]
+
+
+_SHAPES: dict[str, Any] = {
+    "AWS::Backup::BackupPlan": lambda _: [f"backup:{PLACE}:backup-plan:{PLAN_ID}"],
+    "AWS::Backup::BackupSelection": lambda _: [f"backup:{PLACE}:backup-plan:{PLAN_ID}"],
+    "AWS::Backup::BackupVault": lambda p: [f"backup:{PLACE}:backup-vault:{p['BackupVaultName']}"],
+    "AWS::CloudFormation::Stack": lambda p: [
+        f"cloudformation:{PLACE}:stack/payment-platform-{p['Parameters']['Environment']}-Security-1ABCDEFGHIJKL/{PLAN_ID}"
+    ],
+    "AWS::CloudWatch::Alarm": lambda p: [f"cloudwatch:{PLACE}:alarm:{p['AlarmName']}"],
+    "AWS::CloudWatch::CompositeAlarm": lambda p: [f"cloudwatch:{PLACE}:alarm:{p['AlarmName']}"],
+    "AWS::CloudWatch::Dashboard": lambda p: [f"cloudwatch::{ACCOUNT}:dashboard/{p['DashboardName']}"],
+    "AWS::DynamoDB::Table": lambda p: [f"dynamodb:{PLACE}:table/{p['TableName']}"],
+    "AWS::Events::Rule": lambda p: [f"events:{PLACE}:rule/{p['Name']}"],
+    "AWS::IAM::ManagedPolicy": lambda p: [f"iam::{ACCOUNT}:policy/{p['ManagedPolicyName']}"],
+    "AWS::Lambda::Alias": lambda p: _function_arns(p, "", f":{p['Name']}"),
+    "AWS::Lambda::Function": lambda p: _function_arns(p, ""),
+    "AWS::Lambda::LayerVersion": lambda p: [f"lambda:{PLACE}:layer:{p['LayerName']}{v}" for v in ("", ":1")],
+    "AWS::Lambda::Permission": lambda p: _function_arns(p, "", ":live"),
+    "AWS::Lambda::Version": lambda p: _function_arns(p, "", ":1"),
+    "AWS::Logs::LogGroup": _log_group_arns,
+    "AWS::Logs::MetricFilter": _log_group_arns,
+    "AWS::SNS::Subscription": lambda p: [p["TopicArn"]],
+    "AWS::SNS::Topic": lambda p: [f"sns:{PLACE}:{p['TopicName']}"],
+    "AWS::SNS::TopicPolicy": lambda p: p["Topics"],
+    "AWS::SQS::Queue": lambda p: [f"sqs:{PLACE}:{p['QueueName']}"],
+    "AWS::SQS::QueuePolicy": lambda p: [f"sqs:{PLACE}:{url.rsplit('/', 1)[1]}" for url in p["Queues"]],
+    "AWS::StepFunctions::StateMachine": lambda p: [f"states:{PLACE}:stateMachine:{p['StateMachineName']}"],
+}

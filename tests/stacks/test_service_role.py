@@ -1,0 +1,225 @@
+"""CloudFormation's role: every operation on every resource of every environment, and nothing of anybody else's."""
+
+import fnmatch
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+from scripts.audit.deployed import EVERYTHING
+from stacks import settings
+from tests.emitted import ALL, load_template
+from tests.stacks.access import PLACE, ROOT, World, directly, key_arn, through
+from tests.stacks.handler_calls import OPERATIONS, PLAN_ID, REFUSED, SERVICE_ROLE, UNUSED, WITHOUT_RESOURCE, Call, calls
+
+ROLE = "CloudFormationRole"
+ENVIRONMENTS = settings.deployed_environments()
+# Granted beyond the schemas: change sets of nested stacks; what Step Functions' logging asks of who sets it up.
+# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+_BEYOND_SCHEMAS = (
+    "cloudformation:CancelUpdateStack cloudformation:CreateChangeSet cloudformation:DeleteChangeSet "
+    "cloudformation:DescribeChangeSet cloudformation:ExecuteChangeSet logs:DeleteLogDelivery logs:GetLogDelivery "
+    "logs:ListLogDeliveries logs:UpdateLogDelivery"
+)
+BEYOND_SCHEMAS = set(_BEYOND_SCHEMAS.split())
+# A key of an earlier deployment, by its tag, gets the policy that names the role.
+EARLIER_KEYS = "KeysOfEarlierDeployments"
+
+
+@functools.cache
+def world_of(environment: str) -> World:
+    """An environment with everything switched on."""
+    parameters = settings.load("prod") | EVERYTHING | {"Environment": environment}
+    world = World({name: load_template(name) for name in ALL}, environment, parameters)
+    world.resources |= world.platform.resources
+    return world
+
+
+@functools.cache
+def handlers(kind: str) -> dict[str, set[str]]:
+    """The permissions of each operation, by the schema; and what the type's tags need, which stand beside them."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+    permissions = {
+        operation: set(schema["handlers"].get(operation, {}).get("permissions", [])) for operation in OPERATIONS
+    }
+    tagging = set(schema.get("tagging", {}).get("permissions", []))
+    permissions["read"] |= {action for action in tagging if ":List" in action}
+    permissions["update"] |= tagging
+    return permissions
+
+
+def platform_paths(world: World) -> list[str]:
+    """What CloudFormation makes with this role: the nested stacks, and all that is in them."""
+    return [*world.platform.resources, *(path for path in world.resources if "/" in path)]
+
+
+@functools.cache
+def asked_calls(environment: str) -> list[tuple[str, str, Call]]:
+    """Each request with its resource and operation."""
+    world = world_of(environment)
+    return [
+        (path, operation, call)
+        for path in platform_paths(world)
+        for operation, permissions in handlers(world.resources[path].type).items()
+        for permission in sorted(permissions)
+        for call in calls(world, path, operation, permission)
+    ]
+
+
+def service_statements(world: World) -> Iterator[dict[str, Any]]:
+    for title, statements in world.policies.items():
+        if re.fullmatch(r"Service\d+Policy", title):
+            yield from statements
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_it_may_do_every_operation_on_every_resource(environment: str, operation: str) -> None:
+    world = world_of(environment)
+    requests = [(path, call) for path, step, call in asked_calls(environment) if step == operation]
+    denied = [
+        f"{operation} {path}: {call.action} on {call.resource} {call.context}"
+        for path, call in requests
+        if not world.may(ROLE, call.action, call.resource, call.context)
+    ]
+    assert not denied, "add to stacks/deployers/service_rights.py, or to tests/stacks/handler_calls.py why not:\n" + (
+        "\n".join(denied)
+    )
+    assert len({path for path, _ in requests}) > 20
+
+
+def test_what_it_is_not_asked_for_is_of_features_that_nobody_uses() -> None:
+    for environment in ENVIRONMENTS:
+        world = world_of(environment)
+        for path in platform_paths(world):
+            kind, properties = world.resources[path].type, world.resources[path].properties
+            used = [name for entry in UNUSED if kind in entry.types for name in entry.properties if name in properties]
+            assert not used, f"{path} has {used}: its actions are used, take them out of UNUSED"
+
+
+def test_no_read_of_a_resource_counts_as_unused() -> None:
+    """A handler reads the resource after each create, whichever features it uses."""
+    for kind in {resource.type for resource in world_of("prod").resources.values()}:
+        unused = {action for entry in UNUSED if kind in entry.types for action in entry.actions.split()}
+        assert not unused & (handlers(kind)["read"] | handlers(kind)["list"]), kind
+
+
+def test_nothing_is_granted_that_no_operation_asks_for() -> None:
+    asked = {environment: {call.action for _, _, call in asked_calls(environment)} for environment in ENVIRONMENTS}
+    everything_asked = set().union(*asked.values())
+    granted = {action for statement in service_statements(world_of("prod")) for action in statement["Action"]}
+    assert granted - everything_asked == BEYOND_SCHEMAS
+    assert not granted & set(REFUSED)
+    requests = [call for environment in ENVIRONMENTS for _, _, call in asked_calls(environment)]
+    by_action: dict[str, set[str]] = {}
+    for call in requests:
+        by_action.setdefault(call.action, set()).add(call.resource)
+    for statement in service_statements(world_of("prod")):
+        for resource in statement["Resource"]:
+            asked_for = {
+                arn
+                for action in statement["Action"]
+                for arn in by_action.get(action, ())
+                if fnmatch.fnmatch(arn, resource)
+            }
+            # A root stack is described by who deploys; CloudFormation asks about the nested ones.
+            assert asked_for or re.search(r":stack/payment-platform-\w+/\*$", resource), (statement["Sid"], resource)
+
+
+def test_every_action_without_a_resource_stands_in_a_statement_that_says_so() -> None:
+    for statement in service_statements(world_of("prod")):
+        if statement["Resource"] == ["*"]:
+            assert set(statement["Action"]) <= WITHOUT_RESOURCE | BEYOND_SCHEMAS, statement["Sid"]
+            assert re.search("(Has|Have)NoResource$|CannotBe[A-Z]", statement["Sid"])
+        else:
+            assert "*" not in statement["Resource"], statement["Sid"]
+
+
+def neighbours(resource: str, environment: str) -> set[str]:
+    """The same ARN with names that another team of the account may have given."""
+    if stack := re.search(rf"payment-platform-{environment}(?=-)", resource):
+        names = {"payment-platform-images", f"payment-platform-{environment}2", f"images-{stack[0]}"}
+        return {resource.replace(stack[0], name) for name in names}
+    name = re.search(rf"[\w/-]+-{environment}(?=$|:)", resource)
+    if name is None:
+        return set()
+    stem = name[0].removesuffix(f"-{environment}")
+    names = {f"{stem}-images", f"{stem}-images-{environment}", f"{name[0]}-images", f"{stem}-{environment}2"}
+    return {resource.replace(name[0], neighbour) for neighbour in names}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_it_touches_nothing_of_other_teams(environment: str) -> None:
+    world = world_of(environment)
+    requests = {(call.action, call.resource, tuple(call.context.items())) for _, _, call in asked_calls(environment)}
+    checked = 0
+    for action, resource, context in sorted(requests):
+        for neighbour in sorted(neighbours(resource, environment)):
+            assert not world.may(ROLE, action, neighbour, dict(context)), (action, neighbour)
+            checked += 1
+    assert checked > 1000
+
+
+@pytest.mark.parametrize("tags", [{}, {"aws:ResourceTag/ManagedBy": "payment-platform"}], ids=["foreign", "tagged"])
+def test_a_key_is_used_and_administered_only_where_its_policy_names_the_role(tags: dict[str, str]) -> None:
+    """Of a key whose policy leaves all to IAM, as a new key's does by default."""
+    stranger = f"arn:aws:kms:{PLACE}:key/5d2e9c1a-0000-4000-8000-000000000000"
+    default = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
+    world = world_of("prod").beside(stranger, {"Statement": [default]})
+    granted = {statement["Sid"]: set(statement["Action"]) for statement in service_statements(world)}
+    for action in {call.action for _, _, call in asked_calls("prod") if call.action.startswith("kms:")}:
+        if action in WITHOUT_RESOURCE or action == "kms:TagResource":
+            continue
+        allowed = bool(tags) and action in granted[EARLIER_KEYS]
+        for context in (directly(), through("dynamodb"), through("backup"), through("lambda")):
+            assert world.may(ROLE, action, stranger, context | tags) == allowed, action
+
+
+def test_it_passes_itself_to_nested_stacks_and_to_nothing_else() -> None:
+    """aws-samples/sample-autonomous-cloud-coding-agents#865: CloudFormation passes its own role on."""
+    world = world_of("prod")
+    assert world.may(ROLE, "iam:PassRole", SERVICE_ROLE, {"iam:PassedToService": "cloudformation.amazonaws.com"})
+    for service in ("lambda", "states", "backup", "ec2"):
+        context = {"iam:PassedToService": f"{service}.amazonaws.com"}
+        assert not world.may(ROLE, "iam:PassRole", SERVICE_ROLE, context)
+
+
+@pytest.mark.parametrize("target", ["images", "processing-prod", "lambda-payment-reconciliation-images:live"])
+def test_the_schedule_invokes_reconciliation_and_nothing_else(target: str) -> None:
+    rule = f"arn:aws:events:{PLACE}:rule/rule-payment-reconciliation-prod"
+    context = {"events:TargetArn": f"arn:aws:lambda:{PLACE}:function:{target}"}
+    assert not world_of("prod").may(ROLE, "events:PutTargets", rule, context)
+
+
+# How each key is used by way of a service: by which, and in which context; the others only administer it.
+USED_THROUGH = {
+    "DynamodbKey": through("dynamodb"),
+    "FunctionsKey": through(
+        "lambda", {"aws:lambda:FunctionArn": f"arn:aws:lambda:{PLACE}:function:lambda-payment-processing-prod"}
+    ),
+    "WorkflowKey": directly(
+        {"aws:states:stateMachineArn": f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-workflow-prod"}
+    ),
+    "QueueKey": None,
+    "SnsKey": None,
+    "LogsKey": None,
+}
+
+
+@pytest.mark.parametrize("key", USED_THROUGH)
+def test_it_uses_a_key_by_way_of_its_service_only(key: str) -> None:
+    world, context = world_of("prod"), USED_THROUGH[key]
+    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        assert world.may(ROLE, action, key_arn(key), context) == (context is not None)
+        for value in (directly(), through("s3"), through("lambda"), through("dynamodb", account="999988887777")):
+            assert not world.may(ROLE, action, key_arn(key), value), (action, value)
+
+
+def test_a_backup_plan_of_another_team_is_not_changed() -> None:
+    """It has no tag of ours, and cannot be given ours and then be changed in one request."""
+    plan = f"arn:aws:backup:{PLACE}:backup-plan:{PLAN_ID}"
+    for action in ("backup:UpdateBackupPlan", "backup:DeleteBackupPlan", "backup:DeleteBackupSelection"):
+        assert not world_of("prod").may(ROLE, action, plan, {"aws:ResourceTag/ManagedBy": "another-team"}), action
