@@ -23,6 +23,12 @@ SCANNERS = ROOT / ".venv" / "audit" / "bin"
 # parliament's list of what each service can do is older than the service. (rule, action or "", reason)
 PARLIAMENT = (
     ("UNKNOWN_ACTION", "cloudformation:DescribeEvents", "The action is newer than parliament's list of actions"),
+    ("UNKNOWN_ACTION", "lambda:GetFunctionScalingConfig", "The action is newer than parliament's list of actions"),
+    (
+        "RESOURCE_MISMATCH",
+        "dynamodb:GetResourcePolicy",
+        "The action is asked for a table or for a stream, and no table has a stream",
+    ),
     ("RESOURCE_STAR", "cloudwatch:DescribeAlarms", "Alarms are found by name prefix, which reads all of them"),
     (
         "RESOURCE_STAR",

@@ -23,7 +23,7 @@ from awacs import (
     sqs,
     states,
 )
-from awacs.aws import ArnEquals, Null, Statement, StringEquals
+from awacs.aws import ForAllValuesArnEquals, Null, Statement, StringEquals
 from troposphere import Sub
 
 from .. import names
@@ -221,12 +221,14 @@ def compute(environments: Environments) -> list[Statement]:
             ),
             rules,
         ),
+        # A request has several targets, and all of them count.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
         allow(
             "ScheduleInvokesReconciliationOnly",
             [events.PutTargets],
             rules,
-            ArnEquals({"events:TargetArn": targets}),
+            ForAllValuesArnEquals({"events:TargetArn": targets}),
+            Null({"events:TargetArn": "false"}),
         ),
     ]
 

@@ -157,8 +157,8 @@ def calls(world: World, path: str, operation: str, permission: str) -> Iterator[
     elif kind == "AWS::IAM::Role":
         yield from _role_calls(properties, permission)
     elif permission == "events:PutTargets":
-        for target in properties["Targets"]:
-            yield Call(permission, _arns(kind, properties)[0], {"events:TargetArn": target["Arn"]})
+        targets = [target["Arn"] for target in properties["Targets"]]
+        yield Call(permission, _arns(kind, properties)[0], {"events:TargetArn": targets})
     else:
         tags = REQUESTED_TAGS if permission.endswith((":TagResource", ":CreateBackupPlan")) else {}
         for arn in _arns(kind, properties):
