@@ -43,6 +43,7 @@ VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
 PROCESSING_FUNCTION = "lambda-payment-processing-${Environment}"
 RECONCILIATION_FUNCTION = "lambda-payment-reconciliation-${Environment}"
 STRIPE_LAYER = "layer-stripe-${Environment}"
+FUNCTIONS = (VALIDATION_FUNCTION, PROCESSING_FUNCTION, RECONCILIATION_FUNCTION)
 # The alias that the workflow calls; it points at the version of the deployed code.
 LIVE = "live"
 
@@ -56,6 +57,7 @@ BACKUP_PLAN = "backup-plan-payments-${Environment}"
 VALIDATION_LOG_GROUP = f"/aws/lambda/{VALIDATION_FUNCTION}"
 PROCESSING_LOG_GROUP = f"/aws/lambda/{PROCESSING_FUNCTION}"
 RECONCILIATION_LOG_GROUP = f"/aws/lambda/{RECONCILIATION_FUNCTION}"
+FUNCTION_LOG_GROUPS = (VALIDATION_LOG_GROUP, PROCESSING_LOG_GROUP, RECONCILIATION_LOG_GROUP)
 WORKFLOW_LOG_GROUP = f"/aws/vendedlogs/states/{WORKFLOW}"
 
 PAYMENTS_FAILING_ALARM = "alarm-payments-failing-${Environment}"

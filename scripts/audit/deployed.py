@@ -73,8 +73,16 @@ def _template(source: Template, stack: Evaluated, path: str) -> Template:
             "Properties": _referring(resource.properties, path, set(stack.resources)),
         }
         if metadata := source["Resources"][logical_id].get("Metadata"):
-            resources[logical_id]["Metadata"] = metadata
+            resources[logical_id]["Metadata"] = _filled_in(metadata)
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
+
+
+def _filled_in(metadata: Any) -> Any:
+    """With values for ``<Environment>`` and the pseudo parameters, as the findings on what is deployed have them."""
+    text = json.dumps(metadata)
+    for name, value in (PSEUDO | {"Environment": ENVIRONMENT}).items():
+        text = text.replace(f"<{name}>", value)
+    return json.loads(text)
 
 
 def _referring(value: Any, path: str, own: set[str]) -> Any:

@@ -250,6 +250,14 @@ def test_a_tag_or_a_concurrency_publishes_no_version(monkeypatch: pytest.MonkeyP
     assert descriptions() != before
 
 
+def test_the_bootstrap_template_fits_into_the_request_that_carries_it() -> None:
+    """It is not uploaded: the bucket is not there yet. The limit is in bytes.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html (TemplateBody)
+    """
+    assert (ROOT / "templates" / "artifacts.yaml").stat().st_size <= 51_200
+
+
 def test_the_artifact_bucket(templates: dict[str, Any]) -> None:
     artifacts = load_template("artifacts")["Resources"]
     bucket = artifacts["Artifacts"]
