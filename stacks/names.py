@@ -14,6 +14,8 @@ LEDGER_TABLE = "dynamodb-payment-ledger-${Environment}"
 # Open payments by when they are overdue; the adapter of the functions names it too.
 OPEN_INDEX = "open-payments"
 QUEUE = "payment-dlq-${Environment}"
+# Of the notices that SNS could not deliver; the operator's commands read the other one.
+NOTIFICATION_QUEUE = "sqs-notification-dlq-${Environment}"
 TOPIC = "sns-payment-notifications-${Environment}"
 
 DYNAMODB_KEY_ALIAS = "alias/dynamodb-transactions-${Environment}"
@@ -79,6 +81,9 @@ TRANSACTIONS_WRITE_THROTTLES_ALARM = "alarm-transactions-write-throttles-${Envir
 INDEX_WRITE_THROTTLES_ALARM = "alarm-index-write-throttles-${Environment}"
 LEDGER_WRITE_THROTTLES_ALARM = "alarm-ledger-write-throttles-${Environment}"
 NOTIFICATION_FAILURES_ALARM = "alarm-notification-failures-${Environment}"
+UNDELIVERED_NOTICES_ALARM = "alarm-undelivered-notices-${Environment}"
+BACKUP_FAILURES_ALARM = "alarm-backup-failures-${Environment}"
+BACKUP_HEARTBEAT_ALARM = "alarm-backup-heartbeat-${Environment}"
 RECONCILIATION_ERRORS_ALARM = "alarm-lambda-reconciliation-errors-${Environment}"
 RECONCILIATION_INCOMPLETE_ALARM = "alarm-reconciliation-incomplete-${Environment}"
 RECONCILIATION_HEARTBEAT_ALARM = "alarm-reconciliation-heartbeat-${Environment}"
@@ -138,6 +143,10 @@ def topic_arn() -> AWSHelperFn:
 
 def queue_arn() -> AWSHelperFn:
     return arn("sqs", QUEUE)
+
+
+def notification_queue_arn() -> AWSHelperFn:
+    return arn("sqs", NOTIFICATION_QUEUE)
 
 
 def role_arn(role: str) -> AWSHelperFn:
