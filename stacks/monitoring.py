@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from troposphere import Equals, Not, Sub, Template, cloudwatch, logs
+from troposphere import Equals, If, Not, Sub, Template, cloudwatch, logs
 
 from . import alarms, backups, names
 from .alarms import Alarm
-from .dashboard import body
+from .dashboard import backup_alarms, body
 from .wiring import NumberValue, Value
 
 HEARTBEAT_METRIC = "ReconciliationRuns"
@@ -71,9 +71,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     alarms.add_composite(template, watched, wanted=inputs.composite_alarm, topic_arn=inputs.topic_arn)
     template.add_resource(_payment_duration_filter(inputs))
     template.add_resource(_heartbeat_filter(inputs))
-    template.add_resource(
-        cloudwatch.Dashboard("Dashboard", DashboardName=names.named(names.DASHBOARD), DashboardBody=Sub(body()))
-    )
+    template.add_resource(_dashboard())
     return Outputs(
         workflow_failures_name=made["WorkflowFailures"].ref(),
         workflow_failures_arn=made["WorkflowFailures"].get_att("Arn"),
@@ -87,6 +85,13 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         processing_throttles_arn=made["ProcessingThrottles"].get_att("Arn"),
         payment_duration_name=made["PaymentDuration"].ref(),
         payment_duration_arn=made["PaymentDuration"].get_att("Arn"),
+    )
+
+
+def _dashboard() -> cloudwatch.Dashboard:
+    of_backups = If("HasBackups", Sub(backup_alarms()), "")
+    return cloudwatch.Dashboard(
+        "Dashboard", DashboardName=names.named(names.DASHBOARD), DashboardBody=Sub(body(), {"BackupAlarms": of_backups})
     )
 
 
