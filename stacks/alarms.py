@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from troposphere import Equals, If, Ref, Sub, Template, cloudwatch
 
@@ -10,6 +11,9 @@ from .suppressions import suppress
 from .wiring import Value, tags
 
 PERIOD_SECONDS = 300
+DAY_SECONDS = 86_400
+# A whole day that began after the alarm's creation, and the hours of the night in which it may be created.
+WARM_UP_MINUTES = 30 * 60
 _ONE_PAGE = "OnePagePerIncident"
 
 
@@ -32,6 +36,10 @@ class Alarm:
     # Whether it is a sign of payments failing now, and so a part of the composite alarm.
     payments_fail: bool = False
     tells_when_over: bool = True
+    # Where the alarm is not in every environment: the condition under which it is created.
+    condition: str = ""
+    # Where a period is a day: the hour (UTC) at which the day ends.
+    day_ends_at_hour: int | None = None
 
     @property
     def logical_id(self) -> str:
@@ -43,6 +51,7 @@ def add(template: Template, alarm: Alarm, *, topic_arn: Value) -> cloudwatch.Ala
     tells: Value | list[Value] = [topic_arn]
     if alarm.payments_fail:
         tells = If(_ONE_PAGE, Ref("AWS::NoValue"), [topic_arn])
+    condition: dict[str, Any] = {"Condition": alarm.condition} if alarm.condition else {}
     resource: cloudwatch.Alarm = template.add_resource(
         cloudwatch.Alarm(
             alarm.logical_id,
@@ -52,7 +61,7 @@ def add(template: Template, alarm: Alarm, *, topic_arn: Value) -> cloudwatch.Ala
             MetricName=alarm.metric,
             Dimensions=[cloudwatch.MetricDimension(Name=key, Value=value) for key, value in alarm.dimensions.items()],
             Statistic=alarm.statistic,
-            Period=PERIOD_SECONDS,
+            **_period(alarm),
             EvaluationPeriods=alarm.periods,
             ComparisonOperator=alarm.comparison,
             Threshold=alarm.threshold,
@@ -60,6 +69,7 @@ def add(template: Template, alarm: Alarm, *, topic_arn: Value) -> cloudwatch.Ala
             AlarmActions=tells,
             OKActions=tells if alarm.tells_when_over else Ref("AWS::NoValue"),
             Tags=tags(),
+            **condition,
         )
     )
     if alarm.payments_fail:
@@ -70,6 +80,25 @@ def add(template: Template, alarm: Alarm, *, topic_arn: Value) -> cloudwatch.Ala
             guard=("cloudwatch_alarm_action_check",),
         )
     return resource
+
+
+def _period(alarm: Alarm) -> dict[str, Any]:
+    """Five minutes that slide; or whole days, after a first day and the hours of one backup that are not evaluated.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-warm-up.html
+    """
+    if alarm.day_ends_at_hour is None:
+        return {"Period": PERIOD_SECONDS}
+    # Midnight is at that hour in the time zone that is as many hours behind UTC.
+    window = cloudwatch.WallClockWindow(Timezone=f"-{alarm.day_ends_at_hour:02}:00")
+    return {
+        "Period": DAY_SECONDS,
+        "EvaluationWindow": cloudwatch.EvaluationWindow(WallClockWindow=window),
+        "WarmUpConfiguration": cloudwatch.WarmUpConfiguration(
+            WarmUpPeriodDurationInMinutes=WARM_UP_MINUTES, OnlyStartEvaluatingAfterWarmUpPeriodEnds=True
+        ),
+    }
 
 
 def add_composite(template: Template, alarms: Sequence[Alarm], *, wanted: Value, topic_arn: Value) -> None:

@@ -8,12 +8,12 @@ the platform does. https://docs.aws.amazon.com/IAM/latest/UserGuide/access_polic
 from awacs import awslambda as lambda_
 from awacs import backup, dynamodb, kms, logs, secretsmanager, sns, sqs, xray
 from awacs.aws import Statement, StringEquals, StringLike
-from troposphere import Equals, If, Not, Ref, Sub, Template
+from troposphere import AWSHelperFn, Equals, If, Not, Ref, Sub, Template
 from troposphere.iam import ManagedPolicy
 
 from . import names
 from .policies import ACCOUNT, LOG_DELIVERY, allow, document
-from .suppressions import suppress
+from .suppressions import suppress_wildcards
 from .wiring import Value
 
 # In the settings file, for the one that is made here.
@@ -51,18 +51,16 @@ def add(template: Template, boundary: Value) -> None:
             UpdateReplacePolicy="Retain",
         )
     )
-    suppress(
+    suppress_wildcards(
         policy,
         "A boundary grants nothing; this one covers all environments, whose names end in the environment's",
-        nag=("AwsSolutions-IAM5",),
+        *_wildcards(),
     )
 
 
 def _ceiling() -> list[Statement]:
     tables = [names.everywhere(name) for name in (names.TABLE, names.LEDGER_TABLE)]
-    functions = (names.VALIDATION_FUNCTION, names.PROCESSING_FUNCTION, names.RECONCILIATION_FUNCTION)
     keys = [names.arn("kms", "key/*")]
-    groups = [names.VALIDATION_LOG_GROUP, names.PROCESSING_LOG_GROUP, names.RECONCILIATION_LOG_GROUP]
     return [
         allow(
             "Tables",
@@ -82,7 +80,7 @@ def _ceiling() -> list[Statement]:
         allow(
             "Functions",
             [lambda_.InvokeFunction],
-            [names.live_function_arn(names.everywhere(name)) for name in functions],
+            [names.live_function_arn(names.everywhere(name)) for name in names.FUNCTIONS],
         ),
         allow(
             "Backups",
@@ -130,7 +128,7 @@ def _ceiling() -> list[Statement]:
         allow(
             "Logs",
             [logs.CreateLogStream, logs.PutLogEvents],
-            [names.log_streams_arn(names.everywhere(group)) for group in groups],
+            [names.log_streams_arn(names.everywhere(group)) for group in names.FUNCTION_LOG_GROUPS],
         ),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
         allow(
@@ -138,4 +136,20 @@ def _ceiling() -> list[Statement]:
             [xray.GetSamplingRules, xray.GetSamplingTargets, xray.PutTelemetryRecords, xray.PutTraceSegments],
             ["*"],
         ),
+    ]
+
+
+def _wildcards() -> list[str | AWSHelperFn]:
+    """The resources with a wildcard that the boundary may have: names in any environment, keys, secrets, and ``*``."""
+    everywhere = names.everywhere
+    return [
+        *(names.arn("dynamodb", f"table/{everywhere(name)}") for name in (names.TABLE, names.LEDGER_TABLE)),
+        names.arn("sqs", everywhere(names.QUEUE)),
+        names.arn("sns", everywhere(names.TOPIC)),
+        *(names.live_function_arn(everywhere(name)) for name in names.FUNCTIONS),
+        names.arn("backup", f"backup-vault:{everywhere(names.BACKUP_VAULT)}"),
+        names.arn("secretsmanager", "secret:*"),
+        names.arn("kms", "key/*"),
+        *(names.log_streams_arn(everywhere(group)) for group in names.FUNCTION_LOG_GROUPS),
+        "*",
     ]

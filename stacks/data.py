@@ -37,18 +37,21 @@ class Outputs:
     queue_name: Value
     topic_arn: Value
     topic_name: Value
+    notification_queue_name: Value
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
     table = template.add_resource(_transactions(inputs))
     ledger = template.add_resource(_ledger(inputs))
     backups.add(template, inputs.backup_role_arn, inputs.dynamodb_key_arn, inputs.backup_retention_days, table, ledger)
-    queue = template.add_resource(_dead_letter_queue(inputs))
+    queue = template.add_resource(_dead_letter_queue("DeadLetters", names.QUEUE, inputs))
     template.add_resource(_queue_policy(queue))
     topic = template.add_resource(
         sns.Topic("Notifications", TopicName=names.named(names.TOPIC), KmsMasterKeyId=inputs.sns_key_id, Tags=tags())
     )
     template.add_resource(_topic_policy(topic))
+    undelivered = template.add_resource(_dead_letter_queue("UndeliveredNotices", names.NOTIFICATION_QUEUE, inputs))
+    policy = template.add_resource(_undelivered_policy(undelivered, topic))
     template.add_condition("HasSubscriber", Not(Equals(inputs.notification_endpoint, "")))
     template.add_resource(
         sns.SubscriptionResource(
@@ -57,6 +60,9 @@ def build(template: Template, inputs: Inputs) -> Outputs:
             TopicArn=topic.ref(),
             Protocol=inputs.notification_protocol,
             Endpoint=inputs.notification_endpoint,
+            RedrivePolicy={"deadLetterTargetArn": undelivered.get_att("Arn")},
+            # SNS may send to the queue before anything can fail.
+            DependsOn=[policy.title],
         )
     )
     return Outputs(
@@ -68,6 +74,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         queue_name=queue.get_att("QueueName"),
         topic_arn=topic.ref(),
         topic_name=topic.get_att("TopicName"),
+        notification_queue_name=undelivered.get_att("QueueName"),
     )
 
 
@@ -132,10 +139,10 @@ def _table(title: str, name: str, inputs: Inputs, keys: dict[str, str], **more: 
     )
 
 
-def _dead_letter_queue(inputs: Inputs) -> sqs.Queue:
+def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
     queue = sqs.Queue(
-        "DeadLetters",
-        QueueName=names.named(names.QUEUE),
+        title,
+        QueueName=names.named(name),
         MessageRetentionPeriod=14 * 24 * 60 * 60,
         VisibilityTimeout=60,
         KmsMasterKeyId=inputs.queue_key_arn,
@@ -174,6 +181,30 @@ def _queue_policy(queue: sqs.Queue) -> sqs.QueuePolicy:
                         StringEquals({"aws:SourceAccount": ACCOUNT}),
                         ArnEquals({"aws:SourceArn": names.reconciliation_rule_arn()}),
                     ]
+                ),
+            ),
+            only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),
+        ),
+    )
+
+
+def _undelivered_policy(queue: sqs.Queue, topic: sns.Topic) -> sqs.QueuePolicy:
+    """The right of SNS to move a notice of this topic here when it gives up delivering it, whoever the subscriber is.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-configure-dead-letter-queue.html
+    """
+    return sqs.QueuePolicy(
+        "UndeliveredNoticesPolicy",
+        Queues=[queue.ref()],
+        PolicyDocument=document(
+            Statement(
+                Sid="UndeliveredNotices",
+                Effect=Allow,
+                Principal=Principal("Service", "sns.amazonaws.com"),
+                Action=[sqs_actions.SendMessage],
+                Resource=[queue.get_att("Arn")],
+                Condition=Condition(
+                    [StringEquals({"aws:SourceAccount": ACCOUNT}), ArnEquals({"aws:SourceArn": topic.ref()})]
                 ),
             ),
             only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),

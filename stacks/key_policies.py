@@ -156,10 +156,12 @@ def sns() -> list[Statement]:
 
 
 def queue() -> list[Statement]:
-    """Whoever sends or receives a dead letter, by way of SQS; and EventBridge, for what it could not deliver.
+    """Whoever sends or receives a dead letter, by way of SQS; EventBridge and SNS, for what they could not deliver.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html says that
-    EventBridge gives no source in the key's policy; the queue's own policy names the rule.
+    EventBridge gives no source in the key's policy; the queue's own policy names the rule. The same for SNS, whose
+    topic the other queue's policy names.
+    https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
     """
     use = [kms.Decrypt, kms.GenerateDataKey]
     return [
@@ -169,7 +171,7 @@ def queue() -> list[Statement]:
             Principal=account_root(),
             Action=use,
             Resource=["*"],
-            Condition=Condition([through("sqs", arn=names.queue_arn())]),
+            Condition=Condition([through("sqs", arn=[names.queue_arn(), names.notification_queue_arn()])]),
         ),
         Statement(
             Sid="ScheduleDeadLetters",
@@ -178,6 +180,14 @@ def queue() -> list[Statement]:
             Action=use,
             Resource=["*"],
             Condition=Condition([StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.queue_arn()})]),
+        ),
+        Statement(
+            Sid="UndeliveredNotices",
+            Effect=Allow,
+            Principal=Principal("Service", "sns.amazonaws.com"),
+            Action=use,
+            Resource=["*"],
+            Condition=Condition([StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.notification_queue_arn()})]),
         ),
     ]
 

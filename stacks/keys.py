@@ -40,7 +40,12 @@ def add(template: Template, window_days: Value) -> Keys:
         ),
         sns=key("SnsKey", "Encrypts the payment notices", names.SNS_KEY_ALIAS, _policy(*key_policies.sns())),
         logs=key("LogsKey", "Encrypts the log groups", names.LOGS_KEY_ALIAS, _policy(key_policies.logs())),
-        queue=key("QueueKey", "Encrypts the dead letters", names.QUEUE_KEY_ALIAS, _policy(*key_policies.queue())),
+        queue=key(
+            "QueueKey",
+            "Encrypts the dead letters of payments and of notices",
+            names.QUEUE_KEY_ALIAS,
+            _policy(*key_policies.queue()),
+        ),
         functions=key(
             "FunctionsKey",
             "Encrypts the environment variables of the functions",

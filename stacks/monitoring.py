@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from troposphere import Sub, Template, cloudwatch, logs
+from troposphere import Equals, If, Not, Sub, Template, cloudwatch, logs
 
-from . import alarms, names
+from . import alarms, backups, names
 from .alarms import Alarm
-from .dashboard import body
+from .dashboard import backup_alarms, body
 from .wiring import NumberValue, Value
 
 HEARTBEAT_METRIC = "ReconciliationRuns"
@@ -27,6 +27,8 @@ class Inputs:
     ledger_table_name: Value
     queue_name: Value
     topic_name: Value
+    notification_queue_name: Value
+    backup_retention_days: NumberValue
     workflow_failures_threshold: NumberValue
     executions_cut_short_threshold: NumberValue
     workflow_throttles_threshold: NumberValue
@@ -63,14 +65,13 @@ class Outputs:
 
 def build(template: Template, inputs: Inputs) -> Outputs:
     """Alarms, metric filters and the dashboard; the outputs are those of the reference's six alarms."""
+    template.add_condition("HasBackups", Not(Equals(inputs.backup_retention_days, 0)))
     watched = _alarms(inputs)
     made = {alarm.title: alarms.add(template, alarm, topic_arn=inputs.topic_arn) for alarm in watched}
     alarms.add_composite(template, watched, wanted=inputs.composite_alarm, topic_arn=inputs.topic_arn)
     template.add_resource(_payment_duration_filter(inputs))
     template.add_resource(_heartbeat_filter(inputs))
-    template.add_resource(
-        cloudwatch.Dashboard("Dashboard", DashboardName=names.named(names.DASHBOARD), DashboardBody=Sub(body()))
-    )
+    template.add_resource(_dashboard())
     return Outputs(
         workflow_failures_name=made["WorkflowFailures"].ref(),
         workflow_failures_arn=made["WorkflowFailures"].get_att("Arn"),
@@ -87,8 +88,21 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
 
 
+def _dashboard() -> cloudwatch.Dashboard:
+    of_backups = If("HasBackups", Sub(backup_alarms()), "")
+    return cloudwatch.Dashboard(
+        "Dashboard", DashboardName=names.named(names.DASHBOARD), DashboardBody=Sub(body(), {"BackupAlarms": of_backups})
+    )
+
+
 def _alarms(inputs: Inputs) -> list[Alarm]:
-    return [*_of_the_workflow(inputs), *_of_the_functions(inputs), *_of_payments(inputs), *_of_stores(inputs)]
+    return [
+        *_of_the_workflow(inputs),
+        *_of_the_functions(inputs),
+        *_of_payments(inputs),
+        *_of_stores(inputs),
+        *backups.alarms("HasBackups"),
+    ]
 
 
 def _of_the_workflow(inputs: Inputs) -> list[Alarm]:
@@ -293,6 +307,17 @@ def _of_stores(inputs: Inputs) -> list[Alarm]:
             dimensions={"TopicName": inputs.topic_name},
             threshold=inputs.notification_failures_threshold,
             # Its own words go to the same topic: an OK that cannot be delivered would set it off again.
+            tells_when_over=False,
+        ),
+        Alarm(
+            title="UndeliveredNotices",
+            name=names.UNDELIVERED_NOTICES_ALARM,
+            description="Notices that a subscriber never received wait in their dead-letter queue",
+            namespace="AWS/SQS",
+            metric="ApproximateNumberOfMessagesVisible",
+            dimensions={"QueueName": inputs.notification_queue_name},
+            threshold=0,
+            statistic="Maximum",
             tells_when_over=False,
         ),
         throttles(

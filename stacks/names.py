@@ -14,6 +14,8 @@ LEDGER_TABLE = "dynamodb-payment-ledger-${Environment}"
 # Open payments by when they are overdue; the adapter of the functions names it too.
 OPEN_INDEX = "open-payments"
 QUEUE = "payment-dlq-${Environment}"
+# Of the notices that SNS could not deliver; the operator's commands read the other one.
+NOTIFICATION_QUEUE = "sqs-notification-dlq-${Environment}"
 TOPIC = "sns-payment-notifications-${Environment}"
 
 DYNAMODB_KEY_ALIAS = "alias/dynamodb-transactions-${Environment}"
@@ -44,6 +46,7 @@ VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
 PROCESSING_FUNCTION = "lambda-payment-processing-${Environment}"
 RECONCILIATION_FUNCTION = "lambda-payment-reconciliation-${Environment}"
 STRIPE_LAYER = "layer-stripe-${Environment}"
+FUNCTIONS = (VALIDATION_FUNCTION, PROCESSING_FUNCTION, RECONCILIATION_FUNCTION)
 # The alias that the workflow calls; it points at the version of the deployed code.
 LIVE = "live"
 
@@ -57,6 +60,7 @@ BACKUP_PLAN = "backup-plan-payments-${Environment}"
 VALIDATION_LOG_GROUP = f"/aws/lambda/{VALIDATION_FUNCTION}"
 PROCESSING_LOG_GROUP = f"/aws/lambda/{PROCESSING_FUNCTION}"
 RECONCILIATION_LOG_GROUP = f"/aws/lambda/{RECONCILIATION_FUNCTION}"
+FUNCTION_LOG_GROUPS = (VALIDATION_LOG_GROUP, PROCESSING_LOG_GROUP, RECONCILIATION_LOG_GROUP)
 WORKFLOW_LOG_GROUP = f"/aws/vendedlogs/states/{WORKFLOW}"
 
 PAYMENTS_FAILING_ALARM = "alarm-payments-failing-${Environment}"
@@ -78,6 +82,9 @@ TRANSACTIONS_WRITE_THROTTLES_ALARM = "alarm-transactions-write-throttles-${Envir
 INDEX_WRITE_THROTTLES_ALARM = "alarm-index-write-throttles-${Environment}"
 LEDGER_WRITE_THROTTLES_ALARM = "alarm-ledger-write-throttles-${Environment}"
 NOTIFICATION_FAILURES_ALARM = "alarm-notification-failures-${Environment}"
+UNDELIVERED_NOTICES_ALARM = "alarm-undelivered-notices-${Environment}"
+BACKUP_FAILURES_ALARM = "alarm-backup-failures-${Environment}"
+BACKUP_HEARTBEAT_ALARM = "alarm-backup-heartbeat-${Environment}"
 RECONCILIATION_ERRORS_ALARM = "alarm-lambda-reconciliation-errors-${Environment}"
 RECONCILIATION_INCOMPLETE_ALARM = "alarm-reconciliation-incomplete-${Environment}"
 RECONCILIATION_HEARTBEAT_ALARM = "alarm-reconciliation-heartbeat-${Environment}"
@@ -137,6 +144,10 @@ def topic_arn() -> AWSHelperFn:
 
 def queue_arn() -> AWSHelperFn:
     return arn("sqs", QUEUE)
+
+
+def notification_queue_arn() -> AWSHelperFn:
+    return arn("sqs", NOTIFICATION_QUEUE)
 
 
 def role_arn(role: str) -> AWSHelperFn:

@@ -122,6 +122,8 @@ def build(suffix: str) -> dict[str, Template]:
             ledger_table_name=store.ledger_table_name,
             queue_name=store.queue_name,
             topic_name=store.topic_name,
+            notification_queue_name=store.notification_queue_name,
+            backup_retention_days=Settings.backup_retention_days.ref,
             workflow_failures_threshold=Settings.workflow_failures_threshold.ref,
             executions_cut_short_threshold=Settings.executions_cut_short_threshold.ref,
             workflow_throttles_threshold=Settings.workflow_throttles_threshold.ref,

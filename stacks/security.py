@@ -1,15 +1,16 @@
 """Who may do what: the customer-managed keys (keys.py), and the roles with their policies (role_policies.py)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from awacs import kms, secretsmanager
 from awacs.aws import PolicyDocument
-from troposphere import Equals, If, Not, Ref, Template, iam
+from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
 
 from . import boundary, keys, names, role_policies
 from .policies import allow, document, source_arn, through, trust
-from .suppressions import suppress
+from .suppressions import suppress_wildcards
 from .wiring import NumberValue, Value, tags
 
 
@@ -60,6 +61,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         names.WORKFLOW_POLICY,
         role_policies.workflow(made),
         _workflow_key_policy(template, made),
+        wildcards=["*"],
     )
 
     validation = _role(
@@ -70,6 +72,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         trust("lambda.amazonaws.com"),
         names.VALIDATION_POLICY,
         role_policies.validation(made),
+        wildcards=["*", names.log_streams_arn(names.VALIDATION_LOG_GROUP)],
     )
     processing = _role(
         template,
@@ -80,6 +83,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         names.PROCESSING_POLICY,
         role_policies.processing(made),
         gateway,
+        wildcards=["*", names.log_streams_arn(names.PROCESSING_LOG_GROUP)],
     )
     reconciliation = _role(
         template,
@@ -90,6 +94,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         names.RECONCILIATION_POLICY,
         role_policies.reconciliation(made),
         gateway,
+        wildcards=["*", names.log_streams_arn(names.RECONCILIATION_LOG_GROUP)],
     )
     backups = _role(
         template,
@@ -99,7 +104,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         trust("backup.amazonaws.com"),
         names.BACKUP_POLICY,
         role_policies.backup(made),
-        wildcards=False,
+        wildcards=[],
         Condition="HasBackups",
     )
     return Outputs(
@@ -129,20 +134,23 @@ def _role(
     policy_name: str,
     policy: PolicyDocument,
     *more: If,
-    wildcards: bool = True,
+    wildcards: Sequence[str | AWSHelperFn],
     **condition: Any,
 ) -> iam.Role:
-    """A role with its managed policies, attached by the role itself so that it never exists without them."""
+    """A role with its managed policies, attached by the role itself so that it never exists without them.
+
+    ``wildcards`` are the resources with a wildcard that the policy may have.
+    """
     managed = template.add_resource(
         iam.ManagedPolicy(
             f"{title}Policy", ManagedPolicyName=names.named(policy_name), PolicyDocument=policy, **condition
         )
     )
     if wildcards:
-        suppress(
+        suppress_wildcards(
             managed,
             "Only actions without resource-level permissions, and the streams of the role's own log group",
-            nag=("AwsSolutions-IAM5",),
+            *wildcards,
         )
     role: iam.Role = template.add_resource(
         iam.Role(

@@ -7,7 +7,11 @@ cfn-guard: https://docs.aws.amazon.com/controltower/latest/controlreference/hook
 
 from typing import Any
 
-from troposphere import AWSObject
+from troposphere import AWSHelperFn, AWSObject
+
+# cdk-nag's rule on wildcards reports each of them as a finding of its own, and a suppression names the findings that
+# it covers. https://github.com/cdklabs/cdk-nag/blob/v2.36.0/README.md#suppressing-a-rule
+_WILDCARDS = "AwsSolutions-IAM5"
 
 
 def in_packs(rule: str) -> tuple[str, ...]:
@@ -38,3 +42,22 @@ def suppress(
         rules.setdefault("SuppressedRules", []).extend(guard)
         # cfn-guard has no place for a reason; it reads over this one.
         rules.setdefault("Reasons", {}).update(dict.fromkeys(guard, reason))
+
+
+def suppress_wildcards(policy: AWSObject, reason: str, *resources: str | AWSHelperFn) -> None:
+    """Accept these resources with a wildcard, written as the statements of ``policy`` have them, and no others."""
+    rules = policy.resource.setdefault("Metadata", {}).setdefault("cdk_nag", {}).setdefault("rules_to_suppress", [])
+    findings = [f"Resource::{flatten(resource)}" for resource in resources]
+    rules.append({"id": _WILDCARDS, "reason": reason, "applies_to": findings})
+
+
+def flatten(value: str | AWSHelperFn) -> str:
+    """The text that cdk-nag makes of a value: a reference is ``<LogicalId>``, an attribute ``<LogicalId.Attribute>``.
+
+    Raises ``KeyError`` for a function other than ``Ref``, ``Fn::Sub`` and ``Fn::GetAtt``.
+    """
+    if isinstance(value, str):
+        return value.replace("${", "<").replace("}", ">")
+    ((function, argument),) = value.to_dict().items()
+    texts = {"Ref": "${{{0}}}", "Fn::Sub": "{0}", "Fn::GetAtt": "${{{0[0]}.{0[1]}}}"}
+    return flatten(texts[function].format(argument))

@@ -12,7 +12,7 @@ from rich.console import Console
 from scripts.deployer.errors import DeployError
 from scripts.deployer.validate import check_fresh
 
-from . import deployed, packs, scanners, table, trials
+from . import deployed, environments, packs, scanners, table, trials
 from .results import Result, Suppressions
 
 TEMPLATES = scanners.ROOT / "templates"
@@ -67,10 +67,19 @@ def _audit(console: Console, lists: bool, scans_only: bool, recorded: Path | Non
     return all([*good, compared.holds, markers.found == 0 < markers.places, planted.caught == planted.planted > 0])
 
 
+def _of_settings(suppressions: Suppressions, folder: Path) -> list[Result]:
+    """What the scanners say that read settings; to the others all environments are the same."""
+    return [
+        scanners.checkov(suppressions, folder),
+        *packs.nag(suppressions, folder),
+        packs.control_tower(suppressions, folder),
+    ]
+
+
 def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result]:
     """Each scanner's result; one that cannot run has failed, and the others go on."""
     templates = deployed.templates(committed)
-    as_deployed = folder / "deployed"
+    as_deployed = folder / deployed.PROD
     as_deployed.mkdir()
     deployed.write(templates, as_deployed)
     suppressions = Suppressions(templates)
@@ -81,6 +90,7 @@ def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result
         ("ruff", scanners.ruff),
         ("cdk-nag", lambda: packs.nag(suppressions, as_deployed)),
         ("AWS Control Tower (cfn-guard)", lambda: packs.control_tower(suppressions, as_deployed)),
+        ("dev and staging", lambda: environments.judge(committed, folder, _of_settings)),
     ]
     results: list[Result] = []
     for name, check in checks:

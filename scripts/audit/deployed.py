@@ -1,4 +1,4 @@
-"""The templates as they are deployed to prod: settings filled in, conditions decided, with everything switched on.
+"""The templates as an environment has them: settings filled in, conditions decided; prod with everything switched on.
 
 A scanner that reads the committed templates cannot follow a parameter: it takes what depends on one for given, or
 refuses to say. So it is given what CloudFormation makes of them.
@@ -22,7 +22,7 @@ PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
 }
-ENVIRONMENT = "prod"
+PROD = "prod"
 # What makes every resource and every role of the templates.
 EVERYTHING = {
     "Gateway": "stripe",
@@ -37,20 +37,25 @@ BOOTSTRAP = {"Owner": "PaymentTeam", "GithubRepository": "us/payments"}
 Template = dict[str, Any]
 
 
-def templates(committed: Mapping[str, Template]) -> dict[str, Template]:
-    """Each of the ``committed`` templates (by name, the parent among them) as prod has it."""
+def templates(committed: Mapping[str, Template], environment: str = PROD) -> dict[str, Template]:
+    """Each of the ``committed`` templates (by name, the parent among them) as the environment has it.
+
+    Prod has every optional part, and the account's own template; another environment has what its settings say.
+    """
     nested = {
         title: Tree(committed[resource["Properties"]["TemplateURL"].removeprefix("./").split(".")[0]])
         for title, resource in committed["parent"]["Resources"].items()
     }
-    parameters = settings.load(ENVIRONMENT) | EVERYTHING
+    parameters = settings.load(environment) | (EVERYTHING if environment == PROD else {})
     platform = evaluate(Tree(committed["parent"], nested), parameters, PSEUDO)
+    values = PSEUDO | {"Environment": environment}
     found = {
-        title.lower(): _template(nested[title].template, stack, f"{title}/") for title, stack in platform.nested.items()
+        title.lower(): _template(nested[title].template, stack, f"{title}/", values)
+        for title, stack in platform.nested.items()
     }
-    if "artifacts" in committed:
+    if "artifacts" in committed and environment == PROD:
         account = evaluate(Tree(committed["artifacts"]), EVERYTHING | BOOTSTRAP, PSEUDO)
-        found["artifacts"] = _template(committed["artifacts"], account, "")
+        found["artifacts"] = _template(committed["artifacts"], account, "", values)
     return found
 
 
@@ -63,7 +68,7 @@ def write(found: Mapping[str, Template], folder: Path) -> None:
         (folder / f"{name}.json").write_text(json.dumps(template, indent=1), encoding="utf-8")
 
 
-def _template(source: Template, stack: Evaluated, path: str) -> Template:
+def _template(source: Template, stack: Evaluated, path: str, values: Mapping[str, str]) -> Template:
     """As a template again: scanners follow references within a stack, and look for Metadata."""
     resources = {}
     for logical_id, resource in stack.resources.items():
@@ -74,8 +79,16 @@ def _template(source: Template, stack: Evaluated, path: str) -> Template:
             "Properties": _referring(resource.properties, path, set(stack.resources)),
         }
         if metadata := source["Resources"][logical_id].get("Metadata"):
-            resources[logical_id]["Metadata"] = metadata
+            resources[logical_id]["Metadata"] = _filled_in(metadata, values)
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
+
+
+def _filled_in(metadata: Any, values: Mapping[str, str]) -> Any:
+    """With ``values`` for names such as ``<Environment>``, as the findings on what is deployed have them."""
+    text = json.dumps(metadata)
+    for name, value in values.items():
+        text = text.replace(f"<{name}>", value)
+    return json.loads(text)
 
 
 def _referring(value: Any, path: str, own: set[str]) -> Any:

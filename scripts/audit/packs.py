@@ -42,20 +42,20 @@ def control_tower(suppressions: Suppressions, folder: Path) -> Result:
     if not guard.exists():
         raise DeployError(f"{guard}: not there; the rule pack comes for Linux and macOS, and `make audit` installs it")
     rules = package / "rules" / "control-tower" / "cfn-guard"
+    told = run(
+        [guard, "validate", "--data", folder, "--rules", rules,
+         "--output-format", "json", "--structured", "--show-summary", "none"],
+        good=(0, 19),
+    )  # fmt: skip
     found, applied = [], set()
-    for path in sorted(folder.glob("*.json")):
-        told = run(
-            [guard, "validate", "--data", path, "--rules", rules,
-             "--output-format", "json", "--structured", "--show-summary", "none"],
-            good=(0, 19),
-        )  # fmt: skip
-        for report in json.loads(told):
-            applied |= set(report["compliant"])
-            for broken in report["not_compliant"]:
-                rule = broken["Rule"]["name"]
-                applied.add(rule)
-                where = set(re.findall(r'"/Resources/([A-Za-z0-9]+)', json.dumps(broken)))
-                found += [Finding(rule, f"{path.stem}/{logical_id}") for logical_id in where]
-                if not where:
-                    found.append(Finding(rule, path.stem))
+    for report in json.loads(told):
+        template = Path(report["name"]).stem
+        applied |= set(report["compliant"])
+        for broken in report["not_compliant"]:
+            rule = broken["Rule"]["name"]
+            applied.add(rule)
+            where = set(re.findall(r'"/Resources/([A-Za-z0-9]+)', json.dumps(broken)))
+            found += [Finding(rule, f"{template}/{logical_id}") for logical_id in where]
+            if not where:
+                found.append(Finding(rule, template))
     return Result("AWS Control Tower (cfn-guard)", len(applied), *suppressions.split(found))

@@ -1,7 +1,8 @@
 """What a check found, and what it was told to overlook and why."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .deployed import Template
 
@@ -48,20 +49,25 @@ class Suppressions:
                 metadata = resource.get("Metadata", {})
                 entries = [
                     *((skip["id"], skip["comment"]) for skip in metadata.get("checkov", {}).get("skip", [])),
-                    *((s["id"], s["reason"]) for s in metadata.get("cdk_nag", {}).get("rules_to_suppress", [])),
+                    *_of_nag(metadata),
                     *metadata.get("guard", {}).get("Reasons", {}).items(),
                 ]
                 for rule, reason in entries:
                     self._reasons[rule, f"{name}/{logical_id}"] = reason
 
     def split(self, findings: Iterable[Finding]) -> tuple[list[Finding], list[Suppression]]:
-        """Those that stay open, and those that are suppressed. ``Rule[detail]`` is suppressed by ``Rule``."""
+        """Those that stay open, and those that are suppressed.
+
+        ``Rule[detail]`` is suppressed by the same ``Rule[detail]``, or by ``Rule`` where its suppression names no
+        details.
+        """
         open_, suppressed = [], []
         for finding in sorted(set(findings)):
-            key = (finding.rule.split("[")[0], finding.where)
-            if reason := self._reasons.get(key):
+            keys = [(rule, finding.where) for rule in (finding.rule, finding.rule.split("[")[0])]
+            key = next((key for key in keys if key in self._reasons), None)
+            if key:
                 self._used.add(key)
-                suppressed.append(Suppression(finding.rule, finding.where, reason))
+                suppressed.append(Suppression(finding.rule, finding.where, self._reasons[key]))
             else:
                 open_.append(finding)
         return open_, suppressed
@@ -71,3 +77,11 @@ class Suppressions:
         unused = [Finding(rule, where, "suppressed, and found by no check") for rule, where in self._reasons]
         open_ = [finding for finding in unused if (finding.rule, finding.where) not in self._used]
         return Result("suppressions that nothing needs any more", len(self._reasons), sorted(open_))
+
+
+def _of_nag(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each rule that is suppressed for cdk-nag with its reason; where findings are named, each as ``Rule[finding]``."""
+    for entry in metadata.get("cdk_nag", {}).get("rules_to_suppress", []):
+        findings = entry.get("applies_to")
+        for rule in [entry["id"]] if findings is None else [f"{entry['id']}[{finding}]" for finding in findings]:
+            yield rule, entry["reason"]

@@ -15,7 +15,14 @@ from .trials import Markers, Mutations
 WIDTH = 100
 
 
+JUDGED = (
+    "Judged is prod, with every optional part switched on; dev and staging as their settings deploy them, against the "
+    "differences that scripts/audit/differences.toml accepts."
+)
+
+
 def show_scans(console: Console, results: list[Result]) -> None:
+    console.print(JUDGED, highlight=False)
     console.print(_checks(results))
     for result in results:
         if result.failed:

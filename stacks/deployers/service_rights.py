@@ -30,13 +30,6 @@ from .. import names
 from ..policies import LOG_DELIVERY, allow
 from .words import Environments, actions
 
-_FUNCTIONS = (names.VALIDATION_FUNCTION, names.PROCESSING_FUNCTION, names.RECONCILIATION_FUNCTION)
-_LOG_GROUPS = (
-    names.VALIDATION_LOG_GROUP,
-    names.PROCESSING_LOG_GROUP,
-    names.RECONCILIATION_LOG_GROUP,
-    names.WORKFLOW_LOG_GROUP,
-)
 _KEY_ALIASES = (
     names.DYNAMODB_KEY_ALIAS,
     names.SNS_KEY_ALIAS,
@@ -96,13 +89,13 @@ def data(environments: Environments) -> list[Statement]:
             environments.arns("dynamodb", f"table/{names.TABLE}", f"table/{names.LEDGER_TABLE}"),
         ),
         allow(
-            "Queue",
+            "Queues",
             actions(
                 sqs,
                 "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue "
                 "UntagQueue",
             ),
-            environments.arns("sqs", names.QUEUE),
+            environments.arns("sqs", names.QUEUE, names.NOTIFICATION_QUEUE),
         ),
         allow(
             "Topic",
@@ -188,7 +181,7 @@ def backups(environments: Environments) -> list[Statement]:
 
 
 def compute(environments: Environments) -> list[Statement]:
-    functions = [f"function:{name}{version}" for name in _FUNCTIONS for version in ("", ":*")]
+    functions = [f"function:{name}{version}" for name in names.FUNCTIONS for version in ("", ":*")]
     layers = [f"layer:{names.STRIPE_LAYER}{version}" for version in ("", ":*")]
     targets = environments.arns("lambda", f"function:{names.RECONCILIATION_FUNCTION}:{names.LIVE}")
     rules = environments.arns("events", f"rule/{names.RECONCILIATION_RULE}")
@@ -235,7 +228,11 @@ def compute(environments: Environments) -> list[Statement]:
 
 def workflow(environments: Environments) -> list[Statement]:
     # CloudWatch Logs asks about a log group with and without the ":*" that stands for its streams.
-    groups = [f"log-group:{group}{streams}" for group in _LOG_GROUPS for streams in ("", ":*")]
+    groups = [
+        f"log-group:{group}{streams}"
+        for group in (*names.FUNCTION_LOG_GROUPS, names.WORKFLOW_LOG_GROUP)
+        for streams in ("", ":*")
+    ]
     return [
         allow(
             "StateMachine",

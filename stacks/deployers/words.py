@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -13,7 +13,7 @@ from troposphere.iam import ManagedPolicy
 from .. import names
 from ..policies import document
 from ..settings import SettingsError
-from ..suppressions import suppress
+from ..suppressions import flatten, suppress_wildcards
 
 # The characters of a managed policy, without white space, that IAM accepts.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -24,6 +24,20 @@ _LONGEST_VALUES = {
     "${AWS::Region}": "ap-southeast-1",
     "${AWS::AccountId}": "123456789012",
     "${Artifacts.Arn}": "arn:aws-iso-b:s3:::payment-artifacts-123456789012-ap-southeast-1",
+}
+
+# Where an ARN of a deployer's policy is open, by the reason, as the scanner writes it; any other one is a finding.
+_NAME = "[a-z0-9-]+"
+ACCEPTED_WILDCARDS = {
+    "These actions have no resource": re.compile(r"\*"),
+    "Lambda numbers the versions of a function or layer": re.compile(rf".*:(function|layer):{_NAME}:\*"),
+    "CloudWatch Logs asks about the streams of a log group": re.compile(r".*:log-group:/aws/[a-z/-]+:\*"),
+    "An artifact is named by what it holds": re.compile(r"<Artifacts\.Arn>/payment-platform/(plans/)?\*"),
+    "CloudFormation names nested stacks and their change sets, and ends ARNs with an id": re.compile(
+        rf".*:(stack/payment-(platform-{_NAME}[/-]|artifacts/)|changeSet/)\*"
+    ),
+    "A key is named by an id; the statement has a condition": re.compile(r".*:key/\*"),
+    "A backup plan is named by an id": re.compile(r".*:backup-plan:\*"),
 }
 
 
@@ -72,12 +86,16 @@ def policy(template: Template, title: str, condition: str, statements: Sequence[
             UpdateReplacePolicy="Retain",
         )
     )
-    suppress(
-        managed_policy,
-        "The versions, streams and objects of a named resource; actions without resource-level permissions",
-        nag=("AwsSolutions-IAM5",),
-    )
+    for reason, pattern in ACCEPTED_WILDCARDS.items():
+        accepted = {name: None for name in map(flatten, _resources(statements)) if pattern.fullmatch(name)}
+        if accepted:
+            suppress_wildcards(managed_policy, reason, *accepted)
     return managed_policy
+
+
+def _resources(statements: Sequence[Statement]) -> Iterator[str | AWSHelperFn]:
+    for statement in statements:
+        yield from statement.properties["Resource"]
 
 
 def policies(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> list[ManagedPolicy]:

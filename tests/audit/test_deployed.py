@@ -44,6 +44,17 @@ def test_a_suppression_is_for_one_rule_at_one_resource(prod: dict[str, Any]) -> 
     assert one.reason.startswith("It talks to AWS")
 
 
+def test_a_suppression_covers_the_findings_that_it_names(prod: dict[str, Any]) -> None:
+    streams = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/lambda-payment-processing-prod:*"
+    findings = [
+        Finding(f"AwsSolutions-IAM5[{detail}]", "security/ProcessingPolicy")
+        for detail in ("Resource::*", f"Resource::{streams}", "Resource::arn:aws:s3:::*", "Action::s3:*")
+    ]
+    open_, suppressed = Suppressions(prod).split(findings)
+    assert {one.rule for one in suppressed} == {findings[0].rule, findings[1].rule}
+    assert {one.rule for one in open_} == {findings[2].rule, findings[3].rule}
+
+
 def test_a_suppression_that_nothing_needs_is_open(prod: dict[str, Any]) -> None:
     suppressions = Suppressions(prod)
     needed = Finding("CKV_AWS_117", "compute/ValidationFunction")

@@ -4,6 +4,7 @@ from .planting import ROOT, Defect, Planted, added, change, drop, may_also, put,
 
 SECURITY, DATA, COMPUTE = "security", "data", "compute"
 _ACCESS, _POLICIES = "tests/stacks/test_access.py::", "tests/stacks/test_policies.py::"
+_WILDCARDS = "tests/stacks/test_suppressions.py::test_exactly_the_wildcards_of_a_policy_are_suppressed"
 _TABLES = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/"
 TABLE = {"Fn::Sub": _TABLES + "dynamodb-transactions-${Environment}"}
 LEDGER = {"Fn::Sub": _TABLES + "dynamodb-payment-ledger-${Environment}"}
@@ -50,6 +51,11 @@ _ROLES: Planted = [
      f"{_POLICIES}test_a_role_has_its_policies_from_its_first_moment"),
     ("the boundary is taken off a role", SECURITY, drop("ProcessingRole.Properties.PermissionsBoundary"),
      "tests/stacks/test_access_deployers.py::test_every_role_of_the_platform_stands_under_the_boundary"),
+    ("a suppressed policy gets another wildcard", SECURITY,
+     added("ProcessingPolicy", Action=["s3:GetObject"], Resource=["arn:aws:s3:::exports-*"]),
+     f"{_WILDCARDS}[ProcessingPolicy]"),
+    ("a suppressed boundary gets a wildcard for actions", "artifacts",
+     added("Boundary", Action=["sns:*"], Resource=[ROOT]), f"{_WILDCARDS}[Boundary]"),
     ("the workflow may invoke every function", SECURITY,
      statement("WorkflowPolicy", "InvokeLiveFunctions", Resource=["*"]), _never("the workflow invokes reconciliation")),
     ("the workflow may invoke code that is not live", SECURITY,
@@ -144,6 +150,18 @@ _REACHED: Planted = [
     ("what the schedule cannot deliver is refused", DATA,
      change("DeadLettersPolicy.Properties.PolicyDocument.Statement.0", "rule-payment-reconciliation", "rule-payment"),
      _so("what the schedule cannot deliver becomes a dead letter")),
+    ("what SNS cannot deliver is refused", DATA,
+     statement("UndeliveredNoticesPolicy", "UndeliveredNotices", Principal={"Service": "sqs.amazonaws.com"}),
+     _so("what SNS cannot deliver of our topic is kept")),
+    ("SNS keeps notices of any topic", DATA,
+     unconditioned("UndeliveredNoticesPolicy", "UndeliveredNotices", "aws:SourceArn"),
+     _never("SNS keeps a notice of another topic")),
+    ("SNS keeps notices of any account", DATA,
+     unconditioned("UndeliveredNoticesPolicy", "UndeliveredNotices", "aws:SourceAccount"),
+     _never("SNS keeps a notice of another account")),
+    ("undelivered notices come without TLS", DATA,
+     statement("UndeliveredNoticesPolicy", "OnlyOverTLS", Action=["sqs:PurgeQueue"]),
+     _never("SNS keeps a notice without TLS")),
     ("the queue's policy stands on no queue", DATA, put("DeadLettersPolicy.Properties.Queues", []),
      "tests/stacks/test_deployed.py::test_the_policies_stand_on_the_queue_the_topic_and_the_buckets"),
     ("any rule may run reconciliation", COMPUTE, drop("ScheduleMayReconcile.Properties.SourceArn"),

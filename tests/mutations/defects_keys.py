@@ -6,6 +6,7 @@ SECURITY = "security"
 _KEYS = "tests/stacks/test_access_keys.py::"
 ALARMS = f"{_KEYS}test_alarms_of_this_account_reach_the_encrypted_topic_and_nobody_elses_do"
 SCHEDULE = f"{_KEYS}test_the_schedule_reaches_the_encrypted_queue"
+NOTICES = f"{_KEYS}test_sns_keeps_what_it_cannot_deliver_in_the_encrypted_queue"
 LOGS = f"{_KEYS}test_cloudwatch_logs_uses_its_key_for_our_log_groups_only"
 
 
@@ -104,6 +105,11 @@ _POLICIES: Planted = [
     ("the queue's key does not admit EventBridge", SECURITY, without("QueueKey", "ScheduleDeadLetters"), SCHEDULE),
     ("the queue's key admits EventBridge to other queues", SECURITY,
      unconditioned("QueueKey", "ScheduleDeadLetters"), SCHEDULE),
+    ("the queue's key does not admit SNS", SECURITY, without("QueueKey", "UndeliveredNotices"), NOTICES),
+    ("the queue's key admits SNS to other queues", SECURITY, unconditioned("QueueKey", "UndeliveredNotices"), NOTICES),
+    ("nobody can read undelivered notices", SECURITY,
+     drop("QueueKey.Properties.KeyPolicy.Statement.2.Condition.StringEquals.kms:EncryptionContext:aws:sqs:arn.1"),
+     _through("notices")),
     ("the logs' key is for every log group", SECURITY, unconditioned("LogsKey", "LogGroupsOfThisPlatform"), LOGS),
     ("the logs' key leaves a log group out", SECURITY,
      drop("LogsKey.Properties.KeyPolicy.Statement.2.Condition.ArnEquals.kms:EncryptionContext:aws:logs:arn.3"), LOGS),

@@ -10,6 +10,7 @@ LOST, LOGS = (
 )
 PROTECTED = f"{_D}test_the_tables_refuse_to_be_deleted_where_the_setting_says_so"
 BACKED_UP = f"{_D}test_the_tables_are_backed_up_daily_for_35_days"
+NOTICES = f"{_D}test_notices_that_no_subscriber_takes_are_kept"
 SCHEDULE = f"{_D}test_reconciliation_runs_every_five_minutes_and_nothing_of_it_is_lost"
 SOMEWHERE = f"{_D}test_every_reference_leads_somewhere"
 
@@ -81,6 +82,14 @@ _DATA: Planted = [
      drop("DeadLetters.Properties.MessageRetentionPeriod"), f"{_D}test_dead_letters_are_kept_as_long_as_sqs_can"),
     ("dead letters are kept for a minute", DATA, put("DeadLetters.Properties.MessageRetentionPeriod", 60),
      f"{_D}test_dead_letters_are_kept_as_long_as_sqs_can"),
+    ("undelivered notices are kept for four days", DATA,
+     drop("UndeliveredNotices.Properties.MessageRetentionPeriod"),
+     f"{_D}test_dead_letters_are_kept_as_long_as_sqs_can"),
+    ("undelivered notices are under SQS's own key", DATA, drop("UndeliveredNotices.Properties.KmsMasterKeyId"),
+     _encrypted("Data/UndeliveredNotices-queue")),
+    ("undelivered notices are lost", DATA, drop("Subscription.Properties.RedrivePolicy"), NOTICES),
+    ("undelivered notices go to the payments' dead letters", DATA,
+     put("Subscription.Properties.RedrivePolicy.deadLetterTargetArn", {"Fn::GetAtt": ["DeadLetters", "Arn"]}), NOTICES),
     ("the queue is deleted with its stack", DATA, put("DeadLetters.DeletionPolicy", "Delete"), LOST),
     ("the topic is not encrypted", DATA, drop("Notifications.Properties.KmsMasterKeyId"),
      _encrypted("Data/Notifications-topic")),

@@ -7,6 +7,7 @@ _ALARMS = "tests/stacks/test_alarms.py::"
 _DASHBOARD = "tests/stacks/test_dashboard.py::"
 COMPOSITE = f"{_ALARMS}test_the_composite_alarm_rings_with_each_of_its_parts_and_tells"
 ALONE = f"{_ALARMS}test_without_a_composite_alarm_each_tells_for_itself"
+NIGHT = f"{_ALARMS}test_a_day_of_backups_ends_after_the_last_job_of_a_night"
 THERE = f"{_ALARMS}test_what_the_dimensions_name_is_there"
 
 
@@ -76,6 +77,27 @@ _FOUND: Planted = [
     ("an alarm watches another table", MONITORING,
      put("LedgerWriteThrottlesAlarm.Properties.Dimensions.0.Value", {"Ref": "TableName"}),
      _named("LedgerWriteThrottles")),
+    ("undelivered notices are counted in the payments' queue", MONITORING,
+     put("UndeliveredNoticesAlarm.Properties.Dimensions.0.Value", {"Ref": "QueueName"}), _named("UndeliveredNotices")),
+    ("the end of undelivered notices is announced", MONITORING,
+     put("UndeliveredNoticesAlarm.Properties.OKActions", [{"Ref": "TopicArn"}]), _named("UndeliveredNotices")),
+    ("failed backups of another vault are counted", MONITORING,
+     put("BackupFailuresAlarm.Properties.Dimensions.0.Value", "Default"), _named("BackupFailures")),
+    ("a failed backup is counted by a metric that there is not", MONITORING,
+     put("BackupFailuresAlarm.Properties.MetricName", "BackupJobsFailed"), _published("BackupFailures")),
+    ("a night without backups is no alarm", MONITORING,
+     put("BackupHeartbeatAlarm.Properties.TreatMissingData", "notBreaching"), _named("BackupHeartbeat")),
+    ("one table's backup is enough", MONITORING, put("BackupHeartbeatAlarm.Properties.Threshold", 1),
+     f"{_ALARMS}test_every_table_has_to_have_its_backup"),
+    ("a day of backups ends at midnight", MONITORING,
+     drop("BackupHeartbeatAlarm.Properties.EvaluationWindow.WallClockWindow.Timezone"), NIGHT),
+    ("a day of backups slides", MONITORING, drop("BackupHeartbeatAlarm.Properties.EvaluationWindow"), NIGHT),
+    ("a new environment has failed backups", MONITORING, drop("BackupHeartbeatAlarm.Properties.WarmUpConfiguration"),
+     NIGHT),
+    ("backups run an hour before their day ends", "data",
+     put("BackupPlan.Properties.BackupPlan.BackupPlanRule.0.ScheduleExpression", "cron(0 7 * * ? *)"), NIGHT),
+    ("backups are missed where there are none", MONITORING, drop("BackupHeartbeatAlarm.Condition"),
+     f"{_ALARMS}test_alarms_on_backups_are_where_backups_are"),
     ("the dashboard shows a metric that is not there", MONITORING,
      change("Dashboard.Properties.DashboardBody", "OldestOpenPaymentAge", "OldestPaymentAge"),
      f"{_DASHBOARD}test_every_line_is_a_metric_that_there_is"),

@@ -24,6 +24,8 @@ class Desk:
     platform: Platform
     folder: Path
     environment: dict[str, str]
+    # Of the last command of the runbook.
+    output: str = ""
 
     def run(self, command: str, typed: str = "y\n", until_it_says: list[str] | None = None) -> tuple[int, str]:
         """Exit code and output, of both streams. With ``until_it_says`` it is interrupted once it has said that."""

@@ -171,6 +171,43 @@ def payments_were_deleted(desk: Desk) -> Situation:
     return situation
 
 
+def notices_were_not_delivered(desk: Desk) -> Situation:
+    """The AWS emulator does not move what SNS cannot deliver to the dead-letter queue, so this does."""
+    sqs = desk.platform.client("sqs")
+    undelivered, subscriber_queue = (
+        f"http://queue/{server.ACCOUNT}/sqs-notification-dlq-local",
+        desk.platform.notices_url,
+    )
+    for url in (undelivered, subscriber_queue):
+        sqs.purge_queue(QueueUrl=url)
+    notice = json.dumps({"Type": "Notification", "Message": json.dumps({"transaction_id": "T-1"})})
+    sqs.send_message(QueueUrl=undelivered, MessageBody=notice)
+    situation = Situation(times() | {"SUBSCRIBER_QUEUE_URL": subscriber_queue, "NOTICE": "", "RECEIPT_HANDLE": ""})
+
+    def read_notice() -> None:
+        ((situation.words["RECEIPT_HANDLE"], situation.words["NOTICE"]),) = json.loads(desk.output)
+
+    def check_delivery() -> None:
+        # Among what alarms say meanwhile.
+        messages = sqs.receive_message(QueueUrl=subscriber_queue, MaxNumberOfMessages=10)["Messages"]
+        assert json.loads(notice) in [json.loads(message["Body"]) for message in messages]
+
+    situation.after = {"receive-message": read_notice, "send-message": check_delivery}
+    return situation
+
+
+def a_backup_is_missing(desk: Desk) -> Situation:
+    """Backups are off here, so the role and the plan are not there; one table has a job."""
+    tables = ("dynamodb-transactions-local", "dynamodb-payment-ledger-local")
+    transactions, ledger = (f"arn:aws:dynamodb:{server.REGION}:{server.ACCOUNT}:table/{name}" for name in tables)
+    role = f"arn:aws:iam::{server.ACCOUNT}:role/role-backup-payments-local"
+    backup, vault = desk.platform.client("backup"), "backup-vault-payments-local"
+    backup.start_backup_job(BackupVaultName=vault, ResourceArn=transactions, IamRoleArn=role)
+    rule = {"RuleName": "daily", "TargetBackupVaultName": vault}
+    backup.create_backup_plan(BackupPlan={"BackupPlanName": "backup-plan-payments-local", "Rules": [rule]})
+    return Situation(times() | {"TABLE_ARN": ledger, "BACKUP_ROLE_ARN": role})
+
+
 def an_ordinary_payment(desk: Desk) -> Situation:
     return paid(desk, 0)
 
@@ -195,6 +232,9 @@ SITUATIONS: dict[str, Callable[[Desk], Situation]] = {
     "alarm-index-write-throttles": an_ordinary_payment,
     "alarm-ledger-write-throttles": an_ordinary_payment,
     "alarm-notification-failures": gateway_is_away,
+    "alarm-undelivered-notices": notices_were_not_delivered,
+    "alarm-backup-failures": a_backup_is_missing,
+    "alarm-backup-heartbeat": a_backup_is_missing,
     "alarm-lambda-reconciliation-errors": reconciliation_has_no_right,
     "alarm-reconciliation-incomplete": nobody_can_be_told,
     "alarm-reconciliation-heartbeat": it_beats,

@@ -8,6 +8,7 @@ from stacks import names
 from tests.e2e.conftest import Platform
 from tests.emitted import load_template
 
+VAULT = "backup-vault-payments-local"
 COMPOSITE = names.without_environment(names.PAYMENTS_FAILING_ALARM)
 
 
@@ -42,6 +43,24 @@ def measured(namespace: str, metric: str, value: float, **dimensions: str) -> Ca
         platform.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[datum])
 
     return put
+
+
+def make_alarm_of_backups(platform: Platform, logical_id: str) -> None:
+    """Backups are off here, so CloudFormation does not create it. A day of it takes as long as five minutes do."""
+    alarm = load_template("monitoring")["Resources"][logical_id]["Properties"]
+    name = alarm["AlarmName"]["Fn::Sub"].replace("${Environment}", "local")
+    topic = platform.outputs["SnsTopicArn"]
+    copied = ("Namespace", "MetricName", "Statistic", "EvaluationPeriods", "ComparisonOperator", "Threshold")
+    platform.client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        AlarmDescription=alarm["AlarmDescription"]["Fn::Sub"].replace("${RunbookUrl}", "docs/runbook.md"),
+        Dimensions=[{"Name": "BackupVaultName", "Value": VAULT}],
+        Period=300,
+        TreatMissingData=alarm["TreatMissingData"],
+        AlarmActions=[topic],
+        OKActions=[topic],
+        **{key: alarm[key] for key in copied},
+    )
 
 
 def make_composite_alarm(platform: Platform) -> None:

@@ -32,6 +32,7 @@ TABLE = f"arn:aws:dynamodb:{PLACE}:table/dynamodb-transactions-prod"
 LEDGER = f"arn:aws:dynamodb:{PLACE}:table/dynamodb-payment-ledger-prod"
 INDEX = f"{TABLE}/index/open-payments"
 QUEUE = f"arn:aws:sqs:{PLACE}:payment-dlq-prod"
+NOTIFICATION_QUEUE = f"arn:aws:sqs:{PLACE}:sqs-notification-dlq-prod"
 TOPIC = f"arn:aws:sns:{PLACE}:sns-payment-notifications-prod"
 VAULT = f"arn:aws:backup:{PLACE}:backup-vault:backup-vault-payments-prod"
 SECRET = f"arn:aws:secretsmanager:{PLACE}:secret:stripe-AbCdEf"
@@ -41,7 +42,7 @@ STATE_MACHINE = f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-workflow-prod"
 ALARM = f"arn:aws:cloudwatch:{PLACE}:alarm:alarm-sfn-failures-prod"
 ARTIFACTS = f"arn:aws:s3:::payment-artifacts-{ACCOUNT}-eu-central-1"
 
-EVENTS, ALARMS = service("events"), service("cloudwatch")
+EVENTS, ALARMS, SNS = service("events"), service("cloudwatch"), service("sns")
 STRANGER = somebody(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
 PLAINLY = {"aws:SecureTransport": "false"}
 
@@ -90,6 +91,7 @@ MAY = {
     "an alarm of ours publishes": (ALARMS, "sns:Publish", TOPIC, from_(ALARM)),
     "the schedule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(RULE)),
     "what the schedule cannot deliver becomes a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, from_(RULE)),
+    "what SNS cannot deliver of our topic is kept": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(TOPIC)),
     "S3 writes down who reads the artifacts": (
         service("logging.s3"),
         "s3:PutObject",
@@ -169,6 +171,16 @@ MAY_NOT = {
     "EventBridge takes a dead letter": (EVENTS, "sqs:ReceiveMessage", QUEUE, from_(RULE)),
     "the schedule sends a dead letter without TLS": (EVENTS, "sqs:SendMessage", QUEUE, from_(RULE) | PLAINLY),
     "a topic sends a dead letter": (service("sns"), "sqs:SendMessage", QUEUE, from_(TOPIC)),
+    "SNS keeps a notice of another topic": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(f"{TOPIC}-copy")),
+    "SNS keeps a notice of another account": (
+        SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(TOPIC, ANOTHER_ACCOUNT),
+    ),
+    "SNS keeps a notice of nobody": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE),
+    "SNS takes a notice back": (SNS, "sqs:ReceiveMessage", NOTIFICATION_QUEUE, from_(TOPIC)),
+    "SNS keeps a notice without TLS": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(TOPIC) | PLAINLY),
+    "the schedule sends to the queue of notices": (EVENTS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(RULE)),
+    "the workflow sends to the queue of notices": (WORKFLOW, "sqs:SendMessage", NOTIFICATION_QUEUE),
+    "another account reads undelivered notices": (STRANGER, "sqs:ReceiveMessage", NOTIFICATION_QUEUE),
     "another account sends a dead letter": (STRANGER, "sqs:SendMessage", QUEUE),
     "the account itself sends a dead letter without TLS": (
         Principal(ROOT, (ALL_RIGHTS,)), "sqs:SendMessage", QUEUE, PLAINLY,

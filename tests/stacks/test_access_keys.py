@@ -25,6 +25,7 @@ from tests.stacks.test_access import (
     BACKUP,
     EVENTS,
     FUNCTION,
+    NOTIFICATION_QUEUE,
     OURS,
     PROCESSING,
     QUEUE,
@@ -169,6 +170,19 @@ def test_the_schedule_reaches_the_encrypted_queue(world: World) -> None:
             assert not world.may(other, action, QUEUE_KEY, from_(RULE) | directly({"aws:sqs:arn": QUEUE}))
 
 
+def test_sns_keeps_what_it_cannot_deliver_in_the_encrypted_queue(world: World) -> None:
+    """https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html"""
+    right = directly({"aws:sqs:arn": NOTIFICATION_QUEUE})
+    for action in BOTH:
+        assert world.may(service("sns"), action, QUEUE_KEY, right)
+        for wrong in (directly(), directly({"aws:sqs:arn": QUEUE}), directly({"aws:sqs:arn": f"{QUEUE}-2"})):
+            assert not world.may(service("sns"), action, QUEUE_KEY, wrong)
+        for other in (ALARMS, EVENTS, service("s3")):
+            assert not world.may(other, action, QUEUE_KEY, from_(TOPIC) | right)
+    for action in set(ALL_OF_KMS) - set(BOTH):
+        assert not world.may(service("sns"), action, QUEUE_KEY, right)
+
+
 def test_cloudwatch_logs_uses_its_key_for_our_log_groups_only(world: World) -> None:
     logs = service("logs.eu-central-1")
     ours = [
@@ -215,10 +229,11 @@ def test_nobody_else_uses_a_key(key: str, worlds: list[World]) -> None:
         (TABLES_KEY, "dynamodb", {"aws:dynamodb:tableName": "another-table"}),
         (TABLES_KEY, "backup", {}),
         (QUEUE_KEY, "sqs", {"aws:sqs:arn": QUEUE}),
+        (QUEUE_KEY, "sqs", {"aws:sqs:arn": NOTIFICATION_QUEUE}),
         (FUNCTIONS_KEY, "lambda", {"aws:lambda:FunctionArn": f"{FUNCTION}lambda-payment-validation-prod"}),
         (WORKFLOW_KEY, "", {"aws:states:stateMachineArn": STATE_MACHINE}),
     ],
-    ids=("tables", "vault", "queue", "functions", "workflow"),
+    ids=("tables", "vault", "queue", "notices", "functions", "workflow"),
 )
 def test_the_accounts_own_policies_open_a_key_through_its_service_only(
     key: str, via: str, context: dict[str, str], world: World

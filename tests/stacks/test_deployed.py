@@ -15,6 +15,7 @@ from tests.stacks.access import ACCOUNT, PLACE, REGION, World, key_arn
 TABLES = ("Data/Transactions", "Data/PaymentLedger")
 FUNCTIONS = ("Validation", "Processing", "Reconciliation")
 QUEUE = f"arn:aws:sqs:{PLACE}:payment-dlq-prod"
+NOTIFICATION_QUEUE = f"arn:aws:sqs:{PLACE}:sqs-notification-dlq-prod"
 QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/payment-dlq-prod"
 TOPIC = f"arn:aws:sns:{PLACE}:sns-payment-notifications-prod"
 # What is lost with it: data, or what data is read with.
@@ -61,6 +62,7 @@ STORES = {
     **dict.fromkeys((f"{table}-table" for table in TABLES), (("SSESpecification", "KMSMasterKeyId"), "DynamodbKey")),
     "Data/BackupVault-vault": (("EncryptionKeyArn",), "DynamodbKey"),
     "Data/DeadLetters-queue": (("KmsMasterKeyId",), "QueueKey"),
+    "Data/UndeliveredNotices-queue": (("KmsMasterKeyId",), "QueueKey"),
     "Data/Notifications-topic": (("KmsMasterKeyId",), "SnsKey"),
     **dict.fromkeys((f"Compute/{title}Function-functions" for title in FUNCTIONS), (("KmsKeyArn",), "FunctionsKey")),
     **dict.fromkeys((f"Compute/{title}Logs-logs" for title in FUNCTIONS), (("KmsKeyId",), "LogsKey")),
@@ -127,7 +129,15 @@ def test_the_tables_are_backed_up_daily_for_35_days(world: World) -> None:
 
 
 def test_dead_letters_are_kept_as_long_as_sqs_can(world: World) -> None:
-    assert world.properties("Data/DeadLetters").get("MessageRetentionPeriod") == 14 * 24 * 60 * 60
+    for queue in ("Data/DeadLetters", "Data/UndeliveredNotices"):
+        assert world.properties(queue).get("MessageRetentionPeriod") == 14 * 24 * 60 * 60
+
+
+def test_notices_that_no_subscriber_takes_are_kept(world: World) -> None:
+    subscriptions = world.of_type("AWS::SNS::Subscription")
+    assert len(subscriptions) == 1
+    for subscription in subscriptions.values():
+        assert subscription.get("RedrivePolicy") == {"deadLetterTargetArn": NOTIFICATION_QUEUE}
 
 
 def test_the_buckets_are_closed_versioned_and_encrypted(world: World) -> None:
@@ -234,7 +244,7 @@ def test_reconciliation_runs_every_five_minutes_and_nothing_of_it_is_lost(world:
 def test_the_policies_stand_on_the_queue_the_topic_and_the_buckets(world: World) -> None:
     on = {arn for arn in world.resource_policies if ":key/" not in arn and ":lambda:" not in arn}
     buckets = {f"arn:aws:s3:::{p['BucketName']}" for p in world.of_type("AWS::S3::Bucket").values()}
-    assert on == {QUEUE, TOPIC} | buckets
+    assert on == {QUEUE, NOTIFICATION_QUEUE, TOPIC} | buckets
 
 
 def test_no_stack_waits_for_itself() -> None:

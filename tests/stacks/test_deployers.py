@@ -141,10 +141,10 @@ def test_each_role_is_there_where_it_is_asked_for(parameters: dict[str, str], th
     assert len(roles(**parameters).resources) - 4 == there
 
 
-@pytest.mark.parametrize("environments", [1, 3, 6])
+@pytest.mark.parametrize("environments", [1, 3, 5])
 def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int) -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters; 10 policies"""
-    names = ("dev", "prod", "staging", "qa1", "sandbox", "loadtest")[:environments]
+    names = ("dev", "prod", "staging", "qa1", "sandbox")[:environments]
     template = emit.document(artifacts.build(Environments(names)))
     pseudo = PSEUDO | {"AWS::Partition": "aws-us-gov", "AWS::Region": "us-gov-east-1"}
     parameters = {"ServiceRole": "true", "PermissionsBoundary": "platform", "GithubRepository": "us/payments"}

@@ -138,7 +138,7 @@ def test_what_holds_data_outlives_its_stack(templates: dict[str, Any]) -> None:
         "AWS::Logs::LogGroup",
     }
     kept = [r for name in NESTED for r in resources(templates[name]).values() if r["Type"] in kinds]
-    assert len(kept) == 14
+    assert len(kept) == 15
     for resource in kept:
         assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
         assert resource["UpdateReplacePolicy"] == "Retain"
@@ -195,9 +195,10 @@ def test_logs_hide_what_looks_like_a_card(templates: dict[str, Any]) -> None:
             assert any("CreditCardNumber" in text for text in strings(mask["DataIdentifier"]))
 
 
-def test_the_dead_letter_queue_keeps_messages_as_long_as_sqs_can(templates: dict[str, Any]) -> None:
-    queue = resources(templates["data"])["DeadLetters"]["Properties"]
-    assert (queue["MessageRetentionPeriod"], queue["VisibilityTimeout"]) == (1209600, 60)
+def test_the_dead_letter_queues_keep_messages_as_long_as_sqs_can(templates: dict[str, Any]) -> None:
+    for title in ("DeadLetters", "UndeliveredNotices"):
+        queue = resources(templates["data"])[title]["Properties"]
+        assert (queue["MessageRetentionPeriod"], queue["VisibilityTimeout"]) == (1209600, 60)
 
 
 def test_every_value_arrives_under_its_own_name(templates: dict[str, Any]) -> None:
@@ -248,6 +249,14 @@ def test_a_tag_or_a_concurrency_publishes_no_version(monkeypatch: pytest.MonkeyP
     assert descriptions() == before
     monkeypatch.setattr(compute, "TIMEOUT_SECONDS", 299)
     assert descriptions() != before
+
+
+def test_the_bootstrap_template_fits_into_the_request_that_carries_it() -> None:
+    """It is not uploaded: the bucket is not there yet. The limit is in bytes.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html (TemplateBody)
+    """
+    assert (ROOT / "templates" / "artifacts.yaml").stat().st_size <= 51_200
 
 
 def test_the_artifact_bucket(templates: dict[str, Any]) -> None:

@@ -1,0 +1,64 @@
+"""dev and staging may differ from prod in what is accepted for them, and in nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.audit import deployed, environments
+from scripts.audit.results import Finding, Result
+from tests.emitted import ROOT
+
+BACKUP = Finding("NIST.800.53.R5-DynamoDBInBackupPlan", "data/Transactions")
+TABLE = Finding("CKV_AWS_28", "data/Transactions", "no backup")
+
+
+@pytest.fixture
+def differences(tmp_path: Path) -> Path:
+    path = tmp_path / "differences.toml"
+    path.write_text(
+        f"""
+        [[accepted]]
+        reason = "no backups of tests"
+        environments = ["dev"]
+        rules = ["{BACKUP.rule}", "HIPAA"]
+        resources = ["{BACKUP.where}"]
+        """
+    )
+    return path
+
+
+def test_what_is_listed_is_accepted_for_its_environment_only(differences: Path) -> None:
+    assert environments.read_accepted("dev", differences) == {
+        (BACKUP.rule, BACKUP.where): "no backups of tests",
+        ("HIPAA", BACKUP.where): "no backups of tests",
+    }
+    assert environments.read_accepted("staging", differences) == {}
+
+
+def test_what_is_not_listed_and_what_is_listed_and_not_found_is_open(differences: Path) -> None:
+    accepted = environments.read_accepted("dev", differences)
+    result = environments.compare("dev", [Result("nag", 2, [BACKUP]), Result("checkov", 3, [TABLE])], accepted)
+    assert result.applied == 5
+    assert [(one.rule, one.reason) for one in result.suppressed] == [(BACKUP.rule, "no backups of tests")]
+    assert [(one.rule, one.where) for one in result.open] == [(TABLE.rule, TABLE.where), ("HIPAA", BACKUP.where)]
+    assert not result.passed
+
+
+def test_every_accepted_difference_is_of_an_environment_and_says_why() -> None:
+    assert set(environments.ENVIRONMENTS) == {"dev", "staging"}
+    for environment in environments.ENVIRONMENTS:
+        accepted = environments.read_accepted(environment)
+        assert accepted
+        assert all(len(reason) > 40 for reason in accepted.values())
+
+
+def test_an_environment_is_judged_as_its_settings_deploy_it() -> None:
+    committed = deployed.read_committed(ROOT / "templates")
+    dev = deployed.templates(committed, "dev")
+    assert "artifacts" not in dev
+    assert "BackupVault" not in dev["data"]["Resources"]
+    assert dev["compute"]["Resources"]["ValidationLogs"]["Properties"]["RetentionInDays"] == 1
+    assert "Subscription" not in dev["data"]["Resources"]
+    policy = dev["security"]["Resources"]["ValidationPolicy"]
+    (suppressed,) = policy["Metadata"]["cdk_nag"]["rules_to_suppress"]
+    assert any("lambda-payment-validation-dev:*" in finding for finding in suppressed["applies_to"])
