@@ -1,0 +1,70 @@
+"""The keys that the operators' policies have to open, and no other. The services are asked in tests/e2e.
+
+Which key is asked for, and in which encryption context:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.operator_policies import TEXT, policies
+from tests.stacks.access import ACCOUNT, REGION, World, directly, key_arn, somebody, through
+from tests.stacks.test_access import NOTIFICATION_QUEUE, QUEUE, STATE_MACHINE
+from tests.stacks.test_access_keys import DELIVERY, KEYS
+
+TABLES = {f"{name}-prod": through("dynamodb", {"aws:dynamodb:tableName": f"{name}-prod"}) for name in (
+    "dynamodb-transactions", "dynamodb-payment-ledger",
+)}  # fmt: skip
+QUEUES = [through("sqs", {"aws:sqs:arn": queue}) for queue in (QUEUE, NOTIFICATION_QUEUE)]
+EXECUTIONS = [directly({"aws:states:stateMachineArn": STATE_MACHINE})]
+BOTH = {"kms:Decrypt", "kms:GenerateDataKey"}
+# Section -> key -> what its commands make the services ask of the key.
+ASKED: dict[str, dict[str, set[str]]] = {
+    "Start payments": {"DynamodbKey": {"kms:Decrypt"}, "WorkflowKey": BOTH},
+    "List and show payments": {"DynamodbKey": {"kms:Decrypt"}, "WorkflowKey": {"kms:Decrypt"}},
+    "Handle dead letters": {"DynamodbKey": {"kms:Decrypt"}, "QueueKey": {"kms:Decrypt"}, "WorkflowKey": BOTH},
+    "Act on payments": {"DynamodbKey": {"kms:Decrypt"}},
+}
+CONTEXTS: dict[str, list[dict[str, Any]]] = {
+    "DynamodbKey": list(TABLES.values()),
+    "QueueKey": QUEUES,
+    "WorkflowKey": EXECUTIONS,
+    "SnsKey": [through("sns")],
+    "LogsKey": [through("logs")],
+    "FunctionsKey": [through("lambda")],
+}
+KEY_IDS = {
+    placeholder: key_arn(title).split("/")[1]
+    for placeholder, title in (
+        ("TABLES_KEY_ID", "DynamodbKey"), ("QUEUES_KEY_ID", "QueueKey"), ("WORKFLOW_KEY_ID", "WorkflowKey"),
+    )
+}  # fmt: skip
+POLICIES = policies({"ENVIRONMENT": "prod", "REGION": REGION, "ACCOUNT_ID": ACCOUNT} | KEY_IDS)
+
+
+def test_the_document_has_a_policy_for_each_group() -> None:
+    assert set(POLICIES) == set(ASKED)
+    # A key is named by its id: as a resource of these calls, an alias matches nothing.
+    # https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
+    for policy in POLICIES.values():
+        resources = [resource for statement in policy["Statement"] for resource in statement["Resource"]]
+        assert resources
+        assert not [resource for resource in resources if ":alias/" in resource or resource == "*"]
+        assert not [action for statement in policy["Statement"] for action in statement["Action"] if "*" in action]
+    assert all(f"`{placeholder}`" in TEXT for placeholder in KEY_IDS)
+
+
+@pytest.mark.parametrize("section", ASKED)
+def test_a_group_opens_the_keys_that_its_commands_need_and_no_others(section: str, world: World) -> None:
+    operator = somebody(POLICIES[section])
+    for title in KEYS:
+        for context in CONTEXTS[title]:
+            for action in ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt"):
+                may = world.may(operator, action, key_arn(title), context)
+                assert may == (action in ASKED[section].get(title, set())), (title, action, context)
+        # Not by itself, and not to read how the log is delivered.
+        for context in (directly(), directly({"SourceArn": DELIVERY["SourceArn"][0]})):
+            assert not world.may(operator, "kms:Decrypt", key_arn(title), context), title
