@@ -17,10 +17,14 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("templates/ holds YAML; name another --output for JSON")
     try:
         from scripts import pictures
+        from stacks.layers import RequirementError
         from stacks.render import as_files, documents
     except ModuleNotFoundError as error:
         return _with_dependencies(error)
-    templates = documents(options.format)
+    try:
+        templates = documents(options.format)
+    except RequirementError as error:
+        return _fail(str(error))
     files = as_files(templates, options.format)
     # The pictures are of the templates that are committed, not of a copy elsewhere.
     try:

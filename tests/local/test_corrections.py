@@ -14,7 +14,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.deployer.package import zip_folder
+from scripts.deployer.archive import zip_folder
 from scripts.local import server
 
 RELEASED = "ministack"
