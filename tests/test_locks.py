@@ -132,11 +132,9 @@ class Absent:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Absent())
 import scripts.deployer.cli.deploy, scripts.deployer.cli.destroy, scripts.deployer.cli.outputs, scripts.payments.cli
-import generate, scripts.deployer.cli.status, scripts.deployer.layer, scripts.deployer.sbom, scripts.deployer.validate
-import pathlib
-assert scripts.deployer.validate.lint([pathlib.Path("templates/parent.yaml")]) == []
-assert generate.main(["--check"]) == 0
-assert scripts.deployer.sbom.main([]) == 0
+import scripts.deployer.cli.status, scripts.deployer.layer, scripts.deployer.planning, scripts.deployer.sbom
+import cfnlint.config, cfnlint.runner, generate, scripts.deployer.validate, scripts.pictures
+assert scripts.deployer.validate.render("json")
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
