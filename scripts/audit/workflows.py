@@ -1,4 +1,4 @@
-"""GitHub's workflows, judged by zizmor: they hold the credentials that deploy."""
+"""GitHub's workflows, and what updates their actions, judged by zizmor: they hold the credentials that deploy."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from typing import Any
 from .results import Finding, Result
 from .scanners import ROOT, SCANNERS, complete_run
 
-WORKFLOWS = ROOT / ".github" / "workflows"
+GITHUB = ROOT / ".github"
 
 
 def zizmor() -> Result:
     """All of its audits that need no network, down to style; no comment in a workflow silences one."""
     ran = complete_run(
         [SCANNERS / "zizmor", "--offline", "--persona", "auditor", "--no-ignores", "--no-exit-codes",
-         "--format", "json", "-vvv", WORKFLOWS]
+         "--format", "json", "-vvv", GITHUB]
     )  # fmt: skip
     # Only its log says which audits it runs.
     applied = set(re.findall(r"scheduling ([a-z-]+) on", ran.stderr))
