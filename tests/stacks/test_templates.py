@@ -311,6 +311,11 @@ def test_a_version_is_published_for_every_setting_that_a_function_has(templates:
         function = compute[f"{title}Function"]["Properties"]
         described = compute[f"{title}Version"]["Properties"]["Description"]["Fn::Join"][1]
         assert re.fullmatch("code-[0-9a-f]{16}", described[0])
+        if "Layers" in function:
+            # Only where it is attached; what is in it says tests/stacks/test_versions.py.
+            condition, layer, none = described[-1]["Fn::If"]
+            assert (condition, none) == (function["Layers"]["Fn::If"][0], "no-layer")
+            assert re.fullmatch("layer-[0-9a-f]{8}", layer)
         variables = _used(function["Environment"]) | _used(function["LoggingConfig"]["ApplicationLogLevel"])
         # These follow from the environment, which a stack never changes.
         assert {part["Ref"] for part in described[1:] if "Ref" in part} == variables - {
