@@ -4,7 +4,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The AWS emulator needs more than AWS.
 needed=.venv/deploy-installed
-for argument in "$@"; do [ "$argument" = local ] && needed=.venv/installed; done
+for argument in "$@"; do case $argument in local | *=local) needed=.venv/installed ;; esac; done
 # Sets up .venv on first use, and after a change of the dependencies.
 make --no-print-directory --silent -C "$root" "$needed" >&2
 PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m "$@"

@@ -1,6 +1,7 @@
 """Everything that is installed comes from a lock, by its hash; the locks are complete and name no place."""
 
 import configparser
+import os
 import re
 import subprocess
 import sys
@@ -138,6 +139,22 @@ assert scripts.deployer.validate.render("json")
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [(["dev"], "deploy-installed"), (["local"], "installed"), (["--env", "local"], "installed"),
+     (["--env=local"], "installed"), (["--env", "localhost"], "deploy-installed")],
+)  # fmt: skip
+def test_commands_install_what_they_need(arguments: list[str], target: str, tmp_path: Path) -> None:
+    """The emulator is for the environment ``local`` only."""
+    make = tmp_path / "make"
+    make.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n')
+    make.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    # A module that does nothing to its arguments.
+    subprocess.run([ROOT / "scripts" / "python.sh", "platform", *arguments], env=environment, check=True)
+    assert (tmp_path / "arguments").read_text().split()[-1] == f".venv/{target}"
 
 
 def test_a_stale_lock_is_named(
