@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ENV    ?= dev
+# Only what is in a lock, by its hash; source is built only where a rule says so.
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test prove ops-test audit mutate browser-test chromium check generate pictures validate lint types sbom bench deploy local-stop clean
+.PHONY: help demo page test prove ops-test audit mutate browser-test chromium check generate pictures validate lint types \
+        lock lock-check sbom bench deploy local-stop clean
 
 help:  ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,7 +39,7 @@ browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown 
 	$(BIN)/python -m pytest tests/browser
 
 # The end-to-end tests run once: the audit judges what they recorded in `test`, from a folder that is new each time.
-check: validate lint types demo browser-test  ## Everything that CI runs
+check: lock-check validate lint types demo browser-test  ## Everything that CI runs
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
 	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
@@ -59,6 +62,12 @@ lint: $(VENV)/installed  ## Check style, security rules and format with ruff
 types: $(VENV)/installed  ## Check types with mypy, strict
 	$(BIN)/mypy
 
+lock: $(VENV)/uv/installed  ## Write locks/, from setup.cfg and locks/*.in; UPGRADE=1 takes the newest releases
+	@$(PYTHON) -m scripts.locks $(if $(UPGRADE),--upgrade)
+
+lock-check: $(VENV)/uv/installed  ## Check that locks/ is fresh
+	@$(PYTHON) -m scripts.locks --check
+
 sbom: $(VENV)/installed  ## Write the bill of materials of what runs in Lambda to .local/sbom.cdx.json
 	$(BIN)/python -m scripts.deployer.sbom .local/sbom.cdx.json
 
@@ -77,9 +86,9 @@ clean: ## Remove what was installed and cached; templates/ stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # checkov pins boto3, so the scanners get an environment of their own.
-$(VENV)/audit/installed: $(VENV)/installed scripts/audit/requirements.txt
+$(VENV)/audit/installed: $(VENV)/installed locks/audit.txt
 	@$(PYTHON) -m venv $(VENV)/audit
-	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --requirement scripts/audit/requirements.txt
+	@$(VENV)/audit/bin/python $(INSTALL) --requirement locks/audit.txt
 	@touch $@
 
 $(VENV)/packs/installed: $(VENV)/installed scripts/audit/packs/package-lock.json
@@ -92,23 +101,37 @@ chromium:
 	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
 	  echo "make: Chromium is needed for the browser tests: apt-get install chromium, or your system's package of it" >&2; exit 1; }
 
-$(VENV)/browser/installed: $(VENV)/installed tests/browser/package-lock.json | chromium
+$(VENV)/browser/installed: $(VENV)/installed locks/browser.txt tests/browser/package-lock.json | chromium
 	@command -v npm >/dev/null || { echo "make: npm is needed for the browser tests: install Node.js 20 or newer" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@$(BIN)/python $(INSTALL) --requirement locks/browser.txt
 	@mkdir -p $(VENV)/browser && cp tests/browser/package*.json $(VENV)/browser
 	@npm ci --prefix $(VENV)/browser --silent --no-fund --no-audit
 	@touch $@
 
 # The AWS CLI has a botocore of its own, so it gets an environment of its own: tests and bench deploy with it, too.
-$(VENV)/awscli/bin/aws: $(VENV)/installed
+$(VENV)/awscli/bin/aws: $(VENV)/installed locks/awscli.txt
 	@$(PYTHON) -m venv $(VENV)/awscli
-	@$(VENV)/awscli/bin/python -m pip install --quiet --disable-pip-version-check awscli==1.46.3
+	@$(VENV)/awscli/bin/python $(INSTALL) --requirement locks/awscli.txt
 	@touch $@
 
-$(VENV)/installed: setup.cfg
+$(VENV)/uv/installed: locks/uv.txt
+	@$(PYTHON) -m venv $(VENV)/uv
+	@$(VENV)/uv/bin/python $(INSTALL) --requirement locks/uv.txt
+	@touch $@
+
+# What deploys to AWS and operates there; the workflow installs nothing else.
+$(VENV)/deploy-installed: locks/deploy.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "setting up $(VENV) (one to two minutes, about 450 MB)" >&2
+	@echo "setting up $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy,local,dev]'
+	@$(BIN)/python $(INSTALL) --requirement locks/deploy.txt
+	@touch $@
+
+# And the AWS emulator, and what checks the rest.
+$(VENV)/installed: $(VENV)/deploy-installed locks/local.txt locks/build.txt locks/dev.txt
+	@echo "setting up $(VENV) for the emulator and the tests (one to two minutes, about 450 MB)" >&2
+	@$(BIN)/python $(INSTALL) --requirement locks/build.txt
+	@# localstripe comes as source only: setuptools, locked, builds it.
+	@$(BIN)/python $(INSTALL) --no-binary localstripe --no-build-isolation --requirement locks/local.txt --requirement locks/dev.txt
 	@touch $@

@@ -17,13 +17,14 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("templates/ holds YAML; name another --output for JSON")
     try:
         from scripts import pictures
+        from stacks.layers import RequirementError
         from stacks.render import as_files, documents
         from stacks.settings import SettingsError
     except ModuleNotFoundError as error:
         return _with_dependencies(error)
     try:
         templates = documents(options.format)
-    except SettingsError as error:
+    except (RequirementError, SettingsError) as error:
         return _fail(str(error))
     files = as_files(templates, options.format)
     # The pictures are of the templates that are committed, not of a copy elsewhere.

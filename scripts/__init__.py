@@ -8,5 +8,6 @@ page/      a page of its payments
 audit/     what an auditor asks
 bench/     what the README claims about speed, measured
 pictures/  the pictures of README.md and of the documents
+locks.py  the versions and hashes of all that is installed
 commands.py  how a command ends: errors in one line, exit codes, Ctrl-C
 """

@@ -2,6 +2,9 @@
 # Run a module of this repository in its own environment: scripts/python.sh MODULE [ARGUMENT...]
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# The AWS emulator needs more than AWS.
+needed=.venv/deploy-installed
+for argument in "$@"; do case $argument in local | *=local) needed=.venv/installed ;; esac; done
 # Sets up .venv on first use, and after a change of the dependencies.
-make --no-print-directory --silent -C "$root" .venv/installed >&2
+make --no-print-directory --silent -C "$root" "$needed" >&2
 PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m "$@"

@@ -15,6 +15,9 @@ data.py             tables, queue, topic
   backups.py          a daily backup of the tables
 compute.py          the functions, and the schedule of one of them
   function_code.py    their source, and its digest
+  versions.py         what a version of one holds, and so when one is published
+  layers.py           the gateway's library, and a digest of what the layer contains
+  runtime.py          the runtime they run on
 workflow.py         the state machine
   state_machine.py    its definition
 monitoring.py       what watches

@@ -1,27 +1,20 @@
 """The functions: code, logs, and a version behind the alias that is called; and the schedule of one of them."""
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import AWSHelperFn, Equals, If, Join, Ref, Sub, Template, awslambda, encode_to_dict, events
+from troposphere import AWSHelperFn, Equals, If, Ref, Sub, Template, awslambda, events
 from troposphere.logs import LogGroup
 
-from . import function_code, log_groups, names
+from . import keys, log_groups, names
 from .policies import ACCOUNT
+from .runtime import ARCHITECTURE, RUNTIME
 from .suppressions import in_packs, suppress
+from .versions import describe_version
 from .wiring import NumberValue, Value, tags
 
 # The functions' own limit; the state machine waits a little longer than that for each.
 TIMEOUT_SECONDS = 300
-# The interpreter that the tests and the AWS emulator run the same code on.
-RUNTIME = "python3.11"
-
-
-# These belong to the function; changing them makes no new version.
-_NOT_VERSIONED = {"Tags", "ReservedConcurrentExecutions"}
 
 
 class LocalFolder(AWSHelperFn):
@@ -84,8 +77,7 @@ class _Live:
 def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_condition("KeepsNoConcurrency", Equals(inputs.reserved_concurrency, 0))
     gateway = {"GATEWAY": inputs.gateway, "GATEWAY_SECRET_ARN": inputs.gateway_secret_arn}
-    layers = _gateway_layers(template, inputs)
-    code = function_code.digest()
+    layer = _gateway_layer(template, inputs)
     validation = _function(
         template,
         inputs,
@@ -94,7 +86,6 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         log_group_name=names.VALIDATION_LOG_GROUP,
         description="Checks a payment and records it once",
         role_arn=inputs.validation_role_arn,
-        code=code,
         variables={
             "MAXIMUM_AMOUNTS": inputs.maximum_amounts,
             "HIGH_VALUE_AMOUNTS": inputs.high_value_amounts,
@@ -109,9 +100,8 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         log_group_name=names.PROCESSING_LOG_GROUP,
         description="Claims a recorded payment, charges it once and records the outcome",
         role_arn=inputs.processing_role_arn,
-        code=code,
         variables=gateway,
-        layers=layers,
+        layer=layer,
     )
     reconciliation = _function(
         template,
@@ -121,14 +111,13 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         log_group_name=names.RECONCILIATION_LOG_GROUP,
         description="Settles what the workflow left behind; refunds and reopens for an operator",
         role_arn=inputs.reconciliation_role_arn,
-        code=code,
         variables={
             **gateway,
             "SNS_TOPIC_ARN": inputs.topic_arn,
             "DLQ_URL": inputs.queue_url,
             "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
         },
-        layers=layers,
+        layer=layer,
     )
     _schedule(template, inputs, reconciliation)
     return Outputs(
@@ -145,20 +134,21 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
 
 
-def _gateway_layers(template: Template, inputs: Inputs) -> Value:
+def _gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVersion:
     """The gateway's library as a layer, only where that gateway is used: it is larger than everything else."""
     template.add_condition("UsesStripe", Equals(inputs.gateway, "stripe"))
-    layer = template.add_resource(
+    layer: awslambda.LayerVersion = template.add_resource(
         awslambda.LayerVersion(
             "StripeLayer",
             Condition="UsesStripe",
             LayerName=names.named(names.STRIPE_LAYER),
             Description="Stripe's library for Python",
             CompatibleRuntimes=[RUNTIME],
+            CompatibleArchitectures=[ARCHITECTURE],
             Content=LocalFolder(STRIPE_LAYER),
         )
     )
-    return If("UsesStripe", [layer.ref()], Ref("AWS::NoValue"))
+    return layer
 
 
 def _schedule(template: Template, inputs: Inputs, reconciliation: _Live) -> None:
@@ -202,8 +192,7 @@ def _function(
     description: str,
     role_arn: Value,
     variables: dict[str, Value],
-    code: str,
-    layers: Value | None = None,
+    layer: awslambda.LayerVersion | None = None,
 ) -> _Live:
     log_group = log_groups.add(
         template,
@@ -213,13 +202,16 @@ def _function(
         retention_days=inputs.log_retention_days,
         masked=inputs.log_data_protection,
     )
-    own: dict[str, Any] = {} if layers is None else {"Layers": layers}
+    layers: dict[str, Any] = {}
+    if layer is not None:
+        layers["Layers"] = If(layer.resource["Condition"], [layer.ref()], Ref("AWS::NoValue"))
     function = template.add_resource(
         awslambda.Function(
             f"{title}Function",
             FunctionName=names.named(name),
             Description=description,
             Runtime=RUNTIME,
+            Architectures=[ARCHITECTURE],
             Handler=f"{title.lower()}.handler",
             Code=LocalFolder("../lambda"),
             Role=role_arn,
@@ -240,7 +232,7 @@ def _function(
             LoggingConfig=awslambda.LoggingConfig(
                 LogGroup=log_group.ref(), LogFormat="JSON", ApplicationLogLevel=inputs.function_log_level
             ),
-            **own,
+            **layers,
             TracingConfig=awslambda.TracingConfig(Mode="Active"),
             Tags=tags(),
         )
@@ -253,10 +245,22 @@ def _function(
         guard=("lambda_inside_vpc_check",),
     )
     suppress(function, "The Python version that the tests run this code on", nag=("AwsSolutions-L1",))
-    # A topic's ARN and a queue's URL follow from their names, which a stack never changes.
-    settings = [value for name, value in variables.items() if name not in ("SNS_TOPIC_ARN", "DLQ_URL")]
-    settings.append(inputs.function_log_level)
-    version = template.add_resource(_version(title, function, settings, code))
+    # In the order of the variables' names, so that another order in this file publishes nothing.
+    values = [*(variables[name] for name in sorted(variables)), inputs.function_log_level]
+    parameters = [str(value.data["Ref"]) for value in values]
+    resources = {**_resource_names(), f"{title}Logs": log_group_name}
+    version = template.add_resource(
+        awslambda.Version(
+            f"{title}Version",
+            FunctionName=function.ref(),
+            Description=describe_version(
+                function,
+                settings=[Ref(name) for name in parameters if name not in resources],
+                names=resources,
+                layer=layer,
+            ),
+        )
+    )
     alias = template.add_resource(
         awslambda.Alias(
             f"{title}Live",
@@ -269,24 +273,19 @@ def _function(
     return _Live(function, alias, log_group)
 
 
-def _version(title: str, function: awslambda.Function, settings: Sequence[Value], code: str) -> awslambda.Version:
-    """A version that is published anew when, and only when, what a version holds has changed.
-
-    A version is immutable, and CloudFormation publishes one only when a property of this resource changes; so its
-    description says all that it holds: a digest of the code and the template's properties, and each setting.
-    Lambda refuses to publish a version that equals an earlier one, so nothing else may be in it, and the version
-    that is replaced is deleted: going back is another deployment.
-    https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
-    """
-    held = {name: value for name, value in function.properties.items() if name not in _NOT_VERSIONED}
-    properties = json.dumps(encode_to_dict(held), sort_keys=True)
-    layer = function_code.layer_digest() if "Layers" in held else ""
-    digest = hashlib.sha256((code + layer + properties).encode()).hexdigest()[:16]
-    return awslambda.Version(
-        f"{title}Version",
-        FunctionName=function.ref(),
-        Description=Join(" ", [f"code-{digest}", *settings]),
-    )
+def _resource_names() -> dict[str, str]:
+    """The names behind the inputs that are not settings; of a key, which has none, the logical id."""
+    return {
+        "TableName": names.TABLE,
+        "LedgerTableName": names.LEDGER_TABLE,
+        "QueueArn": names.QUEUE,
+        "QueueUrl": names.QUEUE,
+        "TopicArn": names.TOPIC,
+        "FunctionsKeyArn": keys.FUNCTIONS_KEY,
+        "ValidationRoleArn": names.VALIDATION_ROLE,
+        "ProcessingRoleArn": names.PROCESSING_ROLE,
+        "ReconciliationRoleArn": names.RECONCILIATION_ROLE,
+    }
 
 
 def invoke_arn(function_arn: Value) -> AWSHelperFn:

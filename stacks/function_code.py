@@ -26,8 +26,3 @@ def digest(folder: Path = FOLDER) -> str:
     for name, content in files(folder):
         sha.update(f"{name}\0{len(content)}\0".encode() + content)
     return sha.hexdigest()
-
-
-def layer_digest() -> str:
-    """Of what the gateway's layer is made of."""
-    return hashlib.sha256((LAYER / "requirements.txt").read_bytes()).hexdigest()

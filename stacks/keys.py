@@ -11,6 +11,9 @@ from . import key_policies, names
 from .policies import document, key_administration, only_services_grant
 from .wiring import Value, tags
 
+# Its logical id: another one is another key, which the functions' versions have to be published for.
+FUNCTIONS_KEY = "FunctionsKey"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
@@ -47,7 +50,7 @@ def add(template: Template, window_days: Value) -> Keys:
             _policy(*key_policies.queue()),
         ),
         functions=key(
-            "FunctionsKey",
+            FUNCTIONS_KEY,
             "Encrypts the environment variables of the functions",
             names.FUNCTIONS_KEY_ALIAS,
             _policy(*key_policies.functions()),

@@ -74,8 +74,9 @@ class Settings:
     gateway_secret_arn = Text(
         "The Secrets Manager secret that holds the gateway's API key; empty for the simulator",
         default="",
-        pattern=r"|arn:[a-z-]+:secretsmanager:\S+",
-        wording="the ARN of a Secrets Manager secret, or empty",
+        # A version's description holds it, and has 256 characters.
+        pattern=r"|arn:[a-z-]{3,10}:secretsmanager:\S{1,170}",
+        wording="the ARN of a Secrets Manager secret, of at most 200 characters, or empty",
     )
     gateway_secret_key_arn = Text(
         "The customer-managed KMS key of the gateway's secret; empty if the secret uses aws/secretsmanager",

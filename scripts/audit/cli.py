@@ -12,7 +12,7 @@ from rich.console import Console
 from scripts.deployer.errors import DeployError
 from scripts.deployer.validate import check_fresh
 
-from . import deployed, environments, packs, scanners, table, trials
+from . import deployed, environments, packs, scanners, table, trials, workflows
 from .results import Result, Suppressions
 
 TEMPLATES = scanners.ROOT / "templates"
@@ -88,6 +88,7 @@ def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result
         ("checkov", lambda: scanners.checkov(suppressions, as_deployed)),
         ("parliament", lambda: scanners.parliament(templates)),
         ("ruff", scanners.ruff),
+        ("zizmor", workflows.zizmor),
         ("cdk-nag", lambda: packs.nag(suppressions, as_deployed)),
         ("AWS Control Tower (cfn-guard)", lambda: packs.control_tower(suppressions, as_deployed)),
         ("dev and staging", lambda: environments.judge(committed, folder, _of_settings)),

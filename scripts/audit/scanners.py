@@ -172,6 +172,13 @@ def run(
     command: list[Any], given: str = "", *, environment: Mapping[str, str] | None = None, good: tuple[int, ...] = (0,)
 ) -> str:
     """What a command says. Raises ``DeployError`` with the end of what it complains of."""
+    return complete_run(command, given, environment=environment, good=good).stdout
+
+
+def complete_run(
+    command: list[Any], given: str = "", *, environment: Mapping[str, str] | None = None, good: tuple[int, ...] = (0,)
+) -> subprocess.CompletedProcess[str]:
+    """A command that has ended, with its output and its log. Raises ``DeployError`` as ``run`` does."""
     try:
         ran = subprocess.run(
             list(map(str, command)), input=given, capture_output=True, text=True, cwd=ROOT, timeout=150, env=environment
@@ -182,4 +189,4 @@ def run(
         raise DeployError(f"{Path(command[0]).name}: has not ended after {error.timeout:.0f} s") from error
     if ran.returncode not in good:
         raise DeployError(f"{Path(command[0]).name}: {(ran.stderr or ran.stdout).strip()[-500:]}")
-    return ran.stdout
+    return ran

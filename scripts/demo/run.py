@@ -18,6 +18,7 @@ from scripts.deployer.order import Order
 from scripts.deployer.target import Target
 from scripts.local import server, target
 from scripts.local.examples import EXAMPLES, REPLAYED, Example
+from scripts.local.runtime import describe_interpreter
 from scripts.page.server import Page, serving, wait
 from scripts.payments import dead_letter_queue, records
 from scripts.payments.dead_letters import parsed
@@ -70,6 +71,8 @@ def demonstrate(platform: Target, console: Console, page: Page | None = None) ->
     Raises ``DeployError`` when the deployment fails or a payment does not end.
     """
     console.rule("Deploying the same templates with the same deployer to a local AWS emulator")
+    if notice := describe_interpreter():
+        console.print(notice)
     sqs = platform.client("sqs")
     topic_arn = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:{_named(names.TOPIC)}"
     queue, queue_arn = subscriber.create(sqs, topic_arn)

@@ -8,8 +8,10 @@ deploy.py      the steps in order
   rollout.py     how the environment wants it
   validate.py    the committed templates are fresh, and cfn-lint has nothing to say
   package.py     templates and code -> a Package: every file to upload under a key that names its content
+    archive.py     a folder as a zip of the same bytes everywhere
     sbom.py        the bill of materials of the functions, which is one of these files
   stack.py       what is deployed now, and whether it can be changed
+  layer.py       the requirements of the gateway's library -> its layer, the same bytes everywhere
   upload.py      a Package -> the artifact bucket, what is not there yet
   change_set.py  a template and parameters -> a Proposal, its changes walked to every nested stack
   checks.py      what CloudFormation remarked on it: early validations, hooks

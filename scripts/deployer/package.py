@@ -5,11 +5,6 @@ sources give the same bytes and so the same keys on every machine, and what is u
 """
 
 import hashlib
-import io
-import subprocess
-import sys
-import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,19 +13,14 @@ from typing import Any
 
 import cfn_flip
 
-from stacks import emit, function_code
+from stacks import emit, function_code, layers
 
+from .archive import ZipEntry, zip_folder
 from .errors import DeployError
 from .plan.templates import plain
 
-# Zip knows no time before 1980; a fixed one keeps the bytes the same.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-
 # Where a template names the bill of materials of its functions.
 BILL = "SoftwareBillOfMaterials"
-
-# A file for the zip: path inside it, content, mode.
-ZipEntry = tuple[str, bytes, int]
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,10 @@ class Destination:
         return cls(bucket, endpoint, f"payment-platform/{environment}")
 
     def key(self, content: bytes, suffix: str) -> str:
-        return f"{self.prefix}/{hashlib.sha256(content).hexdigest()}{suffix}"
+        return self.digest_key(hashlib.sha256(content).hexdigest(), suffix)
+
+    def digest_key(self, digest: str, suffix: str) -> str:
+        return f"{self.prefix}/{digest}{suffix}"
 
     def url(self, key: str) -> str:
         return f"{self.endpoint}/{self.bucket}/{key}"
@@ -86,7 +79,7 @@ def package(template: Path, destination: Destination, runtime: Runtime | None = 
 
     runtime = runtime or Runtime()
     files: dict[str, bytes] = {}
-    layers: dict[str, Path] = {}
+    requirements_of: dict[str, Path] = {}
 
     def add(content: bytes, suffix: str) -> str:
         key = destination.key(content, suffix)
@@ -108,12 +101,13 @@ def package(template: Path, destination: Destination, runtime: Runtime | None = 
         return emit.to_yaml(plain(document))
 
     def layer(materials: sbom.Materials, folder: Path) -> dict[str, str]:
-        # Named by what it is made of; built, and uploaded, only where a stack asks for it.
+        # Named by what it contains; built, and uploaded, only where a stack asks for it.
         requirements = folder / "requirements.txt"
-        if not requirements.exists():
-            raise DeployError(f"{requirements}: not found; the layer is built from the packages that it lists")
-        key = destination.key(requirements.read_bytes(), ".zip")
-        layers[key] = requirements
+        try:
+            key = destination.digest_key(layers.digest(requirements), ".zip")
+        except layers.RequirementError as error:
+            raise DeployError(str(error)) from error
+        requirements_of[key] = requirements
         materials.layers.append(requirements)
         return {"S3Bucket": destination.bucket, "S3Key": key}
 
@@ -124,44 +118,7 @@ def package(template: Path, destination: Destination, runtime: Runtime | None = 
 
     text = rewritten(template)
     key = add(text.encode(), template.suffix)
-    return Package(destination, files, key, text, layers)
-
-
-def build_layer(requirements: Path) -> bytes:
-    """The layer as a zip: what ``requirements`` lists, each file by its hash, for Lambda's platform.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        pip = subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
-                *("--require-hashes", "--no-deps", "--only-binary", ":all:", "--platform", "manylinux2014_x86_64"),
-                *("--python-version", "3.11", "--target", f"{folder}/python", "--requirement", str(requirements)),
-            ],
-            capture_output=True,
-            text=True,
-        )
-        if pip.returncode:
-            raise DeployError(f"{requirements}: pip cannot install it: {pip.stderr.strip().splitlines()[-1]}")
-        return zip_folder(Path(folder))
-
-
-def zip_folder(folder: Path, extra: tuple[ZipEntry, ...] = ()) -> bytes:
-    """The folder's source files as a zip, byte for byte the same for the same files."""
-    entries: list[ZipEntry] = [(name, content, 0o644) for name, content in function_code.files(folder)]
-    if not entries:
-        raise DeployError(f"{folder} holds no Python files to package")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content, mode in sorted([*entries, *extra]):
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.create_system = 3  # Unix, wherever it is made
-            info.external_attr = mode << 16
-            # Not deflated: what deflate gives depends on the library that does it.
-            info.compress_type = zipfile.ZIP_STORED
-            archive.writestr(info, content)
-    return buffer.getvalue()
+    return Package(destination, files, key, text, requirements_of)
 
 
 def _rewrite(

@@ -19,13 +19,12 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+from stacks.layers import RequirementError, read_pins
+
 from .errors import DeployError
 
 NAME = "payment-functions"
 SUFFIX = ".cdx.json"
-# One distribution, pinned, with the digests of the files that may be it; as pip writes it in its hash-checking mode.
-# https://pip.pypa.io/en/stable/topics/secure-installs/#hash-checking-mode
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!+_-]+)((?: --hash=sha256:[0-9a-f]{64})+)")
 
 
 @dataclass
@@ -62,19 +61,14 @@ def render(materials: Materials) -> bytes:
 
 
 def libraries(requirements: Path) -> Iterator[Component]:
-    """What a layer is built of."""
-    for line in requirements.read_text(encoding="utf-8").splitlines():
-        if not line or line.startswith("#"):
-            continue
-        found = _REQUIREMENT.fullmatch(line)
-        if found is None:
-            raise DeployError(f"{requirements}: not a version pinned by its hash: {line}")
-        name, version, digests = found.groups()
-        purl = PackageURL("pypi", None, re.sub(r"[._-]+", "-", name).lower(), version)
-        hashes = [
-            HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in digests.split(" --hash=sha256:")[1:]
-        ]
-        yield Component(name=name, version=version, purl=purl, bom_ref=str(purl), hashes=hashes)
+    """What a layer is built of. Raises ``DeployError``."""
+    try:
+        for pin in read_pins(requirements):
+            purl = PackageURL("pypi", None, re.sub(r"[._-]+", "-", pin.name).lower(), pin.version)
+            hashes = [HashType(alg=HashAlgorithm.SHA_256, content=pin.sha256)]
+            yield Component(name=pin.name, version=pin.version, purl=purl, bom_ref=str(purl), hashes=hashes)
+    except RequirementError as error:
+        raise DeployError(str(error)) from error
 
 
 def _runtimes(names: Iterable[str]) -> Iterator[Component]:

@@ -15,7 +15,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .errors import DeployError
-from .package import Package, build_layer
+from .layer import build_layer
+from .package import Package
 
 
 def upload(package: Package, s3: Any, account: str, *, layers: bool = False) -> int:

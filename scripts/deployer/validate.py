@@ -6,6 +6,7 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
+from stacks.layers import RequirementError
 from stacks.render import render
 
 from .errors import DeployError
@@ -17,7 +18,11 @@ LINTED = ROOT / ".local" / "linted"
 
 def check_fresh(templates: Path) -> None:
     """Raises ``DeployError`` for a template that is not what ``stacks/`` generates."""
-    for name, text in render().items():
+    try:
+        generated = render()
+    except RequirementError as error:
+        raise DeployError(str(error)) from error
+    for name, text in generated.items():
         path = templates / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             raise DeployError(

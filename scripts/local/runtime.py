@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from scripts.deployer.package import Runtime
+from stacks.runtime import PYTHON
 
 # https://docs.aws.amazon.com/lambda/latest/dg/python-package.html says that the runtime has the SDK; this is what that,
 # and the runtime client, import.
@@ -32,6 +33,17 @@ RUNTIME = Runtime(
     properties={"Runtime": "provided.al2023"},
     files=(("bootstrap", _BOOTSTRAP.encode(), 0o755),),
 )
+
+
+def describe_interpreter() -> str:
+    """One line if the functions run on another Python here than in Lambda, which is allowed; else nothing."""
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if python == PYTHON:
+        return ""
+    return (
+        f"The functions run on Python {python} here, and on {PYTHON} in Lambda; for the same: "
+        f"make clean, then make PYTHON=python{PYTHON} demo"
+    )
 
 
 def provide(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.deployer.package import zip_folder
+from scripts.deployer.archive import zip_folder
 from scripts.local import server, target
 from scripts.local.runtime import RUNTIME
 from stacks import names

@@ -14,8 +14,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.deployer.package import zip_folder
+from scripts.deployer.archive import zip_folder
 from scripts.local import server
+from stacks.runtime import RUNTIME
 
 RELEASED = "ministack"
 CORRECTED = server.MODULE
@@ -108,7 +109,7 @@ def test_keep_dead_letter_config(module: str, kept: bool, monkeypatch: pytest.Mo
         target = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
         properties = {
             "FunctionName": "f",
-            "Runtime": "python3.11",
+            "Runtime": RUNTIME,
             "Handler": "index.handler",
             "Role": f"arn:aws:iam::{server.ACCOUNT}:role/r",
             "Code": {"ZipFile": "def handler(event, context): pass"},
@@ -207,7 +208,7 @@ def test_let_rules_invoke_only_what_permits_them(
     with ministack(module, monkeypatch) as client:
         function = client("lambda").create_function(
             FunctionName="f",
-            Runtime="python3.11",
+            Runtime=RUNTIME,
             Handler="index.handler",
             Role=role(client),
             Code={"ZipFile": zip_folder(tmp_path)},

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.deployer.package import zip_folder
+from scripts.deployer.archive import zip_folder
 from scripts.local import server
 from scripts.local.runtime import RUNTIME
 from tests.emitted import ROOT

@@ -234,31 +234,6 @@ def test_each_function_runs_as_its_own_role_behind_its_own_alias(templates: dict
     }
 
 
-def test_a_tag_or_a_concurrency_publishes_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version holds neither, and Lambda refuses to publish one that equals the last."""
-    from troposphere import Tags
-
-    from stacks import compute
-
-    def descriptions() -> list[Any]:
-        template = json.loads(render("json")["compute.json"])
-        return [r["Properties"]["Description"] for r in resources(template, "AWS::Lambda::Version").values()]
-
-    before = descriptions()
-    monkeypatch.setattr(compute, "tags", lambda: Tags(Other="tags"))
-    assert descriptions() == before
-    monkeypatch.setattr(compute, "TIMEOUT_SECONDS", 299)
-    assert descriptions() != before
-
-
-def test_the_bootstrap_template_fits_into_the_request_that_carries_it() -> None:
-    """It is not uploaded: the bucket is not there yet. The limit is in bytes.
-
-    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html (TemplateBody)
-    """
-    assert (ROOT / "templates" / "artifacts.yaml").stat().st_size <= 51_200
-
-
 def test_the_artifact_bucket(templates: dict[str, Any]) -> None:
     artifacts = load_template("artifacts")["Resources"]
     bucket = artifacts["Artifacts"]
@@ -337,9 +312,14 @@ def test_a_version_is_published_for_every_setting_that_a_function_has(templates:
         function = compute[f"{title}Function"]["Properties"]
         described = compute[f"{title}Version"]["Properties"]["Description"]["Fn::Join"][1]
         assert re.fullmatch("code-[0-9a-f]{16}", described[0])
+        if "Layers" in function:
+            # Only where it is attached; what is in it says tests/stacks/test_versions.py.
+            condition, layer, none = described[-1]["Fn::If"]
+            assert (condition, none) == (function["Layers"]["Fn::If"][0], "no-layer")
+            assert re.fullmatch("layer-[0-9a-f]{8}", layer)
         variables = _used(function["Environment"]) | _used(function["LoggingConfig"]["ApplicationLogLevel"])
         # These follow from the environment, which a stack never changes.
-        assert {part["Ref"] for part in described[1:]} == variables - {
+        assert {part["Ref"] for part in described[1:] if "Ref" in part} == variables - {
             "Environment",
             "TableName",
             "LedgerTableName",

@@ -77,6 +77,7 @@ def reach(environment: str, profile: str | None, region: str | None, console: Co
     if environment != LOCAL:
         return on_aws(profile, region)
     from scripts.local import server, target
+    from scripts.local.runtime import describe_interpreter
 
     if profile or region:
         raise DeployError(
@@ -88,6 +89,8 @@ def reach(environment: str, profile: str | None, region: str | None, console: Co
         console.print(
             f"The AWS emulator is running at {running.endpoint_url}; stop it with `make local-stop`.", soft_wrap=True
         )
+        if notice := describe_interpreter():
+            console.print(notice, soft_wrap=True)
         return running
     kept = server.kept()
     if kept is None:

@@ -1,0 +1,37 @@
+"""A folder as a zip whose bytes follow from its files: not from their dates or modes, the machine, or a library."""
+
+import io
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from stacks import function_code
+
+from .errors import DeployError
+
+# Zip knows no time before 1980; a fixed one keeps the bytes the same.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+# A file for the zip: path inside it, content, mode.
+ZipEntry = tuple[str, bytes, int]
+
+
+def zip_folder(folder: Path, extra: tuple[ZipEntry, ...] = ()) -> bytes:
+    """The folder's source files as a zip. Raises ``DeployError`` for a folder without any."""
+    entries: list[ZipEntry] = [(name, content, 0o644) for name, content in function_code.files(folder)]
+    if not entries:
+        raise DeployError(f"{folder} holds no Python files to package")
+    return zip_entries([*entries, *extra])
+
+
+def zip_entries(entries: Iterable[ZipEntry]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content, mode in sorted(entries):
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system = 3  # Unix, wherever it is made
+            info.external_attr = mode << 16
+            # Not deflated: what deflate gives depends on the library that does it.
+            info.compress_type = zipfile.ZIP_STORED
+            archive.writestr(info, content)
+    return buffer.getvalue()
