@@ -1,20 +1,23 @@
 """The permissions boundary: what no role of the platform can do, whatever policies it is given.
 
-The account has one (templates/artifacts.yaml), and each role of each environment stands under it. Who deploys with
-CloudFormation's role may make roles and policies of the platform's names; the boundary keeps what those can do to what
-the platform does. https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+The account's own stack (templates/artifacts.yaml) has one for each environment, and each role of the environment stands
+under it. Who deploys with CloudFormation's role may make roles and policies of the platform's names; the boundary keeps
+what those can do to what the platform does, in their own environment.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 """
+
+from collections.abc import Sequence
 
 from awacs import awslambda as lambda_
 from awacs import backup, dynamodb, kms, logs, secretsmanager, sns, sqs, xray
-from awacs.aws import Statement, StringEquals, StringLike
+from awacs.aws import Statement, StringEquals
 from troposphere import AWSHelperFn, Equals, If, Not, Ref, Sub, Template
 from troposphere.iam import ManagedPolicy
 
 from . import names
 from .policies import ACCOUNT, LOG_DELIVERY, allow, document
 from .suppressions import suppress_wildcards
-from .wiring import Value
+from .wiring import Value, pascal
 
 # In the settings file, for the one that is made here.
 OURS = "platform"
@@ -26,9 +29,10 @@ def conditions(template: Template, boundary: Value) -> None:
     template.add_condition("HasOurBoundary", Equals(boundary, OURS))
 
 
-def arn(boundary: Value) -> If:
-    """The boundary's ARN, where there is one."""
-    return If("HasOurBoundary", names.arn("iam", f"policy/{names.BOUNDARY_POLICY}", region=False), boundary)
+def arn(boundary: Value, environment: str = "${Environment}") -> If:
+    """The boundary's ARN, where there is one. ``environment`` is a name, or the reference that a template has to it."""
+    policy = names.BOUNDARY_POLICY.replace("${Environment}", environment)
+    return If("HasOurBoundary", names.arn("iam", f"policy/{policy}", region=False), boundary)
 
 
 def of(boundary: Value) -> If:
@@ -36,30 +40,33 @@ def of(boundary: Value) -> If:
     return If("HasBoundary", arn(boundary), Ref("AWS::NoValue"))
 
 
-def add(template: Template, boundary: Value) -> None:
-    """The boundary itself, in the account's own stack."""
+def add(template: Template, boundary: Value, environments: Sequence[str]) -> None:
+    """The boundaries themselves, in the account's own stack."""
     template.add_condition("HasOurBoundary", Equals(boundary, OURS))
-    policy = template.add_resource(
-        ManagedPolicy(
-            "Boundary",
-            ManagedPolicyName=names.BOUNDARY_POLICY,
-            Description="No role of the payment platform can do more than this",
-            PolicyDocument=document(*_ceiling()),
-            Condition="HasOurBoundary",
-            # Roles stand under it for as long as there are any.
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
+    for environment in environments:
+        policy = template.add_resource(
+            ManagedPolicy(
+                f"Boundary{pascal(environment.replace('-', '_'))}",
+                ManagedPolicyName=names.in_environment(names.BOUNDARY_POLICY, environment),
+                Description=f"No role of the payment platform in {environment} can do more than this",
+                PolicyDocument=document(*_ceiling(environment)),
+                Condition="HasOurBoundary",
+                # Roles stand under it for as long as there are any.
+                DeletionPolicy="RetainExceptOnCreate",
+                UpdateReplacePolicy="Retain",
+            )
         )
-    )
-    suppress_wildcards(
-        policy,
-        "A boundary grants nothing; this one covers all environments, whose names end in the environment's",
-        *_wildcards(),
-    )
+        suppress_wildcards(
+            policy,
+            "A boundary grants nothing; keys, secrets and log streams have names that AWS completes",
+            *_wildcards(environment),
+        )
 
 
-def _ceiling() -> list[Statement]:
-    tables = [names.everywhere(name) for name in (names.TABLE, names.LEDGER_TABLE)]
+def _ceiling(environment: str) -> list[Statement]:
+    def named(*patterns: str) -> list[str]:
+        return [names.in_environment(pattern, environment) for pattern in patterns]
+
     keys = [names.arn("kms", "key/*")]
     return [
         allow(
@@ -73,19 +80,22 @@ def _ceiling() -> list[Statement]:
                 dynamodb.Query,
                 dynamodb.StartAwsBackupJob,
             ],
-            [names.arn("dynamodb", f"table/{table}") for table in tables],
+            [
+                names.arn("dynamodb", f"table/{table}")
+                for table in named(names.TABLE, f"{names.TABLE}/index/{names.OPEN_INDEX}", names.LEDGER_TABLE)
+            ],
         ),
-        allow("DeadLetters", [sqs.SendMessage], [names.arn("sqs", names.everywhere(names.QUEUE))]),
-        allow("Notices", [sns.Publish], [names.arn("sns", names.everywhere(names.TOPIC))]),
+        allow("DeadLetters", [sqs.SendMessage], [names.arn("sqs", queue) for queue in named(names.QUEUE)]),
+        allow("Notices", [sns.Publish], [names.arn("sns", topic) for topic in named(names.TOPIC)]),
         allow(
             "Functions",
             [lambda_.InvokeFunction],
-            [names.live_function_arn(names.everywhere(name)) for name in names.FUNCTIONS],
+            [names.live_function_arn(function) for function in named(*names.FUNCTIONS)],
         ),
         allow(
             "Backups",
             [backup.CopyIntoBackupVault, backup.DescribeBackupVault],
-            [names.arn("backup", f"backup-vault:{names.everywhere(names.BACKUP_VAULT)}")],
+            [names.arn("backup", f"backup-vault:{vault}") for vault in named(names.BACKUP_VAULT)],
         ),
         allow("Secrets", [secretsmanager.GetSecretValue], [names.arn("secretsmanager", "secret:*")]),
         allow(
@@ -107,12 +117,12 @@ def _ceiling() -> list[Statement]:
             "KeysOfExecutions",
             [kms.Decrypt, kms.GenerateDataKey],
             keys,
-            StringEquals({"kms:CallerAccount": ACCOUNT}),
-            StringLike(
+            StringEquals(
                 {
-                    "kms:EncryptionContext:aws:states:stateMachineArn": names.arn(
-                        "states", f"stateMachine:{names.everywhere(names.WORKFLOW)}"
-                    )
+                    "kms:CallerAccount": ACCOUNT,
+                    "kms:EncryptionContext:aws:states:stateMachineArn": [
+                        names.arn("states", f"stateMachine:{workflow}") for workflow in named(names.WORKFLOW)
+                    ],
                 }
             ),
         ),
@@ -128,7 +138,7 @@ def _ceiling() -> list[Statement]:
         allow(
             "Logs",
             [logs.CreateLogStream, logs.PutLogEvents],
-            [names.log_streams_arn(names.everywhere(group)) for group in names.FUNCTION_LOG_GROUPS],
+            [names.log_streams_arn(group) for group in named(*names.FUNCTION_LOG_GROUPS)],
         ),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
         allow(
@@ -139,17 +149,12 @@ def _ceiling() -> list[Statement]:
     ]
 
 
-def _wildcards() -> list[str | AWSHelperFn]:
-    """The resources with a wildcard that the boundary may have: names in any environment, keys, secrets, and ``*``."""
-    everywhere = names.everywhere
+def _wildcards(environment: str) -> list[str | AWSHelperFn]:
+    """The resources with a wildcard that the boundary may have."""
+    groups = [names.in_environment(group, environment) for group in names.FUNCTION_LOG_GROUPS]
     return [
-        *(names.arn("dynamodb", f"table/{everywhere(name)}") for name in (names.TABLE, names.LEDGER_TABLE)),
-        names.arn("sqs", everywhere(names.QUEUE)),
-        names.arn("sns", everywhere(names.TOPIC)),
-        *(names.live_function_arn(everywhere(name)) for name in names.FUNCTIONS),
-        names.arn("backup", f"backup-vault:{everywhere(names.BACKUP_VAULT)}"),
         names.arn("secretsmanager", "secret:*"),
         names.arn("kms", "key/*"),
-        *(names.log_streams_arn(everywhere(group)) for group in names.FUNCTION_LOG_GROUPS),
+        *(names.log_streams_arn(group) for group in groups),
         "*",
     ]

@@ -38,8 +38,9 @@ PROCESSING_POLICY = "policy-lambda-processing-${Environment}"
 RECONCILIATION_POLICY = "policy-lambda-reconciliation-${Environment}"
 GATEWAY_POLICY = "policy-gateway-secret-${Environment}"
 BACKUP_POLICY = "policy-backup-payments-${Environment}"
-# The account's, and not an environment's: no role of the platform may do more; CloudFormation acts with the role.
-BOUNDARY_POLICY = "policy-payment-boundary"
+# In the account's own stack: no role of the environment may do more.
+BOUNDARY_POLICY = "policy-payment-boundary-${Environment}"
+# The account's, and not an environment's: CloudFormation acts with it.
 SERVICE_ROLE = "role-payment-cloudformation"
 
 VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
@@ -113,11 +114,6 @@ def named(name: str) -> AWSHelperFn:
 def in_environment(name: str, environment: str) -> str:
     """The name as it is in one environment: what a program that works on a deployed stack asks AWS for."""
     return string.Template(name).substitute(Environment=environment)
-
-
-def everywhere(name: str) -> str:
-    """The name in whichever environment, as a policy writes it."""
-    return name.replace("${Environment}", "*")
 
 
 def arn(service: str, resource: str, *, region: bool = True) -> AWSHelperFn:

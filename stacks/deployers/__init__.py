@@ -15,13 +15,13 @@ from troposphere import And, AWSHelperFn, Equals, Not, Template
 from troposphere import Condition as ConditionReference
 
 from .. import boundary
-from ..settings import Bootstrap
+from ..settings import LOCAL, Bootstrap
 from . import github, service_role
 from .words import Environments
 
 
 def add(template: Template, bucket_arn: AWSHelperFn, environments: Environments) -> None:
-    """Add the roles and their boundary, each where its setting asks for it."""
+    """Add the roles and the boundaries, each where its setting asks for it."""
     template.add_condition("HasServiceRole", Equals(Bootstrap.service_role.ref, "true"))
     template.add_condition("HasRepository", Not(Equals(Bootstrap.github_repository.ref, "")))
     template.add_condition("HasGitHub", And(ConditionReference("HasServiceRole"), ConditionReference("HasRepository")))
@@ -29,6 +29,6 @@ def add(template: Template, bucket_arn: AWSHelperFn, environments: Environments)
         "MakesProvider",
         And(ConditionReference("HasGitHub"), Equals(Bootstrap.github_oidc_provider_arn.ref, "")),
     )
-    boundary.add(template, Bootstrap.permissions_boundary.ref)
+    boundary.add(template, Bootstrap.permissions_boundary.ref, (*environments.names, LOCAL))
     service = service_role.add(template, environments)
     github.add(template, service, bucket_arn, environments)

@@ -28,6 +28,7 @@ from troposphere import Sub
 
 from .. import names
 from ..policies import LOG_DELIVERY, allow
+from ..wiring import pascal
 from .words import Environments, actions
 
 _KEY_ALIASES = (
@@ -261,7 +262,7 @@ def monitoring(environments: Environments) -> list[Statement]:
     alarms = [
         # One for each environment: all alarms of all environments are longer than a policy.
         allow(
-            f"AlarmsOf{environment.replace('-', '').capitalize()}",
+            f"AlarmsOf{pascal(environment.replace('-', '_'))}",
             actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
             Environments((environment,)).arns("cloudwatch", *(f"alarm:{name}" for name in names.alarms())),
         )

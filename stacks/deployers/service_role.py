@@ -11,6 +11,7 @@ from .. import boundary, names
 from ..policies import allow, trust
 from ..settings import Bootstrap, SettingsError
 from ..suppressions import suppress
+from ..wiring import pascal
 from . import service_rights
 from .words import Environments, actions, policies
 
@@ -77,7 +78,6 @@ def _roles(environments: Environments) -> list[Statement]:
     """
     roles = environments.role_arns(*_ROLES)
     managed_policies = environments.arns("iam", *(f"policy/{name}" for name in _POLICIES), is_regional=False)
-    under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary.arn(Bootstrap.permissions_boundary.ref)})
     return [
         allow(
             "Roles",
@@ -88,19 +88,7 @@ def _roles(environments: Environments) -> list[Statement]:
             ),
             roles,
         ),
-        allow(
-            "RolesStandUnderTheBoundary",
-            actions(iam, "CreateRole PutRolePermissionsBoundary"),
-            roles,
-            under_boundary,
-        ),
-        allow(
-            "RolesGetOurPoliciesOnly",
-            [iam.AttachRolePolicy],
-            roles,
-            under_boundary,
-            ArnLike({"iam:PolicyARN": managed_policies}),
-        ),
+        *(statement for environment in environments.names for statement in _under_boundary(environment)),
         _pass("PassRolesToLambda", environments.role_arns(*_FUNCTION_ROLES), "lambda"),
         _pass("PassRoleToStepFunctions", environments.role_arns(names.WORKFLOW_ROLE), "states"),
         _pass("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
@@ -121,6 +109,30 @@ def _roles(environments: Environments) -> list[Statement]:
                 "ListEntitiesForPolicy ListPolicyVersions",
             ),
             managed_policies,
+        ),
+    ]
+
+
+def _under_boundary(environment: str) -> list[Statement]:
+    """The roles of one environment, under the boundary of that environment and with its policies."""
+    only = Environments((environment,))
+    sid = f"RolesOf{pascal(environment.replace('-', '_'))}"
+    boundary_arn = boundary.arn(Bootstrap.permissions_boundary.ref, environment)
+    under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary_arn})
+    managed_policies = only.arns("iam", *(f"policy/{name}" for name in _POLICIES), is_regional=False)
+    return [
+        allow(
+            f"{sid}StandUnderTheBoundary",
+            actions(iam, "CreateRole PutRolePermissionsBoundary"),
+            only.role_arns(*_ROLES),
+            under_boundary,
+        ),
+        allow(
+            f"{sid}GetOurPoliciesOnly",
+            [iam.AttachRolePolicy],
+            only.role_arns(*_ROLES),
+            under_boundary,
+            ArnLike({"iam:PolicyARN": managed_policies}),
         ),
     ]
 

@@ -19,7 +19,7 @@ def test_settings_are_filled_in_and_conditions_decided(prod: dict[str, Any]) -> 
     assert function["ReservedConcurrentExecutions"] == 50
     assert "BackupVault" in prod["data"]["Resources"]
     assert prod["compute"]["Resources"]["ValidationLogs"]["Properties"]["RetentionInDays"] >= 365
-    assert {"CloudFormationRole", "GitHubDeployRole", "Boundary"} <= set(prod["artifacts"]["Resources"])
+    assert {"CloudFormationRole", "GitHubDeployRole", "BoundaryProd"} <= set(prod["artifacts"]["Resources"])
 
 
 def test_references_within_a_stack_stay_references_and_those_to_others_are_text(prod: dict[str, Any]) -> None:

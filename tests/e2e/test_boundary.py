@@ -14,7 +14,7 @@ from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
 
 pytestmark = pytest.mark.e2e
 
-BOUNDARY = f"arn:aws:iam::{server.ACCOUNT}:policy/{names.BOUNDARY_POLICY}"
+BOUNDARY = f"arn:aws:iam::{server.ACCOUNT}:policy/{names.in_environment(names.BOUNDARY_POLICY, ENVIRONMENT)}"
 ROLES = (names.WORKFLOW_ROLE, names.VALIDATION_ROLE, names.PROCESSING_ROLE, names.RECONCILIATION_ROLE)
 
 

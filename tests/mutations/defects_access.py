@@ -55,7 +55,7 @@ _ROLES: Planted = [
      added("ProcessingPolicy", Action=["s3:GetObject"], Resource=["arn:aws:s3:::exports-*"]),
      f"{_WILDCARDS}[ProcessingPolicy]"),
     ("a suppressed boundary gets a wildcard for actions", "artifacts",
-     added("Boundary", Action=["sns:*"], Resource=[ROOT]), f"{_WILDCARDS}[Boundary]"),
+     added("BoundaryProd", Action=["sns:*"], Resource=[ROOT]), f"{_WILDCARDS}[BoundaryProd]"),
     ("the workflow may invoke every function", SECURITY,
      statement("WorkflowPolicy", "InvokeLiveFunctions", Resource=["*"]), _never("the workflow invokes reconciliation")),
     ("the workflow may invoke code that is not live", SECURITY,

@@ -102,19 +102,20 @@ _BUCKETS: Planted = [
 
 _SERVICE: Planted = [
     ("roles are made without the boundary", ARTIFACTS,
-     unconditioned(_holding("RolesStandUnderTheBoundary"), "RolesStandUnderTheBoundary"),
+     unconditioned(_holding("RolesOfProdStandUnderTheBoundary"), "RolesOfProdStandUnderTheBoundary"),
      _never("CloudFormation makes a role without a boundary")),
     ("roles of any name are made", ARTIFACTS,
-     statement(_holding("RolesStandUnderTheBoundary"), "RolesStandUnderTheBoundary", Resource=[ANY_ROLE]),
+     statement(_holding("RolesOfProdStandUnderTheBoundary"), "RolesOfProdStandUnderTheBoundary", Resource=[ANY_ROLE]),
      _never("CloudFormation makes a role of another name")),
     ("a boundary is taken away", ARTIFACTS,
      may_also(_holding("Roles"), "Roles", "iam:DeleteRolePermissionsBoundary"),
      _never("CloudFormation takes a boundary away")),
     ("any policy is attached", ARTIFACTS,
-     unconditioned(_holding("RolesGetOurPoliciesOnly"), "RolesGetOurPoliciesOnly", "iam:PolicyARN"),
+     unconditioned(_holding("RolesOfProdGetOurPoliciesOnly"), "RolesOfProdGetOurPoliciesOnly", "iam:PolicyARN"),
      _never("CloudFormation attaches AdministratorAccess")),
     ("policies are attached where there is no boundary", ARTIFACTS,
-     unconditioned(_holding("RolesGetOurPoliciesOnly"), "RolesGetOurPoliciesOnly", "iam:PermissionsBoundary"),
+     unconditioned(
+         _holding("RolesOfProdGetOurPoliciesOnly"), "RolesOfProdGetOurPoliciesOnly", "iam:PermissionsBoundary"),
      _never("CloudFormation attaches a policy of ours where there is no boundary")),
     ("policies are written into roles", ARTIFACTS,
      may_also(_holding("Roles"), "Roles", "iam:PutRolePolicy"),
@@ -149,8 +150,9 @@ _SERVICE: Planted = [
      f"{_ACCESS}test_a_role_is_assumed_by_its_service_for_this_account_only[CloudFormationRole]"),
     ("CloudFormation's role is deleted before its stacks", ARTIFACTS,
      put("CloudFormationRole.DeletionPolicy", "Delete"), STAYS),
-    ("the boundary is deleted before its roles", ARTIFACTS, drop("Boundary.DeletionPolicy"), STAYS),
-    ("a failed bootstrap leaves the boundary's name taken", ARTIFACTS, put("Boundary.DeletionPolicy", "Retain"), STAYS),
+    ("the boundary is deleted before its roles", ARTIFACTS, drop("BoundaryProd.DeletionPolicy"), STAYS),
+    ("a failed bootstrap leaves the boundary's name taken", ARTIFACTS,
+     put("BoundaryProd.DeletionPolicy", "Retain"), STAYS),
 ]  # fmt: skip
 
 # What AWS would refuse, and what would be more than it asks.
@@ -181,6 +183,10 @@ _FIRST_DEPLOYMENT: Planted = [
      unconditioned(_holding("OurBackupPlans"), "OurBackupPlans"),
      f"{_SERVICE_ROLE}test_a_backup_plan_of_another_team_is_not_changed"),
     ("roles of other teams are changed", ARTIFACTS, _open("Roles", "role-lambda-processing"), _of_others()),
+    ("a role of prod stands under dev's boundary", ARTIFACTS,
+     change(f"{_holding('RolesOfProdStandUnderTheBoundary')}.Properties.PolicyDocument.Statement",
+            "boundary-prod", "boundary-dev"),
+     f"{_DEPLOYERS}test_it_is_so_that[CloudFormation makes a role under the boundary]"),
     ("roles of other teams are passed", ARTIFACTS, _open("PassRolesToLambda", "role-lambda-processing"), _of_others()),
     ("policies of other teams are changed", ARTIFACTS, _open("Policies", "policy-lambda-processing"), _of_others()),
     ("tables of other teams are deleted", ARTIFACTS, _open("Tables", "dynamodb-transactions"), _of_others()),
@@ -202,19 +208,22 @@ _FIRST_DEPLOYMENT: Planted = [
 ]  # fmt: skip
 
 _BOUNDARY: Planted = [
-    ("the boundary allows IAM", ARTIFACTS, added("Boundary", Action=["iam:*"]), _capped("iam:CreateUser")),
-    ("the boundary allows all", ARTIFACTS, added("Boundary", Action=["*"]), _capped("ec2:RunInstances")),
+    ("the boundary allows IAM", ARTIFACTS, added("BoundaryProd", Action=["iam:*"]), _capped("iam:CreateUser")),
+    ("the boundary allows all", ARTIFACTS, added("BoundaryProd", Action=["*"]), _capped("ec2:RunInstances")),
     ("the boundary allows to delete keys", ARTIFACTS,
-     may_also("Boundary", "KeysAreFound", "kms:ScheduleKeyDeletion"), _capped("kms:ScheduleKeyDeletion")),
-    ("the boundary allows to delete tables", ARTIFACTS, may_also("Boundary", "Tables", "dynamodb:DeleteTable"),
+     may_also("BoundaryProd", "KeysAreFound", "kms:ScheduleKeyDeletion"), _capped("kms:ScheduleKeyDeletion")),
+    ("the boundary allows to delete tables", ARTIFACTS, may_also("BoundaryProd", "Tables", "dynamodb:DeleteTable"),
      _capped("dynamodb:DeleteTable")),
-    ("the boundary allows to read artifacts", ARTIFACTS, added("Boundary", Action=["s3:GetObject"]),
+    ("the boundary allows to read artifacts", ARTIFACTS, added("BoundaryProd", Action=["s3:GetObject"]),
      _capped("s3:GetObject")),
     ("the boundary forbids what reconciliation needs", ARTIFACTS,
-     statement("Boundary", "Tables", Action=["dynamodb:GetItem", "dynamodb:PutItem"]), WITHIN),
-    ("the boundary forbids the dead letters", ARTIFACTS, without("Boundary", "DeadLetters"), WITHIN),
-    ("the boundary forbids the keys", ARTIFACTS, statement("Boundary", "KeysThroughServices", Action=["kms:Decrypt"]),
-     WITHIN),
+     statement("BoundaryProd", "Tables", Action=["dynamodb:GetItem", "dynamodb:PutItem"]), WITHIN),
+    ("the boundary forbids the dead letters", ARTIFACTS, without("BoundaryProd", "DeadLetters"), WITHIN),
+    ("the boundary forbids the keys", ARTIFACTS,
+     statement("BoundaryProd", "KeysThroughServices", Action=["kms:Decrypt"]), WITHIN),
+    ("the boundary of prod allows dev's table", ARTIFACTS,
+     change("BoundaryProd.Properties.PolicyDocument.Statement", "transactions-prod", "transactions-*"),
+     _capped("dynamodb:PutItem")),
 ]  # fmt: skip
 
 _GITHUB: Planted = [

@@ -29,7 +29,7 @@ from tests.stacks.test_access import (
 
 CLOUDFORMATION, PLAN, DEPLOY = "CloudFormationRole", "GitHubPlanRole", "GitHubDeployRole"
 IAM = f"arn:aws:iam::{ACCOUNT}"
-BOUNDARY = f"{IAM}:policy/policy-payment-boundary"
+BOUNDARY = f"{IAM}:policy/policy-payment-boundary-prod"
 OUR_ROLE, OUR_POLICY = f"{IAM}:role/role-lambda-processing-prod", f"{IAM}:policy/policy-lambda-processing-prod"
 STACK = f"arn:aws:cloudformation:{PLACE}:stack/payment-platform-prod/1"
 
@@ -183,12 +183,12 @@ def test_it_is_never_so_that(sentence: str, world: World) -> None:
 
 def test_every_role_of_the_platform_stands_under_the_boundary(world: World) -> None:
     for role in OURS:
-        assert world.roles[role].boundary == ({"Version": "2012-10-17", "Statement": world.policies["Boundary"]},)
+        assert world.roles[role].boundary == ({"Version": "2012-10-17", "Statement": world.policies["BoundaryProd"]},)
 
 
 def test_what_a_role_may_do_lies_within_the_boundary(world: World) -> None:
     """Each action on each resource of each statement, in the context that the statement asks for."""
-    ceiling = [parse_policy_document({"Statement": world.policies["Boundary"]})]
+    ceiling = [parse_policy_document({"Statement": world.policies["BoundaryProd"]})]
     checked = 0
     for role in OURS:
         for policy in world.roles[role].policies:
@@ -229,7 +229,10 @@ BEYOND_THE_BOUNDARY = {
     "dynamodb:DeleteTable": TABLE,
     "dynamodb:DeleteItem": TABLE,
     "dynamodb:Scan": TABLE,
-    "dynamodb:GetItem": TABLE.replace("transactions", "of-another-team"),
+    "dynamodb:GetItem": TABLE.replace("-prod", "-images"),
+    "dynamodb:PutItem": TABLE.replace("-prod", "-dev"),
+    "sqs:SendMessage": QUEUE.replace("-prod", "-dev"),
+    "sns:Publish": TOPIC.replace("-prod", "-dev"),
     "lambda:UpdateFunctionCode": LIVE_PROCESSING[:-5],
     "lambda:InvokeFunction": LIVE_PROCESSING[:-5],
     "logs:DeleteLogGroup": f"arn:aws:logs:{PLACE}:log-group:/aws/lambda/lambda-payment-processing-prod",

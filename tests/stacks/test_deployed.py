@@ -110,7 +110,7 @@ def test_the_boundary_and_the_role_above_outlive_their_stack(world: World) -> No
     service_role = world.resources["CloudFormationRole"].properties["ManagedPolicyArns"]
     titles = [title for title in world.policies if title.startswith("Service")]
     assert len(titles) == len(service_role)
-    for title in ("Boundary", "CloudFormationRole", *titles):
+    for title in ("BoundaryDev", "BoundaryProd", "BoundaryStaging", "CloudFormationRole", *titles):
         # A first deployment that fails leaves nothing behind that takes the name.
         assert world.resources[title].deletion_policy == "RetainExceptOnCreate", title
         assert world.resources[title].update_replace_policy == "Retain", title

@@ -15,7 +15,7 @@ from stacks.deployers.words import Environments
 from tests.emitted import ROOT
 
 ACCOUNT = "123456789012"
-BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/policy-payment-boundary"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/policy-payment-boundary-prod"
 PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Region": "eu-west-1",
@@ -73,14 +73,21 @@ def test_roles_are_passed_to_their_own_service_only_and_get_our_policies_only() 
     assert not [arn for arn in ours if not arn.startswith(f"arn:aws:iam::{ACCOUNT}:policy/policy-")]
     # Not the boundary itself, nor the deployers' own.
     assert not [arn for arn in ours if re.fullmatch(arn.replace("*", ".*"), BOUNDARY)]
-    assert by_sid["RolesGetOurPoliciesOnly"]["Condition"]["ArnLike"]["iam:PolicyARN"] == ours
+    for environment in settings.deployed_environments():
+        attached = by_sid[f"RolesOf{environment.capitalize()}GetOurPoliciesOnly"]["Condition"]["ArnLike"]
+        assert attached["iam:PolicyARN"] == [arn for arn in ours if arn.endswith(f"-{environment}")]
 
 
 def test_no_role_is_made_or_given_policies_without_the_boundary() -> None:
-    under = {"ArnEquals": {"iam:PermissionsBoundary": BOUNDARY}}
     by_sid = {statement["Sid"]: statement for statement in SERVICE}
-    assert by_sid["RolesStandUnderTheBoundary"]["Condition"] == under
-    assert by_sid["RolesGetOurPoliciesOnly"]["Condition"].items() > under.items()
+    for environment in settings.deployed_environments():
+        under = {"ArnEquals": {"iam:PermissionsBoundary": BOUNDARY.replace("-prod", f"-{environment}")}}
+        roles = f"RolesOf{environment.capitalize()}"
+        assert by_sid[f"{roles}StandUnderTheBoundary"]["Condition"] == under
+        assert by_sid[f"{roles}GetOurPoliciesOnly"]["Condition"].items() > under.items()
+        assert by_sid[f"{roles}StandUnderTheBoundary"]["Resource"] == [
+            arn for arn in by_sid["Roles"]["Resource"] if arn.endswith(f"-{environment}")
+        ]
     making = {"iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:AttachRolePolicy"}
     for sid, statement in by_sid.items():
         assert not making & set(statement["Action"]) or "iam:PermissionsBoundary" in json.dumps(statement), sid
@@ -125,7 +132,8 @@ def test_a_plan_cannot_change_a_stack() -> None:
     ("parameters", "there"),
     [
         ({}, 0),
-        ({"PermissionsBoundary": "platform"}, 1),
+        # One for each environment, and the emulator's.
+        ({"PermissionsBoundary": "platform"}, len(settings.deployed_environments()) + 1),
         ({"PermissionsBoundary": "arn:aws:iam::123456789012:policy/theirs"}, 0),
         ({"ServiceRole": "true"}, 1 + len(SERVICE_POLICIES)),
         # Without a role of CloudFormation's, GitHub would need all its rights.

@@ -17,7 +17,10 @@ EVERYTHING = {
     "ValidationPolicy": {"TracingHasNoResource"},
     "ProcessingPolicy": {"TracingHasNoResource"},
     "ReconciliationPolicy": {"TracingHasNoResource"},
-    "Boundary": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
+    **{
+        f"Boundary{environment}": {"LogDeliveryHasNoResource", "TracingHasNoResource"}
+        for environment in ("Dev", "Local", "Prod", "Staging")
+    },
     "Service1Policy": {
         "AlarmsCannotBeDescribedByName",
         "CompositeAlarmsCannotBePutByName",
@@ -32,11 +35,10 @@ EVERYTHING = {
 }
 REASON = re.compile("(Has|Have)NoResource$|CannotBe[A-Z]")
 
-# Open at one place of an ARN. The roles of the platform: the streams of a log group, whose names Lambda makes up.
+# Open at one place of an ARN. The roles of the platform, and the boundaries: the streams of a log group, whose names
+# Lambda makes up.
 STREAMS = {"ValidationPolicy", "ProcessingPolicy", "ReconciliationPolicy"}
-# The boundary, which stands above all environments of an account, is open where a name ends in the environment...
-OF_ALL_ENVIRONMENTS = {"Boundary": {"Tables", "DeadLetters", "Notices", "Functions", "Backups", "Logs"}}
-# ... who deploys where AWS numbers versions, names streams, or makes a nested stack's name of its parent's...
+# Who deploys: where AWS numbers versions, names streams, or makes a nested stack's name of its parent's...
 OF_ONE_RESOURCE = re.compile(
     r"(function:lambda-payment-\w+|layer:layer-stripe|log-group:/aws/(lambda/lambda|vendedlogs/states/sfn)-payment-\w+)"
     r"-(dev|prod|staging):\*|stack/payment-platform-(dev|prod|staging)(/|-)\*"
@@ -78,12 +80,11 @@ def test_the_exact_list_of_where_an_arn_is_open(world: World) -> None:
                     own = policy.removesuffix("Policy").lower()
                     assert name == f"log-group:/aws/lambda/lambda-payment-{own}-prod:*"
                     assert statement["Sid"] == "LogStreamsAreNamedByLambda"
-                elif policy.startswith(("Service", "GitHub")):
-                    assert OF_ONE_RESOURCE.fullmatch(name), (policy, statement["Sid"], name)
+                elif policy.startswith("Boundary"):
+                    own = policy.removeprefix("Boundary").lower()
+                    assert re.fullmatch(rf"log-group:/aws/lambda/lambda-payment-\w+-{own}:\*", name), name
                 else:
-                    assert statement["Sid"] in OF_ALL_ENVIRONMENTS[policy], (policy, statement["Sid"], name)
-                    # The environment, then an alias, a version or a stream.
-                    assert re.fullmatch(r"[^*]+-\*(:live|:\*)?", name), name
+                    assert OF_ONE_RESOURCE.fullmatch(name), (policy, statement["Sid"], name)
                 assert "*" not in resource.removesuffix(name), "partition, service, region and account are named"
 
 
