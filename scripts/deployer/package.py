@@ -16,12 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cfn_flip
-
 from stacks import emit, function_code
 
 from .errors import DeployError
-from .plan.templates import plain
+from .plan.templates import parse, plain
 
 # Zip knows no time before 1980; a fixed one keeps the bytes the same.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -174,7 +172,7 @@ def _rewrite(
 ) -> dict[str, Any]:
     """The template with S3 locations in the place of local paths. ``runtimes`` gets those of its functions."""
     try:
-        document: dict[str, Any] = cfn_flip.load(path.read_text(encoding="utf-8"))[0]
+        document = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DeployError(f"{path}: cannot be read: {error.strerror}") from error
     for resource in document["Resources"].values():

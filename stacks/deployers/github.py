@@ -5,17 +5,41 @@ Both act through CloudFormation's role, and have no rights on any resource of th
 
 from collections.abc import Sequence
 
-from awacs import cloudformation, cloudwatch, iam, s3, sts
+from awacs import awslambda as lambda_
+from awacs import (
+    backup,
+    cloudformation,
+    cloudwatch,
+    dynamodb,
+    events,
+    iam,
+    kms,
+    logs,
+    s3,
+    sns,
+    sqs,
+    states,
+    sts,
+)
 from awacs.aws import Allow, Condition, Principal, Statement, StringEquals
 from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
 from troposphere.iam import OIDCProvider, Role
 
 from .. import names
+from ..names import everywhere
 from ..policies import allow, document
 from ..settings import Bootstrap
 from .words import actions, hyphens, policy, stacks
 
 GITHUB = "token.actions.githubusercontent.com"
+# How the names of the platform's roles, and of their policies, begin.
+_KINDS_OF_ROLES = (
+    "backup-payments",
+    "lambda-processing",
+    "lambda-reconciliation",
+    "lambda-validation",
+    "sfn-payment-workflow",
+)
 
 
 def add(template: Template, service: Role, bucket_arn: AWSHelperFn) -> None:
@@ -23,13 +47,19 @@ def add(template: Template, service: Role, bucket_arn: AWSHelperFn) -> None:
         OIDCProvider("GitHub", Url=f"https://{GITHUB}", ClientIdList=["sts.amazonaws.com"], Condition="MakesProvider")
     )
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
-    _role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, _plan(service, bucket_arn))
+    _role(
+        template,
+        "GitHubPlan",
+        "repo:${GithubRepository}:pull_request",
+        provider_arn,
+        [*_plan(service, bucket_arn), *_look_before("GitHubPlan")],
+    )
     _role(
         template,
         "GitHubDeploy",
         "repo:${GithubRepository}:environment:${GithubEnvironment}",
         provider_arn,
-        [*_plan(service, bucket_arn), *_deploy()],
+        [*_plan(service, bucket_arn), *_look_before("GitHubDeploy"), *_deploy()],
     )
 
 
@@ -88,6 +118,69 @@ def _plan(service: Role, bucket_arn: AWSHelperFn) -> list[Statement]:
             [service.get_att("Arn")],
             StringEquals({"iam:PassedToService": "cloudformation.amazonaws.com"}),
         ),
+    ]
+
+
+def _look_before(title: str) -> list[Statement]:
+    """What the checks before a deployment (scripts/deployer/preflight) ask of AWS; they change nothing.
+
+    ``title`` is of the role that asks for its own rights.
+    """
+    return [
+        # None of these takes a resource that is narrower than the account.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
+        allow(
+            "LookAtTheAccount",
+            [
+                lambda_.GetAccountSettings,
+                logs.DescribeLogGroups,
+                logs.DescribeResourcePolicies,
+                kms.ListAliases,
+            ],
+            ["*"],
+        ),
+        allow(
+            "LookForNames",
+            [
+                *actions(backup, "DescribeBackupVault ListTags"),
+                cloudwatch.GetDashboard,
+                *actions(dynamodb, "DescribeTable ListTagsOfResource"),
+                events.DescribeRule,
+                *actions(iam, "GetPolicy GetRole"),
+                *actions(lambda_, "GetFunctionConcurrency ListTags"),
+                logs.ListTagsForResource,
+                sns.GetTopicAttributes,
+                *actions(sqs, "GetQueueUrl ListQueueTags"),
+                states.DescribeStateMachine,
+            ],
+            _named_resources(),
+        ),
+        allow(
+            "LookAtTheOwnRights",
+            actions(iam, "GetRole SimulatePrincipalPolicy"),
+            [names.role_arn(f"role-payment-{hyphens(title)}")],
+        ),
+    ]
+
+
+def _named_resources() -> list[AWSHelperFn]:
+    """What the platform's fixed names stand for. Prefixes, where each name would not fit into one policy."""
+    return [
+        names.arn("backup", f"backup-vault:{everywhere(names.BACKUP_VAULT)}"),
+        names.arn("cloudwatch", f"dashboard/{everywhere(names.DASHBOARD)}", region=False),
+        *(names.arn("dynamodb", f"table/{everywhere(name)}") for name in (names.TABLE, names.LEDGER_TABLE)),
+        names.arn("events", f"rule/{everywhere(names.RECONCILIATION_RULE)}"),
+        *(names.arn("iam", f"policy/policy-{kind}-*", region=False) for kind in _KINDS_OF_ROLES),
+        names.arn("iam", "policy/policy-gateway-secret-*", region=False),
+        *(names.role_arn(f"role-{kind}-*") for kind in _KINDS_OF_ROLES),
+        names.arn("lambda", "function:lambda-payment-*"),
+        names.arn("logs", "log-group:/aws/lambda/lambda-payment-*"),
+        names.arn("logs", f"log-group:{everywhere(names.WORKFLOW_LOG_GROUP)}"),
+        names.arn("sns", everywhere(names.TOPIC)),
+        names.arn("sqs", everywhere(names.QUEUE)),
+        names.arn("states", f"stateMachine:{everywhere(names.WORKFLOW)}"),
     ]
 
 

@@ -163,7 +163,11 @@ def test_a_plan_cannot_change_a_stack() -> None:
     actions = {action for statement in statements(EVERYTHING, "GitHubPlanPolicy") for action in statement["Action"]}
     changing = re.compile(r"cloudformation:(Execute|Delete(?!ChangeSet)|Update|Cancel|Continue|Set|CreateStack)")
     assert not [action for action in actions if changing.match(action)]
-    assert not [action for action in actions if action.split(":")[0] in ("dynamodb", "lambda", "kms", "sqs", "sns")]
+    resources = ("backup", "dynamodb", "events", "iam", "kms", "lambda", "logs", "sns", "sqs", "states")
+    reading = re.compile(r"\w+:(Describe|Get|List|Simulate)\w+|iam:PassRole")
+    assert not [one for one in actions if one.split(":")[0] in resources and not reading.fullmatch(one)]
+    # Nor does it read data, code or secrets.
+    assert not actions & {"dynamodb:GetItem", "lambda:GetFunction", "sqs:ReceiveMessage", "logs:GetLogEvents"}
 
 
 @pytest.mark.parametrize(

@@ -166,8 +166,8 @@ class CloudFormation:
 
     def writes(self) -> list[str]:
         """Operations that change something."""
-        reads = ("Describe", "Get", "List", "Head", "Detect")
-        return [name for name, _ in self.calls if not name.startswith(reads)]
+        reads = ("Describe", "Get", "List", "Head", "Detect", "Simulate")
+        return [name for name, _ in self.calls if not name.rpartition(":")[2].startswith(reads)]
 
     # Operations
 
