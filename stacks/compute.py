@@ -252,6 +252,12 @@ def _function(
         nag=in_packs("LambdaInsideVPC"),
         guard=("lambda_inside_vpc_check",),
     )
+    suppress(
+        function,
+        "A new account has no concurrency to reserve; reserved_concurrency reserves it where there is some",
+        checkov=("CKV_AWS_115",),
+        nag=("NIST.800.53.R5-LambdaConcurrency", "HIPAA.Security-LambdaConcurrency"),
+    )
     suppress(function, "The Python version that the tests run this code on", nag=("AwsSolutions-L1",))
     # A topic's ARN and a queue's URL follow from their names, which a stack never changes.
     settings = [value for name, value in variables.items() if name not in ("SNS_TOPIC_ARN", "DLQ_URL")]
