@@ -23,7 +23,7 @@ from awacs import (
 )
 from awacs.aws import Allow, Condition, Principal, Statement, StringEquals
 from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
-from troposphere.iam import OIDCProvider, Role
+from troposphere.iam import ManagedPolicy, OIDCProvider, Role
 
 from .. import names
 from ..names import everywhere
@@ -47,24 +47,33 @@ def add(template: Template, service: Role, bucket_arn: AWSHelperFn) -> None:
         OIDCProvider("GitHub", Url=f"https://{GITHUB}", ClientIdList=["sts.amazonaws.com"], Condition="MakesProvider")
     )
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
+    # One for both roles: CloudFormation takes the template in one piece of 51,200 bytes.
+    look = policy(template, "GitHubLook", "HasGitHub", _look_before())
     _role(
         template,
         "GitHubPlan",
         "repo:${GithubRepository}:pull_request",
         provider_arn,
-        [*_plan(service, bucket_arn), *_look_before("GitHubPlan")],
+        _plan(service, bucket_arn),
+        look,
     )
     _role(
         template,
         "GitHubDeploy",
         "repo:${GithubRepository}:environment:${GithubEnvironment}",
         provider_arn,
-        [*_plan(service, bucket_arn), *_look_before("GitHubDeploy"), *_deploy()],
+        [*_plan(service, bucket_arn), *_deploy()],
+        look,
     )
 
 
 def _role(
-    template: Template, title: str, subject: str, provider_arn: AWSHelperFn, statements: Sequence[Statement]
+    template: Template,
+    title: str,
+    subject: str,
+    provider_arn: AWSHelperFn,
+    statements: Sequence[Statement],
+    look: ManagedPolicy,
 ) -> None:
     """https://docs.github.com/en/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect"""
     own = policy(template, title, "HasGitHub", statements)
@@ -83,7 +92,7 @@ def _role(
                     ),
                 )
             ),
-            ManagedPolicyArns=[own.ref()],
+            ManagedPolicyArns=[own.ref(), look.ref()],
             # A deployment that alarms watch may take longer than an hour, the default.
             MaxSessionDuration=7200,
             Condition="HasGitHub",
@@ -121,11 +130,8 @@ def _plan(service: Role, bucket_arn: AWSHelperFn) -> list[Statement]:
     ]
 
 
-def _look_before(title: str) -> list[Statement]:
-    """What the checks before a deployment (scripts/deployer/preflight) ask of AWS; they change nothing.
-
-    ``title`` is of the role that asks for its own rights.
-    """
+def _look_before() -> list[Statement]:
+    """What the checks before a deployment (scripts/deployer/preflight) ask of AWS; they change nothing."""
     return [
         # None of these takes a resource that is narrower than the account.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
@@ -160,7 +166,7 @@ def _look_before(title: str) -> list[Statement]:
         allow(
             "LookAtTheOwnRights",
             actions(iam, "GetRole SimulatePrincipalPolicy"),
-            [names.role_arn(f"role-payment-{hyphens(title)}")],
+            [names.role_arn(f"role-payment-{hyphens(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
         ),
     ]
 

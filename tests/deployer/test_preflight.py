@@ -186,6 +186,14 @@ def test_what_the_stack_holds_is_its_own(look: Look, aws: Service, account: Acco
     assert remarkable(examine(look())) == []
 
 
+def test_what_the_stack_has_let_go_is_in_the_way(look: Look, aws: Service, account: Account, tmp_path: Path) -> None:
+    """A resource that was removed from the stack and retained is still listed."""
+    deployed(aws, tmp_path, environment="prod")
+    aws.skipped, account.existing = {"DeadLetters"}, {"payment-dlq-prod": OURS}
+    ((verdict, text, _),) = findings_of("names", look())
+    assert (verdict, text.split(" ")[0]) == ("failure", "payment-dlq-prod")
+
+
 def test_what_a_failed_creation_let_go_is_in_the_way(
     look: Look, aws: Service, account: Account, tmp_path: Path
 ) -> None:
@@ -458,6 +466,6 @@ def test_github_may_ask_exactly_what_the_checks_ask(look: Look, aws: Service, ac
     examine(look(ServiceRole="true", only_plan=True))
     asked = {name for name, _ in aws.calls if ":" in name}
     asked = {name.replace("monitoring:", "cloudwatch:") for name in asked}
-    for policy in ("GitHubPlanPolicy", "GitHubDeployPolicy"):
-        look_statements = [one for one in statements(EVERYTHING, policy) if one["Sid"].startswith("Look")]
-        assert {action for one in look_statements for action in one["Action"]} == asked
+    assert {action for one in statements(EVERYTHING, "GitHubLookPolicy") for action in one["Action"]} == asked
+    for role in ("GitHubPlanRole", "GitHubDeployRole"):
+        assert "${GitHubLookPolicy}" in EVERYTHING.resources[role].properties["ManagedPolicyArns"]

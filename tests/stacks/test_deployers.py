@@ -160,7 +160,8 @@ def test_github_acts_from_one_repository_and_deploys_from_one_environment() -> N
 
 
 def test_a_plan_cannot_change_a_stack() -> None:
-    actions = {action for statement in statements(EVERYTHING, "GitHubPlanPolicy") for action in statement["Action"]}
+    policies = ("GitHubPlanPolicy", "GitHubLookPolicy")
+    actions = {action for statement in statements(EVERYTHING, *policies) for action in statement["Action"]}
     changing = re.compile(r"cloudformation:(Execute|Delete(?!ChangeSet)|Update|Cancel|Continue|Set|CreateStack)")
     assert not [action for action in actions if changing.match(action)]
     resources = ("backup", "dynamodb", "events", "iam", "kms", "lambda", "logs", "sns", "sqs", "states")
@@ -179,12 +180,20 @@ def test_a_plan_cannot_change_a_stack() -> None:
         ({"ServiceRole": "true"}, 4),
         # Without a role of CloudFormation's, GitHub would need all its rights.
         ({"GithubRepository": "us/payments"}, 0),
-        ({"ServiceRole": "true", "GithubRepository": "us/payments"}, 9),
-        ({"ServiceRole": "true", "GithubRepository": "us/payments", "GithubOidcProviderArn": "arn"}, 8),
+        ({"ServiceRole": "true", "GithubRepository": "us/payments"}, 10),
+        ({"ServiceRole": "true", "GithubRepository": "us/payments", "GithubOidcProviderArn": "arn"}, 9),
     ],
 )
 def test_each_role_is_there_where_it_is_asked_for(parameters: dict[str, str], there: int) -> None:
     assert len(roles(**parameters).resources) - 4 == there
+
+
+def test_the_template_fits_into_a_request() -> None:
+    """There is no bucket yet that it could be read from.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: 51,200 bytes
+    """
+    assert (ROOT / "templates" / "artifacts.yaml").stat().st_size <= 51_200
 
 
 def test_each_policy_fits() -> None:

@@ -38,8 +38,7 @@ def check_concurrency(situation: Situation) -> list[Finding]:
         reserved = sum(_reserved(situation, [_name(one) for one in asking if one.is_held_as(_name(one))]))
     except ClientError as error:
         return [unknown(SUBJECT, "what the functions have reserved", "lambda:GetFunctionConcurrency", error)]
-    kept = min(UNRESERVED, limit)
-    available = unreserved + reserved - kept
+    available = max(unreserved + reserved - UNRESERVED, 0)
     if requested <= max(available, reserved):
         return [_sufficient(limit, sum(map(_reservation, functions)))]
     setting = Settings.reserved_concurrency.name
@@ -49,8 +48,8 @@ def check_concurrency(situation: Situation) -> list[Finding]:
             SUBJECT,
             Verdict.FAILURE,
             f"{setting} = {_reservation(asking[0])} for {len(asking)} functions cannot be had: the account's limit is "
-            f"{limit}, of which {max(available, 0)} can be reserved",
-            f"set {setting} to at most {max(available, 0) // len(asking)} in stacks/environments.toml, or request "
+            f"{limit}, of which {available} can be reserved",
+            f"set {setting} to at most {available // len(asking)} in stacks/environments.toml, or request "
             f"{needed} of {_QUOTA}",
         )
     ]
