@@ -25,9 +25,10 @@ from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import ACCOUNT, REGION, Refused
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serving
-from tests.deployer.conftest import Command, bootstrapped, deployed, matches
+from tests.deployer.conftest import GOLDEN, Command, bootstrapped, deployed, matches
 from tests.deployer.test_plan import SCHEMA
-from tests.stacks.test_deployers import EVERYTHING, statements
+from tests.emitted import ROOT
+from tests.stacks.test_deployers import EVERYTHING, parse, statements
 
 OURS = {"ManagedBy": "payment-platform"}
 FUNCTIONS = ("lambda-payment-validation-prod", "lambda-payment-processing-prod", "lambda-payment-reconciliation-prod")
@@ -250,8 +251,6 @@ def test_a_new_kind_of_name_is_looked_up_or_may_be_had_twice() -> None:
     """A resource type with a name property: either it is looked up, or it is listed here with the reason."""
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-    from tests.stacks.test_deployers import ROOT, parse
-
     shared = {
         "AWS::Backup::BackupSelection": "within its plan",
         "AWS::Lambda::Alias": "within its function",
@@ -435,6 +434,8 @@ def test_the_findings_as_a_person_sees_them(command: Command, aws: Service, acco
     ran = command("dev", "--plan")
     assert ran.code == 1
     matches("preflight.txt", ran.out)
+    shown = (GOLDEN / "preflight.txt").read_text(encoding="utf-8")
+    assert shown in (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 
 
 def test_the_findings_fit_a_terminal(command: Command, aws: Service, account: Account) -> None:
