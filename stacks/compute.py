@@ -244,6 +244,12 @@ def _function(
         nag=in_packs("LambdaInsideVPC"),
         guard=("lambda_inside_vpc_check",),
     )
+    suppress(
+        function,
+        "A new account has no concurrency to reserve; reserved_concurrency reserves it where there is some",
+        checkov=("CKV_AWS_115",),
+        nag=("NIST.800.53.R5-LambdaConcurrency", "HIPAA.Security-LambdaConcurrency"),
+    )
     suppress(function, "The Python version that the tests run this code on", nag=("AwsSolutions-L1",))
     # In the order of the variables' names, so that another order in this file publishes nothing.
     values = [*(variables[name] for name in sorted(variables)), inputs.function_log_level]

@@ -30,6 +30,8 @@ VALIDATION_ROLE = "role-lambda-validation-${Environment}"
 PROCESSING_ROLE = "role-lambda-processing-${Environment}"
 RECONCILIATION_ROLE = "role-lambda-reconciliation-${Environment}"
 BACKUP_ROLE = "role-backup-payments-${Environment}"
+FUNCTION_ROLES = (VALIDATION_ROLE, PROCESSING_ROLE, RECONCILIATION_ROLE)
+ROLES = (WORKFLOW_ROLE, *FUNCTION_ROLES, BACKUP_ROLE)
 
 WORKFLOW_KEY_POLICY = "policy-sfn-payment-workflow-key-${Environment}"
 WORKFLOW_POLICY = "policy-sfn-payment-workflow-${Environment}"
@@ -38,6 +40,15 @@ PROCESSING_POLICY = "policy-lambda-processing-${Environment}"
 RECONCILIATION_POLICY = "policy-lambda-reconciliation-${Environment}"
 GATEWAY_POLICY = "policy-gateway-secret-${Environment}"
 BACKUP_POLICY = "policy-backup-payments-${Environment}"
+POLICIES = (
+    WORKFLOW_POLICY,
+    VALIDATION_POLICY,
+    PROCESSING_POLICY,
+    RECONCILIATION_POLICY,
+    GATEWAY_POLICY,
+    BACKUP_POLICY,
+    WORKFLOW_KEY_POLICY,
+)
 # In the account's own stack: no role of the environment may do more.
 BOUNDARY_POLICY = "policy-payment-boundary-${Environment}"
 # The account's, and not an environment's: CloudFormation acts with it.

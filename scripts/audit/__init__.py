@@ -6,7 +6,6 @@ deployed.py             the templates as an environment has them
 scanners.py             scanners from PyPI judge them
 parliament_findings.py  one of these, in the environment that the scanners have to themselves
 workflows.py            a scanner judges GitHub's workflows
-environments.py         dev and staging, where they differ from prod
 packs.py                rule packs from npm judge them
 environments.py         what these find in dev and staging and not in prod
 privileges.py           what roles are granted, and what they use

@@ -12,6 +12,7 @@ deploy.py      the steps in order
     sbom.py        the bill of materials of the functions, which is one of these files
   stack.py       what is deployed now, and whether it can be changed
   layer.py       the requirements of the gateway's library -> its layer, the same bytes everywhere
+  preflight/     what the account, the Region and the caller allow, before anything is changed
   upload.py      a Package -> the artifact bucket, what is not there yet
   change_set.py  a template and parameters -> a Proposal, its changes walked to every nested stack
   checks.py      what CloudFormation remarked on it: early validations, hooks

@@ -9,6 +9,7 @@ from .order import ARTIFACTS_STACK, Confirm, Order
 from .plan import templates
 from .plan.danger import dangers, names
 from .planning import comparison
+from .preflight.examine import Preflight
 from .report.reporter import Reporter
 from .stack import (
     Stack,
@@ -27,7 +28,7 @@ from .target import Target
 from .validate import check_lint
 
 
-def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm) -> dict[str, str]:
+def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm, preflight: Preflight) -> dict[str, str]:
     """The outputs of the bucket's stack; it is created on first use, and changed when its template has.
 
     A plan needs the bucket too, because CloudFormation reads nested templates from it.
@@ -35,10 +36,13 @@ def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm) 
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, ARTIFACTS_STACK)
     if order.only_plan and not stack.exists:
+        preflight.examine(with_bootstrap=True)
         raise DeployError(f"{ARTIFACTS_STACK} is not deployed, and a plan needs its bucket; deploy once without --plan")
     body = (order.templates / "artifacts.yaml").read_text(encoding="utf-8")
     if not order.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(order.bootstrap, body)):
+        check_owned(stack)
         check_lint(order.templates)
+        preflight.examine(with_bootstrap=True)
         what = "the bucket that templates and code are deployed from; once per account and Region"
         report.step("Bootstrapping", f"{ARTIFACTS_STACK}: {what}")
         try:

@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from . import checks
-from .errors import AWS_ERRORS, DeployError, explained
+from .errors import AWS_ERRORS, DeployError, explained, raise_both
 from .plan.compare import as_text, differences
 from .plan.model import Change, PropertyChange, StackChanges
 from .stack import OWNER_TAG, Stack, describe
@@ -75,7 +75,10 @@ class Proposal:
             self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id)
             self.executed = True
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
-            status = self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"]
+            try:
+                status = self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"]
+            except AWS_ERRORS as unread:
+                raise_both(error, f"whether the deployment began could not be read: {explained(unread)}")
             self.executed = status in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
             if not self.executed or isinstance(error, KeyboardInterrupt):
                 raise
@@ -117,9 +120,20 @@ def proposed(
         if pages[0]["Status"] != "FAILED":
             proposal = _proposal(cloudformation, pages, created["Id"], created["StackId"])
         yield proposal
-    finally:
-        if proposal is None or not (proposal.executed or proposal.kept):
-            discard(cloudformation, stack, name)
+    except BaseException as error:
+        if not _stays(proposal):
+            try:
+                discard(cloudformation, stack, name)
+            except DeployError as leftover:
+                # The first cause comes first.
+                raise_both(error, str(leftover))
+        raise
+    if not _stays(proposal):
+        discard(cloudformation, stack, name)
+
+
+def _stays(proposal: Proposal | None) -> bool:
+    return proposal is not None and (proposal.executed or proposal.kept)
 
 
 def existing(cloudformation: Any, change_set_id: str) -> Proposal:
@@ -162,12 +176,12 @@ def discard(cloudformation: Any, before: Stack, name: str) -> None:
         raise DeployError(f"change set {name} of {before.name} could not be deleted: {explained(error)}") from error
     except KeyboardInterrupt:
         command = f"aws cloudformation delete-change-set --stack-name {before.name} --change-set-name {name}"
-        raise DeployError(f"interrupted again; the change set was not deleted; delete it with: {command}") from None
+        raise DeployError(f"the change set was not deleted, by another interrupt; delete it with: {command}") from None
     try:
         if before.status == "" and _is_empty_review(cloudformation, before.name):
             cloudformation.delete_stack(StackName=before.name)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        said = explained(error) if isinstance(error, Exception) else "interrupted again"
+        said = explained(error) if isinstance(error, Exception) else "another interrupt"
         command = f"aws cloudformation delete-stack --stack-name {before.name}"
         raise DeployError(
             f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {said}; delete it with: {command}"
@@ -295,7 +309,8 @@ def _parts(one: PropertyChange) -> list[PropertyChange]:
 
 
 def _refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any]], name: str) -> list[str]:
-    """The reasons of the sets that failed by themselves; a root only says that one below it did.
+    """The reasons of the sets that failed by themselves, each with its validations; a root only says that one below
+    it did.
 
     A failed root may list its changes or not; its reason names a nested set in either case. Each is waited for: the
     root fails as soon as one of them does, and none can be deleted while another is being made.
@@ -316,7 +331,10 @@ def _refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any
         if answer[0]["Status"] == "FAILED" and not _says_no_changes(answer[0]):
             name_below = logical_id or _logical_id(answer[0]["StackName"], pages[0]["StackName"])
             found += _refusals(cloudformation, below, answer, name_below)
-    return found or [f"{name}: {one}" for one in checks.failures(cloudformation, change_set_id) or [reason]]
+    if found:
+        return found
+    # CloudFormation's own reason comes first: what was validated, or could not be read, only adds to it.
+    return [f"{name}: {'; '.join([reason.rstrip('.'), *checks.failures(cloudformation, change_set_id)])}"]
 
 
 def _logical_id(nested_name: str, name: str) -> str:

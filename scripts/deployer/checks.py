@@ -26,7 +26,7 @@ def remarks(cloudformation: Any, change_set_ids: list[str]) -> tuple[str, ...]:
 
 
 def failures(cloudformation: Any, change_set_id: str) -> list[str]:
-    """The early validations of one change set that failed."""
+    """The early validations of one change set that failed, those that only warn after the others."""
     return _told(_failures, "early validations", cloudformation, change_set_id)
 
 
@@ -44,16 +44,24 @@ def _told(ask: Any, what: str, cloudformation: Any, change_set_id: str) -> list[
         return [f"the {what} could not be read: {explained(error)}"]
 
 
-def _failures(cloudformation: Any, change_set_id: str) -> Iterator[str]:
+def _failures(cloudformation: Any, change_set_id: str) -> list[str]:
+    """Sorted by mode; each mode in the order of the events."""
+    lines = list(_validations(cloudformation, change_set_id))
+    return [line for mode in ("FAIL", "WARN") for line_mode, line in lines if line_mode == mode]
+
+
+def _validations(cloudformation: Any, change_set_id: str) -> Iterator[tuple[str, str]]:
+    """The failure mode, FAIL or WARN, and the line of each failed validation."""
     for page in cloudformation.get_paginator("describe_events").paginate(ChangeSetName=change_set_id):
         for event in page["OperationEvents"]:
             if event.get("EventType") != "VALIDATION_ERROR" or event.get("ValidationStatus") == "SKIPPED":
                 continue
-            warning = "warning" if event.get("ValidationFailureMode") == "WARN" else "error"
+            mode = "WARN" if event.get("ValidationFailureMode") == "WARN" else "FAIL"
+            warning = "warning" if mode == "WARN" else "error"
             name = event.get("ValidationName", "early validation").removeprefix("AWS::EarlyValidation::")
             where = event.get("ValidationPath") or event.get("LogicalResourceId", "")
             told = f"{name} {warning}: {event.get('ValidationStatusReason', 'no reason given')}"
-            yield f"{told} ({where})" if where else told
+            yield mode, f"{told} ({where})" if where else told
 
 
 def _hook_lines(cloudformation: Any, change_set_id: str) -> Iterator[str]:

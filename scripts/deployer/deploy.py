@@ -1,4 +1,4 @@
-"""The steps in order: validate, package, compare, upload, change set, plan, confirm, execute, outputs."""
+"""The steps in order: validate, package, compare, examine, upload, change set, plan, confirm, execute, outputs."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from .execute import asked_to_go, execute, finish, keep_protected
 from .order import Confirm, Deployed, Order
 from .package import Package, package
 from .plan.model import Plan
+from .preflight.examine import Preflight
 from .report.reporter import Reporter
 from .stack import (
     Stack,
@@ -37,28 +38,31 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
     """
     check_fresh(order.templates)
     account = target.account
-    bucket = bootstrap(order, target, report, confirm)
+    preflight = Preflight(order, target, report)
+    bucket = bootstrap(order, target, report, confirm, preflight)
     packaged = package(
         order.templates / "parent.yaml", target.destination(bucket["BucketName"], order.environment), target.runtime
     )
     cloudformation = target.client("cloudformation")
-    stack = _ready(order, cloudformation, report)
+    stack = _ready(order, cloudformation, report, preflight)
     # A stack that is adopted gets our tag, if nothing else.
     if stack.owned and is_deployed(cloudformation, stack, packaged.template, order.parameters):
         protected = order.rollout.termination_protection or order.rollout.stack_policy
         if protected and not order.only_plan:
             keep_protected(order, cloudformation, describe_tree(cloudformation, stack), report)
         return Deployed(stack.outputs, changed=False)
+    preflight.examine()
     _upload(order, target, packaged, account, report)
     return _Deployment(order, target, report, confirm, packaged, stack, account, bucket).run()
 
 
-def _ready(order: Order, cloudformation: Any, report: Reporter) -> Stack:
+def _ready(order: Order, cloudformation: Any, report: Reporter, preflight: Preflight) -> Stack:
     """The platform's stack, once it can take a change set."""
     stack = describe(cloudformation, order.stack_name)
     if order.wait and stack.busy:
         stack = wait_until_idle(cloudformation, order.stack_name, lambda said: report.step("Waiting", said))
     if is_failed_creation(stack) and not order.only_plan:
+        preflight.examine()
         report.step("Deleting", f"{stack.name}, left over from a failed creation")
         stack = delete_failed_creation(cloudformation, stack)
     if not order.adopt:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import AWS_ERRORS, DeployError, explained
+from .errors import AWS_ERRORS, DeployError, explained, raise_both
 from .follow import Follow, Watch, until_ended
 from .order import ARTIFACTS_STACK
 from .plan.compare import compare
@@ -72,8 +72,13 @@ def _delete(cloudformation: Any, stack: Stack) -> None:
     cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=False)
     try:
         cloudformation.delete_stack(StackName=stack.id)
-    except BaseException:
-        cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
+    except BaseException as error:
+        try:
+            cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
+        except AWS_ERRORS as second:
+            command = f"aws cloudformation update-termination-protection --stack-name {stack.name}"
+            unprotected = f"termination protection is still off: {explained(second)}; switch it on: {command}"
+            raise_both(error, f"{unprotected} --enable-termination-protection")
         raise
 
 

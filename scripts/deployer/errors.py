@@ -1,6 +1,7 @@
 """What may go wrong in ways that a user can do something about. The command prints the message and exits with 1."""
 
 import re
+from typing import NoReturn
 
 import botocore.exceptions
 from botocore.parsers import ResponseParserError
@@ -35,6 +36,21 @@ def explained(error: Exception) -> str:
         code = error.response["Error"]["Code"]
     words = " ".join(str(error).split())
     return f"AWS: {words}; {_ADVICE[code]}" if code in _ADVICE else f"AWS: {words}"
+
+
+def raise_both(first: BaseException, second: str) -> NoReturn:
+    """Raise ``DeployError`` with the first cause in front of ``second``, what went wrong because of it or after it.
+
+    A defect stays the exception that it is, with ``second`` as its note.
+    """
+    if isinstance(first, DeployError):
+        raise DeployError(f"{first}; {second}") from first
+    if isinstance(first, AWS_ERRORS):
+        raise DeployError(f"{explained(first)}; {second}") from first
+    if isinstance(first, KeyboardInterrupt):
+        raise DeployError(f"interrupted; {second}") from None
+    first.add_note(second)
+    raise first
 
 
 def said(error: Exception) -> str:

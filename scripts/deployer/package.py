@@ -11,13 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cfn_flip
-
 from stacks import emit, function_code, layers
 
 from .archive import ZipEntry, zip_folder
 from .errors import DeployError
-from .plan.templates import plain
+from .plan.templates import parse, plain
 
 # Where a template names the bill of materials of its functions.
 BILL = "SoftwareBillOfMaterials"
@@ -131,7 +129,7 @@ def _rewrite(
 ) -> dict[str, Any]:
     """The template with S3 locations in the place of local paths. ``runtimes`` gets those of its functions."""
     try:
-        document: dict[str, Any] = cfn_flip.load(path.read_text(encoding="utf-8"))[0]
+        document = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DeployError(f"{path}: cannot be read: {error.strerror}") from error
     for resource in document["Resources"].values():

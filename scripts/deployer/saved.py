@@ -1,5 +1,6 @@
 """What is kept between two commands: a plan to be applied later, and the templates that were deployed last."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -128,7 +129,8 @@ def _write(path: Path, document: dict[str, Any]) -> None:
                 json.dump(document, file, indent=1, ensure_ascii=False)
             os.replace(beside, path)
         except BaseException:
-            os.unlink(beside)
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
             raise
     except OSError as error:
         raise DeployError(f"{path}: cannot be written: {error.strerror}") from error

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import boto3
@@ -32,8 +32,13 @@ class Target:
         return str(self.session.region_name)
 
     @cached_property
+    def identity(self) -> dict[str, Any]:
+        """STS's whole answer: ``Account``, ``Arn`` and when it was given."""
+        return dict(self.client("sts").get_caller_identity())
+
+    @property
     def account(self) -> str:
-        return str(self.client("sts").get_caller_identity()["Account"])
+        return str(self.identity["Account"])
 
     def destination(self, bucket: str, environment: str) -> Destination:
         """The bucket's address, the same whoever deploys: it is part of what is deployed."""
@@ -49,11 +54,18 @@ def pseudo_parameters(account: str, region: str) -> dict[str, str]:
     return {
         "AWS::AccountId": account,
         "AWS::Region": region,
-        "AWS::Partition": boto3.Session().get_partition_for_region(region),
+        "AWS::Partition": _partition(region),
         "AWS::URLSuffix": _suffix(region),
     }
 
 
+# A session of its own reads the list of all endpoints anew, which takes a twentieth of a second.
+@cache
+def _partition(region: str) -> str:
+    return str(boto3.Session().get_partition_for_region(region))
+
+
+@cache
 def _suffix(region: str) -> str:
     """The domain of the partition that the region is in."""
     session = boto3.Session()

@@ -5,15 +5,31 @@ Both act through CloudFormation's role, and have no rights on any resource of th
 
 from collections.abc import Sequence
 
-from awacs import cloudformation, cloudwatch, iam, s3, sts
+from awacs import awslambda as lambda_
+from awacs import (
+    backup,
+    cloudformation,
+    cloudwatch,
+    dynamodb,
+    events,
+    iam,
+    kms,
+    logs,
+    s3,
+    sns,
+    sqs,
+    states,
+    sts,
+)
 from awacs.aws import Allow, Condition, Principal, Statement, StringEquals, StringEqualsIfExists
 from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
-from troposphere.iam import OIDCProvider, Role
+from troposphere.iam import ManagedPolicy, OIDCProvider, Role
 
 from .. import names
 from ..policies import allow, document
 from ..settings import Bootstrap
-from .words import Environments, actions, hyphens, policy
+from ..wiring import pascal
+from .words import Environments, actions, hyphens, policies, policy
 
 GITHUB = "token.actions.githubusercontent.com"
 
@@ -32,18 +48,26 @@ def add(template: Template, service: Role, bucket_arn: AWSHelperFn, environments
     )
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
     plan = _plan(service, bucket_arn, environments)
-    _role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan)
+    # For both roles: what they look at before a deployment.
+    look = policies(template, "GitHubLook", "HasGitHub", _look_before(environments))
+    _role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, look)
     _role(
         template,
         "GitHubDeploy",
         "repo:${GithubRepository}:environment:${GithubEnvironment}",
         provider_arn,
         [*plan, *_deploy(environments)],
+        look,
     )
 
 
 def _role(
-    template: Template, title: str, subject: str, provider_arn: AWSHelperFn, statements: Sequence[Statement]
+    template: Template,
+    title: str,
+    subject: str,
+    provider_arn: AWSHelperFn,
+    statements: Sequence[Statement],
+    look: Sequence[ManagedPolicy],
 ) -> None:
     """A role for tokens with exactly this subject.
 
@@ -68,7 +92,7 @@ def _role(
                     ),
                 )
             ),
-            ManagedPolicyArns=[managed_policy.ref()],
+            ManagedPolicyArns=[managed_policy.ref(), *(other.ref() for other in look)],
             # A deployment that alarms watch may take longer than an hour, the default.
             MaxSessionDuration=7200,
             Condition="HasGitHub",
@@ -114,6 +138,67 @@ def _plan(service: Role, bucket_arn: AWSHelperFn, environments: Environments) ->
             StringEqualsIfExists({"iam:PassedToService": "cloudformation.amazonaws.com"}),
         ),
     ]
+
+
+def _look_before(environments: Environments) -> list[Statement]:
+    """What the checks before a deployment (scripts/deployer/preflight) ask of AWS; they change nothing."""
+    return [
+        # None of these takes a resource that is narrower than the account.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
+        allow(
+            "AccountHasNoResource",
+            [
+                lambda_.GetAccountSettings,
+                logs.DescribeLogGroups,
+                logs.DescribeResourcePolicies,
+                kms.ListAliases,
+            ],
+            ["*"],
+        ),
+        allow(
+            "LookAtTheOwnRights",
+            actions(iam, "GetRole SimulatePrincipalPolicy"),
+            [names.role_arn(f"role-payment-{hyphens(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
+        ),
+        *(_look_for_names(environment) for environment in environments.names),
+    ]
+
+
+def _look_for_names(environment: str) -> Statement:
+    """Whether the names of an environment are taken, and by whom."""
+    only = Environments((environment,))
+    return allow(
+        f"LookForNamesOf{pascal(environment.replace('-', '_'))}",
+        [
+            *actions(backup, "DescribeBackupVault ListTags"),
+            cloudwatch.GetDashboard,
+            *actions(dynamodb, "DescribeTable ListTagsOfResource"),
+            events.DescribeRule,
+            *actions(iam, "GetPolicy GetRole"),
+            *actions(lambda_, "GetFunctionConcurrency ListTags"),
+            logs.ListTagsForResource,
+            sns.GetTopicAttributes,
+            *actions(sqs, "GetQueueUrl ListQueueTags"),
+            states.DescribeStateMachine,
+        ],
+        [
+            *only.arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
+            *only.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
+            *only.arns("dynamodb", f"table/{names.TABLE}", f"table/{names.LEDGER_TABLE}"),
+            *only.arns("events", f"rule/{names.RECONCILIATION_RULE}"),
+            *only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False),
+            *only.role_arns(*names.ROLES),
+            *only.arns("lambda", *(f"function:{name}" for name in names.FUNCTIONS)),
+            *only.arns(
+                "logs", *(f"log-group:{name}" for name in (*names.FUNCTION_LOG_GROUPS, names.WORKFLOW_LOG_GROUP))
+            ),
+            *only.arns("sns", names.TOPIC),
+            *only.arns("sqs", names.QUEUE, names.NOTIFICATION_QUEUE),
+            *only.arns("states", f"stateMachine:{names.WORKFLOW}"),
+        ],
+    )
 
 
 def _deploy(environments: Environments) -> list[Statement]:

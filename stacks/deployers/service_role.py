@@ -18,18 +18,6 @@ from .words import Environments, actions, policies
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MOST_POLICIES = 10
 
-_FUNCTION_ROLES = (names.VALIDATION_ROLE, names.PROCESSING_ROLE, names.RECONCILIATION_ROLE)
-_ROLES = (names.WORKFLOW_ROLE, *_FUNCTION_ROLES, names.BACKUP_ROLE)
-_POLICIES = (
-    names.WORKFLOW_POLICY,
-    names.VALIDATION_POLICY,
-    names.PROCESSING_POLICY,
-    names.RECONCILIATION_POLICY,
-    names.GATEWAY_POLICY,
-    names.BACKUP_POLICY,
-    names.WORKFLOW_KEY_POLICY,
-)
-
 
 def add(template: Template, environments: Environments) -> Role:
     """Raises ``SettingsError`` where the environments need more policies than a role takes."""
@@ -76,8 +64,8 @@ def _roles(environments: Environments) -> list[Statement]:
 
     Each by the whole of its name: a role of another team, passed to a function of ours, has no boundary.
     """
-    roles = environments.role_arns(*_ROLES)
-    managed_policies = environments.arns("iam", *(f"policy/{name}" for name in _POLICIES), is_regional=False)
+    roles = environments.role_arns(*names.ROLES)
+    managed_policies = environments.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
     return [
         allow(
             "Roles",
@@ -89,7 +77,7 @@ def _roles(environments: Environments) -> list[Statement]:
             roles,
         ),
         *(statement for environment in environments.names for statement in _under_boundary(environment)),
-        _pass("PassRolesToLambda", environments.role_arns(*_FUNCTION_ROLES), "lambda"),
+        _pass("PassRolesToLambda", environments.role_arns(*names.FUNCTION_ROLES), "lambda"),
         _pass("PassRoleToStepFunctions", environments.role_arns(names.WORKFLOW_ROLE), "states"),
         _pass("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
         # CloudFormation passes its own role on to each nested stack. Whether the request names the service is not
@@ -119,18 +107,18 @@ def _under_boundary(environment: str) -> list[Statement]:
     sid = f"RolesOf{pascal(environment.replace('-', '_'))}"
     boundary_arn = boundary.arn(Bootstrap.permissions_boundary.ref, environment)
     under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary_arn})
-    managed_policies = only.arns("iam", *(f"policy/{name}" for name in _POLICIES), is_regional=False)
+    managed_policies = only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
     return [
         allow(
             f"{sid}StandUnderTheBoundary",
             actions(iam, "CreateRole PutRolePermissionsBoundary"),
-            only.role_arns(*_ROLES),
+            only.role_arns(*names.ROLES),
             under_boundary,
         ),
         allow(
             f"{sid}GetOurPoliciesOnly",
             [iam.AttachRolePolicy],
-            only.role_arns(*_ROLES),
+            only.role_arns(*names.ROLES),
             under_boundary,
             ArnLike({"iam:PolicyARN": managed_policies}),
         ),

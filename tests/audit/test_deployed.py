@@ -16,7 +16,9 @@ def prod() -> dict[str, Any]:
 
 def test_settings_are_filled_in_and_conditions_decided(prod: dict[str, Any]) -> None:
     function = prod["compute"]["Resources"]["ValidationFunction"]["Properties"]
-    assert function["ReservedConcurrentExecutions"] == 50
+    # Decided by a condition: prod reserves none.
+    assert "ReservedConcurrentExecutions" not in function
+    assert function["KmsKeyArn"]
     assert "BackupVault" in prod["data"]["Resources"]
     assert prod["compute"]["Resources"]["ValidationLogs"]["Properties"]["RetentionInDays"] >= 365
     assert {"CloudFormationRole", "GitHubDeployRole", "BoundaryProd"} <= set(prod["artifacts"]["Resources"])

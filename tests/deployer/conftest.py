@@ -17,6 +17,7 @@ import pytest
 
 from scripts.deployer.package import Destination, package
 from stacks import names, settings
+from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import REGION, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serving
@@ -138,8 +139,13 @@ def aws() -> Service:
 
 
 @pytest.fixture
-def command(aws: Service, tmp_path: Path) -> Iterator[Command]:
-    with serving(aws) as url:
+def account() -> Account:
+    return Account()
+
+
+@pytest.fixture
+def command(aws: Service, account: Account, tmp_path: Path) -> Iterator[Command]:
+    with serving(aws, account) as url:
         yield Command(url, tmp_path)
 
 

@@ -32,6 +32,14 @@ def ended(status: str) -> Happening:
 
 
 @dataclass
+class _Pages:
+    pages: list[dict[str, Any]]
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        return self.pages
+
+
+@dataclass
 class FakeCloudFormation:
     # Pages of changes by change set id; "root" is the one that create_change_set makes.
     pages: dict[str, list[list[dict[str, Any]]]] = field(default_factory=dict)
@@ -50,6 +58,8 @@ class FakeCloudFormation:
     errors: dict[str, list[Exception]] = field(default_factory=dict)
     # Other change sets of the stack.
     others: list[str] = field(default_factory=list)
+    # Early validations of every change set; None for a service that is too old for them.
+    validations: list[dict[str, Any]] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     _change_set: str = ""
@@ -156,7 +166,10 @@ class FakeCloudFormation:
 
     def get_paginator(self, operation: str) -> Any:
         if operation == "describe_events":
-            raise error("InvalidAction", "an older service")
+            self._call(operation)
+            if self.validations is None:
+                raise error("InvalidAction", "an older service")
+            return _Pages([{"OperationEvents": self.validations}])
         assert operation == "describe_stack_events"
         return self
 

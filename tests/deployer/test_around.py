@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from scripts.deployer.destroy import _delete
+from scripts.deployer.errors import DeployError
+from scripts.deployer.stack import Stack as DeployedStack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.cloudformation import Refused
 from tests.deployer.conftest import Command, bootstrapped, deployed, matches
+from tests.deployer.fake_cloudformation import error
 from tests.deployer.test_apply import earlier
 from tests.deployer.test_plan import with_loss
 from tests.emitted import ROOT
@@ -114,6 +118,26 @@ def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(
     assert aws.writes() == []
     stack.tags = [{"Key": "ManagedBy", "Value": "payment-platform"}]
     assert command("dev", *flags, "--unprotect", script="destroy").code == 0
+
+
+def test_protection_that_cannot_be_switched_on_again_comes_after_the_first_cause() -> None:
+    class Denies:
+        def __init__(self) -> None:
+            self.switched: list[bool] = []
+
+        def update_termination_protection(self, StackName: str, EnableTerminationProtection: bool) -> None:  # noqa: ARG002
+            self.switched.append(EnableTerminationProtection)
+            if EnableTerminationProtection:
+                raise error("ExpiredToken", "second")
+
+        def delete_stack(self, StackName: str) -> None:
+            raise error("AccessDenied", f"first: {StackName}")
+
+    with pytest.raises(DeployError) as stopped:
+        _delete(Denies(), DeployedStack("payment-platform-dev", id="arn:dev", termination_protection=True))
+    words = str(stopped.value)
+    assert words.index("first") < words.index("termination protection is still off") < words.index("second")
+    assert words.endswith("--stack-name payment-platform-dev --enable-termination-protection")
 
 
 def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Service, tmp_path: Path) -> None:

@@ -309,3 +309,79 @@ def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
 )
 def test_what_is_deployed_already(before: Stack, template: str, parameters: dict[str, str], same: bool) -> None:
     assert is_deployed(fake(templates={NAME: "text"}), before, template, parameters) is same
+
+
+REASON = "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
+    """That the validations could not be read is an addition, and so are they."""
+    errors = {"describe_events": [error("AccessDenied", "not you")]} if denied else {}
+    cloudformation = fake(failed={"root": REASON}, errors=errors)
+    cloudformation.validations = [
+        {"EventType": "VALIDATION_ERROR", "ValidationFailureMode": mode, "ValidationStatusReason": said}
+        for mode, said in (("WARN", "2,490 of 2,500 tables"), ("FAIL", "payment-dlq-dev exists"))
+    ]
+    with pytest.raises(DeployError) as refused:
+        plan(cloudformation)
+    first, *more = str(refused.value).removeprefix("CloudFormation refuses the change set: ").split("; ")
+    assert first == f"{NAME}: {REASON.rstrip('.')}"
+    if denied:
+        assert more[0].startswith("the early validations could not be read: AWS: An error occurred (AccessDenied)")
+    else:
+        assert more == [
+            "early validation error: payment-dlq-dev exists",
+            "early validation warning: 2,490 of 2,500 tables",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (DeployError("no change set for you"), "no change set for you; change set deploy-"),
+        (error("ExpiredToken", "signed out"), "AWS: An error occurred (ExpiredToken)"),
+        (KeyboardInterrupt(), "interrupted; change set deploy-"),
+    ],
+)
+def test_the_first_cause_comes_before_what_could_not_be_cleaned_up(first: BaseException, words: str) -> None:
+    cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
+
+    def stops() -> None:
+        with proposed(cloudformation, OLD, {}, TemplateURL="https://x"):
+            raise first
+
+    with pytest.raises(DeployError, match=r"could not be deleted: AWS: .*AccessDenied") as stopped:
+        stops()
+    assert str(stopped.value).startswith(words)
+
+
+def test_a_defect_stays_what_it_is_whatever_could_not_be_cleaned_up() -> None:
+    cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
+
+    def breaks() -> None:
+        with proposed(cloudformation, OLD, {}, TemplateURL="https://x"):
+            raise ZeroDivisionError("ours")
+
+    with pytest.raises(ZeroDivisionError, match="ours") as broke:
+        breaks()
+    assert "could not be deleted" in broke.value.__notes__[0]
+
+
+def test_an_execution_whose_beginning_cannot_be_read_says_why_first() -> None:
+    """The execution's own error comes before that of the question whether it began."""
+    cloudformation = fake()
+
+    def executes() -> None:
+        with proposed(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
+            assert proposal is not None
+            cloudformation.errors = {
+                "execute_change_set": [error("RequestTimeout", "first")],
+                "describe_change_set": [error("ExpiredToken", "second")],
+            }
+            proposal.execute()
+
+    with pytest.raises(DeployError) as stopped:
+        executes()
+    words = str(stopped.value)
+    assert words.index("first") < words.index("whether the deployment began could not be read") < words.index("second")

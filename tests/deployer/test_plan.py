@@ -139,7 +139,8 @@ def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, t
     ran = command("dev", "--plan")
     assert ran.code == 1
     assert ran.err == (
-        "deploy: CloudFormation refuses the change set: Data: ResourceExistenceCheck error: Resource of type "
+        "deploy: CloudFormation refuses the change set: Data: The following hook(s)/validation failed: "
+        "[AWS::EarlyValidation::ResourceExistenceCheck]; ResourceExistenceCheck error: Resource of type "
         "AWS::SQS::Queue with identifier payment-dlq-dev already exists (/Resources/DeadLetters)\n"
     )
     assert aws.left == []

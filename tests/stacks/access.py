@@ -100,7 +100,7 @@ class World:
         committed = {name: plain(template) for name, template in templates.items()}
         nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
         # Of prod everything; another environment as it is set.
-        more = EVERYTHING if environment == ENVIRONMENT else {}
+        more = EVERYTHING | {"ReservedConcurrency": "50"} if environment == ENVIRONMENT else {}
         self.platform = plan.evaluate(
             Tree(committed["parent"], nested),
             dict(parameters or settings.load(environment) | more),

@@ -39,6 +39,7 @@ def statements(stack: Evaluated, *names: str) -> Iterator[dict[str, Any]]:
 
 SERVICE_POLICIES = [title for title in EVERYTHING.resources if re.fullmatch(r"Service\d+Policy", title)]
 SERVICE = list(statements(EVERYTHING, *SERVICE_POLICIES))
+LOOK_POLICIES = [title for title in EVERYTHING.resources if re.fullmatch(r"GitHubLook\d+Policy", title)]
 
 
 def test_only_what_cannot_be_named_is_allowed_on_everything() -> None:
@@ -122,10 +123,15 @@ def test_a_repository_is_named_with_both_ids_or_none(repository: str, is_accepte
 
 
 def test_a_plan_cannot_change_a_stack() -> None:
-    actions = {action for statement in statements(EVERYTHING, "GitHubPlanPolicy") for action in statement["Action"]}
+    policies = ("GitHubPlanPolicy", *LOOK_POLICIES)
+    actions = {action for statement in statements(EVERYTHING, *policies) for action in statement["Action"]}
     changing = re.compile(r"cloudformation:(Execute|Delete(?!ChangeSet)|Update|Cancel|Continue|Set|CreateStack)")
     assert not [action for action in actions if changing.match(action)]
-    assert not [action for action in actions if action.split(":")[0] in ("dynamodb", "lambda", "kms", "sqs", "sns")]
+    resources = ("backup", "dynamodb", "events", "iam", "kms", "lambda", "logs", "sns", "sqs", "states")
+    reading = re.compile(r"\w+:(Describe|Get|List|Simulate)\w+|iam:PassRole")
+    assert not [one for one in actions if one.split(":")[0] in resources and not reading.fullmatch(one)]
+    # Nor does it read data, code or secrets.
+    assert not actions & {"dynamodb:GetItem", "lambda:GetFunction", "sqs:ReceiveMessage", "logs:GetLogEvents"}
 
 
 @pytest.mark.parametrize(
@@ -138,10 +144,10 @@ def test_a_plan_cannot_change_a_stack() -> None:
         ({"ServiceRole": "true"}, 1 + len(SERVICE_POLICIES)),
         # Without a role of CloudFormation's, GitHub would need all its rights.
         ({"GithubRepository": "us/payments"}, 0),
-        ({"ServiceRole": "true", "GithubRepository": "us/payments"}, 6 + len(SERVICE_POLICIES)),
+        ({"ServiceRole": "true", "GithubRepository": "us/payments"}, 6 + len(SERVICE_POLICIES) + len(LOOK_POLICIES)),
         (
             {"ServiceRole": "true", "GithubRepository": "us/payments", "GithubOidcProviderArn": "arn"},
-            5 + len(SERVICE_POLICIES),
+            5 + len(SERVICE_POLICIES) + len(LOOK_POLICIES),
         ),
     ],
 )

@@ -30,6 +30,7 @@ EVERYTHING = {
         "NewKeysCannotBeNamed",
         "VaultStorageHasNoResource",
     },
+    "GitHubLook1Policy": {"AccountHasNoResource"},
     "GitHubPlanPolicy": {"AlarmsCannotBeDescribedByName"},
     "GitHubDeployPolicy": {"AlarmsCannotBeDescribedByName"},
 }

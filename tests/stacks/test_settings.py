@@ -42,7 +42,11 @@ def test_prod_is_what_an_auditor_wants() -> None:
     assert prod["WorkflowLogLevel"] == "ALL"
     assert int(prod["BackupRetentionDays"]) >= 35
     assert prod["WorkflowCustomerKey"] == prod["LogDataProtection"] == "true"
-    assert int(prod["ReservedConcurrency"]) > 0
+
+
+def test_prod_can_be_had_in_a_new_account() -> None:
+    """Whose limit of concurrent executions is 10: Lambda lets nobody reserve of it."""
+    assert settings.load("prod")["ReservedConcurrency"] == "0"
 
 
 def test_dev_is_the_reference() -> None:

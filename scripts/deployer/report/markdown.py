@@ -11,16 +11,20 @@ from . import text
 LONGEST = 60_000
 
 
-def plan(shown: Plan, title: str) -> str:
-    """Cut, where it is too long for a comment; the sum and what is lost are never cut."""
+def plan(shown: Plan, title: str, examined: str = "") -> str:
+    """The plan below its title and ``examined``, the findings before it.
+
+    Cut, where it is too long for a comment; the sum and what is lost are never cut.
+    """
     head = [f"### {title}", "", f"**{text.summary(shown)}**", ""]
-    lost = [f"> :warning: **{_escaped(str(danger))}**" for danger in dangers(shown.stack)]
+    lost = [f"> :warning: **{escaped(str(danger))}**" for danger in dangers(shown.stack)]
     head += ["> [!CAUTION]", *lost, ""] if lost else []
+    head += [examined] if examined else []
     body = ["```diff", *_lines(shown.stack, ""), "```"]
     if shown.statements:
         body += ["", "<details><summary>What policies grant</summary>", "", *_statements(shown), "", "</details>"]
-    body += [f"\n:information_source: {_escaped(notice)}" for notice in shown.notices]
-    body += ["", f"_{_escaped(shown.source)}_"] if shown.source else []
+    body += [f"\n:information_source: {escaped(notice)}" for notice in shown.notices]
+    body += ["", f"_{escaped(shown.source)}_"] if shown.source else []
     whole = "\n".join([*head, *body])
     if len(whole) <= LONGEST:
         return whole + "\n"
@@ -63,10 +67,10 @@ def _statements(shown: Plan) -> Iterator[str]:
             one.resource,
             "<br>".join(text.condition(one.condition)),
         )
-        yield "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+        yield "| " + " | ".join(escaped(cell) for cell in cells) + " |"
 
 
-def _escaped(cell: str) -> str:
+def escaped(cell: str) -> str:
     for character in "\\|*_`[]":
         cell = cell.replace(character, f"\\{character}")
     return cell.replace("\n", " ")

@@ -1,7 +1,7 @@
 """To people. On a terminal, a tree of the stacks that moves; elsewhere, and in CI, a line for each event."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -14,8 +14,9 @@ from rich.tree import Tree
 
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
+from scripts.deployer.preflight.model import Finding, Verdict
 
-from . import markdown, text
+from . import markdown, preflight, text
 from .progress import Progress, StackProgress
 from .reporter import Watching
 
@@ -32,15 +33,25 @@ class People:
         self, console: Console, *, as_markdown: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._console, self._markdown, self._clock = console, as_markdown, clock
+        self._examined = ""
 
     def step(self, what: str, detail: str = "") -> None:
         if self._markdown:
             return
         self._console.print(Text.assemble((what, "bold"), f" {detail}"), soft_wrap=True)
 
+    def preflight(self, findings: Sequence[Finding]) -> None:
+        if not self._markdown:
+            preflight.text(self._console, findings)
+            return
+        self._examined = preflight.markdown(findings)
+        if any(finding.verdict is Verdict.FAILURE for finding in findings):
+            # There will be no plan.
+            self._out(f"### The deployment is stopped\n\n{self._examined}")
+
     def plan(self, plan: Plan) -> None:
         if self._markdown:
-            self._out(markdown.plan(plan, f"Deployment of `{plan.stack.name}`"))
+            self._out(markdown.plan(plan, f"Deployment of `{plan.stack.name}`", self._examined))
         else:
             text.plan(self._console, plan)
 

@@ -1,7 +1,7 @@
 """To programs: one JSON object a line, as docs/deploy-output.schema.json describes them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.danger import dangers
 from scripts.deployer.plan.model import Change, Plan, PropertyChange, StackChanges, StatementChange, count
+from scripts.deployer.preflight.model import Finding
 
 from .reporter import Watching
 
@@ -20,6 +21,9 @@ class Records:
 
     def step(self, what: str, detail: str = "") -> None:
         self._write("step", what=what, detail=detail)
+
+    def preflight(self, findings: Sequence[Finding]) -> None:
+        self._write("preflight", findings=[asdict(finding) for finding in findings])
 
     def plan(self, plan: Plan) -> None:
         lost = [

@@ -1,10 +1,12 @@
 """What the steps of a deployment say. Each listener makes of it what it is for."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
+from scripts.deployer.preflight.model import Finding
 
 
 class Watching(Protocol):
@@ -16,6 +18,9 @@ class Watching(Protocol):
 class Reporter(Protocol):
     def step(self, what: str, detail: str = "") -> None:
         """A step begins, or is done; ``what`` is its name."""
+
+    def preflight(self, findings: Sequence[Finding]) -> None:
+        """What the account, the Region and the caller allow, before anything is changed."""
 
     def plan(self, plan: Plan) -> None: ...
 

@@ -132,6 +132,8 @@ class CloudFormation:
     # Called before an operation is done, by operation.
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     alarms: dict[str, str] = field(default_factory=dict)
+    # Logical ids of resources that their stack has let go.
+    skipped: set[str] = field(default_factory=set)
 
     stacks: dict[str, Stack] = field(default_factory=dict)
     change_sets: dict[str, ChangeSet] = field(default_factory=dict)
@@ -166,8 +168,8 @@ class CloudFormation:
 
     def writes(self) -> list[str]:
         """Operations that change something."""
-        reads = ("Describe", "Get", "List", "Head", "Detect")
-        return [name for name, _ in self.calls if not name.startswith(reads)]
+        reads = ("Describe", "Get", "List", "Head", "Detect", "Simulate")
+        return [name for name, _ in self.calls if not name.rpartition(":")[2].startswith(reads)]
 
     # Operations
 
@@ -205,7 +207,7 @@ class CloudFormation:
             summary = {
                 "LogicalResourceId": logical_id,
                 "ResourceType": resource["Type"],
-                "ResourceStatus": "CREATE_COMPLETE",
+                "ResourceStatus": "DELETE_SKIPPED" if logical_id in self.skipped else "CREATE_COMPLETE",
             }
             found.append({**summary, "PhysicalResourceId": physical, "LastUpdatedTimestamp": START})
         return _page("StackResourceSummaries", found, NextToken, size=20)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,17 +16,31 @@ from xml.sax.saxutils import escape
 from botocore import xform_name
 
 from tests.deployer.aws import wire
-from tests.deployer.aws.cloudformation import ACCOUNT, CloudFormation, Refused
+from tests.deployer.aws.account import Account
+from tests.deployer.aws.cloudformation import ACCOUNT, START, CloudFormation, Refused
 
 _model = cache(wire.model)
+# The paths of the operations of Lambda and AWS Backup, by their service models.
+_REST = {
+    "lambda": {
+        r"/account-settings$": "GetAccountSettings",
+        r"/functions/(?P<name>[^/]+)/concurrency$": "GetFunctionConcurrency",
+        r"/tags/.+:function:(?P<name>[^:/]+)$": "ListTags",
+    },
+    "backup": {
+        r"/backup-vaults/(?P<name>[^/?]+)": "DescribeBackupVault",
+        r"/tags/.+:backup-vault:(?P<name>[^:/]+)": "ListTags",
+    },
+}
 
 
 @contextmanager
-def serving(cloudformation: CloudFormation) -> Iterator[str]:
+def serving(cloudformation: CloudFormation, its_account: Account | None = None) -> Iterator[str]:
     """The URL, for the length of the block."""
 
     class Handler(_Handler):
         service = cloudformation
+        account = its_account or Account()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -37,6 +52,7 @@ def serving(cloudformation: CloudFormation) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     service: CloudFormation
+    account: Account
     protocol_version = "HTTP/1.1"
     # Head and body are sent one after the other: the body would wait until the head is acknowledged, for 40 ms.
     disable_nagle_algorithm = True
@@ -44,24 +60,43 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
+    def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002 - it is always the same day
+        """The service's clock, which is that of its stacks."""
+        return super().date_time_string(START.timestamp())
+
+    @property
+    def scope(self) -> str:
+        """The service that the request is signed for.
+
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+        """
+        signed = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request", self.headers.get("Authorization", ""))
+        return signed[1] if signed else ""
+
     def do_POST(self) -> None:
         body = self._body()
         target = self.headers.get("X-Amz-Target")
+        if target and target.endswith(".DescribeAlarms"):
+            return self._alarms(json.loads(body))
         if target:
-            return self._json(target.rpartition(".")[2], json.loads(body or "{}"))
+            return self._of_account(target.rpartition(".")[2], json.loads(body or "{}"))
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         operation = form["Action"]
         if operation == "GetCallerIdentity":
-            identity = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/somebody", "UserId": "U"}
+            identity = {"Account": ACCOUNT, "Arn": self.account.caller, "UserId": "U"}
             return self._ask("sts", operation, lambda **_: identity, form)
+        if self.scope in ("iam", "sns"):
+            service = self.scope
+            method = lambda **given: self.account.answer(service, operation, given)  # noqa: E731
+            return self._ask(service, operation, method, form, called=f"{service}:{operation}")
         return self._ask("cloudformation", operation, getattr(self.service, xform_name(operation), None), form)
 
-    def _ask(self, service: str, operation: str, method: Any, form: dict[str, str]) -> None:
+    def _ask(self, service: str, operation: str, method: Any, form: dict[str, str], called: str = "") -> None:
         shapes = _model(service).operation_model(operation)
         given = wire.arguments(shapes.input_shape, form) if shapes.input_shape else {}
         try:
             with self.service.lock:
-                self.service.called(operation, given)
+                self.service.called(called or operation, given)
                 if method is None:
                     raise Refused("InvalidAction", f"Could not find operation {operation}")
                 values = method(**given) or {}
@@ -74,10 +109,22 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(400, wire.error("MistakeInTheTest", repr(error)), "text/xml")
         return self._answer(200, wire.answer(operation, shapes.output_shape, values), "text/xml")
 
-    def _json(self, operation: str, given: dict[str, Any]) -> None:
-        assert operation == "DescribeAlarms", operation
+    def _of_account(self, operation: str, given: dict[str, Any]) -> None:
+        """A service whose answers are JSON; and S3, where a bucket is there or not."""
+        service = self.scope
+        try:
+            with self.service.lock:
+                self.service.called(f"{service}:{operation}", given)
+                answer = self.account.answer(service, operation, given)
+        except Refused as refused:
+            body = json.dumps({"__type": refused.code, "message": str(refused)})
+            headers = {"x-amzn-errortype": refused.code}
+            return self._answer(refused.http_status, body, "application/x-amz-json-1.0", headers)
+        return self._answer(200, json.dumps(answer), "application/x-amz-json-1.0")
+
+    def _alarms(self, given: dict[str, Any]) -> None:
         with self.service.lock:
-            self.service.called(operation, given)
+            self.service.called("DescribeAlarms", given)
             states = self.service.alarms
             alarms = [{"AlarmName": n, "StateValue": states[n]} for n in given["AlarmNames"] if n in states]
         composite = [one for one in alarms if one["AlarmName"].startswith("alarm-payments-failing-")]
@@ -90,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
     # S3, by paths: the bucket, then the key.
 
     def do_HEAD(self) -> None:
+        if "/" not in self._key().rstrip("/"):
+            return self._of_account("HeadBucket", {"name": self._key()})
         with self.service.lock:
             self.service.called("HeadObject", {"Key": self._key()})
             found = self.service.objects.get(self._key())
@@ -126,6 +175,10 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(204, "")
 
     def do_GET(self) -> None:
+        if self.scope in _REST:
+            for pattern, operation in _REST[self.scope].items():
+                if found := re.search(pattern, unquote(self.path)):
+                    return self._of_account(operation, found.groupdict())
         bucket = urlsplit(self.path).path.strip("/")
         prefix = dict(parse_qsl(urlsplit(self.path).query))["prefix"]
         with self.service.lock:
@@ -134,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             keys = [key for key in keys if key.startswith(prefix)]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
-        self._answer(200, body, "application/xml")
+        return self._answer(200, body, "application/xml")
 
     def _key(self) -> str:
         return unquote(urlsplit(self.path).path).lstrip("/")

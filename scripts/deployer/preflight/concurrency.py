@@ -1,0 +1,90 @@
+"""Lambda's concurrency against the reservations that the templates ask for.
+
+Lambda refuses a reservation that leaves less than 100 unreserved; in an account whose limit is lower, such as a new one
+with a limit of 10, less than the whole limit: there nothing can be reserved.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from botocore.exceptions import ClientError
+
+from scripts.deployer.stack import WORKERS
+from stacks.settings import Settings
+
+from .model import Finding, Verdict
+from .resources import DeclaredResource
+from .situation import Situation, unknown
+
+SUBJECT = "concurrency"
+FUNCTION = "AWS::Lambda::Function"
+# What Lambda keeps for the functions without a reservation.
+UNRESERVED = 100
+_QUOTA = "Lambda's quota L-B99A9384 (concurrent executions)"
+
+
+def check_concurrency(situation: Situation) -> list[Finding]:
+    """Whether the account can reserve what the functions ask for."""
+    client = situation.client("lambda")
+    try:
+        limits = client.get_account_settings()["AccountLimit"]
+    except ClientError as error:
+        return [unknown(SUBJECT, "Lambda's concurrency", "lambda:GetAccountSettings", error)]
+    limit, unreserved = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
+    functions = [one for one in situation.resources if one.type == FUNCTION and _reservation(one)]
+    asking = [one for one in functions if _is_reserved_anew(one, situation)]
+    requested = sum(map(_reservation, asking))
+    try:
+        reserved = sum(_reserved(situation, [_name(one) for one in asking if one.is_held_as(_name(one))]))
+    except ClientError as error:
+        return [unknown(SUBJECT, "what the functions have reserved", "lambda:GetFunctionConcurrency", error)]
+    available = max(unreserved + reserved - UNRESERVED, 0)
+    if requested <= max(available, reserved):
+        return [_sufficient(limit, sum(map(_reservation, functions)))]
+    setting = Settings.reserved_concurrency.name
+    needed = limit - unreserved - reserved + requested + UNRESERVED
+    return [
+        Finding(
+            SUBJECT,
+            Verdict.FAILURE,
+            f"{setting} = {_reservation(asking[0])} for {len(asking)} functions cannot be had: the account's limit is "
+            f"{limit}, of which {available} can be reserved",
+            f"set {setting} to at most {available // len(asking)} in stacks/environments.toml, or request "
+            f"{needed} of {_QUOTA}",
+        )
+    ]
+
+
+def _sufficient(limit: int, requested: int) -> Finding:
+    if limit < UNRESERVED:
+        return Finding(
+            SUBJECT,
+            Verdict.WARNING,
+            f"the account runs at most {limit} functions at once, all of its functions together",
+            f"before you rely on it, request 1000 of {_QUOTA}",
+        )
+    return Finding(SUBJECT, Verdict.OK, f"{requested} of {limit} concurrent executions are reserved for the platform")
+
+
+def _reservation(function: DeclaredResource) -> int:
+    return int(function.properties.get("ReservedConcurrentExecutions", 0))
+
+
+def _name(function: DeclaredResource) -> str:
+    return str(function.properties.get("FunctionName", ""))
+
+
+def _is_reserved_anew(function: DeclaredResource, situation: Situation) -> bool:
+    """CloudFormation reserves for a new function, and again when the setting changes; what an operator set meanwhile
+    stays."""
+    parameter = Settings.reserved_concurrency.parameter_name
+    if not function.is_held_as(_name(function)):
+        return True
+    return situation.deployed_parameters.get(parameter) != situation.parameters.get(parameter)
+
+
+def _reserved(situation: Situation, names: list[str]) -> list[int]:
+    client = situation.client("lambda")
+    with ThreadPoolExecutor(WORKERS) as pool:
+        answers = pool.map(lambda name: client.get_function_concurrency(FunctionName=name), names)
+        return [answer.get("ReservedConcurrentExecutions", 0) for answer in answers]

@@ -1,0 +1,128 @@
+"""Run the checks at the same time, report their findings, and stop for a certain failure."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.deployer.order import ARTIFACTS_STACK, Order
+from scripts.deployer.plan import templates
+from scripts.deployer.plan.evaluate import Evaluated, evaluate
+from scripts.deployer.report.reporter import Reporter
+from scripts.deployer.stack import Stack, StackTree, describe, describe_tree
+from scripts.deployer.target import Target
+
+from . import concurrency, existing_names, logs_policies, region, rights, runtime
+from .concurrency import check_concurrency
+from .existing_names import check_existing_names
+from .logs_policies import check_logs_policies
+from .model import Finding, Verdict
+from .region import check_region
+from .resources import HeldIds, declared_resources, read_held_ids
+from .rights import check_rights
+from .runtime import check_runtime
+from .situation import Situation
+
+Check = Callable[[Situation], list[Finding]]
+CHECKS: dict[str, Check] = {
+    existing_names.SUBJECT: check_existing_names,
+    concurrency.SUBJECT: check_concurrency,
+    logs_policies.SUBJECT: check_logs_policies,
+    rights.SUBJECT: check_rights,
+    region.SUBJECT: check_region,
+    runtime.SUBJECT: check_runtime,
+}
+
+_PLACE = {"partition": "Partition", "region": "Region", "account": "AccountId"}
+
+
+class Preflight:
+    """Examines once, before the first write, whichever step comes to one."""
+
+    def __init__(self, order: Order, target: Target, report: Reporter) -> None:
+        self._order, self._target, self._report = order, target, report
+        self._is_done = False
+
+    def examine(self, *, with_bootstrap: bool = False) -> None:
+        """Report the findings, those of the artifact bucket's stack too ``with_bootstrap``.
+
+        Raises ``DeployError`` for what fails for certain; nothing has been changed then.
+        """
+        if self._is_done:
+            return
+        self._is_done = True
+        findings = examine(read_situation(self._order, self._target, with_bootstrap=with_bootstrap))
+        self._report.preflight(findings)
+        failures = [finding for finding in findings if finding.verdict is Verdict.FAILURE]
+        if failures:
+            first, more = failures[0], len(failures) - 1
+            others = f" ({more} more above)" if more else ""
+            raise DeployError(f"{first.text}; {first.next_step}{others}; nothing was changed")
+
+
+def examine(situation: Situation) -> list[Finding]:
+    """The findings of all checks, in the checks' order."""
+
+    def run(subject: str, check: Check) -> list[Finding]:
+        try:
+            return check(situation)
+        except AWS_ERRORS as error:
+            return [Finding(subject, Verdict.UNKNOWN, f"could not be checked: {explained(error)}")]
+
+    with ThreadPoolExecutor(len(CHECKS)) as pool:
+        return [finding for findings in pool.map(run, CHECKS, CHECKS.values()) for finding in findings]
+
+
+def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Situation:
+    """What the checks read, from the templates, the settings and CloudFormation."""
+    cloudformation = target.client("cloudformation")
+    stack = describe(cloudformation, order.stack_name)
+    platform, bootstrap = _evaluated(order, target, "parent.yaml"), _evaluated(order, target, "artifacts.yaml")
+    resources = [*declared_resources(platform, _held(cloudformation, stack), is_of_environment=True)]
+    if with_bootstrap:
+        held = _held(cloudformation, describe(cloudformation, ARTIFACTS_STACK))
+        resources += declared_resources(bootstrap, held, is_of_environment=False)
+    pseudo = target.pseudo_parameters()
+    return Situation(
+        target=target,
+        place={name: pseudo[f"AWS::{key}"] for name, key in _PLACE.items()},
+        environment=order.environment,
+        stack_name=order.stack_name,
+        parameters=order.parameters,
+        deployed_parameters=stack.parameters if stack.exists else {},
+        resources=tuple(resources),
+        bootstrap=bootstrap,
+        only_plan=order.only_plan,
+        today=_today(target.identity),
+    )
+
+
+def _evaluated(order: Order, target: Target, name: str) -> Evaluated:
+    """A committed template and those nested in it, with the values of the settings."""
+
+    def read(path: str) -> str:
+        return (order.templates / path.removeprefix("./")).read_text(encoding="utf-8")
+
+    parameters = order.bootstrap if name == "artifacts.yaml" else order.parameters
+    return evaluate(templates.tree(read(name), read), parameters, target.pseudo_parameters())
+
+
+def _held(cloudformation: Any, stack: Stack) -> HeldIds | None:
+    """None if the caller may not list it. A creation that failed holds nothing: it is deleted before the next."""
+    if stack.status == "ROLLBACK_COMPLETE":
+        return {}
+    try:
+        tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
+        return read_held_ids(cloudformation, tree)
+    except ClientError:
+        return None
+
+
+def _today(identity: dict[str, Any]) -> date:
+    """By the clock of AWS, which decides what is still accepted."""
+    header = identity.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return parsedate_to_datetime(header).date() if header else datetime.now(UTC).date()

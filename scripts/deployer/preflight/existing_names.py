@@ -1,0 +1,116 @@
+"""Resources that have a name of ours, and that no stack of ours holds: CloudFormation cannot create them again.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from scripts.deployer.errors import AWS_ERRORS
+from scripts.deployer.stack import OWNER_TAG, WORKERS
+
+from .model import Finding, Verdict
+from .name_lookups import LOOKUPS, Lookup, exclusive_name
+from .resources import DeclaredResource
+from .situation import Situation, unknown
+
+SUBJECT = "names"
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html
+_STACK_ID_TAG = "aws:cloudformation:stack-id"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One call, or one a name: which of the resources, by name, exist."""
+
+    lookup: Lookup
+    resources: dict[str, DeclaredResource]
+
+
+def check_existing_names(situation: Situation) -> list[Finding]:
+    """A failure for each name that exists outside the stack, unknown for each service that does not say."""
+    new: dict[Lookup, dict[str, DeclaredResource]] = {}
+    unread = set()
+    count = 0
+    for resource in situation.resources:
+        name = exclusive_name(resource.type, resource.properties)
+        if not name:
+            continue
+        if resource.held_ids is None:
+            unread.add(resource.is_of_environment)
+        elif not resource.is_held_as(name):
+            new.setdefault(LOOKUPS[resource.type], {})[name] = resource
+            count += 1
+    questions = [question for lookup, resources in new.items() for question in _questions(lookup, resources)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        findings = [finding for each in pool.map(lambda one: _answer(situation, one), questions) for finding in each]
+    if unread:
+        text = "names that exist could not be checked: what the stack holds is not known"
+        findings.append(Finding(SUBJECT, Verdict.UNKNOWN, text, "grant cloudformation:ListStackResources"))
+    # A service that denies one name denies the others of its kind.
+    findings = list(dict.fromkeys(findings))
+    return findings or [Finding(SUBJECT, Verdict.OK, f"none of the {count} names to be created exists")]
+
+
+def _questions(lookup: Lookup, resources: dict[str, DeclaredResource]) -> Iterator[_Question]:
+    if lookup.is_batch:
+        yield _Question(lookup, resources)
+    else:
+        for name, resource in resources.items():
+            yield _Question(lookup, {name: resource})
+
+
+def _answer(situation: Situation, question: _Question) -> list[Finding]:
+    try:
+        names = question.lookup.find(situation, list(question.resources))
+    except AWS_ERRORS as error:
+        kind = next(iter(question.resources.values())).type
+        return [unknown(SUBJECT, f"whether names of {kind} exist", question.lookup.action, error)]
+    return [_exists(situation, name, question.resources[name], question.lookup) for name in sorted(names)]
+
+
+def _exists(situation: Situation, name: str, resource: DeclaredResource, lookup: Lookup) -> Finding:
+    stack = situation.stack_name if resource.is_of_environment else "payment-artifacts"
+    tags = _read_tags(situation, name, lookup)
+    delete = lookup.delete.format(name=name, **situation.place)
+    text = f"{name} ({resource.type}) exists outside {stack}"
+    is_ours = tags is not None and tags.get(OWNER_TAG["Key"]) == OWNER_TAG["Value"]
+    region = tags.get(_STACK_ID_TAG, "").split(":")[3:4] if tags else []
+    if is_ours and region and region != [situation.place["region"]]:
+        text = f"{text}: {region[0]} has it, and IAM's names are the account's"
+        return Finding(SUBJECT, Verdict.FAILURE, text, "choose another environment name for this Region")
+    if is_ours:
+        text = f"{text}: an earlier stack of this platform left it"
+    elif tags is not None:
+        text = f"{text}: it is not this platform's"
+    return Finding(SUBJECT, Verdict.FAILURE, text, _next_step(situation, resource, is_ours, tags, delete))
+
+
+def _next_step(
+    situation: Situation, resource: DeclaredResource, is_ours: bool, tags: Mapping[str, str] | None, delete: str
+) -> str:
+    purge = f"scripts/destroy.sh {situation.environment} --purge"
+    if resource.type == "AWS::IAM::OIDCProvider":
+        return "set github_oidc_provider_arn in [bootstrap] of stacks/environments.toml to its ARN"
+    if not resource.is_of_environment:
+        return f"import it into the stack, or delete it if nothing uses it: {delete}"
+    if is_ours and resource.is_retained:
+        return f"delete it with its data ({purge}), or import it into the stack"
+    if is_ours:
+        return f"delete it: {delete}"
+    if tags is None and resource.is_retained:
+        return f"if an earlier stack left it: {purge}; otherwise choose another environment name"
+    return f"choose another environment name, or delete it if nothing uses it: {delete}"
+
+
+def _read_tags(situation: Situation, name: str, lookup: Lookup) -> Mapping[str, str] | None:
+    """None if they cannot be read: then nobody knows whose the resource is."""
+    if lookup.read_tags is None:
+        return None
+    try:
+        return lookup.read_tags(situation, name)
+    except ClientError:
+        return None

@@ -1,0 +1,60 @@
+"""The resource policies of CloudWatch Logs, of which an account has at most 10 in a Region.
+
+Step Functions lets CloudWatch Logs write a policy for the log group of a state machine: into the account's policy for
+log delivery, or on the log group itself.
+https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure-CWL.html
+"""
+
+from botocore.exceptions import ClientError
+
+from .model import Finding, Verdict
+from .situation import Situation, unknown
+
+SUBJECT = "log policies"
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutResourcePolicy.html
+MOST_POLICIES = 10
+LONGEST_POLICY = 5120
+DELIVERY_POLICY = "AWSLogDeliveryWrite20150319"
+# CloudWatch Logs adds this prefix by itself when the policy grows too long.
+DELIVERY_PREFIX = "/aws/vendedlogs/"
+_STATE_MACHINE = "AWS::StepFunctions::StateMachine"
+
+
+def check_logs_policies(situation: Situation) -> list[Finding]:
+    """Whether there is room for the policy that a new state machine's log needs."""
+    new = [
+        one.path
+        for one in situation.resources
+        if one.type == _STATE_MACHINE
+        and one.properties.get("LoggingConfiguration")
+        and not one.is_held_as(str(one.properties.get("StateMachineName", "")))
+    ]
+    if not new:
+        return [Finding(SUBJECT, Verdict.OK, "no state machine starts to log")]
+    try:
+        pages = situation.client("logs").get_paginator("describe_resource_policies").paginate()
+        policies = {
+            policy["policyName"]: policy.get("policyDocument", "")
+            for page in pages
+            for policy in page["resourcePolicies"]
+        }
+    except ClientError as error:
+        return [unknown(SUBJECT, "the resource policies of CloudWatch Logs", "logs:DescribeResourcePolicies", error)]
+    return [_judged(policies)]
+
+
+def _judged(policies: dict[str, str]) -> Finding:
+    count = f"{len(policies)} of {MOST_POLICIES} resource policies of CloudWatch Logs exist"
+    delivery = policies.get(DELIVERY_POLICY)
+    step = "delete a policy that nothing needs: aws logs describe-resource-policies, aws logs delete-resource-policy"
+    if delivery is None and len(policies) >= MOST_POLICIES:
+        text = f"{count}, and none is {DELIVERY_POLICY}: the state machine's log may be refused"
+        return Finding(SUBJECT, Verdict.WARNING, text, step)
+    if delivery is not None and DELIVERY_PREFIX not in delivery and len(delivery) > LONGEST_POLICY * 9 // 10:
+        text = f"{DELIVERY_POLICY} has {len(delivery)} of {LONGEST_POLICY} characters"
+        step = f"replace its log groups by one resource with the prefix {DELIVERY_PREFIX}"
+        return Finding(SUBJECT, Verdict.WARNING, text, step)
+    if len(policies) >= MOST_POLICIES - 1 and delivery is None:
+        return Finding(SUBJECT, Verdict.WARNING, f"{count}; one more may be added", step)
+    return Finding(SUBJECT, Verdict.OK, count)

@@ -1,0 +1,254 @@
+"""How each service is asked whether a name exists, and what deletes it.
+
+Only resource types whose names are exclusive: many layers, backup plans and versions may have the same name.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .situation import Situation
+
+# The names, of those given, that exist.
+Find = Callable[[Situation, Sequence[str]], set[str]]
+# The tags of what has the name.
+ReadTags = Callable[[Situation, str], Mapping[str, str]]
+
+# How services call what does not exist: ResourceNotFoundException, NoSuchEntity, StateMachineDoesNotExist,
+# AWS.SimpleQueueService.NonExistentQueue, and S3's 404.
+_MISSING = re.compile(r"NotFound|NoSuch|DoesNotExist|NonExistent|^404$")
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+_ALARMS_PER_CALL = 100
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """One resource type."""
+
+    # The property that gives the resource its name.
+    property: str
+    # The permission that the question needs.
+    action: str
+    find: Find
+    # The AWS CLI's command; `{name}` and the parts of an ARN stand for themselves.
+    delete: str
+    read_tags: ReadTags | None = None
+    # Whether one call asks for all names.
+    is_batch: bool = False
+    # What IAM calls the resource, to simulate permissions on it; empty where no permission names it.
+    arn: str = ""
+
+
+def _each(service: str, operation: str, **arguments: str) -> Find:
+    """A call for each name that fails for a name that does not exist."""
+
+    def find(situation: Situation, names: Sequence[str]) -> set[str]:
+        call = getattr(situation.client(service), operation)
+        return {name for name in names if _succeeds(call, _filled(arguments, situation, name))}
+
+    return find
+
+
+def _succeeds(call: Callable[..., Any], arguments: dict[str, str]) -> bool:
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if _MISSING.search(error.response["Error"]["Code"]):
+            return False
+        raise
+    return True
+
+
+def _filled(arguments: Mapping[str, str], situation: Situation, name: str) -> dict[str, str]:
+    return {key: value.format(name=name, **situation.place) for key, value in arguments.items()}
+
+
+def _tags(service: str, operation: str, *path: str, **arguments: str) -> ReadTags:
+    """The tags at ``path`` of an answer, whichever of AWS's two forms they have."""
+
+    def read(situation: Situation, name: str) -> Mapping[str, str]:
+        answer: Any = getattr(situation.client(service), operation)(**_filled(arguments, situation, name))
+        for key in path:
+            answer = answer.get(key, {})
+        return answer if isinstance(answer, dict) else {tag["Key"]: tag["Value"] for tag in answer}
+
+    return read
+
+
+def _find_log_groups(situation: Situation, names: Sequence[str]) -> set[str]:
+    """There is no call for one log group: each name is a prefix, and the shortest name that has it comes first."""
+    logs = situation.client("logs")
+    prefixed = {
+        group["logGroupName"]
+        for name in names
+        for group in logs.describe_log_groups(logGroupNamePrefix=name, limit=1)["logGroups"]
+    }
+    return prefixed & set(names)
+
+
+def _find_alarms(situation: Situation, names: Sequence[str]) -> set[str]:
+    cloudwatch, existing = situation.client("cloudwatch"), set()
+    for first in range(0, len(names), _ALARMS_PER_CALL):
+        answer = cloudwatch.describe_alarms(
+            AlarmNames=list(names[first : first + _ALARMS_PER_CALL]), AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+        alarms = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
+        existing |= {alarm["AlarmName"] for alarm in alarms}
+    return existing
+
+
+def _find_key_aliases(situation: Situation, names: Sequence[str]) -> set[str]:
+    pages = situation.client("kms").get_paginator("list_aliases").paginate()
+    return {alias["AliasName"] for page in pages for alias in page["Aliases"]} & set(names)
+
+
+def _read_queue_tags(situation: Situation, name: str) -> Mapping[str, str]:
+    sqs = situation.client("sqs")
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    tags: Mapping[str, str] = sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+    return tags
+
+
+_REGIONAL = "arn:{{partition}}:{}:{{region}}:{{account}}:{}{{name}}".format
+_GLOBAL = "arn:{{partition}}:{}::{{account}}:{}{{name}}".format
+_TABLE, _TOPIC, _VAULT = _REGIONAL("dynamodb", "table/"), _REGIONAL("sns", ""), _REGIONAL("backup", "backup-vault:")
+_FUNCTION, _LOG_GROUP = _REGIONAL("lambda", "function:"), _REGIONAL("logs", "log-group:")
+_STATE_MACHINE, _POLICY = _REGIONAL("states", "stateMachine:"), _GLOBAL("iam", "policy/")
+_PROVIDER = _GLOBAL("iam", "oidc-provider/")
+_ALARM = Lookup(
+    "AlarmName",
+    "cloudwatch:DescribeAlarms",
+    _find_alarms,
+    "aws cloudwatch delete-alarms --alarm-names {name}",
+    is_batch=True,
+    arn=_REGIONAL("cloudwatch", "alarm:"),
+)
+
+LOOKUPS = {
+    "AWS::Backup::BackupVault": Lookup(
+        "BackupVaultName",
+        "backup:DescribeBackupVault",
+        _each("backup", "describe_backup_vault", BackupVaultName="{name}"),
+        "aws backup delete-backup-vault --backup-vault-name {name}",
+        _tags("backup", "list_tags", "Tags", ResourceArn=_VAULT),
+        arn=_VAULT,
+    ),
+    "AWS::CloudWatch::Alarm": _ALARM,
+    "AWS::CloudWatch::CompositeAlarm": _ALARM,
+    "AWS::CloudWatch::Dashboard": Lookup(
+        "DashboardName",
+        "cloudwatch:GetDashboard",
+        _each("cloudwatch", "get_dashboard", DashboardName="{name}"),
+        "aws cloudwatch delete-dashboards --dashboard-names {name}",
+        arn=_GLOBAL("cloudwatch", "dashboard/"),
+    ),
+    "AWS::DynamoDB::Table": Lookup(
+        "TableName",
+        "dynamodb:DescribeTable",
+        _each("dynamodb", "describe_table", TableName="{name}"),
+        "aws dynamodb delete-table --table-name {name}",
+        _tags("dynamodb", "list_tags_of_resource", "Tags", ResourceArn=_TABLE),
+        arn=_TABLE,
+    ),
+    "AWS::Events::Rule": Lookup(
+        "Name",
+        "events:DescribeRule",
+        _each("events", "describe_rule", Name="{name}"),
+        "aws events delete-rule --name {name}",
+        arn=_REGIONAL("events", "rule/"),
+    ),
+    "AWS::IAM::ManagedPolicy": Lookup(
+        "ManagedPolicyName",
+        "iam:GetPolicy",
+        _each("iam", "get_policy", PolicyArn=_POLICY),
+        f"aws iam delete-policy --policy-arn {_POLICY}",
+        _tags("iam", "get_policy", "Policy", "Tags", PolicyArn=_POLICY),
+        arn=_POLICY,
+    ),
+    "AWS::IAM::OIDCProvider": Lookup(
+        "Url",
+        "iam:GetOpenIDConnectProvider",
+        _each("iam", "get_open_id_connect_provider", OpenIDConnectProviderArn=_PROVIDER),
+        f"aws iam delete-open-id-connect-provider --open-id-connect-provider-arn {_PROVIDER}",
+        arn=_PROVIDER,
+    ),
+    "AWS::IAM::Role": Lookup(
+        "RoleName",
+        "iam:GetRole",
+        _each("iam", "get_role", RoleName="{name}"),
+        "aws iam delete-role --role-name {name}",
+        _tags("iam", "get_role", "Role", "Tags", RoleName="{name}"),
+        arn=_GLOBAL("iam", "role/"),
+    ),
+    "AWS::KMS::Alias": Lookup(
+        "AliasName",
+        "kms:ListAliases",
+        _find_key_aliases,
+        "aws kms delete-alias --alias-name {name}",
+        is_batch=True,
+        arn=_REGIONAL("kms", ""),
+    ),
+    # Answers with a number, where GetFunction answers with the code and every environment variable.
+    "AWS::Lambda::Function": Lookup(
+        "FunctionName",
+        "lambda:GetFunctionConcurrency",
+        _each("lambda", "get_function_concurrency", FunctionName="{name}"),
+        "aws lambda delete-function --function-name {name}",
+        _tags("lambda", "list_tags", "Tags", Resource=_FUNCTION),
+        arn=_FUNCTION,
+    ),
+    "AWS::Logs::LogGroup": Lookup(
+        "LogGroupName",
+        "logs:DescribeLogGroups",
+        _find_log_groups,
+        "aws logs delete-log-group --log-group-name {name}",
+        _tags("logs", "list_tags_for_resource", "tags", resourceArn=_LOG_GROUP),
+        arn=_LOG_GROUP,
+    ),
+    "AWS::S3::Bucket": Lookup(
+        "BucketName",
+        "s3:ListBucket",
+        _each("s3", "head_bucket", Bucket="{name}"),
+        "aws s3api delete-bucket --bucket {name}",
+        arn="arn:{partition}:s3:::{name}",
+    ),
+    "AWS::SNS::Topic": Lookup(
+        "TopicName",
+        "sns:GetTopicAttributes",
+        _each("sns", "get_topic_attributes", TopicArn=_TOPIC),
+        f"aws sns delete-topic --topic-arn {_TOPIC}",
+        arn=_TOPIC,
+    ),
+    "AWS::SQS::Queue": Lookup(
+        "QueueName",
+        "sqs:GetQueueUrl",
+        _each("sqs", "get_queue_url", QueueName="{name}"),
+        "aws sqs delete-queue --queue-url $(aws sqs get-queue-url --queue-name {name} --query QueueUrl --output text)",
+        _read_queue_tags,
+        arn=_REGIONAL("sqs", ""),
+    ),
+    # Without the definition, which may be encrypted with a key that the caller may not use.
+    "AWS::StepFunctions::StateMachine": Lookup(
+        "StateMachineName",
+        "states:DescribeStateMachine",
+        _each(
+            "stepfunctions",
+            "describe_state_machine",
+            stateMachineArn=_STATE_MACHINE,
+            includedData="METADATA_ONLY",
+        ),
+        f"aws stepfunctions delete-state-machine --state-machine-arn {_STATE_MACHINE}",
+        arn=_STATE_MACHINE,
+    ),
+}
+
+
+def exclusive_name(resource_type: str, properties: Mapping[str, Any]) -> str:
+    """The fixed name that no second resource can have; empty without one."""
+    lookup = LOOKUPS.get(resource_type)
+    name = properties.get(lookup.property, "") if lookup else ""
+    # A provider's name is its URL's host and path.
+    return name.removeprefix("https://") if isinstance(name, str) else ""

@@ -1,0 +1,69 @@
+"""The dates on which Lambda ends its support of a runtime.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from .concurrency import FUNCTION
+from .model import Finding, Verdict
+from .resources import DeclaredResource
+from .situation import Situation
+
+SUBJECT = "runtime"
+# AWS gives at least that notice: https://docs.aws.amazon.com/lambda/latest/dg/runtime-support-policy.html
+NOTICE = timedelta(days=180)
+_NEXT_STEP = "set a newer runtime in stacks/, run the tests on it, and deploy"
+
+
+@dataclass(frozen=True)
+class EndOfSupport:
+    """No more security patches from ``deprecated``; no new function from ``blocks_creation``; no change of one from
+    ``blocks_updates``."""
+
+    deprecated: date
+    blocks_creation: date
+    blocks_updates: date
+
+
+# As published in 2026-07.
+RUNTIMES = {
+    "python3.10": EndOfSupport(date(2026, 10, 31), date(2026, 11, 30), date(2027, 1, 15)),
+    "python3.11": EndOfSupport(date(2027, 6, 30), date(2027, 7, 31), date(2027, 8, 31)),
+    "python3.12": EndOfSupport(date(2028, 10, 31), date(2028, 11, 30), date(2029, 1, 10)),
+    "python3.13": EndOfSupport(date(2029, 6, 30), date(2029, 7, 31), date(2029, 8, 31)),
+    "python3.14": EndOfSupport(date(2029, 6, 30), date(2029, 7, 31), date(2029, 8, 31)),
+}
+
+
+def check_runtime(situation: Situation) -> list[Finding]:
+    """Whether Lambda still supports, and lets create and update, each runtime of the templates."""
+    functions = [one for one in situation.resources if one.type == FUNCTION]
+    runtimes = sorted({str(one.properties["Runtime"]) for one in functions if "Runtime" in one.properties})
+    return [_judged(name, functions, situation.today) for name in runtimes]
+
+
+def _judged(runtime: str, functions: list[DeclaredResource], today: date) -> Finding:
+    end = RUNTIMES.get(runtime)
+    if end is None:
+        return Finding(SUBJECT, Verdict.UNKNOWN, f"{runtime}: the end of its support is not known to this release")
+    is_new = any(
+        one.held_ids is not None and not one.is_held_as(str(one.properties.get("FunctionName", "")))
+        for one in functions
+        if one.properties.get("Runtime") == runtime
+    )
+    if is_new and today >= end.blocks_creation:
+        text = f"{runtime}: Lambda creates no function with it since {end.blocks_creation}"
+        return Finding(SUBJECT, Verdict.FAILURE, text, _NEXT_STEP)
+    if today >= end.blocks_updates:
+        # A deployment that changes no function still succeeds.
+        text = f"{runtime}: Lambda refuses any change of a function with it since {end.blocks_updates}"
+        return Finding(SUBJECT, Verdict.WARNING, text, _NEXT_STEP)
+    if today >= end.deprecated:
+        text = f"{runtime}: without security patches since {end.deprecated}; no change from {end.blocks_updates}"
+        return Finding(SUBJECT, Verdict.WARNING, text, _NEXT_STEP)
+    if today >= end.deprecated - NOTICE:
+        text = f"{runtime}: without security patches from {end.deprecated}; no change from {end.blocks_updates}"
+        return Finding(SUBJECT, Verdict.WARNING, text, _NEXT_STEP)
+    return Finding(SUBJECT, Verdict.OK, f"{runtime} is supported until {end.deprecated}")

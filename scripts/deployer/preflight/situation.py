@@ -1,0 +1,67 @@
+"""What every check reads, and what it says when AWS does not answer."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scripts.deployer.errors import explained
+from scripts.deployer.plan.evaluate import Evaluated
+from scripts.deployer.target import Target
+
+from .model import Finding, Verdict
+from .resources import DeclaredResource
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is to be deployed, where, and by whom. The checks read it at the same time."""
+
+    target: Target
+    # The parts of an ARN: `partition`, `region` and `account`.
+    place: Mapping[str, str]
+    environment: str
+    stack_name: str
+    # Parameters of the platform's stack: to be deployed, and as deployed (empty before the first deployment).
+    parameters: Mapping[str, str]
+    deployed_parameters: Mapping[str, str]
+    resources: tuple[DeclaredResource, ...]
+    bootstrap: Evaluated
+    only_plan: bool
+    today: date
+    _clients: dict[str, Any] = field(default_factory=dict)
+    # boto3 makes one client at a time; the clients themselves may be shared.
+    # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
+    _lock: Any = field(default_factory=threading.Lock)
+
+    def client(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self.target.client(service)
+            return self._clients[service]
+
+    @property
+    def service_role_arn(self) -> str:
+        """The ARN of the role that CloudFormation assumes for the platform's stack; empty without one."""
+        role = self.bootstrap.resources.get("CloudFormationRole")
+        if role is None:
+            return ""
+        return "arn:{partition}:iam::{account}:role/{name}".format(**self.place, name=role.properties["RoleName"])
+
+
+def is_denied(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] in (
+        "403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation",
+    )  # fmt: skip
+
+
+def unknown(subject: str, thing: str, action: str, error: Exception) -> Finding:
+    """The finding for a question that AWS did not answer; ``action`` is the permission that the question needs."""
+    if isinstance(error, ClientError) and is_denied(error):
+        return Finding(
+            subject, Verdict.UNKNOWN, f"{thing} could not be checked: {action} is not allowed", f"grant {action}"
+        )
+    return Finding(subject, Verdict.UNKNOWN, f"{thing} could not be checked: {explained(error)}")

@@ -1,0 +1,64 @@
+"""The findings before a plan, as text and for a pull request. What passed is counted; the rest is a line each."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scripts.deployer.preflight.model import Finding, Verdict
+
+from .markdown import escaped
+
+_SIGNS = {
+    Verdict.FAILURE: ("✗", "red", "failed", ":x:"),
+    Verdict.WARNING: ("!", "yellow", "warned", ":warning:"),
+    Verdict.UNKNOWN: ("?", "dim", "unknown", ":grey_question:"),
+}
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """How many checks ended with each verdict: "6 checks passed", or "5 checks passed, 1 failed"."""
+    counts = Counter(finding.verdict for finding in findings)
+    passed = counts[Verdict.OK]
+    parts = [f"{passed} check{'' if passed == 1 else 's'} passed"]
+    parts += [f"{counts[verdict]} {word}" for verdict, (_, _, word, _) in _SIGNS.items() if counts[verdict]]
+    return ", ".join(parts)
+
+
+def _remarkable(findings: Sequence[Finding]) -> list[Finding]:
+    """All that did not pass, the worst first."""
+    return [finding for verdict in _SIGNS for finding in findings if finding.verdict is verdict]
+
+
+def text(console: Console, findings: Sequence[Finding]) -> None:
+    console.print(Text.assemble(("Examining", "bold"), f" the account: {summary(findings)}"), soft_wrap=True)
+    table = Table.grid(padding=(0, 1))
+    # On a terminal lines break between words; elsewhere nobody wants them broken.
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    remarkable = _remarkable(findings)
+    for finding, following in zip_longest(remarkable, remarkable[1:]):
+        sign, colour, _, _ = _SIGNS[finding.verdict]
+        line = Text(finding.text)
+        # Once for several findings with the same next step.
+        if finding.next_step and (following is None or following.next_step != finding.next_step):
+            line.append(f"\n→ {finding.next_step}", style="dim")
+        table.add_row(Text(sign, style=f"bold {colour}"), finding.subject, line)
+    if remarkable:
+        console.print(table)
+
+
+def markdown(findings: Sequence[Finding]) -> str:
+    """A line for what passed, and a table of the rest."""
+    lines = [f"Before anything is changed: {summary(findings)}.", ""]
+    if remarkable := _remarkable(findings):
+        lines += ["| | Checked | Finding | Next step |", "|---|---|---|---|"]
+        for finding in remarkable:
+            cells = (finding.subject, escaped(finding.text), escaped(finding.next_step))
+            lines.append(f"| {_SIGNS[finding.verdict][3]} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,151 @@
+"""What an account holds besides stacks, as the services answer it in their documentation's own shapes.
+
+Everything is set before a command is run; an empty account has nothing, and a concurrency of 1,000.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.deployer.aws.cloudformation import ACCOUNT, REGION, Refused
+
+
+@dataclass
+class Account:
+    caller: str = f"arn:aws:iam::{ACCOUNT}:user/somebody"
+    # https://docs.aws.amazon.com/lambda/latest/dg/API_GetAccountSettings.html
+    concurrency: int = 1000
+    reserved_by_others: int = 0
+    # By function: its reservation; None for a function without one.
+    functions: dict[str, int | None] = field(default_factory=dict)
+    # Names, or ARNs, of everything else that exists outside stacks, with its tags.
+    existing: dict[str, dict[str, str]] = field(default_factory=dict)
+    # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeResourcePolicies.html
+    log_policies: dict[str, str] = field(default_factory=dict)
+    # Actions that a simulation denies, and those that the services deny.
+    denied_by_simulation: set[str] = field(default_factory=set)
+    denied: set[str] = field(default_factory=set)
+
+    def answer(self, service: str, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        if f"{service}:{operation}" in self.denied:
+            raise Refused(
+                "AccessDenied", f"User: {self.caller} is not authorized to perform: {service}:{operation}", 403
+            )
+        answer: dict[str, Any] = getattr(self, f"_{service}")(operation, given)
+        return answer
+
+    def _exists(self, name: str, code: str, status: int = 400) -> dict[str, str]:
+        if name not in self.existing:
+            raise Refused(code, f"{name} does not exist", status)
+        return self.existing[name]
+
+    def _lambda(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        if operation == "GetAccountSettings":
+            reserved = self.reserved_by_others + sum(one or 0 for one in self.functions.values())
+            unreserved = self.concurrency - reserved
+            return {
+                "AccountLimit": {
+                    "ConcurrentExecutions": self.concurrency,
+                    "UnreservedConcurrentExecutions": unreserved,
+                }
+            }
+        name = given["name"]
+        if operation == "ListTags":
+            return {"Tags": self.existing.get(name, {})}
+        if name not in self.functions:
+            raise Refused("ResourceNotFoundException", f"Function not found: {name}", 404)
+        reserved_now = self.functions[name]
+        return {} if reserved_now is None else {"ReservedConcurrentExecutions": reserved_now}
+
+    def _backup(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        tags = self._exists(given["name"], "ResourceNotFoundException", 404)
+        return {"Tags": tags} if operation == "ListTags" else {"BackupVaultName": given["name"]}
+
+    def _dynamodb(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        name = given.get("TableName") or given["ResourceArn"].rpartition("/")[2]
+        tags = self._exists(name, "ResourceNotFoundException")
+        if operation == "ListTagsOfResource":
+            return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        return {"Table": {"TableName": name, "TableStatus": "ACTIVE"}}
+
+    def _sqs(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        name = given.get("QueueName") or given["QueueUrl"].rpartition("/")[2]
+        tags = self._exists(name, "AWS.SimpleQueueService.NonExistentQueue")
+        if operation == "ListQueueTags":
+            return {"Tags": tags}
+        return {"QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"}
+
+    def _sns(self, _: str, given: dict[str, Any]) -> dict[str, Any]:
+        self._exists(given["TopicArn"].rpartition(":")[2], "NotFound", 404)
+        return {"Attributes": {"TopicArn": given["TopicArn"]}}
+
+    def _kms(self, _: str, __: dict[str, Any]) -> dict[str, Any]:
+        names = [name for name in self.existing if name.startswith("alias/")]
+        return {"Aliases": [{"AliasName": name} for name in names], "Truncated": False}
+
+    def _logs(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        if operation == "DescribeResourcePolicies":
+            named = self.log_policies.items()
+            return {"resourcePolicies": [{"policyName": k, "policyDocument": v} for k, v in named]}
+        if operation == "ListTagsForResource":
+            return {"tags": self.existing[given["resourceArn"].rpartition("log-group:")[2]]}
+        names = sorted(name for name in self.existing if name.startswith(given["logGroupNamePrefix"]))
+        return {"logGroups": [{"logGroupName": name} for name in names[: given["limit"]]]}
+
+    def _states(self, _: str, given: dict[str, Any]) -> dict[str, Any]:
+        assert given["includedData"] == "METADATA_ONLY", "the definition may be encrypted"
+        self._exists(given["stateMachineArn"].rpartition(":")[2], "StateMachineDoesNotExist")
+        return {"stateMachineArn": given["stateMachineArn"]}
+
+    def _events(self, _: str, given: dict[str, Any]) -> dict[str, Any]:
+        self._exists(given["Name"], "ResourceNotFoundException")
+        return {"Name": given["Name"]}
+
+    def _monitoring(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        assert operation == "GetDashboard", operation
+        self._exists(given["DashboardName"], "ResourceNotFound", 404)
+        return {"DashboardName": given["DashboardName"]}
+
+    def _s3(self, _: str, given: dict[str, Any]) -> dict[str, Any]:
+        self._exists(given["name"], "404", 404)
+        return {}
+
+    def _iam(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        if operation == "SimulatePrincipalPolicy":
+            return self._simulated(given)
+        name = given.get("RoleName") or next(iter(given.values())).split("/", 1)[1]
+        if operation == "GetRole" and f"assumed-role/{name}/" in self.caller:
+            return {"Role": _role(name, f"arn:aws:iam::{ACCOUNT}:role/people/{name}", {})}
+        tags = self._exists(name, "NoSuchEntity", 404)
+        if operation == "GetRole":
+            return {"Role": _role(name, f"arn:aws:iam::{ACCOUNT}:role/{name}", tags)}
+        if operation == "GetPolicy":
+            return {"Policy": {"PolicyName": name, "Tags": _tags(tags)}}
+        return {"Url": name}
+
+    def _simulated(self, given: dict[str, Any]) -> dict[str, Any]:
+        """https://docs.aws.amazon.com/IAM/latest/APIReference/API_EvaluationResult.html"""
+        results = [
+            {
+                "EvalActionName": action,
+                "EvalResourceName": arn,
+                "EvalDecision": "implicitDeny" if action in self.denied_by_simulation else "allowed",
+            }
+            for action in given["ActionNames"]
+            for arn in given["ResourceArns"]
+        ]
+        return {"EvaluationResults": results, "IsTruncated": False}
+
+
+def _role(name: str, arn: str, tags: dict[str, str]) -> dict[str, Any]:
+    return {
+        "Path": "/",
+        "RoleName": name,
+        "RoleId": "AROA0000000000000000",
+        "Arn": arn,
+        "CreateDate": "2026-01-01T09:00:00Z",
+        "Tags": _tags(tags),
+    }
+
+
+def _tags(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
