@@ -120,7 +120,9 @@ def _denied_creations(situation: Situation, principal: str) -> list[str]:
 
     First all of them on any resource, which an administrator may; then those that are denied, on what they are for.
     """
-    acting = [one for one in situation.resources if not (one.is_of_environment and situation.service_role_arn)]
+    # Of a type that the stack holds already, somebody has had the permission.
+    new = [one for one in situation.resources if not one.held_ids]
+    acting = [one for one in new if not (one.is_of_environment and situation.service_role_arn)]
     if situation.only_plan or not acting:
         return []
     actions = {action: one.type for one in acting for action in _create_actions(one.type)}
