@@ -2,15 +2,19 @@
 
 from botocore.exceptions import ClientError
 
-from .change_set import proposed
+from stacks import emit
+
+from .change_set import Options, proposed
 from .errors import Aborted, DeployError, explained
 from .execute import execute
 from .order import ARTIFACTS_STACK, Confirm, Order
+from .package import Package
 from .plan import templates
 from .plan.danger import dangers, names
 from .planning import comparison
 from .preflight.examine import Preflight
 from .report.reporter import Reporter
+from .retire import retire
 from .stack import (
     Stack,
     StackTree,
@@ -25,7 +29,12 @@ from .stack import (
     wait_until_idle,
 )
 from .target import Target
+from .upload import upload
 from .validate import check_lint
+
+# Bytes of a template in a request.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+LONGEST_BODY = 51_200
 
 
 def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm, preflight: Preflight) -> dict[str, str]:
@@ -69,7 +78,11 @@ def _may_not(error: ClientError) -> bool:
 
 
 def _change(order: Order, target: Target, report: Reporter, confirm: Confirm, stack: Stack, body: str) -> Stack:
-    """Create or change the bucket's stack, in the same way as the platform's own."""
+    """Create or change the bucket's stack, in the same way as the platform's own.
+
+    A template that is longer than a request comes from the bucket. So the first deployment creates the bucket first,
+    and then, with a second change set, what depends on a setting: the boundaries and the roles that deploy.
+    """
     cloudformation = target.client("cloudformation")
     if order.wait and stack.busy:
         stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, lambda said: report.step("Waiting", said))
@@ -77,11 +90,30 @@ def _change(order: Order, target: Target, report: Reporter, confirm: Confirm, st
         stack = delete_failed_creation(cloudformation, stack)
     check_owned(stack)
     check_ready(stack)
+    if not stack.exists and not fits_into_request(body):
+        bucket_body = without_conditional_parts(body)
+        stack = _deploy(order, target, report, confirm, stack, bucket_body, {"TemplateBody": bucket_body})
+    if fits_into_request(body):
+        return _deploy(order, target, report, confirm, stack, body, {"TemplateBody": body})
+    destination = target.destination(stack.outputs["BucketName"], "bootstrap")
+    key = destination.key(body.encode(), ".yaml")
+    s3 = target.client("s3")
+    upload(Package(destination, {key: body.encode()}, key, body), s3, target.account)
+    changed = _deploy(order, target, report, confirm, stack, body, {"TemplateURL": destination.url(key)})
+    retire(s3, destination, target.account, {key})
+    return changed
+
+
+def _deploy(
+    order: Order, target: Target, report: Reporter, confirm: Confirm, stack: Stack, body: str, source: dict[str, str]
+) -> Stack:
+    """Show a change set of the template at ``source``, whose text is ``body``, and execute it once it is confirmed."""
+    cloudformation = target.client("cloudformation")
     tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
     before = (deployed_templates(cloudformation, tree), stack.parameters) if stack.exists else None
     after = (templates.Tree(templates.parse(body)), order.bootstrap)
     compared = comparison(ARTIFACTS_STACK, before, after, target.pseudo_parameters())
-    with proposed(cloudformation, stack, order.bootstrap, TemplateBody=body) as proposal:
+    with proposed(cloudformation, stack, order.bootstrap, Options(), **source) as proposal:
         if proposal is None:
             return stack
         plan = compared.plan(proposal.changes, proposal.notices)
@@ -90,3 +122,16 @@ def _change(order: Order, target: Target, report: Reporter, confirm: Confirm, st
             raise Aborted(f"{ARTIFACTS_STACK}: not deployed; the change set is deleted")
         execute(proposal, tree, plan, "", target, report)
     return describe(cloudformation, ARTIFACTS_STACK)
+
+
+def fits_into_request(body: str) -> bool:
+    return len(body.encode()) <= LONGEST_BODY
+
+
+def without_conditional_parts(body: str) -> str:
+    """The template without the resources and outputs that have a condition."""
+    template = templates.plain(templates.parse(body))
+    for section in ("Resources", "Outputs"):
+        template[section] = {name: part for name, part in template[section].items() if "Condition" not in part}
+    del template["Conditions"]
+    return emit.to_yaml(template)

@@ -221,6 +221,13 @@ class CloudFormation:
             self.stacks[stack.id] = stack
         elif stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
             raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
+        if len(given.get("TemplateBody", "").encode()) > 51_200:
+            raise Refused(
+                "ValidationError",
+                "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have "
+                "length less than or equal to 51200",
+            )
         text = given.get("TemplateBody") or self._object(given["TemplateURL"])
         parameters = {one["ParameterKey"]: one["ParameterValue"] for one in given.get("Parameters", [])}
         declared = templates.parse(text).get("Parameters", {})
