@@ -47,7 +47,7 @@ def add(template: Template, boundary: Value) -> None:
             PolicyDocument=document(*_ceiling()),
             Condition="HasOurBoundary",
             # Roles stand under it for as long as there are any.
-            DeletionPolicy="Retain",
+            DeletionPolicy="RetainExceptOnCreate",
             UpdateReplacePolicy="Retain",
         )
     )
