@@ -91,9 +91,11 @@ def proposed(
     stack: Stack,
     parameters: dict[str, str],
     options: Options = Options(),
-    **template: str,
+    **template: str | bool,
 ) -> Iterator[Proposal | None]:
-    """Create a change set (``TemplateURL`` or ``TemplateBody``) and wait for it; None when nothing would change.
+    """Create a change set and wait for it; None when nothing would change.
+
+    ``template`` is ``TemplateURL``, ``TemplateBody``, or ``UsePreviousTemplate`` for the one that is deployed.
 
     Raises ``DeployError`` when CloudFormation refuses it.
     """

@@ -339,7 +339,7 @@ def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_pat
     (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
     ran = command("dev", "--apply", "plan.json", "--yes")
     assert ran.code == 0, ran
-    assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id}]
+    assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
     assert len(aws.asked("CreateChangeSet")) == 1
     assert not (tmp_path / "plan.json").exists()
     shown = planned.out[planned.out.index("payment-platform-dev\n├") : planned.out.index("Plan: ")]
@@ -596,5 +596,6 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
     command("prod", "--cancel")
     # What is left of a creation that failed is deleted, and a stack in review.
     stack.status, stack.protected = "ROLLBACK_COMPLETE", False
+    aws.account.resources.clear()
     assert command("prod", "--yes").code == 0
     assert asked() | _BESIDE == granted("GitHubPlanPolicy", "GitHubDeployPolicy")

@@ -121,7 +121,8 @@ def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Servi
     aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
     ran = command("dev", "--yes", "--destroys", NAME, script="destroy")
     assert (ran.code, "ended DELETE_FAILED" in ran.err) == (1, True)
-    assert "next: delete them manually, then run scripts/destroy.sh dev\n" in ran.out
+    blocked = "fix what blocks the deletion of what its events report, then run scripts/destroy.sh dev again"
+    assert f"next: {blocked}\n" in ran.out
 
 
 def test_offline_against_the_last_deployment_from_here(

@@ -16,6 +16,7 @@ from botocore import xform_name
 
 from tests.deployer.aws import wire
 from tests.deployer.aws.cloudformation import ACCOUNT, CloudFormation, Refused
+from tests.deployer.aws.data_services import NO_QUEUE
 
 _model = cache(wire.model)
 
@@ -48,7 +49,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         target = self.headers.get("X-Amz-Target")
         if target:
-            return self._json(target.rpartition(".")[2], json.loads(body or "{}"))
+            answer = self._alarms if target.endswith(".DescribeAlarms") else self._data
+            return answer(target.rpartition(".")[2], json.loads(body or "{}"))
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         operation = form["Action"]
         if operation == "GetCallerIdentity":
@@ -74,8 +76,34 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(400, wire.error("MistakeInTheTest", repr(error)), "text/xml")
         return self._answer(200, wire.answer(operation, shapes.output_shape, values), "text/xml")
 
-    def _json(self, operation: str, given: dict[str, Any]) -> None:
-        assert operation == "DescribeAlarms", operation
+    def _data(self, operation: str, given: dict[str, Any]) -> None:
+        try:
+            with self.service.lock:
+                self.service.called(operation, given)
+                answer = self.service.data.answer(operation, given)
+        except Refused as refused:
+            # SQS tells the code of its older protocol in a header.
+            header = {"x-amzn-query-error": f"{refused.code};Sender"} if refused.code == NO_QUEUE else {}
+            kind = "com.amazonaws.sqs#QueueDoesNotExist" if header else refused.code
+            said = json.dumps({"__type": kind, "message": str(refused)})
+            return self._answer(refused.http_status, said, "application/x-amz-json-1.1", header)
+        except Exception as error:
+            # A mistake of the test's: said at once, where a failure of the service would be retried.
+            said = json.dumps({"__type": "MistakeInTheTest", "message": repr(error)})
+            return self._answer(400, said, "application/x-amz-json-1.1")
+        return self._answer(200, json.dumps(answer), "application/x-amz-json-1.1")
+
+    def _backup(self) -> None:
+        try:
+            with self.service.lock:
+                operation, answer = self.service.data.backup(self.command, urlsplit(self.path).path)
+                self.service.called(operation, {})
+        except Refused as refused:
+            said = json.dumps({"Code": refused.code, "Message": str(refused)})
+            return self._answer(refused.http_status, said, "application/json", {"x-amzn-ErrorType": refused.code})
+        return self._answer(200, json.dumps(answer), "application/json")
+
+    def _alarms(self, operation: str, given: dict[str, Any]) -> None:
         with self.service.lock:
             self.service.called(operation, given)
             states = self.service.alarms
@@ -115,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, "")
 
     def do_DELETE(self) -> None:
+        if self.path.startswith("/backup-vaults/"):
+            return self._backup()
         with self.service.lock:
             try:
                 self.service.called("DeleteObject", {"Key": self._key()})
@@ -126,6 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(204, "")
 
     def do_GET(self) -> None:
+        if self.path.startswith(("/backup-vaults", "/tags/")):
+            return self._backup()
         bucket = urlsplit(self.path).path.strip("/")
         prefix = dict(parse_qsl(urlsplit(self.path).query))["prefix"]
         with self.service.lock:
@@ -134,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             keys = [key for key in keys if key.startswith(prefix)]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
-        self._answer(200, body, "application/xml")
+        return self._answer(200, body, "application/xml")
 
     def _key(self) -> str:
         return unquote(urlsplit(self.path).path).lstrip("/")
