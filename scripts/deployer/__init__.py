@@ -27,6 +27,7 @@ saved.py       what is kept between two commands; apply.py: a plan that was kept
 offline.py     a Plan without AWS
 rollback.py    out of a deployment that goes wrong
 destroy.py     an environment -> gone; status.py: how it is
+purge/         what an environment retained -> gone
 waiting.py     asking until something is done
 errors.py      what may go wrong in ways that a user can do something about
 """

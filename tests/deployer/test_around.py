@@ -79,7 +79,7 @@ def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Servi
     [
         ((), "destroy: cannot ask for confirmation without a terminal; run it in a terminal or add --yes\n"),
         (("--yes",), f"destroy: --yes does not cover data loss; to confirm it, add --destroys {NAME}\n"),
-        (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: the stack is {NAME}\n"),
+        (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: not among what is deleted: {NAME}\n"),
     ],
 )
 def test_destroy_needs_the_name(
