@@ -19,15 +19,18 @@ deploy.py      the steps in order
   planning.py    a Proposal, what is deployed and what will be -> a Plan
   plan/          what a Plan is, and how templates are compared; touches no network
   protect.py     alarms that roll back, termination protection, stack policies
+  deletion_protection.py  what a second change set protects, once the first has created it
   execute.py     a Plan that was agreed to -> an environment that is deployed, protected and tidied up
   follow.py      a Proposal -> executed, its events told, and how it ended
   failure.py     events -> the first cause, and what to do next; source.py finds the line that declared it
+    removal.py     the AWS CLI's command for what a rollback left behind
   retire.py      what no deployed stack needs expires
 report/        who is told what: people, programs, pull requests; touches no network
 saved.py       what is kept between two commands; apply.py: a plan that was kept
 offline.py     a Plan without AWS
 rollback.py    out of a deployment that goes wrong
 destroy.py     an environment -> gone; status.py: how it is
+purge/         what an environment retained -> gone
 waiting.py     asking until something is done
 errors.py      what may go wrong in ways that a user can do something about
 """

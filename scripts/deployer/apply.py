@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from . import change_set, protect, saved
+from .deletion_protection import LateProtection
 from .errors import Aborted, DeployError
 from .execute import asked_to_go, execute, finish
 from .order import Confirm, Deployed, Order
@@ -38,9 +39,10 @@ def apply(order: Order, path: Path, target: Target, report: Reporter, confirm: C
         raise Aborted(f"{plan.stack_name}: not deployed; the plan is still saved (delete it with --discard {path})")
     before = deployed_templates(cloudformation, tree) if stack.exists else None
     dropped = list(lost.values())
+    late = LateProtection(plan.late_parameters, tuple(plan.late_paths))
     with protect.let_go(cloudformation, tree, dropped, lambda said: report.step("Not protected:", said)):
-        execute(proposal, tree, plan.plan, order.environment, target, report)
-    done = finish(order, target, report, before)
+        execute(proposal, tree, plan.plan, order.environment, target, report, late)
+    done = finish(order, target, report, before, late)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

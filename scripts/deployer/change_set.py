@@ -70,9 +70,13 @@ class Proposal:
         """Ask for the execution. An answer that got lost is looked for before it is taken for a no.
 
         After a Ctrl-C too: ``executed`` tells whether it has begun all the same.
+
+        If the operation rolls back, what it has created is deleted, even where its policy is ``Retain``; what an
+        update finds there already is not touched by that.
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
         """
         try:
-            self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id)
+            self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id, RetainExceptOnCreate=True)
             self.executed = True
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
             try:
@@ -90,9 +94,11 @@ def proposed(
     stack: Stack,
     parameters: dict[str, str],
     options: Options = Options(),
-    **template: str,
+    **template: str | bool,
 ) -> Iterator[Proposal | None]:
-    """Create a change set (``TemplateURL`` or ``TemplateBody``) and wait for it; None when nothing would change.
+    """Create a change set and wait for it; None when nothing would change.
+
+    ``template`` is ``TemplateURL``, ``TemplateBody``, or ``UsePreviousTemplate`` for the one that is deployed.
 
     Raises ``DeployError`` when CloudFormation refuses it.
     """

@@ -6,6 +6,7 @@ from typing import Any
 from . import planning, protect, saved
 from .bootstrap import bootstrap
 from .change_set import Options, Proposal, proposed
+from .deletion_protection import LateProtection, find_late_protection
 from .errors import Aborted
 from .execute import asked_to_go, execute, finish, keep_protected
 from .order import Confirm, Deployed, Order
@@ -104,31 +105,38 @@ class _Deployment:
 
     def run(self) -> Deployed:
         order, stack = self._order, self._stack
-        compared = planning.comparison(
-            stack.name,
-            (self._before, stack.parameters) if self._before else None,
-            (self._after, order.parameters),
-            self._target.pseudo_parameters(),
-        )
+        compared = self._compare(order.parameters)
+        late = find_late_protection(compared, self._after, order.parameters, self._target.pseudo_parameters())
+        parameters = late.leave_off(order.parameters)
+        if late.parameters:
+            compared = self._compare(parameters)
         options, notices = self._options(compared)
         source = {"TemplateURL": self._packaged.template_url}
         self._report.step("Planning", f"a change set of {stack.name}")
-        with proposed(self._cloudformation, stack, order.parameters, options, **source) as proposal:
+        with proposed(self._cloudformation, stack, parameters, options, **source) as proposal:
             if proposal is None:
                 return Deployed(stack.outputs, changed=False)
-            plan = compared.plan(proposal.changes, (*proposal.notices, *notices))
+            plan = compared.plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
             self._report.plan(plan)
             if order.only_plan:
                 if order.out:
-                    self._save(proposal, plan, order.out)
+                    self._save(proposal, plan, late, order.out)
                 return Deployed(stack.outputs, changed=True)
             lost = asked_to_go(plan, order.destroys)
             if not self._confirm(f"Deploy {stack.name}?", list(lost)):
                 raise Aborted(f"{stack.name}: not deployed; the change set was deleted")
             dropped = list(lost.values())
             with protect.let_go(self._cloudformation, self._tree, dropped, self._still_let_go):
-                execute(proposal, self._tree, plan, order.environment, self._target, self._report)
-        return finish(order, self._target, self._report, self._before)
+                execute(proposal, self._tree, plan, order.environment, self._target, self._report, late)
+        return finish(order, self._target, self._report, self._before, late)
+
+    def _compare(self, parameters: dict[str, str]) -> planning.Comparison:
+        return planning.comparison(
+            self._stack.name,
+            (self._before, self._stack.parameters) if self._before else None,
+            (self._after, parameters),
+            self._target.pseudo_parameters(),
+        )
 
     def _still_let_go(self, said: str) -> None:
         self._report.step("Not protected:", said)
@@ -143,7 +151,7 @@ class _Deployment:
         role = self._bucket.get("ServiceRoleArn", "")
         return Options(role, alarms, self._order.rollout.monitoring_minutes), notices
 
-    def _save(self, proposal: Proposal, plan: Plan, path: Path) -> None:
+    def _save(self, proposal: Proposal, plan: Plan, late: LateProtection, path: Path) -> None:
         saved.save_plan(
             path,
             saved.SavedPlan(
@@ -156,6 +164,8 @@ class _Deployment:
                 changed_at={stack.id: stack.changed_at for _, stack in self._tree.walk() if stack.exists},
                 digest=saved.digest(proposal.changes),
                 plan=plan,
+                late_parameters=late.parameters,
+                late_paths=list(late.paths),
             ),
         )
         proposal.kept = True

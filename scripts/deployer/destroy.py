@@ -1,6 +1,6 @@
-"""Take an environment down: what is lost and what is kept is said first."""
+"""Take an environment down: what is lost and what is retained is said first, and purged only if that is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,15 @@ from .plan.compare import compare
 from .plan.evaluate import Evaluated, evaluate
 from .plan.model import Plan
 from .planning import named
+from .purge.leftover import Leftover
+from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .retire import retire
-from .stack import Stack, check_owned, deployed_templates, describe, describe_tree
+from .stack import Stack, StackTree, check_owned, deployed_templates, describe, describe_tree
 from .target import Target
+
+# Asked before anything is deleted: a question for each name that has to be typed.
+Confirm = Callable[[Mapping[str, str]], bool]
 
 
 @dataclass(frozen=True)
@@ -26,20 +31,50 @@ class Destruction:
     unprotect: bool = False
     # Where the templates deployed last are kept.
     record: Path | None = None
+    # Delete what the stack retains, too.
+    purge: Purge | None = None
+    # What was confirmed beforehand, by name.
+    destroys: tuple[str, ...] = ()
 
 
-def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Callable[[str, str], bool]) -> bool:
-    """Whether there was something to take down. ``confirm`` gets the question and the name to be typed.
+def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Confirm) -> bool:
+    """Whether there was something to take down.
 
     Raises ``DeployError`` for a stack that is busy, protected or not ours, ``DeploymentFailed`` if it does not go.
     """
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, asked.stack_name)
+    _check_ready(stack, asked)
+    tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
+    deployed = None
+    if stack.exists:
+        deployed = evaluate(deployed_templates(cloudformation, tree), stack.parameters, target.pseudo_parameters())
+        plan = Plan(compare(stack.name, deployed, None))
+        report.plan(plan)
+        for line in [] if asked.purge else kept(deployed, asked.environment):
+            report.step("Retained:", line)
+    store, leftovers = _find_leftovers(asked, target, deployed, {one.id for _, one in tree.walk()}, report)
+    _check_names(asked, [leftover.name for leftover in leftovers])
+    _confirm_all(stack, leftovers, confirm)
+    if stack.exists:
+        watch = Watch(cloudformation, stack.id, tree)
+        _delete(cloudformation, stack)
+        with report.watching(plan, stack.name) as watching:
+            how = Follow(asked.environment, watching, target.poll_seconds)
+            until_ended(watch, stack.name, how, {"DELETE_COMPLETE"}, "deletion")
+    elif stack.status:
+        _drop_review(cloudformation, stack, asked.environment)
+    if store:
+        _delete_leftovers(store, leftovers, asked.environment, report)
+    if stack.exists:
+        _tidy_up(asked, target, report)
+    return bool(stack.status or leftovers)
+
+
+def _check_ready(stack: Stack, asked: Destruction) -> None:
     if stack.status == "":
-        return False
+        return
     check_owned(stack)
-    if not stack.exists:
-        return _drop_review(cloudformation, stack, asked.environment)
     if stack.busy and stack.status != "CREATE_IN_PROGRESS":
         raise DeployError(
             f"{stack.name} is {stack.status}; wait until it has finished: "
@@ -47,21 +82,47 @@ def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Calla
         )
     if stack.termination_protection and not asked.unprotect:
         raise DeployError(f"{stack.name} has termination protection; to delete it anyway, add --unprotect")
-    tree = describe_tree(cloudformation, stack)
-    evaluated = evaluate(deployed_templates(cloudformation, tree), stack.parameters, target.pseudo_parameters())
-    plan = Plan(compare(stack.name, evaluated, None))
-    report.plan(plan)
-    for line in kept(evaluated):
-        report.step("Retained:", line)
-    if not confirm(f"Delete {stack.name}?", stack.name):
+
+
+def _find_leftovers(
+    asked: Destruction, target: Target, deployed: Evaluated | None, going: Collection[str], report: Reporter
+) -> tuple[Leftovers | None, tuple[Leftover, ...]]:
+    """Report each resource to purge, with what is lost; nothing is found unless a purge is asked for."""
+    if not asked.purge:
+        return None, ()
+    store = Leftovers(asked.purge, target)
+    search = store.search(deployed, going)
+    for leftover in search.leftovers:
+        report.step("To purge:", f"{leftover}, {leftover.contents}: {store.loss(leftover)}")
+    for line in search.not_ours:
+        report.step("Not deleted:", line)
+    return store, search.leftovers
+
+
+def _check_names(asked: Destruction, names: Collection[str]) -> None:
+    """Raises ``DeployError`` for a name that is confirmed and does not go: it is misspelt."""
+    for name in asked.destroys:
+        if name not in (asked.stack_name, *names):
+            raise DeployError(f"--destroys {name}: not among what is deleted: {', '.join((asked.stack_name, *names))}")
+
+
+def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm) -> None:
+    """Raises ``DeployError`` unless the stack and each leftover are confirmed by name; nothing is deleted before."""
+    questions = {stack.name: f"Delete {stack.name}?"} if stack.exists else {}
+    questions |= {leftover.name: f"Delete {leftover} for good?" for leftover in leftovers}
+    if questions and not confirm(questions):
         raise DeployError(f"{stack.name}: nothing was deleted")
-    watch = Watch(cloudformation, stack.id, tree)
-    _delete(cloudformation, stack)
-    with report.watching(plan, stack.name) as watching:
-        how = Follow(asked.environment, watching, target.poll_seconds)
-        until_ended(watch, stack.name, how, {"DELETE_COMPLETE"}, "deletion")
-    _tidy_up(asked, target, report)
-    return True
+
+
+def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environment: str, report: Reporter) -> None:
+    for leftover in leftovers:
+        try:
+            existed = store.delete(leftover)
+        except (*AWS_ERRORS, DeployError) as error:
+            reason = explained(error) if isinstance(error, AWS_ERRORS) else str(error)
+            again = f"scripts/destroy.sh {environment} --purge deletes the rest"
+            raise DeployError(f"{leftover} is not deleted: {reason}; {again}") from error
+        report.step("Purged", str(leftover) if existed else f"{leftover}: it went with its stack")
 
 
 def _delete(cloudformation: Any, stack: Stack) -> None:
@@ -82,7 +143,7 @@ def _delete(cloudformation: Any, stack: Stack) -> None:
         raise
 
 
-def _drop_review(cloudformation: Any, stack: Stack, environment: str) -> bool:
+def _drop_review(cloudformation: Any, stack: Stack, environment: str) -> None:
     """A stack that waits for its first change set holds nothing; but the plan that it waits for may be somebody's."""
     if waiting := cloudformation.list_change_sets(StackName=stack.id)["Summaries"]:
         names = ", ".join(one["ChangeSetName"] for one in waiting)
@@ -91,18 +152,19 @@ def _drop_review(cloudformation: Any, stack: Stack, environment: str) -> bool:
             f"{stack.name} contains nothing but a saved plan ({names}); whoever saved it can delete it: {discard}"
         )
     cloudformation.delete_stack(StackName=stack.id)
-    return True
 
 
-def kept(stack: Evaluated, path: str = "") -> list[str]:
+def kept(stack: Evaluated, environment: str, path: str = "") -> list[str]:
     """What stays, outside any stack. One with a name of ours stands in the way of the next deployment."""
     lines = []
     for logical_id, resource in stack.resources.items():
         if resource.deletion_policy.startswith("Retain"):
             name = named(resource)
-            in_the_way = f" {name}; delete or import it before the next deployment" if name else ""
+            purge = f"scripts/destroy.sh {environment} --purge"
+            in_the_way = f" {name}; it blocks the next deployment until it is deleted: {purge}" if name else ""
             lines.append(f"{path}{logical_id} ({resource.type}){in_the_way}")
-        lines += kept(stack.nested[logical_id], f"{path}{logical_id}/") if logical_id in stack.nested else []
+        if logical_id in stack.nested:
+            lines += kept(stack.nested[logical_id], environment, f"{path}{logical_id}/")
     return lines
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from . import follow, protect, saved
 from .change_set import Proposal
+from .deletion_protection import NOT_LATE, LateProtection, NotProtected, switch_on
 from .errors import AWS_ERRORS, DeployError, explained
+from .failure import DeploymentFailed
 from .order import ARTIFACTS_STACK, Deployed, Order
 from .plan import templates
 from .plan.danger import Danger, dangers, names
@@ -32,17 +34,40 @@ def asked_to_go(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
 
 
 def execute(
-    proposal: Proposal, tree: StackTree, plan: Plan, environment: str, target: Target, report: Reporter
+    proposal: Proposal,
+    tree: StackTree,
+    plan: Plan,
+    environment: str,
+    target: Target,
+    report: Reporter,
+    late: LateProtection = NOT_LATE,
 ) -> None:
-    """Raises ``DeploymentFailed``, after the report of it."""
-    with report.watching(plan, tree.stack.name) as watching:
-        follow.execute(proposal, tree, follow.Follow(environment, watching, target.poll_seconds))
+    """Raises ``DeploymentFailed``, and ``DeployError`` if the deployment cannot be followed to its end."""
+    try:
+        with report.watching(plan, tree.stack.name) as watching:
+            follow.execute(proposal, tree, follow.Follow(environment, watching, target.poll_seconds))
+    except DeploymentFailed:
+        raise
+    except DeployError as error:
+        if not late.paths:
+            raise
+        raise DeployError(
+            f"{error}; when it has succeeded, deploy again to switch on the deletion protection of "
+            f"{', '.join(late.paths)}"
+        ) from error
 
 
-def finish(order: Order, target: Target, report: Reporter, before: templates.Tree | None) -> Deployed:
+def finish(
+    order: Order,
+    target: Target,
+    report: Reporter,
+    before: templates.Tree | None,
+    late: LateProtection,
+) -> Deployed:
     """What follows a deployment that went well: protection, the outputs, what is needed no more, the record.
 
-    It has been deployed: what goes wrong from here is said, not raised. ``before`` is what was deployed before it.
+    It has been deployed: what goes wrong from here is said, not raised, but for ``NotProtected``: without its deletion
+    protection the environment is not what its settings ask for. ``before`` is what was deployed before it.
     """
     cloudformation = target.client("cloudformation")
     stack = Stack(order.stack_name)
@@ -50,7 +75,11 @@ def finish(order: Order, target: Target, report: Reporter, before: templates.Tre
         stack = describe(cloudformation, order.stack_name)
         tree = describe_tree(cloudformation, stack)
         keep_protected(order, cloudformation, tree, report)
+        switch_on(late, order.stack_name, order.environment, target, report)
+        stack = describe(cloudformation, order.stack_name) if late.parameters else stack
         _tidy_up(order, target, stack, deployed_templates(cloudformation, tree), before)
+    except NotProtected:
+        raise
     except (*AWS_ERRORS, DeployError, KeyError) as error:
         said = explained(error) if isinstance(error, AWS_ERRORS) else str(error)
         report.step("Deployed,", f"but a follow-up step failed: {said}")

@@ -1,5 +1,6 @@
 """How a deployment failed: the first cause, what else failed by itself, what was rolled back, and what to do next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,6 +40,8 @@ class Failure:
     rolled_back: int = 0
     now: str = ""
     next_step: str = ""
+    # What exists although its creation was rolled back, or its stack deleted: its name cannot be used again.
+    left_behind: tuple[Event, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -61,7 +64,10 @@ def failure(stack_name: str, environment: str, status: str, events: list[Event])
     """What the events of a deployment that ended with ``status`` say."""
     by_themselves = _by_themselves(events)
     cause = by_themselves[0] if by_themselves else next(iter(_failed(events)), None) or _said(events)
-    now, next_step = _outcome(status, environment, _stuck(events))
+    # Of an update, what was deleted before the rollback began belongs to the update.
+    undone = _after_it_turned(events) if status.startswith("UPDATE_") else events
+    left_behind = _left_behind(undone)
+    now, next_step = _outcome(status, environment, _stuck(_after_it_turned(events) or events), left_behind)
     if not environment:
         next_step = f"fix the cause; see aws cloudformation describe-stack-events --stack-name {stack_name}"
     return Failure(
@@ -73,6 +79,7 @@ def failure(stack_name: str, environment: str, status: str, events: list[Event])
         rolled_back=_rolled_back(events),
         now=now,
         next_step=next_step,
+        left_behind=left_behind,
     )
 
 
@@ -108,15 +115,33 @@ def _rolled_back(events: list[Event]) -> int:
 
 
 def _stuck(events: list[Event]) -> list[str]:
-    """Resources that could not be rolled back."""
-    return [event.where for event in _by_themselves(_after_it_turned(events))]
+    """Of the events of a rollback or a deletion, the resources that block it."""
+    return [event.where for event in _by_themselves(events)]
 
 
-def _outcome(status: str, environment: str, stuck: list[str]) -> tuple[str, str]:
+def _left_behind(events: list[Event]) -> tuple[Event, ...]:
+    """Of the events of a rollback or a deletion, the last of each resource that still exists.
+
+    A nested stack that was complete may count as deleted and not as never created: then the rollback retains what its
+    deletion policies retain, with the status DELETE_SKIPPED.
+    """
+    last = {event.where: event for event in events if event.resource_type != STACK and event.physical_id}
+    return tuple(event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED"))
+
+
+def _outcome(status: str, environment: str, stuck: list[str], left_behind: Sequence[Event] = ()) -> tuple[str, str]:
     """What the stack is now, and what to do next."""
-    deploy = f"scripts/deploy.sh {environment}"
+    deploy, purge = f"scripts/deploy.sh {environment}", f"scripts/destroy.sh {environment} --purge"
+    if status == "UPDATE_ROLLBACK_COMPLETE" and left_behind:
+        # Purging would take the environment that runs.
+        return "rolled back to its previous state", f"fix the cause, delete what was left behind, then run {deploy}"
     if status == "UPDATE_ROLLBACK_COMPLETE":
         return "rolled back to its previous state", f"fix the cause, then run {deploy}"
+    if status == "ROLLBACK_COMPLETE" and left_behind:
+        return (
+            "rolled back, but not everything that it created is deleted",
+            f"fix the cause; {purge} deletes the stack and, by name, what was left behind; then run {deploy}",
+        )
     if status == "ROLLBACK_COMPLETE":
         return (
             "empty: its creation was rolled back",
@@ -126,6 +151,15 @@ def _outcome(status: str, environment: str, stuck: list[str]) -> tuple[str, str]
         skip = "".join(f" --skip {one}" for one in stuck) or " --skip STACK/RESOURCE"
         told = f"fix what blocks the rollback, then run {deploy} --continue-rollback; or skip the resource: {deploy}"
         return "stuck between two versions (UPDATE_ROLLBACK_FAILED)", f"{told} --continue-rollback{skip}"
-    if status in ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-        return "some resources could not be deleted", f"delete them manually, then run scripts/destroy.sh {environment}"
+    if status in ("ROLLBACK_FAILED", "CREATE_FAILED"):
+        return (
+            "created in part, and its rollback is not complete",
+            f"fix the cause; {purge} deletes the stack and, by name, what its deletion retains; then run {deploy}",
+        )
+    if status == "DELETE_FAILED":
+        what = ", ".join(stuck) or "what its events report"
+        return (
+            "some resources could not be deleted",
+            f"fix what blocks the deletion of {what}, then run scripts/destroy.sh {environment} again",
+        )
     return status, f"scripts/status.sh {environment}"

@@ -59,7 +59,10 @@ class Comparison:
 
 
 # Properties that fix what a resource is called: no second one of that name can be made.
-_NAMES = ("TableName", "QueueName", "LogGroupName", "BucketName", "TopicName", "StateMachineName", "RoleName")
+_NAMES = (
+    *("TableName", "QueueName", "LogGroupName", "BucketName", "TopicName", "StateMachineName", "RoleName"),
+    "BackupVaultName",
+)
 
 
 def named(resource: Resource) -> str:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class SavedPlan:
     # Of the changes as the service told them.
     digest: str
     plan: Plan
+    # What a second change set sets after it (deletion_protection.py), and the paths of what that protects.
+    late_parameters: dict[str, str] = field(default_factory=dict)
+    late_paths: list[str] = field(default_factory=list)
 
 
 def digest(changes: StackChanges) -> str:
@@ -49,7 +52,8 @@ def load_plan(path: Path) -> SavedPlan:
         if document.pop("version") != VERSION:
             raise DeployError(f"{path}: saved by another version of this tool; create a new plan")
         found = SavedPlan(**document | {"plan": plan_from(document["plan"])})
-        _check_texts(vars(found), other=("plan", "changed_at"))
+        _check_texts(vars(found), other=("plan", "changed_at", "late_parameters", "late_paths"))
+        _check_texts(found.late_parameters)
         return found
     except (AttributeError, KeyError, TypeError) as error:
         raise DeployError(f"{path}: not a plan that --out has saved") from error

@@ -18,6 +18,7 @@ LONGEST_DELETION_SECONDS = 15 * 60
 # A deployment with a monitoring time of three hours, the longest that there is, and some.
 LONGEST_WAIT_SECONDS = 4 * 60 * 60
 WORKERS = 8
+_DELETED = "DELETE_COMPLETE"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def describe(cloudformation: Any, name: str) -> Stack:
 
 
 def describe_tree(cloudformation: Any, root: Stack) -> StackTree:
-    """The stack and all that is nested in it."""
+    """The stack and all that is nested in it. A nested stack that has been deleted is not."""
     nested = {}
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=root.id):
         for resource in page["StackResourceSummaries"]:
@@ -93,10 +94,8 @@ def describe_tree(cloudformation: Any, root: Stack) -> StackTree:
                 nested[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
     with ThreadPoolExecutor(WORKERS) as pool:
         stacks = pool.map(lambda one: describe(cloudformation, one), nested.values())
-    return StackTree(
-        root,
-        {name: describe_tree(cloudformation, one) for name, one in zip(nested, stacks, strict=True) if one.status},
-    )
+    there = {name: one for name, one in zip(nested, stacks, strict=True) if one.status not in ("", _DELETED)}
+    return StackTree(root, {name: describe_tree(cloudformation, one) for name, one in there.items()})
 
 
 def deployed_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
@@ -178,6 +177,11 @@ def check_ready(stack: Stack, environment: str = "") -> None:
         raise DeployError(
             f"{stack.name} is {stack.status}: another deployment is running; "
             f"wait for it with --wait, or watch it: scripts/deploy.sh {environment} --follow"
+        )
+    if stack.status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
+        raise DeployError(
+            f"{stack.name} is {stack.status}: its creation failed, and so did the rollback; "
+            f"delete the stack and what it retains: scripts/destroy.sh {environment} --purge"
         )
     if stack.status.endswith("_FAILED"):
         raise DeployError(

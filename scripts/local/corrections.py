@@ -14,7 +14,17 @@ from typing import Any
 from ministack import app
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy, pin_request_origin
 from ministack.core.responses import error_response_json, get_account_id, get_region
-from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, lambda_svc, sqs, stepfunctions
+from ministack.services import (
+    cloudformation,
+    cloudwatch,
+    cloudwatch_logs,
+    dynamodb,
+    eventbridge,
+    iam,
+    lambda_svc,
+    sqs,
+    stepfunctions,
+)
 from ministack.services.cloudformation import provisioners, stacks
 
 from . import alarms, metrics, server
@@ -30,6 +40,8 @@ def apply() -> None:
     give_layers_to_custom_runtimes()
     let_rules_invoke_only_what_permits_them()
     keep_permissions_boundaries()
+    let_unprotected_tables_be_deleted()
+    retain_what_nested_stacks_retain()
     make_metrics_of_logs()
     count_executions()
     measure_queues(scale)
@@ -160,6 +172,45 @@ def keep_permissions_boundaries() -> None:
         iam._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
 
     _after_provisioning("AWS::IAM::Role", bound)
+
+
+def let_unprotected_tables_be_deleted() -> None:
+    """Let ``DeletionProtectionEnabled`` of a table be what a parameter says.
+
+    A parameter is text, and the provisioner keeps it as it is: ``"false"`` is true, so no stack could roll the table
+    back, and nobody could delete it.
+    """
+
+    def convert(name: str, properties: dict[str, Any]) -> None:
+        is_protected = str(properties.get("DeletionProtectionEnabled", False)).lower() == "true"
+        dynamodb._tables[name]["DeletionProtectionEnabled"] = is_protected
+
+    _after_provisioning("AWS::DynamoDB::Table", convert)
+
+
+def retain_what_nested_stacks_retain() -> None:
+    """Let the deletion of a stack retain what a nested stack's deletion policies retain.
+
+    It honours the policies of the root stack only: tables would go with their stack, and no name would stay taken. The
+    rollback of a creation still deletes all that it created.
+    """
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::CloudFormation::Stack"]
+    delete = handlers["delete"]
+
+    def deleting(physical_id: str, properties: dict[str, Any]) -> None:
+        name = provisioners._nested_stack_lookup_name(physical_id)
+        nested = cloudformation._stacks.get(name, {})
+        roots = [one for one in cloudformation._stacks.values() if one.get("StackStatus") == "DELETE_IN_PROGRESS"]
+        resources = nested.get("_resources", {})
+        declared = nested.get("_template", {}).get("Resources", {})
+        for logical_id, resource in list(resources.items()) if roots else ():
+            if str(declared.get(logical_id, {}).get("DeletionPolicy")).startswith("Retain"):
+                del resources[logical_id]
+                kind, physical = resource["ResourceType"], resource["PhysicalResourceId"]
+                stacks._add_event(nested["StackId"], name, logical_id, kind, "DELETE_SKIPPED", physical_id=physical)
+        delete(physical_id, properties)
+
+    handlers["delete"] = deleting
 
 
 def make_metrics_of_logs() -> None:

@@ -198,6 +198,7 @@ def deployed(aws: Service, tmp_path: Path, edit: Edit | None = None, environment
     for name, value in more.items():
         setattr(stack, name, value)
     aws.stacks[stack.id] = stack
+    aws.provision(stack)
     aws.alarms = {names.in_environment(name, environment): "OK" for name in names.alarms()}
     return stack
 

@@ -30,8 +30,9 @@ def test_a_first_deployment(command: Command, aws: Service) -> None:
     assert aws.left == []
     (platform,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-dev"]
     assert platform.tags == OURS
-    # The files are the environment's own, and none of them is about to expire.
-    assert all(key.startswith(f"{BUCKET}/payment-platform/dev/") for key in aws.objects)
+    # The files are the environment's own, beside the bootstrap's template, and none of them is about to expire.
+    (bootstrap,) = [key for key in aws.objects if not key.startswith(f"{BUCKET}/payment-platform/dev/")]
+    assert bootstrap.startswith(f"{BUCKET}/payment-platform/bootstrap/")
     assert aws.retired == set()
 
 
@@ -339,7 +340,7 @@ def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_pat
     (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
     ran = command("dev", "--apply", "plan.json", "--yes")
     assert ran.code == 0, ran
-    assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id}]
+    assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
     assert len(aws.asked("CreateChangeSet")) == 1
     assert not (tmp_path / "plan.json").exists()
     shown = planned.out[planned.out.index("payment-platform-dev\n├") : planned.out.index("Plan: ")]
@@ -597,5 +598,6 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
     command("prod", "--cancel")
     # What is left of a creation that failed is deleted, and a stack in review.
     stack.status, stack.protected, aws.alarms = "ROLLBACK_COMPLETE", False, {}
+    aws.holdings.resources.clear()
     assert command("prod", "--yes").code == 0
     assert asked() | _BESIDE == granted("GitHubPlanPolicy", "GitHubDeployPolicy")

@@ -83,7 +83,7 @@ def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Servi
     [
         ((), "destroy: cannot ask for confirmation without a terminal; run it in a terminal or add --yes\n"),
         (("--yes",), f"destroy: --yes does not cover data loss; to confirm it, add --destroys {NAME}\n"),
-        (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: the stack is {NAME}\n"),
+        (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: not among what is deleted: {NAME}\n"),
     ],
 )
 def test_destroy_needs_the_name(
@@ -145,7 +145,8 @@ def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Servi
     aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
     ran = command("dev", "--yes", "--destroys", NAME, script="destroy")
     assert (ran.code, "ended DELETE_FAILED" in ran.err) == (1, True)
-    assert "next: delete them manually, then run scripts/destroy.sh dev\n" in ran.out
+    blocked = "fix what blocks the deletion of what its events report, then run scripts/destroy.sh dev again"
+    assert f"next: {blocked}\n" in ran.out
 
 
 def test_offline_against_the_last_deployment_from_here(
@@ -216,7 +217,8 @@ def test_every_script_helps(command: Command) -> None:
 
 
 def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Command, aws: Service) -> None:
-    terminal = command.on_a_terminal("dev", types="y\nn\n")
+    """The bucket first: what depends on a setting comes from the bucket, with a second change set."""
+    terminal = command.on_a_terminal("dev", types="y\ny\nn\n")
     assert terminal.code == 1
     assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
     assert "payment-platform-dev: not deployed; the change set was" in terminal.text

@@ -177,7 +177,7 @@ def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
     for record in records:
         jsonschema.validate(record, SCHEMA)
     (plan,) = [record for record in records if record["type"] == "plan"]
-    assert plan["count"] == {"add": 1, "change": 6, "destroy": 2, "phantom": 34}
+    assert plan["count"] == {"add": 1, "change": 6, "destroy": 2, "phantom": 37}
     assert [(one["path"], one["lost"]) for one in plan["dangers"]] == [
         ("Data/PaymentLedger", ""),
         ("Data/AuditTrail", "its messages"),

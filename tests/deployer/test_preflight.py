@@ -28,7 +28,7 @@ from tests.deployer.aws.endpoint import serving
 from tests.deployer.conftest import GOLDEN, Command, bootstrapped, deployed, matches
 from tests.deployer.test_plan import SCHEMA
 from tests.emitted import ROOT
-from tests.stacks.test_deployers import EVERYTHING, parse, statements
+from tests.stacks.test_deployers import EVERYTHING, LOOK_POLICIES, parse, statements
 
 OURS = {"ManagedBy": "payment-platform"}
 FUNCTIONS = ("lambda-payment-validation-prod", "lambda-payment-processing-prod", "lambda-payment-reconciliation-prod")
@@ -164,7 +164,11 @@ NAMED = {
         )
     )
     or constant in ("WORKFLOW", "DASHBOARD")
-} - {names.BOUNDARY_POLICY, names.in_environment(names.GATEWAY_POLICY, "prod")}
+} - {
+    names.SERVICE_ROLE,
+    names.in_environment(names.BOUNDARY_POLICY, "prod"),
+    names.in_environment(names.GATEWAY_POLICY, "prod"),
+}
 
 
 def taken(aws: Service, account: Account, tags: dict[str, str]) -> None:
@@ -199,6 +203,7 @@ def test_what_a_failed_creation_let_go_is_in_the_way(
     look: Look, aws: Service, account: Account, tmp_path: Path
 ) -> None:
     deployed(aws, tmp_path, environment="prod", status="ROLLBACK_COMPLETE")
+    aws.holdings.resources.clear()
     aws.alarms = {}
     account.existing = {"payment-dlq-prod": OURS}
     ((verdict, text, _),) = findings_of("names", look())
@@ -241,7 +246,7 @@ def test_whose_it_is_decides_what_to_do(
 
 
 def test_names_of_the_account_are_found_before_its_first_deployment(look: Look, account: Account) -> None:
-    account.existing = {f"payment-artifacts-{ACCOUNT}-{REGION}": {}, "policy-payment-boundary": {}}
+    account.existing = {f"payment-artifacts-{ACCOUNT}-{REGION}": {}, "policy-payment-boundary-prod": {}}
     found = findings_of("names", look(with_bootstrap=True))
     assert {text.split(" ")[0] for _, text, _ in found} == set(account.existing)
     assert findings_of("names", look()) != found
@@ -414,6 +419,7 @@ def test_nothing_is_uploaded_and_no_stack_touched_when_it_stops(
     """Before the first deployment of an account, and after a creation that failed."""
     if there == "failed":
         deployed(aws, tmp_path, status="ROLLBACK_COMPLETE")
+        aws.holdings.resources.clear()
         aws.alarms = {}
     stacks, objects = set(aws.stacks), dict(aws.objects)
     in_the_way(account)

@@ -1,5 +1,9 @@
-"""The two settings of [bootstrap] that bound who deploys and what is deployed, switched on: payments still complete."""
+"""The two settings of [bootstrap] that bound who deploys and what is deployed, switched on: payments still complete.
 
+The tables have deletion protection, too; at the end, the environment is purged and deployed again.
+"""
+
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +11,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from rich.console import Console
 
+from scripts.deployer.destroy import Destruction, destroy
+from scripts.deployer.order import TEMPLATES
+from scripts.deployer.purge.search import Purge
+from scripts.deployer.report.people import People
 from scripts.local import server, target
 from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
@@ -22,7 +31,7 @@ ROLES = (names.WORKFLOW_ROLE, names.VALIDATION_ROLE, names.PROCESSING_ROLE, name
 def platform() -> Iterator[Platform]:
     with server.running(wait_scale=0.02) as running:
         bootstrap = {"ServiceRole": "true", "PermissionsBoundary": "platform"}
-        yield deployed(target.of(running), bootstrap, PermissionsBoundary="platform")
+        yield deployed(target.of(running), bootstrap, PermissionsBoundary="platform", DeletionProtection="true")
 
 
 def test_payments_complete_with_every_role_under_the_boundary(platform: Platform) -> None:
@@ -62,3 +71,23 @@ def test_a_role_that_is_given_everything_still_does_no_more_than_the_platform(pl
     ):
         with pytest.raises(ClientError, match="AccessDenied"):
             refused()
+
+
+def test_an_environment_is_purged_and_deployed_again_twice(platform: Platform) -> None:
+    """Seen to fail with a purge that leaves the tables' deletion protection on."""
+    dynamodb, kms = platform.client("dynamodb"), platform.client("kms")
+    tables = [names.in_environment(name, ENVIRONMENT) for name in (names.TABLE, names.LEDGER_TABLE)]
+    purge = Purge(ENVIRONMENT, platform.parameters, TEMPLATES)
+    asked = Destruction(ENVIRONMENT, f"payment-platform-{ENVIRONMENT}", purge=purge)
+    report = People(Console(file=io.StringIO(), width=200))
+    for _ in range(2):
+        for name in tables:
+            assert dynamodb.describe_table(TableName=name)["Table"]["DeletionProtectionEnabled"] is True
+        assert destroy(asked, platform.target, report, lambda _: True)
+        assert dynamodb.list_tables()["TableNames"] == []
+        assert platform.client("logs").describe_log_groups()["logGroups"] == []
+        keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] for key in kms.list_keys()["Keys"]]
+        assert set(keys) == {"PendingDeletion"}
+        assert platform.deploy().endswith("changed")
+    _, story = platform.pay()
+    assert story.status == "SUCCEEDED"

@@ -10,7 +10,7 @@ import pytest
 import generate
 from scripts.deployer.validate import lint
 from stacks.render import render
-from tests.emitted import NESTED, ROOT, load_template, resources, strings, substitutions
+from tests.emitted import ALL, NESTED, ROOT, load_template, resources, strings, substitutions
 
 HOUSE_TAGS = {
     "Environment": {"Ref": "Environment"},
@@ -142,6 +142,20 @@ def test_what_holds_data_outlives_its_stack(templates: dict[str, Any]) -> None:
     for resource in kept:
         assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
         assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_deletion_policy_keeps_what_a_failed_creation_made(name: str) -> None:
+    """With ``Retain``, its name would stand in the way of the next attempt.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+    """
+    policies = {title: resource.get("DeletionPolicy") for title, resource in resources(load_template(name)).items()}
+    assert [title for title, policy in policies.items() if policy not in (None, "Delete", "RetainExceptOnCreate")] == []
+    for title, resource in resources(load_template(name)).items():
+        if policies[title] == "RetainExceptOnCreate":
+            # A replaced one holds data, whenever that happens.
+            assert resource["UpdateReplacePolicy"] == "Retain", title
 
 
 def test_everything_at_rest_is_encrypted(templates: dict[str, Any]) -> None:

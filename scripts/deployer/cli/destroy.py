@@ -1,5 +1,6 @@
 """scripts/destroy.sh"""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -8,7 +9,8 @@ from rich.console import Console
 from scripts.deployer.destroy import Destruction, destroy
 from scripts.deployer.errors import DeployError
 from scripts.deployer.failure import DeploymentFailed
-from scripts.deployer.order import stack_name
+from scripts.deployer.order import TEMPLATES, stack_name
+from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.people import People
 from stacks import settings
 
@@ -17,10 +19,18 @@ from . import common
 
 @click.command(cls=common.Command, context_settings=common.HELP)
 @common.everywhere
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation; requires --destroys with each name.")
 @click.option(
-    "--yes", "-y", is_flag=True, help="Do not ask for confirmation; requires --destroys with the stack's name."
+    "--destroys",
+    multiple=True,
+    metavar="NAME",
+    help="Confirm that the stack or the retained resource NAME may be deleted. Repeatable.",
 )
-@click.option("--destroys", metavar="NAME", help="Confirm that the stack NAME and everything in it may be deleted.")
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="Also delete what stacks of ENVIRONMENT have retained: tables, queues, log groups, backups, keys.",
+)
 @click.option("--unprotect", is_flag=True, help="Disable termination protection first.")
 def main(
     environment: str,
@@ -29,27 +39,40 @@ def main(
     settings_file: Path,
     debug: bool,
     yes: bool,
-    destroys: str | None,
+    destroys: tuple[str, ...],
+    purge: bool,
     unprotect: bool,
 ) -> None:
-    """Delete ENVIRONMENT's stack. Lists first what is lost and what is retained outside the stack."""
+    """Delete ENVIRONMENT's stack. Lists first what is lost and what is retained outside the stack.
+
+    With --purge, what is retained is deleted, too, each resource after its name was confirmed; also when the stack has
+    been deleted before.
+    """
     name = stack_name(environment)
     with common.one_line_errors("destroy", debug, f"{name} was not deleted"):
-        settings.load(environment, settings_file)
-        if destroys and destroys != name:
-            raise DeployError(f"--destroys {destroys}: the stack is {name}")
+        parameters = settings.load(environment, settings_file)
         console = Console(highlight=False)
         report = People(console)
         target = common.reach(environment, profile, region, console, start=False)
 
-        def confirm(question: str, stack: str) -> bool:
-            if destroys == stack:
-                return yes or common.agreed(question)
-            if yes:
-                raise DeployError(f"--yes does not cover data loss; to confirm it, add --destroys {stack}")
-            return common.typed(f"{question} Type {stack} to confirm", stack)
+        def confirm(questions: Mapping[str, str]) -> bool:
+            unnamed = {lost: question for lost, question in questions.items() if lost not in destroys}
+            if unnamed and yes:
+                flags = " ".join(f"--destroys {lost}" for lost in unnamed)
+                raise DeployError(f"--yes does not cover data loss; to confirm it, add {flags}")
+            for lost, question in unnamed.items():
+                if not common.typed(f"{question} Type {lost} to confirm", lost):
+                    return False
+            return yes or bool(unnamed) or common.agreed(f"Delete {', '.join(questions)}?")
 
-        asked = Destruction(environment, name, unprotect, common.record_of(environment))
+        asked = Destruction(
+            environment,
+            name,
+            unprotect,
+            common.record_of(environment),
+            Purge(environment, parameters, TEMPLATES) if purge else None,
+            destroys,
+        )
         try:
             gone = destroy(asked, target, report, confirm)
         except DeploymentFailed as failed:

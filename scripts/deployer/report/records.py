@@ -11,6 +11,7 @@ from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.danger import dangers
 from scripts.deployer.plan.model import Change, Plan, PropertyChange, StackChanges, StatementChange, count
 from scripts.deployer.preflight.model import Finding
+from scripts.deployer.removal import removal_command
 
 from .reporter import Watching
 
@@ -49,6 +50,10 @@ class Records:
             others=[_event(other) for other in failure.others],
             declared=asdict(failure.declared) if failure.declared else None,
             rolled_back=failure.rolled_back,
+            left_behind=[
+                _event(event) | {"delete_command": removal_command(event.resource_type, event.physical_id)}
+                for event in failure.left_behind
+            ],
             now=failure.now,
             next=failure.next_step,
         )

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from scripts.deployer.failure import Failure
+from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.danger import dangers
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
@@ -22,6 +22,7 @@ from scripts.deployer.plan.model import (
     StatementChange,
     count,
 )
+from scripts.deployer.removal import removal_command
 
 LONGEST_VALUE = 120
 # A table of policies needs that many columns to read well; below, each statement is a few lines.
@@ -85,10 +86,17 @@ def failure(console: Console, shown: Failure) -> None:
     if shown.declared:
         lines.append(("declared in", str(shown.declared)))
     lines += [("also failed:", f"{other}: {other.reason}") for other in shown.others]
+    lines += [("left behind:", left_behind(event)) for event in shown.left_behind]
     resources = "1 resource" if shown.rolled_back == 1 else f"{shown.rolled_back} resources"
     lines += [("rolled back:", f"{resources}; {shown.stack_name}: {shown.now}"), ("next:", shown.next_step)]
     for label, text in lines:
         console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), text), soft_wrap=True)
+
+
+def left_behind(event: Event) -> str:
+    """A resource that exists outside any stack, with the command that deletes it."""
+    command = removal_command(event.resource_type, event.physical_id)
+    return f"{event} {event.physical_id}" + (f"; delete it with: {command}" if command else "")
 
 
 def symbol(change: Change) -> tuple[str, str, str]:

@@ -4,7 +4,11 @@ It reads the templates that it is given, has a change set for each nested stack,
 the siblings of a failed one at their own pace. A parameter that another stack's output feeds is not known, so whatever
 reads it is listed. Deployments go on in events. What goes wrong is set before: ``refuses``, ``fails``, ``errors``...
 
-Left out is what no deployer sees: it provisions nothing.
+It provisions what deletion policies retain, in an account (holdings.py), so that names are taken and tables protected;
+nothing else. Deletion policies have the meaning that AWS documents:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+Whether the rollback of a creation counts a nested stack that was complete as never created, or as deleted, AWS does not
+say; ``complete_counts_as_deleted`` sets it.
 """
 
 import json
@@ -13,11 +17,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from scripts.deployer.plan import templates
 from scripts.deployer.plan.evaluate import TOKEN, evaluate
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, STACK
+from tests.deployer.aws.data_services import DataServices
+from tests.deployer.aws.holdings import NAMES, Holdings, Refused, own_tags, physical_name, resolved
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 START = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
@@ -34,12 +41,6 @@ REPLACED_BY = {
 }
 
 Changes = list[dict[str, Any]]
-
-
-class Refused(Exception):
-    def __init__(self, code: str, message: str, http_status: int = 400) -> None:
-        super().__init__(message)
-        self.code, self.http_status = code, http_status
 
 
 @dataclass
@@ -67,8 +68,7 @@ class Stack:
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
         """Those that its conditions let be."""
-        there = evaluate(templates.Tree(self.template), self.parameters, _PSEUDO).resources
-        return {name: one for name, one in self.template.get("Resources", {}).items() if name in there}
+        return _resources(self.text, tuple(sorted(self.parameters.items())))
 
     def outputs(self) -> dict[str, str]:
         stack = evaluate(self.tree(), self.parameters, _PSEUDO)
@@ -125,6 +125,9 @@ class CloudFormation:
     fails: dict[str, str] = field(default_factory=dict)
     stuck: dict[str, str] = field(default_factory=dict)
     rings: str = ""
+    # What a rolled-back creation makes of a nested stack that was complete: one that is deleted keeps what it retains.
+    complete_counts_as_deleted: bool = False
+    holdings: Holdings = field(default_factory=Holdings)
     # Looks at the root for which a deployment goes on silently before it ends.
     silent: int = 0
     # Errors by operation, one by one; None is a connection that breaks.
@@ -146,6 +149,14 @@ class CloudFormation:
     lock: Any = field(default_factory=threading.RLock)
     _waiting: list[Callable[[], None]] = field(default_factory=list)
     _count: int = 0
+    # Of the deployment that runs: what fails, by path, and what it has created, with its stack and logical id.
+    _failing: dict[str, str] = field(default_factory=dict)
+    _created: list[tuple[Stack, str]] = field(default_factory=list)
+    _retain_except_on_create: bool = False
+
+    @property
+    def data(self) -> DataServices:
+        return DataServices(self.holdings)
 
     def called(self, operation: str, given: dict[str, Any]) -> None:
         self.calls.append((operation, given))
@@ -228,7 +239,8 @@ class CloudFormation:
                 "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have "
                 "length less than or equal to 51200",
             )
-        text = given.get("TemplateBody") or self._object(given["TemplateURL"])
+        previous = stack.text if given.get("UsePreviousTemplate") else None
+        text = previous or given.get("TemplateBody") or self._object(given["TemplateURL"])
         parameters = {one["ParameterKey"]: one["ParameterValue"] for one in given.get("Parameters", [])}
         declared = templates.parse(text).get("Parameters", {})
         defaults = {key: str(one["Default"]) for key, one in declared.items() if "Default" in one}
@@ -294,7 +306,8 @@ class CloudFormation:
         stack = self._stack(StackName)
         return {"Summaries": [{"ChangeSetName": o.name} for o in self.change_sets.values() if o.stack is stack]}
 
-    def execute_change_set(self, ChangeSetName: str) -> None:
+    def execute_change_set(self, ChangeSetName: str, RetainExceptOnCreate: bool = False) -> None:
+        self._retain_except_on_create = RetainExceptOnCreate
         one = self._find(ChangeSetName)
         if one.stack.root is not None or one.execution != "AVAILABLE":
             raise Refused("InvalidChangeSetStatus", f"ChangeSet [{one.id}] cannot be executed in its current status")
@@ -325,7 +338,10 @@ class CloudFormation:
         self._event(stack, "", STACK, "DELETE_IN_PROGRESS", "User Initiated")
 
         def gone() -> None:
-            for _, nested in reversed(stack.walk()[1:]):
+            for _, nested in reversed([pair for pair in stack.walk()[1:] if _is_there(pair[1])]):
+                for logical_id in nested.resources:
+                    self._remove(nested, logical_id, retains=("Retain", "RetainExceptOnCreate"))
+                self._event(nested, "", STACK, "DELETE_COMPLETE")
                 self._event(stack, nested.logical_id, STACK, "DELETE_COMPLETE", physical=nested.id)
             if stack.name in self.fails:
                 self._event(stack, "", STACK, "DELETE_FAILED", self.fails[stack.name])
@@ -503,6 +519,7 @@ class CloudFormation:
         """What will happen, in pieces that each look at the root's events lets go on."""
         stack, after = one.stack, one.proposed
         assert after is not None
+        self._created, self._failing = [], self.fails | self._collisions(one, after)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self._event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
         if verb == "CREATE":
@@ -529,7 +546,7 @@ class CloudFormation:
             return
         self._event(stack, logical_id, STACK, f"{verb}_IN_PROGRESS", physical=nested.id)
         inner = next((each for each in one.nested if each.stack.logical_id == logical_id), None)
-        bad = [path for path in self.fails if path.startswith(f"{logical_id}/")]
+        bad = [path for path in self._failing if path.startswith(f"{logical_id}/")]
         for change in inner.changes if inner else []:
             below = change["ResourceChange"]
             self._resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
@@ -546,13 +563,15 @@ class CloudFormation:
         logical_id, kind = resource["LogicalResourceId"], resource["ResourceType"]
         self._event(stack, logical_id, kind, f"{verb}_IN_PROGRESS")
         above = path.rpartition("/")[0]
-        if path in self.fails:
-            self._event(stack, logical_id, kind, f"{verb}_FAILED", self.fails[path])
+        if path in self._failing:
+            self._event(stack, logical_id, kind, f"{verb}_FAILED", self._failing[path])
             if not above:
                 stack.reason = "failed"
-        elif any(other.rpartition("/")[0] == above for other in self.fails):
+        elif any(other.rpartition("/")[0] == above for other in self._failing):
             self._event(stack, logical_id, kind, f"{verb}_FAILED", f"Resource {verb.lower()} cancelled")
         else:
+            if resource["Action"] == "Add":
+                self._create(stack, logical_id)
             self._event(stack, logical_id, kind, f"{verb}_COMPLETE")
 
     def _end(self, stack: Stack, after: Stack, verb: str, given: dict[str, Any]) -> None:
@@ -569,6 +588,7 @@ class CloudFormation:
         for path, nested in after.walk()[1:]:
             nested.status, nested.root = f"{verb}_COMPLETE", stack
             nested.policy = policies.get(path, "")
+        self._protect_tables(stack)
         if verb == "UPDATE":
             self._event(stack, "", STACK, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         self._event(stack, "", STACK, f"{verb}_COMPLETE")
@@ -578,11 +598,94 @@ class CloudFormation:
             if any(failed.startswith(f"{path}/") for failed in self.stuck):
                 name, told = next((p.split("/")[1], t) for p, t in self.stuck.items() if p.startswith(f"{path}/"))
                 self._event(nested, name, "AWS::DynamoDB::Table", "UPDATE_FAILED", told)
-            elif any(failed.startswith(f"{path}/") for failed in self.fails):
+            elif any(failed.startswith(f"{path}/") for failed in self._failing):
                 for name, resource in list(nested.resources.items())[:2]:
                     done = "DELETE_COMPLETE" if verb == "CREATE" else "UPDATE_COMPLETE"
                     self._event(nested, name, resource["Type"], done)
-        self._event(stack, "", STACK, f"{back}_FAILED" if self.stuck else f"{back}_COMPLETE")
+        left = [
+            created for created in reversed(self._created) if not self._remove(*created, self._retained(created[0]))
+        ]
+        if verb == "CREATE":
+            for _, nested in reversed(stack.walk()[1:]):
+                end = "DELETE_FAILED" if any(nested is owner for owner, _ in left) else "DELETE_COMPLETE"
+                self._event(nested, "", STACK, end)
+                self._event(stack, nested.logical_id, STACK, end, physical=nested.id)
+        # What an update cannot clean up does not fail its rollback.
+        fails = self.stuck or (left and verb == "CREATE")
+        self._event(stack, "", STACK, f"{back}_FAILED" if fails else f"{back}_COMPLETE")
+
+    def _retained(self, stack: Stack) -> tuple[str, ...]:
+        """The policies that keep what the operation that rolls back has created in a stack."""
+        complete = not any(path.rpartition("/")[0] == stack.logical_id for path in self._failing)
+        if complete and stack.root is not None and self.complete_counts_as_deleted:
+            return ("Retain", "RetainExceptOnCreate")
+        return () if self._retain_except_on_create else ("Retain",)
+
+    def provision(self, root: Stack) -> None:
+        """What a stack that is there already has."""
+        for _, stack in root.walk():
+            for logical_id in stack.resources:
+                self._create(stack, logical_id)
+
+    def _collisions(self, one: ChangeSet, after: Stack) -> dict[str, str]:
+        """By path, the resources to be created whose names are taken."""
+        found = {}
+        for each in [one, *one.nested]:
+            path = each.stack.logical_id
+            stack = next(proposed for _, proposed in after.walk() if proposed.logical_id == path)
+            for change in each.changes:
+                logical_id = change["ResourceChange"]["LogicalResourceId"]
+                resource = stack.resources.get(logical_id, {})
+                if change["ResourceChange"]["Action"] != "Add" or resource["Type"] not in NAMES:
+                    continue
+                name = physical_name(logical_id, resource, stack.parameters, stack.name)
+                if resource["Type"] != "AWS::KMS::Key" and self.holdings.holds(resource["Type"], name):
+                    found[f"{path}/{logical_id}".lstrip("/")] = (
+                        f"Resource of type '{resource['Type']}' with identifier '{name}' already exists."
+                    )
+        return found
+
+    def _create(self, stack: Stack, logical_id: str) -> None:
+        resource = stack.resources.get(logical_id, {})
+        if resource.get("Type") not in NAMES:
+            return
+        root = stack.root or stack
+        system = {"stack-name": stack.name, "stack-id": stack.id, "logical-id": logical_id}
+        tags = {tag["Key"]: tag["Value"] for tag in root.tags} | own_tags(resource, stack.parameters)
+        tags |= {f"aws:cloudformation:{key}": value for key, value in system.items()}
+        self.holdings.create(
+            resource["Type"], self._name(stack, logical_id), tags, _is_protected(resource, stack.parameters)
+        )
+        self._created.append((stack, logical_id))
+
+    def _name(self, stack: Stack, logical_id: str) -> str:
+        """A key's is of its stack: each creation makes another."""
+        name = physical_name(logical_id, stack.resources[logical_id], stack.parameters, stack.name)
+        return f"{name}-{stack.id[-8:]}" if stack.resources[logical_id]["Type"] == "AWS::KMS::Key" else name
+
+    def _remove(self, stack: Stack, logical_id: str, retains: tuple[str, ...]) -> bool:
+        """Delete a resource unless its policy is one of ``retains``; whether that succeeded."""
+        resource = stack.resources[logical_id]
+        if resource["Type"] not in NAMES or not self.holdings.holds(resource["Type"], self._name(stack, logical_id)):
+            return True
+        name, kind = self._name(stack, logical_id), resource["Type"]
+        if resource.get("DeletionPolicy") in retains:
+            self._event(stack, logical_id, kind, "DELETE_SKIPPED", physical=name)
+            return True
+        try:
+            self.holdings.delete(kind, name)
+        except Refused as refused:
+            self._event(stack, logical_id, kind, "DELETE_FAILED", str(refused), physical=name)
+            return False
+        self._event(stack, logical_id, kind, "DELETE_COMPLETE", physical=name)
+        return True
+
+    def _protect_tables(self, root: Stack) -> None:
+        for _, stack in root.walk():
+            for logical_id, resource in stack.resources.items():
+                there = (resource["Type"], self._name(stack, logical_id)) if resource["Type"] in NAMES else None
+                if there in self.holdings.resources:
+                    self.holdings.resources[there].protected = _is_protected(resource, stack.parameters)
 
     def _event(
         self, stack: Stack, logical_id: str, kind: str, status: str, reason: str = "", physical: str = ""
@@ -611,6 +714,18 @@ _PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
 }
+
+
+@lru_cache(maxsize=64)
+def _resources(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, dict[str, Any]]:
+    template = templates.parse(text)
+    there = evaluate(templates.Tree(template), dict(parameters), _PSEUDO).resources
+    return {name: one for name, one in template.get("Resources", {}).items() if name in there}
+
+
+def _is_protected(resource: dict[str, Any], parameters: dict[str, str]) -> bool:
+    value = resource.get("Properties", {}).get("DeletionProtectionEnabled", False)
+    return str(resolved(value, parameters)).lower() == "true"
 
 
 def _is_there(stack: Stack) -> bool:

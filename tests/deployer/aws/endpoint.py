@@ -18,18 +18,23 @@ from botocore import xform_name
 from tests.deployer.aws import wire
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import ACCOUNT, START, CloudFormation, Refused
+from tests.deployer.aws.data_services import NO_QUEUE
 
 _model = cache(wire.model)
-# The paths of the operations of Lambda and AWS Backup, by their service models.
+# The methods and paths of the operations of Lambda and AWS Backup, by their service models.
 _REST = {
     "lambda": {
-        r"/account-settings$": "GetAccountSettings",
-        r"/functions/(?P<name>[^/]+)/concurrency$": "GetFunctionConcurrency",
-        r"/tags/.+:function:(?P<name>[^:/]+)$": "ListTags",
+        r"GET .*/account-settings$": "GetAccountSettings",
+        r"GET .*/functions/(?P<name>[^/]+)/concurrency$": "GetFunctionConcurrency",
+        r"GET .*/tags/.+:function:(?P<name>[^:/]+)$": "ListTags",
     },
     "backup": {
-        r"/backup-vaults/(?P<name>[^/?]+)": "DescribeBackupVault",
-        r"/tags/.+:backup-vault:(?P<name>[^:/]+)": "ListTags",
+        r"GET /backup-vaults/?$": "ListBackupVaults",
+        r"GET /backup-vaults/(?P<name>[^/?]+)/recovery-points/?$": "ListRecoveryPointsByBackupVault",
+        r"GET /backup-vaults/(?P<name>[^/?]+)/?$": "DescribeBackupVault",
+        r"DELETE /backup-vaults/(?P<name>[^/?]+)/recovery-points/(?P<point>.+)$": "DeleteRecoveryPoint",
+        r"DELETE /backup-vaults/(?P<name>[^/?]+)/?$": "DeleteBackupVault",
+        r"GET /tags/.+:backup-vault:(?P<name>[^:/]+)": "ListTags",
     },
 }
 
@@ -79,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         if target and target.endswith(".DescribeAlarms"):
             return self._alarms(json.loads(body))
         if target:
-            return self._of_account(target.rpartition(".")[2], json.loads(body or "{}"))
+            return self._of_services(target.rpartition(".")[2], json.loads(body or "{}"))
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         operation = form["Action"]
         if operation == "GetCallerIdentity":
@@ -109,18 +114,35 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(400, wire.error("MistakeInTheTest", repr(error)), "text/xml")
         return self._answer(200, wire.answer(operation, shapes.output_shape, values), "text/xml")
 
-    def _of_account(self, operation: str, given: dict[str, Any]) -> None:
+    def _of_services(self, operation: str, given: dict[str, Any]) -> None:
         """A service whose answers are JSON; and S3, where a bucket is there or not."""
         service = self.scope
         try:
             with self.service.lock:
                 self.service.called(f"{service}:{operation}", given)
-                answer = self.account.answer(service, operation, given)
+                answer = self._json_answer(service, operation, given)
         except Refused as refused:
-            body = json.dumps({"__type": refused.code, "message": str(refused)})
-            headers = {"x-amzn-errortype": refused.code}
+            # SQS tells the code of its older protocol in a header.
+            query = {"x-amzn-query-error": f"{refused.code};Sender"} if refused.code == NO_QUEUE else {}
+            code = "com.amazonaws.sqs#QueueDoesNotExist" if query else refused.code
+            body = json.dumps({"__type": code, "message": str(refused), "Code": code, "Message": str(refused)})
+            headers = {"x-amzn-errortype": code, **query}
             return self._answer(refused.http_status, body, "application/x-amz-json-1.0", headers)
+        except Exception as error:
+            # A mistake of the test's: said at once, where a failure of the service would be retried.
+            body = json.dumps({"__type": "MistakeInTheTest", "message": repr(error)})
+            return self._answer(400, body, "application/x-amz-json-1.0")
         return self._answer(200, json.dumps(answer), "application/x-amz-json-1.0")
+
+    def _json_answer(self, service: str, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Of what stacks have provisioned, as it is held; of anything else, as the test has set it."""
+        held = self.service.data
+        if operation == "DescribeLogGroups":
+            others = self.account.answer(service, operation, {"limit": 50, **given})["logGroups"]
+            return {"logGroups": [*held.answer(operation, given)["logGroups"], *others]}
+        if held.holds(service, operation, given):
+            return held.answer(operation, given)
+        return self.account.answer(service, operation, given)
 
     def _alarms(self, given: dict[str, Any]) -> None:
         with self.service.lock:
@@ -138,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         if "/" not in self._key().rstrip("/"):
-            return self._of_account("HeadBucket", {"name": self._key()})
+            return self._of_services("HeadBucket", {"name": self._key()})
         with self.service.lock:
             self.service.called("HeadObject", {"Key": self._key()})
             found = self.service.objects.get(self._key())
@@ -164,6 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, "")
 
     def do_DELETE(self) -> None:
+        if self.scope in _REST:
+            return self._rest()
         with self.service.lock:
             try:
                 self.service.called("DeleteObject", {"Key": self._key()})
@@ -176,9 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.scope in _REST:
-            for pattern, operation in _REST[self.scope].items():
-                if found := re.search(pattern, unquote(self.path)):
-                    return self._of_account(operation, found.groupdict())
+            return self._rest()
         bucket = urlsplit(self.path).path.strip("/")
         prefix = dict(parse_qsl(urlsplit(self.path).query))["prefix"]
         with self.service.lock:
@@ -188,6 +210,13 @@ class _Handler(BaseHTTPRequestHandler):
         contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
         return self._answer(200, body, "application/xml")
+
+    def _rest(self) -> None:
+        line = f"{self.command} {unquote(urlsplit(self.path).path)}"
+        for pattern, operation in _REST[self.scope].items():
+            if match := re.match(pattern, line):
+                return self._of_services(operation, match.groupdict())
+        return self._answer(400, json.dumps({"__type": "MistakeInTheTest", "message": line}), "application/json")
 
     def _key(self) -> str:
         return unquote(urlsplit(self.path).path).lstrip("/")

@@ -1,0 +1,60 @@
+"""KMS keys. They have no names of their own, and the stack's deletion has taken their aliases: tags find them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .leftover import LOGICAL_ID_TAG, Leftover
+
+TYPE = "AWS::KMS::Key"
+LOSS = "then whatever was encrypted with it, backups included, can never be decrypted"
+
+
+class Keys:
+    """``window_days`` is the waiting period in which the deletion can be cancelled."""
+
+    def __init__(self, client: Any, window_days: int) -> None:
+        self._client, self._window_days = client, window_days
+
+    def find_all(self, environment: str, aliases: Mapping[str, str]) -> Iterator[Leftover]:
+        """Those of the environment that are not pending deletion; ``aliases`` gives names by logical id.
+
+        The keys that several stacks have left for the same purpose have the same name.
+        """
+        for key in self._tagged():
+            if not key.belongs_to(environment):
+                continue
+            metadata = self._client.describe_key(KeyId=key.id)["KeyMetadata"]
+            if _is_pending_deletion(metadata):
+                continue
+            name = aliases.get(key.tags.get(LOGICAL_ID_TAG, ""), key.id)
+            what = metadata.get("Description") or "without a description"
+            contents = f"key {key.id} ({what}), deleted in {self._window_days} days"
+            yield Leftover(TYPE, name, key.id, key.tags, contents)
+
+    def delete(self, leftover: Leftover) -> bool:
+        """Schedule the deletion; whether it had not been scheduled before."""
+        if _is_pending_deletion(self._client.describe_key(KeyId=leftover.id)["KeyMetadata"]):
+            return False
+        self._client.schedule_key_deletion(KeyId=leftover.id, PendingWindowInDays=self._window_days)
+        return True
+
+    def _tagged(self) -> Iterator[Leftover]:
+        """All keys of the account and Region whose tags may be read."""
+        for page in self._client.get_paginator("list_keys").paginate():
+            for key in page["Keys"]:
+                try:
+                    pages = self._client.get_paginator("list_resource_tags").paginate(KeyId=key["KeyId"])
+                    tags = {tag["TagKey"]: tag["TagValue"] for tagged in pages for tag in tagged["Tags"]}
+                except ClientError as error:
+                    # The policy of somebody else's key, or of AWS's own, may let nobody else look.
+                    if error.response["Error"]["Code"] != "AccessDeniedException":
+                        raise
+                    continue
+                yield Leftover(TYPE, key["KeyId"], key["KeyId"], tags)
+
+
+def _is_pending_deletion(metadata: Mapping[str, Any]) -> bool:
+    """https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html"""
+    return str(metadata["KeyState"]).startswith("Pending")

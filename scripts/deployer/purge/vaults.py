@@ -1,0 +1,53 @@
+"""Backup vaults, with the recovery points in them."""
+
+from typing import Any
+
+from ..errors import DeployError
+from ..waiting import pauses
+from .leftover import Leftover, count
+
+_TYPE = "AWS::Backup::BackupVault"
+_LONGEST_SECONDS = 10 * 60
+
+
+class Vaults:
+    name_property = "BackupVaultName"
+    loss = "its recovery points"
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def find(self, name: str) -> Leftover | None:
+        # Listed, because DescribeBackupVault answers AccessDenied for one that does not exist.
+        pages = self._client.get_paginator("list_backup_vaults").paginate()
+        arns = [
+            vault["BackupVaultArn"]
+            for page in pages
+            for vault in page["BackupVaultList"]
+            if vault["BackupVaultName"] == name
+        ]
+        if not arns:
+            return None
+        # A page holds all tags that a resource can have.
+        tags = self._client.list_tags(ResourceArn=arns[0], MaxResults=100)["Tags"]
+        return Leftover(_TYPE, name, name, tags, count(len(self._recovery_points(name)), "recovery point"))
+
+    def delete(self, leftover: Leftover) -> None:
+        """Its recovery points first: a vault that holds any cannot be deleted.
+
+        https://docs.aws.amazon.com/aws-backup/latest/devguide/create-a-vault.html
+        """
+        for arn in self._recovery_points(leftover.id):
+            self._client.delete_recovery_point(BackupVaultName=leftover.id, RecoveryPointArn=arn)
+        for _ in pauses(_LONGEST_SECONDS):
+            if not self._recovery_points(leftover.id):
+                self._client.delete_backup_vault(BackupVaultName=leftover.id)
+                return
+        raise DeployError(
+            f"{leftover} still holds recovery points after {_LONGEST_SECONDS // 60} minutes; run it again"
+        )
+
+    def _recovery_points(self, name: str) -> list[str]:
+        paginator = self._client.get_paginator("list_recovery_points_by_backup_vault")
+        pages = paginator.paginate(BackupVaultName=name)
+        return [point["RecoveryPointArn"] for page in pages for point in page["RecoveryPoints"]]

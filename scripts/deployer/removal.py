@@ -1,0 +1,22 @@
+"""The AWS CLI command that deletes one resource, as it is left behind outside any stack.
+
+Each is a command of https://docs.aws.amazon.com/cli/latest/reference/; its argument is the resource's physical id, as
+CloudFormation gives it: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/resources-section-structure.html
+"""
+
+_COMMANDS = {
+    "AWS::Backup::BackupVault": "backup delete-backup-vault --backup-vault-name",
+    "AWS::DynamoDB::Table": "dynamodb delete-table --table-name",
+    "AWS::IAM::ManagedPolicy": "iam delete-policy --policy-arn",
+    "AWS::IAM::Role": "iam delete-role --role-name",
+    "AWS::KMS::Key": "kms schedule-key-deletion --key-id",
+    "AWS::Logs::LogGroup": "logs delete-log-group --log-group-name",
+    "AWS::S3::Bucket": "s3api delete-bucket --bucket",
+    "AWS::SQS::Queue": "sqs delete-queue --queue-url",
+}
+
+
+def removal_command(resource_type: str, physical_id: str) -> str:
+    """The command, or an empty text for a type that has none here."""
+    command = _COMMANDS.get(resource_type)
+    return f"aws {command} {physical_id}" if command and physical_id else ""

@@ -1,0 +1,104 @@
+"""What an account holds of the types that deletion policies retain, with the rules of the services that hold it.
+
+- A name can be used once: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
+- A table with deletion protection is not deleted:
+  https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html
+- A vault with recovery points is not deleted: https://docs.aws.amazon.com/aws-backup/latest/devguide/create-a-vault.html
+- A key is deleted after a waiting period of 7 to 30 days:
+  https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys.html
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# The property that is the name; a key's is made up.
+NAMES = {
+    "AWS::Backup::BackupVault": "BackupVaultName",
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::KMS::Key": "",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::SQS::Queue": "QueueName",
+}
+PROTECTED = "Table '{}' can't be deleted while DeletionProtectionEnabled is set to True"
+
+
+class Refused(Exception):
+    def __init__(self, code: str, message: str, http_status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.http_status = code, http_status
+
+
+@dataclass
+class Resource:
+    kind: str
+    name: str
+    tags: dict[str, str]
+    protected: bool = False
+    # Items, messages, bytes or ARNs of recovery points.
+    contents: list[str] = field(default_factory=list)
+    # Days until a key is deleted; None for one that stays.
+    pending_days: int | None = None
+
+
+@dataclass
+class Holdings:
+    resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
+
+    def create(self, kind: str, name: str, tags: dict[str, str], protected: bool) -> None:
+        if self.holds(kind, name):
+            raise Refused(
+                "AlreadyExists", f"Resource of type '{kind}' with identifier '{name}' already exists.", http_status=400
+            )
+        self.resources[kind, name] = Resource(kind, name, tags, protected)
+
+    def delete(self, kind: str, name: str) -> None:
+        resource = self.resources[kind, name]
+        if resource.protected:
+            raise Refused("ValidationException", PROTECTED.format(name))
+        if kind == "AWS::Backup::BackupVault" and resource.contents:
+            raise Refused("InvalidRequestException", "Backup vault cannot be deleted: it contains recovery points")
+        if kind == "AWS::KMS::Key":
+            resource.pending_days = 30
+        else:
+            del self.resources[kind, name]
+
+    def holds(self, kind: str, name: str) -> bool:
+        return (kind, name) in self.resources
+
+    def names(self, environment: str = "") -> set[str]:
+        """Of all that is there and stays, by the tag of the environment; all, without one."""
+        return {
+            name
+            for (_, name), one in self.resources.items()
+            if one.pending_days is None and environment in ("", one.tags.get("Environment"))
+        }
+
+    def of(self, kind: str, name: str, missing: str, message: str = "") -> Resource:
+        """Or the service's own error for one that does not exist."""
+        if not self.holds(kind, name):
+            raise Refused(missing, message or f"{name} not found")
+        return self.resources[kind, name]
+
+
+def physical_name(logical_id: str, resource: dict[str, Any], parameters: dict[str, str], stack_name: str) -> str:
+    """The name that the template fixes, or one that is made up."""
+    expression = resource.get("Properties", {}).get(NAMES[resource["Type"]])
+    return str(resolved(expression, parameters)) if expression else f"{stack_name}-{logical_id}"
+
+
+def resolved(value: Any, parameters: dict[str, str]) -> Any:
+    """A property's value, as far as it is made of parameters."""
+    if isinstance(value, dict) and set(value) == {"Ref"}:
+        return parameters.get(value["Ref"], value["Ref"])
+    text = value.get("Fn::Sub") if isinstance(value, dict) else value
+    if isinstance(text, str):
+        for name, given in parameters.items():
+            text = text.replace(f"${{{name}}}", given)
+    return text
+
+
+def own_tags(resource: dict[str, Any], parameters: dict[str, str]) -> dict[str, str]:
+    properties = resource.get("Properties", {})
+    if "BackupVaultTags" in properties:
+        return {key: resolved(value, parameters) for key, value in properties["BackupVaultTags"].items()}
+    return {tag["Key"]: resolved(tag["Value"], parameters) for tag in properties.get("Tags", [])}

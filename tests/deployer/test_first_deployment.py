@@ -1,0 +1,288 @@
+"""A first deployment that fails does not block the next, however AWS rolls it back; and what it leaves is purged."""
+
+import json
+from collections.abc import Callable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import boto3
+import jsonschema
+import pytest
+from rich.console import Console
+
+from scripts.deployer.deletion_protection import find_late_protection
+from scripts.deployer.destroy import Destruction, destroy
+from scripts.deployer.errors import DeployError
+from scripts.deployer.failure import Event, failure
+from scripts.deployer.order import TEMPLATES
+from scripts.deployer.plan import templates
+from scripts.deployer.planning import comparison
+from scripts.deployer.purge.search import Purge
+from scripts.deployer.report.people import People
+from scripts.deployer.target import Target
+from stacks import settings
+from tests.deployer.aws.cloudformation import ACCOUNT, REGION, START
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.conftest import Command, bootstrapped, deployed
+from tests.deployer.test_plan import SCHEMA
+from tests.emitted import NESTED, load_template, resources
+
+NAME = "payment-platform-prod"
+TABLES = ("dynamodb-transactions-prod", "dynamodb-payment-ledger-prod")
+BROKEN = {"Monitoring/Dashboard": "The dashboard is not valid"}
+PSEUDO = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
+TYPES = {"AWS::Backup::BackupVault", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
+
+
+def are_protected(aws: Service) -> list[bool]:
+    return [aws.holdings.resources["AWS::DynamoDB::Table", name].protected for name in TABLES]
+
+
+def purge(
+    command: Command, confirm: Callable[[Mapping[str, str]], bool], environment: str = "prod", **more: Any
+) -> tuple[bool, str]:
+    """``scripts/destroy.sh ENVIRONMENT --purge`` without its process: whether anything was deleted, and the report."""
+    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION)
+    report = StringIO()
+    wanted = Purge(environment, settings.load(environment), TEMPLATES)
+    asked = Destruction(environment, f"payment-platform-{environment}", purge=wanted, **more)
+    target = Target(session, endpoint_url=command.url, poll_seconds=0.01)
+    return destroy(asked, target, People(Console(file=report, width=200)), confirm), report.getvalue()
+
+
+def confirm_all(_: Mapping[str, str]) -> bool:
+    return True
+
+
+def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succeeds(
+    command: Command, aws: Service
+) -> None:
+    """Seen to fail with deletion protection in the first change set: ROLLBACK_FAILED."""
+    bootstrapped(aws)
+    aws.fails = BROKEN
+    failed = command("prod", "--yes")
+    assert (failed.code, "ended ROLLBACK_COMPLETE" in failed.err, aws.holdings.names("prod")) == (1, True, set())
+    assert all(given["RetainExceptOnCreate"] for given in aws.asked("ExecuteChangeSet"))
+    aws.fails = {}
+    aws.calls.clear()
+    ran = command("prod", "--yes")
+    assert ran.code == 0, ran
+    assert (
+        "! Data/PaymentLedger, Data/Transactions: a second change set switches on deletion protection after the "
+        "creation, because a failed creation of a protected table cannot be rolled back\n"
+    ) in ran.out
+    assert are_protected(aws) == [True, True]
+    first, second = aws.asked("CreateChangeSet")
+    protection = [
+        next(one["ParameterValue"] for one in given["Parameters"] if one["ParameterKey"] == "DeletionProtection")
+        for given in (first, second)
+    ]
+    assert protection == ["false", "true"]
+    # The minutes of monitoring are those of the first.
+    assert second["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
+    assert second["UsePreviousTemplate"]
+    # What was deployed from here last has the protection.
+    recorded = json.loads((command.folder / "deployed" / "prod.json").read_text())
+    assert recorded["parameters"]["DeletionProtection"] == "true"
+    aws.calls.clear()
+    assert command("prod", "--yes").out.splitlines()[-1] == f"{NAME}: no changes; nothing was done"
+    assert aws.writes() == []
+
+
+def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deployment(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    deployed(aws, tmp_path, environment="dev")
+    others = aws.holdings.names("dev")
+    aws.fails, aws.complete_counts_as_deleted = BROKEN, True
+    failed = command("prod", "--yes", "--json")
+    left = aws.holdings.names("prod")
+    assert (failed.code, len(left)) == (1, 15)
+    record = json.loads(failed.out.splitlines()[-1])
+    jsonschema.validate(record, SCHEMA)
+    assert {event["physical_id"] for event in record["left_behind"]} == left
+    commands = {event["delete_command"] for event in record["left_behind"]}
+    assert "aws dynamodb delete-table --table-name dynamodb-transactions-prod" in commands
+    assert record["next"] == (
+        "fix the cause; scripts/destroy.sh prod --purge deletes the stack and, by name, what was left behind; then run "
+        "scripts/deploy.sh prod"
+    )
+    aws.fails = {}
+    questions: dict[str, str] = {}
+
+    def confirm(asked: Mapping[str, str]) -> bool:
+        questions.update(asked)
+        return True
+
+    assert purge(command, confirm)[0]
+    # The names of keys are their aliases.
+    assert set(questions) >= {NAME, *TABLES, "alias/dynamodb-transactions-prod"}
+    assert len(questions) == len(left) + 1
+    assert aws.holdings.names("prod") == set()
+    assert command("prod", "--yes").code == 0
+    assert are_protected(aws) == [True, True]
+    assert aws.holdings.names("dev") == others
+
+
+def test_a_name_that_is_taken_fails_the_creation(command: Command, aws: Service) -> None:
+    """As AWS answers, where somebody takes it after the checks; it is not lost with the rollback."""
+    bootstrapped(aws)
+    table = ("AWS::DynamoDB::Table", TABLES[0], {})
+    aws.before = {"ExecuteChangeSet": lambda: aws.holdings.create(*table, protected=True)}
+    ran = command("prod", "--yes")
+    assert ran.code == 1
+    assert f"with identifier '{TABLES[0]}' already exists." in ran.err
+    assert aws.holdings.names() == {TABLES[0]}
+
+
+def test_protection_of_a_saved_plan_that_fails_is_said_and_the_next_deployment_sets_it(
+    command: Command, aws: Service
+) -> None:
+    bootstrapped(aws)
+
+    def fail_the_second() -> None:
+        aws.fails = {"Data/Transactions": "Rate exceeded"} if len(aws.asked("ExecuteChangeSet")) == 2 else {}
+
+    aws.before = {"ExecuteChangeSet": fail_the_second}
+    assert command("prod", "--plan", "--out", "plan.json").code == 2
+    ran = command("prod", "--yes", "--apply", "plan.json")
+    assert ran.code == 1
+    assert ran.err.startswith(
+        f"deploy: {NAME} is deployed, but the deletion protection of Data/PaymentLedger, Data/Transactions is not "
+        "switched on: "
+    )
+    assert ran.err.endswith("to switch it on, deploy again: scripts/deploy.sh prod\n")
+    assert "Data/Transactions (AWS::DynamoDB::Table) UPDATE_FAILED" in ran.out
+    assert are_protected(aws) == [False, False]
+    aws.fails, aws.before = {}, {}
+    again = command("prod", "--yes")
+    assert (again.code, "DeletionProtectionEnabled: false → true" in again.out) == (0, True)
+    assert are_protected(aws) == [True, True]
+
+
+def test_protection_of_existing_tables_is_not_taken_off() -> None:
+    def read(name: str) -> str:
+        return (TEMPLATES / name).read_text(encoding="utf-8")
+
+    after = templates.tree(read("parent.yaml"), read)
+    before = templates.tree(read("parent.yaml"), read)
+    del before.nested["Data"].template["Resources"]["PaymentLedger"]
+    on = settings.load("prod")
+    compared = comparison(NAME, (before, on), (after, on), PSEUDO)
+    late = find_late_protection(compared, after, on, PSEUDO)
+    assert (late.parameters, late.undeletable) == ({}, ("Data/PaymentLedger",))
+    # Where none of them is protected yet, nothing is taken off.
+    off = on | {"DeletionProtection": "false"}
+    late = find_late_protection(comparison(NAME, (before, off), (after, on), PSEUDO), after, on, PSEUDO)
+    assert (late.parameters, late.undeletable) == ({"DeletionProtection": "true"}, ())
+
+
+def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    bootstrapped(aws)
+    # What staging has left is staging's.
+    for environment in ("prod", "staging"):
+        for _, stack in deployed(aws, tmp_path, environment=environment).walk():
+            stack.status = "DELETE_COMPLETE"
+    account = aws.holdings
+    account.resources["AWS::Backup::BackupVault", "backup-vault-payments-prod"].contents = [
+        "arn:aws:a:1",
+        "arn:aws:a:2",
+    ]
+    account.resources["AWS::SQS::Queue", "payment-dlq-prod"].contents = ["letter"]
+    # Of our name, but not ours; a key of nobody's; one that nobody may look at.
+    account.resources["AWS::Logs::LogGroup", "/aws/vendedlogs/states/sfn-payment-workflow-prod"].tags = {}
+    account.create("AWS::KMS::Key", "of-the-bank", {"Environment": "prod"}, protected=False)
+    account.create("AWS::KMS::Key", "of-aws", {"aws:managed": ""}, protected=False)
+    others = account.names("staging")
+    assert are_protected(aws) == [True, True]
+
+    def refuse(_: Mapping[str, str]) -> bool:
+        return False
+
+    aws.calls.clear()
+    with pytest.raises(DeployError, match="nothing was deleted"):
+        purge(command, refuse)
+    with pytest.raises(DeployError, match="--destroys payment-dlq-dev: not among what is deleted"):
+        purge(command, confirm_all, destroys=("payment-dlq-dev",))
+    assert aws.writes() == []
+    existed, said = purge(command, confirm_all)
+    assert existed
+    assert "To purge: backup-vault-payments-prod (AWS::Backup::BackupVault), 2 recovery points: its" in said
+    assert "To purge: payment-dlq-prod (AWS::SQS::Queue), about 1 message: its messages will be lost\n" in said
+    assert "Not deleted: /aws/vendedlogs/states/sfn-payment-workflow-prod (AWS::Logs::LogGroup) does not have" in said
+    assert account.names() == others | {"/aws/vendedlogs/states/sfn-payment-workflow-prod", "of-the-bank", "of-aws"}
+    # The window of the settings.
+    pending = [one.pending_days for one in account.resources.values() if one.pending_days is not None]
+    assert pending == [30] * 6
+    assert not purge(command, confirm_all)[0]
+
+
+def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Service, tmp_path: Path) -> None:
+    """Somebody deployed the templates under another name, with the tags of this environment."""
+    stack = deployed(aws, tmp_path, environment="prod", name="a-stack-of-another-name")
+    there = aws.holdings.names()
+    existed, said = purge(command, confirm_all)
+    assert (existed, aws.holdings.names()) == (False, there)
+    assert f"belongs to the stack {stack.nested['Data'].name}, which exists\n" in said
+
+
+def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, environment="prod")
+    for _, one in stack.walk():
+        one.status = "DELETE_COMPLETE"
+    aws.errors = {"dynamodb:DeleteTable": [Refused("ResourceInUseException", "a backup is being made")]}
+    with pytest.raises(DeployError, match=r"a backup is being made; .* --purge deletes the rest"):
+        purge(command, confirm_all)
+    assert are_protected(aws) == [True, True]
+
+
+def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = deployed(aws, tmp_path, environment="prod")
+    ran = command("prod", "--purge", "--yes", "--destroys", NAME, "--destroys", TABLES[0], script="destroy")
+    assert (ran.code, stack.status) == (1, "UPDATE_COMPLETE")
+    assert ran.err.startswith(
+        "destroy: --yes does not cover data loss; to confirm it, add --destroys payment-dlq-prod --destroys "
+    )
+    # One for each name that is retained, but those that were given.
+    assert ran.err.count("--destroys") == len(aws.holdings.names("prod")) - 1
+
+
+def test_what_the_templates_retain_can_be_purged() -> None:
+    """And found: by a name that the template fixes, or by the alias of a key."""
+    retained = [
+        resource
+        for name in NESTED
+        for resource in resources(load_template(name)).values()
+        if str(resource.get("DeletionPolicy")).startswith("Retain")
+    ]
+    assert {resource["Type"] for resource in retained} == TYPES
+
+
+def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe() -> None:
+    def event(where: str, status: str, kind: str = "AWS::DynamoDB::Table", reason: str = "") -> Event:
+        own = kind == "AWS::CloudFormation::Stack"
+        return Event(
+            where + status, START, "arn:root", where, kind, status, reason, "arn:root" if own else f"name-{where}"
+        )
+
+    root = "AWS::CloudFormation::Stack"
+    happened = [
+        event("Data/Queue", "CREATE_FAILED", "AWS::SQS::Queue", "no"),
+        event("payment-platform-dev", "ROLLBACK_IN_PROGRESS", root),
+        event("Data/Other", "DELETE_COMPLETE"),
+        event("Data/Table", "DELETE_FAILED", reason="it is protected"),
+        event("payment-platform-dev", "ROLLBACK_FAILED", root),
+    ]
+    failed = failure("payment-platform-dev", "dev", "ROLLBACK_FAILED", happened)
+    assert [one.where for one in failed.left_behind] == ["Data/Table"]
+    assert (
+        "scripts/destroy.sh dev --purge deletes the stack and, by name, what its deletion retains" in failed.next_step
+    )
+    # An environment that runs is not to be purged for what one of its updates left.
+    update = [event(one.where, f"UPDATE_{one.status}", one.resource_type) for one in happened[1:2]] + happened[2:4]
+    rolled_back = failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
+    assert ("--purge" in rolled_back.next_step, len(rolled_back.left_behind)) == (False, 1)
