@@ -1,4 +1,4 @@
-"""Who may do what: the trust of each role, its policies statement by statement, and who may invoke the schedule's function."""
+"""Who may do what: the trust and the policies of each role, and who may invoke the function of the schedule."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,9 +10,9 @@ GROUP = "access"
 
 
 def checks(place: Place) -> Iterator[Check]:
-    yield run(GROUP, "roles", lambda: _roles(place))
-    yield run(GROUP, "policies of the roles", lambda: _policies(place))
-    yield run(GROUP, "EventBridge may invoke", lambda: _permission(place))
+    yield run(GROUP, "roles", _roles, place)
+    yield run(GROUP, "policies of the roles", _policies, place)
+    yield run(GROUP, "EventBridge may invoke", _permission, place)
 
 
 def _roles(place: Place) -> str:

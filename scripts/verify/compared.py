@@ -22,8 +22,18 @@ def differences(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> list[st
 def _property(name: str, expected: Any, seen: Any) -> Iterator[str]:
     if name.endswith("Policy") or name.endswith("PolicyDocument"):
         yield from policy_differences(expected or {}, seen or {})
+    elif name.endswith("Tags"):
+        # CloudFormation adds tags of its own, and passes on those of the stack.
+        tags, seen_tags = _by_key(expected), _by_key(seen)
+        missing = [f"{key}={value}" for key, value in tags.items() if seen_tags.get(key) != value]
+        if missing:
+            yield f"{name} lack {', '.join(missing)}"
     elif not matches(expected, seen):
         yield f"{name} is {_shown(seen)}, must be {_shown(expected)}"
+
+
+def _by_key(tags: Any) -> dict[str, str]:
+    return tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags or []}
 
 
 def matches(expected: Any, seen: Any) -> bool:

@@ -21,10 +21,10 @@ _KEY_PROPERTIES = (
 
 
 def checks(place: Place) -> Iterator[Check]:
-    yield run(GROUP, "state, rotation, policies", lambda: _policies(place))
+    yield run(GROUP, "state, rotation, policies", _policies, place)
     for alias in place.of_type("AWS::KMS::Alias"):
         name = f"{alias.physical_id or alias.path}"
-        yield run(GROUP, name, lambda alias=alias: _use(place, alias))  # type: ignore[misc]
+        yield run(GROUP, name, _use, place, alias)
 
 
 def _policies(place: Place) -> str:
@@ -76,5 +76,7 @@ def _bare(key: str) -> str:
 
 
 def _alias_of(place: Place, key: Expected) -> str:
-    aliases = (alias for alias in place.of_type("AWS::KMS::Alias") if alias.properties["TargetKeyId"] == key.physical_id)
+    aliases = (
+        alias for alias in place.of_type("AWS::KMS::Alias") if alias.properties["TargetKeyId"] == key.physical_id
+    )
     return next((alias.properties["AliasName"] for alias in aliases), json.dumps(key.path))

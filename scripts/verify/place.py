@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from scripts.deployer.order import stack_name
 from scripts.deployer.rollout import Rollout
@@ -90,7 +90,11 @@ class Place:
     def check_gap(self, name: str) -> None:
         """Raises ``Skipped`` for what this place does not do."""
         if name in self.gaps:
-            raise Skipped(f"the emulator {self.gaps[name]}")
+            self.skip(name)
+
+    def skip(self, name: str) -> NoReturn:
+        """Raises ``Skipped`` with the reason of a gap."""
+        raise Skipped(f"the emulator {self.gaps[name]}")
 
     def wait(self, probe: Callable[[], Any], seconds: float) -> Any:
         """What ``probe`` returns as soon as that is true; its last answer after ``seconds``.

@@ -37,10 +37,10 @@ _WHAT = {
 
 def checks(place: Place) -> Iterator[Check]:
     for name, types in ROWS.items():
-        yield run(GROUP, name, lambda name=name, types=types: _as_declared(place, name, types))  # type: ignore[misc]
+        yield run(GROUP, name, _as_declared, place, name, types)
         for gap in (gap for gap in place.gaps if gap.rsplit(".", 1)[0] in types and place.of_type(*types)):
             row = f"{name}: {gap.rsplit('.', 1)[1]}"
-            yield run(GROUP, row, lambda gap=gap: place.check_gap(gap) or "")  # type: ignore[misc]
+            yield run(GROUP, row, place.skip, gap)
 
 
 def _as_declared(place: Place, name: str, types: tuple[str, ...]) -> str:

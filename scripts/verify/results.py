@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -59,11 +60,11 @@ class Stopped(BaseException):
     """The run was interrupted. No ``Exception``: no check may take it for a failure."""
 
 
-def run(group: str, name: str, look: Callable[[], str]) -> Check:
+def run(group: str, name: str, look: Callable[..., str], *arguments: Any) -> Check:
     """The result of ``look``, which returns what it saw, or raises one of the exceptions above or an AWS error."""
     started = time.monotonic()
     try:
-        status, seen = Status.OK, look()
+        status, seen = Status.OK, look(*arguments)
     except Failed as failure:
         status, seen = Status.FAILED, str(failure)
     except Skipped as reason:

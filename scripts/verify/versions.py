@@ -10,10 +10,10 @@ GROUP = "versions"
 
 
 def checks(place: Place) -> Iterator[Check]:
-    yield run(GROUP, "code of this checkout", lambda: _code(place))
+    yield run(GROUP, "code of this checkout", _code, place)
     for alias in place.of_type("AWS::Lambda::Alias"):
         name = f"live {alias.properties['FunctionName']}"
-        yield run(GROUP, name, lambda alias=alias: _live(place, alias))  # type: ignore[misc]
+        yield run(GROUP, name, _live, place, alias)
 
 
 def _code(place: Place) -> str:

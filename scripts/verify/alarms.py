@@ -1,0 +1,104 @@
+"""Every alarm rings: set to another state it publishes a notice that the topic delivers, and it is set back.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmState.html
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from .place import Place
+from .results import Check, Failed, Skipped, Unknown, run
+
+GROUP = "alarms"
+NOTICE_SECONDS = 90
+BACK_SECONDS = 10
+_METRIC, _COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
+
+
+def checks(place: Place) -> Iterator[Check]:
+    names = {one.physical_id.rsplit(":alarm:", 1)[-1]: one for one in place.of_type(_METRIC)}
+    alone = [name for name, alarm in names.items() if alarm.properties.get("AlarmActions")]
+    members = [name for name in names if name not in alone]
+    yield run(GROUP, f"{len(alone)} alarms ring and go back", _ring_each, place, alone)
+    for composite in place.of_type(_COMPOSITE):
+        name = composite.physical_id.rsplit(":alarm:", 1)[-1]
+        row = f"{name} rings for its members"
+        yield run(GROUP, row, _ring_through_member, place, name, members)
+
+
+def _ring_each(place: Place, alarms: Sequence[str]) -> str:
+    """All at once: each is set to another state than it has, and back to that as soon as all notices are there."""
+    if not alarms:
+        raise Skipped("no alarm has actions of its own")
+    states = _states(place, alarms)
+    undo = []
+    for name, state in states.items():
+        undo.append(place.cleanup.add(f"set {name} back", lambda name=name: _set(place, name, states[name])))  # type: ignore[misc]
+        # One in ALARM is set to OK: that publishes, too, and so does the way back.
+        _set(place, name, "OK" if state == "ALARM" else "ALARM")
+    place.wait(lambda: not _silent(place, states), NOTICE_SECONDS)
+    for set_back in undo:
+        set_back()
+    # One without an action for OK that was in ALARM is heard on its way back only.
+    place.wait(lambda: not _silent(place, states), BACK_SECONDS)
+    problems = [f"{name} does not exist" for name in alarms if name not in states]
+    problems += [f"{name} rang without a notice: {_why(place, name)}" for name in _silent(place, states)]
+    if problems:
+        raise Failed("; ".join(problems))
+    return f"a notice of each arrived, each was set back to {', '.join(sorted(set(states.values())))}"
+
+
+def _silent(place: Place, alarms: Iterable[str]) -> list[str]:
+    """Those of which no notice has arrived."""
+    heard = _heard(place)
+    return sorted(name for name in alarms if name not in heard)
+
+
+def _ring_through_member(place: Place, composite: str, members: Sequence[str]) -> str:
+    """A composite alarm follows its members: set by hand, it would not come back by itself."""
+    states = _states(place, [composite, *members])
+    if composite not in states:
+        raise Failed(f"{composite} does not exist")
+    if states[composite] == "ALARM":
+        raise Unknown("it is in ALARM now; repeat this when the incident is over: --only alarms")
+    member = next((name for name in members if name in states), None)
+    if member is None:
+        raise Failed(f"none of its members exists: {', '.join(members)}")
+    with place.cleanup.after(f"set {member} back", lambda: _set(place, member, states[member])):
+        _set(place, member, "ALARM")
+        if not place.wait(lambda: composite in _heard(place), NOTICE_SECONDS):
+            raise Failed(f"no notice of {composite} while {member} was in ALARM: {_why(place, composite)}")
+    return f"a notice heard while {member} was in ALARM"
+
+
+def _states(place: Place, alarms: Sequence[str]) -> dict[str, str]:
+    answer = place.client("cloudwatch").describe_alarms(
+        AlarmNames=list(alarms), AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=100
+    )
+    described = [*answer["MetricAlarms"], *answer.get("CompositeAlarms", [])]
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described}
+
+
+def _set(place: Place, alarm: str, state: str) -> None:
+    reason = f"scripts/verify.sh {place.environment}, run {place.run_id}: a test, nothing is wrong"
+    place.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue=state, StateReason=reason)
+
+
+def _heard(place: Place) -> set[str]:
+    return {str(message["AlarmName"]) for message in place.mailbox.messages() if "AlarmName" in message}
+
+
+def _why(place: Place, alarm: str) -> str:
+    """What CloudWatch says of the alarm's last action."""
+    pages: Any = place.client("cloudwatch").describe_alarm_history(
+        AlarmName=alarm,
+        AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+        HistoryItemType="Action",
+        StartDate=datetime.fromtimestamp(place.started_at, UTC),
+        MaxRecords=1,
+    )
+    items = pages.get("AlarmHistoryItems", [])
+    if items:
+        return str(items[0]["HistorySummary"])
+    return "CloudWatch's history has no action of it; has it AlarmActions, and may it publish by the topic's policy?"
