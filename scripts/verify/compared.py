@@ -11,6 +11,7 @@ from typing import Any
 
 _KEY = re.compile(r"^(?:arn:[a-z-]+:kms:[^:]*:[0-9]*:)?key/([A-Za-z0-9-]+)$")
 _ACCOUNT = re.compile(r"^arn:[a-z-]+:iam::([0-9]{12}):root$")
+_PREFIX = re.compile(r"^[A-Za-z0-9-]+:")
 _LONGEST = 90
 
 
@@ -99,6 +100,10 @@ def _canonical(statement: dict[str, Any]) -> dict[str, Any]:
     for name in ("Action", "NotAction", "Resource", "NotResource", "DataIdentifier"):
         if name in canonical:
             canonical[name] = _sorted(canonical[name])
+    for name in ("Action", "NotAction"):
+        if name in canonical:
+            # SNS writes SNS:Publish.
+            canonical[name] = sorted(_PREFIX.sub(lambda match: match[0].lower(), action) for action in canonical[name])
     if "Principal" in canonical:
         principal = canonical["Principal"]
         # SNS and SQS write everybody in either way.

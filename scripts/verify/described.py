@@ -9,6 +9,7 @@ from typing import Any
 from . import described_access, described_compute, described_watching
 from .compared import differences
 from .expected import Expected
+from .results import Failed
 
 # Gives a client by the name of its service.
 Clients = Callable[[str], Any]
@@ -75,7 +76,9 @@ def backup_plan(client: Clients, resource: Expected) -> dict[str, Any]:
 def backup_selection(client: Clients, resource: Expected) -> dict[str, Any]:
     backup, plan = client("backup"), resource.properties["BackupPlanId"]
     listed = backup.list_backup_selections(BackupPlanId=plan)["BackupSelectionsList"]
-    selection_id = next(one["SelectionId"] for one in listed if one["SelectionId"] in resource.physical_id)
+    selection_id = next((one["SelectionId"] for one in listed if one["SelectionId"] in resource.physical_id), None)
+    if selection_id is None:
+        raise Failed(f"the backup plan {plan} has no selection {resource.physical_id}")
     selection = backup.get_backup_selection(BackupPlanId=plan, SelectionId=selection_id)["BackupSelection"]
     return {"BackupSelection": {"IamRoleArn": selection["IamRoleArn"], "Resources": selection["Resources"]}}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .expected import Expected
+from .results import Unknown
 
 Clients = Callable[[str], Any]
 
@@ -15,6 +16,9 @@ def function(client: Clients, resource: Expected) -> dict[str, Any]:
     configuration = described["Configuration"]
     names = ("Runtime", "Handler", "Role", "MemorySize", "Timeout", "DeadLetterConfig", "Environment", "LoggingConfig")
     tags = described.get("Tags", {})
+    # https://docs.aws.amazon.com/lambda/latest/api/API_EnvironmentError.html
+    if error := configuration.get("Environment", {}).get("Error"):
+        raise Unknown(f"{resource.name}: its variables cannot be read: {error.get('Message', error.get('ErrorCode'))}")
     return {name: configuration.get(name) for name in (*names, "TracingConfig")} | {
         "KmsKeyArn": configuration.get("KMSKeyArn"),
         "ReservedConcurrentExecutions": described.get("Concurrency", {}).get("ReservedConcurrentExecutions"),

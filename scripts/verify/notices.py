@@ -63,21 +63,30 @@ class Mailbox:
     def open(self) -> None:
         """Make the queue and subscribe it. Both are undone by the run's cleanup."""
         place, topic = self._place, topic_arn(self._place)
-        attributes = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": str(RETENTION_SECONDS)}
-        tags = {"ManagedBy": "payment-platform-verify", "Environment": place.environment}
-        self.url = self._sqs.create_queue(QueueName=self.queue_name, Attributes=attributes, tags=tags)["QueueUrl"]
-        place.cleanup.add(f"delete the queue {self.queue_name}", lambda: self._sqs.delete_queue(QueueUrl=self.url))
-        answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
-        self.arn = answer["Attributes"]["QueueArn"]
-        policy = {"Policy": _only_from(topic, self.arn).to_json()}
-        self._sqs.set_queue_attributes(QueueUrl=self.url, Attributes=policy)
+        target = place.platform.target
+        partition = target.pseudo_parameters()["AWS::Partition"]
+        self.arn = f"arn:{partition}:sqs:{target.region}:{target.account}:{self.queue_name}"
+        self.url = self._sqs.create_queue(
+            QueueName=self.queue_name,
+            Attributes={
+                "SqsManagedSseEnabled": "true",
+                "MessageRetentionPeriod": str(RETENTION_SECONDS),
+                # From the beginning: SNS does not send again what a queue refused, and a change takes up to a minute.
+                # https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html
+                "Policy": _only_from(topic, self.arn).to_json(),
+            },
+            tags={"ManagedBy": "payment-platform-verify", "Environment": place.environment},
+        )["QueueUrl"]
+        place.cleanup.add(f"delete the queue {self.queue_name}", self._delete_queue)
         sns = place.client("sns")
-        subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=self.arn, ReturnSubscriptionArn=True)[
-            "SubscriptionArn"
-        ]
+        answer = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=self.arn, ReturnSubscriptionArn=True)
+        subscription = answer["SubscriptionArn"]
         place.cleanup.add(
             f"unsubscribe the queue {self.queue_name}", lambda: sns.unsubscribe(SubscriptionArn=subscription)
         )
+
+    def _delete_queue(self) -> None:
+        self._sqs.delete_queue(QueueUrl=self.url)
 
     def messages(self) -> list[dict[str, Any]]:
         """All so far: each with ``attributes`` by name, and what the publisher sent. Takes up to two seconds."""

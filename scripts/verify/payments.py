@@ -44,7 +44,7 @@ def checks(place: Place) -> Iterator[Check]:
     for sample in (sample for sample in asked_for if sample.status != "COMPLETED"):
         yield run(GROUP, f"notice of {sample.name}", _notice, place, sample)
     if place.settings["Gateway"] != "simulator":
-        yield run(GROUP, "completed, retried, failed", _not_with_stripe)
+        yield run(GROUP, "completed, retried", _not_with_stripe)
 
 
 def _not_with_stripe() -> str:

@@ -1,7 +1,8 @@
 """The payments that a run sends, by the outcome that the gateway is asked for, and what has to become of each.
 
-The simulated gateway decides by the cents of the amount (lambda/adapters/simulator.py). Of Stripe nothing can be asked
-for: only what never charges is sent, a payment above the limit and one of a customer that Stripe does not know.
+The simulated gateway decides by the cents of the amount (lambda/adapters/simulator.py). With Stripe only what is never
+charged is sent: a payment above the limit, one by a method that Stripe does not settle at once, and one of a customer
+that Stripe does not know.
 """
 
 from collections.abc import Mapping
@@ -26,13 +27,14 @@ class Sample:
     error: str = ""
     tries: int = 1
     leaves_letter: bool = False
+    method: str = "credit_card"
 
     def request(self, run_name: str) -> dict[str, Any]:
         amount = Decimal(self.minor_units).scaleb(-exponent(self.currency))
         return {
             "transaction_id": f"{run_name}-{self.name}",
             "payment_amount": int(amount) if amount == amount.to_integral_value() else float(amount),
-            "payment_method": "credit_card",
+            "payment_method": self.method,
             "customer_id": "CUST-VERIFY",
             "currency": self.currency,
         }
@@ -52,16 +54,16 @@ def samples(settings: Mapping[str, str]) -> list[Sample]:
         return Sample(name, _BASE_MINOR_UNITS + cents, currency, status, **more)
 
     rejected = Sample("rejected", above_limit, currency, "REJECTED")
-    declined = sample("declined", 1, "DECLINED")
+    failed = sample("failed", 3, "FAILED", error="GatewayUnavailable", tries=4, leaves_letter=True)
     if settings["Gateway"] != "simulator":
-        return [declined, rejected]
+        return [sample("declined", 1, "DECLINED", method="bank_transfer"), rejected, failed]
     return [
         sample("completed", 0, "COMPLETED"),
-        declined,
+        sample("declined", 1, "DECLINED"),
         rejected,
         sample("retried", 2, "COMPLETED", tries=3),
         sample("looked-up", 4, "COMPLETED", tries=2),
-        sample("failed", 3, "FAILED", error="GatewayUnavailable", tries=4, leaves_letter=True),
+        failed,
     ]
 
 
