@@ -12,6 +12,8 @@ from typing import Any
 _KEY = re.compile(r"^(?:arn:[a-z-]+:kms:[^:]*:[0-9]*:)?key/([A-Za-z0-9-]+)$")
 _ACCOUNT = re.compile(r"^arn:[a-z-]+:iam::([0-9]{12}):root$")
 _PREFIX = re.compile(r"^[A-Za-z0-9-]+:")
+# CloudWatch gives every number a fraction.
+_WHOLE = re.compile(r"^(-?[0-9]+)\.0+$")
 _LONGEST = 90
 
 
@@ -58,10 +60,8 @@ def _text(value: Any) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if key := _KEY.match(text):
         return key[1]
-    try:
-        return f"{float(text):g}" if len(text) < 16 else text
-    except ValueError:
-        return text.lower() if text in ("True", "False") else text
+    text = text.lower() if text in ("True", "False") else text
+    return _WHOLE.sub(r"\1", text)
 
 
 def policy_differences(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,238 @@
+"""How a run ends: what it changed is undone once, it stops when told to, and writes nothing when it must not."""
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from scripts.deployer.errors import DeployError
+from scripts.deployer.rollout import Rollout
+from scripts.verify import backups, read_only, runner, schedule
+from scripts.verify.cleanup import Cleanup
+from scripts.verify.expected import Expected
+from scripts.verify.place import Place
+from scripts.verify.results import Check, Failed, Skipped, Status, Stopped, Unknown, run
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "not authorized to perform: iam:GetRole"}}, "GetRole")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Failed("x"), Status.FAILED),
+        (Skipped("x"), Status.SKIPPED),
+        (Unknown("x"), Status.UNKNOWN),
+        (DeployError("x"), Status.UNKNOWN),
+        (refused("NoSuchEntity"), Status.FAILED),
+        (refused("AccessDenied"), Status.UNKNOWN),
+    ],
+)
+def test_what_a_check_raises_decides_its_status(error: Exception, status: Status) -> None:
+    def look() -> str:
+        raise error
+
+    assert run("group", "name", look).status is status
+
+
+def test_a_missing_permission_of_the_caller_is_named() -> None:
+    def look() -> str:
+        raise refused("AccessDenied")
+
+    assert run("group", "name", look).seen == "not authorized: iam:GetRole; your role needs this permission"
+
+
+def test_each_step_is_undone_once_and_the_latest_first() -> None:
+    cleanup, undone = Cleanup(), []
+    cleanup.add("first", lambda: undone.append("first"))
+    undo_second = cleanup.add("second", lambda: undone.append("second"))
+    with pytest.raises(Stopped), cleanup.after("third", lambda: undone.append("third")):
+        raise Stopped
+    cleanup.add("fourth", lambda: undone.append("fourth"))
+    undo_second()
+    cleanup.run()
+    cleanup.run()
+    assert undone == ["third", "second", "fourth", "first"]
+
+
+def test_what_cannot_be_undone_is_told_and_the_rest_is_undone() -> None:
+    cleanup, undone = Cleanup(), []
+    cleanup.add("first", lambda: undone.append("first"))
+
+    def fail() -> None:
+        raise refused("AccessDenied")
+
+    cleanup.add("delete the queue q", fail)
+    cleanup.run()
+    assert undone == ["first"]
+    assert cleanup.problems == ["delete the queue q: not authorized: iam:GetRole; your role needs this permission"]
+
+
+@pytest.mark.parametrize(
+    "operation", ["SetAlarmState", "PutTargets", "ReceiveMessage", "StartExecution", "GetSecretValue"]
+)
+def test_what_is_not_a_read_is_refused(operation: str) -> None:
+    assert not read_only.is_read(operation)
+
+
+class Fake:
+    """A place with made-up clients; ``stopped`` ends its waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, clients: dict[str, Any], *resources: Expected) -> None:
+        platform = SimpleNamespace(
+            environment="dev",
+            client=clients.__getitem__,
+            target=SimpleNamespace(gaps={}),
+            dead_letters_url="https://queue/payment-dlq-dev",
+        )
+        settings = {"BackupRetentionDays": "35", "Gateway": "simulator"}
+        self.place = Place(platform, settings, Rollout())  # type: ignore[arg-type]
+        self.place.__dict__["expected"] = {one.path: one for one in resources}
+        self.place.mailbox = SimpleNamespace(arn="arn:aws:sqs:eu-west-1:1:payment-verify-x")
+        monkeypatch.setattr(schedule, "UNDELIVERED_SECONDS", 0)
+        monkeypatch.setattr(backups, "LONGEST_SECONDS", 0)
+
+
+class Events:
+    """EventBridge: an event for a target that refuses it goes to the target's dead-letter queue, or nowhere."""
+
+    def __init__(self, queue: "Queue", *, reaches_queue: bool) -> None:
+        self._queue, self._reaches_queue = queue, reaches_queue
+        self.targets = [{"Id": "reconciliation", "Arn": "function"}, {"Id": "verify-killed", "Arn": "old"}]
+
+    def list_targets_by_rule(self, **_: Any) -> dict[str, Any]:
+        return {"Targets": self.targets}
+
+    def put_targets(self, Targets: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
+        self.targets = [*self.targets, *Targets]
+        for target in Targets if self._reaches_queue else []:
+            self._queue.messages.append(letter("ours", target["Arn"]))
+        return {"FailedEntryCount": 0}
+
+    def remove_targets(self, Ids: list[str], **_: Any) -> None:
+        self.targets = [one for one in self.targets if one["Id"] not in Ids]
+
+
+def letter(name: str, target: str) -> dict[str, Any]:
+    attributes = {"TARGET_ARN": {"StringValue": target}, "ERROR_CODE": {"StringValue": "NO_PERMISSIONS"}}
+    return {"MessageId": name, "ReceiptHandle": name, "MessageAttributes": attributes}
+
+
+class Queue:
+    """SQS: what is received is hidden until its visibility is changed."""
+
+    def __init__(self) -> None:
+        self.messages = [letter("theirs", "their-target")]
+        self.hidden: set[str] = set()
+
+    def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
+        return {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:payment-dlq-dev"}}
+
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        received = [one for one in self.messages if one["MessageId"] not in self.hidden]
+        self.hidden |= {one["MessageId"] for one in received}
+        return {"Messages": received}
+
+    def delete_message(self, ReceiptHandle: str, **_: Any) -> None:
+        self.messages = [one for one in self.messages if one["ReceiptHandle"] != ReceiptHandle]
+
+    def change_message_visibility(self, ReceiptHandle: str, **_: Any) -> None:
+        self.hidden.discard(ReceiptHandle)
+
+
+@pytest.mark.parametrize("reaches_queue", [True, False])
+def test_an_undeliverable_event_is_seen_and_nothing_of_it_is_left(
+    reaches_queue: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue()
+    events = Events(queue, reaches_queue=reaches_queue)
+    place = Fake(monkeypatch, {"events": events, "sqs": queue}).place
+    check = run("schedule", "undeliverable event", schedule._undeliverable, place)
+    assert check.status is (Status.OK if reaches_queue else Status.FAILED)
+    assert ("NO_PERMISSIONS" if reaches_queue else "ScheduleDeadLetters in the policy of payment-dlq-dev") in check.seen
+    # The target of a run that was killed is removed, too; somebody else's letter stays, and is shown again.
+    assert [one["Id"] for one in events.targets] == ["reconciliation"]
+    assert ([one["MessageId"] for one in queue.messages], queue.hidden - {"ours"}) == (["theirs"], set())
+
+
+class Backup:
+    """AWS Backup with a job in a state of its own."""
+
+    def __init__(self, state: str) -> None:
+        self.state, self.calls = state, list[str]()
+
+    def start_backup_job(self, **_: Any) -> dict[str, str]:
+        return {"BackupJobId": "job-1"}
+
+    def describe_backup_job(self, **_: Any) -> dict[str, str]:
+        return {"State": self.state, "StatusMessage": "role cannot be assumed"} | (
+            {"RecoveryPointArn": "point"} if self.state == "COMPLETED" else {}
+        )
+
+    def stop_backup_job(self, **_: Any) -> None:
+        self.calls.append("stop")
+
+    def delete_recovery_point(self, **_: Any) -> None:
+        self.calls.append("delete")
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "calls", "seen"),
+    [
+        ("COMPLETED", Status.OK, ["delete"], "deleted"),
+        ("FAILED", Status.FAILED, [], "role cannot be assumed"),
+        ("RUNNING", Status.UNKNOWN, ["stop"], "RUNNING after"),
+    ],
+)
+def test_a_backup_is_deleted_or_stopped(
+    state: str, status: Status, calls: list[str], seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = Backup(state)
+    dynamodb = SimpleNamespace(describe_table=lambda **_: {"Table": {"TableArn": "arn"}})
+    selection = {"BackupSelection": {"IamRoleArn": "role"}}
+    place = Fake(
+        monkeypatch,
+        {"backup": backup, "dynamodb": dynamodb},
+        Expected("Data/PaymentLedger", "AWS::DynamoDB::Table", "ledger", {}),
+        Expected("Data/BackupSelection", "AWS::Backup::BackupSelection", "s", selection),
+    ).place
+    check = run("backups", "a backup on demand", backups._back_up, place)
+    assert (check.status, backup.calls) == (status, calls)
+    assert seen in check.seen
+
+
+def test_ctrl_c_ends_the_waits_of_all_groups_and_undoes_what_they_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    undone: list[str] = []
+    waiting = threading.Event()
+
+    def wait_for_ever(place: Place) -> Iterator[Check]:
+        with place.cleanup.after("alarm", lambda: undone.append("alarm")):
+            waiting.set()
+            yield run("alarms", "waits", lambda: str(place.wait(lambda: False, 600)))
+
+    def first(_: Place) -> Iterator[Check]:
+        waiting.wait(10)
+        yield Check("payments", "first", Status.OK, "")
+
+    place = Fake(monkeypatch, {}).place
+    place.__dict__["tree"] = None
+    place.cleanup.add("queue", lambda: undone.append("queue"))
+    groups = [runner.Group("alarms", wait_for_ever, 1), runner.Group("payments", first, 1)]
+
+    def interrupt(_: Check) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(place, groups, interrupt)
+    assert undone == ["alarm", "queue"]
+
+
+def test_a_group_is_selected_with_what_it_needs_and_a_wrong_name_is_told() -> None:
+    assert [group.name for group in runner.selected(["traces"])] == ["payments", "traces"]
+    assert len(runner.selected([])) == len(runner.GROUPS)
+    with pytest.raises(DeployError, match=r"no group of checks is called alarm; there are stacks, .*alarms"):
+        runner.selected(["alarm"])
