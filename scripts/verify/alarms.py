@@ -62,9 +62,9 @@ def _ring_through_member(place: Place, composite: str, members: Sequence[str]) -
         raise Failed(f"{composite} does not exist")
     if states[composite] == "ALARM":
         raise Unknown("it is in ALARM now; repeat this when the incident is over: --only alarms")
-    member = next((name for name in members if name in states), None)
+    member = next((name for name in members if states.get(name) not in (None, "ALARM")), None)
     if member is None:
-        raise Failed(f"none of its members exists: {', '.join(members)}")
+        raise Failed(f"none of its members exists, or is not in ALARM: {', '.join(members)}")
     with place.cleanup.after(f"set {member} back", lambda: _set(place, member, states[member])):
         _set(place, member, "ALARM")
         if not place.wait(lambda: composite in _heard(place), NOTICE_SECONDS):

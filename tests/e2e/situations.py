@@ -64,8 +64,10 @@ def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def policy_arn(function: str) -> str:
-    return f"arn:aws:iam::{server.ACCOUNT}:policy/policy-lambda-{function.lower()}-local"
+def policy_arn(role: str) -> str:
+    """Of a function's role by the function's name; of the state machine's role for ``workflow``."""
+    name = "sfn-payment-workflow" if role == "workflow" else f"lambda-{role.lower()}"
+    return f"arn:aws:iam::{server.ACCOUNT}:policy/policy-{name}-local"
 
 
 def document(platform: Platform, function: str) -> dict[str, Any]:
