@@ -56,8 +56,6 @@ def minutes(place: Place, groups: Sequence[Group]) -> int:
     waits = {"payments": 1.0, "alarms": 1.0, "schedule": 6.0, "reconciliation": 1.0, "backups": 5.0}
     if place.settings["BackupRetentionDays"] == "0":
         del waits["backups"]
-    if "undeliverable event" in place.gaps:
-        waits["schedule"] = 0.1
     if not place.read_only:
         total += max((seconds for name, seconds in waits.items() if name in names), default=0)
     return max(1, round(total))
@@ -66,12 +64,10 @@ def minutes(place: Place, groups: Sequence[Group]) -> int:
 def lines(place: Place, groups: Sequence[Group]) -> list[str]:
     """What is said before anything is written."""
     target, names = place.platform.target, {group.name for group in groups}
-    cost = price(place, groups)
-    shown = "less than $0.01" if cost < 0.01 else f"about ${cost:.2f}"
-    head = (
-        f"{place.tree.stack.name} in account {target.account}, {target.region}: {len(groups)} groups of checks, about "
-        f"{minutes(place, groups)} min, {shown} (list prices of us-east-1, {PRICES_AS_OF})"
-    )
+    where = f"{place.tree.stack.name} in account {target.account}, {target.region}: {len(groups)} groups of checks"
+    head = f"{where}, about {minutes(place, groups)} min, {_price_in_words(price(place, groups))}"
+    if target.endpoint_url:
+        head = f"{where} on the AWS emulator: at most 1 min, at no cost"
     if place.read_only:
         return [head, f"Nothing is written ({place.read_only_reason})."]
     writes = []
@@ -95,7 +91,14 @@ def lines(place: Place, groups: Sequence[Group]) -> list[str]:
         writes.append("give the schedule's rule a second target that refuses its event, and remove it")
     if "backups" in names and place.settings["BackupRetentionDays"] != "0":
         writes.append("back up the ledger, and delete the backup")
+    if not writes:
+        return [head, "It writes nothing."]
     return [head, "It will", *(f"  - {line}" for line in writes)]
+
+
+def _price_in_words(cost: float) -> str:
+    shown = "less than $0.01" if cost < 0.01 else f"about ${cost:.2f}"
+    return f"{shown} (list prices of us-east-1, {PRICES_AS_OF})"
 
 
 def _alarms(place: Place) -> list[str]:

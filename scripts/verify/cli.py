@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -54,8 +55,10 @@ def main(
         groups = runner.selected(names)
         if place.read_only:
             read_only.guard(target.session)
-        console.print("\n".join(announcement.lines(place, groups)), soft_wrap=True)
-        if not place.read_only and not yes and not common.agreed("Go on?"):
+        for line in announcement.lines(place, groups):
+            _announce(console, line)
+        writes = not place.read_only and any(group.writes for group in groups)
+        if writes and not yes and not common.agreed("Go on?"):
             raise Aborted("nothing was changed")
         checks = _run(place, groups, console)
         if as_json:
@@ -112,6 +115,14 @@ def _run(place: Place, groups: list[runner.Group], console: Console) -> list[Che
 
 def _is_bad(check: Check) -> bool:
     return check.status in (Status.FAILED, Status.UNKNOWN)
+
+
+def _announce(console: Console, line: str) -> None:
+    """On a terminal broken between words, below its own beginning; elsewhere nobody wants lines broken."""
+    indent = len(line) - len(line.lstrip(" -"))
+    if console.is_terminal:
+        line = textwrap.fill(line, console.width, subsequent_indent=" " * indent)
+    console.print(line, soft_wrap=True)
 
 
 def _console() -> Console:

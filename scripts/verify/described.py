@@ -123,11 +123,15 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 SILENT = frozenset({"AWS::CloudWatch::Dashboard", "AWS::Lambda::LayerVersion", "AWS::SNS::Subscription"})
 
 
-def differences_of(client: Clients, resource: Expected, gaps: Mapping[str, str]) -> list[str]:
-    """One line for each property of a resource that is not as its template says; what the place lacks is left out."""
-    expected = {**DEFAULTS.get(resource.type, {}), **resource.properties}
+def describe(client: Clients, resource: Expected, gaps: Mapping[str, str]) -> dict[str, Any]:
+    """The properties of a resource as AWS says; what the place lacks is left out."""
     seen = DESCRIBED[resource.type](client, resource)
-    for name, describe in PROPERTIES.items():
+    for name, describe_property in PROPERTIES.items():
         if name.startswith(f"{resource.type}.") and name not in gaps:
-            seen |= describe(client, resource)
-    return differences(expected, {name: value for name, value in seen.items() if f"{resource.type}.{name}" not in gaps})
+            seen |= describe_property(client, resource)
+    return {name: value for name, value in seen.items() if f"{resource.type}.{name}" not in gaps}
+
+
+def differences_of(resource: Expected, seen: Mapping[str, Any]) -> list[str]:
+    """One line for each property that is not as the template says."""
+    return differences({**DEFAULTS.get(resource.type, {}), **resource.properties}, seen)

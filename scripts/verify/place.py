@@ -42,6 +42,7 @@ class Place:
     traces: dict[str, str] = field(default_factory=dict)
     mailbox: Any = None
     started_at: float = field(default_factory=time.time)
+    _compared: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def environment(self) -> str:
@@ -82,10 +83,15 @@ class Place:
         if not resource.physical_id:
             return [f"{resource.path} is not deployed"]
         try:
-            lines = described.differences_of(self.client, resource, self.gaps)
+            seen = described.describe(self.client, resource, self.gaps)
         except Failed as failure:
-            lines = [str(failure)]
-        return [f"{resource.name}: {line}" for line in lines]
+            return [str(failure)]
+        self._compared[resource.path] = tuple(seen)
+        return [f"{resource.name}: {line}" for line in described.differences_of(resource, seen)]
+
+    def compared(self, resource: Expected) -> tuple[str, ...]:
+        """The properties that ``differences`` compared."""
+        return self._compared.get(resource.path, ())
 
     def check_gap(self, name: str) -> None:
         """Raises ``Skipped`` for what this place does not do."""

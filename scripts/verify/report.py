@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +51,7 @@ def table(checks: Sequence[Check], width: int) -> Table:
         words = check.seen.replace("; ", "\n") if check.status is Status.FAILED else check.seen
         name, seen = Text(f"  {check.name}"), Text(words, style=_style_of(check))
         if narrow:
-            shown.add_row(Text.assemble(name, "\n    ", seen), status, seconds)
+            shown.add_row(Group(name, Padding(seen, (0, 0, 0, 4))), status, seconds)
         else:
             shown.add_row(name, seen, status, seconds)
     return shown

@@ -21,32 +21,61 @@ ROWS = {
     "alarms": ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"),
     "backups": ("AWS::Backup::BackupVault", "AWS::Backup::BackupPlan", "AWS::Backup::BackupSelection"),
 }
-_WHAT = {
-    "tables": "on demand, keys, deletion protection, encryption, recovery, tags",
-    "dead-letter queue and its policy": "retention, encryption, who may send, tags",
-    "topic and its policy": "encryption, who may publish, tags",
-    "log groups": "retention, encryption, masking, tags",
-    "metric filters": "pattern and metric",
-    "functions": "runtime, role, limits, encryption, log, tracing, dead letters, tags",
-    "state machine": "definition, role, log, tracing, encryption, tags",
-    "schedule": "enabled, rate, target, dead letters, tags",
-    "alarms": "metric, threshold, actions, tags",
-    "backups": "vault, daily plan, retention, tables",
+# What people call the properties that are compared; one that the place lacks is not claimed.
+_WORDS = {
+    "BillingMode": "billing mode",
+    "DeletionProtectionEnabled": "deletion protection",
+    "SSESpecification": "encryption",
+    "PointInTimeRecoverySpecification": "point-in-time recovery",
+    "MessageRetentionPeriod": "retention",
+    "RetentionInDays": "retention",
+    "KmsMasterKeyId": "encryption",
+    "KmsKeyId": "encryption",
+    "KmsKeyArn": "encryption of variables",
+    "EncryptionConfiguration": "encryption",
+    "EncryptionKeyArn": "encryption",
+    "PolicyDocument": "policy",
+    "DataProtectionPolicy": "masking",
+    "FilterPattern": "pattern",
+    "MetricTransformations": "metric",
+    "Runtime": "runtime",
+    "Role": "role",
+    "RoleArn": "role",
+    "Timeout": "limits",
+    "Definition": "definition",
+    "LoggingConfig": "log",
+    "LoggingConfiguration": "log",
+    "TracingConfig": "tracing",
+    "TracingConfiguration": "tracing",
+    "DeadLetterConfig": "dead letters",
+    "ScheduleExpression": "rate",
+    "Targets": "targets",
+    "State": "state",
+    "MetricName": "metric",
+    "Threshold": "threshold",
+    "AlarmActions": "actions",
+    "AlarmRule": "rule",
+    "BackupPlan": "daily plan",
+    "BackupSelection": "tables",
+    "Tags": "tags",
+    "BackupVaultTags": "tags",
 }
 
 
 def checks(place: Place) -> Iterator[Check]:
     for name, types in ROWS.items():
-        yield run(GROUP, name, _as_declared, place, name, types)
+        yield run(GROUP, name, _as_declared, place, types)
         for gap in (gap for gap in place.gaps if gap.rsplit(".", 1)[0] in types and place.of_type(*types)):
             row = f"{name}: {gap.rsplit('.', 1)[1]}"
             yield run(GROUP, row, place.skip, gap)
 
 
-def _as_declared(place: Place, name: str, types: tuple[str, ...]) -> str:
+def _as_declared(place: Place, types: tuple[str, ...]) -> str:
     resources = place.of_type(*types)
     if not resources:
         raise Skipped("the settings ask for none")
     if problems := [line for resource in resources for line in place.differences(resource)]:
         raise Failed("; ".join(problems))
-    return f"{len(resources)} as declared: {_WHAT[name]}"
+    names = [name for resource in resources for name in place.compared(resource)]
+    words = dict.fromkeys(word for name, word in _WORDS.items() if name in names)
+    return f"{len(resources)} as declared: {', '.join(words)}"

@@ -119,8 +119,9 @@ def _run_phase(place: Place, groups: Sequence[Group], report: Callable[[Check], 
                 report(message)
     except BaseException:
         place.stopped.set()
+        until = time.monotonic() + STOP_SECONDS
         for thread in threads:
-            thread.join(STOP_SECONDS)
+            thread.join(max(0.0, until - time.monotonic()))
         raise
     late = [thread.name for thread in threads if thread.is_alive()]
     words = f"it has not ended within {LONGEST_GROUP_SECONDS // 60} minutes"

@@ -361,7 +361,12 @@ def test_it_says_what_it_will_do_and_does_nothing_without_a_yes(
     assert result.stderr.splitlines()[-1] == (
         "verify: cannot ask for confirmation without a terminal; run it in a terminal or add --yes"
     )
-    for words in ("less than $0.01", "start 7 executions", "may page, every subscriber", "set 21 alarms"):
+    for words in (
+        "on the AWS emulator: at most 1 min, at no cost",
+        "start 7 executions",
+        "may page, every subscriber",
+        "set 21 alarms",
+    ):
         assert words in result.stderr
     assert platform.client("sqs").list_queues().get("QueueUrls") == before
 

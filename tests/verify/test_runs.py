@@ -1,5 +1,6 @@
 """How a run ends: what it changed is undone once, it stops when told to, and writes nothing when it must not."""
 
+import io
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -7,10 +8,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from rich.console import Console
 
 from scripts.deployer.errors import DeployError
 from scripts.deployer.rollout import Rollout
-from scripts.verify import backups, read_only, runner, schedule
+from scripts.verify import announcement, backups, cli, read_only, report, runner, schedule
 from scripts.verify.cleanup import Cleanup
 from scripts.verify.expected import Expected
 from scripts.verify.place import Place
@@ -236,3 +238,71 @@ def test_a_group_is_selected_with_what_it_needs_and_a_wrong_name_is_told() -> No
     assert len(runner.selected([])) == len(runner.GROUPS)
     with pytest.raises(DeployError, match=r"no group of checks is called alarm; there are stacks, .*alarms"):
         runner.selected(["alarm"])
+
+
+class Announced:
+    """What is announced for an environment on AWS; the tables hold ten gigabytes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, read_only: bool = False) -> None:
+        tables = SimpleNamespace(describe_table=lambda **_: {"Table": {"TableSizeBytes": 10_000_000_000}})
+        self.place = Fake(
+            monkeypatch,
+            {"dynamodb": tables},
+            Expected("Data/PaymentLedger", "AWS::DynamoDB::Table", "ledger", {}),
+            Expected("Monitoring/A", "AWS::CloudWatch::Alarm", "a", {"AlarmActions": ["topic"]}),
+            Expected("Monitoring/B", "AWS::CloudWatch::Alarm", "b", {}),
+        ).place
+        self.place.platform.target.__dict__.update(endpoint_url=None, account="123456789012", region="eu-west-1")
+        self.place.__dict__["tree"] = SimpleNamespace(stack=SimpleNamespace(name="payment-platform-dev"))
+        self.place.settings = {"MaximumAmounts": "USD=10000", **self.place.settings}
+        self.place.read_only = read_only
+
+    def lines(self, *names: str) -> list[str]:
+        return announcement.lines(self.place, runner.selected(names))
+
+
+def test_the_price_and_each_write_are_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, *writes = Announced(monkeypatch).lines()
+    assert head.startswith(
+        "payment-platform-dev in account 123456789012, eu-west-1: 12 groups of checks, about 8 min, "
+    )
+    assert "$0.01 (list prices of us-east-1, July 2025)" in head
+    said = "\n".join(writes)
+    for words in ("start 7 executions", "set 1 alarms", "a second target", "back up the ledger", "temporary queue"):
+        assert words in said
+
+
+def test_what_is_not_selected_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Announced(monkeypatch).lines("stacks", "keys")[1:] == ["It writes nothing."]
+    assert len(Announced(monkeypatch, read_only=True).lines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ('{"api_key": "sk_test_1"}', ""),
+        ('{"api_key": "rk_test_1"}', ""),
+        ('{"api_key": "sk_live_1"}', "the gateway's key is a live key, so nothing is written"),
+        ('{"key": "sk_test_1"}', "the gateway's secret has no api_key, so nothing is written"),
+        ("sk_live_1", "the gateway's secret has no api_key, so nothing is written"),
+    ],
+)
+def test_payments_are_sent_to_stripe_with_a_test_key_only(secret: str, reason: str) -> None:
+    secrets = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": secret})
+    assert cli._why_not_charge(SimpleNamespace(client=lambda _: secrets), "arn") == reason  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_its_terminal(width: int) -> None:
+    checks = [
+        Check("access", "policies of the roles", Status.FAILED, "policy-a lacks b; " + "policy-c " * 20, 1.0),
+        Check("keys", f"alias/{'x' * 60}", Status.OK, "encrypts " + "a-long-name-of-a-log-group, " * 5, 0.1),
+    ]
+    console = Console(width=width, record=True, file=io.StringIO())
+    report.show(console, checks, ["delete the queue q: AccessDenied"])
+    shown = console.export_text()
+    assert max(map(len, shown.splitlines())) <= width
+    # Each problem begins a line of its own.
+    assert "lacks b;" not in shown
+    for words in ("policy-a lacks b", "not undone: delete the queue q", "2 checks: 1 ok, 1 failed"):
+        assert words in shown
