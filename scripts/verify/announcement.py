@@ -67,7 +67,7 @@ def lines(place: Place, groups: Sequence[Group]) -> list[str]:
     where = f"{place.tree.stack.name} in account {target.account}, {target.region}: {len(groups)} groups of checks"
     head = f"{where}, about {minutes(place, groups)} min, {_price_in_words(price(place, groups))}"
     if target.endpoint_url:
-        head = f"{where} on the AWS emulator: at most 1 min, at no cost"
+        head = f"{where} on the AWS emulator: about 1 min, up to 7 if it was deployed just now; at no cost"
     if place.read_only:
         return [head, f"Nothing is written ({place.read_only_reason})."]
     writes = []

@@ -28,7 +28,13 @@ _TEST_KEYS = ("sk_test_", "rk_test_")
 @common.everywhere
 @click.option("--read-only", "only_reads", is_flag=True, help="Make no write call: safe on prod.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before anything is written.")
-@click.option("--only", "names", multiple=True, metavar="GROUP", help="Run this group of checks; may be repeated.")
+@click.option(
+    "--only",
+    "names",
+    multiple=True,
+    type=click.Choice([group.name for group in runner.GROUPS]),
+    help="Run this group of checks; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, see docs/verify-output.schema.json.")
 def main(
     environment: str,

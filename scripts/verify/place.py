@@ -40,6 +40,8 @@ class Place:
     # What later groups need of earlier ones: execution ARNs and trace ids of this run's payments, by name.
     executions: dict[str, str] = field(default_factory=dict)
     traces: dict[str, str] = field(default_factory=dict)
+    # How often this run has started reconciliation itself: those are no heartbeats of the schedule.
+    reconciliations: int = 0
     mailbox: Any = None
     started_at: float = field(default_factory=time.time)
     _compared: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -102,8 +104,10 @@ class Place:
         """Raises ``Skipped`` with the reason of a gap."""
         raise Skipped(f"the emulator {self.gaps[name]}")
 
-    def wait(self, probe: Callable[[], Any], seconds: float) -> Any:
+    def wait(self, probe: Callable[[], Any], seconds: float, longest_pause: float | None = None) -> Any:
         """What ``probe`` returns as soon as that is true; its last answer after ``seconds``.
+
+        ``longest_pause`` is for a probe that disturbs others, in seconds.
 
         Raises ``Stopped`` when the run is interrupted.
         """
@@ -111,7 +115,7 @@ class Place:
         while not (answer := probe()) and time.monotonic() < deadline:
             if self.stopped.wait(pause):
                 raise Stopped
-            pause = min(pause * 1.4, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 1.4, longest_pause or LONGEST_PAUSE_SECONDS)
         if self.stopped.is_set():
             raise Stopped
         return answer

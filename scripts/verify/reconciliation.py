@@ -37,6 +37,7 @@ def _finalise(place: Place) -> str:
 
     def probe() -> bool:
         # The index of open payments follows the table a moment later.
+        place.reconciliations += 1
         place.platform.invoke({"action": "reconcile"})
         return records.one(place.platform, transaction_id).status == sample.status
 

@@ -90,7 +90,8 @@ def _traces(place: Place) -> str:
     def segments() -> set[str]:
         answer = place.client("xray").batch_get_traces(TraceIds=[trace])
         documents = [json.loads(one["Document"]) for trace in answer["Traces"] for one in trace["Segments"]]
-        return {str(document.get("name")) for document in documents}
+        # A function that is invoked by its alias may be named with it.
+        return {str(document.get("name")).split(":")[0] for document in documents}
 
     seen: set[str] = set()
 

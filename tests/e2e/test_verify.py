@@ -362,7 +362,7 @@ def test_it_says_what_it_will_do_and_does_nothing_without_a_yes(
         "verify: cannot ask for confirmation without a terminal; run it in a terminal or add --yes"
     )
     for words in (
-        "on the AWS emulator: at most 1 min, at no cost",
+        "on the AWS emulator: about 1 min, ",
         "start 7 executions",
         "may page, every subscriber",
         "set 21 alarms",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 from rich.console import Console
 
 from scripts.deployer.errors import DeployError
@@ -234,11 +235,54 @@ def test_ctrl_c_ends_the_waits_of_all_groups_and_undoes_what_they_did(monkeypatc
     assert undone == ["alarm", "queue"]
 
 
-def test_a_group_is_selected_with_what_it_needs_and_a_wrong_name_is_told() -> None:
+def test_a_group_is_selected_with_what_it_needs() -> None:
     assert [group.name for group in runner.selected(["traces"])] == ["payments", "traces"]
     assert len(runner.selected([])) == len(runner.GROUPS)
-    with pytest.raises(DeployError, match=r"no group of checks is called alarm; there are stacks, .*alarms"):
-        runner.selected(["alarm"])
+
+
+def test_a_wrong_group_is_refused_with_those_that_there_are() -> None:
+    result = CliRunner().invoke(cli.main, ["local", "--only", "alarm"])
+    assert result.exit_code == 1
+    assert "'stacks', 'resources', 'access'" in result.stderr
+
+
+class Metrics:
+    """CloudWatch with the sums of these metrics."""
+
+    def __init__(self, **sums: float) -> None:
+        self._sums = sums
+
+    def get_metric_statistics(self, MetricName: str, **_: Any) -> dict[str, Any]:
+        return {"Datapoints": [{"Sum": self._sums[MetricName]}] if MetricName in self._sums else []}
+
+
+@pytest.mark.parametrize(
+    ("runs", "own", "status"), [(3, 0, Status.OK), (3, 2, Status.OK), (2, 2, Status.FAILED), (0, 0, Status.FAILED)]
+)
+def test_a_run_of_this_command_is_no_heartbeat_of_the_schedule(
+    runs: int, own: int, status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = SimpleNamespace(describe_rule=lambda **_: {"State": "ENABLED"})
+    place = Fake(monkeypatch, {"events": events, "cloudwatch": Metrics(ReconciliationRuns=runs)}).place
+    place.__dict__["tree"] = SimpleNamespace(stack=SimpleNamespace(changed_at="2026-01-01T00:00:00+00:00"))
+    place.reconciliations = own
+    assert run("schedule", "heartbeat", schedule._heartbeat, place).status is status
+
+
+@pytest.mark.parametrize(
+    ("metrics", "status"),
+    [
+        ({"Invocations": 3}, Status.OK),
+        ({"Invocations": 4, "FailedInvocations": 1}, Status.OK),
+        ({"Invocations": 3, "FailedInvocations": 3}, Status.FAILED),
+        ({}, Status.FAILED),
+    ],
+)
+def test_the_rule_fired_if_one_of_its_invocations_arrived(
+    metrics: dict[str, float], status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Fake(monkeypatch, {"cloudwatch": Metrics(**metrics)}).place
+    assert run("schedule", "rule fired", schedule._fired, place).status is status
 
 
 class Announced:
