@@ -31,6 +31,10 @@ def _property(name: str, expected: Any, seen: Any) -> Iterator[str]:
         missing = [f"{key}={value}" for key, value in tags.items() if seen_tags.get(key) != value]
         if missing:
             yield f"{name} lack {', '.join(missing)}"
+    elif isinstance(expected, dict) and isinstance(seen, dict):
+        for key, value in expected.items():
+            if not matches(value, seen.get(key)):
+                yield from _property(f"{name}.{key}", value, seen.get(key))
     elif not matches(expected, seen):
         yield f"{name} is {_shown(seen)}, must be {_shown(expected)}"
 

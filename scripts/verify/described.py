@@ -80,7 +80,7 @@ def backup_selection(client: Clients, resource: Expected) -> dict[str, Any]:
     if selection_id is None:
         raise Failed(f"the backup plan {plan} has no selection {resource.physical_id}")
     selection = backup.get_backup_selection(BackupPlanId=plan, SelectionId=selection_id)["BackupSelection"]
-    return {"BackupSelection": {"IamRoleArn": selection["IamRoleArn"], "Resources": selection["Resources"]}}
+    return {"BackupSelection": {name: selection[name] for name in ("SelectionName", "IamRoleArn", "Resources")}}
 
 
 def _pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -49,7 +49,7 @@ def _use(place: Place, alias: Expected) -> str:
         if path and f"{resource.type}.{path[0]}" in place.gaps:
             hidden.append(resource)
         elif path:
-            wrong = [line for line in place.differences(resource) if f": {path[0]} is " in line]
+            wrong = [line for line in place.differences(resource) if f": {'.'.join(path)} is " in line]
             if wrong:
                 raise Failed("; ".join(wrong))
             users.append(resource)

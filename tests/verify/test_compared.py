@@ -39,6 +39,7 @@ def test_the_same_in_another_form_is_no_difference(expected: Any, seen: Any) -> 
         ([{"a": 1}], [{"a": 1}, {"b": 2}], 'Property is [{"a": 1}, {"b": 2}], must be [{"a": 1}]'),
         (None, ["inline"], 'Property is ["inline"], must be not set'),
         (0, 1, "Property is 1, must be 0"),
+        ({"Mode": "Active", "b": 1}, {"Mode": "PassThrough", "b": 1}, "Property.Mode is PassThrough, must be Active"),
         ("123456789012", "123456789013", "Property is 123456789013, must be 123456789012"),
     ],
 )
