@@ -15,6 +15,8 @@ class Cleanup:
         self._lock = threading.Lock()
         self._steps: list[tuple[str, Callable[[], object]]] = []
         self.problems: list[str] = []
+        # Told of each step as it begins.
+        self.say: Callable[[str], object] = str
 
     def add(self, description: str, undo: Callable[[], object]) -> Callable[[], None]:
         """Remember to ``undo``; the returned function does it at once, if it has not been done."""
@@ -47,6 +49,7 @@ class Cleanup:
                 return
             self._steps.remove(step)
         description, undo = step
+        self.say(f"undoing: {description}")
         try:
             undo()
         except (*AWS_ERRORS, DeployError) as error:

@@ -105,6 +105,7 @@ def _why_not_charge(target: Target, secret_arn: str) -> str:
 def _run(place: Place, groups: list[runner.Group], console: Console) -> list[Check]:
     count, bad = 0, 0
     with console.status("verifying") as status:
+        place.cleanup.say = status.update
 
         def progress(check: Check) -> None:
             nonlocal count, bad

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from scripts.deployer.errors import DeployError
+from scripts.deployer.waiting import pauses
 from scripts.payments import dead_letter_queue, records
 from scripts.payments.executions import Execution, read
 from stacks import names
@@ -21,6 +23,8 @@ from .samples import Sample, samples
 GROUP = "payments"
 LONGEST_SECONDS = 180
 NOTICE_SECONDS = 60
+# For the executions of an interrupted run.
+LEFT_RUNNING_SECONDS = 60
 _ROLES = {
     "ValidatePayment": names.VALIDATION_ROLE,
     "ProcessPayment": names.PROCESSING_ROLE,
@@ -183,7 +187,15 @@ def _notice(place: Place, sample: Sample) -> str:
 
 
 def _delete_letters(place: Place) -> None:
-    """Whatever of this run is left: of no other payment."""
+    """Whatever of this run is left: of no other payment. A failed one leaves its letter when its execution ends.
+
+    Raises ``DeployError`` where that takes too long.
+    """
+    running = [place.executions[sample.name] for sample in samples(place.settings) if sample.name in place.executions]
+    for _ in pauses(LEFT_RUNNING_SECONDS):
+        running = [arn for arn in running if not read(place.client("stepfunctions"), arn).ended]
+        if not running:
+            break
     with dead_letter_queue.held(
         place.platform,
         dead_letter_queue.READ_SECONDS,
@@ -191,3 +203,6 @@ def _delete_letters(place: Place) -> None:
     ) as letters:
         for letter in letters:
             dead_letter_queue.clear(place.platform, letter)
+    if running:
+        clear = f"scripts/payments.sh --env {place.environment} dlq list"
+        raise DeployError(f"{len(running)} executions still run; see later whether they left dead letters: {clear}")

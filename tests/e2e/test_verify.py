@@ -117,6 +117,24 @@ def test_all_is_well_and_nothing_is_left_behind(platform: Platform) -> None:
     assert place.cleanup.problems == []
 
 
+def test_ctrl_c_leaves_nothing_behind(platform: Platform) -> None:
+    """The failed payment still runs then, and leaves its dead letter later: that is waited for."""
+    place, sns = place_of(platform), platform.client("sns")
+    subscribed = sns.list_subscriptions()["Subscriptions"]
+
+    def interrupt(check: Check) -> None:
+        if check.group == "alarms":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(place, runner.selected(["payments", "alarms"]), interrupt)
+    dead_letters = platform.client("sqs").get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"]
+    platform.follow(place.executions["failed"])
+    assert place.run_name not in json.dumps(received(platform, dead_letters))
+    assert sns.list_subscriptions()["Subscriptions"] == subscribed
+    assert place.cleanup.problems == []
+
+
 def received(platform: Platform, url: str) -> list[dict[str, Any]]:
     answer = platform.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
     return list(answer.get("Messages", []))
