@@ -21,8 +21,9 @@ SERVICES = {
     "undeliverable event": "sends no event of a rule to a dead-letter queue",
 }
 # Of the settings: what `make demo` deploys otherwise than the settings say.
+_DEMO = "has the subscription of `make demo`: a queue that receives its notifications"
 SETTINGS = {
-    "NotificationProtocol": "has the subscription of `make demo`, which hears the notices by a queue of its own",
-    "NotificationEndpoint": "has the subscription of `make demo`, which hears the notices by a queue of its own",
+    "NotificationProtocol": _DEMO,
+    "NotificationEndpoint": _DEMO,
 }
 GAPS = PROPERTIES | SERVICES | SETTINGS

@@ -21,9 +21,9 @@ keys.py           keys, and what each of them encrypts
 resources.py      tables, queue, topic, logs, functions, state machine, schedule, alarms, backups as in the templates
 versions.py       what the live aliases point to
 payments.py       payments of its own, with every outcome that the gateway can be asked for
-notices.py        who is subscribed, and which notices and dead letters those payments leave
+notifications.py  who is subscribed, and which notifications and dead letters those payments leave
 traces.py         log lines, the log of the workflow, and X-Ray traces of those payments
-alarms.py         every alarm rings and goes back
+alarms.py         every alarm sends a notification, and goes back
 schedule.py       the heartbeat, and what becomes of an event that cannot be delivered
 reconciliation.py an open payment gets its final status
 backups.py        a backup on demand

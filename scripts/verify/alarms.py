@@ -1,4 +1,4 @@
-"""Every alarm rings: set to another state it publishes a notice that the topic delivers, and it is set back.
+"""Every alarm notifies: set to another state it publishes what the topic delivers, and it is set back.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmState.html
 """
@@ -11,24 +11,24 @@ from .place import Place
 from .results import Check, Failed, Skipped, Unknown, run
 
 GROUP = "alarms"
-NOTICE_SECONDS = 90
+NOTIFICATION_SECONDS = 90
 BACK_SECONDS = 10
 _METRIC, _COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
 
 
 def checks(place: Place) -> Iterator[Check]:
-    names = {one.physical_id.rsplit(":alarm:", 1)[-1]: one for one in place.of_type(_METRIC)}
+    names = {alarm.physical_id.rsplit(":alarm:", 1)[-1]: alarm for alarm in place.of_type(_METRIC)}
     alone = [name for name, alarm in names.items() if alarm.properties.get("AlarmActions")]
     members = [name for name in names if name not in alone]
-    yield run(GROUP, f"{len(alone)} alarms ring and go back", _ring_each, place, alone)
+    yield run(GROUP, f"{len(alone)} alarms send notifications", _ring_each, place, alone)
     for composite in place.of_type(_COMPOSITE):
         name = composite.physical_id.rsplit(":alarm:", 1)[-1]
-        row = f"{name} rings for its members"
+        row = f"{name} follows its members"
         yield run(GROUP, row, _ring_through_member, place, name, members)
 
 
 def _ring_each(place: Place, alarms: Sequence[str]) -> str:
-    """All at once: each is set to another state than it has, and back to that as soon as all notices are there."""
+    """All at once: each is set to another state, and back as soon as all notifications have arrived."""
     if not alarms:
         raise Skipped("no alarm has actions of its own")
     states = _states(place, alarms)
@@ -37,22 +37,22 @@ def _ring_each(place: Place, alarms: Sequence[str]) -> str:
         undo.append(place.cleanup.add(f"set {name} back", lambda name=name: _set(place, name, states[name])))  # type: ignore[misc]
         # One in ALARM is set to OK: that publishes, too, and so does the way back.
         _set(place, name, "OK" if state == "ALARM" else "ALARM")
-    place.wait(lambda: not _silent(place, states), NOTICE_SECONDS)
+    place.wait(lambda: not _silent(place, states), NOTIFICATION_SECONDS)
     for set_back in undo:
         set_back()
-    # One without an action for OK that was in ALARM is heard on its way back only.
+    # One without an action for OK that was in ALARM notifies on its way back only.
     place.wait(lambda: not _silent(place, states), BACK_SECONDS)
     problems = [f"{name} does not exist" for name in alarms if name not in states]
-    problems += [f"{name} rang without a notice: {_why(place, name)}" for name in _silent(place, states)]
+    problems += [f"{name} sent no notification: {_why(place, name)}" for name in _silent(place, states)]
     if problems:
         raise Failed("; ".join(problems))
-    return "a notice of each arrived, each was set back"
+    return "a notification of each arrived, each was set back"
 
 
 def _silent(place: Place, alarms: Iterable[str]) -> list[str]:
-    """Those of which no notice has arrived."""
-    heard = _heard(place)
-    return sorted(name for name in alarms if name not in heard)
+    """Those of which no notification has arrived."""
+    notified = _notified(place)
+    return sorted(name for name in alarms if name not in notified)
 
 
 def _ring_through_member(place: Place, composite: str, members: Sequence[str]) -> str:
@@ -67,9 +67,9 @@ def _ring_through_member(place: Place, composite: str, members: Sequence[str]) -
         raise Failed(f"none of its members exists, or is not in ALARM: {', '.join(members)}")
     with place.cleanup.after(f"set {member} back", lambda: _set(place, member, states[member])):
         _set(place, member, "ALARM")
-        if not place.wait(lambda: composite in _heard(place), NOTICE_SECONDS):
-            raise Failed(f"no notice of {composite} while {member} was in ALARM: {_why(place, composite)}")
-    return f"a notice heard while {member} was in ALARM"
+        if not place.wait(lambda: composite in _notified(place), NOTIFICATION_SECONDS):
+            raise Failed(f"no notification of {composite} while {member} was in ALARM: {_why(place, composite)}")
+    return f"a notification arrived while {member} was in ALARM"
 
 
 def _states(place: Place, alarms: Sequence[str]) -> dict[str, str]:
@@ -85,7 +85,7 @@ def _set(place: Place, alarm: str, state: str) -> None:
     place.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue=state, StateReason=reason)
 
 
-def _heard(place: Place) -> set[str]:
+def _notified(place: Place) -> set[str]:
     return {str(message["AlarmName"]) for message in place.mailbox.messages() if "AlarmName" in message}
 
 

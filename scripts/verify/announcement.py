@@ -1,4 +1,4 @@
-"""What a run does, said before it does it: payments, notices, temporary resources, minutes, and the price."""
+"""What a run does, said before it does it: payments, notifications, temporary resources, minutes, and the price."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def price(place: Place, groups: Sequence[Group]) -> float:
     if "payments" in names:
         sent = samples(place.settings)
         # Nine states of one that fails, and the retries.
-        transitions = sum(4 + 5 * sample.leaves_letter + sample.tries for sample in [*sent, sent[0]])
+        transitions = sum(4 + 5 * sample.leaves_letter + sample.attempts for sample in [*sent, sent[0]])
         calls = 3 * len(sent) + transitions
         total += transitions * PRICES["state transitions"] + calls * PRICES["function calls"]
         # A transaction writes an item and its entry of the ledger, at twice the price each.

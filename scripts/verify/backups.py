@@ -22,9 +22,8 @@ def _back_up(place: Place) -> str:
         raise Skipped("the settings turn backups off: backup_retention_days")
     backup, vault = place.client("backup"), place.named(names.BACKUP_VAULT)
     tables = [table for table in place.of_type("AWS::DynamoDB::Table") if table.path.endswith("PaymentLedger")]
-    role = next(one for one in place.of_type("AWS::Backup::BackupSelection")).properties["BackupSelection"][
-        "IamRoleArn"
-    ]
+    (selection,) = place.of_type("AWS::Backup::BackupSelection")
+    role = selection.properties["BackupSelection"]["IamRoleArn"]
     arn = place.client("dynamodb").describe_table(TableName=tables[0].physical_id)["Table"]["TableArn"]
     job = backup.start_backup_job(
         BackupVaultName=vault,

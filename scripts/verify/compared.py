@@ -96,7 +96,7 @@ def _statements(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """By Sid, in one form: lists sorted, a service's own spellings of the same thing made equal."""
     statements = document.get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
-    return {str(one.get("Sid", number)): _canonical(one) for number, one in enumerate(statements)}
+    return {str(statement.get("Sid", number)): _canonical(statement) for number, statement in enumerate(statements)}
 
 
 def _canonical(statement: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,9 @@ def backup_plan(client: Clients, resource: Expected) -> dict[str, Any]:
 def backup_selection(client: Clients, resource: Expected) -> dict[str, Any]:
     backup, plan = client("backup"), resource.properties["BackupPlanId"]
     listed = backup.list_backup_selections(BackupPlanId=plan)["BackupSelectionsList"]
-    selection_id = next((one["SelectionId"] for one in listed if one["SelectionId"] in resource.physical_id), None)
+    selection_id = next(
+        (selection["SelectionId"] for selection in listed if selection["SelectionId"] in resource.physical_id), None
+    )
     if selection_id is None:
         raise Failed(f"the backup plan {plan} has no selection {resource.physical_id}")
     selection = backup.get_backup_selection(BackupPlanId=plan, SelectionId=selection_id)["BackupSelection"]

@@ -68,7 +68,7 @@ def state_machine(client: Clients, resource: Expected) -> dict[str, Any]:
 
 
 def _logging(configuration: dict[str, Any]) -> dict[str, Any]:
-    groups = [one.get("cloudWatchLogsLogGroup", {}) for one in configuration.get("destinations", [])]
+    groups = [destination.get("cloudWatchLogsLogGroup", {}) for destination in configuration.get("destinations", [])]
     return {
         "Level": configuration.get("level", "OFF"),
         "IncludeExecutionData": configuration.get("includeExecutionData", False),

@@ -34,7 +34,9 @@ def log_masking(client: Clients, resource: Expected) -> dict[str, Any]:
 def metric_filter(client: Clients, resource: Expected) -> dict[str, Any]:
     group = resource.properties["LogGroupName"]
     filters = client("logs").describe_metric_filters(logGroupName=group, filterNamePrefix=resource.physical_id)
-    described = next((one for one in filters["metricFilters"] if one["filterName"] == resource.physical_id), None)
+    described = next(
+        (candidate for candidate in filters["metricFilters"] if candidate["filterName"] == resource.physical_id), None
+    )
     if described is None:
         raise Failed(f"metric filter {resource.physical_id} of {group} does not exist")
     names = {"metricName": "MetricName", "metricNamespace": "MetricNamespace", "metricValue": "MetricValue"}

@@ -47,12 +47,13 @@ def resources(parameters: Mapping[str, str], target: Target, tree: StackTree) ->
     pseudo = target.pseudo_parameters()
     evaluated = evaluate(committed_tree(), parameters, pseudo)
     deployed = deployed_resources(target.client("cloudformation"), tree)
-    declared = {path: one for path, one in _flat(evaluated, "") if one.type != STACK}
-    found = {}
-    for path, one in declared.items():
+    declared = {path: resource for path, resource in _flat(evaluated, "") if resource.type != STACK}
+    resources_by_path = {}
+    for path, resource in declared.items():
         physical_id = deployed[path].physical_id if path in deployed else ""
-        found[path] = Expected(path, one.type, physical_id, _resolved(one.properties, deployed, pseudo))
-    return {path: _as_packaged(one, target) for path, one in found.items()}
+        properties = _resolved(resource.properties, deployed, pseudo)
+        resources_by_path[path] = Expected(path, resource.type, physical_id, properties)
+    return {path: _as_packaged(resource, target) for path, resource in resources_by_path.items()}
 
 
 def committed_tree() -> Tree:

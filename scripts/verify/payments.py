@@ -15,14 +15,14 @@ from scripts.payments import dead_letter_queue, records
 from scripts.payments.executions import Execution, read
 from stacks import names
 
-from . import notices
+from . import notifications
 from .place import Place
 from .results import Check, Failed, Skipped, Status, run
 from .samples import Sample, samples
 
 GROUP = "payments"
 LONGEST_SECONDS = 180
-NOTICE_SECONDS = 60
+NOTIFICATION_SECONDS = 60
 # For the executions of an interrupted run.
 LEFT_RUNNING_SECONDS = 60
 _ROLES = {
@@ -54,13 +54,13 @@ def checks(place: Place) -> Iterator[Check]:
     for sample in (sample for sample in asked_for if sample.leaves_letter):
         yield follow_up(f"dead letter of {sample.name}", _letter, sample)
     for sample in (sample for sample in asked_for if sample.status != "COMPLETED"):
-        yield follow_up(f"notice of {sample.name}", _notice, sample)
+        yield follow_up(f"notification of {sample.name}", _notification, sample)
     if place.settings["Gateway"] != "simulator":
         yield run(GROUP, "completed, retried", _not_with_stripe)
 
 
-def _skip(_: Place, sample: Sample) -> str:
-    raise Skipped(f"the payment {sample.name} did not get its outcome")
+def _skip(place: Place, sample: Sample) -> str:
+    raise Skipped(f"{sample.request(place.run_name)['transaction_id']} did not get its outcome")
 
 
 def _not_with_stripe() -> str:
@@ -103,15 +103,15 @@ def _outcome(place: Place, sample: Sample, story: list[Execution]) -> str:
     transaction_id = sample.request(place.run_name)["transaction_id"]
     record = records.several(place.platform, [transaction_id]).get(transaction_id)
     status = record.status if record else "not recorded"
-    tries = execution.tries["ProcessPayment"]
+    attempts = execution.tries["ProcessPayment"]
     problems = [] if status == sample.status else [f"payment is {status}, must be {sample.status}"]
     if execution.error != sample.error:
         problems.append(_error_of(place, execution, sample))
-    if not problems and tries != sample.tries:
-        problems.append(f"{tries} tries, must be {sample.tries}")
+    if not problems and attempts != sample.attempts:
+        problems.append(f"{attempts} attempts, must be {sample.attempts}")
     if problems:
         raise Failed(f"{transaction_id}: {'; '.join(problems)}")
-    return f"{sample.amount}: {status}{f' after {tries} tries' if tries > 1 else ''}"
+    return f"{sample.amount}: {status}{f' after {attempts} attempts' if attempts > 1 else ''}"
 
 
 def _error_of(place: Place, execution: Execution, sample: Sample) -> str:
@@ -121,11 +121,11 @@ def _error_of(place: Place, execution: Execution, sample: Sample) -> str:
     failure = next((moment for moment in execution.moments if moment.kind == "failed"), None)
     if failure is None:
         return f"the execution is {execution.status}: {execution.error}"
-    told = f"{failure.state} failed: {failure.error}: {failure.cause}"
+    reason = f"{failure.state} failed: {failure.error}: {failure.cause}"
     if "AccessDenied" in failure.cause or "not authorized" in failure.cause:
         role = place.named(_ROLES.get(failure.state, names.WORKFLOW_ROLE))
-        told += f"; {role} lacks a permission, see 'policies of the roles'"
-    return told
+        reason += f"; {role} lacks a permission, see 'policies of the roles'"
+    return reason
 
 
 def _ended(place: Place, name: str) -> Execution:
@@ -168,10 +168,10 @@ def _letter(place: Place, sample: Sample) -> str:
                 dead_letter_queue.clear(place.platform, letter)
             return letters
 
-    letters = place.wait(probe, NOTICE_SECONDS)
+    letters = place.wait(probe, NOTIFICATION_SECONDS)
     if not letters:
         raise Failed(
-            f"none within {NOTICE_SECONDS} s; see DeadLetterPayments and UseQueueKeyThroughSQS of "
+            f"none within {NOTIFICATION_SECONDS} s; see DeadLetterPayments and UseQueueKeyThroughSQS of "
             f"{place.named(names.WORKFLOW_ROLE)}"
         )
     if letters[0].error != sample.error:
@@ -179,11 +179,11 @@ def _letter(place: Place, sample: Sample) -> str:
     return f"{letters[0].error}, read and deleted"
 
 
-def _notice(place: Place, sample: Sample) -> str:
+def _notification(place: Place, sample: Sample) -> str:
     if sample.status in ("DECLINED", "REJECTED") and place.settings["NotifyBusinessOutcomes"] != "true":
         raise Skipped("the settings turn it off: notify_business_outcomes")
-    notices.notice_of(place, place.executions[sample.name], sample.status, NOTICE_SECONDS)
-    return f"outcome {sample.status}, heard by the temporary subscriber"
+    notifications.notification_of(place, place.executions[sample.name], sample.status, NOTIFICATION_SECONDS)
+    return f"outcome {sample.status}, received by the temporary queue"
 
 
 def _delete_letters(place: Place) -> None:

@@ -14,7 +14,7 @@ from . import (
     alarms,
     backups,
     keys,
-    notices,
+    notifications,
     payments,
     reconciliation,
     resources,
@@ -54,7 +54,7 @@ GROUPS = (
     Group("access", access.checks, 1),
     Group("keys", keys.checks, 1),
     Group("versions", versions.checks, 1),
-    Group("notices", notices.checks, 1),
+    Group("notifications", notifications.checks, 1),
     Group("payments", payments.checks, 2, "runs payments of its own", needs_mailbox=True),
     Group("alarms", alarms.checks, 2, "sets every alarm to ALARM and back", needs_mailbox=True),
     Group("schedule", schedule.checks, 2, "gives the schedule a second target", reads_too=True, needs_mailbox=True),
@@ -66,8 +66,8 @@ GROUPS = (
 
 def selected(names: Sequence[str]) -> list[Group]:
     """The groups of these names, with those that they need; all without a name."""
-    known = {group.name: group for group in GROUPS}
-    needed = {*names, *(known[name].after for name in names)}
+    by_name = {group.name: group for group in GROUPS}
+    needed = {*names, *(by_name[name].after for name in names)}
     return [group for group in GROUPS if not names or group.name in needed]
 
 
@@ -81,7 +81,7 @@ def run(place: Place, groups: Sequence[Group], report: Callable[[Check], None] =
     checks: list[Check] = []
     try:
         if any(group.needs_mailbox for group in groups) and not place.read_only:
-            notices.open_mailbox(place)
+            notifications.open_mailbox(place)
         for phase in sorted({group.phase for group in groups}):
             checks += _run_phase(place, [group for group in groups if group.phase == phase], report)
     finally:

@@ -17,7 +17,7 @@ _BASE_MINOR_UNITS = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """A payment, the status that it has to get, and the number of tries that the workflow takes for it."""
+    """A payment, the status that it has to get, and the number of attempts that the workflow makes for it."""
 
     name: str
     minor_units: int
@@ -25,7 +25,7 @@ class Sample:
     status: str
     # The error that its execution ends with; empty for one that succeeds.
     error: str = ""
-    tries: int = 1
+    attempts: int = 1
     leaves_letter: bool = False
     method: str = "credit_card"
 
@@ -54,20 +54,20 @@ def samples(settings: Mapping[str, str]) -> list[Sample]:
         return Sample(name, _BASE_MINOR_UNITS + cents, currency, status, **more)
 
     rejected = Sample("rejected", above_limit, currency, "REJECTED")
-    failed = sample("failed", 3, "FAILED", error="GatewayUnavailable", tries=4, leaves_letter=True)
+    failed = sample("failed", 3, "FAILED", error="GatewayUnavailable", attempts=4, leaves_letter=True)
     if settings["Gateway"] != "simulator":
         return [sample("declined", 1, "DECLINED", method="bank_transfer"), rejected, failed]
     return [
         sample("completed", 0, "COMPLETED"),
         sample("declined", 1, "DECLINED"),
         rejected,
-        sample("retried", 2, "COMPLETED", tries=3),
-        sample("looked-up", 4, "COMPLETED", tries=2),
+        sample("retried", 2, "COMPLETED", attempts=3),
+        sample("looked-up", 4, "COMPLETED", attempts=2),
         failed,
     ]
 
 
 def open_sample(settings: Mapping[str, str]) -> Sample:
-    """A payment whose outcome is unknown after its first try, and that a lookup then finds charged."""
-    found = next(sample for sample in samples(settings) if sample.name == "looked-up")
-    return Sample("left-open", found.minor_units, found.currency, "COMPLETED")
+    """A payment whose outcome is unknown after its first attempt, and that a lookup then finds charged."""
+    looked_up = next(sample for sample in samples(settings) if sample.name == "looked-up")
+    return Sample("left-open", looked_up.minor_units, looked_up.currency, "COMPLETED")

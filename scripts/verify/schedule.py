@@ -75,7 +75,7 @@ def _sum(place: Place, namespace: str, metric: str, dimensions: dict[str, str]) 
 
 
 def _undeliverable(place: Place) -> str:
-    """The rule gets a second target that refuses it, beside its own: the queue that hears the notices.
+    """The rule gets a second target that refuses it, beside its own: the queue that receives the notifications.
 
     Only this rule may send to the dead-letter queue, so no other can show it. For a missing permission EventBridge
     tries nothing again: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html

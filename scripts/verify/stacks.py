@@ -24,7 +24,11 @@ def _complete(place: Place) -> str:
     stacks = list(place.tree.walk())
     unfinished = [f"{stack.name} is {stack.status}" for _, stack in stacks if not stack.status.endswith("_COMPLETE")]
     rolled_back = [f"{stack.name} is {stack.status}" for _, stack in stacks if "ROLLBACK" in stack.status]
-    missing = [f"{one.path} ({one.type}) is not deployed" for one in place.expected.values() if not one.physical_id]
+    missing = [
+        f"{resource.path} ({resource.type}) is not deployed"
+        for resource in place.expected.values()
+        if not resource.physical_id
+    ]
     if problems := [*unfinished, *rolled_back, *missing]:
         raise Failed("; ".join(dict.fromkeys(problems)))
     if not place.tree.stack.owned:

@@ -89,7 +89,7 @@ def _traces(place: Place) -> str:
 
     def segments() -> set[str]:
         answer = place.client("xray").batch_get_traces(TraceIds=[trace])
-        documents = [json.loads(one["Document"]) for trace in answer["Traces"] for one in trace["Segments"]]
+        documents = [json.loads(segment["Document"]) for trace in answer["Traces"] for segment in trace["Segments"]]
         # A function that is invoked by its alias may be named with it.
         return {str(document.get("name")).split(":")[0] for document in documents}
 

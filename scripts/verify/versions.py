@@ -27,7 +27,7 @@ def _live(place: Place, alias: Expected) -> str:
     function = alias.properties["FunctionName"]
     functions = place.client("lambda")
     pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=function)
-    hashes = {one["Version"]: one["CodeSha256"] for page in pages for one in page["Versions"]}
+    hashes = {version["Version"]: version["CodeSha256"] for page in pages for version in page["Versions"]}
     newest = max((version for version in hashes if version != "$LATEST"), key=int, default="none")
     live = functions.get_alias(FunctionName=function, Name=alias.properties["Name"])
     version = live["FunctionVersion"]

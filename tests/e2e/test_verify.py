@@ -19,7 +19,7 @@ from scripts.deployer.cli import common
 from scripts.deployer.rollout import Rollout
 from scripts.local import gaps, server, target
 from scripts.payments.environment import Platform as Operated
-from scripts.verify import alarms, cli, notices, payments, runner, schedule, traces
+from scripts.verify import alarms, cli, notifications, payments, runner, schedule, traces
 from scripts.verify import place as places
 from scripts.verify.place import Place
 from scripts.verify.read_only import WriteRefused, guard
@@ -64,11 +64,11 @@ def _soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not come here within some seconds never does."""
     monkeypatch.setattr(schedule, "FIRST_HEARTBEAT_SECONDS", 5)
     monkeypatch.setattr(schedule, "UNDELIVERED_SECONDS", 0)
-    for module, name in ((payments, "NOTICE_SECONDS"), (alarms, "NOTICE_SECONDS"), (traces, "LOG_SECONDS")):
+    for module, name in ((payments, "NOTIFICATION_SECONDS"), (alarms, "NOTIFICATION_SECONDS"), (traces, "LOG_SECONDS")):
         monkeypatch.setattr(module, name, 3)
     monkeypatch.setattr(alarms, "BACK_SECONDS", 0)
     monkeypatch.setattr(traces, "TRACE_SECONDS", 0)
-    monkeypatch.setattr(notices, "_READ_SECONDS", 0)
+    monkeypatch.setattr(notifications, "_READ_SECONDS", 0)
     monkeypatch.setattr(places, "LONGEST_PAUSE_SECONDS", 0.2)
 
 
@@ -242,7 +242,7 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
         ("resources", "alarms"),
         {
             "resources: alarms": f"{ALARM}: AlarmActions is not set, must be",
-            "alarms: 21 alarms ring and go back": f"{ALARM} rang without a notice",
+            "alarms: 21 alarms send notifications": f"{ALARM} sent no notification",
         },
     ),
     "a statement of a key": (
@@ -275,8 +275,8 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
     ),
     "an uninvited subscriber": (
         second_subscriber,
-        ("notices",),
-        {"notices: subscribers": "me@example.com is subscribed to the topic, and not by the stack"},
+        ("notifications",),
+        {"notifications: subscribers": "me@example.com is subscribed to the topic, and not by the stack"},
     ),
     "the alias of a key": (
         another_key,
@@ -299,7 +299,7 @@ def test_each_defect_is_named_and_nothing_else_is(defect: str, platform: Platfor
     assert others == set()
 
 
-def test_a_composite_alarm_rings_for_its_members(platform: Platform) -> None:
+def test_a_composite_alarm_follows_its_members(platform: Platform) -> None:
     """The emulator's CloudFormation makes none, so this makes it of the template's rule."""
     cloudwatch, name = platform.client("cloudwatch"), f"{COMPOSITE}-{ENVIRONMENT}"
     make_composite_alarm(platform)
@@ -362,12 +362,12 @@ def command(platform: Platform, monkeypatch: pytest.MonkeyPatch, *arguments: str
 
 
 def test_the_json_document_is_as_its_schema_says(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = command(platform, monkeypatch, "--yes", "--json", "--only", "stacks", "--only", "notices")
+    result = command(platform, monkeypatch, "--yes", "--json", "--only", "stacks", "--only", "notifications")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     schema = json.loads((ROOT / "docs" / "verify-output.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
-    assert {check["group"] for check in document["checks"]} == {"stacks", "notices"}
+    assert {check["group"] for check in document["checks"]} == {"stacks", "notifications"}
 
 
 def test_it_says_what_it_will_do_and_does_nothing_without_a_yes(

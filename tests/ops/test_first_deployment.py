@@ -65,4 +65,4 @@ def test_each_check_that_is_named_is_of_a_group() -> None:
     groups = {group.name for group in runner.GROUPS}
     # Of `schedule: rule fired`, `heartbeat` the second is in the same group.
     assert named - groups <= {"heartbeat", "tables"}
-    assert {"payments", "alarms", "schedule", "traces", "keys", "backups", "notices", "stacks"} <= named
+    assert {"payments", "alarms", "schedule", "traces", "keys", "backups", "notifications", "stacks"} <= named

@@ -1,4 +1,4 @@
-"""Who hears the notices; and a mailbox of our own, to see them: a temporary queue that is subscribed to the topic."""
+"""Who is notified; and a mailbox to see the notifications: a temporary queue that is subscribed to the topic."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from stacks import names
 from .place import Place
 from .results import Check, Failed, Skipped, run
 
-GROUP = "notices"
+GROUP = "notifications"
 # What is left in the queue if this process is killed is gone after that.
 RETENTION_SECONDS = 3600
 _READ_SECONDS = 2
@@ -29,12 +29,13 @@ def _subscribers(place: Place) -> str:
     parameters = place.tree.stack.parameters
     endpoint = parameters.get("NotificationEndpoint", "")
     pages = place.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn(place))
-    listed = {one["Endpoint"]: one["SubscriptionArn"] for page in pages for one in page["Subscriptions"]}
-    others = [one for one in listed if one != endpoint and not _is_mailbox(one)]
-    if others:
-        raise Failed(f"{', '.join(others)} is subscribed to the topic, and not by the stack")
+    subscriptions = [subscription for page in pages for subscription in page["Subscriptions"]]
+    listed = {subscription["Endpoint"]: subscription["SubscriptionArn"] for subscription in subscriptions}
+    uninvited = [subscriber for subscriber in listed if subscriber != endpoint and not _is_mailbox(subscriber)]
+    if uninvited:
+        raise Failed(f"{', '.join(uninvited)} is subscribed to the topic, and not by the stack")
     if not endpoint:
-        raise Skipped("the settings name no notification_endpoint: nobody hears of failures")
+        raise Skipped("the settings name no notification_endpoint: nobody is notified of failures")
     if endpoint not in listed:
         raise Failed(f"{endpoint} is not subscribed")
     if not listed[endpoint].startswith("arn:"):
@@ -43,7 +44,7 @@ def _subscribers(place: Place) -> str:
 
 
 def topic_arn(place: Place) -> str:
-    return next(one.physical_id for one in place.of_type("AWS::SNS::Topic"))
+    return next(topic.physical_id for topic in place.of_type("AWS::SNS::Topic"))
 
 
 def _is_mailbox(endpoint: str) -> bool:
@@ -97,7 +98,7 @@ class Mailbox:
                 attributes = envelope.get("MessageAttributes", {})
                 self._messages.append(
                     parsed(str(envelope.get("Message", "")))
-                    | {"attributes": {name: one.get("Value") for name, one in attributes.items()}}
+                    | {"attributes": {name: attribute.get("Value") for name, attribute in attributes.items()}}
                 )
                 self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
             return list(self._messages)
@@ -132,20 +133,20 @@ def _only_from(topic: str, queue: str) -> PolicyDocument:
     )
 
 
-def notice_of(place: Place, execution_arn: str, outcome: str, seconds: float) -> dict[str, Any]:
-    """The notice of an execution. Raises ``Failed`` when none comes, or when it is not as subscribers filter by."""
+def notification_of(place: Place, execution_arn: str, outcome: str, seconds: float) -> dict[str, Any]:
+    """Raises ``Failed`` when no notification of the execution arrives, or one without what subscribers filter by."""
 
     def probe() -> list[dict[str, Any]]:
-        return [one for one in place.mailbox.messages() if one.get("execution_arn") == execution_arn]
+        return [message for message in place.mailbox.messages() if message.get("execution_arn") == execution_arn]
 
-    heard: list[dict[str, Any]] = place.wait(probe, seconds)
-    if not heard:
+    received: list[dict[str, Any]] = place.wait(probe, seconds)
+    if not received:
         raise Failed(
-            f"no notice within {seconds:.0f} s; see PublishNotices and UseTopicKeyThroughSNS of "
+            f"no notification within {seconds:.0f} s; see PublishNotices and UseTopicKeyThroughSNS of "
             f"{place.named(names.WORKFLOW_ROLE)}, and the policy of {place.named(names.SNS_KEY_ALIAS)}"
         )
-    attributes = heard[0]["attributes"]
+    attributes = received[0]["attributes"]
     expected = {"outcome": outcome, "environment": place.environment}
     if any(attributes.get(name) != value for name, value in expected.items()):
-        raise Failed(f"the notice has the attributes {json.dumps(attributes)}, must have {json.dumps(expected)}")
-    return heard[0]
+        raise Failed(f"the notification has the attributes {json.dumps(attributes)}, must have {json.dumps(expected)}")
+    return received[0]
