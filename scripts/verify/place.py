@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NoReturn
 
+from botocore.exceptions import ClientError
+
 from scripts.deployer.order import stack_name
 from scripts.deployer.rollout import Rollout
 from scripts.deployer.stack import StackTree, describe, describe_tree
@@ -17,7 +19,7 @@ from stacks import names
 from . import described, expected
 from .cleanup import Cleanup
 from .expected import Expected
-from .results import Failed, Skipped, Stopped
+from .results import MISSING, Failed, Skipped, Stopped
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 3.0
 # What every payment of this command is called, and every resource that it makes.
@@ -88,6 +90,10 @@ class Place:
             seen = described.describe(self.client, resource, self.gaps)
         except Failed as failure:
             return [str(failure)]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in MISSING:
+                raise
+            return [f"{resource.path} ({resource.name}) does not exist, by {error.operation_name}"]
         self._compared[resource.path] = tuple(seen)
         return [f"{resource.name}: {line}" for line in described.differences_of(resource, seen)]
 

@@ -12,7 +12,7 @@ from scripts.deployer.errors import AWS_ERRORS, DeployError
 from scripts.deployer.errors import said as explain
 
 # Codes with which a service answers that a thing does not exist.
-_MISSING = (
+MISSING = (
     "ResourceNotFoundException",
     "ResourceNotFound",
     "NoSuchEntity",
@@ -72,6 +72,6 @@ def run(group: str, name: str, look: Callable[..., str], *arguments: Any) -> Che
     except (Unknown, DeployError) as obstacle:
         status, seen = Status.UNKNOWN, str(obstacle)
     except AWS_ERRORS as error:
-        missing = isinstance(error, ClientError) and error.response["Error"]["Code"] in _MISSING
+        missing = isinstance(error, ClientError) and error.response["Error"]["Code"] in MISSING
         status, seen = (Status.FAILED if missing else Status.UNKNOWN), explain(error)
     return Check(group, name, status, seen, round(time.monotonic() - started, 1))

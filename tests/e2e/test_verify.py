@@ -26,7 +26,7 @@ from scripts.verify.read_only import WriteRefused, guard
 from scripts.verify.results import Check, Status, run
 from stacks import settings
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
-from tests.e2e.situations import reconcile, without
+from tests.e2e.situations import RECONCILIATION, reconcile, without
 from tests.emitted import ROOT
 from tests.ops.situations import COMPOSITE, make_composite_alarm
 
@@ -171,6 +171,22 @@ def disabled_schedule(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
+def without_permission_to_invoke(platform: Platform) -> Iterator[None]:
+    functions, live = platform.client("lambda"), {"FunctionName": RECONCILIATION, "Qualifier": "live"}
+    (statement,) = json.loads(functions.get_policy(**live)["Policy"])["Statement"]
+    functions.remove_permission(**live, StatementId=statement["Sid"])
+    yield
+    functions.add_permission(
+        **live,
+        StatementId=statement["Sid"],
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+        SourceArn=f"arn:aws:events:{server.REGION}:{server.ACCOUNT}:rule/{RULE}",
+        SourceAccount=server.ACCOUNT,
+    )
+
+
+@contextmanager
 def newer_version(platform: Platform) -> Iterator[None]:
     """Somebody published a version, and the alias was not moved to it."""
     functions = platform.client("lambda")
@@ -257,6 +273,11 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
             "resources: schedule": f"{RULE}: State is DISABLED, must be ENABLED",
             "schedule: heartbeat of reconciliation": f"{RULE} is DISABLED",
         },
+    ),
+    "the permission of the schedule": (
+        without_permission_to_invoke,
+        ("access",),
+        {"access: EventBridge may invoke": "ScheduleMayReconcile"},
     ),
     "the live version": (
         newer_version,
