@@ -17,6 +17,7 @@ compared.py       the differences between the two, and between two policies
 Groups of checks, one module each:
 stacks.py         stacks, settings, protection, drift
 access.py         roles, their trust and their policies, and who may invoke
+account.py        the stack that all environments share
 keys.py           keys, and what each of them encrypts
 resources.py      tables, queue, topic, logs, functions, state machine, schedule, alarms, backups as in the templates
 versions.py       what the live aliases point to

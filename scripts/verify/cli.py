@@ -78,7 +78,8 @@ def _place(environment: str, settings_file: Path, target: Target, only_reads: bo
     """Raises ``SettingsError`` for the settings, ``DeployError`` where there is no way to the environment."""
     parameters = settings.load(environment, settings_file)
     platform = Platform(environment, target, "verify")
-    place = Place(platform, parameters, rollout.load(environment, settings_file), read_only=only_reads)
+    bootstrap = settings.load_bootstrap(settings_file)
+    place = Place(platform, parameters, rollout.load(environment, settings_file), bootstrap, read_only=only_reads)
     if not only_reads and parameters["Gateway"] != "simulator":
         reason = _why_not_charge(target, parameters["GatewaySecretArn"])
         if reason:

@@ -44,8 +44,18 @@ class Actual:
 
 def resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
     """By path, such as ``Data/Transactions``; references between resources are replaced by physical ids and ARNs."""
+    return _resources(committed_tree(), parameters, target, tree)
+
+
+def account_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
+    """Those of the stack that the environments of an account share, by logical id."""
+    template = Tree(parse((TEMPLATES / "artifacts.yaml").read_text(encoding="utf-8")))
+    return _resources(template, parameters, target, tree)
+
+
+def _resources(templates: Tree, parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
     pseudo = target.pseudo_parameters()
-    evaluated = evaluate(committed_tree(), parameters, pseudo)
+    evaluated = evaluate(templates, parameters, pseudo)
     deployed = deployed_resources(target.client("cloudformation"), tree)
     declared = {path: resource for path, resource in _flat(evaluated, "") if resource.type != STACK}
     resources_by_path = {}
@@ -120,6 +130,8 @@ def attribute_of(resource: Actual, attribute: str, pseudo: Mapping[str, str]) ->
         return name
     if resource.physical_id.startswith("arn:"):
         return resource.physical_id
+    if resource.type == "AWS::S3::Bucket":
+        return f"arn:{pseudo['AWS::Partition']}:s3:::{resource.physical_id}"
     service, kind = _ARNS.get(resource.type, ("", ""))
     regional = "" if service == "iam" else pseudo["AWS::Region"]
     end = ":*" if resource.type == "AWS::Logs::LogGroup" else ""

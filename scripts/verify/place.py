@@ -22,6 +22,10 @@ from .expected import Expected
 from .results import MISSING, Failed, Skipped, Stopped
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 3.0
+SERVICES = (
+    *("backup", "cloudformation", "cloudwatch", "dynamodb", "events", "iam", "kms", "lambda", "logs"),
+    *("sns", "sqs", "stepfunctions", "sts", "xray"),
+)
 # What every payment of this command is called, and every resource that it makes.
 PREFIX = "VERIFY"
 
@@ -33,9 +37,11 @@ class Place:
     platform: Platform
     settings: Mapping[str, str]
     rollout: Rollout
+    # The parameters of the stack that all environments share.
+    bootstrap: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     # A reason beside --read-only for writing nothing.
-    read_only_reason: str = "--read-only: nothing is written"
+    read_only_reason: str = "--read-only"
     run_id: str = field(default_factory=lambda: secrets.token_hex(4))
     cleanup: Cleanup = field(default_factory=Cleanup)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -67,6 +73,14 @@ class Place:
     def named(self, name: str) -> str:
         """A name of stacks/names.py in this environment."""
         return names.in_environment(name, self.environment)
+
+    def open_clients(self) -> None:
+        """Make all clients: a session makes one at a time, and the checks run in threads.
+
+        https://docs.aws.amazon.com/boto3/latest/guide/session.html#multithreading-or-multiprocessing-with-sessions
+        """
+        for service in SERVICES:
+            self.client(service)
 
     @cached_property
     def tree(self) -> StackTree:

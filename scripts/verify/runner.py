@@ -11,6 +11,7 @@ from scripts.deployer.errors import said as explain
 
 from . import (
     access,
+    account,
     alarms,
     backups,
     keys,
@@ -52,6 +53,7 @@ GROUPS = (
     Group("stacks", stacks.checks, 1),
     Group("resources", resources.checks, 1),
     Group("access", access.checks, 1),
+    Group("account", account.checks, 1),
     Group("keys", keys.checks, 1),
     Group("versions", versions.checks, 1),
     Group("notifications", notifications.checks, 1),
@@ -78,6 +80,7 @@ def run(place: Place, groups: Sequence[Group], report: Callable[[Check], None] =
     """
     # Before any thread asks for it: all need it, and without a deployment there is nothing to verify.
     _ = place.tree, place.expected
+    place.open_clients()
     checks: list[Check] = []
     try:
         if any(group.needs_mailbox for group in groups) and not place.read_only:

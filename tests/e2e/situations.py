@@ -88,14 +88,14 @@ def without(platform: Platform, function: str, action: str) -> Iterator[None]:
         statement["Action"] = [one for one in statement["Action"] if one != action]
     less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
     assert less != whole
-    _put(iam, policy_arn(function), less)
+    put_document(iam, policy_arn(function), less)
     try:
         yield
     finally:
-        _put(iam, policy_arn(function), whole)
+        put_document(iam, policy_arn(function), whole)
 
 
-def _put(iam: Any, arn: str, policy: dict[str, Any]) -> None:
+def put_document(iam: Any, arn: str, policy: dict[str, Any]) -> None:
     """Make ``policy`` the one version that there is."""
     iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(policy), SetAsDefault=True)
     for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:

@@ -26,12 +26,13 @@ from scripts.verify.read_only import WriteRefused, guard
 from scripts.verify.results import Check, Status, run
 from stacks import settings
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
-from tests.e2e.situations import RECONCILIATION, reconcile, without
+from tests.e2e.situations import RECONCILIATION, put_document, reconcile, without
 from tests.emitted import ROOT
 from tests.ops.situations import COMPOSITE, make_composite_alarm
 
 pytestmark = pytest.mark.e2e
 
+BOOTSTRAP = {"PermissionsBoundary": "platform"}
 SETTINGS_FILE = Path(__file__).with_name("environments.toml")
 RULE, QUEUE_KEY = f"rule-payment-reconciliation-{ENVIRONMENT}", f"alias/sqs-payment-dlq-{ENVIRONMENT}"
 FUNCTION, ALARM = f"lambda-payment-processing-{ENVIRONMENT}", f"alarm-reviews-{ENVIRONMENT}"
@@ -54,7 +55,7 @@ READS = {
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
     with server.running(wait_scale=0.02) as running:
-        platform = deployed(target.of(running))
+        platform = deployed(target.of(running), BOOTSTRAP)
         reconcile(platform)  # for a heartbeat, as its schedule does within five minutes
         yield platform
 
@@ -75,7 +76,7 @@ def _soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
 def place_of(platform: Platform, **changes: Any) -> Place:
     parameters = settings.load(ENVIRONMENT, SETTINGS_FILE) | changes.pop("settings", {})
     operated = Operated(ENVIRONMENT, changes.pop("target", platform.target), "verify")
-    return Place(operated, parameters, Rollout(), **changes)
+    return Place(operated, parameters, Rollout(), BOOTSTRAP, **changes)
 
 
 def verify(platform: Platform, *groups: str, **changes: Any) -> list[Check]:
@@ -187,6 +188,18 @@ def without_permission_to_invoke(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
+def wider_boundary(platform: Platform) -> Iterator[None]:
+    """Somebody let the roles of the platform do everything."""
+    iam, arn = platform.client("iam"), f"arn:aws:iam::{server.ACCOUNT}:policy/policy-payment-boundary"
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    everything = {"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}
+    put_document(iam, arn, document | {"Statement": [*document["Statement"], everything]})
+    yield
+    put_document(iam, arn, document)
+
+
+@contextmanager
 def newer_version(platform: Platform) -> Iterator[None]:
     """Somebody published a version, and the alias was not moved to it."""
     functions = platform.client("lambda")
@@ -278,6 +291,11 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
         without_permission_to_invoke,
         ("access",),
         {"access: EventBridge may invoke": "ScheduleMayReconcile"},
+    ),
+    "the boundary of the account": (
+        wider_boundary,
+        ("account",),
+        {"account: roles and policies": "policy-payment-boundary: statement Everything is not in the template"},
     ),
     "the live version": (
         newer_version,

@@ -88,7 +88,7 @@ class Fake:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, clients: dict[str, Any], *resources: Expected) -> None:
         platform = SimpleNamespace(
             environment="dev",
-            client=clients.__getitem__,
+            client=clients.get,
             target=SimpleNamespace(gaps={}),
             dead_letters_url="https://queue/payment-dlq-dev",
         )
@@ -243,7 +243,7 @@ def test_a_group_is_selected_with_what_it_needs() -> None:
 def test_a_wrong_group_is_refused_with_those_that_there_are() -> None:
     result = CliRunner().invoke(cli.main, ["local", "--only", "alarm"])
     assert result.exit_code == 1
-    assert "'stacks', 'resources', 'access'" in result.stderr
+    assert "'stacks', 'resources', 'access', 'account'" in result.stderr
 
 
 class Metrics:
@@ -309,7 +309,7 @@ class Announced:
 def test_the_price_and_each_write_are_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
     head, *writes = Announced(monkeypatch).lines()
     assert head.startswith(
-        "payment-platform-dev in account 123456789012, eu-west-1: 12 groups of checks, about 8 min, "
+        "payment-platform-dev in account 123456789012, eu-west-1: 13 groups of checks, about 8 min, "
     )
     # An hour of a terabyte's backup, and what costs next to nothing beside it.
     assert "about $0.14 (list prices of us-east-1, July 2025)" in head
