@@ -22,7 +22,8 @@ keys.py           keys, and what each of them encrypts
 resources.py      tables, queue, topic, logs, functions, state machine, schedule, alarms, backups as in the templates
 versions.py       what the live aliases point to
 payments.py       payments of its own, with every outcome that the gateway can be asked for
-notifications.py  who is subscribed, and which notifications and dead letters those payments leave
+dead_letters.py   the dead letters that those payments leave
+notifications.py  who is subscribed, and which notifications those payments send
 traces.py         log lines, the log of the workflow, and X-Ray traces of those payments
 alarms.py         every alarm sends a notification, and goes back
 schedule.py       the heartbeat, and what becomes of an event that cannot be delivered

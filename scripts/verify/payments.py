@@ -1,21 +1,18 @@
 """Payments of this run, with every outcome that the gateway can be asked for; all run at the same time.
 
-They stay in the tables: the ledger is append-only. Their dead letters are deleted, and no others.
+They stay in the tables: the ledger is append-only.
 """
 
 import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from scripts.deployer.errors import DeployError
-from scripts.deployer.waiting import pauses
-from scripts.payments import dead_letter_queue, records
+from scripts.payments import records
 from scripts.payments.executions import Execution, read
 from stacks import names
 
-from . import notifications
+from . import dead_letters, notifications
 from .place import Place
 from .results import Check, Failed, Skipped, Status, run
 from .samples import Sample, samples
@@ -23,8 +20,6 @@ from .samples import Sample, samples
 GROUP = "payments"
 LONGEST_SECONDS = 180
 NOTIFICATION_SECONDS = 60
-# For the executions of an interrupted run.
-LEFT_RUNNING_SECONDS = 60
 _ROLES = {
     "ValidatePayment": names.VALIDATION_ROLE,
     "ProcessPayment": names.PROCESSING_ROLE,
@@ -35,7 +30,7 @@ _ROLES = {
 
 def checks(place: Place) -> Iterator[Check]:
     asked_for = samples(place.settings)
-    place.cleanup.add("delete the dead letters of this run", lambda: _delete_letters(place))
+    place.cleanup.add("delete the dead letters of this run", lambda: dead_letters.delete_letters(place))
     started = run(GROUP, "start", _start_all, place, asked_for)
     if started.status is not Status.OK:
         yield started
@@ -52,7 +47,7 @@ def checks(place: Place) -> Iterator[Check]:
 
     yield follow_up(f"{asked_for[0].name}, sent again", _replay, asked_for[0])
     for sample in (sample for sample in asked_for if sample.leaves_letter):
-        yield follow_up(f"dead letter of {sample.name}", _letter, sample)
+        yield follow_up(f"dead letter of {sample.name}", dead_letters.take_letter, sample)
     for sample in (sample for sample in asked_for if sample.status != "COMPLETED"):
         yield follow_up(f"notification of {sample.name}", _notification, sample)
     if place.settings["Gateway"] != "simulator":
@@ -157,52 +152,8 @@ def _replay(place: Place, sample: Sample) -> str:
     return f"{after.status} under the same charge, nothing written"
 
 
-def _letter(place: Place, sample: Sample) -> str:
-    arn = place.executions[sample.name]
-
-    def probe() -> list[Any]:
-        with dead_letter_queue.held(
-            place.platform, dead_letter_queue.READ_SECONDS, lambda letter: letter.execution_arn == arn
-        ) as letters:
-            for letter in letters:
-                dead_letter_queue.clear(place.platform, letter)
-            return letters
-
-    letters = place.wait(probe, NOTIFICATION_SECONDS)
-    if not letters:
-        raise Failed(
-            f"none within {NOTIFICATION_SECONDS} s; see DeadLetterPayments and UseQueueKeyThroughSQS of "
-            f"{place.named(names.WORKFLOW_ROLE)}"
-        )
-    if letters[0].error != sample.error:
-        raise Failed(f"it says {letters[0].error}, must say {sample.error}")
-    return f"{letters[0].error}, read and deleted"
-
-
 def _notification(place: Place, sample: Sample) -> str:
     if sample.status in ("DECLINED", "REJECTED") and place.settings["NotifyBusinessOutcomes"] != "true":
         raise Skipped("the settings turn it off: notify_business_outcomes")
     notifications.notification_of(place, place.executions[sample.name], sample.status, NOTIFICATION_SECONDS)
     return f"outcome {sample.status}, received by the temporary queue"
-
-
-def _delete_letters(place: Place) -> None:
-    """Whatever of this run is left: of no other payment. A failed one leaves its letter when its execution ends.
-
-    Raises ``DeployError`` where that takes too long.
-    """
-    running = [place.executions[sample.name] for sample in samples(place.settings) if sample.name in place.executions]
-    for _ in pauses(LEFT_RUNNING_SECONDS):
-        running = [arn for arn in running if not read(place.client("stepfunctions"), arn).ended]
-        if not running:
-            break
-    with dead_letter_queue.held(
-        place.platform,
-        dead_letter_queue.READ_SECONDS,
-        lambda letter: letter.transaction_id.startswith(f"{place.run_name}-"),
-    ) as letters:
-        for letter in letters:
-            dead_letter_queue.clear(place.platform, letter)
-    if running:
-        clear = f"scripts/payments.sh --env {place.environment} dlq list"
-        raise DeployError(f"{len(running)} executions still run; see later whether they left dead letters: {clear}")

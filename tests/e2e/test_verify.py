@@ -19,7 +19,7 @@ from scripts.deployer.cli import common
 from scripts.deployer.rollout import Rollout
 from scripts.local import gaps, server, target
 from scripts.payments.environment import Platform as Operated
-from scripts.verify import alarms, cli, notifications, payments, runner, schedule, traces
+from scripts.verify import alarms, cli, dead_letters, notifications, payments, runner, schedule, traces
 from scripts.verify import place as places
 from scripts.verify.place import Place
 from scripts.verify.read_only import WriteRefused, guard
@@ -65,7 +65,12 @@ def _soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not come here within some seconds never does."""
     monkeypatch.setattr(schedule, "FIRST_HEARTBEAT_SECONDS", 5)
     monkeypatch.setattr(schedule, "UNDELIVERED_SECONDS", 0)
-    for module, name in ((payments, "NOTIFICATION_SECONDS"), (alarms, "NOTIFICATION_SECONDS"), (traces, "LOG_SECONDS")):
+    for module, name in (
+        (payments, "NOTIFICATION_SECONDS"),
+        (alarms, "NOTIFICATION_SECONDS"),
+        (dead_letters, "LETTER_SECONDS"),
+        (traces, "LOG_SECONDS"),
+    ):
         monkeypatch.setattr(module, name, 3)
     monkeypatch.setattr(alarms, "BACK_SECONDS", 0)
     monkeypatch.setattr(traces, "TRACE_SECONDS", 0)
