@@ -314,7 +314,14 @@ def test_the_price_and_each_write_are_said_beforehand(monkeypatch: pytest.Monkey
     # An hour of a terabyte's backup, and what costs next to nothing beside it.
     assert "about $0.14 (list prices of us-east-1, July 2025)" in head
     said = "\n".join(writes)
-    for words in ("start 7 executions", "set 1 alarms", "a second target", "back up the ledger", "temporary queue"):
+    for words in (
+        "start 7 executions",
+        "notified of up to 3 of them",
+        "set 1 alarms",
+        "a second target",
+        "back up the ledger",
+        "temporary queue",
+    ):
         assert words in said
 
 
