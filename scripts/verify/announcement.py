@@ -75,8 +75,8 @@ def lines(place: Place, groups: Sequence[Group]) -> list[str]:
         notified = [sample for sample in samples(place.settings) if sample.status != "COMPLETED"]
         writes.append(
             f"start {len(samples(place.settings)) + 1} executions of payments {place.run_name}-*. The payments stay in "
-            f"the tables, because the ledger is append-only; their dead letters are deleted. Subscribers are notified of "
-            f"up to {len(notified)} of them"
+            f"the tables, because the ledger is append-only; their dead letters are deleted. Subscribers are notified "
+            f"of up to {len(notified)} of them"
         )
     if "reconciliation" in names and place.settings["Gateway"] == "simulator":
         writes.append("leave one more payment open, set its times back, and run reconciliation")
