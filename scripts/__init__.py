@@ -2,6 +2,7 @@
 
 deployer/  from the templates to a deployed platform
 payments/  the operator's commands
+verify/    the proof of a deployed environment
 local/     the AWS emulator
 demo/      the demonstration on it
 page/      a page of its payments

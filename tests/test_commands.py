@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from scripts.deployer.cli import deploy
 from scripts.page import __main__ as page
 from scripts.payments import cli as payments
+from scripts.verify import cli as verify
 from tests.emitted import ROOT
 
 
@@ -78,5 +79,5 @@ def test_a_closed_terminal_is_ctrl_c_unless_it_is_to_outlive_it(
 
 def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
     """2 says of a deployment that a plan has changes."""
-    for command, code in ((deploy.main, 1), (payments.main, 2), (page.main, 2)):
+    for command, code in ((deploy.main, 1), (verify.main, 1), (payments.main, 2), (page.main, 2)):
         assert CliRunner().invoke(command, ["--frobnicate"]).exit_code == code

@@ -1,7 +1,8 @@
 """Where to deploy, and what differs there from AWS."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
@@ -20,6 +21,8 @@ class Target:
     endpoint_url: str | None = None
     runtime: Runtime | None = None
     poll_seconds: float = POLL_SECONDS
+    # What this place does not do and AWS does, by name, each with a reason that completes "the emulator ...".
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
     def client(self, service: str, own: Config | None = None) -> Any:
         """``own`` comes before what is usual here."""

@@ -4,6 +4,7 @@ __main__.py      end the one that a command left running
 server.py        start it, find it running, end it
 serve.py         the server's own process
 corrections.py   every correction of MiniStack, each with its reason
+gaps.py          what MiniStack does not do: scripts/verify skips it
 alarms.py        what state an alarm is in
 metrics.py       which metrics lines of the log become
 recorder.py      which calls the platform's roles make

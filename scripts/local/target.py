@@ -6,7 +6,7 @@ import boto3
 
 from scripts.deployer.target import Target
 
-from . import server
+from . import gaps, server
 from .runtime import RUNTIME
 
 
@@ -14,7 +14,7 @@ def of(running: server.Server, **variables: str) -> Target:
     """The target; the functions get ``variables`` beside their own."""
     session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)
     runtime = replace(RUNTIME, variables=variables)
-    return Target(session, endpoint_url=running.url, runtime=runtime, poll_seconds=0.2)
+    return Target(session, endpoint_url=running.url, runtime=runtime, poll_seconds=0.2, gaps=gaps.GAPS)
 
 
 def running() -> Target:

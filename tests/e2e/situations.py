@@ -64,8 +64,10 @@ def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def policy_arn(function: str) -> str:
-    return f"arn:aws:iam::{server.ACCOUNT}:policy/policy-lambda-{function.lower()}-local"
+def policy_arn(role: str) -> str:
+    """Of a function's role by the function's name; of the state machine's role for ``workflow``."""
+    name = "sfn-payment-workflow" if role == "workflow" else f"lambda-{role.lower()}"
+    return f"arn:aws:iam::{server.ACCOUNT}:policy/policy-{name}-local"
 
 
 def document(platform: Platform, function: str) -> dict[str, Any]:
@@ -86,14 +88,14 @@ def without(platform: Platform, function: str, action: str) -> Iterator[None]:
         statement["Action"] = [one for one in statement["Action"] if one != action]
     less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
     assert less != whole
-    _put(iam, policy_arn(function), less)
+    put_document(iam, policy_arn(function), less)
     try:
         yield
     finally:
-        _put(iam, policy_arn(function), whole)
+        put_document(iam, policy_arn(function), whole)
 
 
-def _put(iam: Any, arn: str, policy: dict[str, Any]) -> None:
+def put_document(iam: Any, arn: str, policy: dict[str, Any]) -> None:
     """Make ``policy`` the one version that there is."""
     iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(policy), SetAsDefault=True)
     for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:

@@ -1,0 +1,152 @@
+"""Who is notified; and a mailbox to see the notifications: a temporary queue that is subscribed to the topic."""
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from awacs import sqs as actions
+from awacs.aws import Allow, ArnEquals, Bool, Condition, Deny, PolicyDocument, Principal, Statement
+
+from scripts.payments.dead_letters import parsed
+from stacks import names
+
+from .place import Place
+from .results import Check, Failed, Skipped, run
+
+GROUP = "notifications"
+# What is left in the queue if this process is killed is gone after that.
+RETENTION_SECONDS = 3600
+_READ_SECONDS = 2
+
+
+def checks(place: Place) -> Iterator[Check]:
+    yield run(GROUP, "subscribers", _subscribers, place)
+
+
+def _subscribers(place: Place) -> str:
+    """Those of the deployed stack's own subscription, confirmed, and nobody else: each of them learns of payments."""
+    parameters = place.tree.stack.parameters
+    endpoint = parameters.get("NotificationEndpoint", "")
+    pages = place.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn(place))
+    subscriptions = [subscription for page in pages for subscription in page["Subscriptions"]]
+    listed = {subscription["Endpoint"]: subscription["SubscriptionArn"] for subscription in subscriptions}
+    uninvited = [subscriber for subscriber in listed if subscriber != endpoint and not _is_mailbox(subscriber)]
+    if uninvited:
+        raise Failed(f"{', '.join(uninvited)} is subscribed to the topic, and not by the stack")
+    if not endpoint:
+        raise Skipped("the settings name no notification_endpoint: nobody is notified of failures")
+    if endpoint not in listed:
+        raise Failed(f"{endpoint} is not subscribed")
+    if not listed[endpoint].startswith("arn:"):
+        raise Failed(f"{endpoint} has not confirmed the subscription: SNS sends it nothing until then")
+    return f"{endpoint}, confirmed"
+
+
+def topic_arn(place: Place) -> str:
+    return next(topic.physical_id for topic in place.of_type("AWS::SNS::Topic"))
+
+
+def _is_mailbox(endpoint: str) -> bool:
+    return endpoint.rsplit(":", 1)[-1].startswith("payment-verify-")
+
+
+class Mailbox:
+    """Hears what the topic publishes, from ``open`` to the end of the run. Its messages are kept in memory."""
+
+    def __init__(self, place: Place) -> None:
+        self._place, self._sqs = place, place.platform.target.client("sqs")
+        self._lock = threading.Lock()
+        self._messages: list[dict[str, Any]] = []
+        self.queue_name = f"payment-verify-{place.run_id}"
+        self.url = self.arn = ""
+
+    def open(self) -> None:
+        """Make the queue and subscribe it. Both are undone by the run's cleanup."""
+        place, topic = self._place, topic_arn(self._place)
+        target = place.platform.target
+        partition = target.pseudo_parameters()["AWS::Partition"]
+        self.arn = f"arn:{partition}:sqs:{target.region}:{target.account}:{self.queue_name}"
+        self.url = self._sqs.create_queue(
+            QueueName=self.queue_name,
+            Attributes={
+                "SqsManagedSseEnabled": "true",
+                "MessageRetentionPeriod": str(RETENTION_SECONDS),
+                # From the beginning: SNS does not send again what a queue refused, and a change takes up to a minute.
+                # https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html
+                "Policy": _only_from(topic, self.arn).to_json(),
+            },
+            tags={"ManagedBy": "payment-platform-verify", "Environment": place.environment},
+        )["QueueUrl"]
+        place.cleanup.add(f"delete the queue {self.queue_name}", self._delete_queue)
+        sns = place.client("sns")
+        answer = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=self.arn, ReturnSubscriptionArn=True)
+        subscription = answer["SubscriptionArn"]
+        place.cleanup.add(
+            f"unsubscribe the queue {self.queue_name}", lambda: sns.unsubscribe(SubscriptionArn=subscription)
+        )
+
+    def _delete_queue(self) -> None:
+        self._sqs.delete_queue(QueueUrl=self.url)
+
+    def messages(self) -> list[dict[str, Any]]:
+        """All so far: each with ``attributes`` by name, and what the publisher sent. Takes up to two seconds."""
+        with self._lock:
+            answer = self._sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=_READ_SECONDS)
+            for message in answer.get("Messages", []):
+                envelope = parsed(message["Body"])
+                attributes = envelope.get("MessageAttributes", {})
+                self._messages.append(
+                    parsed(str(envelope.get("Message", "")))
+                    | {"attributes": {name: attribute.get("Value") for name, attribute in attributes.items()}}
+                )
+                self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+            return list(self._messages)
+
+
+def open_mailbox(place: Place) -> None:
+    mailbox = Mailbox(place)
+    mailbox.open()
+    place.mailbox = mailbox
+
+
+def _only_from(topic: str, queue: str) -> PolicyDocument:
+    """https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html"""
+    return PolicyDocument(
+        Version="2012-10-17",
+        Statement=[
+            Statement(
+                Effect=Allow,
+                Principal=Principal("Service", "sns.amazonaws.com"),
+                Action=[actions.SendMessage],
+                Resource=[queue],
+                Condition=Condition([ArnEquals({"aws:SourceArn": topic})]),
+            ),
+            Statement(
+                Effect=Deny,
+                Principal=Principal("*"),
+                Action=[actions.Action("*")],
+                Resource=[queue],
+                Condition=Condition([Bool({"aws:SecureTransport": "false"})]),
+            ),
+        ],
+    )
+
+
+def notification_of(place: Place, execution_arn: str, outcome: str, seconds: float) -> dict[str, Any]:
+    """Raises ``Failed`` when no notification of the execution arrives, or one without what subscribers filter by."""
+
+    def probe() -> list[dict[str, Any]]:
+        return [message for message in place.mailbox.messages() if message.get("execution_arn") == execution_arn]
+
+    received: list[dict[str, Any]] = place.wait(probe, seconds)
+    if not received:
+        raise Failed(
+            f"no notification within {seconds:.0f} s; see PublishNotices and UseTopicKeyThroughSNS of "
+            f"{place.named(names.WORKFLOW_ROLE)}, and the policy of {place.named(names.SNS_KEY_ALIAS)}"
+        )
+    attributes = received[0]["attributes"]
+    expected = {"outcome": outcome, "environment": place.environment}
+    if any(attributes.get(name) != value for name, value in expected.items()):
+        raise Failed(f"the notification has the attributes {json.dumps(attributes)}, must have {json.dumps(expected)}")
+    return received[0]

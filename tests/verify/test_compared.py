@@ -1,0 +1,82 @@
+"""A difference is named, and what AWS writes otherwise is none."""
+
+from typing import Any
+
+import pytest
+
+from scripts.verify.compared import differences, policy_differences
+
+KEY_ID = "0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11"
+KEY_ARN = f"arn:aws:kms:eu-west-1:123456789012:key/{KEY_ID}"
+ALLOW = {"Sid": "Send", "Effect": "Allow", "Action": ["sqs:SendMessage", "sqs:GetQueueUrl"], "Resource": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen"),
+    [
+        ("14", 14),
+        ("2", 2.0),
+        (False, "false"),
+        ("true", True),
+        (KEY_ARN, KEY_ID),
+        (KEY_ID, KEY_ARN),
+        ({"Mode": "Active"}, {"Mode": "Active", "Added": "by AWS"}),
+        ([{"a": 1}, {"b": 2}], [{"b": 2}, {"a": 1}]),
+        (None, []),
+        ("", None),
+    ],
+)
+def test_the_same_in_another_form_is_no_difference(expected: Any, seen: Any) -> None:
+    assert differences({"Property": expected}, {"Property": seen}) == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen", "line"),
+    [
+        ("30", 14, "Property is 14, must be 30"),
+        (True, "false", "Property is false, must be true"),
+        (KEY_ARN, None, f"Property is not set, must be {KEY_ARN}"),
+        ([{"a": 1}], [{"a": 1}, {"b": 2}], 'Property is [{"a": 1}, {"b": 2}], must be [{"a": 1}]'),
+        (None, ["inline"], 'Property is ["inline"], must be not set'),
+        (0, 1, "Property is 1, must be 0"),
+        ({"Mode": "Active", "b": 1}, {"Mode": "PassThrough", "b": 1}, "Property.Mode is PassThrough, must be Active"),
+        ("123456789012", "123456789013", "Property is 123456789013, must be 123456789012"),
+    ],
+)
+def test_a_difference_says_what_is_and_what_has_to_be(expected: Any, seen: Any, line: str) -> None:
+    assert differences({"Property": expected}, {"Property": seen}) == [line]
+
+
+def test_a_missing_tag_is_named_and_one_of_cloudformation_is_not() -> None:
+    expected = {"Tags": [{"Key": "Owner", "Value": "PaymentTeam"}, {"Key": "Environment", "Value": "dev"}]}
+    seen = {"Tags": [{"Key": "Owner", "Value": "me"}, {"Key": "aws:cloudformation:stack-name", "Value": "s"}]}
+    assert differences(expected, seen) == ["Tags lack Owner=PaymentTeam, Environment=dev"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "lines"),
+    [
+        ({}, []),
+        ({"Action": ["sqs:GetQueueUrl", "SQS:SendMessage"]}, []),
+        ({"Action": "sqs:SendMessage"}, ["Send lacks Action sqs:GetQueueUrl"]),
+        ({"Action": [*ALLOW["Action"], "sqs:*"]}, ["Send has Action sqs:* that the template does not have"]),
+        ({"Sid": "Other"}, ["statement Other is not in the template", "statement Send is missing"]),
+        (
+            {"Condition": {"StringEquals": {"k": "v"}}},
+            ['Send: Condition is {"StringEquals": {"k": ["v"]}}, must be not set'],
+        ),
+    ],
+)
+def test_the_statement_and_the_action_are_named(statement: dict[str, Any], lines: list[str]) -> None:
+    assert policy_differences({"Statement": [ALLOW]}, {"Statement": [ALLOW | statement]}) == lines
+
+
+def test_everybody_and_the_account_may_be_written_in_two_ways() -> None:
+    root = {"AWS": "arn:aws:iam::123456789012:root"}
+    for one, other in (("*", {"AWS": "*"}), (root, {"AWS": ["123456789012"]})):
+        assert (
+            policy_differences(
+                {"Statement": [ALLOW | {"Principal": one}]}, {"Statement": [ALLOW | {"Principal": other}]}
+            )
+            == []
+        )

@@ -1,0 +1,236 @@
+"""What the AWS emulator does not show: answers as AWS documents them, beside prod's committed templates.
+
+botocore's stubber refuses an answer that the service's model does not allow, so no name in it is made up.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from scripts.deployer.plan.evaluate import evaluate
+from scripts.verify import described
+from scripts.verify.expected import Actual, Expected, _resolved, attribute_of, committed_tree
+from stacks import settings
+
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+PSEUDO = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
+KEYS = {
+    name: f"{number}b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11" for number, name in enumerate(("dynamodb", "sns", "lambda"))
+}
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:sns-payment-notifications-prod"
+LOGS = "/aws/vendedlogs/states/sfn-payment-workflow-prod"
+DEPLOYED = {
+    "Security/DynamodbKey": Actual("AWS::KMS::Key", KEYS["dynamodb"]),
+    "Security/SnsKey": Actual("AWS::KMS::Key", KEYS["sns"]),
+    "Security/FunctionsKey": Actual("AWS::KMS::Key", KEYS["lambda"]),
+    "Security/BackupRole": Actual("AWS::IAM::Role", "role-backup-payments-prod"),
+    "Data/Transactions": Actual("AWS::DynamoDB::Table", "dynamodb-transactions-prod"),
+    "Data/PaymentLedger": Actual("AWS::DynamoDB::Table", "dynamodb-payment-ledger-prod"),
+    "Data/Notifications": Actual("AWS::SNS::Topic", TOPIC),
+    "Data/BackupVault": Actual("AWS::Backup::BackupVault", "backup-vault-payments-prod"),
+    "Data/BackupPlan": Actual("AWS::Backup::BackupPlan", "plan-1"),
+    "Data/BackupSelection": Actual("AWS::Backup::BackupSelection", "selection-1_plan-1"),
+    "Compute/ProcessingFunction": Actual("AWS::Lambda::Function", "lambda-payment-processing-prod"),
+    "Workflow/WorkflowLogs": Actual("AWS::Logs::LogGroup", LOGS),
+    "Workflow/PaymentWorkflow": Actual("AWS::StepFunctions::StateMachine", "arn:machine"),
+}
+Answers = list[tuple[str, str, dict[str, Any]]]
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def key_arn(name: str) -> str:
+    return f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{KEYS[name]}"
+
+
+def arn(service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{'' if service == 'iam' else REGION}:{ACCOUNT}:{resource}"
+
+
+def table(status: str = "ENABLED", recovery: str = "ENABLED") -> Answers:
+    encryption = {"Status": status, "SSEType": "KMS", "KMSMasterKeyArn": key_arn("dynamodb")}
+    described_table = {
+        "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+        "TableArn": arn("dynamodb", "table/t"),
+        "SSEDescription": encryption,
+    }
+    backups = {
+        "ContinuousBackupsStatus": "ENABLED",
+        "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": recovery},
+    }
+    return [
+        ("dynamodb", "describe_table", {"Table": described_table}),
+        ("dynamodb", "describe_continuous_backups", {"ContinuousBackupsDescription": backups}),
+        ("dynamodb", "list_tags_of_resource", {"Tags": []}),
+    ]
+
+
+def topic(key: str = "sns") -> Answers:
+    return [
+        ("sns", "get_topic_attributes", {"Attributes": {"KmsMasterKeyId": KEYS[key]}}),
+        ("sns", "list_tags_for_resource", {"Tags": []}),
+    ]
+
+
+def function(key: str = "lambda", concurrency: int = 50) -> Answers:
+    configuration = {"KMSKeyArn": key_arn(key)}
+    reserved = {"ReservedConcurrentExecutions": concurrency}
+    return [("lambda", "get_function", {"Configuration": configuration, "Concurrency": reserved})]
+
+
+def state_machine(level: str = "ALL", execution_data: bool = False, traced: bool = True) -> Answers:
+    group = {"cloudWatchLogsLogGroup": {"logGroupArn": arn("logs", f"log-group:{LOGS}:*")}}
+    answer = {
+        "stateMachineArn": "arn:machine",
+        "name": "n",
+        "definition": "{}",
+        "roleArn": "r",
+        "type": "STANDARD",
+        "creationDate": NOW,
+        "loggingConfiguration": {"level": level, "includeExecutionData": execution_data, "destinations": [group]},
+        "tracingConfiguration": {"enabled": traced},
+    }
+    return [
+        ("stepfunctions", "describe_state_machine", answer),
+        ("stepfunctions", "list_tags_for_resource", {"tags": []}),
+    ]
+
+
+def log_group(*, is_masked: bool = True) -> Answers:
+    """As PutDataProtectionPolicy took it, with the fields that AWS adds."""
+    identifiers = ("CreditCardNumber", "CreditCardExpiration", "CreditCardSecurityCode", "EmailAddress")
+    accounts = (f"BankAccountNumber-{country}" for country in ("DE", "ES", "FR", "GB", "IT", "US"))
+    arns = [f"arn:aws:dataprotection::aws:data-identifier/{name}" for name in (*identifiers, *accounts)]
+    operations = {
+        "Count": {"Audit": {"FindingsDestination": {}}},
+        "Hide": {"Deidentify": {"MaskConfig": {}}},
+    }
+    policy = {
+        "Name": "payment-data",
+        "Description": "",
+        "Version": "2021-06-01",
+        "Statement": [
+            {"Sid": sid, "DataIdentifier": arns, "Operation": operation} for sid, operation in operations.items()
+        ],
+    }
+    group = {"logGroupName": LOGS, "arn": arn("logs", f"log-group:{LOGS}:*")}
+    return [
+        ("logs", "describe_log_groups", {"logGroups": [group]}),
+        ("logs", "list_tags_for_resource", {"tags": {}}),
+        ("logs", "get_data_protection_policy", {"policyDocument": json.dumps(policy)} if is_masked else {}),
+    ]
+
+
+def vault(key: str = "dynamodb") -> Answers:
+    answer = {"BackupVaultArn": arn("backup", "backup-vault:v"), "EncryptionKeyArn": key_arn(key)}
+    return [("backup", "describe_backup_vault", answer), ("backup", "list_tags", {"Tags": {}})]
+
+
+def plan(days: int = 35) -> Answers:
+    rule = {
+        "RuleName": "daily",
+        "RuleId": "rule-1",
+        "TargetBackupVaultName": "backup-vault-payments-prod",
+        "ScheduleExpression": "cron(0 3 * * ? *)",
+        "ScheduleExpressionTimezone": "Etc/UTC",
+        "StartWindowMinutes": 60,
+        "CompletionWindowMinutes": 180,
+        "Lifecycle": {"DeleteAfterDays": days},
+        "EnableContinuousBackup": False,
+    }
+    return [
+        ("backup", "get_backup_plan", {"BackupPlan": {"BackupPlanName": "backup-plan-payments-prod", "Rules": [rule]}})
+    ]
+
+
+def selection(*tables: str) -> Answers:
+    names = tables or ("dynamodb-transactions-prod", "dynamodb-payment-ledger-prod")
+    answer = {
+        "SelectionName": "tables",
+        "IamRoleArn": arn("iam", "role/role-backup-payments-prod"),
+        "Resources": [arn("dynamodb", f"table/{name}") for name in names],
+        "ListOfTags": [],
+    }
+    return [
+        ("backup", "list_backup_selections", {"BackupSelectionsList": [{"SelectionId": "selection-1"}]}),
+        ("backup", "get_backup_selection", {"BackupSelection": answer}),
+    ]
+
+
+# The resource, what is compared of it, answers as they have to be, and answers that differ.
+CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
+    ("Data/Transactions", "SSESpecification", table, table(status="DISABLED")),
+    ("Data/PaymentLedger", "PointInTimeRecoverySpecification", table, table(recovery="DISABLED")),
+    ("Data/Notifications", "KmsMasterKeyId", topic, topic("lambda")),
+    ("Compute/ProcessingFunction", "KmsKeyArn", function, function("sns")),
+    ("Compute/ProcessingFunction", "ReservedConcurrentExecutions", function, function(concurrency=5)),
+    ("Workflow/PaymentWorkflow", "LoggingConfiguration", state_machine, state_machine("OFF")),
+    ("Workflow/PaymentWorkflow", "LoggingConfiguration", state_machine, state_machine(execution_data=True)),
+    ("Workflow/PaymentWorkflow", "TracingConfiguration", state_machine, state_machine(traced=False)),
+    ("Workflow/WorkflowLogs", "DataProtectionPolicy", log_group, log_group(is_masked=False)),
+    ("Data/BackupVault", "EncryptionKeyArn", vault, vault("sns")),
+    ("Data/BackupPlan", "BackupPlan", plan, plan(days=1)),
+    ("Data/BackupSelection", "BackupSelection", selection, selection("dynamodb-transactions-prod")),
+]
+
+
+@pytest.fixture(scope="module")
+def prod() -> dict[str, Expected]:
+    """prod's resources, by the ids of a made-up account."""
+    # As in an account with concurrency to reserve.
+    evaluated = evaluate(committed_tree(), settings.load("prod") | {"ReservedConcurrency": "50"}, PSEUDO)
+    found = {}
+    for path, actual in DEPLOYED.items():
+        stack, logical_id = path.split("/")
+        properties = evaluated.nested[stack].resources[logical_id].properties
+        found[path] = Expected(path, actual.type, actual.physical_id, _resolved(properties, DEPLOYED, PSEUDO))
+    return found
+
+
+def describe(resource: Expected, answers: Answers) -> dict[str, Any]:
+    session = boto3.Session("none", "none", region_name=REGION)
+    clients: dict[str, Any] = {}
+    for service, method, answer in answers:
+        _, stubber = clients.setdefault(service, stubbed(session.client(service)))
+        stubber.add_response(method, answer)
+    return described.describe(lambda service: clients[service][0], resource, {})
+
+
+def stubbed(client: Any) -> tuple[Any, Stubber]:
+    stubber = Stubber(client)
+    stubber.activate()
+    return client, stubber
+
+
+@pytest.mark.parametrize(("path", "name", "right", "wrong"), CASES, ids=[f"{one[0]}-{one[1]}" for one in CASES])
+def test_what_aws_answers_is_what_the_template_says_unless_it_is_not(
+    path: str, name: str, right: Callable[[], Answers], wrong: Answers, prod: dict[str, Expected]
+) -> None:
+    resource = prod[path]
+    for answers, differs in ((right(), False), (wrong, True)):
+        seen = {name: describe(resource, answers)[name]}
+        lines = described.differences_of(resource, seen)
+        assert bool(lines) is differs, lines
+    assert name in lines[0] or lines[0].startswith("statement Count is missing")
+
+
+@pytest.mark.parametrize(
+    ("resource", "attribute", "value"),
+    [
+        (DEPLOYED["Security/DynamodbKey"], "Arn", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{KEYS['dynamodb']}"),
+        (DEPLOYED["Security/BackupRole"], "Arn", f"arn:aws:iam::{ACCOUNT}:role/role-backup-payments-prod"),
+        (DEPLOYED["Workflow/WorkflowLogs"], "Arn", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{LOGS}:*"),
+        (DEPLOYED["Data/Notifications"], "TopicName", "sns-payment-notifications-prod"),
+        (DEPLOYED["Data/Notifications"], "", TOPIC),
+        (Actual("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/q"), "Arn", f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"),
+        (Actual("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/q"), "QueueName", "q"),
+        (Actual("AWS::Lambda::Version", "arn:aws:lambda:r:a:function:f:7"), "Version", "7"),
+        (Actual("AWS::Events::Rule", "rule"), "Arn", f"arn:aws:events:{REGION}:{ACCOUNT}:rule/rule"),
+    ],
+)
+def test_a_reference_is_what_cloudformation_makes_of_it(resource: Actual, attribute: str, value: str) -> None:
+    assert attribute_of(resource, attribute, PSEUDO) == value
