@@ -20,6 +20,8 @@ BUCKET = "payment-artifacts-${AWS::AccountId}-${AWS::Region}"
 ACCESS_LOGS_BUCKET = "payment-artifacts-logs-${AWS::AccountId}-${AWS::Region}"
 # For so long what the deployer has deleted can be had back.
 KEPT_DAYS = 30
+# The templates of a plan are read while it is made, and by nobody later.
+PLANNED_DAYS = 7
 # Who asked for what of it is kept for so long.
 LOGGED_DAYS = 365
 
@@ -60,6 +62,9 @@ def build(environments: Environments) -> Template:
                         NoncurrentVersionExpiration=s3.NoncurrentVersionExpiration(NoncurrentDays=KEPT_DAYS),
                         AbortIncompleteMultipartUpload=s3.AbortIncompleteMultipartUpload(DaysAfterInitiation=1),
                     ),
+                    s3.LifecycleRule(
+                        Id="PlansExpire", Status="Enabled", Prefix="payment-plans/", ExpirationInDays=PLANNED_DAYS
+                    ),
                     s3.LifecycleRule(Id="MarkersOfWhatHasExpiredGo", Status="Enabled", ExpiredObjectDeleteMarker=True),
                 ]
             ),
@@ -81,7 +86,7 @@ def build(environments: Environments) -> Template:
                     Effect=Deny,
                     Principal=Principal("*"),
                     Action=[s3_actions.PutObject],
-                    Resource=[Sub("${Artifacts.Arn}/payment-platform/*")],
+                    Resource=[Sub("${Artifacts.Arn}/payment-platform/*"), Sub("${Artifacts.Arn}/payment-plans/*")],
                     Condition=Condition([Null({"s3:if-none-match": "true"})]),
                 ),
             ),

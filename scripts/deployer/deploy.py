@@ -10,7 +10,7 @@ from .deletion_protection import LateProtection, find_late_protection
 from .errors import Aborted
 from .execute import asked_to_go, execute, finish, keep_protected
 from .order import Confirm, Deployed, Order
-from .package import Package, package
+from .package import Package, for_plan, package
 from .plan.model import Plan
 from .preflight.examine import Preflight
 from .report.reporter import Reporter
@@ -53,8 +53,10 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
             keep_protected(order, cloudformation, describe_tree(cloudformation, stack), report)
         return Deployed(stack.outputs, changed=False)
     preflight.examine()
-    _upload(order, target, packaged, account, report)
-    return _Deployment(order, target, report, confirm, packaged, stack, account, bucket).run()
+    # A plan that is saved may be executed.
+    uploaded = for_plan(packaged) if order.only_plan and not order.out else packaged
+    _upload(order, target, uploaded, account, report)
+    return _Deployment(order, target, report, confirm, packaged, uploaded.template_url, stack, account, bucket).run()
 
 
 def _ready(order: Order, cloudformation: Any, report: Reporter, preflight: Preflight) -> Stack:
@@ -76,7 +78,7 @@ def _upload(order: Order, target: Target, packaged: Package, account: str, repor
     """What cfn-lint refuses is not even uploaded."""
     report.step("Validating", f"{len(list(order.templates.glob('*.yaml')))} templates with cfn-lint")
     check_lint(order.templates)
-    layers = order.parameters.get("Gateway") == "stripe"
+    layers = bool(packaged.layers) and order.parameters.get("Gateway") == "stripe"
     report.step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
     uploaded = upload(packaged, target.client("s3"), account, layers=layers)
     report.step("Uploaded", f"{uploaded} of them; the others were already there")
@@ -92,12 +94,13 @@ class _Deployment:
         report: Reporter,
         confirm: Confirm,
         packaged: Package,
+        template_url: str,
         stack: Stack,
         account: str,
         bucket: dict[str, str],
     ) -> None:
         self._order, self._target, self._report, self._confirm = order, target, report, confirm
-        self._packaged, self._stack, self._account, self._bucket = packaged, stack, account, bucket
+        self._template_url, self._stack, self._account, self._bucket = template_url, stack, account, bucket
         self._cloudformation = target.client("cloudformation")
         self._tree = describe_tree(self._cloudformation, stack) if stack.exists else StackTree(stack)
         self._before = deployed_templates(self._cloudformation, self._tree) if stack.exists else None
@@ -111,7 +114,7 @@ class _Deployment:
         if late.parameters:
             compared = self._compare(parameters)
         options, notices = self._options(compared)
-        source = {"TemplateURL": self._packaged.template_url}
+        source = {"TemplateURL": self._template_url}
         self._report.step("Planning", f"a change set of {stack.name}")
         with proposed(self._cloudformation, stack, parameters, options, **source) as proposal:
             if proposal is None:

@@ -6,7 +6,7 @@ sources give the same bytes and so the same keys on every machine, and what is u
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from .archive import ZipEntry, zip_folder
 from .errors import DeployError
 from .plan.templates import parse, plain
 
+# Where the templates of plans are, beside "payment-platform".
+PLANS = "payment-plans"
 # Where a template names the bill of materials of its functions.
 BILL = "SoftwareBillOfMaterials"
 
@@ -58,6 +60,25 @@ class Package:
     @property
     def template_url(self) -> str:
         return self.destination.url(self.template_key)
+
+
+def for_plan(deployable: Package) -> Package:
+    """The templates alone, under keys that no deployment asks for.
+
+    Who may plan, such as a pull request's job, writes only there: an object under the key of a release to come would
+    stop its deployment. Code is not uploaded, because a change set does not read it.
+    """
+    destination = replace(
+        deployable.destination, prefix=deployable.destination.prefix.replace("payment-platform/", f"{PLANS}/", 1)
+    )
+    files, text = {}, deployable.template
+    for key, content in deployable.files.items():
+        if key.endswith(Path(deployable.template_key).suffix) and key != deployable.template_key:
+            planned = destination.key(content, Path(key).suffix)
+            text = text.replace(deployable.destination.url(key), destination.url(planned))
+            files[planned] = content
+    root = destination.key(text.encode(), Path(deployable.template_key).suffix)
+    return Package(destination, {**files, root: text.encode()}, root, text)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def _plan(service: Role, bucket_arn: AWSHelperFn, environments: Environments) ->
             actions(cloudformation, "DescribeStacks GetTemplate"),
             [names.arn("cloudformation", "stack/payment-artifacts/*")],
         ),
-        allow("Upload", actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-platform/*")]),
+        # Not under the keys that a deployment will ask for: an object there would stop it.
+        allow("UploadPlans", actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-plans/*")]),
         allow("SeeWhatIsThere", [s3.ListBucket], [bucket_arn]),
         allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
         # Whether the request names the service is not documented; the role's trust lets no other service have it.
@@ -214,8 +215,8 @@ def _deploy(environments: Environments) -> list[Statement]:
             environments.stack_arns(),
         ),
         allow(
-            "RetireArtifacts",
-            [s3.DeleteObject],
+            "Artifacts",
+            actions(s3, "DeleteObject GetObject PutObject"),
             [Sub("${Artifacts.Arn}/payment-platform/*")],
         ),
     ]

@@ -205,7 +205,11 @@ def compute(environments: Environments) -> list[Statement]:
             actions(lambda_, "DeleteLayerVersion GetLayerVersion PublishLayerVersion"),
             environments.arns("lambda", *layers),
         ),
-        allow("Artifacts", actions(s3, "GetObject GetObjectVersion"), [Sub("${Artifacts.Arn}/payment-platform/*")]),
+        allow(
+            "Artifacts",
+            actions(s3, "GetObject GetObjectVersion"),
+            [Sub("${Artifacts.Arn}/payment-platform/*"), Sub("${Artifacts.Arn}/payment-plans/*")],
+        ),
         allow(
             "Schedule",
             actions(

@@ -32,7 +32,7 @@ ACCEPTED_WILDCARDS = {
     "These actions have no resource": re.compile(r"\*"),
     "Lambda numbers the versions of a function or layer": re.compile(rf".*:(function|layer):{_NAME}:\*"),
     "CloudWatch Logs asks about the streams of a log group": re.compile(r".*:log-group:/aws/[a-z/-]+:\*"),
-    "An artifact is named by what it holds": re.compile(r"<Artifacts\.Arn>/payment-platform/(plans/)?\*"),
+    "An artifact is named by what it holds": re.compile(r"<Artifacts\.Arn>/payment-(platform|plans)/\*"),
     "CloudFormation names nested stacks and their change sets, and ends ARNs with an id": re.compile(
         rf".*:(stack/payment-(platform-{_NAME}[/-]|artifacts/)|changeSet/)\*"
     ),

@@ -1,6 +1,7 @@
 """Plans, as a person, a program and a pull request get them, from a service with nested change sets."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import jsonschema
 
 from tests.deployer.aws.cloudformation import Changes, Refused, _detail, _resource_change
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import GOLDEN, Command, bootstrapped, deployed, interrupted, matches
+from tests.deployer.conftest import BUCKET, GOLDEN, Command, bootstrapped, deployed, interrupted, matches
 from tests.emitted import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
@@ -249,3 +250,19 @@ def test_the_documents_show_a_plan_as_it_is() -> None:
     assert (plan.startswith(beginning), plan.endswith(end)) == (True, True)
     failed = (GOLDEN / "failed_update.txt").read_text(encoding="utf-8")
     assert f"```text\n{failed[failed.index('✗') :]}```" in readme
+
+
+def test_a_plan_writes_templates_only_and_where_no_deployment_reads(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """An object under a key of the next release would stop its deployment; a plan that is saved may be that release."""
+    deployed(aws, tmp_path, with_loss)
+    before = set(aws.objects)
+    assert command("dev", "--plan").code == 2
+    planned = set(aws.objects) - before
+    assert len(planned) == 6
+    assert all(re.fullmatch(rf"{BUCKET}/payment-plans/dev/[0-9a-f]{{64}}\.yaml", key) for key in planned)
+    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    saved = set(aws.objects) - before - planned
+    assert len(saved) == 3
+    assert all(key.startswith(f"{BUCKET}/payment-platform/dev/") for key in saved)

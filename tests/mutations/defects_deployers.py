@@ -250,6 +250,9 @@ _GITHUB: Planted = [
     ("a plan cannot read what CloudFormation validated", ARTIFACTS,
      without("GitHubPlanPolicy", "ReadValidationsOfChangeSets"),
      f"{_DEPLOYERS}test_it_is_so_that[a plan reads the validations of a change set]"),
+    ("a pull request writes the objects of a release", ARTIFACTS,
+     statement("GitHubPlanPolicy", "UploadPlans", Resource=[{"Fn::Sub": "${Artifacts.Arn}/*"}]),
+     _never("a plan writes what a deployment will ask for")),
     ("a plan passes any role", ARTIFACTS, statement("GitHubPlanPolicy", "CloudFormationActs", Resource=["*"]),
      _never("a plan gives CloudFormation another role")),
 ]  # fmt: skip

@@ -160,6 +160,10 @@ def calls(world: World, path: str, operation: str, permission: str) -> Iterator[
         targets = [target["Arn"] for target in properties["Targets"]]
         yield Call(permission, _arns(kind, properties)[0], {"events:TargetArn": targets})
     else:
+        if permission in ("cloudformation:CreateStack", "cloudformation:UpdateStack"):
+            # The nested template, of a deployment or of a plan, is read with the role as well.
+            yield Call("s3:GetObject", ARTIFACT)
+            yield Call("s3:GetObject", ARTIFACT.replace("payment-platform/", "payment-plans/"))
         tags = REQUESTED_TAGS if permission.endswith((":TagResource", ":CreateBackupPlan")) else {}
         for arn in _arns(kind, properties):
             yield Call(permission, arn, {**context, **tags})

@@ -71,6 +71,12 @@ MAY = {
     "a plan reads the validations of a change set": (
         PLAN, "cloudformation:DescribeEvents", f"arn:aws:cloudformation:{PLACE}:changeSet/deploy-0123456789ab/1",
     ),
+    "a plan writes its templates": (
+        PLAN, "s3:PutObject", f"{ARTIFACTS}/payment-plans/prod/template", {"s3:if-none-match": "*"},
+    ),
+    "a deployment writes its artifacts": (
+        DEPLOY, "s3:PutObject", f"{ARTIFACTS}/payment-platform/prod/code", {"s3:if-none-match": "*"},
+    ),
     "a deployment executes a change set": (DEPLOY, "cloudformation:ExecuteChangeSet", STACK),
 }  # fmt: skip
 
@@ -135,6 +141,9 @@ MAY_NOT = {
     "CloudFormation reads the secret": (CLOUDFORMATION, "secretsmanager:GetSecretValue", SECRET),
     "CloudFormation pays": (CLOUDFORMATION, "states:StartExecution", STATE_MACHINE),
     "CloudFormation invokes a function": (CLOUDFORMATION, "lambda:InvokeFunction", LIVE_PROCESSING),
+    "a plan writes what a deployment will ask for": (
+        PLAN, "s3:PutObject", f"{ARTIFACTS}/payment-platform/prod/template", {"s3:if-none-match": "*"},
+    ),
     "a plan executes a change set": (PLAN, "cloudformation:ExecuteChangeSet", STACK),
     "a plan deletes a stack": (PLAN, "cloudformation:DeleteStack", STACK),
     "a plan gives CloudFormation another role": (

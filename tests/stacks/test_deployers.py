@@ -191,12 +191,13 @@ def test_what_was_deleted_expires_and_nothing_else_does() -> None:
     assert [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule] == [
         {"NoncurrentDays": 30}
     ]
-    assert not [rule for rule in rules if "ExpirationInDays" in rule]
+    expiring = {rule["Id"]: rule.get("Prefix") for rule in rules if "ExpirationInDays" in rule}
+    assert expiring == {"PlansExpire": "payment-plans/"}
 
 
 def test_nothing_in_the_bucket_is_overwritten() -> None:
     statements = EVERYTHING.resources["ArtifactsPolicy"].properties["PolicyDocument"]["Statement"]
     (deny,) = [one for one in statements if one["Sid"] == "NobodyOverwrites"]
     assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", "*", ["s3:PutObject"])
-    assert deny["Resource"] == ["${Artifacts.Arn}/payment-platform/*"]
+    assert deny["Resource"] == ["${Artifacts.Arn}/payment-platform/*", "${Artifacts.Arn}/payment-plans/*"]
     assert deny["Condition"] == {"Null": {"s3:if-none-match": "true"}}

@@ -52,6 +52,7 @@ MADE_UP = {
     "stack/payment-artifacts/*": "a stack's ARN ends in an id",
     "changeSet/*": "a change set of a nested stack is named by CloudFormation",
     "payment-artifacts-123456789012-eu-central-1/payment-platform/*": "files are named by what they hold",
+    "payment-artifacts-123456789012-eu-central-1/payment-plans/*": "templates of plans, too",
 }
 
 
