@@ -16,17 +16,15 @@ from troposphere.iam import ManagedPolicy
 
 from . import names
 from .policies import ACCOUNT, LOG_DELIVERY, allow, document
+from .settings import PLATFORM_BOUNDARY
 from .suppressions import suppress_wildcards
 from .wiring import Value, pascal
-
-# In the settings file, for the one that is made here.
-OURS = "platform"
 
 
 def conditions(template: Template, boundary: Value) -> None:
     """What ``of`` needs of a template that has roles."""
     template.add_condition("HasBoundary", Not(Equals(boundary, "")))
-    template.add_condition("HasOurBoundary", Equals(boundary, OURS))
+    template.add_condition("HasOurBoundary", Equals(boundary, PLATFORM_BOUNDARY))
 
 
 def arn(boundary: Value, environment: str = "${Environment}") -> If:
@@ -42,7 +40,7 @@ def of(boundary: Value) -> If:
 
 def add(template: Template, boundary: Value, environments: Sequence[str]) -> None:
     """The boundaries themselves, in the account's own stack."""
-    template.add_condition("HasOurBoundary", Equals(boundary, OURS))
+    template.add_condition("HasOurBoundary", Equals(boundary, PLATFORM_BOUNDARY))
     for environment in environments:
         policy = template.add_resource(
             ManagedPolicy(

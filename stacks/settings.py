@@ -15,6 +15,8 @@ ENVIRONMENTS_FILE = Path(__file__).with_name("environments.toml")
 ENVIRONMENT_PATTERN = "[a-z][a-z0-9-]{1,14}[a-z0-9]"
 # The environment on the AWS emulator of this machine.
 LOCAL = "local"
+# As permissions_boundary: the boundaries that templates/artifacts.yaml creates.
+PLATFORM_BOUNDARY = "platform"
 
 
 class SettingsError(Exception):
@@ -204,11 +206,12 @@ def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     # The account's: the boundary stands on every role of the environment, the keys name CloudFormation's role.
     bootstrap = load_bootstrap(path)
     of_account = {name: bootstrap[name] for name in ("PermissionsBoundary", "ServiceRole")}
-    if bootstrap["ServiceRole"] == "true" and environment not in (LOCAL, *deployed_environments()):
+    needs_generation = bootstrap["ServiceRole"] == "true" or bootstrap["PermissionsBoundary"] == PLATFORM_BOUNDARY
+    if needs_generation and environment not in (LOCAL, *deployed_environments()):
         raise SettingsError(
-            f"{_shown(path)}: [{environment}]: CloudFormation's role may only touch the environments of "
-            f"{_shown(ENVIRONMENTS_FILE)}; add [{environment}] there and run `python generate.py`, "
-            "or set service_role to false"
+            f"{_shown(path)}: [{environment}]: permissions boundaries and CloudFormation's role are generated for the "
+            f"environments of {_shown(ENVIRONMENTS_FILE)}; add [{environment}] there and run `python generate.py`, or "
+            "set permissions_boundary to another ARN or to empty, and service_role to false"
         )
     return {"Environment": environment} | _parameters(values, Settings) | of_account
 

@@ -92,7 +92,9 @@ def test_all_that_depends_on_the_runtime_follows_it(tmp_path: Path) -> None:
 def test_the_runtime_is_written_once() -> None:
     for folder in ("stacks", "scripts", "lambda"):
         for path in (ROOT / folder).rglob("*.py"):
-            if path not in (ROOT / "stacks" / "runtime.py", ROOT / "scripts" / "locks.py"):
+            # The dates of Lambda's runtimes are a table of all of them.
+            dates = ROOT / "scripts" / "deployer" / "preflight" / "runtime.py"
+            if path not in (ROOT / "stacks" / "runtime.py", ROOT / "scripts" / "locks.py", dates):
                 assert not re.search(r"(?<![\d.])3\.1[0-9](?![\d.])", path.read_text(encoding="utf-8")), path
 
 
