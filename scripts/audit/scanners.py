@@ -37,11 +37,6 @@ PARLIAMENT = (
     ),
     (
         "RESOURCE_MISMATCH",
-        "sns:",
-        "AWS's documentation allows topic ARNs for SNS subscription actions; parliament's action list does not yet",
-    ),
-    (
-        "RESOURCE_MISMATCH",
         "kms:",
         "The alias and its key are each in a statement of their own; the key's statement has a condition",
     ),

@@ -4,6 +4,7 @@
 is left behind.
 """
 
+import contextlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from .waiting import pauses
 
 LONGEST_SECONDS = 15 * 60
 CLEANUP_SECONDS = 60
+NEW_ROLE_SECONDS = 30
 
 _CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
 _NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
@@ -29,6 +31,10 @@ _NO_CHANGES = ("The submitted information didn't contain changes", "No updates a
 
 # Its reason for leaving resources out when values are asked for; they are in the answer without.
 _WITHOUT_VALUES = "[WARN] --include-property-values"
+
+
+class _RoleNotYet(DeployError):
+    """CloudFormation cannot assume the role."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,8 @@ def proposed(
     name = f"deploy-{uuid.uuid4().hex[:12]}"
     proposal: Proposal | None = None
     try:
-        created = cloudformation.create_change_set(
+        created = _create(
+            cloudformation,
             StackName=stack.name,
             ChangeSetName=name,
             ChangeSetType="UPDATE" if stack.exists else "CREATE",
@@ -140,6 +147,27 @@ def proposed(
 
 def _stays(proposal: Proposal | None) -> bool:
     return proposal is not None and (proposal.executed or proposal.kept)
+
+
+def _create(cloudformation: Any, **arguments: Any) -> dict[str, str]:
+    """Ask for the change set; again while IAM has not told CloudFormation yet of a role that has just been created.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    """
+    for _ in pauses(NEW_ROLE_SECONDS):
+        with contextlib.suppress(_RoleNotYet):
+            return _create_once(cloudformation, arguments)
+    return _create_once(cloudformation, arguments)
+
+
+def _create_once(cloudformation: Any, arguments: dict[str, Any]) -> dict[str, str]:
+    try:
+        created: dict[str, str] = cloudformation.create_change_set(**arguments)
+    except ClientError as error:
+        if "is invalid or cannot be assumed" in str(error):
+            raise _RoleNotYet(explained(error)) from error
+        raise
+    return created
 
 
 def existing(cloudformation: Any, change_set_id: str) -> Proposal:

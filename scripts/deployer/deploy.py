@@ -7,9 +7,9 @@ from . import planning, protect, saved
 from .bootstrap import bootstrap
 from .change_set import Options, Proposal, proposed
 from .deletion_protection import LateProtection, find_late_protection
-from .errors import Aborted
+from .errors import Aborted, DeployError
 from .execute import asked_to_go, execute, finish, keep_protected
-from .order import Confirm, Deployed, Order
+from .order import ARTIFACTS_STACK, Confirm, Deployed, Order
 from .package import Package, for_plan, package
 from .plan.model import Plan
 from .preflight.examine import Preflight
@@ -41,6 +41,11 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
     account = target.account
     preflight = Preflight(order, target, report)
     bucket = bootstrap(order, target, report, confirm, preflight)
+    if order.bootstrap["ServiceRole"] == "true" and "ServiceRoleArn" not in bucket:
+        raise DeployError(
+            f"{ARTIFACTS_STACK} does not have CloudFormation's role yet, though service_role is true; deploy without "
+            "--plan, with credentials that may update it"
+        )
     packaged = package(
         order.templates / "parent.yaml", target.destination(bucket["BucketName"], order.environment), target.runtime
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import follow, protect, saved
 from .change_set import Proposal
-from .deletion_protection import NOT_LATE, LateProtection, NotProtected, switch_on
+from .deletion_protection import NOT_LATE, LateProtection, switch_on
 from .errors import AWS_ERRORS, DeployError, explained
 from .failure import DeploymentFailed
 from .order import ARTIFACTS_STACK, Deployed, Order
@@ -67,19 +67,17 @@ def finish(
     """What follows a deployment that went well: protection, the outputs, what is needed no more, the record.
 
     It has been deployed: what goes wrong from here is said, not raised, but for ``NotProtected``: without its deletion
-    protection the environment is not what its settings ask for. ``before`` is what was deployed before it.
+    protection the environment is not what its settings ask for. So that comes first, and nothing can keep it from being
+    tried. ``before`` is what was deployed before it.
     """
+    switch_on(late, order.stack_name, order.environment, target, report)
     cloudformation = target.client("cloudformation")
     stack = Stack(order.stack_name)
     try:
         stack = describe(cloudformation, order.stack_name)
         tree = describe_tree(cloudformation, stack)
         keep_protected(order, cloudformation, tree, report)
-        switch_on(late, order.stack_name, order.environment, target, report)
-        stack = describe(cloudformation, order.stack_name) if late.parameters else stack
         _tidy_up(order, target, stack, deployed_templates(cloudformation, tree), before)
-    except NotProtected:
-        raise
     except (*AWS_ERRORS, DeployError, KeyError) as error:
         said = explained(error) if isinstance(error, AWS_ERRORS) else str(error)
         report.step("Deployed,", f"but a follow-up step failed: {said}")

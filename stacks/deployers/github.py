@@ -71,9 +71,9 @@ def _role(
 ) -> None:
     """A role for tokens with exactly this subject.
 
-    The repository stands in the subject as in the setting: OWNER/NAME, or OWNER@ID/NAME@ID. GitHub puts the ids into
-    the subject of each repository that was created, renamed or transferred since July 2026, so no repository that takes
-    an old name can have a subject without ids.
+    The repository stands in the subject as in the setting: OWNER/NAME, or OWNER@ID/NAME@ID. Only ids
+    tell it from another one that takes its name: GitHub puts them into the subject of each repository that was created,
+    renamed or transferred since July 2026, and of those that have opted in.
     https://docs.github.com/en/actions/reference/openid-connect-reference#immutable-subject-claims
     """
     managed_policy = policy(template, title, "HasGitHub", statements)

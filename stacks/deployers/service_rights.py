@@ -50,6 +50,13 @@ def without_resource() -> list[Statement]:
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
         allow("CompositeAlarmsCannotBePutByName", [cloudwatch.PutCompositeAlarm], ["*"]),
         allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
+        # No resource stands for a subscription; SNS asks on the topic's ARN, or on all of the account.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+        allow(
+            "SubscriptionsHaveNoResource",
+            actions(sns, "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe"),
+            ["*"],
+        ),
         allow("NewKeysCannotBeNamed", [kms.CreateKey], ["*"], _REQUESTS_OUR_TAG),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
@@ -102,12 +109,9 @@ def data(environments: Environments) -> list[Statement]:
             "Topic",
             actions(
                 sns,
-                "CreateTopic DeleteTopic GetDataProtectionPolicy GetSubscriptionAttributes GetTopicAttributes "
-                "ListSubscriptionsByTopic ListTagsForResource SetSubscriptionAttributes SetTopicAttributes Subscribe "
-                "TagResource Unsubscribe UntagResource",
+                "CreateTopic DeleteTopic GetDataProtectionPolicy GetTopicAttributes ListSubscriptionsByTopic "
+                "ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",
             ),
-            # SNS asks about a subscription on its topic, though the reference names no resource:
-            # "not authorized to perform: SNS:GetSubscriptionAttributes on resource: <the topic's ARN>".
             environments.arns("sns", names.TOPIC),
         ),
     ]

@@ -330,6 +330,29 @@ def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, s
     assert platform["RoleARN"] == "role-payment-cloudformation"
 
 
+def test_a_role_that_was_created_a_moment_ago_is_waited_for(
+    command: Command, aws: Service, tmp_path: Path, settings_file: Any
+) -> None:
+    """IAM tells CloudFormation of it some seconds later."""
+    deployed(aws, tmp_path, earlier)
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    role = "Role arn:aws:iam::123456789012:role/role-payment-cloudformation is invalid or cannot be assumed"
+    aws.errors = {"CreateChangeSet": [Refused("ValidationError", role)] * 2}
+    ran = command("dev", "--yes", "--settings", path)
+    assert ran.code == 0, ran
+    assert len(aws.asked("CreateChangeSet")) == 4
+
+
+def test_a_plan_with_a_role_that_is_not_there_yet_says_so(
+    command: Command, aws: Service, tmp_path: Path, settings_file: Any
+) -> None:
+    deployed(aws, tmp_path, earlier)
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    ran = command("dev", "--plan", "--settings", path)
+    assert (ran.code, "does not have CloudFormation's role yet" in ran.err) == (1, True)
+    assert aws.writes() == []
+
+
 def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_path: Path) -> None:
     stack = deployed(aws, tmp_path, earlier)
     planned = command("dev", "--plan", "--out", "plan.json")

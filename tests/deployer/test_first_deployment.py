@@ -137,6 +137,16 @@ def test_a_name_that_is_taken_fails_the_creation(command: Command, aws: Service)
     assert aws.holdings.names() == {TABLES[0]}
 
 
+@pytest.mark.parametrize("operation", ["GetStackPolicy", "SetStackPolicy", "UpdateTerminationProtection"])
+def test_nothing_that_goes_wrong_afterwards_leaves_the_tables_unprotected(
+    operation: str, command: Command, aws: Service
+) -> None:
+    bootstrapped(aws)
+    aws.errors = {operation: [Refused("AccessDenied", "not you", 403)] * 20}
+    command("prod", "--yes")
+    assert are_protected(aws) == [True, True]
+
+
 def test_protection_of_a_saved_plan_that_fails_is_said_and_the_next_deployment_sets_it(
     command: Command, aws: Service
 ) -> None:

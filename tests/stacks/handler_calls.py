@@ -110,8 +110,8 @@ _WITHOUT_RESOURCE = (
     "cloudwatch:DescribeAlarms cloudwatch:ListDashboards cloudwatch:PutCompositeAlarm dynamodb:ListTables "
     "events:ListRules iam:ListPolicies iam:ListRoles kms:CreateKey kms:ListAliases kms:ListKeys lambda:ListFunctions "
     "lambda:ListLayerVersions logs:CreateLogDelivery logs:DescribeIndexPolicies logs:DescribeLogGroups "
-    "logs:DescribeResourcePolicies logs:PutResourcePolicy sns:ListSubscriptions sns:ListTopics sqs:ListQueues "
-    "states:ListStateMachines"
+    "logs:DescribeResourcePolicies logs:PutResourcePolicy sns:GetSubscriptionAttributes sns:ListSubscriptions "
+    "sns:ListTopics sns:SetSubscriptionAttributes sns:Unsubscribe sqs:ListQueues states:ListStateMachines"
 )
 WITHOUT_RESOURCE = frozenset(_WITHOUT_RESOURCE.split())
 # The services that our types hand a role to. Nobody hands a role to a service by another type of ours.

@@ -47,6 +47,7 @@ def test_only_what_cannot_be_named_is_allowed_on_everything() -> None:
     assert everything == [
         "CompositeAlarmsCannotBePutByName",
         "AlarmsCannotBeDescribedByName",
+        "SubscriptionsHaveNoResource",
         "NewKeysCannotBeNamed",
         "LogDeliveryHasNoResource",
         "IndexPoliciesHaveNoResource",

@@ -28,6 +28,7 @@ EVERYTHING = {
         "ListsHaveNoResource",
         "LogDeliveryHasNoResource",
         "NewKeysCannotBeNamed",
+        "SubscriptionsHaveNoResource",
         "VaultStorageHasNoResource",
     },
     "GitHubLook1Policy": {"AccountHasNoResource"},
