@@ -8,7 +8,7 @@ from .bootstrap import bootstrap
 from .change_set import Options, Proposal, proposed
 from .deletion_protection import LateProtection, find_late_protection
 from .errors import Aborted, DeployError
-from .execute import asked_to_go, execute, finish, keep_protected
+from .execute import asked_to_go, execute, finish, keep_protected, record_deployment
 from .order import ARTIFACTS_STACK, Confirm, Deployed, Order
 from .package import Package, for_plan, package
 from .plan.model import Plan
@@ -53,15 +53,27 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
     stack = _ready(order, cloudformation, report, preflight)
     # A stack that is adopted gets our tag, if nothing else.
     if stack.owned and is_deployed(cloudformation, stack, packaged.template, order.parameters):
-        protected = order.rollout.termination_protection or order.rollout.stack_policy
-        if protected and not order.only_plan:
-            keep_protected(order, cloudformation, describe_tree(cloudformation, stack), report)
+        if not order.only_plan:
+            _make_up(order, target, report, stack, packaged)
         return Deployed(stack.outputs, changed=False)
     preflight.examine()
     # A plan that is saved may be executed.
     uploaded = for_plan(packaged) if order.only_plan and not order.out else packaged
     _upload(order, target, uploaded, account, report)
     return _Deployment(order, target, report, confirm, packaged, uploaded.template_url, stack, account, bucket).run()
+
+
+def _make_up(order: Order, target: Target, report: Reporter, stack: Stack, packaged: Package) -> None:
+    """What an earlier deployment was interrupted before, or another machine has: the protection, and the record."""
+    cloudformation = target.client("cloudformation")
+    is_protected = order.rollout.termination_protection or order.rollout.stack_policy
+    is_recorded = order.record is None or order.record.exists()
+    if is_recorded and not is_protected:
+        return
+    tree = describe_tree(cloudformation, stack)
+    keep_protected(order, cloudformation, tree, report)
+    if not is_recorded:
+        record_deployment(order, target, stack, deployed_templates(cloudformation, tree), packaged.destination)
 
 
 def _ready(order: Order, cloudformation: Any, report: Reporter, preflight: Preflight) -> Stack:

@@ -10,6 +10,7 @@ from .deletion_protection import NOT_LATE, LateProtection, switch_on
 from .errors import AWS_ERRORS, DeployError, explained
 from .failure import DeploymentFailed
 from .order import ARTIFACTS_STACK, Deployed, Order
+from .package import Destination
 from .plan import templates
 from .plan.danger import Danger, dangers, names
 from .plan.model import Plan
@@ -100,6 +101,26 @@ def keep_protected(order: Order, cloudformation: Any, tree: StackTree, report: R
         report.step("Protected", f"data resources, with stack policies on {len(bare)} stacks")
 
 
+def record_deployment(
+    order: Order, target: Target, stack: Stack, tree: templates.Tree, destination: Destination
+) -> None:
+    """Keep what is deployed now, to compare with it offline."""
+    if not order.record:
+        return
+    last = saved.LastDeployment(
+        stack_name=order.stack_name,
+        account=target.account,
+        region=target.region,
+        deployed_at=datetime.now(UTC).isoformat(),
+        bucket=destination.bucket,
+        endpoint=destination.endpoint,
+        # As deployed: a plan that was saved may be older than the settings of today.
+        parameters=stack.parameters,
+        tree=tree,
+    )
+    saved.save_deployment(order.record, last)
+
+
 def _tidy_up(order: Order, target: Target, stack: Stack, after: templates.Tree, before: templates.Tree | None) -> None:
     """Delete artifacts that are needed no more, and keep the templates to compare with offline."""
     cloudformation = target.client("cloudformation")
@@ -107,17 +128,5 @@ def _tidy_up(order: Order, target: Target, stack: Stack, after: templates.Tree, 
     root = original(cloudformation, order.stack_name)
     needed = {destination.key(root.encode(), ".yaml")} | keys(after, destination)
     needed |= keys(before, destination) if before else set()
-    if order.record:
-        last = saved.LastDeployment(
-            stack_name=order.stack_name,
-            account=target.account,
-            region=target.region,
-            deployed_at=datetime.now(UTC).isoformat(),
-            bucket=destination.bucket,
-            endpoint=destination.endpoint,
-            # As deployed: a plan that was saved may be older than the settings of today.
-            parameters=stack.parameters,
-            tree=after,
-        )
-        saved.save_deployment(order.record, last)
+    record_deployment(order, target, stack, after, destination)
     retire(target.client("s3"), destination, target.account, needed)

@@ -84,9 +84,10 @@ def _retrying() -> Config:
 
 def on_aws(profile: str | None, region: str | None) -> Target:
     """AWS as the user's configuration reaches it; raises ``DeployError`` where that names no region."""
-    session = boto3.Session(profile_name=profile, region_name=region)
+    # The AWS CLI reads AWS_REGION, boto3 does not.
+    session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
     if not session.region_name:
-        raise DeployError("no region; name a --region, or set one in the AWS configuration")
+        raise DeployError("no region; name a --region, or set AWS_REGION or one in the AWS configuration")
     # An emulator is not throttled, and done soon.
     quick = {"poll_seconds": 0.2} if "AWS_ENDPOINT_URL" in os.environ else {}
     return Target(session, **quick)  # type: ignore[arg-type]

@@ -41,6 +41,8 @@ def test_nothing_to_do_writes_nothing(command: Command, aws: Service, tmp_path: 
     ran = command("dev", "--yes")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
     assert aws.writes() == []
+    # Another machine has deployed it: from now on this one can compare with it offline.
+    assert command("dev", "--plan", "--offline").code == 0
 
 
 def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
