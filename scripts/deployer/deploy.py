@@ -41,7 +41,7 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
     account = target.account
     preflight = Preflight(order, target, report)
     bucket = bootstrap(order, target, report, confirm, preflight)
-    if order.bootstrap["ServiceRole"] == "true" and "ServiceRoleArn" not in bucket:
+    if order.bootstrap.get("ServiceRole") == "true" and "ServiceRoleArn" not in bucket:
         raise DeployError(
             f"{ARTIFACTS_STACK} does not have CloudFormation's role yet, though service_role is true; deploy without "
             "--plan, with credentials that may update it"
