@@ -13,7 +13,7 @@ from scripts.deployer.order import ARTIFACTS_STACK, Order
 from scripts.deployer.plan import templates
 from scripts.deployer.plan.evaluate import Evaluated, evaluate
 from scripts.deployer.report.reporter import Reporter
-from scripts.deployer.stack import Stack, StackTree, describe, describe_tree
+from scripts.deployer.stack import Stack, StackTree, describe, describe_tree, is_failed_creation
 from scripts.deployer.target import Target
 
 from . import concurrency, existing_names, logs_policies, region, rights, runtime
@@ -96,6 +96,7 @@ def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Sit
         deployed_parameters=stack.parameters if stack.exists else {},
         resources=tuple(resources),
         bootstrap=bootstrap,
+        is_deployed=stack.exists and not is_failed_creation(stack),
         only_plan=order.only_plan,
         today=_today(target.identity),
     )

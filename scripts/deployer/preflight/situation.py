@@ -30,6 +30,8 @@ class Situation:
     deployed_parameters: Mapping[str, str]
     resources: tuple[DeclaredResource, ...]
     bootstrap: Evaluated
+    # Whether the environment's stack exists and was created.
+    is_deployed: bool
     only_plan: bool
     today: date
     _clients: dict[str, Any] = field(default_factory=dict)
