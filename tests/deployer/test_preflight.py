@@ -420,6 +420,72 @@ def test_a_plan_and_a_service_role_need_fewer_rights(look: Look, account: Accoun
 
 
 @pytest.mark.parametrize(
+    ("role", "only_plan", "out", "refused"),
+    [
+        ("GitHubPlanRole", True, None, set()),
+        ("GitHubDeployRole", True, None, set()),
+        ("GitHubDeployRole", True, Path("plan.json"), set()),
+        ("GitHubDeployRole", False, None, set()),
+        # It plans for any pull request, and leaves nothing that a deployment would read.
+        ("GitHubPlanRole", True, Path("plan.json"), {"s3:GetObject", "s3:PutObject"}),
+        (
+            "GitHubPlanRole",
+            False,
+            None,
+            {
+                "s3:GetObject",
+                "s3:PutObject",
+                "cloudformation:DescribeStackEvents",
+                "cloudformation:ExecuteChangeSet",
+            },
+        ),
+    ],
+)
+def test_githubs_roles_have_what_is_simulated(
+    look: Look,
+    account: Account,
+    aws: Service,
+    world: Any,
+    role: str,
+    only_plan: bool,
+    out: Path | None,
+    refused: set[str],
+) -> None:
+    """By the emitted policies, as they are in eu-central-1; a simulation does not read the bucket's policy.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+    """
+    name = world.roles[role].arn.rpartition("/")[2]
+    account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/run"
+    findings_of("rights", look(ServiceRole="true", only_plan=only_plan, out=out))
+    simulated = [given for operation, given in aws.calls if operation == "iam:SimulatePrincipalPolicy"]
+    denied = set()
+    for given in simulated:
+        context = {entry["ContextKeyName"]: entry["ContextKeyValues"][0] for entry in given.get("ContextEntries", [])}
+        for action in given["ActionNames"]:
+            for arn in given["ResourceArns"]:
+                there = arn.replace(REGION, "eu-central-1")
+                if not world.policies_allow(role, action, there, context):
+                    denied.add(action)
+    assert {"s3:PutObject", "iam:PassRole"} <= {action for given in simulated for action in given["ActionNames"]}
+    assert denied == refused
+
+
+@pytest.mark.parametrize(
+    ("only_plan", "out", "prefix"),
+    [(True, None, "payment-plans"), (True, Path("plan.json"), "payment-platform"), (False, None, "payment-platform")],
+)
+def test_uploads_are_simulated_where_they_go(
+    look: Look, aws: Service, only_plan: bool, out: Path | None, prefix: str
+) -> None:
+    findings_of("rights", look(only_plan=only_plan, out=out))
+    (arn,) = [
+        arn for _, given in aws.calls if "s3:PutObject" in given.get("ActionNames", []) for arn in given["ResourceArns"]
+    ]
+    assert arn == f"arn:aws:s3:::payment-artifacts-{ACCOUNT}-{REGION}/{prefix}/prod/{'0' * 64}.yaml"
+
+
+@pytest.mark.parametrize(
     ("caller", "verdict"),
     [(f"arn:aws:iam::{ACCOUNT}:root", "ok"), (f"arn:aws:sts::{ACCOUNT}:federated-user/x", "unknown")],
 )

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
 from scripts.deployer.order import ARTIFACTS_STACK, Order
+from scripts.deployer.package import PLANS, Destination
 from scripts.deployer.plan import templates
 from scripts.deployer.plan.evaluate import Evaluated, evaluate
 from scripts.deployer.report.reporter import Reporter
@@ -98,8 +99,16 @@ def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Sit
         bootstrap=bootstrap,
         is_deployed=stack.exists and not is_failed_creation(stack),
         only_plan=order.only_plan,
+        upload_prefix=_upload_prefix(order),
         today=_today(target.identity),
     )
+
+
+def _upload_prefix(order: Order) -> str:
+    """A plan that is not saved has keys of its own."""
+    if order.only_plan and not order.out:
+        return f"{PLANS}/{order.environment}"
+    return Destination.of("", "", order.environment).prefix
 
 
 def _evaluated(order: Order, target: Target, name: str) -> Evaluated:

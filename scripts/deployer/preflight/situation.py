@@ -33,6 +33,8 @@ class Situation:
     # Whether the environment's stack exists and was created.
     is_deployed: bool
     only_plan: bool
+    # The prefix of the keys that the deployer uploads to.
+    upload_prefix: str
     today: date
     _clients: dict[str, Any] = field(default_factory=dict)
     # boto3 makes one client at a time; the clients themselves may be shared.
