@@ -486,6 +486,15 @@ def test_uploads_are_simulated_where_they_go(
 
 
 @pytest.mark.parametrize(
+    ("repository", "verdicts"), [("", []), ("us/payments", ["warning"]), ("us@12/payments@345", ["ok"])]
+)
+def test_a_repository_without_ids_is_warned_about(look: Look, repository: str, verdicts: list[str]) -> None:
+    findings = CHECKS["github"](look(GithubRepository=repository))
+    assert [finding.verdict.value for finding in findings] == verdicts
+    assert all("opt in to immutable subjects" in finding.next_step for finding in remarkable(findings))
+
+
+@pytest.mark.parametrize(
     ("caller", "verdict"),
     [(f"arn:aws:iam::{ACCOUNT}:root", "ok"), (f"arn:aws:sts::{ACCOUNT}:federated-user/x", "unknown")],
 )
@@ -601,7 +610,8 @@ def test_the_findings_for_programs_and_pull_requests(command: Command, aws: Serv
     for record in records:
         jsonschema.validate(record, SCHEMA)
     (preflight,) = [record for record in records if record["type"] == "preflight"]
-    assert {one["subject"] for one in preflight["findings"]} == set(CHECKS)
+    # No repository is set.
+    assert {one["subject"] for one in preflight["findings"]} == set(CHECKS) - {"github"}
     assert {one["verdict"] for one in preflight["findings"]} == {"ok", "warning", "failure", "unknown"}
     matches("preflight.md", command("dev", "--plan", "--markdown").out)
 

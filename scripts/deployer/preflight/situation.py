@@ -30,6 +30,8 @@ class Situation:
     deployed_parameters: Mapping[str, str]
     resources: tuple[DeclaredResource, ...]
     bootstrap: Evaluated
+    # The repository of GitHub's roles, as in the settings; empty without one.
+    github_repository: str
     # Whether the environment's stack exists and was created.
     is_deployed: bool
     only_plan: bool
