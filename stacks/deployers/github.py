@@ -148,9 +148,11 @@ def _look_before(environments: Environments) -> list[Statement]:
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackup.html
         allow(
             "AccountHasNoResource",
             [
+                backup.ListBackupVaults,
                 lambda_.GetAccountSettings,
                 logs.DescribeLogGroups,
                 logs.DescribeResourcePolicies,
@@ -173,7 +175,7 @@ def _look_for_names(environment: str) -> Statement:
     return allow(
         f"LookForNamesOf{pascal(environment.replace('-', '_'))}",
         [
-            *actions(backup, "DescribeBackupVault ListTags"),
+            backup.ListTags,
             cloudwatch.GetDashboard,
             *actions(dynamodb, "DescribeTable ListTagsOfResource"),
             events.DescribeRule,

@@ -1,6 +1,7 @@
 """What would fail is known before anything is uploaded or any stack is touched."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -72,10 +73,16 @@ def look(aws: Service, account: Account, served: tuple[Service, Account, SharedC
     """The situation of an environment; settings by the names of their parameters."""
 
     def situation(
-        environment: str = "prod", *, only_plan: bool = False, with_bootstrap: bool = False, **parameters: str
+        environment: str = "prod",
+        *,
+        only_plan: bool = False,
+        out: Path | None = None,
+        with_bootstrap: bool = False,
+        **parameters: str,
     ) -> Situation:
-        bootstrap = settings.load_bootstrap() | {k: v for k, v in parameters.items() if k in ("ServiceRole",)}
-        order = Order(environment, settings.load(environment) | parameters, bootstrap, only_plan=only_plan)
+        of_account = ("ServiceRole", "GithubRepository")
+        bootstrap = settings.load_bootstrap() | {k: v for k, v in parameters.items() if k in of_account}
+        order = Order(environment, settings.load(environment) | parameters, bootstrap, only_plan=only_plan, out=out)
         return read_situation(order, replace(served[2]), with_bootstrap=with_bootstrap)
 
     return situation
@@ -228,27 +235,96 @@ def test_what_a_failed_creation_let_go_is_in_the_way(
         ("alias/cloudwatch-logs-prod", {}, "outside payment-platform-prod", "choose another environment name, or"),
         (
             "role-lambda-validation-prod",
-            OURS | {"aws:cloudformation:stack-id": f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/x/1"},
-            "us-east-1 has it, and IAM's names are the account's",
-            "choose another environment name for this Region",
+            OURS,
+            "an earlier stack, or another Region, has it",
+            "choose another environment name for this Region, or delete it if no Region of this account uses it: aws "
+            "iam delete-role --role-name role-lambda-validation-prod",
         ),
-        ("role-lambda-validation-prod", OURS, "left it", "aws iam delete-role --role-name role-lambda-validation-prod"),
+        (
+            "role-lambda-validation-prod",
+            {"Team": "x"},
+            "it is not this platform's",
+            "delete it if no Region of this account uses it: aws",
+        ),
+        # Its tags say nothing: CloudFormation puts none on a policy.
+        (
+            "policy-lambda-validation-prod",
+            {},
+            "an earlier stack, or another Region, has it",
+            "delete it if no Region of this account uses it: aws",
+        ),
+        (
+            "dashboard-payments-prod",
+            {},
+            "an earlier stack, or another Region, has it",
+            "delete it if no Region of this account uses it: aws",
+        ),
+        # A second page of the list has it.
+        ("backup-vault-payments-prod", OURS, "left it", "(scripts/destroy.sh prod --purge), or"),
     ],
 )
 def test_whose_it_is_decides_what_to_do(
     look: Look, account: Account, name: str, tags: dict[str, str], words: str, step: str
 ) -> None:
-    account.existing = {name: tags}
+    account.existing = {"backup-vault-another": {}, name: tags}
     ((verdict, text, next_step),) = findings_of("names", look())
     assert verdict == "failure"
     assert words in text
     assert step in next_step
 
 
+@pytest.mark.parametrize("tags", [OURS, {"Team": "x"}])
+def test_no_advice_takes_down_what_another_region_uses(
+    look: Look, aws: Service, account: Account, tags: dict[str, str]
+) -> None:
+    """IAM's names and those of dashboards are the account's: the same environment in another Region has them."""
+    taken(aws, account, tags)
+    findings = findings_of("names", look(ServiceRole="true"))
+    account_wide = [step for _, text, step in findings if re.search(r"\(AWS::(IAM|CloudWatch::Dashboard)", text)]
+    assert len(account_wide) > 10
+    assert {step.split(":")[0].rpartition(", or ")[2] for step in account_wide} == {
+        "delete it if no Region of this account uses it"
+    }
+
+
+@pytest.mark.parametrize("tags", [OURS, {"Team": "x"}])
+def test_no_advice_takes_down_an_environment_that_runs(
+    look: Look, aws: Service, account: Account, tmp_path: Path, tags: dict[str, str]
+) -> None:
+    """Such as a vault that stayed when backups were switched off, and that is in the way when they are on again."""
+    deployed(aws, tmp_path, environment="prod")
+    aws.holdings.resources.clear()
+    aws.skipped = {path.rpartition("/")[2] for path in retained(look())}
+    taken(aws, account, tags)
+    findings = findings_of("names", look())
+    assert len(findings) > 5
+    assert not [step for _, _, step in findings if "--purge" in step or "another environment name" in step]
+    steps = {text.split(" ")[0]: step for _, text, step in findings}
+    imported = "import it into the stack, or " if tags is OURS else ""
+    assert steps["backup-vault-payments-prod"] == (
+        f"{imported}delete it if nothing uses it: aws backup delete-backup-vault --backup-vault-name "
+        "backup-vault-payments-prod"
+    )
+
+
+def retained(situation: Situation) -> list[str]:
+    return [resource.path for resource in situation.resources if resource.is_retained]
+
+
+def test_only_tags_that_cloudformation_sets_say_whose_a_resource_is() -> None:
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+    for kind, lookup in LOOKUPS.items():
+        tagging = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["tagging"]
+        assert lookup.read_tags is None or tagging["taggable"], kind
+
+
 def test_names_of_the_account_are_found_before_its_first_deployment(look: Look, account: Account) -> None:
     account.existing = {f"payment-artifacts-{ACCOUNT}-{REGION}": {}, "policy-payment-boundary-prod": {}}
     found = findings_of("names", look(with_bootstrap=True))
     assert {text.split(" ")[0] for _, text, _ in found} == set(account.existing)
+    (boundary,) = [step for _, text, step in found if text.startswith("policy-")]
+    assert boundary.startswith("if another Region has it, see docs/deploying.md#accounts-and-regions; otherwise ")
     assert findings_of("names", look()) != found
 
 
@@ -284,6 +360,7 @@ def test_what_may_not_be_asked_is_unknown_and_names_the_permission(look: Look, a
         "iam:SimulatePrincipalPolicy",
         "dynamodb:DescribeTable",
         "kms:ListAliases",
+        "backup:ListBackupVaults",
     }
     findings = remarkable(examine(look()))
     assert {finding.verdict for finding in findings} == {Verdict.UNKNOWN}
@@ -340,6 +417,81 @@ def test_a_plan_and_a_service_role_need_fewer_rights(look: Look, account: Accoun
     assert [given["ResourceArns"] for given in passing] == [
         [f"arn:aws:iam::{ACCOUNT}:role/role-payment-cloudformation"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("role", "only_plan", "out", "refused"),
+    [
+        ("GitHubPlanRole", True, None, set()),
+        ("GitHubDeployRole", True, None, set()),
+        ("GitHubDeployRole", True, Path("plan.json"), set()),
+        ("GitHubDeployRole", False, None, set()),
+        # It plans for any pull request, and leaves nothing that a deployment would read.
+        ("GitHubPlanRole", True, Path("plan.json"), {"s3:GetObject", "s3:PutObject"}),
+        (
+            "GitHubPlanRole",
+            False,
+            None,
+            {
+                "s3:GetObject",
+                "s3:PutObject",
+                "cloudformation:DescribeStackEvents",
+                "cloudformation:ExecuteChangeSet",
+            },
+        ),
+    ],
+)
+def test_githubs_roles_have_what_is_simulated(
+    look: Look,
+    account: Account,
+    aws: Service,
+    world: Any,
+    role: str,
+    only_plan: bool,
+    out: Path | None,
+    refused: set[str],
+) -> None:
+    """By the emitted policies, as they are in eu-central-1; a simulation does not read the bucket's policy.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+    """
+    name = world.roles[role].arn.rpartition("/")[2]
+    account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/run"
+    findings_of("rights", look(ServiceRole="true", only_plan=only_plan, out=out))
+    simulated = [given for operation, given in aws.calls if operation == "iam:SimulatePrincipalPolicy"]
+    denied = set()
+    for given in simulated:
+        context = {entry["ContextKeyName"]: entry["ContextKeyValues"][0] for entry in given.get("ContextEntries", [])}
+        for action in given["ActionNames"]:
+            for arn in given["ResourceArns"]:
+                there = arn.replace(REGION, "eu-central-1")
+                if not world.policies_allow(role, action, there, context):
+                    denied.add(action)
+    assert {"s3:PutObject", "iam:PassRole"} <= {action for given in simulated for action in given["ActionNames"]}
+    assert denied == refused
+
+
+@pytest.mark.parametrize(
+    ("only_plan", "out", "prefix"),
+    [(True, None, "payment-plans"), (True, Path("plan.json"), "payment-platform"), (False, None, "payment-platform")],
+)
+def test_uploads_are_simulated_where_they_go(
+    look: Look, aws: Service, only_plan: bool, out: Path | None, prefix: str
+) -> None:
+    findings_of("rights", look(only_plan=only_plan, out=out))
+    (arn,) = [
+        arn for _, given in aws.calls if "s3:PutObject" in given.get("ActionNames", []) for arn in given["ResourceArns"]
+    ]
+    assert arn == f"arn:aws:s3:::payment-artifacts-{ACCOUNT}-{REGION}/{prefix}/prod/{'0' * 64}.yaml"
+
+
+@pytest.mark.parametrize(
+    ("repository", "verdicts"), [("", []), ("us/payments", ["warning"]), ("us@12/payments@345", ["ok"])]
+)
+def test_a_repository_without_ids_is_warned_about(look: Look, repository: str, verdicts: list[str]) -> None:
+    findings = CHECKS["github"](look(GithubRepository=repository))
+    assert [finding.verdict.value for finding in findings] == verdicts
+    assert all("opt in to immutable subjects" in finding.next_step for finding in remarkable(findings))
 
 
 @pytest.mark.parametrize(
@@ -458,7 +610,8 @@ def test_the_findings_for_programs_and_pull_requests(command: Command, aws: Serv
     for record in records:
         jsonschema.validate(record, SCHEMA)
     (preflight,) = [record for record in records if record["type"] == "preflight"]
-    assert {one["subject"] for one in preflight["findings"]} == set(CHECKS)
+    # No repository is set.
+    assert {one["subject"] for one in preflight["findings"]} == set(CHECKS) - {"github"}
     assert {one["verdict"] for one in preflight["findings"]} == {"ok", "warning", "failure", "unknown"}
     matches("preflight.md", command("dev", "--plan", "--markdown").out)
 

@@ -7,6 +7,7 @@ resources.py       the resources that the templates declare, and which of them a
 concurrency.py     Lambda's concurrency against the reservations that the templates ask for
 existing_names.py  resources of the same name outside the stack
 name_lookups.py    how each service is asked whether a name exists
+github_subject.py  the subject that GitHub's roles trust
 logs_policies.py   the resource policies of CloudWatch Logs
 region.py          the services that a Region offers
 rights.py          the caller's permissions, simulated

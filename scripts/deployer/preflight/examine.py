@@ -10,15 +10,18 @@ from botocore.exceptions import ClientError
 
 from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
 from scripts.deployer.order import ARTIFACTS_STACK, Order
+from scripts.deployer.package import PLANS, Destination
 from scripts.deployer.plan import templates
 from scripts.deployer.plan.evaluate import Evaluated, evaluate
 from scripts.deployer.report.reporter import Reporter
-from scripts.deployer.stack import Stack, StackTree, describe, describe_tree
+from scripts.deployer.stack import Stack, StackTree, describe, describe_tree, is_failed_creation
 from scripts.deployer.target import Target
+from stacks.settings import Bootstrap
 
-from . import concurrency, existing_names, logs_policies, region, rights, runtime
+from . import concurrency, existing_names, github_subject, logs_policies, region, rights, runtime
 from .concurrency import check_concurrency
 from .existing_names import check_existing_names
+from .github_subject import check_github_subject
 from .logs_policies import check_logs_policies
 from .model import Finding, Verdict
 from .region import check_region
@@ -35,6 +38,7 @@ CHECKS: dict[str, Check] = {
     rights.SUBJECT: check_rights,
     region.SUBJECT: check_region,
     runtime.SUBJECT: check_runtime,
+    github_subject.SUBJECT: check_github_subject,
 }
 
 _PLACE = {"partition": "Partition", "region": "Region", "account": "AccountId"}
@@ -96,9 +100,19 @@ def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Sit
         deployed_parameters=stack.parameters if stack.exists else {},
         resources=tuple(resources),
         bootstrap=bootstrap,
+        github_repository=order.bootstrap.get(Bootstrap.github_repository.parameter_name, ""),
+        is_deployed=stack.exists and not is_failed_creation(stack),
         only_plan=order.only_plan,
+        upload_prefix=_upload_prefix(order),
         today=_today(target.identity),
     )
+
+
+def _upload_prefix(order: Order) -> str:
+    """A plan that is not saved has keys of its own."""
+    if order.only_plan and not order.out:
+        return f"{PLANS}/{order.environment}"
+    return Destination.of("", "", order.environment).prefix
 
 
 def _evaluated(order: Order, target: Target, name: str) -> Evaluated:

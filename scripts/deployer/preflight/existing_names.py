@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from scripts.deployer.errors import AWS_ERRORS
+from scripts.deployer.order import ARTIFACTS_STACK
 from scripts.deployer.stack import OWNER_TAG, WORKERS
 
 from .model import Finding, Verdict
@@ -18,8 +19,7 @@ from .resources import DeclaredResource
 from .situation import Situation, unknown
 
 SUBJECT = "names"
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html
-_STACK_ID_TAG = "aws:cloudformation:stack-id"
+_REGIONS = "docs/deploying.md#accounts-and-regions"
 
 
 @dataclass(frozen=True)
@@ -73,37 +73,44 @@ def _answer(situation: Situation, question: _Question) -> list[Finding]:
 
 
 def _exists(situation: Situation, name: str, resource: DeclaredResource, lookup: Lookup) -> Finding:
-    stack = situation.stack_name if resource.is_of_environment else "payment-artifacts"
-    tags = _read_tags(situation, name, lookup)
-    delete = lookup.delete.format(name=name, **situation.place)
+    stack = situation.stack_name if resource.is_of_environment else ARTIFACTS_STACK
     text = f"{name} ({resource.type}) exists outside {stack}"
-    is_ours = tags is not None and tags.get(OWNER_TAG["Key"]) == OWNER_TAG["Value"]
-    region = tags.get(_STACK_ID_TAG, "").split(":")[3:4] if tags else []
-    if is_ours and region and region != [situation.place["region"]]:
-        text = f"{text}: {region[0]} has it, and IAM's names are the account's"
-        return Finding(SUBJECT, Verdict.FAILURE, text, "choose another environment name for this Region")
-    if is_ours:
-        text = f"{text}: an earlier stack of this platform left it"
-    elif tags is not None:
+    tags = _read_tags(situation, name, lookup)
+    is_ours = None if tags is None else tags.get(OWNER_TAG["Key"]) == OWNER_TAG["Value"]
+    if is_ours is False:
         text = f"{text}: it is not this platform's"
-    return Finding(SUBJECT, Verdict.FAILURE, text, _next_step(situation, resource, is_ours, tags, delete))
+    elif lookup.is_account_wide:
+        text = f"{text}: an earlier stack, or another Region, has it, because names of this type are the account's"
+    elif is_ours:
+        text = f"{text}: an earlier stack of this platform left it"
+    delete = lookup.delete.format(name=name, **situation.place)
+    return Finding(SUBJECT, Verdict.FAILURE, text, _next_step(situation, resource, lookup, is_ours, delete))
 
 
 def _next_step(
-    situation: Situation, resource: DeclaredResource, is_ours: bool, tags: Mapping[str, str] | None, delete: str
+    situation: Situation, resource: DeclaredResource, lookup: Lookup, is_ours: bool | None, delete: str
 ) -> str:
-    purge = f"scripts/destroy.sh {situation.environment} --purge"
+    """``is_ours`` is None if nobody knows. A purge is for an environment without a stack: it would delete a running
+    one with its data."""
     if resource.type == "AWS::IAM::OIDCProvider":
         return "set github_oidc_provider_arn in [bootstrap] of stacks/environments.toml to its ARN"
+    unused = "no Region of this account uses it" if lookup.is_account_wide else "nothing uses it"
+    delete_unused = f"delete it if {unused}: {delete}"
     if not resource.is_of_environment:
-        return f"import it into the stack, or delete it if nothing uses it: {delete}"
+        elsewhere = f"if another Region has it, see {_REGIONS}; otherwise " if lookup.is_account_wide else ""
+        return f"{elsewhere}import it into the stack, or {delete_unused}"
+    if situation.is_deployed:
+        return delete_unused if is_ours is False else f"import it into the stack, or {delete_unused}"
+    if lookup.is_account_wide:
+        return f"choose another environment name for this Region, or {delete_unused}"
+    purge = f"scripts/destroy.sh {situation.environment} --purge"
     if is_ours and resource.is_retained:
         return f"delete it with its data ({purge}), or import it into the stack"
     if is_ours:
         return f"delete it: {delete}"
-    if tags is None and resource.is_retained:
+    if is_ours is None and resource.is_retained:
         return f"if an earlier stack left it: {purge}; otherwise choose another environment name"
-    return f"choose another environment name, or delete it if nothing uses it: {delete}"
+    return f"choose another environment name, or {delete_unused}"
 
 
 def _read_tags(situation: Situation, name: str, lookup: Lookup) -> Mapping[str, str] | None:

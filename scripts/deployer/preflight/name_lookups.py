@@ -38,6 +38,10 @@ class Lookup:
     read_tags: ReadTags | None = None
     # Whether one call asks for all names.
     is_batch: bool = False
+    # Whether a name is used once in the account, whatever the Region.
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
+    is_account_wide: bool = False
     # What IAM calls the resource, to simulate permissions on it; empty where no permission names it.
     arn: str = ""
 
@@ -105,6 +109,15 @@ def _find_key_aliases(situation: Situation, names: Sequence[str]) -> set[str]:
     return {alias["AliasName"] for page in pages for alias in page["Aliases"]} & set(names)
 
 
+def _find_vaults(situation: Situation, names: Sequence[str]) -> set[str]:
+    """Listed, because DescribeBackupVault answers AccessDeniedException for a vault that does not exist.
+
+    https://github.com/aws/aws-sdk-js/issues/2625
+    """
+    pages = situation.client("backup").get_paginator("list_backup_vaults").paginate()
+    return {vault["BackupVaultName"] for page in pages for vault in page["BackupVaultList"]} & set(names)
+
+
 def _read_queue_tags(situation: Situation, name: str) -> Mapping[str, str]:
     sqs = situation.client("sqs")
     url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -130,10 +143,11 @@ _ALARM = Lookup(
 LOOKUPS = {
     "AWS::Backup::BackupVault": Lookup(
         "BackupVaultName",
-        "backup:DescribeBackupVault",
-        _each("backup", "describe_backup_vault", BackupVaultName="{name}"),
+        "backup:ListBackupVaults",
+        _find_vaults,
         "aws backup delete-backup-vault --backup-vault-name {name}",
         _tags("backup", "list_tags", "Tags", ResourceArn=_VAULT),
+        is_batch=True,
         arn=_VAULT,
     ),
     "AWS::CloudWatch::Alarm": _ALARM,
@@ -143,6 +157,7 @@ LOOKUPS = {
         "cloudwatch:GetDashboard",
         _each("cloudwatch", "get_dashboard", DashboardName="{name}"),
         "aws cloudwatch delete-dashboards --dashboard-names {name}",
+        is_account_wide=True,
         arn=_GLOBAL("cloudwatch", "dashboard/"),
     ),
     "AWS::DynamoDB::Table": Lookup(
@@ -160,12 +175,13 @@ LOOKUPS = {
         "aws events delete-rule --name {name}",
         arn=_REGIONAL("events", "rule/"),
     ),
+    # CloudFormation puts no tags on a managed policy: its resource type has no property for them.
     "AWS::IAM::ManagedPolicy": Lookup(
         "ManagedPolicyName",
         "iam:GetPolicy",
         _each("iam", "get_policy", PolicyArn=_POLICY),
         f"aws iam delete-policy --policy-arn {_POLICY}",
-        _tags("iam", "get_policy", "Policy", "Tags", PolicyArn=_POLICY),
+        is_account_wide=True,
         arn=_POLICY,
     ),
     "AWS::IAM::OIDCProvider": Lookup(
@@ -173,6 +189,7 @@ LOOKUPS = {
         "iam:GetOpenIDConnectProvider",
         _each("iam", "get_open_id_connect_provider", OpenIDConnectProviderArn=_PROVIDER),
         f"aws iam delete-open-id-connect-provider --open-id-connect-provider-arn {_PROVIDER}",
+        is_account_wide=True,
         arn=_PROVIDER,
     ),
     "AWS::IAM::Role": Lookup(
@@ -181,6 +198,7 @@ LOOKUPS = {
         _each("iam", "get_role", RoleName="{name}"),
         "aws iam delete-role --role-name {name}",
         _tags("iam", "get_role", "Role", "Tags", RoleName="{name}"),
+        is_account_wide=True,
         arn=_GLOBAL("iam", "role/"),
     ),
     "AWS::KMS::Alias": Lookup(

@@ -84,11 +84,9 @@ def _requests(situation: Situation) -> Iterator[_Request]:
         tuple(f"cloudformation:{operation}" for operation in operations.split()),
         (f"{stack}{situation.stack_name}/{_ANY_ID}",),
     )
-    bucket = next((one for one in situation.bootstrap.resources.values() if one.type == "AWS::S3::Bucket"), None)
-    if bucket and "BucketName" in bucket.properties:
-        key = f"payment-platform/{situation.environment}/{'0' * 64}.yaml"
-        arn = f"arn:{place['partition']}:s3:::{bucket.properties['BucketName']}/{key}"
-        yield _Request(("s3:GetObject", "s3:PutObject"), (arn,))
+    bucket = situation.bootstrap.resources["Artifacts"].properties["BucketName"]
+    key = f"{situation.upload_prefix}/{'0' * 64}.yaml"
+    yield _Request(("s3:GetObject", "s3:PutObject"), (f"arn:{place['partition']}:s3:::{bucket}/{key}",))
     if situation.service_role_arn:
         yield _Request(("iam:PassRole",), (situation.service_role_arn,), is_passing_a_role=True)
 

@@ -30,7 +30,13 @@ class Situation:
     deployed_parameters: Mapping[str, str]
     resources: tuple[DeclaredResource, ...]
     bootstrap: Evaluated
+    # The repository of GitHub's roles, as in the settings; empty without one.
+    github_repository: str
+    # Whether the environment's stack exists and was created.
+    is_deployed: bool
     only_plan: bool
+    # The prefix of the keys that the deployer uploads to.
+    upload_prefix: str
     today: date
     _clients: dict[str, Any] = field(default_factory=dict)
     # boto3 makes one client at a time; the clients themselves may be shared.

@@ -57,7 +57,12 @@ class Account:
         return {} if reserved_now is None else {"ReservedConcurrentExecutions": reserved_now}
 
     def _backup(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
-        tags = self._exists(given["name"], "ResourceNotFoundException", 404)
+        if operation == "ListBackupVaults":
+            names = sorted(name for name in self.existing if name.startswith("backup-vault-"))
+            arn = f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:"
+            return {"BackupVaultList": [{"BackupVaultName": name, "BackupVaultArn": f"{arn}{name}"} for name in names]}
+        # AWS Backup does not say that a vault does not exist: https://github.com/aws/aws-sdk-js/issues/2625
+        tags = self._exists(given["name"], "AccessDeniedException", 403)
         return {"Tags": tags} if operation == "ListTags" else {"BackupVaultName": given["name"]}
 
     def _dynamodb(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:

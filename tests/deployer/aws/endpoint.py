@@ -140,6 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "DescribeLogGroups":
             others = self.account.answer(service, operation, {"limit": 50, **given})["logGroups"]
             return {"logGroups": [*held.answer(operation, given)["logGroups"], *others]}
+        if operation == "ListBackupVaults":
+            others = self.account.answer(service, operation, given)["BackupVaultList"]
+            return _page_of_vaults([*held.answer(operation, given)["BackupVaultList"], *others], given)
         if held.holds(service, operation, given):
             return held.answer(operation, given)
         return self.account.answer(service, operation, given)
@@ -212,10 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, body, "application/xml")
 
     def _rest(self) -> None:
-        line = f"{self.command} {unquote(urlsplit(self.path).path)}"
+        url = urlsplit(self.path)
+        line = f"{self.command} {unquote(url.path)}"
         for pattern, operation in _REST[self.scope].items():
             if match := re.match(pattern, line):
-                return self._of_services(operation, match.groupdict())
+                return self._of_services(operation, dict(parse_qsl(url.query)) | match.groupdict())
         return self._answer(400, json.dumps({"__type": "MistakeInTheTest", "message": line}), "application/json")
 
     def _key(self) -> str:
@@ -239,6 +243,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _hang_up(self) -> None:
         self.close_connection = True
         self.connection.close()
+
+
+def _page_of_vaults(vaults: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
+    """A page of one vault: AWS may answer with fewer than MaxResults.
+
+    https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListBackupVaults.html
+    """
+    first = int(given.get("nextToken", 0))
+    following = {"NextToken": str(first + 1)} if first + 1 < len(vaults) else {}
+    return {"BackupVaultList": vaults[first : first + 1], **following}
 
 
 def _sha256(content: bytes) -> str:
