@@ -76,7 +76,8 @@ def lines(place: Place, groups: Sequence[Group]) -> list[str]:
         writes.append(
             f"start {len(samples(place.settings)) + 1} executions of payments {place.run_name}-*. The payments stay in "
             f"the tables, because the ledger is append-only; their dead letters are deleted. Subscribers are notified "
-            f"of up to {len(notified)} of them"
+            f"of up to {len(notified)} of them. Those that fail set off alarms (failures, errors, dead letters), which "
+            f"notify, and may page, every subscriber: do not deploy until the alarms are OK again"
         )
     if "reconciliation" in names and place.settings["Gateway"] == "simulator":
         writes.append("leave one more payment open, set its times back, and run reconciliation")
