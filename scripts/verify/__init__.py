@@ -15,6 +15,7 @@ expected.py       the committed templates with the settings filled in, by the ph
 described.py      what AWS says of a resource, in the form of its template
 described_access.py    of who may do what
 described_compute.py   of what runs
+described_messages.py  of where messages go
 described_watching.py  of what watches
 compared.py       the differences between the two, and between two policies
 

@@ -91,7 +91,10 @@ def lines(place: Place, groups: Sequence[Group]) -> list[str]:
             "twice for each"
         )
     if "schedule" in names and "undeliverable event" not in place.gaps:
-        writes.append("give the schedule's rule a second target that refuses its event, and remove it")
+        writes.append(
+            "give the schedule's rule a second target that refuses its event, and remove it: the event's dead letter "
+            "may set off an alarm"
+        )
     if "backups" in names and place.settings["BackupRetentionDays"] != "0":
         writes.append("back up the ledger, and delete the backup")
     if not writes:
