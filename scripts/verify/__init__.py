@@ -6,6 +6,7 @@ announcement.py   what a run does, how long it takes, and what it costs
 runner.py         runs the groups of checks, concurrently where they are independent
 results.py        the result of a check
 place.py          what every check needs: clients, names, expected resources, waits, the way back
+deployments.py    whether a deployment runs, which a test of the alarms would roll back
 cleanup.py        what has to be undone, undone once, however a run ends
 read_only.py      refuses every call that is not a read
 report.py         the table and the JSON document
@@ -14,6 +15,7 @@ expected.py       the committed templates with the settings filled in, by the ph
 described.py      what AWS says of a resource, in the form of its template
 described_access.py    of who may do what
 described_compute.py   of what runs
+described_messages.py  of where messages go
 described_watching.py  of what watches
 compared.py       the differences between the two, and between two policies
 

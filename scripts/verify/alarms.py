@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from . import deployments
 from .place import Place
 from .results import Check, Failed, Skipped, Unknown, run
 
@@ -31,6 +32,7 @@ def _ring_each(place: Place, alarms: Sequence[str]) -> str:
     """All at once: each is set to another state, and back as soon as all notifications have arrived."""
     if not alarms:
         raise Skipped("no alarm has actions of its own")
+    deployments.check_none_runs(place)
     states = _states(place, alarms)
     undo = []
     for name, state in states.items():
@@ -65,6 +67,7 @@ def _ring_through_member(place: Place, composite: str, members: Sequence[str]) -
     member = next((name for name in members if states.get(name) not in (None, "ALARM")), None)
     if member is None:
         raise Failed(f"none of its members exists, or is not in ALARM: {', '.join(members)}")
+    deployments.check_none_runs(place)
     with place.cleanup.after(f"set {member} back", lambda: _set(place, member, states[member])):
         _set(place, member, "ALARM")
         if not place.wait(lambda: composite in _notified(place), NOTIFICATION_SECONDS):

@@ -76,7 +76,8 @@ def lines(place: Place, groups: Sequence[Group]) -> list[str]:
         writes.append(
             f"start {len(samples(place.settings)) + 1} executions of payments {place.run_name}-*. The payments stay in "
             f"the tables, because the ledger is append-only; their dead letters are deleted. Subscribers are notified "
-            f"of up to {len(notified)} of them"
+            f"of up to {len(notified)} of them. Those that fail set off alarms (failures, errors, dead letters), which "
+            f"notify, and may page, every subscriber: do not deploy until the alarms are OK again"
         )
     if "reconciliation" in names and place.settings["Gateway"] == "simulator":
         writes.append("leave one more payment open, set its times back, and run reconciliation")
@@ -90,7 +91,10 @@ def lines(place: Place, groups: Sequence[Group]) -> list[str]:
             "twice for each"
         )
     if "schedule" in names and "undeliverable event" not in place.gaps:
-        writes.append("give the schedule's rule a second target that refuses its event, and remove it")
+        writes.append(
+            "give the schedule's rule a second target that refuses its event, and remove it: the event's dead letter "
+            "may set off an alarm"
+        )
     if "backups" in names and place.settings["BackupRetentionDays"] != "0":
         writes.append("back up the ledger, and delete the backup")
     if not writes:

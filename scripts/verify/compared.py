@@ -15,6 +15,8 @@ _PREFIX = re.compile(r"^[A-Za-z0-9-]+:")
 # CloudWatch gives every number a fraction.
 _WHOLE = re.compile(r"^(-?[0-9]+)\.0+$")
 _LONGEST = 90
+# Documents of statements; RedrivePolicy and FilterPolicy of a subscription are plain values.
+_POLICIES = frozenset({"AssumeRolePolicyDocument", "DataProtectionPolicy", "KeyPolicy", "PolicyDocument"})
 
 
 def differences(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> list[str]:
@@ -23,7 +25,7 @@ def differences(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> list[st
 
 
 def _property(name: str, expected: Any, seen: Any) -> Iterator[str]:
-    if name.endswith("Policy") or name.endswith("PolicyDocument"):
+    if name in _POLICIES:
         yield from policy_differences(expected or {}, seen or {})
     elif name.endswith("Tags"):
         # CloudFormation adds tags of its own, and passes on those of the stack.
@@ -69,12 +71,15 @@ def _text(value: Any) -> str:
 
 
 def policy_differences(expected: Mapping[str, Any], seen: Mapping[str, Any]) -> list[str]:
-    """One line for each statement of a policy that is missing, additional, or different."""
-    before, after = _statements(expected), _statements(seen)
+    """One line for each statement of a policy that is missing, additional, repeated, or different."""
+    before, after = _by_sid(expected), _by_sid(seen)
     lines = [f"statement {sid} is missing" for sid in before if sid not in after]
     lines += [f"statement {sid} is not in the template" for sid in after if sid not in before]
     for sid in before.keys() & after.keys():
-        lines += _statement_differences(sid, before[sid], after[sid])
+        if len(after[sid]) != len(before[sid]):
+            lines.append(f"statement {sid} is there {len(after[sid])} times, must be {len(before[sid])}")
+        for expected_statement, statement in zip(before[sid], after[sid], strict=False):
+            lines += _statement_differences(sid, expected_statement, statement)
     return sorted(lines)
 
 
@@ -92,11 +97,17 @@ def _statement_differences(sid: str, expected: dict[str, Any], seen: dict[str, A
             yield f"{sid}: {name} is {_shown(after)}, must be {_shown(before)}"
 
 
-def _statements(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """By Sid, in one form: lists sorted, a service's own spellings of the same thing made equal."""
+def _by_sid(document: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The statements in one form: lists sorted, a service's own spellings of the same thing made equal.
+
+    Not every service refuses a second statement of the same Sid, so each Sid has a list.
+    """
     statements = document.get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
-    return {str(statement.get("Sid", number)): _canonical(statement) for number, statement in enumerate(statements)}
+    by_sid: dict[str, list[dict[str, Any]]] = {}
+    for number, statement in enumerate(statements):
+        by_sid.setdefault(str(statement.get("Sid", number)), []).append(_canonical(statement))
+    return by_sid
 
 
 def _canonical(statement: dict[str, Any]) -> dict[str, Any]:

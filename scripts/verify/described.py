@@ -6,7 +6,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import described_access, described_compute, described_watching
+from . import described_access, described_compute, described_messages, described_watching
 from .compared import differences
 from .expected import Expected
 from .results import Failed
@@ -44,21 +44,6 @@ def table(client: Clients, resource: Expected) -> dict[str, Any]:
     }
 
 
-def queue(client: Clients, resource: Expected) -> dict[str, Any]:
-    sqs = client("sqs")
-    attributes = sqs.get_queue_attributes(QueueUrl=resource.physical_id, AttributeNames=["All"])["Attributes"]
-    names = ("MessageRetentionPeriod", "VisibilityTimeout", "KmsMasterKeyId", "SqsManagedSseEnabled")
-    tags = sqs.list_queue_tags(QueueUrl=resource.physical_id).get("Tags", {})
-    return {name: attributes.get(name) for name in names} | {"Tags": _pairs(tags)}
-
-
-def topic(client: Clients, resource: Expected) -> dict[str, Any]:
-    sns = client("sns")
-    attributes = sns.get_topic_attributes(TopicArn=resource.physical_id)["Attributes"]
-    tags = sns.list_tags_for_resource(ResourceArn=resource.physical_id)["Tags"]
-    return {"KmsMasterKeyId": attributes.get("KmsMasterKeyId"), "Tags": tags}
-
-
 def vault(client: Clients, resource: Expected) -> dict[str, Any]:
     backup = client("backup")
     described = backup.describe_backup_vault(BackupVaultName=resource.physical_id)
@@ -85,14 +70,11 @@ def backup_selection(client: Clients, resource: Expected) -> dict[str, Any]:
     return {"BackupSelection": {name: selection[name] for name in ("SelectionName", "IamRoleArn", "Resources")}}
 
 
-def _pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
 DESCRIBED: Mapping[str, Describe] = {
     "AWS::DynamoDB::Table": table,
-    "AWS::SQS::Queue": queue,
-    "AWS::SNS::Topic": topic,
+    "AWS::SQS::Queue": described_messages.queue,
+    "AWS::SNS::Topic": described_messages.topic,
+    "AWS::SNS::Subscription": described_messages.subscription,
     "AWS::Backup::BackupVault": vault,
     "AWS::Backup::BackupPlan": backup_plan,
     "AWS::Backup::BackupSelection": backup_selection,
@@ -122,7 +104,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "AWS::Events::Rule": {"State": "ENABLED"},
     "AWS::KMS::Key": {"Enabled": True},
 }
-SILENT = frozenset({"AWS::CloudWatch::Dashboard", "AWS::Lambda::LayerVersion", "AWS::SNS::Subscription"})
+SILENT = frozenset({"AWS::CloudWatch::Dashboard", "AWS::Lambda::LayerVersion"})
 
 
 def describe(client: Clients, resource: Expected, gaps: Mapping[str, str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from awacs import sqs as actions
@@ -15,6 +15,7 @@ from .place import Place
 from .results import Check, Failed, Skipped, run
 
 GROUP = "notifications"
+QUEUE_PREFIX = "payment-verify-"
 # What is left in the queue if this process is killed is gone after that.
 RETENTION_SECONDS = 3600
 _READ_SECONDS = 2
@@ -25,30 +26,53 @@ def checks(place: Place) -> Iterator[Check]:
 
 
 def _subscribers(place: Place) -> str:
-    """Those of the deployed stack's own subscription, confirmed, and nobody else: each of them learns of payments."""
+    """The stack's subscription, confirmed, and nobody else's: each subscriber learns of payments."""
     parameters = place.tree.stack.parameters
-    endpoint = parameters.get("NotificationEndpoint", "")
+    endpoint, protocol = (parameters.get(name, "") for name in ("NotificationEndpoint", "NotificationProtocol"))
     pages = place.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn(place))
-    subscriptions = [subscription for page in pages for subscription in page["Subscriptions"]]
-    listed = {subscription["Endpoint"]: subscription["SubscriptionArn"] for subscription in subscriptions}
-    uninvited = [subscriber for subscriber in listed if subscriber != endpoint and not _is_mailbox(subscriber)]
-    if uninvited:
-        raise Failed(f"{', '.join(uninvited)} is subscribed to the topic, and not by the stack")
+    # This run's queue is subscribed by now, unless the run only reads.
+    mailbox = ("sqs", place.mailbox.arn if place.mailbox else "")
+    subscriptions = [
+        subscription
+        for page in pages
+        for subscription in page["Subscriptions"]
+        if (subscription["Protocol"], subscription["Endpoint"]) != mailbox
+    ]
+    invited = [each for each in subscriptions if (each["Protocol"], each["Endpoint"]) == (protocol, endpoint)]
+    if uninvited := [_describe_uninvited(place, each) for each in subscriptions if each not in invited]:
+        raise Failed("; ".join(uninvited))
     if not endpoint:
         raise Skipped("the settings name no notification_endpoint: nobody is notified of failures")
-    if endpoint not in listed:
+    if not invited:
         raise Failed(f"{endpoint} is not subscribed")
-    if not listed[endpoint].startswith("arn:"):
+    if not all(subscription["SubscriptionArn"].startswith("arn:") for subscription in invited):
         raise Failed(f"{endpoint} has not confirmed the subscription: SNS sends it nothing until then")
     return f"{endpoint}, confirmed"
 
 
+def _describe_uninvited(place: Place, subscription: Mapping[str, str]) -> str:
+    """Who is subscribed; for a queue that an earlier run left, the command that removes it."""
+    endpoint = subscription["Endpoint"]
+    if subscription["Protocol"] != "sqs" or not endpoint.startswith(_queue_arn(place, QUEUE_PREFIX)):
+        return f"{endpoint} is subscribed to the topic, and not by the stack"
+    region = place.platform.target.region
+    name = endpoint.rsplit(":", 1)[-1]
+    url = f'"$(aws sqs get-queue-url --region {region} --queue-name {name} --query QueueUrl --output text)"'
+    return (
+        f"{endpoint} is subscribed to the topic by another run of this command. Once that run has ended, remove it: "
+        f"aws sns unsubscribe --region {region} --subscription-arn {subscription['SubscriptionArn']} && "
+        f"aws sqs delete-queue --region {region} --queue-url {url}"
+    )
+
+
+def _queue_arn(place: Place, name: str) -> str:
+    target = place.platform.target
+    partition = target.pseudo_parameters()["AWS::Partition"]
+    return f"arn:{partition}:sqs:{target.region}:{target.account}:{name}"
+
+
 def topic_arn(place: Place) -> str:
     return next(topic.physical_id for topic in place.of_type("AWS::SNS::Topic"))
-
-
-def _is_mailbox(endpoint: str) -> bool:
-    return endpoint.rsplit(":", 1)[-1].startswith("payment-verify-")
 
 
 class Mailbox:
@@ -58,15 +82,13 @@ class Mailbox:
         self._place, self._sqs = place, place.platform.target.client("sqs")
         self._lock = threading.Lock()
         self._messages: list[dict[str, Any]] = []
-        self.queue_name = f"payment-verify-{place.run_id}"
+        self.queue_name = f"{QUEUE_PREFIX}{place.run_id}"
         self.url = self.arn = ""
 
     def open(self) -> None:
         """Make the queue and subscribe it. Both are undone by the run's cleanup."""
         place, topic = self._place, topic_arn(self._place)
-        target = place.platform.target
-        partition = target.pseudo_parameters()["AWS::Partition"]
-        self.arn = f"arn:{partition}:sqs:{target.region}:{target.account}:{self.queue_name}"
+        self.arn = _queue_arn(place, self.queue_name)
         self.url = self._sqs.create_queue(
             QueueName=self.queue_name,
             Attributes={

@@ -10,8 +10,11 @@ import boto3
 
 VERBS = ("BatchGet", "Describe", "Filter", "Get", "List", "Query")
 OTHERS = ("DetectStackDrift",)
-# Named like a read, and hands out what it must not.
-REFUSED = ("GetSecretValue",)
+# Named like a read, and hands out credentials or a secret, or takes a task of an activity away.
+REFUSED = (
+    *("GetDelegatedAccessToken", "GetFederationToken", "GetSessionToken", "GetWebIdentityToken"),
+    *("GetActivityTask", "GetSecretValue"),
+)
 
 
 class WriteRefused(BaseException):

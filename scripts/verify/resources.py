@@ -11,8 +11,9 @@ from .results import Check, Failed, Skipped, run
 GROUP = "resources"
 ROWS = {
     "tables": ("AWS::DynamoDB::Table",),
-    "dead-letter queue and its policy": ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy"),
+    "dead-letter queues and their policies": ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy"),
     "topic and its policy": ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy"),
+    "subscription": ("AWS::SNS::Subscription",),
     "log groups": ("AWS::Logs::LogGroup",),
     "metric filters": ("AWS::Logs::MetricFilter",),
     "functions": ("AWS::Lambda::Function",),
@@ -36,6 +37,9 @@ _WORDS = {
     "EncryptionKeyArn": "encryption",
     "PolicyDocument": "policy",
     "DataProtectionPolicy": "masking",
+    "Endpoint": "endpoint",
+    "RedrivePolicy": "dead-letter queue",
+    "FilterPolicy": "filter",
     "FilterPattern": "pattern",
     "MetricTransformations": "metric",
     "Runtime": "runtime",

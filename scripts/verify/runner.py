@@ -14,6 +14,7 @@ from . import (
     account,
     alarms,
     backups,
+    deployments,
     keys,
     notifications,
     payments,
@@ -76,11 +77,14 @@ def selected(names: Sequence[str]) -> list[Group]:
 def run(place: Place, groups: Sequence[Group], report: Callable[[Check], None] = lambda _: None) -> list[Check]:
     """All results, in the order of the groups; ``report`` gets each as it comes.
 
-    What was changed is undone, also when this is interrupted. Raises ``DeployError`` where nothing is deployed.
+    What was changed is undone, also when this is interrupted. Raises ``DeployError`` where nothing is deployed, and
+    where something would be written while a deployment runs.
     """
     # Before any thread asks for it: all need it, and without a deployment there is nothing to verify.
     _ = place.tree, place.expected
     place.open_clients()
+    if not place.read_only and any(group.writes for group in groups):
+        deployments.check_none_runs(place)
     checks: list[Check] = []
     try:
         if any(group.needs_mailbox for group in groups) and not place.read_only:

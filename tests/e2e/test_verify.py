@@ -46,7 +46,7 @@ READS = {
     "KMS": {"DescribeKey", "GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags"},
     "Lambda": {"GetAlias", "GetFunction", "GetFunctionConfiguration", "GetPolicy", "ListVersionsByFunction"},
     "SFN": {"DescribeStateMachine", "ListTagsForResource"},
-    "SNS": {"GetTopicAttributes", "ListSubscriptionsByTopic", "ListTagsForResource"},
+    "SNS": {"GetSubscriptionAttributes", "GetTopicAttributes", "ListSubscriptionsByTopic", "ListTagsForResource"},
     "SQS": {"GetQueueAttributes", "ListQueueTags"},
     "STS": {"GetCallerIdentity"},
 }  # fmt: skip
@@ -110,7 +110,7 @@ def test_all_is_well_and_nothing_is_left_behind(platform: Platform) -> None:
     assert problems(checks) == {}
     counts = {status: sum(check.status is status for check in checks) for status in Status}
     # Skipped is what the emulator lacks, by its table, and what the settings turn off.
-    by_settings = {"resources: backups", "backups: a backup on demand"}
+    by_settings = {"resources: subscription", "resources: backups", "backups: a backup on demand"}
     skipped = {f"{one.group}: {one.name}": one.seen for one in checks if one.status is Status.SKIPPED}
     assert {name for name, reason in skipped.items() if not reason.startswith("the emulator ")} == by_settings
     assert counts[Status.OK] >= 38
@@ -310,7 +310,7 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
     "the queue's policy": (
         open_queue,
         ("resources",),
-        {"resources: dead-letter queue and its policy": "statement OnlyOverTLS is missing"},
+        {"resources: dead-letter queues and their policies": "statement OnlyOverTLS is missing"},
     ),
     "the retention of a log": (
         kept_for_long,
@@ -343,6 +343,25 @@ def test_each_defect_is_named_and_nothing_else_is(defect: str, platform: Platfor
     assert others == set()
 
 
+def subscriber(platform: Platform) -> dict[str, str]:
+    """The settings of the subscriber that the platform was deployed with; the settings file has none."""
+    return {name: platform.parameters[name] for name in ("NotificationProtocol", "NotificationEndpoint")}
+
+
+def test_a_subscription_without_its_dead_letter_queue_is_named(platform: Platform) -> None:
+    sns, topic = platform.client("sns"), platform.outputs["SnsTopicArn"]
+    (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    redrive = {"SubscriptionArn": subscription["SubscriptionArn"], "AttributeName": "RedrivePolicy"}
+    attributes = sns.get_subscription_attributes(SubscriptionArn=redrive["SubscriptionArn"])["Attributes"]
+    sns.set_subscription_attributes(**redrive, AttributeValue="{}")
+    try:
+        seen = problems(verify(platform, "resources", settings=subscriber(platform)))
+    finally:
+        sns.set_subscription_attributes(**redrive, AttributeValue=attributes["RedrivePolicy"])
+    assert set(seen) == {"resources: subscription"}
+    assert "RedrivePolicy.deadLetterTargetArn is not set, must be arn:" in seen["resources: subscription"]
+
+
 def test_a_composite_alarm_follows_its_members(platform: Platform) -> None:
     """The emulator's CloudFormation makes none, so this makes it of the template's rule."""
     cloudwatch, name = platform.client("cloudwatch"), f"{COMPOSITE}-{ENVIRONMENT}"
@@ -373,7 +392,7 @@ def test_read_only_makes_no_call_but_the_reviewed_reads(platform: Platform) -> N
 
     to = target.of(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
     to.session.events.register("before-call", record)
-    checks = verify(platform, target=to, read_only=True)
+    checks = verify(platform, target=to, read_only=True, settings=subscriber(platform))
     assert problems(checks) == {}
     assert calls == READS
 

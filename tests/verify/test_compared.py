@@ -80,3 +80,16 @@ def test_everybody_and_the_account_may_be_written_in_two_ways() -> None:
             )
             == []
         )
+
+
+@pytest.mark.parametrize("statements", [[ALLOW | {"Principal": "*"}, ALLOW], [ALLOW, ALLOW | {"Principal": "*"}]])
+def test_a_statement_does_not_hide_behind_another_of_its_sid(statements: list[dict[str, Any]]) -> None:
+    lines = policy_differences({"Statement": [ALLOW]}, {"Statement": statements})
+    assert "statement Send is there 2 times, must be 1" in lines
+
+
+@pytest.mark.parametrize("name", ["RedrivePolicy", "FilterPolicy"])
+def test_a_policy_without_statements_is_compared_as_a_value(name: str) -> None:
+    assert differences({name: {"to": "a"}}, {name: {"to": "b"}}) == [f"{name}.to is b, must be a"]
+    assert differences({name: {"to": "a"}}, {name: {}}) == [f"{name}.to is not set, must be a"]
+    assert differences({}, {name: {"to": "b"}}) == [f'{name} is {{"to": "b"}}, must be not set']

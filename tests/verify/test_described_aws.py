@@ -5,6 +5,7 @@ botocore's stubber refuses an answer that the service's model does not allow, so
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from botocore.stub import Stubber
 from scripts.deployer.plan.evaluate import evaluate
 from scripts.verify import described
 from scripts.verify.expected import Actual, Expected, _resolved, attribute_of, committed_tree
+from scripts.verify.results import Failed
 from stacks import settings
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -32,6 +34,8 @@ DEPLOYED = {
     "Data/Transactions": Actual("AWS::DynamoDB::Table", "dynamodb-transactions-prod"),
     "Data/PaymentLedger": Actual("AWS::DynamoDB::Table", "dynamodb-payment-ledger-prod"),
     "Data/Notifications": Actual("AWS::SNS::Topic", TOPIC),
+    "Data/UndeliveredNotices": Actual("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/sqs-notification-dlq-prod"),
+    "Data/Subscription": Actual("AWS::SNS::Subscription", f"{TOPIC}:1"),
     "Data/BackupVault": Actual("AWS::Backup::BackupVault", "backup-vault-payments-prod"),
     "Data/BackupPlan": Actual("AWS::Backup::BackupPlan", "plan-1"),
     "Data/BackupSelection": Actual("AWS::Backup::BackupSelection", "selection-1_plan-1"),
@@ -40,6 +44,7 @@ DEPLOYED = {
     "Workflow/PaymentWorkflow": Actual("AWS::StepFunctions::StateMachine", "arn:machine"),
 }
 Answers = list[tuple[str, str, dict[str, Any]]]
+SUBSCRIBER = "on-call@example.com"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -73,6 +78,21 @@ def topic(key: str = "sns") -> Answers:
     return [
         ("sns", "get_topic_attributes", {"Attributes": {"KmsMasterKeyId": KEYS[key]}}),
         ("sns", "list_tags_for_resource", {"Tags": []}),
+    ]
+
+
+def subscription(queue: str = "sqs-notification-dlq-prod", **attributes: str) -> Answers:
+    subscriber = {
+        "SubscriptionArn": f"{TOPIC}:1",
+        "Owner": ACCOUNT,
+        "Protocol": "email",
+        "Endpoint": SUBSCRIBER,
+        "TopicArn": TOPIC,
+    }
+    redrive = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": arn("sqs", queue)})} if queue else {}
+    return [
+        ("sns", "list_subscriptions_by_topic", {"Subscriptions": [subscriber]}),
+        ("sns", "get_subscription_attributes", {"Attributes": {"TopicArn": TOPIC} | redrive | attributes}),
     ]
 
 
@@ -166,6 +186,9 @@ CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
     ("Data/Transactions", "SSESpecification", table, table(status="DISABLED")),
     ("Data/PaymentLedger", "PointInTimeRecoverySpecification", table, table(recovery="DISABLED")),
     ("Data/Notifications", "KmsMasterKeyId", topic, topic("lambda")),
+    ("Data/Subscription", "RedrivePolicy", subscription, subscription(queue="")),
+    ("Data/Subscription", "RedrivePolicy", subscription, subscription(queue="sqs-another")),
+    ("Data/Subscription", "FilterPolicy", subscription, subscription(FilterPolicy='{"outcome": ["COMPLETED"]}')),
     ("Compute/ProcessingFunction", "KmsKeyArn", function, function("sns")),
     ("Compute/ProcessingFunction", "ReservedConcurrentExecutions", function, function(concurrency=5)),
     ("Workflow/PaymentWorkflow", "LoggingConfiguration", state_machine, state_machine("OFF")),
@@ -182,7 +205,8 @@ CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
 def prod() -> dict[str, Expected]:
     """prod's resources, by the ids of a made-up account."""
     # As in an account with concurrency to reserve.
-    evaluated = evaluate(committed_tree(), settings.load("prod") | {"ReservedConcurrency": "50"}, PSEUDO)
+    changes = {"ReservedConcurrency": "50", "NotificationProtocol": "email", "NotificationEndpoint": SUBSCRIBER}
+    evaluated = evaluate(committed_tree(), settings.load("prod") | changes, PSEUDO)
     found = {}
     for path, actual in DEPLOYED.items():
         stack, logical_id = path.split("/")
@@ -234,3 +258,20 @@ def test_what_aws_answers_is_what_the_template_says_unless_it_is_not(
 )
 def test_a_reference_is_what_cloudformation_makes_of_it(resource: Actual, attribute: str, value: str) -> None:
     assert attribute_of(resource, attribute, PSEUDO) == value
+
+
+@pytest.mark.parametrize(
+    ("subscription_arn", "words"),
+    [("PendingConfirmation", "has not confirmed the subscription"), ("", "is not subscribed to the topic")],
+)
+def test_a_subscription_without_an_arn_is_named(subscription_arn: str, words: str, prod: dict[str, Expected]) -> None:
+    (list_method, attributes_method) = subscription()
+    listed = list_method[2]["Subscriptions"] if subscription_arn else []
+    answers = [(*list_method[:2], {"Subscriptions": [each | {"SubscriptionArn": subscription_arn} for each in listed]})]
+    with pytest.raises(Failed, match=words):
+        describe(prod["Data/Subscription"], [*answers, attributes_method])
+
+
+def test_a_subscription_that_was_confirmed_later_is_known_by_its_endpoint(prod: dict[str, Expected]) -> None:
+    resource = replace(prod["Data/Subscription"], physical_id="pending confirmation")
+    assert described.differences_of(resource, describe(resource, subscription())) == []

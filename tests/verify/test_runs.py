@@ -317,6 +317,7 @@ def test_the_price_and_each_write_are_said_beforehand(monkeypatch: pytest.Monkey
     for words in (
         "start 7 executions",
         "notified of up to 3 of them",
+        "do not deploy until the alarms are OK again",
         "set 1 alarms",
         "a second target",
         "back up the ledger",
