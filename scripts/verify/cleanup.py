@@ -1,5 +1,6 @@
 """What a run has to undo: each step once, the latest first, however the run ends."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,9 +36,22 @@ class Cleanup:
             undo_now()
 
     def run(self) -> None:
-        """Undo what is left to undo. Never raises for an error of AWS."""
-        while step := self._last():
-            self._take(step)
+        """Undo what is left to undo, through any number of Ctrl-C. Never raises for an error of AWS."""
+        with self._uninterrupted():
+            while step := self._last():
+                self._take(step)
+
+    @contextmanager
+    def _uninterrupted(self) -> Iterator[None]:
+        """Every step ends by itself. Python takes signals in the main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.signal(signal.SIGINT, lambda *_: self.say("still undoing; it ends by itself"))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
 
     def _last(self) -> tuple[str, Callable[[], object]] | None:
         with self._lock:
