@@ -140,6 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "DescribeLogGroups":
             others = self.account.answer(service, operation, {"limit": 50, **given})["logGroups"]
             return {"logGroups": [*held.answer(operation, given)["logGroups"], *others]}
+        if operation == "ListAliases":
+            others = self.account.answer(service, operation, given)["Aliases"]
+            return {"Aliases": [*held.answer(operation, given)["Aliases"], *others], "Truncated": False}
         if held.holds(service, operation, given):
             return held.answer(operation, given)
         return self.account.answer(service, operation, given)
