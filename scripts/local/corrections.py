@@ -25,7 +25,7 @@ from ministack.services import (
     sqs,
     stepfunctions,
 )
-from ministack.services.cloudformation import provisioners, stacks
+from ministack.services.cloudformation import handlers, helpers, provisioners, stacks
 
 from . import alarms, metrics, server
 
@@ -42,6 +42,7 @@ def apply() -> None:
     keep_permissions_boundaries()
     let_unprotected_tables_be_deleted()
     retain_what_nested_stacks_retain()
+    find_stacks_by_resource()
     make_metrics_of_logs()
     count_executions()
     measure_queues(scale)
@@ -211,6 +212,26 @@ def retain_what_nested_stacks_retain() -> None:
         delete(physical_id, properties)
 
     handlers["delete"] = deleting
+
+
+def find_stacks_by_resource() -> None:
+    """Let ``DescribeStackResources`` find a stack by the physical id of a resource: it takes a stack's name only.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
+    """
+    answer = handlers._ACTION_HANDLERS["DescribeStackResources"]
+
+    def describe(parameters: dict[str, Any]) -> Any:
+        physical_id = helpers._p(parameters, "PhysicalResourceId")
+        if not physical_id:
+            return answer(parameters)
+        for stack in cloudformation._stacks.values():
+            resources = stack.get("_resources", {}).values()
+            if any(resource.get("PhysicalResourceId") == physical_id for resource in resources):
+                return answer({**parameters, "StackName": [stack["StackId"]]})
+        return helpers._error("ValidationError", f"Stack for {physical_id} does not exist")
+
+    handlers._ACTION_HANDLERS["DescribeStackResources"] = describe
 
 
 def make_metrics_of_logs() -> None:

@@ -22,7 +22,7 @@ from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.people import People
 from scripts.deployer.target import Target
 from stacks import settings
-from tests.deployer.aws.cloudformation import ACCOUNT, REGION, START
+from tests.deployer.aws.cloudformation import ACCOUNT, REGION, START, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import Command, bootstrapped, deployed
@@ -33,6 +33,8 @@ NAME = "payment-platform-prod"
 TABLES = ("dynamodb-transactions-prod", "dynamodb-payment-ledger-prod")
 BROKEN = {"Monitoring/Dashboard": "The dashboard is not valid"}
 PSEUDO = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
+VAULT = ("AWS::Backup::BackupVault", "backup-vault-payments-prod")
+TABLE_ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{TABLES[0]}"
 TYPES = {"AWS::Backup::BackupVault", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
 
 
@@ -50,6 +52,13 @@ def purge(
     asked = Destruction(environment, f"payment-platform-{environment}", purge=wanted, **more)
     target = Target(session, endpoint_url=command.url, poll_seconds=0.01)
     return destroy(asked, target, People(Console(file=report, width=200)), confirm), report.getvalue()
+
+
+def delete_stack(aws: Service, stack: Stack) -> None:
+    """As it is done in the console: what is retained stays."""
+    aws.delete_stack(StackName=stack.id)
+    aws._waiting.pop()()
+    assert stack.status == "DELETE_COMPLETE"
 
 
 def confirm_all(_: Mapping[str, str]) -> bool:
@@ -195,13 +204,9 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
     bootstrapped(aws)
     # What staging has left is staging's.
     for environment in ("prod", "staging"):
-        for _, stack in deployed(aws, tmp_path, environment=environment).walk():
-            stack.status = "DELETE_COMPLETE"
+        delete_stack(aws, deployed(aws, tmp_path, environment=environment))
     account = aws.holdings
-    account.resources["AWS::Backup::BackupVault", "backup-vault-payments-prod"].contents = [
-        "arn:aws:a:1",
-        "arn:aws:a:2",
-    ]
+    account.resources[VAULT].contents = [f"arn:aws:a:{each} COMPLETED {TABLE_ARN}" for each in (1, 2)]
     account.resources["AWS::SQS::Queue", "payment-dlq-prod"].contents = ["letter"]
     # Of our name, but not ours; a key of nobody's; one that nobody may look at.
     account.resources["AWS::Logs::LogGroup", "/aws/vendedlogs/states/sfn-payment-workflow-prod"].tags = {}
@@ -232,18 +237,89 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
 
 
 def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Service, tmp_path: Path) -> None:
-    """Somebody deployed the templates under another name, with the tags of this environment."""
+    """Somebody deployed the templates under another name, with the tags of this environment.
+
+    CloudFormation does not put its tags on every one of these types.
+    """
     stack = deployed(aws, tmp_path, environment="prod", name="a-stack-of-another-name")
     there = aws.holdings.names()
     existed, said = purge(command, confirm_all)
     assert (existed, aws.holdings.names()) == (False, there)
     assert f"belongs to the stack {stack.nested['Data'].name}, which exists\n" in said
+    # A line for each resource.
+    assert said.count("which exists\n") == len(there)
+    assert all(f"({each}) belongs to the stack" in said for each in TYPES)
+    # CloudFormation does not answer for one: that counts as held.
+    aws.errors = {"DescribeStackResources": [Refused("AccessDenied", "not authorized to perform that")]}
+    existed, said = purge(command, confirm_all)
+    assert (existed, aws.holdings.names()) == (False, there)
+    assert said.count("may belong to a stack: AWS: ") == 1
+    # The stack has let one go.
+    aws.skipped = {"Transactions"}
+    assert purge(command, confirm_all)[0]
+    assert aws.holdings.names() == there - {TABLES[0]}
+
+
+def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    alias = "alias/dynamodb-transactions-prod"
+    # Left by an earlier stack: no alias.
+    delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
+    data = {name for name in aws.holdings.names() if "DynamodbKey" not in name}
+    for kind, name in [pair for pair in aws.holdings.resources if pair[1] in data]:
+        del aws.holdings.resources[kind, name]
+    stack = deployed(aws, tmp_path, environment="prod", name="payment-platform-prod")
+    # Of the existing stack: the description is not that of the templates, the alias is.
+    live = aws.holdings.aliases[alias]
+    aws.holdings.resources["AWS::KMS::Key", live].description = "Encrypts the tables, as an earlier release had it"
+    names: set[str] = set()
+
+    def refuse(questions: Mapping[str, str]) -> bool:
+        names.update(questions)
+        return False
+
+    with pytest.raises(DeployError, match="nothing was deleted"):
+        purge(command, refuse, destroys=(alias,))
+    assert {name for name in names if name.startswith("alias/")} == set(aws.holdings.aliases)
+    assert not names & {name for kind, name in aws.holdings.resources if kind == "AWS::KMS::Key"}
+    # After the stack, the description tells.
+    aws.holdings.resources["AWS::KMS::Key", live].description = "Encrypts the tables of payments"
+    delete_stack(aws, stack)
+    assert aws.holdings.aliases == {}
+    existed, said = purge(command, confirm_all, destroys=(alias,))
+    assert (existed, said.count(f"Purged {alias} (AWS::KMS::Key)\n")) == (True, 2)
+
+
+def test_recovery_points_of_other_resources_keep_their_vault(command: Command, aws: Service, tmp_path: Path) -> None:
+    delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
+    other = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/of-the-bank"
+    aws.holdings.resources[VAULT].contents = [f"arn:aws:a:1 COMPLETED {TABLE_ARN}", f"arn:aws:a:2 COMPLETED {other}"]
+    _, said = purge(command, confirm_all)
+    assert f"has recovery points of other resources than this environment's tables: {other}\n" in said
+    assert (aws.holdings.names(), len(aws.holdings.resources[VAULT].contents)) == ({VAULT[1]}, 2)
+
+
+def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
+    vault = aws.holdings.resources[VAULT]
+    vault.contents = [f"arn:aws:a:1 DELETING {TABLE_ARN}"]
+
+    def list_points() -> None:
+        # To be shown, before the deletion, for what is to be deleted; then they have gone.
+        if len(aws.asked("backup:ListRecoveryPointsByBackupVault")) == 4:
+            vault.contents = []
+
+    aws.before = {"backup:ListRecoveryPointsByBackupVault": list_points}
+    assert purge(command, confirm_all)[0]
+    assert aws.holdings.names() == set()
+    assert aws.asked("backup:DeleteRecoveryPoint") == []
 
 
 def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = deployed(aws, tmp_path, environment="prod")
-    for _, one in stack.walk():
-        one.status = "DELETE_COMPLETE"
+    delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
     aws.errors = {"dynamodb:DeleteTable": [Refused("ResourceInUseException", "a backup is being made")]}
     with pytest.raises(DeployError, match=r"a backup is being made; .* --purge deletes the rest"):
         purge(command, confirm_all)
@@ -262,7 +338,7 @@ def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Serv
 
 
 def test_what_the_templates_retain_can_be_purged() -> None:
-    """And found: by a name that the template fixes, or by the alias of a key."""
+    """And found: by a name that the template fixes, or by the description of a key, which is of one key only."""
     retained = [
         resource
         for name in NESTED
@@ -270,6 +346,9 @@ def test_what_the_templates_retain_can_be_purged() -> None:
         if str(resource.get("DeletionPolicy")).startswith("Retain")
     ]
     assert {resource["Type"] for resource in retained} == TYPES
+    descriptions = [one["Properties"]["Description"] for one in retained if one["Type"] == "AWS::KMS::Key"]
+    assert all(isinstance(one, str) for one in descriptions)
+    assert len(set(descriptions)) == len(descriptions)
 
 
 def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe() -> None:

@@ -237,6 +237,28 @@ def test_retain_what_nested_stacks_retain_and_let_unprotected_tables_be_deleted(
         assert (dynamodb.list_tables()["TableNames"] == ["t"]) is (module == CORRECTED)
 
 
+@pytest.mark.parametrize("module", [CORRECTED, RELEASED])
+def test_find_stacks_by_resource(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t"}}}}
+    with ministack(module, monkeypatch) as client:
+        cloudformation = client("cloudformation")
+        cloudformation.create_stack(StackName="s", TemplateBody=json.dumps(template))
+        assert settle(cloudformation, "s") == "CREATE_COMPLETE"
+        (listed,) = cloudformation.list_stack_resources(StackName="s")["StackResourceSummaries"]
+
+        def find_stacks(physical_id: str) -> set[str]:
+            resources = cloudformation.describe_stack_resources(PhysicalResourceId=physical_id)["StackResources"]
+            return {resource["StackName"] for resource in resources}
+
+        if module == CORRECTED:
+            assert find_stacks(listed["PhysicalResourceId"]) == {"s"}
+        else:
+            with pytest.raises(ClientError, match="does not exist"):
+                find_stacks(listed["PhysicalResourceId"])
+        with pytest.raises(ClientError, match="Stack for other does not exist" if module == CORRECTED else "not exist"):
+            find_stacks("other")
+
+
 @pytest.mark.parametrize(("module", "invoked_by"), [(CORRECTED, {"permitted"}), (RELEASED, {"refused", "permitted"})])
 def test_let_rules_invoke_only_what_permits_them(
     module: str, invoked_by: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -6,5 +6,6 @@ queues.py     queues
 log_groups.py log groups
 vaults.py     backup vaults
 keys.py       keys, which have no name
+holders.py    a resource -> the stack that holds it, if any
 search.py     templates -> the leftovers of an environment
 """

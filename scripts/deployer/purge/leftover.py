@@ -7,27 +7,22 @@ from typing import Protocol
 from ..stack import OWNER_TAG
 
 ENVIRONMENT_TAG = "Environment"
-# CloudFormation's own, on what it creates: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-resource-tags.html
-STACK_TAG, LOGICAL_ID_TAG = "aws:cloudformation:stack-id", "aws:cloudformation:logical-id"
 
 
 @dataclass(frozen=True)
 class Leftover:
     resource_type: str
-    # What a person calls it, and confirms its deletion by; and what the service calls it.
+    # What a person calls it, and confirms its deletion by; and what the service and CloudFormation call it.
     name: str
     id: str
     tags: Mapping[str, str] = field(default_factory=dict)
     # How much it holds, as far as the service counts that: "about 12 items, 3.4 kB".
     contents: str = ""
+    # Of a vault: the ARNs of what its recovery points are backups of.
+    backup_sources: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.resource_type})"
-
-    @property
-    def stack_id(self) -> str:
-        """The stack that created it; empty if no tag names one."""
-        return self.tags.get(STACK_TAG, "")
 
     def belongs_to(self, environment: str) -> bool:
         """Whether it carries our tag and this environment's: nothing else is ever deleted."""

@@ -8,14 +8,16 @@ from typing import Any
 from ..errors import DeployError
 from ..plan import templates
 from ..plan.evaluate import Evaluated, evaluate
-from ..stack import describe
 from ..target import Target
+from .holders import find_reason_to_keep
 from .keys import LOSS, TYPE, Keys
 from .leftover import Leftover, Service
 from .log_groups import LogGroups
 from .queues import Queues
 from .tables import Tables
 from .vaults import Vaults
+
+_TABLE = "AWS::DynamoDB::Table"
 
 
 @dataclass(frozen=True)
@@ -44,30 +46,33 @@ class Leftovers:
             "AWS::SQS::Queue": Queues(target.client("sqs")),
             "AWS::Logs::LogGroup": LogGroups(target.client("logs")),
             "AWS::Backup::BackupVault": Vaults(target.client("backup")),
-            "AWS::DynamoDB::Table": Tables(target.client("dynamodb")),
+            _TABLE: Tables(target.client("dynamodb")),
         }
         self._keys = Keys(target.client("kms"), int(purge.parameters["KeyDeletionWindowDays"]))
 
     def search(self, deployed: Evaluated | None, going: Collection[str] = ()) -> Search:
         """Those by the names of the committed templates and of the ``deployed`` ones, and the keys.
 
-        ``going`` are the ids of stacks that are about to be deleted; what belongs to another existing stack is not
-        left over. Raises ``DeployError`` for a template that retains a type which cannot be deleted here.
+        ``going`` are the ids of stacks that are about to be deleted; what another existing stack holds is not left
+        over. Raises ``DeployError`` for a template that retains a type which cannot be deleted here.
         """
         trees = [self._committed(), *([deployed] if deployed else [])]
         names = dict.fromkeys(pair for tree in trees for pair in self._names(tree))
-        aliases = {logical_id: alias for tree in trees for logical_id, alias in _aliases(tree)}
+        aliases = {description: alias for tree in trees for description, alias in _aliases(tree)}
+        tables = [name for kind, name in names if kind == _TABLE]
         leftovers, not_ours = [], []
         for resource_type in self._services:
             for name in (name for kind, name in names if kind == resource_type):
                 leftover = self._services[resource_type].find(name)
-                reason = self._reason_to_keep(leftover, going) if leftover else ""
+                reason = self._reason_to_keep(leftover, tables, going) if leftover else ""
                 if reason:
                     not_ours.append(f"{leftover} {reason}")
                 elif leftover:
                     leftovers.append(leftover)
         for key in self._keys.find_all(self._purge.environment, aliases):
-            if not self._reason_to_keep(key, going):
+            if reason := self._reason_to_keep(key, tables, going):
+                not_ours.append(f"{key} {reason}")
+            else:
                 leftovers.append(key)
         return Search(tuple(leftovers), tuple(not_ours))
 
@@ -85,15 +90,18 @@ class Leftovers:
         service.delete(leftover)
         return True
 
-    def _reason_to_keep(self, leftover: Leftover, going: Collection[str]) -> str:
+    def _reason_to_keep(self, leftover: Leftover, tables: Collection[str], going: Collection[str]) -> str:
         environment = self._purge.environment
         if not leftover.belongs_to(environment):
             return f"does not have the tags ManagedBy=payment-platform and Environment={environment}"
-        if leftover.stack_id and leftover.stack_id not in going:
-            stack = describe(self._target.client("cloudformation"), leftover.stack_id)
-            if stack.status not in ("", "DELETE_COMPLETE"):
-                return f"belongs to the stack {stack.name}, which exists"
-        return ""
+        if others := sorted(leftover.backup_sources - {self._table_arn(name) for name in tables}):
+            return f"has recovery points of other resources than this environment's tables: {', '.join(others)}"
+        return find_reason_to_keep(self._target.client("cloudformation"), leftover.id, going)
+
+    def _table_arn(self, name: str) -> str:
+        place = self._target.pseudo_parameters()
+        prefix = f"arn:{place['AWS::Partition']}:dynamodb:{place['AWS::Region']}:{place['AWS::AccountId']}"
+        return f"{prefix}:table/{name}"
 
     def _committed(self) -> Evaluated:
         """Whatever the settings leave out: an earlier deployment may have had it."""
@@ -121,13 +129,15 @@ class Leftovers:
 
 
 def _aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
-    """The logical id of each key, and its alias."""
+    """The description of each key, and its alias."""
     for logical_id, resource in stack.resources.items():
         if logical_id in stack.nested:
             yield from _aliases(stack.nested[logical_id])
         if resource.type == "AWS::KMS::Alias":
-            key = str(resource.properties["TargetKeyId"]).removeprefix("${").removesuffix("}")
-            yield key.rsplit("/", 1)[-1].split(".")[0], str(resource.properties["AliasName"])
+            reference = str(resource.properties["TargetKeyId"]).removeprefix("${").removesuffix("}")
+            key = stack.resources.get(reference.rsplit("/", 1)[-1].split(".")[0])
+            if key and "Description" in key.properties:
+                yield str(key.properties["Description"]), str(resource.properties["AliasName"])
 
 
 def _unconditional(tree: templates.Tree) -> templates.Tree:

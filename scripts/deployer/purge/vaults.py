@@ -30,15 +30,29 @@ class Vaults:
             return None
         # A page holds all tags that a resource can have.
         tags = self._client.list_tags(ResourceArn=arns[0], MaxResults=100)["Tags"]
-        return Leftover(_TYPE, name, name, tags, count(len(self._recovery_points(name)), "recovery point"))
+        points = self._recovery_points(name)
+        # A point without the ARN of its resource counts as another resource's.
+        sources = frozenset(point.get("ResourceArn", "unknown") for point in points)
+        return Leftover(_TYPE, name, name, tags, count(len(points), "recovery point"), sources)
 
     def delete(self, leftover: Leftover) -> None:
         """Its recovery points first: a vault that holds any cannot be deleted.
 
         https://docs.aws.amazon.com/aws-backup/latest/devguide/create-a-vault.html
+
+        Those that an earlier purge deletes are only waited for. Raises ``DeployError`` if one appeared of a resource
+        that had none when the deletion was confirmed.
         """
-        for arn in self._recovery_points(leftover.id):
-            self._client.delete_recovery_point(BackupVaultName=leftover.id, RecoveryPointArn=arn)
+        points = self._recovery_points(leftover.id)
+        for point in points:
+            if point.get("ResourceArn", "unknown") not in leftover.backup_sources:
+                arn = point["RecoveryPointArn"]
+                raise DeployError(f"{leftover} has a recovery point that was not there before: {arn}; run it again")
+        for point in points:
+            if point.get("Status") != "DELETING":
+                self._client.delete_recovery_point(
+                    BackupVaultName=leftover.id, RecoveryPointArn=point["RecoveryPointArn"]
+                )
         for _ in pauses(_LONGEST_SECONDS):
             if not self._recovery_points(leftover.id):
                 self._client.delete_backup_vault(BackupVaultName=leftover.id)
@@ -47,7 +61,7 @@ class Vaults:
             f"{leftover} still holds recovery points after {_LONGEST_SECONDS // 60} minutes; run it again"
         )
 
-    def _recovery_points(self, name: str) -> list[str]:
+    def _recovery_points(self, name: str) -> list[dict[str, Any]]:
         paginator = self._client.get_paginator("list_recovery_points_by_backup_vault")
         pages = paginator.paginate(BackupVaultName=name)
-        return [point["RecoveryPointArn"] for page in pages for point in page["RecoveryPoints"]]
+        return [point for page in pages for point in page["RecoveryPoints"]]

@@ -24,14 +24,25 @@ from scripts.deployer.plan import templates
 from scripts.deployer.plan.evaluate import TOKEN, evaluate
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, STACK
 from tests.deployer.aws.data_services import DataServices
-from tests.deployer.aws.holdings import NAMES, Holdings, Refused, own_tags, physical_name, resolved
+from tests.deployer.aws.holdings import (
+    NAMES,
+    Holdings,
+    Refused,
+    has_system_tags,
+    own_tags,
+    physical_id,
+    physical_name,
+    resolved,
+)
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 START = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
 PAGE = 3
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 UNSUPPORTED = "Nested change set {} was not successfully created: Currently in FAILED."
+ALIAS = "AWS::KMS::Alias"
 # What replaces a resource of the platform, as far as the tests change it.
+
 REPLACED_BY = {
     "AWS::DynamoDB::Table": ("TableName", "KeySchema"),
     "AWS::SQS::Queue": ("QueueName",),
@@ -222,6 +233,29 @@ class CloudFormation:
             }
             found.append({**summary, "PhysicalResourceId": physical, "LastUpdatedTimestamp": START})
         return _page("StackResourceSummaries", found, NextToken, size=20)
+
+    def describe_stack_resources(self, PhysicalResourceId: str) -> dict[str, Any]:
+        """Those of the stack that a resource belongs to, the first hundred; of a deleted stack, too.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
+        """
+        held = self.holdings.resources.values()
+        ids = [one.stack_id for one in held if physical_id(one.kind, one.name) == PhysicalResourceId]
+        if not ids or not ids[0]:
+            raise Refused("ValidationError", f"Stack for {PhysicalResourceId} does not exist")
+        stack = self._stack(ids[0])
+        found = []
+        for logical_id, resource in list(stack.resources.items())[:100]:
+            kind, status = resource["Type"], "CREATE_COMPLETE"
+            if kind in NAMES:
+                physical = physical_id(kind, self._name(stack, logical_id))
+            else:
+                physical = _physical_id(logical_id, resource, stack)
+            if logical_id in self.skipped or stack.status == "DELETE_COMPLETE":
+                status = "DELETE_SKIPPED"
+            one = {"StackName": stack.name, "StackId": stack.id, "LogicalResourceId": logical_id, "ResourceType": kind}
+            found.append({**one, "PhysicalResourceId": physical, "ResourceStatus": status, "Timestamp": START})
+        return {"StackResources": found}
 
     def create_change_set(self, **given: Any) -> dict[str, Any]:
         name = given["StackName"]
@@ -647,15 +681,22 @@ class CloudFormation:
 
     def _create(self, stack: Stack, logical_id: str) -> None:
         resource = stack.resources.get(logical_id, {})
+        if resource.get("Type") == ALIAS:
+            key = resource["Properties"]["TargetKeyId"]["Ref"]
+            self.holdings.aliases[self._alias(stack, logical_id)] = self._name(stack, key)
+            self._created.append((stack, logical_id))
         if resource.get("Type") not in NAMES:
             return
         root = stack.root or stack
         system = {"stack-name": stack.name, "stack-id": stack.id, "logical-id": logical_id}
         tags = {tag["Key"]: tag["Value"] for tag in root.tags} | own_tags(resource, stack.parameters)
-        tags |= {f"aws:cloudformation:{key}": value for key, value in system.items()}
-        self.holdings.create(
+        if has_system_tags(resource["Type"]):
+            tags |= {f"aws:cloudformation:{key}": value for key, value in system.items()}
+        created = self.holdings.create(
             resource["Type"], self._name(stack, logical_id), tags, _is_protected(resource, stack.parameters)
         )
+        created.stack_id = stack.id
+        created.description = str(resource.get("Properties", {}).get("Description", ""))
         self._created.append((stack, logical_id))
 
     def _name(self, stack: Stack, logical_id: str) -> str:
@@ -663,9 +704,14 @@ class CloudFormation:
         name = physical_name(logical_id, stack.resources[logical_id], stack.parameters, stack.name)
         return f"{name}-{stack.id[-8:]}" if stack.resources[logical_id]["Type"] == "AWS::KMS::Key" else name
 
+    def _alias(self, stack: Stack, logical_id: str) -> str:
+        return str(resolved(stack.resources[logical_id]["Properties"]["AliasName"], stack.parameters))
+
     def _remove(self, stack: Stack, logical_id: str, retains: tuple[str, ...]) -> bool:
         """Delete a resource unless its policy is one of ``retains``; whether that succeeded."""
         resource = stack.resources[logical_id]
+        if resource["Type"] == ALIAS:
+            self.holdings.aliases.pop(self._alias(stack, logical_id), None)
         if resource["Type"] not in NAMES or not self.holdings.holds(resource["Type"], self._name(stack, logical_id)):
             return True
         name, kind = self._name(stack, logical_id), resource["Type"]

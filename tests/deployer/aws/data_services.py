@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from tests.deployer.aws.holdings import Holdings, Refused, Resource
+from tests.deployer.aws.holdings import Holdings, Refused, Resource, physical_id
 
 PLACE = "eu-west-1:123456789012"
 TABLE, QUEUE, GROUP = "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Logs::LogGroup"
@@ -37,7 +37,7 @@ class DataServices:
             "ListTagsOfResource": lambda given: {"Tags": _listed(self._by_arn(TABLE, given["ResourceArn"]))},
             "UpdateTable": self._update_table,
             "DeleteTable": lambda given: self._delete(TABLE, given["TableName"], "ResourceNotFoundException"),
-            "GetQueueUrl": lambda given: {"QueueUrl": f"https://sqs/{self._queue(given['QueueName']).name}"},
+            "GetQueueUrl": lambda given: {"QueueUrl": physical_id(QUEUE, self._queue(given["QueueName"]).name)},
             "ListQueueTags": lambda given: {"Tags": self._queue(given["QueueUrl"]).tags},
             "GetQueueAttributes": lambda given: {
                 "Attributes": {"ApproximateNumberOfMessages": str(len(self._queue(given["QueueUrl"]).contents))}
@@ -48,6 +48,7 @@ class DataServices:
             "DeleteLogGroup": lambda given: self._delete(GROUP, given["logGroupName"], "ResourceNotFoundException"),
             "ListKeys": lambda _: {"Keys": [{"KeyId": one.name} for one in self._all(KEY)], "Truncated": False},
             "ListResourceTags": lambda given: {"Tags": self._key_tags(given["KeyId"]), "Truncated": False},
+            "ListAliases": lambda _: {"Aliases": self._aliases(), "Truncated": False},
             "DescribeKey": lambda given: {"KeyMetadata": self._key_metadata(given["KeyId"])},
             "ScheduleKeyDeletion": self._schedule_key_deletion,
             "ListBackupVaults": lambda _: {
@@ -70,10 +71,23 @@ class DataServices:
         return not kind or operation not in _READS or self._holdings.holds(kind, name)
 
     def _recovery_points(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"RecoveryPoints": [{"RecoveryPointArn": arn} for arn in self._vault(given["name"]).contents]}
+        points = [point.split() for point in self._vault(given["name"]).contents]
+        return {
+            "RecoveryPoints": [
+                {"RecoveryPointArn": arn, "Status": status, "ResourceArn": source} for arn, status, source in points
+            ]
+        }
 
     def _delete_recovery_point(self, given: dict[str, Any]) -> None:
-        self._vault(given["name"]).contents.remove(given["point"])
+        """AWS Backup deletes it later.
+
+        https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DeleteRecoveryPoint.html
+        """
+        contents = self._vault(given["name"]).contents
+        point = next(one for one in contents if one.startswith(f"{given['point']} "))
+        if " DELETING " in point:
+            raise Refused("InvalidResourceStateException", f"{given['point']} is being deleted")
+        contents.remove(point)
 
     def _vault(self, name: str) -> Resource:
         return self._holdings.of(VAULT, name, "ResourceNotFoundException")
@@ -116,10 +130,18 @@ class DataServices:
             raise Refused("AccessDeniedException", "not authorized to perform: kms:ListResourceTags")
         return [{"TagKey": key, "TagValue": value} for key, value in tags.items()]
 
+    def _aliases(self) -> list[dict[str, str]]:
+        """An alias goes with its key.
+
+        https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html
+        """
+        aliases = self._holdings.aliases.items()
+        return [{"AliasName": one, "TargetKeyId": key} for one, key in aliases if self._holdings.holds(KEY, key)]
+
     def _key_metadata(self, key_id: str) -> dict[str, str]:
         key = self._holdings.of(KEY, key_id, "NotFoundException")
         state = "Enabled" if key.pending_days is None else "PendingDeletion"
-        return {"KeyId": key_id, "KeyState": state, "Description": "Encrypts something"}
+        return {"KeyId": key_id, "KeyState": state, "Description": key.description}
 
     def _schedule_key_deletion(self, given: dict[str, Any]) -> dict[str, Any]:
         key = self._holdings.of(KEY, given["KeyId"], "NotFoundException")

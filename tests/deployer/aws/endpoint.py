@@ -143,6 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "ListBackupVaults":
             others = self.account.answer(service, operation, given)["BackupVaultList"]
             return _page_of_vaults([*held.answer(operation, given)["BackupVaultList"], *others], given)
+        if operation == "ListAliases":
+            others = self.account.answer(service, operation, given)["Aliases"]
+            return {"Aliases": [*held.answer(operation, given)["Aliases"], *others], "Truncated": False}
         if held.holds(service, operation, given):
             return held.answer(operation, given)
         return self.account.answer(service, operation, given)

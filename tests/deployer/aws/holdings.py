@@ -9,7 +9,10 @@
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
+
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 # The property that is the name; a key's is made up.
 NAMES = {
@@ -34,7 +37,11 @@ class Resource:
     name: str
     tags: dict[str, str]
     protected: bool = False
-    # Items, messages, bytes or ARNs of recovery points.
+    # Of a key.
+    description: str = ""
+    # The stack that created it.
+    stack_id: str = ""
+    # Items, messages, bytes or recovery points: "ARN of the point STATUS ARN of what it is a backup of".
     contents: list[str] = field(default_factory=list)
     # Days until a key is deleted; None for one that stays.
     pending_days: int | None = None
@@ -43,13 +50,16 @@ class Resource:
 @dataclass
 class Holdings:
     resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
+    # Key by alias.
+    aliases: dict[str, str] = field(default_factory=dict)
 
-    def create(self, kind: str, name: str, tags: dict[str, str], protected: bool) -> None:
+    def create(self, kind: str, name: str, tags: dict[str, str], protected: bool) -> Resource:
         if self.holds(kind, name):
             raise Refused(
                 "AlreadyExists", f"Resource of type '{kind}' with identifier '{name}' already exists.", http_status=400
             )
         self.resources[kind, name] = Resource(kind, name, tags, protected)
+        return self.resources[kind, name]
 
     def delete(self, kind: str, name: str) -> None:
         resource = self.resources[kind, name]
@@ -95,6 +105,21 @@ def resolved(value: Any, parameters: dict[str, str]) -> Any:
         for name, given in parameters.items():
             text = text.replace(f"${{{name}}}", given)
     return text
+
+
+def physical_id(kind: str, name: str) -> str:
+    """As CloudFormation has it: a queue's is its URL."""
+    return f"https://sqs/{name}" if kind == "AWS::SQS::Queue" else name
+
+
+@cache
+def has_system_tags(kind: str) -> bool:
+    """Whether CloudFormation puts its own tags on a resource of the type, which not every type takes.
+
+    https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html: ``tagging``
+    """
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-west-1", kind).schema
+    return bool(schema.get("tagging", {}).get("cloudFormationSystemTags", True))
 
 
 def own_tags(resource: dict[str, Any], parameters: dict[str, str]) -> dict[str, str]:

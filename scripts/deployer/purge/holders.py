@@ -1,0 +1,48 @@
+"""Which stack holds a resource, as CloudFormation answers.
+
+CloudFormation's own tags do not tell: it does not put them on tables, queues and keys
+(``tagging.cloudFormationSystemTags`` of their resource schemas is false).
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ..errors import explained
+from ..stack import describe
+
+_RELEASED = ("DELETE_COMPLETE", "DELETE_SKIPPED")
+
+
+def find_reason_to_keep(cloudformation: Any, physical_id: str, deleted_stacks: Collection[str]) -> str:
+    """Why a resource is not left over, as the end of a sentence; empty if no remaining stack holds it.
+
+    ``deleted_stacks`` are the ids of the stacks that are about to be deleted. A resource whose stack cannot be
+    determined is not left over.
+
+    The service lists up to 100 resources of the stack that the resource belongs to, for 90 days after the stack's
+    deletion, too:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
+    """
+    try:
+        resources = cloudformation.describe_stack_resources(PhysicalResourceId=physical_id)["StackResources"]
+        statuses = {
+            resource["StackId"]: describe(cloudformation, resource["StackId"]).status
+            for resource in resources
+            if resource["StackId"] not in deleted_stacks
+        }
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
+            return ""
+        return f"may belong to a stack: {explained(error)}"
+    names = {resource["StackId"]: resource["StackName"] for resource in resources}
+    released = {
+        resource["StackId"]
+        for resource in resources
+        if resource.get("PhysicalResourceId") == physical_id and resource["ResourceStatus"] in _RELEASED
+    }
+    for stack_id, status in statuses.items():
+        if status not in ("", "DELETE_COMPLETE") and stack_id not in released:
+            return f"belongs to the stack {names[stack_id]}, which exists"
+    return ""
