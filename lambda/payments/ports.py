@@ -34,6 +34,9 @@ class Charge:
     payment_method: str
     customer_id: str
     attempt: int
+    # Which form of the gateway's requests the payment was claimed with (``Gateway.request_version``): a key is refused
+    # with other parameters than it was first used with, so a release that changes them keeps the older forms.
+    request_version: int = 1
     # The gateway may have forgotten the key: then it must not be used again, not even to look up.
     key_expired: bool = False
 
@@ -45,7 +48,18 @@ class Charged:
 
 @dataclass(frozen=True)
 class Declined:
+    """Refused; ``is_closed`` unless something is left at the gateway under the payment that could still be charged."""
+
     code: str
+    is_closed: bool = True
+
+
+@dataclass(frozen=True)
+class ActionRequired:
+    """Not charged: the customer has to act first, as by authenticating, and is not there. ``reason`` is a code."""
+
+    reason: str
+    is_closed: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ class NotRefunded:
     reason: str
 
 
-Outcome = Charged | Declined | NotCharged | Unknown
+Outcome = Charged | Declined | ActionRequired | NotCharged | Unknown
 RefundOutcome = Refunded | NotRefunded | Unknown
 
 
@@ -87,8 +101,12 @@ class Gateway(Protocol):
 
     Each comes back within ``GATEWAY_SECONDS``.
 
+    ``request_version`` numbers the present form of its requests, and is recorded with a payment's first claim.
+
     ``charge`` with a key that was used before, within the key's lifetime, answers with what was done then.
     """
+
+    request_version: int
 
     def charge(self, charge: Charge) -> Outcome: ...
 

@@ -7,6 +7,7 @@ Shape, as in the reference::
 """
 
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Mapping
@@ -37,11 +38,25 @@ class PaymentRequest:
     """What could be read. A field that could not be read is None, and ``problems`` says why."""
 
     transaction_id: str
-    fingerprint: str
+    # The same text for the same request, however it was spelt: 150, 150.0 and a default currency are one amount.
+    canonical: str
     amount: Money | None
     payment_method: str | None
     customer_id: str | None
     problems: tuple[str, ...]
+
+    def fingerprint(self, salt: str | None) -> str:
+        """The hash by which a repeated request is recognized: 64 hexadecimal digits.
+
+        Amount, customer and method have few possible values, so a plain hash of them gives the request away to
+        whoever tries them all. It is keyed with ``salt``, which differs from payment to payment, and both stay in the
+        encrypted table of payments: no name, log, message or state carries them. Payments that were recorded before
+        have no salt (None).
+        """
+        content = self.canonical.encode("utf-8", "surrogatepass")
+        if salt is None:
+            return hashlib.sha256(content).hexdigest()
+        return hmac.new(bytes.fromhex(salt), content, hashlib.sha256).hexdigest()
 
 
 def is_transaction_id(value: object) -> bool:
@@ -83,17 +98,15 @@ def read(raw: object) -> PaymentRequest:
         problems.append("customer_id must have 1 to 128 letters, digits and . _ : @ -")
         customer_id = None
     return PaymentRequest(
-        transaction_id, _fingerprint(raw, amount), amount, payment_method, customer_id, tuple(problems)
+        transaction_id, _canonical(raw, amount), amount, payment_method, customer_id, tuple(problems)
     )
 
 
-def _fingerprint(raw: Mapping[str, object], amount: Money | None) -> str:
-    """The same for the same request, however it was spelt: 150, 150.0 and a default currency are one amount."""
+def _canonical(raw: Mapping[str, object], amount: Money | None) -> str:
     content = dict(raw)
     if amount is not None:
         content["payment_amount"], content["currency"] = amount.minor_units, amount.currency
     try:
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
     except RecursionError:
         raise MalformedRequest("the request is nested too deeply") from None
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
