@@ -40,16 +40,19 @@ def handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
 
 
 def answer(payment: Payment, execution: str) -> dict[str, Any]:
-    """What the state machine is told of a payment: ids and codes, no payment data.
+    """What the state machine hears of a payment: ids and codes, nothing of the request.
 
-    ``announce`` says whether it is this execution that tells of the payment's status: nobody else is to.
+    ``announce`` tells whether this execution holds the claim of a notice, and so has to send it.
     """
     return {
-        "announce": payment.announced_by == execution,
+        "announce": payment.notification.notifier == execution,
         "notice_id": payment.notice_id,
         "transaction_id": payment.transaction_id,
-        "fingerprint": payment.fingerprint,
+        "record_id": payment.record_id,
+        # The name that a definition of before reads the record's id by: its executions may still run.
+        "fingerprint": payment.record_id,
         "status": str(payment.status),
+        "outcome": str(payment.outcome),
         "attempt": payment.attempt,
         "reasons": list(payment.reasons),
         "gateway_reference": payment.gateway_reference or "",

@@ -1,9 +1,10 @@
 """The processing function: brings a recorded payment to its outcome, or gives it up when the workflow asks that.
 
-``{"action": "process", "transaction_id", "fingerprint", "execution"}`` -> the outcome
-``{"action": "record_failure", "transaction_id", "fingerprint", "error", "execution"}``
-    -> ``{"status", "outcome", "announce", "notice_id"}``: what is recorded then, and whether to tell of it
-``{"action": "record_notice", "transaction_id", "notice_id", "outcome", "told", "letter", "execution"}`` -> ``{}``
+``{"action": "process", "transaction_id", "record_id", "execution"}`` -> the outcome
+``{"action": "record_failure", "transaction_id", "request", "error", "execution"}``
+    -> ``{"has_payment", "announce"}``, and with a payment all of an outcome: what is recorded then, and whether this
+    execution has to send the notice
+``{"action": "record_notice", "transaction_id", "is_sent", "is_dead_lettered", "execution"}`` -> ``{}``
 """
 
 import functools
@@ -17,8 +18,8 @@ from events import execution_id, seconds_since_start, text, transaction_id_of
 from handling import answer, clock, log
 from handling import handler as lambda_handler
 from payments.errors import MalformedRequest
-from payments.failure import record_failure, record_notice
-from payments.payment import Payment, Status
+from payments.failure import Failure, confirm_notice, record_failure
+from payments.payment import SETTLED, Payment, Status
 from payments.ports import Gateway
 from payments.process import process
 from payments.request import is_transaction_id
@@ -51,69 +52,71 @@ def _process(event: Mapping[str, Any]) -> dict[str, Any]:
     execution, began = execution_id(event), clock()
     payment = process(
         transaction_id_of(event),
-        text(event, "fingerprint"),
+        # Executions of the definition of before call it so.
+        text(event, "record_id" if "record_id" in event else "fingerprint"),
         ledger=ledger(),
-        gateway=gateway(),
+        connect=gateway,
         execution=execution,
         clock=clock,
+        notify_outcomes=environment.notifies_outcomes(),
     )
-    about = {"transaction_id": payment.transaction_id, "status": payment.status, "attempt": payment.attempt}
+    fields = {"transaction_id": payment.transaction_id, "status": payment.status, "attempt": payment.attempt}
     # The metric filter of the duration alarm reads "payment finished" and "payment failed": a replay and a rejection
     # take no time worth measuring.
     if payment.execution == execution and payment.status is Status.REJECTED:
-        log.info("payment rejected", extra=about | _counted(payment.status, payment))
-    elif payment.execution != execution or payment.updated_at < began:
-        # Who brought it there has counted it: another execution, reconciliation, or a try whose answer was lost.
-        log.info("payment replayed", extra=about)
+        log.info("payment rejected", extra=fields | _counted(payment.status, payment))
+    elif payment.execution != execution or payment.since < began:
+        # Whoever brought it there has counted it: another execution, reconciliation, or a try whose answer was lost.
+        log.info("payment replayed", extra=fields)
     else:
-        log.info("payment finished", extra=about | _counted(payment.status, payment, event))
+        log.info("payment finished", extra=fields | _counted(payment.status, payment, event))
     return answer(payment, execution)
 
 
 def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     began = clock()
     transaction_id, execution, error = event.get("transaction_id"), execution_id(event), text(event, "error")
-    if not isinstance(transaction_id, str) or not is_transaction_id(transaction_id):
-        # A request without a usable id failed: there is nothing to record it under.
-        about = {"status": "NOT_RECORDED", "error": error}
-        log.error("payment failed", extra=about | _counted(Status.FAILED, None, event))
-        return {"status": "NOT_RECORDED", "outcome": Status.FAILED, "announce": True, "notice_id": execution}
-    failure = record_failure(
-        transaction_id,
-        fingerprint=str(event.get("fingerprint", "")),
-        error=error,
-        ledger=ledger(),
-        execution=execution,
-        clock=clock,
-    )
-    status = failure.payment.status if failure.payment else "NOT_RECORDED"
-    held = failure.payment is not None and failure.payment.announced_by == execution
-    about = {"transaction_id": transaction_id, "status": status, "error": error}
-    # Who tells of a failure counts it. What failed over another request's payment has nothing of that payment.
-    own = failure.payment if held else None
-    # Unless a try did whose answer was lost.
-    counts = failure.announce and (own is None or own.updated_at >= began)
-    measured = _counted(failure.outcome, own, event) if counts else _duration(event) | embedded({})
-    log.error("payment failed", extra=about | measured)
-    return {
-        "status": str(status),
-        "outcome": str(failure.outcome),
-        "announce": failure.announce,
-        "notice_id": failure.payment.notice_id if failure.payment and held else execution,
-    }
+    failure = Failure(None, is_announced=True)
+    # A request without a usable id: there is nothing to record its failure under.
+    if isinstance(transaction_id, str) and is_transaction_id(transaction_id):
+        failure = record_failure(
+            transaction_id,
+            request=event.get("request"),
+            error=error,
+            ledger=ledger(),
+            execution=execution,
+            clock=clock,
+        )
+    payment = failure.payment
+    if payment is None:
+        fields = {"status": "NOT_RECORDED", "error": error} | _identified(transaction_id)
+        log.error("payment failed", extra=fields | _counted(Status.FAILED, None, event))
+        return {"has_payment": False, "announce": True}
+    fields = {"transaction_id": payment.transaction_id, "status": payment.status, "error": error}
+    if payment.status in SETTLED:
+        # The payment has its outcome, whatever became of this execution's steps: whoever brought it there counted it.
+        log.info("payment replayed", extra=fields)
+        return {"has_payment": True, **answer(payment, execution)}
+    # Whoever announces a failure counts it, unless a try did whose answer was lost.
+    is_counted = failure.is_announced and payment.updated_at >= began
+    measured = _counted(payment.outcome, payment, event) if is_counted else _duration(event) | embedded({})
+    log.error("payment failed", extra=fields | measured)
+    return {"has_payment": True, **answer(payment, execution), "announce": failure.is_announced}
+
+
+def _identified(transaction_id: object) -> dict[str, Any]:
+    return {"transaction_id": transaction_id} if is_transaction_id(transaction_id) else {}
 
 
 def _record_notice(event: Mapping[str, Any]) -> dict[str, Any]:
     transaction_id = event.get("transaction_id")
     if isinstance(transaction_id, str) and is_transaction_id(transaction_id):
-        record_notice(
+        confirm_notice(
             transaction_id,
-            text(event, "notice_id"),
-            outcome=Status(text(event, "outcome")),
-            told=event.get("told") is True,
-            letter=event.get("letter") is True,
+            execution_id(event),
+            is_sent=event.get("is_sent") is True,
+            is_dead_lettered=event.get("is_dead_lettered") is True,
             ledger=ledger(),
-            execution=execution_id(event),
             clock=clock,
         )
     return {}

@@ -31,11 +31,10 @@ from payments.errors import (
 from payments.operate import RESOLUTIONS, refund, reopen, resolve
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
-from payments.reconcile import reconcile, tell
-from payments.request import read
+from payments.reconcile import notify, reconcile
 
-# The function's limit of 300 s less what the payment at hand may take, 169 s: 50 s of the gateway and 7 of its key,
-# four calls of the tables at 21 s, two of topic and queue at 14 s. The next run begins with another shard.
+# The function's limit of 300 s less what the payment at hand may take, 190 s: 50 s of the gateway and 7 of its key,
+# five calls of the tables at 21 s, two of topic and queue at 14 s. The next run begins with another shard.
 BUDGET_SECONDS = 100
 # Nothing more is measured after that: a call at its slowest still ends in time.
 MEASURE_SECONDS = 270
@@ -70,19 +69,21 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
             return _answered(_resolve, event)
         case None | "reconcile":
             return _reconcile_all()
-    return _answered(_unknown, event)
+    return _answered(_refuse_action, event)
 
 
 def _reconcile_all() -> dict[str, Any]:
     started = clock()
     counts: Counter[str] = Counter(overdue=0, settled=0, open=0, errors=0)
     broken: set[str] = set()
+    connect = _connecting_once()
     for transaction_id in ledger().overdue(started):
         if clock() - started > BUDGET_SECONDS:
             break
         counts["overdue"] += 1
         try:
-            counts["open" if _reconcile(transaction_id, broken).status in OPEN else "settled"] += 1
+            payment = _reconcile(transaction_id, connect, broken)
+            counts["open" if payment.status in OPEN else "settled"] += 1
         except PaymentChanged:
             counts["settled"] += 1  # somebody else was faster
         except Exception as error:  # one payment must not keep the others waiting
@@ -108,68 +109,83 @@ def _backlog(is_time_left: Callable[[], bool]) -> dict[str, float]:
     return {"OpenPayments": len(since), "OldestOpenPaymentAge": age}
 
 
-def _reconcile(transaction_id: str, broken: set[str]) -> Payment:
+def _connecting_once() -> Callable[[], Gateway]:
+    """Gives the gateway, or fails as it failed before in this run.
+
+    Without the gateway's key, payments that need no gateway are still settled and announced; and a run does not wait
+    for the key once for each payment that does need it.
+    """
+    failures: list[PaymentError] = []
+
+    def connect() -> Gateway:
+        if failures:
+            raise failures[0]
+        try:
+            return gateway()
+        except PaymentError as error:
+            failures.append(error)
+            raise
+
+    return connect
+
+
+def _reconcile(transaction_id: str, connect: Callable[[], Gateway], broken: set[str]) -> Payment:
     # The index may lag: what the table holds is what counts.
     before = ledger().find(transaction_id)
     if before is None:
         raise PaymentChanged(f"transaction {transaction_id} is not there")
-    after = reconcile(before, ledger=ledger(), gateway=gateway(), clock=clock)
+    notify_outcomes = environment.notifies_outcomes()
+    after = reconcile(before, ledger=ledger(), connect=connect, clock=clock, notify_outcomes=notify_outcomes)
     if after.sequence != before.sequence:
-        about = {"transaction_id": transaction_id, "from_status": before.status, "status": after.status}
-        log.info("payment reconciled", extra=about | _came_to(before, after))
-    if after.notice_due and (after is not before or after.is_overdue(clock())):
-        # Who heard that it is not known hears how it ended, whatever the outcome.
-        wanted = (
-            after.status is not Status.DECLINED
-            or after.told is not None
-            or variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
-        )
-        return tell(after, wanted=wanted, ledger=ledger(), notices=notices(), clock=clock, broken=broken)
+        fields = {"transaction_id": transaction_id, "from_status": before.status, "status": after.status}
+        log.info("payment reconciled", extra=fields | _came_to(before, after))
+    if after is not before or after.is_overdue(clock()):
+        return notify(after, ledger=ledger(), notices=notices(), clock=clock, broken=broken)
     return after
 
 
 def _came_to(before: Payment, after: Payment) -> dict[str, Any]:
     """The metric of what a payment came to. One whose refund was refused was counted when it was completed."""
-    refused = before.status is Status.REFUNDING and after.status is Status.COMPLETED
-    if after.status is before.status or refused:
+    is_refused = before.status is Status.REFUNDING and after.status is Status.COMPLETED
+    if after.status is before.status or is_refused:
         return {}
     return counted(after.status, after.payment_method)
 
 
-def _answered(do: Callable[[Mapping[str, Any]], dict[str, Any]], event: Mapping[str, Any]) -> dict[str, Any]:
+def _answered(act: Callable[[Mapping[str, Any]], dict[str, Any]], event: Mapping[str, Any]) -> dict[str, Any]:
     """What an operator may not do is an answer: as an error of the function it would ring an alarm."""
     try:
-        return do(event)
+        return act(event)
     except REFUSALS as refusal:
-        told = {"error": type(refusal).__name__, "detail": str(refusal)}
-        log.warning("payment error", extra=told)
-        return {"refused": told["error"], "detail": told["detail"]}
+        error, detail = type(refusal).__name__, str(refusal)
+        log.warning("payment error", extra={"error": error, "detail": detail})
+        return {"refused": error, "detail": detail}
 
 
-def _unknown(_event: Mapping[str, Any]) -> dict[str, Any]:
+def _refuse_action(_event: Mapping[str, Any]) -> dict[str, Any]:
     raise MalformedRequest("action must be reconcile, refund, reopen or resolve")
 
 
 def _refund(event: Mapping[str, Any]) -> dict[str, Any]:
-    by = ledger(text(event, "operator"))
-    return _told(refund(transaction_id_of(event), ledger=by, gateway=gateway(), clock=clock))
+    signed_ledger = ledger(text(event, "operator"))
+    return _changed(refund(transaction_id_of(event), ledger=signed_ledger, connect=gateway, clock=clock))
 
 
 def _reopen(event: Mapping[str, Any]) -> dict[str, Any]:
-    by = ledger(text(event, "operator"))
-    fingerprint = read(event.get("request")).fingerprint
-    return _told(reopen(transaction_id_of(event), fingerprint, ledger=by, clock=clock))
+    signed_ledger = ledger(text(event, "operator"))
+    return _changed(reopen(transaction_id_of(event), event.get("request"), ledger=signed_ledger, clock=clock))
 
 
 def _resolve(event: Mapping[str, Any]) -> dict[str, Any]:
-    by, found = ledger(text(event, "operator")), text(event, "status")
-    if found not in RESOLUTIONS:
+    signed_ledger, status = ledger(text(event, "operator")), text(event, "status")
+    if status not in RESOLUTIONS:
         raise MalformedRequest(f"status must be one of {', '.join(RESOLUTIONS)}")
     reference = event.get("reference")
     reference = None if reference is None else text(event, "reference")
-    return _told(resolve(transaction_id_of(event), Status(found), reference, ledger=by, clock=clock))
+    payment = resolve(transaction_id_of(event), Status(status), reference, ledger=signed_ledger, clock=clock)
+    return _changed(payment)
 
 
-def _told(payment: Payment) -> dict[str, Any]:
+def _changed(payment: Payment) -> dict[str, Any]:
     log.info("payment changed", extra={"transaction_id": payment.transaction_id, "status": payment.status})
     return {"transaction_id": payment.transaction_id, "status": payment.status, "failure": payment.failure or ""}

@@ -43,7 +43,14 @@ def amounts(setting: str) -> dict[str, Money]:
 def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     if "request" not in event:
         raise MalformedRequest("the event must be an object with a request")
-    payment = validate(event["request"], ledger=ledger(), limits=limits(), execution=execution_id(event), now=clock())
+    payment = validate(
+        event["request"],
+        ledger=ledger(),
+        limits=limits(),
+        execution=execution_id(event),
+        now=clock(),
+        notify_outcomes=environment.notifies_outcomes(),
+    )
     log.info(
         "payment validated",
         extra={"transaction_id": payment.transaction_id, "status": payment.status, "reasons": payment.reasons},

@@ -90,6 +90,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
             "MAXIMUM_AMOUNTS": inputs.maximum_amounts,
             "HIGH_VALUE_AMOUNTS": inputs.high_value_amounts,
             "FRAUD_SCORE_LIMIT": inputs.fraud_score_limit,
+            "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
         },
     )
     processing = _function(
@@ -100,7 +101,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         log_group_name=names.PROCESSING_LOG_GROUP,
         description="Claims a recorded payment, charges it once and records the outcome",
         role_arn=inputs.processing_role_arn,
-        variables=gateway,
+        variables={**gateway, "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes},
         layer=layer,
     )
     reconciliation = _function(

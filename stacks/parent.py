@@ -100,7 +100,6 @@ def build(suffix: str) -> dict[str, Template]:
             logs_key_arn=secure.logs_key_arn,
             log_retention_days=Settings.log_retention_days.ref,
             log_data_protection=Settings.log_data_protection.ref,
-            notify_business_outcomes=Settings.notify_business_outcomes.ref,
             workflow_log_level=Settings.workflow_log_level.ref,
             workflow_log_execution_data=Settings.workflow_log_execution_data.ref,
         ),

@@ -1,13 +1,14 @@
 """The payment's way, as plain data in the Amazon States Language, with JSONata.
 
     ValidatePayment -> ProcessPayment -> PaymentOutcome -> PaymentComplete
-                                             |-> NotifyUnsuccessful -> PaymentUnsuccessful   (rejected, declined)
-    any technical failure -> RecordFailure -> FailureTold -> SendToDeadLetterQueue -> NotifyFailure -> RecordNotice
-                                                 |-> PaymentFailed <-------------------------------------|
+                                             |-> NotifyUnsuccessful -> RecordUnsuccessful -> PaymentUnsuccessful
+    any technical failure -> RecordFailure -> FailureOutcome -> SendToDeadLetterQueue -> NotifyFailure -> RecordNotice
+                                                  |-> PaymentFailed <-------------------------------------|
 
-Each step of the last lines catches into the next, so nothing masks the failure. Another execution, or reconciliation,
-may have the failure to tell, or have told it: then this one only fails. Only ``Task`` states can catch, so
-every expression that could fail stands in one; those of the other states and of the catchers are total.
+Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads to the same ends
+as PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
+announce the failure, or have announced it: then this one only fails. Only ``Task`` states can catch, so every
+expression that could fail stands in one; those of the other states and of the catchers are total.
 ``States.DataLimitExceeded`` cannot be caught at all, so what enters is bounded first and only small things travel.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 """
@@ -76,6 +77,10 @@ CARD_NUMBER = (
     "([^0-9A-Fa-f]|$)"
 )
 
+_REQUEST = "$states.context.Execution.Input"
+# Outcomes without a charge, as lambda/payments/status.py has them; a test holds the two together.
+UNSUCCESSFUL = ("REJECTED", "DECLINED", "ACTION_REQUIRED")
+
 EXECUTION = {
     "id": "{% $states.context.Execution.Id %}",
     "started_at": "{% $states.context.Execution.StartTime %}",
@@ -96,7 +101,7 @@ def definition() -> dict[str, Any]:
                 {
                     "action": "process",
                     "transaction_id": "{% $states.input.transaction_id %}",
-                    "fingerprint": "{% $states.input.fingerprint %}",
+                    "record_id": "{% $states.input.record_id %}",
                     "execution": EXECUTION,
                 },
             ),
@@ -105,20 +110,7 @@ def definition() -> dict[str, Any]:
         },
         "PaymentOutcome": {
             "Type": "Choice",
-            "Choices": [
-                # A replay may find the payment refunded since: it was completed.
-                {"Condition": _status_in("COMPLETED", "REFUNDING", "REFUNDED"), "Next": "PaymentComplete"},
-                {
-                    "Condition": _status_in(
-                        "REJECTED",
-                        "DECLINED",
-                        # Only the execution that brought it there tells of it, and only if that is wanted.
-                        also="$states.input.announce = true and '${NotifyBusinessOutcomes}' = 'true'",
-                    ),
-                    "Next": "NotifyUnsuccessful",
-                },
-                {"Condition": _status_in("REJECTED", "DECLINED"), "Next": "PaymentUnsuccessful"},
-            ],
+            "Choices": _outcome_choices(),
             # No function answers anything else; should one ever, it is a failure like any other.
             "Assign": _failure("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
             "Default": "RecordFailure",
@@ -126,17 +118,30 @@ def definition() -> dict[str, Any]:
         "PaymentComplete": {"Type": "Succeed"},
         "NotifyUnsuccessful": {
             **_publish(
-                subject="Payment not completed",
+                subject="{% 'Payment ' & $states.input.status %}",
                 outcome="{% $states.input.status %}",
                 payment_status="{% $states.input.status %}",
-                message="{'notice_id': $states.input.notice_id, 'transaction_id': $states.input.transaction_id,"
-                " 'status': $states.input.status, 'reasons': $states.input.reasons,"
-                " 'execution_arn': $states.context.Execution.Id, 'timestamp': $states.context.State.EnteredTime}",
+                message="{'about': 'payment', 'notice_id': $states.input.notice_id,"
+                " 'transaction_id': $states.input.transaction_id, 'status': $states.input.status,"
+                " 'reasons': $states.input.reasons, 'execution_arn': $states.context.Execution.Id,"
+                " 'timestamp': $states.context.State.EnteredTime}",
             ),
             "Output": "{% $states.input %}",
-            "Catch": _caught_in("NotifyUnsuccessful"),
-            "Next": "PaymentUnsuccessful",
+            "Assign": {"is_sent": True},
+            # What was not sent stays due, and reconciliation sends it: the payment has its outcome all the same.
+            "Catch": [
+                {
+                    "ErrorEquals": ["States.ALL"],
+                    "Output": "{% $states.input %}",
+                    "Assign": {"is_sent": False},
+                    "Next": "RecordUnsuccessful",
+                }
+            ],
+            "Next": "RecordUnsuccessful",
         },
+        "RecordUnsuccessful": _record_notice(
+            "{% $states.input.transaction_id %}", is_dead_lettered=False, then="PaymentUnsuccessful"
+        ),
         "PaymentUnsuccessful": {"Type": "Succeed"},
         "RecordFailure": {
             **_function_task(
@@ -144,65 +149,54 @@ def definition() -> dict[str, Any]:
                 {
                     "action": "record_failure",
                     "transaction_id": "{% $failure.transaction_id %}",
-                    "fingerprint": "{% $failure.fingerprint %}",
+                    "request": f"{{% {_is_bounded(_REQUEST)} ? {_REQUEST} : null %}}",
                     "error": "{% $failure.error %}",
                     "execution": EXECUTION,
                 },
             ),
             "Assign": {
+                "has_payment": "{% $states.result.Payload.has_payment %}",
                 "payment_status": "{% $states.result.Payload.status %}",
                 "outcome": "{% $states.result.Payload.outcome %}",
-                "announce": "{% $states.result.Payload.announce %}",
                 "notice_id": "{% $states.result.Payload.notice_id %}",
             },
             "Retry": RECORD_RETRY,
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "SendToDeadLetterQueue"}],
-            "Next": "FailureTold",
+            "Next": "FailureOutcome",
         },
-        "FailureTold": {
+        "FailureOutcome": {
             "Type": "Choice",
-            "Choices": [{"Condition": "{% $announce = true %}", "Next": "SendToDeadLetterQueue"}],
+            "Choices": [
+                *_outcome_choices(),
+                {"Condition": "{% $states.input.announce = true %}", "Next": "SendToDeadLetterQueue"},
+            ],
             "Default": "PaymentFailed",
         },
         "SendToDeadLetterQueue": {
             "Type": "Task",
             "Resource": "${SendMessage}",
             "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
-            "Arguments": {"QueueUrl": "${QueueUrl}", "MessageBody": f"{{% $string({_FAILURE_MESSAGE}) %}}"},
-            "Assign": {"letter": True},
+            "Arguments": {"QueueUrl": "${QueueUrl}", "MessageBody": f"{{% $string({_DEAD_LETTER}) %}}"},
+            "Assign": {"is_dead_lettered": True},
             "Retry": INTEGRATION_RETRY,
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "NotifyFailure"}],
             "Next": "NotifyFailure",
         },
         "NotifyFailure": {
             **_publish(
-                subject="Payment failed",
+                subject="{% $has_payment ? 'Payment ' & $outcome : 'Execution failed' %}",
                 outcome="{% $outcome %}",
-                payment_status="{% $payment_status %}",
-                message=_FAILURE_MESSAGE,
+                payment_status="{% $has_payment ? $payment_status : 'NONE' %}",
+                message=_FAILURE_NOTICE,
             ),
-            "Assign": {"told": True},
+            "Assign": {"is_sent": True},
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "RecordNotice"}],
             "Next": "RecordNotice",
         },
-        # What was not told stays due, and reconciliation tells it.
-        "RecordNotice": {
-            **_function_task(
-                "${ProcessingFunctionArn}",
-                {
-                    "action": "record_notice",
-                    "transaction_id": "{% $failure.transaction_id %}",
-                    "notice_id": "{% $notice_id %}",
-                    "outcome": "{% $outcome %}",
-                    "told": "{% $told %}",
-                    "letter": "{% $letter %}",
-                    "execution": EXECUTION,
-                },
-            ),
-            "Retry": RECORD_RETRY,
-            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "PaymentFailed"}],
-            "Next": "PaymentFailed",
-        },
+        # What was not sent stays due, and reconciliation sends it.
+        "RecordNotice": _record_notice(
+            "{% $failure.transaction_id %}", is_dead_lettered="{% $is_dead_lettered %}", then="PaymentFailed"
+        ),
         "PaymentFailed": {
             "Type": "Fail",
             "Error": "{% $failure.error %}",
@@ -210,7 +204,7 @@ def definition() -> dict[str, Any]:
         },
     }
     return {
-        "Comment": "Validates a payment, charges it once, and tells of every other outcome",
+        "Comment": "Validates a payment, charges it once, and announces every other outcome",
         "QueryLanguage": "JSONata",
         "StartAt": "ValidatePayment",
         "TimeoutSeconds": longest_execution_seconds(states) + 60,
@@ -265,14 +259,51 @@ def _publish(subject: str, outcome: str, payment_status: str, message: str) -> d
     }
 
 
-def _status_in(*statuses: str, also: str = "true") -> str:
+def _outcome_choices() -> list[dict[str, Any]]:
+    """Where an outcome leads, by the status that a function answered."""
+    return [
+        # A replay may find the payment refunded since: it was completed.
+        {"Condition": _status_in("COMPLETED", "REFUNDING", "REFUNDED"), "Next": "PaymentComplete"},
+        {
+            # Only the execution that claimed the notice sends it.
+            "Condition": _status_in(*UNSUCCESSFUL, condition="$states.input.announce = true"),
+            "Next": "NotifyUnsuccessful",
+        },
+        {"Condition": _status_in(*UNSUCCESSFUL), "Next": "PaymentUnsuccessful"},
+    ]
+
+
+def _record_notice(transaction_id: str, *, is_dead_lettered: str | bool, then: str) -> dict[str, Any]:
+    """Confirms what the execution sent under its claim; one that is not confirmed runs out, and is sent again."""
+    return {
+        **_function_task(
+            "${ProcessingFunctionArn}",
+            {
+                "action": "record_notice",
+                "transaction_id": transaction_id,
+                "is_sent": "{% $is_sent %}",
+                "is_dead_lettered": is_dead_lettered,
+                "execution": EXECUTION,
+            },
+        ),
+        "Retry": RECORD_RETRY,
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": then}],
+        "Next": then,
+    }
+
+
+def _status_in(*statuses: str, condition: str = "true") -> str:
     """A condition that is a boolean whatever the input is."""
-    return f"{{% $states.input.status in {list(statuses)} and {also} %}}"
+    return f"{{% $states.input.status in {list(statuses)} and {condition} %}}"
+
+
+def _is_bounded(value: str) -> str:
+    return f"$length($string({value})) <= {MAXIMUM_REQUEST_CHARACTERS}"
 
 
 def _bounded_request() -> str:
     return (
-        f"{{% $length($string($states.input)) <= {MAXIMUM_REQUEST_CHARACTERS} ? $states.input"
+        f"{{% {_is_bounded('$states.input')} ? $states.input"
         f" : $error('the request has more than {MAXIMUM_REQUEST_CHARACTERS} characters') %}}"
     )
 
@@ -291,39 +322,40 @@ def _caught_in(state: str) -> list[dict[str, Any]]:
 
 def _failure(state: str, error: str, cause: str) -> dict[str, Any]:
     """What is remembered of a failure; total, because a catcher's own failure could not be caught."""
-    request = "$states.context.Execution.Input"
     # Only an id that validation would take: anything else may be payment data, or cut to somebody else's id.
     transaction_id = (
-        f"$type({request}) = 'object' and $type({request}.transaction_id) = 'string'"
-        f" ? ($contains({request}.transaction_id, /^{TRANSACTION_ID}$/)"
-        f" and $not($contains({request}.transaction_id, /{CARD_NUMBER}/)) ? {request}.transaction_id : '') : ''"
+        f"$type({_REQUEST}) = 'object' and $type({_REQUEST}.transaction_id) = 'string'"
+        f" ? ($contains({_REQUEST}.transaction_id, /^{TRANSACTION_ID}$/)"
+        f" and $not($contains({_REQUEST}.transaction_id, /{CARD_NUMBER}/)) ? {_REQUEST}.transaction_id : '') : ''"
     )
-    # Only of our own answers: what the request calls so says nothing.
-    known = "$exists($states.input.fingerprint) ? $string($states.input.fingerprint) : ''"
-    fingerprint = "''" if state == "ValidatePayment" else known
     return {
         "failure": {
             "transaction_id": f"{{% {transaction_id} %}}",
-            "fingerprint": f"{{% {fingerprint} %}}",
             "state": state,
             "error": f"{{% {error} %}}",
             "cause": f"{{% {cause} %}}",
         },
-        # Until RecordFailure has read it: no answer of the function is the same, and nobody is to take an outcome that
-        # is not known for a failure.
+        # Until RecordFailure has read the payment, the execution can only speak of itself.
+        "has_payment": False,
         "payment_status": "NOT_READ",
-        "outcome": "UNKNOWN",
-        "announce": True,
+        "outcome": "EXECUTION_FAILED",
         "notice_id": "{% $states.context.Execution.Id %}",
-        "letter": False,
-        "told": False,
+        "is_dead_lettered": False,
+        "is_sent": False,
     }
 
 
 # Identifiers and codes, never payment data: the request stays in the execution and in the encrypted table.
-_FAILURE_MESSAGE = (
+_DEAD_LETTER = (
     "{'notice_id': $notice_id, 'transaction_id': $failure.transaction_id, 'payment_status': $payment_status,"
     " 'state': $failure.state, 'error': $failure.error, 'cause': $failure.cause,"
     " 'execution_arn': $states.context.Execution.Id,"
     " 'timestamp': $states.context.State.EnteredTime}"
+)
+# Of a payment on record, under this execution's claim; otherwise of the execution, and then of no payment.
+_FAILURE_NOTICE = (
+    "$has_payment"
+    f" ? $merge([{_DEAD_LETTER}, {{'about': 'payment', 'status': $payment_status}}])"
+    " : {'about': 'execution', 'notice_id': $notice_id, 'state': $failure.state, 'error': $failure.error,"
+    " 'execution_arn': $states.context.Execution.Id, 'timestamp': $states.context.State.EnteredTime}"
 )

@@ -25,7 +25,6 @@ class Inputs:
     logs_key_arn: Value
     log_retention_days: NumberValue
     log_data_protection: Value
-    notify_business_outcomes: Value
     workflow_log_level: Value
     workflow_log_execution_data: Value
 
@@ -64,7 +63,6 @@ def build(template: Template, inputs: Inputs) -> Outputs:
                 "ProcessingFunctionArn": inputs.processing_live_arn,
                 "QueueUrl": inputs.queue_url,
                 "TopicArn": inputs.topic_arn,
-                "NotifyBusinessOutcomes": inputs.notify_business_outcomes,
             },
             LoggingConfiguration=stepfunctions.LoggingConfiguration(
                 Level=inputs.workflow_log_level,

@@ -20,12 +20,7 @@ class MemoryLedger:
     def write(self, before: Payment | None, after: Payment) -> Payment | None:
         held = self.payments.get(after.transaction_id)
         if before is None or after != before.noted(
-            at=after.updated_at,
-            told=after.told,
-            told_id=after.told_id,
-            announced_by=after.announced_by,
-            letter=after.letter,
-            notice_due=after.notice_due,
+            at=after.updated_at, notification=after.notification, closed=after.closed
         ):
             assert after.status in TRANSITIONS[before.status if before else None]
         same = (
@@ -49,6 +44,7 @@ class ScriptedGateway:
 
     script: list[Outcome | Callable[[Charge], Outcome]] = field(default_factory=list)
     charges: dict[str, Charged] = field(default_factory=dict)
+    request_version: int = 1
     calls: list[tuple[str, Charge]] = field(default_factory=list)
 
     def charge(self, charge: Charge) -> Outcome:

@@ -43,6 +43,7 @@ class Workflow:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> "Workflow":
         for name, value in ENVIRONMENT.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv("NOTIFY_BUSINESS_OUTCOMES", self.notify)
         monkeypatch.setattr(validation, "ledger", lambda: self.ledger)
         monkeypatch.setattr(processing, "ledger", lambda: self.ledger)
         monkeypatch.setattr(processing, "gateway", lambda: self.gateway)
@@ -54,8 +55,7 @@ class Workflow:
             "${SendMessage}": self._send,
             "${Publish}": self._publish,
         }
-        deployed = json.loads(json.dumps(definition()).replace("${NotifyBusinessOutcomes}", self.notify))
-        return Interpreter(deployed, tasks).run(request, name)
+        return Interpreter(definition(), tasks).run(request, name)
 
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._break(arguments["FunctionName"])

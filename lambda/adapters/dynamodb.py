@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.money import Money
+from payments.notification import NOTIFIER_SECONDS, Notification
 from payments.payment import OPEN, Payment, Status
 
 # botocore may repeat a call whose answer was lost: it sends the same ClientRequestToken, and DynamoDB answers as it did
@@ -217,11 +218,12 @@ def to_item(payment: Payment) -> dict[str, Any]:
         item["currency"] = {"S": payment.amount.currency}
     if payment.reasons:
         item["reasons"] = {"S": json.dumps(payment.reasons)}
-    if payment.told is not None:
-        item["told"] = {"S": payment.told}
-    for name in _FLAGS:
-        if getattr(payment, name):
-            item[name] = {"BOOL": True}
+    if payment.closed:
+        item["closed"] = {"BOOL": True}
+    for name, default in _COUNTS.items():
+        if getattr(payment, name) != default:
+            item[name] = {"N": str(getattr(payment, name))}
+    item |= _notification_to_item(payment.notification)
     if payment.overdue_at is not None:
         item["open_shard"] = {"N": str(_shard(payment.transaction_id))}
         item["overdue_at"] = _seconds(payment.overdue_at)
@@ -244,7 +246,7 @@ def from_item(item: dict[str, Any]) -> Payment:
     amount = Money(int(item["amount_minor"]["N"]), item["currency"]["S"]) if "amount_minor" in item else None
     optional: dict[str, Any] = {name: float(item[name]["N"]) for name in _TIMES if name in item}
     optional |= {name: item[name]["S"] for name in _TEXTS if name in item}
-    optional |= {name: True for name in _FLAGS if name in item}
+    optional |= {name: int(item[name]["N"]) for name in _COUNTS if name in item}
     return Payment(
         transaction_id=item["transaction_id"]["S"],
         status=Status(item["status"]["S"]),
@@ -259,7 +261,8 @@ def from_item(item: dict[str, Any]) -> Payment:
         attempt=int(item["attempt"]["N"]),
         amount=amount,
         reasons=tuple(json.loads(item["reasons"]["S"])) if "reasons" in item else (),
-        told=Status(item["told"]["S"]) if "told" in item else None,
+        closed="closed" in item,
+        notification=_notification_from_item(item),
         **optional,
     )
 
@@ -294,16 +297,70 @@ _TEXTS = (
     "gateway_reference",
     "refund_reference",
     "failure",
-    "announced_by",
-    "told_id",
+    "salt",
 )
-_FLAGS = ("closed", "letter", "notice_due")
+# With their defaults, which are not stored.
+_COUNTS = {"generation": 0, "request_version": 1}
+
+
+def _notification_to_item(notification: Notification) -> dict[str, Any]:
+    item: dict[str, Any] = {}
+    for name, value in (
+        ("notified_status", notification.status),
+        ("notice_id", notification.notice_id),
+        ("notifier", notification.notifier),
+    ):
+        if value is not None:
+            item[name] = {"S": value}
+    for name, is_so in (
+        ("notification_due", notification.is_due),
+        ("notification_confirmed", notification.is_confirmed),
+        ("dead_lettered", notification.is_dead_lettered),
+    ):
+        if is_so:
+            item[name] = {"BOOL": True}
+    if notification.notifier_until is not None:
+        item["notifier_until"] = _seconds(notification.notifier_until)
+    return item
+
+
+def _notification_from_item(item: dict[str, Any]) -> Notification:
+    """The notification of an item, also of one that was written before notices were claimed (``told``, ``letter``)."""
+
+    def text(*names: str) -> str | None:
+        return next((str(item[name]["S"]) for name in names if name in item), None)
+
+    status, is_due = text("notified_status", "told"), "notification_due" in item or "notice_due" in item
+    notifier, notifier_until = text("notifier"), None
+    if "notifier_until" in item:
+        notifier_until = float(item["notifier_until"]["N"])
+    elif is_due and "announced_by" in item:
+        # Its announcer may be at it still.
+        notifier, notifier_until = text("announced_by"), float(item["updated_at"]["N"]) + NOTIFIER_SECONDS
+    return Notification(
+        is_due=is_due,
+        status=Status(status) if status else None,
+        notice_id=text("notice_id", "told_id"),
+        is_confirmed="notification_confirmed" in item or "told_id" in item,
+        notifier=notifier,
+        notifier_until=notifier_until,
+        is_dead_lettered="dead_lettered" in item or "letter" in item,
+    )
 
 
 def _notes(payment: Payment) -> str:
-    """Who was told what of a payment, for a person to read."""
-    names = ("told", "told_id", "announced_by", "letter", "notice_due")
-    return ", ".join(f"{name}: {getattr(payment, name)}" for name in names)
+    """What was noted of a payment without a change of its status, for a person to read."""
+    notification = payment.notification
+    notes = {
+        "notified of": notification.status,
+        "notice": notification.notice_id,
+        "confirmed": notification.is_confirmed,
+        "notifier": notification.notifier,
+        "dead letter": notification.is_dead_lettered,
+        "due": notification.is_due,
+        "closed at the gateway": payment.closed,
+    }
+    return ", ".join(f"{name}: {value}" for name, value in notes.items())
 
 
 def _shard(transaction_id: str) -> int:

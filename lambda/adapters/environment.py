@@ -16,6 +16,11 @@ def variable(name: str) -> str:
         raise InternalError(f"the environment variable {name} is not set") from None
 
 
+def notifies_outcomes() -> bool:
+    """Whether subscribers want to hear of outcomes without a charge: the setting ``notify_business_outcomes``."""
+    return variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
+
+
 def ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
     """The ledger; its steps are signed by this version of this function, and by the operator who asked for them."""
     function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "unknown")

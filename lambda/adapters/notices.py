@@ -31,6 +31,7 @@ class TopicAndQueue:
     def announce(self, payment: Payment) -> None:
         """Publish with the outcome as an attribute to filter by. Raises ``NoticeNotSent``."""
         message = {
+            "about": "payment",
             "notice_id": payment.notice_id,
             "transaction_id": payment.transaction_id,
             "status": payment.status,
@@ -47,7 +48,7 @@ class TopicAndQueue:
             self._sns.publish,
             payment,
             TopicArn=self._topic_arn,
-            Subject=f"Payment update: {payment.status}",
+            Subject=f"Payment {payment.outcome}",
             Message=json.dumps(message),
             MessageAttributes={
                 name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()

@@ -15,7 +15,7 @@ A class's name is the error's name in the state machine, which decides by it wha
     |-- PaymentGivenUp         it ended FAILED: not charged
     |-- ReviewNeeded           nobody but a person can find out whether it was charged
     |-- NotAllowed             an operator asked for what the payment's status does not allow
-    |-- NoticeNotSent          the outcome is recorded, but subscribers were not told
+    |-- NoticeNotSent          the outcome is recorded, but its notice was not sent
     `-- InternalError          a defect of ours, without the data that caused it
 
 Messages carry ids and codes, never payment data: they end up in logs, notices and the dead-letter queue.

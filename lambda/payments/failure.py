@@ -1,105 +1,102 @@
-"""What an execution that failed for good leaves behind: what is recorded, and who is told of it.
+"""An execution that failed for good: what is recorded of its payment, and who sends the notice of that.
 
-Each failure is announced and dead-lettered by one execution, the first that claims to (``announced_by``); another one
-that failed at the same payment, or was sent the same request again, only fails. What was told is recorded afterwards
-(``record_notice``); until then it is due, and reconciliation makes up for an execution that did not get that far.
+Each failure is announced and dead-lettered by one execution, which claims the notice. Another execution that failed at
+the same payment, or was sent the same request again, only fails. An execution that was sent another request than the
+one on record, or none that could be recorded, has no payment: its notice is of the execution alone. An execution whose
+payment has its outcome has not failed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from .errors import IdempotencyConflict
-from .payment import Payment, Status, has_to_be_told
+from .errors import MalformedRequest
+from .payment import Payment, Status
 from .ports import Ledger
-from .process import write
+from .process import claim_notice, write
+from .request import read
 
 
 @dataclass(frozen=True)
 class Failure:
-    """``payment`` is what the ledger holds, if it is recorded; ``announce`` whether this execution tells of it."""
+    """``payment`` is the execution's, as the ledger holds it; None if nothing is recorded for its request.
+
+    ``is_announced`` tells whether this execution is to send the notice: of the payment, or of itself without one.
+    """
 
     payment: Payment | None
-    outcome: Status
-    announce: bool
+    is_announced: bool
 
 
 def record_failure(
     transaction_id: str,
     *,
-    fingerprint: str,
+    request: object,
     error: str,
     ledger: Ledger,
     execution: str,
     clock: Callable[[], float],
 ) -> Failure:
-    """Give the payment up, on behalf of an execution that failed for good, and tell what to say of it.
+    """Give the payment up, on behalf of an execution that failed for good, and claim the notice of that.
 
     Only a payment that is for certain not charged (PENDING), and that nobody else has taken up since, becomes
-    FAILED. Everything else stays as it is, to be settled by whoever finds out what happened. ``fingerprint`` is that
-    of the request, or empty if the execution never got so far as to know it.
+    FAILED. Everything else stays as it is, to be settled by whoever finds out what happened. ``request`` is what the
+    execution was sent, or None where that is too large.
 
     May be repeated: the same execution gets the same answer. Raises ``PaymentChanged`` when somebody else wrote first.
     """
-    payment = ledger.find(transaction_id)
-    if payment is None:
-        return Failure(None, Status.FAILED, announce=True)
-    own = payment.execution == execution
-    if not own and payment.fingerprint != fingerprint:
-        # Another request under the id, or one that was not even let in: the payment is not this execution's to touch.
-        conflict = error == IdempotencyConflict.__name__
-        return Failure(payment, Status.FAILED if conflict else payment.outcome, announce=True)
-    # What another execution is at, or has brought to an end, is the other one's to tell of; a failure is anybody's.
-    failed = payment.status in (Status.FAILED, Status.REVIEW, Status.UNKNOWN)
-    if not (own or failed) or payment.announced_by not in (None, execution):
-        return Failure(payment, payment.outcome, announce=False)
-    return _claimed(payment, error, ledger, execution, clock)
+    payment, now = ledger.find(transaction_id), clock()
+    if payment is None or not (payment.execution == execution or _is_recorded_for(payment, request)):
+        return Failure(None, is_announced=True)
+    notification = payment.notification
+    if notification.is_claimed(now) and notification.notifier != execution:
+        return Failure(payment, is_announced=False)
+    match payment.status:
+        case Status.PENDING if payment.execution == execution:
+            after = payment.to(Status.FAILED, at=now, failure=error).claimed_by(execution, now)
+            return Failure(write(payment, after, ledger), is_announced=True)
+        case Status.PENDING | Status.PROCESSING if payment.execution != execution:
+            return Failure(payment, is_announced=False)  # the other execution is at it, and tells how it ends
+        case Status.PROCESSING | Status.UNKNOWN:
+            is_heard = notification.status is Status.UNKNOWN and notification.is_dead_lettered
+            if is_heard and notification.notifier != execution:
+                return Failure(payment, is_announced=False)
+            return Failure(write(payment, payment.noted(at=now).claimed_by(execution, now), ledger), is_announced=True)
+    payment = claim_notice(payment, ledger, execution, now)
+    return Failure(payment, is_announced=payment.notification.notifier == execution)
 
 
-def record_notice(
+def confirm_notice(
     transaction_id: str,
-    notice_id: str,
+    notifier: str,
     *,
-    outcome: Status,
-    told: bool,
-    letter: bool,
+    is_sent: bool,
+    is_dead_lettered: bool,
     ledger: Ledger,
-    execution: str,
     clock: Callable[[], float],
 ) -> Payment | None:
-    """Record that subscribers were told, or a letter was left; what was not done stays due.
+    """Record what ``notifier`` has done under its claim, and give the claim back; what was not done stays due.
 
-    ``notice_id`` is that of ``record_failure``, or the execution's where it could not be asked: then subscribers heard
-    UNKNOWN, and have to hear how it ended. Raises ``PaymentChanged`` when somebody else wrote first.
+    Returns the payment as it is then. May be repeated. Raises ``PaymentChanged`` when somebody else wrote first.
     """
-    if not (told or letter):
-        return None
     payment = ledger.find(transaction_id)
-    if payment is None or (notice_id != payment.notice_id and payment.execution != execution):
-        return payment
-    letter = letter or payment.letter
-    heard = outcome if told else payment.told
-    if notice_id == payment.notice_id:
-        undone = payment.outcome is not Status.UNKNOWN and not told
-        due = undone or (payment.needs_letter and not letter)
+    if payment is None:
+        return None
+    notification = payment.notification
+    if notification.notifier != notifier:
+        # An execution that could not read the ledger claimed nothing; its letter counts for the payment that it holds.
+        if payment.execution != notifier or not is_dead_lettered or notification.is_dead_lettered:
+            return payment
+        confirmed = replace(notification, is_dead_lettered=True)
     else:
-        due = payment.notice_due or has_to_be_told(payment.status, heard)
-    told_id = notice_id if told else payment.told_id
-    noted = {"told": heard, "told_id": told_id, "letter": letter, "notice_due": due}
-    if all(getattr(payment, name) == value for name, value in noted.items()):
-        return payment  # recorded before, and the answer was lost
-    return write(payment, payment.noted(at=clock(), **noted), ledger)
+        confirmed = notification.confirmed(is_sent=is_sent, is_dead_lettered=is_dead_lettered)
+    after = payment.noted(at=clock(), notification=confirmed)
+    if confirmed.is_confirmed and confirmed.notice_id == after.notice_id and not after.needs_dead_letter:
+        after = after.settled()
+    return write(payment, after, ledger)
 
 
-def _claimed(payment: Payment, error: str, ledger: Ledger, execution: str, clock: Callable[[], float]) -> Failure:
-    """This execution tells of it: a write, unless it has said so before."""
-    by: dict[str, Any] = {"announced_by": execution}
-    if payment.status is Status.PENDING:
-        after = payment.to(Status.FAILED, at=clock(), failure=error, **by)
-    elif payment.outcome is Status.UNKNOWN:
-        # Noted before it is said: should the notice be lost, how it ended will be told in any case.
-        after = payment.noted(at=clock(), told=Status.UNKNOWN, told_id=payment.notice_id, **by)
-    else:
-        after = payment.noted(at=clock(), notice_due=True, **by)
-    claimed = payment.announced_by == execution and (payment.notice_due, payment.told) == (after.notice_due, after.told)
-    return Failure(payment if claimed else write(payment, after, ledger), after.outcome, announce=True)
+def _is_recorded_for(payment: Payment, request: object) -> bool:
+    try:
+        return request is not None and payment.is_of(read(request))
+    except MalformedRequest:
+        return False

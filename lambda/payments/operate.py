@@ -5,54 +5,70 @@ from dataclasses import replace
 from typing import Any
 
 from .errors import IdempotencyConflict, NotAllowed, PaymentNotRecorded
-from .payment import Payment, Status
+from .payment import UNSUCCESSFUL, Payment, Status
+from .request import read
 from .ports import Gateway, Ledger, NotRefunded, Refunded, Unknown
 from .process import CHARGE_WINDOW_SECONDS, charge_of, window_is_over, write
 
-# What a person may have found out of a payment under REVIEW.
+# The states in which a person may find a payment under REVIEW.
 RESOLUTIONS = (Status.COMPLETED, Status.FAILED, Status.REFUNDED)
 
 
-def refund(transaction_id: str, *, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
-    """Refund a COMPLETED payment; return it REFUNDED, or REFUNDING while the gateway does not say.
+def refund(
+    transaction_id: str, *, ledger: Ledger, connect: Callable[[], Gateway], clock: Callable[[], float]
+) -> Payment:
+    """Refund a COMPLETED payment; return it REFUNDED, or REFUNDING while the gateway does not answer.
 
     A payment that is refunded already is returned as it is. Raises ``NotAllowed`` for one that was not charged.
     """
-    payment = _found(transaction_id, ledger)
+    payment = _recorded(transaction_id, ledger)
     match payment.status:
         case Status.REFUNDED:
             return payment
         case Status.COMPLETED:
+            _refuse_during_a_notice(payment, clock())
+            gateway = connect()
             payment = write(payment, payment.to(Status.REFUNDING, at=clock()), ledger)
         case Status.REFUNDING:
-            pass
+            gateway = connect()
         case _:
             raise NotAllowed(f"transaction {transaction_id} is {payment.status}: only a COMPLETED one can be refunded")
     return ask_for_refund(payment, ledger, gateway, clock)
 
 
-def reopen(transaction_id: str, fingerprint: str, *, ledger: Ledger, clock: Callable[[], float]) -> Payment:
+def reopen(transaction_id: str, request: object, *, ledger: Ledger, clock: Callable[[], float]) -> Payment:
     """Let a FAILED payment be tried again; one that is not final, or has succeeded, is returned as it is.
 
-    ``fingerprint`` is that of the request that is to be sent again. What becomes of the payment, and of an UNKNOWN one,
-    is announced anew. Raises ``IdempotencyConflict`` for another request, ``NotAllowed`` for a payment that ended
-    otherwise, or that the gateway would not charge, or not safely.
+    ``request`` is what is to be sent again. What becomes of the payment, and of an UNKNOWN one, is announced anew. A
+    payment that was closed at the gateway is charged under a new idempotency key: nothing can be charged under the one
+    before. Raises ``IdempotencyConflict`` for another request, ``NotAllowed`` for a payment that ended otherwise, or
+    that is not closed yet though its key is too old to be used.
     """
-    payment, now = _found(transaction_id, ledger), clock()
-    if payment.fingerprint != fingerprint:
+    payment, now = _recorded(transaction_id, ledger), clock()
+    if not payment.is_of(read(request)):
         raise IdempotencyConflict(f"transaction {transaction_id} is recorded for another request")
     match payment.status:
-        case Status.FAILED if payment.closed:
-            raise NotAllowed(f"transaction {transaction_id} is closed at the gateway: send a new payment")
-        case Status.FAILED if window_is_over(payment, now):
-            raise NotAllowed(f"transaction {transaction_id} is too old to be charged: send a new payment")
+        case Status.FAILED if window_is_over(payment, now) and not payment.closed:
+            raise NotAllowed(
+                f"transaction {transaction_id} is not closed at the gateway yet: redrive it when reconciliation has"
+                " done that, within an hour"
+            )
         case Status.FAILED:
-            # They heard of it, or may have: how it ends will be told.
-            again = payment.to(Status.PENDING, at=now, failure=None, letter=False, told=Status.FAILED)
+            _refuse_during_a_notice(payment, now)
+            again = payment.to(Status.PENDING, at=now, failure=None)
+            # Subscribers heard that it failed, or may have: how it ends is due.
+            heard = replace(again.notification, status=Status.FAILED, is_dead_lettered=False)
+            again = replace(again, notification=heard)
+            if payment.closed:
+                again = replace(again, closed=False, generation=payment.generation + 1, first_claimed_at=None)
             return write(payment, again, ledger)
-        case Status.UNKNOWN if payment.announced_by or payment.letter:
-            return write(payment, payment.noted(at=now, announced_by=None, letter=False), ledger)
-        case Status.REJECTED | Status.DECLINED | Status.REVIEW:
+        case Status.UNKNOWN if payment.notification.is_dead_lettered:
+            _refuse_during_a_notice(payment, now)
+            noted = replace(payment.notification, is_dead_lettered=False)
+            return write(payment, payment.noted(at=now, notification=noted), ledger)
+        case Status.REVIEW:
+            raise NotAllowed(f"transaction {transaction_id} is {payment.status}; a redrive cannot change that")
+        case status if status in UNSUCCESSFUL:
             raise NotAllowed(f"transaction {transaction_id} is {payment.status}; a redrive cannot change that")
         case _:
             return payment
@@ -61,17 +77,18 @@ def reopen(transaction_id: str, fingerprint: str, *, ledger: Ledger, clock: Call
 def resolve(
     transaction_id: str, status: Status, reference: str | None, *, ledger: Ledger, clock: Callable[[], float]
 ) -> Payment:
-    """Record what a person found out at the gateway of a payment under REVIEW; one that says so already stays.
+    """Record what a person saw at the gateway of a payment under REVIEW; one that says so already stays.
 
     COMPLETED: it was charged, under ``reference``. FAILED: it was not, and cannot be any more. REFUNDED: the charge was
     given back, under ``reference``. Raises ``NotAllowed`` for what contradicts the record.
     """
-    payment = _found(transaction_id, ledger)
-    known = {Status.COMPLETED: payment.gateway_reference, Status.REFUNDED: payment.refund_reference}
-    if payment.status is status and reference in (None, known.get(status)):
+    payment, now = _recorded(transaction_id, ledger), clock()
+    references = {Status.COMPLETED: payment.gateway_reference, Status.REFUNDED: payment.refund_reference}
+    if payment.status is status and reference in (None, references.get(status)):
         return payment
     if payment.status is not Status.REVIEW:
         raise NotAllowed(f"transaction {transaction_id} is {payment.status}: only a payment in REVIEW can be resolved")
+    _refuse_during_a_notice(payment, now)
     charged = payment.gateway_reference
     changes: dict[str, Any]
     match status:
@@ -86,16 +103,16 @@ def resolve(
         case _:
             record = f"was charged as {charged}" if charged else "has no charge on record"
             raise NotAllowed(f"transaction {transaction_id} {record}: not {status} with {reference or 'no reference'}")
-    return write(payment, payment.to(status, at=clock(), notice_due=True, **changes), ledger)
+    return write(payment, payment.to(status, at=now, **changes).due(), ledger)
 
 
 def ask_for_refund(
-    payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float], *, notice_due: bool = False
+    payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float], *, notify_refusal: bool = False
 ) -> Payment:
     """Ask the gateway, always under the same key, and record its answer; without one it is the same payment.
 
-    After the key's lifetime it is only looked for, and what is not found then is left to a person. ``notice_due`` says
-    whether subscribers are to hear of a refusal.
+    After the key's lifetime it is only looked for, and what is not found then is left to a person. ``notify_refusal``
+    tells whether subscribers are to hear of a refusal.
     """
     if payment.gateway_reference is None:
         raise ValueError("only a charged payment has a reference")
@@ -108,16 +125,25 @@ def ask_for_refund(
         case Refunded(reference):
             return write(payment, payment.to(Status.REFUNDED, at=clock(), refund_reference=reference), ledger)
         case NotRefunded(reason):
-            refused = payment.to(Status.COMPLETED, at=clock(), failure=reason)
-            return write(payment, replace(refused, notice_due=refused.notice_due or notice_due), ledger)
+            refused = payment.to(Status.COMPLETED, at=clock(), failure=reason).due(notify_refusal)
+            return write(payment, refused, ledger)
         case Unknown(reason) if too_late:
             return write(payment, payment.to(Status.REVIEW, at=clock(), failure=reason), ledger)
         case Unknown():
             return payment
 
 
-def _found(transaction_id: str, ledger: Ledger) -> Payment:
+def _recorded(transaction_id: str, ledger: Ledger) -> Payment:
     payment = ledger.find(transaction_id)
     if payment is None:
         raise PaymentNotRecorded(f"transaction {transaction_id} is not recorded")
     return payment
+
+
+def _refuse_during_a_notice(payment: Payment, now: float) -> None:
+    """An operator's step waits for a notice that is on its way: it would arrive after the step, and be wrong."""
+    if payment.notification.is_claimed(now):
+        raise NotAllowed(
+            f"transaction {payment.transaction_id}: a notice of its status {payment.status} is being sent; repeat this"
+            " in a few minutes"
+        )

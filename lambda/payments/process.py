@@ -19,7 +19,7 @@ from .errors import (
     ReviewNeeded,
 )
 from .payment import Payment, Status
-from .ports import Charge, Charged, Declined, Gateway, Ledger, NotCharged, Outcome, Unknown
+from .ports import ActionRequired, Charge, Charged, Declined, Gateway, Ledger, NotCharged, Outcome, Unknown
 
 # Longer than a gateway call may take (ports.GATEWAY_SECONDS), shorter than the state machine waits in all for
 # PaymentInProgress.
@@ -31,21 +31,25 @@ CHARGE_WINDOW_SECONDS = 23 * 60 * 60
 
 def process(
     transaction_id: str,
-    fingerprint: str,
+    record_id: str,
     *,
     ledger: Ledger,
-    gateway: Gateway,
+    connect: Callable[[], Gateway],
     execution: str,
     clock: Callable[[], float],
+    notify_outcomes: bool,
 ) -> Payment:
-    """Bring the payment to its outcome and return it: COMPLETED, DECLINED or (as validated) REJECTED.
+    """Bring the payment to its outcome and return it: COMPLETED, DECLINED, ACTION_REQUIRED or (as validated) REJECTED.
 
-    A payment that has its outcome already is returned as it is. Raises the errors of ``errors.py``.
+    A payment that has its outcome already is returned as it is, but for a claim: if subscribers are still to hear of
+    the outcome and nobody is at it, ``execution`` claims the notice. ``connect`` gives the gateway, and is called only
+    where it is needed, and before anything is claimed. Raises the errors of ``errors.py``.
     """
     payment = ledger.find(transaction_id)
     if payment is None:
         raise PaymentNotRecorded(f"transaction {transaction_id} was never validated")
-    if payment.fingerprint != fingerprint:
+    # An execution that began before the request's fingerprint left the table alone has that instead of a record's id.
+    if record_id not in (payment.record_id, payment.fingerprint):
         raise IdempotencyConflict(f"transaction {transaction_id} is recorded for another request")
     match payment.status:
         case Status.FAILED:
@@ -53,12 +57,27 @@ def process(
         case Status.REVIEW:
             raise ReviewNeeded(f"transaction {transaction_id} waits for a person: {payment.failure}")
         case Status.UNKNOWN:
-            return settle(payment, look_up(payment, gateway, clock), ledger, clock, execution)
+            outcome = look_up(payment, connect(), clock)
+            return settle(payment, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
         case Status.PENDING | Status.PROCESSING:
-            claimed = _claim(payment, ledger, execution, clock())
-            return _charge(claimed, ledger, gateway, clock, taken_over=payment.status is Status.PROCESSING)
+            gateway = connect()
+            claimed = _claim(payment, gateway, ledger, execution, clock())
+            is_taken_over = payment.status is Status.PROCESSING
+            outcome = _charge(claimed, gateway, ledger, clock, is_taken_over=is_taken_over)
+            return settle(claimed, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
         case _:  # it has its outcome
-            return payment
+            return claim_notice(payment, ledger, execution, clock())
+
+
+def claim_notice(payment: Payment, ledger: Ledger, notifier: str, now: float) -> Payment:
+    """Claim the notice that is due of ``payment``, and return the payment; as it is, if there is nothing to claim.
+
+    The holder of a claim may claim again: its answer may have been lost. Raises ``PaymentChanged``.
+    """
+    notification = payment.notification
+    if not notification.is_due or (notification.is_claimed(now) and notification.notifier != notifier):
+        return payment
+    return write(payment, payment.noted(at=now).claimed_by(notifier, now), ledger)
 
 
 def window_is_over(payment: Payment, now: float) -> bool:
@@ -70,48 +89,62 @@ def charge_of(payment: Payment, key_expired: bool = False) -> Charge:
     """What the gateway is asked for; the same for every attempt but for its number."""
     if payment.amount is None or payment.payment_method is None or payment.customer_id is None:
         raise ValueError("only a validated payment has a charge")
+    generation = f"-{payment.generation}" if payment.generation else ""
     return Charge(
-        # Of the transaction alone: whatever happens, a second charge of it carries the same key.
-        idempotency_key=f"payment-{payment.transaction_id}",
+        # Of the transaction: whatever happens, a second charge of it carries the same key. The next generation follows
+        # only when nothing can be charged under this one any more (operate.reopen).
+        idempotency_key=f"payment-{payment.transaction_id}{generation}",
         transaction_id=payment.transaction_id,
         amount=payment.amount,
         payment_method=payment.payment_method,
         customer_id=payment.customer_id,
         attempt=payment.attempt,
+        request_version=payment.request_version,
         key_expired=key_expired,
     )
 
 
 def write(before: Payment, after: Payment, ledger: Ledger) -> Payment:
     """Take the step and return ``after``; raises ``PaymentChanged`` when somebody else wrote first."""
-    found = ledger.write(before, after)
-    if found is not None:
+    held = ledger.write(before, after)
+    if held is not None:
         lost = f"; not recorded: {after.gateway_reference}" if after.gateway_reference else ""
         raise PaymentChanged(
             f"transaction {before.transaction_id} went from {before.status} (write {before.sequence})"
-            f" to {found.status} (write {found.sequence}) meanwhile{lost}"
+            f" to {held.status} (write {held.sequence}) meanwhile{lost}"
         )
     return after
 
 
 def settle(
-    payment: Payment, outcome: Outcome, ledger: Ledger, clock: Callable[[], float], execution: str | None = None
+    payment: Payment,
+    outcome: Outcome,
+    ledger: Ledger,
+    clock: Callable[[], float],
+    *,
+    notify_outcomes: bool,
+    execution: str | None = None,
 ) -> Payment:
-    """Record what a payment came to, if that is known. An unknown outcome is never answered with another charge.
+    """Record an outcome, if it is known. An unknown outcome is never answered with another charge.
 
-    An ``execution`` tells of a decline by itself, unless subscribers heard otherwise before: that, and whatever is
-    settled without an execution, is reconciliation's to tell.
+    An ``execution`` claims the notice of an outcome without a charge, unless another notice is under way. All other
+    notices, and of whatever is settled without an execution, are reconciliation's to send. ``notify_outcomes``: whether
+    subscribers want to hear of outcomes without a charge.
     """
-    by: dict[str, Any] = {"notice_due": True} if execution is None else {"execution": execution}
+    now = clock()
+    holder: dict[str, Any] = {} if execution is None else {"execution": execution}
     match outcome:
         case Charged(reference):
-            return write(payment, payment.to(Status.COMPLETED, at=clock(), gateway_reference=reference, **by), ledger)
-        case Declined(code):
-            if payment.told is None:
-                by["announced_by"] = execution
-            return write(payment, payment.to(Status.DECLINED, at=clock(), reasons=(code,), **by), ledger)
+            after = payment.to(Status.COMPLETED, at=now, gateway_reference=reference, **holder)
+            return write(payment, after.due(execution is None), ledger)
+        case Declined(reason, is_closed) | ActionRequired(reason, is_closed):
+            status = Status.DECLINED if isinstance(outcome, Declined) else Status.ACTION_REQUIRED
+            after = payment.to(status, at=now, reasons=(reason,), closed=is_closed, **holder).due(notify_outcomes)
+            if execution is not None and after.notification.is_due and not after.notification.is_claimed(now):
+                after = after.claimed_by(execution, now)
+            return write(payment, after, ledger)
         case NotCharged(reason):
-            write(payment, payment.to(Status.FAILED, at=clock(), failure=reason, closed=True, **by), ledger)
+            write(payment, payment.to(Status.FAILED, at=now, failure=reason, closed=True, **holder), ledger)
             raise PaymentGivenUp(f"transaction {payment.transaction_id} was not charged: {reason}")
         case Unknown(reason):
             raise ChargeOutcomeUnknown(f"transaction {payment.transaction_id}: {reason}")
@@ -125,37 +158,40 @@ def look_up(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> O
         return Unknown(f"{type(error).__name__} of the gateway's adapter")
 
 
-def _claim(payment: Payment, ledger: Ledger, execution: str, now: float) -> Payment:
+def _claim(payment: Payment, gateway: Gateway, ledger: Ledger, execution: str, now: float) -> Payment:
     """Claim the payment, or take over a claim whose lease has run out."""
     if payment.lease_until is not None and now < payment.lease_until:
         raise PaymentInProgress(f"transaction {payment.transaction_id} is held by attempt {payment.attempt}")
     if window_is_over(payment, now):
-        # What it is now is for reconciliation to find out, or for a person; charging would not be safe.
+        # Reconciliation finds out, or a person; charging would not be safe.
         raise ReviewNeeded(f"transaction {payment.transaction_id} is too old to be charged")
+    is_first = payment.first_claimed_at is None
     claimed = payment.to(
         Status.PROCESSING,
         at=now,
         execution=execution,
         attempt=payment.attempt + 1,
         lease_until=now + LEASE_SECONDS,
-        first_claimed_at=payment.first_claimed_at or now,
+        first_claimed_at=now if is_first else payment.first_claimed_at,
+        request_version=gateway.request_version if is_first else payment.request_version,
     )
     return write(payment, claimed, ledger)
 
 
 def _charge(
-    claimed: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float], *, taken_over: bool
-) -> Payment:
-    """Charge, and record what came of it.
+    claimed: Payment, gateway: Gateway, ledger: Ledger, clock: Callable[[], float], *, is_taken_over: bool
+) -> Outcome:
+    """Charge, and return the outcome: charged or refused.
 
     The holder of a claim that ran out may have charged before it died; under the same key the gateway answers with
-    what it did then. But that this attempt did nothing proves nothing about that one.
+    what it did then. But that this attempt did nothing proves nothing about that one. Raises ``GatewayUnavailable`` or
+    ``ChargeOutcomeUnknown`` after recording that.
     """
     try:
         outcome = gateway.charge(charge_of(claimed))
     except Exception as error:  # a defect of the adapter, and the money may have moved
         outcome = Unknown(f"{type(error).__name__} of the gateway's adapter")
-    if taken_over and isinstance(outcome, NotCharged):
+    if is_taken_over and isinstance(outcome, NotCharged):
         outcome = Unknown(f"{outcome.reason}, and an earlier attempt was lost")
     match outcome:
         case NotCharged(reason):
@@ -164,5 +200,4 @@ def _charge(
         case Unknown(reason):
             write(claimed, claimed.to(Status.UNKNOWN, at=clock()), ledger)
             raise ChargeOutcomeUnknown(f"transaction {claimed.transaction_id}: {reason}")
-        case _:
-            return settle(claimed, outcome, ledger, clock, claimed.execution)
+    return outcome

@@ -1,19 +1,30 @@
-"""What the workflow left behind: find out what became of an overdue payment, settle it, tell of it. Never charges."""
+"""What the workflow left behind: find out the outcome of an overdue payment, settle it, announce it. Never charges."""
 
 from collections.abc import Callable
-from typing import Any
 
 from .errors import NoticeNotSent, PaymentGivenUp
+from .failure import confirm_notice
 from .operate import ask_for_refund
 from .payment import Payment, Status
-from .ports import Gateway, Ledger, Notices, Unknown
-from .process import look_up, settle, window_is_over, write
+from .ports import Charged, Gateway, Ledger, Notices, Unknown
+from .process import claim_notice, look_up, settle, window_is_over, write
+
+# Who holds the claim of the notices that reconciliation sends.
+NOTIFIER = "reconciliation"
 
 
-def reconcile(payment: Payment, *, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
+def reconcile(
+    payment: Payment,
+    *,
+    ledger: Ledger,
+    connect: Callable[[], Gateway],
+    clock: Callable[[], float],
+    notify_outcomes: bool,
+) -> Payment:
     """Settle ``payment``, an overdue one as it was just read, as far as that can be known; return what it is now.
 
-    Raises ``PaymentChanged`` when somebody else settles it at the same time.
+    ``connect`` gives the gateway, and is called only where it is needed; what it raises is raised. Raises
+    ``PaymentChanged`` when somebody else settles it at the same time.
     """
     now = clock()
     if not payment.is_overdue(now):
@@ -23,41 +34,48 @@ def reconcile(payment: Payment, *, ledger: Ledger, gateway: Gateway, clock: Call
             # For certain not charged, and nobody is at it any more.
             return write(payment, payment.to(Status.FAILED, at=now, failure="abandoned"), ledger)
         case Status.REFUNDING:
-            asked = ask_for_refund(payment, ledger, gateway, clock, notice_due=True)
-            # Behind the others, to be asked again.
-            return write(payment, payment.to(Status.REFUNDING, at=clock()), ledger) if asked is payment else asked
+            asked_for = ask_for_refund(payment, ledger, connect(), clock, notify_refusal=True)
+            if asked_for is not payment:
+                return asked_for
+            # Behind the others, to be asked for again.
+            return write(payment, payment.to(Status.REFUNDING, at=clock()), ledger)
         case Status.PROCESSING | Status.UNKNOWN:
-            return _look_up(payment, ledger, gateway, clock)
+            return _look_up(payment, ledger, connect(), clock, notify_outcomes)
+        case _ if payment.needs_closing and not payment.notification.is_due:
+            return _close(payment, ledger, connect(), clock)
     return payment
 
 
-def tell(
-    payment: Payment,
-    *,
-    wanted: bool,
-    ledger: Ledger,
-    notices: Notices,
-    clock: Callable[[], float],
-    broken: set[str],
+def notify(
+    payment: Payment, *, ledger: Ledger, notices: Notices, clock: Callable[[], float], broken: set[str]
 ) -> Payment:
-    """Announce a payment whose notice is due, if it is ``wanted``; leave the letter that it lacks; record both.
+    """Send the notice that is due of ``payment``, and the dead letter that it lacks; return what it is then.
 
-    It is told first and recorded afterwards: a crash in between repeats the notice, under its id, where the other
-    order would lose it. Raises ``NoticeNotSent`` for what could not be done, after recording what could; it stays due.
-    ``broken`` names the calls that failed before and are not to be tried now; one that fails is added.
+    The notice is claimed first and confirmed afterwards: a crash in between repeats it under its id. A payment whose
+    notice somebody else is sending is returned as it is. Raises ``NoticeNotSent`` for what could not be done, after
+    recording what could; it stays due. ``broken`` names the calls that failed before and are not to be tried now; one
+    that fails is added.
     """
-    said = _done(notices.announce, payment, broken) if wanted and payment.told_id != payment.notice_id else True
-    letter = payment.letter or (_done(notices.dead_letter, payment, broken) if payment.needs_letter else False)
-    changes: dict[str, Any] = {"told": payment.outcome, "told_id": payment.notice_id} if wanted and said else {}
-    due = not said or (payment.needs_letter and not letter)
-    noted = payment.noted(at=clock(), announced_by="reconciliation", letter=letter, notice_due=due, **changes)
-    write(payment, noted, ledger)
-    if due:
+    now = clock()
+    if not payment.notification.is_due or payment.notification.is_claimed(now):
+        return payment
+    payment = claim_notice(payment, ledger, NOTIFIER, now)
+    is_sent = payment.notification.is_confirmed or _is_done(notices.announce, payment, broken)
+    is_dead_lettered = payment.needs_dead_letter and _is_done(notices.dead_letter, payment, broken)
+    confirmed = confirm_notice(
+        payment.transaction_id,
+        NOTIFIER,
+        is_sent=is_sent,
+        is_dead_lettered=is_dead_lettered,
+        ledger=ledger,
+        clock=clock,
+    )
+    if not is_sent or (payment.needs_dead_letter and not is_dead_lettered):
         raise NoticeNotSent(f"transaction {payment.transaction_id}: {', '.join(sorted(broken))} failed")
-    return noted
+    return payment if confirmed is None else confirmed
 
 
-def _done(call: Callable[[Payment], None], payment: Payment, broken: set[str]) -> bool:
+def _is_done(call: Callable[[Payment], None], payment: Payment, broken: set[str]) -> bool:
     if call.__name__ in broken:
         return False
     try:
@@ -68,7 +86,9 @@ def _done(call: Callable[[Payment], None], payment: Payment, broken: set[str]) -
     return True
 
 
-def _look_up(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
+def _look_up(
+    payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float], notify_outcomes: bool
+) -> Payment:
     outcome = look_up(payment, gateway, clock)
     if isinstance(outcome, Unknown):
         now = clock()
@@ -76,7 +96,22 @@ def _look_up(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable
             return write(payment, payment.to(Status.REVIEW, at=now, failure=outcome.reason), ledger)
         return write(payment, payment.to(Status.UNKNOWN, at=now), ledger)
     try:
-        return settle(payment, outcome, ledger, clock)
+        return settle(payment, outcome, ledger, clock, notify_outcomes=notify_outcomes)
     except PaymentGivenUp:
         settled = ledger.find(payment.transaction_id)
         return settled if settled is not None else payment
+
+
+def _close(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
+    """End at the gateway what an attempt left open under a payment that was not charged.
+
+    Somebody may have charged it by then, with what the gateway gave out of it; then the payment is COMPLETED, and
+    subscribers, who heard otherwise, hear that.
+    """
+    outcome, now = look_up(payment, gateway, clock), clock()
+    if isinstance(outcome, Charged):
+        charged = payment.to(Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None)
+        return write(payment, charged.due(), ledger)
+    # After the key's lifetime nothing more can be learned, and nothing is charged under it any more.
+    is_closed = not isinstance(outcome, Unknown) or window_is_over(payment, now)
+    return write(payment, payment.noted(at=now, closed=is_closed), ledger)

@@ -97,9 +97,7 @@ def read(raw: object) -> PaymentRequest:
     if not isinstance(customer_id, str) or not _CUSTOMER_ID.fullmatch(customer_id):
         problems.append("customer_id must have 1 to 128 letters, digits and . _ : @ -")
         customer_id = None
-    return PaymentRequest(
-        transaction_id, _canonical(raw, amount), amount, payment_method, customer_id, tuple(problems)
-    )
+    return PaymentRequest(transaction_id, _canonical(raw, amount), amount, payment_method, customer_id, tuple(problems))
 
 
 def _canonical(raw: Mapping[str, object], amount: Money | None) -> str:

@@ -106,6 +106,8 @@ class FakeDynamoDB:
 
 
 class FakeGateway:
+    request_version = 1
+
     """A gateway that remembers: money moves once per key, and a key that was looked up in vain is void."""
 
     def __init__(

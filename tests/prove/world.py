@@ -206,8 +206,7 @@ class World:
 
 @functools.cache
 def _deployed() -> dict[str, Any]:
-    deployed: dict[str, Any] = json.loads(json.dumps(definition()).replace("${NotifyBusinessOutcomes}", "true"))
-    return deployed
+    return definition()
 
 
 def _of_execution(told: dict[str, Any]) -> bool:
