@@ -5,8 +5,8 @@
     any technical failure -> RecordFailure -> FailureOutcome -> SendToDeadLetterQueue -> NotifyFailure -> RecordNotice
                                                   |-> PaymentFailed <-------------------------------------|
 
-Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads to the same ends
-as PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
+Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads back to
+PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
 announce the failure, or have announced it: then this one only fails. Only ``Task`` states can catch, so every
 expression that could fail stands in one; those of the other states and of the catchers are total.
 ``States.DataLimitExceeded`` cannot be caught at all, so what enters is bounded first and only small things travel.
@@ -78,7 +78,8 @@ CARD_NUMBER = (
 )
 
 _REQUEST = "$states.context.Execution.Input"
-# Outcomes without a charge, as lambda/payments/status.py has them; a test holds the two together.
+# Outcomes with and without a charge, as lambda/payments has them; a test holds the two together.
+COMPLETED = ("COMPLETED", "REFUNDING", "REFUNDED")
 UNSUCCESSFUL = ("REJECTED", "DECLINED", "ACTION_REQUIRED")
 
 EXECUTION = {
@@ -110,7 +111,16 @@ def definition() -> dict[str, Any]:
         },
         "PaymentOutcome": {
             "Type": "Choice",
-            "Choices": _outcome_choices(),
+            "Choices": [
+                # A replay may find the payment refunded since: it was completed.
+                {"Condition": _status_in(*COMPLETED), "Next": "PaymentComplete"},
+                {
+                    # Only the execution that claimed the notice sends it.
+                    "Condition": _status_in(*UNSUCCESSFUL, condition="$states.input.announce = true"),
+                    "Next": "NotifyUnsuccessful",
+                },
+                {"Condition": _status_in(*UNSUCCESSFUL), "Next": "PaymentUnsuccessful"},
+            ],
             # No function answers anything else; should one ever, it is a failure like any other.
             "Assign": _failure("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
             "Default": "RecordFailure",
@@ -167,7 +177,8 @@ def definition() -> dict[str, Any]:
         "FailureOutcome": {
             "Type": "Choice",
             "Choices": [
-                *_outcome_choices(),
+                # The payment has its outcome in spite of the failure.
+                {"Condition": _status_in(*COMPLETED, *UNSUCCESSFUL), "Next": "PaymentOutcome"},
                 {"Condition": "{% $states.input.announce = true %}", "Next": "SendToDeadLetterQueue"},
             ],
             "Default": "PaymentFailed",
@@ -189,7 +200,8 @@ def definition() -> dict[str, Any]:
                 payment_status="{% $has_payment ? $payment_status : 'NONE' %}",
                 message=_FAILURE_NOTICE,
             ),
-            "Assign": {"is_sent": True},
+            # A notice of the execution leaves that of its payment due.
+            "Assign": {"is_sent": "{% $has_payment %}"},
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "RecordNotice"}],
             "Next": "RecordNotice",
         },
@@ -257,20 +269,6 @@ def _publish(subject: str, outcome: str, payment_status: str, message: str) -> d
         },
         "Retry": INTEGRATION_RETRY,
     }
-
-
-def _outcome_choices() -> list[dict[str, Any]]:
-    """Where an outcome leads, by the status that a function answered."""
-    return [
-        # A replay may find the payment refunded since: it was completed.
-        {"Condition": _status_in("COMPLETED", "REFUNDING", "REFUNDED"), "Next": "PaymentComplete"},
-        {
-            # Only the execution that claimed the notice sends it.
-            "Condition": _status_in(*UNSUCCESSFUL, condition="$states.input.announce = true"),
-            "Next": "NotifyUnsuccessful",
-        },
-        {"Condition": _status_in(*UNSUCCESSFUL), "Next": "PaymentUnsuccessful"},
-    ]
 
 
 def _record_notice(transaction_id: str, *, is_dead_lettered: str | bool, then: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from .errors import IdempotencyConflict, NotAllowed, PaymentNotRecorded
 from .payment import UNSUCCESSFUL, Payment, Status
-from .request import read
 from .ports import Gateway, Ledger, NotRefunded, Refunded, Unknown
 from .process import CHARGE_WINDOW_SECONDS, charge_of, window_is_over, write
+from .request import read
 
 # The states in which a person may find a payment under REVIEW.
 RESOLUTIONS = (Status.COMPLETED, Status.FAILED, Status.REFUNDED)

@@ -4,7 +4,7 @@
 const $ = id => document.getElementById(id);
 const TOKEN = document.querySelector("meta[name=token]").content;
 const TONES = {
-  COMPLETED: "good", REFUNDED: "good", DECLINED: "fair", REJECTED: "fair",
+  COMPLETED: "good", REFUNDED: "good", DECLINED: "fair", ACTION_REQUIRED: "fair", REJECTED: "fair",
   FAILED: "bad", UNKNOWN: "bad", REVIEW: "bad",
 };
 const OPEN = ["PENDING", "PROCESSING", "REFUNDING"];

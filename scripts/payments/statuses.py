@@ -1,9 +1,8 @@
 """The statuses of a payment as an operator groups them; which there are, and where each leads, the core says."""
 
+from payments.payment import SETTLED as SETTLED
 from payments.payment import Status
 
-# Business outcomes, and what a refund makes of them: nothing went wrong, whatever the customer thinks of it.
-SETTLED = frozenset({Status.COMPLETED, Status.DECLINED, Status.REJECTED, Status.REFUNDING, Status.REFUNDED})
 # Given up, or left to a person.
 FAILED = frozenset({Status.FAILED, Status.REVIEW})
 # A payment that was sent has come to what the sender is to hear of it.

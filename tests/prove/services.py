@@ -106,9 +106,9 @@ class FakeDynamoDB:
 
 
 class FakeGateway:
-    request_version = 1
-
     """A gateway that remembers: money moves once per key, and a key that was looked up in vain is void."""
+
+    request_version = 1
 
     def __init__(
         self, faults: Faults, behaviour: Callable[[Charge], Outcome | None], clock: Callable[[], float]
@@ -148,7 +148,7 @@ class FakeGateway:
 
     def moved(self, kind: str, transaction_id: str) -> int:
         """How often money moved, under whatever key of the payment."""
-        return sum(1 for moved, key in self.movements if moved == kind and key.startswith(f"payment-{transaction_id}"))
+        return self.movements.count((kind, transaction_id))
 
     def _key(self, charge: Charge) -> str:
         """The charge's key; what was done under it more than a day ago is forgotten, as at Stripe."""
@@ -175,7 +175,7 @@ class FakeGateway:
             if isinstance(outcome, NotCharged | Unknown):
                 return outcome  # nothing was done, and nothing is remembered
             if outcome is None:
-                self.movements.append(("charge", key))
+                self.movements.append(("charge", charge.transaction_id))
                 outcome = Charged(f"ref-{key}")
             self._answers[key] = outcome
         return self._answers[key]
@@ -184,7 +184,7 @@ class FakeGateway:
         if self._behaviour(charge) is SILENCE:
             return SILENCE
         if charge.key_expired:  # a search: what is found is true, what is not found proves nothing
-            moved = ("charge", charge.idempotency_key) in self.movements
+            moved = ("charge", charge.transaction_id) in self.movements
             return Charged(f"ref-{charge.idempotency_key}") if moved else Unknown("the key is forgotten")
         key = self._key(charge)
         if key not in self._answers:
@@ -196,14 +196,14 @@ class FakeGateway:
         """Once per key, which is forgotten as any other; with a forgotten one it is only looked for."""
         key = f"{charge.idempotency_key}-refund"
         if charge.key_expired:
-            moved = ("refund", charge.idempotency_key) in self.movements
+            moved = ("refund", charge.transaction_id) in self.movements
             return Refunded(f"refund-{reference}") if moved else Unknown("the key is forgotten")
         if self._forgets(key):
             self._refunds.pop(key, None)
-        if ("charge", reference.removeprefix("ref-")) not in self.movements:
+        if ("charge", charge.transaction_id) not in self.movements:
             return NotRefunded("no such charge")
         if key not in self._refunds:
-            self.movements.append(("refund", charge.idempotency_key))
+            self.movements.append(("refund", charge.transaction_id))
             self._refunds[key] = Refunded(f"refund-{reference}")
         return self._refunds[key]
 

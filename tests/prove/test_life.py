@@ -77,7 +77,7 @@ class Life(RuleBasedStateMachine):
         payment = self.world.payments().get(transaction_id)
         if payment:
             self.world.executions_end = False
-            event = {"action": "process", "transaction_id": transaction_id, "fingerprint": payment.fingerprint}
+            event = {"action": "process", "transaction_id": transaction_id, "record_id": payment.record_id}
             self._invoke(processing.handler, event | {"execution": {"id": payment.execution}})
 
     @rule(transaction_id=IDS)

@@ -11,7 +11,6 @@ import pytest
 import reconciliation
 import validation
 from payments.process import LEASE_SECONDS
-from payments.request import read
 
 from tests.asl import StatesError
 from tests.prove.scheduler import Actor, Scheduler, every_order
@@ -38,7 +37,7 @@ def process(world: World, name: str, recorded: dict[str, Any]) -> Actor:
     event = {
         "action": "process",
         "transaction_id": recorded["transaction_id"],
-        "fingerprint": recorded["fingerprint"],
+        "record_id": recorded["record_id"],
         "execution": execution(name),
     }
     return quietly(lambda: world.invoke(processing.handler, event))
@@ -48,7 +47,7 @@ def give_up(world: World, name: str) -> Actor:
     event = {
         "action": "record_failure",
         "transaction_id": request()["transaction_id"],
-        "fingerprint": read(request()).fingerprint,
+        "request": request(),
         "error": "Broken",
         "execution": execution(name),
     }
@@ -145,7 +144,7 @@ def another_request_under_the_id(world: World) -> list[Actor]:
         event = {
             "action": "record_failure",
             "transaction_id": request()["transaction_id"],
-            "fingerprint": "",
+            "request": request(payment_amount=99.5),
             "error": "IdempotencyConflict",
             "execution": execution("another"),
         }

@@ -128,9 +128,9 @@ class World:
             FOUND["lost or stuck payments"] += payment.status in OPEN or told_otherwise
             self._check_money(payment, charges)
             assert replayed(self.dynamodb, transaction_id) == payment.status, "the ledger says otherwise"
-            problem = self._badly_told(payment)
-            FOUND["failures not notified, or notified twice"] += problem is not None
-            assert problem is None, problem
+            fault = self._notification_fault(payment)
+            FOUND["failures not notified, or notified twice"] += fault is not None
+            assert fault is None, fault
 
     def _check_money(self, payment: Payment, charges: int) -> None:
         """Charged at most once, exactly once where the record says so, never where it says that it was not."""
@@ -142,50 +142,44 @@ class World:
                 assert (charges, refunds) == (1, 0), f"COMPLETED, charged {charges}, refunded {refunds} times"
             case Status.REFUNDED:
                 assert (charges, refunds) == (1, 1), f"REFUNDED, charged {charges}, refunded {refunds} times"
-            case Status.REJECTED | Status.DECLINED | Status.FAILED:
+            case Status.REJECTED | Status.DECLINED | Status.ACTION_REQUIRED | Status.FAILED:
                 assert charges == 0, f"{payment.status}, and charged"
             case Status.REVIEW:
                 pass
             case _:
                 raise AssertionError(f"still {payment.status}")
 
-    def _badly_told(self, payment: Payment) -> str | None:
-        """What is wrong with what people were told.
+    def _notification_fault(self, payment: Payment) -> str | None:
+        """What is wrong with what people heard of the payment; None if nothing is.
 
-        A status is announced under one notice id, what failed has a dead letter, and the last that subscribers heard
-        is how it is.
+        A status is announced under one notice id, what failed has a dead letter, and the last notice that subscribers
+        received states the status.
         """
-        since = self._reopened(payment.transaction_id)
-        told: dict[str, set[str]] = {}
-        for notice in self.topic.notices:
-            if self._is_of(payment, notice, since):
-                told.setdefault(notice["outcome"], set()).add(notice["notice_id"])
-        if payment.notice_due:
+        if payment.notification.is_due:
             return f"{payment.status}, and the notice is still due"
-        if twice := [outcome for outcome, ids in told.items() if len(ids) > 1]:
-            return f"{twice} announced twice: {told}"
-        unsuccessful = {Status.FAILED, Status.REVIEW}
-        if self.executions_end:
-            unsuccessful |= {Status.DECLINED, Status.REJECTED}
-        if payment.status in unsuccessful and payment.status not in told:
-            return f"{payment.status}, and nobody was told"
+        since = self._reopened(payment.transaction_id)
+        ids: dict[str, set[str]] = {}
+        for notice in self.notices_of(payment.transaction_id):
+            if _sequence(notice) > since:
+                ids.setdefault(notice["outcome"], set()).add(notice["notice_id"])
+        if twice := [outcome for outcome, notice_ids in ids.items() if len(notice_ids) > 1]:
+            return f"{twice} announced twice: {ids}"
+        announced = {Status.FAILED, Status.REVIEW, Status.DECLINED, Status.ACTION_REQUIRED, Status.REJECTED}
+        if payment.status in announced and payment.status not in ids:
+            return f"{payment.status}, and nobody was notified"
         letters = [letter for letter in self.queue.letters if letter["transaction_id"] == payment.transaction_id]
         if payment.status in (Status.FAILED, Status.REVIEW) and not any(
-            self._is_of(payment, one, since) or _of_execution(one) for one in letters
+            _of_execution(letter) or _sequence(letter) > since for letter in letters
         ):
             return f"{payment.status}, and no dead letter"
-        heard = [notice["outcome"] for notice in self.topic.notices if self._is_of(payment, notice, 0)]
-        refunded = payment.status is Status.REFUNDED and heard[-1:] == [Status.COMPLETED]
-        if heard and heard[-1] != payment.status and not refunded:
+        heard = [notice["outcome"] for notice in self.notices_of(payment.transaction_id)]
+        if heard and heard[-1] != payment.status:
             return f"{payment.status}, and subscribers last heard {heard[-1]}"
         return None
 
-    def _is_of(self, payment: Payment, told: dict[str, Any], since: int) -> bool:
-        """By its notice id; one of an execution that could not read it is so if it was recorded afterwards."""
-        transaction_id, _, sequence = told["notice_id"].rpartition(":")
-        if told["notice_id"] == payment.told_id:
-            return True
-        return transaction_id == payment.transaction_id and int(sequence) > since and not _of_execution(told)
+    def notices_of(self, transaction_id: str) -> list[dict[str, Any]]:
+        """The payment's notices in the order in which subscribers received them; not those of executions."""
+        return [notice for notice in self.topic.notices if notice.get("transaction_id") == transaction_id]
 
     def _reopened(self, transaction_id: str) -> int:
         """The write by which the payment was last reopened: what was told before was of another try."""
@@ -209,9 +203,14 @@ def _deployed() -> dict[str, Any]:
     return definition()
 
 
-def _of_execution(told: dict[str, Any]) -> bool:
-    """Told by an execution that could not read what is recorded: it has the execution's name."""
-    return ":execution:" in told["notice_id"]
+def _of_execution(letter: dict[str, Any]) -> bool:
+    """Left by an execution that could not read the record: it has the execution's name."""
+    return ":execution:" in letter["notice_id"]
+
+
+def _sequence(notice: dict[str, Any]) -> int:
+    """The write by which the payment entered the status that a notice states."""
+    return int(notice["notice_id"].rpartition(":")[2])
 
 
 def replayed(dynamodb: FakeDynamoDB, transaction_id: str) -> str | None:
