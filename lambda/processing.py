@@ -74,7 +74,6 @@ def _process(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
-    began = clock()
     transaction_id, execution, error = event.get("transaction_id"), execution_id(event), text(event, "error")
     failure = Failure(None, is_announced=True)
     # A request without a usable id: there is nothing to record its failure under.
@@ -98,7 +97,7 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
         log.info("payment replayed", extra=fields)
         return {"has_payment": True, **answer(payment, execution)}
     # Whoever announces a failure counts it, unless a try did whose answer was lost.
-    is_counted = failure.is_announced and payment.updated_at >= began
+    is_counted = failure.is_announced and not failure.is_repeated
     measured = _counted(payment.outcome, payment, event) if is_counted else _duration(event) | embedded({})
     log.error("payment failed", extra=fields | measured)
     return {"has_payment": True, **answer(payment, execution), "announce": failure.is_announced}

@@ -5,8 +5,8 @@
     any technical failure -> RecordFailure -> FailureOutcome -> SendToDeadLetterQueue -> NotifyFailure -> RecordNotice
                                                   |-> PaymentFailed <-------------------------------------|
 
-Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads back to
-PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
+Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads to the
+ends of PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
 announce the failure, or have announced it: then this one only fails. Only ``Task`` states can catch, so every
 expression that could fail stands in one; those of the other states and of the catchers are total.
 ``States.DataLimitExceeded`` cannot be caught at all, so what enters is bounded first and only small things travel.
@@ -111,16 +111,7 @@ def definition() -> dict[str, Any]:
         },
         "PaymentOutcome": {
             "Type": "Choice",
-            "Choices": [
-                # A replay may find the payment refunded since: it was completed.
-                {"Condition": _status_in(*COMPLETED), "Next": "PaymentComplete"},
-                {
-                    # Only the execution that claimed the notice sends it.
-                    "Condition": _status_in(*UNSUCCESSFUL, condition="$states.input.announce = true"),
-                    "Next": "NotifyUnsuccessful",
-                },
-                {"Condition": _status_in(*UNSUCCESSFUL), "Next": "PaymentUnsuccessful"},
-            ],
+            "Choices": _outcome_choices(),
             # No function answers anything else; should one ever, it is a failure like any other.
             "Assign": _failure("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
             "Default": "RecordFailure",
@@ -178,7 +169,7 @@ def definition() -> dict[str, Any]:
             "Type": "Choice",
             "Choices": [
                 # The payment has its outcome in spite of the failure.
-                {"Condition": _status_in(*COMPLETED, *UNSUCCESSFUL), "Next": "PaymentOutcome"},
+                *_outcome_choices(),
                 {"Condition": "{% $states.input.announce = true %}", "Next": "SendToDeadLetterQueue"},
             ],
             "Default": "PaymentFailed",
@@ -271,6 +262,20 @@ def _publish(subject: str, outcome: str, payment_status: str, message: str) -> d
     }
 
 
+def _outcome_choices() -> list[dict[str, Any]]:
+    """Where an outcome leads, by the status that a function answered."""
+    return [
+        # A replay may find the payment refunded since: it was completed.
+        {"Condition": _status_in(*COMPLETED), "Next": "PaymentComplete"},
+        {
+            # Only the execution that claimed the notice sends it.
+            "Condition": _status_in(*UNSUCCESSFUL, condition="$states.input.announce = true"),
+            "Next": "NotifyUnsuccessful",
+        },
+        {"Condition": _status_in(*UNSUCCESSFUL), "Next": "PaymentUnsuccessful"},
+    ]
+
+
 def _record_notice(transaction_id: str, *, is_dead_lettered: str | bool, then: str) -> dict[str, Any]:
     """Confirms what the execution sent under its claim; one that is not confirmed runs out, and is sent again."""
     return {
@@ -284,8 +289,10 @@ def _record_notice(transaction_id: str, *, is_dead_lettered: str | bool, then: s
                 "execution": EXECUTION,
             },
         ),
+        # The execution's output stays that of its payment.
+        "Output": "{% $states.input %}",
         "Retry": RECORD_RETRY,
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": then}],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": then}],
         "Next": then,
     }
 

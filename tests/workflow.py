@@ -40,10 +40,12 @@ class Workflow:
     # Resources that fail, with the error they fail with.
     broken: dict[str, str] = field(default_factory=dict)
 
+    _monkeypatch: pytest.MonkeyPatch | None = None
+
     def install(self, monkeypatch: pytest.MonkeyPatch) -> "Workflow":
+        self._monkeypatch = monkeypatch
         for name, value in ENVIRONMENT.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("NOTIFY_BUSINESS_OUTCOMES", self.notify)
         monkeypatch.setattr(validation, "ledger", lambda: self.ledger)
         monkeypatch.setattr(processing, "ledger", lambda: self.ledger)
         monkeypatch.setattr(processing, "gateway", lambda: self.gateway)
@@ -55,6 +57,8 @@ class Workflow:
             "${SendMessage}": self._send,
             "${Publish}": self._publish,
         }
+        assert self._monkeypatch, "not installed"
+        self._monkeypatch.setenv("NOTIFY_BUSINESS_OUTCOMES", self.notify)
         return Interpreter(definition(), tasks).run(request, name)
 
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Failure:
 
     payment: Payment | None
     is_announced: bool
+    # This execution had claimed the notice before: its answer was lost.
+    is_repeated: bool = False
 
 
 def record_failure(
@@ -48,7 +50,8 @@ def record_failure(
     if payment is None or not (payment.execution == execution or _is_recorded_for(payment, request)):
         return Failure(None, is_announced=True)
     notification = payment.notification
-    if notification.is_claimed(now) and notification.notifier != execution:
+    is_repeated = notification.notifier == execution
+    if notification.is_claimed(now) and not is_repeated:
         return Failure(payment, is_announced=False)
     match payment.status:
         case Status.PENDING if payment.execution == execution:
@@ -58,11 +61,12 @@ def record_failure(
             return Failure(payment, is_announced=False)  # the other execution is at it, and tells how it ends
         case Status.PROCESSING | Status.UNKNOWN:
             is_heard = notification.status is Status.UNKNOWN and notification.is_dead_lettered
-            if is_heard and notification.notifier != execution:
+            if is_heard and not is_repeated:
                 return Failure(payment, is_announced=False)
-            return Failure(write(payment, payment.noted(at=now).claimed_by(execution, now), ledger), is_announced=True)
+            after = payment.noted(at=now).claimed_by(execution, now)
+            return Failure(write(payment, after, ledger), is_announced=True, is_repeated=is_repeated)
     payment = claim_notice(payment, ledger, execution, now)
-    return Failure(payment, is_announced=payment.notification.notifier == execution)
+    return Failure(payment, payment.notification.notifier == execution, is_repeated)
 
 
 def confirm_notice(

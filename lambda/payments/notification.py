@@ -20,7 +20,7 @@ from .status import UNSUCCESSFUL, Status
 # A payment whose claim is not confirmed by then may be announced by another notifier. Longer than a notifier needs
 # from its claim to the last moment at which its notice may still be sent: the state machine's longest way, and
 # reconciliation's function.
-NOTIFIER_SECONDS = 20 * 60
+NOTIFIER_SECONDS = 25 * 60
 
 
 @dataclass(frozen=True, kw_only=True)

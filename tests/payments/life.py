@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from payments.failure import Failure, record_failure
+from payments.failure import Failure, confirm_notice, record_failure
 from payments.operate import reopen
 from payments.payment import Payment, Status
 from payments.process import process
@@ -21,26 +21,38 @@ class Life:
 
     def __init__(self) -> None:
         self.ledger, self.gateway, self.now = MemoryLedger(), ScriptedGateway(), 1000.0
+        self.request = request()
+        # Whether subscribers want to hear of outcomes without a charge.
+        self.notify_outcomes = True
 
     def validate(self, execution: str = EXECUTION, **changes: object) -> Payment:
-        return validate(request(**changes), ledger=self.ledger, limits=LIMITS, execution=execution, now=self.now)
+        self.request = request(**changes)
+        return validate(
+            self.request,
+            ledger=self.ledger,
+            limits=LIMITS,
+            execution=execution,
+            now=self.now,
+            notify_outcomes=self.notify_outcomes,
+        )
 
     def process(self, execution: str = EXECUTION, clock: Callable[[], float] | None = None) -> Payment:
         recorded = self.payment
         return process(
             recorded.transaction_id,
-            recorded.fingerprint,
+            recorded.record_id,
             ledger=self.ledger,
-            gateway=self.gateway,
+            connect=lambda: self.gateway,
             execution=execution,
             clock=clock or (lambda: self.now),
+            notify_outcomes=self.notify_outcomes,
         )
 
-    def fail(self, execution: str = EXECUTION, error: str = "Broken", fingerprint: str | None = None) -> Failure:
-        """An execution that got through validation fails for good; one that did not has the fingerprint ""."""
+    def fail(self, execution: str = EXECUTION, error: str = "Broken", **changes: object) -> Failure:
+        """An execution fails for good that was sent the payment's request, or another with these ``changes``."""
         return record_failure(
             self.payment.transaction_id,
-            fingerprint=self.payment.fingerprint if fingerprint is None else fingerprint,
+            request=request(**changes) if changes else self.request,
             error=error,
             ledger=self.ledger,
             execution=execution,
@@ -49,13 +61,31 @@ class Life:
 
     def reopen(self) -> Payment:
         """An operator has the same request sent again."""
-        fingerprint = self.payment.fingerprint
-        return reopen(self.payment.transaction_id, fingerprint, ledger=self.ledger, clock=lambda: self.now)
+        return reopen(self.payment.transaction_id, self.request, ledger=self.ledger, clock=lambda: self.now)
+
+    def confirm(
+        self, execution: str = EXECUTION, *, is_sent: bool = True, is_dead_lettered: bool = True
+    ) -> Payment | None:
+        """The execution has sent the notice that it claimed, and left the dead letter."""
+        return confirm_notice(
+            self.payment.transaction_id,
+            execution,
+            is_sent=is_sent,
+            is_dead_lettered=is_dead_lettered,
+            ledger=self.ledger,
+            clock=lambda: self.now,
+        )
 
     def reconcile(self, after: float = 0) -> Payment:
         """The schedule, so many seconds later."""
         self.now += after
-        return reconcile(self.payment, ledger=self.ledger, gateway=self.gateway, clock=lambda: self.now)
+        return reconcile(
+            self.payment,
+            ledger=self.ledger,
+            connect=lambda: self.gateway,
+            clock=lambda: self.now,
+            notify_outcomes=self.notify_outcomes,
+        )
 
     @property
     def payment(self) -> Payment:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.money import Money
+from payments.notification import NOTIFIER_SECONDS, Notification
 from payments.payment import Payment, Status
 
 PAYMENT = Payment(
@@ -51,8 +52,20 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
         created_at=st.floats(1e9, 4e9),
         updated_at=st.floats(1e9, 4e9),
         since=st.floats(1e9, 4e9),
-        told=st.none() | st.sampled_from(Status),
-        notice_due=st.booleans(),
+        salt=st.none() | st.just("00" * 16),
+        closed=st.booleans(),
+        generation=st.integers(0, 3),
+        request_version=st.integers(1, 3),
+        notification=st.builds(
+            Notification,
+            is_due=st.booleans(),
+            status=st.none() | st.sampled_from(Status),
+            notice_id=st.none() | st.just("T-1:2"),
+            is_confirmed=st.booleans(),
+            notifier=st.none() | st.just("arn:1"),
+            notifier_until=st.none() | st.floats(1e9, 4e9),
+            is_dead_lettered=st.booleans(),
+        ),
         amount=st.none() | st.builds(Money, st.integers(-(10**15), 10**15), st.sampled_from(["USD", "JPY"])),
         payment_method=st.none() | st.just("credit_card"),
         customer_id=st.none() | st.just("C-1"),
@@ -65,6 +78,28 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
 )
 def test_what_is_written_reads_back_as_the_same(payment: Payment) -> None:
     assert from_item(to_item(payment)) == payment
+
+
+def test_an_item_of_before_notices_were_claimed_reads_as_what_it_stated() -> None:
+    item = to_item(PAYMENT.to(Status.FAILED, at=1010.0)) | {
+        "told": {"S": "UNKNOWN"},
+        "told_id": {"S": "T-1:1"},
+        "letter": {"BOOL": True},
+        "notice_due": {"BOOL": True},
+        "announced_by": {"S": "arn:1"},
+    }
+    del item["notification_due"]
+    payment = from_item(item)
+    assert payment.notification == Notification(
+        is_due=True,
+        status=Status.UNKNOWN,
+        notice_id="T-1:1",
+        is_confirmed=True,
+        notifier="arn:1",
+        notifier_until=1010.0 + NOTIFIER_SECONDS,
+        is_dead_lettered=True,
+    )
+    assert payment.overdue_at == 1010.0 + NOTIFIER_SECONDS
 
 
 def transaction(before: Payment | None, after: Payment) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""An execution fails for good: what it gives up, and who tells of it."""
+"""An execution fails for good: what it gives up, and who announces it."""
 
 import pytest
 from payments.errors import ChargeOutcomeUnknown, NotAllowed, PaymentChanged, PaymentGivenUp
-from payments.failure import record_failure, record_notice
+from payments.failure import record_failure
+from payments.notification import NOTIFIER_SECONDS
 from payments.payment import Payment, Status
-from payments.ports import Charged, Declined, NotCharged, Unknown
+from payments.ports import ActionRequired, Charged, Declined, NotCharged, Outcome, Unknown
 
 from tests.fakes import MemoryLedger
 from tests.payments.life import EXECUTION, Life
@@ -19,171 +20,213 @@ def life() -> Life:
     return life
 
 
-def told(
-    life: Life, notice_id: str = "", execution: str = EXECUTION, outcome: Status | None = None, letter: bool = True
-) -> Payment | None:
-    """Subscribers got the notice that is due, or another."""
-    return record_notice(
-        life.payment.transaction_id,
-        notice_id or life.payment.notice_id,
-        outcome=outcome or life.payment.outcome,
-        told=True,
-        letter=letter,
-        ledger=life.ledger,
-        execution=execution,
-        clock=lambda: life.now,
-    )
+def make_unknown(life: Life, execution: str = EXECUTION) -> None:
+    life.gateway.script = [Unknown("timeout")]
+    with pytest.raises(ChargeOutcomeUnknown):
+        life.process(execution=execution)
 
 
-def test_a_payment_that_is_certainly_not_charged_is_given_up_and_told_of(life: Life) -> None:
+def test_a_payment_that_is_certainly_not_charged_is_given_up_and_announced(life: Life) -> None:
     failure = life.fail()
-    assert (failure.outcome, failure.announce, failure.payment) == (Status.FAILED, True, life.payment)
-    assert (life.payment.status, life.payment.failure, life.payment.notice_due) == (Status.FAILED, "Broken", True)
+    assert (failure.is_announced, failure.payment) == (True, life.payment)
+    assert (life.payment.status, life.payment.failure) == (Status.FAILED, "Broken")
+    assert (life.payment.notification.is_due, life.payment.notification.notifier) == (True, EXECUTION)
     with pytest.raises(PaymentGivenUp):
         life.process()
     assert life.gateway.calls == []
 
 
 def test_the_same_execution_gets_the_same_answer_again(life: Life) -> None:
-    assert life.fail() == life.fail()
+    first, second = life.fail(), life.fail()
+    assert first.is_announced and second.is_announced
+    assert first.payment and second.payment
+    assert first.payment.notice_id == second.payment.notice_id
 
 
-def test_what_was_told_is_not_due_any_more(life: Life) -> None:
+def test_a_notice_is_on_record_before_it_is_sent_and_is_due_until_it_is_confirmed(life: Life) -> None:
     life.fail()
-    told(life)
-    assert (life.payment.told, life.payment.notice_due, life.payment.overdue_at) == (Status.FAILED, False, None)
+    notification = life.payment.notification
+    assert (notification.status, notification.notice_id) == (Status.FAILED, life.payment.notice_id)
+    assert (notification.is_confirmed, notification.is_due) == (False, True)
+    assert life.payment.overdue_at == life.now + NOTIFIER_SECONDS
+    life.confirm()
+    notification = life.payment.notification
+    assert (notification.is_confirmed, notification.is_due, notification.notifier) == (True, False, None)
+    assert life.payment.overdue_at is None
 
 
-def test_a_letter_that_was_not_left_stays_due(life: Life) -> None:
+@pytest.mark.parametrize(("is_sent", "is_dead_lettered"), [(False, True), (True, False), (False, False)])
+def test_a_notice_or_a_dead_letter_that_was_not_sent_stays_due(
+    life: Life, is_sent: bool, is_dead_lettered: bool
+) -> None:
     life.fail()
-    told(life, letter=False)
-    assert (life.payment.told, life.payment.letter, life.payment.notice_due) == (Status.FAILED, False, True)
+    life.confirm(is_sent=is_sent, is_dead_lettered=is_dead_lettered)
+    notification = life.payment.notification
+    assert (notification.is_confirmed, notification.is_dead_lettered) == (is_sent, is_dead_lettered)
+    assert (notification.is_due, notification.notifier) == (True, None)
 
 
-def test_a_notice_of_a_payment_that_is_another_executions_changes_nothing(life: Life) -> None:
+def test_an_execution_that_claimed_nothing_confirms_nothing(life: Life) -> None:
     life.fail()
     before = life.payment
-    told(life, notice_id="arn:another", execution=OTHER)
+    life.confirm(OTHER)
     assert life.payment == before
 
 
-def test_who_was_told_unknown_by_an_execution_that_could_not_read_hears_how_it_ended(life: Life) -> None:
-    life.process()
-    told(life, notice_id=EXECUTION, outcome=Status.UNKNOWN)
-    assert (life.payment.status, life.payment.notice_due) == (Status.COMPLETED, True)
+def test_a_dead_letter_of_an_execution_that_could_not_read_counts_for_the_payment_that_it_holds(life: Life) -> None:
+    life.confirm(is_sent=False)
+    assert life.payment.notification.is_dead_lettered
 
 
-@pytest.mark.parametrize("first_has_told", [True, False])
-def test_the_same_request_again_keeps_quiet_about_the_failure(life: Life, first_has_told: bool) -> None:
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_the_same_request_again_does_not_announce_the_failure_again(life: Life, is_confirmed: bool) -> None:
     life.fail()
-    if first_has_told:
-        told(life)
+    if is_confirmed:
+        life.confirm()
     before = life.payment
-    assert not life.fail(execution=OTHER).announce
+    assert not life.fail(OTHER).is_announced
     assert life.payment == before
+
+
+def test_a_failure_whose_notifier_is_gone_is_announced_by_the_next(life: Life) -> None:
+    life.fail()
+    life.now += NOTIFIER_SECONDS
+    assert life.fail(OTHER).is_announced
+    assert life.payment.notification.notifier == OTHER
 
 
 def test_nobody_gives_up_a_payment_that_another_execution_holds(life: Life) -> None:
-    failure = life.fail(execution=OTHER)
-    # The other one tells how it ends.
-    assert (failure.outcome, failure.announce) == (Status.UNKNOWN, False)
+    failure = life.fail(OTHER)
+    assert (failure.payment, failure.is_announced) == (life.payment, False)
     assert life.payment.status is Status.PENDING
 
 
-def test_another_request_under_the_id_is_a_failure_of_its_own(life: Life) -> None:
+@pytest.mark.parametrize("error", ["IdempotencyConflict", "LedgerUnavailable"])
+def test_another_request_under_the_id_is_a_failure_of_its_execution_alone(life: Life, error: str) -> None:
     life.process()
     before = life.payment
-    failure = life.fail(execution=OTHER, error="IdempotencyConflict", fingerprint="")
-    assert (failure.outcome, failure.announce) == (Status.FAILED, True)
+    failure = life.fail(OTHER, error=error, payment_amount=151)
+    assert (failure.payment, failure.is_announced) == (None, True)
     assert life.payment == before
 
 
-def test_a_request_that_was_not_even_let_in_tells_what_the_payment_is(life: Life) -> None:
+def test_the_same_request_is_recognized_though_it_was_not_even_let_in(life: Life) -> None:
     life.process()
-    failure = life.fail(execution=OTHER, error="LedgerUnavailable", fingerprint="")
-    assert (failure.outcome, failure.announce) == (Status.COMPLETED, True)
+    failure = life.fail(OTHER, error="LedgerUnavailable")
+    assert (failure.payment, failure.is_announced) == (life.payment, False)
+
+
+@pytest.mark.parametrize("request_sent", [None, {"transaction_id": 1}, "x"])
+def test_a_request_that_cannot_be_compared_is_another(life: Life, request_sent: object) -> None:
+    failure = record_failure(
+        life.payment.transaction_id,
+        request=request_sent,
+        error="Broken",
+        ledger=life.ledger,
+        execution=OTHER,
+        clock=lambda: life.now,
+    )
+    assert failure.payment is None
 
 
 @pytest.mark.parametrize(
-    ("gateway", "outcome"),
+    ("outcome", "status", "is_announced"),
     [
-        (Charged("r"), Status.COMPLETED),
-        (Declined("c"), Status.DECLINED),
-        (Unknown("timeout"), Status.UNKNOWN),
+        (Charged("r"), Status.COMPLETED, False),
+        (Declined("c"), Status.DECLINED, True),
+        (ActionRequired("authentication_required"), Status.ACTION_REQUIRED, True),
     ],
 )
-def test_what_may_have_been_charged_is_never_given_up(
-    life: Life, gateway: Charged | Declined | Unknown, outcome: Status
+def test_an_execution_whose_payment_has_its_outcome_announces_that_and_no_failure(
+    life: Life, outcome: Outcome, status: Status, is_announced: bool
 ) -> None:
-    life.gateway.script = [gateway]
-    if outcome is Status.UNKNOWN:
-        with pytest.raises(ChargeOutcomeUnknown):
-            life.process()
-    else:
-        life.process()
+    """Its answer was lost; a charged payment is no failure."""
+    life.gateway.script = [outcome]
+    life.process()
     failure = life.fail()
-    assert (failure.outcome, failure.announce) == (outcome, True)
-    assert life.payment.status is outcome
+    assert (failure.payment, failure.is_announced) == (life.payment, is_announced)
+    assert (life.payment.status, life.payment.failure) == (status, None)
+    assert life.payment.outcome is status
 
 
-def test_a_payment_that_was_never_recorded_is_a_failure_all_the_same() -> None:
+def test_what_may_have_been_charged_is_never_given_up(life: Life) -> None:
+    make_unknown(life)
+    failure = life.fail()
+    assert (failure.payment, failure.is_announced) == (life.payment, True)
+    assert (life.payment.status, life.payment.notification.status) == (Status.UNKNOWN, Status.UNKNOWN)
+
+
+def test_a_payment_that_was_never_recorded_is_a_failure_of_its_execution_alone() -> None:
     ledger = MemoryLedger()
-    failure = record_failure(
-        "T-1", fingerprint="", error="Broken", ledger=ledger, execution=EXECUTION, clock=lambda: 1.0
-    )
-    assert (failure.payment, failure.outcome, failure.announce) == (None, Status.FAILED, True)
+    failure = record_failure("T-1", request={}, error="Broken", ledger=ledger, execution=EXECUTION, clock=lambda: 1.0)
+    assert (failure.payment, failure.is_announced) == (None, True)
     assert ledger.history == []
 
 
-def test_whoever_heard_that_it_is_unknown_hears_how_it_ended(life: Life) -> None:
-    life.gateway.script = [Unknown("timeout")]
-    with pytest.raises(ChargeOutcomeUnknown):
-        life.process()
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_whoever_may_have_heard_that_it_is_unknown_hears_how_it_ended(life: Life, is_confirmed: bool) -> None:
+    make_unknown(life)
     life.fail()
+    if is_confirmed:
+        life.confirm()
     life.gateway.script = [Charged("ref-1")]
-    assert life.process(execution=OTHER).notice_due
+    assert life.process(execution=OTHER).notification.is_due
+    if not is_confirmed:  # a late confirmation takes nothing of that back
+        life.confirm()
+        assert life.payment.notification.is_due
 
 
-def test_an_outcome_that_stays_unknown_is_told_by_one_execution(life: Life) -> None:
-    life.gateway.script = [Unknown("timeout"), Unknown("timeout")]
-    for execution in (EXECUTION, OTHER):
-        with pytest.raises(ChargeOutcomeUnknown):
-            life.process(execution=execution)
-    assert life.fail(execution=OTHER).announce
-    assert not life.fail().announce
+def test_an_outcome_that_stays_unknown_is_announced_by_one_execution(life: Life) -> None:
+    make_unknown(life)
+    make_unknown(life, OTHER)
+    assert life.fail(OTHER).is_announced
+    assert not life.fail().is_announced
+    life.confirm(OTHER)
+    assert not life.fail().is_announced
     # An operator wants to know again.
     life.reopen()
-    assert life.fail().announce
+    assert life.fail().is_announced
 
 
 def test_whoever_heard_that_it_failed_hears_that_it_completed_after_all(life: Life) -> None:
     life.fail()
-    told(life)
+    life.confirm()
     life.reopen()
-    assert life.process(execution=OTHER).notice_due
+    assert life.process(execution=OTHER).notification.is_due
 
 
-def test_an_outcome_that_proves_not_charged_is_due_until_the_execution_tells_it(life: Life) -> None:
-    life.gateway.script = [Unknown("timeout"), NotCharged("no such charge")]
-    with pytest.raises(ChargeOutcomeUnknown):
-        life.process()
+def test_an_operators_step_waits_for_a_notice_that_is_on_its_way(life: Life) -> None:
+    """It would arrive after the step, and state what is not true any more."""
+    life.fail()
+    with pytest.raises(NotAllowed, match="a notice of its status FAILED is being sent"):
+        life.reopen()
+    life.now += NOTIFIER_SECONDS
+    assert life.reopen().status is Status.PENDING
+
+
+def test_a_payment_that_is_closed_at_the_gateway_is_charged_under_another_key(life: Life) -> None:
+    make_unknown(life)
+    life.gateway.script = [NotCharged("no such charge")]
     with pytest.raises(PaymentGivenUp):
         life.process()
-    assert (life.payment.notice_due, life.payment.closed) == (True, True)
-    assert life.fail().payment == life.payment
-    # The gateway ended it: trying again would be in vain.
-    with pytest.raises(NotAllowed, match="send a new payment"):
-        life.reopen()
+    assert (life.payment.notification.is_due, life.payment.closed) == (True, True)
+    failure = life.fail()
+    assert (failure.payment, failure.is_announced) == (life.payment, True)
+    life.confirm()
+    life.reopen()
+    assert life.process(execution=OTHER).status is Status.COMPLETED
+    keys = [charge.idempotency_key for _, charge in life.gateway.calls]
+    assert keys == ["payment-TXN-TEST-001", "payment-TXN-TEST-001", "payment-TXN-TEST-001-1"]
 
 
 def test_a_failure_is_not_recorded_over_a_faster_step(life: Life) -> None:
     read = life.ledger.find
 
     def claimed_in_between(transaction_id: str) -> Payment | None:
-        found = read(transaction_id)
+        payment = read(transaction_id)
         life.ledger.find = read  # type: ignore[method-assign]
         life.process()
-        return found
+        return payment
 
     life.ledger.find = claimed_in_between  # type: ignore[method-assign]
     with pytest.raises(PaymentChanged):

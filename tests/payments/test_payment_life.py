@@ -11,8 +11,9 @@ from payments.errors import (
     PaymentNotRecorded,
     ReviewNeeded,
 )
+from payments.notification import NOTIFIER_SECONDS
 from payments.payment import TRANSITIONS, Payment, Status
-from payments.ports import GATEWAY_SECONDS, Charge, Charged, Declined, NotCharged, Unknown
+from payments.ports import GATEWAY_SECONDS, ActionRequired, Charge, Charged, Declined, NotCharged, Outcome, Unknown
 from payments.process import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, process
 
 from tests.fakes import MemoryLedger, ScriptedGateway
@@ -33,10 +34,61 @@ def test_a_payment_that_goes_well(life: Life) -> None:
 
 
 def test_a_rejected_payment_is_recorded_and_never_charged(life: Life) -> None:
+    life.notify_outcomes = False
     rejected = life.validate(payment_amount=-1)
     assert rejected.status is Status.REJECTED
     assert life.process() == rejected
     assert life.gateway.calls == []
+
+
+def test_an_outcome_without_a_charge_is_announced_by_one_execution(life: Life) -> None:
+    life.validate(payment_amount=-1)
+    assert life.process().notification.notifier == EXECUTION
+    assert life.process(execution="arn:execution:2").notification.notifier == EXECUTION
+    life.confirm(is_dead_lettered=False)
+    assert life.process(execution="arn:execution:2").notification.notifier is None
+
+
+@pytest.mark.parametrize("outcome", [Declined("c"), ActionRequired("authentication_required")])
+def test_a_decline_whose_execution_is_stopped_before_the_notice_is_announced_by_the_next(
+    life: Life, outcome: Outcome
+) -> None:
+    life.validate()
+    life.gateway.script = [outcome]
+    life.process()
+    life.now += NOTIFIER_SECONDS
+    assert life.payment.is_overdue(life.now)
+    assert life.process(execution="arn:execution:2").notification.notifier == "arn:execution:2"
+
+
+def test_an_action_that_the_customer_has_to_take_is_an_outcome_with_its_reason(life: Life) -> None:
+    life.validate()
+    life.gateway.script = [ActionRequired("authentication_required")]
+    assert life.process().reasons == ("authentication_required",)
+    assert (life.payment.status, life.payment.closed) == (Status.ACTION_REQUIRED, True)
+
+
+def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> None:
+    def connect() -> ScriptedGateway:
+        raise GatewayUnavailable("the secret cannot be read")
+
+    def process_without_it() -> Payment:
+        return process(
+            life.payment.transaction_id,
+            life.payment.record_id,
+            ledger=life.ledger,
+            connect=connect,
+            execution=EXECUTION,
+            clock=lambda: life.now,
+            notify_outcomes=True,
+        )
+
+    life.validate()
+    with pytest.raises(GatewayUnavailable):
+        process_without_it()
+    assert life.payment.status is Status.PENDING  # nothing is claimed
+    life.process()
+    assert process_without_it().status is Status.COMPLETED
 
 
 def test_a_declined_payment_keeps_the_code(life: Life) -> None:
@@ -61,11 +113,17 @@ def test_another_request_under_the_same_id_is_a_conflict(life: Life) -> None:
     assert len(life.ledger.history) == 1
 
 
-def test_a_fingerprint_that_does_not_match_is_a_conflict(life: Life) -> None:
+def test_another_record_under_the_same_id_is_a_conflict(life: Life) -> None:
     life.validate()
     with pytest.raises(IdempotencyConflict):
         process(
-            "TXN-TEST-001", "x", ledger=life.ledger, gateway=life.gateway, execution=EXECUTION, clock=lambda: life.now
+            "TXN-TEST-001",
+            "1.0",
+            ledger=life.ledger,
+            connect=lambda: life.gateway,
+            execution=EXECUTION,
+            clock=lambda: life.now,
+            notify_outcomes=True,
         )
     assert life.gateway.calls == []
 
@@ -73,7 +131,15 @@ def test_a_fingerprint_that_does_not_match_is_a_conflict(life: Life) -> None:
 def test_a_payment_that_was_never_validated_is_not_charged() -> None:
     gateway = ScriptedGateway()
     with pytest.raises(PaymentNotRecorded):
-        process("T-1", "x", ledger=MemoryLedger(), gateway=gateway, execution=EXECUTION, clock=lambda: 1.0)
+        process(
+            "T-1",
+            "1.0",
+            ledger=MemoryLedger(),
+            connect=lambda: gateway,
+            execution=EXECUTION,
+            clock=lambda: 1.0,
+            notify_outcomes=True,
+        )
     assert gateway.calls == []
 
 
@@ -242,11 +308,13 @@ def test_a_step_that_the_table_does_not_have_is_refused(life: Life) -> None:
             life.payment.to(status, at=life.now)
 
 
-def test_what_was_told_is_not_forgotten_by_a_later_step(life: Life) -> None:
+def test_a_claim_of_a_notice_is_not_forgotten_by_a_later_step(life: Life) -> None:
     life.validate()
-    noted = life.payment.noted(at=2000.0, told=Status.UNKNOWN)
-    assert noted.status is Status.PENDING
-    assert noted.to(Status.PROCESSING, at=2001.0).told is Status.UNKNOWN
+    claimed = life.payment.noted(at=2000.0).claimed_by("arn:execution:2", 2000.0)
+    assert claimed.status is Status.PENDING
+    after = claimed.to(Status.PROCESSING, at=2001.0).to(Status.COMPLETED, at=2002.0)
+    assert (after.notification.status, after.notification.notifier) == (Status.UNKNOWN, "arn:execution:2")
+    assert after.notification.is_due
 
 
 def test_every_status_is_in_the_table_and_can_be_reached() -> None:

@@ -1,21 +1,25 @@
-"""What the workflow left: settled, told of, asked again later; and what a person may resolve."""
+"""What the workflow left: settled, announced, closed, asked for again later; and what a person may resolve."""
+
+from typing import Any
 
 import pytest
-from payments.errors import IdempotencyConflict, NotAllowed, NoticeNotSent
-from payments.failure import record_notice
+from payments.errors import GatewayUnavailable, IdempotencyConflict, NotAllowed, NoticeNotSent
+from payments.notification import NOTIFIER_SECONDS
 from payments.operate import refund, reopen, resolve
-from payments.payment import LONGEST_WAIT_SECONDS, NOTICE_SECONDS, OVERDUE_SECONDS, Payment, Status
+from payments.payment import CLOSING_SECONDS, LONGEST_WAIT_SECONDS, NOTICE_SECONDS, OVERDUE_SECONDS, Payment, Status
 from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Outcome, RefundOutcome, Unknown
 from payments.process import CHARGE_WINDOW_SECONDS
-from payments.reconcile import tell
+from payments.reconcile import notify, reconcile
 
+from tests.fakes import ScriptedGateway
 from tests.payments.life import EXECUTION, Life
+from tests.workflow import request
 
 HOUR = 60 * 60
 
 
-class Told:
-    """What was told; ``broken`` is what refuses."""
+class Subscribers:
+    """What was sent; ``broken`` is what refuses."""
 
     def __init__(self, broken: str = "") -> None:
         self.broken = broken
@@ -49,9 +53,9 @@ def unknown(life: Life, lookup: object = None) -> None:
     life.gateway.script = [lookup or Unknown("timeout")] * 50  # type: ignore[list-item]
 
 
-def tell_of(life: Life, told: Told, wanted: bool = True) -> Payment:
-    return tell(
-        life.payment, wanted=wanted, ledger=life.ledger, notices=told, clock=lambda: life.now, broken=told.failed
+def send(life: Life, subscribers: Subscribers) -> Payment:
+    return notify(
+        life.payment, ledger=life.ledger, notices=subscribers, clock=lambda: life.now, broken=subscribers.failed
     )
 
 
@@ -59,10 +63,10 @@ def tell_of(life: Life, told: Told, wanted: bool = True) -> Payment:
     ("outcome", "status"),
     [(Charged("r"), Status.COMPLETED), (Declined("c"), Status.DECLINED), (NotCharged("n"), Status.FAILED)],
 )
-def test_what_the_gateway_knows_is_settled_and_due_to_be_told(life: Life, outcome: object, status: Status) -> None:
+def test_what_the_gateway_knows_is_settled_and_announced(life: Life, outcome: object, status: Status) -> None:
     unknown(life, outcome)
     settled = life.reconcile(HOUR)
-    assert (settled.status, settled.notice_due, settled.execution) == (status, True, EXECUTION)
+    assert (settled.status, settled.notification.is_due, settled.execution) == (status, True, EXECUTION)
 
 
 def test_what_is_not_overdue_is_left_alone(life: Life) -> None:
@@ -86,84 +90,191 @@ def test_what_is_asked_in_vain_waits_longer_each_time(life: Life) -> None:
 def test_what_nobody_can_find_out_any_more_is_left_to_a_person(life: Life) -> None:
     unknown(life)
     review = life.reconcile(CHARGE_WINDOW_SECONDS)
-    assert (review.status, review.failure, review.notice_due) == (Status.REVIEW, "timeout", True)
+    assert (review.status, review.failure, review.notification.is_due) == (Status.REVIEW, "timeout", True)
 
 
-def test_a_failure_is_told_and_dead_lettered_once(life: Life) -> None:
+def test_a_failure_is_announced_and_dead_lettered_once(life: Life) -> None:
     life.reconcile(HOUR)
-    told = Told()
-    due = life.payment
-    tell_of(life, told)
-    assert told.notices == told.letters == [due.notice_id]
-    assert (life.payment.told, life.payment.notice_due, life.payment.overdue_at) == (Status.FAILED, False, None)
+    subscribers, due = Subscribers(), life.payment
+    for _ in range(2):
+        send(life, subscribers)
+    assert subscribers.notices == subscribers.letters == [due.notice_id]
+    notification = life.payment.notification
+    assert (notification.status, notification.is_confirmed, notification.is_due) == (Status.FAILED, True, False)
+    assert life.payment.overdue_at is None
 
 
-def test_a_failure_of_which_there_is_a_letter_gets_no_second_one(life: Life) -> None:
+def test_a_notice_is_claimed_before_it_is_sent(life: Life) -> None:
+    """A run that dies after sending it leaves on record what subscribers may have heard."""
+    life.reconcile(HOUR)
+
+    class Dying(Subscribers):
+        def announce(self, payment: Payment) -> None:
+            assert life.payment.notification.status is Status.FAILED
+            assert life.payment.notification.is_claimed(life.now)
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        send(life, Dying())
+    assert life.payment.notification.is_due
+
+
+def test_a_notice_that_an_execution_is_sending_is_left_to_it(life: Life) -> None:
+    life.fail()
+    subscribers = Subscribers()
+    send(life, subscribers)
+    assert subscribers.notices == []
+    life.now += NOTIFIER_SECONDS
+    send(life, subscribers)
+    assert subscribers.notices == [life.payment.notice_id]
+
+
+def test_a_failure_of_which_there_is_a_dead_letter_gets_no_second_one(life: Life) -> None:
     unknown(life, NotCharged("n"))
-    failure = life.fail()
-    assert failure.payment
-    record_notice(
-        "TXN-TEST-001", failure.payment.notice_id, outcome=Status.UNKNOWN, told=True, letter=True,
-        ledger=life.ledger, execution=EXECUTION, clock=lambda: life.now,
-    )  # fmt: skip
+    life.fail()
+    life.confirm()
     life.reconcile(HOUR)
-    told = Told()
-    tell_of(life, told)
-    assert (len(told.notices), told.letters) == (1, [])
+    subscribers = Subscribers()
+    send(life, subscribers)
+    assert (len(subscribers.notices), subscribers.letters) == (1, [])
 
 
 @pytest.mark.parametrize(("broken", "done"), [("announce", ([], 1)), ("dead_letter", (["TXN-TEST-001:2"], 0))])
-def test_what_could_not_be_told_stays_due_and_is_done_later(
+def test_what_could_not_be_sent_stays_due_and_is_sent_later(
     life: Life, broken: str, done: tuple[list[str], int]
 ) -> None:
     life.reconcile(HOUR)
-    told = Told(broken)
+    subscribers = Subscribers(broken)
     with pytest.raises(NoticeNotSent, match=broken):
-        tell_of(life, told)
-    assert (told.notices, len(told.letters)) == done
+        send(life, subscribers)
+    assert (subscribers.notices, len(subscribers.letters)) == done
     assert life.payment.is_overdue(life.now + NOTICE_SECONDS)
     # What was done is not done again.
-    told.broken, told.failed = "", set()
-    tell_of(life, told)
-    assert (told.notices, told.letters) == (["TXN-TEST-001:2"], ["TXN-TEST-001:2"])
-    assert not life.payment.notice_due
+    subscribers.broken, subscribers.failed = "", set()
+    send(life, subscribers)
+    assert (subscribers.notices, subscribers.letters) == (["TXN-TEST-001:2"], ["TXN-TEST-001:2"])
+    assert not life.payment.notification.is_due
 
 
 def test_what_failed_before_is_not_tried_for_every_payment(life: Life) -> None:
     life.reconcile(HOUR)
-    told = Told()
-    told.failed = {"announce"}
+    subscribers = Subscribers()
+    subscribers.failed = {"announce"}
     with pytest.raises(NoticeNotSent):
-        tell_of(life, told)
-    assert (told.notices, len(told.letters)) == ([], 1)
+        send(life, subscribers)
+    assert (subscribers.notices, len(subscribers.letters)) == ([], 1)
 
 
-def test_what_nobody_wants_to_hear_is_noted_and_not_told(life: Life) -> None:
-    unknown(life, Declined("c"))
-    life.reconcile(HOUR)
-    told = Told()
-    tell_of(life, told, wanted=False)
-    assert told.notices == []
-    assert not life.payment.notice_due
+@pytest.mark.parametrize("is_unknown_heard", [True, False])
+def test_a_decline_that_nobody_wants_to_hear_of_is_due_only_where_they_heard_otherwise(
+    life: Life, is_unknown_heard: bool
+) -> None:
+    life.notify_outcomes = False
+    unknown(life)
+    if is_unknown_heard:
+        life.fail()
+        life.confirm()
+    life.gateway.script = [Declined("c")]
+    assert life.reconcile(HOUR).notification.is_due is is_unknown_heard
 
 
-def test_a_reopened_payment_is_told_of_anew(life: Life) -> None:
+def test_a_reopened_payment_is_announced_anew(life: Life) -> None:
     life.fail()
-    tell_of(life, Told())
+    life.confirm()
     life.reopen()
-    assert life.fail().announce
-    told = Told()
-    tell_of(life, told)
-    assert told.notices == told.letters == [life.payment.notice_id]
+    assert life.fail().is_announced
+    life.now += NOTIFIER_SECONDS
+    subscribers = Subscribers()
+    send(life, subscribers)
+    assert subscribers.notices == subscribers.letters == [life.payment.notice_id]
+
+
+# What is left open at the gateway
+
+
+def failed(life: Life) -> None:
+    """An attempt did nothing, and the payment was given up and announced."""
+    claimed = life.payment.to(Status.PROCESSING, at=life.now, attempt=1, first_claimed_at=life.now)
+    life.ledger.write(life.payment, claimed)
+    life.ledger.write(claimed, claimed.to(Status.PENDING, at=life.now))
+    life.fail()
+    life.confirm()
+
+
+def declined(life: Life, *, is_closed: bool = False) -> None:
+    life.gateway.script = [Declined("card_declined", is_closed)]
+    life.process()
+    life.confirm(is_dead_lettered=False)
+
+
+@pytest.mark.parametrize("leave_open", [failed, declined])
+def test_what_is_left_open_under_a_payment_without_a_charge_is_closed(life: Life, leave_open: Any) -> None:
+    leave_open(life)
+    before = life.payment.status
+    life.gateway.script = [Unknown("timeout"), NotCharged("canceled")]
+    assert life.reconcile(CLOSING_SECONDS - 1).needs_closing
+    for _ in range(2):  # looked up again, because the first lookup had no answer
+        life.reconcile(HOUR)
+    assert (life.payment.closed, life.payment.status, life.payment.overdue_at) == (True, before, None)
+    assert [name for name, _ in life.gateway.calls][-2:] == ["lookup", "lookup"]
+
+
+def test_a_decline_that_left_nothing_open_needs_no_closing(life: Life) -> None:
+    declined(life, is_closed=True)
+    assert life.payment.overdue_at is None
+
+
+@pytest.mark.parametrize("leave_open", [failed, declined])
+def test_what_somebody_charged_before_it_was_closed_is_completed_and_announced(life: Life, leave_open: Any) -> None:
+    leave_open(life)
+    life.gateway.script = [Charged("pi_1")]
+    completed = life.reconcile(CLOSING_SECONDS)
+    assert (completed.status, completed.gateway_reference) == (Status.COMPLETED, "pi_1")
+    assert completed.notification.is_due
+
+
+def test_a_payment_that_never_reached_the_gateway_needs_no_closing(life: Life) -> None:
+    life.fail()
+    life.confirm()
+    assert life.payment.overdue_at is None
+
+
+def test_what_is_open_is_not_asked_for_for_ever(life: Life) -> None:
+    failed(life)
+    life.gateway.script = [Unknown("timeout")] * 2
+    life.reconcile(CLOSING_SECONDS)
+    assert life.payment.needs_closing
+    life.reconcile(CHARGE_WINDOW_SECONDS)
+    assert (life.payment.closed, life.payment.overdue_at) == (True, None)
+
+
+def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> None:
+    def connect() -> ScriptedGateway:
+        raise GatewayUnavailable("the secret cannot be read")
+
+    def reconcile_without_it() -> Payment:
+        life.now += HOUR
+        return reconcile(
+            life.payment, ledger=life.ledger, connect=connect, clock=lambda: life.now, notify_outcomes=True
+        )
+
+    assert reconcile_without_it().status is Status.FAILED
+    other = Life()
+    other.validate()
+    unknown(other)
+    life.ledger.payments = other.ledger.payments
+    with pytest.raises(GatewayUnavailable):
+        reconcile_without_it()
+    assert life.payment.status is Status.UNKNOWN
 
 
 def test_another_request_reopens_nothing(life: Life) -> None:
     life.fail()
     with pytest.raises(IdempotencyConflict):
-        reopen("TXN-TEST-001", "f" * 64, ledger=life.ledger, clock=lambda: life.now)
+        reopen("TXN-TEST-001", request(payment_amount=151), ledger=life.ledger, clock=lambda: life.now)
 
 
-def test_a_gateways_adapter_that_raises_tells_nothing_of_the_charge(life: Life) -> None:
+def test_a_gateways_adapter_that_raises_proves_nothing_of_the_charge(life: Life) -> None:
     unknown(life)
 
     def defect(_: Charge) -> Outcome:
@@ -192,7 +303,7 @@ class Refunds:
 def refunding(life: Life, outcome: RefundOutcome) -> Refunds:
     life.process()
     gateway = Refunds(outcome)
-    refund("TXN-TEST-001", ledger=life.ledger, gateway=gateway, clock=lambda: life.now)  # type: ignore[arg-type]
+    refund("TXN-TEST-001", ledger=life.ledger, connect=lambda: gateway, clock=lambda: life.now)  # type: ignore[arg-type, return-value]
     life.gateway = gateway  # type: ignore[assignment]
     return gateway
 
@@ -202,16 +313,16 @@ def test_a_refund_without_an_answer_is_asked_for_again_and_after_the_keys_life_o
     for after in (HOUR, HOUR, CHARGE_WINDOW_SECONDS):
         life.reconcile(after)
     assert gateway.expired == [False, False, False, True]
-    assert (life.payment.status, life.payment.notice_due) == (Status.REVIEW, True)
+    assert (life.payment.status, life.payment.notification.is_due) == (Status.REVIEW, True)
 
 
-def test_a_refusal_is_told_where_no_operator_waits_for_it(life: Life) -> None:
+def test_a_refusal_is_announced_where_no_operator_waits_for_it(life: Life) -> None:
     refunding(life, NotRefunded("no"))
-    assert (life.payment.status, life.payment.notice_due) == (Status.COMPLETED, False)
+    assert (life.payment.status, life.payment.notification.is_due) == (Status.COMPLETED, False)
     again = refunding(life, Unknown("timeout"))
     again.outcome = NotRefunded("no")
     life.reconcile(HOUR)
-    assert (life.payment.status, life.payment.notice_due) == (Status.COMPLETED, True)
+    assert (life.payment.status, life.payment.notification.is_due) == (Status.COMPLETED, True)
 
 
 # A person resolves
@@ -251,7 +362,7 @@ def test_what_a_person_found_out(
         return
     for _ in range(2):  # safe to repeat
         resolved = resolve("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.now)
-    assert (resolved.status, resolved.notice_due) == (status, True)
+    assert (resolved.status, resolved.notification.is_due) == (status, True)
     assert reference in (None, resolved.gateway_reference, resolved.refund_reference)
 
 

@@ -164,7 +164,15 @@ def test_no_reason_repeats_what_was_sent() -> None:
     ],
 )
 def test_a_request_is_known_again_however_it_is_spelt(one: dict, other: dict, same: bool) -> None:
-    assert (read(request(**one)).fingerprint == read(request(**other)).fingerprint) is same
+    assert (read(request(**one)).canonical == read(request(**other)).canonical) is same
+
+
+@pytest.mark.parametrize("salt", [None, "00" * 16])
+def test_a_fingerprint_is_of_the_request_and_of_its_salt(salt: str | None) -> None:
+    fingerprint = read(request()).fingerprint(salt)
+    assert fingerprint == read(request(payment_amount=150)).fingerprint(salt)
+    assert fingerprint != read(request(payment_amount=151)).fingerprint(salt)
+    assert fingerprint != read(request()).fingerprint("01" * 16)
 
 
 def test_nesting_that_cannot_be_read_is_malformed() -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 from typing import Any
 
+import processing
 import pytest
 from adapters.simulator import Simulator
 from payments.errors import LedgerUnavailable
@@ -26,7 +27,7 @@ def test_completed(workflow: Workflow) -> None:
     assert workflow.notices == workflow.dead_letters == []
 
 
-def test_declined_and_rejected_succeed_as_executions_and_are_told(workflow: Workflow) -> None:
+def test_declined_and_rejected_succeed_as_executions_and_are_announced(workflow: Workflow) -> None:
     workflow.gateway = Simulator()
     declined = workflow.pay(request(payment_amount=150.01))
     rejected = workflow.pay(request(transaction_id="T-2", payment_amount=-1))
@@ -34,16 +35,18 @@ def test_declined_and_rejected_succeed_as_executions_and_are_told(workflow: Work
     assert [n["status"] for n in workflow.notices] == ["DECLINED", "REJECTED"]
     assert [n["attributes"]["outcome"]["StringValue"] for n in workflow.notices] == ["DECLINED", "REJECTED"]
     assert workflow.notices[0]["reasons"] == ["insufficient_funds"]
+    assert [n["about"] for n in workflow.notices] == ["payment"] * 2
+    assert not any(payment.notification.is_due for payment in workflow.ledger.payments.values())
     assert workflow.dead_letters == []
 
 
-def test_business_outcomes_are_not_told_where_nobody_wants_them(workflow: Workflow) -> None:
+def test_business_outcomes_are_not_announced_where_nobody_wants_them(workflow: Workflow) -> None:
     workflow.notify = "false"
     rejected = workflow.pay(request(payment_amount=-1))
     assert (rejected.path[-1], rejected.output["status"]) == ("PaymentUnsuccessful", "REJECTED")
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     workflow.pay(request(transaction_id="T-2"))
-    # A technical failure is told all the same.
+    # A technical failure is announced all the same.
     assert [notice["state"] for notice in workflow.notices] == ["ProcessPayment"]
 
 
@@ -55,11 +58,11 @@ def test_retried_and_then_completed(workflow: Workflow) -> None:
     assert execution.waited_seconds == 2 + 4
 
 
-def test_failed_for_good_is_recorded_dead_lettered_told_and_fails(workflow: Workflow) -> None:
+def test_failed_for_good_is_recorded_dead_lettered_announced_and_fails(workflow: Workflow) -> None:
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     execution = workflow.pay(request())
     assert execution.path == [
-        "ValidatePayment", "ProcessPayment", "RecordFailure", "FailureTold", "SendToDeadLetterQueue", "NotifyFailure",
+        "ValidatePayment", "ProcessPayment", "RecordFailure", "FailureOutcome", "SendToDeadLetterQueue", "NotifyFailure",
         "RecordNotice", "PaymentFailed",
     ]  # fmt: skip
     assert (execution.status, execution.error) == ("FAILED", "GatewayUnavailable")
@@ -72,27 +75,28 @@ def test_failed_for_good_is_recorded_dead_lettered_told_and_fails(workflow: Work
     (notice,) = workflow.notices
     assert notice["attributes"]["outcome"]["StringValue"] == "FAILED"
     assert notice["notice_id"] == letter["notice_id"] == "TXN-TEST-001:10"
-    assert not workflow.ledger.payments["TXN-TEST-001"].notice_due
+    assert (notice["about"], notice["status"]) == ("payment", "FAILED")
+    assert not workflow.ledger.payments["TXN-TEST-001"].notification.is_due
 
 
-def test_the_same_request_again_fails_and_is_told_no_more(workflow: Workflow) -> None:
+def test_the_same_request_again_fails_and_is_announced_no_more(workflow: Workflow) -> None:
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     workflow.pay(request(), name="1")
     execution = workflow.pay(request(), name="2")
-    assert execution.path == ["ValidatePayment", "ProcessPayment", "RecordFailure", "FailureTold", "PaymentFailed"]
+    assert execution.path == ["ValidatePayment", "ProcessPayment", "RecordFailure", "FailureOutcome", "PaymentFailed"]
     assert execution.error == "PaymentGivenUp"
     assert (len(workflow.dead_letters), len(workflow.notices)) == (1, 1)
 
 
-def test_a_failure_that_could_not_be_told_stays_due(workflow: Workflow) -> None:
+def test_a_failure_that_could_not_be_announced_stays_due(workflow: Workflow) -> None:
     workflow.broken = {"sns": "SNS.AuthorizationError"}
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     execution = workflow.pay(request())
     assert execution.error == "GatewayUnavailable"
-    assert workflow.ledger.payments["TXN-TEST-001"].notice_due
+    assert workflow.ledger.payments["TXN-TEST-001"].notification.is_due
 
 
-def test_an_outcome_that_stays_unknown_is_told_as_that(workflow: Workflow) -> None:
+def test_an_outcome_that_stays_unknown_is_announced_as_that(workflow: Workflow) -> None:
     workflow.gateway = ScriptedGateway(script=[Unknown("timeout")] * 4)
     execution = workflow.pay(request())
     assert execution.error == "ChargeOutcomeUnknown"
@@ -114,9 +118,9 @@ def test_nothing_masks_the_failure(workflow: Workflow, broken: dict[str, str], d
     assert execution.path[-1] == "PaymentFailed"
     assert execution.error == next(iter(broken.values()))
     assert (len(workflow.dead_letters), len(workflow.notices)) == (dead_letters, notices)
-    # What could not be read is not said to be anything.
-    told = {told["payment_status"] for told in workflow.dead_letters + workflow.notices}
-    assert told <= {"NOT_READ", "NOT_RECORDED"}
+    # The payment could not be read: the execution speaks of itself alone.
+    assert {letter["payment_status"] for letter in workflow.dead_letters} <= {"NOT_READ", "NOT_RECORDED"}
+    assert {notice["about"] for notice in workflow.notices} <= {"execution"}
 
 
 def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +132,15 @@ def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monk
     monkeypatch.setattr("processing.record_failure", throttled)
     workflow.pay(request(payment_amount=151))
     assert workflow.dead_letters[0]["payment_status"] == "NOT_READ"
-    assert workflow.notices[0]["attributes"]["payment_status"]["StringValue"] == "NOT_READ"
+    _check_notice_of_an_execution(workflow.notices[0])
+
+
+def _check_notice_of_an_execution(notice: dict[str, Any]) -> None:
+    """It says so, and states nothing of any payment: not in its fields, not in what subscribers filter by."""
+    assert set(notice) == {"about", "notice_id", "state", "error", "execution_arn", "timestamp", "attributes"}
+    assert notice["about"] == "execution"
+    attributes = {name: attribute["StringValue"] for name, attribute in notice["attributes"].items()}
+    assert (attributes["outcome"], attributes["payment_status"]) == ("EXECUTION_FAILED", "NONE")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +154,8 @@ def test_an_id_that_is_none_is_repeated_nowhere(
     caplog.clear()
     execution = workflow.pay(request(transaction_id=transaction_id))
     assert execution.error == "MalformedRequest"
-    assert workflow.dead_letters[0]["transaction_id"] == workflow.notices[0]["transaction_id"] == ""
+    assert workflow.dead_letters[0]["transaction_id"] == ""
+    _check_notice_of_an_execution(workflow.notices[0])
     records = json.dumps([{k: str(v) for k, v in vars(record).items()} for record in caplog.records])
     assert not transaction_id or transaction_id not in records
 
@@ -154,12 +167,32 @@ def test_a_replay_is_not_announced_again(workflow: Workflow) -> None:
     assert len(workflow.notices) == 1
 
 
-def test_a_notice_that_cannot_be_sent_is_a_failure_and_changes_no_payment(workflow: Workflow) -> None:
+def test_an_outcome_whose_notice_cannot_be_sent_is_no_failure_and_its_notice_stays_due(workflow: Workflow) -> None:
     workflow.broken = {"sns": "SNS.AuthorizationError"}
     execution = workflow.pay(request(payment_amount=-1))
-    assert execution.error == "SNS.AuthorizationError"
-    assert workflow.ledger.payments["TXN-TEST-001"].status == "REJECTED"
-    assert workflow.dead_letters[0]["payment_status"] == "REJECTED"
+    assert (execution.status, execution.path[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
+    payment = workflow.ledger.payments["TXN-TEST-001"]
+    assert (payment.status, payment.notification.is_due, payment.notification.notifier) == ("REJECTED", True, None)
+    assert workflow.dead_letters == []
+
+
+def test_a_charged_payment_is_no_failure_though_every_answer_was_lost(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[dict[str, Any]] = []
+
+    def lose_the_answer(event: Any, context: Any) -> dict[str, Any]:
+        answers.append(handle(event, context))
+        if event["action"] == "process":
+            raise SystemError("Lambda.Unknown")
+        return answers[-1]
+
+    handle = processing.handler
+    monkeypatch.setattr(processing, "handler", lose_the_answer)
+    execution = workflow.pay(request())
+    assert (execution.status, execution.path[-1]) == ("SUCCEEDED", "PaymentComplete")
+    assert answers[-1]["status"] == "COMPLETED"
+    assert workflow.notices == workflow.dead_letters == []
 
 
 def test_an_outcome_nobody_knows_is_a_failure(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +209,7 @@ def test_a_conflicting_execution_does_not_touch_the_payment_it_conflicts_with(wo
     execution = workflow.pay(request(payment_amount=151), name="second")
     assert execution.error == "IdempotencyConflict"
     assert workflow.ledger.payments["TXN-TEST-001"] == before
+    _check_notice_of_an_execution(workflow.notices[-1])
 
 
 def test_a_defect_tells_its_place_and_not_the_data(
@@ -237,7 +271,6 @@ def test_the_duration_alarm_reads_a_line_that_is_really_logged(
 
 @pytest.mark.parametrize("event", [None, [], "x", {}, {"action": "charge"}, {"action": "process"}])
 def test_an_event_that_is_none_is_malformed(workflow: Workflow, event: Any) -> None:
-    import processing
     import validation
     from payments.errors import MalformedRequest
 

@@ -87,17 +87,51 @@ def test_every_task_catches_everything_into_what_follows(name: str) -> None:
         "SendToDeadLetterQueue": "NotifyFailure",
         "NotifyFailure": "RecordNotice",
         "RecordNotice": "PaymentFailed",
+        "NotifyUnsuccessful": "RecordUnsuccessful",
+        "RecordUnsuccessful": "PaymentUnsuccessful",
     }.get(name, "RecordFailure")
     assert [catcher["Next"] for catcher in catchers] == [expected]
 
 
 def test_a_failed_payment_can_only_end_as_a_failed_execution() -> None:
-    seen, todo = set(), ["RecordFailure"]
+    """From where its failure is recorded on; before, the payment may turn out to have its outcome."""
+    seen, todo = set(), ["SendToDeadLetterQueue"]
     while todo:
         name = todo.pop()
         seen.add(name)
         todo += _next(STATES[name])
     assert {name for name in seen if STATES[name]["Type"] in ("Succeed", "Fail")} == {"PaymentFailed"}
+
+
+def test_an_outcome_leads_to_the_same_end_whether_an_answer_was_lost_or_not() -> None:
+    choices = STATES["PaymentOutcome"]["Choices"]
+    assert STATES["FailureOutcome"]["Choices"][: len(choices)] == choices
+
+
+def test_the_statuses_of_outcomes_are_those_of_the_functions() -> None:
+    from payments.payment import SETTLED
+    from payments.status import UNSUCCESSFUL
+
+    from stacks import state_machine
+
+    assert set(state_machine.UNSUCCESSFUL) == UNSUCCESSFUL
+    assert set(state_machine.COMPLETED) == SETTLED - UNSUCCESSFUL
+
+
+def test_a_claim_of_a_notice_lasts_until_its_execution_cannot_send_it_any_more() -> None:
+    """Each way from a claim to the end of the last try to send it, every attempt at its full timeout."""
+    from payments.notification import NOTIFIER_SECONDS
+
+    ways = [
+        ("RecordFailure", ["SendToDeadLetterQueue", "NotifyFailure"]),
+        ("ProcessPayment", ["NotifyUnsuccessful"]),
+        ("RecordFailure", ["NotifyUnsuccessful"]),
+    ]
+    for claiming, sending in ways:
+        # The answer that is acted on is of the last try, which has claimed anew.
+        longest = STATES[claiming]["TimeoutSeconds"] + longest_execution_seconds({n: STATES[n] for n in sending})
+        assert longest < NOTIFIER_SECONDS, (claiming, sending)
+    assert TIMEOUT_SECONDS < NOTIFIER_SECONDS  # reconciliation's run
 
 
 def test_every_error_name_is_a_class_in_the_code_or_awss_own() -> None:
@@ -141,14 +175,14 @@ def test_each_timeout_exceeds_what_it_waits_for() -> None:
 
 
 def test_the_longest_execution_by_hand() -> None:
-    """Two function tasks, two that record, three integrations; each attempt at its full timeout, each longest wait."""
+    """Two function tasks, three that record, three integrations; each attempt at its full timeout, each longest wait."""
     throttled = 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60
     in_progress, transient, crashed = 5 * 20, 2 + 4 + 8, 2
     patient = 2 + 4 + 8 + 16 + 32 + 60 + 60 + 60
     function = (1 + 8 + 5 + 3 + 1) * 310 + throttled + in_progress + transient + crashed
     record = (1 + 8 + 8 + 1) * 310 + throttled + patient + crashed
     integration = (1 + 8) * 30 + patient
-    assert longest_execution_seconds(STATES) == 2 * function + 2 * record + 3 * integration
+    assert longest_execution_seconds(STATES) == 2 * function + 3 * record + 3 * integration
 
 
 def test_the_retriers() -> None:

@@ -145,8 +145,8 @@ CHANGES: dict[str, tuple[Callable[[Change], Any], set[str], set[str]]] = {
         lambda c: c.edit_properties("Function", lambda g: g | {"MemorySize": 512}), FUNCTIONS, FUNCTIONS),
     "their runtime": (lambda c: c.set(compute, "RUNTIME", "python3.13"), FUNCTIONS, FUNCTIONS),
     "a variable's value": (lambda c: c.parameters.update(MaximumAmounts="USD=9"), {"Validation"}, {"Validation"}),
-    "a variable that two have": (
-        lambda c: c.parameters.update(NotifyBusinessOutcomes="false"), {"Reconciliation"}, {"Reconciliation"}),
+    "a variable that all have": (
+        lambda c: c.parameters.update(NotifyBusinessOutcomes="false"), FUNCTIONS, FUNCTIONS),
     "another secret": (lambda c: c.parameters.update(GatewaySecretArn=GATEWAY_ARN + "2"), WITH_LAYER, WITH_LAYER),
     "the log level": (lambda c: c.parameters.update(FunctionLogLevel="DEBUG"), FUNCTIONS, FUNCTIONS),
     "the order of the variables": (
