@@ -68,9 +68,9 @@ def _called(state: State) -> str:
 
 
 def _condition(text: str) -> str:
-    """A condition at a glance: the statuses it asks for, and whether somebody is to be told."""
-    told = ["to be told"] if "announce = true" in text else []
-    return "<br/>".join([*re.findall(r"'([A-Z]+)'", text), *told])
+    """A condition at a glance: the statuses that it accepts, and whether this execution has to notify."""
+    claim = ["to be notified"] if "announce = true" in text else []
+    return "<br/>".join([*re.findall(r"'([A-Z_]+)'", text), *claim])
 
 
 def _retrier(retrier: dict[str, Any]) -> str:

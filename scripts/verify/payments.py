@@ -8,6 +8,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 
+from payments.status import UNSUCCESSFUL
+
 from scripts.payments import records
 from scripts.payments.executions import Execution, read
 from stacks import names
@@ -25,6 +27,7 @@ _ROLES = {
     "ProcessPayment": names.PROCESSING_ROLE,
     "RecordFailure": names.PROCESSING_ROLE,
     "RecordNotice": names.PROCESSING_ROLE,
+    "RecordUnsuccessful": names.PROCESSING_ROLE,
 }
 
 
@@ -155,7 +158,7 @@ def _replay(place: Place, sample: Sample) -> str:
 
 
 def _notification(place: Place, sample: Sample) -> str:
-    if sample.status in ("DECLINED", "REJECTED") and place.settings["NotifyBusinessOutcomes"] != "true":
+    if sample.status in UNSUCCESSFUL and place.settings["NotifyBusinessOutcomes"] != "true":
         raise Skipped("the settings turn it off: notify_business_outcomes")
     notifications.notification_of(place, place.executions[sample.name], sample.status, NOTIFICATION_SECONDS)
     return f"outcome {sample.status}, received by the temporary queue"

@@ -138,8 +138,8 @@ def _by_hand(send: Sender) -> None:
     for event in ({"request": request}, {"request": TEXT}, request, [request], b'{"request": "' + TEXT.encode()):
         send.invoke("validation", event)
     for transaction_id in (CARD, f"{CARD} of {NAME}", PERSONAL, request["transaction_id"], "T-UNKNOWN"):
-        event = {"transaction_id": transaction_id, "execution": {"id": "by-hand"}, "fingerprint": "f", **PERSONAL}
-        event |= {"error": "GatewayUnavailable", "notice_id": "n", "outcome": "FAILED", "told": True}
+        event = {"transaction_id": transaction_id, "execution": {"id": "by-hand"}, "record_id": "f", **PERSONAL}
+        event |= {"error": "GatewayUnavailable", "request": request, "is_sent": True, "is_dead_lettered": True}
         for action in ("process", "record_failure", "record_notice", TEXT):
             send.invoke("processing", event | {"action": action})
         for asked in (request, TEXT):

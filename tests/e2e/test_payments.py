@@ -32,7 +32,7 @@ def test_declined_and_rejected(platform: Platform, amount: float, status: str, r
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
     assert platform.item(request["transaction_id"])["status"] == {"S": status}
     (notice,) = platform.notices()
-    assert notice["subject"] == "Payment not completed"
+    assert notice["subject"] == f"Payment {status}"
     assert (notice["transaction_id"], notice["status"], notice["reasons"]) == (
         request["transaction_id"],
         status,
@@ -65,7 +65,7 @@ def test_failed_for_good(platform: Platform) -> None:
     assert story.tries["ProcessPayment"] == 4
     assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
     (letter,), (notice,) = platform.dead_letters(), platform.notices()
-    assert notice["subject"] == "Payment failed"
+    assert notice["subject"] == "Payment FAILED"
     assert notice["attributes"]["outcome"]["Value"] == "FAILED"
     for message in (letter, notice):
         assert message["transaction_id"] == request["transaction_id"]
@@ -79,18 +79,22 @@ def test_what_is_no_request_fails_as_that(platform: Platform, data: object) -> N
     assert story.states[-1] == "PaymentFailed"
     big = len(json.dumps(data)) > 20_000
     assert story.error == ("States.QueryEvaluationError" if big else "MalformedRequest")
-    assert len(platform.dead_letters()) == len(platform.notices()) == 1
+    assert len(platform.dead_letters()) == 1
+    (notice,) = platform.notices()
+    # It is of the execution, says so, and states nothing of a payment.
+    assert (notice["subject"], notice["about"], "transaction_id" in notice) == ("Execution failed", "execution", False)
+    assert notice["attributes"]["outcome"]["Value"] == "EXECUTION_FAILED"
 
 
-def test_the_same_payment_that_failed_fails_again_and_is_told_once(platform: Platform) -> None:
+def test_the_same_payment_that_failed_fails_again_and_is_announced_once(platform: Platform) -> None:
     request, _ = platform.pay(payment_amount=150.03)
     again = platform.follow(platform.start(request))
     assert (again.status, again.error) == ("FAILED", "PaymentGivenUp")
     assert len(platform.dead_letters()) == 1
     (notice,) = platform.notices()
     item = platform.item(request["transaction_id"])
-    assert item["told"] == {"S": "FAILED"}
-    assert "notice_due" not in item
+    assert (item["notified_status"], item["notification_confirmed"]) == ({"S": "FAILED"}, {"BOOL": True})
+    assert "notification_due" not in item
     # By it a subscriber would know a repetition.
     assert notice["notice_id"].startswith(request["transaction_id"])
 

@@ -96,7 +96,8 @@ def test_a_letter_that_could_not_be_left_is_left_later(platform: Platform) -> No
     with without(platform, "Reconciliation", "sqs:SendMessage"):
         assert reconcile(platform)["errors"] == 1
     item = platform.item(transaction_id)
-    assert (item["status"], item["told"], item["notice_due"]) == ({"S": "FAILED"}, {"S": "FAILED"}, {"BOOL": True})
+    assert (item["status"], item["notified_status"]) == ({"S": "FAILED"}, {"S": "FAILED"})
+    assert item["notification_confirmed"] == item["notification_due"] == {"BOOL": True}
     assert [notice["attributes"]["outcome"]["Value"] for notice in platform.notices()] == ["FAILED"]
     # As a quarter of an hour later.
     platform.client("dynamodb").update_item(
@@ -109,4 +110,4 @@ def test_a_letter_that_could_not_be_left_is_left_later(platform: Platform) -> No
     assert [letter["transaction_id"] for letter in platform.dead_letters()][-1:] == [transaction_id]
     # What was done is not done again.
     assert platform.notices() == []
-    assert "notice_due" not in platform.item(transaction_id)
+    assert "notification_due" not in platform.item(transaction_id)
