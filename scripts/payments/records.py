@@ -1,5 +1,6 @@
 """What the table holds of a payment. The customer is not asked for: nobody has to see who paid to look after it."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 from adapters.dynamodb import SHARDS
 from payments.money import Money
-from payments.request import CARD_NUMBER
+from payments.request import CARD_NUMBER, PaymentRequest
 
 from scripts.deployer.errors import DeployError
 from stacks.names import OPEN_INDEX
@@ -20,10 +21,12 @@ from .environment import Platform
 BATCH = 100
 # Seconds between two tries for what the table was too busy for.
 _WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-_TEXTS = ("status", "fingerprint", "execution", "payment_method", "gateway_reference", "refund_reference", "failure")
+_TEXTS = ("status", "execution", "payment_method", "gateway_reference", "refund_reference", "failure")
+# By these a request is recognized. Together they give it away to whoever tries all requests, so no command prints them.
+_OF_THE_REQUEST = ("fingerprint", "salt")
 _NOTICES = ("told", "announced_by", "letter", "notice_due", "closed")
 _NUMBERS = ("amount_minor", "currency", "attempt", "created_at", "updated_at", "overdue_at", "reasons")
-READ = ("transaction_id", *_TEXTS, *_NOTICES, *_NUMBERS)
+READ = ("transaction_id", *_TEXTS, *_OF_THE_REQUEST, *_NOTICES, *_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Record:
 
     ``overdue_at`` is when reconciliation takes it up. ``told`` is what subscribers were last told by a notice that had
     to be recorded; ``letter`` whether a dead letter was left of this try, ``notice_due`` whether one is still to come.
+    ``salt`` is empty for a payment that was recorded before fingerprints were keyed.
     """
 
     transaction_id: str
@@ -50,9 +54,22 @@ class Record:
     execution: str
     announced_by: str
     fingerprint: str
+    salt: str
     created_at: str
     updated_at: str
     overdue_at: str
+
+    def is_of(self, request: PaymentRequest) -> bool:
+        """Return whether ``request`` is the recorded one, however its amount is spelt."""
+        return self.fingerprint == request.fingerprint(self.salt or None)
+
+
+def to_json(record_or_story: Any) -> dict[str, Any]:
+    """Return a data class, and those within it, as what a command may print: without fingerprints and their salts."""
+    return dataclasses.asdict(
+        record_or_story,
+        dict_factory=lambda fields: {name: value for name, value in fields if name not in _OF_THE_REQUEST},
+    )
 
 
 def expression() -> dict[str, Any]:
@@ -124,6 +141,7 @@ def of(item: dict[str, Any]) -> Record:
         execution=printable(value.get("execution", "")),
         announced_by=printable(value.get("announced_by", "")),
         fingerprint=value.get("fingerprint", ""),
+        salt=value.get("salt", ""),
         created_at=time_of(value.get("created_at")),
         updated_at=time_of(value.get("updated_at")),
         overdue_at=time_of(value.get("overdue_at")),
