@@ -18,7 +18,8 @@ from stacks import names
 
 from . import logs, records
 from .environment import Platform
-from .executions import GONE, SHORT, Execution, is_named_after, read
+from .executions import GONE, SHORT, Execution, read
+from .naming import is_named_after
 from .records import Record, hidden, instant, time_of
 from .statuses import FAILED
 
@@ -74,7 +75,7 @@ def story_of(platform: Platform, transaction_id: str) -> Story:
         arns |= dict.fromkeys(arn for arn in (payment.execution, payment.announced_by) if arn.startswith("arn:"))
         arns |= dict.fromkeys(named.result())
         executions = [one for one in pool.map(lambda arn: _execution(platform, arn), arns) if one]
-    # A name may end like another payment's id: what it was started with decides.
+    # A former name may be another payment's, and anybody can give any: what it was started with decides.
     executions = [one for one in executions if one.transaction_id == transaction_id]
     executions.sort(
         key=lambda execution: execution.moments[0].at if execution.moments else datetime.max.replace(tzinfo=UTC)
