@@ -39,8 +39,8 @@ def ours() -> Callable[[], None]:
 
     def pay() -> None:
         recorded = validation.handler({"request": _request(), "execution": execution}, None)
-        known = {key: recorded[key] for key in ("transaction_id", "fingerprint")}
-        done = processing.handler({"action": "process", "execution": execution, **known}, None)
+        payment = {key: recorded[key] for key in ("transaction_id", "record_id")}
+        done = processing.handler({"action": "process", "execution": execution, **payment}, None)
         assert done["status"] == "COMPLETED"  # noqa: S101 - a failed payment must not be measured
 
     return pay

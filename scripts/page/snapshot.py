@@ -240,7 +240,7 @@ def _alarms(platform: Platform) -> list[dict[str, str]]:
 
 def _letter(letter: Letter, payment: Record | None) -> dict[str, Any]:
     """The payment is asked at every look: a letter that has been read says what it was then."""
-    now = replace(letter, now=payment.status if payment else "", closed=bool(payment and payment.closed))
+    now = replace(letter, now=payment.status if payment else "")
     return {
         "id": now.letter_id,
         "payment": now.transaction_id,

@@ -40,12 +40,10 @@ class Letter:
     timestamp: str
     receipt: str
     now: str
-    # The gateway would not charge it any more.
-    closed: bool
 
     def of_payment(self, payment: Record | None) -> "Letter":
         """The letter with what its payment is now; None if nothing is recorded under the id."""
-        return replace(self, now=payment.status if payment else "", closed=bool(payment and payment.closed))
+        return replace(self, now=payment.status if payment else "")
 
     @property
     def explanation(self) -> str:
@@ -61,7 +59,7 @@ class Letter:
     @property
     def can_be_redriven(self) -> bool:
         """Whether a redrive does something: send the payment again, or clear the letter of one that has its outcome."""
-        if self.is_of_another_request or (self.now == Status.FAILED and self.closed):
+        if self.is_of_another_request:
             return False
         return self.now in SETTLED or self.now in TAKEN_UP_AGAIN
 
@@ -73,8 +71,6 @@ class Letter:
         if self.now in SETTLED:
             return "the payment has its outcome; a redrive only clears the dead letter"
         match self.now:
-            case Status.FAILED if self.closed:
-                return "it can no longer be charged under this id: send a new payment, and `dlq clear` this one"
             case Status.FAILED | Status.PENDING:
                 return "a redrive will try it again"
             case Status.UNKNOWN:
@@ -121,5 +117,4 @@ def letter_of(message: Any, body: dict[str, Any], payments: dict[str, Record]) -
         timestamp=word("timestamp"),
         receipt=message["ReceiptHandle"],
         now="",
-        closed=False,
     ).of_payment(payment)

@@ -1,7 +1,6 @@
 """What became of an execution, read from Step Functions and nowhere else. Of its input only the id is kept."""
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -133,20 +132,6 @@ def _add(execution: Execution, event: dict[str, Any]) -> None:
         case _:
             return
     execution.moments.append(moment)
-
-
-def in_a_name(transaction_id: str) -> str:
-    """The id as it may stand in the name of an execution: letters, digits, hyphens and underscores are logged.
-
-    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-    """
-    return re.sub(r"[^A-Za-z0-9_-]", "-", transaction_id)[:50]
-
-
-def is_named_after(name: str, transaction_id: str) -> bool:
-    """Whether ``name`` is the id with an ending after a hyphen, as `start`, a redrive and the demonstration give it."""
-    base, _, ending = name.removeprefix("redrive-").rpartition("-")
-    return base == in_a_name(transaction_id) and ending.isalnum()
 
 
 def cause_of(text: str) -> str:

@@ -1,15 +1,17 @@
 """What the table holds of a payment. The customer is not asked for: nobody has to see who paid to look after it."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from adapters.dynamodb import SHARDS
 from payments.money import Money
-from payments.request import CARD_NUMBER
+from payments.request import CARD_NUMBER, PaymentRequest
 
 from scripts.deployer.errors import DeployError
 from stacks.names import OPEN_INDEX
@@ -20,18 +22,29 @@ from .environment import Platform
 BATCH = 100
 # Seconds between two tries for what the table was too busy for.
 _WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-_TEXTS = ("status", "fingerprint", "execution", "payment_method", "gateway_reference", "refund_reference", "failure")
-_NOTICES = ("told", "announced_by", "letter", "notice_due", "closed")
+_TEXTS = ("status", "execution", "payment_method", "gateway_reference", "refund_reference", "failure")
+# By these a request is recognized. Together they give it away to whoever tries all requests, so no command prints them.
+_OF_THE_REQUEST = ("fingerprint", "salt")
+# Each with the name that it had before notices were claimed.
+_NOTICES = {
+    "told": ("notified_status", "told"),
+    "announced_by": ("notifier", "announced_by"),
+    "letter": ("dead_lettered", "letter"),
+    "notice_due": ("notification_due", "notice_due"),
+    "confirmed": ("notification_confirmed", "told_id"),
+}
 _NUMBERS = ("amount_minor", "currency", "attempt", "created_at", "updated_at", "overdue_at", "reasons")
-READ = ("transaction_id", *_TEXTS, *_NOTICES, *_NUMBERS)
+READ = ("transaction_id", *_TEXTS, "closed", *_OF_THE_REQUEST, *chain(*_NOTICES.values()), *_NUMBERS)
 
 
 @dataclass(frozen=True)
 class Record:
     """A payment as it is now. Times are ISO 8601 in UTC; what does not apply is empty.
 
-    ``overdue_at`` is when reconciliation takes it up. ``told`` is what subscribers were last told by a notice that had
-    to be recorded; ``letter`` whether a dead letter was left of this try, ``notice_due`` whether one is still to come.
+    ``overdue_at`` is when reconciliation takes it up. ``told`` is the status that the last notification stated,
+    ``confirmed`` whether that was sent for certain, ``announced_by`` who is sending it; ``letter`` is whether a dead
+    letter was left of this try, ``notice_due`` whether one or a notification is still to come.
+    ``salt`` is empty for a payment that was recorded before fingerprints were keyed.
     """
 
     transaction_id: str
@@ -46,13 +59,27 @@ class Record:
     told: str
     letter: bool
     notice_due: bool
+    confirmed: bool
     closed: bool
     execution: str
     announced_by: str
     fingerprint: str
+    salt: str
     created_at: str
     updated_at: str
     overdue_at: str
+
+    def is_of(self, request: PaymentRequest) -> bool:
+        """Return whether ``request`` is the recorded one, however its amount is spelt."""
+        return self.fingerprint == request.fingerprint(self.salt or None)
+
+
+def to_json(record_or_story: Any) -> dict[str, Any]:
+    """Return a data class, and those within it, as what a command may print: without fingerprints and their salts."""
+    return dataclasses.asdict(
+        record_or_story,
+        dict_factory=lambda fields: {name: value for name, value in fields if name not in _OF_THE_REQUEST},
+    )
 
 
 def expression() -> dict[str, Any]:
@@ -107,6 +134,7 @@ def of(item: dict[str, Any]) -> Record:
     amount = ""
     if "amount_minor" in value:
         amount = str(Money(int(value["amount_minor"]), value.get("currency", "")))
+    noted = {name: value.get(new, value.get(old)) for name, (new, old) in _NOTICES.items()}
     return Record(
         transaction_id=printable(value["transaction_id"]),
         status=printable(value.get("status", "")),
@@ -117,13 +145,15 @@ def of(item: dict[str, Any]) -> Record:
         refund_reference=hidden(value.get("refund_reference", "")),
         failure=hidden(value.get("failure", "")),
         reasons=tuple(hidden(str(reason)) for reason in json.loads(value.get("reasons", "[]"))),
-        told=printable(value.get("told", "")),
-        letter=bool(value.get("letter")),
-        notice_due=bool(value.get("notice_due")),
+        told=printable(str(noted["told"] or "")),
+        letter=bool(noted["letter"]),
+        notice_due=bool(noted["notice_due"]),
+        confirmed=bool(noted["confirmed"]),
         closed=bool(value.get("closed")),
         execution=printable(value.get("execution", "")),
-        announced_by=printable(value.get("announced_by", "")),
+        announced_by=printable(str(noted["announced_by"] or "")),
         fingerprint=value.get("fingerprint", ""),
+        salt=value.get("salt", ""),
         created_at=time_of(value.get("created_at")),
         updated_at=time_of(value.get("updated_at")),
         overdue_at=time_of(value.get("overdue_at")),

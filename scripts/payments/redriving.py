@@ -1,7 +1,6 @@
 """Send what failed for good through the workflow again. Safe to repeat: it is charged at most once."""
 
 import json
-import uuid
 
 from payments.errors import MalformedRequest
 from payments.request import read
@@ -11,7 +10,7 @@ from scripts.deployer.errors import AWS_ERRORS, DeployError, said
 from . import dead_letter_queue, records
 from .dead_letters import Letter
 from .environment import Platform
-from .executions import in_a_name
+from .naming import name_redrive
 from .statuses import SETTLED
 
 
@@ -20,7 +19,7 @@ class Redrives:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        # Ids and fingerprints of what was started here.
+        # The identities of the requests that were started here.
         self.started: set[tuple[str, str]] = set()
 
     def redrive(self, letter: Letter) -> str:
@@ -68,7 +67,7 @@ def _request(platform: Platform, letter: Letter) -> str:
 def _identity(letter: Letter, request: str) -> tuple[str, str]:
     """The id, and what tells the request from another one under it."""
     try:
-        return letter.transaction_id, read(json.loads(request)).fingerprint
+        return letter.transaction_id, read(json.loads(request)).canonical
     except (ValueError, MalformedRequest):
         return letter.transaction_id, request
 
@@ -76,7 +75,7 @@ def _identity(letter: Letter, request: str) -> tuple[str, str]:
 def _start_again(platform: Platform, letter: Letter, request: str) -> str:
     started = platform.client("stepfunctions").start_execution(
         stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
-        name=f"redrive-{in_a_name(letter.transaction_id)}-{uuid.uuid4().hex[:8]}",
+        name=name_redrive(letter.transaction_id),
         input=request,
     )
     return str(started["executionArn"])

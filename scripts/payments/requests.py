@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from payments.errors import MalformedRequest
-from payments.request import FIELDS
+from payments.request import FIELDS, PaymentRequest
 from payments.request import read as read_request
 
 from scripts.deployer.errors import DeployError
@@ -32,9 +32,12 @@ _NEEDED = ("transaction_id", "payment_amount", "payment_method", "customer_id")
 class Request:
     """A request that the platform can read. ``body`` is what is sent, the same text for the same payment."""
 
-    transaction_id: str
-    fingerprint: str
+    content: PaymentRequest
     body: str
+
+    @property
+    def transaction_id(self) -> str:
+        return self.content.transaction_id
 
 
 class BadRequest(DeployError):
@@ -218,7 +221,7 @@ def _request(fields: dict[str, Any], where: str, *, numbers_are_text: bool) -> R
         raise BadRequest(f"{where}: {'; '.join(request.problems)}")
     # One text for one payment: Step Functions takes the same name and the same input for the same execution.
     body = {name: raw[name] for name in sorted(raw)} | {"currency": request.amount.currency}
-    return Request(request.transaction_id, request.fingerprint, json.dumps(body, sort_keys=True))
+    return Request(request, json.dumps(body, sort_keys=True))
 
 
 def _number(text: str, where: str) -> int | float:

@@ -1,9 +1,11 @@
 """Start payments, each once, and wait for what becomes of them.
 
-An execution is named after its request, so that the same request sent again, by whomever, finds the execution that it
-had. What the table holds is asked before anything is sent, so most repetitions send nothing at all.
+An execution is named after its transaction id, so that a request sent again, by whomever, finds the execution that it
+had, and another request under the id is refused. What the table holds is asked before anything is sent, so most
+repetitions send nothing at all.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +13,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
+from payments.errors import MalformedRequest
+from payments.request import PaymentRequest
+from payments.request import read as read_request
 
 from . import records
 from .environment import Platform
-from .executions import GONE, in_a_name
+from .executions import GONE
+from .naming import name_execution
 from .records import Record
 from .requests import Request
 from .statuses import FINAL, SETTLED
@@ -26,8 +32,8 @@ ASKED_AT_ONCE = 30
 # Until what it says of an execution holds: it may not know yet of one that it has just started.
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 CONSISTENT_SECONDS = 30
-# An execution that ended before it recorded anything is followed by one whose name ends with the next of these.
-_NUMBERED = "ghijklmno"
+# Of one payment, each after one that ended before it recorded anything.
+MOST_EXECUTIONS = 10
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Batch:
 
     def _now(self, result: Result, record: Record | None, ended: bool, *, late: bool) -> Result:
         if record is not None:
-            if record.fingerprint != self._requests[result.transaction_id].fingerprint:
+            if not record.is_of(self._requests[result.transaction_id].content):
                 return _conflict(result, record)
             result = _of(result, record, result.said)
             if record.status in FINAL:
@@ -133,7 +139,7 @@ def _in_turn(results: Sequence[Result], turn: int, most: int) -> list[Result]:
 def _known_before(request: Request, record: Record) -> Result:
     """A payment that is recorded is not sent again: it would be answered with what is recorded."""
     result = _of(Result(request.transaction_id), record, "")
-    if record.fingerprint != request.fingerprint:
+    if not record.is_of(request.content):
         return _conflict(result, record)
     if record.status not in FINAL:
         return replace(result, said="already sent")
@@ -142,7 +148,11 @@ def _known_before(request: Request, record: Record) -> Result:
 
 
 def _conflict(result: Result, record: Record) -> Result:
-    said = f"the id is already used by another request, which is {record.status}; choose a new id"
+    return _refused(result, f"is {record.status}")
+
+
+def _refused(result: Result, other_request: str) -> Result:
+    said = f"the id is already used by another request, which {other_request}; choose a new id"
     return replace(result, status="CONFLICT", said=said, amount="", failed=True, done=True)
 
 
@@ -150,7 +160,7 @@ def _final(result: Result, record: Record) -> Result:
     failed = record.status not in SETTLED
     said = record.failure or ", ".join(record.reasons)
     if record.status == "FAILED":
-        said += "; send a new payment" if record.closed else "; `dlq redrive` tries again"
+        said += "; `dlq redrive` tries again"
     elif record.status == "REVIEW":
         said += "; look it up at the gateway and `resolve` it"
     return replace(result, said=said, failed=failed, done=True)
@@ -161,30 +171,44 @@ def _of(result: Result, record: Record, said: str) -> Result:
     return replace(result, status=record.status, amount=record.amount, said=said, execution=execution)
 
 
-def name_of(request: Request, number: int = 0) -> str:
-    """The execution's: the transaction's id and the request's fingerprint, at most 80 characters of those it takes."""
-    name = f"{in_a_name(request.transaction_id)}-{request.fingerprint[:16]}"
-    # A letter that no fingerprint has: the name cannot be another request's.
-    return f"{name}{_NUMBERED[number - 1]}" if number else name
-
-
 def _start(stepfunctions: Any, machine: str, request: Request) -> Result:
-    """Nothing is recorded of it. An execution of its name may be on its way to that, or have ended before it."""
-    for number in range(len(_NUMBERED) + 1):
-        name = name_of(request, number)
+    """Start the first execution of a payment that is not recorded, or the next after those that recorded nothing.
+
+    A name can be taken by an execution that is on its way to recording the payment, that ended before it did, or that
+    has nothing to do with it. What it was started with decides; not byte by byte, for others may spell an amount
+    differently.
+    """
+    result = Result(request.transaction_id)
+    for number in range(1, MOST_EXECUTIONS + 1):
+        name = name_execution(request.transaction_id, number)
         arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
         try:
             started = stepfunctions.start_execution(stateMachineArn=machine, name=name, input=request.body)
         except stepfunctions.exceptions.ExecutionAlreadyExists:
             execution = stepfunctions.describe_execution(executionArn=arn)
-            if execution["status"] == "RUNNING":
-                return Result(request.transaction_id, "SENT", "already sent", execution=arn)
+            is_running = execution["status"] == "RUNNING"
+            sent_before = _read_input(execution)
+            if sent_before is None or sent_before.transaction_id != request.transaction_id:
+                continue
+            if sent_before.canonical != request.content.canonical:
+                other_request = "is being processed" if is_running else "was sent before, and is not recorded"
+                return _refused(replace(result, execution=arn), other_request)
+            if is_running:
+                return replace(result, status="SENT", said="already sent", execution=arn)
             continue
         if _ran_before(started):
-            return Result(request.transaction_id, "SENT", "already sent", execution=arn)
-        return Result(request.transaction_id, "SENT", execution=arn, sent=True)
-    said = f"{len(_NUMBERED) + 1} executions failed before they recorded it; see the last one's history"
-    return Result(request.transaction_id, "NOT RECORDED", said, execution=arn, failed=True, done=True)
+            return replace(result, status="SENT", said="already sent", execution=arn)
+        return replace(result, status="SENT", execution=arn, sent=True)
+    said = f"{MOST_EXECUTIONS} executions ended before they recorded it; see the last one's history"
+    return replace(result, status="NOT RECORDED", said=said, execution=arn, failed=True, done=True)
+
+
+def _read_input(execution: dict[str, Any]) -> PaymentRequest | None:
+    """Return the request that an execution was started with, or None for what is not one."""
+    try:
+        return read_request(json.loads(execution["input"]))
+    except (ValueError, RecursionError, MalformedRequest):
+        return None
 
 
 def _ran_before(started: dict[str, Any]) -> bool:

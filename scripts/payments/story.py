@@ -18,7 +18,8 @@ from stacks import names
 
 from . import logs, records
 from .environment import Platform
-from .executions import GONE, SHORT, Execution, is_named_after, read
+from .executions import GONE, SHORT, Execution, read
+from .naming import is_named_after
 from .records import Record, hidden, instant, time_of
 from .statuses import FAILED
 
@@ -74,7 +75,7 @@ def story_of(platform: Platform, transaction_id: str) -> Story:
         arns |= dict.fromkeys(arn for arn in (payment.execution, payment.announced_by) if arn.startswith("arn:"))
         arns |= dict.fromkeys(named.result())
         executions = [one for one in pool.map(lambda arn: _execution(platform, arn), arns) if one]
-    # A name may end like another payment's id: what it was started with decides.
+    # A former name may be another payment's, and anybody can give any: what it was started with decides.
     executions = [one for one in executions if one.transaction_id == transaction_id]
     executions.sort(
         key=lambda execution: execution.moments[0].at if execution.moments else datetime.max.replace(tzinfo=UTC)
@@ -159,15 +160,7 @@ def _of_step(step: dict[str, Any]) -> Entry:
     bad = status == Status.UNKNOWN or status in FAILED
     detail = [str(step[name]) for name in ("gateway_reference", "refund_reference", "failure") if name in step]
     if "note" in step:
-        note = dict(part.split(": ", 1) for part in step["note"].split(", ") if ": " in part)
-        what = (
-            [f"recorded: subscribers notified of {note['told']}"]
-            if note.get("told", "None") != "None"
-            else ["recorded"]
-        )
-        what += ["dead letter sent"] if note.get("letter") == "True" else []
-        what += ["notification due"] if note.get("notice_due") == "True" else []
-        source, text, bad = "notice", ", ".join(what), False
+        source, text, bad = "notice", f"recorded: {_describe_note(step['note'])}", False
         detail = []
     else:
         source, text = "ledger", f"{before} → {status}" if before else status
@@ -178,6 +171,25 @@ def _of_step(step: dict[str, Any]) -> Entry:
     if " by way of " in actor:
         detail.append(f"by {actor.split(' by way of ')[0]}")
     return Entry(time_of(step["at"]), source, text, hidden(", ".join(detail)), bad, step.get("execution", ""))
+
+
+def _describe_note(note: str) -> str:
+    """What a step without a change of the status noted, in words."""
+    fields = dict(part.split(": ", 1) for part in note.split(", ") if ": " in part)
+    # The names of before notices were claimed come second.
+    status = fields.get("notified of", fields.get("told", "None"))
+    noted = []
+    if fields.get("notifier", "None") != "None":
+        noted.append(f"a notification of {status} is being sent")
+    elif fields.get("confirmed") == "True" or fields.get("told", "None") != "None":
+        noted.append(f"subscribers notified of {status}")
+    if "True" in (fields.get("dead letter"), fields.get("letter")):
+        noted.append("dead letter sent")
+    if "True" in (fields.get("due"), fields.get("notice_due")) and fields.get("notifier", "None") == "None":
+        noted.append("notification due")
+    if fields.get("closed at the gateway") == "True":
+        noted.append("closed at the gateway")
+    return ", ".join(noted) or "nothing to notify of"
 
 
 def _logged(platform: Platform, payment: Record, latest: str) -> list[Entry]:
@@ -193,7 +205,7 @@ def _logged(platform: Platform, payment: Record, latest: str) -> list[Entry]:
 def _told(payment: Record, entries: list[Entry]) -> tuple[str, ...]:
     """Who knows what, in words; business outcomes are told without a note, so the workflow's word counts."""
     said = []
-    if payment.told:
+    if payment.told and payment.confirmed:
         said.append(f"subscribers: {payment.told}")
     elif any(entry.what == _NOTIFIED for entry in entries):
         said.append(f"subscribers: {payment.status}")

@@ -56,7 +56,7 @@ def _leave_open(place: Place, sample: Sample) -> None:
     execution = {"id": f"{place.run_name}-reconciliation"}
     validated = _invoke(place, names.VALIDATION_FUNCTION, {"request": request, "execution": execution})
     charge = {"action": "process", "transaction_id": request["transaction_id"], "execution": execution}
-    answer = _invoke(place, names.PROCESSING_FUNCTION, charge | {"fingerprint": validated.get("fingerprint", "")})
+    answer = _invoke(place, names.PROCESSING_FUNCTION, charge | {"record_id": validated.get("record_id", "")})
     if answer.get("errorType") != "ChargeOutcomeUnknown":
         raise Failed(f"the processing function answers {answer.get('errorType') or answer}, must not know the outcome")
 

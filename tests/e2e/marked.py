@@ -1,11 +1,19 @@
 """Payments that carry marks wherever a payment can carry anything, and every way that they can go."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from payments.errors import MalformedRequest
 from payments.payment import Status
+from payments.request import read
 
+from scripts.payments import dead_letter_queue
+from scripts.payments.environment import Platform as Operated
+from scripts.payments.redriving import Redrives
+from scripts.payments.requests import from_arguments
+from scripts.payments.start import Batch
 from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.e2e.situations import DAY, HOUR, leave, without
 from tests.payments.stripe_server import MESSAGE, Stripe
@@ -27,17 +35,24 @@ SENT = (
 # What only the gateway knows and says.
 API_KEY = "sk_test_marked"
 MARKS = (*SENT, MESSAGE, API_KEY)
+# Of a fingerprint, what an execution's name had of it; found wherever all of it stands.
+FINGERPRINT_DIGITS = 16
 # Executions at the same time.
 _AT_ONCE = 3
 
 
 @dataclass
 class Sender:
-    """Sends marked payments, and counts the ways they went."""
+    """Sends marked payments, and counts the ways they went.
+
+    ``fingerprints`` has the first digits of the plain fingerprint of each request: they give it away to whoever tries
+    all amounts.
+    """
 
     platform: Platform
     customer: str = CUSTOMER
     ways: int = 0
+    fingerprints: set[str] = field(default_factory=set)
     _running: list[str] = field(default_factory=list)
 
     def request(self, cents: int = 0, **changes: Any) -> dict[str, Any]:
@@ -56,8 +71,14 @@ class Sender:
 
     def start(self, request: Any) -> None:
         self.ways += 1
+        self.remember(request)
         self._running.append(self.platform.start(request))
         self.ended(_AT_ONCE)
+
+    def remember(self, request: Any) -> None:
+        """Keep the fingerprint, unless it is of no request."""
+        with suppress(MalformedRequest):
+            self.fingerprints.add(read(request).fingerprint(None)[:FINGERPRINT_DIGITS])
 
     def ended(self, but: int = 0) -> None:
         """Wait for what was started."""
@@ -94,7 +115,10 @@ class Sender:
 
 def every_way(send: Sender) -> None:
     """With the simulator as the gateway."""
-    for way in (_outcomes, _rejections, _no_requests, _by_hand, _defects, _reconciliation, _asynchronously):
+    for way in (
+        *(_outcomes, _commands, _rejections, _no_requests),
+        *(_by_hand, _defects, _reconciliation, _asynchronously),
+    ):
         way(send)
         send.ended()
 
@@ -106,6 +130,25 @@ def _outcomes(send: Sender) -> None:
     for request in (requests[0], requests[1], requests[3], requests[6]):
         send.start(request)
         send.start(request | {"payment_amount": MAJOR_UNITS + 0.5, "customer_id": f"{CUSTOMER}-2"})
+
+
+def _commands(send: Sender) -> None:
+    """As operators start a payment, repeat it, start another under its id, and redrive what failed."""
+    operated = Operated(ENVIRONMENT, send.platform.target, "alice")
+    transaction_id, executions = f"T-{send.ways}", set()
+    for amount in (f"{MAJOR_UNITS}.03", f"{MAJOR_UNITS}.030", f"{MAJOR_UNITS}.04"):
+        send.ways += 1
+        request = from_arguments(transaction_id, amount, METHOD, send.customer, None)
+        send.remember(json.loads(request.body))
+        batch = Batch(operated, [request])
+        list(batch.send())
+        executions |= {result.execution for result in batch.wait() if result.sent}
+    for execution_arn in executions:
+        send.platform.follow(execution_arn)
+    with dead_letter_queue.held(operated, wanted=lambda letter: letter.transaction_id == transaction_id) as (letter,):
+        send.ways += 1
+        redriven = Redrives(operated).redrive(letter).removeprefix("started ")
+    send.platform.follow(redriven)
 
 
 def _rejections(send: Sender) -> None:
@@ -135,6 +178,7 @@ def _no_requests(send: Sender) -> None:
 def _by_hand(send: Sender) -> None:
     """Each function, asked for the wrong thing."""
     request = send.request()
+    send.remember(request)
     for event in ({"request": request}, {"request": TEXT}, request, [request], b'{"request": "' + TEXT.encode()):
         send.invoke("validation", event)
     for transaction_id in (CARD, f"{CARD} of {NAME}", PERSONAL, request["transaction_id"], "T-UNKNOWN"):

@@ -91,7 +91,8 @@ def _executions(platform: Platform) -> Iterator[Place]:
 def _without_the_request(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     validating = True
     for event in events:
-        # Behind the validation, whether it answered or failed, nothing repeats the request.
+        # Behind the validation, whether it answered or failed, no state is entered or left with the request. What goes
+        # to the function that records a failure has it on AWS; the AWS emulator keeps no parameters.
         validating = validating and event.get("stateEnteredEventDetails", {}).get("name", FIRST_STATE) == FIRST_STATE
         for name, details in event.items():
             if validating and isinstance(details, dict):

@@ -1,7 +1,8 @@
 """Nothing that identifies a customer or a card reaches a log, a metric, a notice, a dead letter or a failure's words.
 
 Marked payments go every way that there is, with functions that log all they can; then every place is searched for the
-marks. They are in the table of payments, under its key, and nowhere else. Two places are left out of the search, for no
+marks. They are in the table of payments, under its key, and nowhere else. Nor is a fingerprint of a request, plain
+or keyed, or the salt of one: amounts are few enough to try them all. Two places are left out of the search, for no
 word in them is ours:
 
 - an execution's input, and what its history repeats of it. Step Functions keeps both under the customer's key and logs
@@ -25,7 +26,7 @@ import pytest
 from scripts.local import server, target
 from tests.e2e import marked
 from tests.e2e.conftest import TOPIC_ARN, Platform, deployed
-from tests.e2e.marked import MARKS, SENT, Sender, every_way, every_way_of_stripe
+from tests.e2e.marked import FINGERPRINT_DIGITS, MARKS, SENT, Sender, every_way, every_way_of_stripe
 from tests.e2e.places import KINDS, Place, letters_url, places, search, table
 from tests.payments.stripe_server import Stripe, serving
 
@@ -82,6 +83,17 @@ def searched(sender: Sender) -> list[Place]:
 
 
 @pytest.fixture(scope="module")
+def fingerprints(sender: Sender) -> set[str]:
+    """The first digits of fingerprints, plain and as recorded, and the salts."""
+    dynamodb, name = sender.platform.client("dynamodb"), sender.platform.outputs["DynamodbTableName"]
+    items = [item for page in dynamodb.get_paginator("scan").paginate(TableName=name) for item in page["Items"]]
+    recorded = {item["fingerprint"]["S"][:FINGERPRINT_DIGITS] for item in items}
+    salts = {item["salt"]["S"] for item in items if "salt" in item}
+    assert salts
+    return sender.fingerprints | recorded | salts
+
+
+@pytest.fixture(scope="module")
 def inputs(sender: Sender) -> str:
     """The requests as they came in."""
     stepfunctions = sender.platform.client("stepfunctions")
@@ -117,12 +129,13 @@ def plant(platform: Platform) -> None:
     platform.client("events").put_rule(Name="planted", EventPattern=json.dumps({"source": [PLANTED]}))
 
 
-def test_no_mark_is_anywhere(searched: list[Place], sender: Sender) -> None:
+def test_no_mark_is_anywhere(searched: list[Place], sender: Sender, fingerprints: set[str]) -> None:
     """Seen to fail, before these were mended, by a log of what sends the gateway's requests, by a currency in a reason
-    to reject, and by ids that were card numbers, or no ids at all.
+    to reject, by ids that were card numbers, or no ids at all, and by fingerprints in states and names of executions.
     """
-    found = search(MARKS, searched)
-    figures = {"markers": len(MARKS), "paths": sender.ways, "places": len(searched), "found": len(found)}
+    markers = [*MARKS, *sorted(fingerprints)]
+    found = search(markers, searched)
+    figures = {"markers": len(markers), "paths": sender.ways, "places": len(searched), "found": len(found)}
     print(json.dumps(figures))
     if report := os.environ.get("MARKERS_REPORT"):
         Path(report).write_text(json.dumps(figures) + "\n", encoding="utf-8")
@@ -133,12 +146,15 @@ def test_what_is_planted_is_found_in_every_kind_of_place(searched: list[Place]) 
     assert {kind for _, kind, _ in search([PLANTED], searched)} == set(KINDS)
 
 
-def test_what_is_kept_is_in_the_table_of_payments_and_not_in_the_ledger(sender: Sender) -> None:
+def test_what_is_kept_is_in_the_table_of_payments_and_not_in_the_ledger(sender: Sender, fingerprints: set[str]) -> None:
     platform = sender.platform
     kept = table(platform, platform.outputs["DynamodbTableName"])
     for mark in (marked.CUSTOMER, marked.STRIPE_CUSTOMER, str(marked.MAJOR_UNITS), marked.METHOD):
         assert mark in kept
-    assert search(MARKS, [("table", "ledger", table(platform, "dynamodb-payment-ledger-local"))]) == []
+    # A hash without a key is recorded no more.
+    assert search(sender.fingerprints, [("table", "payments", kept)]) == []
+    ledger = table(platform, "dynamodb-payment-ledger-local")
+    assert search([*MARKS, *fingerprints], [("table", "ledger", ledger)]) == []
 
 
 def test_every_mark_was_sent(inputs: str) -> None:

@@ -1,6 +1,5 @@
 """What the operator's commands show of payments on the deployed platform, and how they start them."""
 
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from payments.payment import Status
 from scripts.payments import cli, dead_letter_queue, listing, records, requests, start
 from scripts.payments.cli import common
 from scripts.payments.environment import Platform as Operated
+from scripts.payments.naming import name_execution
 from scripts.payments.story import story_of
 from scripts.payments.tail import follow
 from tests.e2e.conftest import Platform
@@ -73,8 +73,9 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
     shown = run("show", transaction_id).output
     assert "not charged: gateway temporarily unavailable" in shown
     told = run("show", transaction_id, "--json").output
-    assert json.loads(told) == json.loads(json.dumps(dataclasses.asdict(story)))
-    # Who pays is not told, and not what the state machine was sent.
+    assert json.loads(told) == json.loads(json.dumps(records.to_json(story)))
+    # Who pays is not told, and neither what the state machine was sent nor a hash of it.
+    assert payment.fingerprint not in told
     assert "CUST" not in shown + told
 
 
@@ -174,17 +175,31 @@ def test_a_request_on_its_way_is_not_sent_twice(operated: Operated) -> None:
     assert len(story_of(operated, request.transaction_id).executions) == 1
 
 
+def test_another_request_under_an_id_that_is_on_its_way_is_never_started(operated: Operated) -> None:
+    transaction_id = f"S:{time.time_ns()}"
+    request, other = (
+        requests.from_arguments(transaction_id, amount, "credit_card", "CUST-1", None) for amount in ("80.07", "80.08")
+    )
+    first, second = start.Batch(operated, [request]), start.Batch(operated, [other])
+    assert [(result.status, result.sent) for result in first.send()] == [("SENT", True)]
+    assert [(result.status, result.sent) for result in second.send()] == [("CONFLICT", False)]
+    assert [result.status for result in first.wait()] == ["COMPLETED"]
+    assert len(story_of(operated, transaction_id).executions) == 1
+
+
 def test_an_execution_that_failed_before_it_recorded_anything_is_followed_by_another(
     platform: Platform, operated: Operated
 ) -> None:
     request = requests.from_arguments(f"S-{time.time_ns()}", "150", "credit_card", "CUST-1", None)
     ended = platform.client("stepfunctions").start_execution(
-        stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"], name=start.name_of(request), input="{}"
+        stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
+        name=name_execution(request.transaction_id),
+        input="{}",
     )
     platform.follow(ended["executionArn"])
     batch = start.Batch(operated, [request])
     (sent,) = batch.send()
-    assert (sent.sent, sent.execution.rsplit(":")[-1]) == (True, start.name_of(request, 1))
+    assert (sent.sent, sent.execution.rsplit(":")[-1]) == (True, name_execution(request.transaction_id, 2))
     assert [result.status for result in batch.wait()] == ["COMPLETED"]
 
 

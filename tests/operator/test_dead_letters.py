@@ -13,6 +13,7 @@ from scripts.payments import cli, dead_letter_queue, records
 from scripts.payments.cli import common
 from scripts.payments.redriving import Redrives
 from tests.operator.fake_queue import Queue
+from tests.operator.hashes import find_pieces
 
 
 def letter(transaction_id: str, error: str = "GatewayUnavailable", amount: int = 150) -> str:
@@ -28,7 +29,7 @@ class World:
     def __init__(self, queue: Queue, **statuses: str) -> None:
         self.queue, self.statuses = queue, statuses
         self.reopened: list[str] = []
-        self.started: list[str] = []
+        self.started: list[dict[str, Any]] = []
         self.outputs = {"StepFunctionsStateMachineArn": "arn:m", "DynamodbTableName": "t"}
         self.dead_letters_url = "https://queue"
         self.environment = "dev"
@@ -41,9 +42,9 @@ class World:
             start_execution=self.start,
         )
 
-    def start(self, name: str, **_: Any) -> dict[str, str]:
-        self.started.append(name)
-        return {"executionArn": f"arn:{name}"}
+    def start(self, **arguments: Any) -> dict[str, str]:
+        self.started.append(arguments)
+        return {"executionArn": f"arn:{arguments['name']}"}
 
     def ask(self, action: str, transaction_id: str, request: dict[str, Any]) -> dict[str, str]:
         """Reopen the payment, which is recorded for an amount of 150."""
@@ -55,11 +56,7 @@ class World:
         return {}
 
     def several(self, _platform: Any, transaction_ids: Any) -> dict[str, Any]:
-        return {
-            one: SimpleNamespace(status=self.statuses[one], closed=False)
-            for one in transaction_ids
-            if one in self.statuses
-        }
+        return {one: SimpleNamespace(status=self.statuses[one]) for one in transaction_ids if one in self.statuses}
 
 
 @pytest.fixture
@@ -161,6 +158,14 @@ def test_a_payment_that_left_two_letters_is_started_once(world: Any) -> None:
     assert queue.visible == ["2"]
 
 
+def test_a_redrive_starts_the_request_as_it_was_and_carries_no_hash_of_it(world: Any) -> None:
+    platform = world(Queue(letter("T-1")), **{"T-1": "FAILED"})
+    assert run("redrive", "T-1").exit_code == 0
+    (started,) = platform.started
+    assert started["input"] == json.loads(letter("T-1"))["execution_arn"]
+    assert find_pieces(started["input"], platform.started) == []
+
+
 def test_a_letter_of_another_request_under_the_id_is_kept(world: Any) -> None:
     queue = Queue(letter("T-1"), letter("T-1", "LedgerUnavailable", amount=151))
     platform = world(queue, **{"T-1": "FAILED"})
@@ -191,7 +196,7 @@ def test_a_payment_that_was_started_is_not_started_again_though_its_letter_stays
     monkeypatch.setattr(queue, "delete_message", delete_message)
     answer = run("redrive", "--all")
     assert len(platform.started) == 1
-    assert answer.stderr.startswith("payments: T-1: started arn:redrive-T-1-")
+    assert answer.stderr.startswith("payments: T-1: started arn:T-1_redrive")
     assert "but its dead letter was not deleted: " in answer.stderr
     assert queue.visible == ["0"]
 

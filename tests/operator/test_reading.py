@@ -16,7 +16,6 @@ from scripts.payments.cli.reading import _when
 from scripts.payments.dead_letters import Letter, letter_of
 from scripts.payments.logs import Line, parse
 from scripts.payments.records import hidden
-from scripts.payments.story import is_named_after
 
 
 def event(**fields: Any) -> dict[str, Any]:
@@ -83,14 +82,6 @@ def test_a_letter_that_anybody_wrote_commands_no_terminal(capsys: pytest.Capture
 def test_what_looks_like_a_card_is_hidden_and_ids_are_not() -> None:
     assert hidden("card 4111-1111-1111-1111, or 5500005555555559.") == "card (hidden), or (hidden)."
     assert hidden("sim_317205b21a575eb9 20261123124040") == "sim_317205b21a575eb9 20261123124040"
-
-
-@pytest.mark.parametrize(
-    ("name", "is_it"),
-    [("A-1-0f", True), ("redrive-A-1-0f", True), ("A-1", False), ("A-10-0f", False), ("A-1-0-f", False)],
-)
-def test_an_execution_is_named_after_its_payment(name: str, is_it: bool) -> None:
-    assert is_named_after(name, "A:1") is is_it
 
 
 def line_of(key: str) -> Line:
@@ -164,5 +155,5 @@ def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) -> None:
     about = dict.fromkeys(("letter_id", "transaction_id", "execution_arn", "state", "timestamp", "receipt", "now"), "")
-    letter = Letter(**about, error="LedgerRefused", cause=cause, payment_status="", closed=False)
+    letter = Letter(**about, error="LedgerRefused", cause=cause, payment_status="")
     assert letter.explanation.startswith(says)

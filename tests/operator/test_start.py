@@ -1,5 +1,7 @@
 """What is said of payments that were started is what became of them."""
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import SimpleNamespace
@@ -7,45 +9,87 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
+from payments.request import read
 
 from scripts.deployer.errors import DeployError
-from scripts.payments import records, start
+from scripts.payments import cli, naming, records, requests, start
+from scripts.payments.cli import common, reading
 from scripts.payments.environment import Platform
 from scripts.payments.requests import Request
+from scripts.payments.story import Story
+from tests.operator.hashes import find_pieces
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SALT = "0123456789abcdef" * 2
+
+
+class ExecutionAlreadyExists(Exception):
+    pass
 
 
 class StepFunctions:
-    """``ends`` is called when an execution is asked after, and says its status."""
+    """Keeps executions, and takes a name as AWS does.
+
+    ``ends`` is called when an execution is asked after, and says its status. ``calls`` are what was started, by name,
+    with the arguments; ``started`` is when each began.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+
+    exceptions = SimpleNamespace(ExecutionAlreadyExists=ExecutionAlreadyExists)
 
     def __init__(self, ends: Any, started: datetime = NOW) -> None:
         self._ends, self._started = ends, started
+        self.calls: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
 
-    def start_execution(self, **_: Any) -> dict[str, Any]:
+    def start_execution(self, **arguments: Any) -> dict[str, Any]:
         headers = {"date": format_datetime(NOW, usegmt=True)}
+        before = self.calls.setdefault(arguments["name"], arguments)
+        if before is not arguments and (before["input"] != arguments["input"] or self._status(arguments["name"])):
+            raise ExecutionAlreadyExists
         return {"startDate": self._started, "ResponseMetadata": {"HTTPHeaders": headers}}
+
+    def _status(self, name: str) -> str:
+        """Empty while it runs."""
+        status = str(self._ends(f"arn:aws:states:eu-west-1:1:execution:m:{name}"))
+        return "" if status == "RUNNING" else status
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:
         self.asked.append(executionArn)
-        return {"status": self._ends(executionArn)}
+        return {"status": self._ends(executionArn), "input": self.calls[executionArn.rpartition(":")[2]]["input"]}
 
 
-def batch(monkeypatch: pytest.MonkeyPatch, stepfunctions: StepFunctions, table: dict[str, str], many: int = 1) -> Any:
+def request(transaction_id: str = "T-0", amount: str = "150") -> Request:
+    return requests.from_arguments(transaction_id, amount, "credit_card", "CUST-1", None)
+
+
+def item(of: Request, status: str, salt: str | None) -> dict[str, dict[str, str]]:
+    """As the functions record a request; without a salt, as they did before fingerprints were keyed."""
+    fields = {"transaction_id": of.transaction_id, "status": status, "fingerprint": of.content.fingerprint(salt)}
+    return {name: {"S": value} for name, value in (fields | ({"salt": salt} if salt else {})).items()}
+
+
+def batch(
+    monkeypatch: pytest.MonkeyPatch,
+    stepfunctions: StepFunctions,
+    table: dict[str, str],
+    sent: Sequence[Request] = (request(),),
+    *,
+    recorded: Request | None = None,
+    salt: str | None = SALT,
+) -> Any:
+    """A batch that has been sent; ``recorded`` is the request in the table, if that is not the one that is sent."""
+
     def several(_platform: Any, ids: Any) -> dict[str, Any]:
-        return {
-            one: SimpleNamespace(
-                status=table[one], fingerprint="f" * 64, amount="", execution="", failure="", reasons=(), closed=False
-            )
-            for one in ids
-            if one in table
-        }
+        wanted = {one.transaction_id: recorded or one for one in sent}
+        return {one: records.of(item(wanted[one], table[one], salt)) for one in ids if one in table}
 
     monkeypatch.setattr(records, "several", several)
     outputs = {"StepFunctionsStateMachineArn": "arn:aws:states:eu-west-1:1:stateMachine:m"}
     platform: Any = SimpleNamespace(client=lambda _: stepfunctions, outputs=outputs)
-    made = start.Batch(platform, [Request(f"T-{n}", "f" * 64, "{}") for n in range(many)])
+    made = start.Batch(platform, sent)
     list(made.send())
     return made
 
@@ -89,11 +133,12 @@ def test_an_execution_that_step_functions_does_not_know_yet_has_not_ended(monkey
 def test_all_executions_are_asked_after_in_turn_and_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     many = 2 * start.ASKED_AT_ONCE + 1
     stepfunctions = StepFunctions(lambda _: "FAILED")
-    results = wait(batch(monkeypatch, stepfunctions, {}, many))
+    sent = [request(f"T-{number}") for number in range(many)]
+    results = wait(batch(monkeypatch, stepfunctions, {}, sent))
     assert {one.status for one in results} == {"NOT RECORDED"}
     assert len(set(stepfunctions.asked)) == many
     running = StepFunctions(lambda _: "RUNNING")
-    results = wait(batch(monkeypatch, running, {}, many))
+    results = wait(batch(monkeypatch, running, {}, sent))
     assert {one.said for one in results} == {"not recorded yet; run the same command again later"}
     assert len(set(running.asked)) == many
 
@@ -108,9 +153,100 @@ def test_an_execution_that_ran_already_was_not_sent_by_us(
     assert (result.sent, result.said) == (sent, "" if sent else "already sent")
 
 
-@pytest.mark.parametrize("transaction_id", ["A:1.b", "A-1"])
-def test_an_execution_has_a_name_that_is_logged(transaction_id: str) -> None:
-    assert start.name_of(Request(transaction_id, "f" * 64, "{}")).replace("-", "").isalnum()
+def spell_differently(payment: Request) -> str:
+    """The same request in other bytes: another order, an amount with a fraction, no currency."""
+    fields = json.loads(payment.body)
+    del fields["currency"]
+    return json.dumps(dict(reversed((fields | {"payment_amount": float(fields["payment_amount"])}).items())))
+
+
+SPELLINGS = [lambda payment: payment.body, spell_differently]
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+def test_a_request_that_is_on_its_way_is_not_sent_again(monkeypatch: pytest.MonkeyPatch, spell: Any) -> None:
+    stepfunctions = StepFunctions(lambda _: "RUNNING", NOW - timedelta(minutes=1))
+    stepfunctions.start_execution(name="T-0", input=spell(request()))
+    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+    assert (result.status, result.said, result.sent) == ("SENT", "already sent", False)
+    assert set(stepfunctions.calls) == {"T-0"}
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: pytest.MonkeyPatch, spell: Any) -> None:
+    """Under the next name, until that makes no sense any more."""
+    stepfunctions = StepFunctions(lambda _: "FAILED")
+    stepfunctions.start_execution(name="T-0", input=spell(request()))
+    for number in range(2, start.MOST_EXECUTIONS + 1):
+        (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+        assert (result.status, result.sent) == ("SENT", True)
+        assert result.execution.endswith(f":T-0_{number}")
+    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+    assert (result.status, result.failed, result.done) == ("NOT RECORDED", True, True)
+    assert len(stepfunctions.calls) == start.MOST_EXECUTIONS
+
+
+@pytest.mark.parametrize(("status", "which"), [("RUNNING", "is being processed"), ("FAILED", "was sent before")])
+@pytest.mark.parametrize("ended_before", [0, 2])
+def test_another_request_under_an_id_that_was_sent_is_a_conflict(
+    monkeypatch: pytest.MonkeyPatch, status: str, which: str, ended_before: int
+) -> None:
+    """Whatever became of its execution, and of those of ours before it."""
+    names = [naming.name_execution("T-0", number) for number in range(1, ended_before + 2)]
+    stepfunctions = StepFunctions(lambda arn: status if arn.endswith(f":{names[-1]}") else "FAILED")
+    for name in names:
+        stepfunctions.start_execution(name=name, input=request(amount="151" if name == names[-1] else "150").body)
+    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+    assert (result.status, result.failed, result.done, result.sent) == ("CONFLICT", True, True, False)
+    assert f"the id is already used by another request, which {which}" in result.said
+    assert set(stepfunctions.calls) == set(names)
+
+
+@pytest.mark.parametrize("given", ["{}", "no JSON", "[" * 100_000, request("T-0-0123456789abcdef").body])
+def test_an_execution_of_something_else_that_has_the_name_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    stepfunctions = StepFunctions(lambda _: "RUNNING")
+    stepfunctions.start_execution(name="T-0", input=given)
+    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+    assert (result.sent, result.execution.rpartition(":")[2]) == (True, "T-0_2")
+
+
+@pytest.mark.parametrize("salt", [SALT, None])
+@pytest.mark.parametrize(("amount", "status"), [("150", "COMPLETED"), ("150.00", "COMPLETED"), ("151", "CONFLICT")])
+def test_what_is_recorded_decides_whether_a_request_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, salt: str | None, amount: str, status: str
+) -> None:
+    """Before it is sent, and while it is waited for; recorded with a salt, and before there were any."""
+    stepfunctions = StepFunctions(lambda _: "RUNNING")
+    table = {"T-0": "COMPLETED"}
+    recorded = Request(read(json.loads(spell_differently(request(amount=amount)))), "")
+    (result,) = batch(monkeypatch, stepfunctions, table, recorded=recorded, salt=salt).results.values()
+    assert (result.status, result.sent, stepfunctions.calls) == (status, False, {})
+    later = batch(monkeypatch, stepfunctions, table := {}, recorded=recorded, salt=salt)
+    table["T-0"] = "COMPLETED"
+    assert [result.status for result in wait(later)] == [status]
+
+
+def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepfunctions = StepFunctions(lambda _: "FAILED")
+    for _ in range(start.MOST_EXECUTIONS):
+        batch(monkeypatch, stepfunctions, {})
+    assert len(stepfunctions.calls) == start.MOST_EXECUTIONS
+    assert find_pieces(request().body, stepfunctions.calls.values()) == []
+
+
+def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has both can try all amounts."""
+    record = records.of(item(request(), "COMPLETED", SALT))
+    story = Story(record, (), (), ())
+    monkeypatch.setattr(reading, "recent", lambda *_, **__: [record])
+    monkeypatch.setattr(reading, "story_of", lambda *_: story)
+    monkeypatch.setattr(common, "reach", lambda *_: SimpleNamespace())
+    for command in (("list", "--json"), ("show", "T-0", "--json"), ("list",), ("show", "T-0")):
+        answer = CliRunner().invoke(cli.main, ["--env", "dev", *command])
+        assert (answer.exit_code, "T-0" in answer.output) == (0, True)
+        assert [value for value in (record.fingerprint, SALT, "salt") if value in answer.output] == []
 
 
 def busy(times: int) -> Any:

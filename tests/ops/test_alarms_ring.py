@@ -69,7 +69,7 @@ def take_ten_minutes(platform: Platform) -> None:
         validated = call(platform, "validation", request=about, execution=execution)
         call(
             platform, "processing", action="process", transaction_id=about["transaction_id"],
-            fingerprint=validated["fingerprint"], execution=execution,
+            record_id=validated["record_id"], execution=execution,
         )  # fmt: skip
         time.sleep(wait)
 

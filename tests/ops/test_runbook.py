@@ -184,7 +184,7 @@ def test_an_older_state_is_never_charged_as_long_as_the_ledger_is_kept(desk: Des
     to_charge = {
         "action": "process",
         "transaction_id": asked["transaction_id"],
-        "fingerprint": validated["fingerprint"],
+        "record_id": validated["record_id"],
     }
     charged = call(desk.platform, "processing", **to_charge, execution={"id": "arn:first"})
     assert charged["status"] == "COMPLETED"

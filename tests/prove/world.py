@@ -4,7 +4,6 @@ What is not ours is in services.py, and breaks as faults.py says. ``World.check`
 """
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

@@ -11,6 +11,7 @@ import click
 
 from ..environment import Platform
 from ..listing import Which, recent
+from ..records import to_json
 from ..story import story_of
 from ..tail import follow
 from . import views
@@ -31,7 +32,7 @@ def show(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -
     """
     found = story_of(platform(), transaction_id)
     if as_json:
-        echo_json(dataclasses.asdict(found))
+        echo_json(to_json(found))
         return
     views.story(console(), found)
 
@@ -67,7 +68,7 @@ def list_payments(
     """
     found = recent(platform(), which=Which(which or Which.ALL), since=_when(since), limit=limit)
     if as_json:
-        echo_json([dataclasses.asdict(one) for one in found])
+        echo_json([to_json(record) for record in found])
     elif not found:
         click.echo("no such payments")
     else:

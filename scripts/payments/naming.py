@@ -1,0 +1,68 @@
+"""Names of executions: the payment's transaction id, and nothing else of the request.
+
+A name stands in ARNs, logs and metrics in the clear. Whatever is derived from a request alone can be found again by
+trying all amounts, so not even a hash of it may stand here.
+"""
+
+import re
+import secrets
+import string
+
+# "To enable logging with CloudWatch Logs, the name should only contain 0-9, A-Z, a-z, - and _", 80 of them at most.
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+LONGEST_NAME = 80
+# An underscore is followed by one of these letters, by itself, or by what begins a suffix: a digit or `redrive`.
+_ESCAPES = {"_": "__", ".": "_d", ":": "_c"}
+_REDRIVE = "_redrive"
+_REDRIVE_DIGITS = 6
+_SUFFIX = re.compile(rf"(_[0-9]+|{_REDRIVE}[0-9a-f]{{{_REDRIVE_DIGITS}}})?")
+_LONGEST_ID_PART = LONGEST_NAME - len(_REDRIVE) - _REDRIVE_DIGITS
+
+_ALPHANUMERIC = string.digits + string.ascii_letters
+# No id begins with the first of these, so no number that an id stands for begins with a zero.
+_ID_CHARACTERS = "._:-" + _ALPHANUMERIC
+
+
+def encode_id(transaction_id: str) -> str:
+    """Return the transaction id as it stands in a name: at most 66 characters, different for every id.
+
+    Most ids stay readable. One of which too many characters have to be escaped is written as a number after an
+    underscore, with which no other begins.
+    """
+    readable = "".join(_ESCAPES.get(character, character) for character in transaction_id)
+    return readable if len(readable) <= _LONGEST_ID_PART else f"_{_as_number(transaction_id)}"
+
+
+def name_execution(transaction_id: str, number: int = 1) -> str:
+    """Return the name of the first execution of a payment, or of the one that follows ``number - 1`` that failed."""
+    return encode_id(transaction_id) + (f"_{number}" if number > 1 else "")
+
+
+def name_redrive(transaction_id: str) -> str:
+    """Return a name, with a random ending, for an execution that sends a failed payment again."""
+    return f"{encode_id(transaction_id)}{_REDRIVE}{secrets.token_hex(_REDRIVE_DIGITS // 2)}"
+
+
+def is_named_after(name: str, transaction_id: str) -> bool:
+    """Return whether a command or the demonstration may have named an execution so for this payment.
+
+    Recognizes the former names too: the id with hyphens for what needed an escape, and an ending after a hyphen. These
+    can be another payment's; what an execution was started with decides.
+    """
+    encoded = encode_id(transaction_id)
+    if name.startswith(encoded) and _SUFFIX.fullmatch(name, len(encoded)):
+        return True
+    base, _, ending = name.removeprefix("redrive-").rpartition("-")
+    return base == re.sub(r"[^A-Za-z0-9_-]", "-", transaction_id)[:50] and ending.isalnum()
+
+
+def _as_number(transaction_id: str) -> str:
+    """Read the id as a number in base 66, and write it in base 62: at most 65 letters and digits."""
+    number = 0
+    for character in transaction_id:
+        number = number * len(_ID_CHARACTERS) + _ID_CHARACTERS.index(character)
+    digits = ""
+    while number:
+        number, digit = divmod(number, len(_ALPHANUMERIC))
+        digits = _ALPHANUMERIC[digit] + digits
+    return digits
