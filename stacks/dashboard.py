@@ -14,7 +14,8 @@ WIDTH = 24
 _ENVIRONMENT = ("Environment", "${Environment}")
 _GREEN, _ORANGE, _RED, _GREY, _BLUE = "#2ca02c", "#ff7f0e", "#d62728", "#7f7f7f", "#1f77b4"
 _OUTCOMES = {
-    "COMPLETED": _GREEN, "DECLINED": _BLUE, "ACTION_REQUIRED": "#17becf", "REJECTED": _GREY, "UNKNOWN": _ORANGE, "FAILED": _RED, "REVIEW": "#9467bd",
+    "COMPLETED": _GREEN, "DECLINED": _BLUE, "ACTION_REQUIRED": "#17becf", "REJECTED": _GREY,
+    "UNKNOWN": _ORANGE, "FAILED": _RED, "REVIEW": "#9467bd",
 }  # fmt: skip
 _BACKUP_ALARMS = (names.BACKUP_FAILURES_ALARM, names.BACKUP_HEARTBEAT_ALARM)
 _PLACE_OF_BACKUP_ALARMS = "alarms of backups"

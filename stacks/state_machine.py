@@ -5,8 +5,8 @@
     any technical failure -> RecordFailure -> FailureOutcome -> SendToDeadLetterQueue -> NotifyFailure -> RecordNotice
                                                   |-> PaymentFailed <-------------------------------------|
 
-Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads to the
-ends of PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
+Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads to the ends of
+PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
 announce the failure, or have announced it: then this one only fails. Only ``Task`` states can catch, so every
 expression that could fail stands in one; those of the other states and of the catchers are total.
 ``States.DataLimitExceeded`` cannot be caught at all, so what enters is bounded first and only small things travel.

@@ -102,15 +102,15 @@ def test_what_is_no_id_is_not_told_of_an_execution(sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "closed", "possible"),
-    [("FAILED", False, True), ("COMPLETED", False, True), ("FAILED", True, False), ("REVIEW", False, False)],
+    ("now", "possible"),
+    [("FAILED", True), ("COMPLETED", True), ("REVIEW", False)],
 )
-def test_a_redrive_is_offered_where_it_would_not_be_refused_now(now: str, closed: bool, possible: bool) -> None:
+def test_a_redrive_is_offered_where_it_would_not_be_refused_now(now: str, possible: bool) -> None:
     """Whatever the payment was when the letter was read."""
     about: Any = dict.fromkeys((one.name for one in dataclasses.fields(Letter)), "")
-    payment: Any = SimpleNamespace(status=now, closed=closed)
+    payment: Any = SimpleNamespace(status=now)
     for earlier in ("PROCESSING", "FAILED"):
-        letter = Letter(**about | {"now": earlier, "closed": False})
+        letter = Letter(**about | {"now": earlier})
         assert snapshot._letter(letter, payment)["can_be_redriven"] is possible
     assert snapshot._letter(letter, None)["can_be_redriven"] is False
 

@@ -38,8 +38,10 @@ def test_a_payment_that_is_certainly_not_charged_is_given_up_and_announced(life:
 
 def test_the_same_execution_gets_the_same_answer_again(life: Life) -> None:
     first, second = life.fail(), life.fail()
-    assert first.is_announced and second.is_announced
-    assert first.payment and second.payment
+    assert first.is_announced
+    assert second.is_announced
+    assert first.payment
+    assert second.payment
     assert first.payment.notice_id == second.payment.notice_id
 
 

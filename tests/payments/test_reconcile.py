@@ -110,6 +110,7 @@ def test_a_notice_is_claimed_before_it_is_sent(life: Life) -> None:
 
     class Dying(Subscribers):
         def announce(self, payment: Payment) -> None:
+            assert payment == life.payment
             assert life.payment.notification.status is Status.FAILED
             assert life.payment.notification.is_claimed(life.now)
             raise SystemExit

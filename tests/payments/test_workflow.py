@@ -62,8 +62,8 @@ def test_failed_for_good_is_recorded_dead_lettered_announced_and_fails(workflow:
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     execution = workflow.pay(request())
     assert execution.path == [
-        "ValidatePayment", "ProcessPayment", "RecordFailure", "FailureOutcome", "SendToDeadLetterQueue", "NotifyFailure",
-        "RecordNotice", "PaymentFailed",
+        "ValidatePayment", "ProcessPayment", "RecordFailure", "FailureOutcome", "SendToDeadLetterQueue",
+        "NotifyFailure", "RecordNotice", "PaymentFailed",
     ]  # fmt: skip
     assert (execution.status, execution.error) == ("FAILED", "GatewayUnavailable")
     assert workflow.ledger.payments["TXN-TEST-001"].status == "FAILED"

@@ -175,7 +175,7 @@ def test_each_timeout_exceeds_what_it_waits_for() -> None:
 
 
 def test_the_longest_execution_by_hand() -> None:
-    """Two function tasks, three that record, three integrations; each attempt at its full timeout, each longest wait."""
+    """Two function tasks, three that record, three integrations; each attempt and each wait at its longest."""
     throttled = 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60
     in_progress, transient, crashed = 5 * 20, 2 + 4 + 8, 2
     patient = 2 + 4 + 8 + 16 + 32 + 60 + 60 + 60
