@@ -8,7 +8,7 @@ import payments.payment
 import processing
 import pytest
 from adapters.dynamodb import DynamoDBLedger
-from payments import failure, operate, process
+from payments import failure, notification, operate, process
 from payments.payment import Payment, Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
 
@@ -25,7 +25,6 @@ from tests.prove.test_crash_points import (
 )
 from tests.prove.test_races import (
     an_index_that_lags,
-    another_request_under_the_id,
     giving_up_against_processing,
     run_race,
     two_functions,
@@ -76,7 +75,7 @@ def no_claim(patch: pytest.MonkeyPatch) -> None:
 
 def no_doubt_after_a_take_over(patch: pytest.MonkeyPatch) -> None:
     charge = process._charge
-    patch.setattr(process, "_charge", lambda *args, **_: charge(*args, taken_over=False))
+    patch.setattr(process, "_charge", lambda *args, **_: charge(*args, is_taken_over=False))
 
 
 def a_lookup_that_is_not_final(patch: pytest.MonkeyPatch) -> None:
@@ -130,54 +129,64 @@ def no_second_look_whether_it_is_overdue(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Payment, "is_overdue", lambda *_: True)
 
 
-def no_owner_of_a_failure(patch: pytest.MonkeyPatch) -> None:
-    """Whoever fails at a payment gives it up and tells of it."""
+def no_holder_of_a_payment(patch: pytest.MonkeyPatch) -> None:
+    """Whoever fails at a payment gives it up and announces it."""
     find = DynamoDBLedger.find
 
-    def own(transaction_id: str, *, execution: str, ledger: Any, **more: Any) -> failure.Failure:
-        found = find(ledger, transaction_id)
-        return really(transaction_id, execution=found.execution if found else execution, ledger=ledger, **more)
+    def give_up_any(transaction_id: str, *, execution: str, ledger: Any, **more: Any) -> failure.Failure:
+        payment = find(ledger, transaction_id)
+        return really(transaction_id, execution=payment.execution if payment else execution, ledger=ledger, **more)
 
     really = failure.record_failure
-    patch.setattr("processing.record_failure", own)
+    patch.setattr("processing.record_failure", give_up_any)
 
 
-def whoever_fails_tells(patch: pytest.MonkeyPatch) -> None:
+def no_claim_of_a_notice(patch: pytest.MonkeyPatch) -> None:
+    """Whoever fails announces it."""
     really = failure.record_failure
-    patch.setattr("processing.record_failure", lambda *args, **more: replace(really(*args, **more), announce=True))
+    patch.setattr("processing.record_failure", lambda *args, **more: replace(really(*args, **more), is_announced=True))
 
 
-def no_note_of_what_was_told(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("processing.record_notice", lambda *_, **__: None)
+def no_confirmation(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("processing.confirm_notice", lambda *_, **__: None)
 
 
 def no_notice_due(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(payments.payment, "has_to_be_told", lambda *_: False)
+    patch.setattr(notification, "has_to_be_notified", lambda *_: False)
 
 
-def no_thought_of_who_heard_otherwise(patch: pytest.MonkeyPatch) -> None:
-    failed = (Status.FAILED, Status.REVIEW)
-    patch.setattr(payments.payment, "has_to_be_told", lambda status, _: status in failed)
+def no_thought_of_what_was_heard_before(patch: pytest.MonkeyPatch) -> None:
+    failures = (Status.FAILED, Status.REVIEW)
+    patch.setattr(notification, "has_to_be_notified", lambda status, _: status in failures)
 
 
-def nobody_to_tell_of_a_decline(patch: pytest.MonkeyPatch) -> None:
+def nobody_to_announce_a_decline(patch: pytest.MonkeyPatch) -> None:
     answer = processing.answer
     patch.setattr("processing.answer", lambda *args: answer(*args) | {"announce": False})
+    # Whoever holds the claim is taken for done.
+    confirm = failure.confirm_notice
+    patch.setattr("processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_sent": True}))
+    patch.setattr("reconciliation.notify", lambda payment, **_: payment)
 
 
 def a_letter_taken_for_left(patch: pytest.MonkeyPatch) -> None:
-    record = failure.record_notice
-    patch.setattr("processing.record_notice", lambda *args, **more: record(*args, **more | {"letter": True}))
+    confirm = failure.confirm_notice
+    patch.setattr(
+        "processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_dead_lettered": True})
+    )
 
 
-def noted_before_it_is_told(patch: pytest.MonkeyPatch) -> None:
-    def note_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
-        noted = process.write(payment, payment.noted(at=clock(), told=payment.outcome, notice_due=False), ledger)
+def confirmed_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
+    def confirm_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
+        claimed = process.claim_notice(payment, ledger, "reconciliation", clock())
+        confirmed = failure.confirm_notice(
+            payment.transaction_id, "reconciliation", is_sent=True, is_dead_lettered=True, ledger=ledger, clock=clock
+        )
         notices.dead_letter(payment)
         notices.announce(payment)
-        return noted
+        return confirmed or claimed
 
-    patch.setattr("reconciliation.tell", note_first)
+    patch.setattr("reconciliation.notify", confirm_first)
 
 
 def by_crash_points(*scenarios: str) -> Callable[[], None]:
@@ -223,14 +232,14 @@ def by_a_request_again_after_a_day() -> None:
         (no_condition_on_the_payment, by_race(two_functions), "lost with LedgerRefused"),
         (no_condition_on_the_step, check_table_put_back_in_time, "overwritten"),
         (no_condition_at_all, by_race(giving_up_against_processing), "the ledger|FAILED, and charged"),
-        (no_owner_of_a_failure, by_race(another_request_under_the_id), "ended FAILED"),
-        (whoever_fails_tells, check_twice, "announced twice"),
-        (no_note_of_what_was_told, check_twice, "announced twice"),
-        (no_notice_due, by_crash_points("silent for good"), "nobody was told"),
-        (no_thought_of_who_heard_otherwise, by_crash_points("redriven"), "last heard FAILED"),
-        (nobody_to_tell_of_a_decline, by_crash_points("declined"), "nobody was told"),
+        (no_holder_of_a_payment, by_race(another_request_under_the_id), "ended FAILED"),
+        (no_claim_of_a_notice, check_twice, "announced twice"),
+        (no_confirmation, check_twice, "announced twice"),
+        (no_notice_due, by_crash_points("silent for good"), "nobody was notified"),
+        (no_thought_of_what_was_heard_before, by_crash_points("redriven"), "last heard FAILED"),
+        (nobody_to_announce_a_decline, by_crash_points("declined"), "still due"),
         (a_letter_taken_for_left, by_outage("away for good", "workflow.send"), "no dead letter"),
-        (noted_before_it_is_told, by_crash_points("silent for good"), "nobody was told"),
+        (confirmed_before_it_is_sent, by_crash_points("silent for good"), "nobody was notified"),
     ],
     ids=lambda value: "" if getattr(value, "__name__", "prove") in ("prove", "<lambda>") else value.__name__,
 )
