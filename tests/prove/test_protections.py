@@ -25,6 +25,7 @@ from tests.prove.test_crash_points import (
 )
 from tests.prove.test_races import (
     an_index_that_lags,
+    another_request_under_the_id,
     giving_up_against_processing,
     run_race,
     two_functions,
