@@ -16,6 +16,7 @@ Answer = TypeVar("Answer", Outcome, RefundOutcome)
 class MeasuredGateway:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self.request_version = gateway.request_version
 
     def charge(self, charge: Charge) -> Outcome:
         return _measured("charge", charge, lambda: self._gateway.charge(charge))

@@ -38,6 +38,9 @@ SLOW_SECONDS = 1.0
 
 
 class Simulator:
+    # It has no requests, so they have had one form.
+    request_version = 1
+
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sleep = sleep
 

@@ -1,19 +1,27 @@
-"""Stripe as the gateway, through its own library: PaymentIntents, idempotency keys, metadata.
+"""Stripe as the gateway: PaymentIntents, and what each answer means for the payment.
 
 A charge is two requests. Creating a PaymentIntent moves no money; confirming it, with the customer's newest card, does.
-So a failure before the confirmation proves that nothing was charged; and a lookup repeats the creation under its key,
-which gives the same intent back, reads what has become of it, and cancels it if it is still open: then it can never be
-charged. The creation has the same parameters for every attempt, whatever cards the customer adds or removes meanwhile:
-a key is refused with other parameters than it was first used with.
+So a failure before the confirmation proves that nothing was charged; and a lookup lists the payment's intents, and
+cancels those that are open: then they can never be charged. Where there is none it creates one, and cancels it: an
+earlier attempt that is only slow finds that instead of creating its own. The creation has the same parameters for every
+attempt, whatever cards the customer adds or removes meanwhile: a key is refused with other parameters than it was first
+used with.
 
-https://docs.stripe.com/api/idempotent_requests   https://docs.stripe.com/payments/paymentintents/lifecycle
+How requests are repeated without being done twice is in ``stripe_requests.py``.
+
+https://docs.stripe.com/payments/paymentintents/lifecycle
 """
 
 import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import stripe
 from payments.ports import (
+    GATEWAY_SECONDS,
+    ActionRequired,
     Charge,
     Charged,
     Declined,
@@ -25,12 +33,13 @@ from payments.ports import (
     Unknown,
 )
 
-from adapters import gateway_secret
+from adapters import gateway_secret, stripe_http
 from adapters.gateway_secret import Secret
+from adapters.stripe_http import Connections, Deadline
+from adapters.stripe_requests import ADDRESS, FORMS, PRESENT_FORM, Requests, certain_failure, is_refusal
 
-# Six requests at the most (card, intent, other intents, confirmation, cancellation, what became of it then), each to
-# connect and to answer: together, and with gateway_secret.FETCH_SECONDS, they stay below ports.GATEWAY_SECONDS.
-REQUESTS, CONNECT_SECONDS, READ_SECONDS = 6, 2, 5
+# Of a call as a whole, with the fetch of the API key; what is left of the port's time is for all that is no request.
+CALL_SECONDS = GATEWAY_SECONDS - 2
 
 # Stripe knows cards; what else the platform accepts has no counterpart that settles at once.
 _CARDS = frozenset({"credit_card", "debit_card", "digital_wallet"})
@@ -41,6 +50,8 @@ _OTHER_UNITS = frozenset(["ISK", "UGX", "MGA", "UYI", "BHD", "IQD", "JOD", "KWD"
 _OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 # A refund changes no more; pending and requires_action do. https://docs.stripe.com/api/refunds/object
 _REFUND_ENDS = frozenset({"succeeded", "failed", "canceled"})
+# A code of the error, or a decline code of the card's issuer. https://docs.stripe.com/declines/codes
+_AUTHENTICATION_REQUIRED = "authentication_required"
 
 
 def from_secret(secret_arn: str, environment: str, base_url: str | None = None) -> "StripeGateway":
@@ -52,219 +63,234 @@ def from_secret(secret_arn: str, environment: str, base_url: str | None = None) 
 
 
 class StripeGateway:
-    """One environment's payments: others may use the same Stripe account, and the same transaction ids."""
+    """One environment's payments: others may use the same Stripe account, and the same transaction ids.
 
-    def __init__(self, secret: Secret, environment: str, base_url: str | None = None) -> None:
-        # At INFO it logs the error messages of Stripe, which repeat parameters; at DEBUG what it sends by logs each
-        # URL, with the customer in it.
-        for library in ("stripe", "urllib3"):
-            logging.getLogger(library).setLevel(logging.WARNING)
-        self._secret, self._environment, self._base_url = secret, environment, base_url
-        self._api_key = secret.api_key()
-        self._stripe = self._client()
+    ``clock`` gives seconds, and is what a call's time is measured with.
+    """
 
-    def _client(self) -> stripe.V1Services:
-        addresses: dict[str, Any] = {"base_addresses": {"api": self._base_url}} if self._base_url else {}
-        return stripe.StripeClient(
-            self._api_key,
-            http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, READ_SECONDS)),
-            # Retries are the workflow's: it knows which attempt it is.
-            max_network_retries=0,
-            **addresses,
-        ).v1
+    request_version = PRESENT_FORM
 
-    def _renew(self) -> None:
-        """Once at the start of a call, so that it is reckoned for once."""
-        api_key = self._secret.api_key()
-        if api_key != self._api_key:
-            self._api_key = api_key
-            self._stripe = self._client()
+    def __init__(
+        self,
+        secret: Secret,
+        environment: str,
+        base_url: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # At INFO it logs the error messages of Stripe, which repeat parameters.
+        logging.getLogger("stripe").setLevel(logging.WARNING)
+        self._secret, self._environment, self._clock = secret, environment, clock
+        self._address = base_url or ADDRESS
+        self._connections = Connections(self._address)
+        secret.api_key()
 
     def charge(self, charge: Charge) -> Outcome:
         if charge.payment_method not in _CARDS:
             return Declined("payment_method_not_supported")
-        if not _same_minor_unit(charge.amount.currency):
+        if charge.amount.currency in _OTHER_UNITS:
             return Declined("currency_not_supported")
-        self._renew()
-        try:
-            card = self._newest_card(charge)
-            if card is not None:
-                intent = self._intent(charge)
-                if charge.attempt > 1 and self._other_intent(charge, intent) is not None:
-                    return Unknown("another_intent")  # a lookup finds out what became of it
-        except stripe.StripeError as error:
-            return NotCharged(self._code(error))  # nothing is confirmed yet
-        return self._without_card(charge) if card is None else self._confirm(charge, intent, card)
+        if charge.request_version not in FORMS:
+            return NotCharged("request_version_not_supported")
+        return self._call(charge).charge()
 
     def lookup(self, charge: Charge) -> Outcome:
         if charge.payment_method not in _CARDS:
             return NotCharged("payment_method_not_supported")
-        self._renew()
-        return self._search(charge) if charge.key_expired else self._look_up(charge)
+        call = self._call(charge)
+        return call.search() if charge.key_expired else call.look_up()
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
-        self._renew()
-        if charge.key_expired:
-            return self._earlier_refund(charge, reference)
+        return self._call(charge).refund(reference)
+
+    def _call(self, charge: Charge) -> "_Call":
+        deadline = Deadline(CALL_SECONDS, self._clock)
+        api_key = self._secret.api_key()
+        requests = Requests(charge, self._environment, api_key, self._connections, deadline, self._address)
+        return _Call(charge, requests, deadline, self._secret)
+
+
+class _Call:
+    """One call of the gateway, for one payment."""
+
+    def __init__(self, charge: Charge, requests: Requests, deadline: Deadline, secret: Secret) -> None:
+        self._charge, self._requests, self._deadline, self._secret = charge, requests, deadline, secret
+
+    def charge(self) -> Outcome:
         try:
-            refund = self._stripe.refunds.create(
-                params={"payment_intent": reference, "metadata": self._metadata(charge)},
-                options={"idempotency_key": self._key(charge, "refund")},
-            )
-        except stripe.InvalidRequestError as error:
-            if self._code(error) == "charge_already_refunded":
-                return self._earlier_refund(charge, reference)
-            return NotRefunded(self._code(error))
+            card = self._requests.newest_card()
+            if card is None:
+                return self._decline("no_payment_method")
+            # The key may not be known to Stripe under another API key than it was used with, and what a request that
+            # failed created may show late: so what is there goes before what the key says.
+            intents = self._requests.intents() if self._charge.attempt > 1 else []
+            intents = intents or self._requests.create_intent()
+        except stripe.StripeError as error:
+            reason = certain_failure(error)
+            # Nothing is confirmed yet.
+            return self._decline(reason) if reason else NotCharged(self._code(error))
+        if not self._are_of_this_amount(intents):
+            return Unknown("another_amount")
+        if len(intents) > 1:
+            return Unknown("another_intent")  # a lookup finds out what became of each
+        (intent,) = intents
+        if intent.status in _OPEN and _refusal(intent) is None:
+            return self._confirm(intent, card)
+        return self._left_by_earlier_attempt(intent)
+
+    def look_up(self) -> Outcome:
+        """What became of the payment's intents; none of them is left open."""
+        try:
+            intents = self._requests.intents()
         except stripe.StripeError as error:
             return Unknown(self._code(error))
+        if not intents:
+            if self._charge.request_version not in FORMS:
+                return Unknown("request_version_not_supported")
+            try:
+                intents = self._requests.create_intent()
+            except stripe.StripeError as error:
+                reason = certain_failure(error)
+                return NotCharged(reason) if reason else Unknown(self._code(error))
+        return self._close(intents)
+
+    def search(self) -> Outcome:
+        """Where the key is forgotten: what is found is true, and closed; what is not found proves nothing."""
         try:
-            # Under its key the creation answers as it did then: pending, for ever.
-            now = refund if refund.status in _REFUND_ENDS else self._stripe.refunds.retrieve(refund.id)
+            intents = [intent for intent in self._requests.search_intents() if self._requests.is_of_payment(intent)]
         except stripe.StripeError as error:
             return Unknown(self._code(error))
-        outcome = _refund_outcome(now)
-        # After a failed one somebody may have made another by hand.
-        return self._earlier_refund(charge, reference) if isinstance(outcome, NotRefunded) else outcome
+        outcome = self._close(intents) if intents else None
+        return outcome if isinstance(outcome, Charged) else Unknown("the idempotency key is forgotten")
 
-    def _key(self, charge: Charge, request: str) -> str:
-        return f"{self._environment}-{charge.idempotency_key}-{request}"
-
-    def _metadata(self, charge: Charge) -> dict[str, str]:
-        return {"transaction_id": charge.transaction_id, "environment": self._environment}
-
-    def _is_of(self, charge: Charge, made: Any) -> bool:
-        """Whether an intent or a refund is ours, and of this payment; one made by hand is not."""
-        return all(getattr(made.metadata, name, None) == value for name, value in self._metadata(charge).items())
-
-    def _newest_card(self, charge: Charge) -> str | None:
-        cards = self._stripe.payment_methods.list(params={"customer": charge.customer_id, "type": "card", "limit": 1})
-        return cards.data[0].id if cards.data else None
-
-    def _without_card(self, charge: Charge) -> Outcome:
-        """A decline; but an earlier attempt may have found a card, and charged it."""
-        if charge.attempt == 1:
-            return Declined("no_payment_method")
-        outcome = self._look_up(charge)
-        return Declined("no_payment_method") if isinstance(outcome, NotCharged) else outcome
-
-    def _intent(self, charge: Charge) -> Any:
-        """The payment's intent: made by the first call under the key, given back by every other, as it was then."""
-        return self._stripe.payment_intents.create(
-            params={
-                "amount": charge.amount.minor_units,
-                "currency": charge.amount.currency.lower(),
-                "customer": charge.customer_id,
-                # Its types follow a newer version of the API than accounts are bound to have.
-                "payment_method_types": ["card"],  # type: ignore[typeddict-unknown-key]
-                "metadata": self._metadata(charge),
-            },
-            options={"idempotency_key": self._key(charge, "intent")},
-        )
-
-    def _other_intent(self, charge: Charge, intent: Any) -> Any:
-        """Another intent of the same payment, which may have been charged; None where there is none.
-
-        Stripe does not say whether a key that was used with one API key is known to the next one. If it is not, the
-        creation has just made a second intent. https://docs.stripe.com/api/payment_intents/list
-        """
-        intents = self._stripe.payment_intents.list(params={"customer": charge.customer_id, "limit": 100}).data
-        others = [one for one in intents if self._is_of(charge, one) and one.id != intent.id]
-        return next((one for one in others if one.status != "canceled"), None)
-
-    def _confirm(self, charge: Charge, intent: Any, card: str) -> Outcome:
-        """Charge the card: the one request that moves money. https://docs.stripe.com/api/payment_intents/confirm"""
+    def refund(self, reference: str) -> RefundOutcome:
         try:
-            confirmed = self._stripe.payment_intents.confirm(
-                intent.id,
-                params={"payment_method": card},
-                options={"idempotency_key": self._key(charge, "confirm")},
-            )
+            if not self._charge.key_expired:
+                return self._give_back(reference)
+            return self._given_back(reference) or Unknown("no refund found")
+        except stripe.StripeError as error:
+            return Unknown(self._code(error))
+
+    # Charging
+
+    def _decline(self, reason: str) -> Outcome:
+        """A decline of what cannot be charged now; but an earlier attempt may have been able to, and charged."""
+        if self._charge.attempt == 1:
+            return Declined(reason)
+        outcome = self.look_up()
+        return Declined(reason) if isinstance(outcome, NotCharged) else outcome
+
+    def _confirm(self, intent: Any, card: str) -> Outcome:
+        if self._deadline.seconds_left() < stripe_http.REQUEST_SECONDS:
+            return NotCharged("no_time_left")  # rather than sent and not waited for
+        try:
+            confirmed = self._requests.confirm(intent.id, card)
         except stripe.CardError as error:
-            # Stripe keeps a declined intent open for another card; the payment is over. The decline stands all the
-            # same when canceling fails: under its key the confirmation is answered as it was now.
-            declined = Declined(self._code(error))
-            ended = self._end(intent, declined.code)
-            return declined if isinstance(ended, Unknown) else ended
+            return self._end(intent, _refusal_of(error.error))
         except (stripe.RateLimitError, stripe.AuthenticationError) as error:
             # Refused before it was looked at. https://docs.stripe.com/error-low-level#idempotency
             return NotCharged(self._code(error))
-        except stripe.IdempotencyError:
-            return self._confirmed_before(intent)
         except stripe.StripeError as error:
-            return Unknown(self._code(error))
-        if confirmed.status == "requires_action":
-            # The customer is not here to act; and must not be able to later, when this is a decline.
-            return self._end(confirmed, _refusal(confirmed))
-        return _outcome(confirmed)
+            return self._after_failed_confirmation(intent, error)
+        # Without off_session it waits for the customer, who is not here to act.
+        is_waiting = confirmed.status == "requires_action"
+        return self._end(confirmed, _refusal(confirmed)) if is_waiting else _outcome(confirmed)
 
-    def _confirmed_before(self, intent: Any) -> Outcome:
-        """Whether an earlier attempt charged, which confirmed another card under the key; this one did nothing.
+    def _after_failed_confirmation(self, intent: Any, error: stripe.StripeError) -> Outcome:
+        """What the intent says, where Stripe answered; an earlier attempt may have confirmed it, with another card.
 
-        If not, no attempt under the key can any more: ``Unknown``, so that a lookup ends it.
+        One that is open is left to a lookup, which ends it: no attempt can confirm it any more under the payment's key,
+        and what this one did may show later.
         """
-        try:
-            intent = self._stripe.payment_intents.retrieve(intent.id)
-        except stripe.StripeError as error:
+        if error.http_status is None:
             return Unknown(self._code(error))
-        return Charged(intent.id) if intent.status == "succeeded" else Unknown(str(intent.status))
+        try:
+            intent = self._requests.retrieve(intent.id)
+        except stripe.StripeError as failure:
+            return Unknown(self._code(failure))
+        if intent.status in _OPEN and _refusal(intent) is None:
+            return Unknown(self._code(error))
+        return self._left_by_earlier_attempt(intent)
 
-    def _end(self, intent: Any, refusal: str | None) -> Outcome:
+    def _left_by_earlier_attempt(self, intent: Any) -> Outcome:
+        """``Unknown`` for a canceled one: ``NotCharged`` of a charge would be tried again, in vain."""
+        outcome = self._settle(intent)
+        return Unknown(outcome.reason) if isinstance(outcome, NotCharged) else outcome
+
+    # Closing
+
+    def _close(self, intents: list[Any]) -> Outcome:
+        """Cancel every open one, and tell what they came to together."""
+        if not self._are_of_this_amount(intents):
+            return Unknown("another_amount")
+        outcomes = [self._settle(intent) for intent in intents]
+        for kind in (Charged, Unknown):
+            for outcome in outcomes:
+                if isinstance(outcome, kind):
+                    return outcome
+        refusals = [outcome for outcome in outcomes if isinstance(outcome, Declined | ActionRequired)]
+        return min(refusals, key=lambda refusal: refusal.is_closed, default=outcomes[0])
+
+    def _settle(self, intent: Any) -> Outcome:
+        return self._end(intent, _refusal(intent)) if intent.status in _OPEN else _outcome(intent)
+
+    def _end(self, intent: Any, refusal: Declined | ActionRequired | None) -> Outcome:
         """Cancel an open intent, so that nobody can charge it any more, whoever has its id or its client secret.
 
-        ``refusal`` is the code of what was declined, if anything was; canceling may clear it from the intent.
+        ``refusal`` is what kept it from being charged, if anything did; canceling may clear that from the intent.
         https://docs.stripe.com/api/payment_intents/cancel
         """
         try:
+            ended = self._requests.cancel(intent.id)
+        except stripe.InvalidRequestError:  # it was confirmed, or canceled, in between
             try:
-                ended = self._stripe.payment_intents.cancel(intent.id)
-            except stripe.InvalidRequestError:  # it was confirmed, or canceled, in between
-                ended = self._stripe.payment_intents.retrieve(intent.id)
+                ended = self._requests.retrieve(intent.id)
+            except stripe.StripeError as error:
+                return Unknown(self._code(error))
         except stripe.StripeError as error:
-            return Unknown(self._code(error))
-        return Declined(refusal) if refusal and ended.status == "canceled" else _outcome(ended)
+            return replace(refusal, is_closed=False) if refusal else Unknown(self._code(error))
+        if refusal is None or ended.status not in _OPEN | {"canceled"}:
+            return _outcome(ended)
+        return replace(refusal, is_closed=ended.status == "canceled")
 
-    def _look_up(self, charge: Charge) -> Outcome:
-        try:
-            intent = self._stripe.payment_intents.retrieve(self._intent(charge).id)
-            other = self._other_intent(charge, intent)
-        except stripe.StripeError as error:
-            return Unknown(self._code(error))
-        if other is not None and other.status != "succeeded" and intent.status in _OPEN:
-            # Neither may be charged any more; the next lookup has one less to end.
-            ended = self._end(other, None)
-            return ended if isinstance(ended, Charged) else Unknown("another_intent")
-        intent = intent if other is None else other
-        return self._end(intent, _refusal(intent)) if intent.status in _OPEN else _outcome(intent)
+    def _are_of_this_amount(self, intents: list[Any]) -> bool:
+        """Whether all are of this payment's amount; the same transaction with another is not this payment."""
+        amount = self._charge.amount
+        return all((i.amount, i.currency.upper()) == (amount.minor_units, amount.currency) for i in intents)
 
-    def _search(self, charge: Charge) -> Outcome:
-        """Where the key is forgotten: what is found is true, what is not found proves nothing."""
-        ours = [f"metadata['{name}']:'{value}'" for name, value in self._metadata(charge).items()]
-        query = " AND ".join([*ours, "status:'succeeded'"])
-        try:
-            found = self._stripe.payment_intents.search(params={"query": query, "limit": 1}).data
-        except stripe.StripeError as error:
-            return Unknown(self._code(error))
-        return Charged(found[0].id) if found else Unknown("the idempotency key is forgotten")
+    # Refunds
 
-    def _earlier_refund(self, charge: Charge, reference: str) -> RefundOutcome:
+    def _give_back(self, reference: str) -> RefundOutcome:
+        """Raises ``stripe.StripeError`` where what was done is not known."""
+
+        def create(key: str) -> RefundOutcome | None:
+            try:
+                refund = self._requests.create_refund(reference, key)
+            except stripe.InvalidRequestError as error:
+                if not is_refusal(error):
+                    raise
+                return None if error.code == "charge_already_refunded" else NotRefunded(self._code(error))
+            # Under its key the creation answers as it did then: pending, for ever.
+            return Refunded(refund.id) if refund.status == "succeeded" else None
+
+        outcome = self._requests.first_of("refund", create, lambda: self._given_back(reference))
+        return outcome or self._given_back(reference) or Unknown("no refund found")
+
+    def _given_back(self, reference: str) -> RefundOutcome | None:
         """What was given back of the charge so far, by us or by hand; never gives anything back itself.
 
-        There may be several: parts, and one that failed before the next was tried. https://docs.stripe.com/refunds
+        There may be several: parts, and one that failed before the next was tried. None where there is nothing that
+        decides. Raises ``stripe.StripeError``. https://docs.stripe.com/refunds
         """
-        try:
-            # The newest come first. https://docs.stripe.com/api/refunds/list
-            refunds = self._stripe.refunds.list(params={"payment_intent": reference, "limit": 100}).data
-        except stripe.StripeError as error:
-            return Unknown(self._code(error))
-        ours = [refund for refund in refunds if self._is_of(charge, refund)]
+        refunds = self._requests.refunds(reference)
+        ours = [refund for refund in refunds if self._requests.is_of_payment(refund)]
         done = [refund for refund in refunds if refund.status == "succeeded"]
         ours_done = [refund for refund in ours if refund.status == "succeeded"]
-        if ours_done or sum(refund.amount for refund in done) >= charge.amount.minor_units:
+        if ours_done or sum(refund.amount for refund in done) >= self._charge.amount.minor_units:
             return Refunded((ours_done or done)[0].id)
         under_way = [refund for refund in refunds if refund.status not in _REFUND_ENDS]
         if under_way:
             return Unknown(str(under_way[0].status))
-        return _refund_outcome(ours[0]) if ours else Unknown("no refund found")
+        return NotRefunded(str(ours[0].status)) if ours else None
 
     def _code(self, error: stripe.StripeError) -> str:
         """A code, never the message: Stripe repeats parameters in it. A key that it refused is noted on the way."""
@@ -279,31 +305,24 @@ def _outcome(intent: Any) -> Outcome:
     match intent.status:
         case "succeeded":
             return Charged(intent.id)
-        case "canceled" | "requires_payment_method" if refusal:
-            return Declined(refusal)
         case "canceled":
-            return NotCharged("canceled")
+            return refusal or NotCharged("canceled")
     return Unknown(str(intent.status))
 
 
-def _refusal(intent: Any) -> str | None:
-    """The code of what kept a confirmed intent from being charged; None for one that was charged or never confirmed.
+def _refusal(intent: Any) -> Declined | ActionRequired | None:
+    """What kept a confirmed intent from being charged; None for one that was charged or never confirmed.
 
     https://docs.stripe.com/api/payment_intents/object#payment_intent_object-last_payment_error
     """
     if intent.status == "requires_action":
-        return "authentication_required"
-    failure = intent.last_payment_error
-    return str(getattr(failure, "code", None) or "card_declined") if failure else None
+        return ActionRequired(_AUTHENTICATION_REQUIRED)
+    return _refusal_of(intent.last_payment_error) if intent.last_payment_error else None
 
 
-def _refund_outcome(refund: Any) -> RefundOutcome:
-    if refund.status == "succeeded":
-        return Refunded(refund.id)
-    if refund.status in _REFUND_ENDS:
-        return NotRefunded(str(refund.status))
-    return Unknown(str(refund.status))
-
-
-def _same_minor_unit(currency: str) -> bool:
-    return currency not in _OTHER_UNITS
+def _refusal_of(failure: Any) -> Declined | ActionRequired:
+    code, decline_code = (getattr(failure, name, None) for name in ("code", "decline_code"))
+    if _AUTHENTICATION_REQUIRED in (code, decline_code):
+        # With off_session it is an error of the card. https://docs.stripe.com/payments/save-and-reuse
+        return ActionRequired(_AUTHENTICATION_REQUIRED)
+    return Declined(str(code or "card_declined"))

@@ -1,57 +1,95 @@
 """A small Stripe over real HTTP that follows its published rules where localstripe does not.
 
 Idempotency keys (https://docs.stripe.com/api/idempotent_requests): the same key and parameters give the saved answer,
-even a 500; other parameters are an error; a key that is in use is a 409; what was never executed (401, 429) is not
-saved (https://docs.stripe.com/error-low-level).
+even a 400 or a 500; other parameters are an error; a key that is in use is a 409; what was never executed (401, 429) is
+not saved, and a saved answer has the header ``Idempotent-Replayed: true`` (https://docs.stripe.com/error-low-level).
 
 PaymentIntents (https://docs.stripe.com/payments/paymentintents/lifecycle): one without a payment method is
-``requires_payment_method``, and is so again after a decline, then with ``last_payment_error``. Canceling is refused for
-one that has succeeded or is canceled already (https://docs.stripe.com/api/payment_intents/cancel).
+``requires_payment_method``, and is so again after a decline, then with ``last_payment_error``. Where the card asks for
+authentication, it waits in ``requires_action``, or, confirmed ``off_session``, is declined with
+``authentication_required`` (https://docs.stripe.com/payments/save-and-reuse). An issuer may decline so, too
+(https://docs.stripe.com/declines/codes). Canceling is refused for one that has succeeded or is canceled already
+(https://docs.stripe.com/api/payment_intents/cancel). Amounts have a minimum, and at most eight digits
+(https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts).
 
 Refunds (https://docs.stripe.com/refunds): without an amount one gives back what is left; several may be made until
 nothing is; one that failed or was canceled gives nothing back. Some stay ``pending`` first, and change by themselves.
+One that the balance does not cover is refused, with no code
+(https://github.com/Automattic/woocommerce-payments/issues/10025).
+
+Lists (https://docs.stripe.com/api/pagination): the newest first, ``limit`` at a time, on from ``starting_after``. What
+a search finds may be old (https://docs.stripe.com/search#data-freshness).
 
 A test says how the next call of an endpoint goes wrong, before or after it took effect.
 """
 
+import copy
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.payments import loopback
 
-Answer = tuple[int, dict[str, Any]]
-
 # What every error says, which may repeat what was asked for.
 MESSAGE = "with MARKED parameters"
+# The least that can be charged, in minor units; of a currency that is not here Stripe knows nothing.
+MINIMUM = {"usd": 50, "eur": 50, "jpy": 50}
+# Between two bytes of an answer that trickles.
+TRICKLE_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: dict[str, Any]
+    is_replayed: bool = False
+    # The part of it that comes byte by byte: "headers" or "body".
+    trickles: str = ""
 
 
 class Stripe:
     """The state.
 
-    ``faults`` by endpoint: unauthorized, rate_limit, error_before or _after, drop_before or _after, slow; of a
-    confirmation also decline and action, and of a cancellation confirmed_before. The answer to any is lost with
-    ``_then_drop``.
+    ``faults`` by endpoint: unauthorized, rate_limit, refused, error_before or _after, error_late (which takes effect
+    with ``catch_up``), drop_before or _after, slow, trickle_headers and trickle_body; of a confirmation also decline,
+    soft_decline and action, and of a cancellation confirmed_before. The answer to any is lost with ``_then_drop``.
     """
 
     def __init__(self) -> None:
         self.api_key = "sk_test_x"
         # The newest is the first, as Stripe lists them; a customer who is not named has one.
         self.cards: dict[str, list[str]] = {"cus_without": []}
+        self.unknown_customers = {"cus_unknown"}
         self.intents: dict[str, dict[str, Any]] = {}
         self.refunds: list[dict[str, Any]] = []
         # What a refund is when it is made.
         self.refund_status = "succeeded"
+        # What refunds can be paid from, in minor units.
+        self.balance = 10**12
+        self.maximum = 99_999_999
         self.canceling_clears_errors = False
+        # The intents as a search finds them, where it is behind.
+        self.searchable: dict[str, dict[str, Any]] | None = None
         self.requests = 0
+        # The endpoint of each request, the type of each error that was answered, and how many connections they came by.
+        self.endpoints: list[str] = []
+        self.errors: list[str] = []
+        self.connections = 0
+        # How long the server keeps a connection that is idle.
+        self.idle_seconds = 5.0
+        # Released with each connection that ended, and with each answer that a client did not wait for.
+        self.closed, self.abandoned = threading.Semaphore(0), threading.Semaphore(0)
         self.faults: dict[str, list[str]] = {}
         self.slow_seconds = 0.0
         self._saved: dict[str, tuple[str, Answer]] = {}
+        self._late: list[tuple[str, str, dict[str, str]]] = []
         self._in_use: set[str] = set()
         self._lock = threading.Lock()
 
@@ -60,9 +98,29 @@ class Stripe:
         charged = sum(intent["amount"] for intent in self.intents.values() if intent["status"] == "succeeded")
         return charged - sum(self._refunded(reference) for reference in self.intents)
 
+    @property
+    def keys(self) -> list[str]:
+        """Those that an answer is saved for, in the order of their first use."""
+        return list(self._saved)
+
     def forget_keys(self) -> None:
         """As Stripe does when they are 24 hours old."""
         self._saved.clear()
+
+    def catch_up(self) -> None:
+        """What answered with a 500 takes effect after all."""
+        late, self._late = self._late, []
+        for method, path, params in late:
+            self._execute(method, path, params, "")
+
+    def fall_behind(self) -> None:
+        """From now on searches find things as they are now."""
+        self.searchable = copy.deepcopy(self.intents)
+
+    def add_intents(self, customer: str, count: int) -> None:
+        """Of other payments."""
+        for _ in range(count):
+            self._add_intent({"amount": "100", "customer": customer, "currency": "usd"})
 
     def refund_by_hand(self, reference: str, **fields: Any) -> dict[str, Any]:
         """A refund as the Dashboard makes it: without our metadata."""
@@ -84,24 +142,26 @@ class Stripe:
     def handle(self, method: str, path: str, params: dict[str, str], key: str | None, api_key: str) -> Answer | None:
         """The answer, or None to drop the connection."""
         if api_key != self.api_key:
-            return 401, problem("invalid_request_error", None)
+            return problem(401, "invalid_request_error")
         parts = path.split("/")[2:]
         endpoint = f"{method} {parts[0]}/{parts[2]}" if len(parts) > 2 else f"{method} {parts[0]}"
+        request = json.dumps([path, params], sort_keys=True)
         with self._lock:
             self.requests += 1
+            self.endpoints.append(endpoint)
             fault = self.faults[endpoint].pop(0) if self.faults.get(endpoint) else ""
             fault, lost = fault.removesuffix("_then_drop"), fault.endswith(("_then_drop", "drop_after"))
             if key in self._in_use:
-                return 409, problem("idempotency_error", "idempotency_key_in_use")
+                return problem(409, "idempotency_error", "idempotency_key_in_use")
             if key in self._saved:
-                asked, answer = self._saved[key]
-                if asked != json.dumps([path, params], sort_keys=True):
-                    return 400, problem("idempotency_error", None)
-                return answer
+                first_request, answer = self._saved[key]
+                if request != first_request:
+                    return problem(400, "idempotency_error")
+                return replace(answer, is_replayed=True)
             if fault == "unauthorized":
-                return 401, problem("invalid_request_error", None)
+                return problem(401, "invalid_request_error")
             if fault == "rate_limit":
-                return 429, problem("invalid_request_error", "rate_limit")
+                return problem(429, "invalid_request_error", "rate_limit")
             if key:
                 self._in_use.add(key)
         try:
@@ -110,102 +170,150 @@ class Stripe:
             if fault == "slow":
                 time.sleep(self.slow_seconds)
             with self._lock:
-                answer = (
-                    (500, problem("api_error", None))
-                    if fault == "error_before"
-                    else self._execute(method, path, params, fault)
-                )
-                if fault == "error_after":
-                    answer = 500, problem("api_error", None)
+                answer = self._answer(method, path, params, fault)
                 if key:
-                    self._saved[key] = json.dumps([path, params], sort_keys=True), answer
+                    self._saved[key] = request, answer
+            if fault.startswith("trickle_"):
+                return replace(answer, trickles=fault.removeprefix("trickle_"))
             return None if lost else answer
         finally:
             self._in_use.discard(key or "")
 
+    def _answer(self, method: str, path: str, params: dict[str, str], fault: str) -> Answer:
+        match fault:
+            case "refused":
+                return problem(400, "invalid_request_error", "parameter_invalid")
+            case "error_before":
+                return problem(500, "api_error")
+            case "error_late":
+                self._late.append((method, path, params))
+                return problem(500, "api_error")
+            case "error_after":
+                self._execute(method, path, params, fault)
+                return problem(500, "api_error")
+        return self._execute(method, path, params, fault)
+
     def _execute(self, method: str, path: str, params: dict[str, str], fault: str) -> Answer:
         parts = path.strip("/").split("/")[1:]
         if len(parts) > 1 and parts[0] == "payment_intents" and parts[1] not in (*self.intents, "search"):
-            return 404, problem("invalid_request_error", "resource_missing")
+            return problem(404, "invalid_request_error", "resource_missing", "intent")
+        if params.get("customer") in self.unknown_customers:
+            return problem(400, "invalid_request_error", "resource_missing", "customer")
         match [method, *parts]:
             case ["GET", "payment_methods"]:
-                cards = self.cards.get(params["customer"], ["pm_card"])[: int(params["limit"])]
-                return 200, listed([{"id": card, "object": "payment_method"} for card in cards])
+                cards = self.cards.get(params["customer"], ["pm_card"])
+                return listed([{"id": card, "object": "payment_method"} for card in cards], params)
             case ["POST", "payment_intents"]:
-                card = params.get("payment_method")
-                intent = {
-                    "id": f"pi_{len(self.intents) + 1}",
-                    "object": "payment_intent",
-                    "amount": int(params["amount"]),
-                    "customer": params["customer"],
-                    "currency": params["currency"],
-                    "status": "requires_confirmation" if card else "requires_payment_method",
-                    "payment_method": card,
-                    "last_payment_error": None,
-                    "metadata": _metadata(params),
-                }
-                self.intents[str(intent["id"])] = intent
-                return 200, dict(intent)
+                amount, minimum = int(params["amount"]), MINIMUM.get(params["currency"])
+                if minimum is None:
+                    return problem(400, "invalid_request_error", None, "currency")
+                if amount < minimum:
+                    return problem(400, "invalid_request_error", "amount_too_small", "amount")
+                if amount > self.maximum:
+                    return problem(400, "invalid_request_error", "amount_too_large", "amount")
+                return Answer(200, dict(self._add_intent(params)))
             case ["POST", "payment_intents", intent_id, "confirm"]:
-                return self._confirm(self.intents[intent_id], params.get("payment_method"), fault)
+                return self._confirm(self.intents[intent_id], params, fault)
             case ["POST", "payment_intents", intent_id, "cancel"]:
                 intent = self.intents[intent_id]
                 if fault == "confirmed_before":
                     intent["status"] = "succeeded"
                 if intent["status"] in ("succeeded", "canceled"):
-                    return 400, problem("invalid_request_error", "payment_intent_unexpected_state")
+                    return problem(400, "invalid_request_error", "payment_intent_unexpected_state")
                 intent["status"] = "canceled"
                 if self.canceling_clears_errors:
                     intent["last_payment_error"] = None
-                return 200, dict(intent)
+                return Answer(200, dict(intent))
             case ["GET", "payment_intents", "search"]:
                 wanted = dict(re.findall(r"metadata\['(\w+)'\]:'([^']+)'", params["query"]))
-                found = [i for i in self.intents.values() if wanted.items() <= i["metadata"].items()]
-                return 200, listed([i for i in found if i["status"] == "succeeded"]) | {"object": "search_result"}
+                intents = self.intents if self.searchable is None else self.searchable
+                found = [dict(i) for i in intents.values() if wanted.items() <= i["metadata"].items()]
+                return listed(found[::-1], params, "search_result")
             case ["GET", "payment_intents"]:
-                of_customer = [i for i in self.intents.values() if i["customer"] == params["customer"]]
-                return 200, listed([dict(intent) for intent in reversed(of_customer)])
+                since = int(params.get("created[gte]", 0))
+                of_customer = [
+                    dict(i)
+                    for i in self.intents.values()
+                    if i["customer"] == params["customer"] and i["created"] >= since
+                ]
+                return listed(of_customer[::-1], params)
             case ["GET", "payment_intents", intent_id]:
-                return 200, dict(self.intents[intent_id])
+                return Answer(200, dict(self.intents[intent_id]))
             case ["POST", "refunds"]:
                 reference = params["payment_intent"]
                 if reference not in self.intents:
-                    return 404, problem("invalid_request_error", "resource_missing")
+                    return problem(404, "invalid_request_error", "resource_missing", "payment_intent")
                 if self._refunded(reference) == self.intents[reference]["amount"]:
-                    return 400, problem("invalid_request_error", "charge_already_refunded")
+                    return problem(400, "invalid_request_error", "charge_already_refunded")
+                if self.balance < self.intents[reference]["amount"] - self._refunded(reference):
+                    return problem(400, "invalid_request_error")
                 metadata = _metadata(params)
-                return 200, dict(self.refund_by_hand(reference, metadata=metadata))
+                return Answer(200, dict(self.refund_by_hand(reference, metadata=metadata)))
             case ["GET", "refunds"]:
                 made = [refund for refund in self.refunds if refund["payment_intent"] == params["payment_intent"]]
-                return 200, listed(made[::-1][: int(params["limit"])])  # the newest first
+                return listed(made[::-1], params)
             case ["GET", "refunds", refund_id]:
-                return 200, dict(next(refund for refund in self.refunds if refund["id"] == refund_id))
-        return 404, problem("invalid_request_error", "resource_missing")
+                return Answer(200, dict(next(refund for refund in self.refunds if refund["id"] == refund_id)))
+        return problem(404, "invalid_request_error", "resource_missing")
 
-    def _confirm(self, intent: dict[str, Any], card: str | None, fault: str) -> Answer:
-        card = card or intent["payment_method"]
+    def _add_intent(self, params: dict[str, str]) -> dict[str, Any]:
+        card = params.get("payment_method")
+        intent = {
+            "id": f"pi_{len(self.intents) + 1}",
+            "object": "payment_intent",
+            "created": int(time.time()),
+            "amount": int(params["amount"]),
+            "customer": params["customer"],
+            "currency": params["currency"],
+            "status": "requires_confirmation" if card else "requires_payment_method",
+            "payment_method": card,
+            "last_payment_error": None,
+            "metadata": _metadata(params),
+        }
+        self.intents[str(intent["id"])] = intent
+        return intent
+
+    def _confirm(self, intent: dict[str, Any], params: dict[str, str], fault: str) -> Answer:
+        card = params.get("payment_method") or intent["payment_method"]
         if intent["status"] not in ("requires_payment_method", "requires_confirmation") or card is None:
-            return 400, problem("invalid_request_error", "payment_intent_unexpected_state")
+            return problem(400, "invalid_request_error", "payment_intent_unexpected_state")
         intent["payment_method"] = card
-        if fault == "decline":
+        is_off_session = params.get("off_session") == "true"
+        errors = {
+            "decline": {"code": "card_declined"},
+            "soft_decline": {"code": "card_declined", "decline_code": "authentication_required"},
+            "action": {"code": "authentication_required", "decline_code": "authentication_required"},
+        }
+        if fault in errors and (fault != "action" or is_off_session):
             # The card is taken off the intent again.
             intent["status"], intent["payment_method"] = "requires_payment_method", None
-            intent["last_payment_error"] = {"code": "card_declined", "type": "card_error"}
-            return 402, problem("card_error", "card_declined")
+            intent["last_payment_error"] = {"type": "card_error", **errors[fault]}
+            return problem(402, "card_error", **errors[fault])
         intent["status"] = "requires_action" if fault == "action" else "succeeded"
-        return 200, dict(intent)
+        return Answer(200, dict(intent))
 
 
 def _metadata(params: dict[str, str]) -> dict[str, str]:
     return {name[9:-1]: value for name, value in params.items() if name.startswith("metadata[")}
 
 
-def problem(kind: str, code: str | None) -> dict[str, Any]:
-    return {"error": {"type": kind, "code": code, "message": MESSAGE}}
+def problem(
+    status: int, kind: str, code: str | None = None, param: str | None = None, decline_code: str | None = None
+) -> Answer:
+    """An error, with those of its attributes that it has. https://docs.stripe.com/api/errors"""
+    attributes = {"code": code, "param": param, "decline_code": decline_code}
+    error = {"type": kind, "message": MESSAGE} | {name: value for name, value in attributes.items() if value}
+    return Answer(status, {"error": error})
 
 
-def listed(data: list[Any]) -> dict[str, Any]:
-    return {"object": "list", "data": data, "has_more": False, "url": "/"}
+def listed(things: list[dict[str, Any]], params: dict[str, str], kind: str = "list") -> Answer:
+    """A page. https://docs.stripe.com/api/pagination"""
+    if "starting_after" in params:
+        things = things[1 + [thing["id"] for thing in things].index(params["starting_after"]) :]
+    limit = int(params.get("limit", 10))
+    if not 1 <= limit <= 100:
+        return problem(400, "invalid_request_error", "parameter_invalid_integer", "limit")
+    return Answer(200, {"object": kind, "data": things[:limit], "has_more": len(things) > limit, "url": "/"})
 
 
 @contextmanager
@@ -213,12 +321,57 @@ def serving(stripe: Stripe) -> Iterator[str]:
     """The URL of a server on a free port of this machine."""
 
     class Handler(loopback.JsonHandler):
+        # It keeps connections, as Stripe does.
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            self.timeout = stripe.idle_seconds
+            super().setup()
+            stripe.connections += 1
+
+        def finish(self) -> None:
+            with suppress(OSError):  # the client closed it first
+                super().finish()
+                self.connection.shutdown(socket.SHUT_RDWR)
+            stripe.closed.release()
+
         def _serve(self) -> None:
             url = urlsplit(self.path)
             body = self.body()
             params = dict(parse_qsl(body if self.command == "POST" else url.query))
             api_key = self.headers["Authorization"].removeprefix("Bearer ")
-            self.answer(stripe.handle(self.command, url.path, params, self.headers.get("Idempotency-Key"), api_key))
+            answer = stripe.handle(self.command, url.path, params, self.headers.get("Idempotency-Key"), api_key)
+            if answer is None:
+                self.close_connection = True
+                return
+            if "error" in answer.body:
+                stripe.errors.append(answer.body["error"]["type"])
+            self._send(answer)
+
+        def _send(self, answer: Answer) -> None:
+            text = json.dumps(answer.body).encode()
+            self.send_response(answer.status)
+            self.send_header("Content-Type", self.content_type)
+            self.send_header("Content-Length", str(len(text)))
+            if answer.is_replayed:
+                self.send_header("Idempotent-Replayed", "true")
+            slow = 0
+            if answer.trickles == "headers":
+                slow = sum(map(len, self._headers_buffer))
+            self._headers_buffer.append(b"\r\n")
+            whole = b"".join(self._headers_buffer) + text
+            self._headers_buffer.clear()
+            try:
+                if answer.trickles == "body":
+                    self.wfile.write(whole[: -len(text)])
+                    whole, slow = text, len(text)
+                for position in range(slow):
+                    self.wfile.write(whole[position : position + 1])
+                    time.sleep(TRICKLE_SECONDS)
+                self.wfile.write(whole[slow:])
+            except OSError:
+                self.close_connection = True
+                stripe.abandoned.release()
 
         do_GET = do_POST = _serve
 

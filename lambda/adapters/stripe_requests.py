@@ -1,0 +1,219 @@
+"""Stripe's requests for one payment: the form that each has, the keys it is sent under, and what its errors mean.
+
+Under an idempotency key Stripe v1 answers for 24 hours as it did first, also with a 500 or a 400
+(https://docs.stripe.com/api/idempotent_requests). Repeating a creation that failed under its key would fail for a day,
+and a new key could create a second time. So a payment has a chain of keys for its intents, ``...-intent``,
+``...-intent-2``, and so on, and another for its refunds; and ``first_of`` follows a chain by one rule. After an error
+whose effect is unknown it lists what exists of the payment, and where anything does, that is used. It goes on to the
+next key only where
+
+- the list has nothing of the payment;
+- the key is used up: the error is a replay, which Stripe marks with the header ``Idempotent-Replayed: true``
+  (https://docs.stripe.com/error-low-level), or says that the key was used with other parameters; and
+- a second creation is safe, should the first have an effect after all: creating an intent moves no money, and refunds
+  cannot exceed the charge (``charge_already_refunded``, https://docs.stripe.com/error-codes).
+
+An error that is not a replay ends the call: what it created may show later. The next call gets its replay, and goes on.
+
+The confirmation has one key for the payment, whichever intent it is for, and no chain: only it moves money.
+"""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import stripe
+from payments.ports import Charge
+
+from adapters.stripe_http import Connections, Deadline, DeadlineClient
+
+ADDRESS = "https://api.stripe.com"
+
+# No intent of a payment whose key is not expired is older: the key is first used with the payment's first claim.
+_INTENT_SECONDS = 2 * 24 * 60 * 60
+# https://docs.stripe.com/api/pagination
+_PAGE, _PAGES = 100, 10
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Form:
+    """The parameters that a request has beside the payment's own values."""
+
+    intent: dict[str, Any]
+    confirmation: dict[str, Any]
+
+
+# By the version that is recorded with a payment's first claim. Stripe refuses a key with other parameters than it was
+# first used with, so no row ever changes; a change of the requests is a new row.
+FORMS = {
+    1: Form(
+        # Its types follow a newer version of the API than accounts are bound to have.
+        intent={"payment_method_types": ["card"]},
+        confirmation={},
+    ),
+    2: Form(
+        intent={"payment_method_types": ["card"]},
+        # The customer is not there to authenticate. https://docs.stripe.com/payments/save-and-reuse#charge-saved-payment-method
+        confirmation={"off_session": True},
+    ),
+}
+# What is new to a payment is claimed with the newest.
+PRESENT_FORM = max(FORMS)
+
+# What fails as often as it is tried, by its code and, where that is not enough, its parameter; and the reason that it
+# is declined with. https://docs.stripe.com/error-codes
+_CERTAIN_FAILURES = {
+    ("resource_missing", "customer"): "customer_not_found",
+    ("amount_too_small", None): "amount_too_small",
+    ("amount_too_large", None): "amount_too_large",
+    ("invalid_charge_amount", None): "invalid_charge_amount",
+    # Which has no code. https://docs.stripe.com/currencies
+    (None, "currency"): "currency_not_supported",
+}
+
+
+class Requests:
+    """The requests of one call of the gateway. Each raises ``stripe.StripeError``."""
+
+    def __init__(
+        self, charge: Charge, environment: str, api_key: str, connections: Connections, deadline: Deadline, address: str
+    ) -> None:
+        self._charge, self._environment = charge, environment
+        self._stripe = stripe.StripeClient(
+            api_key,
+            http_client=DeadlineClient(connections, deadline),
+            # Retries are the workflow's: it knows which attempt it is.
+            max_network_retries=0,
+            base_addresses={"api": address},
+        ).v1
+
+    def newest_card(self) -> str | None:
+        params: Any = {"customer": self._charge.customer_id, "type": "card", "limit": 1}
+        cards = self._stripe.payment_methods.list(params=params)
+        return cards.data[0].id if cards.data else None
+
+    def intents(self) -> list[Any]:
+        """Every intent of the payment, as it is now; lists are, other than searches, never behind.
+
+        https://docs.stripe.com/search#data-freshness
+        """
+        since = int(time.time()) - _INTENT_SECONDS
+        params = {"customer": self._charge.customer_id, "created": {"gte": since}}
+        return [intent for intent in _pages(self._stripe.payment_intents.list, params) if self.is_of_payment(intent)]
+
+    def search_intents(self) -> list[Any]:
+        """The intents of the payment, whatever their age; each may have changed since, and the newest may be missing.
+
+        https://docs.stripe.com/search#data-freshness
+        """
+        query = " AND ".join(f"metadata['{name}']:'{value}'" for name, value in self._metadata.items())
+        return self._stripe.payment_intents.search(params={"query": query, "limit": _PAGE}).data
+
+    def create_intent(self) -> list[Any]:
+        """A new intent of the payment, as it was made; or all that there are."""
+        return self.first_of("intent", self._create_intent, self.intents)
+
+    def retrieve(self, intent_id: str) -> Any:
+        return self._stripe.payment_intents.retrieve(intent_id)
+
+    def confirm(self, intent_id: str, card: str) -> Any:
+        params: Any = {"payment_method": card, **FORMS[self._charge.request_version].confirmation}
+        options: Any = {"idempotency_key": self._key("confirm")}
+        return self._stripe.payment_intents.confirm(intent_id, params=params, options=options)
+
+    def cancel(self, intent_id: str) -> Any:
+        return self._stripe.payment_intents.cancel(intent_id)
+
+    def refunds(self, reference: str) -> list[Any]:
+        """Every refund of the charge, ours or made by hand, the newest first."""
+        return _pages(self._stripe.refunds.list, {"payment_intent": reference})
+
+    def create_refund(self, reference: str, key: str) -> Any:
+        """Without an amount it is of all that is left. https://docs.stripe.com/api/refunds/create"""
+        return self._stripe.refunds.create(
+            params={"payment_intent": reference, "metadata": self._metadata}, options={"idempotency_key": key}
+        )
+
+    def first_of(self, kind: str, create: Callable[[str], Found], find: Callable[[], Found | None]) -> Found:
+        """What ``create`` makes under the first key of the chain that is not used up, or what ``find`` finds before.
+
+        The end of the call's time ends the chain, with a request that raises.
+        """
+        for number in itertools.count(1):
+            try:
+                return create(self._key(kind if number == 1 else f"{kind}-{number}"))
+            except stripe.StripeError as error:
+                if is_refusal(error):
+                    raise
+                existing = find()
+                if existing:
+                    return existing
+                if not is_key_used_up(error):
+                    raise
+        raise AssertionError("a count does not end")
+
+    def is_of_payment(self, thing: Any) -> bool:
+        """Whether an intent or a refund is ours, and of this payment; one made by hand is not."""
+        return all(getattr(thing.metadata, name, None) == value for name, value in self._metadata.items())
+
+    @property
+    def _metadata(self) -> dict[str, str]:
+        return {"transaction_id": self._charge.transaction_id, "environment": self._environment}
+
+    def _key(self, request: str) -> str:
+        return f"{self._environment}-{self._charge.idempotency_key}-{request}"
+
+    def _create_intent(self, key: str) -> list[Any]:
+        params: Any = {
+            "amount": self._charge.amount.minor_units,
+            "currency": self._charge.amount.currency.lower(),
+            "customer": self._charge.customer_id,
+            "metadata": self._metadata,
+            **FORMS[self._charge.request_version].intent,
+        }
+        return [self._stripe.payment_intents.create(params=params, options={"idempotency_key": key})]
+
+
+def is_key_used_up(error: stripe.StripeError) -> bool:
+    """Whether no request under the key can be answered otherwise, for as long as Stripe remembers the key.
+
+    https://docs.stripe.com/api/idempotent_requests
+    """
+    return isinstance(error, stripe.IdempotencyError) or (error.headers or {}).get("Idempotent-Replayed") == "true"
+
+
+def is_refusal(error: stripe.StripeError) -> bool:
+    """Whether the request was refused just now, and had no effect; a replay says nothing of today.
+
+    https://docs.stripe.com/error-low-level#content-errors
+    """
+    return 400 <= (error.http_status or 0) < 500 and not is_key_used_up(error)
+
+
+def certain_failure(error: stripe.StripeError) -> str | None:
+    """The reason of an error that no repetition of the payment's request can avoid, else None."""
+    if not isinstance(error, stripe.InvalidRequestError):
+        return None
+    for (code, param), reason in _CERTAIN_FAILURES.items():
+        if error.code == code and param in (None, error.param):
+            return reason
+    return None
+
+
+def _pages(list_page: Callable[..., Any], params: dict[str, Any]) -> list[Any]:
+    """All of a list; raises where it is longer than a call has time for, since what is missing could be what matters.
+
+    https://docs.stripe.com/api/pagination
+    """
+    things: list[Any] = []
+    for _ in range(_PAGES):
+        after = {"starting_after": things[-1].id} if things else {}
+        page = list_page(params={**params, **after, "limit": _PAGE})
+        things += page.data
+        if not page.has_more:
+            return things
+    raise stripe.StripeError("the list is too long", code="list_too_long")
