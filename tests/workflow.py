@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,14 +49,15 @@ class Workflow:
         monkeypatch.setattr(processing, "gateway", lambda: self.gateway)
         return self
 
-    def pay(self, request: Any, name: str = "test") -> Execution:
+    def pay(self, request: Any, name: str = "test", sleep: Callable[[float], None] = lambda _: None) -> Execution:
+        """Run an execution to its end; ``sleep`` is told of each wait before a retry, in seconds."""
         tasks = {
             "${InvokeFunction}": self._invoke,
             "${SendMessage}": self._send,
             "${Publish}": self._publish,
         }
         deployed = json.loads(json.dumps(definition()).replace("${NotifyBusinessOutcomes}", self.notify))
-        return Interpreter(deployed, tasks).run(request, name)
+        return Interpreter(deployed, tasks, sleep).run(request, name)
 
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._break(arguments["FunctionName"])
