@@ -8,7 +8,7 @@
 Each step of the last lines catches into the next, so nothing masks the failure. Another execution, or reconciliation,
 may have the failure to tell, or have told it: then this one only fails. Only ``Task`` states can catch, so
 every expression that could fail stands in one; those of the other states and of the catchers are total.
-``States.DataLimitExceeded`` cannot be caught at all, so what enters is bounded first and only small things travel.
+Nobody promises that ``States.DataLimitExceeded`` is caught, so what enters is bounded and only small things travel.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 """
 
