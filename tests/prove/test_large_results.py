@@ -4,7 +4,8 @@ No function of ours does; a defect may. AWS's documentation says that ``States.D
 (https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html); AWS itself let a catcher catch it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.workflow import request
 
 VALIDATE = "validate"
 FUNCTION_CALLS = (VALIDATE, "process", "record_failure", "record_notice")
+SUBSETS = [calls for count in (1, 2, 3, 4) for calls in combinations(FUNCTION_CALLS, count)]
 BEHAVIOURS: dict[Status, Callable[[Charge], Outcome | None]] = {
     Status.COMPLETED: lambda _: None,
     Status.DECLINED: lambda _: Declined("insufficient_funds"),
@@ -29,20 +31,20 @@ BEHAVIOURS: dict[Status, Callable[[Charge], Outcome | None]] = {
 class LargeResults(World):
     """The answer to each call of ``large`` has its effect, and does not fit."""
 
-    def __init__(self, large: str, behaviour: Callable[[Charge], Outcome | None]) -> None:
+    def __init__(self, large: Collection[str], behaviour: Callable[[Charge], Outcome | None]) -> None:
         super().__init__(behaviour=behaviour)
         self._large = large
         self.large_results = 0
 
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         result = super()._invoke(arguments)
-        if arguments["Payload"].get("action", VALIDATE) == self._large:
+        if arguments["Payload"].get("action", VALIDATE) in self._large:
             self.large_results += 1
             result["Payload"] |= {"padding": "x" * LIMIT_BYTES}
         return result
 
 
-def pay(large: str, status: Status, catches: bool, amount: float = 150.0) -> tuple[LargeResults, Execution]:
+def pay(large: Collection[str], status: Status, catches: bool, amount: float = 150.0) -> tuple[LargeResults, Execution]:
     world = LargeResults(large, BEHAVIOURS[status])
     world.catches_large_results = catches
     with world.installed():
@@ -53,8 +55,10 @@ def pay(large: str, status: Status, catches: bool, amount: float = 150.0) -> tup
 
 @pytest.mark.parametrize("catches", [True, False], ids=["caught", "not-caught"])
 @pytest.mark.parametrize("status", BEHAVIOURS)
-@pytest.mark.parametrize("large", FUNCTION_CALLS)
-def test_money_and_notices_are_right_whichever_result_is_too_large(large: str, status: Status, catches: bool) -> None:
+@pytest.mark.parametrize("large", SUBSETS, ids="+".join)
+def test_money_and_notices_are_right_whichever_results_are_too_large(
+    large: Collection[str], status: Status, catches: bool
+) -> None:
     world, execution = pay(large, status, catches)
     # A decline is told by the workflow only. An execution that ended early has not told it, and failed visibly.
     world.executions_end = catches or execution.status == "SUCCEEDED"
@@ -66,13 +70,13 @@ def test_money_and_notices_are_right_whichever_result_is_too_large(large: str, s
         assert notice["outcome"] in (payment.status, Status.UNKNOWN), f"subscribers heard {notice}"
     if world.large_results:
         assert execution.status == "FAILED"
-        assert world.large_results == 1, "the call was made again, which changes nothing"
+        assert world.large_results <= len(large), "a call was made again, which changes nothing"
 
 
 @pytest.mark.parametrize("catches", [True, False], ids=["caught", "not-caught"])
 @pytest.mark.parametrize("amount", [150.0, -1.0], ids=["accepted", "rejected"])
 def test_a_validation_that_answers_too_much_records_the_payment_once(amount: float, catches: bool) -> None:
-    world, execution = pay(VALIDATE, Status.COMPLETED, catches, amount)
+    world, execution = pay([VALIDATE], Status.COMPLETED, catches, amount)
     world.executions_end = catches
     world.check()
     (payment,) = world.payments().values()
@@ -82,21 +86,21 @@ def test_a_validation_that_answers_too_much_records_the_payment_once(amount: flo
 
 
 def test_a_charge_whose_answer_is_too_large_is_told_as_completed_where_it_is_caught() -> None:
-    world, execution = pay("process", Status.COMPLETED, catches=True)
+    world, execution = pay(["process"], Status.COMPLETED, catches=True)
     assert execution.path[-1] == "PaymentFailed"
     assert [notice["outcome"] for notice in world.topic.notices] == [Status.COMPLETED]
     assert [letter["payment_status"] for letter in world.queue.letters] == [Status.COMPLETED]
 
 
 def test_a_charge_whose_answer_is_too_large_ends_the_execution_where_it_is_not_caught() -> None:
-    world, execution = pay("process", Status.COMPLETED, catches=False)
+    world, execution = pay(["process"], Status.COMPLETED, catches=False)
     assert execution.path == ["ValidatePayment", "ProcessPayment"]
     assert world.topic.notices == world.queue.letters == []
 
 
 def test_what_reconciliation_tells_where_the_execution_could_not() -> None:
     """The failure was recorded, and the answer that it is to be told did not fit."""
-    world, execution = pay("record_failure", Status.FAILED, catches=False)
+    world, execution = pay(["record_failure"], Status.FAILED, catches=False)
     assert execution.path[-1] == "RecordFailure"
     assert [notice["outcome"] for notice in world.topic.notices] == [Status.FAILED]
     assert [letter["payment_status"] for letter in world.queue.letters] == [Status.FAILED]
