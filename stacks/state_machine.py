@@ -9,12 +9,13 @@ Each step of the last lines catches into the next, so nothing masks the failure.
 PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
 announce the failure, or have announced it: then this one only fails. Only ``Task`` states can catch, so every
 expression that could fail stands in one; those of the other states and of the catchers are total.
-``States.DataLimitExceeded`` cannot be caught at all, so what enters is bounded first and only small things travel.
+Nobody promises that ``States.DataLimitExceeded`` is caught, so what enters is bounded and only small things travel.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 """
 
 from typing import Any
 
+from . import workflow_errors
 from .compute import TIMEOUT_SECONDS as FUNCTION_TIMEOUT_SECONDS
 
 # A task waits longer than its function may run, so that the function's own timeout is what is reported.
@@ -26,7 +27,7 @@ MAXIMUM_REQUEST_CHARACTERS = 20_000
 
 # Lambda never ran the function: wait patiently, and not all at the same moment.
 THROTTLED = {
-    "ErrorEquals": ["Lambda.TooManyRequestsException"],
+    "ErrorEquals": [*workflow_errors.THROTTLED],
     "IntervalSeconds": 1,
     "MaxAttempts": 8,
     "BackoffRate": 2,
@@ -47,10 +48,7 @@ TRANSIENT = {
         "ChargeOutcomeUnknown",
         "LedgerUnavailable",
         "PaymentChanged",
-        "Lambda.ServiceException",
-        "Lambda.AWSLambdaException",
-        "Lambda.SdkClientException",
-        "Lambda.ClientExecutionTimeoutException",
+        *workflow_errors.TRANSIENT,
     ],
     "IntervalSeconds": 2,
     "MaxAttempts": 3,
@@ -58,15 +56,25 @@ TRANSIENT = {
 }
 # A function that crashed or ran out of time: how far it came is in the ledger, so it may run again.
 CRASHED = {
-    "ErrorEquals": ["Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown", "States.Timeout"],
+    "ErrorEquals": [*workflow_errors.CRASHED],
     "IntervalSeconds": 2,
     "MaxAttempts": 1,
     "BackoffRate": 1,
 }
-FUNCTION_RETRY = [THROTTLED, IN_PROGRESS, TRANSIENT, CRASHED]
+# Over three minutes: functions that nobody had called for weeks took up to 106 seconds to become ready
+# (https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801).
+# Without jitter, which could spend all attempts in a few seconds.
+NOT_READY = {
+    "ErrorEquals": [*workflow_errors.NOT_READY],
+    "IntervalSeconds": 10,
+    "MaxAttempts": 5,
+    "BackoffRate": 2,
+    "MaxDelaySeconds": 60,
+}
+FUNCTION_RETRY = [THROTTLED, IN_PROGRESS, TRANSIENT, CRASHED, NOT_READY]
 # What a failure leaves behind is worth some minutes of a service's outage.
 PATIENT = {"IntervalSeconds": 2, "MaxAttempts": 8, "BackoffRate": 2, "MaxDelaySeconds": 60}
-RECORD_RETRY = [THROTTLED, {**TRANSIENT, **PATIENT}, CRASHED]
+RECORD_RETRY = [THROTTLED, {**TRANSIENT, **PATIENT}, CRASHED, NOT_READY]
 INTEGRATION_RETRY = [{"ErrorEquals": ["States.ALL"], **PATIENT}]
 
 # As lambda/payments/request.py has it; a test holds the two together.

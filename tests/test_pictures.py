@@ -163,8 +163,10 @@ def test_words_that_are_no_markup_are_escaped() -> None:
 def test_the_table_of_tasks_tells_how_each_is_tried_again() -> None:
     table = "\n".join(workflow.section())
     assert (
-        "| ValidatePayment | validation function | 8 times after 1 s, each 2 times the last: TooManyRequests" in table
+        "| ValidatePayment | validation function | 8 times after 1 s, each 2 times the last: Lambda throttles;" in table
     )
+    assert "LedgerUnavailable, PaymentChanged, Lambda is disturbed;" in table
+    assert "Lambda." not in table, "an error of AWS that no case covers"
 
 
 def drawn_with(seed: int, given: dict[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +52,8 @@ class Workflow:
         monkeypatch.setattr(processing, "gateway", lambda: self.gateway)
         return self
 
-    def pay(self, request: Any, name: str = "test") -> Execution:
+    def pay(self, request: Any, name: str = "test", sleep: Callable[[float], None] = lambda _: None) -> Execution:
+        """Run an execution to its end; ``sleep`` is told of each wait before a retry, in seconds."""
         tasks = {
             "${InvokeFunction}": self._invoke,
             "${SendMessage}": self._send,
@@ -59,7 +61,7 @@ class Workflow:
         }
         assert self._monkeypatch, "not installed"
         self._monkeypatch.setenv("NOTIFY_BUSINESS_OUTCOMES", self.notify)
-        return Interpreter(definition(), tasks).run(request, name)
+        return Interpreter(definition(), tasks, sleep).run(request, name)
 
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._break(arguments["FunctionName"])

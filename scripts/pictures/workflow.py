@@ -3,12 +3,20 @@
 import re
 from typing import Any
 
-from stacks import state_machine
+from stacks import state_machine, workflow_errors
 
 from .mermaid import block, class_of
 from .templates import words
 
 State = dict[str, Any]
+
+# A table that lists every error of these would be a page of names.
+_ERRORS_OF_AWS = {
+    workflow_errors.THROTTLED: "Lambda throttles",
+    workflow_errors.NOT_READY: "the function is not ready",
+    workflow_errors.TRANSIENT: "Lambda is disturbed",
+    workflow_errors.CRASHED: "the function crashed or ran out of time",
+}
 
 
 def section() -> list[str]:
@@ -20,6 +28,7 @@ def section() -> list[str]:
     ]
     return [
         "A dashed arrow is taken when a state fails for good; each task is tried again before (↻).",
+        "Which errors of AWS each case covers is in [`workflow_errors.py`](../stacks/workflow_errors.py).",
         "",
         diagram(states),
         "",
@@ -74,10 +83,12 @@ def _condition(text: str) -> str:
 
 
 def _retrier(retrier: dict[str, Any]) -> str:
-    errors = ", ".join(error.removeprefix("States.").removeprefix("Lambda.") for error in retrier["ErrorEquals"])
+    cases = [text for errors, text in _ERRORS_OF_AWS.items() if set(errors) <= set(retrier["ErrorEquals"])]
+    covered = {error for errors, text in _ERRORS_OF_AWS.items() if text in cases for error in errors}
+    names = [error.removeprefix("States.") for error in retrier["ErrorEquals"] if error not in covered]
     rate = retrier["BackoffRate"]
     growing = f"{retrier['IntervalSeconds']} s" + (f", each {rate} times the last" if rate != 1 else "")
-    return f"{retrier['MaxAttempts']} times after {growing}: {errors}"
+    return f"{retrier['MaxAttempts']} times after {growing}: {', '.join([*names, *cases])}"
 
 
 def _caught(state: State) -> str:

@@ -74,6 +74,10 @@ _STATES: Planted = [
     ("a retry takes all errors before the others", WORKFLOW,
      in_state("RecordFailure.Retry.0.ErrorEquals", ["States.ALL"]),
      f"{_LANGUAGE}test_what_takes_all_errors_stands_alone_and_last[RecordFailure]"),
+    ("a function that was idle for weeks is not waited for", WORKFLOW,
+     in_state("ProcessPayment.Retry.4.ErrorEquals", ["States.Permissions"]),
+     "tests/stacks/test_workflow_errors.py::"
+     "test_a_task_that_calls_a_function_retries_exactly_the_table[ProcessPayment]"),
     ("a declined payment is retried", WORKFLOW,
      in_state("ProcessPayment.Retry.2.ErrorEquals", ["GatewayUnavailable", "NotAllowed"]),
      f"{_MACHINE}test_every_error_of_the_code_is_retried_or_not_on_purpose"),

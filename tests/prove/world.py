@@ -47,6 +47,8 @@ class World:
         self.redriven_at = 0
         # Whether each execution that was started runs to its end, as Step Functions' do.
         self.executions_end = True
+        # Whether a state catches a result of its task that is too large: AWS's documentation and its practice differ.
+        self.catches_large_results = False
         self.topic, self.queue = FakeTopic(self.faults), FakeQueue(self.faults)
 
     @contextmanager
@@ -85,7 +87,8 @@ class World:
             "${SendMessage}": self.queue.send_from_workflow,
             "${Publish}": self.topic.publish_from_workflow,
         }
-        return Interpreter(_deployed(), tasks, self._sleep).run(request, name)
+        interpreter = Interpreter(_deployed(), tasks, self._sleep, catches_large_results=self.catches_large_results)
+        return interpreter.run(request, name)
 
     def invoke(self, handler: Any, event: dict[str, Any]) -> Any:
         """One invocation; what Lambda reports of one that did not answer is raised."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from payments import errors
 
+from stacks import workflow_errors
 from stacks.compute import TIMEOUT_SECONDS
 from stacks.state_machine import definition, longest_execution_seconds
 from tests.emitted import ROOT, load_template
@@ -15,18 +16,11 @@ from tests.workflow import END_STATES
 EMITTED: dict[str, Any] = load_template("workflow")["Resources"]["PaymentWorkflow"]["Properties"]
 DEFINITION: dict[str, Any] = EMITTED["Definition"]
 STATES: dict[str, Any] = DEFINITION["States"]
-# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html and, for the runtime's own names,
-# https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
 AWS_ERRORS = {
-    "Lambda.TooManyRequestsException",
-    "Lambda.ServiceException",
-    "Lambda.AWSLambdaException",
-    "Lambda.SdkClientException",
-    "Lambda.ClientExecutionTimeoutException",
-    "Lambda.Unknown",
-    "Sandbox.Timedout",
-    "Runtime.ExitError",
-    "States.Timeout",
+    *workflow_errors.THROTTLED,
+    *workflow_errors.NOT_READY,
+    *workflow_errors.TRANSIENT,
+    *workflow_errors.CRASHED,
     "States.ALL",
 }
 
@@ -177,10 +171,10 @@ def test_each_timeout_exceeds_what_it_waits_for() -> None:
 def test_the_longest_execution_by_hand() -> None:
     """Two function tasks, three that record, three integrations; each attempt and each wait at its longest."""
     throttled = 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60
-    in_progress, transient, crashed = 5 * 20, 2 + 4 + 8, 2
+    in_progress, transient, crashed, not_ready = 5 * 20, 2 + 4 + 8, 2, 10 + 20 + 40 + 60 + 60
     patient = 2 + 4 + 8 + 16 + 32 + 60 + 60 + 60
-    function = (1 + 8 + 5 + 3 + 1) * 310 + throttled + in_progress + transient + crashed
-    record = (1 + 8 + 8 + 1) * 310 + throttled + patient + crashed
+    function = (1 + 8 + 5 + 3 + 1 + 5) * 310 + throttled + in_progress + transient + crashed + not_ready
+    record = (1 + 8 + 8 + 1 + 5) * 310 + throttled + patient + crashed + not_ready
     integration = (1 + 8) * 30 + patient
     assert longest_execution_seconds(STATES) == 2 * function + 3 * record + 3 * integration
 
@@ -189,14 +183,14 @@ def test_the_retriers() -> None:
     names = {tuple(r["ErrorEquals"]): (r["IntervalSeconds"], r["MaxAttempts"], r["BackoffRate"])
              for r in STATES["ProcessPayment"]["Retry"]}  # fmt: skip
     assert names == {
-        ("Lambda.TooManyRequestsException",): (1, 8, 2),
+        workflow_errors.THROTTLED: (1, 8, 2),
         ("PaymentInProgress",): (20, 5, 1),
         (
             "GatewayUnavailable", "ChargeOutcomeUnknown", "LedgerUnavailable", "PaymentChanged",
-            "Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException",
-            "Lambda.ClientExecutionTimeoutException",
+            *workflow_errors.TRANSIENT,
         ): (2, 3, 2),
-        ("Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown", "States.Timeout"): (2, 1, 1),
+        workflow_errors.CRASHED: (2, 1, 1),
+        workflow_errors.NOT_READY: (10, 5, 2),
     }  # fmt: skip
     assert STATES["ValidatePayment"]["Retry"] == STATES["ProcessPayment"]["Retry"]
 
