@@ -11,6 +11,7 @@ The minor units of the amount, modulo 100, choose::
     .07  charged after a slow second
     .08  charged, but a refund is refused
     .09  charged, but a refund gets no answer, not even when it is only looked for
+    .10  not charged: the customer has to authenticate
     any other: charged
 
 It has no memory: what it did follows from the key and the amount. The same key always gives the same reference,
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable
 
 from payments.ports import (
+    ActionRequired,
     Charge,
     Charged,
     Declined,
@@ -54,6 +56,8 @@ class Simulator:
                 return NotCharged("gateway temporarily unavailable")
             case 4 | 5 | 6:
                 return Unknown("no answer from the gateway")
+            case 10:
+                return ActionRequired("authentication_required")
             case 7:
                 self._sleep(SLOW_SECONDS)
         return Charged(_reference(charge))

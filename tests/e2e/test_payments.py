@@ -25,9 +25,13 @@ def test_completed(platform: Platform) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "status", "reason"),
-    [(150.01, "DECLINED", "insufficient_funds"), (10000.01, "REJECTED", "payment_amount exceeds the limit")],
+    [
+        (150.01, "DECLINED", "insufficient_funds"),
+        (150.10, "ACTION_REQUIRED", "authentication_required"),
+        (10000.01, "REJECTED", "payment_amount exceeds the limit"),
+    ],
 )
-def test_declined_and_rejected(platform: Platform, amount: float, status: str, reason: str) -> None:
+def test_outcomes_without_a_charge(platform: Platform, amount: float, status: str, reason: str) -> None:
     request, story = platform.pay(payment_amount=amount)
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
     assert platform.item(request["transaction_id"])["status"] == {"S": status}

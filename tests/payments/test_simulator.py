@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from adapters.simulator import Simulator
 from payments.money import Money
-from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Refunded, Unknown
+from payments.ports import ActionRequired, Charge, Charged, Declined, NotCharged, NotRefunded, Refunded, Unknown
 
 
 def ask(cents: int, attempt: int = 1) -> Charge:
@@ -25,6 +25,7 @@ def ask(cents: int, attempt: int = 1) -> Charge:
         (5, 1, Unknown, NotCharged),
         (6, 1, Unknown, Unknown),
         (7, 1, Charged, NotCharged),
+        (10, 1, ActionRequired, NotCharged),
     ],
 )
 def test_outcomes(cents: int, attempt: int, charge: type, lookup: type) -> None:
