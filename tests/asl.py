@@ -22,6 +22,8 @@ from typing import Any
 
 import jsonata
 
+from tests import jsonata2
+
 LIMIT_BYTES = 256 * 1024
 UNCATCHABLE = ("States.DataLimitExceeded", "States.Runtime")
 
@@ -178,8 +180,8 @@ class Interpreter:
         return value
 
     def _expression(self, text: str, states: dict[str, Any]) -> Any:
-        bindings = {name: _nulls(value) for name, value in self._variables.items()}
-        bindings["states"] = _nulls(states | {"context": self._context})
+        bindings = {name: jsonata2.with_nulls(value) for name, value in self._variables.items()}
+        bindings["states"] = jsonata2.with_nulls(states | {"context": self._context})
         try:
             result = _compiled(text).evaluate(None, bindings)
             if result is None and not _compiled(f"$exists(({text}))").evaluate(None, bindings):
@@ -191,22 +193,13 @@ class Interpreter:
 
 @functools.cache
 def _compiled(text: str) -> Any:
-    return jsonata.Jsonata.jsonata(text)
-
-
-def _nulls(value: Any) -> Any:
-    """JSON null as the library wants it told from nothing."""
-    if value is None:
-        return jsonata.utils.Utils.NULL_VALUE
-    if isinstance(value, dict):
-        return {key: _nulls(item) for key, item in value.items()}
-    return [_nulls(item) for item in value] if isinstance(value, list) else value
+    return jsonata2.Expression(text)
 
 
 def _limited(value: Any) -> Any:
-    """The value as JSON would carry it; too much of it cannot be caught."""
-    text = json.dumps(value, default=_null)
-    if len(text.encode()) > LIMIT_BYTES:
+    """The value as JSON would carry it, in UTF-8; too much of it cannot be caught."""
+    text = json.dumps(value, default=_null, ensure_ascii=False)
+    if len(text.encode(errors="surrogatepass")) > LIMIT_BYTES:
         raise StatesError("States.DataLimitExceeded", f"{len(text)} characters")
     return json.loads(text)
 

@@ -1,0 +1,57 @@
+"""The bound on a request counts characters as JSONata 2 does, whatever the language of a customer's text."""
+
+import json
+from typing import Any
+
+import pytest
+
+from stacks.state_machine import MAXIMUM_REQUEST_CHARACTERS
+from tests.asl import LIMIT_BYTES
+from tests.payments.test_workflow_any_input import deep
+from tests.workflow import END_STATES, Workflow, request
+
+REFUSED = "States.QueryEvaluationError"
+
+
+@pytest.fixture
+def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    return Workflow().install(monkeypatch)
+
+
+def sized(characters: int, character: str) -> dict[str, Any]:
+    """A request whose JSON, without white space, has so many characters."""
+    data = request(payment_amount=150, customer_id="")
+    used = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    return data | {"customer_id": character * (characters - used)}
+
+
+@pytest.mark.parametrize("character", ["a", "é", "日", "💳"])
+def test_the_longest_request_that_is_let_in_is_as_long_in_every_language(workflow: Workflow, character: str) -> None:
+    let_in = workflow.pay(sized(MAXIMUM_REQUEST_CHARACTERS, character))
+    assert let_in.error != REFUSED
+    refused = workflow.pay(sized(MAXIMUM_REQUEST_CHARACTERS + 1, character))
+    assert (refused.path[-1], refused.error) == ("PaymentFailed", REFUSED)
+    assert workflow.dead_letters[-1]["error"] == REFUSED
+
+
+@pytest.mark.parametrize("character", ["💳", "\u0001"])
+def test_what_is_let_in_is_far_below_the_limit_that_ends_an_execution(workflow: Workflow, character: str) -> None:
+    """In UTF-8 a character has up to four bytes; one that JSON escapes is counted as it is written."""
+    widest = sized(MAXIMUM_REQUEST_CHARACTERS, character)
+    assert len(json.dumps(widest, ensure_ascii=False).encode()) < LIMIT_BYTES / 2
+    assert workflow.pay(widest).path[-1] in END_STATES
+
+
+@pytest.mark.parametrize("amount", [10**30, 10**300, 1e-300, -0.0, 0.1 + 0.2])
+def test_a_number_is_measured_as_it_is_printed(workflow: Workflow, amount: float) -> None:
+    assert workflow.pay(request(payment_amount=amount)).error != REFUSED
+
+
+def test_a_number_that_is_no_double_is_refused_and_told(workflow: Workflow) -> None:
+    """JSON allows it; JavaScript reads infinity, which $string refuses."""
+    execution = workflow.pay(request(payment_amount=10**400))
+    assert (execution.path[-1], execution.error) == ("PaymentFailed", REFUSED)
+
+
+def test_a_deep_request_is_measured(workflow: Workflow) -> None:
+    assert workflow.pay(request() | {"more": deep(900)}).path[-1] in END_STATES
