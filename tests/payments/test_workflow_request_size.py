@@ -29,7 +29,7 @@ def sized(characters: int, character: str) -> dict[str, Any]:
 def test_the_longest_request_that_is_let_in_is_as_long_in_every_language(workflow: Workflow, character: str) -> None:
     let_in = workflow.pay(sized(MAXIMUM_REQUEST_CHARACTERS, character))
     assert let_in.error != REFUSED
-    refused = workflow.pay(sized(MAXIMUM_REQUEST_CHARACTERS + 1, character))
+    refused = workflow.pay(sized(MAXIMUM_REQUEST_CHARACTERS + 1, character), name="2")
     assert (refused.path[-1], refused.error) == ("PaymentFailed", REFUSED)
     assert workflow.dead_letters[-1]["error"] == REFUSED
 
