@@ -20,6 +20,7 @@ compute.py          the functions, and the schedule of one of them
   runtime.py          the runtime they run on
 workflow.py         the state machine
   state_machine.py    its definition
+  workflow_errors.py  which errors are tried again, and why the others are not
 monitoring.py       what watches
   alarms.py           the kinds of alarms
   dashboard.py        the dashboard's body

@@ -5,6 +5,7 @@ cli/              the commands, and what they print
 environment.py    where the platform's resources are, from the parent stack's outputs
 requests.py       payments to start, read from arguments or a file, and checked before anything is sent
 start.py          start them, each once, and wait for their outcomes
+naming.py         names of executions, which hold a transaction id and nothing else of a request
 records.py        what the table holds of a payment, without the customer
 executions.py     what became of an execution
 logs.py           what the functions logged of payments
