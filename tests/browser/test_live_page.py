@@ -152,11 +152,13 @@ def test_one_that_fails_is_redriven_by_the_button_and_completes(live: "Page", pl
     story.wait_for(state="hidden")
 
 
-def test_one_that_the_gateway_closed_is_not_redriven_and_the_page_says_why(live: "Page") -> None:
-    paid = pay(live, "response lost, confirmed not charged")
-    is_now(live, paid, "FAILED")
-    why = "it can no longer be charged under this id: send a new payment, and dlq clear this one"
-    letter(live, paid).locator(".advice").get_by_text(f"now FAILED: {why}").wait_for()
+def test_a_letter_of_another_request_is_not_redriven_and_the_page_says_why(live: "Page", platform: Platform) -> None:
+    paid = pay(live, "an ordinary payment")
+    is_now(live, paid, "COMPLETED")
+    conflict = {"transaction_id": paid, "error": "IdempotencyConflict", "state": "ValidatePayment", "timestamp": "9"}
+    leave_a_letter(platform, conflict)
+    why = "the id belongs to another payment; it cannot be redriven"
+    letter(live, paid).locator(".advice").get_by_text(f"now COMPLETED: {why}").wait_for()
     button = letter(live, paid).get_by_role("button", name="Redrive")
     assert button.is_disabled()
     assert button.get_attribute("title") == why
