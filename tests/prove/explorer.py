@@ -14,9 +14,10 @@ What is exact, and what is not:
 
 - Actors are interleaved at each call of a table, the gateway, topic or queue. Reading the clock, a query of the index
   and the measurement of the backlog belong to the call before them: what they read is only where to look.
-- The clock stands still between two calls, but for the workflow's waits, which pass for everybody (so a wait of one is
-  a slow call of the others), and for the actor ``Jump``. Each actor's clock differs by milliseconds, so that no two
-  write the same.
+- The clock stands still between two calls, but for timeouts and the workflow's waits, which pass for everybody (so a
+  wait of one is a slow call of the others), and for the actor ``Jump``. Each actor's clock differs by milliseconds, so
+  that no two write the same. Nobody is idle for minutes in the midst of a function or an execution, so long jumps come
+  between them, or after an execution was stopped.
 - An actor takes part at every point of the others' lives, the end included. ``Late`` delivers what is on its way; what
   was not delivered by then arrives before time jumps by more than ``LATE_SECONDS``.
 - A function whose execution is stopped runs to its end, as in Lambda.
@@ -33,8 +34,9 @@ from typing import Any
 
 import reconciliation
 from adapters.dynamodb import DynamoDBLedger
-from payments.ports import Charge, NotCharged, Outcome, RefundOutcome, Unknown
+from payments.ports import GATEWAY_SECONDS, Charge, NotCharged, Outcome, RefundOutcome, Unknown
 
+from stacks.state_machine import INTEGRATION_TIMEOUT_SECONDS
 from tests.asl import Interpreter, StatesError
 from tests.prove import world as worlds
 from tests.prove.faults import Crash, Fault
@@ -44,7 +46,7 @@ from tests.prove.world import World
 from tests.workflow import request
 
 # No request is on its way for longer than that: the longest timeout of a call is the gateway's.
-LATE_SECONDS = 60.0
+LATE_SECONDS = 61.0
 
 
 class Directed(Enum):
@@ -79,6 +81,9 @@ TROUBLES: Mapping[str, tuple[Fault | Directed, ...]] = {
     "workflow.send_message": (Fault.TIMEOUT_WITH_EFFECT, Directed.LATE, Directed.REFUSED, Directed.UNLISTED),
 }
 OF_AN_INVOCATION = (Directed.REFUSED, Directed.UNLISTED, Directed.ANSWERS_LOST)
+TIMEOUTS = frozenset({Fault.TIMEOUT, Fault.TIMEOUT_WITH_EFFECT, Fault.TIMEOUT_LATE, Directed.LATE})
+# How long who calls them waits for an answer that does not come, in seconds.
+WAITED = {"gateway": GATEWAY_SECONDS, "workflow": INTEGRATION_TIMEOUT_SECONDS}
 # Belong to the call before them.
 QUIET = frozenset({"clock", "dynamodb.query", "dynamodb.batch_get_item"})
 START = "starts"
@@ -285,6 +290,8 @@ class Stage(World):
     ) -> tuple[bool, Any]:
         """Whether the call answers, and what it answers or raises."""
         self.faults.calls.clear()
+        if trouble in TIMEOUTS:
+            self.now += next((seconds for service, seconds in WAITED.items() if name.startswith(service)), 0.0)
         self.faults.plan = {0: trouble} if isinstance(trouble, Fault) else {}
         try:
             if trouble is Directed.LATE and late is not None:
@@ -341,6 +348,14 @@ class Kept:
         self.now, self.late, self.heard, self.values = now, late, heard, values
         contents = tuple(_digest_of(value) for value in values)
         self.digest = hash((now, tuple(name for name, _ in late), heard, contents))
+
+
+def _is_under_way(position: Position) -> bool:
+    """Whether a function runs, or an execution has begun and goes on: neither is idle for minutes."""
+    has_begun = bool(position.state) and (position.state, position.begins_invocation, position.attempts) != (
+        *("ValidatePayment", True, ()),
+    )
+    return bool(position.pending) and position.pending != START and (has_begun or not position.state)
 
 
 def _copied(value: Any) -> Any:
@@ -576,14 +591,14 @@ class Redrive(Execution):
 
 
 class Jump(Actor):
-    """Time goes by."""
+    """Time goes by. More of it than ``LATE_SECONDS`` only while no function runs, and no execution that will go on."""
 
     def __init__(self, seconds: float, name: str = "") -> None:
         super().__init__(name or f"time, {seconds:,.0f} s")
-        self._seconds = seconds
+        self.seconds = seconds
 
     def advance(self, stage: Stage, position: Position, trouble: Trouble) -> Position:
-        stage.pass_time(self._seconds)
+        stage.pass_time(self.seconds)
         return Position("", result="done").digested()
 
 
@@ -728,6 +743,8 @@ class Explorer:
         if not state.positions[index].pending:
             return False
         if isinstance(actor, Late) and not (state.kept.late or self._is_late(state)):
+            return False
+        if isinstance(actor, Jump) and actor.seconds > LATE_SECONDS and any(map(_is_under_way, state.positions)):
             return False
         interrupted = state.current not in (-1, index) and bool(state.positions[state.current].pending)
         return state.preemptions != 0 or not interrupted
@@ -962,8 +979,9 @@ class Life:
         return self._state.positions[index].result
 
     @property
-    def heard(self) -> list[str]:
-        return [notice.outcome for notice in self._state.kept.heard]
+    def heard_at_last(self) -> list[str]:
+        """The outcomes that subscribers received, once the life was ended."""
+        return [notice.outcome for notice in self.explorer.stage.heard]
 
     def end(self) -> "Stage":
         """Nothing breaks any more; the world as it is then. Fails, and prints the life, if anything is wrong."""

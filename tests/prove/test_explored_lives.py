@@ -99,7 +99,7 @@ SCENARIOS = {
     "two executions away": Scenario((a(), b()), away, preemptions=2),
     "another request, one fault": Scenario((a(), other()), troubles=1, preemptions=1),
     "one that fails before it is processed, twice": Scenario(
-        (a(), b()), troubles=2, troubled=A, preemptions=2, only=frozenset(OF_AN_INVOCATION)
+        (a(), b()), troubles=2, troubled=A, preemptions=1, only=frozenset(OF_AN_INVOCATION)
     ),
     "one that fails before it is processed, and everybody": Scenario(
         (a(), b(), run(), refund(), claim_over()),
