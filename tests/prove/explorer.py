@@ -24,19 +24,23 @@ What is exact, and what is not:
 """
 
 import functools
+import itertools
 import json
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+import handling
 import reconciliation
 from adapters.dynamodb import DynamoDBLedger
 from payments.ports import GATEWAY_SECONDS, Charge, NotCharged, Outcome, RefundOutcome, Unknown
 
 from stacks.state_machine import INTEGRATION_TIMEOUT_SECONDS
+from tests import asl
 from tests.asl import Interpreter, StatesError
 from tests.prove import world as worlds
 from tests.prove.faults import Crash, Fault
@@ -246,6 +250,16 @@ class Stage(World):
         vars(self).update(observed)
         self.gateway_itself, self._topic_itself = gateway, observed["topic"].service
 
+    @contextmanager
+    def installed(self) -> Iterator["Stage"]:
+        """The handlers' ports are this stage's for the length of the block. Nothing is logged: it is run many times."""
+        with super().installed():
+            handling.log.disabled = True
+            try:
+                yield self
+            finally:
+                handling.log.disabled = False
+
     def clock(self) -> float:
         moment: float = self.seam.call("clock", lambda: self.now + (0.0 if self.seam.passing else self.seam.offset))
         return moment
@@ -395,11 +409,8 @@ class Actor:
         self.name = name
         self.offset = 0.0
 
-    def first(self, stage: Stage) -> Position:
+    def first(self, _stage: Stage) -> Position:
         return Position(START).digested()
-
-    def is_able(self, stage: Stage) -> bool:
-        return True
 
     def troubles(self, position: Position) -> tuple[Fault | Directed, ...]:
         return TROUBLES.get(position.pending, ())
@@ -422,7 +433,7 @@ class Resumable(Interpreter):
         if position.state:
             data = json.loads(position.data)
         self._variables = json.loads(position.variables)
-        execution = worlds.Execution()
+        execution = asl.Execution()
         is_first = bool(position.state)
         try:
             while state_name is not None:
@@ -576,7 +587,7 @@ class Redrive(Execution):
         event = {"action": "reopen", "transaction_id": self.sent["transaction_id"], "operator": "alice"}
         self._reopen = Call(name, lambda _: event | {"request": self.sent})
 
-    def first(self, stage: Stage) -> Position:
+    def first(self, _stage: Stage) -> Position:
         return Position(START).digested()
 
     def troubles(self, position: Position) -> tuple[Fault | Directed, ...]:
@@ -597,7 +608,7 @@ class Jump(Actor):
         super().__init__(name or f"time, {seconds:,.0f} s")
         self.seconds = seconds
 
-    def advance(self, stage: Stage, position: Position, trouble: Trouble) -> Position:
+    def advance(self, stage: Stage, _position: Position, _trouble: Trouble) -> Position:
         stage.pass_time(self.seconds)
         return Position("", result="done").digested()
 
@@ -608,10 +619,7 @@ class Late(Actor):
     def __init__(self) -> None:
         super().__init__("the network")
 
-    def is_able(self, stage: Stage) -> bool:
-        return stage.is_something_late
-
-    def advance(self, stage: Stage, position: Position, trouble: Trouble) -> Position:
+    def advance(self, stage: Stage, _position: Position, _trouble: Trouble) -> Position:
         stage.deliver()
         return Position("", result="done").digested()
 
@@ -623,7 +631,7 @@ class Stop(Actor):
         super().__init__(f"StopExecution of {stopped}")
         self.stopped = stopped
 
-    def advance(self, stage: Stage, position: Position, trouble: Trouble) -> Position:
+    def advance(self, _stage: Stage, _position: Position, _trouble: Trouble) -> Position:
         return Position("", result="done").digested()
 
 
@@ -632,7 +640,9 @@ def reconciliation_run(name: str = "reconciliation") -> Call:
 
 
 def refund(name: str = "operator, refund") -> Call:
-    return Call(name, lambda _: {"action": "refund", "operator": "alice", "transaction_id": request()["transaction_id"]})
+    return Call(
+        name, lambda _: {"action": "refund", "operator": "alice", "transaction_id": request()["transaction_id"]}
+    )
 
 
 def resolve(name: str = "operator, resolve") -> Call:
@@ -863,7 +873,7 @@ class Explorer:
 
         def size(life: list[Choice]) -> tuple[int, int, int]:
             troubles = sum(choice.trouble is not None for choice in life)
-            return troubles, sum(a.actor != b.actor for a, b in zip(life, life[1:], strict=False)), len(life)
+            return troubles, sum(a.actor != b.actor for a, b in itertools.pairwise(life)), len(life)
 
         def is_as_wrong(life: list[Choice]) -> list[Choice] | None:
             taken, state = self.run(life)
@@ -914,7 +924,7 @@ class Explorer:
                 ends.add(state.kept.digest)
                 found = self.judge(state)
                 count(found)
-                explored.found.update(finding.kind for finding in set(found))
+                explored.found.update(sorted({finding.kind for finding in found}))
                 for finding in found:
                     if finding not in explored.wrong:
                         explored.wrong[finding] = self.printed(_path(reached, state.digest), found)
@@ -923,7 +933,8 @@ class Explorer:
 
     def wander(self, chance: random.Random, rate: float = 0.08) -> list[Choice]:
         """A life by chance: mostly the one who acts goes on, and mostly nothing breaks."""
-        state, life = self.begin_again(), []
+        state = self.begin_again()
+        life: list[Choice] = []
         while choices := list(self.choices(state)):
             last = life[-1].actor if life else -1
             stays = [choice for choice in choices if choice.actor == last]
@@ -960,7 +971,7 @@ class Life:
         self._installed.__exit__(None, None, None)
 
     def act(self, name: str, *, before: str = "", until_state: str = "", trouble: Trouble = None) -> None:
-        """``name`` acts: once, with ``trouble``; else until its next call is ``before``, or in a state; else to its end.
+        """``name`` acts once, with ``trouble``; or until its next call is ``before`` or in a state; or to its end.
 
         Fails when it never comes there.
         """
@@ -972,7 +983,8 @@ class Life:
             if (before and position.pending == before) or (until_state and position.state == until_state):
                 return
             self._take(Choice(index))
-        assert not before and not until_state, f"{name} came to its end: {self._state.positions[index].result}"
+        awaited = before or until_state
+        assert not awaited, f"{name} came to its end: {self._state.positions[index].result}"
 
     def result(self, name: str) -> str:
         index = next(n for n, actor in enumerate(self.explorer.scenario.actors) if actor.name == name)
@@ -1007,7 +1019,7 @@ class Life:
 def count(found: list[Finding]) -> None:
     """Add one life to the figures of the proof."""
     worlds.FOUND["lives checked"] += 1
-    worlds.FOUND.update({finding.kind for finding in found})
+    worlds.FOUND.update(sorted({finding.kind for finding in found}))
 
 
 def _path(reached: dict[int, tuple[int, Choice] | None], digest: int) -> list[Choice]:
@@ -1016,4 +1028,3 @@ def _path(reached: dict[int, tuple[int, Choice] | None], digest: int) -> list[Ch
         digest, choice = step
         path.append(choice)
     return path[::-1]
-

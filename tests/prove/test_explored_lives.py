@@ -111,7 +111,9 @@ SCENARIOS = {
     "away and stopped, reconciled": Scenario((a(), Stop("a"), claim_over(), run()), away, preemptions=2),
     # Answers that are lost and effects that come late.
     "late, sent again": Scenario((a(), b(), Late()), troubles=1, preemptions=2, only=LATE),
-    "late, reconciled": Scenario((a(), claim_over(), run(), Late()), away_at_first, troubles=1, preemptions=1, only=LATE),
+    "late, reconciled": Scenario(
+        (a(), claim_over(), run(), Late()), away_at_first, troubles=1, preemptions=1, only=LATE
+    ),
     "answers lost, reconciled": Scenario((a(), claim_over(), run()), troubles=2, preemptions=1, only=LOST),
     # Operators.
     "refunded": Scenario((a(), refund(), claim_over(), run()), troubles=1, preemptions=1),
@@ -159,7 +161,7 @@ def test_lives_by_chance(name: str, tried: Any) -> None:
             life, state = explorer.run(explorer.wander(random.Random(seed)))  # noqa: S311 - not a secret
             found = explorer.judge(state)
             count(found)
-            for kind in {finding.kind for finding in found} - set(wrong):
+            for kind in sorted({finding.kind for finding in found} - set(wrong)):
                 shortest = explorer.shrink(life, kind)
                 wrong[kind] = explorer.printed(shortest, explorer.judge(explorer.run(shortest)[1]))
             explorer.forget()
