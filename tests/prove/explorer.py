@@ -39,7 +39,7 @@ import reconciliation
 from adapters.dynamodb import DynamoDBLedger
 from payments.ports import GATEWAY_SECONDS, Charge, NotCharged, Outcome, RefundOutcome, Unknown
 
-from stacks.state_machine import INTEGRATION_TIMEOUT_SECONDS
+from stacks.state_machine import INTEGRATION_TIMEOUT_SECONDS, PATIENT, THROTTLED
 from tests import asl
 from tests.asl import Interpreter, StatesError
 from tests.prove import world as worlds
@@ -60,6 +60,7 @@ class Directed(Enum):
     SAVED_ERROR_WITH_EFFECT = "answers 500 with effect, and the key replays that for a day"
     LATE = "time out, with an effect that comes later"
     REFUSED = "throttled until the retries are used up"
+    SLOW = "throttled until the last retry, which is not"
     UNLISTED = "fails with an error that the state machine does not list"
     ANSWERS_LOST = "answers, each time, and the answers are lost until the retries are used up"
 
@@ -81,10 +82,13 @@ TROUBLES: Mapping[str, tuple[Fault | Directed, ...]] = {
     "gateway.lookup": (Fault.TIMEOUT_WITH_EFFECT, Fault.TIMEOUT, Fault.CRASH_AFTER),
     "sns.publish": WRITE,
     "sqs.send_message": WRITE,
-    "workflow.publish": (Fault.TIMEOUT_WITH_EFFECT, Directed.LATE, Directed.REFUSED, Directed.UNLISTED),
+    "workflow.publish": (Fault.TIMEOUT_WITH_EFFECT, Directed.LATE, Directed.REFUSED, Directed.SLOW, Directed.UNLISTED),
     "workflow.send_message": (Fault.TIMEOUT_WITH_EFFECT, Directed.LATE, Directed.REFUSED, Directed.UNLISTED),
 }
-OF_AN_INVOCATION = (Directed.REFUSED, Directed.UNLISTED, Directed.ANSWERS_LOST)
+OF_AN_INVOCATION = (Directed.REFUSED, Directed.SLOW, Directed.UNLISTED, Directed.ANSWERS_LOST)
+# How often a throttled call is retried, of a function as of the topic and the queue.
+THROTTLED_RETRIES: int = THROTTLED["MaxAttempts"]  # type: ignore[assignment]
+assert PATIENT["MaxAttempts"] == THROTTLED_RETRIES
 TIMEOUTS = frozenset({Fault.TIMEOUT, Fault.TIMEOUT_WITH_EFFECT, Fault.TIMEOUT_LATE, Directed.LATE})
 # How long who calls them waits for an answer that does not come, in seconds.
 WAITED = {"gateway": GATEWAY_SECONDS, "workflow": INTEGRATION_TIMEOUT_SECONDS}
@@ -482,12 +486,11 @@ class _Run:
         self._place = (position.state, position.data, position.variables)
         # Whether the invocation at hand is still the one that the position is in.
         self._is_at_hand = True
-        self._refused = self._unlisted = False
-        self._answers_lost = position.answers_lost
-        if trouble in (Directed.REFUSED, Directed.UNLISTED):
-            self._refused, self._unlisted = trouble is Directed.REFUSED, trouble is Directed.UNLISTED
-        elif trouble is Directed.ANSWERS_LOST:
-            self._answers_lost = True
+        # How many attempts fail before the function, the topic or the queue is reached.
+        refusals: dict[Trouble, int] = {Directed.REFUSED: THROTTLED_RETRIES + 1, Directed.SLOW: THROTTLED_RETRIES}
+        self._refusals = refusals.get(trouble, 0)
+        self._unlisted = trouble is Directed.UNLISTED
+        self._answers_lost = position.answers_lost or trouble is Directed.ANSWERS_LOST
         at_the_call = None if trouble in OF_AN_INVOCATION else trouble
         self._seam.begin(position, at_the_call, execution.offset)
 
@@ -520,7 +523,7 @@ class _Run:
     def _entered(self, state: str, data: str, variables: str) -> None:
         self._place = (state, data, variables)
         self._attempts, self._to_replay = [], []
-        self._refused = self._unlisted = self._answers_lost = False
+        self._refusals, self._unlisted, self._answers_lost = 0, False, False
 
     def _attempt(self, run: Callable[[], Any], service: str) -> Any:
         """One attempt at the state's task: as it came out before, or now."""
@@ -533,11 +536,15 @@ class _Run:
             self._seam.new_invocation()
         self._is_at_hand = False
         try:
-            if self._refused or self._unlisted:
+            if self._refusals or self._unlisted:
                 self._seam.new_invocation()
                 self._seam.is_done = True
-                error = {"Lambda": "Lambda.TooManyRequestsException"}.get(service, f"{service}.ThrottledException")
-                raise StatesError(error if self._refused else f"{service}.InvalidSomethingException")
+                if self._unlisted:
+                    raise StatesError(f"{service}.AccessDeniedException")
+                self._refusals -= 1
+                raise StatesError(
+                    "Lambda.TooManyRequestsException" if service == "Lambda" else f"{service}.ThrottledException"
+                )
             answer = run()
             if self._answers_lost:
                 raise StatesError("Lambda.SdkClientException", "the answer is lost")
@@ -850,10 +857,15 @@ class Explorer:
     def printed(self, choices: list[Choice], found: list[Finding]) -> str:
         """The life, step by step, and what is wrong with it."""
         state, lines, last = self.begin_again(), [], ""
-        for choice in choices:
+        for number, choice in enumerate(choices):
             actor, before = self.scenario.actors[choice.actor], state.positions[choice.actor]
-            heard = len(state.kept.heard)
+            heard, world_before, positions = len(state.kept.heard), state.kept.digest, state.positions
             state = self.take(state, choice)
+            others = [pair for pair in zip(positions, state.positions, strict=True) if pair[0] is not before]
+            is_idle = state.kept.digest == world_before and all(was is after for was, after in others)
+            is_over = all(isinstance(self.scenario.actors[later.actor], Jump) for later in choices[number:])
+            if (is_idle and before.pending == START and not state.positions[choice.actor].pending) or is_over:
+                continue  # it came, and found nothing to do
             after = state.positions[choice.actor]
             place = f" [{before.state}]" if before.state else ""
             broken = f"  ! {choice.trouble.value}" if choice.trouble else ""

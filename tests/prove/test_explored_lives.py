@@ -122,6 +122,9 @@ SCENARIOS = {
         (a(), refund(), refund("operator, refund again"), run(), claim_over()), preemptions=1
     ),
     "redriven": Scenario((a(), Redrive(), claim_over(), run()), away_at_first, preemptions=1),
+    "redriven, everybody throttled": Scenario(
+        (a(), Redrive(), run()), away_at_first, troubles=2, preemptions=1, only=frozenset({Directed.SLOW})
+    ),
     "resolved": Scenario((a(), a_day(), run(), resolve(), reconciliation_run("next run")), silent, preemptions=1),
     # Two executions, reconciliation and an operator.
     "everybody": Scenario((a(), b(), run(), refund(), claim_over()), preemptions=2),
