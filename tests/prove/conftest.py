@@ -8,7 +8,16 @@ import pytest
 
 from tests.prove import world
 
-FINDINGS = ("payments checked", "double charges", "lost or stuck payments", "failures not notified, or notified twice")
+FINDINGS = (
+    "payments checked",
+    "lives checked",
+    "double charges",
+    "lost or stuck payments",
+    "failures not notified, or notified twice",
+    "notices untrue",
+    "last notice differs from final status",
+    "refunded more than charged",
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -19,7 +28,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         yield
     finally:
         # These find what is wrong because a protection is gone: they are counted by themselves.
-        if item.path.name != "test_protections.py":
+        if "protections" not in item.path.name:
             item.user_properties += [(name, int(world.FOUND[name])) for name in FINDINGS]
 
 

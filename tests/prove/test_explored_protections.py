@@ -1,0 +1,119 @@
+"""Defects planted one at a time: a scenario of the explorer then goes wrong more often than without, in that kind.
+
+Where they are planted comes first, by the names of the core that they patch.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from payments import failure, operate, process
+from payments.payment import Payment
+from payments.ports import Charge, NotCharged, NotRefunded, Outcome, RefundOutcome
+
+from tests.prove import test_explored_lives as lives
+from tests.prove import truth
+from tests.prove.explorer import Directed, Execution, Explorer, Late, SavingGateway, Scenario
+from tests.prove.faults import Fault
+from tests.prove.services import FakeGateway
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def a_key_that_contains_the_attempt(patch: pytest.MonkeyPatch) -> None:
+    charge_of = process.charge_of
+
+    def per_attempt(payment: Payment, key_expired: bool = False) -> Charge:
+        charge = charge_of(payment, key_expired)
+        return replace(charge, idempotency_key=f"{charge.idempotency_key}-{charge.attempt}")
+
+    for module in (process, operate):
+        patch.setattr(module, "charge_of", per_attempt)
+
+
+def a_lookup_that_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
+    def lookup(self: FakeGateway, charge: Charge) -> Outcome:
+        return self._answers.get(charge.idempotency_key) or NotCharged("no such charge yet")
+
+    patch.setattr(FakeGateway, "_lookup", lookup)
+
+
+def a_refund_that_trusts_a_saved_error(patch: pytest.MonkeyPatch) -> None:
+    really = SavingGateway._refund
+
+    def trust(self: SavingGateway, charge: Charge, reference: str) -> RefundOutcome:
+        return NotRefunded("saved error") if self._is_saved("refund", charge) else really(self, charge, reference)
+
+    patch.setattr(SavingGateway, "_refund", trust)
+
+
+def a_notice_recorded_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
+    def note_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
+        noted = process.write(payment, payment.noted(at=clock(), told=payment.outcome, notice_due=False), ledger)
+        notices.dead_letter(payment)
+        notices.announce(payment)
+        return noted
+
+    patch.setattr("reconciliation.tell", note_first)
+
+
+def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
+    """Whoever could not read that the payment is its own tells of it, and leaves no trace of that."""
+    really = failure.record_notice
+
+    def record(transaction_id: str, notice_id: str, **more: Any) -> Payment | None:
+        return really(transaction_id, notice_id, **more) if notice_id.startswith(transaction_id) else None
+
+    patch.setattr("processing.record_notice", record)
+
+
+def a_claim_that_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:
+    """Of a notice. That of a payment is test_protections.no_lease: the key and the fence keep it from doing harm."""
+    patch.setattr(*NOTICE_LEASE, 0)
+
+
+# Module and name of the constant that says how long a claim to a notice lasts; empty while the core claims none.
+NOTICE_LEASE: tuple[Any, ...] = ()
+
+ONE = Scenario((Execution("a"),), troubles=1)
+LATE = Scenario((Execution("a"), Late()), troubles=1, only=frozenset({Fault.TIMEOUT_LATE}))
+SAVED = replace(lives.SCENARIOS["refunded, saved errors"], troubles=1, preemptions=0)
+NOT_TOLD = Scenario(
+    (Execution("a"), lives.a_day(), lives.run()),
+    lives.silent,
+    troubles=1,
+    troubled=frozenset({"reconciliation"}),
+    preemptions=0,
+)
+SENT_AGAIN = Scenario(
+    (Execution("a"), Execution("b")), lives.away_at_first, troubles=1, preemptions=0, only=frozenset({Directed.REFUSED})
+)
+
+PLANTED: dict[Plant, tuple[Scenario, str]] = {
+    a_key_that_contains_the_attempt: (ONE, truth.DOUBLE),
+    a_lookup_that_does_not_cancel: (LATE, truth.LOST),
+    a_refund_that_trusts_a_saved_error: (SAVED, truth.LOST),
+    a_notice_recorded_before_it_is_sent: (NOT_TOLD, truth.LAST_DIFFERS),
+    a_notice_of_a_non_holder_that_is_not_recorded: (SENT_AGAIN, truth.LAST_DIFFERS),
+}
+if NOTICE_LEASE:
+    PLANTED[a_claim_that_ignores_the_lease] = (lives.SCENARIOS["redriven"], truth.UNTRUE)
+
+
+def found_in(scenario: Scenario) -> Counter[str]:
+    explorer = Explorer(scenario)
+    with explorer.stage.installed():
+        return explorer.explore().found
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_a_planted_defect_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch, tried: Any) -> None:
+    scenario, kind = PLANTED[plant]
+    without = found_in(scenario)
+    plant(monkeypatch)
+    found = found_in(scenario)
+    print(f"\nplanted, {plant.__name__}: {dict(found)}; without: {dict(without)}")
+    assert found[kind] > without[kind]
+    tried("defects planted, each found by exploring", 1)

@@ -1,0 +1,130 @@
+"""What must hold after each life, told from outside: by the tables, the gateway, and what subscribers heard.
+
+For each transaction the last notice that subscribers received states its final status, and no notice ever states what
+was not so when it was sent. A notice about an execution states nothing of a payment, and is none here.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UNTRUE = "notices untrue"
+LAST_DIFFERS = "last notice differs from final status"
+DOUBLE = "double charges"
+LOST = "lost or stuck payments"
+REFUNDED_MORE = "refunded more than charged"
+KINDS = (UNTRUE, LAST_DIFFERS, DOUBLE, LOST, REFUNDED_MORE)
+
+OPEN = frozenset({"PENDING", "PROCESSING", "UNKNOWN", "REFUNDING"})
+CHARGED = frozenset({"COMPLETED", "REFUNDING", "REFUNDED"})
+NOT_CHARGED = frozenset({"REJECTED", "DECLINED", "FAILED"})
+FINAL = frozenset({"REJECTED", "DECLINED", "FAILED", "COMPLETED", "REFUNDED", "REVIEW"})
+# Nobody has to be told of these while nobody heard anything else.
+SILENT = frozenset({"COMPLETED", "REFUNDED"})
+# An operator refunds what subscribers know to be completed, and is not to tell them.
+AS_GOOD_AS = frozenset({("COMPLETED", "REFUNDED")})
+NEED_A_LETTER = frozenset({"FAILED", "REVIEW"})
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One notice as it was sent; ``untrue`` says what was wrong with it at that moment."""
+
+    transaction_id: str
+    notice_id: str
+    outcome: str
+    untrue: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    kind: str
+    text: str
+
+
+def notice_of(arguments: Mapping[str, Any], world: Any) -> Notice | None:
+    """The notice that is being published, judged by what is so at this moment; None for one about an execution.
+
+    ``arguments`` are those of Publish, as the workflow and the functions both send them.
+    """
+    message, attributes = json.loads(arguments["Message"]), arguments["MessageAttributes"]
+    outcome = str(attributes["outcome"]["StringValue"])
+    transaction_id = message.get("transaction_id", "")
+    if message.get("about") == "execution" or outcome == "EXECUTION_FAILED" or not transaction_id:
+        return None
+    notice_id = str(message["notice_id"])
+    return Notice(transaction_id, notice_id, outcome, _untrue(transaction_id, notice_id, outcome, world) or "")
+
+
+def _untrue(transaction_id: str, notice_id: str, outcome: str, world: Any) -> str | None:
+    """Why the notice is not true at this moment, if it is not."""
+    if outcome in NOT_CHARGED and world.gateway.moved("charge", transaction_id):
+        return f"{notice_id} states {outcome}, and the customer is charged"
+    statuses = statuses_of(transaction_id, world)
+    subject, _, number = notice_id.rpartition(":")
+    if subject != transaction_id or not number.isdigit():
+        # It names no write, so it may state only what the ledger has never been without.
+        if outcome != "UNKNOWN" and statuses[-1:] != [outcome]:
+            return f"{notice_id} states {outcome}, and the ledger says {(statuses or ['nothing'])[-1]}"
+        return None
+    sequence = int(number)
+    if sequence > len(statuses):
+        return f"{notice_id} names a write that there is not"
+    status = statuses[sequence - 1]
+    if outcome != status and not (outcome == "UNKNOWN" and status in OPEN):
+        return f"{notice_id} states {outcome}, and that write says {status}"
+    others = [later for later in statuses[sequence:] if later in FINAL and later != outcome]
+    if outcome in FINAL and others:
+        return f"{notice_id} states {outcome}, and the ledger says {others[-1]} since"
+    return None
+
+
+def statuses_of(transaction_id: str, world: Any) -> list[str]:
+    """The status after each write of the ledger, in order."""
+    steps = sorted((n, step) for (key, n), step in world.dynamodb.steps.items() if key == transaction_id)
+    return [step["status"]["S"] for _, step in steps]
+
+
+def findings(world: Any, heard: list[Notice]) -> Iterator[Finding]:
+    """Everything that is wrong after a life, in which subscribers received ``heard``, in this order."""
+    for notice in heard:
+        if notice.untrue:
+            yield Finding(UNTRUE, notice.untrue)
+    transaction_ids = {notice.transaction_id for notice in heard} | set(world.dynamodb.payments)
+    for transaction_id in sorted(transaction_ids):
+        item = world.dynamodb.payments.get(transaction_id)
+        status = item["status"]["S"] if item else "nothing"
+        yield from _of_money(transaction_id, status, world)
+        yield from _of_last(transaction_id, status, heard)
+        letters = [letter for letter in world.queue.letters if letter.get("transaction_id") == transaction_id]
+        if status in NEED_A_LETTER and not letters:
+            yield Finding(LOST, f"{transaction_id} is {status}, without a dead letter")
+
+
+def _of_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]:
+    charges, refunds = (world.gateway.moved(kind, transaction_id) for kind in ("charge", "refund"))
+    if charges > 1:
+        yield Finding(DOUBLE, f"{transaction_id} is charged {charges} times")
+    if refunds > charges:
+        yield Finding(REFUNDED_MORE, f"{transaction_id} is charged {charges} times and refunded {refunds} times")
+    if status in OPEN:
+        yield Finding(LOST, f"{transaction_id} is still {status}")
+    elif status in CHARGED and not charges:
+        yield Finding(LOST, f"{transaction_id} is {status}, and was never charged")
+    elif (status in NOT_CHARGED or status == "nothing") and charges:
+        yield Finding(LOST, f"{transaction_id} is {status}, and was charged")
+    if (status == "REFUNDED" and not refunds) or (status == "COMPLETED" and refunds):
+        yield Finding(LOST, f"{transaction_id} is {status}, and was refunded {refunds} times")
+
+
+def _of_last(transaction_id: str, status: str, heard: list[Notice]) -> Iterator[Finding]:
+    """Subscribers drop a repetition by its notice id, so a repetition is not the last that they heard."""
+    first_of_each = {notice.notice_id: notice.outcome for notice in reversed(heard)}
+    order = dict.fromkeys(notice.notice_id for notice in heard if notice.transaction_id == transaction_id)
+    outcomes = [first_of_each[notice_id] for notice_id in order]
+    if not outcomes:
+        if status not in SILENT:
+            yield Finding(LAST_DIFFERS, f"{transaction_id} is {status}, and nobody was told")
+    elif outcomes[-1] != status and (outcomes[-1], status) not in AS_GOOD_AS:
+        yield Finding(LAST_DIFFERS, f"{transaction_id} is {status}, and subscribers last heard {outcomes[-1]}")
