@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import pytest
-from payments.payment import NOTICE_SECONDS
+from payments.notification import NOTIFIER_SECONDS
 from payments.ports import Charge, Declined, NotCharged, Outcome
 from payments.process import LEASE_SECONDS
 
@@ -68,7 +68,7 @@ def other() -> Execution:
 
 
 def claim_over() -> Jump:
-    return Jump(NOTICE_SECONDS + 1, "time, a notice is due")
+    return Jump(NOTIFIER_SECONDS + 1, "time, the claim of a notice is over")
 
 
 def lease_over() -> Jump:

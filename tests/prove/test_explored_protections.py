@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from payments import failure, operate, process
-from payments.payment import Payment
+from payments import failure, notification, operate, process, reconcile
+from payments.payment import OPEN, Payment
 from payments.ports import Charge, NotCharged, NotRefunded, Outcome, RefundOutcome
 
 from tests.prove import test_explored_lives as lives
@@ -50,32 +50,35 @@ def a_refund_that_trusts_a_saved_error(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_notice_recorded_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
-    def note_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
-        noted = process.write(payment, payment.noted(at=clock(), told=payment.outcome, notice_due=False), ledger)
-        notices.dead_letter(payment)
-        notices.announce(payment)
-        return noted
+    def confirm_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
+        claimed = process.claim_notice(payment, ledger, reconcile.NOTIFIER, clock())
+        failure.confirm_notice(
+            payment.transaction_id, reconcile.NOTIFIER, is_sent=True, is_dead_lettered=True, ledger=ledger, clock=clock
+        )
+        notices.dead_letter(claimed)
+        notices.announce(claimed)
+        return claimed
 
-    patch.setattr("reconciliation.tell", note_first)
+    patch.setattr("reconciliation.notify", confirm_first)
 
 
 def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
-    """Whoever could not read that the payment is its own tells of it, and leaves no trace of that."""
-    really = failure.record_notice
+    """An execution announces a payment that it does not hold, and leaves no trace of that."""
+    really = failure.record_failure
 
-    def record(transaction_id: str, notice_id: str, **more: Any) -> Payment | None:
-        return really(transaction_id, notice_id, **more) if notice_id.startswith(transaction_id) else None
+    def announce(transaction_id: str, *, execution: str, ledger: Any, **more: Any) -> failure.Failure:
+        payment = ledger.find(transaction_id)
+        if payment is not None and payment.execution != execution and payment.status in OPEN:
+            return failure.Failure(payment, is_announced=True)
+        return really(transaction_id, execution=execution, ledger=ledger, **more)
 
-    patch.setattr("processing.record_notice", record)
+    patch.setattr("processing.record_failure", announce)
 
 
 def a_claim_that_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:
     """Of a notice. That of a payment is test_protections.no_lease: the key and the fence keep it from doing harm."""
-    patch.setattr(*NOTICE_LEASE, 0)
+    patch.setattr(notification.Notification, "is_claimed", lambda *_: False)
 
-
-# Module and name of the constant that says how long a claim to a notice lasts; empty while the core claims none.
-NOTICE_LEASE: tuple[Any, ...] = ()
 
 ONE = Scenario((Execution("a"),), troubles=1)
 LATE = Scenario((Execution("a"), Late()), troubles=1, only=frozenset({Fault.TIMEOUT_LATE}))
@@ -87,19 +90,16 @@ NOT_TOLD = Scenario(
     troubled=frozenset({"reconciliation"}),
     preemptions=0,
 )
-SENT_AGAIN = Scenario(
-    (Execution("a"), Execution("b")), lives.away_at_first, troubles=1, preemptions=0, only=frozenset({Directed.REFUSED})
-)
+SENT_TWICE = replace(lives.SCENARIOS["two executions, one fault"], only=frozenset({Directed.REFUSED}))
 
 PLANTED: dict[Plant, tuple[Scenario, str]] = {
     a_key_that_contains_the_attempt: (ONE, truth.DOUBLE),
     a_lookup_that_does_not_cancel: (LATE, truth.LOST),
     a_refund_that_trusts_a_saved_error: (SAVED, truth.LOST),
     a_notice_recorded_before_it_is_sent: (NOT_TOLD, truth.LAST_DIFFERS),
-    a_notice_of_a_non_holder_that_is_not_recorded: (SENT_AGAIN, truth.LAST_DIFFERS),
+    a_notice_of_a_non_holder_that_is_not_recorded: (SENT_TWICE, truth.LAST_DIFFERS),
+    a_claim_that_ignores_the_lease: (lives.SCENARIOS["redriven"], truth.UNTRUE),
 }
-if NOTICE_LEASE:
-    PLANTED[a_claim_that_ignores_the_lease] = (lives.SCENARIOS["redriven"], truth.UNTRUE)
 
 
 def found_in(scenario: Scenario) -> Counter[str]:

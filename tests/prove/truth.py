@@ -18,12 +18,10 @@ KINDS = (UNTRUE, LAST_DIFFERS, DOUBLE, LOST, REFUNDED_MORE)
 
 OPEN = frozenset({"PENDING", "PROCESSING", "UNKNOWN", "REFUNDING"})
 CHARGED = frozenset({"COMPLETED", "REFUNDING", "REFUNDED"})
-NOT_CHARGED = frozenset({"REJECTED", "DECLINED", "FAILED"})
-FINAL = frozenset({"REJECTED", "DECLINED", "FAILED", "COMPLETED", "REFUNDED", "REVIEW"})
+NOT_CHARGED = frozenset({"REJECTED", "DECLINED", "ACTION_REQUIRED", "FAILED"})
+FINAL = NOT_CHARGED | {"COMPLETED", "REFUNDED", "REVIEW"}
 # Nobody has to be told of these while nobody heard anything else.
 SILENT = frozenset({"COMPLETED", "REFUNDED"})
-# An operator refunds what subscribers know to be completed, and is not to tell them.
-AS_GOOD_AS = frozenset({("COMPLETED", "REFUNDED")})
 NEED_A_LETTER = frozenset({"FAILED", "REVIEW"})
 
 
@@ -126,5 +124,5 @@ def _of_last(transaction_id: str, status: str, heard: list[Notice]) -> Iterator[
     if not outcomes:
         if status not in SILENT:
             yield Finding(LAST_DIFFERS, f"{transaction_id} is {status}, and nobody was told")
-    elif outcomes[-1] != status and (outcomes[-1], status) not in AS_GOOD_AS:
+    elif outcomes[-1] != status:
         yield Finding(LAST_DIFFERS, f"{transaction_id} is {status}, and subscribers last heard {outcomes[-1]}")
