@@ -243,8 +243,9 @@ class FakeSecrets:
 class FakeTopic:
     """What was published, as subscribers receive it: the message, and its outcome."""
 
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
+    def __init__(self, faults: Faults, judge: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        """``judge`` is called with the arguments of each publication that has an effect, at that moment."""
+        self._faults, self._judge = faults, judge
         self.notices: list[dict[str, Any]] = []
 
     def publish(self, *, Message: str, MessageAttributes: dict[str, Any], **_: Any) -> None:
@@ -259,6 +260,7 @@ class FakeTopic:
         return {"MessageId": "1"}
 
     def _publish(self, message: str, attributes: dict[str, Any]) -> None:
+        self._judge({"Message": message, "MessageAttributes": attributes})
         self.notices.append(json.loads(message) | {"outcome": attributes["outcome"]["StringValue"]})
 
 

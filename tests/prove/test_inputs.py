@@ -42,7 +42,7 @@ def test_every_request_is_recorded_or_refused(tried: Any) -> None:
     def send(raw: Any) -> None:
         ledger = MemoryLedger()
         try:
-            payment = validate(raw, ledger=ledger, limits=LIMITS, execution="arn:1", now=1.0)
+            payment = validate(raw, ledger=ledger, limits=LIMITS, execution="arn:1", now=1.0, notify_outcomes=True)
         except MalformedRequest:
             assert ledger.history == []
             ends["refused"] += 1

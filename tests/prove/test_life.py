@@ -76,7 +76,6 @@ class Life(RuleBasedStateMachine):
         """An invocation on its own, as a retry whose execution is gone."""
         payment = self.world.payments().get(transaction_id)
         if payment:
-            self.world.executions_end = False
             event = {"action": "process", "transaction_id": transaction_id, "record_id": payment.record_id}
             self._invoke(processing.handler, event | {"execution": {"id": payment.execution}})
 

@@ -74,7 +74,13 @@ def no_claim(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "TRANSITIONS", anything)
 
 
+def no_closing(patch: pytest.MonkeyPatch) -> None:
+    """Reconciliation would find, and complete, what was charged under a payment that failed."""
+    patch.setattr(Payment, "needs_closing", False)
+
+
 def no_doubt_after_a_take_over(patch: pytest.MonkeyPatch) -> None:
+    no_closing(patch)
     charge = process._charge
     patch.setattr(process, "_charge", lambda *args, **_: charge(*args, is_taken_over=False))
 
@@ -87,6 +93,7 @@ def a_lookup_that_is_not_final(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_unknown_outcome_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:
+    no_closing(patch)
     really = FakeGateway.charge
 
     def charge(self: FakeGateway, charge: Charge) -> Outcome:
@@ -221,9 +228,17 @@ def by_a_request_again_after_a_day() -> None:
         (a_key_per_attempt, by_crash_points("charged"), "charged 2 times"),
         (no_claim, by_crash_points("charged"), "FAILED, and charged"),
         (no_lease, by_race(two_functions), "two charges at once"),
-        (no_doubt_after_a_take_over, by_crash_points("away after the first try"), "FAILED, and charged"),
+        (
+            no_doubt_after_a_take_over,
+            by_crash_points("away after the first try"),
+            "FAILED, and charged",
+        ),
         (a_lookup_that_is_not_final, by_crash_points("charged"), "FAILED, and charged"),
-        (an_unknown_outcome_taken_for_a_failure, by_crash_points("away after the first try"), "FAILED, and charged"),
+        (
+            an_unknown_outcome_taken_for_a_failure,
+            by_crash_points("away after the first try"),
+            "FAILED, and charged",
+        ),
         (no_stop_before_the_key_is_forgotten, by_a_request_again_after_a_day, "charged 2 times"),
         (a_forgotten_key_to_look_up, by_crash_points("charged, and no schedule for a day"), "FAILED, and charged"),
         (a_forgotten_key_to_refund, by_crash_points("refunded, and no schedule for a day"), "refunded 2 times"),

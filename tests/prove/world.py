@@ -23,6 +23,7 @@ from stacks.state_machine import definition
 from tests.asl import Execution, Interpreter, StatesError
 from tests.prove.faults import CLOCK_FAULTS, Crash, Fault, Faults
 from tests.prove.services import DAY, FakeDynamoDB, FakeGateway, FakeQueue, FakeSecrets, FakeTopic
+from tests.prove.truth import notice_of
 from tests.workflow import ENVIRONMENT
 
 # What the checks of this test came to: how many payments were looked at, and what was wrong with them.
@@ -45,11 +46,11 @@ class World:
         self._secret: Secret | None = None
         # The number of calls before an operator's redrive, if there was one.
         self.redriven_at = 0
-        # Whether each execution that was started runs to its end, as Step Functions' do.
-        self.executions_end = True
         # Whether a state catches a result of its task that is too large: AWS's documentation and its practice differ.
         self.catches_large_results = False
-        self.topic, self.queue = FakeTopic(self.faults), FakeQueue(self.faults)
+        # What was wrong with a notice at the moment at which it was sent.
+        self.untrue: list[str] = []
+        self.topic, self.queue = FakeTopic(self.faults, self._judge), FakeQueue(self.faults)
 
     @contextmanager
     def installed(self) -> Iterator["World"]:
@@ -130,9 +131,15 @@ class World:
             FOUND["lost or stuck payments"] += payment.status in OPEN or told_otherwise
             self._check_money(payment, charges)
             assert replayed(self.dynamodb, transaction_id) == payment.status, "the ledger says otherwise"
+            FOUND["notices untrue"] += len(self.untrue)
             fault = self._notification_fault(payment)
             FOUND["failures not notified, or notified twice"] += fault is not None
             assert fault is None, fault
+
+    def _judge(self, arguments: dict[str, Any]) -> None:
+        notice = notice_of(arguments, self)
+        if notice is not None and notice.untrue:
+            self.untrue.append(notice.untrue)
 
     def _check_money(self, payment: Payment, charges: int) -> None:
         """Charged at most once, exactly once where the record says so, never where it says that it was not."""
@@ -157,6 +164,8 @@ class World:
         A status is announced under one notice id, what failed has a dead letter, and the last notice that subscribers
         received states the status.
         """
+        if self.untrue:
+            return f"an untrue notice: {self.untrue[0]}"
         if payment.notification.is_due:
             return f"{payment.status}, and the notice is still due"
         since = self._reopened(payment.transaction_id)
