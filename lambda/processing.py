@@ -2,9 +2,9 @@
 
 ``{"action": "process", "transaction_id", "record_id", "execution"}`` -> the outcome
 ``{"action": "record_failure", "transaction_id", "request", "error", "execution"}``
-    -> ``{"has_payment", "announce"}``, and with a payment all of an outcome: what is recorded then, and whether this
-    execution has to send the notice
-``{"action": "record_notice", "transaction_id", "is_sent", "is_dead_lettered", "execution"}`` -> ``{}``
+    -> ``{"has_payment", "announce", "status", "outcome", "notice_id"}``, and with a payment all of an outcome: what is
+    recorded then, and whether this execution has to send the notice
+``{"action": "record_notice", "transaction_id", "notice_id", "is_sent", "is_dead_lettered", "execution"}`` -> ``{}``
 """
 
 import functools
@@ -23,6 +23,9 @@ from payments.payment import SETTLED, Payment, Status
 from payments.ports import Gateway
 from payments.process import process
 from payments.request import is_transaction_id
+
+# The outcome that a notice of an execution has: it states nothing of a payment.
+EXECUTION_FAILED = "EXECUTION_FAILED"
 
 
 @functools.cache
@@ -90,7 +93,13 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     if payment is None:
         fields = {"status": "NOT_RECORDED", "error": error} | _identified(transaction_id)
         log.error("payment failed", extra=fields | _counted(Status.FAILED, None, event))
-        return {"has_payment": False, "announce": True}
+        return {
+            "has_payment": False,
+            "announce": True,
+            "status": "NOT_RECORDED",
+            "outcome": EXECUTION_FAILED,
+            "notice_id": execution,
+        }
     fields = {"transaction_id": payment.transaction_id, "status": payment.status, "error": error}
     if payment.status in SETTLED:
         # The payment has its outcome, whatever became of this execution's steps: whoever brought it there counted it.
@@ -113,8 +122,10 @@ def _record_notice(event: Mapping[str, Any]) -> dict[str, Any]:
         confirm_notice(
             transaction_id,
             execution_id(event),
-            is_sent=event.get("is_sent") is True,
-            is_dead_lettered=event.get("is_dead_lettered") is True,
+            notice_id=text(event, "notice_id"),
+            # Executions of the definition of before call them otherwise.
+            is_sent=event.get("is_sent", event.get("told")) is True,
+            is_dead_lettered=event.get("is_dead_lettered", event.get("letter")) is True,
             ledger=ledger(),
             clock=clock,
         )

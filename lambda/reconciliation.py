@@ -9,7 +9,7 @@ What an operator asks for may be refused, without anything changed -> ``{"refuse
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from adapters import environment
@@ -21,6 +21,7 @@ from events import text, transaction_id_of
 from handling import clock, log
 from handling import handler as lambda_handler
 from payments.errors import (
+    GatewayUnavailable,
     IdempotencyConflict,
     MalformedRequest,
     NotAllowed,
@@ -31,11 +32,16 @@ from payments.errors import (
 from payments.operate import RESOLUTIONS, refund, reopen, resolve
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
-from payments.reconcile import notify, reconcile
+from payments.reconcile import needs_gateway, notify, reconcile
 
-# The function's limit of 300 s less what the payment at hand may take, 190 s: 50 s of the gateway and 7 of its key,
-# five calls of the tables at 21 s, two of topic and queue at 14 s. The next run begins with another shard.
-BUDGET_SECONDS = 100
+# The function's limit of 300 s less what the payment at hand may take, 232 s: 50 s of the gateway and 7 of its key,
+# six calls of the tables and one of the index at 21 s, two of topic and queue at 14 s. The next run begins with another
+# shard.
+BUDGET_SECONDS = 60
+# Of that, until the payments are taken up that need the gateway; what needs none does not wait for it.
+READ_SECONDS = 30
+# How long a run waits in all for a gateway that does not answer. The payments that it leaves are the next run's.
+UNANSWERED_SECONDS = 30
 # Nothing more is measured after that: a call at its slowest still ends in time.
 MEASURE_SECONDS = 270
 REFUSALS = (IdempotencyConflict, MalformedRequest, NotAllowed, PaymentNotRecorded)
@@ -76,13 +82,10 @@ def _reconcile_all() -> dict[str, Any]:
     started = clock()
     counts: Counter[str] = Counter(overdue=0, settled=0, open=0, errors=0)
     broken: set[str] = set()
-    connect = _connecting_once()
-    for transaction_id in ledger().overdue(started):
-        if clock() - started > BUDGET_SECONDS:
-            break
-        counts["overdue"] += 1
+    connection = _Connection()
+    for transaction_id in _in_turn(started, counts):
         try:
-            payment = _reconcile(transaction_id, connect, broken)
+            payment = _reconcile(transaction_id, connection, broken)
             counts["open" if payment.status in OPEN else "settled"] += 1
         except PaymentChanged:
             counts["settled"] += 1  # somebody else was faster
@@ -109,42 +112,74 @@ def _backlog(is_time_left: Callable[[], bool]) -> dict[str, float]:
     return {"OpenPayments": len(since), "OldestOpenPaymentAge": age}
 
 
-def _connecting_once() -> Callable[[], Gateway]:
-    """Gives the gateway, or fails as it failed before in this run.
+def _in_turn(started: float, counts: Counter[str]) -> Iterator[str]:
+    """The overdue payments that a run has time for, each counted as ``overdue``.
 
-    Without the gateway's key, payments that need no gateway are still settled and announced; and a run does not wait
-    for the key once for each payment that does need it.
+    First those that need no gateway, as they are read; then those whose outcome it knows; then what it is to close.
     """
-    failures: list[PaymentError] = []
+    later: list[tuple[bool, str]] = []
+    for transaction_id in ledger().overdue(started):
+        counts["overdue"] += 1
+        payment = ledger().find(transaction_id)
+        if payment is not None and needs_gateway(payment, started):
+            later.append((payment.needs_closing, transaction_id))
+        else:
+            yield transaction_id
+        if clock() - started > READ_SECONDS:
+            break
+    for _, transaction_id in sorted(later, key=lambda payment: payment[0]):
+        if clock() - started > BUDGET_SECONDS:
+            return
+        yield transaction_id
 
-    def connect() -> Gateway:
-        if failures:
-            raise failures[0]
+
+class _Connection:
+    """The gateway, for one run. Without it, payments that need none are still settled and announced."""
+
+    def __init__(self) -> None:
+        self._failure: PaymentError | None = None
+        self._unanswered_seconds = 0.0
+
+    def connect(self) -> Gateway:
+        """Raises again what it raised before in this run, so that the run waits once for what is not there."""
+        if self._failure is not None:
+            raise self._failure
         try:
             return gateway()
         except PaymentError as error:
-            failures.append(error)
+            self._failure = error
             raise
 
-    return connect
+    def count_seconds(self, seconds: float) -> None:
+        """Count the time that a payment took whose outcome the gateway did not tell."""
+        self._unanswered_seconds += seconds
+        if self._unanswered_seconds > UNANSWERED_SECONDS:
+            self._failure = GatewayUnavailable("the gateway does not answer")
 
 
-def _reconcile(transaction_id: str, connect: Callable[[], Gateway], broken: set[str]) -> Payment:
+def _reconcile(transaction_id: str, connection: _Connection, broken: set[str]) -> Payment:
     # The index may lag: what the table holds is what counts.
-    before = ledger().find(transaction_id)
+    before, began = ledger().find(transaction_id), clock()
     if before is None:
         raise PaymentChanged(f"transaction {transaction_id} is not there")
-    notify_outcomes = environment.notifies_outcomes()
-    after = reconcile(before, ledger=ledger(), connect=connect, clock=clock, notify_outcomes=notify_outcomes)
+    after = reconcile(
+        before,
+        ledger=ledger(),
+        connect=connection.connect,
+        clock=clock,
+        notify_outcomes=environment.notifies_outcomes(),
+    )
+    if needs_gateway(before, began) and (after.status in OPEN or after.needs_closing):
+        connection.count_seconds(clock() - began)
     if after.sequence != before.sequence:
         fields = {"transaction_id": transaction_id, "from_status": before.status, "status": after.status}
-        log.info("payment reconciled", extra=fields | _came_to(before, after))
+        log.info("payment reconciled", extra=fields | _count_outcome(before, after))
     if after is not before or after.is_overdue(clock()):
         return notify(after, ledger=ledger(), notices=notices(), clock=clock, broken=broken)
     return after
 
 
-def _came_to(before: Payment, after: Payment) -> dict[str, Any]:
+def _count_outcome(before: Payment, after: Payment) -> dict[str, Any]:
     """The metric of what a payment came to. One whose refund was refused was counted when it was completed."""
     is_refused = before.status is Status.REFUNDING and after.status is Status.COMPLETED
     if after.status is before.status or is_refused:
@@ -173,7 +208,8 @@ def _refund(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _reopen(event: Mapping[str, Any]) -> dict[str, Any]:
     signed_ledger = ledger(text(event, "operator"))
-    return _changed(reopen(transaction_id_of(event), event.get("request"), ledger=signed_ledger, clock=clock))
+    transaction_id, request = transaction_id_of(event), event.get("request")
+    return _changed(reopen(transaction_id, request, ledger=signed_ledger, connect=gateway, clock=clock))
 
 
 def _resolve(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         variables={**gateway, "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes},
         layer=layer,
     )
+    # What validation answers, processing has to understand: its new version goes live first.
+    validation.alias.DependsOn = processing.alias.title
     reconciliation = _function(
         template,
         inputs,

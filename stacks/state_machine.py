@@ -130,7 +130,7 @@ def definition() -> dict[str, Any]:
                 subject="{% 'Payment ' & $states.input.status %}",
                 outcome="{% $states.input.status %}",
                 payment_status="{% $states.input.status %}",
-                message="{'about': 'payment', 'notice_id': $states.input.notice_id,"
+                message="{'kind': 'payment', 'notice_id': $states.input.notice_id,"
                 " 'transaction_id': $states.input.transaction_id, 'status': $states.input.status,"
                 " 'reasons': $states.input.reasons, 'execution_arn': $states.context.Execution.Id,"
                 " 'timestamp': $states.context.State.EnteredTime}",
@@ -149,7 +149,10 @@ def definition() -> dict[str, Any]:
             "Next": "RecordUnsuccessful",
         },
         "RecordUnsuccessful": _record_notice(
-            "{% $states.input.transaction_id %}", is_dead_lettered=False, then="PaymentUnsuccessful"
+            "{% $states.input.transaction_id %}",
+            "{% $states.input.notice_id %}",
+            is_dead_lettered=False,
+            then="PaymentUnsuccessful",
         ),
         "PaymentUnsuccessful": {"Type": "Succeed"},
         "RecordFailure": {
@@ -206,7 +209,10 @@ def definition() -> dict[str, Any]:
         },
         # What was not sent stays due, and reconciliation sends it.
         "RecordNotice": _record_notice(
-            "{% $failure.transaction_id %}", is_dead_lettered="{% $is_dead_lettered %}", then="PaymentFailed"
+            "{% $failure.transaction_id %}",
+            "{% $notice_id %}",
+            is_dead_lettered="{% $is_dead_lettered %}",
+            then="PaymentFailed",
         ),
         "PaymentFailed": {
             "Type": "Fail",
@@ -257,7 +263,10 @@ def _publish(subject: str, outcome: str, payment_status: str, message: str) -> d
         "Resource": "${Publish}",
         "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
         "Arguments": {
-            "TopicArn": "${TopicArn}",
+            # RedriveExecution goes on where an execution ended, perhaps days ago: its claim is over, and what it would
+            # state may be so no more. https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+            "TopicArn": "{% $states.context.Execution.RedriveCount > 0"
+            " ? $error('a redriven execution sends no notice: reconciliation does') : '${TopicArn}' %}",
             "Subject": subject,
             "Message": f"{{% $string({message}) %}}",
             "MessageAttributes": {
@@ -284,7 +293,7 @@ def _outcome_choices() -> list[dict[str, Any]]:
     ]
 
 
-def _record_notice(transaction_id: str, *, is_dead_lettered: str | bool, then: str) -> dict[str, Any]:
+def _record_notice(transaction_id: str, notice_id: str, *, is_dead_lettered: str | bool, then: str) -> dict[str, Any]:
     """Confirms what the execution sent under its claim; one that is not confirmed runs out, and is sent again."""
     return {
         **_function_task(
@@ -292,6 +301,7 @@ def _record_notice(transaction_id: str, *, is_dead_lettered: str | bool, then: s
             {
                 "action": "record_notice",
                 "transaction_id": transaction_id,
+                "notice_id": notice_id,
                 "is_sent": "{% $is_sent %}",
                 "is_dead_lettered": is_dead_lettered,
                 "execution": EXECUTION,
@@ -368,7 +378,7 @@ _DEAD_LETTER = (
 # Of a payment on record, under this execution's claim; otherwise of the execution, and then of no payment.
 _FAILURE_NOTICE = (
     "$has_payment"
-    f" ? $merge([{_DEAD_LETTER}, {{'about': 'payment', 'status': $payment_status}}])"
-    " : {'about': 'execution', 'notice_id': $notice_id, 'state': $failure.state, 'error': $failure.error,"
+    f" ? $merge([{_DEAD_LETTER}, {{'kind': 'payment', 'status': $payment_status}}])"
+    " : {'kind': 'execution', 'notice_id': $notice_id, 'state': $failure.state, 'error': $failure.error,"
     " 'execution_arn': $states.context.Execution.Id, 'timestamp': $states.context.State.EnteredTime}"
 )

@@ -55,6 +55,10 @@ class ScriptedGateway:
         self.calls.append(("lookup", charge))
         return self._answer(charge) or self.charges.get(charge.idempotency_key) or NotCharged("no such charge")
 
+    def close(self, charge: Charge) -> Outcome:
+        self.calls.append(("close", charge))
+        return self._answer(charge) or self.charges.get(charge.idempotency_key) or NotCharged("nothing is open")
+
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
         self.calls.append(("refund", charge))
         if self.charges.get(charge.idempotency_key) != Charged(reference):

@@ -24,6 +24,9 @@ class MeasuredGateway:
     def lookup(self, charge: Charge) -> Outcome:
         return _measured("lookup", charge, lambda: self._gateway.lookup(charge))
 
+    def close(self, charge: Charge) -> Outcome:
+        return _measured("lookup", charge, lambda: self._gateway.close(charge))
+
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
         return _measured("refund", charge, lambda: self._gateway.refund(charge, reference))
 

@@ -31,7 +31,7 @@ class TopicAndQueue:
     def announce(self, payment: Payment) -> None:
         """Publish with the outcome as an attribute to filter by. Raises ``NoticeNotSent``."""
         message = {
-            "about": "payment",
+            "kind": "payment",
             "notice_id": payment.notice_id,
             "transaction_id": payment.transaction_id,
             "status": payment.status,

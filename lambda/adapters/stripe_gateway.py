@@ -99,6 +99,11 @@ class StripeGateway:
         call = self._call(charge)
         return call.search() if charge.key_expired else call.look_up()
 
+    def close(self, charge: Charge) -> Outcome:
+        if charge.payment_method not in _CARDS:
+            return NotCharged("payment_method_not_supported")
+        return self._call(charge).close()
+
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
         return self._call(charge).refund(reference)
 
@@ -161,6 +166,20 @@ class _Call:
             return Unknown(self._code(error))
         outcome = self._close(intents) if intents else None
         return outcome if isinstance(outcome, Charged) else Unknown("the idempotency key is forgotten")
+
+    def close(self) -> Outcome:
+        """What the payment's intents came to, none of which is left open; none is created.
+
+        The list reaches back two days, and is never behind; the search knows what is older.
+        """
+        try:
+            intents = {intent.id: intent for intent in self._requests.intents()}
+            if self._charge.key_expired:
+                older = [intent for intent in self._requests.search_intents() if self._requests.is_of_payment(intent)]
+                intents = {intent.id: intent for intent in older} | intents
+        except stripe.StripeError as error:
+            return Unknown(self._code(error))
+        return self._close(list(intents.values())) if intents else NotCharged("no_intent")
 
     def refund(self, reference: str) -> RefundOutcome:
         try:
@@ -262,13 +281,20 @@ class _Call:
     def _give_back(self, reference: str) -> RefundOutcome:
         """Raises ``stripe.StripeError`` where what was done is not known."""
 
+        # Whether a request under an earlier key may have an effect that shows later.
+        is_in_doubt = False
+
         def create(key: str) -> RefundOutcome | None:
+            nonlocal is_in_doubt
             try:
                 refund = self._requests.create_refund(reference, key)
-            except stripe.InvalidRequestError as error:
-                if not is_refusal(error):
+            except stripe.StripeError as error:
+                if not (isinstance(error, stripe.InvalidRequestError) and is_refusal(error)):
+                    is_in_doubt = is_in_doubt or error.http_status is None or error.http_status >= 500
                     raise
-                return None if error.code == "charge_already_refunded" else NotRefunded(self._code(error))
+                if error.code == "charge_already_refunded":
+                    return None
+                return Unknown(self._code(error)) if is_in_doubt else NotRefunded(self._code(error))
             # Under its key the creation answers as it did then: pending, for ever.
             return Refunded(refund.id) if refund.status == "succeeded" else None
 

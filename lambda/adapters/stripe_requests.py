@@ -36,7 +36,10 @@ _INTENT_SECONDS = 2 * 24 * 60 * 60
 # https://docs.stripe.com/api/pagination
 _PAGE, _PAGES = 100, 10
 
-Found = TypeVar("Found")
+# In an intent's metadata: which of the payment's keys it was created under.
+_GENERATION = "generation"
+
+Created = TypeVar("Created")
 
 
 @dataclass(frozen=True)
@@ -99,18 +102,20 @@ class Requests:
     def intents(self) -> list[Any]:
         """Every intent of the payment, as it is now; lists are, other than searches, never behind.
 
+        Those that were canceled under an earlier key of the payment are left out: a redrive goes on without them.
         https://docs.stripe.com/search#data-freshness
         """
         since = int(time.time()) - _INTENT_SECONDS
         params = {"customer": self._charge.customer_id, "created": {"gte": since}}
-        return [intent for intent in _pages(self._stripe.payment_intents.list, params) if self.is_of_payment(intent)]
+        intents = [intent for intent in _pages(self._stripe.payment_intents.list, params) if self.is_of_payment(intent)]
+        return [intent for intent in intents if intent.status != "canceled" or self._is_of_generation(intent)]
 
     def search_intents(self) -> list[Any]:
         """The intents of the payment, whatever their age; each may have changed since, and the newest may be missing.
 
         https://docs.stripe.com/search#data-freshness
         """
-        query = " AND ".join(f"metadata['{name}']:'{value}'" for name, value in self._metadata.items())
+        query = " AND ".join(f"metadata['{name}']:'{value}'" for name, value in self._identity.items())
         return self._stripe.payment_intents.search(params={"query": query, "limit": _PAGE}).data
 
     def create_intent(self) -> list[Any]:
@@ -138,7 +143,7 @@ class Requests:
             params={"payment_intent": reference, "metadata": self._metadata}, options={"idempotency_key": key}
         )
 
-    def first_of(self, kind: str, create: Callable[[str], Found], find: Callable[[], Found | None]) -> Found:
+    def first_of(self, kind: str, create: Callable[[str], Created], find: Callable[[], Created | None]) -> Created:
         """What ``create`` makes under the first key of the chain that is not used up, or what ``find`` finds before.
 
         The end of the call's time ends the chain, with a request that raises.
@@ -158,11 +163,20 @@ class Requests:
 
     def is_of_payment(self, thing: Any) -> bool:
         """Whether an intent or a refund is ours, and of this payment; one made by hand is not."""
-        return all(getattr(thing.metadata, name, None) == value for name, value in self._metadata.items())
+        return all(getattr(thing.metadata, name, None) == value for name, value in self._identity.items())
+
+    def _is_of_generation(self, intent: Any) -> bool:
+        return getattr(intent.metadata, _GENERATION, "0") == str(self._charge.generation)
+
+    @property
+    def _identity(self) -> dict[str, str]:
+        return {"transaction_id": self._charge.transaction_id, "environment": self._environment}
 
     @property
     def _metadata(self) -> dict[str, str]:
-        return {"transaction_id": self._charge.transaction_id, "environment": self._environment}
+        # The first generation has none: its keys were used with these parameters before there were others.
+        generation = {_GENERATION: str(self._charge.generation)} if self._charge.generation else {}
+        return self._identity | generation
 
     def _key(self, request: str) -> str:
         return f"{self._environment}-{self._charge.idempotency_key}-{request}"

@@ -65,6 +65,8 @@ def record_failure(
                 return Failure(payment, is_announced=False)
             after = payment.noted(at=now).claimed_by(execution, now)
             return Failure(write(payment, after, ledger), is_announced=True, is_repeated=is_repeated)
+        case Status.COMPLETED | Status.REFUNDING | Status.REFUNDED:
+            return Failure(payment, is_announced=False)  # no failure: reconciliation announces it, if it is due
     payment = claim_notice(payment, ledger, execution, now)
     return Failure(payment, payment.notification.notifier == execution, is_repeated)
 
@@ -73,6 +75,7 @@ def confirm_notice(
     transaction_id: str,
     notifier: str,
     *,
+    notice_id: str,
     is_sent: bool,
     is_dead_lettered: bool,
     ledger: Ledger,
@@ -80,6 +83,7 @@ def confirm_notice(
 ) -> Payment | None:
     """Record what ``notifier`` has done under its claim, and give the claim back; what was not done stays due.
 
+    ``notice_id`` is that of the claim, or the notifier's name where it could not read the payment and claimed nothing.
     Returns the payment as it is then. May be repeated. Raises ``PaymentChanged`` when somebody else wrote first.
     """
     payment = ledger.find(transaction_id)
@@ -88,14 +92,16 @@ def confirm_notice(
     notification = payment.notification
     if notification.notifier != notifier:
         # An execution that could not read the ledger claimed nothing; its letter counts for the payment that it holds.
-        if payment.execution != notifier or not is_dead_lettered or notification.is_dead_lettered:
+        # One that claimed has confirmed before, and its answer was lost: the payment may be at another try by now.
+        is_unread = notice_id == notifier == payment.execution
+        if not (is_unread and is_dead_lettered) or notification.is_dead_lettered:
             return payment
         confirmed = replace(notification, is_dead_lettered=True)
     else:
         confirmed = notification.confirmed(is_sent=is_sent, is_dead_lettered=is_dead_lettered)
     after = payment.noted(at=clock(), notification=confirmed)
     if confirmed.is_confirmed and confirmed.notice_id == after.notice_id and not after.needs_dead_letter:
-        after = after.settled()
+        after = after.with_nothing_due()
     return write(payment, after, ledger)
 
 

@@ -20,7 +20,7 @@ from .status import UNSUCCESSFUL, Status
 # A payment whose claim is not confirmed by then may be announced by another notifier. Longer than a notifier needs
 # from its claim to the last moment at which its notice may still be sent: the state machine's longest way, and
 # reconciliation's function.
-NOTIFIER_SECONDS = 25 * 60
+NOTIFIER_SECONDS = 30 * 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +67,13 @@ class Notification:
 
     def entering(self, status: Status) -> "Notification":
         """This one when the payment enters ``status``. A claim stays: its notice may still be sent."""
-        return replace(self, is_due=has_to_be_notified(status, self.status))
+        return replace(self, is_due=has_to_be_notified(status, self))
 
 
-def has_to_be_notified(status: Status, notified_status: Status | None) -> bool:
-    """Subscribers hear of every failure; and of every end, if they may have heard something else before."""
+def has_to_be_notified(status: Status, notification: Notification) -> bool:
+    """Subscribers hear of every failure; and of every end, if they heard anything before but that for certain."""
     if status in (Status.FAILED, Status.REVIEW):
         return True
     has_ended = status in UNSUCCESSFUL or status in (Status.COMPLETED, Status.REFUNDED)
-    return has_ended and notified_status not in (None, status)
+    is_last_heard = notification.status is status and notification.is_confirmed
+    return has_ended and notification.status is not None and not is_last_heard

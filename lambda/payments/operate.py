@@ -6,8 +6,8 @@ from typing import Any
 
 from .errors import IdempotencyConflict, NotAllowed, PaymentNotRecorded
 from .payment import UNSUCCESSFUL, Payment, Status
-from .ports import Gateway, Ledger, NotRefunded, Refunded, Unknown
-from .process import CHARGE_WINDOW_SECONDS, charge_of, window_is_over, write
+from .ports import Charged, Gateway, Ledger, NotRefunded, Refunded, Unknown
+from .process import CHARGE_WINDOW_SECONDS, charge_of, close_at_gateway, proves_closed, window_is_over, write
 from .request import read
 
 # The states in which a person may find a payment under REVIEW.
@@ -36,42 +36,61 @@ def refund(
     return ask_for_refund(payment, ledger, gateway, clock)
 
 
-def reopen(transaction_id: str, request: object, *, ledger: Ledger, clock: Callable[[], float]) -> Payment:
+def reopen(
+    transaction_id: str,
+    request: object,
+    *,
+    ledger: Ledger,
+    connect: Callable[[], Gateway],
+    clock: Callable[[], float],
+) -> Payment:
     """Let a FAILED payment be tried again; one that is not final, or has succeeded, is returned as it is.
 
     ``request`` is what is to be sent again. What becomes of the payment, and of an UNKNOWN one, is announced anew. A
-    payment that was closed at the gateway is charged under a new idempotency key: nothing can be charged under the one
-    before. Raises ``IdempotencyConflict`` for another request, ``NotAllowed`` for a payment that ended otherwise, or
-    that is not closed yet though its key is too old to be used.
+    payment that is closed at the gateway is charged under a new idempotency key: nothing can be charged under the one
+    before. One whose key is too old to be used is closed first. Raises ``IdempotencyConflict`` for another request,
+    ``NotAllowed`` for a payment that ended otherwise, or that the gateway does not close now.
     """
     payment, now = _recorded(transaction_id, ledger), clock()
     if not payment.is_of(read(request)):
         raise IdempotencyConflict(f"transaction {transaction_id} is recorded for another request")
     match payment.status:
-        case Status.FAILED if window_is_over(payment, now) and not payment.closed:
-            raise NotAllowed(
-                f"transaction {transaction_id} is not closed at the gateway yet: redrive it when reconciliation has"
-                " done that, within an hour"
-            )
         case Status.FAILED:
             _refuse_during_a_notice(payment, now)
-            again = payment.to(Status.PENDING, at=now, failure=None)
-            # Subscribers heard that it failed, or may have: how it ends is due.
-            heard = replace(again.notification, status=Status.FAILED, is_dead_lettered=False)
-            again = replace(again, notification=heard)
-            if payment.closed:
-                again = replace(again, closed=False, generation=payment.generation + 1, first_claimed_at=None)
-            return write(payment, again, ledger)
+            if window_is_over(payment, now) and not payment.closed:
+                return _close_and_reopen(payment, ledger, connect(), clock)
+            return write(payment, _reopened(payment, now), ledger)
         case Status.UNKNOWN if payment.notification.is_dead_lettered:
             _refuse_during_a_notice(payment, now)
             noted = replace(payment.notification, is_dead_lettered=False)
             return write(payment, payment.noted(at=now, notification=noted), ledger)
-        case Status.REVIEW:
-            raise NotAllowed(f"transaction {transaction_id} is {payment.status}; a redrive cannot change that")
-        case status if status in UNSUCCESSFUL:
-            raise NotAllowed(f"transaction {transaction_id} is {payment.status}; a redrive cannot change that")
+        case status if status in UNSUCCESSFUL or status is Status.REVIEW:
+            raise NotAllowed(f"transaction {transaction_id} is {status}; a redrive cannot change that")
         case _:
             return payment
+
+
+def _reopened(payment: Payment, now: float) -> Payment:
+    again = payment.to(Status.PENDING, at=now, failure=None)
+    # Subscribers heard that it failed, or may have: how it ends is due.
+    heard = replace(again.notification, status=Status.FAILED, is_dead_lettered=False)
+    again = replace(again, notification=heard)
+    if payment.closed:
+        again = replace(again, closed=False, generation=payment.generation + 1, first_claimed_at=None)
+    return again
+
+
+def _close_and_reopen(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
+    outcome = close_at_gateway(payment, gateway, clock)
+    if isinstance(outcome, Charged):
+        charged = payment.to(Status.COMPLETED, at=clock(), gateway_reference=outcome.reference, failure=None)
+        return write(payment, charged.with_notice_due(), ledger)
+    if not proves_closed(outcome):
+        raise NotAllowed(
+            f"transaction {payment.transaction_id} cannot be closed at the gateway now, and its key is too old to be"
+            " used: redrive it again later"
+        )
+    return write(payment, _reopened(replace(payment, closed=True), clock()), ledger)
 
 
 def resolve(
@@ -103,7 +122,7 @@ def resolve(
         case _:
             record = f"was charged as {charged}" if charged else "has no charge on record"
             raise NotAllowed(f"transaction {transaction_id} {record}: not {status} with {reference or 'no reference'}")
-    return write(payment, payment.to(status, at=now, **changes).due(), ledger)
+    return write(payment, payment.to(status, at=now, **changes).with_notice_due(), ledger)
 
 
 def ask_for_refund(
@@ -125,7 +144,7 @@ def ask_for_refund(
         case Refunded(reference):
             return write(payment, payment.to(Status.REFUNDED, at=clock(), refund_reference=reference), ledger)
         case NotRefunded(reason):
-            refused = payment.to(Status.COMPLETED, at=clock(), failure=reason).due(notify_refusal)
+            refused = payment.to(Status.COMPLETED, at=clock(), failure=reason).with_notice_due(notify_refusal)
             return write(payment, refused, ledger)
         case Unknown(reason) if too_late:
             return write(payment, payment.to(Status.REVIEW, at=clock(), failure=reason), ledger)

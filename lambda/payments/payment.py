@@ -20,7 +20,7 @@ OVERDUE_SECONDS: Mapping[Status, float] = {
     Status.REFUNDING: 5 * 60,
 }
 OPEN = frozenset(OVERDUE_SECONDS)
-# An outcome, of which the workflow takes a payment for done. Refunds come after it.
+# With one of these an execution succeeds: the payment has an outcome. A refund follows a charge.
 SETTLED = UNSUCCESSFUL | {Status.COMPLETED, Status.REFUNDING, Status.REFUNDED}
 # What is asked in vain waits as long as it has waited already, up to this: it must not keep the others waiting.
 LONGEST_WAIT_SECONDS = 60 * 60
@@ -102,11 +102,17 @@ class Payment:
         waited = self.updated_at - self.since
         if self.status in OPEN:
             return self.updated_at + min(max(OVERDUE_SECONDS[self.status], waited), LONGEST_WAIT_SECONDS)
-        if self.notification.is_due:
-            return self.notification.notifier_until or self.updated_at + NOTICE_SECONDS
-        if self.needs_closing:
-            return self.updated_at + min(max(CLOSING_SECONDS, waited), LONGEST_WAIT_SECONDS)
-        return None
+        due_at = self.notification.notifier_until or self.updated_at + NOTICE_SECONDS
+        times = [due_at if self.notification.is_due else None, self.closing_due_at]
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def closing_due_at(self) -> float | None:
+        """From when on reconciliation is to close it at the gateway; None where nothing is left open."""
+        if not self.needs_closing:
+            return None
+        waited = self.updated_at - self.since
+        return self.updated_at + min(max(CLOSING_SECONDS, waited), LONGEST_WAIT_SECONDS)
 
     def is_overdue(self, now: float) -> bool:
         return self.overdue_at is not None and now >= self.overdue_at
@@ -132,11 +138,11 @@ class Payment:
         """This payment with something noted about it; its status stays."""
         return replace(self, sequence=self.sequence + 1, updated_at=at, **changes)
 
-    def due(self, is_due: bool = True) -> "Payment":
+    def with_notice_due(self, is_due: bool = True) -> "Payment":
         """This payment, as it is about to be written, with its notice due as well if ``is_due``."""
         return replace(self, notification=replace(self.notification, is_due=self.notification.is_due or is_due))
 
-    def settled(self) -> "Payment":
+    def with_nothing_due(self) -> "Payment":
         """This payment, as it is about to be written, with nothing due any more."""
         return replace(self, notification=replace(self.notification, is_due=False))
 

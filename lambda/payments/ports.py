@@ -39,6 +39,8 @@ class Charge:
     request_version: int = 1
     # The gateway may have forgotten the key: then it must not be used again, not even to look up.
     key_expired: bool = False
+    # Counts the keys of the payment; nothing can be charged under the earlier ones any more.
+    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,12 @@ class Gateway(Protocol):
         """What became of earlier calls with this key; never charges.
 
         ``NotCharged`` here is final: what an earlier call left half done is cancelled first.
+        """
+
+    def close(self, charge: Charge) -> Outcome:
+        """End what is open under a payment that was not charged, so that nobody can charge it; creates nothing.
+
+        ``NotCharged``, or a refusal that is closed: nothing is open any more, proven.
         """
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:

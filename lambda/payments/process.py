@@ -18,7 +18,7 @@ from .errors import (
     PaymentNotRecorded,
     ReviewNeeded,
 )
-from .payment import Payment, Status
+from .payment import UNSUCCESSFUL, Payment, Status
 from .ports import ActionRequired, Charge, Charged, Declined, Gateway, Ledger, NotCharged, Outcome, Unknown
 
 # Longer than a gateway call may take (ports.GATEWAY_SECONDS), shorter than the state machine waits in all for
@@ -42,8 +42,8 @@ def process(
     """Bring the payment to its outcome and return it: COMPLETED, DECLINED, ACTION_REQUIRED or (as validated) REJECTED.
 
     A payment that has its outcome already is returned as it is, but for a claim: if subscribers are still to hear of
-    the outcome and nobody is at it, ``execution`` claims the notice. ``connect`` gives the gateway, and is called only
-    where it is needed, and before anything is claimed. Raises the errors of ``errors.py``.
+    an outcome without a charge and nobody is at it, ``execution`` claims the notice. ``connect`` gives the gateway, and
+    is called only where it is needed, and before anything is claimed. Raises the errors of ``errors.py``.
     """
     payment = ledger.find(transaction_id)
     if payment is None:
@@ -65,8 +65,10 @@ def process(
             is_taken_over = payment.status is Status.PROCESSING
             outcome = _charge(claimed, gateway, ledger, clock, is_taken_over=is_taken_over)
             return settle(claimed, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
-        case _:  # it has its outcome
+        case status if status in UNSUCCESSFUL:
             return claim_notice(payment, ledger, execution, clock())
+        case _:  # it was charged; an execution sends no notice of that
+            return payment
 
 
 def claim_notice(payment: Payment, ledger: Ledger, notifier: str, now: float) -> Payment:
@@ -99,6 +101,7 @@ def charge_of(payment: Payment, key_expired: bool = False) -> Charge:
         payment_method=payment.payment_method,
         customer_id=payment.customer_id,
         attempt=payment.attempt,
+        generation=payment.generation,
         request_version=payment.request_version,
         key_expired=key_expired,
     )
@@ -136,10 +139,11 @@ def settle(
     match outcome:
         case Charged(reference):
             after = payment.to(Status.COMPLETED, at=now, gateway_reference=reference, **holder)
-            return write(payment, after.due(execution is None), ledger)
+            return write(payment, after.with_notice_due(execution is None), ledger)
         case Declined(reason, is_closed) | ActionRequired(reason, is_closed):
             status = Status.DECLINED if isinstance(outcome, Declined) else Status.ACTION_REQUIRED
-            after = payment.to(status, at=now, reasons=(reason,), closed=is_closed, **holder).due(notify_outcomes)
+            after = payment.to(status, at=now, reasons=(reason,), closed=is_closed, **holder)
+            after = after.with_notice_due(notify_outcomes)
             if execution is not None and after.notification.is_due and not after.notification.is_claimed(now):
                 after = after.claimed_by(execution, now)
             return write(payment, after, ledger)
@@ -156,6 +160,21 @@ def look_up(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> O
         return gateway.lookup(charge_of(payment, window_is_over(payment, clock())))
     except Exception as error:  # a defect of the adapter, and nothing is known
         return Unknown(f"{type(error).__name__} of the gateway's adapter")
+
+
+def close_at_gateway(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> Outcome:
+    """Have the gateway end what is open under a payment that was not charged, and return what it came to."""
+    try:
+        return gateway.close(charge_of(payment, window_is_over(payment, clock())))
+    except Exception as error:  # a defect of the adapter, and nothing is known
+        return Unknown(f"{type(error).__name__} of the gateway's adapter")
+
+
+def proves_closed(outcome: Outcome) -> bool:
+    """Whether it proves that nothing can be charged under the payment's key any more."""
+    if isinstance(outcome, Declined | ActionRequired):
+        return outcome.is_closed
+    return isinstance(outcome, NotCharged)
 
 
 def _claim(payment: Payment, gateway: Gateway, ledger: Ledger, execution: str, now: float) -> Payment:

@@ -7,7 +7,7 @@ from .failure import confirm_notice
 from .operate import ask_for_refund
 from .payment import Payment, Status
 from .ports import Charged, Gateway, Ledger, Notices, Unknown
-from .process import claim_notice, look_up, settle, window_is_over, write
+from .process import claim_notice, close_at_gateway, look_up, proves_closed, settle, window_is_over, write
 
 # Who holds the claim of the notices that reconciliation sends.
 NOTIFIER = "reconciliation"
@@ -41,9 +41,20 @@ def reconcile(
             return write(payment, payment.to(Status.REFUNDING, at=clock()), ledger)
         case Status.PROCESSING | Status.UNKNOWN:
             return _look_up(payment, ledger, connect(), clock, notify_outcomes)
-        case _ if payment.needs_closing and not payment.notification.is_due:
+        case _ if _is_to_be_closed(payment, now):
             return _close(payment, ledger, connect(), clock)
     return payment
+
+
+def needs_gateway(payment: Payment, now: float) -> bool:
+    """Whether ``reconcile`` asks the gateway: for the outcome of a payment, or to close what is left open under one."""
+    return payment.status in (Status.PROCESSING, Status.UNKNOWN, Status.REFUNDING) or _is_to_be_closed(payment, now)
+
+
+def _is_to_be_closed(payment: Payment, now: float) -> bool:
+    """Not while a notice is on its way: it states that the payment was not charged."""
+    is_due = payment.closing_due_at is not None and now >= payment.closing_due_at
+    return is_due and not payment.notification.is_claimed(now)
 
 
 def notify(
@@ -65,6 +76,7 @@ def notify(
     confirmed = confirm_notice(
         payment.transaction_id,
         NOTIFIER,
+        notice_id=payment.notice_id,
         is_sent=is_sent,
         is_dead_lettered=is_dead_lettered,
         ledger=ledger,
@@ -106,12 +118,10 @@ def _close(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[
     """End at the gateway what an attempt left open under a payment that was not charged.
 
     Somebody may have charged it by then, with what the gateway gave out of it; then the payment is COMPLETED, and
-    subscribers, who heard otherwise, hear that.
+    subscribers, who heard otherwise, hear that. What the gateway does not answer is asked for again.
     """
-    outcome, now = look_up(payment, gateway, clock), clock()
+    outcome, now = close_at_gateway(payment, gateway, clock), clock()
     if isinstance(outcome, Charged):
-        charged = payment.to(Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None)
-        return write(payment, charged.due(), ledger)
-    # After the key's lifetime nothing more can be learned, and nothing is charged under it any more.
-    is_closed = not isinstance(outcome, Unknown) or window_is_over(payment, now)
-    return write(payment, payment.noted(at=now, closed=is_closed), ledger)
+        charged = payment.to(Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None, reasons=())
+        return write(payment, charged.with_notice_due(), ledger)
+    return write(payment, payment.noted(at=now, closed=proves_closed(outcome)), ledger)

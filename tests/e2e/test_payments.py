@@ -86,7 +86,7 @@ def test_what_is_no_request_fails_as_that(platform: Platform, data: object) -> N
     assert len(platform.dead_letters()) == 1
     (notice,) = platform.notices()
     # It is of the execution, says so, and states nothing of a payment.
-    assert (notice["subject"], notice["about"], "transaction_id" in notice) == ("Execution failed", "execution", False)
+    assert (notice["subject"], notice["kind"], "transaction_id" in notice) == ("Execution failed", "execution", False)
     assert notice["attributes"]["outcome"]["Value"] == "EXECUTION_FAILED"
 
 

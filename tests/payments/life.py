@@ -61,15 +61,22 @@ class Life:
 
     def reopen(self) -> Payment:
         """An operator has the same request sent again."""
-        return reopen(self.payment.transaction_id, self.request, ledger=self.ledger, clock=lambda: self.now)
+        return reopen(
+            self.payment.transaction_id,
+            self.request,
+            ledger=self.ledger,
+            connect=lambda: self.gateway,
+            clock=lambda: self.now,
+        )
 
     def confirm(
-        self, execution: str = EXECUTION, *, is_sent: bool = True, is_dead_lettered: bool = True
+        self, execution: str = EXECUTION, *, notice_id: str = "", is_sent: bool = True, is_dead_lettered: bool = True
     ) -> Payment | None:
         """The execution has sent the notice that it claimed, and left the dead letter."""
         return confirm_notice(
             self.payment.transaction_id,
             execution,
+            notice_id=notice_id or self.payment.notice_id,
             is_sent=is_sent,
             is_dead_lettered=is_dead_lettered,
             ledger=self.ledger,

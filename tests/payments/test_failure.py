@@ -76,8 +76,17 @@ def test_an_execution_that_claimed_nothing_confirms_nothing(life: Life) -> None:
 
 
 def test_a_dead_letter_of_an_execution_that_could_not_read_counts_for_the_payment_that_it_holds(life: Life) -> None:
-    life.confirm(is_sent=False)
+    life.confirm(notice_id=EXECUTION, is_sent=False)
     assert life.payment.notification.is_dead_lettered
+
+
+def test_a_confirmation_that_is_repeated_after_a_redrive_says_nothing_of_the_new_try(life: Life) -> None:
+    life.fail()
+    notice_id = life.payment.notice_id
+    life.confirm()
+    life.reopen()
+    life.confirm(notice_id=notice_id)
+    assert not life.payment.notification.is_dead_lettered
 
 
 @pytest.mark.parametrize("is_confirmed", [True, False])
@@ -116,6 +125,34 @@ def test_the_same_request_is_recognized_though_it_was_not_even_let_in(life: Life
     life.process()
     failure = life.fail(OTHER, error="LedgerUnavailable")
     assert (failure.payment, failure.is_announced) == (life.payment, False)
+
+
+@pytest.mark.parametrize("is_process", [True, False])
+def test_no_execution_claims_a_notice_that_it_does_not_send(life: Life, is_process: bool) -> None:
+    """COMPLETED is announced by reconciliation alone: an execution that claimed it would only keep it from that."""
+    make_unknown(life)
+    life.fail()
+    life.confirm()
+    life.gateway.script = [Charged("ref-1")]
+    life.process()
+    assert life.payment.notification.is_due
+    if is_process:
+        life.process(execution=OTHER)
+    else:
+        life.fail(OTHER)
+    assert not life.payment.notification.is_claimed(life.now)
+
+
+def test_an_end_is_due_until_subscribers_heard_it_for_certain(life: Life) -> None:
+    """A notice of the same status was claimed before, and never sent."""
+    make_unknown(life)
+    life.fail()
+    life.confirm()
+    life.gateway.script = [Charged("ref-1")]
+    completed = life.process()
+    claimed = completed.noted(at=life.now).claimed_by("reconciliation", life.now)
+    back = claimed.to(Status.REFUNDING, at=life.now).to(Status.COMPLETED, at=life.now)
+    assert back.notification.is_due
 
 
 @pytest.mark.parametrize("request_sent", [None, {"transaction_id": 1}, "x"])

@@ -202,9 +202,9 @@ def in_status(status: Status) -> Payment:
 
 def test_a_refund_that_was_refused_completes_nothing_anew() -> None:
     refunding = in_status(Status.REFUNDING)
-    assert reconciliation._came_to(refunding, in_status(Status.COMPLETED)) == {}
-    assert reconciliation._came_to(refunding, in_status(Status.REVIEW))["Payments"] == 1
-    assert reconciliation._came_to(in_status(Status.UNKNOWN), in_status(Status.COMPLETED))["Payments"] == 1
+    assert reconciliation._count_outcome(refunding, in_status(Status.COMPLETED)) == {}
+    assert reconciliation._count_outcome(refunding, in_status(Status.REVIEW))["Payments"] == 1
+    assert reconciliation._count_outcome(in_status(Status.UNKNOWN), in_status(Status.COMPLETED))["Payments"] == 1
 
 
 @pytest.mark.parametrize("event", [{"action": "refnud"}, {"action": 7}])

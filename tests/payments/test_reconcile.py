@@ -217,7 +217,7 @@ def test_what_is_left_open_under_a_payment_without_a_charge_is_closed(life: Life
     for _ in range(2):  # looked up again, because the first lookup had no answer
         life.reconcile(HOUR)
     assert (life.payment.closed, life.payment.status, life.payment.overdue_at) == (True, before, None)
-    assert [name for name, _ in life.gateway.calls][-2:] == ["lookup", "lookup"]
+    assert [name for name, _ in life.gateway.calls][-2:] == ["close", "close"]
 
 
 def test_a_decline_that_left_nothing_open_needs_no_closing(life: Life) -> None:
@@ -240,13 +240,49 @@ def test_a_payment_that_never_reached_the_gateway_needs_no_closing(life: Life) -
     assert life.payment.overdue_at is None
 
 
-def test_what_is_open_is_not_asked_for_for_ever(life: Life) -> None:
+@pytest.mark.parametrize("answer", [Unknown("timeout"), Declined("card_declined", is_closed=False)])
+def test_what_is_not_proven_closed_is_closed_later_however_old_it_is(life: Life, answer: Outcome) -> None:
     failed(life)
-    life.gateway.script = [Unknown("timeout")] * 2
-    life.reconcile(CLOSING_SECONDS)
-    assert life.payment.needs_closing
-    life.reconcile(CHARGE_WINDOW_SECONDS)
+    life.gateway.script = [answer] * 3
+    for after in (CLOSING_SECONDS, HOUR, CHARGE_WINDOW_SECONDS):
+        life.reconcile(after)
+        assert life.payment.needs_closing
+    life.reconcile(HOUR)
     assert (life.payment.closed, life.payment.overdue_at) == (True, None)
+
+
+def test_what_is_left_open_is_closed_though_its_notice_cannot_be_sent(life: Life) -> None:
+    failed(life)
+    life.ledger.write(life.payment, life.payment.noted(at=life.now).with_notice_due())
+    life.reconcile(HOUR)
+    assert life.payment.closed
+
+
+def test_nothing_is_charged_later_under_a_payment_whose_notice_is_on_its_way(life: Life) -> None:
+    """It states that the payment was not charged."""
+    failed(life)
+    life.now += HOUR
+    life.ledger.write(life.payment, life.payment.noted(at=life.now).with_notice_due().claimed_by("arn:2", life.now))
+    life.gateway.script = [Charged("pi_1")]
+    life.reconcile(CLOSING_SECONDS)
+    assert life.payment.status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [(NotCharged("no_intent"), Status.PENDING), (Charged("pi_1"), Status.COMPLETED)]
+)
+def test_a_payment_that_is_too_old_for_its_key_is_closed_before_it_is_tried_again(
+    life: Life, answer: Outcome, status: Status
+) -> None:
+    failed(life)
+    life.now += CHARGE_WINDOW_SECONDS
+    life.gateway.script = [Unknown("timeout"), answer]
+    with pytest.raises(NotAllowed, match="redrive it again later"):
+        life.reopen()
+    assert life.payment.status is Status.FAILED
+    assert life.reopen().status is status
+    if status is Status.PENDING:
+        assert (life.payment.generation, life.payment.first_claimed_at) == (1, None)
 
 
 def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> None:
@@ -272,7 +308,13 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
 def test_another_request_reopens_nothing(life: Life) -> None:
     life.fail()
     with pytest.raises(IdempotencyConflict):
-        reopen("TXN-TEST-001", request(payment_amount=151), ledger=life.ledger, clock=lambda: life.now)
+        reopen(
+            "TXN-TEST-001",
+            request(payment_amount=151),
+            ledger=life.ledger,
+            connect=lambda: life.gateway,
+            clock=lambda: life.now,
+        )
 
 
 def test_a_gateways_adapter_that_raises_proves_nothing_of_the_charge(life: Life) -> None:

@@ -35,7 +35,7 @@ def test_declined_and_rejected_succeed_as_executions_and_are_announced(workflow:
     assert [n["status"] for n in workflow.notices] == ["DECLINED", "REJECTED"]
     assert [n["attributes"]["outcome"]["StringValue"] for n in workflow.notices] == ["DECLINED", "REJECTED"]
     assert workflow.notices[0]["reasons"] == ["insufficient_funds"]
-    assert [n["about"] for n in workflow.notices] == ["payment"] * 2
+    assert [n["kind"] for n in workflow.notices] == ["payment"] * 2
     assert not any(payment.notification.is_due for payment in workflow.ledger.payments.values())
     assert workflow.dead_letters == []
 
@@ -75,7 +75,7 @@ def test_failed_for_good_is_recorded_dead_lettered_announced_and_fails(workflow:
     (notice,) = workflow.notices
     assert notice["attributes"]["outcome"]["StringValue"] == "FAILED"
     assert notice["notice_id"] == letter["notice_id"] == "TXN-TEST-001:10"
-    assert (notice["about"], notice["status"]) == ("payment", "FAILED")
+    assert (notice["kind"], notice["status"]) == ("payment", "FAILED")
     assert not workflow.ledger.payments["TXN-TEST-001"].notification.is_due
 
 
@@ -120,7 +120,7 @@ def test_nothing_masks_the_failure(workflow: Workflow, broken: dict[str, str], d
     assert (len(workflow.dead_letters), len(workflow.notices)) == (dead_letters, notices)
     # The payment could not be read: the execution speaks of itself alone.
     assert {letter["payment_status"] for letter in workflow.dead_letters} <= {"NOT_READ", "NOT_RECORDED"}
-    assert {notice["about"] for notice in workflow.notices} <= {"execution"}
+    assert {notice["kind"] for notice in workflow.notices} <= {"execution"}
 
 
 def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +137,8 @@ def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monk
 
 def _check_notice_of_an_execution(notice: dict[str, Any]) -> None:
     """It says so, and states nothing of any payment: not in its fields, not in what subscribers filter by."""
-    assert set(notice) == {"about", "notice_id", "state", "error", "execution_arn", "timestamp", "attributes"}
-    assert notice["about"] == "execution"
+    assert set(notice) == {"kind", "notice_id", "state", "error", "execution_arn", "timestamp", "attributes"}
+    assert notice["kind"] == "execution"
     attributes = {name: attribute["StringValue"] for name, attribute in notice["attributes"].items()}
     assert (attributes["outcome"], attributes["payment_status"]) == ("EXECUTION_FAILED", "NONE")
 

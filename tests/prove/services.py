@@ -136,6 +136,11 @@ class FakeGateway:
         outcome: Outcome = self._faulty("lookup", lambda: self._lookup(charge), Unknown("rate limited"))
         return outcome
 
+    def close(self, charge: Charge) -> Outcome:
+        """As a lookup, which leaves nothing open; and a search proves it as well, so long after."""
+        outcome: Outcome = self._faulty("close", lambda: self._close(charge), Unknown("rate limited"))
+        return outcome
+
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
         outcome: RefundOutcome = self._faulty(
             "refund", lambda: self._refund(charge, reference), Unknown("rate limited")
@@ -191,6 +196,14 @@ class FakeGateway:
             self._void.add(key)
             return NotCharged("no such charge, and there will be none")
         return self._answers[key]
+
+    def _close(self, charge: Charge) -> Outcome:
+        if self._behaviour(charge) is SILENCE:
+            return SILENCE
+        if ("charge", charge.transaction_id) in self.movements:
+            return Charged(f"ref-{charge.idempotency_key}")
+        self._void.add(self._key(charge))
+        return NotCharged("nothing is open, and nothing will be")
 
     def _refund(self, charge: Charge, reference: str) -> RefundOutcome:
         """Once per key, which is forgotten as any other; with a forgotten one it is only looked for."""

@@ -53,7 +53,13 @@ def a_notice_recorded_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
     def confirm_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
         claimed = process.claim_notice(payment, ledger, reconcile.NOTIFIER, clock())
         failure.confirm_notice(
-            payment.transaction_id, reconcile.NOTIFIER, is_sent=True, is_dead_lettered=True, ledger=ledger, clock=clock
+            payment.transaction_id,
+            reconcile.NOTIFIER,
+            notice_id=claimed.notice_id,
+            is_sent=True,
+            is_dead_lettered=True,
+            ledger=ledger,
+            clock=clock,
         )
         notices.dead_letter(claimed)
         notices.announce(claimed)

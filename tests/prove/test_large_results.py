@@ -65,7 +65,7 @@ def test_money_and_notices_are_right_whichever_results_are_too_large(
     charges = world.gateway.moved("charge", payment.transaction_id)
     assert (charges == 1) is (payment.status is Status.COMPLETED)
     for notice in world.topic.notices:
-        is_of_the_execution = notice["about"] == "execution"
+        is_of_the_execution = notice["kind"] == "execution"
         assert is_of_the_execution or notice["outcome"] in (payment.status, Status.UNKNOWN), f"heard {notice}"
     if execution.status == "SUCCEEDED":
         assert payment.status is status, "an execution succeeds only with its payment's outcome"

@@ -188,7 +188,13 @@ def confirmed_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
     def confirm_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
         claimed = process.claim_notice(payment, ledger, "reconciliation", clock())
         confirmed = failure.confirm_notice(
-            payment.transaction_id, "reconciliation", is_sent=True, is_dead_lettered=True, ledger=ledger, clock=clock
+            payment.transaction_id,
+            "reconciliation",
+            notice_id=payment.notice_id,
+            is_sent=True,
+            is_dead_lettered=True,
+            ledger=ledger,
+            clock=clock,
         )
         notices.dead_letter(payment)
         notices.announce(payment)

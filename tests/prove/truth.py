@@ -49,7 +49,7 @@ def notice_of(arguments: Mapping[str, Any], world: Any) -> Notice | None:
     message, attributes = json.loads(arguments["Message"]), arguments["MessageAttributes"]
     outcome = str(attributes["outcome"]["StringValue"])
     transaction_id = message.get("transaction_id", "")
-    if message.get("about") == "execution" or outcome == "EXECUTION_FAILED" or not transaction_id:
+    if message.get("kind") == "execution" or outcome == "EXECUTION_FAILED" or not transaction_id:
         return None
     notice_id = str(message["notice_id"])
     return Notice(transaction_id, notice_id, outcome, _untrue(transaction_id, notice_id, outcome, world) or "")
