@@ -82,12 +82,12 @@ class Interpreter:
         self._definition, self._tasks, self._sleep = definition, tasks, sleep
         self._catches_large_results = catches_large_results
 
-    def run(self, data: Any, name: str = "test") -> Execution:
+    def run(self, data: Any, name: str = "test", redrive_count: int = 0) -> Execution:
         execution = Execution()
         self._variables: dict[str, Any] = {}
         self._context = {
             "Execution": {"Id": f"arn:test:execution:{name}", "Input": data, "Name": name, "RoleArn": "arn:test:role",
-                          "StartTime": "2026-01-01T00:00:00.000Z", "RedriveCount": 0},
+                          "StartTime": "2026-01-01T00:00:00.000Z", "RedriveCount": redrive_count},
             "StateMachine": {"Id": "arn:test:stateMachine", "Name": "test"},
         }  # fmt: skip
         state_name: str | None = self._definition["StartAt"]

@@ -38,6 +38,8 @@ class Workflow:
     notices: list[dict[str, Any]] = field(default_factory=list)
     # The setting notify_business_outcomes.
     notify: str = "true"
+    # How often Step Functions was asked to go on with the execution.
+    redrive_count: int = 0
     # Resources that fail, with the error they fail with.
     broken: dict[str, str] = field(default_factory=dict)
 
@@ -61,7 +63,7 @@ class Workflow:
         }
         assert self._monkeypatch, "not installed"
         self._monkeypatch.setenv("NOTIFY_BUSINESS_OUTCOMES", self.notify)
-        return Interpreter(definition(), tasks, sleep).run(request, name)
+        return Interpreter(definition(), tasks, sleep).run(request, name, self.redrive_count)
 
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._break(arguments["FunctionName"])

@@ -342,6 +342,54 @@ def test_a_saved_error_of_a_confirmation_is_not_its_outcome(stripe: Stripe, gate
     assert stripe.money_moved == 15000
 
 
+# Closing, and the key after it
+
+
+NEXT = replace(CHARGE, idempotency_key="payment-T-1-1", attempt=5, generation=1)
+
+
+def test_a_payment_that_was_closed_is_charged_under_its_next_key(stripe: Stripe, gateway: StripeGateway) -> None:
+    """A canceled intent is canceled for good: https://docs.stripe.com/api/payment_intents/cancel"""
+    stripe.faults = {CONFIRM: ["rate_limit"]}
+    gateway.charge(CHARGE)
+    assert gateway.close(CHARGE) == NotCharged("canceled")
+    assert gateway.close(CHARGE) == NotCharged("canceled")
+    assert gateway.charge(AGAIN) == Unknown("canceled")
+    assert gateway.charge(NEXT) == gateway.lookup(NEXT) == Charged("pi_2")
+    assert stripe.intents["pi_2"]["metadata"]["generation"] == "1"
+    assert stripe.money_moved == 15000
+    assert gateway.refund(NEXT, "pi_2") == gateway.refund(NEXT, "pi_2") == Refunded("re_1")
+
+
+def test_what_was_charged_under_an_earlier_key_is_not_charged_again(stripe: Stripe, gateway: StripeGateway) -> None:
+    gateway.charge(CHARGE)
+    assert gateway.charge(NEXT) == gateway.lookup(NEXT) == gateway.close(NEXT) == Charged("pi_1")
+    assert stripe.money_moved == 15000
+
+
+def test_closing_creates_nothing(stripe: Stripe, gateway: StripeGateway) -> None:
+    assert gateway.close(CHARGE) == NotCharged("no_intent")
+    assert stripe.intents == {}
+
+
+@pytest.mark.parametrize("fault", ["error_before", "drop_before"])
+def test_a_decline_is_closed_only_when_its_intent_is(stripe: Stripe, gateway: StripeGateway, fault: str) -> None:
+    stripe.faults = {CONFIRM: ["decline"], CANCEL: [fault, fault]}
+    assert gateway.charge(CHARGE) == Declined("card_declined", is_closed=False)
+    assert gateway.close(CHARGE) == Declined("card_declined", is_closed=False)
+    assert gateway.close(CHARGE) == Declined("card_declined")
+    assert stripe.intents["pi_1"]["status"] == "canceled"
+
+
+@pytest.mark.parametrize("faults", [["error_before"], ["", "error_before"]], ids=["list", "search"])
+def test_what_cannot_be_listed_is_not_closed(stripe: Stripe, gateway: StripeGateway, faults: list[str]) -> None:
+    stripe.faults = {CONFIRM: ["rate_limit"]}
+    gateway.charge(CHARGE)
+    stripe.faults = {LIST: faults}
+    assert isinstance(gateway.close(EXPIRED), Unknown)
+    assert gateway.close(EXPIRED) == NotCharged("canceled")
+
+
 # Cards
 
 
@@ -699,6 +747,16 @@ def test_a_refund_whose_saved_error_took_effect_late_is_not_given_twice(stripe: 
     stripe.catch_up()
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
     assert stripe.money_moved == 0
+
+
+def test_a_refund_is_not_refused_while_an_earlier_request_may_show_late(stripe: Stripe, gateway: StripeGateway) -> None:
+    """What failed with a 500 may be taken up at any time: https://docs.stripe.com/error-low-level"""
+    gateway.charge(CHARGE)
+    stripe.faults = {REFUND: ["error_late", "of the replay: none", "refused"]}
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("APIError")
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("parameter_invalid")
+    stripe.catch_up()
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
 
 
 def test_a_refund_that_the_balance_did_not_cover_is_given_when_it_does(stripe: Stripe, gateway: StripeGateway) -> None:

@@ -167,6 +167,21 @@ def test_a_replay_is_not_announced_again(workflow: Workflow) -> None:
     assert len(workflow.notices) == 1
 
 
+def test_an_execution_that_is_redriven_sends_no_notice(workflow: Workflow) -> None:
+    """RedriveExecution goes on where an execution ended, however long ago: its claim is over by then.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+    """
+    workflow.redrive_count = 1
+    rejected = workflow.pay(request(payment_amount=-1))
+    assert rejected.path[-1] == "PaymentUnsuccessful"
+    workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
+    assert workflow.pay(request(transaction_id="T-2")).path[-1] == "PaymentFailed"
+    assert workflow.notices == []
+    # Reconciliation sends them.
+    assert [payment.notification.is_due for payment in workflow.ledger.payments.values()] == [True, True]
+
+
 def test_an_outcome_whose_notice_cannot_be_sent_is_no_failure_and_its_notice_stays_due(workflow: Workflow) -> None:
     workflow.broken = {"sns": "SNS.AuthorizationError"}
     execution = workflow.pay(request(payment_amount=-1))

@@ -198,6 +198,12 @@ VARIABLES = {
 }
 
 
+def test_what_validation_answers_is_understood_when_it_goes_live(world: World) -> None:
+    """The workflow takes it to processing, whose version goes live first."""
+    resource = load_template("compute")["Resources"]["ValidationLive"]
+    assert resource["DependsOn"] == "ProcessingLive"
+
+
 @pytest.mark.parametrize("title", FUNCTIONS)
 def test_a_function_is_wired(title: str, world: World) -> None:
     function, name = world.properties(f"Compute/{title}Function"), f"lambda-payment-{title.lower()}-prod"
