@@ -120,7 +120,10 @@ def _in_turn(started: float, counts: Counter[str]) -> Iterator[str]:
     later: list[tuple[bool, str]] = []
     for transaction_id in ledger().overdue(started):
         counts["overdue"] += 1
-        payment = ledger().find(transaction_id)
+        try:
+            payment = ledger().find(transaction_id)
+        except Exception:  # it fails again, and is counted, when the payment is taken up
+            payment = None
         if payment is not None and needs_gateway(payment, started):
             later.append((payment.needs_closing, transaction_id))
         else:

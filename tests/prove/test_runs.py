@@ -68,6 +68,15 @@ def test_what_needs_no_gateway_does_not_wait_for_it(world: SlowWorld) -> None:
     assert {(payment.status, payment.notification.is_due) for payment in abandoned} == {(Status.FAILED, False)}
 
 
+def test_an_item_that_cannot_be_read_keeps_no_other_waiting(world: SlowWorld) -> None:
+    world.dynamodb.payments["T-FAILED-0"]["status"] = {"S": "NO STATUS"}
+    with world.installed():
+        answer = world.invoke(reconciliation.handler, {})
+    assert (answer["overdue"], answer["errors"] > 0) == (15, True)
+    del world.dynamodb.payments["T-FAILED-0"]
+    assert world.payments()["T-PENDING-4"].status is Status.FAILED
+
+
 def test_a_run_stops_asking_a_gateway_that_does_not_answer(world: SlowWorld) -> None:
     """And asks for what may have been charged before it closes what was not."""
     with world.installed():
