@@ -86,7 +86,9 @@ def story_of(platform: Platform, transaction_id: str) -> Story:
     # What has the same time stays in the order of cause: the ledger's step, its log line, what the workflow made of it.
     order = {"ledger": 0, "workflow": 2, "notice": 2}
     entries.sort(key=lambda entry: (entry.at, order.get(entry.source, 1)))
-    return Story(payment, _told(payment, entries), tuple(one.execution_arn for one in executions), tuple(entries))
+    return Story(
+        payment, _describe_notifications(payment), tuple(one.execution_arn for one in executions), tuple(entries)
+    )
 
 
 def _steps(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
@@ -202,15 +204,15 @@ def _logged(platform: Platform, payment: Record, latest: str) -> list[Entry]:
     return [Entry(line.at, line.function, line.what, line.detail, line.bad) for line in lines]
 
 
-def _told(payment: Record, entries: list[Entry]) -> tuple[str, ...]:
-    """Who knows what, in words; business outcomes are told without a note, so the workflow's word counts."""
-    said = []
-    if payment.told and payment.confirmed:
-        said.append(f"subscribers: {payment.told}")
-    elif any(entry.what == _NOTIFIED for entry in entries):
-        said.append(f"subscribers: {payment.status}")
+def _describe_notifications(payment: Record) -> tuple[str, ...]:
+    """Who heard what of the payment, in words: by its record alone, since an execution may have spoken of itself."""
+    notifications = []
+    if payment.announced_by:
+        notifications.append(f"a notification of {payment.told} is being sent")
+    elif payment.told:
+        notifications.append(f"subscribers: {payment.told}{'' if payment.confirmed else ', not confirmed'}")
     if payment.letter:
-        said.append("the dead-letter queue")
-    if payment.notice_due:
-        said.append("a notification is due; reconciliation will send it")
-    return tuple(said)
+        notifications.append("the dead-letter queue")
+    if payment.notice_due and not payment.announced_by:
+        notifications.append("a notification is due; reconciliation will send it")
+    return tuple(notifications)

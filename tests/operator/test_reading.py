@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from scripts.deployer.errors import said
-from scripts.payments import logs, tail
+from scripts.payments import logs, records, story, tail
 from scripts.payments.cli import views
 from scripts.payments.cli.common import console
 from scripts.payments.cli.reading import _when
@@ -157,3 +157,35 @@ def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) 
     about = dict.fromkeys(("letter_id", "transaction_id", "execution_arn", "state", "timestamp", "receipt", "now"), "")
     letter = Letter(**about, error="LedgerRefused", cause=cause, payment_status="")
     assert letter.explanation.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("item", "described"),
+    [
+        # An execution may have published a notice of itself: the record alone says what was heard of the payment.
+        ({}, ()),
+        ({"notified_status": {"S": "UNKNOWN"}}, ("subscribers: UNKNOWN, not confirmed",)),
+        (
+            {"notified_status": {"S": "UNKNOWN"}, "notification_confirmed": {"BOOL": True}},
+            ("subscribers: UNKNOWN",),
+        ),
+        (
+            {
+                "notified_status": {"S": "FAILED"},
+                "notifier": {"S": "arn:1"},
+                "notification_due": {"BOOL": True},
+                "dead_lettered": {"BOOL": True},
+            },
+            ("a notification of FAILED is being sent", "the dead-letter queue"),
+        ),
+        ({"notification_due": {"BOOL": True}}, ("a notification is due; reconciliation will send it",)),
+        # Written before notices were claimed.
+        (
+            {"told": {"S": "FAILED"}, "told_id": {"S": "T-1:2"}, "letter": {"BOOL": True}},
+            ("subscribers: FAILED", "the dead-letter queue"),
+        ),
+    ],
+)
+def test_what_was_heard_of_a_payment_is_what_its_record_says(item: dict[str, Any], described: tuple[str, ...]) -> None:
+    payment = records.of({"transaction_id": {"S": "T-1"}, "status": {"S": "COMPLETED"}} | item)
+    assert story._describe_notifications(payment) == described

@@ -42,7 +42,7 @@ def show(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -
     "--open",
     "which",
     flag_value=Which.OPEN,
-    help="Only payments without a final status, or with a notification still to be sent.",
+    help="Only payments without a final status, or with something to be sent, or closed at the gateway.",
 )
 @click.option(
     "--unknown", "which", flag_value=Which.UNKNOWN, help="Only payments whose outcome the gateway has not confirmed."
