@@ -21,7 +21,6 @@ from events import text, transaction_id_of
 from handling import clock, log
 from handling import handler as lambda_handler
 from payments.errors import (
-    GatewayUnavailable,
     IdempotencyConflict,
     MalformedRequest,
     NotAllowed,
@@ -83,9 +82,9 @@ def _reconcile_all() -> dict[str, Any]:
     counts: Counter[str] = Counter(overdue=0, settled=0, open=0, errors=0)
     broken: set[str] = set()
     connection = _Connection()
-    for transaction_id in _in_turn(started, counts):
+    for transaction_id, payment_read in _in_turn(started, connection, counts):
         try:
-            payment = _reconcile(transaction_id, connection, broken)
+            payment = _reconcile(transaction_id, payment_read, connection, broken)
             counts["open" if payment.status in OPEN else "settled"] += 1
         except PaymentChanged:
             counts["settled"] += 1  # somebody else was faster
@@ -112,10 +111,11 @@ def _backlog(is_time_left: Callable[[], bool]) -> dict[str, float]:
     return {"OpenPayments": len(since), "OldestOpenPaymentAge": age}
 
 
-def _in_turn(started: float, counts: Counter[str]) -> Iterator[str]:
-    """The overdue payments that a run has time for, each counted as ``overdue``.
+def _in_turn(started: float, connection: "_Connection", counts: Counter[str]) -> Iterator[tuple[str, Payment | None]]:
+    """The payments that a run takes up, with what was just read of them, if anything; each overdue one is counted.
 
-    First those that need no gateway, as they are read; then those whose outcome it knows; then what it is to close.
+    First those that need no gateway, as they are read. Then those whose outcome it knows, and then what it is to close,
+    while there is time and the gateway answers; these are to be read again.
     """
     later: list[tuple[bool, str]] = []
     for transaction_id in ledger().overdue(started):
@@ -127,42 +127,38 @@ def _in_turn(started: float, counts: Counter[str]) -> Iterator[str]:
         if payment is not None and needs_gateway(payment, started):
             later.append((payment.needs_closing, transaction_id))
         else:
-            yield transaction_id
+            yield transaction_id, payment
         if clock() - started > READ_SECONDS:
             break
-    for _, transaction_id in sorted(later, key=lambda payment: payment[0]):
-        if clock() - started > BUDGET_SECONDS:
+    for _, transaction_id in sorted(later, key=lambda entry: entry[0]):
+        if connection.is_lost or clock() - started > BUDGET_SECONDS:
             return
-        yield transaction_id
+        yield transaction_id, None
 
 
 class _Connection:
-    """The gateway, for one run. Without it, payments that need none are still settled and announced."""
+    """The gateway, for one run. ``is_lost`` tells that the run is to ask it no more: the next one will."""
 
     def __init__(self) -> None:
-        self._failure: PaymentError | None = None
+        self.is_lost = False
         self._unanswered_seconds = 0.0
 
     def connect(self) -> Gateway:
-        """Raises again what it raised before in this run, so that the run waits once for what is not there."""
-        if self._failure is not None:
-            raise self._failure
         try:
             return gateway()
-        except PaymentError as error:
-            self._failure = error
+        except PaymentError:
+            self.is_lost = True
             raise
 
-    def count_seconds(self, seconds: float) -> None:
+    def count_unanswered(self, seconds: float) -> None:
         """Count the time that a payment took whose outcome the gateway did not tell."""
         self._unanswered_seconds += seconds
-        if self._unanswered_seconds > UNANSWERED_SECONDS:
-            self._failure = GatewayUnavailable("the gateway does not answer")
+        self.is_lost = self.is_lost or self._unanswered_seconds > UNANSWERED_SECONDS
 
 
-def _reconcile(transaction_id: str, connection: _Connection, broken: set[str]) -> Payment:
+def _reconcile(transaction_id: str, payment: Payment | None, connection: _Connection, broken: set[str]) -> Payment:
     # The index may lag: what the table holds is what counts.
-    before, began = ledger().find(transaction_id), clock()
+    before, began = payment or ledger().find(transaction_id), clock()
     if before is None:
         raise PaymentChanged(f"transaction {transaction_id} is not there")
     after = reconcile(
@@ -173,7 +169,7 @@ def _reconcile(transaction_id: str, connection: _Connection, broken: set[str]) -
         notify_outcomes=environment.notifies_outcomes(),
     )
     if needs_gateway(before, began) and (after.status in OPEN or after.needs_closing):
-        connection.count_seconds(clock() - began)
+        connection.count_unanswered(clock() - began)
     if after.sequence != before.sequence:
         fields = {"transaction_id": transaction_id, "from_status": before.status, "status": after.status}
         log.info("payment reconciled", extra=fields | _count_outcome(before, after))

@@ -83,28 +83,31 @@ class Interpreter:
         self._catches_large_results = catches_large_results
 
     def run(self, data: Any, name: str = "test", redrive_count: int = 0) -> Execution:
-        execution = Execution()
+        execution = self._begin(data, name, redrive_count)
+        state_name: str | None = self._definition["StartAt"]
+        try:
+            while state_name is not None:
+                data, state_name = self._run_state(state_name, _limited(data), execution)
+            execution.status, execution.output = "SUCCEEDED", data
+        except StatesError as error:
+            execution.status, execution.error, execution.cause = "FAILED", error.error, error.cause
+        return execution
+
+    def _begin(self, data: Any, name: str, redrive_count: int = 0) -> Execution:
         self._variables: dict[str, Any] = {}
         self._context = {
             "Execution": {"Id": f"arn:test:execution:{name}", "Input": data, "Name": name, "RoleArn": "arn:test:role",
                           "StartTime": "2026-01-01T00:00:00.000Z", "RedriveCount": redrive_count},
             "StateMachine": {"Id": "arn:test:stateMachine", "Name": "test"},
         }  # fmt: skip
-        state_name: str | None = self._definition["StartAt"]
-        try:
-            while state_name is not None:
-                execution.path.append(state_name)
-                assert len(execution.path) < 100, "the execution does not end"
-                self._context["State"] = {
-                    "Name": state_name,
-                    "EnteredTime": "2026-01-01T00:00:01.000Z",
-                    "RetryCount": 0,
-                }
-                data, state_name = self._step(self._definition["States"][state_name], _limited(data), execution)
-            execution.status, execution.output = "SUCCEEDED", data
-        except StatesError as error:
-            execution.status, execution.error, execution.cause = "FAILED", error.error, error.cause
-        return execution
+        return Execution()
+
+    def _run_state(self, state_name: str, data: Any, execution: Execution) -> tuple[Any, str | None]:
+        """What a state leaves, and the name of the next one; None where the execution succeeds."""
+        execution.path.append(state_name)
+        assert len(execution.path) < 100, "the execution does not end"
+        self._context["State"] = {"Name": state_name, "EnteredTime": "2026-01-01T00:00:01.000Z", "RetryCount": 0}
+        return self._step(self._definition["States"][state_name], data, execution)
 
     def _step(self, state: dict[str, Any], data: Any, execution: Execution) -> tuple[Any, str | None]:
         match state["Type"]:

@@ -1,5 +1,6 @@
 """What an operator may do to a payment: refund, reopen, resolve. Each may be repeated safely."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -58,8 +59,15 @@ def reopen(
         case Status.FAILED:
             _refuse_during_a_notice(payment, now)
             if window_is_over(payment, now) and not payment.closed:
-                return _close_and_reopen(payment, ledger, connect(), clock)
-            return write(payment, _reopened(payment, now), ledger)
+                payment = close(payment, ledger, connect(), clock)
+            if payment.status is Status.COMPLETED:
+                return payment
+            if window_is_over(payment, now) and not payment.closed:
+                raise NotAllowed(
+                    f"transaction {transaction_id} cannot be closed at the gateway now, and its key is too old to be"
+                    " used: redrive it again later"
+                )
+            return write(payment, _reopened(payment, clock()), ledger)
         case Status.UNKNOWN if payment.notification.is_dead_lettered:
             _refuse_during_a_notice(payment, now)
             noted = replace(payment.notification, is_dead_lettered=False)
@@ -80,17 +88,17 @@ def _reopened(payment: Payment, now: float) -> Payment:
     return again
 
 
-def _close_and_reopen(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
-    outcome = close_at_gateway(payment, gateway, clock)
+def close(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
+    """End at the gateway what an attempt left open under a payment that was not charged; return what it is then.
+
+    Somebody may have charged it by then, with what the gateway gave out of it; then the payment is COMPLETED, and
+    subscribers, who heard otherwise, hear that. Without a proof that nothing is open it is not ``closed``.
+    """
+    outcome, now = close_at_gateway(payment, gateway, clock), clock()
     if isinstance(outcome, Charged):
-        charged = payment.to(Status.COMPLETED, at=clock(), gateway_reference=outcome.reference, failure=None)
+        charged = payment.to(Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None, reasons=())
         return write(payment, charged.with_notice_due(), ledger)
-    if not proves_closed(outcome):
-        raise NotAllowed(
-            f"transaction {payment.transaction_id} cannot be closed at the gateway now, and its key is too old to be"
-            " used: redrive it again later"
-        )
-    return write(payment, _reopened(replace(payment, closed=True), clock()), ledger)
+    return write(payment, payment.noted(at=now, closed=proves_closed(outcome)), ledger)
 
 
 def resolve(
@@ -162,7 +170,8 @@ def _recorded(transaction_id: str, ledger: Ledger) -> Payment:
 def _refuse_during_a_notice(payment: Payment, now: float) -> None:
     """An operator's step waits for a notice that is on its way: it would arrive after the step, and be wrong."""
     if payment.notification.is_claimed(now):
+        minutes = math.ceil(((payment.notification.notifier_until or now) - now) / 60)
         raise NotAllowed(
             f"transaction {payment.transaction_id}: a notice of its status {payment.status} is being sent; repeat this"
-            " in a few minutes"
+            f" when it is sent, or after {minutes} min"
         )

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from .errors import NoticeNotSent, PaymentGivenUp
 from .failure import confirm_notice
-from .operate import ask_for_refund
+from .operate import ask_for_refund, close
 from .payment import Payment, Status
-from .ports import Charged, Gateway, Ledger, Notices, Unknown
-from .process import claim_notice, close_at_gateway, look_up, proves_closed, settle, window_is_over, write
+from .ports import Gateway, Ledger, Notices, Unknown
+from .process import claim_notice, look_up, settle, window_is_over, write
 
 # Who holds the claim of the notices that reconciliation sends.
 NOTIFIER = "reconciliation"
@@ -42,7 +42,7 @@ def reconcile(
         case Status.PROCESSING | Status.UNKNOWN:
             return _look_up(payment, ledger, connect(), clock, notify_outcomes)
         case _ if _is_to_be_closed(payment, now):
-            return _close(payment, ledger, connect(), clock)
+            return close(payment, ledger, connect(), clock)
     return payment
 
 
@@ -112,16 +112,3 @@ def _look_up(
     except PaymentGivenUp:
         settled = ledger.find(payment.transaction_id)
         return settled if settled is not None else payment
-
-
-def _close(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
-    """End at the gateway what an attempt left open under a payment that was not charged.
-
-    Somebody may have charged it by then, with what the gateway gave out of it; then the payment is COMPLETED, and
-    subscribers, who heard otherwise, hear that. What the gateway does not answer is asked for again.
-    """
-    outcome, now = close_at_gateway(payment, gateway, clock), clock()
-    if isinstance(outcome, Charged):
-        charged = payment.to(Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None, reasons=())
-        return write(payment, charged.with_notice_due(), ledger)
-    return write(payment, payment.noted(at=now, closed=proves_closed(outcome)), ledger)

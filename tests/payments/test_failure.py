@@ -237,7 +237,7 @@ def test_whoever_heard_that_it_failed_hears_that_it_completed_after_all(life: Li
 def test_an_operators_step_waits_for_a_notice_that_is_on_its_way(life: Life) -> None:
     """It would arrive after the step, and state what is not true any more."""
     life.fail()
-    with pytest.raises(NotAllowed, match="a notice of its status FAILED is being sent"):
+    with pytest.raises(NotAllowed, match="FAILED is being sent; repeat this when it is sent, or after 30 min"):
         life.reopen()
     life.now += NOTIFIER_SECONDS
     assert life.reopen().status is Status.PENDING

@@ -27,6 +27,7 @@ import functools
 import itertools
 import json
 import random
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +41,6 @@ from adapters.dynamodb import DynamoDBLedger
 from payments.ports import GATEWAY_SECONDS, Charge, NotCharged, Outcome, RefundOutcome, Unknown
 
 from stacks.state_machine import INTEGRATION_TIMEOUT_SECONDS, PATIENT, THROTTLED
-from tests import asl
 from tests.asl import Interpreter, StatesError
 from tests.prove import world as worlds
 from tests.prove.faults import Crash, Fault
@@ -406,7 +406,7 @@ def _leaf(value: Any) -> int:
     return known[1]
 
 
-class Actor:
+class Actor(ABC):
     """Somebody who acts. ``first`` is where it begins; ``advance`` does its next call, and tells where it is then."""
 
     def __init__(self, name: str) -> None:
@@ -419,8 +419,8 @@ class Actor:
     def troubles(self, position: Position) -> tuple[Fault | Directed, ...]:
         return TROUBLES.get(position.pending, ())
 
-    def advance(self, stage: Stage, position: Position, trouble: Trouble) -> Position:
-        raise NotImplementedError
+    @abstractmethod
+    def advance(self, stage: Stage, position: Position, trouble: Trouble) -> Position: ...
 
 
 class Resumable(Interpreter):
@@ -428,30 +428,18 @@ class Resumable(Interpreter):
 
     def resume(self, name: str, data: Any, position: Position, entered: Callable[[str, str, str], None]) -> str:
         """How the execution ends."""
-        self._context = {
-            "Execution": {"Id": f"arn:test:execution:{name}", "Input": data, "Name": name, "RoleArn": "arn:test:role",
-                          "StartTime": "2026-01-01T00:00:00.000Z", "RedriveCount": 0},
-            "StateMachine": {"Id": "arn:test:stateMachine", "Name": "test"},
-        }  # fmt: skip
+        execution = self._begin(data, name)
         state_name: str | None = position.state or self._definition["StartAt"]
         if position.state:
             data = json.loads(position.data)
         self._variables = json.loads(position.variables)
-        execution = asl.Execution()
         is_first = bool(position.state)
         try:
             while state_name is not None:
                 if not is_first:
                     entered(state_name, json.dumps(data), json.dumps(self._variables))
                 is_first = False
-                execution.path.append(state_name)
-                assert len(execution.path) < 100, "the execution does not end"
-                self._context["State"] = {
-                    "Name": state_name,
-                    "EnteredTime": "2026-01-01T00:00:01.000Z",
-                    "RetryCount": 0,
-                }
-                data, state_name = self._step(self._definition["States"][state_name], data, execution)
+                data, state_name = self._run_state(state_name, data, execution)
         except StatesError as error:
             return f"FAILED, {error.error}"
         return "SUCCEEDED"

@@ -9,35 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from payments import failure, notification, operate, process, reconcile
-from payments.payment import OPEN, Payment
-from payments.ports import Charge, NotCharged, NotRefunded, Outcome, RefundOutcome
+from payments import failure, notification
+from payments.payment import OPEN
+from payments.ports import Charge, NotRefunded, RefundOutcome
 
 from tests.prove import test_explored_lives as lives
+from tests.prove import test_protections as protections
 from tests.prove import truth
 from tests.prove.explorer import Directed, Execution, Explorer, Late, SavingGateway, Scenario
 from tests.prove.faults import Fault
-from tests.prove.services import FakeGateway
 
 Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-def a_key_that_contains_the_attempt(patch: pytest.MonkeyPatch) -> None:
-    charge_of = process.charge_of
-
-    def per_attempt(payment: Payment, key_expired: bool = False) -> Charge:
-        charge = charge_of(payment, key_expired)
-        return replace(charge, idempotency_key=f"{charge.idempotency_key}-{charge.attempt}")
-
-    for module in (process, operate):
-        patch.setattr(module, "charge_of", per_attempt)
-
-
-def a_lookup_that_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
-    def lookup(self: FakeGateway, charge: Charge) -> Outcome:
-        return self._answers.get(charge.idempotency_key) or NotCharged("no such charge yet")
-
-    patch.setattr(FakeGateway, "_lookup", lookup)
 
 
 def a_refund_that_trusts_a_saved_error(patch: pytest.MonkeyPatch) -> None:
@@ -47,25 +29,6 @@ def a_refund_that_trusts_a_saved_error(patch: pytest.MonkeyPatch) -> None:
         return NotRefunded("saved error") if self._is_saved("refund", charge) else really(self, charge, reference)
 
     patch.setattr(SavingGateway, "_refund", trust)
-
-
-def a_notice_recorded_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
-    def confirm_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
-        claimed = process.claim_notice(payment, ledger, reconcile.NOTIFIER, clock())
-        failure.confirm_notice(
-            payment.transaction_id,
-            reconcile.NOTIFIER,
-            notice_id=claimed.notice_id,
-            is_sent=True,
-            is_dead_lettered=True,
-            ledger=ledger,
-            clock=clock,
-        )
-        notices.dead_letter(claimed)
-        notices.announce(claimed)
-        return claimed
-
-    patch.setattr("reconciliation.notify", confirm_first)
 
 
 def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
@@ -99,10 +62,10 @@ NOT_TOLD = Scenario(
 SENT_TWICE = replace(lives.SCENARIOS["two executions, one fault"], only=frozenset({Directed.REFUSED}))
 
 PLANTED: dict[Plant, tuple[Scenario, str]] = {
-    a_key_that_contains_the_attempt: (ONE, truth.DOUBLE),
-    a_lookup_that_does_not_cancel: (LATE, truth.LOST),
+    protections.a_key_per_attempt: (ONE, truth.DOUBLE),
+    protections.a_lookup_that_is_not_final: (LATE, truth.LOST),
     a_refund_that_trusts_a_saved_error: (SAVED, truth.LOST),
-    a_notice_recorded_before_it_is_sent: (NOT_TOLD, truth.LAST_DIFFERS),
+    protections.confirmed_before_it_is_sent: (NOT_TOLD, truth.LAST_DIFFERS),
     a_notice_of_a_non_holder_that_is_not_recorded: (SENT_TWICE, truth.LAST_DIFFERS),
     a_claim_that_ignores_the_lease: (lives.SCENARIOS["redriven"], truth.UNTRUE),
 }

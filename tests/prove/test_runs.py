@@ -2,6 +2,7 @@
 
 import pytest
 import reconciliation
+from payments.errors import GatewayUnavailable
 from payments.money import Money
 from payments.payment import Payment, Status
 from payments.ports import Charge, Outcome, Unknown
@@ -83,8 +84,22 @@ def test_a_run_stops_asking_a_gateway_that_does_not_answer(world: SlowWorld) -> 
         answer = world.invoke(reconciliation.handler, {})
     assert [call.split("-")[0] for call in world.calls] == ["lookup T"]
     assert world.calls[0].startswith("lookup T-UNKNOWN")
-    assert answer["overdue"] == 15
+    # A gateway that does not answer is no fault of reconciliation, which has an alarm.
+    assert (answer["overdue"], answer["errors"]) == (15, 0)
     assert world.now - START < reconciliation.BUDGET_SECONDS + SLOW_SECONDS
+
+
+def test_a_key_that_cannot_be_read_is_one_error_and_stops_only_what_needs_the_gateway(
+    world: SlowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect() -> None:
+        raise GatewayUnavailable("the gateway's secret cannot be read")
+
+    with world.installed():
+        monkeypatch.setattr(reconciliation, "gateway", connect)
+        answer = world.invoke(reconciliation.handler, {})
+    assert (answer["settled"], answer["errors"]) == (5, 1)
+    assert {world.payments()[f"T-PENDING-{n}"].status for n in range(5)} == {Status.FAILED}
 
 
 def test_each_unknown_payment_gets_its_turn(world: SlowWorld) -> None:
