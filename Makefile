@@ -15,10 +15,10 @@ help:  ## List all targets
 
 demo: $(VENV)/installed  ## Deploy to the AWS emulator and run sample payments, with a live page; KEEP=1 leaves it running
 	@$(BIN)/python generate.py
-	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
+	@scripts/python.sh scripts.demo $(if $(KEEP),--keep)
 
 page: $(VENV)/installed  ## Open the live page of a running emulator; PORT=NUMBER
-	@$(BIN)/python -m scripts.page $(if $(PORT),--port $(PORT))
+	@scripts/python.sh scripts.page $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run the tests, end-to-end tests included
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -30,10 +30,10 @@ ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Trigger every alarm, exec
 	$(BIN)/python -m pytest tests/ops -n 2 --dist loadfile
 
 mutate: $(VENV)/installed  ## Plant defects in the templates, and check that a test catches each; ONLY=WORDS plants some
-	@$(BIN)/python -m tests.mutations --only '$(ONLY)'
+	@scripts/python.sh tests.mutations --only '$(ONLY)'
 
 audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## Scanners, compliance rule packs, least privilege, planted defects, payment data; LISTS=1
-	@$(BIN)/python -m scripts.audit $(if $(LISTS),--lists) $(if $(RECORDED),--recorded $(RECORDED))
+	@scripts/python.sh scripts.audit $(if $(LISTS),--lists) $(if $(RECORDED),--recorded $(RECORDED))
 
 browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown diagrams in headless Chromium
 	$(BIN)/python -m pytest tests/browser
@@ -48,16 +48,17 @@ generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagra
 	$(BIN)/python generate.py
 
 pictures: $(VENV)/browser/installed  ## Draw the dashboard and the live page from a run on the emulator
-	$(BIN)/python -m scripts.pictures.demo_run
-	$(BIN)/python -m tests.browser.picture
+	scripts/python.sh scripts.pictures.demo_run
+	scripts/python.sh tests.browser.picture
 
 validate: $(VENV)/installed  ## Check that templates/ and diagrams are fresh, and run cfn-lint
 	$(BIN)/python generate.py --check
 	$(BIN)/cfn-lint
 
-lint: $(VENV)/installed  ## Check style, security rules and format with ruff
+lint: $(VENV)/installed  ## Check style, security rules and format with ruff, and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYTHONPATH=.:lambda $(BIN)/lint-imports --no-logo
 
 types: $(VENV)/installed  ## Check types with mypy, strict
 	$(BIN)/mypy
@@ -69,10 +70,10 @@ lock-check: $(VENV)/uv/installed  ## Check that locks/ is fresh
 	@$(PYTHON) -m scripts.locks --check
 
 sbom: $(VENV)/installed  ## Write the bill of materials of what runs in Lambda to .local/sbom.cdx.json
-	$(BIN)/python -m scripts.deployer.sbom .local/sbom.cdx.json
+	scripts/python.sh scripts.deployer.cli.sbom .local/sbom.cdx.json
 
 bench: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Measure what the README claims about speed; REFERENCE=FILE.md adds the reference implementation
-	@$(BIN)/python -m scripts.bench $(REFERENCE)
+	@scripts/python.sh scripts.bench $(REFERENCE)
 
 deploy: $(VENV)/installed  ## Deploy: make deploy ENV=dev
 	scripts/deploy.sh $(ENV)

@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("templates/ holds YAML; name another --output for JSON")
     try:
         from scripts import pictures
-        from stacks.layers import RequirementError
+        from stacks.compute.layers import RequirementError
         from stacks.render import as_files, documents
         from stacks.settings import SettingsError
     except ModuleNotFoundError as error:

@@ -1,14 +1,16 @@
-"""The commands of the platform, and what they are made of.
+"""The commands of the platform, and what they are made of. Each room may import those below it in this list.
 
-deployer/  from the templates to a deployed platform
-payments/  the operator's commands
-verify/    the proof of a deployed environment
-local/     the AWS emulator
-demo/      the demonstration on it
-page/      a page of its payments
-audit/     what an auditor asks
+demo/      the demonstration on the AWS emulator
 bench/     what the README claims about speed, measured
+audit/     what an auditor checks
 pictures/  the pictures of README.md and of the documents
-locks.py  the versions and hashes of all that is installed
-commands.py  how a command ends: errors in one line, exit codes, Ctrl-C
+verify/    the proof of a deployed environment
+page/      a page of the payments of a running emulator
+operator/  the operator's commands
+deployer/  from the templates to a deployed platform
+local/     the AWS emulator, and how a command reaches it or AWS
+common/    what all commands share
+
+locks.py   the versions and hashes of all that is installed
+names.py   the names in the sources, counted
 """

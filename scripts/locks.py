@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.common.paths import ROOT
+
 LOCKS = ROOT / "locks"
 UV = ROOT / ".venv" / "uv" / "bin" / "uv"
 EXTRAS = ("local", "deploy", "dev", "browser")

@@ -7,4 +7,5 @@ needed=.venv/deploy-installed
 for argument in "$@"; do case $argument in local | *=local) needed=.venv/installed ;; esac; done
 # Sets up .venv on first use, and after a change of the dependencies.
 make --no-print-directory --silent -C "$root" "$needed" >&2
-PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m "$@"
+# The commands import the payment core of the functions.
+PYTHONPATH="$root:$root/lambda${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m "$@"

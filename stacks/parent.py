@@ -2,9 +2,14 @@
 
 from troposphere import AWSHelperFn, Output, Parameter, Ref, Template
 
-from . import compute, data, monitoring, names, security, workflow
+from . import names
+from .compute import stack as compute
+from .data import stack as data
+from .monitoring import stack as monitoring
+from .security import stack as security
 from .settings import ENVIRONMENT_PATTERN, Bootstrap, Settings, all_settings
 from .wiring import Nest, pascal
+from .workflow import stack as workflow
 
 
 def build(suffix: str) -> dict[str, Template]:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from . import artifacts, emit, parent, settings
-from .deployers.words import Environments
+from . import emit, parent, settings
+from .artifacts import stack as artifacts
+from .artifacts.deployers.words import Environments
 
 
 def documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:

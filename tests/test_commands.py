@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from scripts.deployer.cli import deploy
+from scripts.operator import cli as payments
 from scripts.page import __main__ as page
-from scripts.payments import cli as payments
 from scripts.verify import cli as verify
 from tests.emitted import ROOT
 
@@ -17,8 +17,8 @@ from tests.emitted import ROOT
 def started(inside: str, *before: str, options: str = "") -> subprocess.Popen[str]:
     code = f"""
 import sys
-from scripts.commands import Interrupted, one_line_errors
-from scripts.deployer.errors import DeployError
+from scripts.common.command import Interrupted, one_line_errors
+from scripts.common.errors import UserError
 from stacks.settings import SettingsError
 with one_line_errors("test", interrupted="it goes on"{options}):
     print("begun", flush=True)
@@ -34,7 +34,7 @@ print("went on")
 @pytest.mark.parametrize(
     ("inside", "code", "says"),
     [
-        ("raise DeployError('no bucket')", 1, "test: no bucket\n"),
+        ("raise UserError('no bucket')", 1, "test: no bucket\n"),
         ("raise SettingsError('no environment')", 1, "test: no environment\n"),
         ("raise KeyboardInterrupt", 130, "test: interrupted; it goes on\n"),
         ("raise Interrupted('two were sent')", 130, "test: interrupted; two were sent\n"),
@@ -48,7 +48,7 @@ def test_what_was_to_be_expected_is_one_line(inside: str, code: int, says: str) 
     assert (process.returncode, told) == (code, says)
 
 
-@pytest.mark.parametrize(("inside", "code"), [("raise DeployError('no bucket')", 1), ("raise KeyboardInterrupt", 130)])
+@pytest.mark.parametrize(("inside", "code"), [("raise UserError('no bucket')", 1), ("raise KeyboardInterrupt", 130)])
 def test_debug_shows_where_it_was_and_ends_with_the_same(inside: str, code: int) -> None:
     process = started(inside, options=", debug=True")
     _, told = process.communicate(timeout=60)

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
+from scripts.common.templates import STACK
 from scripts.demo import summary
 from scripts.demo.quiet import Quiet
 from scripts.demo.subscriber import collect
 from scripts.deployer.failure import Event
-from scripts.deployer.plan.model import STACK
 from scripts.local.examples import EXAMPLES
-from scripts.payments.executions import Execution
+from scripts.operator.executions import Execution
 
 
 class Queue:

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from scripts.local.examples import EXAMPLES
-from scripts.payments import cli
+from scripts.operator import cli
 from tests.emitted import ROOT
 from tests.ops.conftest import FIGURES
 from tests.prove.conftest import FINDINGS

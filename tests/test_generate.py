@@ -88,7 +88,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_code_that_changes_makes_the_templates_stale(tmp_path: Path) -> None:
     """A new version has to be published for new code: its description carries the code's digest."""
-    from stacks import function_code
+    from stacks.compute import function_code
 
     before = function_code.digest()
     (tmp_path / "a.py").write_text("x = 1")

@@ -14,7 +14,8 @@ from payments.payment import TRANSITIONS, Status
 
 from scripts import pictures
 from scripts.pictures import access, nesting, statuses, workflow
-from stacks import render, state_machine
+from stacks import render
+from stacks.workflow import state_machine
 from tests.emitted import NESTED, ROOT
 from tests.stacks.access import World
 

@@ -14,8 +14,8 @@ import yaml
 
 from scripts import locks
 from scripts.local import runtime as local
+from stacks.compute.runtime import PYTHON, RUNTIME
 from stacks.render import documents
-from stacks.runtime import PYTHON, RUNTIME
 from tests.emitted import ROOT
 
 FUNCTIONS = ("Validation", "Processing", "Reconciliation")
@@ -30,6 +30,7 @@ OLDEST = {
 FOLLOWERS = """
 import json
 from pathlib import Path
+from scripts.common.packaging import Destination
 from scripts.deployer import layer, package, sbom
 from scripts.local import runtime
 from stacks.render import documents, render
@@ -50,10 +51,10 @@ class Pip:
 layer.subprocess.run = Pip().run
 try:
     layer.build_layer(Path("requirements.txt"))
-except layer.DeployError:
+except layer.UserError:
     pass
 (pip,) = Pip.commands
-files = package.package(Path("templates", "parent.yaml"), package.Destination("", "", "")).files
+files = package.package(Path("templates", "parent.yaml"), Destination("", "", "")).files
 (bill,) = (json.loads(text) for key, text in files.items() if key.endswith(sbom.SUFFIX))
 print(json.dumps({
     "functions": [one["Runtime"] for one in properties("Function")],
@@ -78,7 +79,7 @@ def test_all_that_depends_on_the_runtime_follows_it(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     compute = documents("json")["compute"]["Resources"]
     before = [compute[f"{title}Version"]["Properties"]["Description"]["Fn::Join"][1][0] for title in FUNCTIONS]
-    constant = tmp_path / "stacks" / "runtime.py"
+    constant = tmp_path / "stacks" / "compute" / "runtime.py"
     constant.write_text(constant.read_text().replace(f'PYTHON = "{PYTHON}"', 'PYTHON = "3.99"'))
     after = followers(tmp_path)
     assert after["functions"] == ["python3.99"] * 3
@@ -94,7 +95,7 @@ def test_the_runtime_is_written_once() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             # The dates of Lambda's runtimes are a table of all of them.
             dates = ROOT / "scripts" / "deployer" / "preflight" / "runtime.py"
-            if path not in (ROOT / "stacks" / "runtime.py", ROOT / "scripts" / "locks.py", dates):
+            if path not in (ROOT / "stacks" / "compute" / "runtime.py", ROOT / "scripts" / "locks.py", dates):
                 assert not re.search(r"(?<![\d.])3\.1[0-9](?![\d.])", path.read_text(encoding="utf-8")), path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stacks.runtime import PYTHON
+from stacks.compute.runtime import PYTHON
 from tests.emitted import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"

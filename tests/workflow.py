@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import processing
 import pytest
-import validation
+from handlers import processing, validation
 from payments.ports import Gateway
 
-from stacks.state_machine import definition
+from stacks.workflow.state_machine import definition
 from tests.asl import Execution, Interpreter, StatesError
 from tests.fakes import MemoryLedger, ScriptedGateway
 

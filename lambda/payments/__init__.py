@@ -7,10 +7,10 @@ status.py     the statuses, and where each may lead
 notification.py  what people have heard of a payment, and who tells them next
 payment.py    what is recorded of a payment
 ports.py      what the core needs of others: a ledger, a gateway, and someone to tell
-validate.py   request  -> recorded payment, PENDING or REJECTED
-process.py    recorded payment -> claimed, charged once, finished
+receive.py    request  -> recorded payment, PENDING or REJECTED
+charge.py     recorded payment -> claimed, charged once, finished
 failure.py    execution that failed for good -> what is recorded, and who announces it
-reconcile.py  overdue payment -> looked up, settled, announced
+settle.py     overdue payment -> looked up, settled, announced
 operate.py    what an operator may do: refund, reopen, resolve
 errors.py     the failures, under the names that the state machine retries and catches
 """

@@ -9,10 +9,10 @@ payment has its outcome has not failed.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from .charge import claim_notice, write
 from .errors import MalformedRequest
 from .payment import Payment, Status
 from .ports import Ledger
-from .process import claim_notice, write
 from .request import read
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from .charge import CHARGE_WINDOW_SECONDS, charge_of, close_at_gateway, proves_closed, window_is_over, write
 from .errors import IdempotencyConflict, NotAllowed, PaymentNotRecorded
 from .payment import UNSUCCESSFUL, Payment, Status
 from .ports import Charged, Gateway, Ledger, NotRefunded, Refunded, Unknown
-from .process import CHARGE_WINDOW_SECONDS, charge_of, close_at_gateway, proves_closed, window_is_over, write
 from .request import read
 
 # The states in which a person may find a payment under REVIEW.

@@ -9,13 +9,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
+from scripts.common.paths import TEMPLATES
 from scripts.deployer.validate import check_fresh
 
 from . import deployed, environments, packs, scanners, table, trials, workflows
 from .results import Result, Suppressions
-
-TEMPLATES = scanners.ROOT / "templates"
 
 
 @click.command(help="Let scanners, auditors' rule packs and our own proofs judge the templates and the platform.")
@@ -31,7 +30,7 @@ def audit(lists: bool, scans_only: bool, recorded: Path | None, debug: bool) -> 
     console = Console(width=max(table.WIDTH, Console().width), stderr=False)
     try:
         sys.exit(0 if _audit(console, lists, scans_only, recorded) else 1)
-    except DeployError as error:
+    except UserError as error:
         if debug:
             raise
         print(f"audit: {error}", file=sys.stderr)
@@ -97,7 +96,7 @@ def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result
     for name, check in checks:
         try:
             found = check()
-        except DeployError as error:
+        except UserError as error:
             found = Result(name, failed=str(error))
         except (ValueError, LookupError, OSError, SystemExit) as error:
             found = Result(name, failed=f"gives no answer that can be read: {error!r}")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.deployer.plan.evaluate import TOKEN, Evaluated, evaluate
-from scripts.deployer.plan.templates import Tree, parse
+from scripts.common.evaluate import TOKEN, Evaluated, evaluate
+from scripts.common.templates import Tree, parse
 from stacks import settings
 from stacks.render import render
 

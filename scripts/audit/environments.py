@@ -23,7 +23,7 @@ Accepted = Mapping[tuple[str, str], str]
 
 
 def judge(committed: Mapping[str, deployed.Template], folder: Path, scan: Scan) -> list[Result]:
-    """A result for each of the environments. Raises ``DeployError`` if a scanner cannot be run."""
+    """A result for each of the environments. Raises ``UserError`` if a scanner cannot be run."""
 
     def judge_one(environment: str) -> Result:
         templates = deployed.templates(committed, environment)

@@ -7,10 +7,11 @@ import re
 import shutil
 from pathlib import Path
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
+from scripts.common.paths import ROOT
 
 from .results import Finding, Result, Suppressions
-from .scanners import ROOT, run
+from .scanners import run
 
 MODULES = ROOT / ".venv" / "packs" / "node_modules"
 NAMES = {
@@ -24,7 +25,7 @@ NAMES = {
 def nag(suppressions: Suppressions, folder: Path) -> list[Result]:
     node = shutil.which("node")
     if node is None:
-        raise DeployError("node: not installed; the rule packs need Node.js 20 or newer with npm")
+        raise UserError("node: not installed; the rule packs need Node.js 20 or newer with npm")
     script = Path(__file__).with_name("packs") / "nag.js"
     told = json.loads(run([node, script, folder], environment=os.environ | {"NODE_PATH": str(MODULES)}))
     results = []
@@ -40,7 +41,7 @@ def control_tower(suppressions: Suppressions, folder: Path) -> Result:
     machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
     guard = package / "bin" / system / machine / "cfn-guard"
     if not guard.exists():
-        raise DeployError(f"{guard}: not there; the rule pack comes for Linux and macOS, and `make audit` installs it")
+        raise UserError(f"{guard}: not there; the rule pack comes for Linux and macOS, and `make audit` installs it")
     rules = package / "rules" / "control-tower" / "cfn-guard"
     told = run(
         [guard, "validate", "--data", folder, "--rules", rules,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.deployer.plan.evaluate import Evaluated, Resource, evaluate
-from scripts.deployer.plan.templates import Tree
+from scripts.common.evaluate import Evaluated, Resource, evaluate
+from scripts.common.templates import Tree
 from scripts.local import server
 from stacks import settings
 

@@ -10,13 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
+from scripts.common.paths import ROOT
 from scripts.deployer.validate import RULES, linter
 
 from .deployed import Template
 from .results import Finding, Result, Suppression, Suppressions
 
-ROOT = Path(__file__).resolve().parents[2]
 # checkov pins boto3, so it has an environment of its own (see the Makefile).
 SCANNERS = ROOT / ".venv" / "audit" / "bin"
 
@@ -81,7 +81,7 @@ def checkov(suppressions: Suppressions, folder: Path) -> Result:
               "--skip-download", "--soft-fail"])
     )  # fmt: skip
     if told["summary"]["parsing_errors"]:
-        raise DeployError(f"checkov cannot read: {told['results']['parsing_errors']}")
+        raise UserError(f"checkov cannot read: {told['results']['parsing_errors']}")
     results = told["results"]
 
     def finding(check: dict[str, Any]) -> Finding:
@@ -166,22 +166,22 @@ def _relative(path: str | Path) -> Path:
 def run(
     command: list[Any], given: str = "", *, environment: Mapping[str, str] | None = None, good: tuple[int, ...] = (0,)
 ) -> str:
-    """What a command says. Raises ``DeployError`` with the end of what it complains of."""
+    """What a command says. Raises ``UserError`` with the end of what it complains of."""
     return complete_run(command, given, environment=environment, good=good).stdout
 
 
 def complete_run(
     command: list[Any], given: str = "", *, environment: Mapping[str, str] | None = None, good: tuple[int, ...] = (0,)
 ) -> subprocess.CompletedProcess[str]:
-    """A command that has ended, with its output and its log. Raises ``DeployError`` as ``run`` does."""
+    """A command that has ended, with its output and its log. Raises ``UserError`` as ``run`` does."""
     try:
         ran = subprocess.run(
             list(map(str, command)), input=given, capture_output=True, text=True, cwd=ROOT, timeout=150, env=environment
         )
     except FileNotFoundError as error:
-        raise DeployError(f"{command[0]}: not installed; `make audit` installs it") from error
+        raise UserError(f"{command[0]}: not installed; `make audit` installs it") from error
     except subprocess.TimeoutExpired as error:
-        raise DeployError(f"{Path(command[0]).name}: has not ended after {error.timeout:.0f} s") from error
+        raise UserError(f"{Path(command[0]).name}: has not ended after {error.timeout:.0f} s") from error
     if ran.returncode not in good:
-        raise DeployError(f"{Path(command[0]).name}: {(ran.stderr or ran.stdout).strip()[-500:]}")
+        raise UserError(f"{Path(command[0]).name}: {(ran.stderr or ran.stdout).strip()[-500:]}")
     return ran

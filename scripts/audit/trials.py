@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
+from scripts.common.paths import ROOT
 from scripts.local.server import RECORDED_CALLS
 
 from . import privileges
 from .deployed import Template
-from .scanners import ROOT, run
+from .scanners import run
 
 MARKERS_REPORT = "MARKERS_REPORT"
 # What a folder of recordings has; the last is only there when all tests have passed.
@@ -41,7 +42,7 @@ class Mutations:
 
 
 def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
-    """All end-to-end tests, once. Raises ``DeployError`` if one fails."""
+    """All end-to-end tests, once. Raises ``UserError`` if one fails."""
     tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"]
     try:
         ran = subprocess.run(
@@ -53,9 +54,9 @@ def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privile
             timeout=LONGEST_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise DeployError(f"the end-to-end tests have not ended after {LONGEST_SECONDS} s") from error
+        raise UserError(f"the end-to-end tests have not ended after {LONGEST_SECONDS} s") from error
     if ran.returncode:
-        raise DeployError(f"the end-to-end tests fail:\n{ran.stdout[-4000:]}{ran.stderr[-1000:]}")
+        raise UserError(f"the end-to-end tests fail:\n{ran.stdout[-4000:]}{ran.stderr[-1000:]}")
     return _judged(committed, folder)
 
 
@@ -65,12 +66,12 @@ def complete(folder: Path) -> None:
 
 
 def recorded(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
-    """The same, as a run of all tests recorded it. Raises ``DeployError`` unless it passed, with these templates."""
+    """The same, as a run of all tests recorded it. Raises ``UserError`` unless it passed, with these templates."""
     told = folder / COMPLETE
     if not told.exists():
-        raise DeployError(f"{folder} has no recordings of a run of all tests that passed")
+        raise UserError(f"{folder} has no recordings of a run of all tests that passed")
     if told.read_text(encoding="utf-8") != _digest():
-        raise DeployError(f"{folder} has recordings of other templates")
+        raise UserError(f"{folder} has recordings of other templates")
     return _judged(committed, folder)
 
 
@@ -82,7 +83,7 @@ def _digest() -> str:
 
 def _judged(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     if not (folder / MARKERS).exists():
-        raise DeployError("the end-to-end tests have not told what became of the marked values")
+        raise UserError("the end-to-end tests have not told what became of the marked values")
     compared = privileges.compare(committed, privileges.read(folder / CALLS))
     return compared, Markers(**json.loads((folder / MARKERS).read_text(encoding="utf-8")))
 

@@ -4,8 +4,10 @@ import json
 import re
 from typing import Any
 
+from scripts.common.paths import ROOT
+
 from .results import Finding, Result
-from .scanners import ROOT, SCANNERS, complete_run
+from .scanners import SCANNERS, complete_run
 
 GITHUB = ROOT / ".github"
 

@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from scripts.common.paths import ROOT
 from scripts.deployer.validate import LINTED
 from scripts.local import server
 from stacks import settings
 
-ROOT = Path(__file__).resolve().parents[2]
 AWS_CLI = ROOT / ".venv" / "awscli" / "bin" / "aws"
 ENVIRONMENT = "dev"
 # What a change of one setting is.

@@ -3,9 +3,9 @@
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.common.paths import ROOT
+
 RUNS = 15
 
 # What the generator has loaded of the two packages when it is done.

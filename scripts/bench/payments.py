@@ -13,15 +13,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from scripts.common.paths import ROOT
+from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
-from scripts.deployer.target import Target
 from scripts.local import server, target
-from scripts.payments.executions import read
+from scripts.operator.executions import read
 from stacks import settings
 
-ROOT = Path(__file__).resolve().parents[2]
 PAYMENTS, STARTS = 100, 7
 
 
@@ -51,7 +51,7 @@ def compare(reference: Path) -> Iterator[str]:
             "HIGH_VALUE_AMOUNTS": "USD=5000",
             "FRAUD_SCORE_LIMIT": "50",
         }
-        ours = {name: f"import {name}; {name}.ledger()" for name in ("validation", "processing")}
+        ours = {name: f"from handlers import {name}; {name}.ledger()" for name in ("validation", "processing")}
         for name, start in ours.items():
             mine = _start(str(ROOT / "lambda"), f"{start}", environment)
             theirs = _start(folder, f"import lambda_{name}", environment)

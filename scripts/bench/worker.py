@@ -34,7 +34,7 @@ def main(side: str, folder: str, count: int) -> None:
 
 
 def ours() -> Callable[[], None]:
-    validation, processing = (importlib.import_module(name) for name in ("validation", "processing"))
+    validation, processing = (importlib.import_module(name) for name in ("handlers.validation", "handlers.processing"))
     execution = {"id": "bench", "started_at": "2026-01-01T00:00:00Z"}
 
     def pay() -> None:

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
 from scripts.local.examples import Example
-from scripts.payments.executions import Execution, read
+from scripts.operator.executions import Execution, read
 
 LONGEST_SECONDS = 180
 
@@ -33,7 +33,7 @@ class Payer:
         return str(started["executionArn"])
 
     def follow(self, sent: list[tuple[Example, str]]) -> list[tuple[Example, Execution]]:
-        """What became of them. Raises ``DeployError`` for one that does not end."""
+        """What became of them. Raises ``UserError`` for one that does not end."""
         deadline = time.monotonic() + LONGEST_SECONDS
         stories = [(example, Execution(arn)) for example, arn in sent]
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
@@ -46,7 +46,7 @@ class Payer:
                 if all(story.ended for _, story in stories):
                     return stories
                 if time.monotonic() > deadline:
-                    raise DeployError(f"payments are still running after {LONGEST_SECONDS} s")
+                    raise UserError(f"payments are still running after {LONGEST_SECONDS} s")
                 time.sleep(0.3)
 
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from scripts.common.templates import STACK
 from scripts.deployer.failure import Event
-from scripts.deployer.plan.model import STACK, Plan
+from scripts.deployer.plan.model import Plan
 from scripts.deployer.report.people import People
 from scripts.deployer.report.reporter import Watching
 

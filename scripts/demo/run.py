@@ -11,18 +11,18 @@ from contextlib import contextmanager, nullcontext
 import click
 from rich.console import Console
 
-from scripts import commands
+from scripts.common import command
+from scripts.common.errors import UserError
+from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
-from scripts.deployer.errors import DeployError
 from scripts.deployer.order import Order
-from scripts.deployer.target import Target
 from scripts.local import server, target
 from scripts.local.examples import EXAMPLES, REPLAYED, Example
 from scripts.local.runtime import describe_interpreter
+from scripts.operator import dead_letter_queue, records
+from scripts.operator.dead_letters import parsed
+from scripts.operator.environment import Platform
 from scripts.page.server import Page, serving, wait
-from scripts.payments import dead_letter_queue, records
-from scripts.payments.dead_letters import parsed
-from scripts.payments.environment import Platform
 from stacks import names, settings
 
 from . import subscriber, summary
@@ -32,7 +32,7 @@ from .quiet import Quiet
 ENVIRONMENT = "local"
 
 
-@click.command(context_settings=commands.HELP)
+@click.command(context_settings=command.HELP)
 @click.option(
     "--keep",
     is_flag=True,
@@ -49,7 +49,7 @@ def main(keep: bool) -> None:
         # Nobody resizes a file: as wide as the rules look well.
         console = Console(highlight=False, width=100)
     interrupted = "stop the AWS emulator with `make local-stop`" if keep else "the AWS emulator has been stopped"
-    with commands.one_line_errors("demo", interrupted=interrupted):
+    with command.one_line_errors("demo", interrupted=interrupted):
         if keep:
             embedded, _ = server.start_or_find()
             platform = target.of(embedded)
@@ -68,7 +68,7 @@ def main(keep: bool) -> None:
 def demonstrate(platform: Target, console: Console, page: Page | None = None) -> None:
     """Deploy, pay and tell; the dead letters stay, to be looked at. ``page`` leaves them alone meanwhile.
 
-    Raises ``DeployError`` when the deployment fails or a payment does not end.
+    Raises ``UserError`` when the deployment fails or a payment does not end.
     """
     console.rule("Deploying the same templates with the same deployer to a local AWS emulator")
     if notice := describe_interpreter():
@@ -128,7 +128,7 @@ def _deploy_quietly(platform: Target, parameters: dict[str, str], console: Conso
     try:
         with console.status("validate, package, change set, execute"):
             deployed = deploy(order, platform, report, confirm=lambda *_: True)
-    except DeployError as error:
+    except UserError as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         console.print(report.said)

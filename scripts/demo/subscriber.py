@@ -5,7 +5,7 @@ from typing import Any
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Condition, PolicyDocument, Principal, Statement
 
-from scripts.payments.dead_letters import parsed
+from scripts.operator.dead_letters import parsed
 
 NAME = "payment-notices"
 

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.local.examples import Example
-from scripts.payments.dead_letters import Letter
-from scripts.payments.executions import Execution
-from scripts.payments.records import Record
+from scripts.operator.dead_letters import Letter
+from scripts.operator.executions import Execution
+from scripts.operator.records import Record
 
 # As wide as it gets; where there is less, a path is folded between two states.
 WIDTH = 96

@@ -3,7 +3,6 @@
 cli/           the commands; the one place where an expected error becomes one line
 deploy.py      the steps in order
   order.py       what is asked for
-  target.py      where all that happens
   bootstrap.py   what an account needs before
   rollout.py     how the environment wants it
   validate.py    the committed templates are fresh, and cfn-lint has nothing to say
@@ -25,12 +24,11 @@ deploy.py      the steps in order
   failure.py     events -> the first cause, and what to do next; source.py finds the line that declared it
     removal.py     the AWS CLI's command for what a rollback left behind
   retire.py      what no deployed stack needs expires
+finding.py     what a check of the preflight says
 report/        who is told what: people, programs, pull requests; touches no network
 saved.py       what is kept between two commands; apply.py: a plan that was kept
 offline.py     a Plan without AWS
 rollback.py    out of a deployment that goes wrong
 destroy.py     an environment -> gone; status.py: how it is
 purge/         what an environment retained -> gone
-waiting.py     asking until something is done
-errors.py      what may go wrong in ways that a user can do something about
 """

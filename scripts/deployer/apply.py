@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
+from scripts.common.errors import Aborted, UserError
+from scripts.common.target import Target
+
 from . import change_set, protect, saved
 from .deletion_protection import LateProtection
-from .errors import Aborted, DeployError
 from .execute import asked_to_go, execute, finish
 from .order import Confirm, Deployed, Order
 from .plan.danger import dangers
 from .report.reporter import Reporter
 from .stack import Stack, StackTree, check_owned, check_ready, deployed_templates, describe, describe_tree
-from .target import Target
 
 
 def apply(order: Order, path: Path, target: Target, report: Reporter, confirm: Confirm) -> Deployed:
-    """Execute exactly the change set of a saved plan. Raises ``DeployError`` if anything has moved since."""
+    """Execute exactly the change set of a saved plan. Raises ``UserError`` if anything has moved since."""
     plan = saved.load_plan(path)
     _check_place(plan, order, target, path)
     cloudformation = target.client("cloudformation")
@@ -25,14 +26,14 @@ def apply(order: Order, path: Path, target: Target, report: Reporter, confirm: C
             check_owned(stack)
         check_ready(stack, order.environment)
         if {one.id: one.changed_at for _, one in tree.walk() if one.exists} != plan.changed_at:
-            raise DeployError("the stack or a nested stack has changed since the plan was made; create a new plan")
+            raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
         proposal = change_set.existing(cloudformation, plan.change_set_id)
         shown = {danger.path for danger in dangers(plan.plan.stack)}
         certain = {danger.path for danger in dangers(proposal.changes) if not danger.what.startswith("may")}
         if saved.digest(proposal.changes) != plan.digest or not certain <= shown:
-            raise DeployError("the change set no longer matches the plan; create a new plan")
-    except DeployError as error:
-        raise DeployError(f"{path}: {error}") from None
+            raise UserError("the change set no longer matches the plan; create a new plan")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     report.plan(plan.plan)
     lost = asked_to_go(plan.plan, order.destroys)
     if not confirm(f"Deploy {plan.stack_name}?", list(lost)):
@@ -71,4 +72,4 @@ def _check_place(plan: saved.SavedPlan, order: Order, target: Target, path: Path
     }
     for what, value in here.items():
         if getattr(plan, what) != value:
-            raise DeployError(f"{path}: this plan is for {what.replace('_', ' ')} {getattr(plan, what)}, not {value}")
+            raise UserError(f"{path}: this plan is for {what.replace('_', ' ')} {getattr(plan, what)}, not {value}")

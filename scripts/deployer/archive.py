@@ -5,22 +5,19 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from stacks import function_code
-
-from .errors import DeployError
+from scripts.common.errors import UserError
+from scripts.common.packaging import ZipEntry
+from stacks.compute import function_code
 
 # Zip knows no time before 1980; a fixed one keeps the bytes the same.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-# A file for the zip: path inside it, content, mode.
-ZipEntry = tuple[str, bytes, int]
-
 
 def zip_folder(folder: Path, extra: tuple[ZipEntry, ...] = ()) -> bytes:
-    """The folder's source files as a zip. Raises ``DeployError`` for a folder without any."""
+    """The folder's source files as a zip. Raises ``UserError`` for a folder without any."""
     entries: list[ZipEntry] = [(name, content, 0o644) for name, content in function_code.files(folder)]
     if not entries:
-        raise DeployError(f"{folder} holds no Python files to package")
+        raise UserError(f"{folder} holds no Python files to package")
     return zip_entries([*entries, *extra])
 
 

@@ -2,14 +2,15 @@
 
 from botocore.exceptions import ClientError
 
+from scripts.common import templates
+from scripts.common.errors import Aborted, UserError, describe_aws_error
+from scripts.common.target import Target
 from stacks import emit
 
 from .change_set import Options, proposed
-from .errors import Aborted, DeployError, explained
 from .execute import execute
 from .order import ARTIFACTS_STACK, Confirm, Order
 from .package import Package
-from .plan import templates
 from .plan.danger import dangers, names
 from .planning import comparison
 from .preflight.examine import Preflight
@@ -28,7 +29,6 @@ from .stack import (
     is_failed_creation,
     wait_until_idle,
 )
-from .target import Target
 from .upload import upload
 from .validate import check_lint
 
@@ -46,7 +46,7 @@ def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm, 
     stack = describe(cloudformation, ARTIFACTS_STACK)
     if order.only_plan and not stack.exists:
         preflight.examine(with_bootstrap=True)
-        raise DeployError(f"{ARTIFACTS_STACK} is not deployed, and a plan needs its bucket; deploy once without --plan")
+        raise UserError(f"{ARTIFACTS_STACK} is not deployed, and a plan needs its bucket; deploy once without --plan")
     body = (order.templates / "artifacts.yaml").read_text(encoding="utf-8")
     if not order.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(order.bootstrap, body)):
         check_owned(stack)
@@ -60,11 +60,12 @@ def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm, 
             if not _may_not(error):
                 raise
             told = "differs from templates/artifacts.yaml and [bootstrap], and this caller is not allowed to update it"
-            raise DeployError(
-                f"{ARTIFACTS_STACK} {told}; deploy once with credentials that have the permissions: {explained(error)}"
+            raise UserError(
+                f"{ARTIFACTS_STACK} {told}; deploy once with credentials that have the permissions: "
+                f"{describe_aws_error(error)}"
             ) from error
     if "BucketName" not in stack.outputs:
-        raise DeployError(f"{ARTIFACTS_STACK} has no output BucketName; inspect the stack first")
+        raise UserError(f"{ARTIFACTS_STACK} has no output BucketName; inspect the stack first")
     return stack.outputs
 
 

@@ -14,12 +14,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, raise_both
+from scripts.common.waiting import pauses
+
 from . import checks
-from .errors import AWS_ERRORS, DeployError, explained, raise_both
 from .plan.compare import as_text, differences
 from .plan.model import Change, PropertyChange, StackChanges
 from .stack import OWNER_TAG, Stack, describe
-from .waiting import pauses
 
 LONGEST_SECONDS = 15 * 60
 CLEANUP_SECONDS = 60
@@ -33,7 +34,7 @@ _NO_CHANGES = ("The submitted information didn't contain changes", "No updates a
 _WITHOUT_VALUES = "[WARN] --include-property-values"
 
 
-class _RoleNotYet(DeployError):
+class _RoleNotYet(UserError):
     """CloudFormation cannot assume the role."""
 
 
@@ -88,7 +89,7 @@ class Proposal:
             try:
                 status = self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"]
             except AWS_ERRORS as unread:
-                raise_both(error, f"whether the deployment began could not be read: {explained(unread)}")
+                raise_both(error, f"whether the deployment began could not be read: {describe_aws_error(unread)}")
             self.executed = status in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
             if not self.executed or isinstance(error, KeyboardInterrupt):
                 raise
@@ -106,7 +107,7 @@ def proposed(
 
     ``template`` is ``TemplateURL``, ``TemplateBody``, or ``UsePreviousTemplate`` for the one that is deployed.
 
-    Raises ``DeployError`` when CloudFormation refuses it.
+    Raises ``UserError`` when CloudFormation refuses it.
     """
     name = f"deploy-{uuid.uuid4().hex[:12]}"
     proposal: Proposal | None = None
@@ -129,7 +130,7 @@ def proposed(
         pages = _wait(cloudformation, created["Id"])
         if pages[0]["Status"] == "FAILED" and not _says_no_changes(pages[0]):
             refusals = "; ".join(_refusals(cloudformation, created["Id"], pages, stack.name))
-            raise DeployError(f"CloudFormation refuses the change set: {refusals}")
+            raise UserError(f"CloudFormation refuses the change set: {refusals}")
         if pages[0]["Status"] != "FAILED":
             proposal = _proposal(cloudformation, pages, created["Id"], created["StackId"])
         yield proposal
@@ -137,7 +138,7 @@ def proposed(
         if not _stays(proposal):
             try:
                 discard(cloudformation, stack, name)
-            except DeployError as leftover:
+            except UserError as leftover:
                 # The first cause comes first.
                 raise_both(error, str(leftover))
         raise
@@ -165,22 +166,22 @@ def _create_once(cloudformation: Any, arguments: dict[str, Any]) -> dict[str, st
         created: dict[str, str] = cloudformation.create_change_set(**arguments)
     except ClientError as error:
         if "is invalid or cannot be assumed" in str(error):
-            raise _RoleNotYet(explained(error)) from error
+            raise _RoleNotYet(describe_aws_error(error)) from error
         raise
     return created
 
 
 def existing(cloudformation: Any, change_set_id: str) -> Proposal:
-    """A change set that was made before; raises ``DeployError`` when it can no longer be executed."""
+    """A change set that was made before; raises ``UserError`` when it can no longer be executed."""
     try:
         pages = _wait(cloudformation, change_set_id)
     except ClientError as error:
         if _is_missing(error):
-            raise DeployError("its change set no longer exists; create a new plan") from None
+            raise UserError("its change set no longer exists; create a new plan") from None
         raise
     first = pages[0]
     if (first["Status"], first["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
-        raise DeployError(f"its change set is {first['Status']} and {first['ExecutionStatus']}; plan again")
+        raise UserError(f"its change set is {first['Status']} and {first['ExecutionStatus']}; plan again")
     return _proposal(cloudformation, pages, change_set_id, first["StackId"])
 
 
@@ -205,19 +206,21 @@ def discard(cloudformation: Any, before: Stack, name: str) -> None:
             if status not in _CREATING and not status.startswith("DELETE_"):
                 _delete(cloudformation, change_set)
         if status is not None:
-            raise DeployError(f"change set {name} of {before.name} could not be deleted; it is {status}")
+            raise UserError(f"change set {name} of {before.name} could not be deleted; it is {status}")
     except AWS_ERRORS as error:
-        raise DeployError(f"change set {name} of {before.name} could not be deleted: {explained(error)}") from error
+        raise UserError(
+            f"change set {name} of {before.name} could not be deleted: {describe_aws_error(error)}"
+        ) from error
     except KeyboardInterrupt:
         command = f"aws cloudformation delete-change-set --stack-name {before.name} --change-set-name {name}"
-        raise DeployError(f"the change set was not deleted, by another interrupt; delete it with: {command}") from None
+        raise UserError(f"the change set was not deleted, by another interrupt; delete it with: {command}") from None
     try:
         if before.status == "" and _is_empty_review(cloudformation, before.name):
             cloudformation.delete_stack(StackName=before.name)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        said = explained(error) if isinstance(error, Exception) else "another interrupt"
+        said = describe_aws_error(error) if isinstance(error, Exception) else "another interrupt"
         command = f"aws cloudformation delete-stack --stack-name {before.name}"
-        raise DeployError(
+        raise UserError(
             f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {said}; delete it with: {command}"
         ) from error
 
@@ -261,7 +264,7 @@ def _wait(cloudformation: Any, change_set_id: str) -> list[dict[str, Any]]:
             if _WITHOUT_VALUES in pages[0].get("StatusReason", ""):
                 pages += _left_out(pages, list(_pages(cloudformation, change_set_id)))
             return pages
-    raise DeployError(f"change set {change_set_id} is not ready after {LONGEST_SECONDS // 60} minutes")
+    raise UserError(f"change set {change_set_id} is not ready after {LONGEST_SECONDS // 60} minutes")
 
 
 def _left_out(pages: list[dict[str, Any]], without_values: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .errors import explained
+from scripts.common.errors import describe_aws_error
+
 from .stack import WORKERS
 
 # Where the service is too old to know the question, there is nothing to tell.
@@ -41,7 +42,7 @@ def _told(ask: Any, what: str, cloudformation: Any, change_set_id: str) -> list[
     except ClientError as error:
         if error.response["Error"]["Code"] in _UNKNOWN:
             return []
-        return [f"the {what} could not be read: {explained(error)}"]
+        return [f"the {what} could not be read: {describe_aws_error(error)}"]
 
 
 def _failures(cloudformation: Any, change_set_id: str) -> list[str]:

@@ -9,23 +9,24 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTabl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from scripts.common import templates
+from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
+from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.target import Target
+
 from .change_set import Options, proposed
-from .errors import AWS_ERRORS, DeployError, explained
 from .failure import DeploymentFailed
 from .follow import Follow, execute
-from .plan import templates
 from .plan.compare import as_text, compare
-from .plan.evaluate import Evaluated, evaluate
 from .plan.model import Change, StackChanges
 from .planning import Comparison
 from .report.reporter import Reporter
 from .stack import describe, describe_tree
-from .target import Target
 
 _PROPERTY = "DeletionProtectionEnabled"
 
 
-class NotProtected(DeployError):
+class NotProtected(UserError):
     """The deployment has succeeded, but its deletion protection is not switched on."""
 
 
@@ -97,10 +98,10 @@ def switch_on(late: LateProtection, stack_name: str, environment: str, target: T
     report.step("Protecting", f"{', '.join(late.paths)} from deletion, with a second change set")
     try:
         _execute_second(late, stack_name, environment, target, report)
-    except (*AWS_ERRORS, DeployError, KeyboardInterrupt) as error:
+    except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
             report.failed(error.failure)
-        reason = explained(error) if isinstance(error, AWS_ERRORS) else str(error) or "interrupted"
+        reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error) or "interrupted"
         raise NotProtected(
             f"{stack_name} is deployed, but the deletion protection of {', '.join(late.paths)} is not switched on: "
             f"{reason}; to switch it on, deploy again: scripts/deploy.sh {environment}"

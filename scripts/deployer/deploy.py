@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from scripts.common.errors import Aborted, UserError
+from scripts.common.target import Target
+
 from . import planning, protect, saved
 from .bootstrap import bootstrap
 from .change_set import Options, Proposal, proposed
 from .deletion_protection import LateProtection, find_late_protection
-from .errors import Aborted, DeployError
 from .execute import asked_to_go, execute, finish, keep_protected, record_deployment
 from .order import ARTIFACTS_STACK, Confirm, Deployed, Order
 from .package import Package, for_plan, package
@@ -27,7 +29,6 @@ from .stack import (
     is_failed_creation,
     wait_until_idle,
 )
-from .target import Target
 from .upload import upload
 from .validate import check_fresh, check_lint
 
@@ -35,14 +36,14 @@ from .validate import check_fresh, check_lint
 def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> Deployed:
     """Deploy the platform, or only plan to; then no stack is changed, and nothing left but files.
 
-    Raises ``DeployError`` for anything that a user can do something about, ``Aborted`` when ``confirm`` says no.
+    Raises ``UserError`` for anything that a user can do something about, ``Aborted`` when ``confirm`` says no.
     """
     check_fresh(order.templates)
     account = target.account
     preflight = Preflight(order, target, report)
     bucket = bootstrap(order, target, report, confirm, preflight)
     if order.bootstrap.get("ServiceRole") == "true" and "ServiceRoleArn" not in bucket:
-        raise DeployError(
+        raise UserError(
             f"{ARTIFACTS_STACK} does not have CloudFormation's role yet, though service_role is true; deploy without "
             "--plan, with credentials that may update it"
         )

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import AWS_ERRORS, DeployError, explained, raise_both
+from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, raise_both
+from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.target import Target
+
 from .follow import Follow, Watch, until_ended
 from .order import ARTIFACTS_STACK
 from .plan.compare import compare
-from .plan.evaluate import Evaluated, evaluate
 from .plan.model import Plan
 from .planning import named
 from .purge.leftover import Leftover
@@ -17,7 +19,6 @@ from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .retire import retire
 from .stack import Stack, StackTree, check_owned, deployed_templates, describe, describe_tree
-from .target import Target
 
 # Asked before anything is deleted: a question for each name that has to be typed.
 Confirm = Callable[[Mapping[str, str]], bool]
@@ -40,7 +41,7 @@ class Destruction:
 def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Confirm) -> bool:
     """Whether there was something to take down.
 
-    Raises ``DeployError`` for a stack that is busy, protected or not ours, ``DeploymentFailed`` if it does not go.
+    Raises ``UserError`` for a stack that is busy, protected or not ours, ``DeploymentFailed`` if it does not go.
     """
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, asked.stack_name)
@@ -76,12 +77,12 @@ def _check_ready(stack: Stack, asked: Destruction) -> None:
         return
     check_owned(stack)
     if stack.busy and stack.status != "CREATE_IN_PROGRESS":
-        raise DeployError(
+        raise UserError(
             f"{stack.name} is {stack.status}; wait until it has finished: "
             f"scripts/deploy.sh {asked.environment} --follow"
         )
     if stack.termination_protection and not asked.unprotect:
-        raise DeployError(f"{stack.name} has termination protection; to delete it anyway, add --unprotect")
+        raise UserError(f"{stack.name} has termination protection; to delete it anyway, add --unprotect")
 
 
 def _find_leftovers(
@@ -100,28 +101,28 @@ def _find_leftovers(
 
 
 def _check_names(asked: Destruction, names: Collection[str]) -> None:
-    """Raises ``DeployError`` for a name that is confirmed and does not go: it is misspelt."""
+    """Raises ``UserError`` for a name that is confirmed and does not go: it is misspelt."""
     for name in asked.destroys:
         if name not in (asked.stack_name, *names):
-            raise DeployError(f"--destroys {name}: not among what is deleted: {', '.join((asked.stack_name, *names))}")
+            raise UserError(f"--destroys {name}: not among what is deleted: {', '.join((asked.stack_name, *names))}")
 
 
 def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm) -> None:
-    """Raises ``DeployError`` unless the stack and each leftover are confirmed by name; nothing is deleted before."""
+    """Raises ``UserError`` unless the stack and each leftover are confirmed by name; nothing is deleted before."""
     questions = {stack.name: f"Delete {stack.name}?"} if stack.exists else {}
     questions |= {leftover.name: f"Delete {leftover} for good?" for leftover in leftovers}
     if questions and not confirm(questions):
-        raise DeployError(f"{stack.name}: nothing was deleted")
+        raise UserError(f"{stack.name}: nothing was deleted")
 
 
 def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environment: str, report: Reporter) -> None:
     for leftover in leftovers:
         try:
             existed = store.delete(leftover)
-        except (*AWS_ERRORS, DeployError) as error:
-            reason = explained(error) if isinstance(error, AWS_ERRORS) else str(error)
+        except (*AWS_ERRORS, UserError) as error:
+            reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
             again = f"scripts/destroy.sh {environment} --purge deletes the rest"
-            raise DeployError(f"{leftover} is not deleted: {reason}; {again}") from error
+            raise UserError(f"{leftover} is not deleted: {reason}; {again}") from error
         report.step("Purged", str(leftover) if existed else f"{leftover}: it went with its stack")
 
 
@@ -138,7 +139,7 @@ def _delete(cloudformation: Any, stack: Stack) -> None:
             cloudformation.update_termination_protection(StackName=stack.id, EnableTerminationProtection=True)
         except AWS_ERRORS as second:
             command = f"aws cloudformation update-termination-protection --stack-name {stack.name}"
-            unprotected = f"termination protection is still off: {explained(second)}; switch it on: {command}"
+            unprotected = f"termination protection is still off: {describe_aws_error(second)}; switch it on: {command}"
             raise_both(error, f"{unprotected} --enable-termination-protection")
         raise
 
@@ -148,7 +149,7 @@ def _drop_review(cloudformation: Any, stack: Stack, environment: str) -> None:
     if waiting := cloudformation.list_change_sets(StackName=stack.id)["Summaries"]:
         names = ", ".join(one["ChangeSetName"] for one in waiting)
         discard = f"scripts/deploy.sh {environment} --discard FILE"
-        raise DeployError(
+        raise UserError(
             f"{stack.name} contains nothing but a saved plan ({names}); whoever saved it can delete it: {discard}"
         )
     cloudformation.delete_stack(StackName=stack.id)
@@ -177,4 +178,4 @@ def _tidy_up(asked: Destruction, target: Target, report: Reporter) -> None:
         if asked.record:
             asked.record.unlink(missing_ok=True)
     except (*AWS_ERRORS, OSError) as error:
-        report.step("Deleted,", f"but the cleanup failed: {explained(error)}")
+        report.step("Deleted,", f"but the cleanup failed: {describe_aws_error(error)}")

@@ -4,31 +4,32 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from scripts.common import templates
+from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
+from scripts.common.packaging import Destination
+from scripts.common.target import Target
+
 from . import follow, protect, saved
 from .change_set import Proposal
 from .deletion_protection import NOT_LATE, LateProtection, switch_on
-from .errors import AWS_ERRORS, DeployError, explained
 from .failure import DeploymentFailed
 from .order import ARTIFACTS_STACK, Deployed, Order
-from .package import Destination
-from .plan import templates
 from .plan.danger import Danger, dangers, names
 from .plan.model import Plan
 from .report.reporter import Reporter
 from .retire import keys, retire
 from .stack import Stack, StackTree, deployed_templates, describe, describe_tree, original
-from .target import Target
 
 
 def asked_to_go(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
     """What is lost with its data, by the name to ask for it.
 
-    Raises ``DeployError`` for a name that may go and does not: it is misspelt.
+    Raises ``UserError`` for a name that may go and does not: it is misspelt.
     """
     lost = names(dangers(plan.stack))
     for name in destroys:
         if name not in lost and name not in [danger.path for danger in lost.values()]:
-            raise DeployError(
+            raise UserError(
                 f"--destroys {name}: no such resource among those affected: {', '.join(sorted(lost)) or 'none'}"
             )
     return lost
@@ -43,16 +44,16 @@ def execute(
     report: Reporter,
     late: LateProtection = NOT_LATE,
 ) -> None:
-    """Raises ``DeploymentFailed``, and ``DeployError`` if the deployment cannot be followed to its end."""
+    """Raises ``DeploymentFailed``, and ``UserError`` if the deployment cannot be followed to its end."""
     try:
         with report.watching(plan, tree.stack.name) as watching:
             follow.execute(proposal, tree, follow.Follow(environment, watching, target.poll_seconds))
     except DeploymentFailed:
         raise
-    except DeployError as error:
+    except UserError as error:
         if not late.paths:
             raise
-        raise DeployError(
+        raise UserError(
             f"{error}; when it has succeeded, deploy again to switch on the deletion protection of "
             f"{', '.join(late.paths)}"
         ) from error
@@ -79,11 +80,11 @@ def finish(
         tree = describe_tree(cloudformation, stack)
         keep_protected(order, cloudformation, tree, report)
         _tidy_up(order, target, stack, deployed_templates(cloudformation, tree), before)
-    except (*AWS_ERRORS, DeployError, KeyError) as error:
-        said = explained(error) if isinstance(error, AWS_ERRORS) else str(error)
+    except (*AWS_ERRORS, UserError, KeyError) as error:
+        said = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
         report.step("Deployed,", f"but a follow-up step failed: {said}")
     except KeyboardInterrupt:
-        raise DeployError(
+        raise UserError(
             f"interrupted; {order.stack_name} is deployed, but the follow-up steps (protection, cleanup, record) are "
             "incomplete; deploy again"
         ) from None

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from .errors import DeployError
-from .plan.model import STACK
+from scripts.common.errors import UserError
+from scripts.common.templates import STACK
+
 from .source import Declaration, declaration
 
 # A resource that fails because another one did says one of these.
@@ -51,7 +52,7 @@ class Failure:
 
 
 @dataclass
-class DeploymentFailed(DeployError):
+class DeploymentFailed(UserError):
     """The deployment ended, and not well. The message is one line; ``failure`` has the rest."""
 
     failure: Failure = field()

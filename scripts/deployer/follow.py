@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
+from scripts.common.target import POLL_SECONDS
+from scripts.common.templates import STACK
+
 from .change_set import Proposal
-from .errors import AWS_ERRORS, DeployError, explained
 from .failure import DeploymentFailed, Event, failure
-from .plan.model import STACK
 from .stack import Stack, StackTree, describe_tree
 
-POLL_SECONDS = 2.0
 # The longest that a deployment may be watched by alarms after its end is three hours.
 LONGEST_SECONDS = 4 * 60 * 60
 # Throttling and dropped connections are waited out this many times in a row.
@@ -36,7 +37,7 @@ class Follow:
 
 
 def execute(proposal: Proposal, tree: StackTree, how: Follow) -> None:
-    """Raises ``DeploymentFailed`` when the deployment fails, and ``DeployError`` when it cannot be followed.
+    """Raises ``DeploymentFailed`` when the deployment fails, and ``UserError`` when it cannot be followed.
 
     ``tree`` is what there was before: its events are not this deployment's.
     """
@@ -46,7 +47,7 @@ def execute(proposal: Proposal, tree: StackTree, how: Follow) -> None:
     except KeyboardInterrupt:
         if not proposal.executed:
             raise
-        raise DeployError(f"interrupted; {_goes_on(how, 'deployment')}") from None
+        raise UserError(f"interrupted; {_goes_on(how, 'deployment')}") from None
     until_ended(watch, tree.stack.name, how, _SUCCEEDED)
 
 
@@ -61,13 +62,11 @@ def until_ended(watch: "Watch", name: str, how: Follow, succeeded: set[str], wha
     try:
         status, happened = _follow(watch, how)
     except KeyboardInterrupt:
-        raise DeployError(f"interrupted; {_goes_on(how, what)}") from None
+        raise UserError(f"interrupted; {_goes_on(how, what)}") from None
     except AWS_ERRORS as error:
-        raise DeployError(f"{explained(error)}; {_goes_on(how, what)}") from error
+        raise UserError(f"{describe_aws_error(error)}; {_goes_on(how, what)}") from error
     except TimeoutError:
-        raise DeployError(
-            f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_goes_on(how, what)}"
-        ) from None
+        raise UserError(f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_goes_on(how, what)}") from None
     if status not in succeeded:
         raise DeploymentFailed(failure(name, how.environment, status, happened))
     return status
@@ -172,7 +171,7 @@ class Watch:
             if self.is_root(event) and event.reason == "User Initiated":
                 return event.at
         if last is None:
-            raise DeployError("the stack has no events yet; try again in a moment")
+            raise UserError("the stack has no events yet; try again in a moment")
         return last
 
     def _events(self, stack: str, path: str = "") -> Iterator[Event]:

@@ -8,11 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stacks import function_code
-from stacks.runtime import ARCHITECTURE, PYTHON
+from scripts.common.errors import UserError
+from stacks.compute import function_code
+from stacks.compute.runtime import ARCHITECTURE, PYTHON
 
 from .archive import zip_entries
-from .errors import DeployError
 
 # What pip writes into a .dist-info beside the distribution's own files; it differs by pip's release and options.
 # https://packaging.python.org/en/latest/specifications/recording-installed-packages/
@@ -22,7 +22,7 @@ _INSTALLERS_OWN = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 def build_layer(requirements: Path) -> bytes:
     """The layer of what ``requirements`` lists, each file by its hash, for Lambda's platform.
 
-    The same bytes on every machine; a change to that counts up ``stacks.layers.BUILD``. Raises ``DeployError``.
+    The same bytes on every machine; a change to that counts up ``stacks.layers.BUILD``. Raises ``UserError``.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -37,7 +37,7 @@ def build_layer(requirements: Path) -> bytes:
             text=True,
         )
         if pip.returncode:
-            raise DeployError(f"{requirements}: pip cannot install it: {pip.stderr.strip().splitlines()[-1]}")
+            raise UserError(f"{requirements}: pip cannot install it: {pip.stderr.strip().splitlines()[-1]}")
         entries = [(path, content, 0o644) for path, content in function_code.files(folder) if _is_content(path)]
     return zip_entries(entries)
 

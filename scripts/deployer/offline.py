@@ -4,31 +4,33 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from scripts.common import templates
+from scripts.common.errors import UserError
+from scripts.common.packaging import Destination, Runtime
+from scripts.common.paths import ROOT
+from scripts.common.target import pseudo_parameters
+from scripts.local.runtime import RUNTIME
 from stacks import settings
 
-from .errors import DeployError
 from .order import Order
-from .package import Destination, Runtime, package
-from .plan import templates
+from .package import package
 from .planning import Comparison, comparison, packaged_tree
 from .report.reporter import Reporter
 from .saved import LastDeployment, load_deployment
-from .target import pseudo_parameters
 from .validate import check_fresh
 
-ROOT = Path(__file__).resolve().parents[2]
 _LONGEST_SECONDS = 60
 
 
 def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
-    """Whether anything would change, as far as templates tell. Raises ``DeployError`` without anything to compare."""
+    """Whether anything would change, as far as templates tell. Raises ``UserError`` without anything to compare."""
     check_fresh(order.templates)
     if revision:
         compared = _with_revision(order, revision)
         source = f"revision {revision}"
     else:
         if order.record is None:
-            raise DeployError(
+            raise UserError(
                 "no deployment is recorded on this machine; give a git revision to compare with: --against REVISION"
             )
         last = load_deployment(order.record)
@@ -51,8 +53,6 @@ def _runtime(environment: str) -> Runtime | None:
     """How functions run on the AWS emulator is in the templates that were deployed to it."""
     if environment != "local":
         return None
-    from scripts.local.runtime import RUNTIME
-
     return RUNTIME
 
 
@@ -74,7 +74,7 @@ def _with_revision(order: Order, revision: str) -> Comparison:
             parameters = settings.load(order.environment, file)
         except settings.SettingsError as error:
             told = str(error).replace(str(file), f"{revision}:stacks/environments.toml")
-            raise DeployError(f"the current code cannot read that revision's settings: {told}") from error
+            raise UserError(f"the current code cannot read that revision's settings: {told}") from error
     return comparison(order.stack_name, (before, parameters), (after, order.parameters), {})
 
 
@@ -88,7 +88,7 @@ def _show(revision: str, path: str) -> str:
             timeout=_LONGEST_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeployError(f"--against {revision}: git cannot be run: {error}") from error
+        raise UserError(f"--against {revision}: git cannot be run: {error}") from error
     if git.returncode:
-        raise DeployError(f"--against {revision}: {git.stderr.strip().splitlines()[-1]}")
+        raise UserError(f"--against {revision}: {git.stderr.strip().splitlines()[-1]}")
     return git.stdout

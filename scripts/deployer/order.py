@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.common.paths import TEMPLATES
+
 from .rollout import Rollout
 
 ARTIFACTS_STACK = "payment-artifacts"
-TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 
 # Asked before anything is changed: the question, and the names of what would be lost with its data.
 Confirm = Callable[[str, Sequence[str]], bool]

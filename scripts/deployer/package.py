@@ -4,46 +4,24 @@ The same rewriting as `aws cloudformation package` (local paths become S3 locati
 sources give the same bytes and so the same keys on every machine, and what is unchanged is not uploaded again.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stacks import emit, function_code, layers
+from scripts.common.errors import UserError
+from scripts.common.packaging import Destination, Runtime
+from scripts.common.templates import parse, plain
+from stacks import emit
+from stacks.compute import function_code, layers
 
-from .archive import ZipEntry, zip_folder
-from .errors import DeployError
-from .plan.templates import parse, plain
+from .archive import zip_folder
 
 # Where the templates of plans are, beside "payment-platform".
 PLANS = "payment-plans"
 # Where a template names the bill of materials of its functions.
 BILL = "SoftwareBillOfMaterials"
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where the files will be. ``endpoint`` is S3's own URL, which differs by region and partition."""
-
-    bucket: str
-    endpoint: str
-    # Of the platform in one environment: another one's files are needed, or not, for themselves.
-    prefix: str
-
-    @classmethod
-    def of(cls, bucket: str, endpoint: str, environment: str) -> "Destination":
-        return cls(bucket, endpoint, f"payment-platform/{environment}")
-
-    def key(self, content: bytes, suffix: str) -> str:
-        return self.digest_key(hashlib.sha256(content).hexdigest(), suffix)
-
-    def digest_key(self, digest: str, suffix: str) -> str:
-        return f"{self.prefix}/{digest}{suffix}"
-
-    def url(self, key: str) -> str:
-        return f"{self.endpoint}/{self.bucket}/{key}"
 
 
 @dataclass(frozen=True)
@@ -81,18 +59,8 @@ def for_plan(deployable: Package) -> Package:
     return Package(destination, {**files, root: text.encode()}, root, text)
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """What is changed on the way for a place that does not run functions as AWS does; nothing, for AWS."""
-
-    properties: dict[str, Any] = field(default_factory=dict)
-    files: tuple[ZipEntry, ...] = ()
-    # Environment variables of the functions beside their own.
-    variables: dict[str, str] = field(default_factory=dict)
-
-
 def package(template: Path, destination: Destination, runtime: Runtime | None = None) -> Package:
-    """Package ``template`` and all that it names. Raises ``DeployError`` for a path that is not there."""
+    """Package ``template`` and all that it names. Raises ``UserError`` for a path that is not there."""
     # It takes longer to import than the rest of this: only who packages waits for it.
     from . import sbom
 
@@ -125,7 +93,7 @@ def package(template: Path, destination: Destination, runtime: Runtime | None = 
         try:
             key = destination.digest_key(layers.digest(requirements), ".zip")
         except layers.RequirementError as error:
-            raise DeployError(str(error)) from error
+            raise UserError(str(error)) from error
         requirements_of[key] = requirements
         materials.layers.append(requirements)
         return {"S3Bucket": destination.bucket, "S3Key": key}
@@ -152,7 +120,7 @@ def _rewrite(
     try:
         document = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DeployError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     for resource in document["Resources"].values():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::CloudFormation::Stack" and _is_local(properties["TemplateURL"]):

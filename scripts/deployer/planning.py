@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from scripts.common import templates
+from scripts.common.evaluate import Evaluated, Resource, evaluate
+
 from .package import Package
-from .plan import phantom, templates
+from .plan import spurious as phantom
 from .plan.compare import compare
-from .plan.evaluate import Evaluated, Resource, evaluate
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges, StatementChange
 

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from .errors import AWS_ERRORS, explained
+from scripts.common.errors import AWS_ERRORS, describe_aws_error
+from scripts.common.templates import STACK
+
 from .plan.danger import HOLDS_DATA, Danger
-from .plan.model import STACK
 from .stack import WORKERS, Stack, StackTree
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
@@ -97,7 +98,7 @@ def let_go(
                     said = (
                         f"the stack policy of {stack.name} still allows deleting or replacing {', '.join(names[path])}"
                     )
-                    say(f"{said}: {explained(error)}; the next deployment sets it back")
+                    say(f"{said}: {describe_aws_error(error)}; the next deployment sets it back")
 
 
 def _policy_of(cloudformation: Any, stack: Stack) -> str:

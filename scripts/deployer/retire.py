@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .package import Destination
-from .plan.templates import Tree
+from scripts.common.packaging import Destination
+from scripts.common.templates import Tree
+
 from .stack import WORKERS
 
 

@@ -4,21 +4,22 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .errors import DeployError
+from scripts.common.errors import UserError
+from scripts.common.target import Target
+
 from .follow import Follow, Watch, join, until_ended
 from .report.reporter import Reporter
 from .stack import Stack, StackTree, check_owned, describe, describe_tree
-from .target import Target
 
 _ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"}
 
 
 def follow(environment: str, name: str, target: Target, report: Reporter) -> str:
-    """Join what runs, from its beginning; how it ended. Raises ``DeployError`` where nothing does."""
+    """Join what runs, from its beginning; how it ended. Raises ``UserError`` where nothing does."""
     cloudformation = target.client("cloudformation")
     stack = _there(cloudformation, name, environment)
     if not stack.busy:
-        raise DeployError(
+        raise UserError(
             f"{name} is {stack.status}: no operation is in progress; for the last result, see "
             f"scripts/status.sh {environment}"
         )
@@ -31,12 +32,12 @@ def cancel(environment: str, name: str, target: Target, report: Reporter) -> str
     cloudformation = target.client("cloudformation")
     stack = _there(cloudformation, name, environment)
     if stack.status == "CREATE_IN_PROGRESS":
-        raise DeployError(
+        raise UserError(
             f"{name} is being created, so there is no previous state to roll back to; delete it with "
             f"scripts/destroy.sh {environment}"
         )
     if stack.status != "UPDATE_IN_PROGRESS":
-        raise DeployError(f"{name} is {stack.status}: only an update in progress can be cancelled")
+        raise UserError(f"{name} is {stack.status}: only an update in progress can be cancelled")
     watch = Watch(cloudformation, stack.id, describe_tree(cloudformation, stack))
     cloudformation.cancel_update_stack(StackName=stack.id)
     with report.watching(None, name) as watching:
@@ -52,7 +53,7 @@ def go_on(environment: str, name: str, skip: tuple[str, ...], target: Target, re
     cloudformation = target.client("cloudformation")
     stack = _there(cloudformation, name, environment)
     if stack.status != "UPDATE_ROLLBACK_FAILED":
-        raise DeployError(f"{name} is {stack.status}: there is no rollback to continue")
+        raise UserError(f"{name} is {stack.status}: there is no rollback to continue")
     tree = describe_tree(cloudformation, stack)
     skipped = [_as_the_service_names_it(tree, one) for one in skip]
     watch = Watch(cloudformation, stack.id, tree)
@@ -61,7 +62,7 @@ def go_on(environment: str, name: str, skip: tuple[str, ...], target: Target, re
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
-        raise DeployError(
+        raise UserError(
             f"{name}: the rollback cannot be continued this way: {error.response['Error']['Message']}"
         ) from error
     with report.watching(None, name) as watching:
@@ -75,13 +76,13 @@ def _as_the_service_names_it(tree: StackTree, path: str) -> str:
     stack = stacks.get("/".join(above))
     if stack is None:
         known = ", ".join(one for one in stacks if one)
-        raise DeployError(f"--skip {path}: no such nested stack; the nested stacks are {known or 'none'}")
+        raise UserError(f"--skip {path}: no such nested stack; the nested stacks are {known or 'none'}")
     return f"{stack.name}.{logical_id}" if above else logical_id
 
 
 def _there(cloudformation: Any, name: str, environment: str) -> Stack:
     stack = describe(cloudformation, name)
     if not stack.exists:
-        raise DeployError(f"{name} is not deployed; deploy it with scripts/deploy.sh {environment}")
+        raise UserError(f"{name} is not deployed; deploy it with scripts/deploy.sh {environment}")
     check_owned(stack)
     return stack

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import DeployError
-from .plan import templates
+from scripts.common import templates
+from scripts.common.errors import UserError
+
 from .plan.model import Plan, StackChanges
 from .report.records import plan_from
 
@@ -46,17 +47,17 @@ def save_plan(path: Path, saved: SavedPlan) -> None:
 
 
 def load_plan(path: Path) -> SavedPlan:
-    """Raises ``DeployError`` for a file that is not a plan of ours."""
+    """Raises ``UserError`` for a file that is not a plan of ours."""
     document = _read(path, "a plan")
     try:
         if document.pop("version") != VERSION:
-            raise DeployError(f"{path}: saved by another version of this tool; create a new plan")
+            raise UserError(f"{path}: saved by another version of this tool; create a new plan")
         found = SavedPlan(**document | {"plan": plan_from(document["plan"])})
         _check_texts(vars(found), other=("plan", "changed_at", "late_parameters", "late_paths"))
         _check_texts(found.late_parameters)
         return found
     except (AttributeError, KeyError, TypeError) as error:
-        raise DeployError(f"{path}: not a plan that --out has saved") from error
+        raise UserError(f"{path}: not a plan that --out has saved") from error
 
 
 @dataclass(frozen=True)
@@ -78,23 +79,23 @@ def save_deployment(path: Path, last: LastDeployment) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DeployError(f"{path.parent}: cannot be made: {error.strerror}") from error
+        raise UserError(f"{path.parent}: cannot be made: {error.strerror}") from error
     tree = templates.as_json(last.tree)
     rest = {name: value for name, value in vars(last).items() if name != "tree"}
     _write(path, {"version": VERSION, **rest, "tree": tree})
 
 
 def load_deployment(path: Path) -> LastDeployment:
-    """Raises ``DeployError`` where nothing was saved."""
+    """Raises ``UserError`` where nothing was saved."""
     if not path.exists():
-        raise DeployError(
+        raise UserError(
             f"{path}: does not exist yet; the first deployment from this machine creates it. Until then, compare with "
             "a git revision: --offline --against REVISION"
         )
     document = _read(path, "the last deployment")
     try:
         if document.pop("version") != VERSION:
-            raise DeployError(f"{path}: of another version of this program; --against REVISION compares with git")
+            raise UserError(f"{path}: of another version of this program; --against REVISION compares with git")
         found = LastDeployment(**document | {"tree": templates.from_json(document["tree"])})
         _check_texts(vars(found), other=("tree", "parameters"))
         _check_texts(found.parameters)
@@ -102,7 +103,7 @@ def load_deployment(path: Path) -> LastDeployment:
             raise TypeError("template")
         return found
     except (AttributeError, KeyError, TypeError) as error:
-        raise DeployError(f"{path}: not a valid deployment record; delete it") from error
+        raise UserError(f"{path}: not a valid deployment record; delete it") from error
 
 
 def _check_texts(found: dict[str, Any], other: tuple[str, ...] = ()) -> None:
@@ -116,11 +117,11 @@ def _read(path: Path, what: str) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DeployError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise DeployError(f"{path}: not JSON, so not {what}") from error
+        raise UserError(f"{path}: not JSON, so not {what}") from error
     if not isinstance(document, dict):
-        raise DeployError(f"{path}: not {what}")
+        raise UserError(f"{path}: not {what}")
     return document
 
 
@@ -137,4 +138,4 @@ def _write(path: Path, document: dict[str, Any]) -> None:
                 os.unlink(beside)
             raise
     except OSError as error:
-        raise DeployError(f"{path}: cannot be written: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error

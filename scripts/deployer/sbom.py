@@ -7,7 +7,6 @@ writes it to a file, or to standard output. https://cyclonedx.org/docs/1.6/json/
 
 import hashlib
 import re
-import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,9 +18,8 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from stacks.layers import RequirementError, read_pins
-
-from .errors import DeployError
+from scripts.common.errors import UserError
+from stacks.compute.layers import RequirementError, read_pins
 
 NAME = "payment-functions"
 SUFFIX = ".cdx.json"
@@ -40,7 +38,7 @@ class Materials:
 
 
 def render(materials: Materials) -> bytes:
-    """The bill as JSON. Raises ``DeployError`` for a requirement without its version or its digest."""
+    """The bill as JSON. Raises ``UserError`` for a requirement without its version or its digest."""
     code = Component(
         name=NAME,
         version=materials.version,
@@ -61,14 +59,14 @@ def render(materials: Materials) -> bytes:
 
 
 def libraries(requirements: Path) -> Iterator[Component]:
-    """What a layer is built of. Raises ``DeployError``."""
+    """What a layer is built of. Raises ``UserError``."""
     try:
         for pin in read_pins(requirements):
             purl = PackageURL("pypi", None, re.sub(r"[._-]+", "-", pin.name).lower(), pin.version)
             hashes = [HashType(alg=HashAlgorithm.SHA_256, content=pin.sha256)]
             yield Component(name=pin.name, version=pin.version, purl=purl, bom_ref=str(purl), hashes=hashes)
     except RequirementError as error:
-        raise DeployError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def _runtimes(names: Iterable[str]) -> Iterator[Component]:
@@ -85,22 +83,3 @@ def _sha256(content: bytes) -> HashType:
 
 def _text(bom: Bom) -> str:
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
-
-
-def main(arguments: list[str]) -> int:
-    from .package import Destination, package
-
-    templates = Path(__file__).resolve().parents[2] / "templates"
-    packaged = package(templates / "parent.yaml", Destination("", "", ""))
-    (bill,) = (content for key, content in packaged.files.items() if key.endswith(SUFFIX))
-    if not arguments:
-        sys.stdout.write(bill.decode())
-        return 0
-    path = Path(arguments[0])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bill)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

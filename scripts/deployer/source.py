@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from troposphere import Template
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.common.paths import ROOT
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _line(frame: FrameType | None, logical_id: str) -> str:
     lines: list[tuple[Path, int]] = []
     while frame is not None:
         path = Path(frame.f_code.co_filename)
-        if path.parent == ROOT / "stacks":
+        if path.is_relative_to(ROOT / "stacks"):
             lines.append((path, frame.f_lineno))
         frame = frame.f_back
     for path, number in lines:

@@ -7,10 +7,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .errors import DeployError
-from .plan import templates
-from .plan.model import STACK
-from .waiting import pauses
+from scripts.common import templates
+from scripts.common.errors import UserError
+from scripts.common.templates import STACK
+from scripts.common.waiting import pauses
 
 # On every stack of ours, and passed on to what it creates.
 OWNER_TAG = {"Key": "ManagedBy", "Value": "payment-platform"}
@@ -121,7 +121,7 @@ def is_failed_creation(stack: Stack) -> bool:
 
 
 def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
-    """Delete it, by its id, and wait; it can be created anew then. Raises ``DeployError`` if it does not go."""
+    """Delete it, by its id, and wait; it can be created anew then. Raises ``UserError`` if it does not go."""
     cloudformation.delete_stack(StackName=stack.id)
     status = stack.status
     for _ in pauses(LONGEST_DELETION_SECONDS):
@@ -130,68 +130,68 @@ def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
             return Stack(stack.name)
         if status == "DELETE_FAILED":
             break
-    raise DeployError(
+    raise UserError(
         f"{stack.name}: the remains of its failed creation cannot be deleted (status {status}); see "
         f"aws cloudformation describe-stack-events --stack-name {stack.id}"
     )
 
 
 def check_owned(stack: Stack) -> None:
-    """Raises ``DeployError`` for a stack of that name that somebody else made.
+    """Raises ``UserError`` for a stack of that name that somebody else made.
 
     One in review holds nothing yet, and whether it shows its tags is not documented.
     """
     if stack.exists and not stack.owned:
-        raise DeployError(
+        raise UserError(
             f"{stack.name} exists but does not have the tag {OWNER_TAG['Key']}={OWNER_TAG['Value']}, so it is not "
             "touched; if it is this platform, deployed by another tool, add --adopt"
         )
 
 
 def check_ready(stack: Stack, environment: str = "") -> None:
-    """Raises ``DeployError`` for a stack that cannot take a change set, with what to do about it.
+    """Raises ``UserError`` for a stack that cannot take a change set, with what to do about it.
 
     A stack that belongs to no environment is AWS's own command's to mend.
     """
     if stack.status == "ROLLBACK_COMPLETE" and stack.owned and environment:
-        raise DeployError(
+        raise UserError(
             f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; the next deployment deletes what is left of it, "
             f"and until then there is nothing to compare a plan with"
         )
     if not environment and (stack.busy or stack.status.endswith("_FAILED")):
-        raise DeployError(
+        raise UserError(
             f"{stack.name} is {stack.status} and cannot be updated; "
             f"see aws cloudformation describe-stack-events --stack-name {stack.name}"
         )
     if stack.status == "ROLLBACK_COMPLETE":
-        raise DeployError(
+        raise UserError(
             f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; delete it and deploy again: "
             f"aws cloudformation delete-stack --stack-name {stack.name}"
         )
     if stack.status == "UPDATE_ROLLBACK_FAILED":
-        raise DeployError(
+        raise UserError(
             f"{stack.name} is UPDATE_ROLLBACK_FAILED: it is stuck between two versions; fix what its events report, "
             f"then: scripts/deploy.sh {environment} --continue-rollback"
         )
     if stack.busy:
-        raise DeployError(
+        raise UserError(
             f"{stack.name} is {stack.status}: another deployment is running; "
             f"wait for it with --wait, or watch it: scripts/deploy.sh {environment} --follow"
         )
     if stack.status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
-        raise DeployError(
+        raise UserError(
             f"{stack.name} is {stack.status}: its creation failed, and so did the rollback; "
             f"delete the stack and what it retains: scripts/destroy.sh {environment} --purge"
         )
     if stack.status.endswith("_FAILED"):
-        raise DeployError(
+        raise UserError(
             f"{stack.name} is {stack.status} and takes no change; "
             f"delete what is left of it: scripts/destroy.sh {environment}"
         )
 
 
 def wait_until_idle(cloudformation: Any, name: str, say: Callable[[str], None]) -> Stack:
-    """The stack, once no deployment of somebody else's runs; raises ``DeployError`` after four hours."""
+    """The stack, once no deployment of somebody else's runs; raises ``UserError`` after four hours."""
     status = ""
     for _ in pauses(LONGEST_WAIT_SECONDS):
         stack = describe(cloudformation, name)
@@ -200,7 +200,7 @@ def wait_until_idle(cloudformation: Any, name: str, say: Callable[[str], None]) 
         if stack.status != status:
             say(f"until {stack.name} is no longer {stack.status}")
         status = stack.status
-    raise DeployError(f"{name} still is {status}; try again later")
+    raise UserError(f"{name} still is {status}; try again later")
 
 
 def is_deployed(cloudformation: Any, stack: Stack, template: str, parameters: dict[str, str]) -> bool:

@@ -4,10 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import DeployError
+from scripts.common.errors import UserError
+from scripts.common.target import Target
+from scripts.common.waiting import pauses
+
 from .stack import WORKERS, StackTree, describe, describe_tree
-from .target import Target
-from .waiting import pauses
 
 LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -46,11 +47,11 @@ class Status:
 
 
 def status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
-    """Raises ``DeployError`` where nothing is deployed, and when drift cannot be detected."""
+    """Raises ``UserError`` where nothing is deployed, and when drift cannot be detected."""
     cloudformation = target.client("cloudformation")
     root = describe(cloudformation, name)
     if root.status == "":
-        raise DeployError(f"{name} is not deployed")
+        raise UserError(f"{name} is not deployed")
     tree = describe_tree(cloudformation, root) if root.exists else StackTree(root)
     with ThreadPoolExecutor(WORKERS) as pool:
         walked = list(tree.walk())
@@ -79,12 +80,10 @@ def _detect(cloudformation: Any, stack_id: str) -> None:
     for _ in pauses(LONGEST_SECONDS):
         answer = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if answer["DetectionStatus"] == "DETECTION_FAILED":
-            raise DeployError(
-                f"{stack_id}: drift cannot be detected: {answer.get('DetectionStatusReason', 'no reason')}"
-            )
+            raise UserError(f"{stack_id}: drift cannot be detected: {answer.get('DetectionStatusReason', 'no reason')}")
         if answer["DetectionStatus"] == "DETECTION_COMPLETE":
             return
-    raise DeployError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")
+    raise UserError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")
 
 
 def _drift(cloudformation: Any, stack_id: str) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .errors import DeployError
+from scripts.common.errors import UserError
+
 from .layer import build_layer
 from .package import Package
 
@@ -22,7 +23,7 @@ from .package import Package
 def upload(package: Package, s3: Any, account: str, *, layers: bool = False) -> int:
     """How many files were uploaded. ``layers`` are built only on request: no stack without them asks for them.
 
-    Raises ``DeployError`` for a file in the bucket that is not what its name says.
+    Raises ``UserError`` for a file in the bucket that is not what its name says.
     """
     # The bucket's name could be guessed: never write to somebody else's.
     owner = {"Bucket": package.destination.bucket, "ExpectedBucketOwner": account}
@@ -57,7 +58,7 @@ def _is_there(s3: Any, key: str, checksum: str, owner: dict[str, str]) -> bool:
             return False
         raise
     if found != checksum:
-        raise DeployError(
+        raise UserError(
             f"s3://{owner['Bucket']}/{key} does not match the checksum in its name; find out who uploaded it, "
             f"and delete it: aws s3api delete-object --bucket {owner['Bucket']} --key {key}"
         )

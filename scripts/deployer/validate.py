@@ -6,40 +6,39 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from stacks.layers import RequirementError
+from scripts.common.errors import UserError
+from scripts.common.paths import ROOT
+from stacks.compute.layers import RequirementError
 from stacks.render import render
 
-from .errors import DeployError
-
-ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / ".cfnlintrc"
 LINTED = ROOT / ".local" / "linted"
 
 
 def check_fresh(templates: Path) -> None:
-    """Raises ``DeployError`` for a template that is not what ``stacks/`` generates."""
+    """Raises ``UserError`` for a template that is not what ``stacks/`` generates."""
     try:
         generated = render()
     except RequirementError as error:
-        raise DeployError(str(error)) from error
+        raise UserError(str(error)) from error
     for name, text in generated.items():
         path = templates / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            raise DeployError(
+            raise UserError(
                 f"{path} is stale (differs from what stacks/ generates); run `python generate.py` and review the "
                 "diff (code in lambda/ is part of it)"
             )
 
 
 def check_lint(templates: Path) -> None:
-    """Raises ``DeployError`` with every finding of cfn-lint; what it found good once, it is not asked again."""
+    """Raises ``UserError`` with every finding of cfn-lint; what it found good once, it is not asked again."""
     paths = sorted(templates.glob("*.yaml"))
     good = LINTED / _digest(paths)
     if good.exists():
         return
     findings = lint(paths)
     if findings:
-        raise DeployError("cfn-lint refuses the templates:\n" + "\n".join(findings))
+        raise UserError("cfn-lint refuses the templates:\n" + "\n".join(findings))
     # To be asked again next time is all that it costs if this cannot be written.
     with contextlib.suppress(OSError):
         good.parent.mkdir(parents=True, exist_ok=True)

@@ -10,5 +10,6 @@ metrics.py       which metrics lines of the log become
 recorder.py      which calls the platform's roles make
 runtime.py       what local packaging adds to the functions, and what they find beside their code
 target.py        where the deployer finds it
+reach.py         AWS or the emulator: where an environment is
 examples.py      payments with which its simulated gateway can be asked for every outcome
 """

@@ -8,8 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from scripts.deployer.package import Runtime
-from stacks.runtime import PYTHON
+from scripts.common.packaging import Runtime
+from stacks.compute.runtime import PYTHON
 
 # https://docs.aws.amazon.com/lambda/latest/dg/python-package.html says that the runtime has the SDK; this is what that,
 # and the runtime client, import.

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
+from scripts.common.paths import ROOT
 
 from . import runtime
 
-ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local" / "server.json"
 REGION = "us-east-1"
 # MiniStack's account, and the keys of its root user.
@@ -39,7 +39,7 @@ RECORDED_CALLS = "RECORDED_CALLS"
 ALARM_SCALE = "ALARM_SCALE"
 
 
-class LocalError(DeployError):
+class EmulatorError(UserError):
     """The AWS emulator does not start, or does not answer."""
 
 
@@ -115,7 +115,7 @@ def start(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> S
     """Start a server on a free port of 127.0.0.1. Unless ``keep``, it ends with this process at the latest.
 
     ``wait_scale`` scales the waits between retries of the state machine, ``alarm_scale`` the periods of alarms.
-    Raises ``LocalError`` if it does not come up.
+    Raises ``EmulatorError`` if it does not come up.
     """
     folder = tempfile.mkdtemp(prefix=_PREFIX)
     runtime.provide(_runtime(folder))
@@ -138,7 +138,7 @@ def start(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> S
         while not server.answers() or process.poll() is not None:
             if process.poll() is not None or time.monotonic() > deadline:
                 tail = "\n".join(server.log.read_text(errors="replace").splitlines()[-5:])
-                raise LocalError(f"the AWS emulator does not start; the end of its log:\n{tail}")
+                raise EmulatorError(f"the AWS emulator does not start; the end of its log:\n{tail}")
             time.sleep(0.1)
     except BaseException:
         stop(server)
@@ -176,7 +176,7 @@ def kept() -> Server | None:
         forget(server)
         return None
     if not server.answers():
-        raise LocalError(f"the AWS emulator (pid {server.pid}) does not answer; `make local-stop` ends it")
+        raise EmulatorError(f"the AWS emulator (pid {server.pid}) does not answer; `make local-stop` ends it")
     return server
 
 

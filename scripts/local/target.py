@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import boto3
 
-from scripts.deployer.target import Target
+from scripts.common.target import Target
 
 from . import gaps, server
 from .runtime import RUNTIME
@@ -12,7 +12,7 @@ from .runtime import RUNTIME
 
 def of(running: server.Server, **variables: str) -> Target:
     """The target; the functions get ``variables`` beside their own."""
-    session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)
+    session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)  # type: ignore[arg-type]
     runtime = replace(RUNTIME, variables=variables)
     return Target(session, endpoint_url=running.url, runtime=runtime, poll_seconds=0.2, gaps=gaps.GAPS)
 

@@ -34,9 +34,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from scripts.deployer.errors import AWS_ERRORS, DeployError, said
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.local.examples import EXAMPLES
-from scripts.payments.environment import Platform
+from scripts.operator.environment import Platform
 
 from .snapshot import NotYet, Source, examples
 
@@ -109,9 +109,9 @@ class Feed:
                 self._show(self._source.snapshot())
         except NotYet as error:
             self._show({"waiting": str(error)})
-        except (DeployError, *AWS_ERRORS) as error:
+        except (UserError, *AWS_ERRORS) as error:
             self._source.forget()
-            self._show({"problem": said(error)})
+            self._show({"problem": describe_error(error)})
         except Exception as error:
             # A defect of ours: the page says so, and looks again.
             traceback.print_exc()
@@ -178,7 +178,7 @@ class _Server(ThreadingHTTPServer):
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
-            raise DeployError(f"cannot listen on {HOST}:{port}: {error.strerror}; choose another port") from error
+            raise UserError(f"cannot listen on {HOST}:{port}: {error.strerror}; choose another port") from error
 
     def server_bind(self) -> None:
         # HTTPServer's asks the network for the name of this machine.
@@ -209,8 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
             how()
         except Refused as refused:
             self._send_json(refused.status, {"problem": str(refused)})
-        except (DeployError, *AWS_ERRORS) as error:
-            self._send_json(HTTPStatus.CONFLICT, {"problem": said(error)})
+        except (UserError, *AWS_ERRORS) as error:
+            self._send_json(HTTPStatus.CONFLICT, {"problem": describe_error(error)})
         except (ConnectionError, TimeoutError):
             # The browser has gone away: there is nobody to answer.
             raise
@@ -316,7 +316,7 @@ class _Handler(BaseHTTPRequestHandler):
 def serving(reach: Callable[[], Platform], port: int = 0) -> Iterator[Page]:
     """The page of the platform that ``reach`` finds, for the length of a ``with`` block; all its threads end with it.
 
-    ``reach`` may raise ``DeployError``: then the page says so, and looks again. Raises ``DeployError`` where the port
+    ``reach`` may raise ``UserError``: then the page says so, and looks again. Raises ``UserError`` where the port
     is taken; 0 is a free one.
     """
     source = Source(reach)

@@ -7,19 +7,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from scripts.deployer.errors import DeployError
+from payments.money import Money
+from payments.request import is_transaction_id
+
+from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe
 from scripts.local.examples import EXAMPLES, Example
-from scripts.payments import dead_letter_queue, requests
-from scripts.payments.dead_letters import Letter
-from scripts.payments.environment import Platform
-from scripts.payments.executions import SHORT, Execution, read
-from scripts.payments.listing import recent
-from scripts.payments.records import Record, hidden, instant
-from scripts.payments.redriving import Redrives
-from scripts.payments.start import Batch
-from scripts.payments.story import story_of
+from scripts.operator import dead_letter_queue, requests
+from scripts.operator.dead_letters import Letter
+from scripts.operator.environment import Platform
+from scripts.operator.executions import SHORT, Execution, read
+from scripts.operator.listing import recent
+from scripts.operator.records import Record, hidden, instant
+from scripts.operator.redriving import Redrives
+from scripts.operator.start import Batch
+from scripts.operator.story import story_of
 
 # All of a demonstration's, and far more; the counts are of these.
 MOST_PAYMENTS = 10_000
@@ -30,7 +33,7 @@ MOST_RUNNING = 30
 _SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "sqs", "stepfunctions")
 
 
-class NotYet(DeployError):
+class NotYet(UserError):
     """The platform is being deployed."""
 
 
@@ -52,7 +55,7 @@ class Source:
         self._failed: tuple[str, ...] = ()
 
     def snapshot(self) -> dict[str, Any]:
-        """All that the page shows; the same while nothing changes. Raises ``DeployError`` and ``AWS_ERRORS``.
+        """All that the page shows; the same while nothing changes. Raises ``UserError`` and ``AWS_ERRORS``.
 
         Two lists of executions, what is new of each, a scan of the table, the alarms: five calls where nothing happens.
         """
@@ -102,7 +105,7 @@ class Source:
     def story(self, transaction_id: str) -> dict[str, Any]:
         """``{"payment": {...}, "told": [...], "timeline": [{"at", "source", "what", "detail", "bad"}]}``.
 
-        Raises ``DeployError`` for a payment that is not recorded.
+        Raises ``UserError`` for a payment that is not recorded.
         """
         story = story_of(self.platform(), transaction_id)
         return {
@@ -126,17 +129,17 @@ class Source:
         )
         (result,) = Batch(self.platform(), [request]).send()
         if not result.sent:
-            raise DeployError(f"{result.transaction_id}: {result.said or result.status}")
+            raise UserError(f"{result.transaction_id}: {result.said or result.status}")
         return result.transaction_id
 
     def redrive(self, letter_id: str) -> str:
-        """Send the letter's payment through the workflow again; what was done. Raises ``DeployError`` with why not."""
+        """Send the letter's payment through the workflow again; what was done. Raises ``UserError`` with why not."""
         platform = self.platform()
         with self._queue:
             self._seen = None
             with dead_letter_queue.held(platform, wanted=lambda letter: letter.letter_id == letter_id) as found:
                 if not found:
-                    raise DeployError("this dead letter was redriven or cleared, or somebody else is about to")
+                    raise UserError("this dead letter was redriven or cleared, or somebody else is about to")
                 done = Redrives(platform).redrive(found[0])
             # Another list: the old one may be read at this moment.
             self._letters = [letter for letter in self._letters if letter.letter_id != letter_id]
@@ -147,7 +150,7 @@ class Source:
         self._platform, self._seen = None, None
 
     def platform(self) -> Platform:
-        """Raises ``NotYet`` while it is being deployed, and ``DeployError`` where there is none."""
+        """Raises ``NotYet`` while it is being deployed, and ``UserError`` where there is none."""
         with self._reaching:
             if self._platform is None:
                 found = self._reach()
@@ -183,8 +186,6 @@ class Source:
 
 
 def examples() -> list[dict[str, str]]:
-    from payments.money import Money
-
     return [
         {"name": one.name, "what": one.what, "amount": str(Money.parse(one.amount, one.currency))} for one in EXAMPLES
     ]
@@ -192,8 +193,6 @@ def examples() -> list[dict[str, str]]:
 
 def _execution(execution: Execution) -> dict[str, Any]:
     """Its way through the states; what it was started with is in no field but a checked id's."""
-    from payments.request import is_transaction_id
-
     known = is_transaction_id(execution.transaction_id)
     return {
         "id": hidden(execution.name),

@@ -18,16 +18,17 @@ from typing import Any
 
 from rich.console import Console
 
+from scripts.common.paths import ROOT
+from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
-from scripts.deployer.target import Target
 from scripts.local import server, target
 from stacks import names, settings
 
 from . import dashboard
 
-PICTURE = server.ROOT / "docs" / "dashboard.svg"
+PICTURE = ROOT / "docs" / "dashboard.svg"
 ENVIRONMENT = "local"
 SCALE = 0.01
 PERIOD_SECONDS = 300 * SCALE
@@ -50,7 +51,7 @@ def main() -> None:
         body = _body(platform)
         drawn = dashboard.render(body, _series(platform, body, began), states)
     PICTURE.write_text(drawn)
-    print(f"{PICTURE.relative_to(server.ROOT)} written")
+    print(f"{PICTURE.relative_to(ROOT)} written")
 
 
 def _run(platform: Target, machine: str) -> dict[str, str]:

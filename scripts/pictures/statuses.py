@@ -1,13 +1,17 @@
 """The payment's statuses, drawn from the table that the ledger writes by."""
 
-import sys
 from collections.abc import Mapping
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .mermaid import block, class_of
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lambda"))
-from payments.payment import OPEN, TRANSITIONS, Status
+if TYPE_CHECKING:
+    from payments.payment import OPEN, TRANSITIONS, Status
+else:
+    # By its path: `python generate.py` runs without the folder of the functions on its path.
+    _payment = import_module("lambda.payments.payment")
+    OPEN, TRANSITIONS, Status = _payment.OPEN, _payment.TRANSITIONS, _payment.Status
 
 # Status -> what it means, and whether the customer was charged.
 _MEANINGS = {

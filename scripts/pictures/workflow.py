@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from stacks import state_machine, workflow_errors
+from stacks.workflow import errors as workflow_errors
+from stacks.workflow import state_machine
 
 from .mermaid import block, class_of
 from .templates import words
@@ -28,7 +29,7 @@ def section() -> list[str]:
     ]
     return [
         "A dashed arrow is taken when a state fails for good; each task is tried again before (↻).",
-        "Which errors of AWS each case covers is in [`workflow_errors.py`](../stacks/workflow_errors.py).",
+        "Which errors of AWS each case covers is in [`workflow/errors.py`](../stacks/workflow/errors.py).",
         "",
         diagram(states),
         "",

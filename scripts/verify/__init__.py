@@ -38,6 +38,3 @@ backups.py        a backup on demand
 
 It may import scripts/payments, scripts/deployer and scripts/local. Nothing imports it.
 """
-
-# scripts.payments makes the payment core of the functions (lambda/payments) importable.
-import scripts.payments  # noqa: F401

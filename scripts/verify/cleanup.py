@@ -5,8 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from scripts.deployer.errors import AWS_ERRORS, DeployError
-from scripts.deployer.errors import said as explain
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 
 class Cleanup:
@@ -66,5 +65,5 @@ class Cleanup:
         self.say(f"undoing: {description}")
         try:
             undo()
-        except (*AWS_ERRORS, DeployError) as error:
-            self.problems.append(f"{description}: {explain(error)}")
+        except (*AWS_ERRORS, UserError) as error:
+            self.problems.append(f"{description}: {describe_error(error)}")

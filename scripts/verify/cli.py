@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from scripts.common.errors import AWS_ERRORS, Aborted, describe_error
+from scripts.common.target import Target
 from scripts.deployer import rollout
 from scripts.deployer.cli import common
-from scripts.deployer.errors import AWS_ERRORS, Aborted
-from scripts.deployer.errors import said as explain
-from scripts.deployer.target import Target
-from scripts.payments.environment import Platform
+from scripts.local.reach import reach_environment
+from scripts.operator.environment import Platform
 from stacks import settings
 
 from . import announcement, read_only, report, runner
@@ -56,7 +56,7 @@ def main(
     """
     with common.one_line_errors(NAME, debug, "what was changed has been undone"):
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        target = common.reach(environment, profile, region, console, start=False)
+        target = reach_environment(environment, profile, region)
         place = _place(environment, settings_file, target, only_reads)
         groups = runner.selected(names)
         if place.read_only:
@@ -75,7 +75,7 @@ def main(
 
 
 def _place(environment: str, settings_file: Path, target: Target, only_reads: bool) -> Place:
-    """Raises ``SettingsError`` for the settings, ``DeployError`` where there is no way to the environment."""
+    """Raises ``SettingsError`` for the settings, ``UserError`` where there is no way to the environment."""
     parameters = settings.load(environment, settings_file)
     platform = Platform(environment, target, "verify")
     bootstrap = settings.load_bootstrap(settings_file)
@@ -95,7 +95,7 @@ def _why_not_charge(target: Target, secret_arn: str) -> str:
     try:
         secret = target.client("secretsmanager").get_secret_value(SecretId=secret_arn)["SecretString"]
     except AWS_ERRORS as error:
-        return f"whether the gateway's key is a test key cannot be read, so nothing is written: {explain(error)}"
+        return f"whether the gateway's key is a test key cannot be read, so nothing is written: {describe_error(error)}"
     try:
         key = str(json.loads(secret)["api_key"])
     except (ValueError, KeyError, TypeError):

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from scripts.deployer.errors import DeployError
-from scripts.deployer.waiting import pauses
-from scripts.payments import dead_letter_queue
-from scripts.payments.executions import read
+from scripts.common.errors import UserError
+from scripts.common.waiting import pauses
+from scripts.operator import dead_letter_queue
+from scripts.operator.executions import read
 from stacks import names
 
 from .place import Place
@@ -43,7 +43,7 @@ def take_letter(place: Place, sample: Sample) -> str:
 def delete_letters(place: Place) -> None:
     """Whatever of this run is left: of no other payment. A failed one leaves its letter when its execution ends.
 
-    Raises ``DeployError`` where that takes too long.
+    Raises ``UserError`` where that takes too long.
     """
     running = [place.executions[sample.name] for sample in samples(place.settings) if sample.name in place.executions]
     for _ in pauses(LEFT_RUNNING_SECONDS):
@@ -59,4 +59,4 @@ def delete_letters(place: Place) -> None:
             dead_letter_queue.clear(place.platform, letter)
     if running:
         clear = f"scripts/payments.sh --env {place.environment} dlq list"
-        raise DeployError(f"{len(running)} executions still run; see later whether they left dead letters: {clear}")
+        raise UserError(f"{len(running)} executions still run; see later whether they left dead letters: {clear}")

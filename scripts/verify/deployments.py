@@ -1,6 +1,6 @@
 """Whether a deployment of the environment runs: an alarm that this command sets off would roll it back."""
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe, describe_tree
 
@@ -8,7 +8,7 @@ from .place import Place
 
 
 def check_none_runs(place: Place) -> None:
-    """Raises ``DeployError`` while a stack of the environment is created, updated, rolled back or deleted.
+    """Raises ``UserError`` while a stack of the environment is created, updated, rolled back or deleted.
 
     The alarms that roll a deployment back are those that this command sets off. CloudFormation watches them during the
     operation and the monitoring time after it, and the stack is IN_PROGRESS until then:
@@ -19,7 +19,7 @@ def check_none_runs(place: Place) -> None:
     tree = describe_tree(cloudformation, describe(cloudformation, stack_name(place.environment)))
     busy = [f"{stack.name} is {stack.status}" for _, stack in tree.walk() if stack.busy]
     if busy:
-        raise DeployError(
+        raise UserError(
             f"a deployment is running, and verification sets off alarms that roll it back: {', '.join(busy)}; wait for "
             f"its end: scripts/deploy.sh {place.environment} --follow (--read-only sets off no alarm)"
         )

@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scripts.deployer.order import TEMPLATES
-from scripts.deployer.plan.evaluate import TOKEN, Evaluated, evaluate
-from scripts.deployer.plan.model import STACK
-from scripts.deployer.plan.templates import Tree, parse
+from scripts.common.evaluate import TOKEN, Evaluated, evaluate
+from scripts.common.paths import TEMPLATES
+from scripts.common.target import Target
+from scripts.common.templates import STACK, Tree, parse
 from scripts.deployer.stack import WORKERS, StackTree
-from scripts.deployer.target import Target
 
 FUNCTION = "AWS::Lambda::Function"
 

@@ -8,7 +8,7 @@ from typing import Any
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Bool, Condition, Deny, PolicyDocument, Principal, Statement
 
-from scripts.payments.dead_letters import parsed
+from scripts.operator.dead_letters import parsed
 from stacks import names
 
 from .place import Place

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 from payments.status import UNSUCCESSFUL
 
-from scripts.payments import records
-from scripts.payments.executions import Execution, read
+from scripts.operator import records
+from scripts.operator.executions import Execution, read
 from stacks import names
 
 from . import dead_letters, deployments, notifications

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from scripts.deployer.order import stack_name
 from scripts.deployer.rollout import Rollout
 from scripts.deployer.stack import StackTree, describe, describe_tree
-from scripts.payments.environment import Platform
+from scripts.operator.environment import Platform
 from stacks import names
 
 from . import described, expected
@@ -84,7 +84,7 @@ class Place:
 
     @cached_property
     def tree(self) -> StackTree:
-        """The deployed stacks. Raises ``DeployError`` where nothing is deployed."""
+        """The deployed stacks. Raises ``UserError`` where nothing is deployed."""
         self.platform.check_deployed()
         cloudformation = self.client("cloudformation")
         return describe_tree(cloudformation, describe(cloudformation, stack_name(self.environment)))

@@ -12,7 +12,7 @@ from typing import Any
 from payments.payment import OVERDUE_SECONDS
 from payments.payment import Status as PaymentStatus
 
-from scripts.payments import records
+from scripts.operator import records
 from stacks import names
 
 from .place import Place

@@ -8,8 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.deployer.errors import AWS_ERRORS, DeployError
-from scripts.deployer.errors import said as explain
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 # Codes with which a service answers that a thing does not exist.
 MISSING = (
@@ -69,9 +68,9 @@ def run(group: str, name: str, look: Callable[..., str], *arguments: Any) -> Che
         status, seen = Status.FAILED, str(failure)
     except Skipped as reason:
         status, seen = Status.SKIPPED, str(reason)
-    except (Unknown, DeployError) as obstacle:
+    except (Unknown, UserError) as obstacle:
         status, seen = Status.UNKNOWN, str(obstacle)
     except AWS_ERRORS as error:
         missing = isinstance(error, ClientError) and error.response["Error"]["Code"] in MISSING
-        status, seen = (Status.FAILED if missing else Status.UNKNOWN), explain(error)
+        status, seen = (Status.FAILED if missing else Status.UNKNOWN), describe_error(error)
     return Check(group, name, status, seen, round(time.monotonic() - started, 1))

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scripts.deployer.errors import AWS_ERRORS, DeployError
-from scripts.deployer.errors import said as explain
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 from . import (
     access,
@@ -77,7 +76,7 @@ def selected(names: Sequence[str]) -> list[Group]:
 def run(place: Place, groups: Sequence[Group], report: Callable[[Check], None] = lambda _: None) -> list[Check]:
     """All results, in the order of the groups; ``report`` gets each as it comes.
 
-    What was changed is undone, also when this is interrupted. Raises ``DeployError`` where nothing is deployed, and
+    What was changed is undone, also when this is interrupted. Raises ``UserError`` where nothing is deployed, and
     where something would be written while a deployment runs.
     """
     # Before any thread asks for it: all need it, and without a deployment there is nothing to verify.
@@ -140,9 +139,9 @@ def _run_group(place: Place, group: Group, arrived: "queue.Queue[Check | BaseExc
         else:
             for check in group.checks(place):
                 arrived.put(check)
-    except (DeployError, *AWS_ERRORS) as error:
+    except (UserError, *AWS_ERRORS) as error:
         # Outside of a check: what it needed to begin with.
-        arrived.put(Check(group.name, "prepare", Status.UNKNOWN, explain(error)))
+        arrived.put(Check(group.name, "prepare", Status.UNKNOWN, describe_error(error)))
     except Stopped:
         pass
     except BaseException as defect:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from scripts.payments import logs
+from scripts.operator import logs
 from stacks import names
 
 from .place import Place

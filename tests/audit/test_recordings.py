@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.audit import deployed, trials
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
 from tests.emitted import ROOT
 
 FIGURES = {"markers": 3, "paths": 2, "places": 1, "found": 0}
@@ -34,20 +34,20 @@ def test_what_a_complete_run_recorded_is_judged(folder: Path) -> None:
 
 
 def test_a_run_that_has_not_passed_is_refused(folder: Path) -> None:
-    with pytest.raises(DeployError, match="no recordings of a run of all tests that passed"):
+    with pytest.raises(UserError, match="no recordings of a run of all tests that passed"):
         read(folder)
 
 
 def test_a_run_with_other_templates_is_refused(folder: Path) -> None:
     (folder / trials.COMPLETE).write_text("of others")
-    with pytest.raises(DeployError, match="recordings of other templates"):
+    with pytest.raises(UserError, match="recordings of other templates"):
         read(folder)
 
 
 def test_a_run_without_the_marked_values_is_refused(folder: Path) -> None:
     trials.complete(folder)
     (folder / trials.MARKERS).unlink()
-    with pytest.raises(DeployError, match="what became of the marked values"):
+    with pytest.raises(UserError, match="what became of the marked values"):
         read(folder)
 
 

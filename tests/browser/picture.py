@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.local import server, target
+from scripts.operator.environment import Platform
 from scripts.page.server import serving
-from scripts.payments.environment import Platform
 from tests.e2e.conftest import ENVIRONMENT, deployed
 from tests.emitted import ROOT
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
 from scripts.local import server, target
+from scripts.operator.environment import Platform as Operated
 from scripts.page.server import Page as Served
 from scripts.page.server import serving
-from scripts.payments.environment import Platform as Operated
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
 
 from .conftest import watched_page
@@ -247,7 +247,7 @@ def test_it_says_that_its_server_has_gone_and_goes_on_with_the_next(page: "Page"
 
 
 def test_it_says_in_a_line_what_is_wrong_and_when_it_is_over(page: "Page", platform: Platform) -> None:
-    broken: list[Any] = [DeployError("the AWS emulator is not running")]
+    broken: list[Any] = [UserError("the AWS emulator is not running")]
 
     def reached() -> Operated:
         if broken:

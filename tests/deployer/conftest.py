@@ -15,7 +15,8 @@ from pathlib import Path
 import pyte
 import pytest
 
-from scripts.deployer.package import Destination, package
+from scripts.common.packaging import Destination
+from scripts.deployer.package import package
 from stacks import names, settings
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import REGION, Stack

@@ -102,7 +102,7 @@ def test_a_failure_for_programs(command: Command, aws: Service, tmp_path: Path) 
         jsonschema.validate(record, SCHEMA)
     assert {record["type"] for record in records} == {"step", "preflight", "plan", "event", "failure"}
     assert records[-1]["cause"]["path"] == "Data/DeadLetters"
-    assert records[-1]["declared"]["source"].startswith("stacks/data.py:")
+    assert records[-1]["declared"]["source"].startswith("stacks/data/stack.py:")
 
 
 def test_a_failed_creation_of_ours_is_cleared_away_by_the_next(command: Command, aws: Service) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from scripts.common.errors import UserError
 from scripts.deployer.destroy import _delete
-from scripts.deployer.errors import DeployError
 from scripts.deployer.stack import Stack as DeployedStack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.cloudformation import Refused
@@ -133,7 +133,7 @@ def test_protection_that_cannot_be_switched_on_again_comes_after_the_first_cause
         def delete_stack(self, StackName: str) -> None:
             raise error("AccessDenied", f"first: {StackName}")
 
-    with pytest.raises(DeployError) as stopped:
+    with pytest.raises(UserError) as stopped:
         _delete(Denies(), DeployedStack("payment-platform-dev", id="arn:dev", termination_protection=True))
     words = str(stopped.value)
     assert words.index("first") < words.index("termination protection is still off") < words.index("second")

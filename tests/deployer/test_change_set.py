@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from scripts.deployer import waiting
+from scripts.common import waiting
+from scripts.common.errors import UserError
 from scripts.deployer.change_set import proposed
-from scripts.deployer.errors import DeployError
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Plan, StackChanges
 from scripts.deployer.report import text
 from scripts.deployer.stack import Stack, check_ready, describe, is_deployed
@@ -188,7 +188,7 @@ def test_a_refusal_names_the_nested_reason_and_leaves_nothing(listed: bool) -> N
         failed={"root": f"Nested change set {flow} was not created", "data": NO_CHANGES, flow: "[X] must exist"},
         slow={flow: 2},
     )
-    with pytest.raises(DeployError, match=r"refuses the change set: .*: \[X\] must exist"):
+    with pytest.raises(UserError, match=r"refuses the change set: .*: \[X\] must exist"):
         plan(cloudformation, NEW)
     assert cloudformation.left == []
 
@@ -220,7 +220,7 @@ def test_an_answer_that_got_lost_leaves_nothing() -> None:
 def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scripts.deployer.change_set.LONGEST_SECONDS", 0)
     cloudformation = fake(slow={"root": 10})
-    with pytest.raises(DeployError, match="not ready"):
+    with pytest.raises(UserError, match="not ready"):
         plan(cloudformation)
     assert cloudformation.left == []
 
@@ -243,7 +243,7 @@ def test_a_stack_in_review_with_somebody_elses_plan_is_not_deleted(before: Stack
 
 def test_what_cannot_be_cleaned_up_is_said() -> None:
     cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
-    with pytest.raises(DeployError, match=r"change set deploy-\w+ of payment-platform-dev could not be deleted"):
+    with pytest.raises(UserError, match=r"change set deploy-\w+ of payment-platform-dev could not be deleted"):
         plan(cloudformation)
 
 
@@ -282,7 +282,7 @@ def test_an_execution_that_was_refused_leaves_nothing() -> None:
     ],
 )
 def test_a_stack_that_cannot_be_changed_says_what_to_do(status: str, says: str) -> None:
-    with pytest.raises(DeployError, match=says):
+    with pytest.raises(UserError, match=says):
         check_ready(Stack(NAME, status=status), "dev")
 
 
@@ -323,7 +323,7 @@ def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
         {"EventType": "VALIDATION_ERROR", "ValidationFailureMode": mode, "ValidationStatusReason": said}
         for mode, said in (("WARN", "2,490 of 2,500 tables"), ("FAIL", "payment-dlq-dev exists"))
     ]
-    with pytest.raises(DeployError) as refused:
+    with pytest.raises(UserError) as refused:
         plan(cloudformation)
     first, *more = str(refused.value).removeprefix("CloudFormation refuses the change set: ").split("; ")
     assert first == f"{NAME}: {REASON.rstrip('.')}"
@@ -339,7 +339,7 @@ def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
 @pytest.mark.parametrize(
     ("first", "words"),
     [
-        (DeployError("no change set for you"), "no change set for you; change set deploy-"),
+        (UserError("no change set for you"), "no change set for you; change set deploy-"),
         (error("ExpiredToken", "signed out"), "AWS: An error occurred (ExpiredToken)"),
         (KeyboardInterrupt(), "interrupted; change set deploy-"),
     ],
@@ -351,7 +351,7 @@ def test_the_first_cause_comes_before_what_could_not_be_cleaned_up(first: BaseEx
         with proposed(cloudformation, OLD, {}, TemplateURL="https://x"):
             raise first
 
-    with pytest.raises(DeployError, match=r"could not be deleted: AWS: .*AccessDenied") as stopped:
+    with pytest.raises(UserError, match=r"could not be deleted: AWS: .*AccessDenied") as stopped:
         stops()
     assert str(stopped.value).startswith(words)
 
@@ -381,7 +381,7 @@ def test_an_execution_whose_beginning_cannot_be_read_says_why_first() -> None:
             }
             proposal.execute()
 
-    with pytest.raises(DeployError) as stopped:
+    with pytest.raises(UserError) as stopped:
         executes()
     words = str(stopped.value)
     assert words.index("first") < words.index("whether the deployment began could not be read") < words.index("second")

@@ -75,7 +75,7 @@ def test_help_names_the_command_by_its_script() -> None:
 
 
 def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
-    from scripts.deployer.errors import DeployError
+    from scripts.common.errors import UserError
     from scripts.deployer.validate import check_fresh
     from stacks.render import render
 
@@ -84,7 +84,7 @@ def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
     check_fresh(tmp_path)
     (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "# edited by hand\n")
     with pytest.raises(
-        DeployError, match=r"data\.yaml is stale \(differs from what stacks/ generates\); run `python generate.py`"
+        UserError, match=r"data\.yaml is stale \(differs from what stacks/ generates\); run `python generate.py`"
     ):
         check_fresh(tmp_path)
 
@@ -99,12 +99,12 @@ def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
 
 
 def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
+    from scripts.common.errors import UserError
     from scripts.deployer.cli.deploy import _confirmation
-    from scripts.deployer.errors import DeployError
 
     assert _confirmation(True, ())("Deploy?", [])
     assert _confirmation(True, ("Transactions", "DeadLetters"))("Deploy?", ["Transactions"])
-    with pytest.raises(DeployError, match=r"to confirm it, add --destroys DeadLetters$"):
+    with pytest.raises(UserError, match=r"to confirm it, add --destroys DeadLetters$"):
         _confirmation(True, ("Transactions",))("Deploy?", ["Transactions", "DeadLetters"])
 
 
@@ -129,14 +129,14 @@ def test_what_is_lost_goes_only_by_its_name(typed: str, goes: bool) -> None:
 def test_what_cfn_lint_refuses_is_not_deployed_and_what_it_finds_good_is_not_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from scripts.common.errors import UserError
     from scripts.deployer import validate
-    from scripts.deployer.errors import DeployError
 
     monkeypatch.setattr(validate, "LINTED", tmp_path / "linted")
     asked = []
     findings = ["data.yaml:1: E3002 wrong"]
     monkeypatch.setattr(validate, "lint", lambda paths: asked.append(paths) or findings)
-    with pytest.raises(DeployError, match=r"cfn-lint refuses the templates:\ndata\.yaml:1: E3002 wrong"):
+    with pytest.raises(UserError, match=r"cfn-lint refuses the templates:\ndata\.yaml:1: E3002 wrong"):
         validate.check_lint(ROOT / "templates")
     findings.clear()
     for _ in range(3):

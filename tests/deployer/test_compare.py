@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.templates import STACK, Tree, as_json, from_json, parse
 from scripts.deployer.failure import Event
-from scripts.deployer.plan import phantom
+from scripts.deployer.plan import spurious as phantom
 from scripts.deployer.plan.compare import compare
 from scripts.deployer.plan.danger import dangers, names
-from scripts.deployer.plan.evaluate import Evaluated, evaluate
 from scripts.deployer.plan.iam import statement_changes
-from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, STACK, Change, PropertyChange, StackChanges, count
-from scripts.deployer.plan.templates import Tree, as_json, from_json, parse
+from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges, count
 from scripts.deployer.planning import Comparison
 from scripts.deployer.report.people import People
 from tests.deployer.aws.cloudformation import START

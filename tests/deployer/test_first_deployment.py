@@ -11,16 +11,16 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from scripts.common import templates
+from scripts.common.errors import UserError
+from scripts.common.paths import TEMPLATES
+from scripts.common.target import Target
 from scripts.deployer.deletion_protection import find_late_protection
 from scripts.deployer.destroy import Destruction, destroy
-from scripts.deployer.errors import DeployError
 from scripts.deployer.failure import Event, failure
-from scripts.deployer.order import TEMPLATES
-from scripts.deployer.plan import templates
 from scripts.deployer.planning import comparison
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.people import People
-from scripts.deployer.target import Target
 from stacks import settings
 from tests.deployer.aws.cloudformation import ACCOUNT, REGION, START, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -219,9 +219,9 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
         return False
 
     aws.calls.clear()
-    with pytest.raises(DeployError, match="nothing was deleted"):
+    with pytest.raises(UserError, match="nothing was deleted"):
         purge(command, refuse)
-    with pytest.raises(DeployError, match="--destroys payment-dlq-dev: not among what is deleted"):
+    with pytest.raises(UserError, match="--destroys payment-dlq-dev: not among what is deleted"):
         purge(command, confirm_all, destroys=("payment-dlq-dev",))
     assert aws.writes() == []
     existed, said = purge(command, confirm_all)
@@ -279,7 +279,7 @@ def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(
         names.update(questions)
         return False
 
-    with pytest.raises(DeployError, match="nothing was deleted"):
+    with pytest.raises(UserError, match="nothing was deleted"):
         purge(command, refuse, destroys=(alias,))
     assert {name for name in names if name.startswith("alias/")} == set(aws.holdings.aliases)
     assert not names & {name for kind, name in aws.holdings.resources if kind == "AWS::KMS::Key"}
@@ -321,7 +321,7 @@ def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(
 def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: Service, tmp_path: Path) -> None:
     delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
     aws.errors = {"dynamodb:DeleteTable": [Refused("ResourceInUseException", "a backup is being made")]}
-    with pytest.raises(DeployError, match=r"a backup is being made; .* --purge deletes the rest"):
+    with pytest.raises(UserError, match=r"a backup is being made; .* --purge deletes the rest"):
         purge(command, confirm_all)
     assert are_protected(aws) == [True, True]
 

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from scripts.common.errors import UserError
 from scripts.deployer import follow
 from scripts.deployer.change_set import Proposal
-from scripts.deployer.errors import DeployError
 from scripts.deployer.follow import Follow, execute
 from scripts.deployer.plan.model import StackChanges
 from scripts.deployer.report.people import People
@@ -73,7 +73,7 @@ def test_earlier_deployments_are_neither_told_nor_blamed() -> None:
         ("data", "Table", "AWS::DynamoDB::Table", "CREATE_FAILED", "last week", ""),
         ended("UPDATE_ROLLBACK_COMPLETE"),
     )
-    with pytest.raises(DeployError, match=r"Data/Topic \(AWS::SNS::Topic\): the new cause"):
+    with pytest.raises(UserError, match=r"Data/Topic \(AWS::SNS::Topic\): the new cause"):
         run(cloudformation)
 
 
@@ -102,7 +102,7 @@ def test_a_failure_names_the_resource_that_failed_by_itself() -> None:
         (NAME, "Data", STACK, "CREATE_FAILED", "Embedded stack arn:data was not created", "arn:data"),
         ended("ROLLBACK_COMPLETE"),
     )
-    with pytest.raises(DeployError) as failed:
+    with pytest.raises(UserError) as failed:
         run(cloudformation)
     assert str(failed.value) == (
         "payment-platform-dev ended ROLLBACK_COMPLETE: Data/Table (AWS::DynamoDB::Table): Table already exists"
@@ -111,7 +111,7 @@ def test_a_failure_names_the_resource_that_failed_by_itself() -> None:
 
 @pytest.mark.parametrize("ends", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED", "ROLLBACK_FAILED", "DELETE_COMPLETE"])
 def test_whatever_is_not_a_success_is_a_failure(ends: str) -> None:
-    with pytest.raises(DeployError, match=f"ended {ends}"):
+    with pytest.raises(UserError, match=f"ended {ends}"):
         run(creating(ended(ends)))
 
 
@@ -132,7 +132,7 @@ def test_ctrl_c_while_the_deployment_is_being_started_says_what_is_known(began: 
     cloudformation = creating(ended("CREATE_COMPLETE"))
     cloudformation.errors = {"execute_change_set": [KeyboardInterrupt()]}  # type: ignore[list-item]
     cloudformation._execution = "EXECUTE_IN_PROGRESS" if began else "AVAILABLE"
-    with pytest.raises(DeployError if began else KeyboardInterrupt, match="the deployment goes on" if began else None):
+    with pytest.raises(UserError if began else KeyboardInterrupt, match="the deployment goes on" if began else None):
         run(cloudformation)
 
 
@@ -146,11 +146,11 @@ def test_whatever_ends_the_following_says_that_the_deployment_goes_on(failure: B
         cloudformation.errors = {"describe_stack_events": [failure] * 100}  # type: ignore[list-item]
 
     cloudformation.execute_change_set = then_fails  # type: ignore[method-assign,assignment]
-    with pytest.raises(DeployError, match=r"the deployment goes on; watch it: scripts/deploy\.sh dev --follow"):
+    with pytest.raises(UserError, match=r"the deployment goes on; watch it: scripts/deploy\.sh dev --follow"):
         run(cloudformation)
 
 
 def test_a_deployment_that_does_not_end_is_left_alone_after_some_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "LONGEST_SECONDS", 0)
-    with pytest.raises(DeployError, match="has not ended after 0 hours; the deployment goes on"):
+    with pytest.raises(UserError, match="has not ended after 0 hours; the deployment goes on"):
         run(creating(*[ended("CREATE_IN_PROGRESS")] * 5))

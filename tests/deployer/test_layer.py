@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.common.errors import UserError
 from scripts.deployer import layer
-from scripts.deployer.errors import DeployError
 from scripts.deployer.layer import build_layer
-from stacks.layers import STRIPE
+from stacks.compute.layers import STRIPE
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_it_is_for_the_functions_platform(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(layer.subprocess, "run", lambda command, **_: pip.append(command) or _Failed())
     monkeypatch.setattr(layer, "PYTHON", "3.13")
     monkeypatch.setattr(layer, "ARCHITECTURE", "aarch64")
-    with pytest.raises(DeployError, match="pip cannot install it: no"):
+    with pytest.raises(UserError, match="pip cannot install it: no"):
         build_layer(tmp_path)
     (command,) = pip
     options = dict(itertools.pairwise(command))
@@ -86,5 +86,5 @@ class _Failed:
 def test_a_requirement_whose_hash_is_wrong_is_not_taken(tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(f"idna==3.20 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(DeployError, match=r"requirements\.txt: pip cannot install it"):
+    with pytest.raises(UserError, match=r"requirements\.txt: pip cannot install it"):
         build_layer(requirements)

@@ -17,11 +17,12 @@ from botocore.stub import ANY, Stubber
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from scripts.common.errors import UserError
+from scripts.common.packaging import Destination, Runtime
 from scripts.deployer.archive import zip_folder
-from scripts.deployer.errors import DeployError
-from scripts.deployer.package import Destination, Runtime, package
+from scripts.deployer.package import package
 from scripts.deployer.upload import upload
-from stacks.runtime import RUNTIME
+from stacks.compute.runtime import RUNTIME
 from tests.emitted import ROOT, load_template, resources
 
 DESTINATION = Destination.of("bucket", "https://s3.eu-west-1.amazonaws.com", "dev")
@@ -136,10 +137,10 @@ def test_local_packaging_adds_variables_beside_the_functions_own() -> None:
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "templates", tmp_path / "templates")
     shutil.copytree(ROOT / "lambda-layers", tmp_path / "lambda-layers")
-    with pytest.raises(DeployError, match=r"templates/\.\./lambda holds no Python files"):
+    with pytest.raises(UserError, match=r"templates/\.\./lambda holds no Python files"):
         packaged(tmp_path)
     (tmp_path / "templates" / "data.yaml").unlink()
-    with pytest.raises(DeployError, match=r"data\.yaml: cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"data\.yaml: cannot be read: No such file"):
         packaged(tmp_path)
 
 
@@ -165,7 +166,7 @@ def test_what_is_there_is_not_uploaded_again_and_the_buckets_owner_is_checked() 
         assert upload(one, s3, "123") == 0
         for wrong in ({}, {"ChecksumSHA256": "another"}):
             stub.add_response("head_object", wrong, asked)
-            with pytest.raises(DeployError, match="does not match the checksum in its name"):
+            with pytest.raises(UserError, match="does not match the checksum in its name"):
                 upload(one, s3, "123")
         stub.assert_no_pending_responses()
     with Stubber(s3) as stub:

@@ -13,14 +13,14 @@ import jsonschema
 import pytest
 from botocore.config import Config
 
+from scripts.common.target import Target
+from scripts.deployer.finding import Finding, Verdict
 from scripts.deployer.order import Order
 from scripts.deployer.preflight.examine import CHECKS, examine, read_situation
-from scripts.deployer.preflight.model import Finding, Verdict
 from scripts.deployer.preflight.name_lookups import LOOKUPS
 from scripts.deployer.preflight.region import check_region
 from scripts.deployer.preflight.runtime import check_runtime
 from scripts.deployer.preflight.situation import Situation
-from scripts.deployer.target import Target
 from stacks import names, settings
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import ACCOUNT, REGION, Refused

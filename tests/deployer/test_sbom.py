@@ -15,13 +15,14 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from scripts.deployer.errors import DeployError
-from scripts.deployer.package import BILL, Package, Runtime
+from scripts.common.errors import UserError
+from scripts.common.packaging import Runtime
+from scripts.deployer.package import BILL, Package
 from scripts.deployer.planning import packaged_tree
 from scripts.deployer.retire import keys
 from scripts.deployer.sbom import Materials, libraries, render
-from stacks import function_code
-from stacks.runtime import RUNTIME
+from stacks.compute import function_code
+from stacks.compute.runtime import RUNTIME
 from tests.deployer.test_package import DESTINATION, packaged
 from tests.emitted import ROOT
 
@@ -102,12 +103,12 @@ def test_no_deployment_that_needs_the_package_lets_its_bill_go() -> None:
 def test_what_is_not_pinned_by_its_hash_is_refused(tmp_path: Path, line: str) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(f"# why\n\n{PINNED}\n{line}\n")
-    with pytest.raises(DeployError, match=f"not a version pinned by one hash: {re.escape(line)}"):
+    with pytest.raises(UserError, match=f"not a version pinned by one hash: {re.escape(line)}"):
         list(libraries(requirements))
 
 
 def test_the_command_writes_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "scripts.deployer.sbom"]
+    command = [sys.executable, "-m", "scripts.deployer.cli.sbom"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run([*command, tmp_path / "new" / "sbom.cdx.json"], cwd=ROOT, check=True)
     assert told == (tmp_path / "new" / "sbom.cdx.json").read_bytes() == of(packaged(), ".cdx.json")[1]

@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 
 from scripts.audit import trials
+from scripts.common.target import Target
 from scripts.demo import subscriber
 from scripts.demo.subscriber import collect
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.people import People
-from scripts.deployer.target import Target
 from scripts.local import server, target
-from scripts.payments.executions import Execution, read
+from scripts.operator.executions import Execution, read
 from stacks import settings
 
 ENVIRONMENT = "local"

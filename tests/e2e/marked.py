@@ -9,11 +9,11 @@ from payments.errors import MalformedRequest
 from payments.payment import Status
 from payments.request import read
 
-from scripts.payments import dead_letter_queue
-from scripts.payments.environment import Platform as Operated
-from scripts.payments.redriving import Redrives
-from scripts.payments.requests import from_arguments
-from scripts.payments.start import Batch
+from scripts.operator import dead_letter_queue
+from scripts.operator.environment import Platform as Operated
+from scripts.operator.redriving import Redrives
+from scripts.operator.requests import from_arguments
+from scripts.operator.start import Batch
 from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.e2e.situations import DAY, HOUR, leave, without
 from tests.payments.stripe_server import MESSAGE, Stripe

@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from scripts.common.paths import TEMPLATES
 from scripts.deployer.destroy import Destruction, destroy
-from scripts.deployer.order import TEMPLATES
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.people import People
 from scripts.local import server, target

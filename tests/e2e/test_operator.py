@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner, Result
 from payments.payment import Status
 
-from scripts.payments import cli
-from scripts.payments.cli import common
-from scripts.payments.environment import Platform as Operated
+from scripts.operator import cli
+from scripts.operator.cli import common
+from scripts.operator.environment import Platform as Operated
 from tests.e2e.conftest import Platform
 from tests.e2e.situations import DAY, leave, ledger, reconcile
 
@@ -31,9 +31,9 @@ def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run)
     listed = json.loads(run("dlq", "list", "--json").output)
     assert [(letter["transaction_id"], letter["now"]) for letter in listed] == [(transaction_id, "FAILED")]
     assert transaction_id in run("dlq", "list").output
-    explained = run("dlq", "explain", transaction_id).output
-    assert "the gateway was unavailable on every attempt; nothing was charged" in explained
-    assert "a redrive will try it again" in explained
+    describe_aws_error = run("dlq", "explain", transaction_id).output
+    assert "the gateway was unavailable on every attempt; nothing was charged" in describe_aws_error
+    assert "a redrive will try it again" in describe_aws_error
     # Reading takes nothing away.
     assert len(json.loads(run("dlq", "list", "--json").output)) == 1
 

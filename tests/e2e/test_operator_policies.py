@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 from payments.payment import Status
 
-from scripts.deployer.target import Target
+from scripts.common.target import Target
 from scripts.local import server
-from scripts.payments import cli
-from scripts.payments.cli import common
-from scripts.payments.environment import Platform as Operated
+from scripts.operator import cli
+from scripts.operator.cli import common
+from scripts.operator.environment import Platform as Operated
 from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.e2e.situations import HOUR, leave
 from tests.operator_policies import policies

@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner, Result
 from payments.payment import Status
 
-from scripts.payments import cli, dead_letter_queue, listing, records, requests, start
-from scripts.payments.cli import common
-from scripts.payments.environment import Platform as Operated
-from scripts.payments.naming import name_execution
-from scripts.payments.story import story_of
-from scripts.payments.tail import follow
+from scripts.operator import cli, dead_letter_queue, listing, records, requests, start
+from scripts.operator.cli import common
+from scripts.operator.environment import Platform as Operated
+from scripts.operator.naming import name_execution
+from scripts.operator.story import story_of
+from scripts.operator.tail import follow
 from tests.e2e.conftest import Platform
 from tests.e2e.situations import HOUR, leave
 

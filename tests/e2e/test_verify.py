@@ -15,10 +15,9 @@ import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
-from scripts.deployer.cli import common
 from scripts.deployer.rollout import Rollout
 from scripts.local import gaps, server, target
-from scripts.payments.environment import Platform as Operated
+from scripts.operator.environment import Platform as Operated
 from scripts.verify import alarms, cli, dead_letters, notifications, payments, runner, schedule, traces
 from scripts.verify import place as places
 from scripts.verify.place import Place
@@ -422,7 +421,7 @@ def test_every_gap_of_the_emulator_is_still_one(platform: Platform) -> None:
 
 
 def command(platform: Platform, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    monkeypatch.setattr(common, "reach", lambda *_, **__: platform.target)
+    monkeypatch.setattr(cli, "reach_environment", lambda *_, **__: platform.target)
     return CliRunner().invoke(cli.main, [ENVIRONMENT, "--settings", str(SETTINGS_FILE), *arguments])
 
 

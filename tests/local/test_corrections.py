@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from scripts.deployer.archive import zip_folder
 from scripts.local import server
-from stacks.runtime import RUNTIME
+from stacks.compute.runtime import RUNTIME
 
 RELEASED = "ministack"
 CORRECTED = server.MODULE

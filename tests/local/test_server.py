@@ -75,7 +75,7 @@ def test_a_server_that_does_not_start_tells_the_end_of_its_log(monkeypatch: pyte
         taken.listen()
         monkeypatch.setattr(server, "_free_port", lambda: taken.getsockname()[1])
         monkeypatch.setattr(server.Server, "answers", lambda _: False)
-        with pytest.raises(server.LocalError, match=r"does not start[\s\S]*already in use"):
+        with pytest.raises(server.EmulatorError, match=r"does not start[\s\S]*already in use"):
             server.start(keep=False)
 
 
@@ -126,7 +126,7 @@ def test_a_kept_server_that_does_not_answer_is_named_and_can_be_ended(state: Pat
     kept, _ = server.start_or_find()
     os.kill(kept.pid, signal.SIGSTOP)
     try:
-        with pytest.raises(server.LocalError, match="does not answer; `make local-stop` ends it"):
+        with pytest.raises(server.EmulatorError, match="does not answer; `make local-stop` ends it"):
             server.kept()
     finally:
         assert server.stop_kept() == kept

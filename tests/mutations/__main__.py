@@ -21,7 +21,7 @@ from _pytest.runner import runtestprotocol
 from rich.console import Console
 from rich.table import Table
 
-from scripts.deployer.plan.templates import plain
+from scripts.common.templates import plain
 from tests import emitted
 
 from .defects import DEFECTS

@@ -117,7 +117,7 @@ _COMPUTE: Planted = [
      swap("ValidationFunction.Properties.Environment.Variables.DYNAMODB_TABLE_NAME",
           "ValidationFunction.Properties.Environment.Variables.LEDGER_TABLE_NAME"), _wired("Validation")),
     ("a function runs another's code", COMPUTE,
-     put("ValidationFunction.Properties.Handler", "processing.handler"), _wired("Validation")),
+     put("ValidationFunction.Properties.Handler", "handlers.processing.handler"), _wired("Validation")),
     ("a function may use all concurrency of the account", COMPUTE,
      drop("ProcessingFunction.Properties.ReservedConcurrentExecutions"), _wired("Processing")),
     ("live is whatever was uploaded last", COMPUTE, put("ProcessingLive.Properties.FunctionVersion", "$LATEST"),

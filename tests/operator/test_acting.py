@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from scripts.payments import cli, reconciling, records
-from scripts.payments.cli import common
+from scripts.operator import cli, reconciling, records
+from scripts.operator.cli import common
 
 
 def reconcile(monkeypatch: pytest.MonkeyPatch, errors: int) -> Result:

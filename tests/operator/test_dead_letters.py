@@ -8,10 +8,10 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from scripts.deployer.errors import DeployError
-from scripts.payments import cli, dead_letter_queue, records
-from scripts.payments.cli import common
-from scripts.payments.redriving import Redrives
+from scripts.common.errors import UserError
+from scripts.operator import cli, dead_letter_queue, records
+from scripts.operator.cli import common
+from scripts.operator.redriving import Redrives
 from tests.operator.fake_queue import Queue
 from tests.operator.hashes import find_pieces
 
@@ -50,7 +50,7 @@ class World:
         """Reopen the payment, which is recorded for an amount of 150."""
         assert action == "reopen"
         if request["payment_amount"] != 150:
-            raise DeployError("IdempotencyConflict: recorded for another request")
+            raise UserError("IdempotencyConflict: recorded for another request")
         self.reopened.append(transaction_id)
         self.statuses[transaction_id] = "PENDING"
         return {}
@@ -143,7 +143,7 @@ def test_a_letter_that_somebody_else_took_meanwhile_is_not_said_to_be_cleared(wo
         queue.clock += dead_letter_queue.ACT_SECONDS
         queue.receive_message(10, 60)
         for act in (dead_letter_queue.clear, lambda there, one: Redrives(there).redrive(one)):
-            with pytest.raises(DeployError, match="no longer reserved"):
+            with pytest.raises(UserError, match="no longer reserved"):
                 act(platform, found)
     assert list(queue.bodies) == ["0"]
 
@@ -243,7 +243,7 @@ def test_a_redrive_judges_by_what_the_payment_is_now(world: Any) -> None:
     platform = world(queue, **{"T-1": "FAILED"})
     with dead_letter_queue.held(platform) as (found,):
         platform.statuses["T-1"] = "PROCESSING"
-        with pytest.raises(DeployError, match="it cannot be redriven"):
+        with pytest.raises(UserError, match="it cannot be redriven"):
             Redrives(platform).redrive(found)
     assert queue.visible == ["0"]
 

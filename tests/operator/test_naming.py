@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from payments.request import is_transaction_id
 
-from scripts.payments import naming, start
+from scripts.operator import naming, start
 
 # Of all forms; and of the characters that are escaped, and that escapes and suffixes consist of.
 IDS = (

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.deployer.errors import said
-from scripts.payments import logs, records, story, tail
-from scripts.payments.cli import views
-from scripts.payments.cli.common import console
-from scripts.payments.cli.reading import _when
-from scripts.payments.dead_letters import Letter, letter_of
-from scripts.payments.logs import Line, parse
-from scripts.payments.records import hidden
+from scripts.common.errors import describe_error
+from scripts.operator import logs, records, story, tail
+from scripts.operator.cli import views
+from scripts.operator.cli.common import console
+from scripts.operator.cli.reading import _when
+from scripts.operator.dead_letters import Letter, letter_of
+from scripts.operator.logs import Line, parse
+from scripts.operator.records import hidden
 
 
 def event(**fields: Any) -> dict[str, Any]:
@@ -128,9 +128,9 @@ def test_tail_repeats_nothing_however_long_it_is_throttled(monkeypatch: pytest.M
 def test_what_one_may_not_do_is_named() -> None:
     words = "User: arn:aws:iam::1:user/a is not authorized to perform: dynamodb:Scan on resource: arn:aws:t because no"
     error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": words}}, "Scan")
-    assert said(error) == "not authorized: dynamodb:Scan on arn:aws:t; your role needs this permission"
+    assert describe_error(error) == "not authorized: dynamodb:Scan on arn:aws:t; your role needs this permission"
     short = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
-    assert said(short) == "not authorized: DescribeStacks; your role needs this permission"
+    assert describe_error(short) == "not authorized: DescribeStacks; your role needs this permission"
 
 
 @pytest.mark.parametrize("text", ["2", "2 h", "yesterday", "2999-01-01", "-1h"])

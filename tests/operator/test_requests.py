@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.payments import requests
-from scripts.payments.requests import BadRequest, from_arguments, from_file
+from scripts.operator import requests
+from scripts.operator.requests import BadRequest, from_arguments, from_file
 
 HEADER = "transaction_id,payment_amount,payment_method,customer_id\n"
 GOOD = "T-1,150.00,credit_card,C-1\n"

@@ -12,12 +12,12 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from payments.request import read
 
-from scripts.deployer.errors import DeployError
-from scripts.payments import cli, naming, records, requests, start
-from scripts.payments.cli import common, reading
-from scripts.payments.environment import Platform
-from scripts.payments.requests import Request
-from scripts.payments.story import Story
+from scripts.common.errors import UserError
+from scripts.operator import cli, naming, records, requests, start
+from scripts.operator.cli import common, reading
+from scripts.operator.environment import Platform
+from scripts.operator.requests import Request
+from scripts.operator.story import Story
 from tests.operator.hashes import find_pieces
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -268,7 +268,7 @@ def test_a_table_that_is_too_busy_is_asked_again_later_and_not_for_ever() -> Non
     assert set(records.several(busy(3), ["T-1"], waits.append)) == {"T-1"}
     assert waits == sorted(waits)
     assert len(waits) == 3
-    with pytest.raises(DeployError, match="t is too busy to read 1 payments"):
+    with pytest.raises(UserError, match="t is too busy to read 1 payments"):
         records.several(busy(10_000), ["T-1"], waits.append)
 
 
@@ -284,5 +284,5 @@ def test_a_function_that_failed_is_no_answer(monkeypatch: pytest.MonkeyPatch, an
     invoked = SimpleNamespace(invoke=lambda **_: {"FunctionError": "Unhandled", "Payload": payload})
     monkeypatch.setattr(Platform, "check_deployed", lambda _: None)
     target: Any = SimpleNamespace(client=lambda *_: invoked)
-    with pytest.raises(DeployError, match=says):
+    with pytest.raises(UserError, match=says):
         Platform("dev", target, "alice").ask("refund", "T-1")

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
+from scripts.operator.environment import Platform
 from scripts.page import server, snapshot
 from scripts.page.server import Feed, Page, serving
-from scripts.payments.environment import Platform
 
 LARGE = json.dumps({"example": "plain", "more": "x" * 1024})
 BEFORE = "the AWS emulator is not running"
 
 
 def nowhere() -> Platform:
-    raise DeployError(BEFORE)
+    raise UserError(BEFORE)
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_it_ends_with_everybody_still_there() -> None:
 
 def test_a_port_that_is_taken_is_told(client: Client) -> None:
     with (
-        pytest.raises(DeployError, match=rf"cannot listen on 127\.0\.0\.1:{client.port}"),
+        pytest.raises(UserError, match=rf"cannot listen on 127\.0\.0\.1:{client.port}"),
         serving(nowhere, client.port),
     ):
         pass

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from scripts.local import server
+from scripts.operator.dead_letters import Letter
+from scripts.operator.executions import Execution
 from scripts.page import __main__ as command
 from scripts.page import snapshot
 from scripts.page.snapshot import NotYet, Source
-from scripts.payments.dead_letters import Letter
-from scripts.payments.executions import Execution
 
 
 class Queue:
@@ -121,5 +121,5 @@ def test_without_an_embedded_aws_the_command_says_so(monkeypatch: pytest.MonkeyP
     result = CliRunner().invoke(command.main, [])
     assert (result.exit_code, result.output) == (
         1,
-        "page: the AWS emulator is not running; start it with `make demo KEEP=1`\n",
+        f"page: {server.NOT_RUNNING}\n",
     )

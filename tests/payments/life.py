@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
+from payments.charge import process
 from payments.failure import Failure, confirm_notice, record_failure
 from payments.operate import reopen
 from payments.payment import Payment, Status
-from payments.process import process
-from payments.reconcile import reconcile
-from payments.validate import validate
+from payments.receive import validate
+from payments.settle import reconcile
 
 from tests.fakes import MemoryLedger, ScriptedGateway
 from tests.payments.test_request import LIMITS

@@ -6,11 +6,11 @@ import logging
 import traceback
 from collections.abc import Iterator
 
-import processing
 import pytest
 from adapters import environment, gateway_secret
 from adapters.gateway_secret import Secret
 from adapters.stripe_gateway import StripeGateway
+from handlers import processing
 from payments.errors import GatewayUnavailable, InternalError, PaymentError
 from payments.money import Money
 from payments.payment import Status

@@ -5,12 +5,11 @@ import logging
 from types import SimpleNamespace
 from typing import Any
 
-import processing
 import pytest
-import reconciliation
 from adapters.measured import MeasuredGateway
 from adapters.metrics import METRICS, NAMESPACE, counted, embedded
 from awslambdaric.lambda_runtime_log_utils import JsonFormatter
+from handlers import processing, reconciliation
 from payments.errors import LedgerUnavailable
 from payments.payment import Payment, Status
 from payments.ports import Charged, Declined, NotCharged, Unknown

@@ -1,6 +1,7 @@
 """A payment's life: recorded once, claimed before it is charged, charged at most once, finished once."""
 
 import pytest
+from payments.charge import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, process
 from payments.errors import (
     ChargeOutcomeUnknown,
     GatewayUnavailable,
@@ -14,7 +15,6 @@ from payments.errors import (
 from payments.notification import NOTIFIER_SECONDS
 from payments.payment import TRANSITIONS, Payment, Status
 from payments.ports import GATEWAY_SECONDS, ActionRequired, Charge, Charged, Declined, NotCharged, Outcome, Unknown
-from payments.process import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, process
 
 from tests.fakes import MemoryLedger, ScriptedGateway
 from tests.payments.life import EXECUTION, Life

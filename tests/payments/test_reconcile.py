@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
+from payments.charge import CHARGE_WINDOW_SECONDS
 from payments.errors import GatewayUnavailable, IdempotencyConflict, NotAllowed, NoticeNotSent
 from payments.notification import NOTIFIER_SECONDS
 from payments.operate import refund, reopen, resolve
 from payments.payment import CLOSING_SECONDS, LONGEST_WAIT_SECONDS, NOTICE_SECONDS, OVERDUE_SECONDS, Payment, Status
 from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Outcome, RefundOutcome, Unknown
-from payments.process import CHARGE_WINDOW_SECONDS
-from payments.reconcile import notify, reconcile
+from payments.settle import notify, reconcile
 
 from tests.fakes import ScriptedGateway
 from tests.payments.life import EXECUTION, Life

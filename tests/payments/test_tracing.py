@@ -6,7 +6,7 @@ for thirty days. https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.
 
 import pytest
 
-from stacks import function_code
+from stacks.compute import function_code
 
 # The SDK and its successors, what they are called by, and what a document for the daemon has.
 TELLS_XRAY = ("xray", "x-ray", "opentelemetry", "powertools", "annotation(", "put_metadata", "segment", "_x_amzn_trace")

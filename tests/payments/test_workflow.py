@@ -4,9 +4,9 @@ import json
 import logging
 from typing import Any
 
-import processing
 import pytest
 from adapters.simulator import Simulator
+from handlers import processing
 from payments.errors import LedgerUnavailable
 from payments.ports import NotCharged, Unknown
 
@@ -129,7 +129,7 @@ def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monk
     def throttled(*_: object, **__: object) -> None:
         raise LedgerUnavailable("throttled")
 
-    monkeypatch.setattr("processing.record_failure", throttled)
+    monkeypatch.setattr("handlers.processing.record_failure", throttled)
     workflow.pay(request(payment_amount=151))
     assert workflow.dead_letters[0]["payment_status"] == "NOT_READ"
     _check_notice_of_an_execution(workflow.notices[0])
@@ -211,7 +211,7 @@ def test_a_charged_payment_is_no_failure_though_every_answer_was_lost(
 
 
 def test_an_outcome_nobody_knows_is_a_failure(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processing.answer", lambda *_: {"status": "REVIEW"})
+    monkeypatch.setattr("handlers.processing.answer", lambda *_: {"status": "REVIEW"})
     execution = workflow.pay(request())
     assert (execution.path[-1], execution.error) == ("PaymentFailed", "UnexpectedOutcome")
 
@@ -233,7 +233,7 @@ def test_a_defect_tells_its_place_and_not_the_data(
     def defect(*_: object, **__: object) -> None:
         raise ValueError("could not convert MARKED")
 
-    monkeypatch.setattr("validation.validate", defect)
+    monkeypatch.setattr("handlers.validation.validate", defect)
     execution = workflow.pay(request(customer_id="MARKED"))
     assert execution.error == "InternalError"
     assert "ValueError at test_workflow.py:" in execution.cause
@@ -286,7 +286,7 @@ def test_the_duration_alarm_reads_a_line_that_is_really_logged(
 
 @pytest.mark.parametrize("event", [None, [], "x", {}, {"action": "charge"}, {"action": "process"}])
 def test_an_event_that_is_none_is_malformed(workflow: Workflow, event: Any) -> None:
-    import validation
+    from handlers import validation
     from payments.errors import MalformedRequest
 
     for handler in (validation.handler, processing.handler):

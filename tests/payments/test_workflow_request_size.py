@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stacks.state_machine import MAXIMUM_REQUEST_CHARACTERS
+from stacks.workflow.state_machine import MAXIMUM_REQUEST_CHARACTERS
 from tests.asl import LIMIT_BYTES
 from tests.payments.test_workflow_any_input import deep
 from tests.workflow import END_STATES, Workflow, request

@@ -35,12 +35,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-import handling
-import reconciliation
 from adapters.dynamodb import DynamoDBLedger
+from handlers import handling, reconciliation
 from payments.ports import GATEWAY_SECONDS, Charge, NotCharged, Outcome, RefundOutcome, Unknown
 
-from stacks.state_machine import INTEGRATION_TIMEOUT_SECONDS, PATIENT, THROTTLED
+from stacks.workflow.state_machine import INTEGRATION_TIMEOUT_SECONDS, PATIENT, THROTTLED
 from tests.asl import Interpreter, StatesError
 from tests.prove import world as worlds
 from tests.prove.faults import Crash, Fault

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import reconciliation
+from handlers import reconciliation
 from payments.payment import Status
 from payments.ports import Charge, Declined, NotCharged, Outcome, Unknown
 

@@ -8,9 +8,9 @@ import random
 from typing import Any
 
 import pytest
+from payments.charge import LEASE_SECONDS
 from payments.notification import NOTIFIER_SECONDS
 from payments.ports import Charge, Declined, NotCharged, Outcome
-from payments.process import LEASE_SECONDS
 
 from tests.prove.explorer import (
     OF_AN_INVOCATION,

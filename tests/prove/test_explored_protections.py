@@ -41,7 +41,7 @@ def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> 
             return failure.Failure(payment, is_announced=True)
         return really(transaction_id, execution=execution, ledger=ledger, **more)
 
-    patch.setattr("processing.record_failure", announce)
+    patch.setattr("handlers.processing.record_failure", announce)
 
 
 def a_claim_that_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from payments.errors import MalformedRequest
 from payments.money import Money, exponent
 from payments.payment import Status
+from payments.receive import validate
 from payments.request import read
 from payments.rules import Limits
-from payments.validate import validate
 
 from tests.fakes import MemoryLedger
 from tests.payments.test_workflow_any_input import anything, extremes, missing, near_valid, valid

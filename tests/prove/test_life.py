@@ -4,8 +4,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
-import processing
-import reconciliation
+from handlers import processing, reconciliation
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule

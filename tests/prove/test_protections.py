@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import payments.payment
-import processing
 import pytest
 from adapters.dynamodb import DynamoDBLedger
-from payments import failure, notification, operate, process
+from handlers import processing
+from payments import charge as process
+from payments import failure, notification, operate
 from payments.payment import Payment, Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
 
@@ -130,7 +131,7 @@ def no_refunding_before_the_refund(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_reconciliation(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("reconciliation.handler", lambda *_: {})
+    patch.setattr("handlers.reconciliation.handler", lambda *_: {})
 
 
 def no_second_look_whether_it_is_overdue(patch: pytest.MonkeyPatch) -> None:
@@ -146,17 +147,19 @@ def no_holder_of_a_payment(patch: pytest.MonkeyPatch) -> None:
         return really(transaction_id, execution=payment.execution if payment else execution, ledger=ledger, **more)
 
     really = failure.record_failure
-    patch.setattr("processing.record_failure", give_up_any)
+    patch.setattr("handlers.processing.record_failure", give_up_any)
 
 
 def no_claim_of_a_notice(patch: pytest.MonkeyPatch) -> None:
     """Whoever fails announces it."""
     really = failure.record_failure
-    patch.setattr("processing.record_failure", lambda *args, **more: replace(really(*args, **more), is_announced=True))
+    patch.setattr(
+        "handlers.processing.record_failure", lambda *args, **more: replace(really(*args, **more), is_announced=True)
+    )
 
 
 def no_confirmation(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("processing.confirm_notice", lambda *_, **__: None)
+    patch.setattr("handlers.processing.confirm_notice", lambda *_, **__: None)
 
 
 def no_notice_due(patch: pytest.MonkeyPatch) -> None:
@@ -170,17 +173,19 @@ def no_thought_of_what_was_heard_before(patch: pytest.MonkeyPatch) -> None:
 
 def nobody_to_announce_a_decline(patch: pytest.MonkeyPatch) -> None:
     answer = processing.answer
-    patch.setattr("processing.answer", lambda *args: answer(*args) | {"announce": False})
+    patch.setattr("handlers.processing.answer", lambda *args: answer(*args) | {"announce": False})
     # Whoever holds the claim is taken for done.
     confirm = failure.confirm_notice
-    patch.setattr("processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_sent": True}))
-    patch.setattr("reconciliation.notify", lambda payment, **_: payment)
+    patch.setattr(
+        "handlers.processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_sent": True})
+    )
+    patch.setattr("handlers.reconciliation.notify", lambda payment, **_: payment)
 
 
 def a_letter_taken_for_left(patch: pytest.MonkeyPatch) -> None:
     confirm = failure.confirm_notice
     patch.setattr(
-        "processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_dead_lettered": True})
+        "handlers.processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_dead_lettered": True})
     )
 
 
@@ -200,7 +205,7 @@ def confirmed_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
         notices.announce(payment)
         return confirmed or claimed
 
-    patch.setattr("reconciliation.notify", confirm_first)
+    patch.setattr("handlers.reconciliation.notify", confirm_first)
 
 
 def by_crash_points(*scenarios: str) -> Callable[[], None]:

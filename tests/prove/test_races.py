@@ -6,11 +6,9 @@ Afterwards: charged at most once, and all that ``World.check`` holds.
 from collections.abc import Callable
 from typing import Any
 
-import processing
 import pytest
-import reconciliation
-import validation
-from payments.process import LEASE_SECONDS
+from handlers import processing, reconciliation, validation
+from payments.charge import LEASE_SECONDS
 
 from tests.asl import StatesError
 from tests.prove.scheduler import Actor, Scheduler, every_order

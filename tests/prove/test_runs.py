@@ -1,7 +1,7 @@
 """A run of reconciliation while the gateway does not answer: what it does first, and when it stops asking."""
 
 import pytest
-import reconciliation
+from handlers import reconciliation
 from payments.errors import GatewayUnavailable
 from payments.money import Money
 from payments.payment import Payment, Status

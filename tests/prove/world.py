@@ -9,17 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import processing
 import pytest
-import reconciliation
-import validation
 from adapters.dynamodb import DynamoDBLedger, from_item
 from adapters.gateway_secret import Secret
 from adapters.notices import TopicAndQueue
+from handlers import processing, reconciliation, validation
 from payments.payment import OPEN, TRANSITIONS, Payment, Status
 from payments.ports import Charge, Outcome
 
-from stacks.state_machine import definition
+from stacks.workflow.state_machine import definition
 from tests.asl import Execution, Interpreter, StatesError
 from tests.prove.faults import CLOCK_FAULTS, Crash, Fault, Faults
 from tests.prove.services import DAY, FakeDynamoDB, FakeGateway, FakeQueue, FakeSecrets, FakeTopic

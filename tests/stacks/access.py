@@ -27,8 +27,8 @@ from ministack.core.iam_evaluator import (
 )
 
 from scripts.audit.deployed import ACCOUNT, BOOTSTRAP, EVERYTHING, PSEUDO
-from scripts.deployer.plan import evaluate as plan
-from scripts.deployer.plan.templates import Tree, plain
+from scripts.common import evaluate as plan
+from scripts.common.templates import Tree, plain
 from stacks import settings
 
 REGION = PSEUDO["AWS::Region"]

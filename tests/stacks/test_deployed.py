@@ -208,7 +208,7 @@ def test_what_validation_answers_is_understood_when_it_goes_live(world: World) -
 def test_a_function_is_wired(title: str, world: World) -> None:
     function, name = world.properties(f"Compute/{title}Function"), f"lambda-payment-{title.lower()}-prod"
     assert function["FunctionName"] == name
-    assert function["Handler"] == f"{title.lower()}.handler"
+    assert function["Handler"] == f"handlers.{title.lower()}.handler"
     assert function.get("Role") == world.roles[f"{title}Role"].arn
     assert function.get("DeadLetterConfig") == {"TargetArn": QUEUE}
     assert function["LoggingConfig"]["LogGroup"] == f"/aws/lambda/{name}"

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from scripts.deployer.plan.evaluate import Evaluated, evaluate
-from scripts.deployer.plan.templates import Tree, parse, plain
-from stacks import artifacts, emit, settings
-from stacks.deployers.words import Environments
+from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.templates import Tree, parse, plain
+from stacks import emit, settings
+from stacks.artifacts import stack as artifacts
+from stacks.artifacts.deployers.words import Environments
 from tests.emitted import ROOT
 
 ACCOUNT = "123456789012"

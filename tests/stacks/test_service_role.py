@@ -85,8 +85,9 @@ def test_it_may_do_every_operation_on_every_resource(environment: str, operation
         for path, call in requests
         if not world.may(ROLE, call.action, call.resource, call.context)
     ]
-    assert not denied, "add to stacks/deployers/service_rights.py, or to tests/stacks/handler_calls.py why not:\n" + (
-        "\n".join(denied)
+    assert not denied, (
+        "add to artifacts/deployers/service_rights.py, or to tests/stacks/handler_calls.py why not:\n"
+        + ("\n".join(denied))
     )
     assert len({path for path, _ in requests}) > 20
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from payments import errors
 
-from stacks import workflow_errors
-from stacks.compute import TIMEOUT_SECONDS
-from stacks.state_machine import definition, longest_execution_seconds
+from stacks.compute.stack import TIMEOUT_SECONDS
+from stacks.workflow import errors as workflow_errors
+from stacks.workflow.state_machine import definition, longest_execution_seconds
 from tests.emitted import ROOT, load_template
 from tests.workflow import END_STATES
 
@@ -43,7 +43,7 @@ def test_every_target_exists() -> None:
 
 
 def test_every_state_has_a_name_in_the_demonstration() -> None:
-    from scripts.payments.executions import SHORT
+    from scripts.operator.executions import SHORT
 
     assert set(SHORT) == set(STATES)
 
@@ -106,7 +106,7 @@ def test_the_statuses_of_outcomes_are_those_of_the_functions() -> None:
     from payments.payment import SETTLED
     from payments.status import UNSUCCESSFUL
 
-    from stacks import state_machine
+    from stacks.workflow import state_machine
 
     assert set(state_machine.UNSUCCESSFUL) == UNSUCCESSFUL
     assert set(state_machine.COMPLETED) == SETTLED - UNSUCCESSFUL
@@ -198,14 +198,14 @@ def test_the_retriers() -> None:
 def test_an_id_is_the_same_thing_here_and_in_the_functions() -> None:
     from payments.request import CARD_NUMBER, TRANSACTION_ID
 
-    from stacks import state_machine
+    from stacks.workflow import state_machine
 
     assert TRANSACTION_ID.pattern == state_machine.TRANSACTION_ID
     assert CARD_NUMBER.pattern == state_machine.CARD_NUMBER
 
 
 def test_waiting_for_another_attempt_outlasts_its_lease() -> None:
-    from payments.process import LEASE_SECONDS
+    from payments.charge import LEASE_SECONDS
 
     (waits,) = (r for r in STATES["ProcessPayment"]["Retry"] if r["ErrorEquals"] == ["PaymentInProgress"])
     assert waits["IntervalSeconds"] * waits["MaxAttempts"] > LEASE_SECONDS

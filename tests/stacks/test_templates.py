@@ -232,7 +232,7 @@ def test_each_function_runs_as_its_own_role_behind_its_own_alias(templates: dict
     for title in ("Validation", "Processing", "Reconciliation"):
         function = compute[f"{title}Function"]["Properties"]
         assert function["Role"] == {"Ref": f"{title}RoleArn"}
-        assert function["Handler"] == f"{title.lower()}.handler"
+        assert function["Handler"] == f"handlers.{title.lower()}.handler"
         assert function["LoggingConfig"]["LogGroup"] == {"Ref": f"{title}Logs"}
         assert compute[f"{title}Live"]["Properties"]["FunctionVersion"] == {
             "Fn::GetAtt": [f"{title}Version", "Version"]
@@ -316,7 +316,7 @@ def test_the_functions_are_the_references(templates: dict[str, Any]) -> None:
         assert properties["TracingConfig"] == {"Mode": "Active"}
         assert properties["LoggingConfig"]["LogFormat"] == "JSON"
         module = properties["Handler"].removesuffix(".handler")
-        assert (ROOT / "lambda" / f"{module}.py").exists()
+        assert (ROOT / "lambda" / f"{module.replace('.', '/')}.py").exists()
 
 
 def test_a_version_is_published_for_every_setting_that_a_function_has(templates: dict[str, Any]) -> None:

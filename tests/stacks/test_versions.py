@@ -17,11 +17,14 @@ import boto3
 import pytest
 from troposphere import Tags, awslambda
 
+from scripts.common.evaluate import TOKEN, Evaluated, evaluate
+from scripts.common.templates import Tree
 from scripts.deployer.archive import zip_folder
-from scripts.deployer.plan.evaluate import TOKEN, Evaluated, evaluate
-from scripts.deployer.plan.templates import Tree
-from stacks import compute, function_code, keys, layers, names, settings
+from stacks import names, settings
+from stacks.compute import function_code, layers
+from stacks.compute import stack as compute
 from stacks.render import documents
+from stacks.security import keys
 
 FUNCTIONS = {"Validation", "Processing", "Reconciliation"}
 WITH_LAYER = {"Processing", "Reconciliation"}
@@ -160,10 +163,10 @@ CHANGES: dict[str, tuple[Callable[[Change], Any], set[str], set[str]]] = {
     "the reserved concurrency": (lambda c: c.parameters.update(ReservedConcurrency="7"), set(), set()),
     "the retention of the logs": (lambda c: c.parameters.update(LogRetentionDays="30"), set(), set()),
     "a file of the code": (lambda c: (c.code / "more.py").write_text("x = 1\n"), FUNCTIONS, FUNCTIONS),
-    "a line of the code": (lambda c: (c.code / "events.py").open("a").write("\n"), FUNCTIONS, FUNCTIONS),
+    "a line of the code": (lambda c: (c.code / "handlers" / "events.py").open("a").write("\n"), FUNCTIONS, FUNCTIONS),
     "a hidden file": (lambda c: (c.code / ".hidden").write_text("x"), set(), set()),
-    "a file's mode": (lambda c: (c.code / "events.py").chmod(0o700), set(), set()),
-    "a file's date": (lambda c: (c.code / "events.py").touch(), set(), set()),
+    "a file's mode": (lambda c: (c.code / "handlers" / "events.py").chmod(0o700), set(), set()),
+    "a file's date": (lambda c: (c.code / "handlers" / "events.py").touch(), set(), set()),
     "the table's name": (lambda c: c.set(names, "TABLE", "other-${Environment}"), FUNCTIONS, FUNCTIONS),
     "the queue's name": (lambda c: c.set(names, "QUEUE", "other-${Environment}"), FUNCTIONS, FUNCTIONS),
     "the topic's name": (

@@ -8,7 +8,8 @@ from tests.emitted import NESTED, ROOT, load_template
 
 GIVEN = """
 from troposphere import Ref, Template
-from stacks import data, security
+from stacks.data import stack as data
+from stacks.security import stack as security
 from stacks.wiring import Nest
 
 nest = Nest(Template(), "yaml")
@@ -47,7 +48,7 @@ def test_the_type_checker_catches(tmp_path) -> None:
 def test_an_input_is_a_parameter_inside_and_an_output_a_get_att_outside() -> None:
     from troposphere import Ref, Template
 
-    from stacks import security
+    from stacks.security import stack as security
     from stacks.wiring import Nest
 
     nest = Nest(Template(), "yaml")

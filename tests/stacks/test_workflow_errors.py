@@ -7,8 +7,8 @@ from awslambdaric.lambda_runtime_exception import FaultException
 from botocore.loaders import Loader
 from payments.payment import OVERDUE_SECONDS, Status
 
-from stacks import workflow_errors
-from stacks.state_machine import FUNCTION_RETRY
+from stacks.workflow import errors as workflow_errors
+from stacks.workflow.state_machine import FUNCTION_RETRY
 from tests.emitted import load_template
 from tests.workflow import Workflow, request
 

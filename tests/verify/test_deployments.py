@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from scripts.deployer.cli import common
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
 from scripts.verify import alarms, cli, payments, runner
 from scripts.verify.expected import Expected
 from scripts.verify.place import Place
@@ -36,14 +35,14 @@ def one_check(_: Place) -> Iterator[Check]:
 @pytest.mark.parametrize(("root", "nested"), BUSY)
 def test_nothing_is_written_while_a_stack_is_busy(root: str, nested: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place = busy_place(monkeypatch, root, nested)
-    with pytest.raises(DeployError, match=r"IN_PROGRESS.*scripts/deploy\.sh dev --follow"):
+    with pytest.raises(UserError, match=r"IN_PROGRESS.*scripts/deploy\.sh dev --follow"):
         runner.run(place, runner.selected(["alarms"]))
     assert place.cleanup.problems == []
 
 
 def test_the_command_ends_in_one_line_and_1(monkeypatch: pytest.MonkeyPatch) -> None:
     place = busy_place(monkeypatch, "UPDATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
-    monkeypatch.setattr(common, "reach", lambda *_, **__: None)
+    monkeypatch.setattr(cli, "reach_environment", lambda *_, **__: None)
     monkeypatch.setattr(cli, "_place", lambda *_: place)
     result = CliRunner().invoke(cli.main, ["dev", "--yes", "--only", "reconciliation"])
     assert result.exit_code == 1

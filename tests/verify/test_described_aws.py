@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from scripts.deployer.plan.evaluate import evaluate
+from scripts.common.evaluate import evaluate
 from scripts.verify import described
 from scripts.verify.expected import Actual, Expected, _resolved, attribute_of, committed_tree
 from scripts.verify.results import Failed

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from rich.console import Console
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
 from scripts.deployer.rollout import Rollout
 from scripts.verify import announcement, backups, cli, read_only, report, runner, schedule
 from scripts.verify.cleanup import Cleanup
@@ -30,7 +30,7 @@ def refused(code: str) -> ClientError:
         (Failed("x"), Status.FAILED),
         (Skipped("x"), Status.SKIPPED),
         (Unknown("x"), Status.UNKNOWN),
-        (DeployError("x"), Status.UNKNOWN),
+        (UserError("x"), Status.UNKNOWN),
         (refused("NoSuchEntity"), Status.FAILED),
         (refused("AccessDenied"), Status.UNKNOWN),
     ],

@@ -5,4 +5,5 @@ deploy.py   deploy.sh
 status.py   status.sh
 outputs.py  outputs.sh
 destroy.py  destroy.sh
+sbom.py     make sbom
 """

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
-from scripts import commands
-from scripts.deployer.errors import DeployError
-from scripts.deployer.target import Target, on_aws
+from scripts.common import command
+from scripts.common.errors import UserError
+from scripts.common.paths import ROOT
 from stacks import settings
 
-ROOT = Path(__file__).resolve().parents[3]
-HELP = commands.HELP
-LOCAL = "local"
+HELP = command.HELP
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -64,38 +61,12 @@ def everywhere(command: _Command) -> _Command:
 
 def one_line_errors(name: str, debug: bool, interrupted: str) -> AbstractContextManager[None]:
     unread = "the output is no longer being read (broken pipe); a deployment that has started continues"
-    return commands.one_line_errors(name, debug=debug, interrupted=interrupted, unread=unread)
+    return command.one_line_errors(name, debug=debug, interrupted=interrupted, unread=unread)
 
 
 def record_of(environment: str) -> Path:
     """Where the templates that were deployed last from here are kept."""
     return Path(os.environ.get("DEPLOYED_FOLDER", ROOT / ".deployed")) / f"{environment}.json"
-
-
-def reach(environment: str, profile: str | None, region: str | None, console: Console, *, start: bool) -> Target:
-    """AWS, or the embedded one, which is started if it may be."""
-    if environment != LOCAL:
-        return on_aws(profile, region)
-    from scripts.local import server, target
-    from scripts.local.runtime import describe_interpreter
-
-    if profile or region:
-        raise DeployError(
-            "local is deployed to the AWS emulator on this machine; it accepts neither --profile nor --region"
-        )
-    server.forget_the_users_aws()
-    if start:
-        running = target.running()
-        console.print(
-            f"The AWS emulator is running at {running.endpoint_url}; stop it with `make local-stop`.", soft_wrap=True
-        )
-        if notice := describe_interpreter():
-            console.print(notice, soft_wrap=True)
-        return running
-    kept = server.kept()
-    if kept is None:
-        raise DeployError(server.NOT_RUNNING)
-    return target.of(kept)
 
 
 def typed(question: str, name: str) -> bool:
@@ -122,4 +93,4 @@ def agreed(question: str) -> bool:
 
 def somebody_to_ask() -> None:
     if not sys.stdin.isatty():
-        raise DeployError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")
+        raise UserError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")

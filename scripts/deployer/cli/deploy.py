@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from scripts.common.errors import UserError
+from scripts.common.target import Target
 from scripts.deployer import rollback, rollout
 from scripts.deployer.apply import apply, discard
 from scripts.deployer.deploy import deploy
-from scripts.deployer.errors import DeployError
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.offline import plan_offline
 from scripts.deployer.order import Confirm, Deployed, Order, stack_name
 from scripts.deployer.report.people import People
 from scripts.deployer.report.records import Records
 from scripts.deployer.report.reporter import Reporter
-from scripts.deployer.target import Target
+from scripts.local.reach import reach_environment
 from stacks import settings
 
 from . import common
@@ -124,7 +125,8 @@ def main(
         )
         if offline:
             _planned(plan_offline(order, against, report), order, report)
-        target = common.reach(environment, profile, region, console, start=not (follows or cancel or continue_rollback))
+        starts = not (follows or cancel or continue_rollback)
+        target = reach_environment(environment, profile, region, announce_start_on=console if starts else None)
         confirm = _confirmation(yes, destroys)
         try:
             if follows or cancel or continue_rollback:
@@ -215,7 +217,7 @@ def _confirmation(yes: bool, destroys: Sequence[str]) -> Confirm:
         unnamed = [name for name in dict.fromkeys(lost) if name not in destroys]
         if unnamed and yes:
             flags = " ".join(f"--destroys {name}" for name in unnamed)
-            raise DeployError(f"--yes does not cover data loss; to confirm it, add {flags}")
+            raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
         if not all(
             common.typed(f"Type {name} to confirm that it may be deleted or replaced", name) for name in unnamed
         ):

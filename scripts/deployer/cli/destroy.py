@@ -6,12 +6,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from scripts.common.errors import UserError
+from scripts.common.paths import TEMPLATES
 from scripts.deployer.destroy import Destruction, destroy
-from scripts.deployer.errors import DeployError
 from scripts.deployer.failure import DeploymentFailed
-from scripts.deployer.order import TEMPLATES, stack_name
+from scripts.deployer.order import stack_name
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.people import People
+from scripts.local.reach import reach_environment
 from stacks import settings
 
 from . import common
@@ -53,13 +55,13 @@ def main(
         parameters = settings.load(environment, settings_file)
         console = Console(highlight=False)
         report = People(console)
-        target = common.reach(environment, profile, region, console, start=False)
+        target = reach_environment(environment, profile, region)
 
         def confirm(questions: Mapping[str, str]) -> bool:
             unnamed = {lost: question for lost, question in questions.items() if lost not in destroys}
             if unnamed and yes:
                 flags = " ".join(f"--destroys {lost}" for lost in unnamed)
-                raise DeployError(f"--yes does not cover data loss; to confirm it, add {flags}")
+                raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
             for lost, question in unnamed.items():
                 if not common.typed(f"{question} Type {lost} to confirm", lost):
                     return False

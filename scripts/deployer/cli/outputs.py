@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from scripts.deployer.errors import DeployError
+from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
 from scripts.deployer.report import text
 from scripts.deployer.stack import describe
+from scripts.local.reach import reach_environment
 from stacks import settings
 
 from . import common
@@ -44,13 +45,13 @@ def main(
     console = Console(highlight=False)
     with common.one_line_errors("outputs", debug, "nothing was changed"):
         settings.load(environment, settings_file)
-        target = common.reach(environment, profile, region, Console(stderr=True), start=False)
+        target = reach_environment(environment, profile, region)
         stack = describe(target.client("cloudformation"), stack_name(environment))
         if not stack.exists:
-            raise DeployError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {environment}")
+            raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {environment}")
         for name in names:
             if name not in stack.outputs:
-                raise DeployError(f"{stack.name} has no output {name}; see scripts/outputs.sh {environment}")
+                raise UserError(f"{stack.name} has no output {name}; see scripts/outputs.sh {environment}")
         values = {name: stack.outputs[name] for name in names or sorted(stack.outputs)}
         if shape == "json":
             click.echo(json.dumps(values, indent=2))

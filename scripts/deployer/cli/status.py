@@ -13,6 +13,7 @@ from rich.text import Text
 
 from scripts.deployer.order import stack_name
 from scripts.deployer.status import Status, status
+from scripts.local.reach import reach_environment
 from stacks import settings
 
 from . import common
@@ -37,7 +38,7 @@ def main(
     """
     with common.one_line_errors("status", debug, "nothing was changed"):
         settings.load(environment, settings_file)
-        target = common.reach(environment, profile, region, Console(stderr=True), start=False)
+        target = reach_environment(environment, profile, region)
         found = status(stack_name(environment), target, detect_drift=detect_drift)
         if as_json:
             click.echo(json.dumps(asdict(found), indent=2))

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .evaluate import TOKEN, Evaluated, Resource
-from .model import KNOWN_AFTER_APPLY, STACK, Change, PropertyChange, StackChanges
+from scripts.common.evaluate import TOKEN, Evaluated, Resource
+from scripts.common.templates import STACK
+
+from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
 from .recreation import recreation
 
 _NONE = Evaluated()

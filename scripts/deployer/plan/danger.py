@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .model import STACK, Change, PropertyChange, StackChanges
+from scripts.common.templates import STACK
+
+from .model import Change, PropertyChange, StackChanges
 
 # What is gone with each.
 HOLDS_DATA = {

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.common.evaluate import Evaluated, Resource
+
 from .compare import as_text
-from .evaluate import Evaluated, Resource
 from .model import StatementChange
 
 # What a policy is called by the property that it stands in.

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-STACK = "AWS::CloudFormation::Stack"
+from scripts.common.templates import STACK
+
 # What CloudFormation shows in the place of a value that another change decides.
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 

@@ -1,7 +1,6 @@
 """What an account, a Region and a caller cannot do is known before anything is uploaded or any stack is touched.
 
 examine.py         runs the checks at the same time, reports their findings, and stops for a certain failure
-model.py           a Finding
 situation.py       what every check reads
 resources.py       the resources that the templates declare, and which of them a stack already holds
 concurrency.py     Lambda's concurrency against the reservations that the templates ask for

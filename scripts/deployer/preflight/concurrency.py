@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from scripts.deployer.stack import WORKERS
 from stacks.settings import Settings
 
-from .model import Finding, Verdict
+from ..finding import Finding, Verdict
 from .resources import DeclaredResource
 from .situation import Situation, unknown
 

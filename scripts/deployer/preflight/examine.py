@@ -8,22 +8,23 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.deployer.errors import AWS_ERRORS, DeployError, explained
+from scripts.common import templates
+from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
+from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.packaging import Destination
+from scripts.common.target import Target
 from scripts.deployer.order import ARTIFACTS_STACK, Order
-from scripts.deployer.package import PLANS, Destination
-from scripts.deployer.plan import templates
-from scripts.deployer.plan.evaluate import Evaluated, evaluate
+from scripts.deployer.package import PLANS
 from scripts.deployer.report.reporter import Reporter
 from scripts.deployer.stack import Stack, StackTree, describe, describe_tree, is_failed_creation
-from scripts.deployer.target import Target
 from stacks.settings import Bootstrap
 
+from ..finding import Finding, Verdict
 from . import concurrency, existing_names, github_subject, logs_policies, region, rights, runtime
 from .concurrency import check_concurrency
 from .existing_names import check_existing_names
 from .github_subject import check_github_subject
 from .logs_policies import check_logs_policies
-from .model import Finding, Verdict
 from .region import check_region
 from .resources import HeldIds, declared_resources, read_held_ids
 from .rights import check_rights
@@ -54,7 +55,7 @@ class Preflight:
     def examine(self, *, with_bootstrap: bool = False) -> None:
         """Report the findings, those of the artifact bucket's stack too ``with_bootstrap``.
 
-        Raises ``DeployError`` for what fails for certain; nothing has been changed then.
+        Raises ``UserError`` for what fails for certain; nothing has been changed then.
         """
         if self._is_done:
             return
@@ -65,7 +66,7 @@ class Preflight:
         if failures:
             first, more = failures[0], len(failures) - 1
             others = f" ({more} more above)" if more else ""
-            raise DeployError(f"{first.text}; {first.next_step}{others}; nothing was changed")
+            raise UserError(f"{first.text}; {first.next_step}{others}; nothing was changed")
 
 
 def examine(situation: Situation) -> list[Finding]:
@@ -75,7 +76,7 @@ def examine(situation: Situation) -> list[Finding]:
         try:
             return check(situation)
         except AWS_ERRORS as error:
-            return [Finding(subject, Verdict.UNKNOWN, f"could not be checked: {explained(error)}")]
+            return [Finding(subject, Verdict.UNKNOWN, f"could not be checked: {describe_aws_error(error)}")]
 
     with ThreadPoolExecutor(len(CHECKS)) as pool:
         return [finding for findings in pool.map(run, CHECKS, CHECKS.values()) for finding in findings]

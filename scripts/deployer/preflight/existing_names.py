@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
-from scripts.deployer.errors import AWS_ERRORS
+from scripts.common.errors import AWS_ERRORS
 from scripts.deployer.order import ARTIFACTS_STACK
 from scripts.deployer.stack import OWNER_TAG, WORKERS
 
-from .model import Finding, Verdict
+from ..finding import Finding, Verdict
 from .name_lookups import LOOKUPS, Lookup, exclusive_name
 from .resources import DeclaredResource
 from .situation import Situation, unknown

@@ -3,7 +3,7 @@
 https://docs.github.com/en/actions/reference/openid-connect-reference#immutable-subject-claims
 """
 
-from .model import Finding, Verdict
+from ..finding import Finding, Verdict
 from .situation import Situation
 
 SUBJECT = "github"

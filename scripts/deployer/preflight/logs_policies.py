@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure
 
 from botocore.exceptions import ClientError
 
-from .model import Finding, Verdict
+from ..finding import Finding, Verdict
 from .situation import Situation, unknown
 
 SUBJECT = "log policies"

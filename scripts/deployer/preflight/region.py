@@ -1,6 +1,6 @@
 """The services that a Region offers, as boto3 knows them, without asking AWS."""
 
-from .model import Finding, Verdict
+from ..finding import Finding, Verdict
 from .situation import Situation
 
 SUBJECT = "region"

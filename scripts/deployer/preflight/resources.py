@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.deployer.plan.evaluate import Evaluated
-from scripts.deployer.plan.model import STACK
+from scripts.common.evaluate import Evaluated
+from scripts.common.templates import STACK
 from scripts.deployer.stack import WORKERS, StackTree
 
 # A resource that a failed creation or a deletion took away, or let go.

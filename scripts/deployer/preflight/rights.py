@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
-from .model import Finding, Verdict
+from ..finding import Finding, Verdict
 from .name_lookups import LOOKUPS, exclusive_name
 from .resources import DeclaredResource
 from .situation import Situation, unknown

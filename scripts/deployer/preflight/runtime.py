@@ -6,8 +6,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from ..finding import Finding, Verdict
 from .concurrency import FUNCTION
-from .model import Finding, Verdict
 from .resources import DeclaredResource
 from .situation import Situation
 

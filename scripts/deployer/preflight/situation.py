@@ -8,11 +8,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.deployer.errors import explained
-from scripts.deployer.plan.evaluate import Evaluated
-from scripts.deployer.target import Target
+from scripts.common.errors import describe_aws_error
+from scripts.common.evaluate import Evaluated
+from scripts.common.target import Target
 
-from .model import Finding, Verdict
+from ..finding import Finding, Verdict
 from .resources import DeclaredResource
 
 
@@ -70,4 +70,4 @@ def unknown(subject: str, thing: str, action: str, error: Exception) -> Finding:
         return Finding(
             subject, Verdict.UNKNOWN, f"{thing} could not be checked: {action} is not allowed", f"grant {action}"
         )
-    return Finding(subject, Verdict.UNKNOWN, f"{thing} could not be checked: {explained(error)}")
+    return Finding(subject, Verdict.UNKNOWN, f"{thing} could not be checked: {describe_aws_error(error)}")

@@ -9,7 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ..errors import explained
+from scripts.common.errors import describe_aws_error
+
 from ..stack import describe
 
 _RELEASED = ("DELETE_COMPLETE", "DELETE_SKIPPED")
@@ -35,7 +36,7 @@ def find_reason_to_keep(cloudformation: Any, physical_id: str, deleted_stacks: C
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
             return ""
-        return f"may belong to a stack: {explained(error)}"
+        return f"may belong to a stack: {describe_aws_error(error)}"
     names = {resource["StackId"]: resource["StackName"] for resource in resources}
     released = {
         resource["StackId"]

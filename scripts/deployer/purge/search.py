@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DeployError
-from ..plan import templates
-from ..plan.evaluate import Evaluated, evaluate
-from ..target import Target
+from scripts.common import templates
+from scripts.common.errors import UserError
+from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.target import Target
+
 from .holders import find_reason_to_keep
 from .keys import LOSS, TYPE, Keys
 from .leftover import Leftover, Service
@@ -54,7 +55,7 @@ class Leftovers:
         """Those by the names of the committed templates and of the ``deployed`` ones, and the keys.
 
         ``going`` are the ids of stacks that are about to be deleted; what another existing stack holds is not left
-        over. Raises ``DeployError`` for a template that retains a type which cannot be deleted here.
+        over. Raises ``UserError`` for a template that retains a type which cannot be deleted here.
         """
         trees = [self._committed(), *([deployed] if deployed else [])]
         names = dict.fromkeys(pair for tree in trees for pair in self._names(tree))
@@ -121,7 +122,7 @@ class Leftovers:
             if not resource.deletion_policy.startswith("Retain") or resource.type == TYPE:
                 continue
             if resource.type not in self._services:
-                raise DeployError(f"{logical_id} ({resource.type}): --purge cannot delete this type of resource")
+                raise UserError(f"{logical_id} ({resource.type}): --purge cannot delete this type of resource")
             name: Any = resource.properties.get(self._services[resource.type].name_property)
             # Without one, the service has made a name up that stands in nobody's way.
             if isinstance(name, str):

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ..errors import DeployError
-from ..waiting import pauses
+from scripts.common.errors import UserError
+from scripts.common.waiting import pauses
+
 from .leftover import Leftover, count, size
 
 _TYPE = "AWS::DynamoDB::Table"
@@ -41,14 +42,14 @@ class Tables:
         for _ in pauses(_LONGEST_SECONDS):
             if not self._describe(leftover.id):
                 return
-        raise DeployError(f"{leftover} is still being deleted after {_LONGEST_SECONDS // 60} minutes; try again")
+        raise UserError(f"{leftover} is still being deleted after {_LONGEST_SECONDS // 60} minutes; try again")
 
     def _protect(self, name: str, enabled: bool) -> None:
         self._client.update_table(TableName=name, DeletionProtectionEnabled=enabled)
         for _ in pauses(_LONGEST_SECONDS):
             if self._describe(name).get("TableStatus") == "ACTIVE":
                 return
-        raise DeployError(f"{name} is not ACTIVE after {_LONGEST_SECONDS // 60} minutes; try again")
+        raise UserError(f"{name} is not ACTIVE after {_LONGEST_SECONDS // 60} minutes; try again")
 
     def _describe(self, name: str) -> dict[str, Any]:
         """Empty for a table that does not exist."""

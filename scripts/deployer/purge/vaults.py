@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ..errors import DeployError
-from ..waiting import pauses
+from scripts.common.errors import UserError
+from scripts.common.waiting import pauses
+
 from .leftover import Leftover, count
 
 _TYPE = "AWS::Backup::BackupVault"
@@ -40,14 +41,14 @@ class Vaults:
 
         https://docs.aws.amazon.com/aws-backup/latest/devguide/create-a-vault.html
 
-        Those that an earlier purge deletes are only waited for. Raises ``DeployError`` if one appeared of a resource
+        Those that an earlier purge deletes are only waited for. Raises ``UserError`` if one appeared of a resource
         that had none when the deletion was confirmed.
         """
         points = self._recovery_points(leftover.id)
         for point in points:
             if point.get("ResourceArn", "unknown") not in leftover.backup_sources:
                 arn = point["RecoveryPointArn"]
-                raise DeployError(f"{leftover} has a recovery point that was not there before: {arn}; run it again")
+                raise UserError(f"{leftover} has a recovery point that was not there before: {arn}; run it again")
         for point in points:
             if point.get("Status") != "DELETING":
                 self._client.delete_recovery_point(
@@ -57,9 +58,7 @@ class Vaults:
             if not self._recovery_points(leftover.id):
                 self._client.delete_backup_vault(BackupVaultName=leftover.id)
                 return
-        raise DeployError(
-            f"{leftover} still holds recovery points after {_LONGEST_SECONDS // 60} minutes; run it again"
-        )
+        raise UserError(f"{leftover} still holds recovery points after {_LONGEST_SECONDS // 60} minutes; run it again")
 
     def _recovery_points(self, name: str) -> list[dict[str, Any]]:
         paginator = self._client.get_paginator("list_recovery_points_by_backup_vault")

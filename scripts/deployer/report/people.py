@@ -14,8 +14,8 @@ from rich.tree import Tree
 
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
-from scripts.deployer.preflight.model import Finding, Verdict
 
+from ..finding import Finding, Verdict
 from . import markdown, preflight, text
 from .progress import Progress, StackProgress
 from .reporter import Watching

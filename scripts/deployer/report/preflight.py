@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.deployer.preflight.model import Finding, Verdict
-
+from ..finding import Finding, Verdict
 from .markdown import escaped
 
 _SIGNS = {

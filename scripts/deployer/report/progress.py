@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from scripts.common.templates import STACK
 from scripts.deployer.failure import Event
-from scripts.deployer.plan.model import STACK, Plan, StackChanges
+from scripts.deployer.plan.model import Plan, StackChanges
 
 
 @dataclass

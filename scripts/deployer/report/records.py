@@ -10,9 +10,9 @@ from typing import Any, TextIO
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.danger import dangers
 from scripts.deployer.plan.model import Change, Plan, PropertyChange, StackChanges, StatementChange, count
-from scripts.deployer.preflight.model import Finding
 from scripts.deployer.removal import removal_command
 
+from ..finding import Finding
 from .reporter import Watching
 
 

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
-from scripts.deployer.preflight.model import Finding
+
+from ..finding import Finding
 
 
 class Watching(Protocol):

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from scripts.common.templates import STACK
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.danger import dangers
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
-    STACK,
     Change,
     Plan,
     PropertyChange,

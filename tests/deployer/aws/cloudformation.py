@@ -20,9 +20,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from scripts.deployer.plan import templates
-from scripts.deployer.plan.evaluate import TOKEN, evaluate
-from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, STACK
+from scripts.common import templates
+from scripts.common.evaluate import TOKEN, evaluate
+from scripts.common.templates import STACK
+from scripts.deployer.plan.model import KNOWN_AFTER_APPLY
 from tests.deployer.aws.data_services import DataServices
 from tests.deployer.aws.holdings import (
     NAMES,

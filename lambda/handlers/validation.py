@@ -1,0 +1,59 @@
+"""The validation function: ``{"request": ..., "execution": {"id", "started_at"}}`` -> what was recorded."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from adapters import environment
+from adapters.dynamodb import DynamoDBLedger
+from adapters.environment import variable
+from payments.errors import InternalError, MalformedRequest
+from payments.money import Money
+from payments.receive import validate
+from payments.rules import Limits
+
+from .events import execution_id
+from .handling import answer, clock, log
+from .handling import handler as lambda_handler
+
+
+@functools.cache
+def ledger() -> DynamoDBLedger:
+    """One for the life of the execution environment: its connection is kept."""
+    return environment.ledger()
+
+
+def limits() -> Limits:
+    try:
+        return Limits(
+            maximum=amounts(variable("MAXIMUM_AMOUNTS")),
+            high_value=amounts(variable("HIGH_VALUE_AMOUNTS")),
+            fraud_score_limit=int(variable("FRAUD_SCORE_LIMIT")),
+        )
+    except ValueError as error:  # settings, not payment data
+        raise InternalError(f"the limits are not usable: {error}") from None
+
+
+def amounts(setting: str) -> dict[str, Money]:
+    """``USD=10000,EUR=9000`` as money by currency."""
+    pairs = (entry.split("=") for entry in setting.split(","))
+    return {currency: Money.parse(int(amount), currency) for currency, amount in pairs}
+
+
+@lambda_handler
+def handler(event: Mapping[str, Any]) -> dict[str, Any]:
+    if "request" not in event:
+        raise MalformedRequest("the event must be an object with a request")
+    payment = validate(
+        event["request"],
+        ledger=ledger(),
+        limits=limits(),
+        execution=execution_id(event),
+        now=clock(),
+        notify_outcomes=environment.notifies_outcomes(),
+    )
+    log.info(
+        "payment validated",
+        extra={"transaction_id": payment.transaction_id, "status": payment.status, "reasons": payment.reasons},
+    )
+    return answer(payment, execution_id(event))

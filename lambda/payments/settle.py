@@ -1,0 +1,114 @@
+"""What the workflow left behind: find out the outcome of an overdue payment, settle it, announce it. Never charges."""
+
+from collections.abc import Callable
+
+from .charge import claim_notice, look_up, settle, window_is_over, write
+from .errors import NoticeNotSent, PaymentGivenUp
+from .failure import confirm_notice
+from .operate import ask_for_refund, close
+from .payment import Payment, Status
+from .ports import Gateway, Ledger, Notices, Unknown
+
+# Who holds the claim of the notices that reconciliation sends.
+NOTIFIER = "reconciliation"
+
+
+def reconcile(
+    payment: Payment,
+    *,
+    ledger: Ledger,
+    connect: Callable[[], Gateway],
+    clock: Callable[[], float],
+    notify_outcomes: bool,
+) -> Payment:
+    """Settle ``payment``, an overdue one as it was just read, as far as that can be known; return what it is now.
+
+    ``connect`` gives the gateway, and is called only where it is needed; what it raises is raised. Raises
+    ``PaymentChanged`` when somebody else settles it at the same time.
+    """
+    now = clock()
+    if not payment.is_overdue(now):
+        return payment
+    match payment.status:
+        case Status.PENDING:
+            # For certain not charged, and nobody is at it any more.
+            return write(payment, payment.to(Status.FAILED, at=now, failure="abandoned"), ledger)
+        case Status.REFUNDING:
+            asked_for = ask_for_refund(payment, ledger, connect(), clock, notify_refusal=True)
+            if asked_for is not payment:
+                return asked_for
+            # Behind the others, to be asked for again.
+            return write(payment, payment.to(Status.REFUNDING, at=clock()), ledger)
+        case Status.PROCESSING | Status.UNKNOWN:
+            return _look_up(payment, ledger, connect(), clock, notify_outcomes)
+        case _ if _is_to_be_closed(payment, now):
+            return close(payment, ledger, connect(), clock)
+    return payment
+
+
+def needs_gateway(payment: Payment, now: float) -> bool:
+    """Whether ``reconcile`` asks the gateway: for the outcome of a payment, or to close what is left open under one."""
+    return payment.status in (Status.PROCESSING, Status.UNKNOWN, Status.REFUNDING) or _is_to_be_closed(payment, now)
+
+
+def _is_to_be_closed(payment: Payment, now: float) -> bool:
+    """Not while a notice is on its way: it states that the payment was not charged."""
+    is_due = payment.closing_due_at is not None and now >= payment.closing_due_at
+    return is_due and not payment.notification.is_claimed(now)
+
+
+def notify(
+    payment: Payment, *, ledger: Ledger, notices: Notices, clock: Callable[[], float], broken: set[str]
+) -> Payment:
+    """Send the notice that is due of ``payment``, and the dead letter that it lacks; return what it is then.
+
+    The notice is claimed first and confirmed afterwards: a crash in between repeats it under its id. A payment whose
+    notice somebody else is sending is returned as it is. Raises ``NoticeNotSent`` for what could not be done, after
+    recording what could; it stays due. ``broken`` names the calls that failed before and are not to be tried now; one
+    that fails is added.
+    """
+    now = clock()
+    if not payment.notification.is_due or payment.notification.is_claimed(now):
+        return payment
+    payment = claim_notice(payment, ledger, NOTIFIER, now)
+    is_sent = payment.notification.is_confirmed or _is_done(notices.announce, payment, broken)
+    is_dead_lettered = payment.needs_dead_letter and _is_done(notices.dead_letter, payment, broken)
+    confirmed = confirm_notice(
+        payment.transaction_id,
+        NOTIFIER,
+        notice_id=payment.notice_id,
+        is_sent=is_sent,
+        is_dead_lettered=is_dead_lettered,
+        ledger=ledger,
+        clock=clock,
+    )
+    if not is_sent or (payment.needs_dead_letter and not is_dead_lettered):
+        raise NoticeNotSent(f"transaction {payment.transaction_id}: {', '.join(sorted(broken))} failed")
+    return payment if confirmed is None else confirmed
+
+
+def _is_done(call: Callable[[Payment], None], payment: Payment, broken: set[str]) -> bool:
+    if call.__name__ in broken:
+        return False
+    try:
+        call(payment)
+    except NoticeNotSent:
+        broken.add(call.__name__)
+        return False
+    return True
+
+
+def _look_up(
+    payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float], notify_outcomes: bool
+) -> Payment:
+    outcome = look_up(payment, gateway, clock)
+    if isinstance(outcome, Unknown):
+        now = clock()
+        if window_is_over(payment, now):
+            return write(payment, payment.to(Status.REVIEW, at=now, failure=outcome.reason), ledger)
+        return write(payment, payment.to(Status.UNKNOWN, at=now), ledger)
+    try:
+        return settle(payment, outcome, ledger, clock, notify_outcomes=notify_outcomes)
+    except PaymentGivenUp:
+        settled = ledger.find(payment.transaction_id)
+        return settled if settled is not None else payment

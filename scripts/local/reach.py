@@ -1,0 +1,39 @@
+"""Where an environment is: on AWS, or on the AWS emulator of this machine. Nothing else decides that."""
+
+from rich.console import Console
+
+from scripts.common.errors import UserError
+from scripts.common.target import Target, on_aws
+
+from . import server, target
+from .runtime import describe_interpreter
+
+LOCAL = "local"
+
+
+def reach_environment(
+    environment: str, profile: str | None, region: str | None, *, announce_start_on: Console | None = None
+) -> Target:
+    """Return the target of ``environment``.
+
+    ``local`` is the emulator that is running; with ``announce_start_on``, a console, it is started if none is running.
+    Raises ``UserError`` if the AWS configuration names no Region, if the emulator is not running, and for a profile or
+    a Region of ``local``.
+    """
+    if environment != LOCAL:
+        return on_aws(profile, region)
+    if profile or region:
+        raise UserError("local is the AWS emulator on this machine; it accepts neither --profile nor --region")
+    server.forget_the_users_aws()
+    if announce_start_on is None:
+        kept = server.kept()
+        if kept is None:
+            raise UserError(server.NOT_RUNNING)
+        return target.of(kept)
+    running = target.running()
+    announce_start_on.print(
+        f"The AWS emulator is running at {running.endpoint_url}; stop it with `make local-stop`.", soft_wrap=True
+    )
+    if notice := describe_interpreter():
+        announce_start_on.print(notice, soft_wrap=True)
+    return running

@@ -1,0 +1,141 @@
+"""The permissions boundary: what no role of the platform can do, whatever policies it is given.
+
+The account's own stack (templates/artifacts.yaml) has one for each environment, and each role of the environment stands
+under it. Who deploys with CloudFormation's role may make roles and policies of the platform's names; the boundary keeps
+what those can do to what the platform does, in their own environment.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+"""
+
+from collections.abc import Sequence
+
+from awacs import awslambda as lambda_
+from awacs import backup, dynamodb, kms, logs, secretsmanager, sns, sqs, xray
+from awacs.aws import Statement, StringEquals
+from troposphere import AWSHelperFn, Equals, Sub, Template
+from troposphere.iam import ManagedPolicy
+
+from .. import names
+from ..policies import ACCOUNT, LOG_DELIVERY, allow, document
+from ..settings import PLATFORM_BOUNDARY
+from ..suppressions import suppress_wildcards
+from ..wiring import Value, pascal
+
+
+def add(template: Template, boundary: Value, environments: Sequence[str]) -> None:
+    """The boundaries themselves, in the account's own stack."""
+    template.add_condition("HasOurBoundary", Equals(boundary, PLATFORM_BOUNDARY))
+    for environment in environments:
+        policy = template.add_resource(
+            ManagedPolicy(
+                f"Boundary{pascal(environment.replace('-', '_'))}",
+                ManagedPolicyName=names.in_environment(names.BOUNDARY_POLICY, environment),
+                Description=f"No role of the payment platform in {environment} can do more than this",
+                PolicyDocument=document(*_ceiling(environment)),
+                Condition="HasOurBoundary",
+                # Roles stand under it for as long as there are any.
+                DeletionPolicy="RetainExceptOnCreate",
+                UpdateReplacePolicy="Retain",
+            )
+        )
+        suppress_wildcards(
+            policy,
+            "A boundary grants nothing; keys, secrets and log streams have names that AWS completes",
+            *_wildcards(environment),
+        )
+
+
+def _ceiling(environment: str) -> list[Statement]:
+    def named(*patterns: str) -> list[str]:
+        return [names.in_environment(pattern, environment) for pattern in patterns]
+
+    keys = [names.arn("kms", "key/*")]
+    return [
+        allow(
+            "Tables",
+            [
+                dynamodb.BatchGetItem,
+                dynamodb.DescribeTable,
+                dynamodb.GetItem,
+                dynamodb.ListTagsOfResource,
+                dynamodb.PutItem,
+                dynamodb.Query,
+                dynamodb.StartAwsBackupJob,
+            ],
+            [
+                names.arn("dynamodb", f"table/{table}")
+                for table in named(names.TABLE, f"{names.TABLE}/index/{names.OPEN_INDEX}", names.LEDGER_TABLE)
+            ],
+        ),
+        allow("DeadLetters", [sqs.SendMessage], [names.arn("sqs", queue) for queue in named(names.QUEUE)]),
+        allow("Notices", [sns.Publish], [names.arn("sns", topic) for topic in named(names.TOPIC)]),
+        allow(
+            "Functions",
+            [lambda_.InvokeFunction],
+            [names.live_function_arn(function) for function in named(*names.FUNCTIONS)],
+        ),
+        allow(
+            "Backups",
+            [backup.CopyIntoBackupVault, backup.DescribeBackupVault],
+            [names.arn("backup", f"backup-vault:{vault}") for vault in named(names.BACKUP_VAULT)],
+        ),
+        allow("Secrets", [secretsmanager.GetSecretValue], [names.arn("secretsmanager", "secret:*")]),
+        allow(
+            "KeysThroughServices",
+            [kms.Decrypt, kms.GenerateDataKey],
+            keys,
+            StringEquals(
+                {
+                    "kms:CallerAccount": ACCOUNT,
+                    "kms:ViaService": [
+                        Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")
+                        for service in ("backup", "dynamodb", "lambda", "secretsmanager", "sns", "sqs")
+                    ],
+                }
+            ),
+        ),
+        # Step Functions calls KMS as the role itself.
+        allow(
+            "KeysOfExecutions",
+            [kms.Decrypt, kms.GenerateDataKey],
+            keys,
+            StringEquals(
+                {
+                    "kms:CallerAccount": ACCOUNT,
+                    "kms:EncryptionContext:aws:states:stateMachineArn": [
+                        names.arn("states", f"stateMachine:{workflow}") for workflow in named(names.WORKFLOW)
+                    ],
+                }
+            ),
+        ),
+        allow(
+            "KeysOfLogDelivery",
+            [kms.GenerateDataKey],
+            keys,
+            StringEquals(
+                {"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": names.arn("logs", "*")},
+            ),
+        ),
+        allow("KeysAreFound", [kms.DescribeKey], keys, StringEquals({"kms:CallerAccount": ACCOUNT})),
+        allow(
+            "Logs",
+            [logs.CreateLogStream, logs.PutLogEvents],
+            [names.log_streams_arn(group) for group in named(*names.FUNCTION_LOG_GROUPS)],
+        ),
+        allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
+        allow(
+            "TracingHasNoResource",
+            [xray.GetSamplingRules, xray.GetSamplingTargets, xray.PutTelemetryRecords, xray.PutTraceSegments],
+            ["*"],
+        ),
+    ]
+
+
+def _wildcards(environment: str) -> list[str | AWSHelperFn]:
+    """The resources with a wildcard that the boundary may have."""
+    groups = [names.in_environment(group, environment) for group in names.FUNCTION_LOG_GROUPS]
+    return [
+        names.arn("secretsmanager", "secret:*"),
+        names.arn("kms", "key/*"),
+        *(names.log_streams_arn(group) for group in groups),
+        "*",
+    ]

@@ -1,0 +1,34 @@
+"""Who deploys, where that shall not be a person with all rights: CloudFormation's own role, and GitHub's two.
+
+The role of CloudFormation may do what the platform's resource types ask of it, to the platform's resources in the
+environments of environments.toml, and nothing else; tests/stacks/test_service_role.py asks it for every operation on
+every resource. The roles of GitHub Actions may plan, or deploy, with that role, and have no rights on any resource of
+the platform.
+
+service_role.py    CloudFormation's role
+service_rights.py  what it may do to the platform's resources
+github.py          GitHub's two roles
+words.py           what the policies of all are written with
+"""
+
+from troposphere import And, AWSHelperFn, Equals, Not, Template
+from troposphere import Condition as ConditionReference
+
+from ...settings import LOCAL, Bootstrap
+from .. import boundary
+from . import github, service_role
+from .words import Environments
+
+
+def add(template: Template, bucket_arn: AWSHelperFn, environments: Environments) -> None:
+    """Add the roles and the boundaries, each where its setting asks for it."""
+    template.add_condition("HasServiceRole", Equals(Bootstrap.service_role.ref, "true"))
+    template.add_condition("HasRepository", Not(Equals(Bootstrap.github_repository.ref, "")))
+    template.add_condition("HasGitHub", And(ConditionReference("HasServiceRole"), ConditionReference("HasRepository")))
+    template.add_condition(
+        "MakesProvider",
+        And(ConditionReference("HasGitHub"), Equals(Bootstrap.github_oidc_provider_arn.ref, "")),
+    )
+    boundary.add(template, Bootstrap.permissions_boundary.ref, (*environments.names, LOCAL))
+    service = service_role.add(template, environments)
+    github.add(template, service, bucket_arn, environments)

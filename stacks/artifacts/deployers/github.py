@@ -1,0 +1,224 @@
+"""GitHub's two roles: one may plan, for any pull request; the other may deploy, for one environment of the repository.
+
+Both act through CloudFormation's role, and have no rights on any resource of the platform.
+"""
+
+from collections.abc import Sequence
+
+from awacs import awslambda as lambda_
+from awacs import (
+    backup,
+    cloudformation,
+    cloudwatch,
+    dynamodb,
+    events,
+    iam,
+    kms,
+    logs,
+    s3,
+    sns,
+    sqs,
+    states,
+    sts,
+)
+from awacs.aws import Allow, Condition, Principal, Statement, StringEquals, StringEqualsIfExists
+from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
+from troposphere.iam import ManagedPolicy, OIDCProvider, Role
+
+from ... import names
+from ...policies import allow, document
+from ...settings import Bootstrap
+from ...wiring import pascal
+from .words import Environments, actions, hyphens, policies, policy
+
+GITHUB = "token.actions.githubusercontent.com"
+
+
+def add(template: Template, service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> None:
+    provider = template.add_resource(
+        OIDCProvider(
+            "GitHub",
+            Url=f"https://{GITHUB}",
+            ClientIdList=["sts.amazonaws.com"],
+            Condition="MakesProvider",
+            # An account has one provider for GitHub, and roles of other teams may trust it, too.
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
+        )
+    )
+    provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
+    plan = _plan(service, bucket_arn, environments)
+    # For both roles: what they look at before a deployment.
+    look = policies(template, "GitHubLook", "HasGitHub", _look_before(environments))
+    _role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, look)
+    _role(
+        template,
+        "GitHubDeploy",
+        "repo:${GithubRepository}:environment:${GithubEnvironment}",
+        provider_arn,
+        [*plan, *_deploy(environments)],
+        look,
+    )
+
+
+def _role(
+    template: Template,
+    title: str,
+    subject: str,
+    provider_arn: AWSHelperFn,
+    statements: Sequence[Statement],
+    look: Sequence[ManagedPolicy],
+) -> None:
+    """A role for tokens with exactly this subject.
+
+    The repository stands in the subject as in the setting: OWNER/NAME, or OWNER@ID/NAME@ID. Only ids
+    tell it from another one that takes its name: GitHub puts them into the subject of each repository that was created,
+    renamed or transferred since July 2026, and of those that have opted in.
+    https://docs.github.com/en/actions/reference/openid-connect-reference#immutable-subject-claims
+    """
+    managed_policy = policy(template, title, "HasGitHub", statements)
+    role = template.add_resource(
+        Role(
+            f"{title}Role",
+            RoleName=f"role-payment-{hyphens(title)}",
+            AssumeRolePolicyDocument=document(
+                Statement(
+                    Sid="OnlyThisRepository",
+                    Effect=Allow,
+                    Principal=Principal("Federated", provider_arn),
+                    Action=[sts.AssumeRoleWithWebIdentity],
+                    Condition=Condition(
+                        [StringEquals({f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": Sub(subject)})]
+                    ),
+                )
+            ),
+            ManagedPolicyArns=[managed_policy.ref(), *(other.ref() for other in look)],
+            # A deployment that alarms watch may take longer than an hour, the default.
+            MaxSessionDuration=7200,
+            Condition="HasGitHub",
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
+        )
+    )
+    template.add_output(Output(f"{title}RoleArn", Value=role.get_att("Arn"), Condition="HasGitHub"))
+
+
+def _plan(service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> list[Statement]:
+    """What `scripts/deploy.sh --plan` asks of AWS."""
+    return [
+        allow(
+            "Plan",
+            actions(
+                cloudformation,
+                "CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeChangeSetHooks DescribeEvents "
+                "DescribeStacks GetTemplate ListChangeSets ListStackResources",
+            ),
+            environments.stack_arns(),
+        ),
+        # The events of a change set are asked for by its own ARN. CloudFormation names those of nested stacks.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
+        allow(
+            "ReadValidationsOfChangeSets",
+            actions(cloudformation, "DescribeChangeSet DescribeEvents"),
+            [names.arn("cloudformation", "changeSet/*")],
+        ),
+        allow(
+            "FindTheBucket",
+            actions(cloudformation, "DescribeStacks GetTemplate"),
+            [names.arn("cloudformation", "stack/payment-artifacts/*")],
+        ),
+        # Not under the keys that a deployment will ask for: an object there would stop it.
+        allow("UploadPlans", actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-plans/*")]),
+        allow("SeeWhatIsThere", [s3.ListBucket], [bucket_arn]),
+        allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
+        # Whether the request names the service is not documented; the role's trust lets no other service have it.
+        allow(
+            "CloudFormationActs",
+            [iam.PassRole],
+            [service.get_att("Arn")],
+            StringEqualsIfExists({"iam:PassedToService": "cloudformation.amazonaws.com"}),
+        ),
+    ]
+
+
+def _look_before(environments: Environments) -> list[Statement]:
+    """What the checks before a deployment (scripts/deployer/preflight) ask of AWS; they change nothing."""
+    return [
+        # None of these takes a resource that is narrower than the account.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackup.html
+        allow(
+            "AccountHasNoResource",
+            [
+                backup.ListBackupVaults,
+                lambda_.GetAccountSettings,
+                logs.DescribeLogGroups,
+                logs.DescribeResourcePolicies,
+                kms.ListAliases,
+            ],
+            ["*"],
+        ),
+        allow(
+            "LookAtTheOwnRights",
+            actions(iam, "GetRole SimulatePrincipalPolicy"),
+            [names.role_arn(f"role-payment-{hyphens(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
+        ),
+        *(_look_for_names(environment) for environment in environments.names),
+    ]
+
+
+def _look_for_names(environment: str) -> Statement:
+    """Whether the names of an environment are taken, and by whom."""
+    only = Environments((environment,))
+    return allow(
+        f"LookForNamesOf{pascal(environment.replace('-', '_'))}",
+        [
+            backup.ListTags,
+            cloudwatch.GetDashboard,
+            *actions(dynamodb, "DescribeTable ListTagsOfResource"),
+            events.DescribeRule,
+            *actions(iam, "GetPolicy GetRole"),
+            *actions(lambda_, "GetFunctionConcurrency ListTags"),
+            logs.ListTagsForResource,
+            sns.GetTopicAttributes,
+            *actions(sqs, "GetQueueUrl ListQueueTags"),
+            states.DescribeStateMachine,
+        ],
+        [
+            *only.arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
+            *only.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
+            *only.arns("dynamodb", f"table/{names.TABLE}", f"table/{names.LEDGER_TABLE}"),
+            *only.arns("events", f"rule/{names.RECONCILIATION_RULE}"),
+            *only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False),
+            *only.role_arns(*names.ROLES),
+            *only.arns("lambda", *(f"function:{name}" for name in names.FUNCTIONS)),
+            *only.arns(
+                "logs", *(f"log-group:{name}" for name in (*names.FUNCTION_LOG_GROUPS, names.WORKFLOW_LOG_GROUP))
+            ),
+            *only.arns("sns", names.TOPIC),
+            *only.arns("sqs", names.QUEUE, names.NOTIFICATION_QUEUE),
+            *only.arns("states", f"stateMachine:{names.WORKFLOW}"),
+        ],
+    )
+
+
+def _deploy(environments: Environments) -> list[Statement]:
+    """What a deployment asks of AWS beyond its plan."""
+    return [
+        allow(
+            "Deploy",
+            actions(
+                cloudformation,
+                "CancelUpdateStack ContinueUpdateRollback DeleteStack DescribeStackEvents ExecuteChangeSet "
+                "GetStackPolicy SetStackPolicy UpdateTerminationProtection",
+            ),
+            environments.stack_arns(),
+        ),
+        allow(
+            "Artifacts",
+            actions(s3, "DeleteObject GetObject PutObject"),
+            [Sub("${Artifacts.Arn}/payment-platform/*")],
+        ),
+    ]

@@ -1,0 +1,303 @@
+"""What CloudFormation may do to the platform's resources: what their types ask for, on the platform's names.
+
+The resource types' schemas say which actions a create, read, update, delete or list needs
+(https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-handlers);
+the Service Authorization Reference says on which resource each is asked
+(https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html). Rights on a key are in the key's
+own policy (key_policies.py): a new key has no name, and its tags may count only minutes later.
+"""
+
+from awacs import awslambda as lambda_
+from awacs import (
+    backup,
+    backup_storage,
+    cloudformation,
+    cloudwatch,
+    dynamodb,
+    events,
+    iam,
+    kms,
+    logs,
+    s3,
+    sns,
+    sqs,
+    states,
+)
+from awacs.aws import ForAllValuesArnEquals, Null, Statement, StringEquals
+from troposphere import Sub
+
+from ... import names
+from ...policies import LOG_DELIVERY, allow
+from ...wiring import pascal
+from .words import Environments, actions
+
+_KEY_ALIASES = (
+    names.DYNAMODB_KEY_ALIAS,
+    names.SNS_KEY_ALIAS,
+    names.LOGS_KEY_ALIAS,
+    names.QUEUE_KEY_ALIAS,
+    names.FUNCTIONS_KEY_ALIAS,
+    names.WORKFLOW_KEY_ALIAS,
+)
+_REQUESTS_OUR_TAG = StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"})
+
+
+def without_resource() -> list[Statement]:
+    """The actions that AWS asks for on all resources (``*``), or not at all."""
+    return [
+        # Of composite alarms CloudWatch takes both from nobody whose right has a narrower scope:
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+        allow("CompositeAlarmsCannotBePutByName", [cloudwatch.PutCompositeAlarm], ["*"]),
+        allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
+        # No resource stands for a subscription; SNS asks on the topic's ARN, or on all of the account.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+        allow(
+            "SubscriptionsHaveNoResource",
+            actions(sns, "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe"),
+            ["*"],
+        ),
+        allow("NewKeysCannotBeNamed", [kms.CreateKey], ["*"], _REQUESTS_OUR_TAG),
+        allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+        allow("IndexPoliciesHaveNoResource", [logs.DescribeIndexPolicies], ["*"]),
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackupstorage.html
+        allow("VaultStorageHasNoResource", [backup_storage.MountCapsule], ["*"]),
+        # What the list handlers ask for. None of these actions has a resource, and each gives names only.
+        allow(
+            "ListsHaveNoResource",
+            [
+                *actions(backup, "ListBackupPlans ListBackupVaults"),
+                *actions(cloudformation, "ListStacks"),
+                *actions(cloudwatch, "ListDashboards"),
+                *actions(dynamodb, "ListTables"),
+                *actions(events, "ListRules"),
+                *actions(iam, "ListPolicies ListRoles"),
+                *actions(kms, "ListAliases ListKeys"),
+                *actions(lambda_, "ListFunctions ListLayerVersions"),
+                *actions(sns, "ListSubscriptions ListTopics"),
+                *actions(sqs, "ListQueues"),
+                *actions(states, "ListStateMachines"),
+            ],
+            ["*"],
+        ),
+    ]
+
+
+def data(environments: Environments) -> list[Statement]:
+    return [
+        allow(
+            "Tables",
+            actions(
+                dynamodb,
+                "CreateTable DeleteTable DescribeContinuousBackups DescribeContributorInsights "
+                "DescribeKinesisStreamingDestination DescribeTable DescribeTimeToLive GetResourcePolicy "
+                "ListTagsOfResource TagResource UntagResource UpdateContinuousBackups UpdateTable UpdateTimeToLive",
+            ),
+            environments.arns("dynamodb", f"table/{names.TABLE}", f"table/{names.LEDGER_TABLE}"),
+        ),
+        allow(
+            "Queues",
+            actions(
+                sqs,
+                "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue "
+                "UntagQueue",
+            ),
+            environments.arns("sqs", names.QUEUE, names.NOTIFICATION_QUEUE),
+        ),
+        allow(
+            "Topic",
+            actions(
+                sns,
+                "CreateTopic DeleteTopic GetDataProtectionPolicy GetTopicAttributes ListSubscriptionsByTopic "
+                "ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",
+            ),
+            environments.arns("sns", names.TOPIC),
+        ),
+    ]
+
+
+def keys(environments: Environments) -> list[Statement]:
+    """What no key's policy can allow: tags of a key that is being made, aliases, and the policy of an older key.
+
+    A key that an administrator's deployment has made does not name the role yet.
+    """
+    return [
+        allow(
+            "KeysOfEarlierDeployments",
+            actions(kms, "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy"),
+            [names.arn("kms", "key/*")],
+            StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
+        ),
+        # Tags that come with a new key are asked for, too, before the key has a policy.
+        # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
+        allow(
+            "NewKeysAreTaggedAsOurs",
+            [kms.TagResource],
+            [names.arn("kms", "key/*")],
+            _REQUESTS_OUR_TAG,
+            Null({"kms:ResourceAliases": "true"}),
+        ),
+        allow(
+            "Aliases",
+            actions(kms, "CreateAlias DeleteAlias UpdateAlias"),
+            environments.arns("kms", *_KEY_ALIASES),
+        ),
+    ]
+
+
+def backups(environments: Environments) -> list[Statement]:
+    """A plan is named by an id that nobody knows before, so it is changed and deleted by its tag.
+
+    Nothing that a creation needs asks for the tag: it may count only later.
+    """
+    plans = [names.arn("backup", "backup-plan:*")]
+    return [
+        allow(
+            "Vaults",
+            actions(
+                backup,
+                "CreateBackupVault DeleteBackupVault DescribeBackupVault GetBackupVaultAccessPolicy "
+                "GetBackupVaultNotifications ListTags TagResource UntagResource",
+            ),
+            environments.arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
+        ),
+        allow("NewBackupPlans", [backup.CreateBackupPlan, backup.TagResource], plans, _REQUESTS_OUR_TAG),
+        allow(
+            "BackupPlansAreFilledAndRead",
+            actions(backup, "CreateBackupSelection GetBackupPlan GetBackupSelection ListBackupSelections ListTags"),
+            plans,
+        ),
+        allow(
+            "OurBackupPlans",
+            actions(backup, "DeleteBackupPlan DeleteBackupSelection UntagResource UpdateBackupPlan"),
+            plans,
+            StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
+        ),
+        # The first selection of an account makes it.
+        # https://docs.aws.amazon.com/aws-backup/latest/devguide/using-service-linked-roles-AWSServiceRoleForBackup.html
+        allow(
+            "BackupLinksItsRole",
+            [iam.CreateServiceLinkedRole],
+            [names.role_arn("aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup")],
+            StringEquals({"iam:AWSServiceName": "backup.amazonaws.com"}),
+        ),
+    ]
+
+
+def compute(environments: Environments) -> list[Statement]:
+    functions = [f"function:{name}{version}" for name in names.FUNCTIONS for version in ("", ":*")]
+    layers = [f"layer:{names.STRIPE_LAYER}{version}" for version in ("", ":*")]
+    targets = environments.arns("lambda", f"function:{names.RECONCILIATION_FUNCTION}:{names.LIVE}")
+    rules = environments.arns("events", f"rule/{names.RECONCILIATION_RULE}")
+    return [
+        allow(
+            "Functions",
+            actions(
+                lambda_,
+                "AddPermission CreateAlias CreateFunction DeleteAlias DeleteFunction DeleteFunctionConcurrency "
+                "GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConfiguration "
+                "GetFunctionRecursionConfig GetFunctionScalingConfig GetPolicy GetProvisionedConcurrencyConfig "
+                "GetRuntimeManagementConfig ListAliases ListTags ListVersionsByFunction PublishVersion "
+                "PutFunctionConcurrency RemovePermission TagResource UntagResource UpdateAlias UpdateFunctionCode "
+                "UpdateFunctionConfiguration",
+            ),
+            environments.arns("lambda", *functions),
+        ),
+        allow(
+            "Layer",
+            actions(lambda_, "DeleteLayerVersion GetLayerVersion PublishLayerVersion"),
+            environments.arns("lambda", *layers),
+        ),
+        allow(
+            "Artifacts",
+            actions(s3, "GetObject GetObjectVersion"),
+            [Sub("${Artifacts.Arn}/payment-platform/*"), Sub("${Artifacts.Arn}/payment-plans/*")],
+        ),
+        allow(
+            "Schedule",
+            actions(
+                events,
+                "DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule RemoveTargets TagResource "
+                "UntagResource",
+            ),
+            rules,
+        ),
+        # A request has several targets, and all of them count.
+        # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
+        allow(
+            "ScheduleInvokesReconciliationOnly",
+            [events.PutTargets],
+            rules,
+            ForAllValuesArnEquals({"events:TargetArn": targets}),
+            Null({"events:TargetArn": "false"}),
+        ),
+    ]
+
+
+def workflow(environments: Environments) -> list[Statement]:
+    # CloudWatch Logs asks about a log group with and without the ":*" that stands for its streams.
+    groups = [
+        f"log-group:{group}{streams}"
+        for group in (*names.FUNCTION_LOG_GROUPS, names.WORKFLOW_LOG_GROUP)
+        for streams in ("", ":*")
+    ]
+    return [
+        allow(
+            "StateMachine",
+            actions(
+                states,
+                "CreateStateMachine DeleteStateMachine DescribeStateMachine ListTagsForResource TagResource "
+                "UntagResource UpdateStateMachine",
+            ),
+            environments.arns("states", f"stateMachine:{names.WORKFLOW}"),
+        ),
+        allow(
+            "LogGroups",
+            actions(
+                logs,
+                "AssociateKmsKey CreateLogGroup DeleteDataProtectionPolicy DeleteLogGroup DeleteMetricFilter "
+                "DeleteRetentionPolicy DescribeMetricFilters DisassociateKmsKey "
+                "GetDataProtectionPolicy ListTagsForResource PutDataProtectionPolicy PutMetricFilter "
+                "PutRetentionPolicy TagResource UntagResource",
+            ),
+            environments.arns("logs", *groups),
+        ),
+    ]
+
+
+def monitoring(environments: Environments) -> list[Statement]:
+    alarms = [
+        # One for each environment: all alarms of all environments are longer than a policy.
+        allow(
+            f"AlarmsOf{pascal(environment.replace('-', '_'))}",
+            actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
+            Environments((environment,)).arns("cloudwatch", *(f"alarm:{name}" for name in names.alarms())),
+        )
+        for environment in environments.names
+    ]
+    return [
+        allow(
+            "Dashboard",
+            actions(
+                cloudwatch, "DeleteDashboards GetDashboard ListTagsForResource PutDashboard TagResource UntagResource"
+            ),
+            environments.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
+        ),
+        *alarms,
+    ]
+
+
+def stacks(environments: Environments) -> list[Statement]:
+    return [
+        allow(
+            "NestedStacks",
+            actions(
+                cloudformation,
+                "CreateStack DeleteStack DescribeStacks GetStackPolicy GetTemplate SetStackPolicy UpdateStack "
+                "UpdateTerminationProtection CreateChangeSet DescribeChangeSet DeleteChangeSet ExecuteChangeSet "
+                "CancelUpdateStack",
+            ),
+            environments.stack_arns(),
+        ),
+    ]

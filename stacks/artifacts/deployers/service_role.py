@@ -1,0 +1,129 @@
+"""CloudFormation's own role: which roles it may make and pass, and all that service_rights.py adds."""
+
+from collections.abc import Sequence
+
+from awacs import iam
+from awacs.aws import ArnEquals, ArnLike, Statement, StringEquals, StringEqualsIfExists
+from troposphere import AWSHelperFn, Output, Template
+from troposphere.iam import Role
+
+from ... import names, permissions_boundary
+from ...policies import allow, trust
+from ...settings import Bootstrap, SettingsError
+from ...suppressions import suppress
+from ...wiring import pascal
+from . import service_rights
+from .words import Environments, actions, policies
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+MOST_POLICIES = 10
+
+
+def add(template: Template, environments: Environments) -> Role:
+    """Raises ``SettingsError`` where the environments need more policies than a role takes."""
+    statements = [
+        *service_rights.without_resource(),
+        *service_rights.data(environments),
+        *service_rights.keys(environments),
+        *service_rights.backups(environments),
+        *service_rights.compute(environments),
+        *service_rights.workflow(environments),
+        *service_rights.monitoring(environments),
+        *service_rights.stacks(environments),
+        *_roles(environments),
+    ]
+    managed_policies = policies(template, "Service", "HasServiceRole", statements)
+    suppress(
+        managed_policies[0],
+        "cloudwatch:PutCompositeAlarm is denied unless it is allowed on all resources (*)",
+        checkov=("CKV_AWS_111",),
+    )
+    if len(managed_policies) > MOST_POLICIES:
+        raise SettingsError(
+            f"stacks/environments.toml: CloudFormation's role needs {len(managed_policies)} policies for "
+            f"{len(environments.names)} environments, and a role takes {MOST_POLICIES}; give some their own account"
+        )
+    role: Role = template.add_resource(
+        Role(
+            "CloudFormationRole",
+            RoleName=names.SERVICE_ROLE,
+            AssumeRolePolicyDocument=trust("cloudformation.amazonaws.com"),
+            ManagedPolicyArns=[managed_policy.ref() for managed_policy in managed_policies],
+            Condition="HasServiceRole",
+            # CloudFormation goes on using it for a stack that it has used it for.
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
+        )
+    )
+    template.add_output(Output("ServiceRoleArn", Value=role.get_att("Arn"), Condition="HasServiceRole"))
+    return role
+
+
+def _roles(environments: Environments) -> list[Statement]:
+    """No role without the boundary, each for its service only, and with our policies only.
+
+    Each by the whole of its name: a role of another team, passed to a function of ours, has no boundary.
+    """
+    roles = environments.role_arns(*names.ROLES)
+    managed_policies = environments.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
+    return [
+        allow(
+            "Roles",
+            actions(
+                iam,
+                "DeleteRole DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies "
+                "ListRoleTags TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
+            ),
+            roles,
+        ),
+        *(statement for environment in environments.names for statement in _under_boundary(environment)),
+        _pass("PassRolesToLambda", environments.role_arns(*names.FUNCTION_ROLES), "lambda"),
+        _pass("PassRoleToStepFunctions", environments.role_arns(names.WORKFLOW_ROLE), "states"),
+        _pass("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
+        # CloudFormation passes its own role on to each nested stack. Whether the request names the service is not
+        # documented; the role's trust lets no other service have it.
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
+        allow(
+            "PassItselfToNestedStacks",
+            [iam.PassRole],
+            [names.role_arn(names.SERVICE_ROLE)],
+            StringEqualsIfExists({"iam:PassedToService": "cloudformation.amazonaws.com"}),
+        ),
+        allow(
+            "Policies",
+            actions(
+                iam,
+                "CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion "
+                "ListEntitiesForPolicy ListPolicyVersions",
+            ),
+            managed_policies,
+        ),
+    ]
+
+
+def _under_boundary(environment: str) -> list[Statement]:
+    """The roles of one environment, under the boundary of that environment and with its policies."""
+    only = Environments((environment,))
+    sid = f"RolesOf{pascal(environment.replace('-', '_'))}"
+    boundary_arn = permissions_boundary.arn(Bootstrap.permissions_boundary.ref, environment)
+    under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary_arn})
+    managed_policies = only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
+    return [
+        allow(
+            f"{sid}StandUnderTheBoundary",
+            actions(iam, "CreateRole PutRolePermissionsBoundary"),
+            only.role_arns(*names.ROLES),
+            under_boundary,
+        ),
+        allow(
+            f"{sid}GetOurPoliciesOnly",
+            [iam.AttachRolePolicy],
+            only.role_arns(*names.ROLES),
+            under_boundary,
+            ArnLike({"iam:PolicyARN": managed_policies}),
+        ),
+    ]
+
+
+def _pass(sid: str, roles: Sequence[AWSHelperFn], service: str) -> Statement:
+    return allow(sid, [iam.PassRole], roles, StringEquals({"iam:PassedToService": f"{service}.amazonaws.com"}))

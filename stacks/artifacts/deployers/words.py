@@ -1,0 +1,139 @@
+"""What the policies of all deployers are written with: actions, ARNs of every environment, and policies that fit."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+from awacs.aws import Action, Statement
+from troposphere import AWSHelperFn, Template, encode_to_dict
+from troposphere.iam import ManagedPolicy
+
+from ... import names
+from ...policies import document
+from ...settings import SettingsError
+from ...suppressions import flatten, suppress_wildcards
+
+# The characters of a managed policy, without white space, that IAM accepts.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+LONGEST_POLICY = 6144
+# The longest value that CloudFormation puts in the place of each pseudo parameter.
+_LONGEST_VALUES = {
+    "${AWS::Partition}": "aws-iso-b",
+    "${AWS::Region}": "ap-southeast-1",
+    "${AWS::AccountId}": "123456789012",
+    "${Artifacts.Arn}": "arn:aws-iso-b:s3:::payment-artifacts-123456789012-ap-southeast-1",
+}
+
+# Where an ARN of a deployer's policy is open, by the reason, as the scanner writes it; any other one is a finding.
+_NAME = "[a-z0-9-]+"
+ACCEPTED_WILDCARDS = {
+    "These actions have no resource": re.compile(r"\*"),
+    "Lambda numbers the versions of a function or layer": re.compile(rf".*:(function|layer):{_NAME}:\*"),
+    "CloudWatch Logs asks about the streams of a log group": re.compile(r".*:log-group:/aws/[a-z/-]+:\*"),
+    "An artifact is named by what it holds": re.compile(r"<Artifacts\.Arn>/payment-(platform|plans)/\*"),
+    "CloudFormation names nested stacks and their change sets, and ends ARNs with an id": re.compile(
+        rf".*:(stack/payment-(platform-{_NAME}[/-]|artifacts/)|changeSet/)\*"
+    ),
+    "A key is named by an id; the statement has a condition": re.compile(r".*:key/\*"),
+    "A backup plan is named by an id": re.compile(r".*:backup-plan:\*"),
+}
+
+
+@dataclass(frozen=True)
+class Environments:
+    """The environments that are deployed to AWS, by name.
+
+    Every ARN names its environment. A pattern such as ``role-lambda-processing-*`` would match the roles of other
+    teams, too.
+    """
+
+    names: tuple[str, ...]
+
+    def arns(self, service: str, *resources: str, is_regional: bool = True) -> list[AWSHelperFn]:
+        """The ARN of each resource, written as in ``names.py``, in each environment."""
+        return [
+            names.arn(service, resource.replace("${Environment}", environment), region=is_regional)
+            for environment in self.names
+            for resource in resources
+        ]
+
+    def role_arns(self, *roles: str) -> list[AWSHelperFn]:
+        return self.arns("iam", *(f"role/{role}" for role in roles), is_regional=False)
+
+    def stack_arns(self) -> list[AWSHelperFn]:
+        """The environment's stack, and its nested stacks, whose names CloudFormation makes of the stack's name."""
+        return self.arns(
+            "cloudformation", "stack/payment-platform-${Environment}/*", "stack/payment-platform-${Environment}-*"
+        )
+
+
+def actions(module: ModuleType, words: str) -> list[Action]:
+    """``awacs`` knows each; a misspelt one is an AttributeError."""
+    return [getattr(module, word) for word in words.split()]
+
+
+def policy(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> ManagedPolicy:
+    """A managed policy of the bootstrap stack, named after its title."""
+    managed_policy: ManagedPolicy = template.add_resource(
+        ManagedPolicy(
+            f"{title}Policy",
+            ManagedPolicyName=f"policy-payment-{hyphens(title)}",
+            PolicyDocument=document(*statements),
+            Condition=condition,
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
+        )
+    )
+    for reason, pattern in ACCEPTED_WILDCARDS.items():
+        accepted = {name: None for name in map(flatten, _resources(statements)) if pattern.fullmatch(name)}
+        if accepted:
+            suppress_wildcards(managed_policy, reason, *accepted)
+    return managed_policy
+
+
+def _resources(statements: Sequence[Statement]) -> Iterator[str | AWSHelperFn]:
+    for statement in statements:
+        yield from statement.properties["Resource"]
+
+
+def policies(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> list[ManagedPolicy]:
+    """As many managed policies as the statements need: ``title`` with a number from 1 on.
+
+    Each statement goes into the first policy that has room for it. Raises ``SettingsError`` for one that is too long
+    for any: it names more environments than a policy can.
+    """
+    parts: list[list[Statement]] = []
+    for statement in statements:
+        if length([statement]) > LONGEST_POLICY:
+            raise SettingsError(
+                f"stacks/environments.toml: the statement {statement.properties['Sid']} takes {length([statement])} "
+                f"characters for all environments, and a policy has {LONGEST_POLICY}; give some an account of their own"
+            )
+        part = next((part for part in parts if length([*part, statement]) <= LONGEST_POLICY), None)
+        if part is None:
+            parts.append(part := [])
+        part.append(statement)
+    return [policy(template, f"{title}{number}", condition, part) for number, part in enumerate(parts, start=1)]
+
+
+def length(statements: Sequence[Statement]) -> int:
+    """The most characters that a policy of these statements has once CloudFormation has filled it in."""
+    filled_in = _filled_in(encode_to_dict(document(*statements)))
+    return len(json.dumps(filled_in, separators=(",", ":")))
+
+
+def _filled_in(value: object) -> object:
+    if isinstance(value, dict):
+        if set(value) == {"Fn::Sub"}:
+            text = str(value["Fn::Sub"])
+            for parameter, longest in _LONGEST_VALUES.items():
+                text = text.replace(parameter, longest)
+            return text
+        return {key: _filled_in(item) for key, item in value.items()}
+    return [_filled_in(item) for item in value] if isinstance(value, list) else value
+
+
+def hyphens(title: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "-", title.replace("GitHub", "Github")).lower()

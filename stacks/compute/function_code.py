@@ -1,0 +1,28 @@
+"""The source of the functions: which files it has, and a digest of them."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[2] / "lambda"
+LAYER = FOLDER.parent / "lambda-layers" / "stripe"
+
+
+def files(folder: Path = FOLDER) -> Iterator[tuple[str, bytes]]:
+    """Path inside the package and content of each source file, sorted by path.
+
+    Hidden files and caches are not part of it: editors and interpreters leave them.
+    """
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
+        if path.is_file() and not hidden:
+            yield inside.as_posix(), path.read_bytes()
+
+
+def digest(folder: Path = FOLDER) -> str:
+    """The same for the same files, whatever their dates and whatever the machine."""
+    sha = hashlib.sha256()
+    for name, content in files(folder):
+        sha.update(f"{name}\0{len(content)}\0".encode() + content)
+    return sha.hexdigest()

@@ -1,0 +1,306 @@
+"""The functions: code, logs, and a version behind the alias that is called; and the schedule of one of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import AWSHelperFn, Equals, If, Ref, Sub, Template, awslambda, events
+from troposphere.logs import LogGroup
+
+from .. import log_groups, names
+from ..policies import ACCOUNT
+from ..security import keys
+from ..suppressions import in_packs, suppress
+from ..wiring import NumberValue, Value, tags
+from .runtime import ARCHITECTURE, RUNTIME
+from .versions import describe_version
+
+# The functions' own limit; the state machine waits a little longer than that for each.
+TIMEOUT_SECONDS = 300
+
+
+class LocalFolder(AWSHelperFn):
+    """Code by local path: `aws cloudformation package` and our own packaging make it an S3 location."""
+
+    def __init__(self, path: str) -> None:
+        self.data = path
+
+
+# What the gateway's library is made of; the deployer builds the layer from it.
+STRIPE_LAYER = "../lambda-layers/stripe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    environment: Value
+    table_name: Value
+    queue_arn: Value
+    queue_url: Value
+    logs_key_arn: Value
+    functions_key_arn: Value
+    validation_role_arn: Value
+    processing_role_arn: Value
+    reconciliation_role_arn: Value
+    ledger_table_name: Value
+    topic_arn: Value
+    log_retention_days: NumberValue
+    log_data_protection: Value
+    function_log_level: Value
+    reserved_concurrency: NumberValue
+    gateway: Value
+    gateway_secret_arn: Value
+    notify_business_outcomes: Value
+    maximum_amounts: Value
+    high_value_amounts: Value
+    fraud_score_limit: NumberValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    validation_name: Value
+    validation_arn: Value
+    validation_live_arn: Value
+    validation_log_group_name: Value
+    processing_name: Value
+    processing_arn: Value
+    processing_live_arn: Value
+    processing_log_group_name: Value
+    reconciliation_name: Value
+    reconciliation_log_group_name: Value
+
+
+@dataclass(frozen=True)
+class _Live:
+    function: awslambda.Function
+    alias: awslambda.Alias
+    log_group: LogGroup
+
+
+def build(template: Template, inputs: Inputs) -> Outputs:
+    template.add_condition("KeepsNoConcurrency", Equals(inputs.reserved_concurrency, 0))
+    gateway = {"GATEWAY": inputs.gateway, "GATEWAY_SECRET_ARN": inputs.gateway_secret_arn}
+    layer = _gateway_layer(template, inputs)
+    validation = _function(
+        template,
+        inputs,
+        "Validation",
+        name=names.VALIDATION_FUNCTION,
+        log_group_name=names.VALIDATION_LOG_GROUP,
+        description="Checks a payment and records it once",
+        role_arn=inputs.validation_role_arn,
+        variables={
+            "MAXIMUM_AMOUNTS": inputs.maximum_amounts,
+            "HIGH_VALUE_AMOUNTS": inputs.high_value_amounts,
+            "FRAUD_SCORE_LIMIT": inputs.fraud_score_limit,
+            "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
+        },
+    )
+    processing = _function(
+        template,
+        inputs,
+        "Processing",
+        name=names.PROCESSING_FUNCTION,
+        log_group_name=names.PROCESSING_LOG_GROUP,
+        description="Claims a recorded payment, charges it once and records the outcome",
+        role_arn=inputs.processing_role_arn,
+        variables={**gateway, "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes},
+        layer=layer,
+    )
+    # What validation answers, processing has to understand: its new version goes live first.
+    validation.alias.DependsOn = processing.alias.title
+    reconciliation = _function(
+        template,
+        inputs,
+        "Reconciliation",
+        name=names.RECONCILIATION_FUNCTION,
+        log_group_name=names.RECONCILIATION_LOG_GROUP,
+        description="Settles what the workflow left behind; refunds and reopens for an operator",
+        role_arn=inputs.reconciliation_role_arn,
+        variables={
+            **gateway,
+            "SNS_TOPIC_ARN": inputs.topic_arn,
+            "DLQ_URL": inputs.queue_url,
+            "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
+        },
+        layer=layer,
+    )
+    _schedule(template, inputs, reconciliation)
+    return Outputs(
+        validation_name=validation.function.ref(),
+        validation_arn=validation.function.get_att("Arn"),
+        validation_live_arn=validation.alias.ref(),
+        validation_log_group_name=validation.log_group.ref(),
+        processing_name=processing.function.ref(),
+        processing_arn=processing.function.get_att("Arn"),
+        processing_live_arn=processing.alias.ref(),
+        processing_log_group_name=processing.log_group.ref(),
+        reconciliation_name=reconciliation.function.ref(),
+        reconciliation_log_group_name=reconciliation.log_group.ref(),
+    )
+
+
+def _gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVersion:
+    """The gateway's library as a layer, only where that gateway is used: it is larger than everything else."""
+    template.add_condition("UsesStripe", Equals(inputs.gateway, "stripe"))
+    layer: awslambda.LayerVersion = template.add_resource(
+        awslambda.LayerVersion(
+            "StripeLayer",
+            Condition="UsesStripe",
+            LayerName=names.named(names.STRIPE_LAYER),
+            Description="Stripe's library for Python",
+            CompatibleRuntimes=[RUNTIME],
+            CompatibleArchitectures=[ARCHITECTURE],
+            Content=LocalFolder(STRIPE_LAYER),
+        )
+    )
+    return layer
+
+
+def _schedule(template: Template, inputs: Inputs, reconciliation: _Live) -> None:
+    """Every five minutes; what cannot be delivered in that time goes to the dead-letter queue."""
+    rule = template.add_resource(
+        events.Rule(
+            "ReconciliationSchedule",
+            Name=names.named(names.RECONCILIATION_RULE),
+            Description="Settles overdue payments",
+            ScheduleExpression="rate(5 minutes)",
+            Tags=tags(),
+            Targets=[
+                events.Target(
+                    Id="reconciliation",
+                    Arn=reconciliation.alias.ref(),
+                    RetryPolicy=events.RetryPolicy(MaximumEventAgeInSeconds=300, MaximumRetryAttempts=2),
+                    DeadLetterConfig=events.DeadLetterConfig(Arn=inputs.queue_arn),
+                )
+            ],
+        )
+    )
+    template.add_resource(
+        awslambda.Permission(
+            "ScheduleMayReconcile",
+            Action="lambda:InvokeFunction",
+            FunctionName=reconciliation.alias.ref(),
+            Principal="events.amazonaws.com",
+            SourceAccount=ACCOUNT,
+            SourceArn=rule.get_att("Arn"),
+        )
+    )
+
+
+def _function(
+    template: Template,
+    inputs: Inputs,
+    title: str,
+    *,
+    name: str,
+    log_group_name: str,
+    description: str,
+    role_arn: Value,
+    variables: dict[str, Value],
+    layer: awslambda.LayerVersion | None = None,
+) -> _Live:
+    log_group = log_groups.add(
+        template,
+        f"{title}Logs",
+        log_group_name,
+        key_arn=inputs.logs_key_arn,
+        retention_days=inputs.log_retention_days,
+        masked=inputs.log_data_protection,
+    )
+    layers: dict[str, Any] = {}
+    if layer is not None:
+        layers["Layers"] = If(layer.resource["Condition"], [layer.ref()], Ref("AWS::NoValue"))
+    function = template.add_resource(
+        awslambda.Function(
+            f"{title}Function",
+            FunctionName=names.named(name),
+            Description=description,
+            Runtime=RUNTIME,
+            Architectures=[ARCHITECTURE],
+            Handler=f"handlers.{title.lower()}.handler",
+            Code=LocalFolder("../lambda"),
+            Role=role_arn,
+            MemorySize=256,
+            Timeout=TIMEOUT_SECONDS,
+            ReservedConcurrentExecutions=If("KeepsNoConcurrency", Ref("AWS::NoValue"), inputs.reserved_concurrency),
+            KmsKeyArn=inputs.functions_key_arn,
+            DeadLetterConfig=awslambda.DeadLetterConfig(TargetArn=inputs.queue_arn),
+            Environment=awslambda.Environment(
+                Variables={
+                    "ENVIRONMENT": inputs.environment,
+                    "DYNAMODB_TABLE_NAME": inputs.table_name,
+                    "LEDGER_TABLE_NAME": inputs.ledger_table_name,
+                    **variables,
+                }
+            ),
+            # JSON, so that a metric filter and a person can read single fields.
+            LoggingConfig=awslambda.LoggingConfig(
+                LogGroup=log_group.ref(), LogFormat="JSON", ApplicationLogLevel=inputs.function_log_level
+            ),
+            **layers,
+            TracingConfig=awslambda.TracingConfig(Mode="Active"),
+            Tags=tags(),
+        )
+    )
+    suppress(
+        function,
+        "It talks to AWS and to the gateway's public API: a network of ours would add a way out, and no protection",
+        checkov=("CKV_AWS_117",),
+        nag=in_packs("LambdaInsideVPC"),
+        guard=("lambda_inside_vpc_check",),
+    )
+    suppress(
+        function,
+        "A new account has no concurrency to reserve; reserved_concurrency reserves it where there is some",
+        checkov=("CKV_AWS_115",),
+        nag=("NIST.800.53.R5-LambdaConcurrency", "HIPAA.Security-LambdaConcurrency"),
+    )
+    suppress(function, "The Python version that the tests run this code on", nag=("AwsSolutions-L1",))
+    # In the order of the variables' names, so that another order in this file publishes nothing.
+    values = [*(variables[name] for name in sorted(variables)), inputs.function_log_level]
+    parameters = [str(value.data["Ref"]) for value in values]
+    resources = {**_resource_names(), f"{title}Logs": log_group_name}
+    version = template.add_resource(
+        awslambda.Version(
+            f"{title}Version",
+            FunctionName=function.ref(),
+            Description=describe_version(
+                function,
+                settings=[Ref(name) for name in parameters if name not in resources],
+                names=resources,
+                layer=layer,
+            ),
+        )
+    )
+    alias = template.add_resource(
+        awslambda.Alias(
+            f"{title}Live",
+            Name=names.LIVE,
+            Description="What the workflow calls",
+            FunctionName=function.ref(),
+            FunctionVersion=version.get_att("Version"),
+        )
+    )
+    return _Live(function, alias, log_group)
+
+
+def _resource_names() -> dict[str, str]:
+    """The names behind the inputs that are not settings; of a key, which has none, the logical id."""
+    return {
+        "TableName": names.TABLE,
+        "LedgerTableName": names.LEDGER_TABLE,
+        "QueueArn": names.QUEUE,
+        "QueueUrl": names.QUEUE,
+        "TopicArn": names.TOPIC,
+        "FunctionsKeyArn": keys.FUNCTIONS_KEY,
+        "ValidationRoleArn": names.VALIDATION_ROLE,
+        "ProcessingRoleArn": names.PROCESSING_ROLE,
+        "ReconciliationRoleArn": names.RECONCILIATION_ROLE,
+    }
+
+
+def invoke_arn(function_arn: Value) -> AWSHelperFn:
+    """The ARN by which API Gateway invokes a function, which the reference has among its outputs."""
+    return Sub(
+        "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${FunctionArn}/invocations",
+        FunctionArn=function_arn,
+    )

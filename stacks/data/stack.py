@@ -1,0 +1,241 @@
+"""What is kept and what is said: payments and their ledger with their backups, dead letters, notices."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from awacs import sns as sns_actions
+from awacs import sqs as sqs_actions
+from awacs.aws import Allow, ArnEquals, ArnLike, Condition, Principal, Statement, StringEquals
+from troposphere import Equals, Not, Template, dynamodb, sns, sqs
+
+from .. import names
+from ..policies import ACCOUNT, document, only_over_tls
+from ..suppressions import suppress
+from ..wiring import NumberValue, Value, tags
+from . import backups
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    environment: Value
+    dynamodb_key_arn: Value
+    sns_key_id: Value
+    queue_key_arn: Value
+    backup_role_arn: Value
+    backup_retention_days: NumberValue
+    deletion_protection: Value
+    notification_protocol: Value
+    notification_endpoint: Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    table_name: Value
+    table_arn: Value
+    ledger_table_name: Value
+    queue_arn: Value
+    queue_url: Value
+    queue_name: Value
+    topic_arn: Value
+    topic_name: Value
+    notification_queue_name: Value
+
+
+def build(template: Template, inputs: Inputs) -> Outputs:
+    table = template.add_resource(_transactions(inputs))
+    ledger = template.add_resource(_ledger(inputs))
+    backups.add(template, inputs.backup_role_arn, inputs.dynamodb_key_arn, inputs.backup_retention_days, table, ledger)
+    queue = template.add_resource(_dead_letter_queue("DeadLetters", names.QUEUE, inputs))
+    template.add_resource(_queue_policy(queue))
+    topic = template.add_resource(
+        sns.Topic("Notifications", TopicName=names.named(names.TOPIC), KmsMasterKeyId=inputs.sns_key_id, Tags=tags())
+    )
+    template.add_resource(_topic_policy(topic))
+    undelivered = template.add_resource(_dead_letter_queue("UndeliveredNotices", names.NOTIFICATION_QUEUE, inputs))
+    policy = template.add_resource(_undelivered_policy(undelivered, topic))
+    template.add_condition("HasSubscriber", Not(Equals(inputs.notification_endpoint, "")))
+    template.add_resource(
+        sns.SubscriptionResource(
+            "Subscription",
+            Condition="HasSubscriber",
+            TopicArn=topic.ref(),
+            Protocol=inputs.notification_protocol,
+            Endpoint=inputs.notification_endpoint,
+            RedrivePolicy={"deadLetterTargetArn": undelivered.get_att("Arn")},
+            # SNS may send to the queue before anything can fail.
+            DependsOn=[policy.title],
+        )
+    )
+    return Outputs(
+        table_name=table.ref(),
+        table_arn=table.get_att("Arn"),
+        ledger_table_name=ledger.ref(),
+        queue_arn=queue.get_att("Arn"),
+        queue_url=queue.ref(),
+        queue_name=queue.get_att("QueueName"),
+        topic_arn=topic.ref(),
+        topic_name=topic.get_att("TopicName"),
+        notification_queue_name=undelivered.get_att("QueueName"),
+    )
+
+
+def _transactions(inputs: Inputs) -> dynamodb.Table:
+    """What each payment is now, with an index of the open ones by when they are overdue.
+
+    The index is sparse: only open payments have its key. It is sharded, so that no partition takes all of them.
+    """
+    return _table(
+        "Transactions",
+        names.TABLE,
+        inputs,
+        keys={"transaction_id": "HASH"},
+        AttributeDefinitions=[
+            dynamodb.AttributeDefinition(AttributeName="transaction_id", AttributeType="S"),
+            dynamodb.AttributeDefinition(AttributeName="open_shard", AttributeType="N"),
+            dynamodb.AttributeDefinition(AttributeName="overdue_at", AttributeType="N"),
+        ],
+        GlobalSecondaryIndexes=[
+            dynamodb.GlobalSecondaryIndex(
+                IndexName=names.OPEN_INDEX,
+                KeySchema=[
+                    dynamodb.KeySchema(AttributeName="open_shard", KeyType="HASH"),
+                    dynamodb.KeySchema(AttributeName="overdue_at", KeyType="RANGE"),
+                ],
+                Projection=dynamodb.Projection(ProjectionType="KEYS_ONLY"),
+            )
+        ],
+    )
+
+
+def _ledger(inputs: Inputs) -> dynamodb.Table:
+    """Every step of every payment, appended and never changed: the audit record."""
+    return _table(
+        "PaymentLedger",
+        names.LEDGER_TABLE,
+        inputs,
+        keys={"transaction_id": "HASH", "sequence": "RANGE"},
+        AttributeDefinitions=[
+            dynamodb.AttributeDefinition(AttributeName="transaction_id", AttributeType="S"),
+            dynamodb.AttributeDefinition(AttributeName="sequence", AttributeType="N"),
+        ],
+    )
+
+
+def _table(title: str, name: str, inputs: Inputs, keys: dict[str, str], **more: Any) -> dynamodb.Table:
+    """On demand, encrypted with the platform's key, restorable to any second of the last 35 days, and kept."""
+    return dynamodb.Table(
+        title,
+        TableName=names.named(name),
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[dynamodb.KeySchema(AttributeName=key, KeyType=kind) for key, kind in keys.items()],
+        SSESpecification=dynamodb.SSESpecification(
+            SSEEnabled=True, SSEType="KMS", KMSMasterKeyId=inputs.dynamodb_key_arn
+        ),
+        PointInTimeRecoverySpecification=dynamodb.PointInTimeRecoverySpecification(PointInTimeRecoveryEnabled=True),
+        DeletionProtectionEnabled=inputs.deletion_protection,
+        Tags=tags(),
+        DeletionPolicy="RetainExceptOnCreate",
+        UpdateReplacePolicy="Retain",
+        **more,
+    )
+
+
+def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
+    queue = sqs.Queue(
+        title,
+        QueueName=names.named(name),
+        MessageRetentionPeriod=14 * 24 * 60 * 60,
+        VisibilityTimeout=60,
+        KmsMasterKeyId=inputs.queue_key_arn,
+        # Said, because SQS takes its own kind of encryption for given, and not both.
+        SqsManagedSseEnabled=False,
+        Tags=tags(),
+        DeletionPolicy="RetainExceptOnCreate",
+        UpdateReplacePolicy="Retain",
+    )
+    suppress(
+        queue,
+        "It is the dead-letter queue: nothing takes from it by itself, so nothing can fail there",
+        nag=("AwsSolutions-SQS3",),
+        guard=("sqs_dlq_check",),
+    )
+    return queue
+
+
+def _queue_policy(queue: sqs.Queue) -> sqs.QueuePolicy:
+    """What EventBridge could not deliver to the reconciliation function is not lost either.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+    """
+    return sqs.QueuePolicy(
+        "DeadLettersPolicy",
+        Queues=[queue.ref()],
+        PolicyDocument=document(
+            Statement(
+                Sid="ScheduleDeadLetters",
+                Effect=Allow,
+                Principal=Principal("Service", "events.amazonaws.com"),
+                Action=[sqs_actions.SendMessage],
+                Resource=[queue.get_att("Arn")],
+                Condition=Condition(
+                    [
+                        StringEquals({"aws:SourceAccount": ACCOUNT}),
+                        ArnEquals({"aws:SourceArn": names.reconciliation_rule_arn()}),
+                    ]
+                ),
+            ),
+            only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),
+        ),
+    )
+
+
+def _undelivered_policy(queue: sqs.Queue, topic: sns.Topic) -> sqs.QueuePolicy:
+    """The right of SNS to move a notice of this topic here when it gives up delivering it, whoever the subscriber is.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-configure-dead-letter-queue.html
+    """
+    return sqs.QueuePolicy(
+        "UndeliveredNoticesPolicy",
+        Queues=[queue.ref()],
+        PolicyDocument=document(
+            Statement(
+                Sid="UndeliveredNotices",
+                Effect=Allow,
+                Principal=Principal("Service", "sns.amazonaws.com"),
+                Action=[sqs_actions.SendMessage],
+                Resource=[queue.get_att("Arn")],
+                Condition=Condition(
+                    [StringEquals({"aws:SourceAccount": ACCOUNT}), ArnEquals({"aws:SourceArn": topic.ref()})]
+                ),
+            ),
+            only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),
+        ),
+    )
+
+
+def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
+    """The alarms' right to publish. The roles of this account have it from their own policies, and from nowhere else.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
+    """
+    return sns.TopicPolicy(
+        "NotificationsPolicy",
+        Topics=[topic.ref()],
+        PolicyDocument=document(
+            Statement(
+                Sid="AlarmsPublish",
+                Effect=Allow,
+                Principal=Principal("Service", "cloudwatch.amazonaws.com"),
+                Action=[sns_actions.Publish],
+                Resource=[topic.ref()],
+                Condition=Condition(
+                    [
+                        StringEquals({"aws:SourceAccount": ACCOUNT}),
+                        ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
+                    ]
+                ),
+            ),
+            # A topic's policy takes only the actions of topics, so no wildcard stands for them.
+            only_over_tls(sns_actions.Publish, topic.ref()),
+        ),
+    )

@@ -1,0 +1,275 @@
+"""The dashboard's body, as ``Fn::Sub`` text: are payments succeeding, how fast, what is stuck, what broke.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import names
+
+WIDTH = 24
+_ENVIRONMENT = ("Environment", "${Environment}")
+_GREEN, _ORANGE, _RED, _GREY, _BLUE = "#2ca02c", "#ff7f0e", "#d62728", "#7f7f7f", "#1f77b4"
+_OUTCOMES = {
+    "COMPLETED": _GREEN, "DECLINED": _BLUE, "ACTION_REQUIRED": "#17becf", "REJECTED": _GREY,
+    "UNKNOWN": _ORANGE, "FAILED": _RED, "REVIEW": "#9467bd",
+}  # fmt: skip
+_BACKUP_ALARMS = (names.BACKUP_FAILURES_ALARM, names.BACKUP_HEARTBEAT_ALARM)
+_PLACE_OF_BACKUP_ALARMS = "alarms of backups"
+_ALARM_ARN = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One line of a graph. ``dimensions`` are names and values in turn, as CloudWatch takes them."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[str, ...]
+    stat: str
+    label: str
+    color: str | None = None
+    id: str | None = None
+    visible: bool = True
+
+    def array(self) -> list[Any]:
+        options: dict[str, Any] = {"stat": self.stat, "label": self.label}
+        options |= {"color": self.color} if self.color else {}
+        options |= {"id": self.id} if self.id else {}
+        options |= {} if self.visible else {"visible": False}
+        return [self.namespace, self.name, *self.dimensions, options]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A line that is calculated from metrics of the same graph, by their ids."""
+
+    expression: str
+    label: str
+    color: str | None = None
+
+    def array(self) -> list[Any]:
+        color = {"color": self.color} if self.color else {}
+        return [{"expression": self.expression, "label": self.label, **color}]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Lines over time. ``threshold`` is the parameter that holds the alarm's, drawn as a line across."""
+
+    title: str
+    lines: tuple[Metric | Expression, ...]
+    unit: str
+    threshold: str | None = None
+    stacked: bool = False
+    width: int = 8
+    height: int = 6
+    # Of the left axis; None lets CloudWatch choose.
+    top: int | None = None
+
+    def widget(self) -> dict[str, Any]:
+        axis: dict[str, Any] = {"label": self.unit, "showUnits": False, "min": 0}
+        properties: dict[str, Any] = {
+            "title": self.title,
+            "region": "${AWS::Region}",
+            "view": "timeSeries",
+            "stacked": self.stacked,
+            "period": 300,
+            "yAxis": {"left": axis | ({"max": self.top} if self.top else {})},
+            "metrics": [line.array() for line in self.lines],
+        }
+        if self.threshold:
+            across = {"label": "alarm above", "value": _number(self.threshold), "color": _RED}
+            properties["annotations"] = {"horizontal": [across]}
+        return {"type": "metric", "properties": properties}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Markdown across the dashboard: the question that the widgets under it answer."""
+
+    markdown: str
+    width: int = WIDTH
+    height: int = 1
+
+    def widget(self) -> dict[str, Any]:
+        return {"type": "text", "properties": {"markdown": self.markdown, "background": "transparent"}}
+
+
+@dataclass(frozen=True)
+class AlarmStates:
+    """Each alarm with its state."""
+
+    title: str
+    alarms: tuple[str, ...]
+    width: int = WIDTH
+    height: int = 4
+
+    def widget(self) -> dict[str, Any]:
+        arns = [_ALARM_ARN + name for name in self.alarms]
+        return {"type": "alarm", "properties": {"title": self.title, "alarms": arns}}
+
+
+Widget = Graph | Heading | AlarmStates
+
+
+@dataclass
+class Layout:
+    """Rows of widgets, from the top; each row is as high as its highest widget."""
+
+    widgets: list[dict[str, Any]] = field(default_factory=list)
+    _y: int = 0
+
+    def row(self, *widgets: Widget) -> None:
+        x = 0
+        for one in widgets:
+            self.widgets.append({"x": x, "y": self._y, "width": one.width, "height": one.height, **one.widget()})
+            x += one.width
+        self._y += max(one.height for one in widgets)
+
+
+def body() -> str:
+    """JSON with ``${...}`` for the parameters of the monitoring stack, and for ``backup_alarms``."""
+    layout = Layout()
+    # The composite alarm is not in every environment, and says nothing that these do not.
+    elsewhere = {names.PAYMENTS_FAILING_ALARM, *_BACKUP_ALARMS}
+    alarms = (*(name for name in names.alarms() if name not in elsewhere), _PLACE_OF_BACKUP_ALARMS)
+    layout.row(Heading("## Are payments succeeding?"))
+    layout.row(_outcomes(), _share_completed(), _executions())
+    layout.row(Heading("## How fast?"))
+    layout.row(_durations(), _gateway_latency(), _attempts())
+    layout.row(Heading("## What is stuck?"))
+    layout.row(_backlog(), _age(), _dead_letters())
+    layout.row(Heading("## What broke?"))
+    layout.row(AlarmStates("Alarms", alarms))
+    layout.row(_functions(), _tables(), _notices())
+    text = json.dumps({"widgets": layout.widgets}, indent=2)
+    # A metric is a line, as whoever reads a change would write it.
+    text = re.sub(r"\[\s+([^\[\]]+?)\s+\]", lambda innermost: f"[{' '.join(innermost[1].split())}]", text)
+    text = text.replace(f', "{_ALARM_ARN}{_PLACE_OF_BACKUP_ALARMS}"', "${BackupAlarms}")
+    return re.sub(r'"number of (\$\{\w+\})"', r"\1", text)
+
+
+def backup_alarms() -> str:
+    """What continues the list of alarms where backups are on."""
+    return "".join(f', "{_ALARM_ARN}{name}"' for name in _BACKUP_ALARMS)
+
+
+def _number(parameter: str) -> str:
+    """What ``body`` writes as a number: JSON has no place for a parameter but in a string."""
+    return f"number of ${{{parameter}}}"
+
+
+def _ours(name: str, stat: str, label: str, *dimensions: str, **options: Any) -> Metric:
+    return Metric(names.METRIC_NAMESPACE, name, (*_ENVIRONMENT, *dimensions), stat, label, **options)
+
+
+def _outcomes() -> Graph:
+    lines = (_ours("Payments", "Sum", outcome, "Outcome", outcome, color=color) for outcome, color in _OUTCOMES.items())
+    return Graph("Payments by outcome", tuple(lines), "payments", stacked=True)
+
+
+def _share_completed() -> Graph:
+    """Beside those that were neither declined nor rejected: what we, and not the customer, are to answer for.
+
+    A payment that was unknown and is settled later counts as both: the line falls while it is not known.
+    """
+    counts = [
+        _ours("Payments", "Sum", outcome, "Outcome", outcome, id=outcome.lower(), visible=False)
+        for outcome in ("COMPLETED", "UNKNOWN", "FAILED")
+    ]
+    share = Expression(
+        "100 * FILL(completed, 0) / (FILL(completed, 0) + FILL(unknown, 0) + FILL(failed, 0))", "completed", _GREEN
+    )
+    return Graph("Completed, of completed, failed and unknown", (share, *counts), "percent", top=100)
+
+
+def _executions() -> Graph:
+    machine = ("StateMachineArn", "${StateMachineArn}")
+    colors = {"Started": _GREY, "Succeeded": _GREEN, "Failed": _RED, "TimedOut": _ORANGE, "Aborted": "#9467bd"}
+    lines = (Metric("AWS/States", f"Executions{what}", machine, "Sum", what, color) for what, color in colors.items())
+    return Graph("Executions", tuple(lines), "executions")
+
+
+def _durations() -> Graph:
+    lines = (_ours("PaymentDuration", stat, stat) for stat in ("p50", "p90", "p99"))
+    return Graph(
+        "From the start of the execution to the outcome", tuple(lines), "seconds",
+        threshold="PaymentDurationThresholdSeconds",
+    )  # fmt: skip
+
+
+def _gateway_latency() -> Graph:
+    charges = (_ours("GatewayLatency", stat, f"charge {stat}", "Operation", "charge") for stat in ("p50", "p90", "p99"))
+    lookups = _ours("GatewayLatency", "p90", "lookup p90", "Operation", "lookup", color=_GREY)
+    return Graph("The gateway's answers", (*charges, lookups), "milliseconds")
+
+
+def _attempts() -> Graph:
+    lines = (_ours("Attempts", stat, label) for stat, label in (("Average", "average"), ("Maximum", "most")))
+    return Graph("Attempts that a payment took", tuple(lines), "attempts")
+
+
+def _backlog() -> Graph:
+    return Graph(
+        "Open payments",
+        (_ours("OpenPayments", "Maximum", "open"), _ours("OverduePayments", "Maximum", "overdue", color=_ORANGE)),
+        "payments",
+    )
+
+
+def _age() -> Graph:
+    return Graph(
+        "The oldest open payment",
+        (_ours("OldestOpenPaymentAge", "Maximum", "age"),),
+        "seconds",
+        threshold="OpenPaymentAgeThresholdSeconds",
+    )
+
+
+def _dead_letters() -> Graph:
+    queue = ("QueueName", "${QueueName}")
+    return Graph(
+        "Dead letters",
+        (Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, "Maximum", "waiting", _RED),),
+        "messages",
+    )
+
+
+def _functions() -> Graph:
+    functions = {name: f"${{{name.capitalize()}Name}}" for name in ("validation", "processing", "reconciliation")}
+    lines = (
+        Metric("AWS/Lambda", metric, ("FunctionName", function), "Sum", f"{name} {metric.lower()}")
+        for metric in ("Errors", "Throttles")
+        for name, function in functions.items()
+    )
+    return Graph("Functions", tuple(lines), "in 5 minutes")
+
+
+def _tables() -> Graph:
+    throttled = (
+        ("ReadThrottleEvents", "${TableName}", "reads of payments"),
+        ("WriteThrottleEvents", "${TableName}", "writes of payments"),
+        ("WriteThrottleEvents", "${LedgerTableName}", "writes of the ledger"),
+    )
+    lines = [Metric("AWS/DynamoDB", name, ("TableName", table), "Sum", label) for name, table, label in throttled]
+    index = ("TableName", "${TableName}", "GlobalSecondaryIndexName", names.OPEN_INDEX)
+    lines.append(Metric("AWS/DynamoDB", "WriteThrottleEvents", index, "Sum", "writes of the index"))
+    return Graph("Throttled by the tables", tuple(lines), "in 5 minutes")
+
+
+def _notices() -> Graph:
+    topic = ("TopicName", "${TopicName}")
+    return Graph(
+        "Notices and reconciliation",
+        (
+            Metric("AWS/SNS", "NumberOfNotificationsDelivered", topic, "Sum", "notices delivered", _GREEN),
+            Metric("AWS/SNS", "NumberOfNotificationsFailed", topic, "Sum", "notices not delivered", _RED),
+            _ours("ReconciliationRuns", "Sum", "runs of reconciliation", color=_BLUE),
+            _ours("ReconciliationErrors", "Sum", "payments it failed at", color=_ORANGE),
+        ),
+        "in 5 minutes",
+    )

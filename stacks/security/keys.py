@@ -1,0 +1,97 @@
+"""The customer-managed keys: one for each kind of what is stored, each with a policy of its own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from awacs.aws import PolicyDocument, Statement
+from troposphere import Template
+from troposphere.kms import Alias, Key
+
+from .. import names
+from ..policies import document, key_administration, only_services_grant
+from ..wiring import Value, tags
+from . import key_policies
+
+# Its logical id: another one is another key, which the functions' versions have to be published for.
+FUNCTIONS_KEY = "FunctionsKey"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    # Of the tables, and of the vault of their backups where there is one.
+    dynamodb: Key
+    sns: Key
+    logs: Key
+    queue: Key
+    # Of the functions' environment variables.
+    functions: Key
+    # Where its setting asks for it (condition ``HasWorkflowKey``): of the executions' input, output and history.
+    workflow: Key
+
+
+def add(template: Template, window_days: Value) -> Keys:
+    """All of them; the template has the conditions ``HasWorkflowKey`` and ``HasServiceRole``."""
+
+    def key(title: str, description: str, alias: str, policy: PolicyDocument, **condition: Any) -> Key:
+        return _key(template, title, description, alias, policy, window_days, **condition)
+
+    return Keys(
+        dynamodb=key(
+            "DynamodbKey",
+            "Encrypts the tables of payments",
+            names.DYNAMODB_KEY_ALIAS,
+            _policy(*key_policies.dynamodb()),
+        ),
+        sns=key("SnsKey", "Encrypts the payment notices", names.SNS_KEY_ALIAS, _policy(*key_policies.sns())),
+        logs=key("LogsKey", "Encrypts the log groups", names.LOGS_KEY_ALIAS, _policy(key_policies.logs())),
+        queue=key(
+            "QueueKey",
+            "Encrypts the dead letters of payments and of notices",
+            names.QUEUE_KEY_ALIAS,
+            _policy(*key_policies.queue()),
+        ),
+        functions=key(
+            FUNCTIONS_KEY,
+            "Encrypts the environment variables of the functions",
+            names.FUNCTIONS_KEY_ALIAS,
+            _policy(*key_policies.functions()),
+        ),
+        workflow=key(
+            "WorkflowKey",
+            "Encrypts the executions of the workflow: their input, output and history",
+            names.WORKFLOW_KEY_ALIAS,
+            _policy(*key_policies.workflow()),
+            Condition="HasWorkflowKey",
+        ),
+    )
+
+
+def _policy(*uses: Statement) -> PolicyDocument:
+    return document(key_administration(), only_services_grant(), *uses, key_policies.administration())
+
+
+def _key(
+    template: Template,
+    title: str,
+    description: str,
+    alias: str,
+    policy: PolicyDocument,
+    window_days: Value,
+    **condition: Any,
+) -> Key:
+    """A key that is never deleted with the stack: what it encrypted would be lost with it."""
+    made: Key = template.add_resource(
+        Key(
+            title,
+            Description=description,
+            EnableKeyRotation=True,
+            PendingWindowInDays=window_days,
+            KeyPolicy=policy,
+            Tags=tags(),
+            DeletionPolicy="RetainExceptOnCreate",
+            UpdateReplacePolicy="Retain",
+            **condition,
+        )
+    )
+    template.add_resource(Alias(f"{title}Alias", AliasName=names.named(alias), TargetKeyId=made.ref(), **condition))
+    return made

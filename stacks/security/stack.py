@@ -1,0 +1,205 @@
+"""Who may do what: the customer-managed keys (keys.py), and the roles with their policies (role_policies.py)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from awacs import kms, secretsmanager
+from awacs.aws import PolicyDocument
+from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
+
+from .. import names, permissions_boundary
+from ..policies import allow, document, source_arn, through, trust
+from ..suppressions import suppress_wildcards
+from ..wiring import NumberValue, Value, tags
+from . import keys, role_policies
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    environment: Value
+    gateway_secret_arn: Value
+    gateway_secret_key_arn: Value
+    key_deletion_window_days: NumberValue
+    workflow_customer_key: Value
+    backup_retention_days: NumberValue
+    permissions_boundary: Value
+    service_role: Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    dynamodb_key_id: Value
+    dynamodb_key_arn: Value
+    sns_key_id: Value
+    sns_key_arn: Value
+    logs_key_id: Value
+    logs_key_arn: Value
+    queue_key_arn: Value
+    functions_key_arn: Value
+    workflow_key_arn: Value
+    backup_role_arn: Value
+    workflow_role_arn: Value
+    validation_role_arn: Value
+    processing_role_arn: Value
+    reconciliation_role_arn: Value
+
+
+def build(template: Template, inputs: Inputs) -> Outputs:
+    template.add_condition("HasBackups", Not(Equals(inputs.backup_retention_days, 0)))
+    template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
+    template.add_condition("HasServiceRole", Equals(inputs.service_role, "true"))
+    permissions_boundary.conditions(template, inputs.permissions_boundary)
+    made = keys.add(template, inputs.key_deletion_window_days)
+    gateway = _gateway_secret(template, inputs)
+
+    workflow = _role(
+        template,
+        inputs,
+        "Workflow",
+        names.WORKFLOW_ROLE,
+        trust("states.amazonaws.com", source_arn(names.workflow_arn())),
+        names.WORKFLOW_POLICY,
+        role_policies.workflow(made),
+        _workflow_key_policy(template, made),
+        wildcards=["*"],
+    )
+
+    validation = _role(
+        template,
+        inputs,
+        "Validation",
+        names.VALIDATION_ROLE,
+        trust("lambda.amazonaws.com"),
+        names.VALIDATION_POLICY,
+        role_policies.validation(made),
+        wildcards=["*", names.log_streams_arn(names.VALIDATION_LOG_GROUP)],
+    )
+    processing = _role(
+        template,
+        inputs,
+        "Processing",
+        names.PROCESSING_ROLE,
+        trust("lambda.amazonaws.com"),
+        names.PROCESSING_POLICY,
+        role_policies.processing(made),
+        gateway,
+        wildcards=["*", names.log_streams_arn(names.PROCESSING_LOG_GROUP)],
+    )
+    reconciliation = _role(
+        template,
+        inputs,
+        "Reconciliation",
+        names.RECONCILIATION_ROLE,
+        trust("lambda.amazonaws.com"),
+        names.RECONCILIATION_POLICY,
+        role_policies.reconciliation(made),
+        gateway,
+        wildcards=["*", names.log_streams_arn(names.RECONCILIATION_LOG_GROUP)],
+    )
+    backups = _role(
+        template,
+        inputs,
+        "Backup",
+        names.BACKUP_ROLE,
+        trust("backup.amazonaws.com"),
+        names.BACKUP_POLICY,
+        role_policies.backup(made),
+        wildcards=[],
+        Condition="HasBackups",
+    )
+    return Outputs(
+        dynamodb_key_id=made.dynamodb.ref(),
+        dynamodb_key_arn=made.dynamodb.get_att("Arn"),
+        sns_key_id=made.sns.ref(),
+        sns_key_arn=made.sns.get_att("Arn"),
+        logs_key_id=made.logs.ref(),
+        logs_key_arn=made.logs.get_att("Arn"),
+        queue_key_arn=made.queue.get_att("Arn"),
+        functions_key_arn=made.functions.get_att("Arn"),
+        workflow_key_arn=If("HasWorkflowKey", made.workflow.get_att("Arn"), ""),
+        backup_role_arn=If("HasBackups", backups.get_att("Arn"), ""),
+        workflow_role_arn=workflow.get_att("Arn"),
+        validation_role_arn=validation.get_att("Arn"),
+        processing_role_arn=processing.get_att("Arn"),
+        reconciliation_role_arn=reconciliation.get_att("Arn"),
+    )
+
+
+def _role(
+    template: Template,
+    inputs: Inputs,
+    title: str,
+    name: str,
+    trusted: PolicyDocument,
+    policy_name: str,
+    policy: PolicyDocument,
+    *more: If,
+    wildcards: Sequence[str | AWSHelperFn],
+    **condition: Any,
+) -> iam.Role:
+    """A role with its managed policies, attached by the role itself so that it never exists without them.
+
+    ``wildcards`` are the resources with a wildcard that the policy may have.
+    """
+    managed = template.add_resource(
+        iam.ManagedPolicy(
+            f"{title}Policy", ManagedPolicyName=names.named(policy_name), PolicyDocument=policy, **condition
+        )
+    )
+    if wildcards:
+        suppress_wildcards(
+            managed,
+            "Only actions without resource-level permissions, and the streams of the role's own log group",
+            *wildcards,
+        )
+    role: iam.Role = template.add_resource(
+        iam.Role(
+            f"{title}Role",
+            RoleName=names.named(name),
+            AssumeRolePolicyDocument=trusted,
+            ManagedPolicyArns=[managed.ref(), *more],
+            PermissionsBoundary=permissions_boundary.of(inputs.permissions_boundary),
+            Tags=tags(),
+            **condition,
+        )
+    )
+    return role
+
+
+def _gateway_secret(template: Template, inputs: Inputs) -> If:
+    """The policy that lets a role read the gateway's API key, where the gateway has one."""
+    template.add_condition("HasGatewaySecret", Not(Equals(inputs.gateway_secret_arn, "")))
+    template.add_condition("HasGatewaySecretKey", Not(Equals(inputs.gateway_secret_key_arn, "")))
+    read = allow("ReadGatewaySecret", [secretsmanager.GetSecretValue], [inputs.gateway_secret_arn])
+    # A secret under Secrets Manager's own key needs none of it.
+    # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html#security-encryption-authz
+    decrypt = allow(
+        "UseSecretKeyThroughSecretsManager",
+        [kms.Decrypt],
+        [inputs.gateway_secret_key_arn],
+        through("secretsmanager", SecretARN=inputs.gateway_secret_arn),
+    )
+    policy = template.add_resource(
+        iam.ManagedPolicy(
+            "GatewaySecretPolicy",
+            Condition="HasGatewaySecret",
+            ManagedPolicyName=names.named(names.GATEWAY_POLICY),
+            # awacs takes no condition among the statements.
+            PolicyDocument=If("HasGatewaySecretKey", document(read, decrypt), document(read)),
+        )
+    )
+    return If("HasGatewaySecret", policy.ref(), Ref("AWS::NoValue"))
+
+
+def _workflow_key_policy(template: Template, made: keys.Keys) -> If:
+    """Where the state machine has a key of its own."""
+    policy = template.add_resource(
+        iam.ManagedPolicy(
+            "WorkflowKeyPolicy",
+            Condition="HasWorkflowKey",
+            ManagedPolicyName=names.named(names.WORKFLOW_KEY_POLICY),
+            PolicyDocument=role_policies.workflow_key(made),
+        )
+    )
+    return If("HasWorkflowKey", policy.ref(), Ref("AWS::NoValue"))

@@ -1,0 +1,101 @@
+"""The state machine and its log."""
+
+from dataclasses import dataclass
+
+from troposphere import AWSHelperFn, Equals, If, Sub, Template, stepfunctions
+
+from .. import log_groups, names
+from ..wiring import NumberValue, Value, tags
+from .state_machine import definition
+
+# The longest time that one data key serves, out of 60 to 900 seconds: fewer calls to KMS, which a payment waits for.
+DATA_KEY_REUSE_SECONDS = 900
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    environment: Value
+    workflow_role_arn: Value
+    validation_live_arn: Value
+    processing_live_arn: Value
+    queue_url: Value
+    topic_arn: Value
+    workflow_key_arn: Value
+    workflow_customer_key: Value
+    logs_key_arn: Value
+    log_retention_days: NumberValue
+    log_data_protection: Value
+    workflow_log_level: Value
+    workflow_log_execution_data: Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    state_machine_arn: Value
+    state_machine_name: Value
+    log_group_name: Value
+
+
+def build(template: Template, inputs: Inputs) -> Outputs:
+    log_group = log_groups.add(
+        template,
+        "WorkflowLogs",
+        names.WORKFLOW_LOG_GROUP,
+        key_arn=inputs.logs_key_arn,
+        retention_days=inputs.log_retention_days,
+        masked=inputs.log_data_protection,
+    )
+    # By the setting: what another stack puts out is not known yet while a change set is made.
+    template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
+    state_machine = template.add_resource(
+        stepfunctions.StateMachine(
+            "PaymentWorkflow",
+            StateMachineName=names.named(names.WORKFLOW),
+            StateMachineType="STANDARD",
+            RoleArn=inputs.workflow_role_arn,
+            Definition=definition(),
+            DefinitionSubstitutions={
+                "Environment": inputs.environment,
+                "InvokeFunction": _integration("lambda:invoke"),
+                "SendMessage": _integration("sqs:sendMessage"),
+                "Publish": _integration("sns:publish"),
+                "ValidationFunctionArn": inputs.validation_live_arn,
+                "ProcessingFunctionArn": inputs.processing_live_arn,
+                "QueueUrl": inputs.queue_url,
+                "TopicArn": inputs.topic_arn,
+            },
+            LoggingConfiguration=stepfunctions.LoggingConfiguration(
+                Level=inputs.workflow_log_level,
+                IncludeExecutionData=inputs.workflow_log_execution_data,
+                Destinations=[
+                    stepfunctions.LogDestination(
+                        CloudWatchLogsLogGroup=stepfunctions.CloudWatchLogsLogGroup(
+                            LogGroupArn=log_group.get_att("Arn")
+                        )
+                    )
+                ],
+            ),
+            EncryptionConfiguration=If(
+                "HasWorkflowKey",
+                stepfunctions.EncryptionConfiguration(
+                    Type="CUSTOMER_MANAGED_KMS_KEY",
+                    KmsKeyId=inputs.workflow_key_arn,
+                    KmsDataKeyReusePeriodSeconds=DATA_KEY_REUSE_SECONDS,
+                ),
+                # Said, because an update that leaves it out keeps the key.
+                stepfunctions.EncryptionConfiguration(Type="AWS_OWNED_KEY"),
+            ),
+            TracingConfiguration=stepfunctions.TracingConfiguration(Enabled=True),
+            Tags=tags(),
+        )
+    )
+    return Outputs(
+        state_machine_arn=state_machine.ref(),
+        state_machine_name=state_machine.get_att("Name"),
+        log_group_name=log_group.ref(),
+    )
+
+
+def _integration(name: str) -> AWSHelperFn:
+    """The ``Resource`` of a task; a whole substitution each, because the partition differs."""
+    return Sub(f"arn:${{AWS::Partition}}:states:::{name}")

@@ -1,0 +1,384 @@
+"""The payment's way, as plain data in the Amazon States Language, with JSONata.
+
+    ValidatePayment -> ProcessPayment -> PaymentOutcome -> PaymentComplete
+                                             |-> NotifyUnsuccessful -> RecordUnsuccessful -> PaymentUnsuccessful
+    any technical failure -> RecordFailure -> FailureOutcome -> SendToDeadLetterQueue -> NotifyFailure -> RecordNotice
+                                                  |-> PaymentFailed <-------------------------------------|
+
+Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads to the ends of
+PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
+announce the failure, or have announced it: then this one only fails. Only ``Task`` states can catch, so every
+expression that could fail stands in one; those of the other states and of the catchers are total.
+Nobody promises that ``States.DataLimitExceeded`` is caught, so what enters is bounded and only small things travel.
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+"""
+
+from typing import Any
+
+from ..compute.stack import TIMEOUT_SECONDS as FUNCTION_TIMEOUT_SECONDS
+from . import errors as workflow_errors
+
+# A task waits longer than its function may run, so that the function's own timeout is what is reported.
+TASK_TIMEOUT_SECONDS = FUNCTION_TIMEOUT_SECONDS + 10
+INTEGRATION_TIMEOUT_SECONDS = 30
+
+# Far more than a payment needs, far less than the 256 KiB that end an execution without a catch.
+MAXIMUM_REQUEST_CHARACTERS = 20_000
+
+# Lambda never ran the function: wait patiently, and not all at the same moment.
+THROTTLED = {
+    "ErrorEquals": [*workflow_errors.THROTTLED],
+    "IntervalSeconds": 1,
+    "MaxAttempts": 8,
+    "BackoffRate": 2,
+    "MaxDelaySeconds": 60,
+    "JitterStrategy": "FULL",
+}
+# Another attempt holds the payment, or died holding it: wait until its lease has run out.
+IN_PROGRESS = {
+    "ErrorEquals": ["PaymentInProgress"],
+    "IntervalSeconds": 20,
+    "MaxAttempts": 5,
+    "BackoffRate": 1,
+}
+# Worth another try soon; the interval, attempts and rate are the reference's.
+TRANSIENT = {
+    "ErrorEquals": [
+        "GatewayUnavailable",
+        "ChargeOutcomeUnknown",
+        "LedgerUnavailable",
+        "PaymentChanged",
+        *workflow_errors.TRANSIENT,
+    ],
+    "IntervalSeconds": 2,
+    "MaxAttempts": 3,
+    "BackoffRate": 2,
+}
+# A function that crashed or ran out of time: how far it came is in the ledger, so it may run again.
+CRASHED = {
+    "ErrorEquals": [*workflow_errors.CRASHED],
+    "IntervalSeconds": 2,
+    "MaxAttempts": 1,
+    "BackoffRate": 1,
+}
+# Over three minutes: functions that nobody had called for weeks took up to 106 seconds to become ready
+# (https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801).
+# Without jitter, which could spend all attempts in a few seconds.
+NOT_READY = {
+    "ErrorEquals": [*workflow_errors.NOT_READY],
+    "IntervalSeconds": 10,
+    "MaxAttempts": 5,
+    "BackoffRate": 2,
+    "MaxDelaySeconds": 60,
+}
+FUNCTION_RETRY = [THROTTLED, IN_PROGRESS, TRANSIENT, CRASHED, NOT_READY]
+# What a failure leaves behind is worth some minutes of a service's outage.
+PATIENT = {"IntervalSeconds": 2, "MaxAttempts": 8, "BackoffRate": 2, "MaxDelaySeconds": 60}
+RECORD_RETRY = [THROTTLED, {**TRANSIENT, **PATIENT}, CRASHED, NOT_READY]
+INTEGRATION_RETRY = [{"ErrorEquals": ["States.ALL"], **PATIENT}]
+
+# As lambda/payments/request.py has it; a test holds the two together.
+TRANSACTION_ID = "[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+CARD_NUMBER = (
+    "(^|[^0-9A-Fa-f])"
+    "([3-6][0-9]{12,18}|2[2-7][0-9]{14}|[2-6][0-9]{3}([._:-][0-9]{4}){3}|3[0-9]{3}[._:-][0-9]{6}[._:-][0-9]{5})"
+    "([^0-9A-Fa-f]|$)"
+)
+
+_REQUEST = "$states.context.Execution.Input"
+# Outcomes with and without a charge, as lambda/payments has them; a test holds the two together.
+COMPLETED = ("COMPLETED", "REFUNDING", "REFUNDED")
+UNSUCCESSFUL = ("REJECTED", "DECLINED", "ACTION_REQUIRED")
+
+EXECUTION = {
+    "id": "{% $states.context.Execution.Id %}",
+    "started_at": "{% $states.context.Execution.StartTime %}",
+}
+
+
+def definition() -> dict[str, Any]:
+    """The state machine, with ``${...}`` where ``DefinitionSubstitutions`` puts ARNs."""
+    states: dict[str, Any] = {
+        "ValidatePayment": {
+            **_function_task("${ValidationFunctionArn}", {"request": _bounded_request(), "execution": EXECUTION}),
+            "Catch": _caught_in("ValidatePayment"),
+            "Next": "ProcessPayment",
+        },
+        "ProcessPayment": {
+            **_function_task(
+                "${ProcessingFunctionArn}",
+                {
+                    "action": "process",
+                    "transaction_id": "{% $states.input.transaction_id %}",
+                    "record_id": "{% $states.input.record_id %}",
+                    "execution": EXECUTION,
+                },
+            ),
+            "Catch": _caught_in("ProcessPayment"),
+            "Next": "PaymentOutcome",
+        },
+        "PaymentOutcome": {
+            "Type": "Choice",
+            "Choices": _outcome_choices(),
+            # No function answers anything else; should one ever, it is a failure like any other.
+            "Assign": _failure("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
+            "Default": "RecordFailure",
+        },
+        "PaymentComplete": {"Type": "Succeed"},
+        "NotifyUnsuccessful": {
+            **_publish(
+                subject="{% 'Payment ' & $states.input.status %}",
+                outcome="{% $states.input.status %}",
+                payment_status="{% $states.input.status %}",
+                message="{'kind': 'payment', 'notice_id': $states.input.notice_id,"
+                " 'transaction_id': $states.input.transaction_id, 'status': $states.input.status,"
+                " 'reasons': $states.input.reasons, 'execution_arn': $states.context.Execution.Id,"
+                " 'timestamp': $states.context.State.EnteredTime}",
+            ),
+            "Output": "{% $states.input %}",
+            "Assign": {"is_sent": True},
+            # What was not sent stays due, and reconciliation sends it: the payment has its outcome all the same.
+            "Catch": [
+                {
+                    "ErrorEquals": ["States.ALL"],
+                    "Output": "{% $states.input %}",
+                    "Assign": {"is_sent": False},
+                    "Next": "RecordUnsuccessful",
+                }
+            ],
+            "Next": "RecordUnsuccessful",
+        },
+        "RecordUnsuccessful": _record_notice(
+            "{% $states.input.transaction_id %}",
+            "{% $states.input.notice_id %}",
+            is_dead_lettered=False,
+            then="PaymentUnsuccessful",
+        ),
+        "PaymentUnsuccessful": {"Type": "Succeed"},
+        "RecordFailure": {
+            **_function_task(
+                "${ProcessingFunctionArn}",
+                {
+                    "action": "record_failure",
+                    "transaction_id": "{% $failure.transaction_id %}",
+                    "request": f"{{% {_is_bounded(_REQUEST)} ? {_REQUEST} : null %}}",
+                    "error": "{% $failure.error %}",
+                    "execution": EXECUTION,
+                },
+            ),
+            "Assign": {
+                "has_payment": "{% $states.result.Payload.has_payment %}",
+                "payment_status": "{% $states.result.Payload.status %}",
+                "outcome": "{% $states.result.Payload.outcome %}",
+                "notice_id": "{% $states.result.Payload.notice_id %}",
+            },
+            "Retry": RECORD_RETRY,
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "SendToDeadLetterQueue"}],
+            "Next": "FailureOutcome",
+        },
+        "FailureOutcome": {
+            "Type": "Choice",
+            "Choices": [
+                # The payment has its outcome in spite of the failure.
+                *_outcome_choices(),
+                {"Condition": "{% $states.input.announce = true %}", "Next": "SendToDeadLetterQueue"},
+            ],
+            "Default": "PaymentFailed",
+        },
+        "SendToDeadLetterQueue": {
+            "Type": "Task",
+            "Resource": "${SendMessage}",
+            "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
+            "Arguments": {"QueueUrl": "${QueueUrl}", "MessageBody": f"{{% $string({_DEAD_LETTER}) %}}"},
+            "Assign": {"is_dead_lettered": True},
+            "Retry": INTEGRATION_RETRY,
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "NotifyFailure"}],
+            "Next": "NotifyFailure",
+        },
+        "NotifyFailure": {
+            **_publish(
+                subject="{% $has_payment ? 'Payment ' & $outcome : 'Execution failed' %}",
+                outcome="{% $outcome %}",
+                payment_status="{% $has_payment ? $payment_status : 'NONE' %}",
+                message=_FAILURE_NOTICE,
+            ),
+            # A notice of the execution leaves that of its payment due.
+            "Assign": {"is_sent": "{% $has_payment %}"},
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "RecordNotice"}],
+            "Next": "RecordNotice",
+        },
+        # What was not sent stays due, and reconciliation sends it.
+        "RecordNotice": _record_notice(
+            "{% $failure.transaction_id %}",
+            "{% $notice_id %}",
+            is_dead_lettered="{% $is_dead_lettered %}",
+            then="PaymentFailed",
+        ),
+        "PaymentFailed": {
+            "Type": "Fail",
+            "Error": "{% $failure.error %}",
+            "Cause": "{% $failure.cause %}",
+        },
+    }
+    return {
+        "Comment": "Validates a payment, charges it once, and announces every other outcome",
+        "QueryLanguage": "JSONata",
+        "StartAt": "ValidatePayment",
+        "TimeoutSeconds": longest_execution_seconds(states) + 60,
+        "States": states,
+    }
+
+
+def longest_execution_seconds(states: dict[str, Any]) -> int:
+    """The sum, over all tasks, of every attempt at its full timeout and every wait between attempts."""
+    total = 0
+    for state in states.values():
+        if state["Type"] == "Task":
+            retriers = state["Retry"]
+            attempts = 1 + sum(retrier["MaxAttempts"] for retrier in retriers)
+            total += attempts * state["TimeoutSeconds"] + sum(map(_longest_wait_seconds, retriers))
+    return total
+
+
+def _longest_wait_seconds(retrier: dict[str, Any]) -> int:
+    delays = (retrier["IntervalSeconds"] * retrier["BackoffRate"] ** n for n in range(retrier["MaxAttempts"]))
+    return sum(min(delay, retrier.get("MaxDelaySeconds", delay)) for delay in delays)
+
+
+def _function_task(function_arn: str, payload: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "${InvokeFunction}",
+        "TimeoutSeconds": TASK_TIMEOUT_SECONDS,
+        "Arguments": {"FunctionName": function_arn, "Payload": payload},
+        "Output": "{% $states.result.Payload %}",
+        "Retry": FUNCTION_RETRY,
+    }
+
+
+def _publish(subject: str, outcome: str, payment_status: str, message: str) -> dict[str, Any]:
+    """``outcome`` is how the execution ends, ``payment_status`` what the ledger holds; subscribers filter by them."""
+    return {
+        "Type": "Task",
+        "Resource": "${Publish}",
+        "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
+        "Arguments": {
+            # RedriveExecution goes on where an execution ended, perhaps days ago: its claim is over, and what it would
+            # state may be so no more. https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+            "TopicArn": "{% $states.context.Execution.RedriveCount > 0"
+            " ? $error('a redriven execution sends no notice: reconciliation does') : '${TopicArn}' %}",
+            "Subject": subject,
+            "Message": f"{{% $string({message}) %}}",
+            "MessageAttributes": {
+                "outcome": {"DataType": "String", "StringValue": outcome},
+                "payment_status": {"DataType": "String", "StringValue": payment_status},
+                "environment": {"DataType": "String", "StringValue": "${Environment}"},
+            },
+        },
+        "Retry": INTEGRATION_RETRY,
+    }
+
+
+def _outcome_choices() -> list[dict[str, Any]]:
+    """Where an outcome leads, by the status that a function answered."""
+    return [
+        # A replay may find the payment refunded since: it was completed.
+        {"Condition": _status_in(*COMPLETED), "Next": "PaymentComplete"},
+        {
+            # Only the execution that claimed the notice sends it.
+            "Condition": _status_in(*UNSUCCESSFUL, condition="$states.input.announce = true"),
+            "Next": "NotifyUnsuccessful",
+        },
+        {"Condition": _status_in(*UNSUCCESSFUL), "Next": "PaymentUnsuccessful"},
+    ]
+
+
+def _record_notice(transaction_id: str, notice_id: str, *, is_dead_lettered: str | bool, then: str) -> dict[str, Any]:
+    """Confirms what the execution sent under its claim; one that is not confirmed runs out, and is sent again."""
+    return {
+        **_function_task(
+            "${ProcessingFunctionArn}",
+            {
+                "action": "record_notice",
+                "transaction_id": transaction_id,
+                "notice_id": notice_id,
+                "is_sent": "{% $is_sent %}",
+                "is_dead_lettered": is_dead_lettered,
+                "execution": EXECUTION,
+            },
+        ),
+        # The execution's output stays that of its payment.
+        "Output": "{% $states.input %}",
+        "Retry": RECORD_RETRY,
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": then}],
+        "Next": then,
+    }
+
+
+def _status_in(*statuses: str, condition: str = "true") -> str:
+    """A condition that is a boolean whatever the input is."""
+    return f"{{% $states.input.status in {list(statuses)} and {condition} %}}"
+
+
+def _is_bounded(value: str) -> str:
+    return f"$length($string({value})) <= {MAXIMUM_REQUEST_CHARACTERS}"
+
+
+def _bounded_request() -> str:
+    return (
+        f"{{% {_is_bounded('$states.input')} ? $states.input"
+        f" : $error('the request has more than {MAXIMUM_REQUEST_CHARACTERS} characters') %}}"
+    )
+
+
+def _caught_in(state: str) -> list[dict[str, Any]]:
+    # AWS does not promise a Cause, and bounds neither: what is kept of it has to fit a Fail state.
+    cause = "$exists($states.errorOutput.Cause) ? $substring($string($states.errorOutput.Cause), 0, 1000) : ''"
+    return [
+        {
+            "ErrorEquals": ["States.ALL"],
+            "Assign": _failure(state, "$substring($string($states.errorOutput.Error), 0, 256)", cause),
+            "Next": "RecordFailure",
+        }
+    ]
+
+
+def _failure(state: str, error: str, cause: str) -> dict[str, Any]:
+    """What is remembered of a failure; total, because a catcher's own failure could not be caught."""
+    # Only an id that validation would take: anything else may be payment data, or cut to somebody else's id.
+    transaction_id = (
+        f"$type({_REQUEST}) = 'object' and $type({_REQUEST}.transaction_id) = 'string'"
+        f" ? ($contains({_REQUEST}.transaction_id, /^{TRANSACTION_ID}$/)"
+        f" and $not($contains({_REQUEST}.transaction_id, /{CARD_NUMBER}/)) ? {_REQUEST}.transaction_id : '') : ''"
+    )
+    return {
+        "failure": {
+            "transaction_id": f"{{% {transaction_id} %}}",
+            "state": state,
+            "error": f"{{% {error} %}}",
+            "cause": f"{{% {cause} %}}",
+        },
+        # Until RecordFailure has read the payment, the execution can only speak of itself.
+        "has_payment": False,
+        "payment_status": "NOT_READ",
+        "outcome": "EXECUTION_FAILED",
+        "notice_id": "{% $states.context.Execution.Id %}",
+        "is_dead_lettered": False,
+        "is_sent": False,
+    }
+
+
+# Identifiers and codes, never payment data: the request stays in the execution and in the encrypted table.
+_DEAD_LETTER = (
+    "{'notice_id': $notice_id, 'transaction_id': $failure.transaction_id, 'payment_status': $payment_status,"
+    " 'state': $failure.state, 'error': $failure.error, 'cause': $failure.cause,"
+    " 'execution_arn': $states.context.Execution.Id,"
+    " 'timestamp': $states.context.State.EnteredTime}"
+)
+# Of a payment on record, under this execution's claim; otherwise of the execution, and then of no payment.
+_FAILURE_NOTICE = (
+    "$has_payment"
+    f" ? $merge([{_DEAD_LETTER}, {{'kind': 'payment', 'status': $payment_status}}])"
+    " : {'kind': 'execution', 'notice_id': $notice_id, 'state': $failure.state, 'error': $failure.error,"
+    " 'execution_arn': $states.context.Execution.Id, 'timestamp': $states.context.State.EnteredTime}"
+)
