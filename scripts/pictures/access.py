@@ -72,8 +72,9 @@ def services(documents: Mapping[str, Template]) -> list[Grant]:
 def section() -> list[str]:
     return [
         "What is empty is refused. A key is used only as a condition says (by which service, for what): see",
-        "[`role_policies.py`](../stacks/security/role_policies.py) and [`key_policies.py`](../stacks/security/key_policies.py). Shown",
-        "with everything switched on: backups, a gateway with a secret, and a key of the workflow's own.",
+        "[`role_policies.py`](../stacks/security/role_policies.py) and",
+        "[`key_policies.py`](../stacks/security/key_policies.py). Shown with everything switched on: backups,",
+        "a gateway with a secret, and a key of the workflow's own.",
         "",
         "![A matrix of resources and roles](access.svg)",
     ]
