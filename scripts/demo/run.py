@@ -21,7 +21,7 @@ from scripts.local.examples import EXAMPLES, REPLAYED, Example
 from scripts.local.runtime import describe_interpreter
 from scripts.operator import dead_letter_queue, records
 from scripts.operator.dead_letters import parsed
-from scripts.operator.environment import Platform
+from scripts.operator.platform import Platform
 from scripts.page.server import Page, serving, wait
 from stacks import names, settings
 

@@ -17,7 +17,7 @@ from scripts.common.errors import AWS_ERRORS, UserError
 
 from . import records
 from .dead_letters import Letter, letter_of, parsed, transaction_id_of
-from .environment import Platform
+from .platform import Platform
 
 # Until a letter is there again by itself: long enough to read some thousands once, and to act on one, which may take as
 # long as a function may run, and some.

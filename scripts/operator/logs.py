@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from stacks import names
 
-from .environment import Platform
+from .platform import Platform
 from .records import hidden, instant
 
 GROUPS = {

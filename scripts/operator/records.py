@@ -16,7 +16,7 @@ from payments.request import CARD_NUMBER, PaymentRequest
 from scripts.common.errors import UserError
 from stacks.names import OPEN_INDEX
 
-from .environment import Platform
+from .platform import Platform
 
 # As many keys as DynamoDB takes at once.
 BATCH = 100

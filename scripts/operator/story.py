@@ -17,9 +17,9 @@ from payments.payment import OPEN, Status
 from stacks import names
 
 from . import logs, records
-from .environment import Platform
+from .execution_names import is_named_after
 from .executions import GONE, SHORT, Execution, read
-from .naming import is_named_after
+from .platform import Platform
 from .records import Record, hidden, instant, time_of
 from .statuses import FAILED
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from botocore.exceptions import ClientError
 
 from . import logs
-from .environment import Platform
 from .logs import Line
+from .platform import Platform
 
 # Between two looks at the three log groups, in seconds. FilterLogEvents takes five calls a second of an account, so one
 # tail takes less than a third of it; where nothing happens, and when it is throttled, it takes less and less.

@@ -6,7 +6,7 @@ import click
 
 from scripts.common import command
 from scripts.local.reach import LOCAL, reach_environment
-from scripts.operator.environment import Platform
+from scripts.operator.platform import Platform
 
 from . import server
 

@@ -36,7 +36,7 @@ from urllib.parse import unquote
 
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.local.examples import EXAMPLES
-from scripts.operator.environment import Platform
+from scripts.operator.platform import Platform
 
 from .snapshot import NotYet, Source, examples
 

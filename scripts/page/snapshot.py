@@ -14,14 +14,14 @@ from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe
 from scripts.local.examples import EXAMPLES, Example
-from scripts.operator import dead_letter_queue, requests
+from scripts.operator import dead_letter_queue, payment_requests
+from scripts.operator.batch import Batch
 from scripts.operator.dead_letters import Letter
-from scripts.operator.environment import Platform
 from scripts.operator.executions import SHORT, Execution, read
-from scripts.operator.listing import recent
+from scripts.operator.payment_lists import recent
+from scripts.operator.platform import Platform
 from scripts.operator.records import Record, hidden, instant
-from scripts.operator.redriving import Redrives
-from scripts.operator.start import Batch
+from scripts.operator.redrives import Redrives
 from scripts.operator.story import story_of
 
 # All of a demonstration's, and far more; the counts are of these.
@@ -120,7 +120,7 @@ class Source:
     def pay(self, example: Example, run: str) -> str:
         """Start the example; the payment's id."""
         asked = example.request(run)
-        request = requests.from_arguments(
+        request = payment_requests.from_arguments(
             asked["transaction_id"],
             str(example.amount),
             asked["payment_method"],

@@ -13,7 +13,7 @@ from scripts.common.target import Target
 from scripts.deployer import rollout
 from scripts.deployer.cli import common
 from scripts.local.reach import reach_environment
-from scripts.operator.environment import Platform
+from scripts.operator.platform import Platform
 from stacks import settings
 
 from . import announcement, read_only, report, runner

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from scripts.deployer.order import stack_name
 from scripts.deployer.rollout import Rollout
 from scripts.deployer.stack import StackTree, describe, describe_tree
-from scripts.operator.environment import Platform
+from scripts.operator.platform import Platform
 from stacks import names
 
 from . import described, expected

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.local import server, target
-from scripts.operator.environment import Platform
+from scripts.operator.platform import Platform
 from scripts.page.server import serving
 from tests.e2e.conftest import ENVIRONMENT, deployed
 from tests.emitted import ROOT

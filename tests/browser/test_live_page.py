@@ -13,7 +13,7 @@ import pytest
 
 from scripts.common.errors import UserError
 from scripts.local import server, target
-from scripts.operator.environment import Platform as Operated
+from scripts.operator.platform import Platform as Operated
 from scripts.page.server import Page as Served
 from scripts.page.server import serving
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed

@@ -10,10 +10,10 @@ from payments.payment import Status
 from payments.request import read
 
 from scripts.operator import dead_letter_queue
-from scripts.operator.environment import Platform as Operated
-from scripts.operator.redriving import Redrives
-from scripts.operator.requests import from_arguments
-from scripts.operator.start import Batch
+from scripts.operator.batch import Batch
+from scripts.operator.payment_requests import from_arguments
+from scripts.operator.platform import Platform as Operated
+from scripts.operator.redrives import Redrives
 from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.e2e.situations import DAY, HOUR, leave, without
 from tests.payments.stripe_server import MESSAGE, Stripe

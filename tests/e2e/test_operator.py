@@ -8,7 +8,7 @@ from payments.payment import Status
 
 from scripts.operator import cli
 from scripts.operator.cli import common
-from scripts.operator.environment import Platform as Operated
+from scripts.operator.platform import Platform as Operated
 from tests.e2e.conftest import Platform
 from tests.e2e.situations import DAY, leave, ledger, reconcile
 

@@ -15,7 +15,7 @@ from scripts.common.target import Target
 from scripts.local import server
 from scripts.operator import cli
 from scripts.operator.cli import common
-from scripts.operator.environment import Platform as Operated
+from scripts.operator.platform import Platform as Operated
 from tests.e2e.conftest import ENVIRONMENT, Platform
 from tests.e2e.situations import HOUR, leave
 from tests.operator_policies import policies

@@ -8,10 +8,12 @@ import pytest
 from click.testing import CliRunner, Result
 from payments.payment import Status
 
-from scripts.operator import cli, dead_letter_queue, listing, records, requests, start
+from scripts.operator import cli, dead_letter_queue, payment_lists, records
+from scripts.operator.batch import Batch
 from scripts.operator.cli import common
-from scripts.operator.environment import Platform as Operated
-from scripts.operator.naming import name_execution
+from scripts.operator.execution_names import name_execution
+from scripts.operator.payment_requests import from_arguments
+from scripts.operator.platform import Platform as Operated
 from scripts.operator.story import story_of
 from scripts.operator.tail import follow
 from tests.e2e.conftest import Platform
@@ -124,7 +126,7 @@ def test_lists(platform: Platform, operated: Operated, run) -> None:
     assert unknown in ids("--unknown")
     assert pending not in ids("--unknown")
     assert ids("--failed", "--limit", "1") == [failed]
-    assert [one.transaction_id for one in listing.recent(operated, since=began)] == [declined, failed]
+    assert [one.transaction_id for one in payment_lists.recent(operated, since=began)] == [declined, failed]
     table = run("list", "--open").output
     assert unknown in table
     assert "150.06 USD" in table
@@ -165,8 +167,8 @@ def test_a_file_is_sent_once_and_its_outcomes_are_told(operated: Operated, run, 
 
 
 def test_a_request_on_its_way_is_not_sent_twice(operated: Operated) -> None:
-    request = requests.from_arguments(f"S-{time.time_ns()}", "80.07", "credit_card", "CUST-1", None)
-    batches = [start.Batch(operated, [request]) for _ in range(2)]
+    request = from_arguments(f"S-{time.time_ns()}", "80.07", "credit_card", "CUST-1", None)
+    batches = [Batch(operated, [request]) for _ in range(2)]
     (first,), (second,) = (list(batch.send()) for batch in batches)
     assert (first.sent, second.sent, second.said) == (True, False, "already sent")
     assert second.execution == first.execution
@@ -178,9 +180,9 @@ def test_a_request_on_its_way_is_not_sent_twice(operated: Operated) -> None:
 def test_another_request_under_an_id_that_is_on_its_way_is_never_started(operated: Operated) -> None:
     transaction_id = f"S:{time.time_ns()}"
     request, other = (
-        requests.from_arguments(transaction_id, amount, "credit_card", "CUST-1", None) for amount in ("80.07", "80.08")
+        from_arguments(transaction_id, amount, "credit_card", "CUST-1", None) for amount in ("80.07", "80.08")
     )
-    first, second = start.Batch(operated, [request]), start.Batch(operated, [other])
+    first, second = Batch(operated, [request]), Batch(operated, [other])
     assert [(result.status, result.sent) for result in first.send()] == [("SENT", True)]
     assert [(result.status, result.sent) for result in second.send()] == [("CONFLICT", False)]
     assert [result.status for result in first.wait()] == ["COMPLETED"]
@@ -190,25 +192,25 @@ def test_another_request_under_an_id_that_is_on_its_way_is_never_started(operate
 def test_an_execution_that_failed_before_it_recorded_anything_is_followed_by_another(
     platform: Platform, operated: Operated
 ) -> None:
-    request = requests.from_arguments(f"S-{time.time_ns()}", "150", "credit_card", "CUST-1", None)
+    request = from_arguments(f"S-{time.time_ns()}", "150", "credit_card", "CUST-1", None)
     ended = platform.client("stepfunctions").start_execution(
         stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
         name=name_execution(request.transaction_id),
         input="{}",
     )
     platform.follow(ended["executionArn"])
-    batch = start.Batch(operated, [request])
+    batch = Batch(operated, [request])
     (sent,) = batch.send()
     assert (sent.sent, sent.execution.rsplit(":")[-1]) == (True, name_execution(request.transaction_id, 2))
     assert [result.status for result in batch.wait()] == ["COMPLETED"]
 
 
 def test_ctrl_c_says_how_far_it_came(operated: Operated, run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_batch: start.Batch):
+    def interrupted(_batch: Batch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(start.Batch, "wait", interrupted)
+    monkeypatch.setattr(Batch, "wait", interrupted)
     given = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
     answer = run("start", f"S-{time.time_ns()}", *given)
     assert answer.exit_code == 130

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from scripts.deployer.rollout import Rollout
 from scripts.local import gaps, server, target
-from scripts.operator.environment import Platform as Operated
+from scripts.operator.platform import Platform as Operated
 from scripts.verify import alarms, cli, dead_letters, notifications, payments, runner, schedule, traces
 from scripts.verify import place as places
 from scripts.verify.place import Place

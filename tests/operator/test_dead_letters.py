@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from scripts.common.errors import UserError
 from scripts.operator import cli, dead_letter_queue, records
 from scripts.operator.cli import common
-from scripts.operator.redriving import Redrives
+from scripts.operator.redrives import Redrives
 from tests.operator.fake_queue import Queue
 from tests.operator.hashes import find_pieces
 

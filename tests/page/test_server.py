@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scripts.common.errors import UserError
-from scripts.operator.environment import Platform
+from scripts.operator.platform import Platform
 from scripts.page import server, snapshot
 from scripts.page.server import Feed, Page, serving
 

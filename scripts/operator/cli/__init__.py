@@ -1,24 +1,24 @@
-"""scripts/payments.sh: the commands by what they do, and in one place how an expected error becomes one line.
+"""scripts/payments.sh: one module for each group of commands.
 
-common.py    the group, how a platform is reached, errors and exit codes
-views.py     what people see
-starting.py  start
-reading.py   show, list, tail
-acting.py    refund, resolve, reconcile
-dlq.py       the dead letters
+common.py   the group, how a platform is reached, errors and exit codes
+views.py    tables and lines for people
+start.py    start
+inspect.py  show, list, tail
+repair.py   refund, resolve, reconcile
+dlq.py      the dead letters
 """
 
-from . import acting, dlq, reading, starting
+from . import dlq, inspect, repair, start
 from .common import main
 
 for _command in (
-    starting.start,
-    reading.show,
-    reading.list_payments,
-    reading.tail,
-    acting.refund,
-    acting.resolve,
-    acting.reconcile,
+    start.start,
+    inspect.show,
+    inspect.list_payments,
+    inspect.tail,
+    repair.refund,
+    repair.resolve,
+    repair.reconcile,
     dlq.dlq,
 ):
     main.add_command(_command)

@@ -17,7 +17,7 @@ from scripts.common.errors import describe_error as describe_error
 from scripts.local.reach import LOCAL, reach_environment
 from stacks import settings
 
-from ..environment import Platform
+from ..platform import Platform
 
 NAME = "payments"
 _Command = TypeVar("_Command", bound=Callable[..., Any])

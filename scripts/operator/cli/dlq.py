@@ -11,8 +11,8 @@ from scripts.common.errors import AWS_ERRORS, UserError
 
 from .. import dead_letter_queue as queue
 from ..dead_letters import Letter
-from ..environment import Platform
-from ..redriving import Redrives
+from ..platform import Platform
+from ..redrives import Redrives
 from . import views
 from .common import NAME, Usage, as_json, confirm, console, describe_error, echo_json
 

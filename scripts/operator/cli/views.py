@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..batch import Result
 from ..dead_letters import Letter
 from ..logs import Line
 from ..records import Record
-from ..start import Result
 from ..statuses import FAILED
 from ..story import Story
 

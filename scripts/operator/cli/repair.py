@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from .. import reconciling, records
-from ..environment import Platform
+from .. import reconciliation, records
+from ..platform import Platform
 from . import views
 from .common import NAME, Usage, as_json, confirm, echo_json
 
@@ -76,7 +76,7 @@ def reconcile(platform: Callable[[], Platform], as_json: bool) -> None:
 
     Prints the result for each overdue payment.
     """
-    done = reconciling.run(platform())
+    done = reconciliation.run(platform())
     if as_json:
         echo_json({"payments": [{"transaction_id": one, "was": was, "is": now} for one, was, now in done.changes]})
     for transaction_id, was, now in () if as_json else done.changes:

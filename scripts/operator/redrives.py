@@ -9,8 +9,8 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 from . import dead_letter_queue, records
 from .dead_letters import Letter
-from .environment import Platform
-from .naming import name_redrive
+from .execution_names import name_redrive
+from .platform import Platform
 from .statuses import SETTLED
 
 

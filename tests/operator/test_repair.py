@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from scripts.operator import cli, reconciling, records
+from scripts.operator import cli, reconciliation, records
 from scripts.operator.cli import common
 
 
@@ -13,8 +13,8 @@ def reconcile(monkeypatch: pytest.MonkeyPatch, errors: int) -> Result:
     """One payment is overdue, and stays as it is."""
     answer = {"overdue": 1, "settled": 0, "open": 1 - errors, "errors": errors}
     monkeypatch.setattr(common, "reach", lambda *_: SimpleNamespace(invoke=lambda _: answer))
-    monkeypatch.setattr(reconciling.records, "open_ids", lambda *_: iter(["T-1"]))
-    monkeypatch.setattr(reconciling.records, "several", lambda *_: {"T-1": SimpleNamespace(status="UNKNOWN")})
+    monkeypatch.setattr(reconciliation.records, "open_ids", lambda *_: iter(["T-1"]))
+    monkeypatch.setattr(reconciliation.records, "several", lambda *_: {"T-1": SimpleNamespace(status="UNKNOWN")})
     return CliRunner().invoke(cli.main, ["--env", "dev", "reconcile"])
 
 

@@ -18,11 +18,11 @@ from payments.request import PaymentRequest
 from payments.request import read as read_request
 
 from . import records
-from .environment import Platform
+from .execution_names import name_execution
 from .executions import GONE
-from .naming import name_execution
+from .payment_requests import Request
+from .platform import Platform
 from .records import Record
-from .requests import Request
 from .statuses import FINAL, SETTLED
 
 LONGEST_SECONDS = 15 * 60

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from payments.request import is_transaction_id
 
-from scripts.operator import naming, start
+from scripts.operator import execution_names
+from scripts.operator.batch import MOST_EXECUTIONS
+from scripts.operator.execution_names import LONGEST_NAME, name_execution, name_redrive
 
 # Of all forms; and of the characters that are escaped, and that escapes and suffixes consist of.
 IDS = (
@@ -17,7 +19,7 @@ IDS = (
     | st.from_regex(r"[a2][-._:cdr2]{0,63}", fullmatch=True)
     | st.builds(lambda plain, escaped: "a" * plain + ":" * escaped, st.integers(1, 32), st.integers(0, 32))
 ).filter(is_transaction_id)
-NUMBERS = st.integers(1, start.MOST_EXECUTIONS)
+NUMBERS = st.integers(1, MOST_EXECUTIONS)
 ALPHANUMERIC = string.digits + string.ascii_letters
 
 
@@ -40,22 +42,25 @@ def decode(name: str) -> tuple[str, str]:
 def test_a_name_is_of_one_id_and_one_number_only(transaction_id: str, number: int) -> None:
     """What can be decoded is of nothing else."""
     suffix = f"_{number}" if number > 1 else ""
-    assert decode(naming.name_execution(transaction_id, number)) == (transaction_id, suffix)
-    redriven_id, suffix = decode(naming.name_redrive(transaction_id))
+    assert decode(name_execution(transaction_id, number)) == (transaction_id, suffix)
+    redriven_id, suffix = decode(name_redrive(transaction_id))
     assert (redriven_id, bool(re.fullmatch("_redrive[0-9a-f]{6}", suffix))) == (transaction_id, True)
 
 
 @given(IDS, NUMBERS)
 def test_a_name_is_accepted_and_logged_by_step_functions(transaction_id: str, number: int) -> None:
-    for name in (naming.name_execution(transaction_id, number), naming.name_redrive(transaction_id)):
+    for name in (name_execution(transaction_id, number), name_redrive(transaction_id)):
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name)
-        assert naming.is_named_after(name, transaction_id)
+        assert execution_names.is_named_after(name, transaction_id)
 
 
 @pytest.mark.parametrize("transaction_id", ["A" * 64, "A" + ":" * 63, "Z" * 32 + "_" * 32, "z" * 64])
 def test_the_longest_id_leaves_room_for_every_suffix(transaction_id: str) -> None:
-    longest = naming.name_execution(transaction_id, start.MOST_EXECUTIONS), naming.name_redrive(transaction_id)
-    assert max(map(len, longest)) <= naming.LONGEST_NAME
+    longest = (
+        name_execution(transaction_id, MOST_EXECUTIONS),
+        name_redrive(transaction_id),
+    )
+    assert max(map(len, longest)) <= LONGEST_NAME
 
 
 @pytest.mark.parametrize(
@@ -68,9 +73,9 @@ def test_the_longest_id_leaves_room_for_every_suffix(transaction_id: str) -> Non
     ],
 )
 def test_a_name_can_be_read(transaction_id: str, name: str) -> None:
-    assert naming.name_execution(transaction_id) == name
-    assert naming.name_execution(transaction_id, 2) == f"{name}_2"
-    assert re.fullmatch(rf"{name}_redrive[0-9a-f]{{6}}", naming.name_redrive(transaction_id))
+    assert name_execution(transaction_id) == name
+    assert name_execution(transaction_id, 2) == f"{name}_2"
+    assert re.fullmatch(rf"{name}_redrive[0-9a-f]{{6}}", name_redrive(transaction_id))
 
 
 @pytest.mark.parametrize(
@@ -94,4 +99,4 @@ def test_a_name_can_be_read(transaction_id: str, name: str) -> None:
     ],
 )
 def test_an_execution_is_named_after_its_payment(name: str, is_it: bool) -> None:
-    assert naming.is_named_after(name, "A:1") is is_it
+    assert execution_names.is_named_after(name, "A:1") is is_it

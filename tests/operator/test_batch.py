@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from payments.request import read
 
 from scripts.common.errors import UserError
-from scripts.operator import cli, naming, records, requests, start
-from scripts.operator.cli import common, reading
-from scripts.operator.environment import Platform
-from scripts.operator.requests import Request
+from scripts.operator import cli, execution_names, payment_requests, records
+from scripts.operator.batch import ASKED_AT_ONCE, MOST_EXECUTIONS, Batch, Result
+from scripts.operator.cli import common, inspect
+from scripts.operator.payment_requests import Request
+from scripts.operator.platform import Platform
 from scripts.operator.story import Story
 from tests.operator.hashes import find_pieces
 
@@ -62,7 +63,7 @@ class StepFunctions:
 
 
 def request(transaction_id: str = "T-0", amount: str = "150") -> Request:
-    return requests.from_arguments(transaction_id, amount, "credit_card", "CUST-1", None)
+    return payment_requests.from_arguments(transaction_id, amount, "credit_card", "CUST-1", None)
 
 
 def item(of: Request, status: str, salt: str | None) -> dict[str, dict[str, str]]:
@@ -89,12 +90,12 @@ def batch(
     monkeypatch.setattr(records, "several", several)
     outputs = {"StepFunctionsStateMachineArn": "arn:aws:states:eu-west-1:1:stateMachine:m"}
     platform: Any = SimpleNamespace(client=lambda _: stepfunctions, outputs=outputs)
-    made = start.Batch(platform, sent)
+    made = Batch(platform, sent)
     list(made.send())
     return made
 
 
-def wait(made: Any) -> list[start.Result]:
+def wait(made: Any) -> list[Result]:
     seconds = [0.0]
 
     def pause(wait: float) -> None:
@@ -131,7 +132,7 @@ def test_an_execution_that_step_functions_does_not_know_yet_has_not_ended(monkey
 
 
 def test_all_executions_are_asked_after_in_turn_and_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    many = 2 * start.ASKED_AT_ONCE + 1
+    many = 2 * ASKED_AT_ONCE + 1
     stepfunctions = StepFunctions(lambda _: "FAILED")
     sent = [request(f"T-{number}") for number in range(many)]
     results = wait(batch(monkeypatch, stepfunctions, {}, sent))
@@ -177,13 +178,13 @@ def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: 
     """Under the next name, until that makes no sense any more."""
     stepfunctions = StepFunctions(lambda _: "FAILED")
     stepfunctions.start_execution(name="T-0", input=spell(request()))
-    for number in range(2, start.MOST_EXECUTIONS + 1):
+    for number in range(2, MOST_EXECUTIONS + 1):
         (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
         assert (result.status, result.sent) == ("SENT", True)
         assert result.execution.endswith(f":T-0_{number}")
     (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
     assert (result.status, result.failed, result.done) == ("NOT RECORDED", True, True)
-    assert len(stepfunctions.calls) == start.MOST_EXECUTIONS
+    assert len(stepfunctions.calls) == MOST_EXECUTIONS
 
 
 @pytest.mark.parametrize(("status", "which"), [("RUNNING", "is being processed"), ("FAILED", "was sent before")])
@@ -192,7 +193,7 @@ def test_another_request_under_an_id_that_was_sent_is_a_conflict(
     monkeypatch: pytest.MonkeyPatch, status: str, which: str, ended_before: int
 ) -> None:
     """Whatever became of its execution, and of those of ours before it."""
-    names = [naming.name_execution("T-0", number) for number in range(1, ended_before + 2)]
+    names = [execution_names.name_execution("T-0", number) for number in range(1, ended_before + 2)]
     stepfunctions = StepFunctions(lambda arn: status if arn.endswith(f":{names[-1]}") else "FAILED")
     for name in names:
         stepfunctions.start_execution(name=name, input=request(amount="151" if name == names[-1] else "150").body)
@@ -230,9 +231,9 @@ def test_what_is_recorded_decides_whether_a_request_is_the_same(
 
 def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     stepfunctions = StepFunctions(lambda _: "FAILED")
-    for _ in range(start.MOST_EXECUTIONS):
+    for _ in range(MOST_EXECUTIONS):
         batch(monkeypatch, stepfunctions, {})
-    assert len(stepfunctions.calls) == start.MOST_EXECUTIONS
+    assert len(stepfunctions.calls) == MOST_EXECUTIONS
     assert find_pieces(request().body, stepfunctions.calls.values()) == []
 
 
@@ -240,8 +241,8 @@ def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pyte
     """Whoever has both can try all amounts."""
     record = records.of(item(request(), "COMPLETED", SALT))
     story = Story(record, (), (), ())
-    monkeypatch.setattr(reading, "recent", lambda *_, **__: [record])
-    monkeypatch.setattr(reading, "story_of", lambda *_: story)
+    monkeypatch.setattr(inspect, "recent", lambda *_, **__: [record])
+    monkeypatch.setattr(inspect, "story_of", lambda *_: story)
     monkeypatch.setattr(common, "reach", lambda *_: SimpleNamespace())
     for command in (("list", "--json"), ("show", "T-0", "--json"), ("list",), ("show", "T-0")):
         answer = CliRunner().invoke(cli.main, ["--env", "dev", *command])

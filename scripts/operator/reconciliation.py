@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from scripts.common.errors import UserError
 
 from . import records
-from .environment import Platform
+from .platform import Platform
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .. import requests
-from ..environment import Platform
-from ..start import Batch, Result
+from ..batch import Batch, Result
+from ..payment_requests import BadRequest, from_arguments, from_file
+from ..platform import Platform
 from . import views
 from .common import Interrupted, Usage, as_json, console, echo_json, fail
 
@@ -58,11 +58,11 @@ def start(
         )
     try:
         asked = (
-            requests.from_file(file)
+            from_file(file)
             if file is not None
-            else [requests.from_arguments(str(transaction_id), str(amount), str(method), str(customer), currency)]
+            else [from_arguments(str(transaction_id), str(amount), str(method), str(customer), currency)]
         )
-    except requests.BadRequest as error:
+    except BadRequest as error:
         fail(f"{error}; nothing was sent", Usage.exit_code)
 
     batch = Batch(platform(), asked)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.operator import requests
-from scripts.operator.requests import BadRequest, from_arguments, from_file
+from scripts.operator import payment_requests
+from scripts.operator.payment_requests import BadRequest, from_arguments, from_file
 
 HEADER = "transaction_id,payment_amount,payment_method,customer_id\n"
 GOOD = "T-1,150.00,credit_card,C-1\n"
@@ -128,10 +128,10 @@ def test_a_json_file_that_is_not_wholly_usable(tmp_path: Path, content: str, say
 
 def test_too_much_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = HEADER + "".join(f"T-{number},1,credit_card,C\n" for number in range(3))
-    monkeypatch.setattr(requests, "MOST", 2)
+    monkeypatch.setattr(payment_requests, "MOST", 2)
     with pytest.raises(BadRequest, match=r"csv:4: more than 2 payments"):
         from_file(file(tmp_path, many))
     with pytest.raises(BadRequest, match="larger than 5 MiB"):
-        from_file(file(tmp_path, b" " * (requests.LARGEST_BYTES + 1)))
+        from_file(file(tmp_path, b" " * (payment_requests.LARGEST_BYTES + 1)))
     with pytest.raises(BadRequest, match="No such file"):
         from_file(tmp_path / "none.csv")

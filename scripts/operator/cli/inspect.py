@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import click
 
-from ..environment import Platform
-from ..listing import Which, recent
+from ..payment_lists import Which, recent
+from ..platform import Platform
 from ..records import to_json
 from ..story import story_of
 from ..tail import follow

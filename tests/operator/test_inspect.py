@@ -12,7 +12,7 @@ from scripts.common.errors import describe_error
 from scripts.operator import logs, records, story, tail
 from scripts.operator.cli import views
 from scripts.operator.cli.common import console
-from scripts.operator.cli.reading import _when
+from scripts.operator.cli.inspect import _when
 from scripts.operator.dead_letters import Letter, letter_of
 from scripts.operator.logs import Line, parse
 from scripts.operator.records import hidden

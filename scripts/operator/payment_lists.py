@@ -8,7 +8,7 @@ from typing import Any
 from payments.payment import Status
 
 from . import records
-from .environment import Platform
+from .platform import Platform
 from .records import Record, time_of
 from .statuses import FAILED
 
