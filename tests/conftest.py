@@ -32,7 +32,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if not any(getattr(session.config.option, one, None) for one in leaving_out):
         from scripts.audit import trials
 
-        trials.complete(Path(folder))
+        trials.mark_complete(Path(folder))
 
 
 @pytest.fixture(scope="session")

@@ -49,18 +49,18 @@ def _audit(console: Console, lists: bool, scans_only: bool, recorded: Path | Non
         if scans_only:
             ran = None
         elif recorded:
-            ran = pool.submit(trials.recorded, committed, recorded)
+            ran = pool.submit(trials.read_recordings, committed, recorded)
             ran.result()  # a refusal comes before the scans, not after them
         else:
-            ran = pool.submit(trials.end_to_end, committed, folder)
+            ran = pool.submit(trials.run_end_to_end_tests, committed, folder)
         results = _scans(committed, folder)
         table.show_scans(console, results)
         if ran is None:
             return all(result.passed for result in results)
-        planted = trials.mutations(folder)
+        planted = trials.run_mutations(folder)
         compared, markers = ran.result()
     if lists:
-        table.lists(console, compared)
+        table.show_lists(console, compared)
     table.show_trials(console, compared, markers, planted)
     good = [result.passed for result in results]
     return all([*good, compared.holds, markers.found == 0 < markers.places, planted.caught == planted.planted > 0])
@@ -69,28 +69,28 @@ def _audit(console: Console, lists: bool, scans_only: bool, recorded: Path | Non
 def _of_settings(suppressions: Suppressions, folder: Path) -> list[Result]:
     """What the scanners say that read settings; to the others all environments are the same."""
     return [
-        scanners.checkov(suppressions, folder),
-        *packs.nag(suppressions, folder),
-        packs.control_tower(suppressions, folder),
+        scanners.run_checkov(suppressions, folder),
+        *packs.run_cdk_nag(suppressions, folder),
+        packs.run_control_tower_rules(suppressions, folder),
     ]
 
 
 def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result]:
     """Each scanner's result; one that cannot run has failed, and the others go on."""
-    templates = deployed.templates(committed)
+    templates = deployed.evaluate_templates(committed)
     as_deployed = folder / deployed.PROD
     as_deployed.mkdir()
-    deployed.write(templates, as_deployed)
+    deployed.write_templates(templates, as_deployed)
     suppressions = Suppressions(templates)
     checks: list[tuple[str, Callable[[], Result | list[Result]]]] = [
-        ("cfn-lint", scanners.cfn_lint),
-        ("checkov", lambda: scanners.checkov(suppressions, as_deployed)),
-        ("parliament", lambda: scanners.parliament(templates)),
-        ("ruff", scanners.ruff),
-        ("zizmor", workflows.zizmor),
-        ("cdk-nag", lambda: packs.nag(suppressions, as_deployed)),
-        ("AWS Control Tower (cfn-guard)", lambda: packs.control_tower(suppressions, as_deployed)),
-        ("dev and staging", lambda: environments.judge(committed, folder, _of_settings)),
+        ("cfn-lint", scanners.run_cfn_lint),
+        ("checkov", lambda: scanners.run_checkov(suppressions, as_deployed)),
+        ("parliament", lambda: scanners.run_parliament(templates)),
+        ("ruff", scanners.run_ruff),
+        ("zizmor", workflows.run_zizmor),
+        ("cdk-nag", lambda: packs.run_cdk_nag(suppressions, as_deployed)),
+        ("AWS Control Tower (cfn-guard)", lambda: packs.run_control_tower_rules(suppressions, as_deployed)),
+        ("dev and staging", lambda: environments.judge_environments(committed, folder, _of_settings)),
     ]
     results: list[Result] = []
     for name, check in checks:
@@ -102,4 +102,4 @@ def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result
             found = Result(name, failed=f"gives no answer that can be read: {error!r}")
         results += found if isinstance(found, list) else [found]
     # Without all answers nobody knows what is needed no more.
-    return results if any(result.failed for result in results) else [*results, suppressions.stale()]
+    return results if any(result.failed for result in results) else [*results, suppressions.find_stale()]

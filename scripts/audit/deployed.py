@@ -24,7 +24,7 @@ PSEUDO = {
 }
 PROD = "prod"
 # What makes every resource and every role of the templates.
-EVERYTHING = {
+OPTIONAL_PARTS = {
     "Gateway": "stripe",
     "GatewaySecretArn": f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:stripe-AbCdEf",
     "GatewaySecretKeyArn": f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11",
@@ -37,7 +37,7 @@ BOOTSTRAP = {"Owner": "PaymentTeam", "GithubRepository": "us/payments"}
 Template = dict[str, Any]
 
 
-def templates(committed: Mapping[str, Template], environment: str = PROD) -> dict[str, Template]:
+def evaluate_templates(committed: Mapping[str, Template], environment: str = PROD) -> dict[str, Template]:
     """Each of the ``committed`` templates (by name, the parent among them) as the environment has it.
 
     Prod has every optional part, and the account's own template; another environment has what its settings say.
@@ -46,7 +46,7 @@ def templates(committed: Mapping[str, Template], environment: str = PROD) -> dic
         title: Tree(committed[resource["Properties"]["TemplateURL"].removeprefix("./").split(".")[0]])
         for title, resource in committed["parent"]["Resources"].items()
     }
-    parameters = settings.load(environment) | (EVERYTHING if environment == PROD else {})
+    parameters = settings.load(environment) | (OPTIONAL_PARTS if environment == PROD else {})
     platform = evaluate(Tree(committed["parent"], nested), parameters, PSEUDO)
     values = PSEUDO | {"Environment": environment}
     found = {
@@ -54,7 +54,7 @@ def templates(committed: Mapping[str, Template], environment: str = PROD) -> dic
         for title, stack in platform.nested.items()
     }
     if "artifacts" in committed and environment == PROD:
-        account = evaluate(Tree(committed["artifacts"]), EVERYTHING | BOOTSTRAP, PSEUDO)
+        account = evaluate(Tree(committed["artifacts"]), OPTIONAL_PARTS | BOOTSTRAP, PSEUDO)
         found["artifacts"] = _template(committed["artifacts"], account, "", values)
     return found
 
@@ -63,7 +63,7 @@ def read_committed(folder: Path) -> dict[str, Template]:
     return {Path(name).stem: parse((folder / name).read_text(encoding="utf-8")) for name in render()}
 
 
-def write(found: Mapping[str, Template], folder: Path) -> None:
+def write_templates(found: Mapping[str, Template], folder: Path) -> None:
     for name, template in found.items():
         (folder / f"{name}.json").write_text(json.dumps(template, indent=1), encoding="utf-8")
 

@@ -22,24 +22,24 @@ Scan = Callable[[Suppressions, Path], list[Result]]
 Accepted = Mapping[tuple[str, str], str]
 
 
-def judge(committed: Mapping[str, deployed.Template], folder: Path, scan: Scan) -> list[Result]:
+def judge_environments(committed: Mapping[str, deployed.Template], folder: Path, scan: Scan) -> list[Result]:
     """A result for each of the environments. Raises ``UserError`` if a scanner cannot be run."""
 
     def judge_one(environment: str) -> Result:
-        templates = deployed.templates(committed, environment)
+        templates = deployed.evaluate_templates(committed, environment)
         written = folder / environment
         written.mkdir()
-        deployed.write(templates, written)
+        deployed.write_templates(templates, written)
         results = scan(Suppressions(templates), written)
-        return compare(environment, results, read_accepted(environment))
+        return compare_findings(environment, results, read_accepted(environment))
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         return list(pool.map(judge_one, ENVIRONMENTS))
 
 
-def compare(environment: str, results: list[Result], accepted: Accepted) -> Result:
+def compare_findings(environment: str, results: list[Result], accepted: Accepted) -> Result:
     """The findings of ``results`` that are not accepted, and the accepted ones that are not found, are open."""
-    found = {(finding.rule, finding.where): finding for result in results for finding in result.open}
+    found = {(finding.rule, finding.location): finding for result in results for finding in result.open}
     open_ = [finding for key, finding in found.items() if key not in accepted]
     open_ += [
         Finding(rule, where, f"{DIFFERENCES.name} accepts it for {environment}, and no check finds it")

@@ -11,7 +11,7 @@ from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
 
 from .results import Finding, Result, Suppressions
-from .scanners import run
+from .scanners import read_output
 
 MODULES = ROOT / ".venv" / "packs" / "node_modules"
 NAMES = {
@@ -22,20 +22,20 @@ NAMES = {
 }
 
 
-def nag(suppressions: Suppressions, folder: Path) -> list[Result]:
+def run_cdk_nag(suppressions: Suppressions, folder: Path) -> list[Result]:
     node = shutil.which("node")
     if node is None:
         raise UserError("node: not installed; the rule packs need Node.js 20 or newer with npm")
     script = Path(__file__).with_name("packs") / "nag.js"
-    told = json.loads(run([node, script, folder], environment=os.environ | {"NODE_PATH": str(MODULES)}))
+    told = json.loads(read_output([node, script, folder], environment=os.environ | {"NODE_PATH": str(MODULES)}))
     results = []
     for pack, name in NAMES.items():
         found = [Finding(one["rule"], f"{one['template']}/{one['resource']}") for one in told[pack]["violations"]]
-        results.append(Result(name, len(told[pack]["applied"]), *suppressions.split(found)))
+        results.append(Result(name, len(told[pack]["applied"]), *suppressions.split_findings(found)))
     return results
 
 
-def control_tower(suppressions: Suppressions, folder: Path) -> Result:
+def run_control_tower_rules(suppressions: Suppressions, folder: Path) -> Result:
     package = MODULES / "@cdklabs" / "cdk-validator-cfnguard"
     system = {"Linux": "ubuntu", "Darwin": "macos"}.get(platform.system(), "")
     machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
@@ -43,7 +43,7 @@ def control_tower(suppressions: Suppressions, folder: Path) -> Result:
     if not guard.exists():
         raise UserError(f"{guard}: not there; the rule pack comes for Linux and macOS, and `make audit` installs it")
     rules = package / "rules" / "control-tower" / "cfn-guard"
-    told = run(
+    told = read_output(
         [guard, "validate", "--data", folder, "--rules", rules,
          "--output-format", "json", "--structured", "--show-summary", "none"],
         good=(0, 19),
@@ -59,4 +59,4 @@ def control_tower(suppressions: Suppressions, folder: Path) -> Result:
             found += [Finding(rule, f"{template}/{logical_id}") for logical_id in where]
             if not where:
                 found.append(Finding(rule, template))
-    return Result("AWS Control Tower (cfn-guard)", len(applied), *suppressions.split(found))
+    return Result("AWS Control Tower (cfn-guard)", len(applied), *suppressions.split_findings(found))

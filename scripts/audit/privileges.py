@@ -16,7 +16,7 @@ from scripts.common.templates import Tree
 from scripts.local import server
 from stacks import settings
 
-from .deployed import EVERYTHING, Template
+from .deployed import OPTIONAL_PARTS, Template
 
 PSEUDO = {
     "AWS::AccountId": server.ACCOUNT,
@@ -80,7 +80,7 @@ class Comparison:
         return bool(self.used) and not self.unused and not self.ungranted
 
 
-def compare(committed: Mapping[str, Template], recorded: Iterable[Call]) -> Comparison:
+def compare_privileges(committed: Mapping[str, Template], recorded: Iterable[Call]) -> Comparison:
     platform = _platform(committed)
     granted = sorted(set(_granted(platform)))
     calls = [_by_title(call, platform) for call in recorded]
@@ -98,7 +98,7 @@ def compare(committed: Mapping[str, Template], recorded: Iterable[Call]) -> Comp
     return Comparison(granted, used, excused, by_key, unused, ungranted)
 
 
-def read(folder: Path) -> Iterator[Call]:
+def read_calls(folder: Path) -> Iterator[Call]:
     """What the recorder wrote, from however many servers."""
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -107,8 +107,12 @@ def read(folder: Path) -> Iterator[Call]:
 
 def _platform(committed: Mapping[str, Template]) -> Evaluated:
     nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
-    everything = EVERYTHING | {"GatewaySecretArn": SECRET, "BackupRetentionDays": "35", "WorkflowCustomerKey": "true"}
-    return evaluate(Tree(committed["parent"], nested), settings.load("local") | everything, PSEUDO)
+    parts = OPTIONAL_PARTS | {
+        "GatewaySecretArn": SECRET,
+        "BackupRetentionDays": "35",
+        "WorkflowCustomerKey": "true",
+    }
+    return evaluate(Tree(committed["parent"], nested), settings.load("local") | parts, PSEUDO)
 
 
 def _roles(platform: Evaluated) -> dict[str, Resource]:
@@ -179,7 +183,7 @@ def _keys(call: Call, platform: Evaluated) -> Iterator[Call]:
             topic = _named(platform, "Data", "TopicName", call.resource.rsplit(":", 1)[-1])
             asked = ((topic.get("KmsMasterKeyId"), both),)
         case "secretsmanager":
-            asked = ((EVERYTHING["GatewaySecretKeyArn"], ("kms:Decrypt",)),)
+            asked = ((OPTIONAL_PARTS["GatewaySecretKeyArn"], ("kms:Decrypt",)),)
         case "logs":
             # The function ran, so its environment was started.
             name = call.resource.split("log-group:/aws/lambda/")[-1].split(":")[0]

@@ -12,14 +12,14 @@ class Finding:
     """A rule that is broken, by ``TEMPLATE/RESOURCE`` or by ``FILE:LINE``."""
 
     rule: str
-    where: str
+    location: str
     message: str = ""
 
 
 @dataclass(frozen=True, order=True)
 class Suppression:
     rule: str
-    where: str
+    location: str
     reason: str
 
 
@@ -55,7 +55,7 @@ class Suppressions:
                 for rule, reason in entries:
                     self._reasons[rule, f"{name}/{logical_id}"] = reason
 
-    def split(self, findings: Iterable[Finding]) -> tuple[list[Finding], list[Suppression]]:
+    def split_findings(self, findings: Iterable[Finding]) -> tuple[list[Finding], list[Suppression]]:
         """Those that stay open, and those that are suppressed.
 
         ``Rule[detail]`` is suppressed by the same ``Rule[detail]``, or by ``Rule`` where its suppression names no
@@ -63,19 +63,19 @@ class Suppressions:
         """
         open_, suppressed = [], []
         for finding in sorted(set(findings)):
-            keys = [(rule, finding.where) for rule in (finding.rule, finding.rule.split("[")[0])]
+            keys = [(rule, finding.location) for rule in (finding.rule, finding.rule.split("[")[0])]
             key = next((key for key in keys if key in self._reasons), None)
             if key:
                 self._used.add(key)
-                suppressed.append(Suppression(finding.rule, finding.where, self._reasons[key]))
+                suppressed.append(Suppression(finding.rule, finding.location, self._reasons[key]))
             else:
                 open_.append(finding)
         return open_, suppressed
 
-    def stale(self) -> Result:
+    def find_stale(self) -> Result:
         """Those that no check has any use for, once all have run: what they excused has been mended, or moved."""
         unused = [Finding(rule, where, "suppressed, and found by no check") for rule, where in self._reasons]
-        open_ = [finding for finding in unused if (finding.rule, finding.where) not in self._used]
+        open_ = [finding for finding in unused if (finding.rule, finding.location) not in self._used]
         return Result("suppressions that nothing needs any more", len(self._reasons), sorted(open_))
 
 

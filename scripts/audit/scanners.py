@@ -43,7 +43,7 @@ PARLIAMENT = (
 )
 
 
-def cfn_lint() -> Result:
+def run_cfn_lint() -> Result:
     """The committed templates at every level, informational rules too."""
     runner = linter(sorted((ROOT / "templates").glob("*.yaml")))
     found = [Finding(match.rule.id, f"{match.filename}:{match.linenumber}", match.message) for match in runner.run()]
@@ -51,15 +51,15 @@ def cfn_lint() -> Result:
     return Result(f"cfn-lint {version('cfn-lint')}, with informational rules", len(runner.rules), found, suppressed)
 
 
-def ruff() -> Result:
+def run_ruff() -> Result:
     """The security rules (flake8-bandit) on all code."""
     options = [str(Path(sys.executable).with_name("ruff"))]
-    rules = json.loads(run([*options, "rule", "--all", "--output-format", "json"]))
+    rules = json.loads(read_output([*options, "rule", "--all", "--output-format", "json"]))
     applied = sum(rule["code"].startswith("S") and rule["code"][1:].isdigit() for rule in rules if not rule["preview"])
     selecting = [*options, "check", "--select", "S", "--output-format", "json", "--exit-zero", "."]
     found = [
         Finding(one["code"], f"{_relative(one['filename'])}:{one['location']['row']}", one["message"])
-        for one in json.loads(run(selecting))
+        for one in json.loads(read_output(selecting))
     ]
     suppressed = []
     for path in sorted(
@@ -75,9 +75,9 @@ def ruff() -> Result:
     return Result(f"ruff {version('ruff')}, security rules", applied, found, suppressed)
 
 
-def checkov(suppressions: Suppressions, folder: Path) -> Result:
+def run_checkov(suppressions: Suppressions, folder: Path) -> Result:
     told = json.loads(
-        run([SCANNERS / "checkov", "--directory", folder, "--framework", "cloudformation", "--output", "json",
+        read_output([SCANNERS / "checkov", "--directory", folder, "--framework", "cloudformation", "--output", "json",
               "--skip-download", "--soft-fail"])
     )  # fmt: skip
     if told["summary"]["parsing_errors"]:
@@ -90,12 +90,12 @@ def checkov(suppressions: Suppressions, folder: Path) -> Result:
 
     applied = {check["check_id"] for checks in results.values() for check in checks}
     # What it skipped, it skipped for what the Metadata says, and only for that.
-    skipped, suppressed = suppressions.split(finding(check) for check in results["skipped_checks"])
+    skipped, suppressed = suppressions.split_findings(finding(check) for check in results["skipped_checks"])
     found = [finding(check) for check in results["failed_checks"]]
     return Result(f"checkov {told['summary']['checkov_version']}", len(applied), [*found, *skipped], suppressed)
 
 
-def parliament(templates: Mapping[str, Template]) -> Result:
+def run_parliament(templates: Mapping[str, Template]) -> Result:
     """All identity policies, the boundary and the deployers' among them."""
     policies = {
         f"{name}/{logical_id}": _with_arns(resource["Properties"]["PolicyDocument"])
@@ -104,7 +104,7 @@ def parliament(templates: Mapping[str, Template]) -> Result:
         if resource["Type"] == "AWS::IAM::ManagedPolicy"
     }
     script = Path(__file__).with_name("parliament_findings.py")
-    told = json.loads(run([SCANNERS / "python", script], json.dumps(policies)))
+    told = json.loads(read_output([SCANNERS / "python", script], json.dumps(policies)))
     found: list[Finding] = []
     suppressed: list[Suppression] = []
     for one in told["findings"]:
@@ -113,7 +113,7 @@ def parliament(templates: Mapping[str, Template]) -> Result:
             (why for rule, action, why in PARLIAMENT if rule == finding.rule and action in finding.message), ""
         )
         if reason:
-            suppressed.append(Suppression(finding.rule, finding.where, reason))
+            suppressed.append(Suppression(finding.rule, finding.location, reason))
         else:
             found.append(finding)
     reasons = {suppression.reason for suppression in suppressed}
@@ -163,14 +163,14 @@ def _relative(path: str | Path) -> Path:
     return Path(path).relative_to(ROOT)
 
 
-def run(
+def read_output(
     command: list[Any], given: str = "", *, environment: Mapping[str, str] | None = None, good: tuple[int, ...] = (0,)
 ) -> str:
     """What a command says. Raises ``UserError`` with the end of what it complains of."""
-    return complete_run(command, given, environment=environment, good=good).stdout
+    return run_command(command, given, environment=environment, good=good).stdout
 
 
-def complete_run(
+def run_command(
     command: list[Any], given: str = "", *, environment: Mapping[str, str] | None = None, good: tuple[int, ...] = (0,)
 ) -> subprocess.CompletedProcess[str]:
     """A command that has ended, with its output and its log. Raises ``UserError`` as ``run`` does."""

@@ -28,7 +28,9 @@ def show_scans(console: Console, results: list[Result]) -> None:
         if result.failed:
             console.print(f"{result.check}: {result.failed}", style="red", highlight=False)
         for finding in result.open:
-            console.print(f"open: {finding.rule} at {finding.where}: {finding.message}", style="red", highlight=False)
+            console.print(
+                f"open: {finding.rule} at {finding.location}: {finding.message}", style="red", highlight=False
+            )
     console.print(_suppressed(results))
 
 
@@ -89,9 +91,9 @@ def _short(rules: Iterable[str]) -> set[str]:
 
 def _place(suppression: Suppression) -> str:
     """A resource by its logical id; code by its file, because lines move."""
-    if ".py:" in suppression.where:
-        return suppression.where.rsplit(":", 1)[0].rsplit("/", 1)[-1]
-    return suppression.where if "*" in suppression.where else suppression.where.split("/")[-1]
+    if ".py:" in suppression.location:
+        return suppression.location.rsplit(":", 1)[0].rsplit("/", 1)[-1]
+    return suppression.location if "*" in suppression.location else suppression.location.split("/")[-1]
 
 
 def _count(places: list[str]) -> str:
@@ -124,7 +126,7 @@ def _privileges(compared: Comparison) -> Group:
     return Group(table, *lines)
 
 
-def lists(console: Console, compared: Comparison) -> None:
+def show_lists(console: Console, compared: Comparison) -> None:
     """Both lists: every grant with whether it is used, and every call."""
     excused = dict(compared.excused)
     for grant in compared.granted:

@@ -15,7 +15,7 @@ from scripts.local.server import RECORDED_CALLS
 
 from . import privileges
 from .deployed import Template
-from .scanners import run
+from .scanners import read_output
 
 MARKERS_REPORT = "MARKERS_REPORT"
 # What a folder of recordings has; the last is only there when all tests have passed.
@@ -41,7 +41,7 @@ class Mutations:
     missed: list[str]
 
 
-def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
+def run_end_to_end_tests(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     """All end-to-end tests, once. Raises ``UserError`` if one fails."""
     tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"]
     try:
@@ -60,12 +60,12 @@ def end_to_end(committed: Mapping[str, Template], folder: Path) -> tuple[privile
     return _judged(committed, folder)
 
 
-def complete(folder: Path) -> None:
+def mark_complete(folder: Path) -> None:
     """Written by a run of all tests when they have passed."""
     (folder / COMPLETE).write_text(_digest(), encoding="utf-8")
 
 
-def recorded(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
+def read_recordings(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     """The same, as a run of all tests recorded it. Raises ``UserError`` unless it passed, with these templates."""
     told = folder / COMPLETE
     if not told.exists():
@@ -84,12 +84,12 @@ def _digest() -> str:
 def _judged(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     if not (folder / MARKERS).exists():
         raise UserError("the end-to-end tests have not told what became of the marked values")
-    compared = privileges.compare(committed, privileges.read(folder / CALLS))
+    compared = privileges.compare_privileges(committed, privileges.read_calls(folder / CALLS))
     return compared, Markers(**json.loads((folder / MARKERS).read_text(encoding="utf-8")))
 
 
-def mutations(folder: Path) -> Mutations:
+def run_mutations(folder: Path) -> Mutations:
     """Defects planted one at a time into the emitted templates; what was not caught is told, and no error here."""
     report = folder / "mutations.json"
-    run([sys.executable, "-m", "tests.mutations", "--json", report], good=(0, 1))
+    read_output([sys.executable, "-m", "tests.mutations", "--json", report], good=(0, 1))
     return Mutations(**json.loads(report.read_text(encoding="utf-8")))

@@ -7,14 +7,14 @@ from typing import Any
 from scripts.common.paths import ROOT
 
 from .results import Finding, Result
-from .scanners import SCANNERS, complete_run
+from .scanners import SCANNERS, run_command
 
 GITHUB = ROOT / ".github"
 
 
-def zizmor() -> Result:
+def run_zizmor() -> Result:
     """All of its audits that need no network, down to style; no comment in a workflow silences one."""
-    ran = complete_run(
+    ran = run_command(
         [SCANNERS / "zizmor", "--offline", "--persona", "auditor", "--no-ignores", "--no-exit-codes",
          "--format", "json", "-vvv", GITHUB]
     )  # fmt: skip

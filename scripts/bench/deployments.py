@@ -33,18 +33,18 @@ class Measured:
         return f"{self.seconds:5.1f} s {self.calls:4} calls"
 
 
-def compare() -> Iterator[str]:
+def compare_deployments() -> Iterator[str]:
     """A line for each deployment: ours, and that of `aws cloudformation package` and `deploy`."""
-    ours, theirs = _ours(), _theirs()
+    ours, theirs = _measure_deployer(), _measure_aws_cli()
     yield f"{'':18}{'ours':>18}{'AWS CLI':>18}"
     for name in ours:
         yield f"{name:18}{ours[name]!s:>18}{theirs[name]!s:>18}"
 
 
-def _ours() -> dict[str, Measured]:
+def _measure_deployer() -> dict[str, Measured]:
     # As on a machine that has not deployed before.
     shutil.rmtree(LINTED, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as folder, server.running() as running, _counting(running.port) as counted:
+    with tempfile.TemporaryDirectory() as folder, server.run_server() as running, _count_calls(running.port) as counted:
         before, after = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").split(f"[{ENVIRONMENT}]\n")
         given, changed = Path(folder) / "given.toml", Path(folder) / "changed.toml"
         given.write_text(f"{before}[{ENVIRONMENT}]\ncomposite_alarm = false\n{after}")
@@ -58,8 +58,8 @@ def _ours() -> dict[str, Measured]:
         }
 
 
-def _theirs() -> dict[str, Measured]:
-    with tempfile.TemporaryDirectory() as folder, server.running() as running, _counting(running.port) as counted:
+def _measure_aws_cli() -> dict[str, Measured]:
+    with tempfile.TemporaryDirectory() as folder, server.run_server() as running, _count_calls(running.port) as counted:
         bucket, packaged = "artifacts", f"{folder}/packaged.yaml"
         # Ours makes its bucket; theirs has to be there.
         first = [[str(AWS_CLI), "s3", "mb", f"s3://{bucket}"]]
@@ -87,7 +87,7 @@ class _Counted:
     calls: int = 0
 
     def measure(self, commands: list[list[str]], environment: dict[str, str]) -> Measured:
-        reach = server.reaching(self.url)
+        reach = server.emulator_environment(self.url)
         before, started = self.calls, time.monotonic()
         for command in commands:
             ran = subprocess.run(command, env=reach | environment, capture_output=True, text=True, timeout=600)
@@ -97,7 +97,7 @@ class _Counted:
 
 
 @contextmanager
-def _counting(port: int) -> Iterator[_Counted]:
+def _count_calls(port: int) -> Iterator[_Counted]:
     """A proxy in front of the AWS emulator, which counts and passes on."""
     counted = _Counted()
     lock = threading.Lock()

@@ -25,12 +25,12 @@ from stacks import settings
 PAYMENTS, STARTS = 100, 7
 
 
-def compare(reference: Path) -> Iterator[str]:
+def compare_payments(reference: Path) -> Iterator[str]:
     """Lines that tell the figures. ``reference`` is the Markdown file that has the functions in it."""
-    server.forget_the_users_aws()
-    with tempfile.TemporaryDirectory() as folder, server.running() as running:
-        _extract(reference, Path(folder))
-        platform = target.of(running)
+    server.isolate_from_user_configuration()
+    with tempfile.TemporaryDirectory() as folder, server.run_server() as running:
+        _extract_functions(reference, Path(folder))
+        platform = target.emulator_target(running)
         quiet = Console(file=io.StringIO())
         outputs = deploy(
             Order("local", settings.load("local"), settings.load_bootstrap()), platform, People(quiet), lambda *_: True
@@ -53,18 +53,18 @@ def compare(reference: Path) -> Iterator[str]:
         }
         ours = {name: f"from handlers import {name}; {name}.ledger()" for name in ("validation", "processing")}
         for name, start in ours.items():
-            mine = _start(str(ROOT / "lambda"), f"{start}", environment)
-            theirs = _start(folder, f"import lambda_{name}", environment)
+            mine = _cold_start_seconds(str(ROOT / "lambda"), f"{start}", environment)
+            theirs = _cold_start_seconds(folder, f"import lambda_{name}", environment)
             yield f"CPU time of a cold start of {name}: {mine / theirs:.2f} times the reference's"
-        mine_warm, theirs_warm = (_warm(side, where, environment) for side, where in
+        mine_warm, theirs_warm = (_measure_warm_payments(side, where, environment) for side, where in
                                   (("ours", str(ROOT / "lambda")), ("reference", folder)))  # fmt: skip
         yield f"CPU time of a warm payment: {mine_warm['cpu_ms'] / theirs_warm['cpu_ms']:.2f} times the reference's"
         yield f"AWS calls per payment: {mine_warm['calls']:.0f} (reference: {theirs_warm['calls']:.0f})"
         yield f"bytes sent and received per payment: {mine_warm['bytes']:.0f} (reference: {theirs_warm['bytes']:.0f})"
-        yield f"billed transitions of a completed payment: {_transitions(platform, outputs)}"
+        yield f"billed transitions of a completed payment: {_count_transitions(platform, outputs)}"
 
 
-def _extract(reference: Path, folder: Path) -> None:
+def _extract_functions(reference: Path, folder: Path) -> None:
     """The code blocks that follow the headings of the two functions."""
     try:
         text = reference.read_text(encoding="utf-8")
@@ -79,7 +79,7 @@ def _extract(reference: Path, folder: Path) -> None:
         (folder / name).write_text(block[1], encoding="utf-8")
 
 
-def _start(folder: str, code: str, environment: dict[str, str]) -> float:
+def _cold_start_seconds(folder: str, code: str, environment: dict[str, str]) -> float:
     """CPU seconds of a process that does what Lambda does before the first invocation; the least of several."""
 
     def once() -> float:
@@ -91,14 +91,14 @@ def _start(folder: str, code: str, environment: dict[str, str]) -> float:
     return min(once() for _ in range(STARTS))
 
 
-def _warm(side: str, folder: str, environment: dict[str, str]) -> dict[str, float]:
+def _measure_warm_payments(side: str, folder: str, environment: dict[str, str]) -> dict[str, float]:
     worker = [sys.executable, "-m", "scripts.bench.worker", side, folder, str(PAYMENTS)]
     ran = subprocess.run(worker, env=environment, check=True, capture_output=True, text=True)
     figures: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
     return figures
 
 
-def _transitions(platform: Target, outputs: dict[str, str]) -> int:
+def _count_transitions(platform: Target, outputs: dict[str, str]) -> int:
     stepfunctions = platform.client("stepfunctions")
     request = {
         "transaction_id": "BENCH-1",

@@ -23,7 +23,7 @@ def main(side: str, folder: str, count: int) -> None:
     # The reference's gateway sleeps, and fails at random: neither is what is compared.
     time.sleep = lambda _: None
     random.random = lambda: 0.5
-    pay = {"ours": ours, "reference": reference}[side]()
+    pay = {"ours": make_platform_payer, "reference": make_reference_payer}[side]()
     pay()  # connections are open from here on
     calls.update(calls=0, bytes=0)
     started = time.process_time()
@@ -33,12 +33,12 @@ def main(side: str, folder: str, count: int) -> None:
     print(json.dumps({"cpu_ms": spent / count * 1000, **{name: value / count for name, value in calls.items()}}))
 
 
-def ours() -> Callable[[], None]:
+def make_platform_payer() -> Callable[[], None]:
     validation, processing = (importlib.import_module(name) for name in ("handlers.validation", "handlers.processing"))
     execution = {"id": "bench", "started_at": "2026-01-01T00:00:00Z"}
 
     def pay() -> None:
-        recorded = validation.handler({"request": _request(), "execution": execution}, None)
+        recorded = validation.handler({"request": _make_request(), "execution": execution}, None)
         payment = {key: recorded[key] for key in ("transaction_id", "record_id")}
         done = processing.handler({"action": "process", "execution": execution, **payment}, None)
         assert done["status"] == "COMPLETED"  # noqa: S101 - a failed payment must not be measured
@@ -46,11 +46,11 @@ def ours() -> Callable[[], None]:
     return pay
 
 
-def reference() -> Callable[[], None]:
+def make_reference_payer() -> Callable[[], None]:
     validation, processing = (importlib.import_module(f"lambda_{name}") for name in ("validation", "processing"))
 
     def pay() -> None:
-        request = _request()
+        request = _make_request()
         validated = validation.lambda_handler(request, None)
         done = processing.lambda_handler(request | {"validation_result": validated}, None)
         assert done["processing_status"] == "COMPLETED"  # noqa: S101 - a payment that fails is not to be measured
@@ -58,7 +58,7 @@ def reference() -> Callable[[], None]:
     return pay
 
 
-def _request() -> dict[str, Any]:
+def _make_request() -> dict[str, Any]:
     return {
         "transaction_id": f"BENCH-{uuid.uuid4().hex}",
         "payment_amount": 150.00,

@@ -43,7 +43,7 @@ def main(keep: bool) -> None:
 
     While it runs, a web page on 127.0.0.1 shows the payments in progress; its address is printed first.
     """
-    server.forget_the_users_aws()
+    server.isolate_from_user_configuration()
     console = Console(highlight=False)
     if not sys.stdout.isatty():
         # Nobody resizes a file: as wide as the rules look well.
@@ -51,18 +51,18 @@ def main(keep: bool) -> None:
     interrupted = "stop the AWS emulator with `make local-stop`" if keep else "the AWS emulator has been stopped"
     with command.one_line_errors("demo", interrupted=interrupted):
         if keep:
-            embedded, _ = server.start_or_find()
-            platform = target.of(embedded)
+            embedded, _ = server.find_or_start_server()
+            platform = target.emulator_target(embedded)
             with _page(platform, console) as page:
                 # Two at once would deploy the same stacks, and take each other's notices.
-                with embedded.alone(lambda: console.print("waiting for the end of another demonstration on it")):
+                with embedded.take_turn(lambda: console.print("waiting for the end of another demonstration on it")):
                     demonstrate(platform, console, page)
                 _how_to_look_around(platform, console)
                 if sys.stdout.isatty():
                     _until_ctrl_c(page, console)
         else:
-            with server.running() as embedded, _page(target.of(embedded), console) as page:
-                demonstrate(target.of(embedded), console, page)
+            with server.run_server() as embedded, _page(target.emulator_target(embedded), console) as page:
+                demonstrate(target.emulator_target(embedded), console, page)
 
 
 def demonstrate(platform: Target, console: Console, page: Page | None = None) -> None:

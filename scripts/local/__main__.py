@@ -9,7 +9,7 @@ def main(arguments: list[str]) -> int:
     if arguments != ["stop"]:
         print("usage: python -m scripts.local stop", file=sys.stderr)
         return 2
-    ended = server.stop_kept()
+    ended = server.stop_kept_server()
     print(f"the AWS emulator at {ended.url} has ended" if ended else "the AWS emulator is not running")
     return 0
 

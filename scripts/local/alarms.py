@@ -22,7 +22,7 @@ _BREACHING: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def state(
+def evaluate_alarm(
     alarm: Mapping[str, Any],
     points: Sequence[Point],
     statistic: Callable[[Sequence[Point]], float],

@@ -30,7 +30,7 @@ from ministack.services.cloudformation import handlers, helpers, provisioners, s
 from . import alarms, metrics, server
 
 
-def apply() -> None:
+def apply_corrections() -> None:
     """Apply all, before the server starts."""
     scale = float(os.environ.get(server.ALARM_SCALE, "1"))
     take_loopback_for_tls()
@@ -243,7 +243,7 @@ def make_metrics_of_logs() -> None:
 
     def putting(given: dict[str, Any]) -> Any:
         try:
-            metrics.matches(str(given.get("filterPattern")), {})
+            metrics.matches_pattern(str(given.get("filterPattern")), {})
         except ValueError as error:
             return error_response_json("InvalidParameterException", str(error), 400)
         return put(given)
@@ -252,7 +252,7 @@ def make_metrics_of_logs() -> None:
         fan_out(group, stream, events)
         filters = [one for (of, _), one in cloudwatch_logs._metric_filters.items() if of == group]
         for event in events:
-            for datum in metrics.of_line(event["message"], filters):
+            for datum in metrics.metrics_of_line(event["message"], filters):
                 cloudwatch.record_metric(datum.namespace, datum.name, datum.value, datum.unit, datum.dimensions)
 
     cloudwatch_logs._fanout_to_subscription_filters = fanning_out
@@ -315,7 +315,7 @@ def evaluate_alarms_as_time_goes_by(scale: float) -> None:
         # They are appended as they come.
         recent = list(takewhile(lambda one: one["Timestamp"] > oldest, reversed(cloudwatch._metrics.get(key) or [])))
         before = alarm["StateValue"]
-        state, reason = alarms.state(alarm, recent, statistic_of(alarm), now, scale)
+        state, reason = alarms.evaluate_alarm(alarm, recent, statistic_of(alarm), now, scale)
         if state == before:
             return
         alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(now)}

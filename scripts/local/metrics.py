@@ -23,7 +23,7 @@ class Datum:
     dimensions: dict[str, str]
 
 
-def of_line(line: str, filters: list[Mapping[str, Any]]) -> Iterator[Datum]:
+def metrics_of_line(line: str, filters: list[Mapping[str, Any]]) -> Iterator[Datum]:
     """The metrics of a log line: those it embeds, and those that the log group's ``filters`` make of it."""
     try:
         fields = json.loads(line)
@@ -33,12 +33,12 @@ def of_line(line: str, filters: list[Mapping[str, Any]]) -> Iterator[Datum]:
         return
     yield from _embedded(fields)
     for one in filters:
-        if matches(str(one["filterPattern"]), fields):
+        if matches_pattern(str(one["filterPattern"]), fields):
             for made in one["metricTransformations"]:
                 yield from _filtered(made, fields)
 
 
-def matches(pattern: str, fields: Mapping[str, Any]) -> bool:
+def matches_pattern(pattern: str, fields: Mapping[str, Any]) -> bool:
     """Whether a JSON line passes ``{ ($.a = "x") || ($.b = "y") }``.
 
     Raises ``ValueError`` for a pattern that is not built like this: what is not understood must not pass for silence.

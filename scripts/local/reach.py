@@ -24,12 +24,12 @@ def reach_environment(
         return on_aws(profile, region)
     if profile or region:
         raise UserError("local is the AWS emulator on this machine; it accepts neither --profile nor --region")
-    server.forget_the_users_aws()
+    server.isolate_from_user_configuration()
     if announce_start_on is None:
-        kept = server.kept()
+        kept = server.find_kept_server()
         if kept is None:
             raise UserError(server.NOT_RUNNING)
-        return target.of(kept)
+        return target.emulator_target(kept)
     running = target.running()
     announce_start_on.print(
         f"The AWS emulator is running at {running.endpoint_url}; stop it with `make local-stop`.", soft_wrap=True

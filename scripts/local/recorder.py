@@ -26,7 +26,7 @@ _TASKS = {
 }
 
 
-def apply() -> None:
+def record_calls() -> None:
     """Record from now on, if the environment says where."""
     folder = os.environ.get(RECORDED_CALLS)
     if not folder:

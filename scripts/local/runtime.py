@@ -46,7 +46,7 @@ def describe_interpreter() -> str:
     )
 
 
-def provide(folder: Path) -> None:
+def link_packages(folder: Path) -> None:
     """Make ``folder`` hold the packages of Lambda's runtime, as installed here."""
     folder.mkdir()
     for package in _PACKAGES:

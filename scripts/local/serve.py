@@ -20,8 +20,8 @@ def main() -> None:
     # Open, and so held, until this process ends.
     lock = open(Path(os.environ["TMPDIR"]) / server.LOCK, "w")  # noqa: SIM115
     fcntl.flock(lock, fcntl.LOCK_EX)
-    corrections.apply()
-    recorder.apply()
+    corrections.apply_corrections()
+    recorder.record_calls()
     owner = os.environ.get("OWNER_PID")
     if owner:
         threading.Thread(target=_end_with, args=(int(owner),), daemon=True).start()

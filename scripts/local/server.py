@@ -54,11 +54,11 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def log(self) -> Path:
+    def log_path(self) -> Path:
         return Path(self.folder) / "ministack.log"
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether its process does, whatever it is busy with. An id would not tell: it is given to others in time."""
         try:
             with open(Path(self.folder) / LOCK) as lock:
@@ -67,11 +67,11 @@ class Server:
             return True
         except OSError:
             # Of an earlier release, or somebody tidied up: one that answers must not be lost.
-            return self.answers()
+            return self.is_responding()
         return False
 
     @contextlib.contextmanager
-    def alone(self, say: Callable[[], None]) -> Iterator[None]:
+    def take_turn(self, say: Callable[[], None]) -> Iterator[None]:
         """Of those that ask for this, one at a time has the server; who has to wait for that ``say``s so."""
         with open(Path(self.folder) / "turn", "w") as turn:
             try:
@@ -81,7 +81,7 @@ class Server:
                 fcntl.flock(turn, fcntl.LOCK_EX)
             yield
 
-    def answers(self) -> bool:
+    def is_responding(self) -> bool:
         # No proxy: it is this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -91,14 +91,14 @@ class Server:
             return False
 
 
-def forget_the_users_aws() -> None:
+def isolate_from_user_configuration() -> None:
     """Let no profile, endpoint, credential or retry setting of the user's shell reach this process's clients."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
-def reaching(url: str) -> dict[str, str]:
+def emulator_environment(url: str) -> dict[str, str]:
     """The environment in which a command, such as the AWS CLI, reaches the server and nothing of the user's."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return clean | {
@@ -111,20 +111,20 @@ def reaching(url: str) -> dict[str, str]:
     }
 
 
-def start(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Server:
+def start_server(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Server:
     """Start a server on a free port of 127.0.0.1. Unless ``keep``, it ends with this process at the latest.
 
     ``wait_scale`` scales the waits between retries of the state machine, ``alarm_scale`` the periods of alarms.
     Raises ``EmulatorError`` if it does not come up.
     """
     folder = tempfile.mkdtemp(prefix=_PREFIX)
-    runtime.provide(_runtime(folder))
+    runtime.link_packages(_runtime_folder(folder))
     port = _free_port()
     with open(Path(folder) / "ministack.log", "wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE],
             cwd=ROOT,
-            env=_environment(port, folder, keep, wait_scale, alarm_scale),
+            env=_server_environment(port, folder, keep, wait_scale, alarm_scale),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -135,18 +135,18 @@ def start(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> S
     deadline = time.monotonic() + START_SECONDS
     try:
         # Another server may answer on the port, if it was taken in between: then ours has ended.
-        while not server.answers() or process.poll() is not None:
+        while not server.is_responding() or process.poll() is not None:
             if process.poll() is not None or time.monotonic() > deadline:
-                tail = "\n".join(server.log.read_text(errors="replace").splitlines()[-5:])
+                tail = "\n".join(server.log_path.read_text(errors="replace").splitlines()[-5:])
                 raise EmulatorError(f"the AWS emulator does not start; the end of its log:\n{tail}")
             time.sleep(0.1)
     except BaseException:
-        stop(server)
+        stop_server(server)
         raise
     return server
 
 
-def stop(server: Server) -> None:
+def stop_server(server: Server) -> None:
     """End the server and the functions it runs, and remove what they wrote."""
     for sig, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError):
@@ -158,68 +158,68 @@ def stop(server: Server) -> None:
 
 
 @contextlib.contextmanager
-def running(*, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Iterator[Server]:
+def run_server(*, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Iterator[Server]:
     """A server for the length of a ``with`` block."""
-    server = start(keep=False, wait_scale=wait_scale, alarm_scale=alarm_scale)
+    server = start_server(keep=False, wait_scale=wait_scale, alarm_scale=alarm_scale)
     try:
         yield server
     finally:
-        stop(server)
+        stop_server(server)
 
 
-def kept() -> Server | None:
+def find_kept_server() -> Server | None:
     """The server that a command left running; one that has gone is cleared away."""
-    server = _remembered()
+    server = _read_state()
     if server is None:
         return None
-    if not server.lives:
-        forget(server)
+    if not server.is_alive:
+        forget_server(server)
         return None
-    if not server.answers():
+    if not server.is_responding():
         raise EmulatorError(f"the AWS emulator (pid {server.pid}) does not answer; `make local-stop` ends it")
     return server
 
 
-def start_or_find() -> tuple[Server, bool]:
+def find_or_start_server() -> tuple[Server, bool]:
     """The server that is kept, or a new one that is; and whether it is new. Two commands at once get the same."""
     STATE.parent.mkdir(exist_ok=True)
     with open(STATE.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = kept()
+        found = find_kept_server()
         if found is not None:
             return found, False
-        server = start(keep=True)
+        server = start_server(keep=True)
         STATE.write_text(json.dumps(asdict(server)))
         return server, True
 
 
-def stop_kept() -> Server | None:
+def stop_kept_server() -> Server | None:
     """End the server that is kept, whether it answers or not; None if there is none."""
-    server = _remembered()
+    server = _read_state()
     if server is None:
         return None
-    lived = server.lives
+    lived = server.is_alive
     if lived:
-        stop(server)
-    forget(server)
+        stop_server(server)
+    forget_server(server)
     return server if lived else None
 
 
-def forget(server: Server) -> None:
+def forget_server(server: Server) -> None:
     """Clear away what a server that has ended left. Its functions end by themselves: nobody gives them work."""
     if Path(server.folder).name.startswith(_PREFIX):
         shutil.rmtree(server.folder, ignore_errors=True)
     STATE.unlink(missing_ok=True)
 
 
-def _remembered() -> Server | None:
+def _read_state() -> Server | None:
     try:
         return Server(**json.loads(STATE.read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _environment(port: int, folder: str, keep: bool, wait_scale: float, alarm_scale: float) -> dict[str, str]:
+def _server_environment(port: int, folder: str, keep: bool, wait_scale: float, alarm_scale: float) -> dict[str, str]:
     # Only what is named here: no proxy, profile or endpoint of the user's shell reaches the server or the functions.
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -237,7 +237,7 @@ def _environment(port: int, folder: str, keep: bool, wait_scale: float, alarm_sc
         ALARM_SCALE: str(alarm_scale),
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(wait_scale),
         # As on AWS; the functions inherit it.
-        "LAMBDA_RUNTIME_DIR": str(_runtime(folder)),
+        "LAMBDA_RUNTIME_DIR": str(_runtime_folder(folder)),
     }
     if folder_of_calls := os.environ.get(RECORDED_CALLS):
         environment[RECORDED_CALLS] = folder_of_calls
@@ -246,7 +246,7 @@ def _environment(port: int, folder: str, keep: bool, wait_scale: float, alarm_sc
     return environment
 
 
-def _runtime(folder: str) -> Path:
+def _runtime_folder(folder: str) -> Path:
     return Path(folder) / "runtime"
 
 

@@ -41,9 +41,9 @@ AT_ONCE = 3
 
 
 def main() -> None:
-    server.forget_the_users_aws()
-    with server.running(wait_scale=0.05, alarm_scale=SCALE) as running:
-        platform = target.of(running)
+    server.isolate_from_user_configuration()
+    with server.run_server(wait_scale=0.05, alarm_scale=SCALE) as running:
+        platform = target.emulator_target(running)
         order = Order(ENVIRONMENT, settings.load(ENVIRONMENT), settings.load_bootstrap())
         outputs = deploy(order, platform, People(Console(file=io.StringIO())), confirm=lambda *_: True).outputs
         began = datetime.now(UTC)

@@ -11,7 +11,7 @@ from tests.emitted import ROOT
 
 @pytest.fixture(scope="module")
 def prod() -> dict[str, Any]:
-    return deployed.templates(deployed.read_committed(ROOT / "templates"))
+    return deployed.evaluate_templates(deployed.read_committed(ROOT / "templates"))
 
 
 def test_settings_are_filled_in_and_conditions_decided(prod: dict[str, Any]) -> None:
@@ -37,8 +37,8 @@ def test_references_within_a_stack_stay_references_and_those_to_others_are_text(
 def test_a_suppression_is_for_one_rule_at_one_resource(prod: dict[str, Any]) -> None:
     suppressions = Suppressions(prod)
     findings = [Finding("CKV_AWS_117", f"compute/{name}") for name in ("ValidationFunction", "OtherFunction")]
-    open_, suppressed = suppressions.split([*findings, Finding("CKV_AWS_27", "compute/ValidationFunction")])
-    assert [(one.rule, one.where) for one in open_] == [
+    open_, suppressed = suppressions.split_findings([*findings, Finding("CKV_AWS_27", "compute/ValidationFunction")])
+    assert [(one.rule, one.location) for one in open_] == [
         ("CKV_AWS_117", "compute/OtherFunction"),
         ("CKV_AWS_27", "compute/ValidationFunction"),
     ]
@@ -52,7 +52,7 @@ def test_a_suppression_covers_the_findings_that_it_names(prod: dict[str, Any]) -
         Finding(f"AwsSolutions-IAM5[{detail}]", "security/ProcessingPolicy")
         for detail in ("Resource::*", f"Resource::{streams}", "Resource::arn:aws:s3:::*", "Action::s3:*")
     ]
-    open_, suppressed = Suppressions(prod).split(findings)
+    open_, suppressed = Suppressions(prod).split_findings(findings)
     assert {one.rule for one in suppressed} == {findings[0].rule, findings[1].rule}
     assert {one.rule for one in open_} == {findings[2].rule, findings[3].rule}
 
@@ -60,10 +60,10 @@ def test_a_suppression_covers_the_findings_that_it_names(prod: dict[str, Any]) -
 def test_a_suppression_that_nothing_needs_is_open(prod: dict[str, Any]) -> None:
     suppressions = Suppressions(prod)
     needed = Finding("CKV_AWS_117", "compute/ValidationFunction")
-    suppressions.split([needed])
-    stale = suppressions.stale().open
-    assert ("AwsSolutions-SQS3", "data/DeadLetters") in [(one.rule, one.where) for one in stale]
-    assert (needed.rule, needed.where) not in [(one.rule, one.where) for one in stale]
+    suppressions.split_findings([needed])
+    stale = suppressions.find_stale().open
+    assert ("AwsSolutions-SQS3", "data/DeadLetters") in [(one.rule, one.location) for one in stale]
+    assert (needed.rule, needed.location) not in [(one.rule, one.location) for one in stale]
 
 
 def test_every_suppression_says_why(prod: dict[str, Any]) -> None:

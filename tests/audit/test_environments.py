@@ -21,7 +21,7 @@ def differences(tmp_path: Path) -> Path:
         reason = "no backups of tests"
         environments = ["dev"]
         rules = ["{BACKUP.rule}", "HIPAA"]
-        resources = ["{BACKUP.where}"]
+        resources = ["{BACKUP.location}"]
         """
     )
     return path
@@ -29,18 +29,21 @@ def differences(tmp_path: Path) -> Path:
 
 def test_what_is_listed_is_accepted_for_its_environment_only(differences: Path) -> None:
     assert environments.read_accepted("dev", differences) == {
-        (BACKUP.rule, BACKUP.where): "no backups of tests",
-        ("HIPAA", BACKUP.where): "no backups of tests",
+        (BACKUP.rule, BACKUP.location): "no backups of tests",
+        ("HIPAA", BACKUP.location): "no backups of tests",
     }
     assert environments.read_accepted("staging", differences) == {}
 
 
 def test_what_is_not_listed_and_what_is_listed_and_not_found_is_open(differences: Path) -> None:
     accepted = environments.read_accepted("dev", differences)
-    result = environments.compare("dev", [Result("nag", 2, [BACKUP]), Result("checkov", 3, [TABLE])], accepted)
+    result = environments.compare_findings("dev", [Result("nag", 2, [BACKUP]), Result("checkov", 3, [TABLE])], accepted)
     assert result.applied == 5
     assert [(one.rule, one.reason) for one in result.suppressed] == [(BACKUP.rule, "no backups of tests")]
-    assert [(one.rule, one.where) for one in result.open] == [(TABLE.rule, TABLE.where), ("HIPAA", BACKUP.where)]
+    assert [(one.rule, one.location) for one in result.open] == [
+        (TABLE.rule, TABLE.location),
+        ("HIPAA", BACKUP.location),
+    ]
     assert not result.passed
 
 
@@ -54,7 +57,7 @@ def test_every_accepted_difference_is_of_an_environment_and_says_why() -> None:
 
 def test_an_environment_is_judged_as_its_settings_deploy_it() -> None:
     committed = deployed.read_committed(ROOT / "templates")
-    dev = deployed.templates(committed, "dev")
+    dev = deployed.evaluate_templates(committed, "dev")
     assert "artifacts" not in dev
     assert "BackupVault" not in dev["data"]["Resources"]
     assert dev["compute"]["Resources"]["ValidationLogs"]["Properties"]["RetentionInDays"] == 1

@@ -19,7 +19,7 @@ SESSIONS = {
 
 
 def compare(*calls: Call) -> Comparison:
-    return privileges.compare(deployed.read_committed(ROOT / "templates"), calls)
+    return privileges.compare_privileges(deployed.read_committed(ROOT / "templates"), calls)
 
 
 @pytest.fixture(scope="module")
@@ -98,4 +98,4 @@ def test_what_the_recorder_wrote_is_read_from_all_servers(tmp_path: Path) -> Non
     for name in ("1", "2"):
         line = json.dumps({"role": name, "action": "sqs:SendMessage", "resource": "q"})
         (tmp_path / f"{name}.jsonl").write_text(f"{line}\n")
-    assert [call.role for call in privileges.read(tmp_path)] == ["1", "2"]
+    assert [call.role for call in privileges.read_calls(tmp_path)] == ["1", "2"]

@@ -25,11 +25,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def read(folder: Path) -> trials.Markers:
-    return trials.recorded(deployed.read_committed(ROOT / "templates"), folder)[1]
+    return trials.read_recordings(deployed.read_committed(ROOT / "templates"), folder)[1]
 
 
 def test_what_a_complete_run_recorded_is_judged(folder: Path) -> None:
-    trials.complete(folder)
+    trials.mark_complete(folder)
     assert read(folder) == trials.Markers(**FIGURES)
 
 
@@ -45,7 +45,7 @@ def test_a_run_with_other_templates_is_refused(folder: Path) -> None:
 
 
 def test_a_run_without_the_marked_values_is_refused(folder: Path) -> None:
-    trials.complete(folder)
+    trials.mark_complete(folder)
     (folder / trials.MARKERS).unlink()
     with pytest.raises(UserError, match="what became of the marked values"):
         read(folder)

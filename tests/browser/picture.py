@@ -38,9 +38,9 @@ THEN = (
 def main(picture: Path = PICTURE) -> None:
     from playwright.sync_api import sync_playwright
 
-    server.forget_the_users_aws()
-    with server.running(wait_scale=0.2) as running, sync_playwright() as driver:
-        platform = Platform(ENVIRONMENT, deployed(target.of(running)).target, "picture")
+    server.isolate_from_user_configuration()
+    with server.run_server(wait_scale=0.2) as running, sync_playwright() as driver:
+        platform = Platform(ENVIRONMENT, deployed(target.emulator_target(running)).target, "picture")
         platform.invoke({"action": "reconcile"})
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=os.geteuid() != 0)
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")

@@ -29,8 +29,8 @@ SECONDS = 20_000
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    with server.running(wait_scale=0.02, alarm_scale=0.1) as running:
-        yield deployed(target.of(running))
+    with server.run_server(wait_scale=0.02, alarm_scale=0.1) as running:
+        yield deployed(target.emulator_target(running))
 
 
 def reach(platform: Platform) -> Operated:

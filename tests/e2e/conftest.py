@@ -120,8 +120,8 @@ def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
     # Waits between retries take a fiftieth: what is waited for is tested on the definition.
-    with server.running(wait_scale=0.02) as running:
-        yield deployed(target.of(running))
+    with server.run_server(wait_scale=0.02) as running:
+        yield deployed(target.emulator_target(running))
 
 
 @pytest.fixture(autouse=True)

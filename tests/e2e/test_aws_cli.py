@@ -16,8 +16,8 @@ AWS = ROOT / ".venv" / "awscli" / "bin" / "aws"
 
 def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path) -> None:
     """The CLI looks every half minute whether a stack is done, so this takes as long."""
-    with server.running() as running:
-        environment = server.reaching(running.url)
+    with server.run_server() as running:
+        environment = server.emulator_environment(running.url)
 
         def aws(*arguments: str) -> str:
             ran = subprocess.run([AWS, *arguments], env=environment, capture_output=True, text=True, timeout=200)
@@ -35,5 +35,5 @@ def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path)
         deploy = ("cloudformation", "deploy", "--template-file", packaged, "--stack-name", "payment-platform-dev")
         told = aws(*deploy, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *parameters)
         assert "Successfully created/updated stack - payment-platform-dev" in told
-        stack = describe(target.of(running).client("cloudformation"), "payment-platform-dev")
+        stack = describe(target.emulator_target(running).client("cloudformation"), "payment-platform-dev")
         assert (stack.status, len(stack.outputs)) == ("CREATE_COMPLETE", 43)

@@ -29,9 +29,11 @@ ROLES = (names.WORKFLOW_ROLE, names.VALIDATION_ROLE, names.PROCESSING_ROLE, name
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    with server.running(wait_scale=0.02) as running:
+    with server.run_server(wait_scale=0.02) as running:
         bootstrap = {"ServiceRole": "true", "PermissionsBoundary": "platform"}
-        yield deployed(target.of(running), bootstrap, PermissionsBoundary="platform", DeletionProtection="true")
+        yield deployed(
+            target.emulator_target(running), bootstrap, PermissionsBoundary="platform", DeletionProtection="true"
+        )
 
 
 def test_payments_complete_with_every_role_under_the_boundary(platform: Platform) -> None:

@@ -46,8 +46,8 @@ def stripe() -> Stripe:
 
 @pytest.fixture(scope="module")
 def platform(stripe: Stripe) -> Iterator[Platform]:
-    with serving(stripe) as url, server.running(wait_scale=0.005) as running:
-        to = target.of(running, GATEWAY_URL=url)
+    with serving(stripe) as url, server.run_server(wait_scale=0.005) as running:
+        to = target.emulator_target(running, GATEWAY_URL=url)
         assert to.runtime is not None
         # The AWS emulator does not hand the level on.
         loud = tuple((name, text.replace(b"=INFO", b"=DEBUG"), mode) for name, text, mode in to.runtime.files)

@@ -36,8 +36,8 @@ def one_stripe() -> Stripe:
 
 @pytest.fixture(scope="module")
 def platform(one_stripe: Stripe) -> Iterator[Platform]:
-    with serving(one_stripe) as url, server.running(wait_scale=0.02) as running:
-        to = target.of(running, GATEWAY_URL=url)
+    with serving(one_stripe) as url, server.run_server(wait_scale=0.02) as running:
+        to = target.emulator_target(running, GATEWAY_URL=url)
         key = to.client("kms").create_key()["KeyMetadata"]["Arn"]
         secret = to.client("secretsmanager").create_secret(
             Name="gateway", SecretString=json.dumps({"api_key": API_KEY}), KmsKeyId=key

@@ -53,8 +53,8 @@ READS = {
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    with server.running(wait_scale=0.02) as running:
-        platform = deployed(target.of(running), BOOTSTRAP)
+    with server.run_server(wait_scale=0.02) as running:
+        platform = deployed(target.emulator_target(running), BOOTSTRAP)
         reconcile(platform)  # for a heartbeat, as its schedule does within five minutes
         yield platform
 
@@ -389,7 +389,7 @@ def test_read_only_makes_no_call_but_the_reviewed_reads(platform: Platform) -> N
     def record(model: Any, **_: Any) -> None:
         calls.setdefault(str(model.service_model.service_id), set()).add(model.name)
 
-    to = target.of(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
+    to = target.emulator_target(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
     to.session.events.register("before-call", record)
     checks = verify(platform, target=to, read_only=True, settings=subscriber(platform))
     assert problems(checks) == {}
@@ -397,7 +397,7 @@ def test_read_only_makes_no_call_but_the_reviewed_reads(platform: Platform) -> N
 
 
 def test_a_write_in_a_run_that_must_not_write_is_refused(platform: Platform) -> None:
-    to = target.of(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
+    to = target.emulator_target(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
     guard(to.session)
     with pytest.raises(WriteRefused, match=r"cloudwatch:SetAlarmState is not a read"):
         to.client("cloudwatch").set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="")

@@ -29,7 +29,7 @@ def state(*values: float | None, scale: float = 1.0, **changes: Any) -> str:
         if value is not None
         for _ in range(2)
     ]
-    return alarms.state(ALARM | changes, points, total, NOW, scale)[0]
+    return alarms.evaluate_alarm(ALARM | changes, points, total, NOW, scale)[0]
 
 
 def total(points: Sequence[Any]) -> float:

@@ -31,7 +31,7 @@ TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "x.amazonaws
 def ministack(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     """A server, with the corrections or as it was released; gives clients by service."""
     monkeypatch.setattr(server, "MODULE", module)
-    with server.running() as running:
+    with server.run_server() as running:
         session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)
         yield lambda service: session.client(service, endpoint_url=running.url)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scripts.local.metrics import Datum, matches, of_line
+from scripts.local.metrics import Datum, matches_pattern, metrics_of_line
 
 EITHER = '{ ($.message = "payment finished") || ($.message = "payment failed") }'
 FILTER = {
@@ -32,36 +32,36 @@ FILTER = {
     ],
 )
 def test_a_filter_passes_what_it_names(pattern: str, message: str, passes: bool) -> None:
-    assert matches(pattern, {"message": message}) is passes
+    assert matches_pattern(pattern, {"message": message}) is passes
 
 
 @pytest.mark.parametrize("pattern", ["ERROR", '{ $.a != "x" }', '{ ($.a = "x") && ($.b = "y") }', "{ $.n > 3 }", ""])
 def test_a_filter_that_is_not_understood_is_no_silence(pattern: str) -> None:
     with pytest.raises(ValueError, match="not understood"):
-        matches(pattern, {})
+        matches_pattern(pattern, {})
 
 
 def test_a_filtered_line_gives_its_number_under_its_dimensions() -> None:
     line = json.dumps({"message": "payment failed", "duration_seconds": 1.5, "Environment": "dev"})
-    assert list(of_line(line, [FILTER])) == [Datum("N", "Duration", 1.5, "Seconds", {"Environment": "dev"})]
+    assert list(metrics_of_line(line, [FILTER])) == [Datum("N", "Duration", 1.5, "Seconds", {"Environment": "dev"})]
 
 
 @pytest.mark.parametrize("lacking", ["duration_seconds", "Environment"])
 def test_a_line_without_the_number_or_a_dimension_gives_none(lacking: str) -> None:
     line = {"message": "payment failed", "duration_seconds": 1.5, "Environment": "dev"}
     del line[lacking]
-    assert list(of_line(json.dumps(line), [FILTER])) == []
+    assert list(metrics_of_line(json.dumps(line), [FILTER])) == []
 
 
 @pytest.mark.parametrize("line", ["START RequestId: 1", "{not json", "[1]", '"text"', "", '{"message": "x"}'])
 def test_other_lines_give_nothing(line: str) -> None:
-    assert list(of_line(line, [FILTER])) == []
+    assert list(metrics_of_line(line, [FILTER])) == []
 
 
 def test_an_embedded_metric_is_given_under_each_set_of_dimensions() -> None:
     metric = {"Namespace": "N", "Dimensions": [["A"], ["A", "B"]], "Metrics": [{"Name": "M", "Unit": "Count"}]}
     line = json.dumps({"_aws": {"Timestamp": 1, "CloudWatchMetrics": [metric]}, "A": "a", "B": "b", "M": 2})
-    assert list(of_line(line, [])) == [
+    assert list(metrics_of_line(line, [])) == [
         Datum("N", "M", 2.0, "Count", {"A": "a"}),
         Datum("N", "M", 2.0, "Count", {"A": "a", "B": "b"}),
     ]

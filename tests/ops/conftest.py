@@ -119,8 +119,8 @@ def heart(platform: Platform) -> Repeated:
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    with server.running(wait_scale=0.02, alarm_scale=ALARM_SCALE) as running:
-        yield deployed(target.of(running))
+    with server.run_server(wait_scale=0.02, alarm_scale=ALARM_SCALE) as running:
+        yield deployed(target.emulator_target(running))
 
 
 def until(true: Callable[[], bool], seconds: float = 60, every_seconds: float = 0.2) -> bool:

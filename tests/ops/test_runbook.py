@@ -97,14 +97,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         shutil.copytree(validate.LINTED, folder / ".local" / validate.LINTED.name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     # Periods of half a minute: long enough that what rings still does when somebody looks.
-    with server.running(wait_scale=0.02, alarm_scale=0.1) as running:
+    with server.run_server(wait_scale=0.02, alarm_scale=0.1) as running:
         (folder / ".local" / "server.json").write_text(json.dumps(asdict(running)))
-        there = target.of(running)
+        there = target.emulator_target(running)
         notices_url, notices_arn = subscriber.create(there.client("sqs"), TOPIC_ARN)
         desk = Desk(
             Platform(there, {}, {}, notices_url),
             folder,
-            server.reaching(running.url)
+            server.emulator_environment(running.url)
             | {
                 "PATH": f"{ROOT / '.venv' / 'awscli' / 'bin'}:{os.environ['PATH']}",
                 "AWS_MAX_ATTEMPTS": "1",

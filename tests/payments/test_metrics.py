@@ -15,7 +15,7 @@ from payments.payment import Payment, Status
 from payments.ports import Charged, Declined, NotCharged, Unknown
 from payments.request import PAYMENT_METHODS
 
-from scripts.local.metrics import of_line
+from scripts.local.metrics import metrics_of_line
 from tests.fakes import ScriptedGateway
 from tests.payments.test_workflow import request
 from tests.workflow import Workflow
@@ -39,7 +39,7 @@ def told(caplog: pytest.LogCaptureFixture, metric: str, *by: str) -> list[tuple[
     return [
         (*(datum.dimensions[name] for name in by), datum.value)
         for line in lines(caplog)
-        for datum in of_line(line, [])
+        for datum in metrics_of_line(line, [])
         if datum.name == metric and set(datum.dimensions) == {"Environment", *by}
     ]
 

@@ -26,7 +26,7 @@ from ministack.core.iam_evaluator import (
     parse_policy_document,
 )
 
-from scripts.audit.deployed import ACCOUNT, BOOTSTRAP, EVERYTHING, PSEUDO
+from scripts.audit.deployed import ACCOUNT, BOOTSTRAP, OPTIONAL_PARTS, PSEUDO
 from scripts.common import evaluate as plan
 from scripts.common.templates import Tree, plain
 from stacks import settings
@@ -100,13 +100,13 @@ class World:
         committed = {name: plain(template) for name, template in templates.items()}
         nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
         # Of prod everything; another environment as it is set.
-        more = EVERYTHING | {"ReservedConcurrency": "50"} if environment == ENVIRONMENT else {}
+        more = OPTIONAL_PARTS | {"ReservedConcurrency": "50"} if environment == ENVIRONMENT else {}
         self.platform = plan.evaluate(
             Tree(committed["parent"], nested),
             dict(parameters or settings.load(environment) | more),
             {**PSEUDO, "AWS::StackName": "stack"},
         )
-        self.account = plan.evaluate(Tree(committed["artifacts"]), EVERYTHING | BOOTSTRAP, PSEUDO)
+        self.account = plan.evaluate(Tree(committed["artifacts"]), OPTIONAL_PARTS | BOOTSTRAP, PSEUDO)
         stacks = [(f"{title}/", stack) for title, stack in self.platform.nested.items()] + [("", self.account)]
         self.resources = {f"{path}{title}": one for path, stack in stacks for title, one in stack.resources.items()}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from adapters.metrics import METRICS, NAMESPACE
 
-from scripts.local.alarms import state
+from scripts.local.alarms import evaluate_alarm
 from tests import emitted
 from tests.emitted import load_template
 from tests.stacks.access import PLACE, World
@@ -273,4 +273,4 @@ def test_every_table_has_to_have_its_backup(heartbeat: dict[str, Any], world: Wo
     assert heartbeat["Threshold"] == len(selected) == len(world.of_type("AWS::DynamoDB::Table"))
     for completed, expected in ((0, "ALARM"), (1, "ALARM"), (2, "OK"), (3, "OK")):
         points = [{"Timestamp": 50_000.0 + n} for n in range(completed)]
-        assert state(heartbeat | {"StateValue": "OK"}, points, len, 86_400)[0] == expected, completed
+        assert evaluate_alarm(heartbeat | {"StateValue": "OK"}, points, len, 86_400)[0] == expected, completed

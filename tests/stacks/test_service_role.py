@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from scripts.audit.deployed import EVERYTHING
+from scripts.audit.deployed import OPTIONAL_PARTS
 from stacks import settings
 from tests.emitted import ALL, load_template
 from tests.stacks.access import PLACE, ROOT, World, directly, key_arn, through
@@ -32,7 +32,7 @@ EARLIER_KEYS = "KeysOfEarlierDeployments"
 @functools.cache
 def world_of(environment: str) -> World:
     """An environment with everything switched on."""
-    parameters = settings.load("prod") | EVERYTHING | {"Environment": environment}
+    parameters = settings.load("prod") | OPTIONAL_PARTS | {"Environment": environment}
     world = World({name: load_template(name) for name in ALL}, environment, parameters)
     world.resources |= world.platform.resources
     return world
