@@ -116,7 +116,7 @@ def test_a_redrive_is_offered_where_it_would_not_be_refused_now(now: str, possib
 
 
 def test_without_an_embedded_aws_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "kept", lambda: None)
+    monkeypatch.setattr(server, "find_kept_server", lambda: None)
     monkeypatch.setattr(server, "isolate_from_user_configuration", lambda: None)
     result = CliRunner().invoke(command.main, [])
     assert (result.exit_code, result.output) == (
