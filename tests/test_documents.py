@@ -1,6 +1,7 @@
-"""What the documents show is what the commands print, and their links lead somewhere."""
+"""What the documents show is what the commands print; their links, paths and commands lead somewhere."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,21 @@ import pytest
 
 from scripts.local.examples import EXAMPLES
 from scripts.operator import cli
+from tests.deployer.conftest import GOLDEN
 from tests.emitted import ROOT
 from tests.ops.conftest import FIGURES
 from tests.prove.conftest import FINDINGS
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+def read_document(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+README = read_document("README.md")
+PAYMENTS = read_document("docs/payments.md")
+MEASUREMENTS = read_document("docs/measurements.md")
+AUDIT = read_document("docs/audit.md")
+DEPLOYING = read_document("docs/deploying.md")
 PROVED = {
     name
     for path in (ROOT / "tests" / "prove").glob("*.py")
@@ -21,46 +32,123 @@ PROVED = {
 }
 DOCUMENTS = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+FOLDERS = sorted({path.partition("/")[0] for path in TRACKED if "/" in path})
+PATH = re.compile(rf"(?<![\w./@-])(?:{'|'.join(map(re.escape, FOLDERS))})/(?:[\w./-]*\w)?")
 
 
-def commands(group: click.Group, path: str = "") -> Iterator[str]:
+def list_commands(group: click.Group, prefix: str = "") -> Iterator[str]:
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
-            yield from commands(command, f"{path}{name} ")
+            yield from list_commands(command, f"{prefix}{name} ")
         else:
-            yield f"{path}{name}"
+            yield f"{prefix}{name}"
 
 
-def anchors(document: Path) -> set[str]:
-    """As GitHub makes them of headings."""
-    prose = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+def remove_code_blocks(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def list_anchors(document: Path) -> set[str]:
+    """Return the anchors that GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", remove_code_blocks(document.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("command", list(commands(cli.main)))
-def test_the_readme_shows_every_command_of_the_operator(command: str) -> None:
-    assert re.search(rf"payments\.sh --env dev {command}\b", README)
+def read_code_block(text: str, first_line: str) -> str:
+    """Return what follows ``first_line`` in the code block that contains it."""
+    return text.partition(f"{first_line}\n")[2].partition("```")[0]
 
 
-@pytest.mark.parametrize("what", [example.what for example in EXAMPLES])
-def test_the_readme_shows_every_payment_of_the_demonstration(what: str) -> None:
-    assert re.search(rf"^{re.escape(what)} +\d", README, re.MULTILINE)
+def contains_in_order(text: str, excerpt: str) -> bool:
+    """Whether ``text`` contains the parts of ``excerpt``, between its lines of three dots, in their order."""
+    position = 0
+    for part in re.split(r"^\.\.\.\n", excerpt, flags=re.MULTILINE):
+        position = text.find(part, position)
+        if position < 0:
+            return False
+        position += len(part)
+    return True
+
+
+def remove_line_numbers(text: str) -> str:
+    return re.sub(r"\.(py|yaml):\d+", r".\1", text)
+
+
+@pytest.mark.parametrize("command", list(list_commands(cli.main)))
+def test_the_documents_show_every_command_of_the_operator(command: str) -> None:
+    assert re.search(rf"payments\.sh --env dev {command}\b", PAYMENTS)
+
+
+@pytest.mark.parametrize("description", [example.what for example in EXAMPLES])
+def test_the_documents_show_every_payment_of_the_demonstration(description: str) -> None:
+    assert re.search(rf"^{re.escape(description)} +\d", PAYMENTS, re.MULTILINE)
 
 
 @pytest.mark.parametrize("figure", [*FIGURES, *sorted(PROVED), *FINDINGS])
-def test_the_readme_shows_every_figure_under_its_name(figure: str) -> None:
-    assert re.search(rf"^{re.escape(figure)} +[\d,]+$", README, re.MULTILINE)
+def test_the_documents_show_every_figure_under_its_name(figure: str) -> None:
+    assert re.search(rf"^{re.escape(figure)} +[\d,]+$", MEASUREMENTS, re.MULTILINE)
+
+
+def test_the_documents_show_a_plan_as_it_is() -> None:
+    whole = (GOLDEN / "plan_with_loss.txt").read_text(encoding="utf-8")
+    plan = whole[whole.index("! Data/PaymentLedger") :]
+    assert f"$ scripts/deploy.sh dev --plan\n{plan}```" in DEPLOYING
+    excerpt = read_code_block(README, "$ scripts/deploy.sh dev --plan")
+    assert excerpt.count("\n") > 5
+    assert contains_in_order(plan, excerpt)
+    failed = (GOLDEN / "failed_update.txt").read_text(encoding="utf-8")
+    # The numbers of the lines are left out: every edit of the stack moves them.
+    failure = remove_line_numbers(failed[failed.index("✗") :])
+    assert f"```text\n{failure}```" in remove_line_numbers(DEPLOYING)
+
+
+@pytest.mark.parametrize("first_line", ["Payment, and its path through the workflow", "...\n14:27:04.111"])
+def test_the_readme_shows_parts_of_the_complete_output(first_line: str) -> None:
+    block = next(block for block in re.findall(r"```text\n(.*?)```", README, re.DOTALL) if block.startswith(first_line))
+    assert contains_in_order(PAYMENTS, block)
+
+
+def test_the_readme_states_figures_that_the_complete_output_contains() -> None:
+    rows = re.findall(r"^\| [^|]+ \| ([\d,.]+)(?: s)? \| `make ([a-z-]+)` \|$", README, re.MULTILINE)
+    assert len(rows) == README.partition("## Measured")[2].partition("\n## ")[0].count("`make ")
+    for figure, target in rows:
+        assert re.search(rf"(?<![\d,.]){re.escape(figure)}(?![\d])", AUDIT + MEASUREMENTS), (figure, target)
+
+
+def test_the_readme_is_short() -> None:
+    assert README.count("\n") <= 220
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_each_link_leads_somewhere(document: Path) -> None:
-    prose = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+    for link in re.findall(r"\]\(([^)\s]+)\)", remove_code_blocks(document.read_text(encoding="utf-8"))):
         if link.startswith("https://"):
             continue
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), link
         if anchor:
-            assert anchor in anchors(target), link
+            assert anchor in list_anchors(target), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_each_path_exists(document: Path) -> None:
+    """In prose and in commands; a bare name of a module is somewhere in the repository."""
+    text = document.read_text(encoding="utf-8")
+    missing = [path for path in PATH.findall(text) if not (ROOT / path).exists()]
+    names = {path.rpartition("/")[2] for path in TRACKED}
+    missing += [name for name in re.findall(r"`(\w+\.(?:py|sh|toml|cfg))`", text) if name not in names]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_each_target_of_the_makefile_exists(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read_document("Makefile"), re.MULTILINE))
+    text = document.read_text(encoding="utf-8")
+    commands = re.findall(r"`make ([a-z-]+)", text)
+    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+        commands += [
+            name for line in re.findall(r"^make ([a-z -]*[a-z])", block, re.MULTILINE) for name in line.split()
+        ]
+    assert set(commands) <= targets

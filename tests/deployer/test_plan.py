@@ -9,7 +9,7 @@ import jsonschema
 
 from tests.deployer.aws.cloudformation import Changes, Refused, _detail, _resource_change
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import BUCKET, GOLDEN, Command, bootstrapped, deployed, interrupted, matches
+from tests.deployer.conftest import BUCKET, Command, bootstrapped, deployed, interrupted, matches
 from tests.emitted import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
@@ -238,18 +238,6 @@ def test_expired_credentials_are_explained(command: Command, aws: Service, tmp_p
     assert ran.code == 1
     assert ran.err.endswith("The security token is expired; sign in again\n")
     assert len(ran.err.splitlines()) == 1
-
-
-def test_the_documents_show_a_plan_as_it_is() -> None:
-    whole = (GOLDEN / "plan_with_loss.txt").read_text(encoding="utf-8")
-    plan = whole[whole.index("! Data/PaymentLedger") :]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"$ scripts/deploy.sh dev --plan\n{plan}```" in (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
-    # Its beginning and its end.
-    beginning, end = readme.partition("$ scripts/deploy.sh dev --plan\n")[2].partition("```")[0].split("...\n")
-    assert (plan.startswith(beginning), plan.endswith(end)) == (True, True)
-    failed = (GOLDEN / "failed_update.txt").read_text(encoding="utf-8")
-    assert f"```text\n{failed[failed.index('✗') :]}```" in readme
 
 
 def test_a_plan_writes_templates_only_and_where_no_deployment_reads(
