@@ -14,12 +14,12 @@ class MemoryLedger:
         self.payments: dict[str, Payment] = {}
         self.history: list[Payment] = []
 
-    def find(self, transaction_id: str) -> Payment | None:
+    def find_payment(self, transaction_id: str) -> Payment | None:
         return self.payments.get(transaction_id)
 
-    def write(self, before: Payment | None, after: Payment) -> Payment | None:
+    def write_step(self, before: Payment | None, after: Payment) -> Payment | None:
         held = self.payments.get(after.transaction_id)
-        if before is None or after != before.noted(
+        if before is None or after != before.with_changes(
             at=after.updated_at, notification=after.notification, closed=after.closed
         ):
             assert after.status in TRANSITIONS[before.status if before else None]

@@ -48,9 +48,9 @@ class Workflow:
         self._monkeypatch = monkeypatch
         for name, value in ENVIRONMENT.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(validation, "ledger", lambda: self.ledger)
-        monkeypatch.setattr(processing, "ledger", lambda: self.ledger)
-        monkeypatch.setattr(processing, "gateway", lambda: self.gateway)
+        monkeypatch.setattr(validation, "get_ledger", lambda: self.ledger)
+        monkeypatch.setattr(processing, "get_ledger", lambda: self.ledger)
+        monkeypatch.setattr(processing, "get_gateway", lambda: self.gateway)
         return self
 
     def pay(self, request: Any, name: str = "test", sleep: Callable[[float], None] = lambda _: None) -> Execution:

@@ -25,10 +25,10 @@ _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard",
 OPEN_INDEX = "open-payments"
 SHARDS = 8
 # How many open payments are looked at for their age, an eighth of each shard: those that are overdue first.
-MEASURED = 10_000
+MEASURED_PAYMENTS = 10_000
 
 
-def client() -> Any:
+def create_client() -> Any:
     # It tells where it found its credentials, at INFO, for every new environment.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     return botocore.session.get_session().create_client("dynamodb", config=_CONFIG)
@@ -55,8 +55,8 @@ class DynamoDBLedger:
         self._dynamodb = dynamodb
         self._actor = actor
 
-    def find(self, transaction_id: str) -> Payment | None:
-        answer = self._call(
+    def find_payment(self, transaction_id: str) -> Payment | None:
+        answer = self._call_dynamodb(
             self._dynamodb.get_item,
             TableName=self._table_name,
             Key={"transaction_id": {"S": transaction_id}},
@@ -64,7 +64,7 @@ class DynamoDBLedger:
         )
         return from_item(answer["Item"]) if "Item" in answer else None
 
-    def write(self, before: Payment | None, after: Payment) -> Payment | None:
+    def write_step(self, before: Payment | None, after: Payment) -> Payment | None:
         condition: dict[str, Any] = {"ConditionExpression": self.NOT_RECORDED}
         if before is not None:
             condition = {
@@ -87,7 +87,7 @@ class DynamoDBLedger:
             "ConditionExpression": self.NEW_STEP,
         }
         try:
-            self._call(self._dynamodb.transact_write_items, TransactItems=[{"Put": state}, {"Put": step}])
+            self._call_dynamodb(self._dynamodb.transact_write_items, TransactItems=[{"Put": state}, {"Put": step}])
         except ClientError as error:
             # _call lets no other ClientError pass: the first condition failed, and its reason holds the item.
             response: Any = error.response
@@ -99,7 +99,7 @@ class DynamoDBLedger:
             return None if found == after else found
         return None
 
-    def overdue(self, now: float) -> Iterator[str]:
+    def list_overdue_ids(self, now: float) -> Iterator[str]:
         """The transaction ids of payments whose time is up, the longest overdue of each shard first.
 
         Each five minutes another shard is the first, so that none waits behind the others for ever.
@@ -108,10 +108,12 @@ class DynamoDBLedger:
         first = int(now // 300)
         for shard in ((first + n) % SHARDS for n in range(SHARDS)):
             until = {":now": _seconds(now)}
-            yield from self._of_shard(shard, "open_shard = :shard AND overdue_at <= :now", until)
+            yield from self._list_ids_of_shard(shard, "open_shard = :shard AND overdue_at <= :now", until)
 
-    def open_since(self, is_time_left: Callable[[], bool]) -> list[float]:
-        """Since when each open payment has its status, in seconds since 1970; of ``MEASURED`` at most, in no order.
+    def read_open_times(self, is_time_left: Callable[[], bool]) -> list[float]:
+        """The times (seconds since 1970) at which the open payments entered their status, unordered.
+
+        Reads at most ``MEASURED_PAYMENTS``.
 
         The index knows no statuses: some in it are closed, and wait only to be told of. Raises ``LedgerUnavailable``
         when no time is left, asked before each shard and each hundred: a part would look younger than the whole.
@@ -119,37 +121,39 @@ class DynamoDBLedger:
 
         def hurry() -> None:
             if not is_time_left():
-                raise LedgerUnavailable("open_since: no time is left")
+                raise LedgerUnavailable("read_open_times: no time is left")
 
         def ids() -> Iterator[str]:
             for shard in range(SHARDS):
                 hurry()
                 # As many of each: one shard that is full must not hide what is stuck in the others.
-                yield from islice(self._of_shard(shard, "open_shard = :shard", {}), MEASURED // SHARDS)
+                yield from islice(
+                    self._list_ids_of_shard(shard, "open_shard = :shard", {}), MEASURED_PAYMENTS // SHARDS
+                )
 
         since: list[float] = []
         for keys in _in_hundreds(ids()):
             hurry()
-            open_ones = (item for item in self._some(keys) if item["status"]["S"] in OPEN)
+            open_ones = (item for item in self._read_status_times(keys) if item["status"]["S"] in OPEN)
             # An item of before "since" was kept has only its last write.
             since += (float((item.get("since") or item["updated_at"])["N"]) for item in open_ones)
         return since
 
-    def _some(self, transaction_ids: Iterable[str]) -> Iterable[dict[str, Any]]:
+    def _read_status_times(self, transaction_ids: Iterable[str]) -> Iterable[dict[str, Any]]:
         """Status and time of up to 100 payments. The next run asks again for one that a throttled table left out."""
         asked = {
             "Keys": [{"transaction_id": {"S": one}} for one in transaction_ids],
             "ProjectionExpression": "#status, since, updated_at",
             "ExpressionAttributeNames": {"#status": "status"},
         }
-        answer = self._call(self._dynamodb.batch_get_item, RequestItems={self._table_name: asked})
+        answer = self._call_dynamodb(self._dynamodb.batch_get_item, RequestItems={self._table_name: asked})
         found: list[dict[str, Any]] = answer["Responses"].get(self._table_name, [])
         return found
 
-    def _of_shard(self, shard: int, condition: str, values: dict[str, Any]) -> Iterator[str]:
+    def _list_ids_of_shard(self, shard: int, condition: str, values: dict[str, Any]) -> Iterator[str]:
         start: dict[str, Any] = {}
         while True:
-            page = self._call(
+            page = self._call_dynamodb(
                 self._dynamodb.query,
                 TableName=self._table_name,
                 IndexName=OPEN_INDEX,
@@ -162,7 +166,7 @@ class DynamoDBLedger:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
+    def _call_dynamodb(self, operation: Callable[..., Any], **arguments: Any) -> Any:
         try:
             return operation(**arguments)
         except ClientError as error:
@@ -174,17 +178,17 @@ class DynamoDBLedger:
                     raise
                 code = ", ".join(reason for reason in reasons if reason != "None")
                 # In a conflict one condition may be judged by what the other transaction has not finished yet.
-                if not set(reasons) & _WORTH_A_RETRY:
+                if not set(reasons) & _RETRYABLE_CODES:
                     raise LedgerRefused(f"{operation.__name__}: {code}") from None
                 raise LedgerUnavailable(f"{operation.__name__}: {code}") from None
-            if code in _WORTH_A_RETRY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+            if code in _RETRYABLE_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
                 raise LedgerUnavailable(f"{operation.__name__}: {code}") from None
             raise LedgerRefused(f"{operation.__name__}: {code}") from None
         except BotoCoreError as error:  # no connection, or no answer in time
             raise LedgerUnavailable(f"{operation.__name__}: {type(error).__name__}") from None
 
 
-_WORTH_A_RETRY = {
+_RETRYABLE_CODES = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "ThrottlingException",
@@ -225,7 +229,7 @@ def to_item(payment: Payment) -> dict[str, Any]:
             item[name] = {"N": str(getattr(payment, name))}
     item |= _notification_to_item(payment.notification)
     if payment.overdue_at is not None:
-        item["open_shard"] = {"N": str(_shard(payment.transaction_id))}
+        item["open_shard"] = {"N": str(_compute_shard(payment.transaction_id))}
         item["overdue_at"] = _seconds(payment.overdue_at)
     for name in _TIMES:
         value = getattr(payment, name)
@@ -363,7 +367,7 @@ def _notes(payment: Payment) -> str:
     return ", ".join(f"{name}: {value}" for name, value in notes.items())
 
 
-def _shard(transaction_id: str) -> int:
+def _compute_shard(transaction_id: str) -> int:
     return zlib.crc32(transaction_id.encode()) % SHARDS
 
 

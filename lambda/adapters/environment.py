@@ -9,7 +9,7 @@ from adapters import dynamodb
 from adapters.measured import MeasuredGateway
 
 
-def variable(name: str) -> str:
+def read_variable(name: str) -> str:
     try:
         return os.environ[name]
     except KeyError:
@@ -18,37 +18,39 @@ def variable(name: str) -> str:
 
 def notifies_outcomes() -> bool:
     """Whether subscribers want to hear of outcomes without a charge: the setting ``notify_business_outcomes``."""
-    return variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
+    return read_variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
 
 
-def ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
+def build_ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
     """The ledger; its steps are signed by this version of this function, and by the operator who asked for them."""
     function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "unknown")
     version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "unknown")
     actor = f"{function}:{version}" if operator is None else f"{operator} by way of {function}:{version}"
-    tables = variable("DYNAMODB_TABLE_NAME"), variable("LEDGER_TABLE_NAME")
-    return dynamodb.DynamoDBLedger(*tables, dynamodb.client(), actor)
+    tables = read_variable("DYNAMODB_TABLE_NAME"), read_variable("LEDGER_TABLE_NAME")
+    return dynamodb.DynamoDBLedger(*tables, dynamodb.create_client(), actor)
 
 
-def gateway() -> Gateway:
+def build_gateway() -> Gateway:
     """The gateway that GATEWAY names, measured.
 
     Each is imported only when it is asked for: an import is a customer's wait.
 
     Raises ``GatewayUnavailable`` where its key cannot be had now, and ``InternalError`` where it cannot be had at all.
     """
-    return MeasuredGateway(_gateway())
+    return MeasuredGateway(_select_gateway())
 
 
-def _gateway() -> Gateway:
-    match variable("GATEWAY"):
+def _select_gateway() -> Gateway:
+    match read_variable("GATEWAY"):
         case "simulator":
             from adapters.simulator import Simulator
 
             return Simulator()
         case "stripe":
             # Its library comes in a layer that only this gateway asks for.
-            from adapters.stripe_gateway import from_secret
+            from adapters.stripe_gateway import connect_with_secret
 
-            return from_secret(variable("GATEWAY_SECRET_ARN"), variable("ENVIRONMENT"), os.environ.get("GATEWAY_URL"))
+            return connect_with_secret(
+                read_variable("GATEWAY_SECRET_ARN"), read_variable("ENVIRONMENT"), os.environ.get("GATEWAY_URL")
+            )
     raise InternalError("the environment variable GATEWAY names no gateway")

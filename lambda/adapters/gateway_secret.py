@@ -26,12 +26,12 @@ TRIES, CONNECT_SECONDS, READ_SECONDS = 2, 1, 2
 FETCH_SECONDS = TRIES * (CONNECT_SECONDS + READ_SECONDS) + 1
 
 # Beside every 5xx. https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
-_WORTH_A_RETRY = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "InternalServiceError"})
+_RETRYABLE_CODES = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "InternalServiceError"})
 
 log = logging.getLogger("payments")
 
 
-def client() -> Any:
+def create_client() -> Any:
     # At DEBUG it logs whole answers: the secret.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     config = Config(
@@ -50,7 +50,7 @@ class Secret:
         self._api_key: str | None = None
         self._due = float("-inf")
 
-    def api_key(self) -> str:
+    def read_api_key(self) -> str:
         """The key as it was at most ``MAXIMUM_AGE_SECONDS`` ago; an older one where no newer can be had.
 
         Takes at most ``FETCH_SECONDS``. Only while there is no key at all it raises: ``GatewayUnavailable`` when that
@@ -60,7 +60,7 @@ class Secret:
         if self._api_key is not None and now < self._due:
             return self._api_key
         try:
-            self._api_key, self._due = self._fetch(), now + MAXIMUM_AGE_SECONDS
+            self._api_key, self._due = self._fetch_key(), now + MAXIMUM_AGE_SECONDS
         except PaymentError as error:
             if self._api_key is None:
                 raise
@@ -70,20 +70,20 @@ class Secret:
             )
         return self._api_key
 
-    def refused(self) -> None:
+    def expire_key(self) -> None:
         """The gateway does not know the key any more: the next call asks for it again."""
         self._due = float("-inf")
 
-    def _fetch(self) -> str:
+    def _fetch_key(self) -> str:
         try:
-            return _key_of(self._secrets.get_secret_value(SecretId=self._arn))
+            return _parse_key(self._secrets.get_secret_value(SecretId=self._arn))
         except Exception as error:
-            failure = _failure(error)
+            failure = _build_error(error)
         # Out here, so that the error, which may hold the secret, does not become its context.
         raise failure
 
 
-def _key_of(answer: dict[str, Any]) -> str:
+def _parse_key(answer: dict[str, Any]) -> str:
     api_key = json.loads(answer["SecretString"])["api_key"]
     # A line's end is easily pasted along, and no header can carry it.
     if not re.fullmatch("[!-~]+", api_key):
@@ -91,11 +91,11 @@ def _key_of(answer: dict[str, Any]) -> str:
     return str(api_key)
 
 
-def _failure(error: Exception) -> PaymentError:
+def _build_error(error: Exception) -> PaymentError:
     """The error to raise instead: a code, and whether it is worth a retry."""
     if isinstance(error, ClientError):
         code = error.response["Error"]["Code"]
-        transient = code in _WORTH_A_RETRY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+        transient = code in _RETRYABLE_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
     else:
         code = type(error).__name__
         transient = isinstance(error, ConnectionError | HTTPClientError)

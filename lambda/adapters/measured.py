@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from payments.ports import Charge, Gateway, Outcome, RefundOutcome
 
-from adapters.metrics import embedded
+from adapters.metrics import embed_metrics
 
 log = logging.getLogger("payments")
 Answer = TypeVar("Answer", Outcome, RefundOutcome)
@@ -19,19 +19,19 @@ class MeasuredGateway:
         self.request_version = gateway.request_version
 
     def charge(self, charge: Charge) -> Outcome:
-        return _measured("charge", charge, lambda: self._gateway.charge(charge))
+        return _measure_call("charge", charge, lambda: self._gateway.charge(charge))
 
     def lookup(self, charge: Charge) -> Outcome:
-        return _measured("lookup", charge, lambda: self._gateway.lookup(charge))
+        return _measure_call("lookup", charge, lambda: self._gateway.lookup(charge))
 
     def close(self, charge: Charge) -> Outcome:
-        return _measured("lookup", charge, lambda: self._gateway.close(charge))
+        return _measure_call("lookup", charge, lambda: self._gateway.close(charge))
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
-        return _measured("refund", charge, lambda: self._gateway.refund(charge, reference))
+        return _measure_call("refund", charge, lambda: self._gateway.refund(charge, reference))
 
 
-def _measured(operation: str, charge: Charge, call: Callable[[], Answer]) -> Answer:
+def _measure_call(operation: str, charge: Charge, call: Callable[[], Answer]) -> Answer:
     started = time.perf_counter()
     answer = call()
     milliseconds = round((time.perf_counter() - started) * 1000, 1)
@@ -42,7 +42,7 @@ def _measured(operation: str, charge: Charge, call: Callable[[], Answer]) -> Ans
             "attempt": charge.attempt,
             # The kind of outcome alone: a reason may repeat what the gateway said of a customer.
             "answer": type(answer).__name__,
-            **embedded({"GatewayLatency": milliseconds}, Operation=operation),
+            **embed_metrics({"GatewayLatency": milliseconds}, Operation=operation),
         },
     )
     return answer

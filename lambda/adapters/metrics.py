@@ -22,7 +22,7 @@ class Metric:
     """
 
     unit: str
-    by: tuple[tuple[str, ...], ...] = ((),)
+    dimension_sets: tuple[tuple[str, ...], ...] = ((),)
 
 
 METRICS = {
@@ -42,7 +42,7 @@ METRICS = {
 }
 
 
-def embedded(values: dict[str, float], **dimensions: str) -> dict[str, Any]:
+def embed_metrics(values: dict[str, float], **dimensions: str) -> dict[str, Any]:
     """Fields for a log record's ``extra`` that make metrics of ``values``, by their names in ``METRICS``.
 
     Raises ``KeyError`` for a metric that is not declared, and nothing else: measuring must not fail a payment.
@@ -50,7 +50,7 @@ def embedded(values: dict[str, float], **dimensions: str) -> dict[str, Any]:
     directives = [
         {
             "Namespace": NAMESPACE,
-            "Dimensions": [["Environment", *names] for names in METRICS[name].by],
+            "Dimensions": [["Environment", *names] for names in METRICS[name].dimension_sets],
             "Metrics": [{"Name": name, "Unit": METRICS[name].unit}],
         }
         for name in values
@@ -61,6 +61,6 @@ def embedded(values: dict[str, float], **dimensions: str) -> dict[str, Any]:
     return fields | {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": directives}}
 
 
-def counted(outcome: str, payment_method: str | None, **values: float) -> dict[str, Any]:
+def count_payment(outcome: str, payment_method: str | None, **values: float) -> dict[str, Any]:
     """The fields that count a payment under what it came to, with other metrics of it."""
-    return embedded({"Payments": 1, **values}, Outcome=outcome, PaymentMethod=payment_method or "none")
+    return embed_metrics({"Payments": 1, **values}, Outcome=outcome, PaymentMethod=payment_method or "none")

@@ -17,7 +17,7 @@ _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard",
 _ERRORS = {Status.FAILED: "PaymentGivenUp", Status.REVIEW: "ReviewNeeded"}
 
 
-def client(service: str) -> Any:
+def create_client(service: str) -> Any:
     return botocore.session.get_session().create_client(service, config=_CONFIG)
 
 
@@ -44,7 +44,7 @@ class TopicAndQueue:
             "payment_status": payment.status,
             "environment": self._environment,
         }
-        self._send(
+        self._send_message(
             self._sns.publish,
             payment,
             TopicArn=self._topic_arn,
@@ -67,9 +67,9 @@ class TopicAndQueue:
             "execution_arn": payment.execution,
             "timestamp": datetime.fromtimestamp(payment.updated_at, UTC).isoformat(timespec="milliseconds"),
         }
-        self._send(self._sqs.send_message, payment, QueueUrl=self._queue_url, MessageBody=json.dumps(letter))
+        self._send_message(self._sqs.send_message, payment, QueueUrl=self._queue_url, MessageBody=json.dumps(letter))
 
-    def _send(self, operation: Callable[..., Any], payment: Payment, **arguments: Any) -> None:
+    def _send_message(self, operation: Callable[..., Any], payment: Payment, **arguments: Any) -> None:
         try:
             operation(**arguments)
         except (ClientError, BotoCoreError) as error:

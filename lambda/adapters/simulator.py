@@ -60,12 +60,12 @@ class Simulator:
                 return ActionRequired("authentication_required")
             case 7:
                 self._sleep(SLOW_SECONDS)
-        return Charged(_reference(charge))
+        return Charged(_compute_reference(charge))
 
     def lookup(self, charge: Charge) -> Outcome:
         match charge.amount.minor_units % 100:
             case 4:
-                return Charged(_reference(charge))
+                return Charged(_compute_reference(charge))
             case 6:
                 return Unknown("no answer from the gateway")
         return NotCharged("the gateway knows no such charge")
@@ -82,5 +82,5 @@ class Simulator:
         return Refunded(reference.replace("sim_", "simre_"))
 
 
-def _reference(charge: Charge) -> str:
+def _compute_reference(charge: Charge) -> str:
     return "sim_" + hashlib.sha256(charge.idempotency_key.encode()).hexdigest()[:16]

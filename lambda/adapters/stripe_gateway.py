@@ -36,7 +36,7 @@ from payments.ports import (
 from adapters import gateway_secret, stripe_http
 from adapters.gateway_secret import Secret
 from adapters.stripe_http import Connections, Deadline
-from adapters.stripe_requests import ADDRESS, FORMS, PRESENT_FORM, Requests, certain_failure, is_refusal
+from adapters.stripe_requests import ADDRESS, FORMS, PRESENT_FORM, Requests, find_certain_failure, is_refusal
 
 # Of a call as a whole, with the fetch of the API key; what is left of the port's time is for all that is no request.
 CALL_SECONDS = GATEWAY_SECONDS - 2
@@ -54,12 +54,12 @@ _REFUND_ENDS = frozenset({"succeeded", "failed", "canceled"})
 _AUTHENTICATION_REQUIRED = "authentication_required"
 
 
-def from_secret(secret_arn: str, environment: str, base_url: str | None = None) -> "StripeGateway":
+def connect_with_secret(secret_arn: str, environment: str, base_url: str | None = None) -> "StripeGateway":
     """The gateway with the API key of a secret, which is read at once: without a key no payment shall be claimed.
 
     Raises what ``Secret.api_key`` raises.
     """
-    return StripeGateway(Secret(secret_arn, gateway_secret.client()), environment, base_url)
+    return StripeGateway(Secret(secret_arn, gateway_secret.create_client()), environment, base_url)
 
 
 class StripeGateway:
@@ -82,7 +82,7 @@ class StripeGateway:
         self._secret, self._environment, self._clock = secret, environment, clock
         self._address = base_url or ADDRESS
         self._connections = Connections(self._address)
-        secret.api_key()
+        secret.read_api_key()
 
     def charge(self, charge: Charge) -> Outcome:
         if charge.payment_method not in _CARDS:
@@ -91,25 +91,25 @@ class StripeGateway:
             return Declined("currency_not_supported")
         if charge.request_version not in FORMS:
             return NotCharged("request_version_not_supported")
-        return self._call(charge).charge()
+        return self._open_call(charge).charge()
 
     def lookup(self, charge: Charge) -> Outcome:
         if charge.payment_method not in _CARDS:
             return NotCharged("payment_method_not_supported")
-        call = self._call(charge)
-        return call.search() if charge.key_expired else call.look_up()
+        call = self._open_call(charge)
+        return call.search_charge() if charge.key_expired else call.settle_intents()
 
     def close(self, charge: Charge) -> Outcome:
         if charge.payment_method not in _CARDS:
             return NotCharged("payment_method_not_supported")
-        return self._call(charge).close()
+        return self._open_call(charge).close_intents()
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
-        return self._call(charge).refund(reference)
+        return self._open_call(charge).refund_charge(reference)
 
-    def _call(self, charge: Charge) -> "_Call":
+    def _open_call(self, charge: Charge) -> "_Call":
         deadline = Deadline(CALL_SECONDS, self._clock)
-        api_key = self._secret.api_key()
+        api_key = self._secret.read_api_key()
         requests = Requests(charge, self._environment, api_key, self._connections, deadline, self._address)
         return _Call(charge, requests, deadline, self._secret)
 
@@ -117,131 +117,131 @@ class StripeGateway:
 class _Call:
     """One call of the gateway, for one payment."""
 
-    def __init__(self, charge: Charge, requests: Requests, deadline: Deadline, secret: Secret) -> None:
-        self._charge, self._requests, self._deadline, self._secret = charge, requests, deadline, secret
+    def __init__(self, charge_payment: Charge, requests: Requests, deadline: Deadline, secret: Secret) -> None:
+        self._charge, self._requests, self._deadline, self._secret = charge_payment, requests, deadline, secret
 
     def charge(self) -> Outcome:
         try:
-            card = self._requests.newest_card()
+            card = self._requests.find_newest_card()
             if card is None:
-                return self._decline("no_payment_method")
+                return self._decline_unless_charged("no_payment_method")
             # The key may not be known to Stripe under another API key than it was used with, and what a request that
             # failed created may show late: so what is there goes before what the key says.
-            intents = self._requests.intents() if self._charge.attempt > 1 else []
+            intents = self._requests.list_intents() if self._charge.attempt > 1 else []
             intents = intents or self._requests.create_intent()
         except stripe.StripeError as error:
-            reason = certain_failure(error)
+            reason = find_certain_failure(error)
             # Nothing is confirmed yet.
-            return self._decline(reason) if reason else NotCharged(self._code(error))
+            return self._decline_unless_charged(reason) if reason else NotCharged(self._note_error_code(error))
         if not self._are_of_this_amount(intents):
             return Unknown("another_amount")
         if len(intents) > 1:
             return Unknown("another_intent")  # a lookup finds out what became of each
         (intent,) = intents
-        if intent.status in _OPEN and _refusal(intent) is None:
-            return self._confirm(intent, card)
-        return self._left_by_earlier_attempt(intent)
+        if intent.status in _OPEN and _read_refusal(intent) is None:
+            return self._confirm_intent(intent, card)
+        return self._settle_earlier_intent(intent)
 
-    def look_up(self) -> Outcome:
+    def settle_intents(self) -> Outcome:
         """What became of the payment's intents; none of them is left open."""
         try:
-            intents = self._requests.intents()
+            intents = self._requests.list_intents()
         except stripe.StripeError as error:
-            return Unknown(self._code(error))
+            return Unknown(self._note_error_code(error))
         if not intents:
             if self._charge.request_version not in FORMS:
                 return Unknown("request_version_not_supported")
             try:
                 intents = self._requests.create_intent()
             except stripe.StripeError as error:
-                reason = certain_failure(error)
-                return NotCharged(reason) if reason else Unknown(self._code(error))
-        return self._close(intents)
+                reason = find_certain_failure(error)
+                return NotCharged(reason) if reason else Unknown(self._note_error_code(error))
+        return self._settle_all(intents)
 
-    def search(self) -> Outcome:
+    def search_charge(self) -> Outcome:
         """Where the key is forgotten: what is found is true, and closed; what is not found proves nothing."""
         try:
             intents = [intent for intent in self._requests.search_intents() if self._requests.is_of_payment(intent)]
         except stripe.StripeError as error:
-            return Unknown(self._code(error))
-        outcome = self._close(intents) if intents else None
+            return Unknown(self._note_error_code(error))
+        outcome = self._settle_all(intents) if intents else None
         return outcome if isinstance(outcome, Charged) else Unknown("the idempotency key is forgotten")
 
-    def close(self) -> Outcome:
+    def close_intents(self) -> Outcome:
         """What the payment's intents came to, none of which is left open; none is created.
 
         The list reaches back two days, and is never behind; the search knows what is older.
         """
         try:
-            intents = {intent.id: intent for intent in self._requests.intents()}
+            intents = {intent.id: intent for intent in self._requests.list_intents()}
             if self._charge.key_expired:
                 older = [intent for intent in self._requests.search_intents() if self._requests.is_of_payment(intent)]
                 intents = {intent.id: intent for intent in older} | intents
         except stripe.StripeError as error:
-            return Unknown(self._code(error))
-        return self._close(list(intents.values())) if intents else NotCharged("no_intent")
+            return Unknown(self._note_error_code(error))
+        return self._settle_all(list(intents.values())) if intents else NotCharged("no_intent")
 
-    def refund(self, reference: str) -> RefundOutcome:
+    def refund_charge(self, reference: str) -> RefundOutcome:
         try:
             if not self._charge.key_expired:
-                return self._give_back(reference)
-            return self._given_back(reference) or Unknown("no refund found")
+                return self._create_refund(reference)
+            return self._find_refund(reference) or Unknown("no refund found")
         except stripe.StripeError as error:
-            return Unknown(self._code(error))
+            return Unknown(self._note_error_code(error))
 
     # Charging
 
-    def _decline(self, reason: str) -> Outcome:
+    def _decline_unless_charged(self, reason: str) -> Outcome:
         """A decline of what cannot be charged now; but an earlier attempt may have been able to, and charged."""
         if self._charge.attempt == 1:
             return Declined(reason)
-        outcome = self.look_up()
+        outcome = self.settle_intents()
         return Declined(reason) if isinstance(outcome, NotCharged) else outcome
 
-    def _confirm(self, intent: Any, card: str) -> Outcome:
+    def _confirm_intent(self, intent: Any, card: str) -> Outcome:
         if self._deadline.seconds_left() < stripe_http.REQUEST_SECONDS:
             return NotCharged("no_time_left")  # rather than sent and not waited for
         try:
-            confirmed = self._requests.confirm(intent.id, card)
+            confirmed = self._requests.confirm_intent(intent.id, card)
         except stripe.CardError as error:
-            return self._end(intent, _refusal_of(error.error))
+            return self._cancel_intent(intent, _classify_failure(error.error))
         except (stripe.RateLimitError, stripe.AuthenticationError) as error:
             # Refused before it was looked at. https://docs.stripe.com/error-low-level#idempotency
-            return NotCharged(self._code(error))
+            return NotCharged(self._note_error_code(error))
         except stripe.StripeError as error:
-            return self._after_failed_confirmation(intent, error)
+            return self._read_after_failed_confirmation(intent, error)
         # Without off_session it waits for the customer, who is not here to act.
         is_waiting = confirmed.status == "requires_action"
-        return self._end(confirmed, _refusal(confirmed)) if is_waiting else _outcome(confirmed)
+        return self._cancel_intent(confirmed, _read_refusal(confirmed)) if is_waiting else _read_outcome(confirmed)
 
-    def _after_failed_confirmation(self, intent: Any, error: stripe.StripeError) -> Outcome:
+    def _read_after_failed_confirmation(self, intent: Any, error: stripe.StripeError) -> Outcome:
         """What the intent says, where Stripe answered; an earlier attempt may have confirmed it, with another card.
 
         One that is open is left to a lookup, which ends it: no attempt can confirm it any more under the payment's key,
         and what this one did may show later.
         """
         if error.http_status is None:
-            return Unknown(self._code(error))
+            return Unknown(self._note_error_code(error))
         try:
-            intent = self._requests.retrieve(intent.id)
+            intent = self._requests.retrieve_intent(intent.id)
         except stripe.StripeError as failure:
-            return Unknown(self._code(failure))
-        if intent.status in _OPEN and _refusal(intent) is None:
-            return Unknown(self._code(error))
-        return self._left_by_earlier_attempt(intent)
+            return Unknown(self._note_error_code(failure))
+        if intent.status in _OPEN and _read_refusal(intent) is None:
+            return Unknown(self._note_error_code(error))
+        return self._settle_earlier_intent(intent)
 
-    def _left_by_earlier_attempt(self, intent: Any) -> Outcome:
+    def _settle_earlier_intent(self, intent: Any) -> Outcome:
         """``Unknown`` for a canceled one: ``NotCharged`` of a charge would be tried again, in vain."""
-        outcome = self._settle(intent)
+        outcome = self._settle_intent(intent)
         return Unknown(outcome.reason) if isinstance(outcome, NotCharged) else outcome
 
     # Closing
 
-    def _close(self, intents: list[Any]) -> Outcome:
+    def _settle_all(self, intents: list[Any]) -> Outcome:
         """Cancel every open one, and tell what they came to together."""
         if not self._are_of_this_amount(intents):
             return Unknown("another_amount")
-        outcomes = [self._settle(intent) for intent in intents]
+        outcomes = [self._settle_intent(intent) for intent in intents]
         for kind in (Charged, Unknown):
             for outcome in outcomes:
                 if isinstance(outcome, kind):
@@ -249,26 +249,26 @@ class _Call:
         refusals = [outcome for outcome in outcomes if isinstance(outcome, Declined | ActionRequired)]
         return min(refusals, key=lambda refusal: refusal.is_closed, default=outcomes[0])
 
-    def _settle(self, intent: Any) -> Outcome:
-        return self._end(intent, _refusal(intent)) if intent.status in _OPEN else _outcome(intent)
+    def _settle_intent(self, intent: Any) -> Outcome:
+        return self._cancel_intent(intent, _read_refusal(intent)) if intent.status in _OPEN else _read_outcome(intent)
 
-    def _end(self, intent: Any, refusal: Declined | ActionRequired | None) -> Outcome:
+    def _cancel_intent(self, intent: Any, refusal: Declined | ActionRequired | None) -> Outcome:
         """Cancel an open intent, so that nobody can charge it any more, whoever has its id or its client secret.
 
         ``refusal`` is what kept it from being charged, if anything did; canceling may clear that from the intent.
         https://docs.stripe.com/api/payment_intents/cancel
         """
         try:
-            ended = self._requests.cancel(intent.id)
+            ended = self._requests.cancel_intent(intent.id)
         except stripe.InvalidRequestError:  # it was confirmed, or canceled, in between
             try:
-                ended = self._requests.retrieve(intent.id)
+                ended = self._requests.retrieve_intent(intent.id)
             except stripe.StripeError as error:
-                return Unknown(self._code(error))
+                return Unknown(self._note_error_code(error))
         except stripe.StripeError as error:
-            return replace(refusal, is_closed=False) if refusal else Unknown(self._code(error))
+            return replace(refusal, is_closed=False) if refusal else Unknown(self._note_error_code(error))
         if refusal is None or ended.status not in _OPEN | {"canceled"}:
-            return _outcome(ended)
+            return _read_outcome(ended)
         return replace(refusal, is_closed=ended.status == "canceled")
 
     def _are_of_this_amount(self, intents: list[Any]) -> bool:
@@ -278,7 +278,7 @@ class _Call:
 
     # Refunds
 
-    def _give_back(self, reference: str) -> RefundOutcome:
+    def _create_refund(self, reference: str) -> RefundOutcome:
         """Raises ``stripe.StripeError`` where what was done is not known."""
 
         # Whether a request under an earlier key may have an effect that shows later.
@@ -294,20 +294,22 @@ class _Call:
                     raise
                 if error.code == "charge_already_refunded":
                     return None
-                return Unknown(self._code(error)) if is_in_doubt else NotRefunded(self._code(error))
+                return (
+                    Unknown(self._note_error_code(error)) if is_in_doubt else NotRefunded(self._note_error_code(error))
+                )
             # Under its key the creation answers as it did then: pending, for ever.
             return Refunded(refund.id) if refund.status == "succeeded" else None
 
-        outcome = self._requests.first_of("refund", create, lambda: self._given_back(reference))
-        return outcome or self._given_back(reference) or Unknown("no refund found")
+        outcome = self._requests.create_once("refund", create, lambda: self._find_refund(reference))
+        return outcome or self._find_refund(reference) or Unknown("no refund found")
 
-    def _given_back(self, reference: str) -> RefundOutcome | None:
+    def _find_refund(self, reference: str) -> RefundOutcome | None:
         """What was given back of the charge so far, by us or by hand; never gives anything back itself.
 
         There may be several: parts, and one that failed before the next was tried. None where there is nothing that
         decides. Raises ``stripe.StripeError``. https://docs.stripe.com/refunds
         """
-        refunds = self._requests.refunds(reference)
+        refunds = self._requests.list_refunds(reference)
         ours = [refund for refund in refunds if self._requests.is_of_payment(refund)]
         done = [refund for refund in refunds if refund.status == "succeeded"]
         ours_done = [refund for refund in ours if refund.status == "succeeded"]
@@ -318,16 +320,16 @@ class _Call:
             return Unknown(str(under_way[0].status))
         return NotRefunded(str(ours[0].status)) if ours else None
 
-    def _code(self, error: stripe.StripeError) -> str:
+    def _note_error_code(self, error: stripe.StripeError) -> str:
         """A code, never the message: Stripe repeats parameters in it. A key that it refused is noted on the way."""
         if isinstance(error, stripe.AuthenticationError):
-            self._secret.refused()
+            self._secret.expire_key()
         return str(error.code or type(error).__name__)
 
 
-def _outcome(intent: Any) -> Outcome:
+def _read_outcome(intent: Any) -> Outcome:
     """What the intent says of itself; ``NotCharged`` is final, for only a canceled one has it."""
-    refusal = _refusal(intent)
+    refusal = _read_refusal(intent)
     match intent.status:
         case "succeeded":
             return Charged(intent.id)
@@ -336,17 +338,17 @@ def _outcome(intent: Any) -> Outcome:
     return Unknown(str(intent.status))
 
 
-def _refusal(intent: Any) -> Declined | ActionRequired | None:
+def _read_refusal(intent: Any) -> Declined | ActionRequired | None:
     """What kept a confirmed intent from being charged; None for one that was charged or never confirmed.
 
     https://docs.stripe.com/api/payment_intents/object#payment_intent_object-last_payment_error
     """
     if intent.status == "requires_action":
         return ActionRequired(_AUTHENTICATION_REQUIRED)
-    return _refusal_of(intent.last_payment_error) if intent.last_payment_error else None
+    return _classify_failure(intent.last_payment_error) if intent.last_payment_error else None
 
 
-def _refusal_of(failure: Any) -> Declined | ActionRequired:
+def _classify_failure(failure: Any) -> Declined | ActionRequired:
     code, decline_code = (getattr(failure, name, None) for name in ("code", "decline_code"))
     if _AUTHENTICATION_REQUIRED in (code, decline_code):
         # With off_session it is an error of the card. https://docs.stripe.com/payments/save-and-reuse

@@ -85,18 +85,18 @@ class DeadlineClient(stripe.HTTPClient):
         """Raises ``stripe.APIConnectionError`` where no whole answer came in time."""
         seconds = min(REQUEST_SECONDS, self._deadline.seconds_left())
         if seconds <= 0:
-            raise _lost("no time is left for the request")
+            raise _build_lost_error("no time is left for the request")
         body = post_data.encode() if isinstance(post_data, str) else post_data
         exchange = _Exchange(self._connections, method, url, headers or {}, body, seconds)
         exchange.start()
         exchange.join(seconds)
         if exchange.is_alive():
             exchange.abandon()
-            raise _lost("the time of the request is over")
+            raise _build_lost_error("the time of the request is over")
         if exchange.answer is not None:
             return exchange.answer
         if isinstance(exchange.error, OSError | HTTPException):
-            raise _lost(type(exchange.error).__name__) from exchange.error
+            raise _build_lost_error(type(exchange.error).__name__) from exchange.error
         raise exchange.error or RuntimeError("a request ended with neither an answer nor an error")
 
     def close(self) -> None:
@@ -167,6 +167,6 @@ def _is_closed_by_peer(connection: HTTPConnection) -> bool:
     return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
 
 
-def _lost(reason: str) -> stripe.APIConnectionError:
+def _build_lost_error(reason: str) -> stripe.APIConnectionError:
     """The error that the library's own clients raise for an answer that did not come."""
     return stripe.APIConnectionError(reason)  # type: ignore[no-untyped-call]

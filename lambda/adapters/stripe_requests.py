@@ -3,9 +3,9 @@
 Under an idempotency key Stripe v1 answers for 24 hours as it did first, also with a 500 or a 400
 (https://docs.stripe.com/api/idempotent_requests). Repeating a creation that failed under its key would fail for a day,
 and a new key could create a second time. So a payment has a chain of keys for its intents, ``...-intent``,
-``...-intent-2``, and so on, and another for its refunds; and ``first_of`` follows a chain by one rule. After an error
-whose effect is unknown it lists what exists of the payment, and where anything does, that is used. It goes on to the
-next key only where
+``...-intent-2``, and so on, and another for its refunds. ``create_once`` follows a chain by one rule: after an error
+whose effect is unknown it lists what exists of the payment, and uses what it finds. It goes on to the next key only
+where
 
 - the list has nothing of the payment;
 - the key is used up: the error is a replay, which Stripe marks with the header ``Idempotent-Replayed: true``
@@ -94,12 +94,12 @@ class Requests:
             base_addresses={"api": address},
         ).v1
 
-    def newest_card(self) -> str | None:
+    def find_newest_card(self) -> str | None:
         params: Any = {"customer": self._charge.customer_id, "type": "card", "limit": 1}
         cards = self._stripe.payment_methods.list(params=params)
         return cards.data[0].id if cards.data else None
 
-    def intents(self) -> list[Any]:
+    def list_intents(self) -> list[Any]:
         """Every intent of the payment, as it is now; lists are, other than searches, never behind.
 
         Those that were canceled under an earlier key of the payment are left out: a redrive goes on without them.
@@ -107,7 +107,9 @@ class Requests:
         """
         since = int(time.time()) - _INTENT_SECONDS
         params = {"customer": self._charge.customer_id, "created": {"gte": since}}
-        intents = [intent for intent in _pages(self._stripe.payment_intents.list, params) if self.is_of_payment(intent)]
+        intents = [
+            intent for intent in _list_all(self._stripe.payment_intents.list, params) if self.is_of_payment(intent)
+        ]
         return [intent for intent in intents if intent.status != "canceled" or self._is_of_generation(intent)]
 
     def search_intents(self) -> list[Any]:
@@ -120,22 +122,22 @@ class Requests:
 
     def create_intent(self) -> list[Any]:
         """A new intent of the payment, as it was made; or all that there are."""
-        return self.first_of("intent", self._create_intent, self.intents)
+        return self.create_once("intent", self._create_intent, self.list_intents)
 
-    def retrieve(self, intent_id: str) -> Any:
+    def retrieve_intent(self, intent_id: str) -> Any:
         return self._stripe.payment_intents.retrieve(intent_id)
 
-    def confirm(self, intent_id: str, card: str) -> Any:
+    def confirm_intent(self, intent_id: str, card: str) -> Any:
         params: Any = {"payment_method": card, **FORMS[self._charge.request_version].confirmation}
-        options: Any = {"idempotency_key": self._key("confirm")}
+        options: Any = {"idempotency_key": self._build_key("confirm")}
         return self._stripe.payment_intents.confirm(intent_id, params=params, options=options)
 
-    def cancel(self, intent_id: str) -> Any:
+    def cancel_intent(self, intent_id: str) -> Any:
         return self._stripe.payment_intents.cancel(intent_id)
 
-    def refunds(self, reference: str) -> list[Any]:
+    def list_refunds(self, reference: str) -> list[Any]:
         """Every refund of the charge, ours or made by hand, the newest first."""
-        return _pages(self._stripe.refunds.list, {"payment_intent": reference})
+        return _list_all(self._stripe.refunds.list, {"payment_intent": reference})
 
     def create_refund(self, reference: str, key: str) -> Any:
         """Without an amount it is of all that is left. https://docs.stripe.com/api/refunds/create"""
@@ -143,14 +145,14 @@ class Requests:
             params={"payment_intent": reference, "metadata": self._metadata}, options={"idempotency_key": key}
         )
 
-    def first_of(self, kind: str, create: Callable[[str], Created], find: Callable[[], Created | None]) -> Created:
+    def create_once(self, kind: str, create: Callable[[str], Created], find: Callable[[], Created | None]) -> Created:
         """What ``create`` makes under the first key of the chain that is not used up, or what ``find`` finds before.
 
         The end of the call's time ends the chain, with a request that raises.
         """
         for number in itertools.count(1):
             try:
-                return create(self._key(kind if number == 1 else f"{kind}-{number}"))
+                return create(self._build_key(kind if number == 1 else f"{kind}-{number}"))
             except stripe.StripeError as error:
                 if is_refusal(error):
                     raise
@@ -161,9 +163,9 @@ class Requests:
                     raise
         raise AssertionError("a count does not end")
 
-    def is_of_payment(self, thing: Any) -> bool:
+    def is_of_payment(self, resource: Any) -> bool:
         """Whether an intent or a refund is ours, and of this payment; one made by hand is not."""
-        return all(getattr(thing.metadata, name, None) == value for name, value in self._identity.items())
+        return all(getattr(resource.metadata, name, None) == value for name, value in self._identity.items())
 
     def _is_of_generation(self, intent: Any) -> bool:
         return getattr(intent.metadata, _GENERATION, "0") == str(self._charge.generation)
@@ -178,7 +180,7 @@ class Requests:
         generation = {_GENERATION: str(self._charge.generation)} if self._charge.generation else {}
         return self._identity | generation
 
-    def _key(self, request: str) -> str:
+    def _build_key(self, request: str) -> str:
         return f"{self._environment}-{self._charge.idempotency_key}-{request}"
 
     def _create_intent(self, key: str) -> list[Any]:
@@ -208,7 +210,7 @@ def is_refusal(error: stripe.StripeError) -> bool:
     return 400 <= (error.http_status or 0) < 500 and not is_key_used_up(error)
 
 
-def certain_failure(error: stripe.StripeError) -> str | None:
+def find_certain_failure(error: stripe.StripeError) -> str | None:
     """The reason of an error that no repetition of the payment's request can avoid, else None."""
     if not isinstance(error, stripe.InvalidRequestError):
         return None
@@ -218,16 +220,16 @@ def certain_failure(error: stripe.StripeError) -> str | None:
     return None
 
 
-def _pages(list_page: Callable[..., Any], params: dict[str, Any]) -> list[Any]:
+def _list_all(list_page: Callable[..., Any], params: dict[str, Any]) -> list[Any]:
     """All of a list; raises where it is longer than a call has time for, since what is missing could be what matters.
 
     https://docs.stripe.com/api/pagination
     """
-    things: list[Any] = []
+    resources: list[Any] = []
     for _ in range(_PAGES):
-        after = {"starting_after": things[-1].id} if things else {}
+        after = {"starting_after": resources[-1].id} if resources else {}
         page = list_page(params={**params, **after, "limit": _PAGE})
-        things += page.data
+        resources += page.data
         if not page.has_more:
-            return things
+            return resources
     raise stripe.StripeError("the list is too long", code="list_too_long")

@@ -8,7 +8,7 @@ from payments.errors import MalformedRequest
 from payments.request import is_transaction_id
 
 
-def text(event: Mapping[str, Any], name: str) -> str:
+def read_text(event: Mapping[str, Any], name: str) -> str:
     """A field of the event that has to be there; raises ``MalformedRequest``."""
     value = event.get(name)
     if not isinstance(value, str) or not value:
@@ -16,15 +16,15 @@ def text(event: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def transaction_id_of(event: Mapping[str, Any]) -> str:
+def read_transaction_id(event: Mapping[str, Any]) -> str:
     """The event's; raises ``MalformedRequest`` for what could not stand in a log, and so does not repeat it."""
-    value = text(event, "transaction_id")
+    value = read_text(event, "transaction_id")
     if not is_transaction_id(value):
         raise MalformedRequest("transaction_id is not one")
     return value
 
 
-def execution_id(event: Mapping[str, Any]) -> str:
+def read_execution_id(event: Mapping[str, Any]) -> str:
     """The ARN of the execution that sent the event; ``none`` if none did."""
     execution = event.get("execution")
     return str(execution["id"]) if isinstance(execution, Mapping) and "id" in execution else "none"

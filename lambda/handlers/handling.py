@@ -16,7 +16,7 @@ log = logging.getLogger("payments")
 Handler = Callable[[Any, Any], dict[str, Any]]
 
 
-def handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
+def lambda_handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
     """Make a Lambda handler of ``function``: its own errors pass, everything else becomes ``InternalError``.
 
     An exception's message, and the text of its traceback, may hold the data that caused it, so only the place of an
@@ -32,14 +32,14 @@ def handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
             # The state machine keeps the start of what Lambda reports: the message, not our frames.
             raise error.with_traceback(None) from None
         except Exception as error:
-            place = _innermost(error)
+            place = _locate_raise(error)
             log.error("internal error", extra={"error": type(error).__name__, "place": place})
             raise InternalError(f"{type(error).__name__} at {place}") from None
 
     return handle
 
 
-def answer(payment: Payment, execution: str) -> dict[str, Any]:
+def describe_payment(payment: Payment, execution: str) -> dict[str, Any]:
     """What the state machine hears of a payment: ids and codes, nothing of the request.
 
     ``announce`` tells whether this execution holds the claim of a notice, and so has to send it.
@@ -64,7 +64,7 @@ def clock() -> float:
     return time.time()
 
 
-def _innermost(error: Exception) -> str:
+def _locate_raise(error: Exception) -> str:
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -13,38 +13,38 @@ from typing import Any
 
 from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
-from adapters.metrics import counted, embedded
-from payments.charge import process
+from adapters.metrics import count_payment, embed_metrics
+from payments.charge import charge_payment
 from payments.errors import MalformedRequest
 from payments.failure import Failure, confirm_notice, record_failure
 from payments.payment import SETTLED, Payment, Status
 from payments.ports import Gateway
 from payments.request import is_transaction_id
 
-from .events import execution_id, seconds_since_start, text, transaction_id_of
-from .handling import answer, clock, log
-from .handling import handler as lambda_handler
+from .events import read_execution_id, read_text, read_transaction_id, seconds_since_start
+from .handling import clock, describe_payment, log
+from .handling import lambda_handler as lambda_handler
 
 # The outcome that a notice of an execution has: it states nothing of a payment.
 EXECUTION_FAILED = "EXECUTION_FAILED"
 
 
 @functools.cache
-def ledger() -> DynamoDBLedger:
+def get_ledger() -> DynamoDBLedger:
     """One for the life of the execution environment: its connection is kept."""
-    return environment.ledger()
+    return environment.build_ledger()
 
 
 @functools.cache
-def gateway() -> Gateway:
-    return environment.gateway()
+def get_gateway() -> Gateway:
+    return environment.build_gateway()
 
 
 @lambda_handler
 def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     match event.get("action"):
         case "process":
-            return _process(event)
+            return _process_payment(event)
         case "record_failure":
             return _record_failure(event)
         case "record_notice":
@@ -52,14 +52,14 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     raise MalformedRequest("action must be process, record_failure or record_notice")
 
 
-def _process(event: Mapping[str, Any]) -> dict[str, Any]:
-    execution, began = execution_id(event), clock()
-    payment = process(
-        transaction_id_of(event),
+def _process_payment(event: Mapping[str, Any]) -> dict[str, Any]:
+    execution, began = read_execution_id(event), clock()
+    payment = charge_payment(
+        read_transaction_id(event),
         # Executions of the definition of before call it so.
-        text(event, "record_id" if "record_id" in event else "fingerprint"),
-        ledger=ledger(),
-        connect=gateway,
+        read_text(event, "record_id" if "record_id" in event else "fingerprint"),
+        ledger=get_ledger(),
+        connect=get_gateway,
         execution=execution,
         clock=clock,
         notify_outcomes=environment.notifies_outcomes(),
@@ -68,17 +68,17 @@ def _process(event: Mapping[str, Any]) -> dict[str, Any]:
     # The metric filter of the duration alarm reads "payment finished" and "payment failed": a replay and a rejection
     # take no time worth measuring.
     if payment.execution == execution and payment.status is Status.REJECTED:
-        log.info("payment rejected", extra=fields | _counted(payment.status, payment))
+        log.info("payment rejected", extra=fields | _count_outcome(payment.status, payment))
     elif payment.execution != execution or payment.since < began:
         # Whoever brought it there has counted it: another execution, reconciliation, or a try whose answer was lost.
         log.info("payment replayed", extra=fields)
     else:
-        log.info("payment finished", extra=fields | _counted(payment.status, payment, event))
-    return answer(payment, execution)
+        log.info("payment finished", extra=fields | _count_outcome(payment.status, payment, event))
+    return describe_payment(payment, execution)
 
 
 def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
-    transaction_id, execution, error = event.get("transaction_id"), execution_id(event), text(event, "error")
+    transaction_id, execution, error = event.get("transaction_id"), read_execution_id(event), read_text(event, "error")
     failure = Failure(None, is_announced=True)
     # A request without a usable id: there is nothing to record its failure under.
     if isinstance(transaction_id, str) and is_transaction_id(transaction_id):
@@ -86,14 +86,14 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
             transaction_id,
             request=event.get("request"),
             error=error,
-            ledger=ledger(),
+            ledger=get_ledger(),
             execution=execution,
             clock=clock,
         )
     payment = failure.payment
     if payment is None:
-        fields = {"status": "NOT_RECORDED", "error": error} | _identified(transaction_id)
-        log.error("payment failed", extra=fields | _counted(Status.FAILED, None, event))
+        fields = {"status": "NOT_RECORDED", "error": error} | _identify_if_valid(transaction_id)
+        log.error("payment failed", extra=fields | _count_outcome(Status.FAILED, None, event))
         return {
             "has_payment": False,
             "announce": True,
@@ -105,15 +105,17 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     if payment.status in SETTLED:
         # The payment has its outcome, whatever became of this execution's steps: whoever brought it there counted it.
         log.info("payment replayed", extra=fields)
-        return {"has_payment": True, **answer(payment, execution)}
+        return {"has_payment": True, **describe_payment(payment, execution)}
     # Whoever announces a failure counts it, unless a try did whose answer was lost.
     is_counted = failure.is_announced and not failure.is_repeated
-    measured = _counted(payment.outcome, payment, event) if is_counted else _duration(event) | embedded({})
+    measured = (
+        _count_outcome(payment.outcome, payment, event) if is_counted else _measure_duration(event) | embed_metrics({})
+    )
     log.error("payment failed", extra=fields | measured)
-    return {"has_payment": True, **answer(payment, execution), "announce": failure.is_announced}
+    return {"has_payment": True, **describe_payment(payment, execution), "announce": failure.is_announced}
 
 
-def _identified(transaction_id: object) -> dict[str, Any]:
+def _identify_if_valid(transaction_id: object) -> dict[str, Any]:
     return {"transaction_id": transaction_id} if is_transaction_id(transaction_id) else {}
 
 
@@ -122,25 +124,25 @@ def _record_notice(event: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(transaction_id, str) and is_transaction_id(transaction_id):
         confirm_notice(
             transaction_id,
-            execution_id(event),
-            notice_id=text(event, "notice_id"),
+            read_execution_id(event),
+            notice_id=read_text(event, "notice_id"),
             # Executions of the definition of before call them otherwise.
             is_sent=event.get("is_sent", event.get("told")) is True,
             is_dead_lettered=event.get("is_dead_lettered", event.get("letter")) is True,
-            ledger=ledger(),
+            ledger=get_ledger(),
             clock=clock,
         )
     return {}
 
 
-def _duration(event: Mapping[str, Any]) -> dict[str, Any]:
+def _measure_duration(event: Mapping[str, Any]) -> dict[str, Any]:
     return {"duration_seconds": seconds_since_start(event, clock())}
 
 
-def _counted(outcome: Status, payment: Payment | None, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _count_outcome(outcome: Status, payment: Payment | None, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The metrics of what an execution brought its payment to; with an ``event`` also of how long it took."""
     values: dict[str, float] = {"Attempts": payment.attempt} if payment is not None and payment.attempt else {}
-    duration = {} if event is None else _duration(event)
+    duration = {} if event is None else _measure_duration(event)
     if seconds := duration.get("duration_seconds"):
         values["PaymentDuration"] = seconds
-    return duration | counted(outcome, payment.payment_method if payment is not None else None, **values)
+    return duration | count_payment(outcome, payment.payment_method if payment is not None else None, **values)

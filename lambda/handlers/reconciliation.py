@@ -14,9 +14,9 @@ from typing import Any
 
 from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
-from adapters.environment import variable
-from adapters.metrics import counted, embedded
-from adapters.notices import TopicAndQueue, client
+from adapters.environment import read_variable
+from adapters.metrics import count_payment, embed_metrics
+from adapters.notices import TopicAndQueue, create_client
 from payments.errors import (
     IdempotencyConflict,
     MalformedRequest,
@@ -25,14 +25,14 @@ from payments.errors import (
     PaymentError,
     PaymentNotRecorded,
 )
-from payments.operate import RESOLUTIONS, refund, reopen, resolve
+from payments.operate import RESOLUTIONS, refund_payment, reopen_payment, resolve_payment
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
-from payments.settle import needs_gateway, notify, reconcile
+from payments.settle import needs_gateway, send_due_notice, settle_overdue_payment
 
-from .events import text, transaction_id_of
+from .events import read_text, read_transaction_id
 from .handling import clock, log
-from .handling import handler as lambda_handler
+from .handling import lambda_handler as lambda_handler
 
 # The function's limit of 300 s less what the payment at hand may take, 232 s: 50 s of the gateway and 7 of its key,
 # six calls of the tables and one of the index at 21 s, two of topic and queue at 14 s. The next run begins with another
@@ -48,19 +48,23 @@ REFUSALS = (IdempotencyConflict, MalformedRequest, NotAllowed, PaymentNotRecorde
 
 
 @functools.cache
-def ledger(operator: str | None = None) -> DynamoDBLedger:
-    return environment.ledger(operator)
+def get_ledger(operator: str | None = None) -> DynamoDBLedger:
+    return environment.build_ledger(operator)
 
 
 @functools.cache
-def gateway() -> Gateway:
-    return environment.gateway()
+def get_gateway() -> Gateway:
+    return environment.build_gateway()
 
 
 @functools.cache
-def notices() -> Notices:
+def get_notices() -> Notices:
     return TopicAndQueue(
-        variable("SNS_TOPIC_ARN"), variable("DLQ_URL"), variable("ENVIRONMENT"), client("sns"), client("sqs")
+        read_variable("SNS_TOPIC_ARN"),
+        read_variable("DLQ_URL"),
+        read_variable("ENVIRONMENT"),
+        create_client("sns"),
+        create_client("sqs"),
     )
 
 
@@ -68,24 +72,24 @@ def notices() -> Notices:
 def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     match event.get("action"):
         case "refund":
-            return _answered(_refund, event)
+            return _answer_operator(_refund_payment, event)
         case "reopen":
-            return _answered(_reopen, event)
+            return _answer_operator(_reopen_payment, event)
         case "resolve":
-            return _answered(_resolve, event)
+            return _answer_operator(_resolve_payment, event)
         case None | "reconcile":
-            return _reconcile_all()
-    return _answered(_refuse_action, event)
+            return _run_reconciliation()
+    return _answer_operator(_refuse_action, event)
 
 
-def _reconcile_all() -> dict[str, Any]:
+def _run_reconciliation() -> dict[str, Any]:
     started = clock()
     counts: Counter[str] = Counter(overdue=0, settled=0, open=0, errors=0)
     broken: set[str] = set()
-    connection = _Connection()
-    for transaction_id, payment_read in _in_turn(started, connection, counts):
+    connection = _GatewayConnection()
+    for transaction_id, payment_read in _take_in_turn(started, connection, counts):
         try:
-            payment = _reconcile(transaction_id, payment_read, connection, broken)
+            payment = _reconcile_payment(transaction_id, payment_read, connection, broken)
             counts["open" if payment.status in OPEN else "settled"] += 1
         except PaymentChanged:
             counts["settled"] += 1  # somebody else was faster
@@ -94,35 +98,37 @@ def _reconcile_all() -> dict[str, Any]:
             log.error("payment not reconciled", extra={"transaction_id": transaction_id, "error": type(error).__name__})
     backlog: dict[str, float] = {}
     try:
-        backlog = _backlog(is_time_left=lambda: clock() - started < MEASURE_SECONDS)
+        backlog = _measure_backlog(is_time_left=lambda: clock() - started < MEASURE_SECONDS)
     except PaymentError as error:  # what was settled is settled
         counts["errors"] += 1
         log.error("backlog not measured", extra={"error": type(error).__name__})
     # The heartbeat's metric filter reads this line. Errors are told by a metric, not by failing: Lambda would run it
     # twice more, and leave the schedule's event among the dead letters.
     run = {"OverduePayments": counts["overdue"], "ReconciliationErrors": counts["errors"]}
-    log.info("reconciliation finished", extra={**counts, **embedded({**run, **backlog})})
+    log.info("reconciliation finished", extra={**counts, **embed_metrics({**run, **backlog})})
     return dict(counts)
 
 
-def _backlog(is_time_left: Callable[[], bool]) -> dict[str, float]:
+def _measure_backlog(is_time_left: Callable[[], bool]) -> dict[str, float]:
     """The metrics of what is open, after a run. Raises ``LedgerUnavailable``."""
-    since = ledger().open_since(is_time_left)
+    since = get_ledger().read_open_times(is_time_left)
     age = round(max(0.0, clock() - min(since))) if since else 0
     return {"OpenPayments": len(since), "OldestOpenPaymentAge": age}
 
 
-def _in_turn(started: float, connection: "_Connection", counts: Counter[str]) -> Iterator[tuple[str, Payment | None]]:
+def _take_in_turn(
+    started: float, connection: "_GatewayConnection", counts: Counter[str]
+) -> Iterator[tuple[str, Payment | None]]:
     """The payments that a run takes up, with what was just read of them, if anything; each overdue one is counted.
 
     First those that need no gateway, as they are read. Then those whose outcome it knows, and then what it is to close,
     while there is time and the gateway answers; these are to be read again.
     """
     later: list[tuple[bool, str]] = []
-    for transaction_id in ledger().overdue(started):
+    for transaction_id in get_ledger().list_overdue_ids(started):
         counts["overdue"] += 1
         try:
-            payment = ledger().find(transaction_id)
+            payment = get_ledger().find_payment(transaction_id)
         except Exception:  # it fails again, and is counted, when the payment is taken up
             payment = None
         if payment is not None and needs_gateway(payment, started):
@@ -137,7 +143,7 @@ def _in_turn(started: float, connection: "_Connection", counts: Counter[str]) ->
         yield transaction_id, None
 
 
-class _Connection:
+class _GatewayConnection:
     """The gateway, for one run. ``is_lost`` tells that the run is to ask it no more: the next one will."""
 
     def __init__(self) -> None:
@@ -146,7 +152,7 @@ class _Connection:
 
     def connect(self) -> Gateway:
         try:
-            return gateway()
+            return get_gateway()
         except PaymentError:
             self.is_lost = True
             raise
@@ -157,14 +163,16 @@ class _Connection:
         self.is_lost = self.is_lost or self._unanswered_seconds > UNANSWERED_SECONDS
 
 
-def _reconcile(transaction_id: str, payment: Payment | None, connection: _Connection, broken: set[str]) -> Payment:
+def _reconcile_payment(
+    transaction_id: str, payment: Payment | None, connection: _GatewayConnection, broken: set[str]
+) -> Payment:
     # The index may lag: what the table holds is what counts.
-    before, began = payment or ledger().find(transaction_id), clock()
+    before, began = payment or get_ledger().find_payment(transaction_id), clock()
     if before is None:
         raise PaymentChanged(f"transaction {transaction_id} is not there")
-    after = reconcile(
+    after = settle_overdue_payment(
         before,
-        ledger=ledger(),
+        ledger=get_ledger(),
         connect=connection.connect,
         clock=clock,
         notify_outcomes=environment.notifies_outcomes(),
@@ -175,7 +183,7 @@ def _reconcile(transaction_id: str, payment: Payment | None, connection: _Connec
         fields = {"transaction_id": transaction_id, "from_status": before.status, "status": after.status}
         log.info("payment reconciled", extra=fields | _count_outcome(before, after))
     if after is not before or after.is_overdue(clock()):
-        return notify(after, ledger=ledger(), notices=notices(), clock=clock, broken=broken)
+        return send_due_notice(after, ledger=get_ledger(), notices=get_notices(), clock=clock, broken=broken)
     return after
 
 
@@ -184,10 +192,10 @@ def _count_outcome(before: Payment, after: Payment) -> dict[str, Any]:
     is_refused = before.status is Status.REFUNDING and after.status is Status.COMPLETED
     if after.status is before.status or is_refused:
         return {}
-    return counted(after.status, after.payment_method)
+    return count_payment(after.status, after.payment_method)
 
 
-def _answered(act: Callable[[Mapping[str, Any]], dict[str, Any]], event: Mapping[str, Any]) -> dict[str, Any]:
+def _answer_operator(act: Callable[[Mapping[str, Any]], dict[str, Any]], event: Mapping[str, Any]) -> dict[str, Any]:
     """What an operator may not do is an answer: as an error of the function it would ring an alarm."""
     try:
         return act(event)
@@ -201,27 +209,31 @@ def _refuse_action(_event: Mapping[str, Any]) -> dict[str, Any]:
     raise MalformedRequest("action must be reconcile, refund, reopen or resolve")
 
 
-def _refund(event: Mapping[str, Any]) -> dict[str, Any]:
-    signed_ledger = ledger(text(event, "operator"))
-    return _changed(refund(transaction_id_of(event), ledger=signed_ledger, connect=gateway, clock=clock))
+def _refund_payment(event: Mapping[str, Any]) -> dict[str, Any]:
+    signed_ledger = get_ledger(read_text(event, "operator"))
+    return _report_change(
+        refund_payment(read_transaction_id(event), ledger=signed_ledger, connect=get_gateway, clock=clock)
+    )
 
 
-def _reopen(event: Mapping[str, Any]) -> dict[str, Any]:
-    signed_ledger = ledger(text(event, "operator"))
-    transaction_id, request = transaction_id_of(event), event.get("request")
-    return _changed(reopen(transaction_id, request, ledger=signed_ledger, connect=gateway, clock=clock))
+def _reopen_payment(event: Mapping[str, Any]) -> dict[str, Any]:
+    signed_ledger = get_ledger(read_text(event, "operator"))
+    transaction_id, request = read_transaction_id(event), event.get("request")
+    return _report_change(
+        reopen_payment(transaction_id, request, ledger=signed_ledger, connect=get_gateway, clock=clock)
+    )
 
 
-def _resolve(event: Mapping[str, Any]) -> dict[str, Any]:
-    signed_ledger, status = ledger(text(event, "operator")), text(event, "status")
+def _resolve_payment(event: Mapping[str, Any]) -> dict[str, Any]:
+    signed_ledger, status = get_ledger(read_text(event, "operator")), read_text(event, "status")
     if status not in RESOLUTIONS:
         raise MalformedRequest(f"status must be one of {', '.join(RESOLUTIONS)}")
     reference = event.get("reference")
-    reference = None if reference is None else text(event, "reference")
-    payment = resolve(transaction_id_of(event), Status(status), reference, ledger=signed_ledger, clock=clock)
-    return _changed(payment)
+    reference = None if reference is None else read_text(event, "reference")
+    payment = resolve_payment(read_transaction_id(event), Status(status), reference, ledger=signed_ledger, clock=clock)
+    return _report_change(payment)
 
 
-def _changed(payment: Payment) -> dict[str, Any]:
+def _report_change(payment: Payment) -> dict[str, Any]:
     log.info("payment changed", extra={"transaction_id": payment.transaction_id, "status": payment.status})
     return {"transaction_id": payment.transaction_id, "status": payment.status, "failure": payment.failure or ""}

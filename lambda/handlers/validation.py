@@ -6,35 +6,35 @@ from typing import Any
 
 from adapters import environment
 from adapters.dynamodb import DynamoDBLedger
-from adapters.environment import variable
+from adapters.environment import read_variable
 from payments.errors import InternalError, MalformedRequest
 from payments.money import Money
-from payments.receive import validate
+from payments.receive import receive_payment
 from payments.rules import Limits
 
-from .events import execution_id
-from .handling import answer, clock, log
-from .handling import handler as lambda_handler
+from .events import read_execution_id
+from .handling import clock, describe_payment, log
+from .handling import lambda_handler as lambda_handler
 
 
 @functools.cache
-def ledger() -> DynamoDBLedger:
+def get_ledger() -> DynamoDBLedger:
     """One for the life of the execution environment: its connection is kept."""
-    return environment.ledger()
+    return environment.build_ledger()
 
 
-def limits() -> Limits:
+def read_limits() -> Limits:
     try:
         return Limits(
-            maximum=amounts(variable("MAXIMUM_AMOUNTS")),
-            high_value=amounts(variable("HIGH_VALUE_AMOUNTS")),
-            fraud_score_limit=int(variable("FRAUD_SCORE_LIMIT")),
+            maximum=parse_amounts(read_variable("MAXIMUM_AMOUNTS")),
+            high_value=parse_amounts(read_variable("HIGH_VALUE_AMOUNTS")),
+            fraud_score_limit=int(read_variable("FRAUD_SCORE_LIMIT")),
         )
     except ValueError as error:  # settings, not payment data
         raise InternalError(f"the limits are not usable: {error}") from None
 
 
-def amounts(setting: str) -> dict[str, Money]:
+def parse_amounts(setting: str) -> dict[str, Money]:
     """``USD=10000,EUR=9000`` as money by currency."""
     pairs = (entry.split("=") for entry in setting.split(","))
     return {currency: Money.parse(int(amount), currency) for currency, amount in pairs}
@@ -44,11 +44,11 @@ def amounts(setting: str) -> dict[str, Money]:
 def handler(event: Mapping[str, Any]) -> dict[str, Any]:
     if "request" not in event:
         raise MalformedRequest("the event must be an object with a request")
-    payment = validate(
+    payment = receive_payment(
         event["request"],
-        ledger=ledger(),
-        limits=limits(),
-        execution=execution_id(event),
+        ledger=get_ledger(),
+        limits=read_limits(),
+        execution=read_execution_id(event),
         now=clock(),
         notify_outcomes=environment.notifies_outcomes(),
     )
@@ -56,4 +56,4 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         "payment validated",
         extra={"transaction_id": payment.transaction_id, "status": payment.status, "reasons": payment.reasons},
     )
-    return answer(payment, execution_id(event))
+    return describe_payment(payment, read_execution_id(event))

@@ -29,7 +29,7 @@ LEASE_SECONDS = 60
 CHARGE_WINDOW_SECONDS = 23 * 60 * 60
 
 
-def process(
+def charge_payment(
     transaction_id: str,
     record_id: str,
     *,
@@ -45,7 +45,7 @@ def process(
     an outcome without a charge and nobody is at it, ``execution`` claims the notice. ``connect`` gives the gateway, and
     is called only where it is needed, and before anything is claimed. Raises the errors of ``errors.py``.
     """
-    payment = ledger.find(transaction_id)
+    payment = ledger.find_payment(transaction_id)
     if payment is None:
         raise PaymentNotRecorded(f"transaction {transaction_id} was never validated")
     # An execution that began before the request's fingerprint left the table alone has that instead of a record's id.
@@ -57,37 +57,37 @@ def process(
         case Status.REVIEW:
             raise ReviewNeeded(f"transaction {transaction_id} waits for a person: {payment.failure}")
         case Status.UNKNOWN:
-            outcome = look_up(payment, connect(), clock)
-            return settle(payment, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
+            outcome = look_up_outcome(payment, connect(), clock)
+            return record_outcome(payment, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
         case Status.PENDING | Status.PROCESSING:
             gateway = connect()
-            claimed = _claim(payment, gateway, ledger, execution, clock())
+            claimed = _claim_payment(payment, gateway, ledger, execution, clock())
             is_taken_over = payment.status is Status.PROCESSING
-            outcome = _charge(claimed, gateway, ledger, clock, is_taken_over=is_taken_over)
-            return settle(claimed, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
+            outcome = _charge_claimed(claimed, gateway, ledger, clock, is_taken_over=is_taken_over)
+            return record_outcome(claimed, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
         case status if status in UNSUCCESSFUL:
             return claim_notice(payment, ledger, execution, clock())
         case _:  # it was charged; an execution sends no notice of that
             return payment
 
 
-def claim_notice(payment: Payment, ledger: Ledger, notifier: str, now: float) -> Payment:
+def claim_notice(payment: Payment, ledger: Ledger, notifier: str, at: float) -> Payment:
     """Claim the notice that is due of ``payment``, and return the payment; as it is, if there is nothing to claim.
 
     The holder of a claim may claim again: its answer may have been lost. Raises ``PaymentChanged``.
     """
     notification = payment.notification
-    if not notification.is_due or (notification.is_claimed(now) and notification.notifier != notifier):
+    if not notification.is_due or (notification.is_claimed(at) and notification.notifier != notifier):
         return payment
-    return write(payment, payment.noted(at=now).claimed_by(notifier, now), ledger)
+    return write_step(payment, payment.with_changes(at=at).claimed_by(notifier, at), ledger)
 
 
-def window_is_over(payment: Payment, now: float) -> bool:
+def is_charge_window_over(payment: Payment, now: float) -> bool:
     """Whether the gateway may have forgotten the payment's idempotency key, so that charging would not be safe."""
     return payment.first_claimed_at is not None and now >= payment.first_claimed_at + CHARGE_WINDOW_SECONDS
 
 
-def charge_of(payment: Payment, key_expired: bool = False) -> Charge:
+def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
     """What the gateway is asked for; the same for every attempt but for its number."""
     if payment.amount is None or payment.payment_method is None or payment.customer_id is None:
         raise ValueError("only a validated payment has a charge")
@@ -107,9 +107,9 @@ def charge_of(payment: Payment, key_expired: bool = False) -> Charge:
     )
 
 
-def write(before: Payment, after: Payment, ledger: Ledger) -> Payment:
+def write_step(before: Payment, after: Payment, ledger: Ledger) -> Payment:
     """Take the step and return ``after``; raises ``PaymentChanged`` when somebody else wrote first."""
-    held = ledger.write(before, after)
+    held = ledger.write_step(before, after)
     if held is not None:
         lost = f"; not recorded: {after.gateway_reference}" if after.gateway_reference else ""
         raise PaymentChanged(
@@ -119,7 +119,7 @@ def write(before: Payment, after: Payment, ledger: Ledger) -> Payment:
     return after
 
 
-def settle(
+def record_outcome(
     payment: Payment,
     outcome: Outcome,
     ledger: Ledger,
@@ -138,26 +138,28 @@ def settle(
     holder: dict[str, Any] = {} if execution is None else {"execution": execution}
     match outcome:
         case Charged(reference):
-            after = payment.to(Status.COMPLETED, at=now, gateway_reference=reference, **holder)
-            return write(payment, after.with_notice_due(execution is None), ledger)
+            after = payment.with_status(Status.COMPLETED, at=now, gateway_reference=reference, **holder)
+            return write_step(payment, after.with_notice_due(execution is None), ledger)
         case Declined(reason, is_closed) | ActionRequired(reason, is_closed):
             status = Status.DECLINED if isinstance(outcome, Declined) else Status.ACTION_REQUIRED
-            after = payment.to(status, at=now, reasons=(reason,), closed=is_closed, **holder)
+            after = payment.with_status(status, at=now, reasons=(reason,), closed=is_closed, **holder)
             after = after.with_notice_due(notify_outcomes)
             if execution is not None and after.notification.is_due and not after.notification.is_claimed(now):
                 after = after.claimed_by(execution, now)
-            return write(payment, after, ledger)
+            return write_step(payment, after, ledger)
         case NotCharged(reason):
-            write(payment, payment.to(Status.FAILED, at=now, failure=reason, closed=True, **holder), ledger)
+            write_step(
+                payment, payment.with_status(Status.FAILED, at=now, failure=reason, closed=True, **holder), ledger
+            )
             raise PaymentGivenUp(f"transaction {payment.transaction_id} was not charged: {reason}")
         case Unknown(reason):
             raise ChargeOutcomeUnknown(f"transaction {payment.transaction_id}: {reason}")
 
 
-def look_up(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> Outcome:
+def look_up_outcome(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> Outcome:
     """What became of a payment that may have been charged."""
     try:
-        return gateway.lookup(charge_of(payment, window_is_over(payment, clock())))
+        return gateway.lookup(build_charge(payment, is_charge_window_over(payment, clock())))
     except Exception as error:  # a defect of the adapter, and nothing is known
         return Unknown(f"{type(error).__name__} of the gateway's adapter")
 
@@ -165,7 +167,7 @@ def look_up(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> O
 def close_at_gateway(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> Outcome:
     """Have the gateway end what is open under a payment that was not charged, and return what it came to."""
     try:
-        return gateway.close(charge_of(payment, window_is_over(payment, clock())))
+        return gateway.close(build_charge(payment, is_charge_window_over(payment, clock())))
     except Exception as error:  # a defect of the adapter, and nothing is known
         return Unknown(f"{type(error).__name__} of the gateway's adapter")
 
@@ -177,15 +179,15 @@ def proves_closed(outcome: Outcome) -> bool:
     return isinstance(outcome, NotCharged)
 
 
-def _claim(payment: Payment, gateway: Gateway, ledger: Ledger, execution: str, now: float) -> Payment:
+def _claim_payment(payment: Payment, gateway: Gateway, ledger: Ledger, execution: str, now: float) -> Payment:
     """Claim the payment, or take over a claim whose lease has run out."""
     if payment.lease_until is not None and now < payment.lease_until:
         raise PaymentInProgress(f"transaction {payment.transaction_id} is held by attempt {payment.attempt}")
-    if window_is_over(payment, now):
+    if is_charge_window_over(payment, now):
         # Reconciliation finds out, or a person; charging would not be safe.
         raise ReviewNeeded(f"transaction {payment.transaction_id} is too old to be charged")
     is_first = payment.first_claimed_at is None
-    claimed = payment.to(
+    claimed = payment.with_status(
         Status.PROCESSING,
         at=now,
         execution=execution,
@@ -194,10 +196,10 @@ def _claim(payment: Payment, gateway: Gateway, ledger: Ledger, execution: str, n
         first_claimed_at=now if is_first else payment.first_claimed_at,
         request_version=gateway.request_version if is_first else payment.request_version,
     )
-    return write(payment, claimed, ledger)
+    return write_step(payment, claimed, ledger)
 
 
-def _charge(
+def _charge_claimed(
     claimed: Payment, gateway: Gateway, ledger: Ledger, clock: Callable[[], float], *, is_taken_over: bool
 ) -> Outcome:
     """Charge, and return the outcome: charged or refused.
@@ -207,16 +209,16 @@ def _charge(
     ``ChargeOutcomeUnknown`` after recording that.
     """
     try:
-        outcome = gateway.charge(charge_of(claimed))
+        outcome = gateway.charge(build_charge(claimed))
     except Exception as error:  # a defect of the adapter, and the money may have moved
         outcome = Unknown(f"{type(error).__name__} of the gateway's adapter")
     if is_taken_over and isinstance(outcome, NotCharged):
         outcome = Unknown(f"{outcome.reason}, and an earlier attempt was lost")
     match outcome:
         case NotCharged(reason):
-            write(claimed, claimed.to(Status.PENDING, at=clock()), ledger)
+            write_step(claimed, claimed.with_status(Status.PENDING, at=clock()), ledger)
             raise GatewayUnavailable(f"transaction {claimed.transaction_id}: not charged: {reason}")
         case Unknown(reason):
-            write(claimed, claimed.to(Status.UNKNOWN, at=clock()), ledger)
+            write_step(claimed, claimed.with_status(Status.UNKNOWN, at=clock()), ledger)
             raise ChargeOutcomeUnknown(f"transaction {claimed.transaction_id}: {reason}")
     return outcome

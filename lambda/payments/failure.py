@@ -9,11 +9,11 @@ payment has its outcome has not failed.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .charge import claim_notice, write
+from .charge import claim_notice, write_step
 from .errors import MalformedRequest
 from .payment import Payment, Status
 from .ports import Ledger
-from .request import read
+from .request import read_request
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def record_failure(
 
     May be repeated: the same execution gets the same answer. Raises ``PaymentChanged`` when somebody else wrote first.
     """
-    payment, now = ledger.find(transaction_id), clock()
+    payment, now = ledger.find_payment(transaction_id), clock()
     if payment is None or not (payment.execution == execution or _is_recorded_for(payment, request)):
         return Failure(None, is_announced=True)
     notification = payment.notification
@@ -55,16 +55,16 @@ def record_failure(
         return Failure(payment, is_announced=False)
     match payment.status:
         case Status.PENDING if payment.execution == execution:
-            after = payment.to(Status.FAILED, at=now, failure=error).claimed_by(execution, now)
-            return Failure(write(payment, after, ledger), is_announced=True)
+            after = payment.with_status(Status.FAILED, at=now, failure=error).claimed_by(execution, now)
+            return Failure(write_step(payment, after, ledger), is_announced=True)
         case Status.PENDING | Status.PROCESSING if payment.execution != execution:
             return Failure(payment, is_announced=False)  # the other execution is at it, and tells how it ends
         case Status.PROCESSING | Status.UNKNOWN:
             is_heard = notification.status is Status.UNKNOWN and notification.is_dead_lettered
             if is_heard and not is_repeated:
                 return Failure(payment, is_announced=False)
-            after = payment.noted(at=now).claimed_by(execution, now)
-            return Failure(write(payment, after, ledger), is_announced=True, is_repeated=is_repeated)
+            after = payment.with_changes(at=now).claimed_by(execution, now)
+            return Failure(write_step(payment, after, ledger), is_announced=True, is_repeated=is_repeated)
         case Status.COMPLETED | Status.REFUNDING | Status.REFUNDED:
             return Failure(payment, is_announced=False)  # no failure: reconciliation announces it, if it is due
     payment = claim_notice(payment, ledger, execution, now)
@@ -86,7 +86,7 @@ def confirm_notice(
     ``notice_id`` is that of the claim, or the notifier's name where it could not read the payment and claimed nothing.
     Returns the payment as it is then. May be repeated. Raises ``PaymentChanged`` when somebody else wrote first.
     """
-    payment = ledger.find(transaction_id)
+    payment = ledger.find_payment(transaction_id)
     if payment is None:
         return None
     notification = payment.notification
@@ -99,14 +99,14 @@ def confirm_notice(
         confirmed = replace(notification, is_dead_lettered=True)
     else:
         confirmed = notification.confirmed(is_sent=is_sent, is_dead_lettered=is_dead_lettered)
-    after = payment.noted(at=clock(), notification=confirmed)
+    after = payment.with_changes(at=clock(), notification=confirmed)
     if confirmed.is_confirmed and confirmed.notice_id == after.notice_id and not after.needs_dead_letter:
         after = after.with_nothing_due()
-    return write(payment, after, ledger)
+    return write_step(payment, after, ledger)
 
 
 def _is_recorded_for(payment: Payment, request: object) -> bool:
     try:
-        return request is not None and payment.is_of(read(request))
+        return request is not None and payment.is_recorded_for(read_request(request))
     except MalformedRequest:
         return False

@@ -18,7 +18,7 @@ class NotAnAmount(ValueError):
     """Why something is no amount of money; the message is fit to be shown to whoever asked."""
 
 
-def exponent(currency: str) -> int:
+def count_decimal_places(currency: str) -> int:
     """How many decimal places the currency's minor unit has."""
     for codes, places in ((_NO_MINOR_UNIT, 0), (_THOUSANDTHS, 3), (_TEN_THOUSANDTHS, 4)):
         if currency in codes.split():
@@ -47,7 +47,7 @@ class Money:
         if abs(amount) > _LARGEST_MINOR_UNITS:
             raise NotAnAmount("payment_amount is too large")
         # str() gives the shortest text that reads back as this float: what the sender wrote.
-        scaled = Decimal(str(amount)).scaleb(exponent(currency))
+        scaled = Decimal(str(amount)).scaleb(count_decimal_places(currency))
         if scaled != scaled.to_integral_value():
             raise NotAnAmount("payment_amount has more decimal places than its currency has")
         if abs(scaled) > _LARGEST_MINOR_UNITS:
@@ -55,5 +55,5 @@ class Money:
         return cls(int(scaled), currency)
 
     def __str__(self) -> str:
-        places = exponent(self.currency)
+        places = count_decimal_places(self.currency)
         return f"{Decimal(self.minor_units).scaleb(-places):.{places}f} {self.currency}"

@@ -5,39 +5,46 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .charge import CHARGE_WINDOW_SECONDS, charge_of, close_at_gateway, proves_closed, window_is_over, write
+from .charge import (
+    CHARGE_WINDOW_SECONDS,
+    build_charge,
+    close_at_gateway,
+    is_charge_window_over,
+    proves_closed,
+    write_step,
+)
 from .errors import IdempotencyConflict, NotAllowed, PaymentNotRecorded
 from .payment import UNSUCCESSFUL, Payment, Status
 from .ports import Charged, Gateway, Ledger, NotRefunded, Refunded, Unknown
-from .request import read
+from .request import read_request
 
 # The states in which a person may find a payment under REVIEW.
 RESOLUTIONS = (Status.COMPLETED, Status.FAILED, Status.REFUNDED)
 
 
-def refund(
+def refund_payment(
     transaction_id: str, *, ledger: Ledger, connect: Callable[[], Gateway], clock: Callable[[], float]
 ) -> Payment:
     """Refund a COMPLETED payment; return it REFUNDED, or REFUNDING while the gateway does not answer.
 
     A payment that is refunded already is returned as it is. Raises ``NotAllowed`` for one that was not charged.
     """
-    payment = _recorded(transaction_id, ledger)
+    payment = _find_recorded(transaction_id, ledger)
     match payment.status:
         case Status.REFUNDED:
             return payment
         case Status.COMPLETED:
-            _refuse_during_a_notice(payment, clock())
+            _refuse_while_notice_is_claimed(payment, clock())
             gateway = connect()
-            payment = write(payment, payment.to(Status.REFUNDING, at=clock()), ledger)
+            payment = write_step(payment, payment.with_status(Status.REFUNDING, at=clock()), ledger)
         case Status.REFUNDING:
             gateway = connect()
         case _:
             raise NotAllowed(f"transaction {transaction_id} is {payment.status}: only a COMPLETED one can be refunded")
-    return ask_for_refund(payment, ledger, gateway, clock)
+    return request_refund(payment, ledger, gateway, clock)
 
 
-def reopen(
+def reopen_payment(
     transaction_id: str,
     request: object,
     *,
@@ -52,34 +59,34 @@ def reopen(
     before. One whose key is too old to be used is closed first. Raises ``IdempotencyConflict`` for another request,
     ``NotAllowed`` for a payment that ended otherwise, or that the gateway does not close now.
     """
-    payment, now = _recorded(transaction_id, ledger), clock()
-    if not payment.is_of(read(request)):
+    payment, now = _find_recorded(transaction_id, ledger), clock()
+    if not payment.is_recorded_for(read_request(request)):
         raise IdempotencyConflict(f"transaction {transaction_id} is recorded for another request")
     match payment.status:
         case Status.FAILED:
-            _refuse_during_a_notice(payment, now)
-            if window_is_over(payment, now) and not payment.closed:
-                payment = close(payment, ledger, connect(), clock)
+            _refuse_while_notice_is_claimed(payment, now)
+            if is_charge_window_over(payment, now) and not payment.closed:
+                payment = close_payment(payment, ledger, connect(), clock)
             if payment.status is Status.COMPLETED:
                 return payment
-            if window_is_over(payment, now) and not payment.closed:
+            if is_charge_window_over(payment, now) and not payment.closed:
                 raise NotAllowed(
                     f"transaction {transaction_id} cannot be closed at the gateway now, and its key is too old to be"
                     " used: redrive it again later"
                 )
-            return write(payment, _reopened(payment, clock()), ledger)
+            return write_step(payment, _build_reopened_payment(payment, clock()), ledger)
         case Status.UNKNOWN if payment.notification.is_dead_lettered:
-            _refuse_during_a_notice(payment, now)
+            _refuse_while_notice_is_claimed(payment, now)
             noted = replace(payment.notification, is_dead_lettered=False)
-            return write(payment, payment.noted(at=now, notification=noted), ledger)
+            return write_step(payment, payment.with_changes(at=now, notification=noted), ledger)
         case status if status in UNSUCCESSFUL or status is Status.REVIEW:
             raise NotAllowed(f"transaction {transaction_id} is {status}; a redrive cannot change that")
         case _:
             return payment
 
 
-def _reopened(payment: Payment, now: float) -> Payment:
-    again = payment.to(Status.PENDING, at=now, failure=None)
+def _build_reopened_payment(payment: Payment, now: float) -> Payment:
+    again = payment.with_status(Status.PENDING, at=now, failure=None)
     # Subscribers heard that it failed, or may have: how it ends is due.
     heard = replace(again.notification, status=Status.FAILED, is_dead_lettered=False)
     again = replace(again, notification=heard)
@@ -88,7 +95,7 @@ def _reopened(payment: Payment, now: float) -> Payment:
     return again
 
 
-def close(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
+def close_payment(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
     """End at the gateway what an attempt left open under a payment that was not charged; return what it is then.
 
     Somebody may have charged it by then, with what the gateway gave out of it; then the payment is COMPLETED, and
@@ -96,12 +103,14 @@ def close(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[]
     """
     outcome, now = close_at_gateway(payment, gateway, clock), clock()
     if isinstance(outcome, Charged):
-        charged = payment.to(Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None, reasons=())
-        return write(payment, charged.with_notice_due(), ledger)
-    return write(payment, payment.noted(at=now, closed=proves_closed(outcome)), ledger)
+        charged = payment.with_status(
+            Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None, reasons=()
+        )
+        return write_step(payment, charged.with_notice_due(), ledger)
+    return write_step(payment, payment.with_changes(at=now, closed=proves_closed(outcome)), ledger)
 
 
-def resolve(
+def resolve_payment(
     transaction_id: str, status: Status, reference: str | None, *, ledger: Ledger, clock: Callable[[], float]
 ) -> Payment:
     """Record what a person saw at the gateway of a payment under REVIEW; one that says so already stays.
@@ -109,13 +118,13 @@ def resolve(
     COMPLETED: it was charged, under ``reference``. FAILED: it was not, and cannot be any more. REFUNDED: the charge was
     given back, under ``reference``. Raises ``NotAllowed`` for what contradicts the record.
     """
-    payment, now = _recorded(transaction_id, ledger), clock()
+    payment, now = _find_recorded(transaction_id, ledger), clock()
     references = {Status.COMPLETED: payment.gateway_reference, Status.REFUNDED: payment.refund_reference}
     if payment.status is status and reference in (None, references.get(status)):
         return payment
     if payment.status is not Status.REVIEW:
         raise NotAllowed(f"transaction {transaction_id} is {payment.status}: only a payment in REVIEW can be resolved")
-    _refuse_during_a_notice(payment, now)
+    _refuse_while_notice_is_claimed(payment, now)
     charged = payment.gateway_reference
     changes: dict[str, Any]
     match status:
@@ -130,10 +139,10 @@ def resolve(
         case _:
             record = f"was charged as {charged}" if charged else "has no charge on record"
             raise NotAllowed(f"transaction {transaction_id} {record}: not {status} with {reference or 'no reference'}")
-    return write(payment, payment.to(status, at=now, **changes).with_notice_due(), ledger)
+    return write_step(payment, payment.with_status(status, at=now, **changes).with_notice_due(), ledger)
 
 
-def ask_for_refund(
+def request_refund(
     payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float], *, notify_refusal: bool = False
 ) -> Payment:
     """Ask the gateway, always under the same key, and record its answer; without one it is the same payment.
@@ -145,29 +154,31 @@ def ask_for_refund(
         raise ValueError("only a charged payment has a reference")
     too_late = clock() >= payment.since + CHARGE_WINDOW_SECONDS
     try:
-        outcome = gateway.refund(charge_of(payment, too_late), payment.gateway_reference)
+        outcome = gateway.refund(build_charge(payment, too_late), payment.gateway_reference)
     except Exception as error:  # a defect of the adapter, and the money may have moved
         outcome = Unknown(f"{type(error).__name__} of the gateway's adapter")
     match outcome:
         case Refunded(reference):
-            return write(payment, payment.to(Status.REFUNDED, at=clock(), refund_reference=reference), ledger)
+            return write_step(
+                payment, payment.with_status(Status.REFUNDED, at=clock(), refund_reference=reference), ledger
+            )
         case NotRefunded(reason):
-            refused = payment.to(Status.COMPLETED, at=clock(), failure=reason).with_notice_due(notify_refusal)
-            return write(payment, refused, ledger)
+            refused = payment.with_status(Status.COMPLETED, at=clock(), failure=reason).with_notice_due(notify_refusal)
+            return write_step(payment, refused, ledger)
         case Unknown(reason) if too_late:
-            return write(payment, payment.to(Status.REVIEW, at=clock(), failure=reason), ledger)
+            return write_step(payment, payment.with_status(Status.REVIEW, at=clock(), failure=reason), ledger)
         case Unknown():
             return payment
 
 
-def _recorded(transaction_id: str, ledger: Ledger) -> Payment:
-    payment = ledger.find(transaction_id)
+def _find_recorded(transaction_id: str, ledger: Ledger) -> Payment:
+    payment = ledger.find_payment(transaction_id)
     if payment is None:
         raise PaymentNotRecorded(f"transaction {transaction_id} is not recorded")
     return payment
 
 
-def _refuse_during_a_notice(payment: Payment, now: float) -> None:
+def _refuse_while_notice_is_claimed(payment: Payment, now: float) -> None:
     """An operator's step waits for a notice that is on its way: it would arrive after the step, and be wrong."""
     if payment.notification.is_claimed(now):
         minutes = math.ceil(((payment.notification.notifier_until or now) - now) / 60)

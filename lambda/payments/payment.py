@@ -117,11 +117,11 @@ class Payment:
     def is_overdue(self, now: float) -> bool:
         return self.overdue_at is not None and now >= self.overdue_at
 
-    def is_of(self, request: PaymentRequest) -> bool:
+    def is_recorded_for(self, request: PaymentRequest) -> bool:
         """Whether it is recorded for this very request."""
-        return request.fingerprint(self.salt) == self.fingerprint
+        return request.compute_fingerprint(self.salt) == self.fingerprint
 
-    def to(self, status: Status, *, at: float, **changes: Any) -> "Payment":
+    def with_status(self, status: Status, *, at: float, **changes: Any) -> "Payment":
         """This payment after a step to ``status``; raises ``ValueError`` for a step that is not in TRANSITIONS."""
         if status not in TRANSITIONS[self.status]:
             raise ValueError(f"a payment cannot go from {self.status} to {status}")
@@ -134,7 +134,7 @@ class Payment:
             }
         return replace(self, status=status, sequence=self.sequence + 1, updated_at=at, **defaults | changes)
 
-    def noted(self, *, at: float, **changes: Any) -> "Payment":
+    def with_changes(self, *, at: float, **changes: Any) -> "Payment":
         """This payment with something noted about it; its status stays."""
         return replace(self, sequence=self.sequence + 1, updated_at=at, **changes)
 

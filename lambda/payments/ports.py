@@ -13,10 +13,10 @@ class Ledger(Protocol):
     Both calls raise ``LedgerUnavailable`` when they are worth a retry, ``LedgerRefused`` when not.
     """
 
-    def find(self, transaction_id: str) -> Payment | None:
+    def find_payment(self, transaction_id: str) -> Payment | None:
         """The payment as last written (a consistent read)."""
 
-    def write(self, before: Payment | None, after: Payment) -> Payment | None:
+    def write_step(self, before: Payment | None, after: Payment) -> Payment | None:
         """Replace ``before`` by ``after`` if the ledger still holds ``before``; None is nothing at all.
 
         The step is appended to the ledger in the same transaction. Returns None when written, else the payment that

@@ -6,13 +6,13 @@ from .errors import IdempotencyConflict
 from .notification import Notification
 from .payment import Payment, Status
 from .ports import Ledger
-from .request import read
-from .rules import Limits, reasons_to_reject
+from .request import read_request
+from .rules import Limits, find_rejection_reasons
 
 SALT_BYTES = 16
 
 
-def validate(
+def receive_payment(
     raw: object, *, ledger: Ledger, limits: Limits, execution: str, now: float, notify_outcomes: bool
 ) -> Payment:
     """Record the payment as PENDING or REJECTED and return it.
@@ -21,14 +21,14 @@ def validate(
     recorded. Raises ``MalformedRequest`` for a request without a usable id and ``IdempotencyConflict`` for an id that
     was used for another request; neither writes anything.
     """
-    request = read(raw)
-    reasons = reasons_to_reject(request, limits)
+    request = read_request(raw)
+    reasons = find_rejection_reasons(request, limits)
     salt = secrets.token_hex(SALT_BYTES)
     payment = Payment(
         transaction_id=request.transaction_id,
         status=Status.REJECTED if reasons else Status.PENDING,
         sequence=1,
-        fingerprint=request.fingerprint(salt),
+        fingerprint=request.compute_fingerprint(salt),
         salt=salt,
         execution=execution,
         created_at=now,
@@ -40,9 +40,9 @@ def validate(
         reasons=tuple(reasons),
         notification=Notification(is_due=bool(reasons) and notify_outcomes),
     )
-    recorded = ledger.write(None, payment)
+    recorded = ledger.write_step(None, payment)
     if recorded is None:
         return payment
-    if not recorded.is_of(request):
+    if not recorded.is_recorded_for(request):
         raise IdempotencyConflict(f"transaction {payment.transaction_id} is recorded for another request")
     return recorded

@@ -45,7 +45,7 @@ class PaymentRequest:
     customer_id: str | None
     problems: tuple[str, ...]
 
-    def fingerprint(self, salt: str | None) -> str:
+    def compute_fingerprint(self, salt: str | None) -> str:
         """The hash by which a repeated request is recognized: 64 hexadecimal digits.
 
         Amount, customer and method have few possible values, so a plain hash of them gives the request away to
@@ -64,7 +64,7 @@ def is_transaction_id(value: object) -> bool:
     return isinstance(value, str) and TRANSACTION_ID.fullmatch(value) is not None and not CARD_NUMBER.search(value)
 
 
-def read(raw: object) -> PaymentRequest:
+def read_request(raw: object) -> PaymentRequest:
     """Read a request; raises ``MalformedRequest`` where there is no id to record anything under."""
     if not isinstance(raw, Mapping):
         raise MalformedRequest("the request must be an object")
@@ -97,10 +97,12 @@ def read(raw: object) -> PaymentRequest:
     if not isinstance(customer_id, str) or not _CUSTOMER_ID.fullmatch(customer_id):
         problems.append("customer_id must have 1 to 128 letters, digits and . _ : @ -")
         customer_id = None
-    return PaymentRequest(transaction_id, _canonical(raw, amount), amount, payment_method, customer_id, tuple(problems))
+    return PaymentRequest(
+        transaction_id, _write_canonical_text(raw, amount), amount, payment_method, customer_id, tuple(problems)
+    )
 
 
-def _canonical(raw: Mapping[str, object], amount: Money | None) -> str:
+def _write_canonical_text(raw: Mapping[str, object], amount: Money | None) -> str:
     content = dict(raw)
     if amount is not None:
         content["payment_amount"], content["currency"] = amount.minor_units, amount.currency

@@ -25,7 +25,7 @@ class Limits:
             raise ValueError("MAXIMUM_AMOUNTS and HIGH_VALUE_AMOUNTS must have the same currencies")
 
 
-def fraud_score(amount: Money, payment_method: str, limits: Limits) -> int:
+def compute_fraud_score(amount: Money, payment_method: str, limits: Limits) -> int:
     """The sum of the indicators that apply."""
     score = 0
     if amount.minor_units > limits.high_value[amount.currency].minor_units:
@@ -35,7 +35,7 @@ def fraud_score(amount: Money, payment_method: str, limits: Limits) -> int:
     return score
 
 
-def reasons_to_reject(request: PaymentRequest, limits: Limits) -> list[str]:
+def find_rejection_reasons(request: PaymentRequest, limits: Limits) -> list[str]:
     """All of them, in words that carry no payment data; empty for a payment that is accepted."""
     reasons = list(request.problems)
     amount = request.amount
@@ -48,7 +48,7 @@ def reasons_to_reject(request: PaymentRequest, limits: Limits) -> list[str]:
     elif amount.minor_units > limits.maximum[amount.currency].minor_units:
         reasons.append("payment_amount exceeds the limit")
     elif request.payment_method is not None:
-        score = fraud_score(amount, request.payment_method, limits)
+        score = compute_fraud_score(amount, request.payment_method, limits)
         if score >= limits.fraud_score_limit:
             reasons.append(f"fraud score {score} reaches the limit of {limits.fraud_score_limit}")
     return reasons

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from .charge import claim_notice, look_up, settle, window_is_over, write
+from .charge import claim_notice, is_charge_window_over, look_up_outcome, record_outcome, write_step
 from .errors import NoticeNotSent, PaymentGivenUp
 from .failure import confirm_notice
-from .operate import ask_for_refund, close
+from .operate import close_payment, request_refund
 from .payment import Payment, Status
 from .ports import Gateway, Ledger, Notices, Unknown
 
@@ -13,7 +13,7 @@ from .ports import Gateway, Ledger, Notices, Unknown
 NOTIFIER = "reconciliation"
 
 
-def reconcile(
+def settle_overdue_payment(
     payment: Payment,
     *,
     ledger: Ledger,
@@ -32,17 +32,17 @@ def reconcile(
     match payment.status:
         case Status.PENDING:
             # For certain not charged, and nobody is at it any more.
-            return write(payment, payment.to(Status.FAILED, at=now, failure="abandoned"), ledger)
+            return write_step(payment, payment.with_status(Status.FAILED, at=now, failure="abandoned"), ledger)
         case Status.REFUNDING:
-            asked_for = ask_for_refund(payment, ledger, connect(), clock, notify_refusal=True)
+            asked_for = request_refund(payment, ledger, connect(), clock, notify_refusal=True)
             if asked_for is not payment:
                 return asked_for
             # Behind the others, to be asked for again.
-            return write(payment, payment.to(Status.REFUNDING, at=clock()), ledger)
+            return write_step(payment, payment.with_status(Status.REFUNDING, at=clock()), ledger)
         case Status.PROCESSING | Status.UNKNOWN:
-            return _look_up(payment, ledger, connect(), clock, notify_outcomes)
+            return _settle_by_lookup(payment, ledger, connect(), clock, notify_outcomes)
         case _ if _is_to_be_closed(payment, now):
-            return close(payment, ledger, connect(), clock)
+            return close_payment(payment, ledger, connect(), clock)
     return payment
 
 
@@ -57,7 +57,7 @@ def _is_to_be_closed(payment: Payment, now: float) -> bool:
     return is_due and not payment.notification.is_claimed(now)
 
 
-def notify(
+def send_due_notice(
     payment: Payment, *, ledger: Ledger, notices: Notices, clock: Callable[[], float], broken: set[str]
 ) -> Payment:
     """Send the notice that is due of ``payment``, and the dead letter that it lacks; return what it is then.
@@ -71,8 +71,8 @@ def notify(
     if not payment.notification.is_due or payment.notification.is_claimed(now):
         return payment
     payment = claim_notice(payment, ledger, NOTIFIER, now)
-    is_sent = payment.notification.is_confirmed or _is_done(notices.announce, payment, broken)
-    is_dead_lettered = payment.needs_dead_letter and _is_done(notices.dead_letter, payment, broken)
+    is_sent = payment.notification.is_confirmed or _is_accepted(notices.announce, payment, broken)
+    is_dead_lettered = payment.needs_dead_letter and _is_accepted(notices.dead_letter, payment, broken)
     confirmed = confirm_notice(
         payment.transaction_id,
         NOTIFIER,
@@ -87,7 +87,7 @@ def notify(
     return payment if confirmed is None else confirmed
 
 
-def _is_done(call: Callable[[Payment], None], payment: Payment, broken: set[str]) -> bool:
+def _is_accepted(call: Callable[[Payment], None], payment: Payment, broken: set[str]) -> bool:
     if call.__name__ in broken:
         return False
     try:
@@ -98,17 +98,17 @@ def _is_done(call: Callable[[Payment], None], payment: Payment, broken: set[str]
     return True
 
 
-def _look_up(
+def _settle_by_lookup(
     payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float], notify_outcomes: bool
 ) -> Payment:
-    outcome = look_up(payment, gateway, clock)
+    outcome = look_up_outcome(payment, gateway, clock)
     if isinstance(outcome, Unknown):
         now = clock()
-        if window_is_over(payment, now):
-            return write(payment, payment.to(Status.REVIEW, at=now, failure=outcome.reason), ledger)
-        return write(payment, payment.to(Status.UNKNOWN, at=now), ledger)
+        if is_charge_window_over(payment, now):
+            return write_step(payment, payment.with_status(Status.REVIEW, at=now, failure=outcome.reason), ledger)
+        return write_step(payment, payment.with_status(Status.UNKNOWN, at=now), ledger)
     try:
-        return settle(payment, outcome, ledger, clock, notify_outcomes=notify_outcomes)
+        return record_outcome(payment, outcome, ledger, clock, notify_outcomes=notify_outcomes)
     except PaymentGivenUp:
-        settled = ledger.find(payment.transaction_id)
+        settled = ledger.find_payment(payment.transaction_id)
         return settled if settled is not None else payment

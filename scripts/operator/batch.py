@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from payments.errors import MalformedRequest
 from payments.request import PaymentRequest
-from payments.request import read as read_request
+from payments.request import read_request as read_request
 
 from . import records
 from .execution_names import name_execution

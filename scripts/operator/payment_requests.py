@@ -19,7 +19,7 @@ from typing import Any
 
 from payments.errors import MalformedRequest
 from payments.request import FIELDS, PaymentRequest
-from payments.request import read as read_request
+from payments.request import read_request as read_request
 
 from scripts.common.errors import UserError
 

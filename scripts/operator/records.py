@@ -71,7 +71,7 @@ class Record:
 
     def is_of(self, request: PaymentRequest) -> bool:
         """Return whether ``request`` is the recorded one, however its amount is spelt."""
-        return self.fingerprint == request.fingerprint(self.salt or None)
+        return self.fingerprint == request.compute_fingerprint(self.salt or None)
 
 
 def to_json(record_or_story: Any) -> dict[str, Any]:

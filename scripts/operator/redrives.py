@@ -3,7 +3,7 @@
 import json
 
 from payments.errors import MalformedRequest
-from payments.request import read
+from payments.request import read_request
 
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
@@ -67,7 +67,7 @@ def _request(platform: Platform, letter: Letter) -> str:
 def _identity(letter: Letter, request: str) -> tuple[str, str]:
     """The id, and what tells the request from another one under it."""
     try:
-        return letter.transaction_id, read(json.loads(request)).canonical
+        return letter.transaction_id, read_request(json.loads(request)).canonical
     except (ValueError, MalformedRequest):
         return letter.transaction_id, request
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from payments.money import Money, exponent
+from payments.money import Money, count_decimal_places
 
 _BASE_MINOR_UNITS = 100
 
@@ -30,7 +30,7 @@ class Sample:
     method: str = "credit_card"
 
     def request(self, run_name: str) -> dict[str, Any]:
-        amount = Decimal(self.minor_units).scaleb(-exponent(self.currency))
+        amount = Decimal(self.minor_units).scaleb(-count_decimal_places(self.currency))
         return {
             "transaction_id": f"{run_name}-{self.name}",
             "payment_amount": int(amount) if amount == amount.to_integral_value() else float(amount),
@@ -48,7 +48,7 @@ def samples(settings: Mapping[str, str]) -> list[Sample]:
     """Those that the settings' gateway can be asked for. The first is the one that is sent again."""
     limits = dict(limit.split("=") for limit in settings["MaximumAmounts"].split(","))
     currency = "USD" if "USD" in limits else next(iter(limits))
-    above_limit = int(Decimal(limits[currency]).scaleb(exponent(currency))) + _BASE_MINOR_UNITS
+    above_limit = int(Decimal(limits[currency]).scaleb(count_decimal_places(currency))) + _BASE_MINOR_UNITS
 
     def sample(name: str, cents: int, status: str, **more: Any) -> Sample:
         return Sample(name, _BASE_MINOR_UNITS + cents, currency, status, **more)

@@ -7,7 +7,7 @@ from typing import Any
 
 from payments.errors import MalformedRequest
 from payments.payment import Status
-from payments.request import read
+from payments.request import read_request
 
 from scripts.operator import dead_letter_queue
 from scripts.operator.batch import Batch
@@ -78,7 +78,7 @@ class Sender:
     def remember(self, request: Any) -> None:
         """Keep the fingerprint, unless it is of no request."""
         with suppress(MalformedRequest):
-            self.fingerprints.add(read(request).fingerprint(None)[:FINGERPRINT_DIGITS])
+            self.fingerprints.add(read_request(request).compute_fingerprint(None)[:FINGERPRINT_DIGITS])
 
     def ended(self, but: int = 0) -> None:
         """Wait for what was started."""

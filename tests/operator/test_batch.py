@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
-from payments.request import read
+from payments.request import read_request
 
 from scripts.common.errors import UserError
 from scripts.operator import cli, execution_names, payment_requests, records
@@ -68,7 +68,11 @@ def request(transaction_id: str = "T-0", amount: str = "150") -> Request:
 
 def item(of: Request, status: str, salt: str | None) -> dict[str, dict[str, str]]:
     """As the functions record a request; without a salt, as they did before fingerprints were keyed."""
-    fields = {"transaction_id": of.transaction_id, "status": status, "fingerprint": of.content.fingerprint(salt)}
+    fields = {
+        "transaction_id": of.transaction_id,
+        "status": status,
+        "fingerprint": of.content.compute_fingerprint(salt),
+    }
     return {name: {"S": value} for name, value in (fields | ({"salt": salt} if salt else {})).items()}
 
 
@@ -221,7 +225,7 @@ def test_what_is_recorded_decides_whether_a_request_is_the_same(
     """Before it is sent, and while it is waited for; recorded with a salt, and before there were any."""
     stepfunctions = StepFunctions(lambda _: "RUNNING")
     table = {"T-0": "COMPLETED"}
-    recorded = Request(read(json.loads(spell_differently(request(amount=amount)))), "")
+    recorded = Request(read_request(json.loads(spell_differently(request(amount=amount)))), "")
     (result,) = batch(monkeypatch, stepfunctions, table, recorded=recorded, salt=salt).results.values()
     assert (result.status, result.sent, stepfunctions.calls) == (status, False, {})
     later = batch(monkeypatch, stepfunctions, table := {}, recorded=recorded, salt=salt)

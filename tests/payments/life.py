@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from payments.charge import process
+from payments.charge import charge_payment
 from payments.failure import Failure, confirm_notice, record_failure
-from payments.operate import reopen
+from payments.operate import reopen_payment
 from payments.payment import Payment, Status
-from payments.receive import validate
-from payments.settle import reconcile
+from payments.receive import receive_payment
+from payments.settle import settle_overdue_payment
 
 from tests.fakes import MemoryLedger, ScriptedGateway
 from tests.payments.test_request import LIMITS
@@ -27,7 +27,7 @@ class Life:
 
     def validate(self, execution: str = EXECUTION, **changes: object) -> Payment:
         self.request = request(**changes)
-        return validate(
+        return receive_payment(
             self.request,
             ledger=self.ledger,
             limits=LIMITS,
@@ -38,7 +38,7 @@ class Life:
 
     def process(self, execution: str = EXECUTION, clock: Callable[[], float] | None = None) -> Payment:
         recorded = self.payment
-        return process(
+        return charge_payment(
             recorded.transaction_id,
             recorded.record_id,
             ledger=self.ledger,
@@ -61,7 +61,7 @@ class Life:
 
     def reopen(self) -> Payment:
         """An operator has the same request sent again."""
-        return reopen(
+        return reopen_payment(
             self.payment.transaction_id,
             self.request,
             ledger=self.ledger,
@@ -86,7 +86,7 @@ class Life:
     def reconcile(self, after: float = 0) -> Payment:
         """The schedule, so many seconds later."""
         self.now += after
-        return reconcile(
+        return settle_overdue_payment(
             self.payment,
             ledger=self.ledger,
             connect=lambda: self.gateway,

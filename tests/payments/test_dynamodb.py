@@ -28,7 +28,7 @@ PAYMENT = Payment(
     payment_method="credit_card",
     customer_id="C-1",
 )
-CLAIMED = PAYMENT.to(Status.PROCESSING, at=1001.5, attempt=1, lease_until=1061.5)
+CLAIMED = PAYMENT.with_status(Status.PROCESSING, at=1001.5, attempt=1, lease_until=1061.5)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = dynamodb.client()
+    client = dynamodb.create_client()
     with Stubber(client) as stub:
         yield DynamoDBLedger("table", "ledger", client, "function:1"), stub, client
 
@@ -81,7 +81,7 @@ def test_what_is_written_reads_back_as_the_same(payment: Payment) -> None:
 
 
 def test_an_item_of_before_notices_were_claimed_reads_as_what_it_stated() -> None:
-    item = to_item(PAYMENT.to(Status.FAILED, at=1010.0)) | {
+    item = to_item(PAYMENT.with_status(Status.FAILED, at=1010.0)) | {
         "told": {"S": "UNKNOWN"},
         "told_id": {"S": "T-1:1"},
         "letter": {"BOOL": True},
@@ -127,11 +127,11 @@ def transaction(before: Payment | None, after: Payment) -> dict[str, Any]:
 def test_a_step_is_conditional_on_the_very_write_that_was_read(stubbed: Any) -> None:
     ledger, stub, _ = stubbed
     stub.add_response("transact_write_items", {}, transaction(PAYMENT, CLAIMED))
-    assert ledger.write(PAYMENT, CLAIMED) is None
+    assert ledger.write_step(PAYMENT, CLAIMED) is None
 
 
 def test_the_audit_record_says_who_what_when_and_no_payment_data() -> None:
-    done = CLAIMED.to(Status.COMPLETED, at=1002.0, gateway_reference="ref")
+    done = CLAIMED.with_status(Status.COMPLETED, at=1002.0, gateway_reference="ref")
     assert to_step(CLAIMED, done, "function:1") == {
         "transaction_id": {"S": "T-1"},
         "sequence": {"N": "3"},
@@ -148,7 +148,7 @@ def test_the_audit_record_says_who_what_when_and_no_payment_data() -> None:
 def test_only_open_payments_are_in_the_index() -> None:
     assert {"open_shard", "overdue_at"} <= set(to_item(PAYMENT))
     assert to_item(CLAIMED)["overdue_at"] == {"N": str(1001.5 + 300)}
-    done = CLAIMED.to(Status.COMPLETED, at=1002.0, gateway_reference="ref")
+    done = CLAIMED.with_status(Status.COMPLETED, at=1002.0, gateway_reference="ref")
     assert not {"open_shard", "overdue_at"} & set(to_item(done))
 
 
@@ -162,8 +162,8 @@ def test_reads_are_consistent(stubbed: Any) -> None:
     expected = {"TableName": "table", "Key": {"transaction_id": {"S": "T-1"}}, "ConsistentRead": True}
     stub.add_response("get_item", {"Item": to_item(PAYMENT)}, expected)
     stub.add_response("get_item", {}, expected)
-    assert ledger.find("T-1") == PAYMENT
-    assert ledger.find("T-1") is None
+    assert ledger.find_payment("T-1") == PAYMENT
+    assert ledger.find_payment("T-1") is None
 
 
 def cancelled(*reasons: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def test_a_failed_condition_tells_what_is_held_unless_it_is_our_own_write(
     ledger, stub, _ = stubbed
     reasons = {"Code": "ConditionalCheckFailed", "Item": to_item(held)}, {"Code": "None"}
     stub.add_client_error("transact_write_items", **cancelled(*reasons), expected_params=transaction(None, PAYMENT))
-    assert ledger.write(None, PAYMENT) == answer
+    assert ledger.write_step(None, PAYMENT) == answer
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_why_a_transaction_was_cancelled(stubbed: Any, codes: list[str], error: 
     ledger, stub, _ = stubbed
     stub.add_client_error("transact_write_items", **cancelled(*({"Code": code} for code in codes)))
     with pytest.raises(error):
-        ledger.write(None, PAYMENT)
+        ledger.write_step(None, PAYMENT)
 
 
 def test_overdue_payments_of_all_shards_and_pages(stubbed: Any) -> None:
@@ -221,7 +221,7 @@ def test_overdue_payments_of_all_shards_and_pages(stubbed: Any) -> None:
     stub.add_response("query", {"Items": [{"transaction_id": {"S": "T-2"}}]}, asked(1, ExclusiveStartKey=key))
     for shard in (2, 3, 4, 5, 6, 7, 0):
         stub.add_response("query", {"Items": []}, asked(shard))
-    assert list(ledger.overdue(305.5)) == ["T-1", "T-2"]
+    assert list(ledger.list_overdue_ids(305.5)) == ["T-1", "T-2"]
     stub.assert_no_pending_responses()
 
 
@@ -255,12 +255,12 @@ def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(
     for shard in range(2, 8):
         stub.add_response("query", {"Items": []}, asked(shard))
     stub.add_response("batch_get_item", {"Responses": {}}, read(keys[100:]))
-    assert ledger.open_since(lambda: True) == [10.5, 20.0]
+    assert ledger.read_open_times(lambda: True) == [10.5, 20.0]
     stub.assert_no_pending_responses()
 
 
 def test_a_shard_that_is_full_hides_no_old_payment_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb, "MEASURED", 80)
+    monkeypatch.setattr(dynamodb, "MEASURED_PAYMENTS", 80)
 
     def query(**asked: Any) -> dict[str, Any]:
         shard = asked["ExpressionAttributeValues"][":shard"]["N"]
@@ -273,7 +273,7 @@ def test_a_shard_that_is_full_hides_no_old_payment_of_another(monkeypatch: pytes
         return {"Responses": {"table": found}}
 
     tables = SimpleNamespace(query=query, batch_get_item=batch_get_item)
-    since = DynamoDBLedger("table", "ledger", tables, "actor").open_since(lambda: True)
+    since = DynamoDBLedger("table", "ledger", tables, "actor").read_open_times(lambda: True)
     assert (len(since), min(since)) == (17, 1.0)
 
 
@@ -294,7 +294,7 @@ def test_each_error_is_worth_a_retry_or_not(stubbed: Any, code: str, http: int, 
     ledger, stub, _ = stubbed
     stub.add_client_error("get_item", code, "with MARKED data", http_status_code=http)
     with pytest.raises(error) as raised:
-        ledger.find("T-1")
+        ledger.find_payment("T-1")
     assert code in str(raised.value)
     assert "MARKED" not in str(raised.value)
 
@@ -308,7 +308,7 @@ def test_no_answer_is_worth_a_retry(stubbed: Any, error: Exception, monkeypatch:
 
     monkeypatch.setattr(client, "transact_write_items", transact_write_items)
     with pytest.raises(LedgerUnavailable):
-        ledger.write(None, PAYMENT)
+        ledger.write_step(None, PAYMENT)
 
 
 def test_open_payments_are_not_measured_in_part(stubbed: Any) -> None:
@@ -317,5 +317,5 @@ def test_open_payments_are_not_measured_in_part(stubbed: Any) -> None:
     stub.add_response("query", {"Items": []})
     left = iter([True, False])
     with pytest.raises(LedgerUnavailable, match="no time"):
-        ledger.open_since(lambda: next(left))
+        ledger.read_open_times(lambda: next(left))
     stub.assert_no_pending_responses()

@@ -150,8 +150,8 @@ def test_an_end_is_due_until_subscribers_heard_it_for_certain(life: Life) -> Non
     life.confirm()
     life.gateway.script = [Charged("ref-1")]
     completed = life.process()
-    claimed = completed.noted(at=life.now).claimed_by("reconciliation", life.now)
-    back = claimed.to(Status.REFUNDING, at=life.now).to(Status.COMPLETED, at=life.now)
+    claimed = completed.with_changes(at=life.now).claimed_by("reconciliation", life.now)
+    back = claimed.with_status(Status.REFUNDING, at=life.now).with_status(Status.COMPLETED, at=life.now)
     assert back.notification.is_due
 
 
@@ -259,15 +259,15 @@ def test_a_payment_that_is_closed_at_the_gateway_is_charged_under_another_key(li
 
 
 def test_a_failure_is_not_recorded_over_a_faster_step(life: Life) -> None:
-    read = life.ledger.find
+    read = life.ledger.find_payment
 
     def claimed_in_between(transaction_id: str) -> Payment | None:
         payment = read(transaction_id)
-        life.ledger.find = read  # type: ignore[method-assign]
+        life.ledger.find_payment = read  # type: ignore[method-assign]
         life.process()
         return payment
 
-    life.ledger.find = claimed_in_between  # type: ignore[method-assign]
+    life.ledger.find_payment = claimed_in_between  # type: ignore[method-assign]
     with pytest.raises(PaymentChanged):
         life.fail()
     assert life.payment.status is Status.COMPLETED

@@ -56,47 +56,47 @@ def clock() -> Clock:
 
 @pytest.fixture
 def secret(secrets: Secrets, clock: Clock) -> Secret:
-    return Secret(ARN, gateway_secret.client(), clock)
+    return Secret(ARN, gateway_secret.create_client(), clock)
 
 
 def test_a_key_is_asked_for_again_after_five_minutes(secrets: Secrets, secret: Secret, clock: Clock) -> None:
-    assert secret.api_key() == "sk_MARKED_1"
+    assert secret.read_api_key() == "sk_MARKED_1"
     secrets.text = text("sk_MARKED_2")
     clock.now += 299
-    assert (secret.api_key(), secrets.requests) == ("sk_MARKED_1", 1)
+    assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 1)
     clock.now += 1
-    assert (secret.api_key(), secrets.requests) == ("sk_MARKED_2", 2)
-    assert (secret.api_key(), secrets.requests) == ("sk_MARKED_2", 2)
+    assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_2", 2)
+    assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_2", 2)
 
 
 def test_a_refused_key_is_asked_for_again_at_once(secrets: Secrets, secret: Secret) -> None:
-    secret.api_key()
+    secret.read_api_key()
     secrets.text = text("sk_MARKED_2")
-    secret.refused()
-    assert (secret.api_key(), secrets.requests) == ("sk_MARKED_2", 2)
-    secret.api_key()
+    secret.expire_key()
+    assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_2", 2)
+    secret.read_api_key()
     assert secrets.requests == 2
 
 
 def test_an_older_key_is_better_than_none(
     secrets: Secrets, secret: Secret, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    secret.api_key()
+    secret.read_api_key()
     clock.now += 300
     secrets.faults = [(503, "ServiceUnavailable")]
-    assert secret.api_key() == "sk_MARKED_1"
+    assert secret.read_api_key() == "sk_MARKED_1"
     (warning,) = caplog.records
     assert (warning.levelname, warning.error) == ("WARNING", "GatewayUnavailable")
     assert warning.detail == "the gateway's secret cannot be read: ServiceUnavailable"
     # Not every payment waits for Secrets Manager while it is away.
     clock.now += 29
-    assert (secret.api_key(), secrets.requests) == ("sk_MARKED_1", 2)
+    assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 2)
     clock.now += 1
     secrets.text = "malformed MARKED"
-    assert (secret.api_key(), secrets.requests) == ("sk_MARKED_1", 3)
+    assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 3)
     clock.now += 30
     secrets.text = text("sk_MARKED_2")
-    assert secret.api_key() == "sk_MARKED_2"
+    assert secret.read_api_key() == "sk_MARKED_2"
     assert [record.error for record in caplog.records] == ["GatewayUnavailable", "InternalError"]
     assert "MARKED" not in "".join(str(vars(record)) for record in caplog.records)
 
@@ -119,20 +119,20 @@ def test_an_older_key_is_better_than_none(
 def test_a_first_key_that_cannot_be_had(secrets: Secrets, secret: Secret, fault: object, error: type) -> None:
     secrets.faults = [fault]
     with pytest.raises(error) as raised:
-        secret.api_key()
+        secret.read_api_key()
     assert type(raised.value) is error
     code = (
         fault[1] if isinstance(fault, tuple) else {"drop": "ConnectionClosedError", "slow": "ReadTimeoutError"}[fault]
     )
     assert str(raised.value) == f"the gateway's secret cannot be read: {code}"
     _tells_nothing(raised.value)
-    assert secret.api_key() == "sk_MARKED_1"
+    assert secret.read_api_key() == "sk_MARKED_1"
 
 
 def test_nobody_listens(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:1")
     with pytest.raises(GatewayUnavailable, match="EndpointConnectionError"):
-        Secret(ARN, gateway_secret.client()).api_key()
+        Secret(ARN, gateway_secret.create_client()).read_api_key()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_nobody_listens(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_malformed_secret_is_not_worth_a_retry_and_not_told(secrets: Secrets, secret: Secret, malformed: str) -> None:
     secrets.text = malformed
     with pytest.raises(InternalError) as raised:
-        secret.api_key()
+        secret.read_api_key()
     _tells_nothing(raised.value)
 
 
@@ -155,19 +155,19 @@ def test_no_log_line_has_the_secret(secrets: Secrets, caplog: pytest.LogCaptureF
     """Seen to fail: at DEBUG botocore logs the body of every answer."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "botocore")
-    Secret(ARN, gateway_secret.client()).api_key()
+    Secret(ARN, gateway_secret.create_client()).read_api_key()
     assert "MARKED" not in caplog.text
 
 
 def test_one_retry_at_most(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_secret, "TRIES", 2)
-    secret = Secret(ARN, gateway_secret.client())
+    secret = Secret(ARN, gateway_secret.create_client())
     secrets.faults = ["drop", "drop"]
     with pytest.raises(GatewayUnavailable):
-        secret.api_key()
+        secret.read_api_key()
     assert secrets.requests == 2
     secrets.faults = ["drop"]
-    assert (secret.api_key(), secrets.requests) == ("sk_MARKED_1", 4)
+    assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 4)
 
 
 def test_a_key_that_stripe_refuses_is_renewed_for_the_next_call(secrets: Secrets, secret: Secret) -> None:
@@ -201,7 +201,7 @@ def workflow(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work
     with stripe_server.serving(stripe) as url:
         for name, value in {"GATEWAY": "stripe", "GATEWAY_SECRET_ARN": ARN, "GATEWAY_URL": url}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(processing, "gateway", functools.cache(environment.gateway))
+        monkeypatch.setattr(processing, "get_gateway", functools.cache(environment.build_gateway))
         yield flow
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from adapters.measured import MeasuredGateway
-from adapters.metrics import METRICS, NAMESPACE, counted, embedded
+from adapters.metrics import METRICS, NAMESPACE, count_payment, embed_metrics
 from awslambdaric.lambda_runtime_log_utils import JsonFormatter
 from handlers import processing, reconciliation
 from payments.errors import LedgerUnavailable
@@ -118,7 +118,7 @@ def test_dimensions_stay_few() -> None:
     values = {"Outcome": 10, "PaymentMethod": len(PAYMENT_METHODS) + 1, "Operation": 3}
     metrics = 0
     for metric in METRICS.values():
-        for names in metric.by:
+        for names in metric.dimension_sets:
             combinations = 1
             for name in names:
                 combinations *= values[name]
@@ -143,7 +143,7 @@ def test_a_gateways_call_is_measured_and_its_answer_passed_on(
 def test_it_is_the_format_that_cloudwatch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
     monkeypatch.setenv("ENVIRONMENT", "test")
-    line = counted("COMPLETED", "credit_card", Attempts=2)
+    line = count_payment("COMPLETED", "credit_card", Attempts=2)
     about = line.pop("_aws")
     assert set(about) == {"Timestamp", "CloudWatchMetrics"}
     assert isinstance(about["Timestamp"], int)
@@ -164,12 +164,12 @@ def test_a_backlog_that_cannot_be_measured_is_an_error_of_the_run_and_does_not_f
 ) -> None:
     """Failing, it would be run twice more, and the heartbeat would miss a run that has settled what there was."""
 
-    def open_since(_: object) -> list[float]:
+    def read_open_times(_: object) -> list[float]:
         raise LedgerUnavailable("batch_get_item: ThrottlingException")
 
     caplog.set_level(logging.INFO)
-    tables = SimpleNamespace(overdue=lambda _: iter(()), open_since=open_since)
-    monkeypatch.setattr(reconciliation, "ledger", lambda: tables)
+    tables = SimpleNamespace(list_overdue_ids=lambda _: iter(()), read_open_times=read_open_times)
+    monkeypatch.setattr(reconciliation, "get_ledger", lambda: tables)
     assert reconciliation.handler({}, None) == {"overdue": 0, "settled": 0, "open": 0, "errors": 1}
     assert "reconciliation finished" in caplog.messages
     assert told(caplog, "ReconciliationErrors") == [(1.0,)]
@@ -179,11 +179,11 @@ def test_a_backlog_that_cannot_be_measured_is_an_error_of_the_run_and_does_not_f
 
 def test_measuring_fails_no_payment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENVIRONMENT", raising=False)
-    assert embedded({"Attempts": 1})["Environment"] == "unknown"
+    assert embed_metrics({"Attempts": 1})["Environment"] == "unknown"
 
 
 def test_without_values_a_line_is_no_metric(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "_aws" not in embedded({})
+    assert "_aws" not in embed_metrics({})
 
 
 def in_status(status: Status) -> Payment:

@@ -1,7 +1,7 @@
 """A payment's life: recorded once, claimed before it is charged, charged at most once, finished once."""
 
 import pytest
-from payments.charge import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, process
+from payments.charge import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, charge_payment
 from payments.errors import (
     ChargeOutcomeUnknown,
     GatewayUnavailable,
@@ -73,7 +73,7 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
         raise GatewayUnavailable("the secret cannot be read")
 
     def process_without_it() -> Payment:
-        return process(
+        return charge_payment(
             life.payment.transaction_id,
             life.payment.record_id,
             ledger=life.ledger,
@@ -116,7 +116,7 @@ def test_another_request_under_the_same_id_is_a_conflict(life: Life) -> None:
 def test_another_record_under_the_same_id_is_a_conflict(life: Life) -> None:
     life.validate()
     with pytest.raises(IdempotencyConflict):
-        process(
+        charge_payment(
             "TXN-TEST-001",
             "1.0",
             ledger=life.ledger,
@@ -131,7 +131,7 @@ def test_another_record_under_the_same_id_is_a_conflict(life: Life) -> None:
 def test_a_payment_that_was_never_validated_is_not_charged() -> None:
     gateway = ScriptedGateway()
     with pytest.raises(PaymentNotRecorded):
-        process(
+        charge_payment(
             "T-1",
             "1.0",
             ledger=MemoryLedger(),
@@ -286,15 +286,15 @@ def test_a_slow_holder_cannot_finish_what_another_took_over(life: Life) -> None:
 
 def test_two_at_once_claim_once(life: Life) -> None:
     life.validate()
-    read = life.ledger.find
+    read = life.ledger.find_payment
 
     def both_read_first(transaction_id: str) -> Payment | None:
         found = read(transaction_id)
-        life.ledger.find = read  # type: ignore[method-assign]
+        life.ledger.find_payment = read  # type: ignore[method-assign]
         life.process(execution="arn:execution:2")
         return found
 
-    life.ledger.find = both_read_first  # type: ignore[method-assign]
+    life.ledger.find_payment = both_read_first  # type: ignore[method-assign]
     with pytest.raises(PaymentChanged):
         life.process()
     assert len(life.gateway.calls) == 1
@@ -305,14 +305,14 @@ def test_a_step_that_the_table_does_not_have_is_refused(life: Life) -> None:
     life.process()
     for status in set(Status) - {Status.REFUNDING}:
         with pytest.raises(ValueError, match="cannot go from COMPLETED"):
-            life.payment.to(status, at=life.now)
+            life.payment.with_status(status, at=life.now)
 
 
 def test_a_claim_of_a_notice_is_not_forgotten_by_a_later_step(life: Life) -> None:
     life.validate()
-    claimed = life.payment.noted(at=2000.0).claimed_by("arn:execution:2", 2000.0)
+    claimed = life.payment.with_changes(at=2000.0).claimed_by("arn:execution:2", 2000.0)
     assert claimed.status is Status.PENDING
-    after = claimed.to(Status.PROCESSING, at=2001.0).to(Status.COMPLETED, at=2002.0)
+    after = claimed.with_status(Status.PROCESSING, at=2001.0).with_status(Status.COMPLETED, at=2002.0)
     assert (after.notification.status, after.notification.notifier) == (Status.UNKNOWN, "arn:execution:2")
     assert after.notification.is_due
 

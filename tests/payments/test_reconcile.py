@@ -6,10 +6,10 @@ import pytest
 from payments.charge import CHARGE_WINDOW_SECONDS
 from payments.errors import GatewayUnavailable, IdempotencyConflict, NotAllowed, NoticeNotSent
 from payments.notification import NOTIFIER_SECONDS
-from payments.operate import refund, reopen, resolve
+from payments.operate import refund_payment, reopen_payment, resolve_payment
 from payments.payment import CLOSING_SECONDS, LONGEST_WAIT_SECONDS, NOTICE_SECONDS, OVERDUE_SECONDS, Payment, Status
 from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Outcome, RefundOutcome, Unknown
-from payments.settle import notify, reconcile
+from payments.settle import send_due_notice, settle_overdue_payment
 
 from tests.fakes import ScriptedGateway
 from tests.payments.life import EXECUTION, Life
@@ -47,14 +47,14 @@ def life() -> Life:
 
 def unknown(life: Life, lookup: object = None) -> None:
     """The payment's outcome is unknown since now."""
-    charged = life.payment.to(Status.PROCESSING, at=life.now, attempt=1, first_claimed_at=life.now)
-    life.ledger.write(life.payment, charged)
-    life.ledger.write(charged, charged.to(Status.UNKNOWN, at=life.now))
+    charged = life.payment.with_status(Status.PROCESSING, at=life.now, attempt=1, first_claimed_at=life.now)
+    life.ledger.write_step(life.payment, charged)
+    life.ledger.write_step(charged, charged.with_status(Status.UNKNOWN, at=life.now))
     life.gateway.script = [lookup or Unknown("timeout")] * 50  # type: ignore[list-item]
 
 
 def send(life: Life, subscribers: Subscribers) -> Payment:
-    return notify(
+    return send_due_notice(
         life.payment, ledger=life.ledger, notices=subscribers, clock=lambda: life.now, broken=subscribers.failed
     )
 
@@ -195,9 +195,9 @@ def test_a_reopened_payment_is_announced_anew(life: Life) -> None:
 
 def failed(life: Life) -> None:
     """An attempt did nothing, and the payment was given up and announced."""
-    claimed = life.payment.to(Status.PROCESSING, at=life.now, attempt=1, first_claimed_at=life.now)
-    life.ledger.write(life.payment, claimed)
-    life.ledger.write(claimed, claimed.to(Status.PENDING, at=life.now))
+    claimed = life.payment.with_status(Status.PROCESSING, at=life.now, attempt=1, first_claimed_at=life.now)
+    life.ledger.write_step(life.payment, claimed)
+    life.ledger.write_step(claimed, claimed.with_status(Status.PENDING, at=life.now))
     life.fail()
     life.confirm()
 
@@ -253,7 +253,7 @@ def test_what_is_not_proven_closed_is_closed_later_however_old_it_is(life: Life,
 
 def test_what_is_left_open_is_closed_though_its_notice_cannot_be_sent(life: Life) -> None:
     failed(life)
-    life.ledger.write(life.payment, life.payment.noted(at=life.now).with_notice_due())
+    life.ledger.write_step(life.payment, life.payment.with_changes(at=life.now).with_notice_due())
     life.reconcile(HOUR)
     assert life.payment.closed
 
@@ -262,7 +262,9 @@ def test_nothing_is_charged_later_under_a_payment_whose_notice_is_on_its_way(lif
     """It states that the payment was not charged."""
     failed(life)
     life.now += HOUR
-    life.ledger.write(life.payment, life.payment.noted(at=life.now).with_notice_due().claimed_by("arn:2", life.now))
+    life.ledger.write_step(
+        life.payment, life.payment.with_changes(at=life.now).with_notice_due().claimed_by("arn:2", life.now)
+    )
     life.gateway.script = [Charged("pi_1")]
     life.reconcile(CLOSING_SECONDS)
     assert life.payment.status is Status.FAILED
@@ -291,7 +293,7 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
 
     def reconcile_without_it() -> Payment:
         life.now += HOUR
-        return reconcile(
+        return settle_overdue_payment(
             life.payment, ledger=life.ledger, connect=connect, clock=lambda: life.now, notify_outcomes=True
         )
 
@@ -308,7 +310,7 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
 def test_another_request_reopens_nothing(life: Life) -> None:
     life.fail()
     with pytest.raises(IdempotencyConflict):
-        reopen(
+        reopen_payment(
             "TXN-TEST-001",
             request(payment_amount=151),
             ledger=life.ledger,
@@ -346,7 +348,7 @@ class Refunds:
 def refunding(life: Life, outcome: RefundOutcome) -> Refunds:
     life.process()
     gateway = Refunds(outcome)
-    refund("TXN-TEST-001", ledger=life.ledger, connect=lambda: gateway, clock=lambda: life.now)  # type: ignore[arg-type, return-value]
+    refund_payment("TXN-TEST-001", ledger=life.ledger, connect=lambda: gateway, clock=lambda: life.now)  # type: ignore[arg-type, return-value]
     life.gateway = gateway  # type: ignore[assignment]
     return gateway
 
@@ -400,22 +402,22 @@ def test_what_a_person_found_out(
     review(life, charged)
     if not allowed:
         with pytest.raises(NotAllowed, match="TXN-TEST-001"):
-            resolve("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.now)
+            resolve_payment("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.now)
         assert life.payment.status is Status.REVIEW
         return
     for _ in range(2):  # safe to repeat
-        resolved = resolve("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.now)
+        resolved = resolve_payment("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.now)
     assert (resolved.status, resolved.notification.is_due) == (status, True)
     assert reference in (None, resolved.gateway_reference, resolved.refund_reference)
 
 
 def test_a_resolution_is_not_taken_back_by_another(life: Life) -> None:
     review(life, charged=False)
-    resolve("TXN-TEST-001", Status.COMPLETED, "pi_1", ledger=life.ledger, clock=lambda: life.now)
+    resolve_payment("TXN-TEST-001", Status.COMPLETED, "pi_1", ledger=life.ledger, clock=lambda: life.now)
     with pytest.raises(NotAllowed):
-        resolve("TXN-TEST-001", Status.COMPLETED, "pi_2", ledger=life.ledger, clock=lambda: life.now)
+        resolve_payment("TXN-TEST-001", Status.COMPLETED, "pi_2", ledger=life.ledger, clock=lambda: life.now)
 
 
 def test_only_what_is_under_review_can_be_resolved(life: Life) -> None:
     with pytest.raises(NotAllowed, match="is PENDING"):
-        resolve("TXN-TEST-001", Status.FAILED, None, ledger=life.ledger, clock=lambda: life.now)
+        resolve_payment("TXN-TEST-001", Status.FAILED, None, ledger=life.ledger, clock=lambda: life.now)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from payments.errors import MalformedRequest
-from payments.money import Money, NotAnAmount, exponent
-from payments.request import read
-from payments.rules import Limits, reasons_to_reject
+from payments.money import Money, NotAnAmount, count_decimal_places
+from payments.request import read_request
+from payments.rules import Limits, find_rejection_reasons
 
 from tests.workflow import request
 
@@ -20,7 +20,7 @@ LIMITS = Limits(
 
 
 def reasons(**changes: object) -> list[str]:
-    return reasons_to_reject(read(request() | changes), LIMITS)
+    return find_rejection_reasons(read_request(request() | changes), LIMITS)
 
 
 # Money
@@ -28,7 +28,7 @@ def reasons(**changes: object) -> list[str]:
 
 @given(st.integers(1, 10**11), st.sampled_from(["JPY", "USD", "KWD", "CLF"]))
 def test_the_same_amount_in_is_the_same_amount_charged(minor_units: int, currency: str) -> None:
-    places = exponent(currency)
+    places = count_decimal_places(currency)
     # As a sender writes it, and as a JSON reader makes of it.
     as_written = f"{minor_units // 10**places}.{minor_units % 10**places:0{places}d}" if places else str(minor_units)
     assert Money.parse(float(as_written), currency) == Money(minor_units, currency)
@@ -64,7 +64,7 @@ def test_what_is_no_amount(amount: object, currency: str, reason: str) -> None:
 
 
 def test_the_references_example_is_accepted() -> None:
-    paid = read(request())
+    paid = read_request(request())
     assert paid.amount == Money(15000, "USD")
     assert reasons() == []
 
@@ -72,13 +72,13 @@ def test_the_references_example_is_accepted() -> None:
 @pytest.mark.parametrize("raw", [None, 1, "x", [], [{}], {}, {"transaction_id": None}, {"transaction_id": 7}])
 def test_without_a_usable_id_it_is_malformed(raw: object) -> None:
     with pytest.raises(MalformedRequest):
-        read(raw)
+        read_request(raw)
 
 
 @pytest.mark.parametrize("transaction_id", ["", " ", "a" * 65, "-a", "a b", "a\n", "ä", "a/b", "💳"])
 def test_an_id_that_could_not_stand_in_a_log_or_a_name_is_malformed(transaction_id: str) -> None:
     with pytest.raises(MalformedRequest):
-        read(request(transaction_id=transaction_id))
+        read_request(request(transaction_id=transaction_id))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_id_that_could_not_stand_in_a_log_or_a_name_is_malformed(transaction_
 )
 def test_an_id_that_looks_like_a_card_number_is_malformed_and_not_repeated(transaction_id: str) -> None:
     with pytest.raises(MalformedRequest) as raised:
-        read(request(transaction_id=transaction_id))
+        read_request(request(transaction_id=transaction_id))
     assert transaction_id not in str(raised.value)
 
 
@@ -103,7 +103,7 @@ def test_an_id_that_looks_like_a_card_number_is_malformed_and_not_repeated(trans
     ],
 )
 def test_an_id_of_many_digits_is_none_that_looks_like_one(transaction_id: str) -> None:
-    assert read(request(transaction_id=transaction_id)).transaction_id == transaction_id
+    assert read_request(request(transaction_id=transaction_id)).transaction_id == transaction_id
 
 
 @pytest.mark.parametrize(
@@ -164,15 +164,15 @@ def test_no_reason_repeats_what_was_sent() -> None:
     ],
 )
 def test_a_request_is_known_again_however_it_is_spelt(one: dict, other: dict, same: bool) -> None:
-    assert (read(request(**one)).canonical == read(request(**other)).canonical) is same
+    assert (read_request(request(**one)).canonical == read_request(request(**other)).canonical) is same
 
 
 @pytest.mark.parametrize("salt", [None, "00" * 16])
 def test_a_fingerprint_is_of_the_request_and_of_its_salt(salt: str | None) -> None:
-    fingerprint = read(request()).fingerprint(salt)
-    assert fingerprint == read(request(payment_amount=150)).fingerprint(salt)
-    assert fingerprint != read(request(payment_amount=151)).fingerprint(salt)
-    assert fingerprint != read(request()).fingerprint("01" * 16)
+    fingerprint = read_request(request()).compute_fingerprint(salt)
+    assert fingerprint == read_request(request(payment_amount=150)).compute_fingerprint(salt)
+    assert fingerprint != read_request(request(payment_amount=151)).compute_fingerprint(salt)
+    assert fingerprint != read_request(request()).compute_fingerprint("01" * 16)
 
 
 def test_nesting_that_cannot_be_read_is_malformed() -> None:
@@ -180,4 +180,4 @@ def test_nesting_that_cannot_be_read_is_malformed() -> None:
     for _ in range(2 * sys.getrecursionlimit()):
         deep = [deep]
     with pytest.raises(MalformedRequest, match="nested too deeply"):
-        read(request(customer_id=deep))
+        read_request(request(customer_id=deep))

@@ -50,10 +50,10 @@ class KnownKey:
 
     key: str
 
-    def api_key(self) -> str:
+    def read_api_key(self) -> str:
         return self.key
 
-    def refused(self) -> None:
+    def expire_key(self) -> None:
         pass
 
 

@@ -211,7 +211,7 @@ def test_a_charged_payment_is_no_failure_though_every_answer_was_lost(
 
 
 def test_an_outcome_nobody_knows_is_a_failure(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.processing.answer", lambda *_: {"status": "REVIEW"})
+    monkeypatch.setattr("handlers.processing.describe_payment", lambda *_: {"status": "REVIEW"})
     execution = workflow.pay(request())
     assert (execution.path[-1], execution.error) == ("PaymentFailed", "UnexpectedOutcome")
 
@@ -233,7 +233,7 @@ def test_a_defect_tells_its_place_and_not_the_data(
     def defect(*_: object, **__: object) -> None:
         raise ValueError("could not convert MARKED")
 
-    monkeypatch.setattr("handlers.validation.validate", defect)
+    monkeypatch.setattr("handlers.validation.receive_payment", defect)
     execution = workflow.pay(request(customer_id="MARKED"))
     assert execution.error == "InternalError"
     assert "ValueError at test_workflow.py:" in execution.cause

@@ -36,7 +36,7 @@ def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> 
     really = failure.record_failure
 
     def announce(transaction_id: str, *, execution: str, ledger: Any, **more: Any) -> failure.Failure:
-        payment = ledger.find(transaction_id)
+        payment = ledger.find_payment(transaction_id)
         if payment is not None and payment.execution != execution and payment.status in OPEN:
             return failure.Failure(payment, is_announced=True)
         return really(transaction_id, execution=execution, ledger=ledger, **more)

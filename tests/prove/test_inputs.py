@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from payments.errors import MalformedRequest
-from payments.money import Money, exponent
+from payments.money import Money, count_decimal_places
 from payments.payment import Status
-from payments.receive import validate
-from payments.request import read
+from payments.receive import receive_payment
+from payments.request import read_request
 from payments.rules import Limits
 
 from tests.fakes import MemoryLedger
@@ -26,7 +26,9 @@ LIMITS = Limits(
     high_value={code: Money(10**10, code) for code in CURRENCIES},
 )
 amounts = st.builds(
-    lambda minor, code: request(payment_amount=float(Decimal(minor).scaleb(-exponent(code))), currency=code),
+    lambda minor, code: request(
+        payment_amount=float(Decimal(minor).scaleb(-count_decimal_places(code))), currency=code
+    ),
     st.integers(1, 10**10),
     st.sampled_from(CURRENCIES),
 )
@@ -42,7 +44,9 @@ def test_every_request_is_recorded_or_refused(tried: Any) -> None:
     def send(raw: Any) -> None:
         ledger = MemoryLedger()
         try:
-            payment = validate(raw, ledger=ledger, limits=LIMITS, execution="arn:1", now=1.0, notify_outcomes=True)
+            payment = receive_payment(
+                raw, ledger=ledger, limits=LIMITS, execution="arn:1", now=1.0, notify_outcomes=True
+            )
         except MalformedRequest:
             assert ledger.history == []
             ends["refused"] += 1
@@ -54,7 +58,7 @@ def test_every_request_is_recorded_or_refused(tried: Any) -> None:
             # The same amount in is the same amount charged, to the last minor unit.
             assert payment.amount is not None
             sent = Decimal(str(raw["payment_amount"]))
-            assert Decimal(payment.amount.minor_units).scaleb(-exponent(payment.amount.currency)) == sent
+            assert Decimal(payment.amount.minor_units).scaleb(-count_decimal_places(payment.amount.currency)) == sent
 
     send()
     print(f"\ninputs: {sum(ends.values())} {dict(ends)}")
@@ -66,5 +70,5 @@ def test_every_request_is_recorded_or_refused(tried: Any) -> None:
 @pytest.mark.parametrize("currency", CURRENCIES)
 def test_the_last_minor_unit_of_every_exponent(currency: str) -> None:
     for minor_units in (1, 9, 10, 99, 100, 101, 999, 12_345, 10**10 - 1):
-        amount = float(Decimal(minor_units).scaleb(-exponent(currency)))
-        assert read(request(payment_amount=amount, currency=currency)).amount == Money(minor_units, currency)
+        amount = float(Decimal(minor_units).scaleb(-count_decimal_places(currency)))
+        assert read_request(request(payment_amount=amount, currency=currency)).amount == Money(minor_units, currency)

@@ -8,7 +8,7 @@ import payments.payment
 import pytest
 from adapters.dynamodb import DynamoDBLedger
 from handlers import processing
-from payments import charge as process
+from payments import charge as charging
 from payments import failure, notification, operate
 from payments.payment import Payment, Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
@@ -35,14 +35,14 @@ from tests.prove.world import World
 
 
 def a_key_per_attempt(patch: pytest.MonkeyPatch) -> None:
-    charge_of = process.charge_of
+    build_charge = charging.build_charge
 
     def per_attempt(payment: Payment, key_expired: bool = False) -> Charge:
-        charge = charge_of(payment, key_expired)
+        charge = build_charge(payment, key_expired)
         return replace(charge, idempotency_key=f"{charge.idempotency_key}-{charge.attempt}")
 
-    for module in (process, operate):
-        patch.setattr(module, "charge_of", per_attempt)
+    for module in (charging, operate):
+        patch.setattr(module, "build_charge", per_attempt)
 
 
 def no_condition_on_the_payment(patch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def no_condition_at_all(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_lease(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(process, "LEASE_SECONDS", 0)
+    patch.setattr(charging, "LEASE_SECONDS", 0)
 
 
 def no_claim(patch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def no_claim(patch: pytest.MonkeyPatch) -> None:
     def unclaimed(payment: Payment, *_: Any) -> Payment:
         return replace(payment, attempt=payment.attempt + 1)
 
-    patch.setattr(process, "_claim", unclaimed)
+    patch.setattr(charging, "_claim_payment", unclaimed)
     anything = {status: frozenset(Status) for status in [None, *Status]}
     for module in (payments.payment, world):
         patch.setattr(module, "TRANSITIONS", anything)
@@ -82,8 +82,8 @@ def no_closing(patch: pytest.MonkeyPatch) -> None:
 
 def no_doubt_after_a_take_over(patch: pytest.MonkeyPatch) -> None:
     no_closing(patch)
-    charge = process._charge
-    patch.setattr(process, "_charge", lambda *args, **_: charge(*args, is_taken_over=False))
+    charge = charging._charge_claimed
+    patch.setattr(charging, "_charge_claimed", lambda *args, **_: charge(*args, is_taken_over=False))
 
 
 def a_lookup_that_is_not_final(patch: pytest.MonkeyPatch) -> None:
@@ -105,17 +105,17 @@ def an_unknown_outcome_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_stop_before_the_key_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(process, "window_is_over", lambda *_: False)
+    patch.setattr(charging, "is_charge_window_over", lambda *_: False)
 
 
 def a_forgotten_key_to_look_up(patch: pytest.MonkeyPatch) -> None:
-    charge_of = process.charge_of
-    patch.setattr(process, "charge_of", lambda payment, *_: charge_of(payment))
+    build_charge = charging.build_charge
+    patch.setattr(charging, "build_charge", lambda payment, *_: build_charge(payment))
 
 
 def a_forgotten_key_to_refund(patch: pytest.MonkeyPatch) -> None:
-    charge_of = process.charge_of
-    patch.setattr(operate, "charge_of", lambda payment, _: charge_of(payment))
+    build_charge = charging.build_charge
+    patch.setattr(operate, "build_charge", lambda payment, _: build_charge(payment))
 
 
 def no_refunding_before_the_refund(patch: pytest.MonkeyPatch) -> None:
@@ -126,8 +126,8 @@ def no_refunding_before_the_refund(patch: pytest.MonkeyPatch) -> None:
             replace(before, status=after.status) if after.status is Status.REFUNDING else write(before, after, ledger)
         )
 
-    write = operate.write
-    patch.setattr(operate, "write", unmarked)
+    write = operate.write_step
+    patch.setattr(operate, "write_step", unmarked)
 
 
 def no_reconciliation(patch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def no_second_look_whether_it_is_overdue(patch: pytest.MonkeyPatch) -> None:
 
 def no_holder_of_a_payment(patch: pytest.MonkeyPatch) -> None:
     """Whoever fails at a payment gives it up and announces it."""
-    find = DynamoDBLedger.find
+    find = DynamoDBLedger.find_payment
 
     def give_up_any(transaction_id: str, *, execution: str, ledger: Any, **more: Any) -> failure.Failure:
         payment = find(ledger, transaction_id)
@@ -172,14 +172,14 @@ def no_thought_of_what_was_heard_before(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_to_announce_a_decline(patch: pytest.MonkeyPatch) -> None:
-    answer = processing.answer
-    patch.setattr("handlers.processing.answer", lambda *args: answer(*args) | {"announce": False})
+    answer = processing.describe_payment
+    patch.setattr("handlers.processing.describe_payment", lambda *args: answer(*args) | {"announce": False})
     # Whoever holds the claim is taken for done.
     confirm = failure.confirm_notice
     patch.setattr(
         "handlers.processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_sent": True})
     )
-    patch.setattr("handlers.reconciliation.notify", lambda payment, **_: payment)
+    patch.setattr("handlers.reconciliation.send_due_notice", lambda payment, **_: payment)
 
 
 def a_letter_taken_for_left(patch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def a_letter_taken_for_left(patch: pytest.MonkeyPatch) -> None:
 
 def confirmed_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
     def confirm_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
-        claimed = process.claim_notice(payment, ledger, "reconciliation", clock())
+        claimed = charging.claim_notice(payment, ledger, "reconciliation", clock())
         confirmed = failure.confirm_notice(
             payment.transaction_id,
             "reconciliation",
@@ -205,7 +205,7 @@ def confirmed_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
         notices.announce(payment)
         return confirmed or claimed
 
-    patch.setattr("handlers.reconciliation.notify", confirm_first)
+    patch.setattr("handlers.reconciliation.send_due_notice", confirm_first)
 
 
 def by_crash_points(*scenarios: str) -> Callable[[], None]:

@@ -48,7 +48,7 @@ class SlowWorld(World):
             customer_id="CUST-1",
             **claim,
         )
-        assert self.ledger().write(None, payment) is None
+        assert self.ledger().write_step(None, payment) is None
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_key_that_cannot_be_read_is_one_error_and_stops_only_what_needs_the_ga
         raise GatewayUnavailable("the gateway's secret cannot be read")
 
     with world.installed():
-        monkeypatch.setattr(reconciliation, "gateway", connect)
+        monkeypatch.setattr(reconciliation, "get_gateway", connect)
         answer = world.invoke(reconciliation.handler, {})
     assert (answer["settled"], answer["errors"]) == (5, 1)
     assert {world.payments()[f"T-PENDING-{n}"].status for n in range(5)} == {Status.FAILED}

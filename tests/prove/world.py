@@ -58,11 +58,11 @@ class World:
                 patch.setenv(name, value)
             for module in (validation, processing, reconciliation):
                 patch.setattr(module, "clock", self.clock)
-                patch.setattr(module, "ledger", self.ledger)
-            patch.setattr(processing, "gateway", self._connected)
-            patch.setattr(reconciliation, "gateway", self._connected)
+                patch.setattr(module, "get_ledger", self.ledger)
+            patch.setattr(processing, "get_gateway", self._connected)
+            patch.setattr(reconciliation, "get_gateway", self._connected)
             notices = TopicAndQueue("arn:topic", "queue", "test", self.topic, self.queue)
-            patch.setattr(reconciliation, "notices", lambda: notices)
+            patch.setattr(reconciliation, "get_notices", lambda: notices)
             yield self
 
     def ledger(self, operator: str | None = None) -> DynamoDBLedger:
@@ -77,7 +77,7 @@ class World:
         """The gateway, with its key at hand: read for every new environment, and again when it is old."""
         if self._secret is None:
             self._secret = Secret("arn:secret", self._secrets, lambda: self.now)
-        self._secret.api_key()
+        self._secret.read_api_key()
         return self.gateway
 
     def pay(self, request: dict[str, Any], name: str = "1") -> Execution:
