@@ -17,10 +17,10 @@ from tests.emitted import ROOT
 def started(inside: str, *before: str, options: str = "") -> subprocess.Popen[str]:
     code = f"""
 import sys
-from scripts.common.command import Interrupted, one_line_errors
+from scripts.common.command import Interrupted, report_errors
 from scripts.common.errors import UserError
 from stacks.settings import SettingsError
-with one_line_errors("test", interrupted="it goes on"{options}):
+with report_errors("test", interrupt_message="it goes on"{options}):
     print("begun", flush=True)
     {inside}
 print("went on")

@@ -44,7 +44,7 @@ def event(where: str, kind: str, status: str) -> Event:
 
 def test_resources_are_counted_once_they_are_made_and_nothing_is_told_of_them() -> None:
     report = Quiet()
-    with report.watching(None, "platform") as watch:
+    with report.follow_events(None, "platform") as watch:
         watch([event("Data", STACK, "CREATE_IN_PROGRESS"), event("Data/Table", "T", "CREATE_IN_PROGRESS")])
         watch([event("Data/Table", "T", "CREATE_COMPLETE"), event("Data", STACK, "CREATE_COMPLETE")])
         watch([event("Data/CREATE_COMPLETE", "T", "CREATE_FAILED")])

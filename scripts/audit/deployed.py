@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.common.evaluate import TOKEN, Evaluated, evaluate
-from scripts.common.templates import Tree, parse
+from scripts.common.templates import Tree, parse_template
 from stacks import settings
 from stacks.render import render
 
@@ -60,7 +60,7 @@ def evaluate_templates(committed: Mapping[str, Template], environment: str = PRO
 
 
 def read_committed(folder: Path) -> dict[str, Template]:
-    return {Path(name).stem: parse((folder / name).read_text(encoding="utf-8")) for name in render()}
+    return {Path(name).stem: parse_template((folder / name).read_text(encoding="utf-8")) for name in render()}
 
 
 def write_templates(found: Mapping[str, Template], folder: Path) -> None:

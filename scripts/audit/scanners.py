@@ -12,7 +12,7 @@ from typing import Any
 
 from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
-from scripts.deployer.validate import RULES, linter
+from scripts.deployer.validate import RULES, create_linter
 
 from .deployed import Template
 from .results import Finding, Result, Suppression, Suppressions
@@ -45,7 +45,7 @@ PARLIAMENT = (
 
 def run_cfn_lint() -> Result:
     """The committed templates at every level, informational rules too."""
-    runner = linter(sorted((ROOT / "templates").glob("*.yaml")))
+    runner = create_linter(sorted((ROOT / "templates").glob("*.yaml")))
     found = [Finding(match.rule.id, f"{match.filename}:{match.linenumber}", match.message) for match in runner.run()]
     suppressed = [Suppression(rule, ".cfnlintrc", reason) for rule, reason in _commented(RULES, r"\s*- ([EWI]\d{4})$")]
     return Result(f"cfn-lint {version('cfn-lint')}, with informational rules", len(runner.rules), found, suppressed)

@@ -17,7 +17,7 @@ from scripts.common.paths import ROOT
 from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
-from scripts.deployer.report.people import People
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local import server, target
 from scripts.operator.executions import read
 from stacks import settings
@@ -33,7 +33,10 @@ def compare_payments(reference: Path) -> Iterator[str]:
         platform = target.emulator_target(running)
         quiet = Console(file=io.StringIO())
         outputs = deploy(
-            Order("local", settings.load("local"), settings.load_bootstrap()), platform, People(quiet), lambda *_: True
+            Order("local", settings.load("local"), settings.load_bootstrap()),
+            platform,
+            ConsoleReporter(quiet),
+            lambda *_: True,
         ).outputs
         environment = {
             "PATH": os.environ["PATH"],

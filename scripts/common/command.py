@@ -28,13 +28,13 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def one_line_errors(
+def report_errors(
     name: str,
     *,
     debug: bool = False,
-    interrupted: str = "",
-    unread: str = "",
-    of_aws: Callable[[Exception], str] = describe_aws_error,
+    interrupt_message: str = "",
+    broken_pipe_message: str = "",
+    describe_aws: Callable[[Exception], str] = describe_aws_error,
 ) -> Iterator[None]:
     """End the process with one line that begins with ``name``; with ``debug`` the traceback comes before it.
 
@@ -48,39 +48,39 @@ def one_line_errors(
     for one in (signal.SIGTERM, signal.SIGHUP):
         # `nohup` starts a command that is to outlive its terminal.
         if signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, _interrupt)
+            signal.signal(one, _raise_interrupt)
     try:
         yield
     except (KeyboardInterrupt, Interrupted) as error:
-        _trace(debug)
-        what = str(error) or interrupted
-        fail(name, f"interrupted; {what}" if what else "interrupted", 130)
+        _print_traceback(debug)
+        what = str(error) or interrupt_message
+        exit_with_error(name, f"interrupted; {what}" if what else "interrupted", 130)
     except BrokenPipeError:
         # Nor is what is still to be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if unread:
-            fail(name, unread)
+        if broken_pipe_message:
+            exit_with_error(name, broken_pipe_message)
         sys.exit(1)
     except (UserError, SettingsError) as error:
-        _trace(debug)
-        fail(name, str(error))
+        _print_traceback(debug)
+        exit_with_error(name, str(error))
     except AWS_ERRORS as error:
-        _trace(debug)
-        fail(name, of_aws(error))
+        _print_traceback(debug)
+        exit_with_error(name, describe_aws(error))
 
 
-def fail(name: str, message: str, code: int = 1) -> NoReturn:
+def exit_with_error(name: str, message: str, code: int = 1) -> NoReturn:
     with suppress(OSError):  # nor does a terminal that is gone show it
         click.echo(f"{name}: {message}", err=True)
     sys.exit(code)
 
 
-def _trace(debug: bool) -> None:
+def _print_traceback(debug: bool) -> None:
     if debug:
         traceback.print_exc()
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
     # A terminal that closes may say so twice; what is tidied up because of the first is not to be interrupted.
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)

@@ -37,7 +37,7 @@ class Evaluated:
 
 def evaluate(tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str], path: str = "") -> Evaluated:
     """``pseudo`` gives values of pseudo parameters such as ``AWS::Region``; others stay as they are written."""
-    return _Stack(tree, parameters, pseudo, path).evaluated()
+    return _Stack(tree, parameters, pseudo, path).evaluate()
 
 
 class _Stack:
@@ -48,14 +48,14 @@ class _Stack:
         self._parameters |= {name: parameters[name] for name in declared if name in parameters}
         self._nested: dict[str, Evaluated] = {}
 
-    def evaluated(self) -> Evaluated:
+    def evaluate(self) -> Evaluated:
         resources = {}
         for logical_id, resource in self._tree.resources().items():
-            if not self._made(resource):
+            if not self._is_created(resource):
                 continue
             if resource["Type"] == STACK:
-                self._nest(logical_id)
-            properties = self._value(resource.get("Properties", {}))
+                self._evaluate_nested(logical_id)
+            properties = self._resolve_value(resource.get("Properties", {}))
             resources[logical_id] = Resource(
                 type=resource["Type"],
                 properties=properties if isinstance(properties, dict) else {},
@@ -63,52 +63,52 @@ class _Stack:
                 update_replace_policy=resource.get("UpdateReplacePolicy", "Delete"),
             )
         outputs = {
-            name: self._value(one["Value"])
+            name: self._resolve_value(one["Value"])
             for name, one in self._tree.template.get("Outputs", {}).items()
-            if self._made(one)
+            if self._is_created(one)
         }
         return Evaluated(resources, outputs, self._nested)
 
-    def _nest(self, logical_id: str) -> Evaluated:
+    def _evaluate_nested(self, logical_id: str) -> Evaluated:
         """A nested stack, evaluated once, when the first reference to it is met."""
         if logical_id not in self._nested:
             given = self._tree.resources()[logical_id].get("Properties", {}).get("Parameters", {})
-            values = {name: self._value(value) for name, value in given.items()}
-            parameters = {name: _text(value) for name, value in values.items() if value is not _NOTHING}
+            values = {name: self._resolve_value(value) for name, value in given.items()}
+            parameters = {name: _to_text(value) for name, value in values.items() if value is not _NOTHING}
             self._nested[logical_id] = evaluate(
                 self._tree.nested.get(logical_id, Tree({})), parameters, self._pseudo, f"{self._path}{logical_id}/"
             )
         return self._nested[logical_id]
 
-    def _made(self, declared: Mapping[str, Any]) -> bool:
+    def _is_created(self, declared: Mapping[str, Any]) -> bool:
         name = declared.get("Condition")
-        return name is None or self._holds(self._tree.template["Conditions"][name])
+        return name is None or self._is_true(self._tree.template["Conditions"][name])
 
-    def _holds(self, condition: Any) -> bool:
+    def _is_true(self, condition: Any) -> bool:
         ((function, argument),) = condition.items()
         if function == "Condition":
-            return self._holds(self._tree.template["Conditions"][argument])
+            return self._is_true(self._tree.template["Conditions"][argument])
         if function == "Fn::Equals":
-            first, second = (_text(self._value(one)) for one in argument)
+            first, second = (_to_text(self._resolve_value(one)) for one in argument)
             return bool(first == second)
-        held = [self._holds(one) for one in argument]
+        held = [self._is_true(one) for one in argument]
         return {"Fn::Not": not held[0], "Fn::And": all(held), "Fn::Or": any(held)}[function]
 
-    def _value(self, value: Any) -> Any:
+    def _resolve_value(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [one for one in map(self._value, value) if one is not _NOTHING]
+            return [one for one in map(self._resolve_value, value) if one is not _NOTHING]
         if not isinstance(value, dict):
             return value
         if len(value) == 1:
             ((function, argument),) = value.items()
             if function == "Ref":
-                return self._reference(argument)
+                return self._resolve_reference(argument)
             if function in self._FUNCTIONS:
                 return self._FUNCTIONS[function](self, argument)
-        found = {key: self._value(item) for key, item in value.items()}
+        found = {key: self._resolve_value(item) for key, item in value.items()}
         return {key: item for key, item in found.items() if item is not _NOTHING}
 
-    def _reference(self, name: str) -> Any:
+    def _resolve_reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return _NOTHING
         if name in self._parameters:
@@ -117,72 +117,72 @@ class _Stack:
             return self._pseudo.get(name, f"${{{name}}}")
         return f"${{{self._path}{name}}}"
 
-    def _attribute(self, argument: Any) -> Any:
+    def _resolve_attribute(self, argument: Any) -> Any:
         logical_id, attribute = argument.split(".", 1) if isinstance(argument, str) else argument
         resource = self._tree.resources().get(logical_id, {})
         if resource.get("Type") == STACK and attribute.startswith("Outputs."):
             name = attribute.removeprefix("Outputs.")
-            return self._nest(logical_id).outputs.get(name, f"${{{self._path}{logical_id}.{attribute}}}")
+            return self._evaluate_nested(logical_id).outputs.get(name, f"${{{self._path}{logical_id}.{attribute}}}")
         return f"${{{self._path}{logical_id}.{attribute}}}"
 
-    def _substitute(self, argument: Any) -> str:
+    def _substitute_variables(self, argument: Any) -> str:
         text, variables = (argument, {}) if isinstance(argument, str) else argument
-        values = {name: self._value(value) for name, value in variables.items()}
+        values = {name: self._resolve_value(value) for name, value in variables.items()}
 
         def one(match: re.Match[str]) -> str:
             literal, name = match.groups()
             if literal:
                 return f"${{{name}}}"
             if name in values:
-                return str(_text(values[name]))
-            return str(_text(self._attribute(name) if "." in name else self._reference(name)))
+                return str(_to_text(values[name]))
+            return str(_to_text(self._resolve_attribute(name) if "." in name else self._resolve_reference(name)))
 
         return _VARIABLE.sub(one, text)
 
-    def _join(self, argument: Any) -> Any:
+    def _join_parts(self, argument: Any) -> Any:
         separator, parts = argument
-        parts = self._value(parts)
-        return separator.join(str(_text(part)) for part in parts) if isinstance(parts, list) else parts
+        parts = self._resolve_value(parts)
+        return separator.join(str(_to_text(part)) for part in parts) if isinstance(parts, list) else parts
 
-    def _select(self, argument: Any) -> Any:
+    def _select_item(self, argument: Any) -> Any:
         index, among = argument
-        among = self._value(among)
+        among = self._resolve_value(among)
         known = isinstance(among, list) and int(index) < len(among)
         return among[int(index)] if known else {"Fn::Select": [index, among]}
 
-    def _split(self, argument: Any) -> Any:
+    def _split_text(self, argument: Any) -> Any:
         separator, text = argument
-        text = self._value(text)
+        text = self._resolve_value(text)
         return text.split(separator) if isinstance(text, str) else {"Fn::Split": [separator, text]}
 
-    def _if(self, argument: Any) -> Any:
+    def _choose_branch(self, argument: Any) -> Any:
         name, then, otherwise = argument
-        return self._value(then if self._holds({"Condition": name}) else otherwise)
+        return self._resolve_value(then if self._is_true({"Condition": name}) else otherwise)
 
-    def _find(self, argument: Any) -> Any:
+    def _find_in_map(self, argument: Any) -> Any:
         mapping, *keys = argument
         found = self._tree.template.get("Mappings", {}).get(mapping, {})
         for key in keys[:2]:
-            found = found.get(_text(self._value(key)), {}) if isinstance(found, dict) else found
+            found = found.get(_to_text(self._resolve_value(key)), {}) if isinstance(found, dict) else found
         return found
 
     _FUNCTIONS: Mapping[str, Callable[["_Stack", Any], Any]] = {
-        "Fn::GetAtt": _attribute,
-        "Fn::Sub": _substitute,
-        "Fn::Join": _join,
-        "Fn::Select": _select,
-        "Fn::Split": _split,
-        "Fn::If": _if,
-        "Fn::FindInMap": _find,
+        "Fn::GetAtt": _resolve_attribute,
+        "Fn::Sub": _substitute_variables,
+        "Fn::Join": _join_parts,
+        "Fn::Select": _select_item,
+        "Fn::Split": _split_text,
+        "Fn::If": _choose_branch,
+        "Fn::FindInMap": _find_in_map,
     }
 
 
-def _text(value: Any) -> Any:
+def _to_text(value: Any) -> Any:
     """As CloudFormation passes a value on: parameters are text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return ",".join(str(_text(one)) for one in value)
+        return ",".join(str(_to_text(one)) for one in value)
     if isinstance(value, dict):
         return json.dumps(value, sort_keys=True)
     return value if isinstance(value, str) else str(value)

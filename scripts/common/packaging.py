@@ -18,16 +18,16 @@ class Destination:
     prefix: str
 
     @classmethod
-    def of(cls, bucket: str, endpoint: str, environment: str) -> "Destination":
+    def for_environment(cls, bucket: str, endpoint: str, environment: str) -> "Destination":
         return cls(bucket, endpoint, f"payment-platform/{environment}")
 
-    def key(self, content: bytes, suffix: str) -> str:
+    def content_key(self, content: bytes, suffix: str) -> str:
         return self.digest_key(hashlib.sha256(content).hexdigest(), suffix)
 
     def digest_key(self, digest: str, suffix: str) -> str:
         return f"{self.prefix}/{digest}{suffix}"
 
-    def url(self, key: str) -> str:
+    def object_url(self, key: str) -> str:
         return f"{self.endpoint}/{self.bucket}/{key}"
 
 

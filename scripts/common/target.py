@@ -30,7 +30,7 @@ class Target:
     def client(self, service: str, own: Config | None = None) -> Any:
         """``own`` comes before what is usual here."""
         # Nobody's proxy stands between this machine and itself.
-        config = Config(proxies={}) if self.endpoint_url else _retrying()
+        config = Config(proxies={}) if self.endpoint_url else _retry_config()
         session: Any = self.session
         return session.client(service, endpoint_url=self.endpoint_url, config=config.merge(own) if own else config)
 
@@ -49,8 +49,8 @@ class Target:
 
     def destination(self, bucket: str, environment: str) -> Destination:
         """The bucket's address, the same whoever deploys: it is part of what is deployed."""
-        s3 = self.endpoint_url or f"https://s3.{self.region}.{_suffix(self.region)}"
-        return Destination.of(bucket, s3, environment)
+        s3 = self.endpoint_url or f"https://s3.{self.region}.{_dns_suffix_of(self.region)}"
+        return Destination.for_environment(bucket, s3, environment)
 
     def pseudo_parameters(self) -> dict[str, str]:
         return pseudo_parameters(self.account, self.region)
@@ -61,32 +61,32 @@ def pseudo_parameters(account: str, region: str) -> dict[str, str]:
     return {
         "AWS::AccountId": account,
         "AWS::Region": region,
-        "AWS::Partition": _partition(region),
-        "AWS::URLSuffix": _suffix(region),
+        "AWS::Partition": _partition_of(region),
+        "AWS::URLSuffix": _dns_suffix_of(region),
     }
 
 
 # A session of its own reads the list of all endpoints anew, which takes a twentieth of a second.
 @cache
-def _partition(region: str) -> str:
+def _partition_of(region: str) -> str:
     return str(boto3.Session().get_partition_for_region(region))
 
 
 @cache
-def _suffix(region: str) -> str:
+def _dns_suffix_of(region: str) -> str:
     """The domain of the partition that the region is in."""
     session = boto3.Session()
     resolver = session._session.get_component("endpoint_resolver")
     return str(resolver.get_partition_dns_suffix(session.get_partition_for_region(region)))
 
 
-def _retrying() -> Config:
+def _retry_config() -> Config:
     """More patience than the SDK has by itself: CloudFormation throttles soon. The user's own setting comes first."""
     own = "AWS_MAX_ATTEMPTS" in os.environ
     return Config() if own else Config(retries={"mode": "standard", "total_max_attempts": 10})
 
 
-def on_aws(profile: str | None, region: str | None) -> Target:
+def connect_to_aws(profile: str | None, region: str | None) -> Target:
     """AWS as the user's configuration reaches it; raises ``UserError`` where that names no region."""
     # The AWS CLI reads AWS_REGION, boto3 does not.
     session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))

@@ -25,11 +25,11 @@ class Tree:
         return resources
 
 
-def parse(text: str | Template) -> Template:
+def parse_template(text: str | Template) -> Template:
     """YAML or JSON, with short forms such as ``!Sub`` in their long ones; boto3 has parsed JSON already."""
-    document: Template = text if isinstance(text, dict) else _loaded(text)
+    document: Template = text if isinstance(text, dict) else _load_text(text)
     # A copy for each who asks: they write into it.
-    return plain(document)  # type: ignore[no-any-return]
+    return to_plain_types(document)  # type: ignore[no-any-return]
 
 
 class _Loader(yaml.CSafeLoader):
@@ -41,7 +41,7 @@ _Loader.add_multi_constructor("!", yaml_loader.multi_constructor)
 
 
 @lru_cache(maxsize=64)
-def _loaded(text: str) -> Template:
+def _load_text(text: str) -> Template:
     """A deployment reads the same text as often as ten times."""
     try:
         document: Template = json.loads(text)
@@ -50,22 +50,22 @@ def _loaded(text: str) -> Template:
     return document
 
 
-def plain(value: Any) -> Any:
+def to_plain_types(value: Any) -> Any:
     """Ordinary dicts, lists and strings: the parser has kinds of its own."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_plain_types(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [to_plain_types(item) for item in value]
     return str(value) if isinstance(value, str) else value
 
 
-def tree(text: str | Template, read: Callable[[str], str]) -> Tree:
+def read_tree(text: str | Template, read_text: Callable[[str], str]) -> Tree:
     """The tree below a template; ``read`` gives the text behind a nested stack's TemplateURL."""
-    template = parse(text)
+    template = parse_template(text)
     return Tree(
         template,
         {
-            logical_id: tree(read(resource["Properties"]["TemplateURL"]), read)
+            logical_id: read_tree(read_text(resource["Properties"]["TemplateURL"]), read_text)
             for logical_id, resource in template.get("Resources", {}).items()
             if resource["Type"] == STACK
         },

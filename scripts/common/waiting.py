@@ -8,9 +8,9 @@ LONGEST_PAUSE = 2.0
 GROWTH = 1.4
 
 
-def pauses(longest_seconds: float) -> Iterator[None]:
+def poll_with_backoff(timeout_seconds: float) -> Iterator[None]:
     """At once, then after longer and longer pauses; ends after ``longest_seconds``."""
-    deadline = time.monotonic() + longest_seconds
+    deadline = time.monotonic() + timeout_seconds
     pause = FIRST_SECONDS
     yield
     while time.monotonic() < deadline:

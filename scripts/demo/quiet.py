@@ -9,11 +9,11 @@ from rich.console import Console
 from scripts.common.templates import STACK
 from scripts.deployer.failure import Event
 from scripts.deployer.plan.model import Plan
-from scripts.deployer.report.people import People
-from scripts.deployer.report.reporter import Watching
+from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.report.reporter import EventListener
 
 
-class Quiet(People):
+class Quiet(ConsoleReporter):
     """Keeps what it would have said for when it fails, and counts the resources that were made."""
 
     def __init__(self) -> None:
@@ -26,8 +26,8 @@ class Quiet(People):
         return self._said.getvalue()
 
     @contextmanager
-    def watching(self, plan: Plan | None, stack_name: str) -> Iterator[Watching]:
-        with super().watching(plan, stack_name) as watch:
+    def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:
+        with super().follow_events(plan, stack_name) as watch:
 
             def count(events: list[Event]) -> None:
                 self.made += sum(one.status == "CREATE_COMPLETE" and one.resource_type != STACK for one in events)

@@ -49,7 +49,7 @@ def main(keep: bool) -> None:
         # Nobody resizes a file: as wide as the rules look well.
         console = Console(highlight=False, width=100)
     interrupted = "stop the AWS emulator with `make local-stop`" if keep else "the AWS emulator has been stopped"
-    with command.one_line_errors("demo", interrupted=interrupted):
+    with command.report_errors("demo", interrupt_message=interrupted):
         if keep:
             embedded, _ = server.find_or_start_server()
             platform = target.emulator_target(embedded)

@@ -9,7 +9,7 @@ from . import change_set, protect, saved
 from .deletion_protection import LateProtection
 from .execute import asked_to_go, execute, finish
 from .order import Confirm, Deployed, Order
-from .plan.danger import dangers
+from .plan.danger import find_dangers
 from .report.reporter import Reporter
 from .stack import Stack, StackTree, check_owned, check_ready, deployed_templates, describe, describe_tree
 
@@ -28,26 +28,26 @@ def apply(order: Order, path: Path, target: Target, report: Reporter, confirm: C
         if {one.id: one.changed_at for _, one in tree.walk() if one.exists} != plan.changed_at:
             raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
         proposal = change_set.existing(cloudformation, plan.change_set_id)
-        shown = {danger.path for danger in dangers(plan.plan.stack)}
-        certain = {danger.path for danger in dangers(proposal.changes) if not danger.what.startswith("may")}
+        shown = {danger.path for danger in find_dangers(plan.plan.stack)}
+        certain = {danger.path for danger in find_dangers(proposal.changes) if not danger.effect.startswith("may")}
         if saved.digest(proposal.changes) != plan.digest or not certain <= shown:
             raise UserError("the change set no longer matches the plan; create a new plan")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    report.plan(plan.plan)
+    report.show_plan(plan.plan)
     lost = asked_to_go(plan.plan, order.destroys)
     if not confirm(f"Deploy {plan.stack_name}?", list(lost)):
         raise Aborted(f"{plan.stack_name}: not deployed; the plan is still saved (delete it with --discard {path})")
     before = deployed_templates(cloudformation, tree) if stack.exists else None
     dropped = list(lost.values())
     late = LateProtection(plan.late_parameters, tuple(plan.late_paths))
-    with protect.let_go(cloudformation, tree, dropped, lambda said: report.step("Not protected:", said)):
+    with protect.let_go(cloudformation, tree, dropped, lambda said: report.announce_step("Not protected:", said)):
         execute(proposal, tree, plan.plan, order.environment, target, report, late)
     done = finish(order, target, report, before, late)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        report.step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
+        report.announce_step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
     return done
 
 

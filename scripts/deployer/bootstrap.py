@@ -11,11 +11,11 @@ from .change_set import Options, proposed
 from .execute import execute
 from .order import ARTIFACTS_STACK, Confirm, Order
 from .package import Package
-from .plan.danger import dangers, names
+from .plan.danger import confirmation_names, find_dangers
 from .planning import comparison
 from .preflight.examine import Preflight
 from .report.reporter import Reporter
-from .retire import retire
+from .retire import delete_unneeded_artifacts
 from .stack import (
     Stack,
     StackTree,
@@ -29,7 +29,7 @@ from .stack import (
     is_failed_creation,
     wait_until_idle,
 )
-from .upload import upload
+from .upload import upload_package
 from .validate import check_lint
 
 # Bytes of a template in a request.
@@ -45,15 +45,15 @@ def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm, 
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, ARTIFACTS_STACK)
     if order.only_plan and not stack.exists:
-        preflight.examine(with_bootstrap=True)
+        preflight.run_checks(with_bootstrap=True)
         raise UserError(f"{ARTIFACTS_STACK} is not deployed, and a plan needs its bucket; deploy once without --plan")
     body = (order.templates / "artifacts.yaml").read_text(encoding="utf-8")
     if not order.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(order.bootstrap, body)):
         check_owned(stack)
         check_lint(order.templates)
-        preflight.examine(with_bootstrap=True)
+        preflight.run_checks(with_bootstrap=True)
         what = "the bucket that templates and code are deployed from; once per account and Region"
-        report.step("Bootstrapping", f"{ARTIFACTS_STACK}: {what}")
+        report.announce_step("Bootstrapping", f"{ARTIFACTS_STACK}: {what}")
         try:
             stack = _change(order, target, report, confirm, stack, body)
         except ClientError as error:
@@ -70,7 +70,7 @@ def bootstrap(order: Order, target: Target, report: Reporter, confirm: Confirm, 
 
 
 def _with_defaults(parameters: dict[str, str], body: str) -> dict[str, str]:
-    declared = templates.parse(body).get("Parameters", {})
+    declared = templates.parse_template(body).get("Parameters", {})
     return {name: parameters.get(name, str(one.get("Default", ""))) for name, one in declared.items()}
 
 
@@ -86,7 +86,7 @@ def _change(order: Order, target: Target, report: Reporter, confirm: Confirm, st
     """
     cloudformation = target.client("cloudformation")
     if order.wait and stack.busy:
-        stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, lambda said: report.step("Waiting", said))
+        stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, lambda said: report.announce_step("Waiting", said))
     if is_failed_creation(stack):
         stack = delete_failed_creation(cloudformation, stack)
     check_owned(stack)
@@ -97,11 +97,11 @@ def _change(order: Order, target: Target, report: Reporter, confirm: Confirm, st
     if fits_into_request(body):
         return _deploy(order, target, report, confirm, stack, body, {"TemplateBody": body})
     destination = target.destination(stack.outputs["BucketName"], "bootstrap")
-    key = destination.key(body.encode(), ".yaml")
+    key = destination.content_key(body.encode(), ".yaml")
     s3 = target.client("s3")
-    upload(Package(destination, {key: body.encode()}, key, body), s3, target.account)
-    changed = _deploy(order, target, report, confirm, stack, body, {"TemplateURL": destination.url(key)})
-    retire(s3, destination, target.account, {key})
+    upload_package(Package(destination, {key: body.encode()}, key, body), s3, target.account)
+    changed = _deploy(order, target, report, confirm, stack, body, {"TemplateURL": destination.object_url(key)})
+    delete_unneeded_artifacts(s3, destination, target.account, {key})
     return changed
 
 
@@ -112,14 +112,14 @@ def _deploy(
     cloudformation = target.client("cloudformation")
     tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
     before = (deployed_templates(cloudformation, tree), stack.parameters) if stack.exists else None
-    after = (templates.Tree(templates.parse(body)), order.bootstrap)
+    after = (templates.Tree(templates.parse_template(body)), order.bootstrap)
     compared = comparison(ARTIFACTS_STACK, before, after, target.pseudo_parameters())
     with proposed(cloudformation, stack, order.bootstrap, Options(), **source) as proposal:
         if proposal is None:
             return stack
         plan = compared.plan(proposal.changes, proposal.notices)
-        report.plan(plan)
-        if not confirm(f"Deploy {ARTIFACTS_STACK}?", list(names(dangers(plan.stack)))):
+        report.show_plan(plan)
+        if not confirm(f"Deploy {ARTIFACTS_STACK}?", list(confirmation_names(find_dangers(plan.stack)))):
             raise Aborted(f"{ARTIFACTS_STACK}: not deployed; the change set is deleted")
         execute(proposal, tree, plan, "", target, report)
     return describe(cloudformation, ARTIFACTS_STACK)
@@ -131,7 +131,7 @@ def fits_into_request(body: str) -> bool:
 
 def without_conditional_parts(body: str) -> str:
     """The template without the resources and outputs that have a condition."""
-    template = templates.plain(templates.parse(body))
+    template = templates.to_plain_types(templates.parse_template(body))
     for section in ("Resources", "Outputs"):
         template[section] = {name: part for name, part in template[section].items() if "Condition" not in part}
     del template["Conditions"]

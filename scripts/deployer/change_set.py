@@ -15,10 +15,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, raise_both
-from scripts.common.waiting import pauses
+from scripts.common.waiting import poll_with_backoff
 
 from . import checks
-from .plan.compare import as_text, differences
+from .plan.compare import as_text, find_differences
 from .plan.model import Change, PropertyChange, StackChanges
 from .stack import OWNER_TAG, Stack, describe
 
@@ -155,7 +155,7 @@ def _create(cloudformation: Any, **arguments: Any) -> dict[str, str]:
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     """
-    for _ in pauses(NEW_ROLE_SECONDS):
+    for _ in poll_with_backoff(NEW_ROLE_SECONDS):
         with contextlib.suppress(_RoleNotYet):
             return _create_once(cloudformation, arguments)
     return _create_once(cloudformation, arguments)
@@ -199,7 +199,7 @@ def discard(cloudformation: Any, before: Stack, name: str) -> None:
     change_set = {"StackName": before.name, "ChangeSetName": name}
     try:
         status: str | None = ""
-        for _ in pauses(CLEANUP_SECONDS):
+        for _ in poll_with_backoff(CLEANUP_SECONDS):
             status = _status(cloudformation, change_set)
             if status is None:
                 break
@@ -258,7 +258,7 @@ def _is_empty_review(cloudformation: Any, name: str) -> bool:
 
 def _wait(cloudformation: Any, change_set_id: str) -> list[dict[str, Any]]:
     """All pages of the change set, once it has come to an end of its creation."""
-    for _ in pauses(LONGEST_SECONDS):
+    for _ in poll_with_backoff(LONGEST_SECONDS):
         pages = list(_pages(cloudformation, change_set_id, IncludePropertyValues=True))
         if pages[0]["Status"] not in _CREATING:
             if _WITHOUT_VALUES in pages[0].get("StatusReason", ""):
@@ -341,7 +341,7 @@ def _parts(one: PropertyChange) -> list[PropertyChange]:
             before=None if part.before is None else as_text(part.before),
             after=None if part.after is None else as_text(part.after),
         )
-        for part in differences(before, after)
+        for part in find_differences(before, after)
     ] or [one]
 
 

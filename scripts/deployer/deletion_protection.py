@@ -17,7 +17,7 @@ from scripts.common.target import Target
 from .change_set import Options, proposed
 from .failure import DeploymentFailed
 from .follow import Follow, execute
-from .plan.compare import as_text, compare
+from .plan.compare import as_text, compare_stacks
 from .plan.model import Change, StackChanges
 from .planning import Comparison
 from .report.reporter import Reporter
@@ -95,12 +95,12 @@ def switch_on(late: LateProtection, stack_name: str, environment: str, target: T
     """
     if not late.parameters:
         return
-    report.step("Protecting", f"{', '.join(late.paths)} from deletion, with a second change set")
+    report.announce_step("Protecting", f"{', '.join(late.paths)} from deletion, with a second change set")
     try:
         _execute_second(late, stack_name, environment, target, report)
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
-            report.failed(error.failure)
+            report.show_failure(error.failure)
         reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error) or "interrupted"
         raise NotProtected(
             f"{stack_name} is deployed, but the deletion protection of {', '.join(late.paths)} is not switched on: "
@@ -116,7 +116,7 @@ def _execute_second(late: LateProtection, stack_name: str, environment: str, tar
     with proposed(cloudformation, stack, parameters, Options(), UsePreviousTemplate=True) as proposal:
         if proposal is None:
             return
-        with report.watching(None, stack_name) as watching:
+        with report.follow_events(None, stack_name) as watching:
             how = Follow(environment, watching, target.poll_seconds)
             execute(proposal, describe_tree(cloudformation, stack), how)
 
@@ -141,7 +141,7 @@ def _created(stack: StackChanges, path: str = "") -> Iterator[str]:
 
 def _changes_only_protection(one: Evaluated, other: Evaluated) -> bool:
     """Whether nothing differs but deletion protection, and the parameters that carry it to nested stacks."""
-    return all(_is_protection_only(change) for change in compare("", one, other).changes)
+    return all(_is_protection_only(change) for change in compare_stacks("", one, other).changes)
 
 
 def _is_protection_only(change: Change) -> bool:

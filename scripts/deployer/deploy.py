@@ -12,7 +12,7 @@ from .change_set import Options, Proposal, proposed
 from .deletion_protection import LateProtection, find_late_protection
 from .execute import asked_to_go, execute, finish, keep_protected, record_deployment
 from .order import ARTIFACTS_STACK, Confirm, Deployed, Order
-from .package import Package, for_plan, package
+from .package import Package, package_templates, repackage_for_plan
 from .plan.model import Plan
 from .preflight.examine import Preflight
 from .report.reporter import Reporter
@@ -29,7 +29,7 @@ from .stack import (
     is_failed_creation,
     wait_until_idle,
 )
-from .upload import upload
+from .upload import upload_package
 from .validate import check_fresh, check_lint
 
 
@@ -47,7 +47,7 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
             f"{ARTIFACTS_STACK} does not have CloudFormation's role yet, though service_role is true; deploy without "
             "--plan, with credentials that may update it"
         )
-    packaged = package(
+    packaged = package_templates(
         order.templates / "parent.yaml", target.destination(bucket["BucketName"], order.environment), target.runtime
     )
     cloudformation = target.client("cloudformation")
@@ -57,9 +57,9 @@ def deploy(order: Order, target: Target, report: Reporter, confirm: Confirm) -> 
         if not order.only_plan:
             _make_up(order, target, report, stack, packaged)
         return Deployed(stack.outputs, changed=False)
-    preflight.examine()
+    preflight.run_checks()
     # A plan that is saved may be executed.
-    uploaded = for_plan(packaged) if order.only_plan and not order.out else packaged
+    uploaded = repackage_for_plan(packaged) if order.only_plan and not order.out else packaged
     _upload(order, target, uploaded, account, report)
     return _Deployment(order, target, report, confirm, packaged, uploaded.template_url, stack, account, bucket).run()
 
@@ -81,10 +81,10 @@ def _ready(order: Order, cloudformation: Any, report: Reporter, preflight: Prefl
     """The platform's stack, once it can take a change set."""
     stack = describe(cloudformation, order.stack_name)
     if order.wait and stack.busy:
-        stack = wait_until_idle(cloudformation, order.stack_name, lambda said: report.step("Waiting", said))
+        stack = wait_until_idle(cloudformation, order.stack_name, lambda said: report.announce_step("Waiting", said))
     if is_failed_creation(stack) and not order.only_plan:
-        preflight.examine()
-        report.step("Deleting", f"{stack.name}, left over from a failed creation")
+        preflight.run_checks()
+        report.announce_step("Deleting", f"{stack.name}, left over from a failed creation")
         stack = delete_failed_creation(cloudformation, stack)
     if not order.adopt:
         check_owned(stack)
@@ -94,12 +94,12 @@ def _ready(order: Order, cloudformation: Any, report: Reporter, preflight: Prefl
 
 def _upload(order: Order, target: Target, packaged: Package, account: str, report: Reporter) -> None:
     """What cfn-lint refuses is not even uploaded."""
-    report.step("Validating", f"{len(list(order.templates.glob('*.yaml')))} templates with cfn-lint")
+    report.announce_step("Validating", f"{len(list(order.templates.glob('*.yaml')))} templates with cfn-lint")
     check_lint(order.templates)
     layers = bool(packaged.layers) and order.parameters.get("Gateway") == "stripe"
-    report.step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
-    uploaded = upload(packaged, target.client("s3"), account, layers=layers)
-    report.step("Uploaded", f"{uploaded} of them; the others were already there")
+    report.announce_step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
+    uploaded = upload_package(packaged, target.client("s3"), account, layers=layers)
+    report.announce_step("Uploaded", f"{uploaded} of them; the others were already there")
 
 
 class _Deployment:
@@ -133,12 +133,12 @@ class _Deployment:
             compared = self._compare(parameters)
         options, notices = self._options(compared)
         source = {"TemplateURL": self._template_url}
-        self._report.step("Planning", f"a change set of {stack.name}")
+        self._report.announce_step("Planning", f"a change set of {stack.name}")
         with proposed(self._cloudformation, stack, parameters, options, **source) as proposal:
             if proposal is None:
                 return Deployed(stack.outputs, changed=False)
             plan = compared.plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
-            self._report.plan(plan)
+            self._report.show_plan(plan)
             if order.only_plan:
                 if order.out:
                     self._save(proposal, plan, late, order.out)
@@ -160,7 +160,7 @@ class _Deployment:
         )
 
     def _still_let_go(self, said: str) -> None:
-        self._report.step("Not protected:", said)
+        self._report.announce_step("Not protected:", said)
 
     def _options(self, compared: planning.Comparison) -> tuple[Options, list[str]]:
         """The role that CloudFormation assumes, and the alarms that roll back; there are none before the first time."""

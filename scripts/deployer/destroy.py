@@ -11,13 +11,13 @@ from scripts.common.target import Target
 
 from .follow import Follow, Watch, until_ended
 from .order import ARTIFACTS_STACK
-from .plan.compare import compare
+from .plan.compare import compare_stacks
 from .plan.model import Plan
 from .planning import named
 from .purge.leftover import Leftover
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
-from .retire import retire
+from .retire import delete_unneeded_artifacts
 from .stack import Stack, StackTree, check_owned, deployed_templates, describe, describe_tree
 
 # Asked before anything is deleted: a question for each name that has to be typed.
@@ -50,17 +50,17 @@ def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Confi
     deployed = None
     if stack.exists:
         deployed = evaluate(deployed_templates(cloudformation, tree), stack.parameters, target.pseudo_parameters())
-        plan = Plan(compare(stack.name, deployed, None))
-        report.plan(plan)
+        plan = Plan(compare_stacks(stack.name, deployed, None))
+        report.show_plan(plan)
         for line in [] if asked.purge else kept(deployed, asked.environment):
-            report.step("Retained:", line)
+            report.announce_step("Retained:", line)
     store, leftovers = _find_leftovers(asked, target, deployed, {one.id for _, one in tree.walk()}, report)
     _check_names(asked, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
     if stack.exists:
         watch = Watch(cloudformation, stack.id, tree)
         _delete(cloudformation, stack)
-        with report.watching(plan, stack.name) as watching:
+        with report.follow_events(plan, stack.name) as watching:
             how = Follow(asked.environment, watching, target.poll_seconds)
             until_ended(watch, stack.name, how, {"DELETE_COMPLETE"}, "deletion")
     elif stack.status:
@@ -92,11 +92,11 @@ def _find_leftovers(
     if not asked.purge:
         return None, ()
     store = Leftovers(asked.purge, target)
-    search = store.search(deployed, going)
+    search = store.find_all(deployed, going)
     for leftover in search.leftovers:
-        report.step("To purge:", f"{leftover}, {leftover.contents}: {store.loss(leftover)}")
+        report.announce_step("To purge:", f"{leftover}, {leftover.contents}: {store.describe_loss(leftover)}")
     for line in search.not_ours:
-        report.step("Not deleted:", line)
+        report.announce_step("Not deleted:", line)
     return store, search.leftovers
 
 
@@ -123,7 +123,7 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
             reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
             again = f"scripts/destroy.sh {environment} --purge deletes the rest"
             raise UserError(f"{leftover} is not deleted: {reason}; {again}") from error
-        report.step("Purged", str(leftover) if existed else f"{leftover}: it went with its stack")
+        report.announce_step("Purged", str(leftover) if existed else f"{leftover}: it went with its stack")
 
 
 def _delete(cloudformation: Any, stack: Stack) -> None:
@@ -174,8 +174,10 @@ def _tidy_up(asked: Destruction, target: Target, report: Reporter) -> None:
     try:
         bucket = describe(target.client("cloudformation"), ARTIFACTS_STACK).outputs.get("BucketName")
         if bucket:
-            retire(target.client("s3"), target.destination(bucket, asked.environment), target.account, ())
+            delete_unneeded_artifacts(
+                target.client("s3"), target.destination(bucket, asked.environment), target.account, ()
+            )
         if asked.record:
             asked.record.unlink(missing_ok=True)
     except (*AWS_ERRORS, OSError) as error:
-        report.step("Deleted,", f"but the cleanup failed: {describe_aws_error(error)}")
+        report.announce_step("Deleted,", f"but the cleanup failed: {describe_aws_error(error)}")

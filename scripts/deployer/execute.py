@@ -14,10 +14,10 @@ from .change_set import Proposal
 from .deletion_protection import NOT_LATE, LateProtection, switch_on
 from .failure import DeploymentFailed
 from .order import ARTIFACTS_STACK, Deployed, Order
-from .plan.danger import Danger, dangers, names
+from .plan.danger import Danger, confirmation_names, find_dangers
 from .plan.model import Plan
 from .report.reporter import Reporter
-from .retire import keys, retire
+from .retire import delete_unneeded_artifacts, find_artifact_keys
 from .stack import Stack, StackTree, deployed_templates, describe, describe_tree, original
 
 
@@ -26,7 +26,7 @@ def asked_to_go(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
 
     Raises ``UserError`` for a name that may go and does not: it is misspelt.
     """
-    lost = names(dangers(plan.stack))
+    lost = confirmation_names(find_dangers(plan.stack))
     for name in destroys:
         if name not in lost and name not in [danger.path for danger in lost.values()]:
             raise UserError(
@@ -46,7 +46,7 @@ def execute(
 ) -> None:
     """Raises ``DeploymentFailed``, and ``UserError`` if the deployment cannot be followed to its end."""
     try:
-        with report.watching(plan, tree.stack.name) as watching:
+        with report.follow_events(plan, tree.stack.name) as watching:
             follow.execute(proposal, tree, follow.Follow(environment, watching, target.poll_seconds))
     except DeploymentFailed:
         raise
@@ -82,7 +82,7 @@ def finish(
         _tidy_up(order, target, stack, deployed_templates(cloudformation, tree), before)
     except (*AWS_ERRORS, UserError, KeyError) as error:
         said = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
-        report.step("Deployed,", f"but a follow-up step failed: {said}")
+        report.announce_step("Deployed,", f"but a follow-up step failed: {said}")
     except KeyboardInterrupt:
         raise UserError(
             f"interrupted; {order.stack_name} is deployed, but the follow-up steps (protection, cleanup, record) are "
@@ -96,10 +96,10 @@ def keep_protected(order: Order, cloudformation: Any, tree: StackTree, report: R
     stack = tree.stack
     if order.rollout.termination_protection and not stack.termination_protection:
         protect.terminate_never(cloudformation, stack.name)
-        report.step("Protected", f"{stack.name} from deletion (termination protection)")
+        report.announce_step("Protected", f"{stack.name} from deletion (termination protection)")
     if order.rollout.stack_policy and (bare := protect.without_policy(cloudformation, tree)):
         protect.keep_data(cloudformation, bare)
-        report.step("Protected", f"data resources, with stack policies on {len(bare)} stacks")
+        report.announce_step("Protected", f"data resources, with stack policies on {len(bare)} stacks")
 
 
 def record_deployment(
@@ -127,7 +127,7 @@ def _tidy_up(order: Order, target: Target, stack: Stack, after: templates.Tree, 
     cloudformation = target.client("cloudformation")
     destination = target.destination(describe(cloudformation, ARTIFACTS_STACK).outputs["BucketName"], order.environment)
     root = original(cloudformation, order.stack_name)
-    needed = {destination.key(root.encode(), ".yaml")} | keys(after, destination)
-    needed |= keys(before, destination) if before else set()
+    needed = {destination.content_key(root.encode(), ".yaml")} | find_artifact_keys(after, destination)
+    needed |= find_artifact_keys(before, destination) if before else set()
     record_deployment(order, target, stack, after, destination)
-    retire(target.client("s3"), destination, target.account, needed)
+    delete_unneeded_artifacts(target.client("s3"), destination, target.account, needed)

@@ -13,7 +13,7 @@ from scripts.local.runtime import RUNTIME
 from stacks import settings
 
 from .order import Order
-from .package import package
+from .package import package_templates
 from .planning import Comparison, comparison, packaged_tree
 from .report.reporter import Reporter
 from .saved import LastDeployment, load_deployment
@@ -38,13 +38,15 @@ def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
         source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
     if not compared.changes.changes and not compared.changes.outputs:
         return False
-    report.plan(compared.alone(f"Based on a comparison of the local templates with {source}, without access to AWS."))
+    report.show_plan(
+        compared.alone(f"Based on a comparison of the local templates with {source}, without access to AWS.")
+    )
     return True
 
 
 def _with_last(order: Order, last: LastDeployment) -> Comparison:
-    destination = Destination.of(last.bucket, last.endpoint, order.environment)
-    after = packaged_tree(package(order.templates / "parent.yaml", destination, _runtime(order.environment)))
+    destination = Destination.for_environment(last.bucket, last.endpoint, order.environment)
+    after = packaged_tree(package_templates(order.templates / "parent.yaml", destination, _runtime(order.environment)))
     pseudo = pseudo_parameters(last.account, last.region)
     return comparison(order.stack_name, (last.tree, last.parameters), (after, order.parameters), pseudo)
 
@@ -65,8 +67,8 @@ def _with_revision(order: Order, revision: str) -> Comparison:
     def there(name: str) -> str:
         return _show(revision, f"templates/{name.removeprefix('./')}")
 
-    before = templates.tree(there("parent.yaml"), there)
-    after = templates.tree(here("parent.yaml"), here)
+    before = templates.read_tree(there("parent.yaml"), there)
+    after = templates.read_tree(here("parent.yaml"), here)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "environments.toml"
         file.write_text(_show(revision, "stacks/environments.toml"), encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import Any
 
 from scripts.common.errors import UserError
 from scripts.common.packaging import Destination, Runtime
-from scripts.common.templates import parse, plain
+from scripts.common.templates import parse_template, to_plain_types
 from stacks import emit
 from stacks.compute import function_code, layers
 
@@ -37,10 +37,10 @@ class Package:
 
     @property
     def template_url(self) -> str:
-        return self.destination.url(self.template_key)
+        return self.destination.object_url(self.template_key)
 
 
-def for_plan(deployable: Package) -> Package:
+def repackage_for_plan(deployable: Package) -> Package:
     """The templates alone, under keys that no deployment asks for.
 
     Who may plan, such as a pull request's job, writes only there: an object under the key of a release to come would
@@ -52,14 +52,14 @@ def for_plan(deployable: Package) -> Package:
     files, text = {}, deployable.template
     for key, content in deployable.files.items():
         if key.endswith(Path(deployable.template_key).suffix) and key != deployable.template_key:
-            planned = destination.key(content, Path(key).suffix)
-            text = text.replace(deployable.destination.url(key), destination.url(planned))
+            planned = destination.content_key(content, Path(key).suffix)
+            text = text.replace(deployable.destination.object_url(key), destination.object_url(planned))
             files[planned] = content
-    root = destination.key(text.encode(), Path(deployable.template_key).suffix)
+    root = destination.content_key(text.encode(), Path(deployable.template_key).suffix)
     return Package(destination, {**files, root: text.encode()}, root, text)
 
 
-def package(template: Path, destination: Destination, runtime: Runtime | None = None) -> Package:
+def package_templates(template: Path, destination: Destination, runtime: Runtime | None = None) -> Package:
     """Package ``template`` and all that it names. Raises ``UserError`` for a path that is not there."""
     # It takes longer to import than the rest of this: only who packages waits for it.
     from . import sbom
@@ -69,23 +69,23 @@ def package(template: Path, destination: Destination, runtime: Runtime | None = 
     requirements_of: dict[str, Path] = {}
 
     def add(content: bytes, suffix: str) -> str:
-        key = destination.key(content, suffix)
+        key = destination.content_key(content, suffix)
         files[key] = content
         return key
 
     def nested(path: Path) -> str:
-        return destination.url(add(rewritten(path).encode(), path.suffix))
+        return destination.object_url(add(rewritten(path).encode(), path.suffix))
 
     def rewritten(path: Path) -> str:
         materials = sbom.Materials()
-        document = _rewrite(
+        document = _rewrite_paths(
             path, partial(code, materials), partial(layer, materials), nested, runtime, materials.runtimes
         )
         if materials.files:
             # Named in the template, so that it is kept for as long as what it tells of.
-            bill = destination.url(add(sbom.render(materials), sbom.SUFFIX))
+            bill = destination.object_url(add(sbom.render_bill(materials), sbom.SUFFIX))
             document.setdefault("Metadata", {})[BILL] = bill
-        return emit.to_yaml(plain(document))
+        return emit.to_yaml(to_plain_types(document))
 
     def layer(materials: sbom.Materials, folder: Path) -> dict[str, str]:
         # Named by what it contains; built, and uploaded, only where a stack asks for it.
@@ -108,7 +108,7 @@ def package(template: Path, destination: Destination, runtime: Runtime | None = 
     return Package(destination, files, key, text, requirements_of)
 
 
-def _rewrite(
+def _rewrite_paths(
     path: Path,
     code: Callable[[Path], dict[str, str]],
     layer: Callable[[Path], dict[str, str]],
@@ -118,7 +118,7 @@ def _rewrite(
 ) -> dict[str, Any]:
     """The template with S3 locations in the place of local paths. ``runtimes`` gets those of its functions."""
     try:
-        document = parse(path.read_text(encoding="utf-8"))
+        document = parse_template(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     for resource in document["Resources"].values():

@@ -7,8 +7,8 @@ from scripts.common import templates
 from scripts.common.evaluate import Evaluated, Resource, evaluate
 
 from .package import Package
-from .plan import spurious as phantom
-from .plan.compare import compare
+from .plan import spurious
+from .plan.compare import compare_stacks
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges, StatementChange
 
@@ -27,13 +27,13 @@ class Comparison:
     changes: StackChanges
 
     def plan(self, service: StackChanges, notices: tuple[str, ...]) -> Plan:
-        """The service's changes; from the comparison what they lack: nested ones, phantoms, what policies say."""
+        """The service's changes, with nested changes, spurious marks and policy statements from the comparison."""
         # Of what is replaced the service knows more than the resource types' schemas.
         certain = frozenset(_certainly_replaced(service, ""))
-        compared = compare(self.changes.name, self.before, self.after, certain)
-        filled, any_filled = phantom.filled(service, compared)
+        compared = compare_stacks(self.changes.name, self.before, self.after, certain)
+        filled, any_filled = spurious.fill_nested_stacks(service, compared)
         source = BY_COMPARISON if any_filled else ""
-        stack = phantom.marked(filled, compared)
+        stack = spurious.mark_spurious(filled, compared)
         return Plan(stack, self._statements(), (*notices, *self._refused(stack, "")), source)
 
     def going(self, property_name: str) -> set[str]:
@@ -97,10 +97,10 @@ def comparison(
     """Each side is a tree of templates and the parameters of its root."""
     old = evaluate(*before, pseudo) if before else None
     new = evaluate(*after, pseudo)
-    return Comparison(old, new, compare(name, old, new))
+    return Comparison(old, new, compare_stacks(name, old, new))
 
 
 def packaged_tree(package: Package) -> templates.Tree:
     """The templates of a package, as they will be deployed."""
-    prefix = package.destination.url("")
-    return templates.tree(package.template, lambda url: package.files[url.removeprefix(prefix)].decode())
+    prefix = package.destination.object_url("")
+    return templates.read_tree(package.template, lambda url: package.files[url.removeprefix(prefix)].decode())

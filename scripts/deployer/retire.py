@@ -15,16 +15,16 @@ from scripts.common.templates import Tree
 from .stack import WORKERS
 
 
-def keys(tree: Tree, destination: Destination) -> set[str]:
+def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
     """The keys that a tree's templates name, wherever in them."""
     pattern = re.compile(re.escape(destination.prefix) + r"/[0-9a-f]{64}(?:\.\w+)+")
     found: set[str] = set()
-    for template in _templates(tree):
+    for template in _walk_templates(tree):
         found.update(pattern.findall(str(template)))
     return found
 
 
-def retire(s3: Any, destination: Destination, account: str, needed: Iterable[str]) -> int:
+def delete_unneeded_artifacts(s3: Any, destination: Destination, account: str, needed: Iterable[str]) -> int:
     """Delete what is not ``needed``; how many objects that were."""
     owner = {"Bucket": destination.bucket, "ExpectedBucketOwner": account}
     pages = s3.get_paginator("list_objects_v2").paginate(Prefix=f"{destination.prefix}/", **owner)
@@ -35,7 +35,7 @@ def retire(s3: Any, destination: Destination, account: str, needed: Iterable[str
     return len(gone)
 
 
-def _templates(tree: Tree) -> Iterable[object]:
+def _walk_templates(tree: Tree) -> Iterable[object]:
     yield tree.template
     for nested in tree.nested.values():
-        yield from _templates(nested)
+        yield from _walk_templates(nested)

@@ -23,7 +23,7 @@ def follow(environment: str, name: str, target: Target, report: Reporter) -> str
             f"{name} is {stack.status}: no operation is in progress; for the last result, see "
             f"scripts/status.sh {environment}"
         )
-    with report.watching(None, name) as watching:
+    with report.follow_events(None, name) as watching:
         return join(cloudformation, stack, Follow(environment, watching, target.poll_seconds))
 
 
@@ -40,7 +40,7 @@ def cancel(environment: str, name: str, target: Target, report: Reporter) -> str
         raise UserError(f"{name} is {stack.status}: only an update in progress can be cancelled")
     watch = Watch(cloudformation, stack.id, describe_tree(cloudformation, stack))
     cloudformation.cancel_update_stack(StackName=stack.id)
-    with report.watching(None, name) as watching:
+    with report.follow_events(None, name) as watching:
         how = Follow(environment, watching, target.poll_seconds)
         return until_ended(watch, name, how, _ROLLED_BACK | {"UPDATE_COMPLETE"}, "rollback")
 
@@ -65,7 +65,7 @@ def go_on(environment: str, name: str, skip: tuple[str, ...], target: Target, re
         raise UserError(
             f"{name}: the rollback cannot be continued this way: {error.response['Error']['Message']}"
         ) from error
-    with report.watching(None, name) as watching:
+    with report.follow_events(None, name) as watching:
         return until_ended(watch, name, Follow(environment, watching, target.poll_seconds), _ROLLED_BACK, "rollback")
 
 

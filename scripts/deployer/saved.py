@@ -13,7 +13,7 @@ from scripts.common import templates
 from scripts.common.errors import UserError
 
 from .plan.model import Plan, StackChanges
-from .report.records import plan_from
+from .plan.serialization import plan_from_json, to_json
 
 VERSION = 1
 
@@ -39,11 +39,11 @@ class SavedPlan:
 
 
 def digest(changes: StackChanges) -> str:
-    return hashlib.sha256(json.dumps(asdict(changes), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(to_json(changes), sort_keys=True).encode()).hexdigest()
 
 
 def save_plan(path: Path, saved: SavedPlan) -> None:
-    _write(path, {"version": VERSION, **asdict(saved)})
+    _write(path, {"version": VERSION, **asdict(saved), "plan": to_json(saved.plan)})
 
 
 def load_plan(path: Path) -> SavedPlan:
@@ -52,7 +52,7 @@ def load_plan(path: Path) -> SavedPlan:
     try:
         if document.pop("version") != VERSION:
             raise UserError(f"{path}: saved by another version of this tool; create a new plan")
-        found = SavedPlan(**document | {"plan": plan_from(document["plan"])})
+        found = SavedPlan(**document | {"plan": plan_from_json(document["plan"])})
         _check_texts(vars(found), other=("plan", "changed_at", "late_parameters", "late_paths"))
         _check_texts(found.late_parameters)
         return found

@@ -37,28 +37,31 @@ class Materials:
     runtimes: set[str] = field(default_factory=set)
 
 
-def render(materials: Materials) -> bytes:
+def render_bill(materials: Materials) -> bytes:
     """The bill as JSON. Raises ``UserError`` for a requirement without its version or its digest."""
     code = Component(
         name=NAME,
         version=materials.version,
         type=ComponentType.APPLICATION,
         bom_ref=NAME,
-        hashes=[_sha256(materials.package)],
+        hashes=[_sha256_of(materials.package)],
         components=[
-            Component(name=name, type=ComponentType.FILE, bom_ref=f"{NAME}/{name}", hashes=[_sha256(content)])
+            Component(name=name, type=ComponentType.FILE, bom_ref=f"{NAME}/{name}", hashes=[_sha256_of(content)])
             for name, content in materials.files
         ],
     )
-    needs = [*_runtimes(materials.runtimes), *(one for path in materials.layers for one in libraries(path))]
+    needs = [
+        *_runtime_components(materials.runtimes),
+        *(one for path in materials.layers for one in read_libraries(path)),
+    ]
     bom = Bom(components=needs, metadata=BomMetaData(component=code), serial_number=uuid.UUID(int=0))
     bom.metadata.timestamp = None  # type: ignore[assignment] # it would be now
     bom.register_dependency(code, needs)
-    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(_text(bom).encode()).hexdigest())
-    return _text(bom).encode()
+    bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(_to_json(bom).encode()).hexdigest())
+    return _to_json(bom).encode()
 
 
-def libraries(requirements: Path) -> Iterator[Component]:
+def read_libraries(requirements: Path) -> Iterator[Component]:
     """What a layer is built of. Raises ``UserError``."""
     try:
         for pin in read_pins(requirements):
@@ -69,7 +72,7 @@ def libraries(requirements: Path) -> Iterator[Component]:
         raise UserError(str(error)) from error
 
 
-def _runtimes(names: Iterable[str]) -> Iterator[Component]:
+def _runtime_components(names: Iterable[str]) -> Iterator[Component]:
     for name in sorted(names):
         # Its libraries, such as botocore, are AWS's to patch; which ones they are at a time is not ours to say.
         yield Component(
@@ -77,9 +80,9 @@ def _runtimes(names: Iterable[str]) -> Iterator[Component]:
         )
 
 
-def _sha256(content: bytes) -> HashType:
+def _sha256_of(content: bytes) -> HashType:
     return HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(content).hexdigest())
 
 
-def _text(bom: Bom) -> str:
+def _to_json(bom: Bom) -> str:
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"

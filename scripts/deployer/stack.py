@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from scripts.common import templates
 from scripts.common.errors import UserError
 from scripts.common.templates import STACK
-from scripts.common.waiting import pauses
+from scripts.common.waiting import poll_with_backoff
 
 # On every stack of ours, and passed on to what it creates.
 OWNER_TAG = {"Key": "ManagedBy", "Value": "payment-platform"}
@@ -105,7 +105,7 @@ def deployed_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
 
     def read(path: str, one: StackTree) -> templates.Tree:
         below = {name: read(f"{path}/{name}" if path else name, child) for name, child in one.nested.items()}
-        return templates.Tree(templates.parse(texts[path]), below)
+        return templates.Tree(templates.parse_template(texts[path]), below)
 
     return read("", tree)
 
@@ -124,7 +124,7 @@ def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
     """Delete it, by its id, and wait; it can be created anew then. Raises ``UserError`` if it does not go."""
     cloudformation.delete_stack(StackName=stack.id)
     status = stack.status
-    for _ in pauses(LONGEST_DELETION_SECONDS):
+    for _ in poll_with_backoff(LONGEST_DELETION_SECONDS):
         status = describe(cloudformation, stack.id).status
         if status in ("", "DELETE_COMPLETE"):
             return Stack(stack.name)
@@ -193,7 +193,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
 def wait_until_idle(cloudformation: Any, name: str, say: Callable[[str], None]) -> Stack:
     """The stack, once no deployment of somebody else's runs; raises ``UserError`` after four hours."""
     status = ""
-    for _ in pauses(LONGEST_WAIT_SECONDS):
+    for _ in poll_with_backoff(LONGEST_WAIT_SECONDS):
         stack = describe(cloudformation, name)
         if not stack.busy:
             return stack

@@ -6,7 +6,7 @@ from typing import Any
 
 from scripts.common.errors import UserError
 from scripts.common.target import Target
-from scripts.common.waiting import pauses
+from scripts.common.waiting import poll_with_backoff
 
 from .stack import WORKERS, StackTree, describe, describe_tree
 
@@ -77,7 +77,7 @@ def _detect(cloudformation: Any, stack_id: str) -> None:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-drift.html
     """
     detection = cloudformation.detect_stack_drift(StackName=stack_id)["StackDriftDetectionId"]
-    for _ in pauses(LONGEST_SECONDS):
+    for _ in poll_with_backoff(LONGEST_SECONDS):
         answer = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if answer["DetectionStatus"] == "DETECTION_FAILED":
             raise UserError(f"{stack_id}: drift cannot be detected: {answer.get('DetectionStatusReason', 'no reason')}")

@@ -20,7 +20,7 @@ from .layer import build_layer
 from .package import Package
 
 
-def upload(package: Package, s3: Any, account: str, *, layers: bool = False) -> int:
+def upload_package(package: Package, s3: Any, account: str, *, layers: bool = False) -> int:
     """How many files were uploaded. ``layers`` are built only on request: no stack without them asks for them.
 
     Raises ``UserError`` for a file in the bucket that is not what its name says.
@@ -28,10 +28,10 @@ def upload(package: Package, s3: Any, account: str, *, layers: bool = False) -> 
     # The bucket's name could be guessed: never write to somebody else's.
     owner = {"Bucket": package.destination.bucket, "ExpectedBucketOwner": account}
 
-    def put(key: str, content: Callable[[], bytes]) -> bool:
+    def upload_file(key: str, content: Callable[[], bytes]) -> bool:
         body = content()
         checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        if _is_there(s3, key, checksum, owner):
+        if _is_uploaded(s3, key, checksum, owner):
             return False
         try:
             s3.put_object(Key=key, Body=body, ChecksumSHA256=checksum, IfNoneMatch="*", **owner)
@@ -39,17 +39,17 @@ def upload(package: Package, s3: Any, account: str, *, layers: bool = False) -> 
             # Somebody else was quicker.
             if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
                 raise
-            return not _is_there(s3, key, checksum, owner)
+            return not _is_uploaded(s3, key, checksum, owner)
         return True
 
     contents: dict[str, Callable[[], bytes]] = {key: partial(bytes, body) for key, body in package.files.items()}
     if layers:
         contents |= {key: partial(build_layer, requirements) for key, requirements in package.layers.items()}
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return sum(pool.map(put, contents, contents.values()))
+        return sum(pool.map(upload_file, contents, contents.values()))
 
 
-def _is_there(s3: Any, key: str, checksum: str, owner: dict[str, str]) -> bool:
+def _is_uploaded(s3: Any, key: str, checksum: str, owner: dict[str, str]) -> bool:
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html"""
     try:
         found = s3.head_object(Key=key, ChecksumMode="ENABLED", **owner).get("ChecksumSHA256")

@@ -33,10 +33,10 @@ def check_fresh(templates: Path) -> None:
 def check_lint(templates: Path) -> None:
     """Raises ``UserError`` with every finding of cfn-lint; what it found good once, it is not asked again."""
     paths = sorted(templates.glob("*.yaml"))
-    good = LINTED / _digest(paths)
+    good = LINTED / _lint_digest(paths)
     if good.exists():
         return
-    findings = lint(paths)
+    findings = lint_templates(paths)
     if findings:
         raise UserError("cfn-lint refuses the templates:\n" + "\n".join(findings))
     # To be asked again next time is all that it costs if this cannot be written.
@@ -45,18 +45,20 @@ def check_lint(templates: Path) -> None:
         good.touch()
 
 
-def _digest(paths: list[Path]) -> str:
+def _lint_digest(paths: list[Path]) -> str:
     """Of the templates, the rules and the release of cfn-lint."""
     told = [importlib.metadata.version("cfn-lint").encode(), RULES.read_bytes(), *(path.read_bytes() for path in paths)]
     return hashlib.sha256(b"\0".join(told)).hexdigest()
 
 
-def lint(paths: list[Path]) -> list[str]:
+def lint_templates(paths: list[Path]) -> list[str]:
     """All findings of cfn-lint at every level, informational ones too, one line each."""
-    return [f"{match.filename}:{match.linenumber}: {match.rule.id} {match.message}" for match in linter(paths).run()]
+    return [
+        f"{match.filename}:{match.linenumber}: {match.rule.id} {match.message}" for match in create_linter(paths).run()
+    ]
 
 
-def linter(paths: list[Path]) -> Any:
+def create_linter(paths: list[Path]) -> Any:
     """A runner of cfn-lint, with the same rules as the command ``cfn-lint`` has here."""
     # cfn-lint takes most of a second to import.
     from cfnlint.config import ConfigMixIn

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from scripts.common.errors import UserError
-from scripts.common.target import Target, on_aws
+from scripts.common.target import Target, connect_to_aws
 
 from . import server, target
 from .runtime import describe_interpreter
@@ -21,7 +21,7 @@ def reach_environment(
     a Region of ``local``.
     """
     if environment != LOCAL:
-        return on_aws(profile, region)
+        return connect_to_aws(profile, region)
     if profile or region:
         raise UserError("local is the AWS emulator on this machine; it accepts neither --profile nor --region")
     server.isolate_from_user_configuration()

@@ -15,7 +15,7 @@ from . import server
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1.  [default: a free port]")
 def main(port: int) -> None:
     """Show the payments of the running AWS emulator on a web page, until Ctrl-C."""
-    with command.one_line_errors("page"):
+    with command.report_errors("page"):
         try:
             platform().check_deployed()
             with server.serving(platform, port) as page:

@@ -22,7 +22,7 @@ from scripts.common.paths import ROOT
 from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
-from scripts.deployer.report.people import People
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local import server, target
 from stacks import names, settings
 
@@ -45,7 +45,7 @@ def main() -> None:
     with server.run_server(wait_scale=0.05, alarm_scale=SCALE) as running:
         platform = target.emulator_target(running)
         order = Order(ENVIRONMENT, settings.load(ENVIRONMENT), settings.load_bootstrap())
-        outputs = deploy(order, platform, People(Console(file=io.StringIO())), confirm=lambda *_: True).outputs
+        outputs = deploy(order, platform, ConsoleReporter(Console(file=io.StringIO())), confirm=lambda *_: True).outputs
         began = datetime.now(UTC)
         states = _run(platform, outputs["StepFunctionsStateMachineArn"])
         body = _body(platform)

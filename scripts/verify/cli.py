@@ -54,7 +54,7 @@ def main(
 
     Exits with 0 if every check is ok or skipped, with 2 if one failed or could not be made, with 1 after an error.
     """
-    with common.one_line_errors(NAME, debug, "what was changed has been undone"):
+    with common.report_errors(NAME, debug, "what was changed has been undone"):
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         target = reach_environment(environment, profile, region)
         place = _place(environment, settings_file, target, only_reads)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from scripts.common.errors import UserError
-from scripts.common.waiting import pauses
+from scripts.common.waiting import poll_with_backoff
 from scripts.operator import dead_letter_queue
 from scripts.operator.executions import read
 from stacks import names
@@ -46,7 +46,7 @@ def delete_letters(place: Place) -> None:
     Raises ``UserError`` where that takes too long.
     """
     running = [place.executions[sample.name] for sample in samples(place.settings) if sample.name in place.executions]
-    for _ in pauses(LEFT_RUNNING_SECONDS):
+    for _ in poll_with_backoff(LEFT_RUNNING_SECONDS):
         running = [arn for arn in running if not read(place.client("stepfunctions"), arn).ended]
         if not running:
             break

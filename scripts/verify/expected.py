@@ -12,7 +12,7 @@ from typing import Any
 from scripts.common.evaluate import TOKEN, Evaluated, evaluate
 from scripts.common.paths import TEMPLATES
 from scripts.common.target import Target
-from scripts.common.templates import STACK, Tree, parse
+from scripts.common.templates import STACK, Tree, parse_template
 from scripts.deployer.stack import WORKERS, StackTree
 
 FUNCTION = "AWS::Lambda::Function"
@@ -48,7 +48,7 @@ def resources(parameters: Mapping[str, str], target: Target, tree: StackTree) ->
 
 def account_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
     """Those of the stack that the environments of an account share, by logical id."""
-    template = Tree(parse((TEMPLATES / "artifacts.yaml").read_text(encoding="utf-8")))
+    template = Tree(parse_template((TEMPLATES / "artifacts.yaml").read_text(encoding="utf-8")))
     return _resources(template, parameters, target, tree)
 
 
@@ -67,9 +67,9 @@ def _resources(templates: Tree, parameters: Mapping[str, str], target: Target, t
 
 def committed_tree() -> Tree:
     """The templates of this checkout."""
-    parent = parse((TEMPLATES / "parent.yaml").read_text(encoding="utf-8"))
+    parent = parse_template((TEMPLATES / "parent.yaml").read_text(encoding="utf-8"))
     nested = {
-        title: Tree(parse((TEMPLATES / stack["Properties"]["TemplateURL"]).read_text(encoding="utf-8")))
+        title: Tree(parse_template((TEMPLATES / stack["Properties"]["TemplateURL"]).read_text(encoding="utf-8")))
         for title, stack in parent["Resources"].items()
         if stack["Type"] == STACK
     }

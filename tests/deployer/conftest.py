@@ -16,7 +16,7 @@ import pyte
 import pytest
 
 from scripts.common.packaging import Destination
-from scripts.deployer.package import package
+from scripts.deployer.package import package_templates
 from stacks import names, settings
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import REGION, Stack
@@ -188,8 +188,8 @@ def deployed(aws: Service, tmp_path: Path, edit: Edit | None = None, environment
         templates = release / "templates"
         for path in templates.glob("*.yaml"):
             path.write_text(edit(path.name, path.read_text(encoding="utf-8")), encoding="utf-8")
-    destination = Destination.of(BUCKET, f"https://s3.{REGION}.amazonaws.com", environment)
-    packaged = package(templates / "parent.yaml", destination)
+    destination = Destination.for_environment(BUCKET, f"https://s3.{REGION}.amazonaws.com", environment)
+    packaged = package_templates(templates / "parent.yaml", destination)
     for key, content in packaged.files.items():
         aws.objects[f"{BUCKET}/{key}"] = content.decode("latin-1")
     stack = aws._proposed(None, f"payment-platform-{environment}", packaged.template, settings.load(environment))

@@ -9,7 +9,7 @@ from scripts.common import waiting
 from scripts.common.errors import UserError
 from scripts.deployer.change_set import proposed
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Plan, StackChanges
-from scripts.deployer.report import text
+from scripts.deployer.report import plan_text
 from scripts.deployer.stack import Stack, check_ready, describe, is_deployed
 from tests.deployer.fake_cloudformation import NAME, NO_CHANGES, STACK, FakeCloudFormation, change, error, stack
 
@@ -34,7 +34,7 @@ def plan(cloudformation: FakeCloudFormation, before: Stack = OLD) -> StackChange
 
 def shown(changes: StackChanges) -> str:
     console = Console(file=io.StringIO(), width=100)
-    text.plan(console, Plan(changes))
+    plan_text.print_plan(console, Plan(changes))
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
 
 

@@ -90,11 +90,11 @@ def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
 
 
 def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
-    from scripts.deployer.validate import lint
+    from scripts.deployer.validate import lint_templates
 
     path = tmp_path / "bad.yaml"
     path.write_text("Resources:\n  A:\n    Type: AWS::SNS::Topic\n    Properties: {Nmae: x}\n")
-    (finding,) = lint([path])
+    (finding,) = lint_templates([path])
     assert finding.startswith(f"{path}:4: E3002")
 
 

@@ -7,22 +7,22 @@ import pytest
 from rich.console import Console
 
 from scripts.common.evaluate import Evaluated, evaluate
-from scripts.common.templates import STACK, Tree, as_json, from_json, parse
+from scripts.common.templates import STACK, Tree, as_json, from_json, parse_template
 from scripts.deployer.failure import Event
-from scripts.deployer.plan import spurious as phantom
-from scripts.deployer.plan.compare import compare
-from scripts.deployer.plan.danger import dangers, names
+from scripts.deployer.plan import spurious
+from scripts.deployer.plan.compare import compare_stacks
+from scripts.deployer.plan.danger import confirmation_names, find_dangers
 from scripts.deployer.plan.iam import statement_changes
-from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges, count
+from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges, count_changes
 from scripts.deployer.planning import Comparison
-from scripts.deployer.report.people import People
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from tests.deployer.aws.cloudformation import START
 
 PSEUDO = {"AWS::Region": "eu-west-1"}
 
 
 def evaluated(text: str, nested: dict[str, Tree] | None = None, **parameters: str) -> Evaluated:
-    return evaluate(Tree(parse(text), nested or {}), parameters, PSEUDO)
+    return evaluate(Tree(parse_template(text), nested or {}), parameters, PSEUDO)
 
 
 def queue(properties: str, more: str = "") -> str:
@@ -78,19 +78,19 @@ OUTER = (
 
 
 def test_values_pass_from_stack_to_stack() -> None:
-    nested = {"A": Tree(parse(INNER)), "B": Tree(parse(INNER))}
+    nested = {"A": Tree(parse_template(INNER)), "B": Tree(parse_template(INNER))}
     stack = evaluated(OUTER, nested, Size="3")
     assert stack.nested["A"].resources["Q"].properties == {"Length": "3"}
     assert stack.nested["B"].resources["Q"].properties == {"Length": "${A/Q}"}
 
 
 def test_a_tree_survives_being_saved() -> None:
-    tree = Tree(parse(OUTER), {"A": Tree(parse(INNER))})
+    tree = Tree(parse_template(OUTER), {"A": Tree(parse_template(INNER))})
     assert from_json(as_json(tree)) == tree
 
 
 def changes(before: str, after: str, **parameters: str) -> list[Change]:
-    return list(compare("s", evaluated(before, **parameters), evaluated(after, **parameters)).changes)
+    return list(compare_stacks("s", evaluated(before, **parameters), evaluated(after, **parameters)).changes)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_refers_to_a_resource_that_is_made_anew_changes_with_it() -> None:
 )
 def test_what_goes_and_what_stays(policies: str, action: str) -> None:
     text = queue("{}", f"    {policies}\n" if policies else "")
-    (gone,) = compare("s", evaluated(text), None).changes
+    (gone,) = compare_stacks("s", evaluated(text), None).changes
     assert (gone.action, gone.policy_action) == ("Remove", action)
 
 
@@ -192,12 +192,12 @@ def unknown(name: str, recreation: str = "Never") -> PropertyChange:
     return PropertyChange(name, "x", KNOWN_AFTER_APPLY, recreation)
 
 
-def test_a_phantom_rests_on_unknown_values_only_and_is_not_in_the_comparison() -> None:
+def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_comparison() -> None:
     real_one = PropertyChange("B", "1", "2")
     service = StackChanges(
         "s",
         (
-            Change("Modify", "Phantom", "T", "Conditional", (unknown("A", "Conditionally"),)),
+            Change("Modify", "Spurious", "T", "Conditional", (unknown("A", "Conditionally"),)),
             Change("Modify", "Real", "T", "False", (unknown("A"),)),
             Change("Modify", "Certain", "T", "True", (unknown("A", "Always"),)),
             Change("Modify", "Data", "AWS::DynamoDB::Table", "Conditional", (unknown("A", "Conditionally"),)),
@@ -214,26 +214,26 @@ def test_a_phantom_rests_on_unknown_values_only_and_is_not_in_the_comparison() -
             Change("Modify", "Mixed", "T", "False", (real_one,)),
         ),
     )
-    found = {one.logical_id: one for one in phantom.marked(service, real).changes}
-    assert [name for name, one in found.items() if one.phantom] == ["Phantom"]
+    found = {one.logical_id: one for one in spurious.mark_spurious(service, real).changes}
+    assert [name for name, one in found.items() if one.is_spurious] == ["Spurious"]
     assert found["Mixed"].properties == (real_one,)
     assert found["Mixed"].replacement == "False"
-    assert count(phantom.marked(service, real)).phantom == 1
+    assert count_changes(spurious.mark_spurious(service, real)).spurious == 1
 
 
-def test_a_nested_stack_of_phantoms_is_one() -> None:
+def test_a_nested_stack_of_spurious_changes_is_one() -> None:
     inner = StackChanges("N", (Change("Modify", "P", "T", "False", (unknown("A"),)),))
-    (nested,) = phantom.marked(
+    (nested,) = spurious.mark_spurious(
         StackChanges("s", (Change("Modify", "N", STACK, nested=inner),)), StackChanges("s")
     ).changes
-    assert nested.phantom
+    assert nested.is_spurious
 
 
 def test_after_half_a_minute_of_silence_it_is_said_what_goes_on() -> None:
     now = [0.0]
     console = Console(file=io.StringIO(), width=120)
     event = Event("1", START, "arn:s", "Data/Table", "AWS::DynamoDB::Table", "CREATE_IN_PROGRESS", "", "t")
-    with People(console, clock=lambda: now[0]).watching(None, "s") as watching:
+    with ConsoleReporter(console, clock=lambda: now[0]).follow_events(None, "s") as watching:
         watching([event])
         for seconds in (10, 29, 31, 50, 62):
             now[0] = seconds
@@ -254,13 +254,17 @@ def test_what_the_service_is_certain_to_replace_changes_what_reads_it() -> None:
         "Modify", "T", "AWS::DynamoDB::Table", "True", (PropertyChange("BillingMode", "a", "b", "Always"),)
     )
     reader = Change("Modify", "Q", "AWS::SQS::Queue", "False", (unknown("QueueName"),))
-    comparison = Comparison(before, after, compare("s", before, after))
+    comparison = Comparison(before, after, compare_stacks("s", before, after))
     plan = comparison.plan(StackChanges("s", (certain, reader)), ())
-    assert [one.phantom for one in plan.stack.changes] == [False, False]
+    assert [one.is_spurious for one in plan.stack.changes] == [False, False]
 
 
 def test_two_of_one_name_are_asked_for_by_their_paths() -> None:
     gone = Change("Remove", "Items", "AWS::DynamoDB::Table")
     stacks = tuple(Change("Modify", name, STACK, nested=StackChanges(name, (gone,))) for name in ("A", "B"))
     alone = Change("Remove", "Other", "AWS::DynamoDB::Table")
-    assert list(names(dangers(StackChanges("s", (*stacks, alone))))) == ["A/Items", "B/Items", "Other"]
+    assert list(confirmation_names(find_dangers(StackChanges("s", (*stacks, alone))))) == [
+        "A/Items",
+        "B/Items",
+        "Other",
+    ]

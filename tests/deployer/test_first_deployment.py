@@ -20,7 +20,7 @@ from scripts.deployer.destroy import Destruction, destroy
 from scripts.deployer.failure import Event, failure
 from scripts.deployer.planning import comparison
 from scripts.deployer.purge.search import Purge
-from scripts.deployer.report.people import People
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from stacks import settings
 from tests.deployer.aws.cloudformation import ACCOUNT, REGION, START, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -51,7 +51,7 @@ def purge(
     wanted = Purge(environment, settings.load(environment), TEMPLATES)
     asked = Destruction(environment, f"payment-platform-{environment}", purge=wanted, **more)
     target = Target(session, endpoint_url=command.url, poll_seconds=0.01)
-    return destroy(asked, target, People(Console(file=report, width=200)), confirm), report.getvalue()
+    return destroy(asked, target, ConsoleReporter(Console(file=report, width=200)), confirm), report.getvalue()
 
 
 def delete_stack(aws: Service, stack: Stack) -> None:
@@ -185,8 +185,8 @@ def test_protection_of_existing_tables_is_not_taken_off() -> None:
     def read(name: str) -> str:
         return (TEMPLATES / name).read_text(encoding="utf-8")
 
-    after = templates.tree(read("parent.yaml"), read)
-    before = templates.tree(read("parent.yaml"), read)
+    after = templates.read_tree(read("parent.yaml"), read)
+    before = templates.read_tree(read("parent.yaml"), read)
     del before.nested["Data"].template["Resources"]["PaymentLedger"]
     on = settings.load("prod")
     compared = comparison(NAME, (before, on), (after, on), PSEUDO)

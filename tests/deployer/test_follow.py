@@ -10,7 +10,7 @@ from scripts.deployer import follow
 from scripts.deployer.change_set import Proposal
 from scripts.deployer.follow import Follow, execute
 from scripts.deployer.plan.model import StackChanges
-from scripts.deployer.report.people import People
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.stack import Stack, StackTree
 from tests.deployer.fake_cloudformation import ARN, NAME, STACK, FakeCloudFormation, Happening, ended, error, stack
 
@@ -25,7 +25,7 @@ def run(cloudformation: FakeCloudFormation) -> str:
     }
     tree = StackTree(Stack(NAME, "UPDATE_COMPLETE", ARN), nested)
     proposal = Proposal(cloudformation, ARN, "root", StackChanges(NAME))
-    with People(console).watching(None, NAME) as watching:
+    with ConsoleReporter(console).follow_events(None, NAME) as watching:
         execute(proposal, tree, Follow("dev", watching, poll_seconds=0))
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 

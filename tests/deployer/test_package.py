@@ -20,16 +20,16 @@ from packaging.utils import canonicalize_name
 from scripts.common.errors import UserError
 from scripts.common.packaging import Destination, Runtime
 from scripts.deployer.archive import zip_folder
-from scripts.deployer.package import package
-from scripts.deployer.upload import upload
+from scripts.deployer.package import package_templates
+from scripts.deployer.upload import upload_package
 from stacks.compute.runtime import RUNTIME
 from tests.emitted import ROOT, load_template, resources
 
-DESTINATION = Destination.of("bucket", "https://s3.eu-west-1.amazonaws.com", "dev")
+DESTINATION = Destination.for_environment("bucket", "https://s3.eu-west-1.amazonaws.com", "dev")
 
 
 def packaged(root: Path = ROOT, runtime: Runtime | None = None):
-    return package(root / "templates" / "parent.yaml", DESTINATION, runtime)
+    return package_templates(root / "templates" / "parent.yaml", DESTINATION, runtime)
 
 
 def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(tmp_path: Path) -> None:
@@ -157,22 +157,22 @@ def test_what_is_there_is_not_uploaded_again_and_the_buckets_owner_is_checked() 
         stub.add_client_error("head_object", "404", http_status_code=404, expected_params=asked)
         stub.add_response("put_object", {}, written)
         stub.add_response("head_object", {"ChecksumSHA256": checksum}, asked)
-        assert upload(one, s3, "123") == 1
-        assert upload(one, s3, "123") == 0
+        assert upload_package(one, s3, "123") == 1
+        assert upload_package(one, s3, "123") == 0
         # Somebody else was quicker.
         stub.add_client_error("head_object", "404", http_status_code=404, expected_params=asked)
         stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
         stub.add_response("head_object", {"ChecksumSHA256": checksum}, asked)
-        assert upload(one, s3, "123") == 0
+        assert upload_package(one, s3, "123") == 0
         for wrong in ({}, {"ChecksumSHA256": "another"}):
             stub.add_response("head_object", wrong, asked)
             with pytest.raises(UserError, match="does not match the checksum in its name"):
-                upload(one, s3, "123")
+                upload_package(one, s3, "123")
         stub.assert_no_pending_responses()
     with Stubber(s3) as stub:
         stub.add_client_error("head_object", "403", http_status_code=403)
         with pytest.raises(Exception, match="403"):
-            upload(one, s3, "123")
+            upload_package(one, s3, "123")
     assert len(rest) == 7
 
 

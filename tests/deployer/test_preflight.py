@@ -16,7 +16,7 @@ from botocore.config import Config
 from scripts.common.target import Target
 from scripts.deployer.finding import Finding, Verdict
 from scripts.deployer.order import Order
-from scripts.deployer.preflight.examine import CHECKS, examine, read_situation
+from scripts.deployer.preflight.examine import CHECKS, collect_findings, read_situation
 from scripts.deployer.preflight.name_lookups import LOOKUPS
 from scripts.deployer.preflight.region import check_region
 from scripts.deployer.preflight.runtime import check_runtime
@@ -29,7 +29,7 @@ from tests.deployer.aws.endpoint import serving
 from tests.deployer.conftest import GOLDEN, Command, bootstrapped, deployed, matches
 from tests.deployer.test_plan import SCHEMA
 from tests.emitted import ROOT
-from tests.stacks.test_deployers import EVERYTHING, LOOK_POLICIES, parse, statements
+from tests.stacks.test_deployers import EVERYTHING, LOOK_POLICIES, parse_template, statements
 
 OURS = {"ManagedBy": "payment-platform"}
 FUNCTIONS = ("lambda-payment-validation-prod", "lambda-payment-processing-prod", "lambda-payment-reconciliation-prod")
@@ -101,7 +101,7 @@ def findings_of(subject: str, situation: Situation) -> list[tuple[str, str, str]
 def test_an_empty_account_has_nothing_in_the_way(look: Look, aws: Service) -> None:
     bootstrapped(aws)
     for environment in ("dev", "staging", "prod"):
-        assert remarkable(examine(look(environment))) == []
+        assert remarkable(collect_findings(look(environment))) == []
     assert aws.writes() == []
 
 
@@ -195,7 +195,7 @@ def test_every_name_that_exists_outside_the_stack_is_found(look: Look, aws: Serv
 def test_what_the_stack_holds_is_its_own(look: Look, aws: Service, account: Account, tmp_path: Path) -> None:
     deployed(aws, tmp_path, environment="prod")
     taken(aws, account, {})
-    assert remarkable(examine(look())) == []
+    assert remarkable(collect_findings(look())) == []
 
 
 def test_what_the_stack_has_let_go_is_in_the_way(look: Look, aws: Service, account: Account, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_new_kind_of_name_is_looked_up_or_may_be_had_twice() -> None:
     types = {
         (resource["Type"], key)
         for path in (ROOT / "templates").glob("*.yaml")
-        for resource in parse(path.read_text(encoding="utf-8"))["Resources"].values()
+        for resource in parse_template(path.read_text(encoding="utf-8"))["Resources"].values()
         for key in resource.get("Properties", {})
     }
     for kind, key in sorted(types):
@@ -362,7 +362,7 @@ def test_what_may_not_be_asked_is_unknown_and_names_the_permission(look: Look, a
         "kms:ListAliases",
         "backup:ListBackupVaults",
     }
-    findings = remarkable(examine(look()))
+    findings = remarkable(collect_findings(look()))
     assert {finding.verdict for finding in findings} == {Verdict.UNKNOWN}
     assert {finding.next_step for finding in findings} == {f"grant {action}" for action in account.denied}
     # A line for the two tables.
@@ -550,7 +550,7 @@ def test_a_region_is_known_or_unknown(look: Look) -> None:
 
 def test_a_check_that_breaks_off_stops_nobody(look: Look, aws: Service) -> None:
     aws.errors = {"lambda:GetAccountSettings": [Refused("TooEarly", "teapot")]}
-    (finding,) = remarkable(examine(look()))
+    (finding,) = remarkable(collect_findings(look()))
     assert (finding.subject, finding.verdict, "teapot" in finding.text) == ("concurrency", Verdict.UNKNOWN, True)
 
 
@@ -621,9 +621,9 @@ def test_github_may_ask_exactly_what_the_checks_ask(look: Look, aws: Service, ac
     account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/role-payment-github-plan/run"
     for tags in (OURS, {"Team": "x"}):
         taken(aws, account, tags)
-        examine(look(ServiceRole="true", ReservedConcurrency="50", only_plan=True))
+        collect_findings(look(ServiceRole="true", ReservedConcurrency="50", only_plan=True))
     account.existing, account.functions = {}, {}
-    examine(look(ServiceRole="true", only_plan=True))
+    collect_findings(look(ServiceRole="true", only_plan=True))
     asked = {name for name, _ in aws.calls if ":" in name}
     asked = {name.replace("monitoring:", "cloudwatch:") for name in asked}
     assert {action for look in statements(EVERYTHING, *LOOK_POLICIES) for action in look["Action"]} == asked

@@ -19,8 +19,8 @@ from scripts.common.errors import UserError
 from scripts.common.packaging import Runtime
 from scripts.deployer.package import BILL, Package
 from scripts.deployer.planning import packaged_tree
-from scripts.deployer.retire import keys
-from scripts.deployer.sbom import Materials, libraries, render
+from scripts.deployer.retire import find_artifact_keys
+from scripts.deployer.sbom import Materials, read_libraries, render_bill
 from stacks.compute import function_code
 from stacks.compute.runtime import RUNTIME
 from tests.deployer.test_package import DESTINATION, packaged
@@ -75,11 +75,11 @@ def test_it_names_what_the_layer_is_built_of_and_the_runtime() -> None:
 
 def test_its_number_is_of_what_it_says_and_it_has_no_date() -> None:
     materials = Materials(b"zip", "1", [("a.py", b"x = 1")], [], {RUNTIME})
-    one, same = (json.loads(render(materials)) for _ in range(2))
+    one, same = (json.loads(render_bill(materials)) for _ in range(2))
     assert one == same
     assert "timestamp" not in one["metadata"]
     materials.files = [("a.py", b"x = 2")]
-    assert json.loads(render(materials))["serialNumber"] != one["serialNumber"]
+    assert json.loads(render_bill(materials))["serialNumber"] != one["serialNumber"]
     assert not re.search("[0-9]{4}-[0-9]{2}-[0-9]{2}", json.dumps(one["metadata"]))
 
 
@@ -88,8 +88,8 @@ def test_no_deployment_that_needs_the_package_lets_its_bill_go() -> None:
     made = packaged()
     key, _ = of(made, ".cdx.json")
     (compute,) = (text.decode() for text in made.files.values() if b"AWS::Lambda::Function" in text)
-    assert cfn_flip.load(compute)[0]["Metadata"] == {BILL: DESTINATION.url(key)}
-    assert keys(packaged_tree(made), DESTINATION) == {*made.files, *made.layers} - {made.template_key}
+    assert cfn_flip.load(compute)[0]["Metadata"] == {BILL: DESTINATION.object_url(key)}
+    assert find_artifact_keys(packaged_tree(made), DESTINATION) == {*made.files, *made.layers} - {made.template_key}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_is_not_pinned_by_its_hash_is_refused(tmp_path: Path, line: str) ->
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(f"# why\n\n{PINNED}\n{line}\n")
     with pytest.raises(UserError, match=f"not a version pinned by one hash: {re.escape(line)}"):
-        list(libraries(requirements))
+        list(read_libraries(requirements))
 
 
 def test_the_command_writes_it(tmp_path: Path) -> None:

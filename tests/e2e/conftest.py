@@ -19,7 +19,7 @@ from scripts.demo import subscriber
 from scripts.demo.subscriber import collect
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
-from scripts.deployer.report.people import People
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local import server, target
 from scripts.operator.executions import Execution, read
 from stacks import settings
@@ -98,7 +98,7 @@ class Platform:
         """Deploy again, with other parameters; what the deployer said."""
         console = Console(file=io.StringIO(), width=200)
         order = Order(ENVIRONMENT, self.parameters | parameters)
-        deployed = deploy(order, self.target, People(console), lambda *_: True)
+        deployed = deploy(order, self.target, ConsoleReporter(console), lambda *_: True)
         said: str = console.file.getvalue()  # type: ignore[attr-defined]
         return said + ("changed" if deployed.changed else "no changes")
 
@@ -113,7 +113,7 @@ def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: 
     )
     console = Console(file=io.StringIO(), width=200)
     order = Order(ENVIRONMENT, parameters, bootstrap or {})
-    outputs = deploy(order, to, People(console), lambda *_: True).outputs
+    outputs = deploy(order, to, ConsoleReporter(console), lambda *_: True).outputs
     return Platform(to, parameters, outputs, notices_url)
 
 

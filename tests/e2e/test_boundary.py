@@ -16,7 +16,7 @@ from rich.console import Console
 from scripts.common.paths import TEMPLATES
 from scripts.deployer.destroy import Destruction, destroy
 from scripts.deployer.purge.search import Purge
-from scripts.deployer.report.people import People
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local import server, target
 from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
@@ -81,7 +81,7 @@ def test_an_environment_is_purged_and_deployed_again_twice(platform: Platform) -
     tables = [names.in_environment(name, ENVIRONMENT) for name in (names.TABLE, names.LEDGER_TABLE)]
     purge = Purge(ENVIRONMENT, platform.parameters, TEMPLATES)
     asked = Destruction(ENVIRONMENT, f"payment-platform-{ENVIRONMENT}", purge=purge)
-    report = People(Console(file=io.StringIO(), width=200))
+    report = ConsoleReporter(Console(file=io.StringIO(), width=200))
     for _ in range(2):
         for name in tables:
             assert dynamodb.describe_table(TableName=name)["Table"]["DeletionProtectionEnabled"] is True

@@ -21,7 +21,7 @@ from _pytest.runner import runtestprotocol
 from rich.console import Console
 from rich.table import Table
 
-from scripts.common.templates import plain
+from scripts.common.templates import to_plain_types
 from tests import emitted
 
 from .defects import DEFECTS
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         print(f"no defect has {given.only!r} in its name", file=sys.stderr)
         return 2
     # Read once, as plain dicts, which are copied faster.
-    emitted.stand_in({name: plain(emitted.load_template(name)) for name in emitted.ALL})
+    emitted.stand_in({name: to_plain_types(emitted.load_template(name)) for name in emitted.ALL})
     if given.write:
         for number, defect in enumerate(defects):
             _write(_planted(defect), given.write / str(number))
@@ -162,9 +162,9 @@ def _write(templates: dict[str, dict[str, Any]], folder: Path) -> None:
 
 
 def _lint(paths: list[Path]) -> set[str]:
-    from scripts.deployer.validate import lint
+    from scripts.deployer.validate import lint_templates
 
-    return {finding.split(": ", 1)[1].split(" ", 1)[0] for finding in lint(paths)}
+    return {finding.split(": ", 1)[1].split(" ", 1)[0] for finding in lint_templates(paths)}
 
 
 def _show(defects: list[Defect], found: list[str]) -> None:

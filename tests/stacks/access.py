@@ -28,7 +28,7 @@ from ministack.core.iam_evaluator import (
 
 from scripts.audit.deployed import ACCOUNT, BOOTSTRAP, OPTIONAL_PARTS, PSEUDO
 from scripts.common import evaluate as plan
-from scripts.common.templates import Tree, plain
+from scripts.common.templates import Tree, to_plain_types
 from stacks import settings
 
 REGION = PSEUDO["AWS::Region"]
@@ -97,7 +97,7 @@ class World:
         parameters: Mapping[str, str] | None = None,
     ) -> None:
         """``parameters`` stand for those of the settings file."""
-        committed = {name: plain(template) for name, template in templates.items()}
+        committed = {name: to_plain_types(template) for name, template in templates.items()}
         nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
         # Of prod everything; another environment as it is set.
         more = OPTIONAL_PARTS | {"ReservedConcurrency": "50"} if environment == ENVIRONMENT else {}

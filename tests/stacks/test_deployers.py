@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.common.evaluate import Evaluated, evaluate
-from scripts.common.templates import Tree, parse, plain
+from scripts.common.templates import Tree, parse_template, to_plain_types
 from stacks import emit, settings
 from stacks.artifacts import stack as artifacts
 from stacks.artifacts.deployers.words import Environments
@@ -27,7 +27,7 @@ PSEUDO = {
 
 def roles(**parameters: str) -> Evaluated:
     text = (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
-    return evaluate(Tree(parse(text)), parameters, PSEUDO)
+    return evaluate(Tree(parse_template(text)), parameters, PSEUDO)
 
 
 EVERYTHING = roles(ServiceRole="true", PermissionsBoundary="platform", GithubRepository="us/payments")
@@ -164,7 +164,7 @@ def test_each_policy_fits_in_the_region_with_the_longest_name(environments: int)
     template = emit.document(artifacts.build(Environments(names)))
     pseudo = PSEUDO | {"AWS::Partition": "aws-us-gov", "AWS::Region": "us-gov-east-1"}
     parameters = {"ServiceRole": "true", "PermissionsBoundary": "platform", "GithubRepository": "us/payments"}
-    stack = evaluate(Tree(plain(template)), parameters, pseudo)
+    stack = evaluate(Tree(to_plain_types(template)), parameters, pseudo)
     for name, resource in stack.resources.items():
         if resource.type == "AWS::IAM::ManagedPolicy":
             text = json.dumps(resource.properties["PolicyDocument"], separators=(",", ":"))

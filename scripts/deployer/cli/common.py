@@ -59,9 +59,9 @@ def everywhere(command: _Command) -> _Command:
     return command
 
 
-def one_line_errors(name: str, debug: bool, interrupted: str) -> AbstractContextManager[None]:
+def report_errors(name: str, debug: bool, interrupted: str) -> AbstractContextManager[None]:
     unread = "the output is no longer being read (broken pipe); a deployment that has started continues"
-    return command.one_line_errors(name, debug=debug, interrupted=interrupted, unread=unread)
+    return command.report_errors(name, debug=debug, interrupt_message=interrupted, broken_pipe_message=unread)
 
 
 def record_of(environment: str) -> Path:

@@ -15,8 +15,8 @@ from scripts.deployer.deploy import deploy
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.offline import plan_offline
 from scripts.deployer.order import Confirm, Deployed, Order, stack_name
-from scripts.deployer.report.people import People
-from scripts.deployer.report.records import Records
+from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.report.json_reporter import JsonReporter
 from scripts.deployer.report.reporter import Reporter
 from scripts.local.reach import reach_environment
 from stacks import settings
@@ -110,7 +110,7 @@ def main(
         never_together=(("--json", as_json, "--markdown", as_markdown), ("--out", out, "--offline", offline)),
     )
     report, console = _listeners(as_json, as_markdown)
-    with common.one_line_errors("deploy", debug, f"{stack_name(environment)} was not changed"):
+    with common.report_errors("deploy", debug, f"{stack_name(environment)} was not changed"):
         order = Order(
             environment,
             settings.load(environment, settings_file),
@@ -133,7 +133,7 @@ def main(
                 _watched(order, target, report, cancel=cancel, goes_on=continue_rollback, skip=skip)
             elif discard_file:
                 discard(order, discard_file, target)
-                report.ended(
+                report.show_result(
                     "discarded", stack_name=order.stack_name, outputs={}, message="the saved plan has been deleted"
                 )
             elif apply_file:
@@ -143,7 +143,7 @@ def main(
             else:
                 _deployed(deploy(order, target, report, confirm), order, report)
         except DeploymentFailed as failed:
-            report.failed(failed.failure)
+            report.show_failure(failed.failure)
             raise
 
 
@@ -151,12 +151,12 @@ def _listeners(as_json: bool, as_markdown: bool) -> tuple[Reporter, Console]:
     """Who is told, and where else to print; what is for programs goes to stdout alone."""
     aside = Console(highlight=False, stderr=True)
     if as_json:
-        return Records(sys.stdout), aside
+        return JsonReporter(sys.stdout), aside
     console = Console(highlight=False)
     if not sys.stdout.isatty():
         # Nobody resizes a file, or the log of a CI: as wide as tables need.
         console = Console(highlight=False, width=140)
-    return People(console, as_markdown=as_markdown), aside if as_markdown else console
+    return ConsoleReporter(console, as_markdown=as_markdown), aside if as_markdown else console
 
 
 def _check_usage(
@@ -178,22 +178,22 @@ def _check_usage(
 
 def _deployed(done: Deployed, order: Order, report: Reporter) -> None:
     if done.changed:
-        report.ended("deployed", stack_name=order.stack_name, outputs=done.outputs)
+        report.show_result("deployed", stack_name=order.stack_name, outputs=done.outputs)
     else:
         message = "no changes; nothing was done"
-        report.ended("no changes", stack_name=order.stack_name, outputs=done.outputs, message=message)
+        report.show_result("no changes", stack_name=order.stack_name, outputs=done.outputs, message=message)
 
 
 def _planned(changes: bool, order: Order, report: Reporter) -> None:
     """Ends the command."""
     if not changes:
-        report.ended("no changes", stack_name=order.stack_name, outputs={}, message="no changes")
+        report.show_result("no changes", stack_name=order.stack_name, outputs={}, message="no changes")
         sys.exit(0)
     message = "nothing was changed"
     if order.out:
         apply = f"scripts/deploy.sh {order.environment} --apply {order.out}"
         message = f"the plan is saved; run {apply}, or --discard {order.out}"
-    report.ended("planned", stack_name=order.stack_name, outputs={}, message=message)
+    report.show_result("planned", stack_name=order.stack_name, outputs={}, message=message)
     sys.exit(2)
 
 
@@ -207,7 +207,7 @@ def _watched(
         status = rollback.go_on(order.environment, name, skip, target, report)
     else:
         status = rollback.follow(order.environment, name, target, report)
-    report.ended("ended", stack_name=name, outputs={}, message=f"ended {status}")
+    report.show_result("ended", stack_name=name, outputs={}, message=f"ended {status}")
 
 
 def _confirmation(yes: bool, destroys: Sequence[str]) -> Confirm:

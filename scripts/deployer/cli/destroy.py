@@ -12,7 +12,7 @@ from scripts.deployer.destroy import Destruction, destroy
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.order import stack_name
 from scripts.deployer.purge.search import Purge
-from scripts.deployer.report.people import People
+from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local.reach import reach_environment
 from stacks import settings
 
@@ -51,10 +51,10 @@ def main(
     been deleted before.
     """
     name = stack_name(environment)
-    with common.one_line_errors("destroy", debug, f"{name} was not deleted"):
+    with common.report_errors("destroy", debug, f"{name} was not deleted"):
         parameters = settings.load(environment, settings_file)
         console = Console(highlight=False)
-        report = People(console)
+        report = ConsoleReporter(console)
         target = reach_environment(environment, profile, region)
 
         def confirm(questions: Mapping[str, str]) -> bool:
@@ -78,9 +78,9 @@ def main(
         try:
             gone = destroy(asked, target, report, confirm)
         except DeploymentFailed as failed:
-            report.failed(failed.failure)
+            report.show_failure(failed.failure)
             raise
-        report.ended("deleted" if gone else "is not deployed", stack_name=name, outputs={})
+        report.show_result("deleted" if gone else "is not deployed", stack_name=name, outputs={})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
-from scripts.deployer.report import text
+from scripts.deployer.report import plan_text
 from scripts.deployer.stack import describe
 from scripts.local.reach import reach_environment
 from stacks import settings
@@ -43,7 +43,7 @@ def main(
     With one name and the table format, prints only the value.
     """
     console = Console(highlight=False)
-    with common.one_line_errors("outputs", debug, "nothing was changed"):
+    with common.report_errors("outputs", debug, "nothing was changed"):
         settings.load(environment, settings_file)
         target = reach_environment(environment, profile, region)
         stack = describe(target.client("cloudformation"), stack_name(environment))
@@ -61,7 +61,7 @@ def main(
         elif len(names) == 1:
             click.echo(values[names[0]])
         else:
-            text.outputs(console, values)
+            plan_text.print_outputs(console, values)
 
 
 def as_variable(name: str) -> str:

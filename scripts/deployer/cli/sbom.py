@@ -6,12 +6,12 @@ from pathlib import Path
 from scripts.common.packaging import Destination
 from scripts.common.paths import TEMPLATES
 
-from ..package import package
+from ..package import package_templates
 from ..sbom import SUFFIX
 
 
 def main(arguments: list[str]) -> int:
-    packaged = package(TEMPLATES / "parent.yaml", Destination("", "", ""))
+    packaged = package_templates(TEMPLATES / "parent.yaml", Destination("", "", ""))
     (bill,) = (content for key, content in packaged.files.items() if key.endswith(SUFFIX))
     if not arguments:
         sys.stdout.write(bill.decode())

@@ -36,7 +36,7 @@ def main(
 
     Exits with 2 if a stack has failed or drifted, or if an alarm is in ALARM or missing.
     """
-    with common.one_line_errors("status", debug, "nothing was changed"):
+    with common.report_errors("status", debug, "nothing was changed"):
         settings.load(environment, settings_file)
         target = reach_environment(environment, profile, region)
         found = status(stack_name(environment), target, detect_drift=detect_drift)

@@ -5,5 +5,6 @@ compare.py     resources before and after -> changes
 recreation.py  which changed properties replace a resource
 iam.py         resources before and after -> statements added and removed
 spurious.py    the service's changes and the comparison -> which of the service's change nothing
+serialization.py  plans as JSON
 danger.py      changes -> what is lost with its data
 """

@@ -12,14 +12,14 @@ from scripts.common.evaluate import TOKEN, Evaluated, Resource
 from scripts.common.templates import STACK
 
 from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
-from .recreation import recreation
+from .recreation import find_recreation
 
 _NONE = Evaluated()
 # Where a nested template lies says nothing about what is in it; what is in it is compared.
 _LOCATION = "TemplateURL"
 
 
-def compare(
+def compare_stacks(
     name: str, before: Evaluated | None, after: Evaluated | None, replaced: frozenset[str] = frozenset()
 ) -> StackChanges:
     """The changes of the tree; None stands for stacks that there are not.
@@ -30,47 +30,47 @@ def compare(
     anew = replaced
     while True:
         # A resource made anew changes those that refer to it, which may make them anew too.
-        changes = _stack(name, old, new, "", anew)
-        found = replaced | frozenset(_anew(changes, ""))
+        changes = _compare_stack(name, old, new, "", anew)
+        found = replaced | frozenset(_replaced_paths(changes, ""))
         if found == anew:
             return changes
         anew = found
 
 
-def _anew(stack: StackChanges, path: str) -> Iterator[str]:
+def _replaced_paths(stack: StackChanges, path: str) -> Iterator[str]:
     for change in stack.changes:
         if change.nested:
-            yield from _anew(change.nested, f"{path}{change.logical_id}/")
+            yield from _replaced_paths(change.nested, f"{path}{change.logical_id}/")
         if change.action == "Add" or change.replacement != "False":
             yield f"{path}{change.logical_id}"
 
 
-def _stack(name: str, old: Evaluated, new: Evaluated, path: str, anew: frozenset[str]) -> StackChanges:
+def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, anew: frozenset[str]) -> StackChanges:
     changes: list[Change] = []
     unchanged = []
     for logical_id in [*new.resources, *(one for one in old.resources if one not in new.resources)]:
         before, after = old.resources.get(logical_id), new.resources.get(logical_id)
         there = before or after
         if there is not None and there.type == STACK and (before is None or after is None or before.type == after.type):
-            nested = _stack(
+            nested = _compare_stack(
                 logical_id,
                 old.nested.get(logical_id, _NONE),
                 new.nested.get(logical_id, _NONE),
                 f"{path}{logical_id}/",
                 anew,
             )
-            change = _change(logical_id, before, after, anew, nested)
+            change = _compare_resource(logical_id, before, after, anew, nested)
         else:
-            change = _change(logical_id, before, after, anew)
+            change = _compare_resource(logical_id, before, after, anew)
         if change is not None:
             changes.append(change)
         elif there is not None and there.type == STACK:
             unchanged.append(logical_id)
-    outputs = {one.path[0] for one in differences(old.outputs, new.outputs)} if old is not _NONE else set()
+    outputs = {one.path[0] for one in find_differences(old.outputs, new.outputs)} if old is not _NONE else set()
     return StackChanges(name, tuple(changes), tuple(unchanged), tuple(sorted(outputs)))
 
 
-def _change(
+def _compare_resource(
     logical_id: str,
     before: Resource | None,
     after: Resource | None,
@@ -89,35 +89,35 @@ def _change(
     if before.type != after.type:
         properties: tuple[PropertyChange, ...] = (PropertyChange("Type", before.type, after.type, "Always"),)
     else:
-        properties = (*_properties(before, after, anew), *_policies(before, after))
+        properties = (*_changed_properties(before, after, anew), *_changed_policies(before, after))
     if not properties and not (nested and (nested.changes or nested.outputs)):
         return None
-    replacement = _replacement(properties)
+    replacement = _overall_replacement(properties)
     policy_action = ""
     if replacement != "False":
         policy_action = f"ReplaceAnd{before.update_replace_policy}"
     return Change("Modify", logical_id, after.type, replacement, properties, policy_action, nested)
 
 
-def _replacement(properties: tuple[PropertyChange, ...]) -> str:
+def _overall_replacement(properties: tuple[PropertyChange, ...]) -> str:
     kinds = {one.recreation for one in properties}
     return "True" if "Always" in kinds else "Conditional" if "Conditionally" in kinds else "False"
 
 
-def _properties(before: Resource, after: Resource, anew: frozenset[str]) -> Iterator[PropertyChange]:
+def _changed_properties(before: Resource, after: Resource, anew: frozenset[str]) -> Iterator[PropertyChange]:
     now = _with_unknowns(after.properties, anew)
-    for one in differences(before.properties, now):
+    for one in find_differences(before.properties, now):
         if before.type == STACK and one.path[0] == _LOCATION:
             continue
         yield PropertyChange(
             "/".join(one.path),
             None if one.before is None else as_text(one.before),
             None if one.after is None else as_text(one.after),
-            "Never" if before.type == STACK else recreation(before.type, one.path),
+            "Never" if before.type == STACK else find_recreation(before.type, one.path),
         )
 
 
-def _policies(before: Resource, after: Resource) -> Iterator[PropertyChange]:
+def _changed_policies(before: Resource, after: Resource) -> Iterator[PropertyChange]:
     """What becomes of the resource when it goes; a change of that alone is one."""
     if before.deletion_policy != after.deletion_policy:
         yield PropertyChange("DeletionPolicy", before.deletion_policy, after.deletion_policy)
@@ -132,16 +132,16 @@ class Difference:
     after: Any
 
 
-def differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
+def find_differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
     """The smallest properties that differ; a list whose length changes is one of them."""
     if as_text(before) == as_text(after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(key for key in after if key not in before)]:
-            yield from differences(before.get(key), after.get(key), (*path, key))
+            yield from find_differences(before.get(key), after.get(key), (*path, key))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from differences(one, other, (*path, str(index)))
+            yield from find_differences(one, other, (*path, str(index)))
     else:
         yield Difference(path, before, after)
 
@@ -162,13 +162,13 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping | list):
-        return json.dumps(_texts(value), sort_keys=True, ensure_ascii=False)
+        return json.dumps(_to_texts(value), sort_keys=True, ensure_ascii=False)
     return str(value)
 
 
-def _texts(value: Any) -> Any:
+def _to_texts(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _texts(item) for key, item in value.items()}
+        return {key: _to_texts(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_texts(item) for item in value]
+        return [_to_texts(item) for item in value]
     return as_text(value)

@@ -28,47 +28,47 @@ class Danger:
     path: str
     resource_type: str
     # "is deleted", "is replaced by an empty one", or "may be replaced by..." where the service cannot know.
-    what: str
+    effect: str
     # What is lost with it; empty where its policy keeps the resource, outside the stack.
-    lost: str
+    loss: str
     # The properties that force it.
-    because: tuple[PropertyChange, ...] = ()
+    causes: tuple[PropertyChange, ...] = ()
 
     @property
     def logical_id(self) -> str:
         return self.path.rsplit("/", 1)[-1]
 
     def __str__(self) -> str:
-        what = f"{self.path} ({self.resource_type}) {self.what}"
-        if self.lost:
-            return f"{what}: {self.lost} will be lost"
-        which = "the old one" if "replaced" in self.what else "it"
+        what = f"{self.path} ({self.resource_type}) {self.effect}"
+        if self.loss:
+            return f"{what}: {self.loss} will be lost"
+        which = "the old one" if "replaced" in self.effect else "it"
         return f"{what}: {which} is retained with its data, outside the stack"
 
 
-def names(found: Iterable[Danger]) -> dict[str, Danger]:
+def confirmation_names(dangers: Iterable[Danger]) -> dict[str, Danger]:
     """By what each is asked for: its logical id, or its path where two have the same."""
-    found = list(found)
-    ids = Counter(danger.logical_id for danger in found)
-    return {danger.logical_id if ids[danger.logical_id] == 1 else danger.path: danger for danger in found}
+    dangers = list(dangers)
+    ids = Counter(danger.logical_id for danger in dangers)
+    return {danger.logical_id if ids[danger.logical_id] == 1 else danger.path: danger for danger in dangers}
 
 
-def dangers(stack: StackChanges, path: str = "") -> list[Danger]:
+def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
     """All of the tree, in its order. A nested stack whose changes are not known is one itself when it goes."""
-    return list(_dangers(stack, path))
+    return list(_iterate_dangers(stack, path))
 
 
-def _dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
+def _iterate_dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
     for change in stack.changes:
-        if change.phantom:
+        if change.is_spurious:
             continue
         here = f"{path}{change.logical_id}"
         if change.nested and change.nested.changes:
-            yield from _dangers(change.nested, f"{here}/")
+            yield from _iterate_dangers(change.nested, f"{here}/")
             continue
-        if shortened := _shortened(change):
+        if shortened := _find_shortened_retention(change):
             yield Danger(here, change.resource_type, "has a shorter retention period", "older data", (shortened,))
-        what = _what(change)
+        what = _describe_effect(change)
         lost = "all that it holds" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
         if what and lost:
             because = tuple(one for one in change.properties if one.recreation != "Never")
@@ -79,15 +79,15 @@ def _dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
 _KEEPS = {"AWS::Logs::LogGroup": "RetentionInDays", "AWS::SQS::Queue": "MessageRetentionPeriod"}
 
 
-def _shortened(change: Change) -> PropertyChange | None:
+def _find_shortened_retention(change: Change) -> PropertyChange | None:
     for one in change.properties:
         keeps = change.action == "Modify" and one.name == _KEEPS.get(change.resource_type)
-        if keeps and _for_how_long(one.after) < _for_how_long(one.before):
+        if keeps and _retention_period(one.after) < _retention_period(one.before):
             return one
     return None
 
 
-def _for_how_long(value: str | None) -> float:
+def _retention_period(value: str | None) -> float:
     """Without a number nothing is ever taken away."""
     return float(value) if value and value.isdigit() else float("inf")
 
@@ -97,7 +97,7 @@ def _is_kept(change: Change) -> bool:
     return change.policy_action in ("Retain", "Snapshot", "ReplaceAndRetain", "ReplaceAndSnapshot")
 
 
-def _what(change: Change) -> str:
+def _describe_effect(change: Change) -> str:
     if change.action == "Remove":
         return "is removed from the stack" if _is_kept(change) else "is deleted"
     if change.action == "Modify" and change.replacement == "True":

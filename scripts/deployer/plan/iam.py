@@ -44,13 +44,13 @@ class _Grant:
 
 def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tuple[StatementChange, ...]:
     """Those added and those removed, in the order of the holders; a statement whose condition changes is both."""
-    old = set(_grants(before, "")) if before else set()
-    new = set(_grants(after, "")) if after else set()
-    changes = [*_grouped(old - new, added=False), *_grouped(new - old, added=True)]
+    old = set(_read_grants(before, "")) if before else set()
+    new = set(_read_grants(after, "")) if after else set()
+    changes = [*_group_actions(old - new, added=False), *_group_actions(new - old, added=True)]
     return tuple(sorted(changes, key=lambda one: (one.holder, one.kind, one.resource, one.added)))
 
 
-def _grouped(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:
+def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:
     """The actions that are alike in all else, together."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for one in sorted(grants):
@@ -59,28 +59,28 @@ def _grouped(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:
         yield StatementChange(added, holder, kind, effect, tuple(actions), resource, condition)
 
 
-def _grants(stack: Evaluated, path: str) -> Iterator[_Grant]:
+def _read_grants(stack: Evaluated, path: str) -> Iterator[_Grant]:
     for logical_id, resource in stack.resources.items():
         holder = f"{path}{logical_id}"
-        yield from _permission(holder, resource)
+        yield from _permission_grants(holder, resource)
         for policy in resource.properties.get("ManagedPolicyArns", []):
             yield _Grant(holder, "attached", "Allow", as_text(policy), "", "(all that the policy says)")
-        for kind, document in _documents(resource):
-            for statement in _list(document["Statement"]):
-                yield from _statement(holder, kind, statement)
+        for kind, document in _policy_documents(resource):
+            for statement in _as_list(document["Statement"]):
+                yield from _statement_grants(holder, kind, statement)
     for logical_id, nested in stack.nested.items():
-        yield from _grants(nested, f"{path}{logical_id}/")
+        yield from _read_grants(nested, f"{path}{logical_id}/")
 
 
-def _documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Policy documents, wherever in the properties they stand."""
     for name, value in resource.properties.items():
         kind = _KINDS.get(name) or _KINDS_BY_TYPE.get(resource.type) or "policy"
-        for document in _within(value):
+        for document in _find_documents(value):
             yield kind, document
 
 
-def _within(value: Any) -> Iterator[Mapping[str, Any]]:
+def _find_documents(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, str) and '"Statement"' in value:
         try:
             value = json.loads(value)
@@ -91,17 +91,17 @@ def _within(value: Any) -> Iterator[Mapping[str, Any]]:
             yield value
         else:
             for item in value.values():
-                yield from _within(item)
+                yield from _find_documents(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _within(item)
+            yield from _find_documents(item)
 
 
-def _statement(holder: str, kind: str, statement: Mapping[str, Any]) -> Iterator[_Grant]:
+def _statement_grants(holder: str, kind: str, statement: Mapping[str, Any]) -> Iterator[_Grant]:
     condition = as_text(statement["Condition"]) if statement.get("Condition") else ""
-    principals = _principals(statement)
-    resources = _either(statement, "Resource")
-    for action in _either(statement, "Action"):
+    principals = _describe_principals(statement)
+    resources = _describe_element(statement, "Resource")
+    for action in _describe_element(statement, "Action"):
         for principal in principals or [""]:
             for resource in resources or [""]:
                 # A key's policy says "*" for the key itself: who it is for is what tells.
@@ -110,24 +110,24 @@ def _statement(holder: str, kind: str, statement: Mapping[str, Any]) -> Iterator
                 yield _Grant(holder, kind, str(statement.get("Effect", "Allow")), shown, condition, action)
 
 
-def _principals(statement: Mapping[str, Any]) -> list[str]:
+def _describe_principals(statement: Mapping[str, Any]) -> list[str]:
     for name, said in (("Principal", "{}"), ("NotPrincipal", "all but {}")):
         principal = statement.get(name)
         if isinstance(principal, Mapping):
-            return [said.format(as_text(one)) for value in principal.values() for one in _list(value)]
+            return [said.format(as_text(one)) for value in principal.values() for one in _as_list(value)]
         if principal is not None:
             return [said.format("everybody" if principal == "*" else principal)]
     return []
 
 
-def _either(statement: Mapping[str, Any], name: str) -> list[str]:
+def _describe_element(statement: Mapping[str, Any], name: str) -> list[str]:
     """``Action`` or ``NotAction``, ``Resource`` or ``NotResource``; the latter is one thing, and not several."""
     if f"Not{name}" in statement:
-        return ["all but " + ", ".join(as_text(one) for one in _list(statement[f"Not{name}"]))]
-    return [as_text(one) for one in _list(statement.get(name, []))]
+        return ["all but " + ", ".join(as_text(one) for one in _as_list(statement[f"Not{name}"]))]
+    return [as_text(one) for one in _as_list(statement.get(name, []))]
 
 
-def _permission(holder: str, resource: Resource) -> Iterator[_Grant]:
+def _permission_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-permission.html"""
     if resource.type != _PERMISSION:
         return
@@ -138,5 +138,5 @@ def _permission(holder: str, resource: Resource) -> Iterator[_Grant]:
     yield _Grant(holder, "permission", "Allow", shown, condition, given.get("Action", ""))
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

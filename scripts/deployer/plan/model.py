@@ -36,7 +36,7 @@ class Change:
     policy_action: str = ""
     nested: "StackChanges | None" = None
     # Listed by the service because a value may change; the templates say that it does not.
-    phantom: bool = False
+    is_spurious: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,30 +85,30 @@ class Count:
     add: int = 0
     change: int = 0
     destroy: int = 0
-    phantom: int = 0
+    spurious: int = 0
 
     def __add__(self, other: "Count") -> "Count":
         return Count(
             self.add + other.add,
             self.change + other.change,
             self.destroy + other.destroy,
-            self.phantom + other.phantom,
+            self.spurious + other.spurious,
         )
 
     def __str__(self) -> str:
         return f"Plan: {self.add} to add, {self.change} to change, {self.destroy} to destroy."
 
 
-def count(stack: StackChanges) -> Count:
+def count_changes(stack: StackChanges) -> Count:
     """Of the whole tree. A nested stack whose own changes are known counts as these."""
-    return sum((_count(change) for change in stack.changes), Count())
+    return sum((_count_change(change) for change in stack.changes), Count())
 
 
-def _count(change: Change) -> Count:
+def _count_change(change: Change) -> Count:
     if change.nested and change.nested.changes:
-        return count(change.nested)
-    if change.phantom:
-        return Count(phantom=0 if change.resource_type == STACK else 1)
+        return count_changes(change.nested)
+    if change.is_spurious:
+        return Count(spurious=0 if change.resource_type == STACK else 1)
     if change.action in ("Add", "Import"):
         return Count(add=1)
     if change.action == "Remove":

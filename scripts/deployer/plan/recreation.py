@@ -6,12 +6,12 @@ from functools import cache
 _REGION = "us-east-1"
 
 
-def recreation(resource_type: str, path: tuple[str, ...]) -> str:
+def find_recreation(resource_type: str, path: tuple[str, ...]) -> str:
     """Never, Conditionally or Always, for a property by its path; Conditionally for a type without a schema."""
     always, conditionally = _create_only(resource_type)
-    if any(_touches(path, one) for one in always):
+    if any(_is_affected(path, one) for one in always):
         return "Always"
-    return "Conditionally" if any(_touches(path, one) for one in conditionally) else "Never"
+    return "Conditionally" if any(_is_affected(path, one) for one in conditionally) else "Never"
 
 
 _Paths = tuple[tuple[str, ...], ...]
@@ -28,14 +28,14 @@ def _create_only(resource_type: str) -> tuple[_Paths, _Paths]:
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(_REGION, resource_type).schema
     except ResourceNotFoundError:
         return (), ((),)
-    always = _paths(schema.get("createOnlyProperties", []))
-    return always, _paths(schema.get("conditionalCreateOnlyProperties", []))
+    always = _split_pointers(schema.get("createOnlyProperties", []))
+    return always, _split_pointers(schema.get("conditionalCreateOnlyProperties", []))
 
 
-def _paths(pointers: list[str]) -> _Paths:
+def _split_pointers(pointers: list[str]) -> _Paths:
     return tuple(tuple(pointer.removeprefix("/properties/").split("/")) for pointer in pointers)
 
 
-def _touches(path: tuple[str, ...], pointer: tuple[str, ...]) -> bool:
+def _is_affected(path: tuple[str, ...], pointer: tuple[str, ...]) -> bool:
     """Whether one is, or is within, the other; ``*`` is any item of a list."""
     return all(there in ("*", here) for here, there in zip(path, pointer, strict=False))

@@ -14,7 +14,7 @@ from stacks.settings import Settings
 
 from ..finding import Finding, Verdict
 from .resources import DeclaredResource
-from .situation import Situation, unknown
+from .situation import Situation, unknown_finding
 
 SUBJECT = "concurrency"
 FUNCTION = "AWS::Lambda::Function"
@@ -29,33 +29,37 @@ def check_concurrency(situation: Situation) -> list[Finding]:
     try:
         limits = client.get_account_settings()["AccountLimit"]
     except ClientError as error:
-        return [unknown(SUBJECT, "Lambda's concurrency", "lambda:GetAccountSettings", error)]
+        return [unknown_finding(SUBJECT, "Lambda's concurrency", "lambda:GetAccountSettings", error)]
     limit, unreserved = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
-    functions = [one for one in situation.resources if one.type == FUNCTION and _reservation(one)]
-    asking = [one for one in functions if _is_reserved_anew(one, situation)]
-    requested = sum(map(_reservation, asking))
+    functions = [one for one in situation.resources if one.type == FUNCTION and _requested_concurrency(one)]
+    asking = [one for one in functions if _needs_reservation(one, situation)]
+    requested = sum(map(_requested_concurrency, asking))
     try:
-        reserved = sum(_reserved(situation, [_name(one) for one in asking if one.is_held_as(_name(one))]))
+        reserved = sum(
+            _read_reservations(
+                situation, [_function_name(one) for one in asking if one.is_held_as(_function_name(one))]
+            )
+        )
     except ClientError as error:
-        return [unknown(SUBJECT, "what the functions have reserved", "lambda:GetFunctionConcurrency", error)]
+        return [unknown_finding(SUBJECT, "what the functions have reserved", "lambda:GetFunctionConcurrency", error)]
     available = max(unreserved + reserved - UNRESERVED, 0)
     if requested <= max(available, reserved):
-        return [_sufficient(limit, sum(map(_reservation, functions)))]
+        return [_sufficient_finding(limit, sum(map(_requested_concurrency, functions)))]
     setting = Settings.reserved_concurrency.name
     needed = limit - unreserved - reserved + requested + UNRESERVED
     return [
         Finding(
             SUBJECT,
             Verdict.FAILURE,
-            f"{setting} = {_reservation(asking[0])} for {len(asking)} functions cannot be had: the account's limit is "
-            f"{limit}, of which {available} can be reserved",
+            f"{setting} = {_requested_concurrency(asking[0])} for {len(asking)} functions cannot be had: the "
+            f"account's limit is {limit}, of which {available} can be reserved",
             f"set {setting} to at most {available // len(asking)} in stacks/environments.toml, or request "
             f"{needed} of {_QUOTA}",
         )
     ]
 
 
-def _sufficient(limit: int, requested: int) -> Finding:
+def _sufficient_finding(limit: int, requested: int) -> Finding:
     if limit < UNRESERVED:
         return Finding(
             SUBJECT,
@@ -66,24 +70,24 @@ def _sufficient(limit: int, requested: int) -> Finding:
     return Finding(SUBJECT, Verdict.OK, f"{requested} of {limit} concurrent executions are reserved for the platform")
 
 
-def _reservation(function: DeclaredResource) -> int:
+def _requested_concurrency(function: DeclaredResource) -> int:
     return int(function.properties.get("ReservedConcurrentExecutions", 0))
 
 
-def _name(function: DeclaredResource) -> str:
+def _function_name(function: DeclaredResource) -> str:
     return str(function.properties.get("FunctionName", ""))
 
 
-def _is_reserved_anew(function: DeclaredResource, situation: Situation) -> bool:
+def _needs_reservation(function: DeclaredResource, situation: Situation) -> bool:
     """CloudFormation reserves for a new function, and again when the setting changes; what an operator set meanwhile
     stays."""
     parameter = Settings.reserved_concurrency.parameter_name
-    if not function.is_held_as(_name(function)):
+    if not function.is_held_as(_function_name(function)):
         return True
     return situation.deployed_parameters.get(parameter) != situation.parameters.get(parameter)
 
 
-def _reserved(situation: Situation, names: list[str]) -> list[int]:
+def _read_reservations(situation: Situation, names: list[str]) -> list[int]:
     client = situation.client("lambda")
     with ThreadPoolExecutor(WORKERS) as pool:
         answers = pool.map(lambda name: client.get_function_concurrency(FunctionName=name), names)

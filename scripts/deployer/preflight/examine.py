@@ -52,7 +52,7 @@ class Preflight:
         self._order, self._target, self._report = order, target, report
         self._is_done = False
 
-    def examine(self, *, with_bootstrap: bool = False) -> None:
+    def run_checks(self, *, with_bootstrap: bool = False) -> None:
         """Report the findings, those of the artifact bucket's stack too ``with_bootstrap``.
 
         Raises ``UserError`` for what fails for certain; nothing has been changed then.
@@ -60,8 +60,8 @@ class Preflight:
         if self._is_done:
             return
         self._is_done = True
-        findings = examine(read_situation(self._order, self._target, with_bootstrap=with_bootstrap))
-        self._report.preflight(findings)
+        findings = collect_findings(read_situation(self._order, self._target, with_bootstrap=with_bootstrap))
+        self._report.show_findings(findings)
         failures = [finding for finding in findings if finding.verdict is Verdict.FAILURE]
         if failures:
             first, more = failures[0], len(failures) - 1
@@ -69,7 +69,7 @@ class Preflight:
             raise UserError(f"{first.text}; {first.next_step}{others}; nothing was changed")
 
 
-def examine(situation: Situation) -> list[Finding]:
+def collect_findings(situation: Situation) -> list[Finding]:
     """The findings of all checks, in the checks' order."""
 
     def run(subject: str, check: Check) -> list[Finding]:
@@ -86,10 +86,13 @@ def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Sit
     """What the checks read, from the templates, the settings and CloudFormation."""
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, order.stack_name)
-    platform, bootstrap = _evaluated(order, target, "parent.yaml"), _evaluated(order, target, "artifacts.yaml")
-    resources = [*declared_resources(platform, _held(cloudformation, stack), is_of_environment=True)]
+    platform, bootstrap = (
+        _evaluate_template(order, target, "parent.yaml"),
+        _evaluate_template(order, target, "artifacts.yaml"),
+    )
+    resources = [*declared_resources(platform, _held_ids(cloudformation, stack), is_of_environment=True)]
     if with_bootstrap:
-        held = _held(cloudformation, describe(cloudformation, ARTIFACTS_STACK))
+        held = _held_ids(cloudformation, describe(cloudformation, ARTIFACTS_STACK))
         resources += declared_resources(bootstrap, held, is_of_environment=False)
     pseudo = target.pseudo_parameters()
     return Situation(
@@ -105,7 +108,7 @@ def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Sit
         is_deployed=stack.exists and not is_failed_creation(stack),
         only_plan=order.only_plan,
         upload_prefix=_upload_prefix(order),
-        today=_today(target.identity),
+        today=_aws_date(target.identity),
     )
 
 
@@ -113,20 +116,20 @@ def _upload_prefix(order: Order) -> str:
     """A plan that is not saved has keys of its own."""
     if order.only_plan and not order.out:
         return f"{PLANS}/{order.environment}"
-    return Destination.of("", "", order.environment).prefix
+    return Destination.for_environment("", "", order.environment).prefix
 
 
-def _evaluated(order: Order, target: Target, name: str) -> Evaluated:
+def _evaluate_template(order: Order, target: Target, name: str) -> Evaluated:
     """A committed template and those nested in it, with the values of the settings."""
 
     def read(path: str) -> str:
         return (order.templates / path.removeprefix("./")).read_text(encoding="utf-8")
 
     parameters = order.bootstrap if name == "artifacts.yaml" else order.parameters
-    return evaluate(templates.tree(read(name), read), parameters, target.pseudo_parameters())
+    return evaluate(templates.read_tree(read(name), read), parameters, target.pseudo_parameters())
 
 
-def _held(cloudformation: Any, stack: Stack) -> HeldIds | None:
+def _held_ids(cloudformation: Any, stack: Stack) -> HeldIds | None:
     """None if the caller may not list it. A creation that failed holds nothing: it is deleted before the next."""
     if stack.status == "ROLLBACK_COMPLETE":
         return {}
@@ -137,7 +140,7 @@ def _held(cloudformation: Any, stack: Stack) -> HeldIds | None:
         return None
 
 
-def _today(identity: dict[str, Any]) -> date:
+def _aws_date(identity: dict[str, Any]) -> date:
     """By the clock of AWS, which decides what is still accepted."""
     header = identity.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return parsedate_to_datetime(header).date() if header else datetime.now(UTC).date()

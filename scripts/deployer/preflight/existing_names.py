@@ -16,7 +16,7 @@ from scripts.deployer.stack import OWNER_TAG, WORKERS
 from ..finding import Finding, Verdict
 from .name_lookups import LOOKUPS, Lookup, exclusive_name
 from .resources import DeclaredResource
-from .situation import Situation, unknown
+from .situation import Situation, unknown_finding
 
 SUBJECT = "names"
 _REGIONS = "docs/deploying.md#accounts-and-regions"
@@ -44,9 +44,11 @@ def check_existing_names(situation: Situation) -> list[Finding]:
         elif not resource.is_held_as(name):
             new.setdefault(LOOKUPS[resource.type], {})[name] = resource
             count += 1
-    questions = [question for lookup, resources in new.items() for question in _questions(lookup, resources)]
+    questions = [question for lookup, resources in new.items() for question in _split_questions(lookup, resources)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        findings = [finding for each in pool.map(lambda one: _answer(situation, one), questions) for finding in each]
+        findings = [
+            finding for each in pool.map(lambda one: _ask_service(situation, one), questions) for finding in each
+        ]
     if unread:
         text = "names that exist could not be checked: what the stack holds is not known"
         findings.append(Finding(SUBJECT, Verdict.UNKNOWN, text, "grant cloudformation:ListStackResources"))
@@ -55,7 +57,7 @@ def check_existing_names(situation: Situation) -> list[Finding]:
     return findings or [Finding(SUBJECT, Verdict.OK, f"none of the {count} names to be created exists")]
 
 
-def _questions(lookup: Lookup, resources: dict[str, DeclaredResource]) -> Iterator[_Question]:
+def _split_questions(lookup: Lookup, resources: dict[str, DeclaredResource]) -> Iterator[_Question]:
     if lookup.is_batch:
         yield _Question(lookup, resources)
     else:
@@ -63,16 +65,18 @@ def _questions(lookup: Lookup, resources: dict[str, DeclaredResource]) -> Iterat
             yield _Question(lookup, {name: resource})
 
 
-def _answer(situation: Situation, question: _Question) -> list[Finding]:
+def _ask_service(situation: Situation, question: _Question) -> list[Finding]:
     try:
         names = question.lookup.find(situation, list(question.resources))
     except AWS_ERRORS as error:
         kind = next(iter(question.resources.values())).type
-        return [unknown(SUBJECT, f"whether names of {kind} exist", question.lookup.action, error)]
-    return [_exists(situation, name, question.resources[name], question.lookup) for name in sorted(names)]
+        return [unknown_finding(SUBJECT, f"whether names of {kind} exist", question.lookup.action, error)]
+    return [
+        _existing_name_finding(situation, name, question.resources[name], question.lookup) for name in sorted(names)
+    ]
 
 
-def _exists(situation: Situation, name: str, resource: DeclaredResource, lookup: Lookup) -> Finding:
+def _existing_name_finding(situation: Situation, name: str, resource: DeclaredResource, lookup: Lookup) -> Finding:
     stack = situation.stack_name if resource.is_of_environment else ARTIFACTS_STACK
     text = f"{name} ({resource.type}) exists outside {stack}"
     tags = _read_tags(situation, name, lookup)

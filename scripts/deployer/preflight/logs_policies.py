@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure
 from botocore.exceptions import ClientError
 
 from ..finding import Finding, Verdict
-from .situation import Situation, unknown
+from .situation import Situation, unknown_finding
 
 SUBJECT = "log policies"
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutResourcePolicy.html
@@ -40,11 +40,13 @@ def check_logs_policies(situation: Situation) -> list[Finding]:
             for policy in page["resourcePolicies"]
         }
     except ClientError as error:
-        return [unknown(SUBJECT, "the resource policies of CloudWatch Logs", "logs:DescribeResourcePolicies", error)]
-    return [_judged(policies)]
+        return [
+            unknown_finding(SUBJECT, "the resource policies of CloudWatch Logs", "logs:DescribeResourcePolicies", error)
+        ]
+    return [_judge_policies(policies)]
 
 
-def _judged(policies: dict[str, str]) -> Finding:
+def _judge_policies(policies: dict[str, str]) -> Finding:
     count = f"{len(policies)} of {MOST_POLICIES} resource policies of CloudWatch Logs exist"
     delivery = policies.get(DELIVERY_POLICY)
     step = "delete a policy that nothing needs: aws logs describe-resource-policies, aws logs delete-resource-policy"

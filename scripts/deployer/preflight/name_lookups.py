@@ -46,17 +46,17 @@ class Lookup:
     arn: str = ""
 
 
-def _each(service: str, operation: str, **arguments: str) -> Find:
+def _find_one_by_one(service: str, operation: str, **arguments: str) -> Find:
     """A call for each name that fails for a name that does not exist."""
 
     def find(situation: Situation, names: Sequence[str]) -> set[str]:
         call = getattr(situation.client(service), operation)
-        return {name for name in names if _succeeds(call, _filled(arguments, situation, name))}
+        return {name for name in names if _call_succeeds(call, _format_arguments(arguments, situation, name))}
 
     return find
 
 
-def _succeeds(call: Callable[..., Any], arguments: dict[str, str]) -> bool:
+def _call_succeeds(call: Callable[..., Any], arguments: dict[str, str]) -> bool:
     try:
         call(**arguments)
     except ClientError as error:
@@ -66,15 +66,15 @@ def _succeeds(call: Callable[..., Any], arguments: dict[str, str]) -> bool:
     return True
 
 
-def _filled(arguments: Mapping[str, str], situation: Situation, name: str) -> dict[str, str]:
+def _format_arguments(arguments: Mapping[str, str], situation: Situation, name: str) -> dict[str, str]:
     return {key: value.format(name=name, **situation.place) for key, value in arguments.items()}
 
 
-def _tags(service: str, operation: str, *path: str, **arguments: str) -> ReadTags:
+def _tag_reader(service: str, operation: str, *path: str, **arguments: str) -> ReadTags:
     """The tags at ``path`` of an answer, whichever of AWS's two forms they have."""
 
     def read(situation: Situation, name: str) -> Mapping[str, str]:
-        answer: Any = getattr(situation.client(service), operation)(**_filled(arguments, situation, name))
+        answer: Any = getattr(situation.client(service), operation)(**_format_arguments(arguments, situation, name))
         for key in path:
             answer = answer.get(key, {})
         return answer if isinstance(answer, dict) else {tag["Key"]: tag["Value"] for tag in answer}
@@ -146,7 +146,7 @@ LOOKUPS = {
         "backup:ListBackupVaults",
         _find_vaults,
         "aws backup delete-backup-vault --backup-vault-name {name}",
-        _tags("backup", "list_tags", "Tags", ResourceArn=_VAULT),
+        _tag_reader("backup", "list_tags", "Tags", ResourceArn=_VAULT),
         is_batch=True,
         arn=_VAULT,
     ),
@@ -155,7 +155,7 @@ LOOKUPS = {
     "AWS::CloudWatch::Dashboard": Lookup(
         "DashboardName",
         "cloudwatch:GetDashboard",
-        _each("cloudwatch", "get_dashboard", DashboardName="{name}"),
+        _find_one_by_one("cloudwatch", "get_dashboard", DashboardName="{name}"),
         "aws cloudwatch delete-dashboards --dashboard-names {name}",
         is_account_wide=True,
         arn=_GLOBAL("cloudwatch", "dashboard/"),
@@ -163,15 +163,15 @@ LOOKUPS = {
     "AWS::DynamoDB::Table": Lookup(
         "TableName",
         "dynamodb:DescribeTable",
-        _each("dynamodb", "describe_table", TableName="{name}"),
+        _find_one_by_one("dynamodb", "describe_table", TableName="{name}"),
         "aws dynamodb delete-table --table-name {name}",
-        _tags("dynamodb", "list_tags_of_resource", "Tags", ResourceArn=_TABLE),
+        _tag_reader("dynamodb", "list_tags_of_resource", "Tags", ResourceArn=_TABLE),
         arn=_TABLE,
     ),
     "AWS::Events::Rule": Lookup(
         "Name",
         "events:DescribeRule",
-        _each("events", "describe_rule", Name="{name}"),
+        _find_one_by_one("events", "describe_rule", Name="{name}"),
         "aws events delete-rule --name {name}",
         arn=_REGIONAL("events", "rule/"),
     ),
@@ -179,7 +179,7 @@ LOOKUPS = {
     "AWS::IAM::ManagedPolicy": Lookup(
         "ManagedPolicyName",
         "iam:GetPolicy",
-        _each("iam", "get_policy", PolicyArn=_POLICY),
+        _find_one_by_one("iam", "get_policy", PolicyArn=_POLICY),
         f"aws iam delete-policy --policy-arn {_POLICY}",
         is_account_wide=True,
         arn=_POLICY,
@@ -187,7 +187,7 @@ LOOKUPS = {
     "AWS::IAM::OIDCProvider": Lookup(
         "Url",
         "iam:GetOpenIDConnectProvider",
-        _each("iam", "get_open_id_connect_provider", OpenIDConnectProviderArn=_PROVIDER),
+        _find_one_by_one("iam", "get_open_id_connect_provider", OpenIDConnectProviderArn=_PROVIDER),
         f"aws iam delete-open-id-connect-provider --open-id-connect-provider-arn {_PROVIDER}",
         is_account_wide=True,
         arn=_PROVIDER,
@@ -195,9 +195,9 @@ LOOKUPS = {
     "AWS::IAM::Role": Lookup(
         "RoleName",
         "iam:GetRole",
-        _each("iam", "get_role", RoleName="{name}"),
+        _find_one_by_one("iam", "get_role", RoleName="{name}"),
         "aws iam delete-role --role-name {name}",
-        _tags("iam", "get_role", "Role", "Tags", RoleName="{name}"),
+        _tag_reader("iam", "get_role", "Role", "Tags", RoleName="{name}"),
         is_account_wide=True,
         arn=_GLOBAL("iam", "role/"),
     ),
@@ -213,9 +213,9 @@ LOOKUPS = {
     "AWS::Lambda::Function": Lookup(
         "FunctionName",
         "lambda:GetFunctionConcurrency",
-        _each("lambda", "get_function_concurrency", FunctionName="{name}"),
+        _find_one_by_one("lambda", "get_function_concurrency", FunctionName="{name}"),
         "aws lambda delete-function --function-name {name}",
-        _tags("lambda", "list_tags", "Tags", Resource=_FUNCTION),
+        _tag_reader("lambda", "list_tags", "Tags", Resource=_FUNCTION),
         arn=_FUNCTION,
     ),
     "AWS::Logs::LogGroup": Lookup(
@@ -223,27 +223,27 @@ LOOKUPS = {
         "logs:DescribeLogGroups",
         _find_log_groups,
         "aws logs delete-log-group --log-group-name {name}",
-        _tags("logs", "list_tags_for_resource", "tags", resourceArn=_LOG_GROUP),
+        _tag_reader("logs", "list_tags_for_resource", "tags", resourceArn=_LOG_GROUP),
         arn=_LOG_GROUP,
     ),
     "AWS::S3::Bucket": Lookup(
         "BucketName",
         "s3:ListBucket",
-        _each("s3", "head_bucket", Bucket="{name}"),
+        _find_one_by_one("s3", "head_bucket", Bucket="{name}"),
         "aws s3api delete-bucket --bucket {name}",
         arn="arn:{partition}:s3:::{name}",
     ),
     "AWS::SNS::Topic": Lookup(
         "TopicName",
         "sns:GetTopicAttributes",
-        _each("sns", "get_topic_attributes", TopicArn=_TOPIC),
+        _find_one_by_one("sns", "get_topic_attributes", TopicArn=_TOPIC),
         f"aws sns delete-topic --topic-arn {_TOPIC}",
         arn=_TOPIC,
     ),
     "AWS::SQS::Queue": Lookup(
         "QueueName",
         "sqs:GetQueueUrl",
-        _each("sqs", "get_queue_url", QueueName="{name}"),
+        _find_one_by_one("sqs", "get_queue_url", QueueName="{name}"),
         "aws sqs delete-queue --queue-url $(aws sqs get-queue-url --queue-name {name} --query QueueUrl --output text)",
         _read_queue_tags,
         arn=_REGIONAL("sqs", ""),
@@ -252,7 +252,7 @@ LOOKUPS = {
     "AWS::StepFunctions::StateMachine": Lookup(
         "StateMachineName",
         "states:DescribeStateMachine",
-        _each(
+        _find_one_by_one(
             "stepfunctions",
             "describe_state_machine",
             stateMachineArn=_STATE_MACHINE,

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from ..finding import Finding, Verdict
 from .name_lookups import LOOKUPS, exclusive_name
 from .resources import DeclaredResource
-from .situation import Situation, unknown
+from .situation import Situation, unknown_finding
 
 SUBJECT = "rights"
 _PLAN = "CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeStacks GetTemplate ListStackResources"
@@ -43,17 +43,21 @@ def check_rights(situation: Situation) -> list[Finding]:
     if caller.endswith(":root"):
         return [Finding(SUBJECT, Verdict.OK, "the caller is the root user, whom no policy of the account limits")]
     try:
-        principal = _principal(situation, caller)
+        principal = _find_principal(situation, caller)
     except ClientError as error:
-        return [unknown(SUBJECT, f"the rights of {caller}", "iam:GetRole", error)]
+        return [unknown_finding(SUBJECT, f"the rights of {caller}", "iam:GetRole", error)]
     if not principal:
         text = f"the rights of {caller} could not be checked: IAM simulates users and roles only"
         return [Finding(SUBJECT, Verdict.UNKNOWN, text)]
     try:
-        denied = [action for request in _requests(situation) for action in _denied(situation, principal, request)]
+        denied = [
+            action
+            for request in _deployer_requests(situation)
+            for action in _find_denied(situation, principal, request)
+        ]
         denied += _denied_creations(situation, principal)
     except ClientError as error:
-        return [unknown(SUBJECT, f"the rights of {principal}", "iam:SimulatePrincipalPolicy", error)]
+        return [unknown_finding(SUBJECT, f"the rights of {principal}", "iam:SimulatePrincipalPolicy", error)]
     if not denied:
         return [Finding(SUBJECT, Verdict.OK, f"{principal} has the permissions that it needs, by simulation")]
     more = f" and {len(denied) - _NAMED} more" if len(denied) > _NAMED else ""
@@ -61,7 +65,7 @@ def check_rights(situation: Situation) -> list[Finding]:
     return [Finding(SUBJECT, Verdict.WARNING, text, "grant it, or deploy with a role that has these permissions")]
 
 
-def _principal(situation: Situation, caller: str) -> str:
+def _find_principal(situation: Situation, caller: str) -> str:
     """The ARN of the user or role whose policies count; empty for a federated user.
 
     The ARN of a role's session lacks the role's path.
@@ -75,7 +79,7 @@ def _principal(situation: Situation, caller: str) -> str:
     return str(role["Arn"])
 
 
-def _requests(situation: Situation) -> Iterator[_Request]:
+def _deployer_requests(situation: Situation) -> Iterator[_Request]:
     """What the deployer itself does."""
     place = situation.place
     stack = "arn:{partition}:cloudformation:{region}:{account}:stack/".format(**place)
@@ -91,7 +95,7 @@ def _requests(situation: Situation) -> Iterator[_Request]:
         yield _Request(("iam:PassRole",), (situation.service_role_arn,), is_passing_a_role=True)
 
 
-def _denied(situation: Situation, principal: str, request: _Request) -> list[str]:
+def _find_denied(situation: Situation, principal: str, request: _Request) -> list[str]:
     """The actions that are allowed on none of the resources. One that hangs on a condition that the simulation does
     not know is not counted."""
     pages = (
@@ -127,11 +131,11 @@ def _denied_creations(situation: Situation, principal: str) -> list[str]:
     if not actions:
         return []
     denied = []
-    for action in _denied(situation, principal, _Request(tuple(sorted(actions)), ("*",))):
-        arns = _arns(situation, [one for one in acting if one.type == actions[action]])
+    for action in _find_denied(situation, principal, _Request(tuple(sorted(actions)), ("*",))):
+        arns = _resource_arns(situation, [one for one in acting if one.type == actions[action]])
         # Without an ARN there is nothing to be more exact about, and "any resource" may be more than is needed.
         if arns:
-            denied += _denied(situation, principal, _Request((action,), tuple(arns)))
+            denied += _find_denied(situation, principal, _Request((action,), tuple(arns)))
     return denied
 
 
@@ -161,7 +165,7 @@ def _create_actions(resource_type: str) -> list[str]:
 _IAM_PREFIX = {"StepFunctions": "states"}
 
 
-def _arns(situation: Situation, resources: Sequence[DeclaredResource]) -> list[str]:
+def _resource_arns(situation: Situation, resources: Sequence[DeclaredResource]) -> list[str]:
     found = []
     for one in resources:
         name = exclusive_name(one.type, one.properties)

@@ -41,10 +41,10 @@ def check_runtime(situation: Situation) -> list[Finding]:
     """Whether Lambda still supports, and lets create and update, each runtime of the templates."""
     functions = [one for one in situation.resources if one.type == FUNCTION]
     runtimes = sorted({str(one.properties["Runtime"]) for one in functions if "Runtime" in one.properties})
-    return [_judged(name, functions, situation.today) for name in runtimes]
+    return [_judge_runtime(name, functions, situation.today) for name in runtimes]
 
 
-def _judged(runtime: str, functions: list[DeclaredResource], today: date) -> Finding:
+def _judge_runtime(runtime: str, functions: list[DeclaredResource], today: date) -> Finding:
     end = RUNTIMES.get(runtime)
     if end is None:
         return Finding(SUBJECT, Verdict.UNKNOWN, f"{runtime}: the end of its support is not known to this release")

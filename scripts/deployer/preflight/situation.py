@@ -64,7 +64,7 @@ def is_denied(error: ClientError) -> bool:
     )  # fmt: skip
 
 
-def unknown(subject: str, thing: str, action: str, error: Exception) -> Finding:
+def unknown_finding(subject: str, thing: str, action: str, error: Exception) -> Finding:
     """The finding for a question that AWS did not answer; ``action`` is the permission that the question needs."""
     if isinstance(error, ClientError) and is_denied(error):
         return Finding(

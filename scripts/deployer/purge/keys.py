@@ -28,7 +28,7 @@ class Keys:
         determined for is called by its id.
         """
         current_aliases = self._list_aliases(set(aliases.values()))
-        for key in self._tagged():
+        for key in self._list_tagged():
             if not key.belongs_to(environment):
                 continue
             metadata = self._client.describe_key(KeyId=key.id)["KeyMetadata"]
@@ -53,7 +53,7 @@ class Keys:
         aliases = [alias for page in pages for alias in page["Aliases"] if alias["AliasName"] in names]
         return {alias["TargetKeyId"]: alias["AliasName"] for alias in aliases if "TargetKeyId" in alias}
 
-    def _tagged(self) -> Iterator[Leftover]:
+    def _list_tagged(self) -> Iterator[Leftover]:
         """All keys of the account and Region whose tags may be read."""
         for page in self._client.get_paginator("list_keys").paginate():
             for key in page["Keys"]:

@@ -44,11 +44,11 @@ class Service(Protocol):
         """Return once the name is free, as far as the service tells."""
 
 
-def count(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def size(number_of_bytes: float) -> str:
+def format_size(number_of_bytes: float) -> str:
     """For people: 3.4 kB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if number_of_bytes < 1000:

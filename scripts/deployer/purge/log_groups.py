@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .leftover import Leftover, size
+from .leftover import Leftover, format_size
 
 _TYPE = "AWS::Logs::LogGroup"
 
@@ -22,7 +22,7 @@ class LogGroups:
         # The ARN of tags is the one without the wildcard for the streams.
         arn = groups[0]["arn"].removesuffix(":*")
         tags = self._client.list_tags_for_resource(resourceArn=arn)["tags"]
-        return Leftover(_TYPE, name, name, tags, f"about {size(groups[0].get('storedBytes', 0))}")
+        return Leftover(_TYPE, name, name, tags, f"about {format_size(groups[0].get('storedBytes', 0))}")
 
     def delete(self, leftover: Leftover) -> None:
         self._client.delete_log_group(logGroupName=leftover.id)

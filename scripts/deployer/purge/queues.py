@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .leftover import Leftover, count
+from .leftover import Leftover, format_count
 
 _TYPE = "AWS::SQS::Queue"
 _COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -23,7 +23,7 @@ class Queues:
         except self._client.exceptions.QueueDoesNotExist:
             return None
         messages = sum(int(counts.get(each, 0)) for each in _COUNTS)
-        return Leftover(_TYPE, name, url, tags, f"about {count(messages, 'message')}")
+        return Leftover(_TYPE, name, url, tags, f"about {format_count(messages, 'message')}")
 
     def delete(self, leftover: Leftover) -> None:
         """The name is free 60 seconds later.

@@ -51,15 +51,15 @@ class Leftovers:
         }
         self._keys = Keys(target.client("kms"), int(purge.parameters["KeyDeletionWindowDays"]))
 
-    def search(self, deployed: Evaluated | None, going: Collection[str] = ()) -> Search:
+    def find_all(self, deployed: Evaluated | None, going: Collection[str] = ()) -> Search:
         """Those by the names of the committed templates and of the ``deployed`` ones, and the keys.
 
         ``going`` are the ids of stacks that are about to be deleted; what another existing stack holds is not left
         over. Raises ``UserError`` for a template that retains a type which cannot be deleted here.
         """
-        trees = [self._committed(), *([deployed] if deployed else [])]
-        names = dict.fromkeys(pair for tree in trees for pair in self._names(tree))
-        aliases = {description: alias for tree in trees for description, alias in _aliases(tree)}
+        trees = [self._evaluate_committed(), *([deployed] if deployed else [])]
+        names = dict.fromkeys(pair for tree in trees for pair in self._retained_names(tree))
+        aliases = {description: alias for tree in trees for description, alias in _key_aliases(tree)}
         tables = [name for kind, name in names if kind == _TABLE]
         leftovers, not_ours = [], []
         for resource_type in self._services:
@@ -77,7 +77,7 @@ class Leftovers:
                 leftovers.append(key)
         return Search(tuple(leftovers), tuple(not_ours))
 
-    def loss(self, leftover: Leftover) -> str:
+    def describe_loss(self, leftover: Leftover) -> str:
         """What is lost with it, as the end of a sentence."""
         return LOSS if leftover.resource_type == TYPE else f"{self._services[leftover.resource_type].loss} will be lost"
 
@@ -104,21 +104,21 @@ class Leftovers:
         prefix = f"arn:{place['AWS::Partition']}:dynamodb:{place['AWS::Region']}:{place['AWS::AccountId']}"
         return f"{prefix}:table/{name}"
 
-    def _committed(self) -> Evaluated:
+    def _evaluate_committed(self) -> Evaluated:
         """Whatever the settings leave out: an earlier deployment may have had it."""
         folder = self._purge.templates
 
         def read(name: str) -> str:
             return (folder / name).read_text(encoding="utf-8")
 
-        tree = templates.tree(read("parent.yaml"), read)
-        return evaluate(_unconditional(tree), self._purge.parameters, self._target.pseudo_parameters())
+        tree = templates.read_tree(read("parent.yaml"), read)
+        return evaluate(_without_conditions(tree), self._purge.parameters, self._target.pseudo_parameters())
 
-    def _names(self, stack: Evaluated) -> Iterator[tuple[str, str]]:
+    def _retained_names(self, stack: Evaluated) -> Iterator[tuple[str, str]]:
         """Type and name of what the tree retains; keys have no name."""
         for logical_id, resource in stack.resources.items():
             if logical_id in stack.nested:
-                yield from self._names(stack.nested[logical_id])
+                yield from self._retained_names(stack.nested[logical_id])
             if not resource.deletion_policy.startswith("Retain") or resource.type == TYPE:
                 continue
             if resource.type not in self._services:
@@ -129,11 +129,11 @@ class Leftovers:
                 yield resource.type, name
 
 
-def _aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
+def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
     """The description of each key, and its alias."""
     for logical_id, resource in stack.resources.items():
         if logical_id in stack.nested:
-            yield from _aliases(stack.nested[logical_id])
+            yield from _key_aliases(stack.nested[logical_id])
         if resource.type == "AWS::KMS::Alias":
             reference = str(resource.properties["TargetKeyId"]).removeprefix("${").removesuffix("}")
             key = stack.resources.get(reference.rsplit("/", 1)[-1].split(".")[0])
@@ -141,11 +141,11 @@ def _aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
                 yield str(key.properties["Description"]), str(resource.properties["AliasName"])
 
 
-def _unconditional(tree: templates.Tree) -> templates.Tree:
+def _without_conditions(tree: templates.Tree) -> templates.Tree:
     """The tree with every resource, whatever its condition."""
     resources = {
         logical_id: {key: value for key, value in resource.items() if key != "Condition"}
         for logical_id, resource in tree.resources().items()
     }
-    nested = {logical_id: _unconditional(child) for logical_id, child in tree.nested.items()}
+    nested = {logical_id: _without_conditions(child) for logical_id, child in tree.nested.items()}
     return templates.Tree({**tree.template, "Resources": resources}, nested)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from scripts.common.errors import UserError
-from scripts.common.waiting import pauses
+from scripts.common.waiting import poll_with_backoff
 
-from .leftover import Leftover, count
+from .leftover import Leftover, format_count
 
 _TYPE = "AWS::Backup::BackupVault"
 _LONGEST_SECONDS = 10 * 60
@@ -34,7 +34,7 @@ class Vaults:
         points = self._recovery_points(name)
         # A point without the ARN of its resource counts as another resource's.
         sources = frozenset(point.get("ResourceArn", "unknown") for point in points)
-        return Leftover(_TYPE, name, name, tags, count(len(points), "recovery point"), sources)
+        return Leftover(_TYPE, name, name, tags, format_count(len(points), "recovery point"), sources)
 
     def delete(self, leftover: Leftover) -> None:
         """Its recovery points first: a vault that holds any cannot be deleted.
@@ -54,7 +54,7 @@ class Vaults:
                 self._client.delete_recovery_point(
                     BackupVaultName=leftover.id, RecoveryPointArn=point["RecoveryPointArn"]
                 )
-        for _ in pauses(_LONGEST_SECONDS):
+        for _ in poll_with_backoff(_LONGEST_SECONDS):
             if not self._recovery_points(leftover.id):
                 self._client.delete_backup_vault(BackupVaultName=leftover.id)
                 return

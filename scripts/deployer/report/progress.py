@@ -15,13 +15,13 @@ class StackProgress:
     # How many resources the plan names; what happens in it beyond that raises it.
     planned: int = 0
     status: str = ""
-    done: set[str] = field(default_factory=set)
+    completed: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     running: dict[str, Event] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        return max(self.planned, len(self.done | self.failed | set(self.running)))
+        return max(self.planned, len(self.completed | self.failed | set(self.running)))
 
 
 class Progress:
@@ -31,30 +31,30 @@ class Progress:
         self.stack_name = stack_name
         self.stacks: dict[str, StackProgress] = {"": StackProgress("")}
         if plan:
-            self._expect(plan.stack, "")
+            self._count_planned(plan.stack, "")
 
-    def take(self, events: list[Event]) -> None:
+    def add_events(self, events: list[Event]) -> None:
         for event in events:
             if event.resource_type == STACK:
                 path = "" if event.where == self.stack_name else event.where
                 self.stacks.setdefault(path, StackProgress(path)).status = event.status
                 continue
             above = event.where.rsplit("/", 1)[0] if "/" in event.where else ""
-            self._resource(self.stacks.setdefault(above, StackProgress(above)), event)
+            self._update_resource(self.stacks.setdefault(above, StackProgress(above)), event)
 
-    def running(self) -> list[Event]:
+    def running_resources(self) -> list[Event]:
         return [event for stack in self.stacks.values() for event in stack.running.values()]
 
-    def _resource(self, stack: StackProgress, event: Event) -> None:
+    def _update_resource(self, stack: StackProgress, event: Event) -> None:
         if event.status.endswith("_IN_PROGRESS"):
             stack.running.setdefault(event.where, event)
             return
         stack.running.pop(event.where, None)
-        (stack.failed if event.status.endswith("_FAILED") else stack.done).add(event.where)
+        (stack.failed if event.status.endswith("_FAILED") else stack.completed).add(event.where)
 
-    def _expect(self, stack: StackChanges, path: str) -> None:
-        own = [change for change in stack.changes if change.resource_type != STACK and not change.phantom]
+    def _count_planned(self, stack: StackChanges, path: str) -> None:
+        own = [change for change in stack.changes if change.resource_type != STACK and not change.is_spurious]
         self.stacks.setdefault(path, StackProgress(path)).planned = len(own)
         for change in stack.changes:
-            if change.nested and not change.phantom:
-                self._expect(change.nested, f"{path}/{change.logical_id}" if path else change.logical_id)
+            if change.nested and not change.is_spurious:
+                self._count_planned(change.nested, f"{path}/{change.logical_id}" if path else change.logical_id)

@@ -10,25 +10,25 @@ from scripts.deployer.plan.model import Plan
 from ..finding import Finding
 
 
-class Watching(Protocol):
+class EventListener(Protocol):
     """Open while a deployment runs; called after each look, with what is new, which may be nothing."""
 
     def __call__(self, events: list[Event]) -> None: ...
 
 
 class Reporter(Protocol):
-    def step(self, what: str, detail: str = "") -> None:
+    def announce_step(self, title: str, detail: str = "") -> None:
         """A step begins, or is done; ``what`` is its name."""
 
-    def preflight(self, findings: Sequence[Finding]) -> None:
+    def show_findings(self, findings: Sequence[Finding]) -> None:
         """What the account, the Region and the caller allow, before anything is changed."""
 
-    def plan(self, plan: Plan) -> None: ...
+    def show_plan(self, plan: Plan) -> None: ...
 
-    def watching(self, plan: Plan | None, stack_name: str) -> AbstractContextManager[Watching]:
+    def follow_events(self, plan: Plan | None, stack_name: str) -> AbstractContextManager[EventListener]:
         """While what was planned is done; without a plan, what is running already."""
 
-    def failed(self, failure: Failure) -> None: ...
+    def show_failure(self, failure: Failure) -> None: ...
 
-    def ended(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
+    def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
         """The last word: ``deployed``, ``no changes``, ``planned``..., and what to know of it."""

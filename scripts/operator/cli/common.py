@@ -33,7 +33,7 @@ class Usage(click.UsageError):
 
 class OneLineErrors(click.Group):
     def invoke(self, context: click.Context) -> Any:
-        with command.one_line_errors(NAME, debug=context.params["debug"], of_aws=describe_error):
+        with command.report_errors(NAME, debug=context.params["debug"], describe_aws=describe_error):
             return super().invoke(context)
 
 
@@ -94,4 +94,4 @@ def console() -> Console:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    command.fail(NAME, message, code)
+    command.exit_with_error(NAME, message, code)

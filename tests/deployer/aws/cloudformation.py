@@ -75,7 +75,7 @@ class Stack:
 
     @property
     def template(self) -> templates.Template:
-        return templates.parse(self.text)
+        return templates.parse_template(self.text)
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
@@ -277,7 +277,7 @@ class CloudFormation:
         previous = stack.text if given.get("UsePreviousTemplate") else None
         text = previous or given.get("TemplateBody") or self._object(given["TemplateURL"])
         parameters = {one["ParameterKey"]: one["ParameterValue"] for one in given.get("Parameters", [])}
-        declared = templates.parse(text).get("Parameters", {})
+        declared = templates.parse_template(text).get("Parameters", {})
         defaults = {key: str(one["Default"]) for key, one in declared.items() if "Default" in one}
         after = self._proposed(stack, name, text, {**defaults, **parameters})
         after.tags = given["Tags"]
@@ -765,7 +765,7 @@ _PSEUDO = {
 
 @lru_cache(maxsize=64)
 def _resources(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, dict[str, Any]]:
-    template = templates.parse(text)
+    template = templates.parse_template(text)
     there = evaluate(templates.Tree(template), dict(parameters), _PSEUDO).resources
     return {name: one for name, one in template.get("Resources", {}).items() if name in there}
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..finding import Finding, Verdict
-from .markdown import escaped
+from .markdown import escape_cell
 
 _SIGNS = {
     Verdict.FAILURE: ("✗", "red", "failed", ":x:"),
@@ -18,7 +18,7 @@ _SIGNS = {
 }
 
 
-def summary(findings: Sequence[Finding]) -> str:
+def summarize_findings(findings: Sequence[Finding]) -> str:
     """How many checks ended with each verdict: "6 checks passed", or "5 checks passed, 1 failed"."""
     counts = Counter(finding.verdict for finding in findings)
     passed = counts[Verdict.OK]
@@ -27,19 +27,19 @@ def summary(findings: Sequence[Finding]) -> str:
     return ", ".join(parts)
 
 
-def _remarkable(findings: Sequence[Finding]) -> list[Finding]:
+def _not_passed(findings: Sequence[Finding]) -> list[Finding]:
     """All that did not pass, the worst first."""
     return [finding for verdict in _SIGNS for finding in findings if finding.verdict is verdict]
 
 
-def text(console: Console, findings: Sequence[Finding]) -> None:
-    console.print(Text.assemble(("Examining", "bold"), f" the account: {summary(findings)}"), soft_wrap=True)
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    console.print(Text.assemble(("Examining", "bold"), f" the account: {summarize_findings(findings)}"), soft_wrap=True)
     table = Table.grid(padding=(0, 1))
     # On a terminal lines break between words; elsewhere nobody wants them broken.
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    remarkable = _remarkable(findings)
+    remarkable = _not_passed(findings)
     for finding, following in zip_longest(remarkable, remarkable[1:]):
         sign, colour, _, _ = _SIGNS[finding.verdict]
         line = Text(finding.text)
@@ -51,13 +51,13 @@ def text(console: Console, findings: Sequence[Finding]) -> None:
         console.print(table)
 
 
-def markdown(findings: Sequence[Finding]) -> str:
+def render_findings(findings: Sequence[Finding]) -> str:
     """A line for what passed, and a table of the rest."""
-    lines = [f"Before anything is changed: {summary(findings)}.", ""]
-    if remarkable := _remarkable(findings):
+    lines = [f"Before anything is changed: {summarize_findings(findings)}.", ""]
+    if remarkable := _not_passed(findings):
         lines += ["| | Checked | Finding | Next step |", "|---|---|---|---|"]
         for finding in remarkable:
-            cells = (finding.subject, escaped(finding.text), escaped(finding.next_step))
+            cells = (finding.subject, escape_cell(finding.text), escape_cell(finding.next_step))
             lines.append(f"| {_SIGNS[finding.verdict][3]} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

@@ -16,9 +16,10 @@ from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
 
 from ..finding import Finding, Verdict
-from . import markdown, preflight, text
+from . import findings as findings_report
+from . import markdown, plan_text
 from .progress import Progress, StackProgress
-from .reporter import Watching
+from .reporter import EventListener
 
 # After so long without an event it is said what is going on.
 SILENCE_SECONDS = 30.0
@@ -26,7 +27,7 @@ SILENCE_SECONDS = 30.0
 _NAMED = 3
 
 
-class People:
+class ConsoleReporter:
     """``as_markdown`` shows the plan as a comment, for a program that posts it."""
 
     def __init__(
@@ -35,62 +36,62 @@ class People:
         self._console, self._markdown, self._clock = console, as_markdown, clock
         self._examined = ""
 
-    def step(self, what: str, detail: str = "") -> None:
+    def announce_step(self, title: str, detail: str = "") -> None:
         if self._markdown:
             return
-        self._console.print(Text.assemble((what, "bold"), f" {detail}"), soft_wrap=True)
+        self._console.print(Text.assemble((title, "bold"), f" {detail}"), soft_wrap=True)
 
-    def preflight(self, findings: Sequence[Finding]) -> None:
+    def show_findings(self, findings: Sequence[Finding]) -> None:
         if not self._markdown:
-            preflight.text(self._console, findings)
+            findings_report.print_findings(self._console, findings)
             return
-        self._examined = preflight.markdown(findings)
+        self._examined = findings_report.render_findings(findings)
         if any(finding.verdict is Verdict.FAILURE for finding in findings):
             # There will be no plan.
-            self._out(f"### The deployment is stopped\n\n{self._examined}")
+            self._print_raw(f"### The deployment is stopped\n\n{self._examined}")
 
-    def plan(self, plan: Plan) -> None:
+    def show_plan(self, plan: Plan) -> None:
         if self._markdown:
-            self._out(markdown.plan(plan, f"Deployment of `{plan.stack.name}`", self._examined))
+            self._print_raw(markdown.render_plan(plan, f"Deployment of `{plan.stack.name}`", self._examined))
         else:
-            text.plan(self._console, plan)
+            plan_text.print_plan(self._console, plan)
 
     @contextmanager
-    def watching(self, plan: Plan | None, stack_name: str) -> Iterator[Watching]:
+    def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:
         progress = Progress(plan, stack_name)
         if not self._console.is_terminal:
-            yield _Lines(self._console, progress, self._clock)
+            yield _EventLines(self._console, progress, self._clock)
             return
         tree = _LiveTree(progress, self._clock)
         with Live(tree, console=self._console, refresh_per_second=8) as live:
 
             def watch(events: list[Event]) -> None:
-                progress.take(events)
+                progress.add_events(events)
                 for event in events:
                     if event.status.endswith("_FAILED"):
-                        live.console.print(_line(event), soft_wrap=True)
+                        live.console.print(_event_line(event), soft_wrap=True)
 
             yield watch
 
-    def failed(self, failure: Failure) -> None:
-        text.failure(self._console, failure)
+    def show_failure(self, failure: Failure) -> None:
+        plan_text.print_failure(self._console, failure)
 
-    def ended(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
+    def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
         if self._markdown:
             if result == "no changes":
-                self._out(markdown.no_changes(f"Deployment of `{stack_name}`"))
+                self._print_raw(markdown.render_no_changes(f"Deployment of `{stack_name}`"))
             return
         if outputs:
             self._console.print()
-            text.outputs(self._console, outputs)
+            plan_text.print_outputs(self._console, outputs)
             self._console.print()
         self._console.print(f"{stack_name}: {message or result}", highlight=False, soft_wrap=True)
 
-    def _out(self, whole: str) -> None:
+    def _print_raw(self, whole: str) -> None:
         self._console.print(whole, markup=False, emoji=False, highlight=False, soft_wrap=True, end="")
 
 
-class _Lines:
+class _EventLines:
     """A line for each event, with the time that the service gives it."""
 
     def __init__(self, console: Console, progress: Progress, clock: Callable[[], float]) -> None:
@@ -98,16 +99,16 @@ class _Lines:
         self._heard = self._began = clock()
 
     def __call__(self, events: list[Event]) -> None:
-        self._progress.take(events)
+        self._progress.add_events(events)
         for event in events:
-            self._console.print(_line(event), soft_wrap=True)
+            self._console.print(_event_line(event), soft_wrap=True)
         now = self._clock()
         if events:
             self._heard = now
         elif now - self._heard >= SILENCE_SECONDS:
             self._heard = now
-            running = ", ".join(str(event) for event in self._progress.running()) or "no events received"
-            waited = _duration(now - self._began)
+            running = ", ".join(str(event) for event in self._progress.running_resources()) or "no events received"
+            waited = _format_duration(now - self._began)
             self._console.print(f"still in progress after {waited}: {running}", highlight=False, soft_wrap=True)
 
 
@@ -120,15 +121,15 @@ class _LiveTree:
 
     def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
         root, *nested = self._progress.stacks.values()
-        elapsed = _duration(self._clock() - self._began)
-        tree = Tree(self._row(root, self._progress.stack_name, elapsed))
+        elapsed = _format_duration(self._clock() - self._began)
+        tree = Tree(self._stack_row(root, self._progress.stack_name, elapsed))
         branches = {"": tree}
         for stack in sorted(nested, key=lambda one: one.path.count("/")):
             above, _, name = stack.path.rpartition("/")
-            branches[stack.path] = branches.get(above, tree).add(self._row(stack, name))
+            branches[stack.path] = branches.get(above, tree).add(self._stack_row(stack, name))
         yield tree
 
-    def _row(self, stack: StackProgress, name: str, elapsed: str = "") -> Table:
+    def _stack_row(self, stack: StackProgress, name: str, elapsed: str = "") -> Table:
         sign: Text | Spinner = Text("·", style="dim")
         if stack.status.endswith("_IN_PROGRESS"):
             sign = self._spinner
@@ -137,9 +138,9 @@ class _LiveTree:
         elif stack.status.endswith("_COMPLETE"):
             sign = Text("✓", style="green")
         row = Table.grid(padding=(0, 1))
-        counts = f"{len(stack.done)}/{stack.total}" if stack.total else ""
+        counts = f"{len(stack.completed)}/{stack.total}" if stack.total else ""
         row.add_row(sign, Text(name, style="bold"), counts, Text(stack.status or "waiting", style="dim"), elapsed)
-        running = [_since(event) for event in list(stack.running.values())[:_NAMED]]
+        running = [_describe_running(event) for event in list(stack.running.values())[:_NAMED]]
         more = len(stack.running) - len(running)
         if running:
             row.add_row(
@@ -148,17 +149,17 @@ class _LiveTree:
         return row
 
 
-def _since(event: Event) -> str:
+def _describe_running(event: Event) -> str:
     seconds = (datetime.now(UTC) - event.at).total_seconds()
-    shown = f" {_duration(seconds)}" if 0 <= seconds < 24 * 60 * 60 else ""
+    shown = f" {_format_duration(seconds)}" if 0 <= seconds < 24 * 60 * 60 else ""
     return event.where.rsplit("/", 1)[-1] + shown
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
-def _line(event: Event) -> Text:
+def _event_line(event: Event) -> Text:
     colour = "red" if "FAILED" in event.status or "ROLLBACK" in event.status else "green"
     colour = "yellow" if event.status.endswith("IN_PROGRESS") and colour == "green" else colour
     line = Text(f"{event.at:%H:%M:%S} ")

@@ -1,0 +1,35 @@
+"""Plans as JSON, for programs and for saved plans."""
+
+from dataclasses import asdict
+from typing import Any
+
+from .model import Change, Count, Plan, PropertyChange, StackChanges, StatementChange
+
+# Fields whose documented name differs from the name in Python.
+_JSON_NAMES = {"is_spurious": "phantom", "spurious": "phantom"}
+
+
+def to_json(record: Count | Plan | StackChanges) -> dict[str, Any]:
+    return asdict(record, dict_factory=lambda pairs: {_JSON_NAMES.get(name, name): value for name, value in pairs})
+
+
+def plan_from_json(document: dict[str, Any]) -> Plan:
+    """Return the plan that ``to_json`` gave. Raises ``KeyError`` or ``TypeError`` for any other document."""
+    statements = [
+        StatementChange(**fields | {"actions": tuple(fields["actions"])}) for fields in document["statements"]
+    ]
+    return Plan(_stack_from_json(document["stack"]), tuple(statements), tuple(document["notices"]), document["source"])
+
+
+def _stack_from_json(document: dict[str, Any]) -> StackChanges:
+    changes = tuple(map(_change_from_json, document["changes"]))
+    return StackChanges(document["name"], changes, tuple(document["unchanged"]), tuple(document["outputs"]))
+
+
+def _change_from_json(document: dict[str, Any]) -> Change:
+    fields = {name: value for name, value in document.items() if name != "phantom"} | {
+        "is_spurious": document["phantom"],
+        "properties": tuple(PropertyChange(**change) for change in document["properties"]),
+        "nested": _stack_from_json(document["nested"]) if document["nested"] else None,
+    }
+    return Change(**fields)

@@ -1,0 +1,79 @@
+"""To programs: one JSON object a line, as docs/deploy-output.schema.json describes them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from scripts.deployer.failure import Event, Failure
+from scripts.deployer.plan.danger import find_dangers
+from scripts.deployer.plan.model import Plan, count_changes
+from scripts.deployer.plan.serialization import to_json
+from scripts.deployer.removal import removal_command
+
+from ..finding import Finding
+from .reporter import EventListener
+
+
+class JsonReporter:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def announce_step(self, title: str, detail: str = "") -> None:
+        self._write_record("step", what=title, detail=detail)
+
+    def show_findings(self, findings: Sequence[Finding]) -> None:
+        self._write_record("preflight", findings=[asdict(finding) for finding in findings])
+
+    def show_plan(self, plan: Plan) -> None:
+        lost = [
+            {"path": one.path, "resource_type": one.resource_type, "what": one.effect, "lost": one.loss}
+            for one in find_dangers(plan.stack)
+        ]
+        self._write_record("plan", plan=to_json(plan), count=to_json(count_changes(plan.stack)), dangers=lost)
+
+    @contextmanager
+    def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:  # noqa: ARG002
+        def watch(events: list[Event]) -> None:
+            for event in events:
+                self._write_record("event", **_event_to_json(event))
+
+        yield watch
+
+    def show_failure(self, failure: Failure) -> None:
+        self._write_record(
+            "failure",
+            stack_name=failure.stack_name,
+            status=failure.status,
+            cause=_event_to_json(failure.cause) if failure.cause else None,
+            others=[_event_to_json(other) for other in failure.others],
+            declared=asdict(failure.declared) if failure.declared else None,
+            rolled_back=failure.rolled_back,
+            left_behind=[
+                _event_to_json(event) | {"delete_command": removal_command(event.resource_type, event.physical_id)}
+                for event in failure.left_behind
+            ],
+            now=failure.now,
+            next=failure.next_step,
+        )
+
+    def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
+        self._write_record("result", result=result, stack_name=stack_name, outputs=outputs, message=message)
+
+    def _write_record(self, kind: str, **content: Any) -> None:
+        record = {"type": kind, "at": datetime.now(UTC).isoformat(), **content}
+        self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+
+def _event_to_json(event: Event) -> dict[str, Any]:
+    return {
+        "happened_at": event.at.isoformat(),
+        "path": event.where,
+        "resource_type": event.resource_type,
+        "status": event.status,
+        "reason": event.reason,
+        "physical_id": event.physical_id,
+    }
