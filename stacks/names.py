@@ -75,46 +75,11 @@ RECONCILIATION_LOG_GROUP = f"/aws/lambda/{RECONCILIATION_FUNCTION}"
 FUNCTION_LOG_GROUPS = (VALIDATION_LOG_GROUP, PROCESSING_LOG_GROUP, RECONCILIATION_LOG_GROUP)
 WORKFLOW_LOG_GROUP = f"/aws/vendedlogs/states/{WORKFLOW}"
 
-PAYMENTS_FAILING_ALARM = "alarm-payments-failing-${Environment}"
-WORKFLOW_FAILURES_ALARM = "alarm-sfn-failures-${Environment}"
-WORKFLOW_TIMEOUTS_ALARM = "alarm-sfn-timeouts-${Environment}"
-WORKFLOW_ABORTS_ALARM = "alarm-sfn-aborts-${Environment}"
-WORKFLOW_THROTTLES_ALARM = "alarm-sfn-throttles-${Environment}"
-VALIDATION_ERRORS_ALARM = "alarm-lambda-validation-errors-${Environment}"
-VALIDATION_THROTTLES_ALARM = "alarm-lambda-validation-throttles-${Environment}"
-PROCESSING_ERRORS_ALARM = "alarm-lambda-processing-errors-${Environment}"
-PROCESSING_THROTTLES_ALARM = "alarm-lambda-processing-throttles-${Environment}"
-PAYMENT_DURATION_ALARM = "alarm-payment-duration-${Environment}"
-UNKNOWN_OUTCOMES_ALARM = "alarm-unknown-outcomes-${Environment}"
-REVIEWS_ALARM = "alarm-reviews-${Environment}"
-DEAD_LETTERS_ALARM = "alarm-dead-letters-${Environment}"
-OPEN_PAYMENT_AGE_ALARM = "alarm-open-payment-age-${Environment}"
-TRANSACTIONS_READ_THROTTLES_ALARM = "alarm-transactions-read-throttles-${Environment}"
-TRANSACTIONS_WRITE_THROTTLES_ALARM = "alarm-transactions-write-throttles-${Environment}"
-INDEX_WRITE_THROTTLES_ALARM = "alarm-index-write-throttles-${Environment}"
-LEDGER_WRITE_THROTTLES_ALARM = "alarm-ledger-write-throttles-${Environment}"
-NOTIFICATION_FAILURES_ALARM = "alarm-notification-failures-${Environment}"
-UNDELIVERED_NOTICES_ALARM = "alarm-undelivered-notices-${Environment}"
-BACKUP_FAILURES_ALARM = "alarm-backup-failures-${Environment}"
-BACKUP_HEARTBEAT_ALARM = "alarm-backup-heartbeat-${Environment}"
-RECONCILIATION_ERRORS_ALARM = "alarm-lambda-reconciliation-errors-${Environment}"
-RECONCILIATION_INCOMPLETE_ALARM = "alarm-reconciliation-incomplete-${Environment}"
-RECONCILIATION_HEARTBEAT_ALARM = "alarm-reconciliation-heartbeat-${Environment}"
-
 RECONCILIATION_HEARTBEAT_FILTER = "metric-filter-reconciliation-heartbeat-${Environment}"
 PAYMENT_DURATION_FILTER = "metric-filter-payment-duration-${Environment}"
 DASHBOARD = "dashboard-payments-${Environment}"
 # Of the metrics that the functions' log lines carry; lambda/adapters/metrics.py names it too.
 METRIC_NAMESPACE = "PaymentWorkflow"
-
-
-def alarms() -> list[str]:
-    return [name for constant, name in globals().items() if constant.endswith("_ALARM")]
-
-
-def without_environment(name: str) -> str:
-    """What all environments call it."""
-    return name.removesuffix("-${Environment}")
 
 
 def named(name: str) -> AWSHelperFn:

@@ -4,7 +4,7 @@ from typing import Any
 
 from . import emit, parent, settings
 from .artifacts import stack as artifacts
-from .artifacts.deployers.words import Environments
+from .artifacts.deployers.policy_terms import Environments
 
 
 def documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stacks import names
-from stacks.monitoring.stack import HEARTBEAT_METRIC
+from stacks.monitoring.alarm_table import HEARTBEAT_METRIC
 
 from .place import Place
 from .results import Check, Failed, Skipped, run

@@ -13,7 +13,7 @@ from ..policies import ACCOUNT, document, only_over_tls
 from ..settings import Bootstrap, all_settings
 from ..suppressions import in_packs, suppress
 from . import deployers
-from .deployers.words import Environments
+from .deployers.policy_terms import Environments
 
 # The account and region make the name unique, and guessable by nobody else's deployment.
 BUCKET = "payment-artifacts-${AWS::AccountId}-${AWS::Region}"

@@ -1,73 +1,53 @@
-"""The kinds of alarms: one that watches a metric, and the one that rings once for all that an incident sets off."""
+"""Makes the alarms of the table, and one more that notifies once for all that an incident sets off."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from troposphere import Equals, If, Ref, Sub, Template, cloudwatch
 
 from .. import names
+from ..setting_kinds import Setting
 from ..suppressions import suppress
 from ..wiring import Value, tags
+from .alarm_table import ALARMS, COMPOSITE, Alarm, in_every_environment
 
 PERIOD_SECONDS = 300
 DAY_SECONDS = 86_400
 # A whole day that began after the alarm's creation, and the hours of the night in which it may be created.
 WARM_UP_MINUTES = 30 * 60
 _ONE_PAGE = "OnePagePerIncident"
+# Rows of the table are emitted service by service, and stay in the table's order within each.
+_SERVICES = ("AWS/States", "AWS/Lambda", names.METRIC_NAMESPACE, "AWS/SQS", "AWS/SNS", "AWS/DynamoDB", "AWS/Backup")
+_ORDER = {service: place for place, service in enumerate(_SERVICES)} | {"AWS/SNS": _SERVICES.index("AWS/SQS")}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Alarm:
-    """An alarm on one metric, over ``periods`` of five minutes. ``title`` is its logical id without "Alarm"."""
-
-    title: str
-    name: str
-    description: str
-    namespace: str
-    metric: str
-    dimensions: dict[str, Value | str]
-    threshold: Value | int
-    statistic: str = "Sum"
-    periods: int = 1
-    comparison: str = "GreaterThanThreshold"
-    # No payments is no data, and no alarm.
-    missing_data: str = "notBreaching"
-    # Whether it is a sign of payments failing now, and so a part of the composite alarm.
-    payments_fail: bool = False
-    tells_when_over: bool = True
-    # Where the alarm is not in every environment: the condition under which it is created.
-    condition: str = ""
-    # Where a period is a day: the hour (UTC) at which the day ends.
-    day_ends_at_hour: int | None = None
-
-    @property
-    def logical_id(self) -> str:
-        return f"{self.title}Alarm"
+def add_alarms(template: Template, topic_arn: Value) -> dict[str, cloudwatch.Alarm]:
+    """Add every row of the table. Returns the alarms by logical id."""
+    rows = sorted(ALARMS, key=lambda alarm: _ORDER.get(alarm.source.namespace, len(_ORDER)))
+    return {alarm.logical_id: _add_alarm(template, alarm, topic_arn) for alarm in rows}
 
 
-def add(template: Template, alarm: Alarm, *, topic_arn: Value) -> cloudwatch.Alarm:
-    """Rings at the topic, and says there when it is over; the composite alarm, where there is one, may do so for it."""
-    tells: Value | list[Value] = [topic_arn]
+def _add_alarm(template: Template, alarm: Alarm, topic_arn: Value) -> cloudwatch.Alarm:
+    actions: Value | list[Value] = [topic_arn]
     if alarm.payments_fail:
-        tells = If(_ONE_PAGE, Ref("AWS::NoValue"), [topic_arn])
+        actions = If(_ONE_PAGE, Ref("AWS::NoValue"), [topic_arn])
     condition: dict[str, Any] = {"Condition": alarm.condition} if alarm.condition else {}
+    dimensions = alarm.source.dimensions.items()
     resource: cloudwatch.Alarm = template.add_resource(
         cloudwatch.Alarm(
             alarm.logical_id,
             AlarmName=names.named(alarm.name),
-            AlarmDescription=_description(alarm.description, alarm.name),
-            Namespace=alarm.namespace,
+            AlarmDescription=_describe(alarm.description, alarm.section),
+            Namespace=alarm.source.namespace,
             MetricName=alarm.metric,
-            Dimensions=[cloudwatch.MetricDimension(Name=key, Value=value) for key, value in alarm.dimensions.items()],
+            Dimensions=[cloudwatch.MetricDimension(Name=name, Value=value) for name, value in dimensions],
             Statistic=alarm.statistic,
             **_period(alarm),
             EvaluationPeriods=alarm.periods,
             ComparisonOperator=alarm.comparison,
-            Threshold=alarm.threshold,
+            Threshold=alarm.threshold.ref if isinstance(alarm.threshold, Setting) else alarm.threshold,
             TreatMissingData=alarm.missing_data,
-            AlarmActions=tells,
-            OKActions=tells if alarm.tells_when_over else Ref("AWS::NoValue"),
+            AlarmActions=actions,
+            OKActions=actions if alarm.announces_ok else Ref("AWS::NoValue"),
             Tags=tags(),
             **condition,
         )
@@ -101,19 +81,20 @@ def _period(alarm: Alarm) -> dict[str, Any]:
     }
 
 
-def add_composite(template: Template, alarms: Sequence[Alarm], *, wanted: Value, topic_arn: Value) -> None:
-    """One alarm that rings while any of those rings that payments fail by: one incident is one page.
+def add_composite(template: Template, *, enabled: Value, topic_arn: Value) -> None:
+    """Add an alarm that rings while any alarm with ``payments_fail`` does, so that one incident is one page.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm.html
     """
-    template.add_condition(_ONE_PAGE, Equals(wanted, "true"))
+    template.add_condition(_ONE_PAGE, Equals(enabled, "true"))
+    parts = [alarm.logical_id for alarm in ALARMS if alarm.payments_fail]
     template.add_resource(
         cloudwatch.CompositeAlarm(
             "PaymentsFailingAlarm",
             Condition=_ONE_PAGE,
-            AlarmName=names.named(names.PAYMENTS_FAILING_ALARM),
-            AlarmDescription=_description("Payments are failing", names.PAYMENTS_FAILING_ALARM),
-            AlarmRule=Sub(" OR ".join(f'ALARM("${{{one.logical_id}}}")' for one in alarms if one.payments_fail)),
+            AlarmName=names.named(in_every_environment(COMPOSITE)),
+            AlarmDescription=_describe("Payments are failing", COMPOSITE),
+            AlarmRule=Sub(" OR ".join(f'ALARM("${{{logical_id}}}")' for logical_id in parts)),
             AlarmActions=[topic_arn],
             OKActions=[topic_arn],
             Tags=tags(),
@@ -121,6 +102,6 @@ def add_composite(template: Template, alarms: Sequence[Alarm], *, wanted: Value,
     )
 
 
-def _description(text: str, name: str) -> Sub:
-    """With the section of the runbook that says what to do: it is headed by the alarm's name."""
-    return Sub(f"{text}. What to do: ${{RunbookUrl}}#{names.without_environment(name)}")
+def _describe(description: str, section: str) -> Sub:
+    """The description, with the section of the runbook that says what to do."""
+    return Sub(f"{description}. What to do: ${{RunbookUrl}}#{section}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import names
+from .alarm_table import ALARMS
 
 WIDTH = 24
 _ENVIRONMENT = ("Environment", "${Environment}")
@@ -17,8 +18,7 @@ _OUTCOMES = {
     "COMPLETED": _GREEN, "DECLINED": _BLUE, "ACTION_REQUIRED": "#17becf", "REJECTED": _GREY,
     "UNKNOWN": _ORANGE, "FAILED": _RED, "REVIEW": "#9467bd",
 }  # fmt: skip
-_BACKUP_ALARMS = (names.BACKUP_FAILURES_ALARM, names.BACKUP_HEARTBEAT_ALARM)
-_PLACE_OF_BACKUP_ALARMS = "alarms of backups"
+_PLACE_OF_CONDITIONAL_ALARMS = "conditional alarms"
 _ALARM_ARN = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
 
 
@@ -132,11 +132,10 @@ class Layout:
 
 
 def body() -> str:
-    """JSON with ``${...}`` for the parameters of the monitoring stack, and for ``backup_alarms``."""
+    """JSON with ``${...}`` for the parameters of the monitoring stack, and for ``conditional_alarms``."""
     layout = Layout()
     # The composite alarm is not in every environment, and says nothing that these do not.
-    elsewhere = {names.PAYMENTS_FAILING_ALARM, *_BACKUP_ALARMS}
-    alarms = (*(name for name in names.alarms() if name not in elsewhere), _PLACE_OF_BACKUP_ALARMS)
+    alarms = (*(alarm.name for alarm in ALARMS if not alarm.condition), _PLACE_OF_CONDITIONAL_ALARMS)
     layout.row(Heading("## Are payments succeeding?"))
     layout.row(_outcomes(), _share_completed(), _executions())
     layout.row(Heading("## How fast?"))
@@ -149,13 +148,13 @@ def body() -> str:
     text = json.dumps({"widgets": layout.widgets}, indent=2)
     # A metric is a line, as whoever reads a change would write it.
     text = re.sub(r"\[\s+([^\[\]]+?)\s+\]", lambda innermost: f"[{' '.join(innermost[1].split())}]", text)
-    text = text.replace(f', "{_ALARM_ARN}{_PLACE_OF_BACKUP_ALARMS}"', "${BackupAlarms}")
+    text = text.replace(f', "{_ALARM_ARN}{_PLACE_OF_CONDITIONAL_ALARMS}"', "${BackupAlarms}")
     return re.sub(r'"number of (\$\{\w+\})"', r"\1", text)
 
 
-def backup_alarms() -> str:
-    """What continues the list of alarms where backups are on."""
-    return "".join(f', "{_ALARM_ARN}{name}"' for name in _BACKUP_ALARMS)
+def conditional_alarms() -> str:
+    """Continues the list of alarms where backups are on."""
+    return "".join(f', "{_ALARM_ARN}{alarm.name}"' for alarm in ALARMS if alarm.condition)
 
 
 def _number(parameter: str) -> str:

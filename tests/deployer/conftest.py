@@ -18,6 +18,7 @@ import pytest
 from scripts.common.packaging import Destination
 from scripts.deployer.package import package_templates
 from stacks import names, settings
+from stacks.monitoring.alarm_table import alarm_names
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import REGION, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -200,7 +201,7 @@ def deployed(aws: Service, tmp_path: Path, edit: Edit | None = None, environment
         setattr(stack, name, value)
     aws.stacks[stack.id] = stack
     aws.provision(stack)
-    aws.alarms = {names.in_environment(name, environment): "OK" for name in names.alarms()}
+    aws.alarms = {names.in_environment(name, environment): "OK" for name in alarm_names()}
     return stack
 
 

@@ -22,6 +22,7 @@ from scripts.deployer.preflight.region import check_region
 from scripts.deployer.preflight.runtime import check_runtime
 from scripts.deployer.preflight.situation import Situation
 from stacks import names, settings
+from stacks.monitoring.alarm_table import alarm_names
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import ACCOUNT, REGION, Refused
 from tests.deployer.aws.cloudformation import CloudFormation as Service
@@ -167,11 +168,11 @@ NAMED = {
             "_RULE",
             "_VAULT",
             "_LOG_GROUP",
-            "_ALARM",
         )
     )
     or constant in ("WORKFLOW", "DASHBOARD")
-} - {
+} | {names.in_environment(name, "prod") for name in alarm_names()}
+NAMED -= {
     names.SERVICE_ROLE,
     names.in_environment(names.BOUNDARY_POLICY, "prod"),
     names.in_environment(names.GATEWAY_POLICY, "prod"),

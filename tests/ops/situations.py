@@ -4,12 +4,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stacks import names
+from stacks.monitoring.alarm_table import COMPOSITE
 from tests.e2e.conftest import Platform
 from tests.emitted import load_template
 
 VAULT = "backup-vault-payments-local"
-COMPOSITE = names.without_environment(names.PAYMENTS_FAILING_ALARM)
 
 
 def request(minor_units: int, **changes: Any) -> dict[str, Any]:

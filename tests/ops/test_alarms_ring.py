@@ -11,7 +11,7 @@ from botocore.config import Config
 from payments.payment import Status
 
 from scripts.local import server
-from stacks import names
+from stacks.monitoring import alarm_table
 from tests.e2e.conftest import Platform
 from tests.e2e.situations import DAY, HOUR, call, leave, reconcile, without
 from tests.ops.conftest import PERIOD_SECONDS, RUNG, Repeated, Subscriber, heart, recorded, until
@@ -128,51 +128,49 @@ def settle(platform: Platform) -> None:
 # none rings by the cause of one before it: what fails leaves dead letters, what nobody knows has failed as well, and
 # what is given up to a person has been open for long.
 CAUSES: dict[str, Callable[[Platform], None]] = {
-    names.RECONCILIATION_HEARTBEAT_ALARM: nothing,
-    names.DEAD_LETTERS_ALARM: lambda platform: fail(platform, 3, 1),
-    names.WORKFLOW_FAILURES_ALARM: lambda platform: fail(platform, 3, 3),
-    names.WORKFLOW_TIMEOUTS_ALARM: measured("AWS/States", "ExecutionsTimedOut", 1, StateMachineArn=MACHINE),
-    names.WORKFLOW_ABORTS_ALARM: stop_executions,
-    names.WORKFLOW_THROTTLES_ALARM: measured("AWS/States", "ExecutionThrottled", 11, StateMachineArn=MACHINE),
-    names.VALIDATION_ERRORS_ALARM: raise_errors("validation"),
-    names.VALIDATION_THROTTLES_ALARM: throttle("validation"),
-    names.PROCESSING_ERRORS_ALARM: raise_errors("processing"),
-    names.PROCESSING_THROTTLES_ALARM: throttle("processing"),
-    names.PAYMENT_DURATION_ALARM: take_ten_minutes,
-    names.UNKNOWN_OUTCOMES_ALARM: lambda platform: fail(platform, 6, 6),
-    names.OPEN_PAYMENT_AGE_ALARM: leave_open,
-    names.REVIEWS_ALARM: forget_for_a_day,
-    names.TRANSACTIONS_READ_THROTTLES_ALARM: measured(
+    "alarm-reconciliation-heartbeat": nothing,
+    "alarm-dead-letters": lambda platform: fail(platform, 3, 1),
+    "alarm-sfn-failures": lambda platform: fail(platform, 3, 3),
+    "alarm-sfn-timeouts": measured("AWS/States", "ExecutionsTimedOut", 1, StateMachineArn=MACHINE),
+    "alarm-sfn-aborts": stop_executions,
+    "alarm-sfn-throttles": measured("AWS/States", "ExecutionThrottled", 11, StateMachineArn=MACHINE),
+    "alarm-lambda-validation-errors": raise_errors("validation"),
+    "alarm-lambda-validation-throttles": throttle("validation"),
+    "alarm-lambda-processing-errors": raise_errors("processing"),
+    "alarm-lambda-processing-throttles": throttle("processing"),
+    "alarm-payment-duration": take_ten_minutes,
+    "alarm-unknown-outcomes": lambda platform: fail(platform, 6, 6),
+    "alarm-open-payment-age": leave_open,
+    "alarm-reviews": forget_for_a_day,
+    "alarm-transactions-read-throttles": measured(
         "AWS/DynamoDB", "ReadThrottleEvents", 6, TableName="dynamodb-transactions-local"
     ),
-    names.TRANSACTIONS_WRITE_THROTTLES_ALARM: measured(
+    "alarm-transactions-write-throttles": measured(
         "AWS/DynamoDB", "WriteThrottleEvents", 6, TableName="dynamodb-transactions-local"
     ),
-    names.INDEX_WRITE_THROTTLES_ALARM: measured(
+    "alarm-index-write-throttles": measured(
         "AWS/DynamoDB",
         "WriteThrottleEvents",
         6,
         TableName="dynamodb-transactions-local",
         GlobalSecondaryIndexName="open-payments",
     ),
-    names.LEDGER_WRITE_THROTTLES_ALARM: measured(
+    "alarm-ledger-write-throttles": measured(
         "AWS/DynamoDB", "WriteThrottleEvents", 6, TableName="dynamodb-payment-ledger-local"
     ),
-    names.NOTIFICATION_FAILURES_ALARM: measured(
+    "alarm-notification-failures": measured(
         "AWS/SNS", "NumberOfNotificationsFailed", 1, TopicName="sns-payment-notifications-local"
     ),
-    names.UNDELIVERED_NOTICES_ALARM: lose_a_notice,
-    names.BACKUP_FAILURES_ALARM: measured("AWS/Backup", "NumberOfBackupJobsFailed", 1, BackupVaultName=VAULT),
-    names.BACKUP_HEARTBEAT_ALARM: spend_a_night_without_backups,
-    names.RECONCILIATION_ERRORS_ALARM: reconcile_without("dynamodb:Query"),
-    names.RECONCILIATION_INCOMPLETE_ALARM: reconcile_without("dynamodb:GetItem"),
+    "alarm-undelivered-notices": lose_a_notice,
+    "alarm-backup-failures": measured("AWS/Backup", "NumberOfBackupJobsFailed", 1, BackupVaultName=VAULT),
+    "alarm-backup-heartbeat": spend_a_night_without_backups,
+    "alarm-lambda-reconciliation-errors": reconcile_without("dynamodb:Query"),
+    "alarm-reconciliation-incomplete": reconcile_without("dynamodb:GetItem"),
 }
 # What tells of lost notifications would lose its OK as well, and begin again.
-ENDS_IN_SILENCE = {
-    names.without_environment(name) for name in (names.NOTIFICATION_FAILURES_ALARM, names.UNDELIVERED_NOTICES_ALARM)
-}
+ENDS_IN_SILENCE = {"alarm-notification-failures", "alarm-undelivered-notices"}
 # It rings with the first of those that it is made of.
-CAUSE_OF_COMPOSITE = names.WORKFLOW_FAILURES_ALARM
+CAUSE_OF_COMPOSITE = "alarm-sfn-failures"
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ class Rung:
 def rung(platform: Platform) -> Rung:
     make_composite_alarm(platform)
     make_alarm_of_backups(platform, "BackupFailuresAlarm")
-    subscriber, wanted = Subscriber(platform), {names.without_environment(name) for name in names.alarms()}
+    subscriber, wanted = Subscriber(platform), set(alarm_table.sections())
     after_cause_of: dict[str, str] = {}
     with subscriber.listening():
         with heart(platform):
@@ -198,8 +196,7 @@ def rung(platform: Platform) -> Rung:
             assert until(lambda: {one["StateValue"] for one in alarms()["MetricAlarms"]} == {"OK"})
         before = len(recorded(platform))
         subscriber.heard.clear()
-        for name, cause in CAUSES.items():
-            alarm = names.without_environment(name)
+        for alarm, cause in CAUSES.items():
             cause(platform)
             assert until(lambda: alarm in subscriber.rang()), alarm  # noqa: B023 - it is asked at once
             for one in recorded(platform)[before:]:
@@ -222,14 +219,12 @@ def over(platform: Platform) -> set[str]:
 
 
 def test_every_alarm_has_a_cause() -> None:
-    assert set(CAUSES) | {names.PAYMENTS_FAILING_ALARM} == set(names.alarms())
+    assert {*CAUSES, COMPOSITE} == set(alarm_table.sections())
 
 
-@pytest.mark.parametrize("name", [*CAUSES, names.PAYMENTS_FAILING_ALARM])
-def test_it_rings_by_its_cause_is_heard_and_goes_back_to_ok(name: str, rung: Rung, record_property: Any) -> None:
-    alarm = names.without_environment(name)
-    cause = CAUSE_OF_COMPOSITE if alarm == COMPOSITE else name
-    assert rung.after_cause_of[alarm] == names.without_environment(cause)
+@pytest.mark.parametrize("alarm", [*CAUSES, COMPOSITE])
+def test_it_rings_by_its_cause_is_heard_and_goes_back_to_ok(alarm: str, rung: Rung, record_property: Any) -> None:
+    assert rung.after_cause_of[alarm] == (CAUSE_OF_COMPOSITE if alarm == COMPOSITE else alarm)
     said = rung.subscriber.states(alarm)
     assert "ALARM" in said
     assert said[-1] == ("ALARM" if alarm in ENDS_IN_SILENCE else "OK")

@@ -17,7 +17,7 @@ import pytest
 from scripts.demo import subscriber
 from scripts.deployer import validate
 from scripts.local import server, target
-from stacks import names
+from stacks.monitoring import alarm_table
 from tests.e2e.conftest import TOPIC_ARN, Platform
 from tests.e2e.situations import call
 from tests.emitted import ROOT
@@ -27,7 +27,7 @@ from tests.ops.runbook_situations import SITUATIONS
 from tests.ops.situations import make_composite_alarm, request
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
-ALARMS = {names.without_environment(name) for name in names.alarms()}
+ALARMS = set(alarm_table.sections())
 PROCEDURES = {
     "Reset a throttle alarm",
     "Redeploy",

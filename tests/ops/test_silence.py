@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from stacks import names
 from tests.e2e.conftest import Platform
 from tests.ops import conftest
 from tests.ops.conftest import PERIOD_SECONDS, Subscriber, heart, recorded, until
@@ -102,7 +101,7 @@ def test_nothing_rings(platform: Platform, rang: tuple[Rang, Rang], record_prope
 def test_what_had_rung_would_have_been_heard(rang: tuple[Rang, Rang]) -> None:
     """Silence says something only of somebody who hears."""
     _, after = rang
-    rings = names.without_environment(names.NOTIFICATION_FAILURES_ALARM)
+    rings = "alarm-notification-failures"
     assert after == Rang(heard={rings}, recorded=[rings])
 
 

@@ -12,7 +12,7 @@ from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.templates import Tree, parse_template, to_plain_types
 from stacks import emit, settings
 from stacks.artifacts import stack as artifacts
-from stacks.artifacts.deployers.words import Environments
+from stacks.artifacts.deployers.policy_terms import Environments
 from tests.emitted import ROOT
 
 ACCOUNT = "123456789012"

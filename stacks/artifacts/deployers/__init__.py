@@ -8,7 +8,7 @@ the platform.
 service_role.py    CloudFormation's role
 service_rights.py  what it may do to the platform's resources
 github.py          GitHub's two roles
-words.py           what the policies of all are written with
+policy_terms.py    what the policies of all are written with
 """
 
 from troposphere import And, AWSHelperFn, Equals, Not, Template
@@ -17,7 +17,7 @@ from troposphere import Condition as ConditionReference
 from ...settings import LOCAL, Bootstrap
 from .. import boundary
 from . import github, service_role
-from .words import Environments
+from .policy_terms import Environments
 
 
 def add(template: Template, bucket_arn: AWSHelperFn, environments: Environments) -> None:

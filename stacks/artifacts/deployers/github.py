@@ -29,7 +29,7 @@ from ... import names
 from ...policies import allow, document
 from ...settings import Bootstrap
 from ...wiring import pascal
-from .words import Environments, actions, hyphens, policies, policy
+from .policy_terms import Environments, actions, hyphens, policies, policy
 
 GITHUB = "token.actions.githubusercontent.com"
 

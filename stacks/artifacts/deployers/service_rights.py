@@ -27,9 +27,10 @@ from awacs.aws import ForAllValuesArnEquals, Null, Statement, StringEquals
 from troposphere import Sub
 
 from ... import names
+from ...monitoring.alarm_table import alarm_names
 from ...policies import LOG_DELIVERY, allow
 from ...wiring import pascal
-from .words import Environments, actions
+from .policy_terms import Environments, actions
 
 _KEY_ALIASES = (
     names.DYNAMODB_KEY_ALIAS,
@@ -272,7 +273,7 @@ def monitoring(environments: Environments) -> list[Statement]:
         allow(
             f"AlarmsOf{pascal(environment.replace('-', '_'))}",
             actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
-            Environments((environment,)).arns("cloudwatch", *(f"alarm:{name}" for name in names.alarms())),
+            Environments((environment,)).arns("cloudwatch", *(f"alarm:{name}" for name in alarm_names())),
         )
         for environment in environments.names
     ]

@@ -13,7 +13,7 @@ from ...settings import Bootstrap, SettingsError
 from ...suppressions import suppress
 from ...wiring import pascal
 from . import service_rights
-from .words import Environments, actions, policies
+from .policy_terms import Environments, actions, policies
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MOST_POLICIES = 10
