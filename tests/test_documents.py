@@ -80,7 +80,7 @@ def test_the_documents_show_every_command_of_the_operator(command: str) -> None:
     assert re.search(rf"payments\.sh --env dev {command}\b", PAYMENTS)
 
 
-@pytest.mark.parametrize("description", [example.what for example in EXAMPLES])
+@pytest.mark.parametrize("description", [example.description for example in EXAMPLES])
 def test_the_documents_show_every_payment_of_the_demonstration(description: str) -> None:
     assert re.search(rf"^{re.escape(description)} +\d", PAYMENTS, re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Deployments of the same templates to an AWS emulator, by our deployer and by the AWS CLI: wall time and AWS calls."""
+"""Deploys the same templates to the AWS emulator by our deployer and by the AWS CLI; counts seconds and AWS calls."""
 
 import http.client
 import shutil
@@ -20,12 +20,12 @@ from stacks import settings
 
 AWS_CLI = ROOT / ".venv" / "awscli" / "bin" / "aws"
 ENVIRONMENT = "dev"
-# What a change of one setting is.
-CHANGED = {"LogRetentionDays": "7"}
+# The setting that the deployment "one change" changes.
+CHANGED_SETTING = {"LogRetentionDays": "7"}
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     seconds: float
     calls: int
 
@@ -34,72 +34,72 @@ class Measured:
 
 
 def compare_deployments() -> Iterator[str]:
-    """A line for each deployment: ours, and that of `aws cloudformation package` and `deploy`."""
-    ours, theirs = _measure_deployer(), _measure_aws_cli()
+    """Yield a table row for each deployment: ours, and `aws cloudformation package` and `deploy`."""
+    deployer, aws_cli = _measure_deployer(), _measure_aws_cli()
     yield f"{'':18}{'ours':>18}{'AWS CLI':>18}"
-    for name in ours:
-        yield f"{name:18}{ours[name]!s:>18}{theirs[name]!s:>18}"
+    for name in deployer:
+        yield f"{name:18}{deployer[name]!s:>18}{aws_cli[name]!s:>18}"
 
 
-def _measure_deployer() -> dict[str, Measured]:
-    # As on a machine that has not deployed before.
+def _measure_deployer() -> dict[str, Measurement]:
+    # As on a machine that has never deployed.
     shutil.rmtree(LINTED, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as folder, server.run_server() as running, _count_calls(running.port) as counted:
+    with tempfile.TemporaryDirectory() as folder, server.run_server() as running, _count_calls(running.port) as counter:
         before, after = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").split(f"[{ENVIRONMENT}]\n")
-        given, changed = Path(folder) / "given.toml", Path(folder) / "changed.toml"
-        given.write_text(f"{before}[{ENVIRONMENT}]\ncomposite_alarm = false\n{after}")
-        changed.write_text(given.read_text().replace("log_retention_days = 1\n", "log_retention_days = 7\n", 1))
+        initial, changed = Path(folder) / "initial.toml", Path(folder) / "changed.toml"
+        initial.write_text(f"{before}[{ENVIRONMENT}]\ncomposite_alarm = false\n{after}")
+        changed.write_text(initial.read_text().replace("log_retention_days = 1\n", "log_retention_days = 7\n", 1))
         deploy = [str(ROOT / "scripts" / "deploy.sh"), ENVIRONMENT, "--yes", "--settings"]
         environment = {"DEPLOYED_FOLDER": folder}
         return {
-            "first deployment": counted.measure([[*deploy, str(given)]], environment),
-            "one change": counted.measure([[*deploy, str(changed)]], environment),
-            "no change": counted.measure([[*deploy, str(changed)]], environment),
+            "first deployment": counter.measure([[*deploy, str(initial)]], environment),
+            "one change": counter.measure([[*deploy, str(changed)]], environment),
+            "no change": counter.measure([[*deploy, str(changed)]], environment),
         }
 
 
-def _measure_aws_cli() -> dict[str, Measured]:
-    with tempfile.TemporaryDirectory() as folder, server.run_server() as running, _count_calls(running.port) as counted:
+def _measure_aws_cli() -> dict[str, Measurement]:
+    with tempfile.TemporaryDirectory() as folder, server.run_server() as running, _count_calls(running.port) as counter:
         bucket, packaged = "artifacts", f"{folder}/packaged.yaml"
-        # Ours makes its bucket; theirs has to be there.
-        first = [[str(AWS_CLI), "s3", "mb", f"s3://{bucket}"]]
+        # The AWS CLI needs an existing bucket; our deployer creates one.
+        make_bucket = [[str(AWS_CLI), "s3", "mb", f"s3://{bucket}"]]
         package = [str(AWS_CLI), "cloudformation", "package", "--template-file", str(ROOT / "templates/parent.yaml")]
         package += ["--s3-bucket", bucket, "--output-template-file", packaged]
         deploy = [str(AWS_CLI), "cloudformation", "deploy", "--template-file", packaged]
         deploy += ["--stack-name", f"payment-platform-{ENVIRONMENT}", "--capabilities", "CAPABILITY_NAMED_IAM"]
         deploy += ["--no-fail-on-empty-changeset", "--parameter-overrides"]
-        # The boundary comes with the stack that ours makes first; the AWS emulator makes no composite alarm.
+        # Our deployer first creates the stack with the boundary; the emulator creates no composite alarm.
         parameters = settings.load(ENVIRONMENT) | {"PermissionsBoundary": "", "CompositeAlarm": "false"}
         before = [f"{name}={value}" for name, value in parameters.items()]
-        after = [f"{name}={value}" for name, value in (parameters | CHANGED).items()]
+        after = [f"{name}={value}" for name, value in (parameters | CHANGED_SETTING).items()]
         return {
-            "first deployment": counted.measure([*first, package, [*deploy, *before]], {}),
-            "one change": counted.measure([package, [*deploy, *after]], {}),
-            "no change": counted.measure([package, [*deploy, *after]], {}),
+            "first deployment": counter.measure([*make_bucket, package, [*deploy, *before]], {}),
+            "one change": counter.measure([package, [*deploy, *after]], {}),
+            "no change": counter.measure([package, [*deploy, *after]], {}),
         }
 
 
 @dataclass
-class _Counted:
-    """The calls that go through, whoever makes them."""
+class _CallCounter:
+    """Counts the calls that pass through the proxy at ``url``."""
 
     url: str = ""
     calls: int = 0
 
-    def measure(self, commands: list[list[str]], environment: dict[str, str]) -> Measured:
-        reach = server.emulator_environment(self.url)
+    def measure(self, commands: list[list[str]], environment: dict[str, str]) -> Measurement:
+        emulator = server.emulator_environment(self.url)
         before, started = self.calls, time.monotonic()
         for command in commands:
-            ran = subprocess.run(command, env=reach | environment, capture_output=True, text=True, timeout=600)
-            if ran.returncode:
-                raise RuntimeError(f"{' '.join(command[:3])}: {(ran.stdout + ran.stderr)[-500:]}")
-        return Measured(time.monotonic() - started, self.calls - before)
+            process = subprocess.run(command, env=emulator | environment, capture_output=True, text=True, timeout=600)
+            if process.returncode:
+                raise RuntimeError(f"{' '.join(command[:3])}: {(process.stdout + process.stderr)[-500:]}")
+        return Measurement(time.monotonic() - started, self.calls - before)
 
 
 @contextmanager
-def _count_calls(port: int) -> Iterator[_Counted]:
-    """A proxy in front of the AWS emulator, which counts and passes on."""
-    counted = _Counted()
+def _count_calls(port: int) -> Iterator[_CallCounter]:
+    """Run a proxy in front of the emulator that counts and forwards requests."""
+    counter = _CallCounter()
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -108,9 +108,9 @@ def _count_calls(port: int) -> Iterator[_Counted]:
         def log_message(self, *_: Any) -> None:
             pass
 
-        def pass_on(self) -> None:
+        def forward(self) -> None:
             with lock:
-                counted.calls += 1
+                counter.calls += 1
             if self.headers.get("Expect"):
                 self.send_response_only(100)
                 self.end_headers()
@@ -118,24 +118,24 @@ def _count_calls(port: int) -> Iterator[_Counted]:
             headers = {name: value for name, value in self.headers.items() if name != "Expect"}
             upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
             upstream.request(self.command, self.path, body, headers)
-            answer = upstream.getresponse()
-            content = answer.read()
-            self.send_response_only(answer.status)
-            for name, value in answer.getheaders():
+            response = upstream.getresponse()
+            content = response.read()
+            self.send_response_only(response.status)
+            for name, value in response.getheaders():
                 if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                     self.send_header(name, value)
-            length = answer.headers.get("Content-Length") if self.command == "HEAD" else None
+            length = response.headers.get("Content-Length") if self.command == "HEAD" else None
             self.send_header("Content-Length", length or str(len(content)))
             self.end_headers()
             self.wfile.write(content)
             upstream.close()
 
-        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = pass_on
+        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = forward
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
-        counted.url = f"http://127.0.0.1:{proxy.server_port}"
+        counter.url = f"http://127.0.0.1:{proxy.server_port}"
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         try:
-            yield counted
+            yield counter
         finally:
             proxy.shutdown()

@@ -3,12 +3,13 @@
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from scripts.common.paths import ROOT
 
 RUNS = 15
 
-# What the generator has loaded of the two packages when it is done.
+# The modules of the two packages that the generator imports.
 _LIST_MODULES = """
 import sys
 from stacks.render import render
@@ -18,19 +19,19 @@ print(",".join(sorted(m for m in sys.modules if m.partition(".")[0] in ("troposp
 
 
 def generator_ratio() -> float:
-    """The least of several runs each: what the work costs when nothing else disturbs it."""
+    """Return the ratio of the CPU times, each the least of several runs: the one that was disturbed least."""
     modules = subprocess.run(
         [sys.executable, "-c", _LIST_MODULES], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()
     imports = [sys.executable, "-c", f"import {modules}"]
     generate = [sys.executable, "generate.py", "--check"]
-    # Alternating, so that a slow moment of the machine touches both.
-    times = [(_cpu_seconds(generate), _cpu_seconds(imports)) for _ in range(RUNS)]
-    return min(t for t, _ in times) / min(t for _, t in times)
+    # Alternate, so that a slow moment of the machine affects both.
+    times = [(measure_cpu_seconds(generate), measure_cpu_seconds(imports)) for _ in range(RUNS)]
+    return min(generating for generating, _ in times) / min(importing for _, importing in times)
 
 
-def _cpu_seconds(command: list[str]) -> float:
+def measure_cpu_seconds(command: list[str], environment: Mapping[str, str] | None = None) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -1,10 +1,9 @@
-"""A payment's cost beside that of the reference's own two functions, on the same emulator in one run."""
+"""Compares the cost of a payment with that of the reference's two functions, on the same emulator in one run."""
 
 import io
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,15 +21,17 @@ from scripts.local import server, target
 from scripts.operator.executions import read
 from stacks import settings
 
+from .generator import measure_cpu_seconds
+
 PAYMENTS, STARTS = 100, 7
 
 
 def compare_payments(reference: Path) -> Iterator[str]:
-    """Lines that tell the figures. ``reference`` is the Markdown file that has the functions in it."""
+    """Yield a line for each figure. ``reference`` is the Markdown file that contains the reference's functions."""
     server.isolate_from_user_configuration()
-    with tempfile.TemporaryDirectory() as folder, server.run_server() as running:
+    with tempfile.TemporaryDirectory() as folder, server.run_server() as emulator:
         _extract_functions(reference, Path(folder))
-        platform = target.emulator_target(running)
+        platform = target.emulator_target(emulator)
         quiet = Console(file=io.StringIO())
         outputs = deploy(
             Order("local", settings.load("local"), settings.load_bootstrap()),
@@ -41,7 +42,7 @@ def compare_payments(reference: Path) -> Iterator[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
-            "AWS_ENDPOINT_URL": running.url,
+            "AWS_ENDPOINT_URL": emulator.url,
             "AWS_DEFAULT_REGION": server.REGION,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
@@ -54,21 +55,21 @@ def compare_payments(reference: Path) -> Iterator[str]:
             "HIGH_VALUE_AMOUNTS": "USD=5000",
             "FRAUD_SCORE_LIMIT": "50",
         }
-        ours = {name: f"from handlers import {name}; {name}.ledger()" for name in ("validation", "processing")}
-        for name, start in ours.items():
-            mine = _cold_start_seconds(str(ROOT / "lambda"), f"{start}", environment)
-            theirs = _cold_start_seconds(folder, f"import lambda_{name}", environment)
-            yield f"CPU time of a cold start of {name}: {mine / theirs:.2f} times the reference's"
-        mine_warm, theirs_warm = (_measure_warm_payments(side, where, environment) for side, where in
-                                  (("ours", str(ROOT / "lambda")), ("reference", folder)))  # fmt: skip
-        yield f"CPU time of a warm payment: {mine_warm['cpu_ms'] / theirs_warm['cpu_ms']:.2f} times the reference's"
-        yield f"AWS calls per payment: {mine_warm['calls']:.0f} (reference: {theirs_warm['calls']:.0f})"
-        yield f"bytes sent and received per payment: {mine_warm['bytes']:.0f} (reference: {theirs_warm['bytes']:.0f})"
+        imports = {name: f"from handlers import {name}; {name}.ledger()" for name in ("validation", "processing")}
+        for name, code in imports.items():
+            platform_seconds = _cold_start_seconds(str(ROOT / "lambda"), code, environment)
+            ratio = platform_seconds / _cold_start_seconds(folder, f"import lambda_{name}", environment)
+            yield f"CPU time of a cold start of {name}: {ratio:.2f} times the reference's"
+        measured = _measure_warm_payments("ours", str(ROOT / "lambda"), environment)
+        baseline = _measure_warm_payments("reference", folder, environment)
+        yield f"CPU time of a warm payment: {measured['cpu_ms'] / baseline['cpu_ms']:.2f} times the reference's"
+        yield f"AWS calls per payment: {measured['calls']:.0f} (reference: {baseline['calls']:.0f})"
+        yield f"bytes sent and received per payment: {measured['bytes']:.0f} (reference: {baseline['bytes']:.0f})"
         yield f"billed transitions of a completed payment: {_count_transitions(platform, outputs)}"
 
 
 def _extract_functions(reference: Path, folder: Path) -> None:
-    """The code blocks that follow the headings of the two functions."""
+    """Write the code blocks below the headings of the two functions into ``folder``."""
     try:
         text = reference.read_text(encoding="utf-8")
     except OSError as error:
@@ -83,21 +84,15 @@ def _extract_functions(reference: Path, folder: Path) -> None:
 
 
 def _cold_start_seconds(folder: str, code: str, environment: dict[str, str]) -> float:
-    """CPU seconds of a process that does what Lambda does before the first invocation; the least of several."""
-
-    def once() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", code], env=environment | {"PYTHONPATH": folder}, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    return min(once() for _ in range(STARTS))
+    """Return the CPU seconds of what Lambda does before the first invocation, the least of several runs."""
+    command = [sys.executable, "-c", code]
+    return min(measure_cpu_seconds(command, environment | {"PYTHONPATH": folder}) for _ in range(STARTS))
 
 
 def _measure_warm_payments(side: str, folder: str, environment: dict[str, str]) -> dict[str, float]:
-    worker = [sys.executable, "-m", "scripts.bench.worker", side, folder, str(PAYMENTS)]
-    ran = subprocess.run(worker, env=environment, check=True, capture_output=True, text=True)
-    figures: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    command = [sys.executable, "-m", "scripts.bench.worker", side, folder, str(PAYMENTS)]
+    process = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    figures: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
     return figures
 
 
@@ -112,6 +107,6 @@ def _count_transitions(platform: Target, outputs: dict[str, str]) -> int:
     arn = stepfunctions.start_execution(
         stateMachineArn=outputs["StepFunctionsStateMachineArn"], input=json.dumps(request)
     )["executionArn"]
-    while not (story := read(stepfunctions, arn)).ended:
+    while not (execution := read(stepfunctions, arn)).ended:
         pass
-    return story.transitions
+    return execution.transitions

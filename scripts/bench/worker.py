@@ -1,4 +1,4 @@
-"""One side of the comparison, in a process of its own: pay a number of times, print what that took as JSON.
+"""Makes COUNT payments by one of the two sides and prints its figures as JSON.
 
 ``python -m scripts.bench.worker ours|reference FOLDER COUNT``, with the functions' variables in the environment.
 """
@@ -20,11 +20,11 @@ calls = {"calls": 0, "bytes": 0}
 def main(side: str, folder: str, count: int) -> None:
     sys.path.insert(0, folder)
     _count_calls()
-    # The reference's gateway sleeps, and fails at random: neither is what is compared.
+    # The reference's gateway sleeps and fails at random; neither is compared.
     time.sleep = lambda _: None
     random.random = lambda: 0.5
     pay = {"ours": make_platform_payer, "reference": make_reference_payer}[side]()
-    pay()  # connections are open from here on
+    pay()  # open the connections
     calls.update(calls=0, bytes=0)
     started = time.process_time()
     for _ in range(count):
@@ -40,8 +40,8 @@ def make_platform_payer() -> Callable[[], None]:
     def pay() -> None:
         recorded = validation.handler({"request": _make_request(), "execution": execution}, None)
         payment = {key: recorded[key] for key in ("transaction_id", "record_id")}
-        done = processing.handler({"action": "process", "execution": execution, **payment}, None)
-        assert done["status"] == "COMPLETED"  # noqa: S101 - a failed payment must not be measured
+        outcome = processing.handler({"action": "process", "execution": execution, **payment}, None)
+        assert outcome["status"] == "COMPLETED"  # noqa: S101 - a failed payment must not be measured
 
     return pay
 
@@ -52,8 +52,8 @@ def make_reference_payer() -> Callable[[], None]:
     def pay() -> None:
         request = _make_request()
         validated = validation.lambda_handler(request, None)
-        done = processing.lambda_handler(request | {"validation_result": validated}, None)
-        assert done["processing_status"] == "COMPLETED"  # noqa: S101 - a payment that fails is not to be measured
+        outcome = processing.lambda_handler(request | {"validation_result": validated}, None)
+        assert outcome["processing_status"] == "COMPLETED"  # noqa: S101 - a payment that fails is not to be measured
 
     return pay
 
@@ -70,13 +70,13 @@ def _make_request() -> dict[str, Any]:
 def _count_calls() -> None:
     send = URLLib3Session.send
 
-    def counting(self: URLLib3Session, request: Any) -> Any:
+    def send_and_count(self: URLLib3Session, request: Any) -> Any:
         response = send(self, request)
         calls["calls"] += 1
         calls["bytes"] += len(request.body or b"") + len(response.content)
         return response
 
-    URLLib3Session.send = counting  # type: ignore[method-assign]
+    URLLib3Session.send = send_and_count  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

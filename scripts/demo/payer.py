@@ -54,7 +54,7 @@ def _progress(stories: list[tuple[Example, Execution]]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     for example, story in stories:
         doing = Text(story.path.split("→")[-1], style="dim")
-        table.add_row(example.what, _status(story), doing if not story.ended else Text())
+        table.add_row(example.description, _status(story), doing if not story.ended else Text())
     return table
 
 

@@ -40,7 +40,7 @@ def table(
     for example, story in stories:
         went = [name for name, executions in told.items() if story.execution_arn in executions]
         found.add_row(
-            f"{example.what}\n[dim]{story.path.replace('→', ' →') if narrow else story.path}[/]",
+            f"{example.description}\n[dim]{story.path.replace('→', ' →') if narrow else story.path}[/]",
             str(story.tries["ProcessPayment"]),
             _final(payments[story.transaction_id].status, story),
             f"{story.seconds:.1f}",

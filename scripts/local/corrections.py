@@ -1,98 +1,81 @@
-"""What is mended in MiniStack 1.5.33 while it runs here: nothing else is in this module.
+"""Corrections of MiniStack 1.5.33, applied in its process.
 
-Each correction has its reason, and a test in tests/local/test_corrections.py that fails when the release no longer
-needs it.
+Each docstring says what AWS does, with the page, and what MiniStack does instead. Each correction has a test in
+tests/local/test_corrections.py that fails as soon as a release no longer needs it.
 """
 
 import os
-import threading
-import time
-from collections.abc import Callable, Sequence
-from itertools import takewhile
+from collections.abc import Callable
 from typing import Any
 
 from ministack import app
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy, pin_request_origin
-from ministack.core.responses import error_response_json, get_account_id, get_region
-from ministack.services import (
-    cloudformation,
-    cloudwatch,
-    cloudwatch_logs,
-    dynamodb,
-    eventbridge,
-    iam,
-    lambda_svc,
-    sqs,
-    stepfunctions,
-)
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import cloudformation, dynamodb, eventbridge, iam, lambda_svc, stepfunctions
 from ministack.services.cloudformation import handlers, helpers, provisioners, stacks
 
-from . import alarms, metrics, server
+from . import cloudwatch_corrections
 
 
 def apply_corrections() -> None:
-    """Apply all, before the server starts."""
-    scale = float(os.environ.get(server.ALARM_SCALE, "1"))
-    take_loopback_for_tls()
-    remember_attributes()
+    """Apply every correction. Call this before the server starts."""
+    treat_loopback_as_tls()
+    keep_attributes_of_updated_resources()
     publish_message_attributes()
     keep_dead_letter_config()
     give_layers_to_custom_runtimes()
-    let_rules_invoke_only_what_permits_them()
+    require_permission_of_rules()
     keep_permissions_boundaries()
-    let_unprotected_tables_be_deleted()
-    retain_what_nested_stacks_retain()
+    convert_deletion_protection()
+    retain_resources_of_nested_stacks()
     find_stacks_by_resource()
-    make_metrics_of_logs()
-    count_executions()
-    measure_queues(scale)
-    evaluate_alarms_as_time_goes_by(scale)
+    cloudwatch_corrections.apply_corrections()
 
 
-def take_loopback_for_tls() -> None:
-    """Let a request count as one over TLS: nothing leaves this machine, and the platform refuses what comes without.
+def treat_loopback_as_tls() -> None:
+    """On AWS ``aws:SecureTransport`` is true for every request that uses TLS, and the platform refuses all others.
 
-    Policies see ``aws:SecureTransport`` as it is, and it is HTTP.
+    MiniStack answers over HTTP and sets the key to false. Its requests do not leave the machine, so they count as TLS.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
     """
     app.pin_request_origin = lambda source_ip, _: pin_request_origin(source_ip, True)
 
 
-def remember_attributes() -> None:
-    """Let a nested stack's update keep the attributes that its resources had.
+def keep_attributes_of_updated_resources() -> None:
+    """On AWS ``Fn::GetAtt`` returns every attribute of a resource that a nested stack updates.
 
-    Updating a nested stack fails with "Requested attribute Arn does not exist in schema": an update handler returns
-    only some attributes, and the nested path replaces the known ones by these, where the top-level path merges them.
+    MiniStack replaces the attributes by the few that its update handler returns, where the top-level path merges them,
+    and the update fails with "Requested attribute Arn does not exist in schema".
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-getatt.html
     """
-    known: dict[tuple[str, str], dict[str, Any]] = {}
-    provision, update = provisioners._provision_resource, provisioners._update_resource
+    attributes_by_resource: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def merged(resource_type: str, result: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-        physical_id, attributes = result
-        kept = known.setdefault((resource_type, physical_id), {})
-        kept.update(attributes or {})
-        return physical_id, dict(kept)
+    def merge_attributes(handler: Callable[..., tuple[str, dict[str, Any]]]) -> Callable[..., Any]:
+        def handle(resource_type: str, *arguments: Any, **options: Any) -> tuple[str, dict[str, Any]]:
+            physical_id, returned = handler(resource_type, *arguments, **options)
+            attributes = attributes_by_resource.setdefault((resource_type, physical_id), {})
+            attributes.update(returned or {})
+            return physical_id, dict(attributes)
 
-    def remembering_provision(resource_type: str, *arguments: Any, **options: Any) -> tuple[str, dict[str, Any]]:
-        return merged(resource_type, provision(resource_type, *arguments, **options))
+        return handle
 
-    def remembering_update(resource_type: str, *arguments: Any, **options: Any) -> tuple[str, dict[str, Any]]:
-        return merged(resource_type, update(resource_type, *arguments, **options))
-
+    provision = merge_attributes(provisioners._provision_resource)
+    update = merge_attributes(provisioners._update_resource)
     for module in (provisioners, stacks):
-        module._provision_resource = remembering_provision
-        module._update_resource = remembering_update
+        module._provision_resource, module._update_resource = provision, update
 
 
 def publish_message_attributes() -> None:
-    """Let the workflow's ``sns:publish`` carry its message attributes.
+    """On AWS the ``sns:publish`` integration of Step Functions passes ``MessageAttributes`` on.
 
-    The integration hands its arguments to a parser of the query protocol, which finds no attributes in them, so a
-    subscriber could not filter by outcome.
+    MiniStack hands the arguments to a parser of the query protocol, which finds no attributes in them, so a subscriber
+    cannot filter by outcome.
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-sns.html
     """
     name = "arn:aws:states:::sns:publish"
     publish = stepfunctions._SERVICE_DISPATCH[name]
 
-    def publishing(resource: str, arguments: dict[str, Any]) -> Any:
+    def publish_with_attributes(resource: str, arguments: dict[str, Any]) -> Any:
         flat = dict(arguments)
         for index, (key, attribute) in enumerate((flat.pop("MessageAttributes", None) or {}).items(), 1):
             prefix = f"MessageAttributes.entry.{index}"
@@ -100,47 +83,50 @@ def publish_message_attributes() -> None:
             flat |= {f"{prefix}.Value.{part}": value for part, value in attribute.items()}
         return publish(resource, flat)
 
-    stepfunctions._SERVICE_DISPATCH[name] = publishing
+    stepfunctions._SERVICE_DISPATCH[name] = publish_with_attributes
 
 
 def keep_dead_letter_config() -> None:
-    """Let a function that CloudFormation makes have its dead-letter target.
+    """On AWS a function that CloudFormation creates has the ``DeadLetterConfig`` of its template.
 
-    The provisioner leaves ``DeadLetterConfig`` out, so what failed asynchronously was lost.
+    MiniStack leaves it out, and a failed asynchronous invocation is lost.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-deadletterconfig.html
     """
 
-    def keep(name: str, properties: dict[str, Any]) -> None:
+    def set_dead_letter_config(name: str, properties: dict[str, Any]) -> None:
         if "DeadLetterConfig" in properties:
             lambda_svc._functions[name]["config"]["DeadLetterConfig"] = dict(properties["DeadLetterConfig"])
 
-    _after_provisioning("AWS::Lambda::Function", keep)
+    _after_provisioning("AWS::Lambda::Function", set_dead_letter_config)
 
 
 def give_layers_to_custom_runtimes() -> None:
-    """Let a custom runtime have its function's layers.
+    """On AWS the layers of a function are extracted into ``/opt``, whatever its runtime.
 
-    They are extracted for the other runtimes only. Where they are is told in the variable that tells it to those:
-    nothing can be put under ``/opt`` here.
+    MiniStack extracts them for its own runtimes only, and names the folders in a variable because it cannot write to
+    ``/opt``. Custom runtimes get the same variable.
+    https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html
     """
     environment = lambda_svc._provided_worker_env
 
-    def with_layers(config: dict[str, Any], code_folder: str, port: int) -> dict[str, str]:
+    def add_layers(config: dict[str, Any], code_folder: str, port: int) -> dict[str, str]:
         layers = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or []]
         folders = [lambda_svc._docker_extracted_dir(layer, "layer") for layer in layers if layer]
         variables: dict[str, str] = environment(config, code_folder, port)
         return variables | {"_LAMBDA_LAYERS_DIRS": os.pathsep.join(folders)}
 
-    lambda_svc._provided_worker_env = with_layers
+    lambda_svc._provided_worker_env = add_layers
 
 
-def let_rules_invoke_only_what_permits_them() -> None:
-    """Let a rule of EventBridge invoke a function only if the function's policy permits that.
+def require_permission_of_rules() -> None:
+    """On AWS an EventBridge rule invokes a function only if the function's policy permits it.
 
-    The policy is not looked at, so a schedule would work here without its permission, and not on AWS.
+    MiniStack does not read the policy, so a schedule without its permission works.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
     """
     invoke = eventbridge._invoke_target
 
-    def permitted(arn: str, rule: dict[str, Any]) -> bool:
+    def is_permitted(arn: str, rule: dict[str, Any]) -> bool:
         function, _, _ = lambda_svc._get_base_func_record_for_ref(arn)
         context = EvalContext(
             principal_arn="*",
@@ -154,219 +140,105 @@ def let_rules_invoke_only_what_permits_them() -> None:
         policy = (function or {}).get("policy")
         return bool(evaluate_resource_policy(policy, context, service="events.amazonaws.com").decision == "Allow")
 
-    def invoking(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
-        if ":lambda:" in target["Arn"] and not permitted(target["Arn"], rule):
+    def invoke_if_permitted(
+        target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None
+    ) -> None:
+        if ":lambda:" in target["Arn"] and not is_permitted(target["Arn"], rule):
             eventbridge.logger.warning("%s may not invoke %s", rule["Arn"], target["Arn"])
             return
         invoke(target, event, rule, view)
 
-    eventbridge._invoke_target = invoking
+    eventbridge._invoke_target = invoke_if_permitted
 
 
 def keep_permissions_boundaries() -> None:
-    """Let a role that CloudFormation makes stand under its permissions boundary.
+    """On AWS a role that CloudFormation creates has the permissions boundary of its template.
 
-    The provisioner leaves it out, so a role could do more here than on AWS.
+    MiniStack leaves it out, and the role can do more than on AWS.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
     """
 
-    def bound(name: str, properties: dict[str, Any]) -> None:
+    def set_boundary(name: str, properties: dict[str, Any]) -> None:
         iam._roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
 
-    _after_provisioning("AWS::IAM::Role", bound)
+    _after_provisioning("AWS::IAM::Role", set_boundary)
 
 
-def let_unprotected_tables_be_deleted() -> None:
-    """Let ``DeletionProtectionEnabled`` of a table be what a parameter says.
+def convert_deletion_protection() -> None:
+    """On AWS ``DeletionProtectionEnabled`` of a table is a boolean, also where a parameter gives it as text.
 
-    A parameter is text, and the provisioner keeps it as it is: ``"false"`` is true, so no stack could roll the table
-    back, and nobody could delete it.
+    MiniStack keeps the text, and ``"false"`` counts as true: no stack can roll the table back, nobody can delete it.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-table.html
     """
 
-    def convert(name: str, properties: dict[str, Any]) -> None:
+    def set_protection(name: str, properties: dict[str, Any]) -> None:
         is_protected = str(properties.get("DeletionProtectionEnabled", False)).lower() == "true"
         dynamodb._tables[name]["DeletionProtectionEnabled"] = is_protected
 
-    _after_provisioning("AWS::DynamoDB::Table", convert)
+    _after_provisioning("AWS::DynamoDB::Table", set_protection)
 
 
-def retain_what_nested_stacks_retain() -> None:
-    """Let the deletion of a stack retain what a nested stack's deletion policies retain.
+def retain_resources_of_nested_stacks() -> None:
+    """On AWS the deletion of a stack honours the deletion policies of its nested stacks.
 
-    It honours the policies of the root stack only: tables would go with their stack, and no name would stay taken. The
-    rollback of a creation still deletes all that it created.
+    MiniStack honours those of the root stack only, and deletes the tables. The rollback of a creation still deletes
+    everything that it created.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
     """
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::CloudFormation::Stack"]
-    delete = handlers["delete"]
+    stack_handlers = provisioners._RESOURCE_HANDLERS["AWS::CloudFormation::Stack"]
+    delete = stack_handlers["delete"]
 
-    def deleting(physical_id: str, properties: dict[str, Any]) -> None:
+    def delete_unretained(physical_id: str, properties: dict[str, Any]) -> None:
         name = provisioners._nested_stack_lookup_name(physical_id)
         nested = cloudformation._stacks.get(name, {})
-        roots = [one for one in cloudformation._stacks.values() if one.get("StackStatus") == "DELETE_IN_PROGRESS"]
+        is_deletion = any(stack.get("StackStatus") == "DELETE_IN_PROGRESS" for stack in cloudformation._stacks.values())
         resources = nested.get("_resources", {})
         declared = nested.get("_template", {}).get("Resources", {})
-        for logical_id, resource in list(resources.items()) if roots else ():
+        for logical_id, resource in list(resources.items()) if is_deletion else ():
             if str(declared.get(logical_id, {}).get("DeletionPolicy")).startswith("Retain"):
                 del resources[logical_id]
                 kind, physical = resource["ResourceType"], resource["PhysicalResourceId"]
                 stacks._add_event(nested["StackId"], name, logical_id, kind, "DELETE_SKIPPED", physical_id=physical)
         delete(physical_id, properties)
 
-    handlers["delete"] = deleting
+    stack_handlers["delete"] = delete_unretained
 
 
 def find_stacks_by_resource() -> None:
-    """Let ``DescribeStackResources`` find a stack by the physical id of a resource: it takes a stack's name only.
+    """On AWS ``DescribeStackResources`` finds a stack by the physical id of a resource. MiniStack takes a name only.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
     """
-    answer = handlers._ACTION_HANDLERS["DescribeStackResources"]
+    describe_by_name = handlers._ACTION_HANDLERS["DescribeStackResources"]
 
-    def describe(parameters: dict[str, Any]) -> Any:
+    def describe_stack_resources(parameters: dict[str, Any]) -> Any:
         physical_id = helpers._p(parameters, "PhysicalResourceId")
         if not physical_id:
-            return answer(parameters)
+            return describe_by_name(parameters)
         for stack in cloudformation._stacks.values():
             resources = stack.get("_resources", {}).values()
             if any(resource.get("PhysicalResourceId") == physical_id for resource in resources):
-                return answer({**parameters, "StackName": [stack["StackId"]]})
+                return describe_by_name({**parameters, "StackName": [stack["StackId"]]})
         return helpers._error("ValidationError", f"Stack for {physical_id} does not exist")
 
-    handlers._ACTION_HANDLERS["DescribeStackResources"] = describe
-
-
-def make_metrics_of_logs() -> None:
-    """Let lines of the log become metrics: by metric filters, and where they embed some.
-
-    Filters are kept and never applied, and what a line embeds is not looked for.
-    """
-    fan_out, put = cloudwatch_logs._fanout_to_subscription_filters, cloudwatch_logs._put_metric_filter
-
-    def putting(given: dict[str, Any]) -> Any:
-        try:
-            metrics.matches_pattern(str(given.get("filterPattern")), {})
-        except ValueError as error:
-            return error_response_json("InvalidParameterException", str(error), 400)
-        return put(given)
-
-    def fanning_out(group: str, stream: str, events: Sequence[dict[str, Any]]) -> None:
-        fan_out(group, stream, events)
-        filters = [one for (of, _), one in cloudwatch_logs._metric_filters.items() if of == group]
-        for event in events:
-            for datum in metrics.metrics_of_line(event["message"], filters):
-                cloudwatch.record_metric(datum.namespace, datum.name, datum.value, datum.unit, datum.dimensions)
-
-    cloudwatch_logs._fanout_to_subscription_filters = fanning_out
-    cloudwatch_logs._put_metric_filter = putting
-
-
-def count_executions() -> None:
-    """Let Step Functions count what becomes of executions, under AWS/States: it does not."""
-    emit = stepfunctions._emit_execution_status_event
-    names = {"RUNNING": "ExecutionsStarted", "SUCCEEDED": "ExecutionsSucceeded", "FAILED": "ExecutionsFailed"}
-    names |= {"ABORTED": "ExecutionsAborted", "TIMED_OUT": "ExecutionsTimedOut"}
-
-    def emitting(execution: dict[str, Any]) -> None:
-        machine = {"StateMachineArn": execution["stateMachineArn"]}
-        cloudwatch.record_metric("AWS/States", names[execution["status"]], 1, "Count", machine)
-        emit(execution)
-
-    stepfunctions._emit_execution_status_event = emitting
-
-
-def measure_queues(scale: float) -> None:
-    """Let CloudWatch know how many messages wait in each queue, under AWS/SQS: they are not counted.
-
-    Each minute, as AWS does, and when it changes; more would only fill the memory of a server that is kept.
-    """
-    # Of each queue what was measured last, and when.
-    depths: dict[str, tuple[int, float]] = {}
-
-    def measure() -> None:
-        for url, queue in list(sqs._queues.items()):
-            name, now = url.rsplit("/", 1)[-1], time.time()
-            waiting = sum(message["visible_at"] <= now for message in list(queue["messages"]))
-            before, measured = depths.get(name, (-1, 0.0))
-            if waiting != before or now - measured >= 60 * scale:
-                depths[name] = waiting, now
-                about = {"QueueName": name}
-                cloudwatch.record_metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, "Count", about)
-
-    _again_and_again(measure, scale)
-
-
-def evaluate_alarms_as_time_goes_by(scale: float) -> None:
-    """Let an alarm be evaluated as CloudWatch does, and again and again.
-
-    It is evaluated when its metric is put and never otherwise, so silence has no effect; over the points of all
-    dimensions, so payments that are declined look like those that are unknown; and as one period, whatever is missing.
-    """
-
-    def statistic_of(alarm: dict[str, Any]) -> Callable[[Sequence[Any]], float]:
-        name = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-        return lambda points: float(cloudwatch._stat_value(cloudwatch._calc_stats(points), name, points))
-
-    def evaluate(alarm: dict[str, Any]) -> None:
-        if not alarm.get("MetricName"):
-            return
-        now = time.time()
-        dimensions = {one["Name"]: one["Value"] for one in alarm.get("Dimensions") or []}
-        key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(dimensions))
-        oldest = now - float(alarm["Period"]) * (float(alarm["EvaluationPeriods"]) + alarms.FURTHER) * scale
-        # They are appended as they come.
-        recent = list(takewhile(lambda one: one["Timestamp"] > oldest, reversed(cloudwatch._metrics.get(key) or [])))
-        before = alarm["StateValue"]
-        state, reason = alarms.evaluate_alarm(alarm, recent, statistic_of(alarm), now, scale)
-        if state == before:
-            return
-        alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(now)}
-        cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
-        cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
-        cloudwatch._evaluate_parent_alarms(alarm)
-
-    # Whoever puts a metric evaluates as well, and an alarm tells once.
-    one_at_a_time = threading.RLock()
-
-    def evaluating(alarm: dict[str, Any]) -> None:
-        with one_at_a_time:
-            evaluate(alarm)
-
-    def evaluate_all() -> None:
-        for alarm in list(cloudwatch._alarms.values()):
-            evaluating(alarm)
-
-    cloudwatch._evaluate_alarm = evaluating
-    _again_and_again(evaluate_all, scale)
-
-
-def _again_and_again(what: Callable[[], None], scale: float) -> None:
-    """From now on, in a thread; a failure, of one alarm or queue, must not end it for good."""
-
-    def go_by() -> None:
-        while True:
-            time.sleep(max(0.25, 5 * scale))
-            try:
-                what()
-            except Exception:
-                cloudwatch.logger.exception("not done this time")
-
-    threading.Thread(target=go_by, daemon=True).start()
+    handlers._ACTION_HANDLERS["DescribeStackResources"] = describe_stack_resources
 
 
 def _after_provisioning(resource_type: str, amend: Callable[[str, dict[str, Any]], None]) -> None:
-    """Call ``amend`` with the physical id and the properties of what was created or updated."""
-    handlers = provisioners._RESOURCE_HANDLERS[resource_type]
-    create, update = handlers["create"], handlers["update"]
+    """Call ``amend`` with the physical id and the properties of each resource that is created or updated."""
+    resource_handlers = provisioners._RESOURCE_HANDLERS[resource_type]
+    create, update = resource_handlers["create"], resource_handlers["update"]
 
-    def creating(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
-        made: tuple[str, dict[str, Any]] = create(logical_id, properties, stack_name)
-        amend(made[0], properties)
-        return made
+    def create_and_amend(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        resource = create(logical_id, properties, stack_name)
+        amend(resource[0], properties)
+        return resource
 
-    def updating(
+    def update_and_amend(
         physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack_name: str, logical_id: Any = None
-    ) -> tuple[str, dict[str, Any]]:
-        updated: tuple[str, dict[str, Any]] = update(physical_id, before, properties, stack_name, logical_id)
-        amend(updated[0], properties)
-        return updated
+    ) -> Any:
+        resource = update(physical_id, before, properties, stack_name, logical_id)
+        amend(resource[0], properties)
+        return resource
 
-    handlers |= {"create": creating, "update": updating}
+    resource_handlers |= {"create": create_and_amend, "update": update_and_amend}

@@ -1,4 +1,4 @@
-"""Payments to ask the simulated gateway for: one for each way that a payment can go."""
+"""Example payments for the simulated gateway, one for each outcome."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Example:
-    """A request, and in words what is to be seen. The simulated gateway decides by the amount's cents."""
+    """A request, and a description of it. The simulated gateway decides by the cents of the amount."""
 
     name: str
-    what: str
+    description: str
     amount: int | float
     currency: str = "USD"
     method: str = "credit_card"
@@ -36,5 +36,5 @@ EXAMPLES = (
     Example("gateway-down", "gateway stays unavailable", 150.03),
     Example("never-charged", "response lost, confirmed not charged", 150.05),
 )
-# Sent when the first has ended: the same request again.
+# The same request, sent again after the first has ended.
 REPLAYED = EXAMPLES[0]

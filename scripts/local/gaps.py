@@ -1,9 +1,9 @@
-"""What the AWS emulator does not do, beside what corrections.py mends: checks of a deployed environment skip it.
+"""What the AWS emulator does not do and no correction adds: scripts/verify skips these checks.
 
 Each entry completes the sentence "the emulator ...". A test fails when a release of MiniStack closes a gap.
 """
 
-# Of a resource, by its type and property: what the emulator does not apply, or does not show.
+# By resource type and property: properties that the emulator does not apply, or does not return.
 PROPERTIES = {
     "AWS::DynamoDB::Table.SSESpecification": "does not show the key of a table",
     "AWS::DynamoDB::Table.PointInTimeRecoverySpecification": "does not take point-in-time recovery from a template",
@@ -13,14 +13,14 @@ PROPERTIES = {
     "AWS::StepFunctions::StateMachine.LoggingConfiguration": "does not keep the logging of a state machine",
     "AWS::StepFunctions::StateMachine.TracingConfiguration": "does not keep the tracing of a state machine",
 }
-# Of a service, by the name of the check.
+# By the name of the check.
 SERVICES = {
     "workflow log": "writes no log of Step Functions",
     "X-Ray traces": "has no X-Ray",
     "rule fired": "counts no invocations of EventBridge rules",
     "undeliverable event": "sends no event of a rule to a dead-letter queue",
 }
-# Of the settings: what `make demo` deploys otherwise than the settings say.
+# By parameter: what `make demo` deploys with other values than the settings.
 _DEMO = "has the subscription of `make demo`: a queue that receives its notifications"
 SETTINGS = {
     "NotificationProtocol": _DEMO,

@@ -1,4 +1,4 @@
-"""What CloudWatch makes metrics of here: the lines that functions log.
+"""Turns the lines that functions log into metrics, as CloudWatch does.
 
 Metric filters: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
 Embedded Metric Format:
@@ -24,31 +24,31 @@ class Datum:
 
 
 def metrics_of_line(line: str, filters: list[Mapping[str, Any]]) -> Iterator[Datum]:
-    """The metrics of a log line: those it embeds, and those that the log group's ``filters`` make of it."""
+    """Yield the metrics that a log line embeds, and those that the log group's ``filters`` make of it."""
     try:
         fields = json.loads(line)
     except ValueError:
         return
     if not isinstance(fields, dict):
         return
-    yield from _embedded(fields)
-    for one in filters:
-        if matches_pattern(str(one["filterPattern"]), fields):
-            for made in one["metricTransformations"]:
-                yield from _filtered(made, fields)
+    yield from _embedded_metrics(fields)
+    for metric_filter in filters:
+        if matches_pattern(str(metric_filter["filterPattern"]), fields):
+            for transformation in metric_filter["metricTransformations"]:
+                yield from _filtered_metrics(transformation, fields)
 
 
 def matches_pattern(pattern: str, fields: Mapping[str, Any]) -> bool:
-    """Whether a JSON line passes ``{ ($.a = "x") || ($.b = "y") }``.
+    """Return whether the fields of a JSON line match a pattern such as ``{ ($.a = "x") || ($.b = "y") }``.
 
-    Raises ``ValueError`` for a pattern that is not built like this: what is not understood must not pass for silence.
+    Raises ``ValueError`` for any other form of pattern: an unsupported filter must not look like a silent one.
     """
     if re.fullmatch(rf"\{{\s*{_TERM}(\s*\|\|\s*{_TERM})*\s*\}}", pattern) is None:
-        raise ValueError(f"a filter pattern that is not understood here: {pattern}")
+        raise ValueError(f"this filter pattern is not supported: {pattern}")
     return any(fields.get(name) == value for name, value in re.findall(_TERM, pattern))
 
 
-def _embedded(fields: Mapping[str, Any]) -> Iterator[Datum]:
+def _embedded_metrics(fields: Mapping[str, Any]) -> Iterator[Datum]:
     for directive in fields.get("_aws", {}).get("CloudWatchMetrics", []):
         for metric in directive["Metrics"]:
             for names in directive["Dimensions"]:
@@ -61,29 +61,24 @@ def _embedded(fields: Mapping[str, Any]) -> Iterator[Datum]:
                 )
 
 
-def _filtered(made: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterator[Datum]:
-    """Nothing where the line lacks the value, or a dimension."""
-    named = {one: key for one, key in _dimensions(made).items()}
-    dimensions = {one: _of(key, fields) for one, key in named.items()}
-    value = _of(str(made["metricValue"]), fields)
+def _filtered_metrics(transformation: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterator[Datum]:
+    """Yield nothing if the line lacks the value or a dimension."""
+    keys = transformation.get("dimensions") or {}
+    if isinstance(keys, list):  # as in a template; the API takes a map
+        keys = {dimension["Key"]: dimension["Value"] for dimension in keys}
+    dimensions = {name: _select_value(key, fields) for name, key in keys.items()}
+    value = _select_value(str(transformation["metricValue"]), fields)
     if value is None or None in dimensions.values():
         return
     yield Datum(
-        made["metricNamespace"],
-        made["metricName"],
+        transformation["metricNamespace"],
+        transformation["metricName"],
         float(value),
-        made.get("unit", "None"),
+        transformation.get("unit", "None"),
         {name: str(value) for name, value in dimensions.items()},
     )
 
 
-def _dimensions(made: Mapping[str, Any]) -> dict[str, str]:
-    """A map, as the service takes it, or a list, as a template has it."""
-    dimensions = made.get("dimensions") or {}
-    if isinstance(dimensions, list):
-        return {one["Key"]: one["Value"] for one in dimensions}
-    return dict(dimensions)
-
-
-def _of(key: str, fields: Mapping[str, Any]) -> Any:
-    return fields.get(key[2:]) if key.startswith("$.") else key
+def _select_value(selector: str, fields: Mapping[str, Any]) -> Any:
+    """Return the field that ``$.name`` selects, None if there is none; any other selector is the value itself."""
+    return fields.get(selector[2:]) if selector.startswith("$.") else selector

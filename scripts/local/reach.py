@@ -1,4 +1,4 @@
-"""Where an environment is: on AWS, or on the AWS emulator of this machine. Nothing else decides that."""
+"""The one place that decides whether an environment is on AWS or on the emulator of this machine."""
 
 from rich.console import Console
 
@@ -26,11 +26,11 @@ def reach_environment(
         raise UserError("local is the AWS emulator on this machine; it accepts neither --profile nor --region")
     server.isolate_from_user_configuration()
     if announce_start_on is None:
-        kept = server.find_kept_server()
-        if kept is None:
+        emulator = server.find_kept_server()
+        if emulator is None:
             raise UserError(server.NOT_RUNNING)
-        return target.emulator_target(kept)
-    running = target.running()
+        return target.emulator_target(emulator)
+    running = target.find_or_start_target()
     announce_start_on.print(
         f"The AWS emulator is running at {running.endpoint_url}; stop it with `make local-stop`.", soft_wrap=True
     )

@@ -1,6 +1,6 @@
-"""What the functions find beside their code: what Lambda's own runtime has, their layers, and nothing else of ours.
+"""The runtime of the functions in MiniStack: the packages of Lambda's own runtime, and the layers, beside the code.
 
-So a package that is only installed here is missing, as it would be on AWS.
+A package that is only installed on this machine is missing, as it would be on AWS.
 """
 
 import importlib.util
@@ -11,16 +11,16 @@ from pathlib import Path
 from scripts.common.packaging import Runtime
 from stacks.compute.runtime import PYTHON
 
-# https://docs.aws.amazon.com/lambda/latest/dg/python-package.html says that the runtime has the SDK; this is what that,
-# and the runtime client, import.
+# The SDK, which the runtime has, the runtime client, and what they import:
+# https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
 _PACKAGES = (
     *("awslambdaric", "runtime_client", "snapshot_restore_py", "simplejson"),
     *("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3"),
 )
 
-# MiniStack's own Python worker reports every error as Runtime.HandlerError, so no Retry or Catch by name could match.
-# AWS's runtime client reports them as on AWS; it runs as a custom runtime that starts it. The code comes first, then
-# the layers, then what the runtime has: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
+# MiniStack's own Python worker reports every error as Runtime.HandlerError, which no Retry or Catch by name matches.
+# So the functions use a custom runtime that starts AWS's runtime client. The search path is the code, then the layers,
+# then the packages of the runtime: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
 _BOOTSTRAP = f"""\
 #!/bin/sh
 export AWS_LAMBDA_LOG_FORMAT=JSON AWS_LAMBDA_LOG_LEVEL=INFO
@@ -36,7 +36,7 @@ RUNTIME = Runtime(
 
 
 def describe_interpreter() -> str:
-    """One line if the functions run on another Python here than in Lambda, which is allowed; else nothing."""
+    """Return a notice if the functions run on another Python here than in Lambda, else an empty text."""
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if python == PYTHON:
         return ""
@@ -47,12 +47,12 @@ def describe_interpreter() -> str:
 
 
 def link_packages(folder: Path) -> None:
-    """Make ``folder`` hold the packages of Lambda's runtime, as installed here."""
+    """Create ``folder`` with links to the packages of Lambda's runtime. Raises ``ModuleNotFoundError`` without one."""
     folder.mkdir()
     for package in _PACKAGES:
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
             raise ModuleNotFoundError(package)
-        path = Path(found.origin)
+        path = Path(spec.origin)
         path = path.parent if path.name == "__init__.py" else path
         (folder / path.name).symlink_to(path)

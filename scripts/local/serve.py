@@ -1,4 +1,4 @@
-"""The server's own process: MiniStack with the corrections, ended when whoever started it is gone."""
+"""The process of the emulator: MiniStack with the corrections. It ends with the process that owns it."""
 
 import fcntl
 import os
@@ -17,20 +17,20 @@ WATCH_SECONDS = 1.0
 
 
 def main() -> None:
-    # Open, and so held, until this process ends.
+    # Not closed: the lock is held until this process ends.
     lock = open(Path(os.environ["TMPDIR"]) / server.LOCK, "w")  # noqa: SIM115
     fcntl.flock(lock, fcntl.LOCK_EX)
     corrections.apply_corrections()
     recorder.record_calls()
     owner = os.environ.get("OWNER_PID")
     if owner:
-        threading.Thread(target=_end_with, args=(int(owner),), daemon=True).start()
+        threading.Thread(target=_end_with_owner, args=(int(owner),), daemon=True).start()
     sys.argv = ["ministack"]
     app.main()
 
 
-def _end_with(owner: int) -> None:
-    """End this process group, the functions included, when the owner has ended without ending it."""
+def _end_with_owner(owner: int) -> None:
+    """Kill this process group, the functions included, as soon as the owner is gone."""
     while os.getppid() == owner:
         time.sleep(WATCH_SECONDS)
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Start the AWS emulator, find it running, end it."""
+"""Starts the AWS emulator, finds the one that runs, stops it."""
 
 import contextlib
 import fcntl
@@ -24,23 +24,23 @@ from . import runtime
 
 STATE = ROOT / ".local" / "server.json"
 REGION = "us-east-1"
-# MiniStack's account, and the keys of its root user.
+# MiniStack's account and the credentials of its root user.
 ACCOUNT = "000000000000"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 START_SECONDS = 60
 NOT_RUNNING = "the AWS emulator is not running; start it with `make demo KEEP=1`, or empty with scripts/deploy.sh local"
 _PREFIX = "payment-platform-"
-# In the server's folder; its process holds it for as long as it lives.
+# A file in the server's folder that its process holds locked.
 LOCK = "lock"
 MODULE = "scripts.local.serve"
-# In the environment of who starts a server: the folder to write down in which calls the platform's roles make.
+# The variable with the folder for recorder.py; whoever starts a server may set it.
 RECORDED_CALLS = "RECORDED_CALLS"
-# In the server's own: what a second of an alarm's periods takes here.
+# The variable by which a server shortens the periods of alarms.
 ALARM_SCALE = "ALARM_SCALE"
 
 
 class EmulatorError(UserError):
-    """The AWS emulator does not start, or does not answer."""
+    """The AWS emulator does not start, or does not respond."""
 
 
 @dataclass(frozen=True)
@@ -59,30 +59,30 @@ class Server:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process does, whatever it is busy with. An id would not tell: it is given to others in time."""
+        """Whether its process exists. A lock tells this: the system gives a process id to others in time."""
         try:
             with open(Path(self.folder) / LOCK) as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except OSError:
-            # Of an earlier release, or somebody tidied up: one that answers must not be lost.
+            # The folder is gone or has no lock; a server that responds must still be found.
             return self.is_responding()
         return False
 
     @contextlib.contextmanager
-    def take_turn(self, say: Callable[[], None]) -> Iterator[None]:
-        """Of those that ask for this, one at a time has the server; who has to wait for that ``say``s so."""
+    def take_turn(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Let one command at a time use the server; calls ``on_wait`` before it waits for another one."""
         with open(Path(self.folder) / "turn", "w") as turn:
             try:
                 fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say()
+                on_wait()
                 fcntl.flock(turn, fcntl.LOCK_EX)
             yield
 
     def is_responding(self) -> bool:
-        # No proxy: it is this machine.
+        # Bypass any proxy: the server is on this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"{self.url}/_ministack/health", timeout=2) as answer:
@@ -92,14 +92,14 @@ class Server:
 
 
 def isolate_from_user_configuration() -> None:
-    """Let no profile, endpoint, credential or retry setting of the user's shell reach this process's clients."""
+    """Keep every profile, endpoint, credential and retry setting of the user from the clients of this process."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 def emulator_environment(url: str) -> dict[str, str]:
-    """The environment in which a command, such as the AWS CLI, reaches the server and nothing of the user's."""
+    """Return the environment for a command, such as the AWS CLI, that uses the server at ``url``, not the user's."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return clean | {
         "AWS_ENDPOINT_URL": url,
@@ -112,10 +112,10 @@ def emulator_environment(url: str) -> dict[str, str]:
 
 
 def start_server(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Server:
-    """Start a server on a free port of 127.0.0.1. Unless ``keep``, it ends with this process at the latest.
+    """Start a server on a free port of 127.0.0.1. Unless ``keep``, it ends with this process.
 
     ``wait_scale`` scales the waits between retries of the state machine, ``alarm_scale`` the periods of alarms.
-    Raises ``EmulatorError`` if it does not come up.
+    Raises ``EmulatorError`` if it does not start.
     """
     folder = tempfile.mkdtemp(prefix=_PREFIX)
     runtime.link_packages(_runtime_folder(folder))
@@ -128,13 +128,13 @@ def start_server(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # A group of its own: Ctrl-C is for the command, and the functions end with the server.
+            # Its own process group: Ctrl-C does not reach it, and the functions end with it.
             start_new_session=True,
         )
     server = Server(process.pid, port, folder)
     deadline = time.monotonic() + START_SECONDS
     try:
-        # Another server may answer on the port, if it was taken in between: then ours has ended.
+        # If another server has taken the port, ours has exited.
         while not server.is_responding() or process.poll() is not None:
             if process.poll() is not None or time.monotonic() > deadline:
                 tail = "\n".join(server.log_path.read_text(errors="replace").splitlines()[-5:])
@@ -147,7 +147,7 @@ def start_server(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.
 
 
 def stop_server(server: Server) -> None:
-    """End the server and the functions it runs, and remove what they wrote."""
+    """Stop the server and its functions, and remove its folder."""
     for sig, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, sig)
@@ -159,7 +159,7 @@ def stop_server(server: Server) -> None:
 
 @contextlib.contextmanager
 def run_server(*, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Iterator[Server]:
-    """A server for the length of a ``with`` block."""
+    """Run a server for the length of a ``with`` block."""
     server = start_server(keep=False, wait_scale=wait_scale, alarm_scale=alarm_scale)
     try:
         yield server
@@ -168,7 +168,7 @@ def run_server(*, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Iterator
 
 
 def find_kept_server() -> Server | None:
-    """The server that a command left running; one that has gone is cleared away."""
+    """Return the server that a command left running, or None. Raises ``EmulatorError`` if it does not respond."""
     server = _read_state()
     if server is None:
         return None
@@ -181,32 +181,31 @@ def find_kept_server() -> Server | None:
 
 
 def find_or_start_server() -> tuple[Server, bool]:
-    """The server that is kept, or a new one that is; and whether it is new. Two commands at once get the same."""
+    """Return the server that is kept, or a new one, and whether it is new. Concurrent commands get the same server."""
     STATE.parent.mkdir(exist_ok=True)
     with open(STATE.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = find_kept_server()
-        if found is not None:
-            return found, False
+        if (running := find_kept_server()) is not None:
+            return running, False
         server = start_server(keep=True)
         STATE.write_text(json.dumps(asdict(server)))
         return server, True
 
 
 def stop_kept_server() -> Server | None:
-    """End the server that is kept, whether it answers or not; None if there is none."""
+    """Stop the server that is kept, whether it responds or not. Returns it, or None if none was running."""
     server = _read_state()
     if server is None:
         return None
-    lived = server.is_alive
-    if lived:
+    was_alive = server.is_alive
+    if was_alive:
         stop_server(server)
     forget_server(server)
-    return server if lived else None
+    return server if was_alive else None
 
 
 def forget_server(server: Server) -> None:
-    """Clear away what a server that has ended left. Its functions end by themselves: nobody gives them work."""
+    """Remove what a server that has ended left. Its functions end by themselves when they lose it."""
     if Path(server.folder).name.startswith(_PREFIX):
         shutil.rmtree(server.folder, ignore_errors=True)
     STATE.unlink(missing_ok=True)
@@ -220,14 +219,14 @@ def _read_state() -> Server | None:
 
 
 def _server_environment(port: int, folder: str, keep: bool, wait_scale: float, alarm_scale: float) -> dict[str, str]:
-    # Only what is named here: no proxy, profile or endpoint of the user's shell reaches the server or the functions.
+    # Nothing else of the user's shell, such as a proxy or a profile, reaches the server or the functions.
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": folder,
         "TMPDIR": folder,
         "S3_DATA_DIR": f"{folder}/s3",
         "GATEWAY_PORT": str(port),
-        # MiniStack binds every interface unless told otherwise.
+        # The default is every interface.
         "BIND_HOST": "127.0.0.1",
         "AUTH": "true",
         "MINISTACK_REGION": REGION,
@@ -236,7 +235,7 @@ def _server_environment(port: int, folder: str, keep: bool, wait_scale: float, a
         "SFN_WAIT_SCALE": str(wait_scale),
         ALARM_SCALE: str(alarm_scale),
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(wait_scale),
-        # As on AWS; the functions inherit it.
+        # The functions inherit it.
         "LAMBDA_RUNTIME_DIR": str(_runtime_folder(folder)),
     }
     if folder_of_calls := os.environ.get(RECORDED_CALLS):
@@ -258,7 +257,7 @@ def _free_port() -> int:
 
 def _group_lives(group: int) -> bool:
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(group, os.WNOHANG)  # a child that has ended is no longer there
+        os.waitpid(group, os.WNOHANG)  # reap the child if it has ended
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

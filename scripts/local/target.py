@@ -1,4 +1,4 @@
-"""Where the deployer finds the AWS emulator."""
+"""The AWS emulator as a target of the deployer."""
 
 from dataclasses import replace
 
@@ -10,14 +10,14 @@ from . import gaps, server
 from .runtime import RUNTIME
 
 
-def emulator_target(find_or_start_target: server.Server, **variables: str) -> Target:
-    """The target; the functions get ``variables`` beside their own."""
+def emulator_target(emulator: server.Server, **variables: str) -> Target:
+    """Return the emulator as a target. Its functions get ``variables`` beside their own environment."""
     session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)  # type: ignore[arg-type]
     runtime = replace(RUNTIME, variables=variables)
-    return Target(session, endpoint_url=find_or_start_target.url, runtime=runtime, poll_seconds=0.2, gaps=gaps.GAPS)
+    return Target(session, endpoint_url=emulator.url, runtime=runtime, poll_seconds=0.2, gaps=gaps.GAPS)
 
 
-def running() -> Target:
-    """The AWS emulator that is running, or a new one that stays."""
-    found, _ = server.find_or_start_server()
-    return emulator_target(found)
+def find_or_start_target() -> Target:
+    """Return the emulator that is running, or a new one that stays."""
+    emulator, _ = server.find_or_start_server()
+    return emulator_target(emulator)

@@ -187,7 +187,8 @@ class Source:
 
 def examples() -> list[dict[str, str]]:
     return [
-        {"name": one.name, "what": one.what, "amount": str(Money.parse(one.amount, one.currency))} for one in EXAMPLES
+        {"name": one.name, "what": one.description, "amount": str(Money.parse(one.amount, one.currency))}
+        for one in EXAMPLES
     ]
 
 

@@ -1,6 +1,6 @@
-"""Each correction of MiniStack mends its defect, and is still needed.
+"""Each correction of MiniStack works, and the release still needs it.
 
-When a test of the released server fails, a new release has mended the defect: delete the correction.
+A test that fails for RELEASED says that a new release is fixed: delete the correction.
 """
 
 import json
@@ -20,29 +20,28 @@ from stacks.compute.runtime import RUNTIME
 
 RELEASED = "ministack"
 CORRECTED = server.MODULE
-# As short as a period can be. A release that looks at its alarms as seldom as that has had its time thrice over: it is
-# waited for in vain once, as long as it is not mended.
+# The shortest period of an alarm. The release is given three of them to evaluate its alarms, which it does not do.
 PERIOD_SECONDS = 10
 LONG_SECONDS = 3 * PERIOD_SECONDS
 TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "x.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
 
 
 @contextmanager
-def ministack(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """A server, with the corrections or as it was released; gives clients by service."""
+def run_ministack(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Run a server, corrected or as released, and yield a function that returns a client by service."""
     monkeypatch.setattr(server, "MODULE", module)
     with server.run_server() as running:
         session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)
         yield lambda service: session.client(service, endpoint_url=running.url)
 
 
-def role(client: Callable[[str], Any]) -> str:
-    made = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST))
-    return str(made["Role"]["Arn"])
+def create_role(client: Callable[[str], Any]) -> str:
+    role = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    return str(role["Arn"])
 
 
-def settle(cloudformation: Any, name: str) -> str:
-    """The stack's status once it has come to rest."""
+def wait_for_stack(cloudformation: Any, name: str) -> str:
+    """Return the status of the stack when its operation has ended."""
     for _ in range(100):
         status = str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
         if not status.endswith("IN_PROGRESS"):
@@ -52,13 +51,15 @@ def settle(cloudformation: Any, name: str) -> str:
 
 
 @pytest.mark.parametrize(("module", "status"), [(CORRECTED, "UPDATE_COMPLETE"), (RELEASED, "UPDATE_ROLLBACK_FAILED")])
-def test_remember_attributes(module: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nested_stack_can_be_updated_when_a_resource_reads_an_attribute(
+    module: str, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A nested stack in which one resource reads an attribute of a role, updated once."""
-    with ministack(module, monkeypatch) as client:
+    with run_ministack(module, monkeypatch) as client:
         s3, cloudformation = client("s3"), client("cloudformation")
         s3.create_bucket(Bucket="templates")
 
-        def parent(key: str) -> dict[str, str]:
+        def parent_stack(key: str) -> dict[str, str]:
             role = {"RoleName": "r", "AssumeRolePolicyDocument": TRUST}
             value = {"Fn::Join": [key, ["of ", {"Fn::GetAtt": ["Role", "Arn"]}]]}
             reads = {"Name": "p", "Type": "String", "Value": value}
@@ -72,15 +73,17 @@ def test_remember_attributes(module: str, status: str, monkeypatch: pytest.Monke
             return {"StackName": "parent", "TemplateBody": json.dumps({"Resources": {"Child": child}})}
 
         capabilities = ["CAPABILITY_NAMED_IAM"]
-        cloudformation.create_stack(**parent("first"), Capabilities=capabilities)
-        assert settle(cloudformation, "parent") == "CREATE_COMPLETE"
-        cloudformation.update_stack(**parent("second"), Capabilities=capabilities)
-        assert settle(cloudformation, "parent") == status
+        cloudformation.create_stack(**parent_stack("first"), Capabilities=capabilities)
+        assert wait_for_stack(cloudformation, "parent") == "CREATE_COMPLETE"
+        cloudformation.update_stack(**parent_stack("second"), Capabilities=capabilities)
+        assert wait_for_stack(cloudformation, "parent") == status
 
 
 @pytest.mark.parametrize(("module", "carried"), [(CORRECTED, {"outcome"}), (RELEASED, set())])
-def test_publish_message_attributes(module: str, carried: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    with ministack(module, monkeypatch) as client:
+def test_the_workflow_publishes_message_attributes(
+    module: str, carried: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_ministack(module, monkeypatch) as client:
         topic = client("sns").create_topic(Name="t")["TopicArn"]
         queue = client("sqs").create_queue(QueueName="q")["QueueUrl"]
         arn = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
@@ -96,16 +99,18 @@ def test_publish_message_attributes(module: str, carried: set[str], monkeypatch:
         }
         definition = {"QueryLanguage": "JSONata", "StartAt": "Publish", "States": {"Publish": publish}}
         machine = client("stepfunctions").create_state_machine(
-            name="m", definition=json.dumps(definition), roleArn=role(client)
+            name="m", definition=json.dumps(definition), roleArn=create_role(client)
         )["stateMachineArn"]
         client("stepfunctions").start_execution(stateMachineArn=machine)
         (message,) = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
         assert set(json.loads(message["Body"]).get("MessageAttributes", {})) == carried
 
 
-@pytest.mark.parametrize(("module", "kept"), [(CORRECTED, True), (RELEASED, False)])
-def test_keep_dead_letter_config(module: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    with ministack(module, monkeypatch) as client:
+@pytest.mark.parametrize(("module", "is_configured"), [(CORRECTED, True), (RELEASED, False)])
+def test_a_function_has_its_dead_letter_queue(
+    module: str, is_configured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_ministack(module, monkeypatch) as client:
         target = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
         properties = {
             "FunctionName": "f",
@@ -117,46 +122,46 @@ def test_keep_dead_letter_config(module: str, kept: bool, monkeypatch: pytest.Mo
         }
         body = {"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": properties}}}
         client("cloudformation").create_stack(StackName="s", TemplateBody=json.dumps(body))
-        assert settle(client("cloudformation"), "s") == "CREATE_COMPLETE"
+        assert wait_for_stack(client("cloudformation"), "s") == "CREATE_COMPLETE"
         configuration = client("lambda").get_function_configuration(FunctionName="f")
-        assert (configuration.get("DeadLetterConfig") == {"TargetArn": target}) is kept
+        assert (configuration.get("DeadLetterConfig") == {"TargetArn": target}) is is_configured
 
 
-@pytest.mark.parametrize(("module", "found"), [(CORRECTED, True), (RELEASED, False)])
-def test_give_layers_to_custom_runtimes(
-    module: str, found: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("module", "has_layer"), [(CORRECTED, True), (RELEASED, False)])
+def test_a_custom_runtime_finds_the_layers(
+    module: str, has_layer: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A bootstrap that says what it finds in the layer, and ends: the error repeats what was said."""
+    """The bootstrap prints a file of the layer and exits, and the error message repeats its output."""
     bootstrap = ("bootstrap", b'#!/bin/sh\ncat "$_LAMBDA_LAYERS_DIRS/python/marked.py"\n', 0o755)
     for name in ("layer/python", "code"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "marked.py").write_text(f"# of the {name}")
-    with ministack(module, monkeypatch) as client:
+    with run_ministack(module, monkeypatch) as client:
         content = {"ZipFile": zip_folder(tmp_path / "layer")}
         layer = client("lambda").publish_layer_version(LayerName="l", Content=content)
         client("lambda").create_function(
             FunctionName="f",
             Runtime="provided.al2023",
             Handler="index.handler",
-            Role=role(client),
+            Role=create_role(client),
             Code={"ZipFile": zip_folder(tmp_path / "code", (bootstrap,))},
             Layers=[layer["LayerVersionArn"]],
         )
         answer = json.loads(client("lambda").invoke(FunctionName="f")["Payload"].read())
-        assert ("of the layer" in answer["errorMessage"]) is found
+        assert ("of the layer" in answer["errorMessage"]) is has_layer
 
 
 @pytest.mark.parametrize(("module", "allowed"), [(CORRECTED, True), (RELEASED, False)])
-def test_take_loopback_for_tls(module: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_on_loopback_counts_as_tls(module: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     over_tls = {"Bool": {"aws:SecureTransport": "true"}}
     statement = {"Effect": "Allow", "Action": "sqs:ListQueues", "Resource": "*", "Condition": over_tls}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    with ministack(module, monkeypatch) as client:
+    with run_ministack(module, monkeypatch) as client:
         iam = client("iam")
         iam.create_user(UserName="u")
         iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=policy)
         key = iam.create_access_key(UserName="u")["AccessKey"]
-        theirs = boto3.client(
+        user_sqs = boto3.client(
             "sqs",
             endpoint_url=iam.meta.endpoint_url,
             region_name=server.REGION,
@@ -164,14 +169,14 @@ def test_take_loopback_for_tls(module: str, allowed: bool, monkeypatch: pytest.M
             aws_secret_access_key=key["SecretAccessKey"],
         )
         if allowed:
-            theirs.list_queues()
+            user_sqs.list_queues()
         else:
             with pytest.raises(ClientError, match="AccessDenied"):
-                theirs.list_queues()
+                user_sqs.list_queues()
 
 
 @pytest.mark.parametrize(("module", "bounded"), [(CORRECTED, True), (RELEASED, False)])
-def test_keep_permissions_boundaries(module: str, bounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_has_its_permissions_boundary(module: str, bounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     trusted = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
     template = {
@@ -190,7 +195,7 @@ def test_keep_permissions_boundaries(module: str, bounded: bool, monkeypatch: py
             },
         }
     }
-    with ministack(module, monkeypatch) as client:
+    with run_ministack(module, monkeypatch) as client:
         cloudformation = client("cloudformation")
         cloudformation.create_stack(
             StackName="s", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"]
@@ -200,10 +205,10 @@ def test_keep_permissions_boundaries(module: str, bounded: bool, monkeypatch: py
 
 
 @pytest.mark.parametrize("module", [CORRECTED, RELEASED])
-def test_retain_what_nested_stacks_retain_and_let_unprotected_tables_be_deleted(
+def test_a_nested_stack_retains_an_unprotected_table_which_can_then_be_deleted(
     module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A table in a nested stack, whose protection is a parameter; the stack is deleted, and then the table."""
+    """The protection of the table is a parameter, which is off."""
     key = {"AttributeName": "k"}
     table = {
         "Type": "AWS::DynamoDB::Table",
@@ -217,7 +222,7 @@ def test_retain_what_nested_stacks_retain_and_let_unprotected_tables_be_deleted(
         },
     }
     nested = {"Parameters": {"Protected": {"Type": "String"}}, "Resources": {"Table": table}}
-    with ministack(module, monkeypatch) as client:
+    with run_ministack(module, monkeypatch) as client:
         s3, cloudformation, dynamodb = client("s3"), client("cloudformation"), client("dynamodb")
         s3.create_bucket(Bucket="templates")
         s3.put_object(Bucket="templates", Key="nested.json", Body=json.dumps(nested))
@@ -227,10 +232,10 @@ def test_retain_what_nested_stacks_retain_and_let_unprotected_tables_be_deleted(
             "Properties": {"TemplateURL": url, "Parameters": {"Protected": "false"}},
         }
         cloudformation.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"Nested": stack}}))
-        assert settle(cloudformation, "s") == "CREATE_COMPLETE"
+        assert wait_for_stack(cloudformation, "s") == "CREATE_COMPLETE"
         protected = dynamodb.describe_table(TableName="t")["Table"]["DeletionProtectionEnabled"]
         assert (protected is False) is (module == CORRECTED)
-        # As released, the deletion fails for the protection, without a word, unless that is off.
+        # The release silently fails to delete a table that it takes for protected.
         dynamodb.update_table(TableName="t", DeletionProtectionEnabled=False)
         cloudformation.delete_stack(StackName="s")
         cloudformation.get_waiter("stack_delete_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
@@ -238,12 +243,12 @@ def test_retain_what_nested_stacks_retain_and_let_unprotected_tables_be_deleted(
 
 
 @pytest.mark.parametrize("module", [CORRECTED, RELEASED])
-def test_find_stacks_by_resource(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_is_found_by_the_physical_id_of_a_resource(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t"}}}}
-    with ministack(module, monkeypatch) as client:
+    with run_ministack(module, monkeypatch) as client:
         cloudformation = client("cloudformation")
         cloudformation.create_stack(StackName="s", TemplateBody=json.dumps(template))
-        assert settle(cloudformation, "s") == "CREATE_COMPLETE"
+        assert wait_for_stack(cloudformation, "s") == "CREATE_COMPLETE"
         (listed,) = cloudformation.list_stack_resources(StackName="s")["StackResourceSummaries"]
 
         def find_stacks(physical_id: str) -> set[str]:
@@ -260,17 +265,17 @@ def test_find_stacks_by_resource(module: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("module", "invoked_by"), [(CORRECTED, {"permitted"}), (RELEASED, {"refused", "permitted"})])
-def test_let_rules_invoke_only_what_permits_them(
+def test_a_rule_invokes_a_function_only_with_permission(
     module: str, invoked_by: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Two rules with one function as their target, whose policy names the second; each fires in its turn."""
+    """Two rules have one function as their target; its policy permits the second one."""
     (tmp_path / "index.py").write_text("def handler(event, context): print('invoked by', event['source'])")
-    with ministack(module, monkeypatch) as client:
+    with run_ministack(module, monkeypatch) as client:
         function = client("lambda").create_function(
             FunctionName="f",
             Runtime=RUNTIME,
             Handler="index.handler",
-            Role=role(client),
+            Role=create_role(client),
             Code={"ZipFile": zip_folder(tmp_path)},
         )["FunctionArn"]
         events = client("events")
@@ -286,11 +291,11 @@ def test_let_rules_invoke_only_what_permits_them(
         )
         for name in ("refused", "permitted"):
             events.put_events(Entries=[{"Source": name, "DetailType": "d", "Detail": "{}"}])
-        assert sources(client("logs"), len(invoked_by)) == invoked_by
+        assert wait_for_sources(client("logs"), len(invoked_by)) == invoked_by
 
 
-def sources(logs: Any, count: int) -> set[str]:
-    """Who invoked the function, once that many have."""
+def wait_for_sources(logs: Any, count: int) -> set[str]:
+    """Return the sources that invoked the function, as soon as there are ``count`` of them."""
     for _ in range(200):
         groups = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/f")["logGroups"]
         lines = [
@@ -298,68 +303,71 @@ def sources(logs: Any, count: int) -> set[str]:
             for group in groups
             for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
         ]
-        found = {line.split()[-1] for line in lines if line.startswith("invoked by")}
-        if len(found) >= count:
-            return found
+        sources = {line.split()[-1] for line in lines if line.startswith("invoked by")}
+        if len(sources) >= count:
+            return sources
         time.sleep(0.1)
     raise AssertionError(lines)
 
 
-def test_watching(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Metrics of log lines, of executions, of queues, and alarms: each for itself, on one server for all."""
+def test_metrics_and_alarms_follow_what_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One server shows all of them, because the release has to be given time to show none."""
     expected = {"a filtered line", "an embedded metric", "an execution", "a queue", "silence", "other dimensions"}
-    assert _watched(CORRECTED, monkeypatch, enough=len(expected)) == expected
-    assert _watched(RELEASED, monkeypatch, enough=1) == set()
+    assert _observe_effects(CORRECTED, monkeypatch, enough=len(expected)) == expected
+    assert _observe_effects(RELEASED, monkeypatch, enough=1) == set()
 
 
-def _watched(module: str, monkeypatch: pytest.MonkeyPatch, enough: int) -> set[str]:
-    """What is noticed as on AWS, until it is enough, or nothing more is to be expected."""
-    with ministack(module, monkeypatch) as client:
+def _observe_effects(module: str, monkeypatch: pytest.MonkeyPatch, enough: int) -> set[str]:
+    """Return which effects are seen as on AWS, as soon as there are ``enough`` of them or the time is over."""
+    with run_ministack(module, monkeypatch) as client:
         logs, cloudwatch, stepfunctions = client("logs"), client("cloudwatch"), client("stepfunctions")
-        _alarm(cloudwatch, "silence", "Beats", "LessThanThreshold", TreatMissingData="breaching")
-        _alarm(cloudwatch, "other", "Payments", "GreaterThanThreshold", Dimensions=[{"Name": "Of", "Value": "bad"}])
+        _put_alarm(cloudwatch, "silence", "Beats", "LessThanThreshold", TreatMissingData="breaching")
+        _put_alarm(cloudwatch, "other", "Payments", "GreaterThanThreshold", Dimensions=[{"Name": "Of", "Value": "bad"}])
         good = {"MetricName": "Payments", "Dimensions": [{"Name": "Of", "Value": "good"}], "Value": 9}
         cloudwatch.put_metric_data(Namespace="N", MetricData=[good])
 
         logs.create_log_group(logGroupName="g")
         logs.create_log_stream(logGroupName="g", logStreamName="s")
-        made = {"metricName": "Filtered", "metricNamespace": "N", "metricValue": "1"}
+        transformation = {"metricName": "Filtered", "metricNamespace": "N", "metricValue": "1"}
         logs.put_metric_filter(
-            logGroupName="g", filterName="f", filterPattern='{ $.message = "x" }', metricTransformations=[made]
+            logGroupName="g",
+            filterName="f",
+            filterPattern='{ $.message = "x" }',
+            metricTransformations=[transformation],
         )
         directive = {"Namespace": "N", "Dimensions": [["A"]], "Metrics": [{"Name": "Embedded"}]}
         embedded = {"_aws": {"CloudWatchMetrics": [directive]}, "A": "a", "Embedded": 1}
-        now = int(time.time() * 1000)
-        events = [{"timestamp": now, "message": json.dumps(one)} for one in ({"message": "x"}, embedded)]
+        timestamp = int(time.time() * 1000)
+        events = [{"timestamp": timestamp, "message": json.dumps(fields)} for fields in ({"message": "x"}, embedded)]
         logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=events)
 
         machine = stepfunctions.create_state_machine(
             name="m",
-            roleArn=role(client),
+            roleArn=create_role(client),
             definition=json.dumps({"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}),
         )["stateMachineArn"]
         stepfunctions.start_execution(stateMachineArn=machine)
         client("sqs").create_queue(QueueName="q")
 
-        noticed = {
+        effects = {
             "Filtered": "a filtered line",
             "Embedded": "an embedded metric",
             "ExecutionsSucceeded": "an execution",
             "ApproximateNumberOfMessagesVisible": "a queue",
         }
-        found: set[str] = set()
+        observed: set[str] = set()
         deadline = time.monotonic() + LONG_SECONDS
-        while len(found) < enough and time.monotonic() < deadline:
+        while len(observed) < enough and time.monotonic() < deadline:
             names = {metric["MetricName"] for metric in cloudwatch.list_metrics()["Metrics"]}
-            states = {one["AlarmName"]: one["StateValue"] for one in cloudwatch.describe_alarms()["MetricAlarms"]}
-            found = {said for name, said in noticed.items() if name in names}
-            found |= {"silence"} if states["silence"] == "ALARM" else set()
-            found |= {"other dimensions"} if states["other"] == "OK" else set()
+            states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+            observed = {effect for name, effect in effects.items() if name in names}
+            observed |= {"silence"} if states["silence"] == "ALARM" else set()
+            observed |= {"other dimensions"} if states["other"] == "OK" else set()
             time.sleep(0.1)
-        return found
+        return observed
 
 
-def _alarm(cloudwatch: Any, name: str, metric: str, comparison: str, **more: Any) -> None:
+def _put_alarm(cloudwatch: Any, name: str, metric: str, comparison: str, **options: Any) -> None:
     cloudwatch.put_metric_alarm(
         AlarmName=name,
         Namespace="N",
@@ -369,5 +377,5 @@ def _alarm(cloudwatch: Any, name: str, metric: str, comparison: str, **more: Any
         Statistic="Sum",
         Period=PERIOD_SECONDS,
         EvaluationPeriods=1,
-        **{"TreatMissingData": "notBreaching", **more},
+        **{"TreatMissingData": "notBreaching", **options},
     )

@@ -1,4 +1,4 @@
-"""What CloudWatch makes of a log line, here."""
+"""Log lines become metrics as on CloudWatch."""
 
 import json
 
@@ -31,13 +31,13 @@ FILTER = {
         ('{ $.message = "x" }', "xx", False),
     ],
 )
-def test_a_filter_passes_what_it_names(pattern: str, message: str, passes: bool) -> None:
+def test_a_filter_matches_the_messages_that_it_names(pattern: str, message: str, passes: bool) -> None:
     assert matches_pattern(pattern, {"message": message}) is passes
 
 
 @pytest.mark.parametrize("pattern", ["ERROR", '{ $.a != "x" }', '{ ($.a = "x") && ($.b = "y") }', "{ $.n > 3 }", ""])
-def test_a_filter_that_is_not_understood_is_no_silence(pattern: str) -> None:
-    with pytest.raises(ValueError, match="not understood"):
+def test_an_unsupported_filter_pattern_is_an_error(pattern: str) -> None:
+    with pytest.raises(ValueError, match="not supported"):
         matches_pattern(pattern, {})
 
 
@@ -54,7 +54,7 @@ def test_a_line_without_the_number_or_a_dimension_gives_none(lacking: str) -> No
 
 
 @pytest.mark.parametrize("line", ["START RequestId: 1", "{not json", "[1]", '"text"', "", '{"message": "x"}'])
-def test_other_lines_give_nothing(line: str) -> None:
+def test_a_line_that_matches_no_filter_gives_no_metric(line: str) -> None:
     assert list(metrics_of_line(line, [FILTER])) == []
 
 
