@@ -1,4 +1,7 @@
-"""The parent stack. Read top to bottom, it is the deployment order."""
+"""The parent stack, whose nested stacks stand in the order of their deployment.
+
+Each nested stack is given what an earlier one puts out. Its other inputs are settings, and have them by default.
+"""
 
 from troposphere import AWSHelperFn, Output, Parameter, Ref, Template
 
@@ -7,7 +10,7 @@ from .compute import stack as compute
 from .data import stack as data
 from .monitoring import stack as monitoring
 from .security import stack as security
-from .settings import ENVIRONMENT_PATTERN, Bootstrap, Settings, all_settings
+from .settings import ENVIRONMENT_PATTERN, Bootstrap, all_settings
 from .wiring import Nest, pascal
 from .workflow import stack as workflow
 
@@ -28,37 +31,22 @@ def build(suffix: str) -> dict[str, Template]:
         parent.add_parameter(setting.parameter())
     parent.add_parameter(Bootstrap.permissions_boundary.parameter())
     parent.add_parameter(Bootstrap.service_role.parameter())
-    env = Ref("Environment")
     nest = Nest(parent, suffix)
 
     secure = nest.add(
         "Security",
         security.build,
-        security.Inputs(
-            environment=env,
-            gateway_secret_arn=Settings.gateway_secret_arn.ref,
-            gateway_secret_key_arn=Settings.gateway_secret_key_arn.ref,
-            key_deletion_window_days=Settings.key_deletion_window_days.ref,
-            workflow_customer_key=Settings.workflow_customer_key.ref,
-            backup_retention_days=Settings.backup_retention_days.ref,
-            permissions_boundary=Bootstrap.permissions_boundary.ref,
-            service_role=Bootstrap.service_role.ref,
-        ),
+        security.Inputs(),
         "Payment platform: keys and roles",
     )
     store = nest.add(
         "Data",
         data.build,
         data.Inputs(
-            environment=env,
             dynamodb_key_arn=secure.dynamodb_key_arn,
             sns_key_id=secure.sns_key_id,
             queue_key_arn=secure.queue_key_arn,
             backup_role_arn=secure.backup_role_arn,
-            backup_retention_days=Settings.backup_retention_days.ref,
-            deletion_protection=Settings.deletion_protection.ref,
-            notification_protocol=Settings.notification_protocol.ref,
-            notification_endpoint=Settings.notification_endpoint.ref,
         ),
         "Payment platform: table, dead-letter queue and notices",
     )
@@ -66,7 +54,6 @@ def build(suffix: str) -> dict[str, Template]:
         "Compute",
         compute.build,
         compute.Inputs(
-            environment=env,
             table_name=store.table_name,
             queue_arn=store.queue_arn,
             queue_url=store.queue_url,
@@ -77,16 +64,6 @@ def build(suffix: str) -> dict[str, Template]:
             reconciliation_role_arn=secure.reconciliation_role_arn,
             ledger_table_name=store.ledger_table_name,
             topic_arn=store.topic_arn,
-            log_retention_days=Settings.log_retention_days.ref,
-            log_data_protection=Settings.log_data_protection.ref,
-            function_log_level=Settings.function_log_level.ref,
-            reserved_concurrency=Settings.reserved_concurrency.ref,
-            gateway=Settings.gateway.ref,
-            gateway_secret_arn=Settings.gateway_secret_arn.ref,
-            notify_business_outcomes=Settings.notify_business_outcomes.ref,
-            maximum_amounts=Settings.maximum_amounts.ref,
-            high_value_amounts=Settings.high_value_amounts.ref,
-            fraud_score_limit=Settings.fraud_score_limit.ref,
         ),
         "Payment platform: functions",
     )
@@ -94,19 +71,13 @@ def build(suffix: str) -> dict[str, Template]:
         "Workflow",
         workflow.build,
         workflow.Inputs(
-            environment=env,
             workflow_role_arn=secure.workflow_role_arn,
             validation_live_arn=functions.validation_live_arn,
             processing_live_arn=functions.processing_live_arn,
             queue_url=store.queue_url,
             topic_arn=store.topic_arn,
             workflow_key_arn=secure.workflow_key_arn,
-            workflow_customer_key=Settings.workflow_customer_key.ref,
             logs_key_arn=secure.logs_key_arn,
-            log_retention_days=Settings.log_retention_days.ref,
-            log_data_protection=Settings.log_data_protection.ref,
-            workflow_log_level=Settings.workflow_log_level.ref,
-            workflow_log_execution_data=Settings.workflow_log_execution_data.ref,
         ),
         "Payment platform: state machine",
     )
@@ -114,7 +85,6 @@ def build(suffix: str) -> dict[str, Template]:
         "Monitoring",
         monitoring.build,
         monitoring.Inputs(
-            environment=env,
             topic_arn=store.topic_arn,
             state_machine_arn=flow.state_machine_arn,
             validation_name=functions.validation_name,
@@ -127,22 +97,6 @@ def build(suffix: str) -> dict[str, Template]:
             queue_name=store.queue_name,
             topic_name=store.topic_name,
             notification_queue_name=store.notification_queue_name,
-            backup_retention_days=Settings.backup_retention_days.ref,
-            workflow_failures_threshold=Settings.workflow_failures_threshold.ref,
-            executions_cut_short_threshold=Settings.executions_cut_short_threshold.ref,
-            workflow_throttles_threshold=Settings.workflow_throttles_threshold.ref,
-            function_errors_threshold=Settings.function_errors_threshold.ref,
-            function_throttles_threshold=Settings.function_throttles_threshold.ref,
-            payment_duration_threshold_seconds=Settings.payment_duration_threshold_seconds.ref,
-            unknown_outcomes_threshold=Settings.unknown_outcomes_threshold.ref,
-            reviews_threshold=Settings.reviews_threshold.ref,
-            dead_letters_threshold=Settings.dead_letters_threshold.ref,
-            open_payment_age_threshold_seconds=Settings.open_payment_age_threshold_seconds.ref,
-            table_throttles_threshold=Settings.table_throttles_threshold.ref,
-            notification_failures_threshold=Settings.notification_failures_threshold.ref,
-            reconciliation_errors_threshold=Settings.reconciliation_errors_threshold.ref,
-            composite_alarm=Settings.composite_alarm.ref,
-            runbook_url=Settings.runbook_url.ref,
         ),
         "Payment platform: alarms and dashboard",
     )

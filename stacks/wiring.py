@@ -1,9 +1,11 @@
-"""How a module becomes a nested stack: the only machinery there is.
+"""How a module becomes a nested stack.
 
 A module offers two frozen dataclasses of ``Value`` fields and one function::
 
     @dataclass(frozen=True, kw_only=True)
-    class Inputs: ...
+    class Inputs:
+        topic_arn: Value  # an output of another stack
+        reviews_threshold: Value = Settings.reviews_threshold.ref
     @dataclass(frozen=True, kw_only=True)
     class Outputs: ...
     def build(template: Template, inputs: Inputs) -> Outputs: ...
@@ -14,15 +16,17 @@ missing input, a literal or a use before the stack exists is an error before any
 """
 
 from collections.abc import Callable
-from dataclasses import Field, fields
-from typing import Annotated, Any, TypeVar
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from troposphere import AWSHelperFn, GetAtt, Output, Parameter, Ref, Tags, Template
 from troposphere.cloudformation import Stack
 
+from .settings import Bootstrap, Settings, all_settings
+
 Value = AWSHelperFn
-# An input that CloudFormation shall treat as a number; the metadata is the parameter's type.
-NumberValue = Annotated[Value, "Number"]
+# The parameter that every template has.
+ENVIRONMENT = Ref("Environment")
 I = TypeVar("I")  # noqa: E741 - Inputs
 O = TypeVar("O")  # noqa: E741 - Outputs
 
@@ -33,14 +37,14 @@ def pascal(name: str) -> str:
 
 
 def tags() -> Tags:
-    """The tags of the house, on everything that takes tags."""
+    """The tags of every resource that takes tags."""
     return Tags(**house_tags())
 
 
 def house_tags() -> dict[str, Any]:
-    """The same as a map, which is how AWS Backup takes them."""
+    """The same tags as a map, the form that AWS Backup takes."""
     return {
-        "Environment": Ref("Environment"),
+        "Environment": ENVIRONMENT,
         "Owner": "PaymentTeam",
         "CostCenter": "Engineering",
         "DataClassification": "Sensitive",
@@ -56,34 +60,34 @@ class Nest:
         self.children: dict[str, Template] = {}
 
     def add(self, title: str, build: Callable[[Template, I], O], inputs: I, description: str) -> O:
-        """Add the nested stack ``title`` and give its outputs as the parent refers to them."""
+        """Add the nested stack ``title``. Returns its outputs as the parent refers to them."""
         child = Template(Description=description)
         child.set_version()
-        names = {f.name: pascal(f.name) for f in fields(inputs)}  # type: ignore[arg-type]
-        for f in fields(inputs):  # type: ignore[arg-type]
-            child.add_parameter(Parameter(names[f.name], Type=_parameter_type(f)))
-        outputs = build(child, type(inputs)(**{name: Ref(parameter) for name, parameter in names.items()}))
-        for f in fields(outputs):  # type: ignore[arg-type]
-            child.add_output(Output(pascal(f.name), Value=getattr(outputs, f.name)))
+        parameter_types = {
+            setting.name: setting.parameter_type for setting in (*all_settings(Settings), *all_settings(Bootstrap))
+        }
+        parameters = {name: pascal(name) for name in _field_names(inputs)}
+        for name, parameter in parameters.items():
+            child.add_parameter(Parameter(parameter, Type=parameter_types.get(name, "String")))
+        outputs = build(child, type(inputs)(**{name: Ref(parameter) for name, parameter in parameters.items()}))
+        for name in _field_names(outputs):
+            child.add_output(Output(pascal(name), Value=getattr(outputs, name)))
 
-        name = title.lower()
-        self.children[name] = child
+        self.children[title.lower()] = child
         self.parent.add_resource(
             Stack(
                 title,
                 # A local path, as `aws cloudformation package` reads it; packaging makes it an S3 URL.
-                TemplateURL=f"./{name}.{self.suffix}",
-                Parameters={names[f.name]: getattr(inputs, f.name) for f in fields(inputs)},  # type: ignore[arg-type]
+                TemplateURL=f"./{title.lower()}.{self.suffix}",
+                Parameters={parameter: getattr(inputs, name) for name, parameter in parameters.items()},
                 Tags=tags(),
-                # What must outlive a stack says so inside it.
+                # A resource that must outlive its stack has a policy of its own.
                 DeletionPolicy="Delete",
                 UpdateReplacePolicy="Delete",
             )
         )
-        return type(outputs)(
-            **{f.name: GetAtt(title, f"Outputs.{pascal(f.name)}") for f in fields(outputs)}  # type: ignore[arg-type]
-        )
+        return type(outputs)(**{name: GetAtt(title, f"Outputs.{pascal(name)}") for name in _field_names(outputs)})
 
 
-def _parameter_type(f: Field[Any]) -> str:
-    return str(getattr(f.type, "__metadata__", ("String",))[0])
+def _field_names(dataclass_instance: Any) -> list[str]:
+    return [field.name for field in fields(dataclass_instance)]

@@ -9,8 +9,9 @@ from troposphere.logs import LogGroup
 from .. import log_groups, names
 from ..policies import ACCOUNT
 from ..security import keys
+from ..settings import Settings
 from ..suppressions import in_packs, suppress
-from ..wiring import NumberValue, Value, tags
+from ..wiring import ENVIRONMENT, Value, tags
 from .runtime import ARCHITECTURE, RUNTIME
 from .versions import describe_version
 
@@ -31,7 +32,7 @@ STRIPE_LAYER = "../lambda-layers/stripe"
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    environment: Value
+    environment: Value = ENVIRONMENT
     table_name: Value
     queue_arn: Value
     queue_url: Value
@@ -42,16 +43,16 @@ class Inputs:
     reconciliation_role_arn: Value
     ledger_table_name: Value
     topic_arn: Value
-    log_retention_days: NumberValue
-    log_data_protection: Value
-    function_log_level: Value
-    reserved_concurrency: NumberValue
-    gateway: Value
-    gateway_secret_arn: Value
-    notify_business_outcomes: Value
-    maximum_amounts: Value
-    high_value_amounts: Value
-    fraud_score_limit: NumberValue
+    log_retention_days: Value = Settings.log_retention_days.ref
+    log_data_protection: Value = Settings.log_data_protection.ref
+    function_log_level: Value = Settings.function_log_level.ref
+    reserved_concurrency: Value = Settings.reserved_concurrency.ref
+    gateway: Value = Settings.gateway.ref
+    gateway_secret_arn: Value = Settings.gateway_secret_arn.ref
+    notify_business_outcomes: Value = Settings.notify_business_outcomes.ref
+    maximum_amounts: Value = Settings.maximum_amounts.ref
+    high_value_amounts: Value = Settings.high_value_amounts.ref
+    fraud_score_limit: Value = Settings.fraud_score_limit.ref
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,22 +10,23 @@ from troposphere import Equals, Not, Template, dynamodb, sns, sqs
 
 from .. import names
 from ..policies import ACCOUNT, document, only_over_tls
+from ..settings import Settings
 from ..suppressions import suppress
-from ..wiring import NumberValue, Value, tags
+from ..wiring import ENVIRONMENT, Value, tags
 from . import backups
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    environment: Value
+    environment: Value = ENVIRONMENT
     dynamodb_key_arn: Value
     sns_key_id: Value
     queue_key_arn: Value
     backup_role_arn: Value
-    backup_retention_days: NumberValue
-    deletion_protection: Value
-    notification_protocol: Value
-    notification_endpoint: Value
+    backup_retention_days: Value = Settings.backup_retention_days.ref
+    deletion_protection: Value = Settings.deletion_protection.ref
+    notification_protocol: Value = Settings.notification_protocol.ref
+    notification_endpoint: Value = Settings.notification_endpoint.ref
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from troposphere import Equals, If, Not, Sub, Template, cloudwatch
 
 from .. import names
-from ..wiring import NumberValue, Value
+from ..settings import Settings
+from ..wiring import ENVIRONMENT, Value
 from . import alarms, dashboard, metric_filters
 from .alarm_table import HAS_BACKUPS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    environment: Value
+    environment: Value = ENVIRONMENT
     topic_arn: Value
     state_machine_arn: Value
     validation_name: Value
@@ -25,23 +26,23 @@ class Inputs:
     queue_name: Value
     topic_name: Value
     notification_queue_name: Value
-    backup_retention_days: NumberValue
-    workflow_failures_threshold: NumberValue
-    executions_cut_short_threshold: NumberValue
-    workflow_throttles_threshold: NumberValue
-    function_errors_threshold: NumberValue
-    function_throttles_threshold: NumberValue
-    payment_duration_threshold_seconds: NumberValue
-    unknown_outcomes_threshold: NumberValue
-    reviews_threshold: NumberValue
-    dead_letters_threshold: NumberValue
-    open_payment_age_threshold_seconds: NumberValue
-    table_throttles_threshold: NumberValue
-    notification_failures_threshold: NumberValue
-    reconciliation_errors_threshold: NumberValue
-    composite_alarm: Value
+    backup_retention_days: Value = Settings.backup_retention_days.ref
+    workflow_failures_threshold: Value = Settings.workflow_failures_threshold.ref
+    executions_cut_short_threshold: Value = Settings.executions_cut_short_threshold.ref
+    workflow_throttles_threshold: Value = Settings.workflow_throttles_threshold.ref
+    function_errors_threshold: Value = Settings.function_errors_threshold.ref
+    function_throttles_threshold: Value = Settings.function_throttles_threshold.ref
+    payment_duration_threshold_seconds: Value = Settings.payment_duration_threshold_seconds.ref
+    unknown_outcomes_threshold: Value = Settings.unknown_outcomes_threshold.ref
+    reviews_threshold: Value = Settings.reviews_threshold.ref
+    dead_letters_threshold: Value = Settings.dead_letters_threshold.ref
+    open_payment_age_threshold_seconds: Value = Settings.open_payment_age_threshold_seconds.ref
+    table_throttles_threshold: Value = Settings.table_throttles_threshold.ref
+    notification_failures_threshold: Value = Settings.notification_failures_threshold.ref
+    reconciliation_errors_threshold: Value = Settings.reconciliation_errors_threshold.ref
+    composite_alarm: Value = Settings.composite_alarm.ref
     # Read by the alarms' descriptions.
-    runbook_url: Value
+    runbook_url: Value = Settings.runbook_url.ref
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,21 +10,22 @@ from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
 
 from .. import names, permissions_boundary
 from ..policies import allow, document, source_arn, through, trust
+from ..settings import Bootstrap, Settings
 from ..suppressions import suppress_wildcards
-from ..wiring import NumberValue, Value, tags
+from ..wiring import ENVIRONMENT, Value, tags
 from . import keys, role_policies
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    environment: Value
-    gateway_secret_arn: Value
-    gateway_secret_key_arn: Value
-    key_deletion_window_days: NumberValue
-    workflow_customer_key: Value
-    backup_retention_days: NumberValue
-    permissions_boundary: Value
-    service_role: Value
+    environment: Value = ENVIRONMENT
+    gateway_secret_arn: Value = Settings.gateway_secret_arn.ref
+    gateway_secret_key_arn: Value = Settings.gateway_secret_key_arn.ref
+    key_deletion_window_days: Value = Settings.key_deletion_window_days.ref
+    workflow_customer_key: Value = Settings.workflow_customer_key.ref
+    backup_retention_days: Value = Settings.backup_retention_days.ref
+    permissions_boundary: Value = Bootstrap.permissions_boundary.ref
+    service_role: Value = Bootstrap.service_role.ref
 
 
 @dataclass(frozen=True, kw_only=True)

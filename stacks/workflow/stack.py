@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from troposphere import AWSHelperFn, Equals, If, Sub, Template, stepfunctions
 
 from .. import log_groups, names
-from ..wiring import NumberValue, Value, tags
+from ..settings import Settings
+from ..wiring import ENVIRONMENT, Value, tags
 from .state_machine import definition
 
 # The longest time that one data key serves, out of 60 to 900 seconds: fewer calls to KMS, which a payment waits for.
@@ -14,19 +15,19 @@ DATA_KEY_REUSE_SECONDS = 900
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    environment: Value
+    environment: Value = ENVIRONMENT
     workflow_role_arn: Value
     validation_live_arn: Value
     processing_live_arn: Value
     queue_url: Value
     topic_arn: Value
     workflow_key_arn: Value
-    workflow_customer_key: Value
+    workflow_customer_key: Value = Settings.workflow_customer_key.ref
     logs_key_arn: Value
-    log_retention_days: NumberValue
-    log_data_protection: Value
-    workflow_log_level: Value
-    workflow_log_execution_data: Value
+    log_retention_days: Value = Settings.log_retention_days.ref
+    log_data_protection: Value = Settings.log_data_protection.ref
+    workflow_log_level: Value = Settings.workflow_log_level.ref
+    workflow_log_execution_data: Value = Settings.workflow_log_execution_data.ref
 
 
 @dataclass(frozen=True, kw_only=True)
