@@ -113,7 +113,7 @@ def test_an_alarm_watches_a_metric_that_there_is(title: str, world: World) -> No
         told = [
             (NAMESPACE, name, {"Environment", *dimensions})
             for name, metric in METRICS.items()
-            for dimensions in metric.by
+            for dimensions in metric.dimension_sets
         ]
         assert (alarm["Namespace"], alarm["MetricName"], names) in made + told
 

@@ -75,7 +75,7 @@ def test_every_line_is_a_metric_that_there_is(widgets: list[dict[str, Any]], wor
         for filter_ in world.of_type("AWS::Logs::MetricFilter").values()
         for one in filter_["MetricTransformations"]
     }
-    told = {(NAMESPACE, name, "Environment", *by) for name, metric in METRICS.items() for by in metric.by}
+    told = {(NAMESPACE, name, "Environment", *by) for name, metric in METRICS.items() for by in metric.dimension_sets}
     published = {
         (namespace, name, *dimensions, *more)
         for namespace, (names, dimensions) in PUBLISHED.items()
