@@ -20,7 +20,7 @@ class MemoryLedger:
     def write_step(self, before: Payment | None, after: Payment) -> Payment | None:
         held = self.payments.get(after.transaction_id)
         if before is None or after != before.with_changes(
-            at=after.updated_at, notification=after.notification, closed=after.closed
+            at=after.updated_at, notification=after.notification, idempotency_key_closed=after.idempotency_key_closed
         ):
             assert after.status in TRANSITIONS[before.status if before else None]
         same = (

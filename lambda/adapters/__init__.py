@@ -2,6 +2,7 @@
 
 environment.py      the ports as a function's environment variables ask for them
 dynamodb.py         the ledger
+stored_items.py     payments and steps as items of its tables
 simulator.py        a gateway that decides by the amount
 stripe_gateway.py   Stripe as the gateway: what each answer means for a payment
 stripe_requests.py  Stripe's requests: their forms, their idempotency keys, what their errors mean

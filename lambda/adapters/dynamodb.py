@@ -1,10 +1,7 @@
 """The ledger on two tables: what is known of each payment, and every step that led there, written together."""
 
-import json
 import logging
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -12,9 +9,9 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import LedgerRefused, LedgerUnavailable
-from payments.money import Money
-from payments.notification import NOTIFIER_SECONDS, Notification
-from payments.payment import OPEN, Payment, Status
+from payments.payment import OPEN, Payment
+
+from adapters.stored_items import SHARDS, from_item, to_item, to_seconds, to_step
 
 # botocore may repeat a call whose answer was lost: it sends the same ClientRequestToken, and DynamoDB answers as it did
 # then. Ten minutes later, or from another process, the condition fails, and what the table holds tells (see write).
@@ -23,7 +20,6 @@ _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard",
 # The index of open payments, and of those of which somebody has to be told yet. The others leave it, because they lose
 # its key; the shards spread its load.
 OPEN_INDEX = "open-payments"
-SHARDS = 8
 # How many open payments are looked at for their age, an eighth of each shard: those that are overdue first.
 MEASURED_PAYMENTS = 10_000
 
@@ -107,7 +103,7 @@ class DynamoDBLedger:
         """
         first = int(now // 300)
         for shard in ((first + n) % SHARDS for n in range(SHARDS)):
-            until = {":now": _seconds(now)}
+            until = {":now": to_seconds(now)}
             yield from self._list_ids_of_shard(shard, "open_shard = :shard AND overdue_at <= :now", until)
 
     def read_open_times(self, is_time_left: Callable[[], bool]) -> list[float]:
@@ -203,180 +199,7 @@ _RETRYABLE_CODES = {
 }
 
 
-def to_item(payment: Payment) -> dict[str, Any]:
-    """A payment as DynamoDB attributes; what is None is left out."""
-    item: dict[str, Any] = {
-        "transaction_id": {"S": payment.transaction_id},
-        "status": {"S": payment.status},
-        "sequence": {"N": str(payment.sequence)},
-        "fingerprint": {"S": payment.fingerprint},
-        "execution": {"S": payment.execution},
-        "created_at": _seconds(payment.created_at),
-        "updated_at": _seconds(payment.updated_at),
-        "since": _seconds(payment.since),
-        "status_sequence": {"N": str(payment.status_sequence)},
-        "attempt": {"N": str(payment.attempt)},
-    }
-    if payment.amount is not None:
-        item["amount_minor"] = {"N": str(payment.amount.minor_units)}
-        item["currency"] = {"S": payment.amount.currency}
-    if payment.reasons:
-        item["reasons"] = {"S": json.dumps(payment.reasons)}
-    if payment.closed:
-        item["closed"] = {"BOOL": True}
-    for name, default in _COUNTS.items():
-        if getattr(payment, name) != default:
-            item[name] = {"N": str(getattr(payment, name))}
-    item |= _notification_to_item(payment.notification)
-    if payment.overdue_at is not None:
-        item["open_shard"] = {"N": str(_compute_shard(payment.transaction_id))}
-        item["overdue_at"] = _seconds(payment.overdue_at)
-    for name in _TIMES:
-        value = getattr(payment, name)
-        if value is not None:
-            item[name] = _seconds(value)
-    for name in _TEXTS:
-        value = getattr(payment, name)
-        if value is not None:
-            item[name] = {"S": value}
-    return item
-
-
-def from_item(item: dict[str, Any]) -> Payment:
-    """The payment of an item of ``to_item``; raises ``LedgerRefused`` for an item that something else wrote."""
-    missing = [name for name in _ALWAYS if name not in item]
-    if missing:
-        raise LedgerRefused(f"the table holds an item without {', '.join(missing)}")
-    amount = Money(int(item["amount_minor"]["N"]), item["currency"]["S"]) if "amount_minor" in item else None
-    optional: dict[str, Any] = {name: float(item[name]["N"]) for name in _TIMES if name in item}
-    optional |= {name: item[name]["S"] for name in _TEXTS if name in item}
-    optional |= {name: int(item[name]["N"]) for name in _COUNTS if name in item}
-    return Payment(
-        transaction_id=item["transaction_id"]["S"],
-        status=Status(item["status"]["S"]),
-        sequence=int(item["sequence"]["N"]),
-        fingerprint=item["fingerprint"]["S"],
-        execution=item["execution"]["S"],
-        created_at=float(item["created_at"]["N"]),
-        updated_at=float(item["updated_at"]["N"]),
-        # Items of before these were kept.
-        since=float(item.get("since", item["updated_at"])["N"]),
-        status_sequence=int(item.get("status_sequence", item["sequence"])["N"]),
-        attempt=int(item["attempt"]["N"]),
-        amount=amount,
-        reasons=tuple(json.loads(item["reasons"]["S"])) if "reasons" in item else (),
-        closed="closed" in item,
-        notification=_notification_from_item(item),
-        **optional,
-    )
-
-
-def to_step(before: Payment | None, after: Payment, actor: str) -> dict[str, Any]:
-    """The audit record of one step: who, what, when, which attempt, which reference; no payment data."""
-    step: dict[str, Any] = {
-        "transaction_id": {"S": after.transaction_id},
-        "sequence": {"N": str(after.sequence)},
-        "status": {"S": after.status},
-        "at": _seconds(after.updated_at),
-        "actor": {"S": actor},
-        "execution": {"S": after.execution},
-        "attempt": {"N": str(after.attempt)},
-    }
-    if before is not None:
-        step["from_status"] = {"S": before.status}
-        if before.status is after.status:
-            step["note"] = {"S": _notes(after)}
-    for name in ("gateway_reference", "refund_reference", "failure"):
-        value = getattr(after, name)
-        if value is not None:
-            step[name] = {"S": value}
-    return step
-
-
-_ALWAYS = ("status", "sequence", "fingerprint", "execution", "created_at", "updated_at", "attempt")
-_TIMES = ("lease_until", "first_claimed_at")
-_TEXTS = (
-    "payment_method",
-    "customer_id",
-    "gateway_reference",
-    "refund_reference",
-    "failure",
-    "salt",
-)
-# With their defaults, which are not stored.
-_COUNTS = {"generation": 0, "request_version": 1}
-
-
-def _notification_to_item(notification: Notification) -> dict[str, Any]:
-    item: dict[str, Any] = {}
-    for name, value in (
-        ("notified_status", notification.status),
-        ("notice_id", notification.notice_id),
-        ("notifier", notification.notifier),
-    ):
-        if value is not None:
-            item[name] = {"S": value}
-    for name, is_so in (
-        ("notification_due", notification.is_due),
-        ("notification_confirmed", notification.is_confirmed),
-        ("dead_lettered", notification.is_dead_lettered),
-    ):
-        if is_so:
-            item[name] = {"BOOL": True}
-    if notification.notifier_until is not None:
-        item["notifier_until"] = _seconds(notification.notifier_until)
-    return item
-
-
-def _notification_from_item(item: dict[str, Any]) -> Notification:
-    """The notification of an item, also of one that was written before notices were claimed (``told``, ``letter``)."""
-
-    def text(*names: str) -> str | None:
-        return next((str(item[name]["S"]) for name in names if name in item), None)
-
-    status, is_due = text("notified_status", "told"), "notification_due" in item or "notice_due" in item
-    notifier, notifier_until = text("notifier"), None
-    if "notifier_until" in item:
-        notifier_until = float(item["notifier_until"]["N"])
-    elif is_due and "announced_by" in item:
-        # Its announcer may be at it still.
-        notifier, notifier_until = text("announced_by"), float(item["updated_at"]["N"]) + NOTIFIER_SECONDS
-    return Notification(
-        is_due=is_due,
-        status=Status(status) if status else None,
-        notice_id=text("notice_id", "told_id"),
-        is_confirmed="notification_confirmed" in item or "told_id" in item,
-        notifier=notifier,
-        notifier_until=notifier_until,
-        is_dead_lettered="dead_lettered" in item or "letter" in item,
-    )
-
-
-def _notes(payment: Payment) -> str:
-    """What was noted of a payment without a change of its status, for a person to read."""
-    notification = payment.notification
-    notes = {
-        "notified of": notification.status,
-        "notice": notification.notice_id,
-        "confirmed": notification.is_confirmed,
-        "notifier": notification.notifier,
-        "dead letter": notification.is_dead_lettered,
-        "due": notification.is_due,
-        "closed at the gateway": payment.closed,
-    }
-    return ", ".join(f"{name}: {value}" for name, value in notes.items())
-
-
-def _compute_shard(transaction_id: str) -> int:
-    return zlib.crc32(transaction_id.encode()) % SHARDS
-
-
 def _in_hundreds(values: Iterator[str]) -> Iterator[list[str]]:
     """As many as a call of BatchGetItem takes."""
     while hundred := list(islice(values, 100)):
         yield hundred
-
-
-def _seconds(value: float) -> dict[str, str]:
-    # repr of the float, so that it reads back as the same.
-    return {"N": str(Decimal(repr(value)))}

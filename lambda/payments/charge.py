@@ -77,9 +77,9 @@ def claim_notice(payment: Payment, ledger: Ledger, notifier: str, at: float) -> 
     The holder of a claim may claim again: its answer may have been lost. Raises ``PaymentChanged``.
     """
     notification = payment.notification
-    if not notification.is_due or (notification.is_claimed(at) and notification.notifier != notifier):
+    if not notification.is_due or notification.is_claimed_by_another(notifier, at):
         return payment
-    return write_step(payment, payment.with_changes(at=at).claimed_by(notifier, at), ledger)
+    return write_step(payment, payment.with_changes(at=at).with_claimed_notice(notifier, at), ledger)
 
 
 def is_charge_window_over(payment: Payment, now: float) -> bool:
@@ -142,15 +142,14 @@ def record_outcome(
             return write_step(payment, after.with_notice_due(execution is None), ledger)
         case Declined(reason, is_closed) | ActionRequired(reason, is_closed):
             status = Status.DECLINED if isinstance(outcome, Declined) else Status.ACTION_REQUIRED
-            after = payment.with_status(status, at=now, reasons=(reason,), closed=is_closed, **holder)
+            after = payment.with_status(status, at=now, reasons=(reason,), idempotency_key_closed=is_closed, **holder)
             after = after.with_notice_due(notify_outcomes)
             if execution is not None and after.notification.is_due and not after.notification.is_claimed(now):
-                after = after.claimed_by(execution, now)
+                after = after.with_claimed_notice(execution, now)
             return write_step(payment, after, ledger)
         case NotCharged(reason):
-            write_step(
-                payment, payment.with_status(Status.FAILED, at=now, failure=reason, closed=True, **holder), ledger
-            )
+            changes = {"failure": reason, "idempotency_key_closed": True} | holder
+            write_step(payment, payment.with_status(Status.FAILED, at=now, **changes), ledger)
             raise PaymentGivenUp(f"transaction {payment.transaction_id} was not charged: {reason}")
         case Unknown(reason):
             raise ChargeOutcomeUnknown(f"transaction {payment.transaction_id}: {reason}")

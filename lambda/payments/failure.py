@@ -7,7 +7,7 @@ payment has its outcome has not failed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .charge import claim_notice, write_step
 from .errors import MalformedRequest
@@ -51,19 +51,19 @@ def record_failure(
         return Failure(None, is_announced=True)
     notification = payment.notification
     is_repeated = notification.notifier == execution
-    if notification.is_claimed(now) and not is_repeated:
+    if notification.is_claimed_by_another(execution, now):
         return Failure(payment, is_announced=False)
     match payment.status:
         case Status.PENDING if payment.execution == execution:
-            after = payment.with_status(Status.FAILED, at=now, failure=error).claimed_by(execution, now)
+            after = payment.with_status(Status.FAILED, at=now, failure=error).with_claimed_notice(execution, now)
             return Failure(write_step(payment, after, ledger), is_announced=True)
         case Status.PENDING | Status.PROCESSING if payment.execution != execution:
             return Failure(payment, is_announced=False)  # the other execution is at it, and tells how it ends
         case Status.PROCESSING | Status.UNKNOWN:
-            is_heard = notification.status is Status.UNKNOWN and notification.is_dead_lettered
+            is_heard = notification.notified_status is Status.UNKNOWN and notification.is_dead_lettered
             if is_heard and not is_repeated:
                 return Failure(payment, is_announced=False)
-            after = payment.with_changes(at=now).claimed_by(execution, now)
+            after = payment.with_changes(at=now).with_claimed_notice(execution, now)
             return Failure(write_step(payment, after, ledger), is_announced=True, is_repeated=is_repeated)
         case Status.COMPLETED | Status.REFUNDING | Status.REFUNDED:
             return Failure(payment, is_announced=False)  # no failure: reconciliation announces it, if it is due
@@ -96,13 +96,11 @@ def confirm_notice(
         is_unread = notice_id == notifier == payment.execution
         if not (is_unread and is_dead_lettered) or notification.is_dead_lettered:
             return payment
-        confirmed = replace(notification, is_dead_lettered=True)
+        confirmed = notification.with_dead_letter()
     else:
-        confirmed = notification.confirmed(is_sent=is_sent, is_dead_lettered=is_dead_lettered)
-    after = payment.with_changes(at=clock(), notification=confirmed)
-    if confirmed.is_confirmed and confirmed.notice_id == after.notice_id and not after.needs_dead_letter:
-        after = after.with_nothing_due()
-    return write_step(payment, after, ledger)
+        confirmed = notification.with_confirmation(is_sent=is_sent, is_dead_lettered=is_dead_lettered)
+    confirmed = confirmed.without_sent(payment.status, payment.notice_id)
+    return write_step(payment, payment.with_changes(at=clock(), notification=confirmed), ledger)
 
 
 def _is_recorded_for(payment: Payment, request: object) -> bool:

@@ -1,62 +1,93 @@
-"""What people have heard of a payment, and who tells them next.
+"""Who was notified of a payment, who sends the next notice, and whether one is due.
 
-A notice of a payment goes three steps, and each is recorded with a conditional write::
+A notice goes through three steps, and each is recorded with a conditional write::
 
     due or unknown --claim--> claimed by one notifier, for a time --send, then confirm--> confirmed
-                                        |-- the time is over --> anybody may claim it
+                                        |-- the claim expires --> anybody may claim it
 
-The claim is written before the notice is sent and states what the notice will state, so a notice that was sent by a
-process that died later is on record. One notifier holds the claim at a time, so two notices of a payment never overlap.
-When the payment reaches its end meanwhile, that end is due, because of what subscribers may have heard.
+The claim is written before the notice is sent, and records what the notice states. So the notice of a process that died
+after sending it is on record. One notifier holds the claim at a time, so two notices of a payment never overlap. If the
+payment reaches its end meanwhile, the notice of that end becomes due, because subscribers may have received the other.
 
-An execution that failed without a payment of its own on record sends a notice of the execution instead, which states
-nothing of any payment and is not recorded.
+An execution that failed without a recorded payment of its own sends a notice of the execution instead. That notice
+states nothing about any payment and is not recorded.
 """
 
 from dataclasses import dataclass, replace
 
 from .status import UNSUCCESSFUL, Status
 
-# A payment whose claim is not confirmed by then may be announced by another notifier. Longer than a notifier needs
-# from its claim to the last moment at which its notice may still be sent: the state machine's longest way, and
-# reconciliation's function.
+# How long a claim lasts. Longer than a notifier needs from its claim until the last moment at which it may still send
+# the notice: the longest path of the state machine, and the timeout of the reconciliation function.
 NOTIFIER_SECONDS = 30 * 60
+# How long reconciliation waits before it sends a due notice that nobody has claimed.
+NOTICE_SECONDS = 15 * 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
-    """What subscribers and operators heard of a payment, and what they have yet to hear. Times: seconds since 1970."""
+    """What subscribers and operators were notified of, and what is still to be sent. Times are seconds since 1970."""
 
-    # The payment has a status of which subscribers have to hear, or of which a dead letter has to be left.
+    # Subscribers have to be notified of the payment's status, or a dead letter of it has to be left.
     is_due: bool = False
-    # The status that the last claimed notice states, and its id: subscribers heard it, or may have.
-    status: Status | None = None
+    # The status that the last claimed notice states, and the id of that notice: it was sent, or may have been.
+    notified_status: Status | None = None
     notice_id: str | None = None
-    # Whether that notice was sent for certain.
+    # Whether that notice was certainly sent.
     is_confirmed: bool = False
-    # Who is sending it, an execution or reconciliation, and until when nobody else may; None if nobody is.
+    # The execution, or reconciliation, that holds the claim, and when the claim expires; None without a claim.
     notifier: str | None = None
     notifier_until: float | None = None
-    # Whether an operator has a dead letter of this try.
+    # Whether a dead letter was left for the payment since it was last opened.
     is_dead_lettered: bool = False
 
-    def is_claimed(self, now: float) -> bool:
-        """Whether a notice of the payment may be on its way."""
-        return self.notifier_until is not None and now < self.notifier_until
+    def seconds_claimed(self, at: float) -> float:
+        """Return for how long the claim still lasts; 0 without one."""
+        return max(0.0, self.notifier_until - at) if self.notifier_until is not None else 0.0
 
-    def claimed(self, notifier: str, status: Status, notice_id: str, now: float) -> "Notification":
-        """This one with the claim of ``notifier``, who is going to send that ``status``."""
+    def is_claimed(self, at: float) -> bool:
+        """Whether a notice of the payment may be on its way."""
+        return self.seconds_claimed(at) > 0
+
+    def is_claimed_by_another(self, notifier: str, at: float) -> bool:
+        return self.is_claimed(at) and self.notifier != notifier
+
+    def next_notice_at(self, updated_at: float) -> float | None:
+        """Return when reconciliation has to send the notice of a payment last written at ``updated_at``, if any."""
+        return (self.notifier_until or updated_at + NOTICE_SECONDS) if self.is_due else None
+
+    def needs_dead_letter(self, status: Status) -> bool:
+        return status in (Status.FAILED, Status.REVIEW) and not self.is_dead_lettered
+
+    def must_announce(self, status: Status) -> bool:
+        """Whether a payment that enters ``status`` has to be announced.
+
+        A failure always has. Any other end has if subscribers may have received a notice, unless the last one
+        certainly stated that end.
+        """
+        if status in (Status.FAILED, Status.REVIEW):
+            return True
+        has_ended = status in UNSUCCESSFUL or status in (Status.COMPLETED, Status.REFUNDED)
+        was_last = self.notified_status is status and self.is_confirmed
+        return has_ended and self.notified_status is not None and not was_last
+
+    def with_payment_status(self, status: Status) -> "Notification":
+        """Return this when the payment enters ``status``. A claim stays: its notice may still be sent."""
+        return replace(self, is_due=self.must_announce(status))
+
+    def with_claim(self, notifier: str, status: Status, notice_id: str, at: float) -> "Notification":
+        """Return this with the claim of ``notifier``, which is about to send the notice of ``status``."""
         return replace(
             self,
-            status=status,
+            notified_status=status,
             notice_id=notice_id,
             is_confirmed=self.is_confirmed and notice_id == self.notice_id,
             notifier=notifier,
-            notifier_until=now + NOTIFIER_SECONDS,
+            notifier_until=at + NOTIFIER_SECONDS,
         )
 
-    def confirmed(self, *, is_sent: bool, is_dead_lettered: bool) -> "Notification":
-        """This one when its notifier is done: with what it sent, and without the claim."""
+    def with_confirmation(self, *, is_sent: bool, is_dead_lettered: bool) -> "Notification":
+        """Return this with what the notifier sent, and without its claim."""
         return replace(
             self,
             is_confirmed=self.is_confirmed or is_sent,
@@ -65,15 +96,18 @@ class Notification:
             notifier_until=None,
         )
 
-    def entering(self, status: Status) -> "Notification":
-        """This one when the payment enters ``status``. A claim stays: its notice may still be sent."""
-        return replace(self, is_due=has_to_be_notified(status, self))
+    def with_dead_letter(self) -> "Notification":
+        return replace(self, is_dead_lettered=True)
 
+    def with_due(self, is_due: bool = True) -> "Notification":
+        """Return this with a notice due if ``is_due``; a notice that is due already stays so."""
+        return replace(self, is_due=self.is_due or is_due)
 
-def has_to_be_notified(status: Status, notification: Notification) -> bool:
-    """Subscribers hear of every failure; and of every end, if they heard anything before but that for certain."""
-    if status in (Status.FAILED, Status.REVIEW):
-        return True
-    has_ended = status in UNSUCCESSFUL or status in (Status.COMPLETED, Status.REFUNDED)
-    is_last_heard = notification.status is status and notification.is_confirmed
-    return has_ended and notification.status is not None and not is_last_heard
+    def without_sent(self, status: Status, notice_id: str) -> "Notification":
+        """Return this with nothing due, if notice ``notice_id`` was sent and ``status`` needs no dead letter."""
+        is_complete = self.is_confirmed and self.notice_id == notice_id and not self.needs_dead_letter(status)
+        return replace(self, is_due=self.is_due and not is_complete)
+
+    def for_new_try(self, notified_status: Status | None) -> "Notification":
+        """Return this for a payment that is opened again, of which subscribers received ``notified_status`` last."""
+        return replace(self, notified_status=notified_status, is_dead_lettered=False)

@@ -65,11 +65,11 @@ def reopen_payment(
     match payment.status:
         case Status.FAILED:
             _refuse_while_notice_is_claimed(payment, now)
-            if is_charge_window_over(payment, now) and not payment.closed:
+            if is_charge_window_over(payment, now) and not payment.idempotency_key_closed:
                 payment = close_payment(payment, ledger, connect(), clock)
             if payment.status is Status.COMPLETED:
                 return payment
-            if is_charge_window_over(payment, now) and not payment.closed:
+            if is_charge_window_over(payment, now) and not payment.idempotency_key_closed:
                 raise NotAllowed(
                     f"transaction {transaction_id} cannot be closed at the gateway now, and its key is too old to be"
                     " used: redrive it again later"
@@ -77,8 +77,8 @@ def reopen_payment(
             return write_step(payment, _build_reopened_payment(payment, clock()), ledger)
         case Status.UNKNOWN if payment.notification.is_dead_lettered:
             _refuse_while_notice_is_claimed(payment, now)
-            noted = replace(payment.notification, is_dead_lettered=False)
-            return write_step(payment, payment.with_changes(at=now, notification=noted), ledger)
+            notification = payment.notification.for_new_try(payment.notification.notified_status)
+            return write_step(payment, payment.with_changes(at=now, notification=notification), ledger)
         case status if status in UNSUCCESSFUL or status is Status.REVIEW:
             raise NotAllowed(f"transaction {transaction_id} is {status}; a redrive cannot change that")
         case _:
@@ -86,20 +86,20 @@ def reopen_payment(
 
 
 def _build_reopened_payment(payment: Payment, now: float) -> Payment:
-    again = payment.with_status(Status.PENDING, at=now, failure=None)
-    # Subscribers heard that it failed, or may have: how it ends is due.
-    heard = replace(again.notification, status=Status.FAILED, is_dead_lettered=False)
-    again = replace(again, notification=heard)
-    if payment.closed:
-        again = replace(again, closed=False, generation=payment.generation + 1, first_claimed_at=None)
-    return again
+    changes: dict[str, Any] = {}
+    if payment.idempotency_key_closed:
+        changes = {"idempotency_key_closed": False, "generation": payment.generation + 1, "first_claimed_at": None}
+    reopened = payment.with_status(Status.PENDING, at=now, failure=None, **changes)
+    # Subscribers may have received that it failed, so its end has to be announced.
+    return replace(reopened, notification=reopened.notification.for_new_try(Status.FAILED))
 
 
 def close_payment(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
     """End at the gateway what an attempt left open under a payment that was not charged; return what it is then.
 
-    Somebody may have charged it by then, with what the gateway gave out of it; then the payment is COMPLETED, and
-    subscribers, who heard otherwise, hear that. Without a proof that nothing is open it is not ``closed``.
+    Somebody may have charged it meanwhile, with the intent's client secret. Then the payment becomes COMPLETED, and
+    subscribers, who were notified otherwise, are notified of that. ``idempotency_key_closed`` requires
+    proof that nothing is open.
     """
     outcome, now = close_at_gateway(payment, gateway, clock), clock()
     if isinstance(outcome, Charged):
@@ -107,7 +107,7 @@ def close_payment(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Cal
             Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None, reasons=()
         )
         return write_step(payment, charged.with_notice_due(), ledger)
-    return write_step(payment, payment.with_changes(at=now, closed=proves_closed(outcome)), ledger)
+    return write_step(payment, payment.with_changes(at=now, idempotency_key_closed=proves_closed(outcome)), ledger)
 
 
 def resolve_payment(
@@ -133,7 +133,7 @@ def resolve_payment(
         case Status.COMPLETED if charged is not None and reference in (None, charged):
             changes = {"failure": None}
         case Status.FAILED if charged is None:
-            changes = {"failure": "found not charged", "closed": True}
+            changes = {"failure": "found not charged", "idempotency_key_closed": True}
         case Status.REFUNDED if charged is not None and reference:
             changes = {"refund_reference": reference, "failure": None}
         case _:
@@ -181,7 +181,7 @@ def _find_recorded(transaction_id: str, ledger: Ledger) -> Payment:
 def _refuse_while_notice_is_claimed(payment: Payment, now: float) -> None:
     """An operator's step waits for a notice that is on its way: it would arrive after the step, and be wrong."""
     if payment.notification.is_claimed(now):
-        minutes = math.ceil(((payment.notification.notifier_until or now) - now) / 60)
+        minutes = math.ceil(payment.notification.seconds_claimed(now) / 60)
         raise NotAllowed(
             f"transaction {payment.transaction_id}: a notice of its status {payment.status} is being sent; repeat this"
             f" when it is sent, or after {minutes} min"

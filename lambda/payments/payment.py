@@ -24,8 +24,7 @@ OPEN = frozenset(OVERDUE_SECONDS)
 SETTLED = UNSUCCESSFUL | {Status.COMPLETED, Status.REFUNDING, Status.REFUNDED}
 # What is asked in vain waits as long as it has waited already, up to this: it must not keep the others waiting.
 LONGEST_WAIT_SECONDS = 60 * 60
-# Until reconciliation sends a notice that nobody has claimed, and until it closes at the gateway what was left open.
-NOTICE_SECONDS = 15 * 60
+# How long reconciliation waits before it closes at the gateway what an attempt left open.
 CLOSING_SECONDS = 15 * 60
 
 
@@ -65,7 +64,7 @@ class Payment:
     refund_reference: str | None = None
     failure: str | None = None
     # The gateway will charge nothing under the payment's key any more.
-    closed: bool = False
+    idempotency_key_closed: bool = False
     # The write by which it entered its status.
     status_sequence: int = 1
     notification: Notification = field(default_factory=Notification)
@@ -88,13 +87,13 @@ class Payment:
 
     @property
     def needs_dead_letter(self) -> bool:
-        return self.status in (Status.FAILED, Status.REVIEW) and not self.notification.is_dead_lettered
+        return self.notification.needs_dead_letter(self.status)
 
     @property
     def needs_closing(self) -> bool:
         """Whether something may be left at the gateway that somebody could still charge, without a charge on record."""
-        was_claimed = self.first_claimed_at is not None
-        return was_claimed and not self.closed and (self.status in UNSUCCESSFUL or self.status is Status.FAILED)
+        is_left_open = self.first_claimed_at is not None and not self.idempotency_key_closed
+        return is_left_open and (self.status in UNSUCCESSFUL or self.status is Status.FAILED)
 
     @property
     def overdue_at(self) -> float | None:
@@ -102,8 +101,7 @@ class Payment:
         waited = self.updated_at - self.since
         if self.status in OPEN:
             return self.updated_at + min(max(OVERDUE_SECONDS[self.status], waited), LONGEST_WAIT_SECONDS)
-        due_at = self.notification.notifier_until or self.updated_at + NOTICE_SECONDS
-        times = [due_at if self.notification.is_due else None, self.closing_due_at]
+        times = [self.notification.next_notice_at(self.updated_at), self.closing_due_at]
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -130,7 +128,7 @@ class Payment:
             defaults |= {
                 "since": at,
                 "status_sequence": self.sequence + 1,
-                "notification": self.notification.entering(status),
+                "notification": self.notification.with_payment_status(status),
             }
         return replace(self, status=status, sequence=self.sequence + 1, updated_at=at, **defaults | changes)
 
@@ -139,13 +137,9 @@ class Payment:
         return replace(self, sequence=self.sequence + 1, updated_at=at, **changes)
 
     def with_notice_due(self, is_due: bool = True) -> "Payment":
-        """This payment, as it is about to be written, with its notice due as well if ``is_due``."""
-        return replace(self, notification=replace(self.notification, is_due=self.notification.is_due or is_due))
+        """Return this payment, about to be written, with its notice due as well if ``is_due``."""
+        return replace(self, notification=self.notification.with_due(is_due))
 
-    def with_nothing_due(self) -> "Payment":
-        """This payment, as it is about to be written, with nothing due any more."""
-        return replace(self, notification=replace(self.notification, is_due=False))
-
-    def claimed_by(self, notifier: str, now: float) -> "Payment":
-        """This payment, as it is about to be written, with its notice claimed by ``notifier``."""
-        return replace(self, notification=self.notification.claimed(notifier, self.outcome, self.notice_id, now))
+    def with_claimed_notice(self, notifier: str, at: float) -> "Payment":
+        """Return this payment, about to be written, with its notice claimed by ``notifier``."""
+        return replace(self, notification=self.notification.with_claim(notifier, self.outcome, self.notice_id, at))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from adapters.dynamodb import SHARDS
+from adapters.stored_items import SHARDS
 from payments.money import Money
 from payments.request import CARD_NUMBER, PaymentRequest
 

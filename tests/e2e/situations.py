@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from adapters.dynamodb import to_item
+from adapters.stored_items import to_item
 from payments.money import Money
 from payments.payment import Payment, Status
 

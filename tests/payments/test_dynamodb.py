@@ -5,14 +5,12 @@ from typing import Any
 
 import pytest
 from adapters import dynamodb
-from adapters.dynamodb import DynamoDBLedger, from_item, to_item, to_step
+from adapters.dynamodb import DynamoDBLedger
+from adapters.stored_items import to_item, to_step
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.stub import Stubber
-from hypothesis import given
-from hypothesis import strategies as st
 from payments.errors import LedgerRefused, LedgerUnavailable
 from payments.money import Money
-from payments.notification import NOTIFIER_SECONDS, Notification
 from payments.payment import Payment, Status
 
 PAYMENT = Payment(
@@ -41,67 +39,6 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield DynamoDBLedger("table", "ledger", client, "function:1"), stub, client
 
 
-@given(
-    st.builds(
-        Payment,
-        transaction_id=st.just("T-1"),
-        status=st.sampled_from(Status),
-        sequence=st.integers(1, 100),
-        fingerprint=st.text("0123456789abcdef", min_size=64, max_size=64),
-        execution=st.text(min_size=1, max_size=20),
-        created_at=st.floats(1e9, 4e9),
-        updated_at=st.floats(1e9, 4e9),
-        since=st.floats(1e9, 4e9),
-        salt=st.none() | st.just("00" * 16),
-        closed=st.booleans(),
-        generation=st.integers(0, 3),
-        request_version=st.integers(1, 3),
-        notification=st.builds(
-            Notification,
-            is_due=st.booleans(),
-            status=st.none() | st.sampled_from(Status),
-            notice_id=st.none() | st.just("T-1:2"),
-            is_confirmed=st.booleans(),
-            notifier=st.none() | st.just("arn:1"),
-            notifier_until=st.none() | st.floats(1e9, 4e9),
-            is_dead_lettered=st.booleans(),
-        ),
-        amount=st.none() | st.builds(Money, st.integers(-(10**15), 10**15), st.sampled_from(["USD", "JPY"])),
-        payment_method=st.none() | st.just("credit_card"),
-        customer_id=st.none() | st.just("C-1"),
-        reasons=st.lists(st.text(max_size=10), max_size=3).map(tuple),
-        attempt=st.integers(0, 9),
-        lease_until=st.none() | st.floats(1e9, 4e9),
-        gateway_reference=st.none() | st.just("ref"),
-        failure=st.none() | st.just("Broken"),
-    )
-)
-def test_what_is_written_reads_back_as_the_same(payment: Payment) -> None:
-    assert from_item(to_item(payment)) == payment
-
-
-def test_an_item_of_before_notices_were_claimed_reads_as_what_it_stated() -> None:
-    item = to_item(PAYMENT.with_status(Status.FAILED, at=1010.0)) | {
-        "told": {"S": "UNKNOWN"},
-        "told_id": {"S": "T-1:1"},
-        "letter": {"BOOL": True},
-        "notice_due": {"BOOL": True},
-        "announced_by": {"S": "arn:1"},
-    }
-    del item["notification_due"]
-    payment = from_item(item)
-    assert payment.notification == Notification(
-        is_due=True,
-        status=Status.UNKNOWN,
-        notice_id="T-1:1",
-        is_confirmed=True,
-        notifier="arn:1",
-        notifier_until=1010.0 + NOTIFIER_SECONDS,
-        is_dead_lettered=True,
-    )
-    assert payment.overdue_at == 1010.0 + NOTIFIER_SECONDS
-
-
 def transaction(before: Payment | None, after: Payment) -> dict[str, Any]:
     """What is sent: the state under its condition, and the step that is appended, together or not at all."""
     state: dict[str, Any] = {
@@ -128,33 +65,6 @@ def test_a_step_is_conditional_on_the_very_write_that_was_read(stubbed: Any) -> 
     ledger, stub, _ = stubbed
     stub.add_response("transact_write_items", {}, transaction(PAYMENT, CLAIMED))
     assert ledger.write_step(PAYMENT, CLAIMED) is None
-
-
-def test_the_audit_record_says_who_what_when_and_no_payment_data() -> None:
-    done = CLAIMED.with_status(Status.COMPLETED, at=1002.0, gateway_reference="ref")
-    assert to_step(CLAIMED, done, "function:1") == {
-        "transaction_id": {"S": "T-1"},
-        "sequence": {"N": "3"},
-        "from_status": {"S": "PROCESSING"},
-        "status": {"S": "COMPLETED"},
-        "at": {"N": "1002.0"},
-        "actor": {"S": "function:1"},
-        "execution": {"S": "arn:1"},
-        "attempt": {"N": "1"},
-        "gateway_reference": {"S": "ref"},
-    }
-
-
-def test_only_open_payments_are_in_the_index() -> None:
-    assert {"open_shard", "overdue_at"} <= set(to_item(PAYMENT))
-    assert to_item(CLAIMED)["overdue_at"] == {"N": str(1001.5 + 300)}
-    done = CLAIMED.with_status(Status.COMPLETED, at=1002.0, gateway_reference="ref")
-    assert not {"open_shard", "overdue_at"} & set(to_item(done))
-
-
-def test_an_item_that_something_else_wrote_is_refused_by_name() -> None:
-    with pytest.raises(LedgerRefused, match="without sequence, fingerprint"):
-        from_item({"transaction_id": {"S": "T"}, "status": {"S": "PENDING"}, "execution": {"S": "x"}})
 
 
 def test_reads_are_consistent(stubbed: Any) -> None:

@@ -48,7 +48,7 @@ def test_the_same_execution_gets_the_same_answer_again(life: Life) -> None:
 def test_a_notice_is_on_record_before_it_is_sent_and_is_due_until_it_is_confirmed(life: Life) -> None:
     life.fail()
     notification = life.payment.notification
-    assert (notification.status, notification.notice_id) == (Status.FAILED, life.payment.notice_id)
+    assert (notification.notified_status, notification.notice_id) == (Status.FAILED, life.payment.notice_id)
     assert (notification.is_confirmed, notification.is_due) == (False, True)
     assert life.payment.overdue_at == life.now + NOTIFIER_SECONDS
     life.confirm()
@@ -150,7 +150,7 @@ def test_an_end_is_due_until_subscribers_heard_it_for_certain(life: Life) -> Non
     life.confirm()
     life.gateway.script = [Charged("ref-1")]
     completed = life.process()
-    claimed = completed.with_changes(at=life.now).claimed_by("reconciliation", life.now)
+    claimed = completed.with_changes(at=life.now).with_claimed_notice("reconciliation", life.now)
     back = claimed.with_status(Status.REFUNDING, at=life.now).with_status(Status.COMPLETED, at=life.now)
     assert back.notification.is_due
 
@@ -192,7 +192,7 @@ def test_what_may_have_been_charged_is_never_given_up(life: Life) -> None:
     make_unknown(life)
     failure = life.fail()
     assert (failure.payment, failure.is_announced) == (life.payment, True)
-    assert (life.payment.status, life.payment.notification.status) == (Status.UNKNOWN, Status.UNKNOWN)
+    assert (life.payment.status, life.payment.notification.notified_status) == (Status.UNKNOWN, Status.UNKNOWN)
 
 
 def test_a_payment_that_was_never_recorded_is_a_failure_of_its_execution_alone() -> None:
@@ -248,7 +248,7 @@ def test_a_payment_that_is_closed_at_the_gateway_is_charged_under_another_key(li
     life.gateway.script = [NotCharged("no such charge")]
     with pytest.raises(PaymentGivenUp):
         life.process()
-    assert (life.payment.notification.is_due, life.payment.closed) == (True, True)
+    assert (life.payment.notification.is_due, life.payment.idempotency_key_closed) == (True, True)
     failure = life.fail()
     assert (failure.payment, failure.is_announced) == (life.payment, True)
     life.confirm()

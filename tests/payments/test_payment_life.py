@@ -65,7 +65,7 @@ def test_an_action_that_the_customer_has_to_take_is_an_outcome_with_its_reason(l
     life.validate()
     life.gateway.script = [ActionRequired("authentication_required")]
     assert life.process().reasons == ("authentication_required",)
-    assert (life.payment.status, life.payment.closed) == (Status.ACTION_REQUIRED, True)
+    assert (life.payment.status, life.payment.idempotency_key_closed) == (Status.ACTION_REQUIRED, True)
 
 
 def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> None:
@@ -310,10 +310,10 @@ def test_a_step_that_the_table_does_not_have_is_refused(life: Life) -> None:
 
 def test_a_claim_of_a_notice_is_not_forgotten_by_a_later_step(life: Life) -> None:
     life.validate()
-    claimed = life.payment.with_changes(at=2000.0).claimed_by("arn:execution:2", 2000.0)
+    claimed = life.payment.with_changes(at=2000.0).with_claimed_notice("arn:execution:2", 2000.0)
     assert claimed.status is Status.PENDING
     after = claimed.with_status(Status.PROCESSING, at=2001.0).with_status(Status.COMPLETED, at=2002.0)
-    assert (after.notification.status, after.notification.notifier) == (Status.UNKNOWN, "arn:execution:2")
+    assert (after.notification.notified_status, after.notification.notifier) == (Status.UNKNOWN, "arn:execution:2")
     assert after.notification.is_due
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from payments.charge import CHARGE_WINDOW_SECONDS
 from payments.errors import GatewayUnavailable, IdempotencyConflict, NotAllowed, NoticeNotSent
-from payments.notification import NOTIFIER_SECONDS
+from payments.notification import NOTICE_SECONDS, NOTIFIER_SECONDS
 from payments.operate import refund_payment, reopen_payment, resolve_payment
-from payments.payment import CLOSING_SECONDS, LONGEST_WAIT_SECONDS, NOTICE_SECONDS, OVERDUE_SECONDS, Payment, Status
+from payments.payment import CLOSING_SECONDS, LONGEST_WAIT_SECONDS, OVERDUE_SECONDS, Payment, Status
 from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Outcome, RefundOutcome, Unknown
 from payments.settle import send_due_notice, settle_overdue_payment
 
@@ -100,7 +100,11 @@ def test_a_failure_is_announced_and_dead_lettered_once(life: Life) -> None:
         send(life, subscribers)
     assert subscribers.notices == subscribers.letters == [due.notice_id]
     notification = life.payment.notification
-    assert (notification.status, notification.is_confirmed, notification.is_due) == (Status.FAILED, True, False)
+    assert (notification.notified_status, notification.is_confirmed, notification.is_due) == (
+        Status.FAILED,
+        True,
+        False,
+    )
     assert life.payment.overdue_at is None
 
 
@@ -111,7 +115,7 @@ def test_a_notice_is_claimed_before_it_is_sent(life: Life) -> None:
     class Dying(Subscribers):
         def announce(self, payment: Payment) -> None:
             assert payment == life.payment
-            assert life.payment.notification.status is Status.FAILED
+            assert life.payment.notification.notified_status is Status.FAILED
             assert life.payment.notification.is_claimed(life.now)
             raise SystemExit
 
@@ -216,7 +220,7 @@ def test_what_is_left_open_under_a_payment_without_a_charge_is_closed(life: Life
     assert life.reconcile(CLOSING_SECONDS - 1).needs_closing
     for _ in range(2):  # looked up again, because the first lookup had no answer
         life.reconcile(HOUR)
-    assert (life.payment.closed, life.payment.status, life.payment.overdue_at) == (True, before, None)
+    assert (life.payment.idempotency_key_closed, life.payment.status, life.payment.overdue_at) == (True, before, None)
     assert [name for name, _ in life.gateway.calls][-2:] == ["close", "close"]
 
 
@@ -248,14 +252,14 @@ def test_what_is_not_proven_closed_is_closed_later_however_old_it_is(life: Life,
         life.reconcile(after)
         assert life.payment.needs_closing
     life.reconcile(HOUR)
-    assert (life.payment.closed, life.payment.overdue_at) == (True, None)
+    assert (life.payment.idempotency_key_closed, life.payment.overdue_at) == (True, None)
 
 
 def test_what_is_left_open_is_closed_though_its_notice_cannot_be_sent(life: Life) -> None:
     failed(life)
     life.ledger.write_step(life.payment, life.payment.with_changes(at=life.now).with_notice_due())
     life.reconcile(HOUR)
-    assert life.payment.closed
+    assert life.payment.idempotency_key_closed
 
 
 def test_nothing_is_charged_later_under_a_payment_whose_notice_is_on_its_way(life: Life) -> None:
@@ -263,7 +267,7 @@ def test_nothing_is_charged_later_under_a_payment_whose_notice_is_on_its_way(lif
     failed(life)
     life.now += HOUR
     life.ledger.write_step(
-        life.payment, life.payment.with_changes(at=life.now).with_notice_due().claimed_by("arn:2", life.now)
+        life.payment, life.payment.with_changes(at=life.now).with_notice_due().with_claimed_notice("arn:2", life.now)
     )
     life.gateway.script = [Charged("pi_1")]
     life.reconcile(CLOSING_SECONDS)

@@ -9,7 +9,8 @@ import pytest
 from adapters.dynamodb import DynamoDBLedger
 from handlers import processing
 from payments import charge as charging
-from payments import failure, notification, operate
+from payments import failure, operate
+from payments.notification import Notification
 from payments.payment import Payment, Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
 
@@ -163,12 +164,12 @@ def no_confirmation(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_notice_due(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(notification, "has_to_be_notified", lambda *_: False)
+    patch.setattr(Notification, "must_announce", lambda *_: False)
 
 
 def no_thought_of_what_was_heard_before(patch: pytest.MonkeyPatch) -> None:
     failures = (Status.FAILED, Status.REVIEW)
-    patch.setattr(notification, "has_to_be_notified", lambda status, _: status in failures)
+    patch.setattr(Notification, "must_announce", lambda _, status: status in failures)
 
 
 def nobody_to_announce_a_decline(patch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from adapters.dynamodb import DynamoDBLedger, from_item
+from adapters.dynamodb import DynamoDBLedger
 from adapters.gateway_secret import Secret
 from adapters.notices import TopicAndQueue
+from adapters.stored_items import from_item
 from handlers import processing, reconciliation, validation
 from payments.payment import OPEN, TRANSITIONS, Payment, Status
 from payments.ports import Charge, Outcome
