@@ -103,7 +103,7 @@ def test_the_documents_show_a_plan_as_it_is() -> None:
     assert f"```text\n{failure}```" in remove_line_numbers(DEPLOYING)
 
 
-@pytest.mark.parametrize("first_line", ["Payment, and its path through the workflow", "...\n14:27:04.111"])
+@pytest.mark.parametrize("first_line", ["Payment, and its path through the workflow", "...\n14:27:04.177"])
 def test_the_readme_shows_parts_of_the_complete_output(first_line: str) -> None:
     block = next(block for block in re.findall(r"```text\n(.*?)```", README, re.DOTALL) if block.startswith(first_line))
     assert contains_in_order(PAYMENTS, block)
