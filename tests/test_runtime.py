@@ -54,7 +54,7 @@ try:
 except layer.UserError:
     pass
 (pip,) = Pip.commands
-files = package.package(Path("templates", "parent.yaml"), Destination("", "", "")).files
+files = package.package_templates(Path("templates", "parent.yaml"), Destination("", "", "")).files
 (bill,) = (json.loads(text) for key, text in files.items() if key.endswith(sbom.SUFFIX))
 print(json.dumps({
     "functions": [one["Runtime"] for one in properties("Function")],
