@@ -1,15 +1,15 @@
-"""What an auditor asks, answered by one command: ``make audit``.
+"""The audit, ``make audit``: scanners and rule packs, granted against used privileges, marked values, mutations.
 
 __main__.py             ``python -m scripts.audit``
-cli.py                  the command: all checks, and whether anything is open
-deployed.py             the templates as an environment has them
-scanners.py             scanners from PyPI judge them
-parliament_findings.py  one of these, in the environment that the scanners have to themselves
-workflows.py            a scanner judges GitHub's workflows
-packs.py                rule packs from npm judge them
-environments.py         what these find in dev and staging and not in prod
-privileges.py           what roles are granted, and what they use
-trials.py               the end-to-end tests, which record these calls and look for marked values; the mutations
-results.py              what each check gives
-table.py                shows it
+cli.py                  the command: runs all checks, fails if a finding is open
+deployed.py             evaluates the templates as an environment deploys them
+scanners.py             the scanners from PyPI
+parliament_findings.py  runs parliament in the scanners' own virtual environment
+workflows.py            the scanner of GitHub's workflows
+packs.py                the rule packs from npm
+environments.py         findings in dev and staging that prod does not have
+privileges.py           compares granted privileges with recorded calls
+trials.py               runs the end-to-end tests and the mutations
+results.py              findings, suppressions, and the result of a check
+table.py                prints the results
 """

@@ -1,4 +1,4 @@
-"""``python -m scripts.audit``: run all checks, show what they found, and fail for anything that is open."""
+"""``python -m scripts.audit``: runs all checks, shows their findings, and fails if one is open."""
 
 import sys
 import tempfile
@@ -17,19 +17,19 @@ from . import deployed, environments, packs, scanners, table, trials, workflows
 from .results import Result, Suppressions
 
 
-@click.command(help="Let scanners, auditors' rule packs and our own proofs judge the templates and the platform.")
+@click.command(help="Audit the templates and the platform by scanners, rule packs and the project's own proofs.")
 @click.option("--lists", is_flag=True, help="Print each grant and each recorded call.")
-@click.option("--scans-only", is_flag=True, help="Only what reads: no end-to-end tests, no mutations.")
+@click.option("--scans-only", is_flag=True, help="Run the scanners only: no end-to-end tests, no mutations.")
 @click.option(
     "--recorded",
     type=click.Path(path_type=Path),
-    help="Take what a run of all tests recorded in this folder, and run no end-to-end tests.",
+    help="Use the recordings of a run of all tests in this folder; run no end-to-end tests.",
 )
 @click.option("--debug", is_flag=True, help="Show a traceback of an error.")
 def audit(lists: bool, scans_only: bool, recorded: Path | None, debug: bool) -> None:
     console = Console(width=max(table.WIDTH, Console().width), stderr=False)
     try:
-        sys.exit(0 if _audit(console, lists, scans_only, recorded) else 1)
+        sys.exit(0 if _run_audit(console, lists, scans_only, recorded) else 1)
     except UserError as error:
         if debug:
             raise
@@ -40,34 +40,35 @@ def audit(lists: bool, scans_only: bool, recorded: Path | None, debug: bool) -> 
         sys.exit(130)
 
 
-def _audit(console: Console, lists: bool, scans_only: bool, recorded: Path | None) -> bool:
+def _run_audit(console: Console, lists: bool, scans_only: bool, recorded: Path | None) -> bool:
     check_fresh(TEMPLATES)
     committed = deployed.read_committed(TEMPLATES)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(max_workers=2) as pool:
         folder = Path(name)
-        # The end-to-end tests mostly wait; what computes is done beside them.
+        # The end-to-end tests mostly wait, so the scanners run at the same time.
         if scans_only:
-            ran = None
+            trial = None
         elif recorded:
-            ran = pool.submit(trials.read_recordings, committed, recorded)
-            ran.result()  # a refusal comes before the scans, not after them
+            trial = pool.submit(trials.read_recordings, committed, recorded)
+            trial.result()  # refuse stale recordings before the scans
         else:
-            ran = pool.submit(trials.run_end_to_end_tests, committed, folder)
-        results = _scans(committed, folder)
+            trial = pool.submit(trials.run_end_to_end_tests, committed, folder)
+        results = _run_scanners(committed, folder)
         table.show_scans(console, results)
-        if ran is None:
-            return all(result.passed for result in results)
-        planted = trials.run_mutations(folder)
-        compared, markers = ran.result()
+        if trial is None:
+            return all(result.has_passed for result in results)
+        mutations = trials.run_mutations(folder)
+        compared, markers = trial.result()
     if lists:
         table.show_lists(console, compared)
-    table.show_trials(console, compared, markers, planted)
-    good = [result.passed for result in results]
-    return all([*good, compared.holds, markers.found == 0 < markers.places, planted.caught == planted.planted > 0])
+    table.show_trials(console, compared, markers, mutations)
+    nothing_leaked = markers.leaked == 0 < markers.places
+    all_detected = mutations.detected == mutations.planted > 0
+    return all([*(result.has_passed for result in results), compared.holds, nothing_leaked, all_detected])
 
 
-def _of_settings(suppressions: Suppressions, folder: Path) -> list[Result]:
-    """What the scanners say that read settings; to the others all environments are the same."""
+def _run_settings_scanners(suppressions: Suppressions, folder: Path) -> list[Result]:
+    """Run the scanners whose findings depend on settings."""
     return [
         scanners.run_checkov(suppressions, folder),
         *packs.run_cdk_nag(suppressions, folder),
@@ -75,8 +76,8 @@ def _of_settings(suppressions: Suppressions, folder: Path) -> list[Result]:
     ]
 
 
-def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result]:
-    """Each scanner's result; one that cannot run has failed, and the others go on."""
+def _run_scanners(committed: dict[str, deployed.Template], folder: Path) -> list[Result]:
+    """Return the result of each scanner. One that cannot run has failed; the others continue."""
     templates = deployed.evaluate_templates(committed)
     as_deployed = folder / deployed.PROD
     as_deployed.mkdir()
@@ -90,16 +91,16 @@ def _scans(committed: dict[str, deployed.Template], folder: Path) -> list[Result
         ("zizmor", workflows.run_zizmor),
         ("cdk-nag", lambda: packs.run_cdk_nag(suppressions, as_deployed)),
         ("AWS Control Tower (cfn-guard)", lambda: packs.run_control_tower_rules(suppressions, as_deployed)),
-        ("dev and staging", lambda: environments.judge_environments(committed, folder, _of_settings)),
+        ("dev and staging", lambda: environments.judge_environments(committed, folder, _run_settings_scanners)),
     ]
     results: list[Result] = []
     for name, check in checks:
         try:
-            found = check()
+            result = check()
         except UserError as error:
-            found = Result(name, failed=str(error))
+            result = Result(name, failed=str(error))
         except (ValueError, LookupError, OSError, SystemExit) as error:
-            found = Result(name, failed=f"gives no answer that can be read: {error!r}")
-        results += found if isinstance(found, list) else [found]
-    # Without all answers nobody knows what is needed no more.
+            result = Result(name, failed=f"its output cannot be read: {error!r}")
+        results += result if isinstance(result, list) else [result]
+    # A suppression is stale only if every scanner has run without using it.
     return results if any(result.failed for result in results) else [*results, suppressions.find_stale()]

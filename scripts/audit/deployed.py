@@ -1,7 +1,7 @@
-"""The templates as an environment has them: settings filled in, conditions decided; prod with everything switched on.
+"""Evaluates the templates as an environment deploys them: parameters filled in, conditions decided.
 
-A scanner that reads the committed templates cannot follow a parameter: it takes what depends on one for given, or
-refuses to say. So it is given what CloudFormation makes of them.
+Scanners cannot follow parameters: they assume a value or skip the check. So they get the evaluated templates; those of
+prod have every optional part.
 """
 
 import json
@@ -23,7 +23,7 @@ PSEUDO = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 PROD = "prod"
-# What makes every resource and every role of the templates.
+# The parameters that switch on every optional resource and role.
 OPTIONAL_PARTS = {
     "Gateway": "stripe",
     "GatewaySecretArn": f"arn:aws:secretsmanager:eu-central-1:{ACCOUNT}:secret:stripe-AbCdEf",
@@ -38,9 +38,10 @@ Template = dict[str, Any]
 
 
 def evaluate_templates(committed: Mapping[str, Template], environment: str = PROD) -> dict[str, Template]:
-    """Each of the ``committed`` templates (by name, the parent among them) as the environment has it.
+    """Return each nested template by its lower-case title, evaluated with the settings of ``environment``.
 
-    Prod has every optional part, and the account's own template; another environment has what its settings say.
+    ``committed`` are the templates by name, with the parent. Prod also has every optional part and the account's own
+    template.
     """
     nested = {
         title: Tree(committed[resource["Properties"]["TemplateURL"].removeprefix("./").split(".")[0]])
@@ -49,65 +50,64 @@ def evaluate_templates(committed: Mapping[str, Template], environment: str = PRO
     parameters = settings.load(environment) | (OPTIONAL_PARTS if environment == PROD else {})
     platform = evaluate(Tree(committed["parent"], nested), parameters, PSEUDO)
     values = PSEUDO | {"Environment": environment}
-    found = {
-        title.lower(): _template(nested[title].template, stack, f"{title}/", values)
+    evaluated = {
+        title.lower(): _rebuild_template(nested[title].template, stack, f"{title}/", values)
         for title, stack in platform.nested.items()
     }
     if "artifacts" in committed and environment == PROD:
         account = evaluate(Tree(committed["artifacts"]), OPTIONAL_PARTS | BOOTSTRAP, PSEUDO)
-        found["artifacts"] = _template(committed["artifacts"], account, "", values)
-    return found
+        evaluated["artifacts"] = _rebuild_template(committed["artifacts"], account, "", values)
+    return evaluated
 
 
 def read_committed(folder: Path) -> dict[str, Template]:
     return {Path(name).stem: parse_template((folder / name).read_text(encoding="utf-8")) for name in render()}
 
 
-def write_templates(found: Mapping[str, Template], folder: Path) -> None:
-    for name, template in found.items():
+def write_templates(templates: Mapping[str, Template], folder: Path) -> None:
+    for name, template in templates.items():
         (folder / f"{name}.json").write_text(json.dumps(template, indent=1), encoding="utf-8")
 
 
-def _template(source: Template, stack: Evaluated, path: str, values: Mapping[str, str]) -> Template:
-    """As a template again: scanners follow references within a stack, and look for Metadata."""
+def _rebuild_template(source: Template, stack: Evaluated, path: str, values: Mapping[str, str]) -> Template:
+    """Return a template again: scanners follow references within a stack, and read Metadata."""
     resources = {}
     for logical_id, resource in stack.resources.items():
         resources[logical_id] = {
             "Type": resource.type,
             "DeletionPolicy": resource.deletion_policy,
             "UpdateReplacePolicy": resource.update_replace_policy,
-            "Properties": _referring(resource.properties, path, set(stack.resources)),
+            "Properties": _restore_references(resource.properties, path, set(stack.resources)),
         }
         if metadata := source["Resources"][logical_id].get("Metadata"):
-            resources[logical_id]["Metadata"] = _filled_in(metadata, values)
+            resources[logical_id]["Metadata"] = _fill_placeholders(metadata, values)
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
 
 
-def _filled_in(metadata: Any, values: Mapping[str, str]) -> Any:
-    """With ``values`` for names such as ``<Environment>``, as the findings on what is deployed have them."""
+def _fill_placeholders(metadata: Any, values: Mapping[str, str]) -> Any:
+    """Replace placeholders such as ``<Environment>``, because findings contain the values."""
     text = json.dumps(metadata)
     for name, value in values.items():
         text = text.replace(f"<{name}>", value)
     return json.loads(text)
 
 
-def _referring(value: Any, path: str, own: set[str]) -> Any:
-    """Tokens of this stack's resources as the references they stand for; those of other stacks stay text."""
+def _restore_references(value: Any, path: str, logical_ids: set[str]) -> Any:
+    """Turn tokens for resources of this stack back into references; tokens for other stacks stay text."""
     if isinstance(value, dict):
-        return {key: _referring(item, path, own) for key, item in value.items()}
+        return {key: _restore_references(item, path, logical_ids) for key, item in value.items()}
     if isinstance(value, list):
-        return [_referring(item, path, own) for item in value]
+        return [_restore_references(item, path, logical_ids) for item in value]
     if not isinstance(value, str):
         return value
 
-    def own_name(match: re.Match[str]) -> str:
-        """The resource's logical id, if it is one of this stack."""
+    def find_logical_id(match: re.Match[str]) -> str:
         name = match[1].removeprefix(path)
-        return name if match[1] == f"{path}{name}" and name in own else ""
+        return name if match[1] == f"{path}{name}" and name in logical_ids else ""
 
-    if (match := TOKEN.fullmatch(value)) and (name := own_name(match)):
+    if (match := TOKEN.fullmatch(value)) and (name := find_logical_id(match)):
         return {"Fn::GetAtt": [name, match[2].removeprefix(".")]} if match[2] else {"Ref": name}
-    if (match := TOKEN.match(value)) and (name := own_name(match)) and match[2]:
+    if (match := TOKEN.match(value)) and (name := find_logical_id(match)) and match[2]:
         return {"Fn::Join": ["", [{"Fn::GetAtt": [name, match[2].removeprefix(".")]}, value[match.end() :]]]}
-    # CloudFormation gives a number to a property that is one; a parameter is text.
+    # A parameter is text; CloudFormation converts it for a numeric property.
     return int(value) if re.fullmatch("[0-9]{1,6}", value) else value

@@ -1,8 +1,6 @@
-"""What the scanners find in dev and staging and not in prod, against the list of differences that are accepted.
+"""Findings in dev and staging, compared with the differences from prod that differences.toml accepts, with reasons.
 
-The scanners judge prod, with every optional part on. The other environments are judged as their settings deploy them;
-differences.toml says which findings they may have, and why. A finding that is not listed fails the audit, and so does
-a listed one that is no longer found.
+A finding that is not listed fails the audit, and so does a listed one that is no longer found.
 """
 
 import tomllib
@@ -16,37 +14,41 @@ from .results import Finding, Result, Suppression, Suppressions
 ENVIRONMENTS = ("dev", "staging")
 DIFFERENCES = Path(__file__).with_name("differences.toml")
 
-# Given the suppressions and the folder of an environment's templates: what each scanner says.
+# Takes the suppressions and the folder of an environment's templates; returns the result of each scanner.
 Scan = Callable[[Suppressions, Path], list[Result]]
-# The reason of each accepted finding, by its rule and place.
+# The reason of each accepted finding, by rule and location.
 Accepted = Mapping[tuple[str, str], str]
 
 
 def judge_environments(committed: Mapping[str, deployed.Template], folder: Path, scan: Scan) -> list[Result]:
-    """A result for each of the environments. Raises ``UserError`` if a scanner cannot be run."""
+    """Return a result for each of the environments. Raises ``UserError`` if a scanner cannot be run."""
 
-    def judge_one(environment: str) -> Result:
+    def judge_environment(environment: str) -> Result:
         templates = deployed.evaluate_templates(committed, environment)
-        written = folder / environment
-        written.mkdir()
-        deployed.write_templates(templates, written)
-        results = scan(Suppressions(templates), written)
+        environment_folder = folder / environment
+        environment_folder.mkdir()
+        deployed.write_templates(templates, environment_folder)
+        results = scan(Suppressions(templates), environment_folder)
         return compare_findings(environment, results, read_accepted(environment))
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(judge_one, ENVIRONMENTS))
+        return list(pool.map(judge_environment, ENVIRONMENTS))
 
 
 def compare_findings(environment: str, results: list[Result], accepted: Accepted) -> Result:
-    """The findings of ``results`` that are not accepted, and the accepted ones that are not found, are open."""
-    found = {(finding.rule, finding.location): finding for result in results for finding in result.open}
-    open_ = [finding for key, finding in found.items() if key not in accepted]
+    """Return one result: open are unaccepted findings, and accepted ones that no scanner found."""
+    findings = {(finding.rule, finding.location): finding for result in results for finding in result.open}
+    open_ = [finding for key, finding in findings.items() if key not in accepted]
     open_ += [
-        Finding(rule, where, f"{DIFFERENCES.name} accepts it for {environment}, and no check finds it")
-        for rule, where in accepted
-        if (rule, where) not in found
+        Finding(rule, location, f"{DIFFERENCES.name} accepts it for {environment}, and no scanner finds it")
+        for rule, location in accepted
+        if (rule, location) not in findings
     ]
-    suppressed = [Suppression(rule, where, accepted[rule, where]) for rule, where in found if (rule, where) in accepted]
+    suppressed = [
+        Suppression(rule, location, accepted[rule, location])
+        for rule, location in findings
+        if (rule, location) in accepted
+    ]
     applied = sum(result.applied for result in results)
     return Result(f"{environment}, where it differs from prod", applied, sorted(open_), sorted(suppressed))
 
@@ -54,9 +56,9 @@ def compare_findings(environment: str, results: list[Result], accepted: Accepted
 def read_accepted(environment: str, path: Path = DIFFERENCES) -> Accepted:
     entries = tomllib.loads(path.read_text(encoding="utf-8"))["accepted"]
     return {
-        (rule, where): entry["reason"]
+        (rule, location): entry["reason"]
         for entry in entries
         if environment in entry["environments"]
         for rule in entry["rules"]
-        for where in entry["resources"]
+        for location in entry["resources"]
     }

@@ -1,4 +1,4 @@
-"""The rule packs that auditors run, from npm: cdk-nag's, and AWS Control Tower's guard rules."""
+"""The rule packs from npm: cdk-nag's, and AWS Control Tower's guard rules."""
 
 import json
 import os
@@ -27,11 +27,14 @@ def run_cdk_nag(suppressions: Suppressions, folder: Path) -> list[Result]:
     if node is None:
         raise UserError("node: not installed; the rule packs need Node.js 20 or newer with npm")
     script = Path(__file__).with_name("packs") / "nag.js"
-    told = json.loads(read_output([node, script, folder], environment=os.environ | {"NODE_PATH": str(MODULES)}))
+    report = json.loads(read_output([node, script, folder], environment=os.environ | {"NODE_PATH": str(MODULES)}))
     results = []
     for pack, name in NAMES.items():
-        found = [Finding(one["rule"], f"{one['template']}/{one['resource']}") for one in told[pack]["violations"]]
-        results.append(Result(name, len(told[pack]["applied"]), *suppressions.split_findings(found)))
+        findings = [
+            Finding(violation["rule"], f"{violation['template']}/{violation['resource']}")
+            for violation in report[pack]["violations"]
+        ]
+        results.append(Result(name, len(report[pack]["applied"]), *suppressions.split_findings(findings)))
     return results
 
 
@@ -41,22 +44,22 @@ def run_control_tower_rules(suppressions: Suppressions, folder: Path) -> Result:
     machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
     guard = package / "bin" / system / machine / "cfn-guard"
     if not guard.exists():
-        raise UserError(f"{guard}: not there; the rule pack comes for Linux and macOS, and `make audit` installs it")
+        raise UserError(f"{guard}: missing; `make audit` installs it, for Linux and macOS")
     rules = package / "rules" / "control-tower" / "cfn-guard"
-    told = read_output(
+    output = read_output(
         [guard, "validate", "--data", folder, "--rules", rules,
          "--output-format", "json", "--structured", "--show-summary", "none"],
-        good=(0, 19),
+        good_exit_codes=(0, 19),
     )  # fmt: skip
-    found, applied = [], set()
-    for report in json.loads(told):
+    findings, applied = [], set()
+    for report in json.loads(output):
         template = Path(report["name"]).stem
         applied |= set(report["compliant"])
-        for broken in report["not_compliant"]:
-            rule = broken["Rule"]["name"]
+        for failure in report["not_compliant"]:
+            rule = failure["Rule"]["name"]
             applied.add(rule)
-            where = set(re.findall(r'"/Resources/([A-Za-z0-9]+)', json.dumps(broken)))
-            found += [Finding(rule, f"{template}/{logical_id}") for logical_id in where]
-            if not where:
-                found.append(Finding(rule, template))
-    return Result("AWS Control Tower (cfn-guard)", len(applied), *suppressions.split_findings(found))
+            logical_ids = set(re.findall(r'"/Resources/([A-Za-z0-9]+)', json.dumps(failure)))
+            findings += [Finding(rule, f"{template}/{logical_id}") for logical_id in logical_ids]
+            if not logical_ids:
+                findings.append(Finding(rule, template))
+    return Result("AWS Control Tower (cfn-guard)", len(applied), *suppressions.split_findings(findings))

@@ -1,4 +1,4 @@
-"""Runs in the scanners' own environment: policies by name as JSON in, what parliament finds in them as JSON out."""
+"""Runs in the scanners' own virtual environment: reads policies by name, writes parliament's findings, both as JSON."""
 
 import json
 import sys
@@ -11,22 +11,22 @@ translate_documentation_type = parliament.statement.translate_documentation_type
 
 
 def translate_type_of_elements(name: str) -> str:
-    """The type of each value. Of the reference's arrays, parliament 1.6.4 knows texts only and ends at the others.
+    """Return the type of the elements of an array type, such as ArrayOfARN of ``events:TargetArn``.
 
-    ``events:TargetArn`` is an ArrayOfARN.
+    parliament 1.6.4 knows ArrayOfString only, and fails for others.
     """
     return str(translate_documentation_type(name if name == "ArrayOfString" else name.removeprefix("ArrayOf")))
 
 
 def main() -> None:
     parliament.statement.translate_documentation_types = translate_type_of_elements
-    found = [
+    findings = [
         {"policy": name, "issue": finding.issue, "detail": str(finding.detail)}
         for name, policy in json.load(sys.stdin).items()
         for finding in parliament.analyze_policy_string(json.dumps(policy)).findings
     ]
     rules = sum(kind["severity"] != "MUTE" for kind in parliament.config.values())
-    json.dump({"version": version("parliament"), "rules": rules, "findings": found}, sys.stdout)
+    json.dump({"version": version("parliament"), "rules": rules, "findings": findings}, sys.stdout)
 
 
 if __name__ == "__main__":

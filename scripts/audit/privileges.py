@@ -1,7 +1,7 @@
-"""Granted is used: each action that a role has on a resource is used by a call that was recorded, and the other way.
+"""Compares granted privileges with exercised ones: there must be no unused grant and no call without a grant.
 
-Granted is what the emitted templates say. Used is what scripts/local/recorder.py wrote down while the end-to-end tests
-ran, and what AWS documents that such a call asks of a key. What no call here can use is excused, with a reason.
+The templates grant. scripts/local/recorder.py records the calls of the end-to-end tests, and AWS documents which calls
+to a key each of them implies. Grants that no call in the emulator can exercise are exempt, with a reason.
 """
 
 import json
@@ -24,16 +24,15 @@ PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
 }
-# The end-to-end tests name them so; the service puts six characters behind a secret's name.
+# The secrets of the end-to-end tests; Secrets Manager appends six characters to their names.
 SECRET = f"arn:aws:secretsmanager:{server.REGION}:{server.ACCOUNT}:secret:gateway-*"
 WORKFLOW = "states.amazonaws.com"
 
 _TRACING = "X-Ray: segments are sent by the daemon next to a function and by Step Functions; the emulator has neither"
 _DELIVERY = "log delivery: set up when the state machine is created, not by an execution"
 _BACKUP = "AWS Backup uses this role at night; the emulator runs no backups"
-# Statements that no call recorded here can use, and why, by (role or *, Sid). What they allow is held to the letter
-# by tests/stacks/test_policies.py.
-EXCUSED = {
+# The reasons of exempt statements, by (role or *, Sid). tests/stacks/test_policies.py checks their exact text.
+EXEMPT = {
     ("*", "TracingHasNoResource"): _TRACING,
     ("WorkflowRole", "LogDeliveryHasNoResource"): _DELIVERY,
     ("WorkflowRole", "UseWorkflowKeyForLogDelivery"): _DELIVERY,
@@ -58,54 +57,54 @@ class Call:
     role: str
     action: str
     resource: str
-    # Of a function's role: the function's name. Tests take sessions of their own, which say nothing about it.
+    # For the role of a function, the function's name. Tests use sessions with other names, which are ignored.
     session: str = ""
-    # For a call to a key: the call that asks for it.
+    # For a call to a key, the action that implies it.
     because: str = ""
 
 
 @dataclass(frozen=True)
 class Comparison:
     granted: list[Grant]
-    used: list[Call]
-    excused: list[tuple[Grant, str]]
-    # Of keys: used because a recorded call is to something that is encrypted.
+    exercised: list[Call]
+    exempt: list[tuple[Grant, str]]
+    # Grants of keys that a recorded call to an encrypted resource implies.
     by_key: list[Grant]
-    # What is granted and not used, and what is used and not granted: there must be neither.
+    # There must be none of either.
     unused: list[Grant]
     ungranted: list[Call]
 
     @property
     def holds(self) -> bool:
-        return bool(self.used) and not self.unused and not self.ungranted
+        return bool(self.exercised) and not self.unused and not self.ungranted
 
 
 def compare_privileges(committed: Mapping[str, Template], recorded: Iterable[Call]) -> Comparison:
-    platform = _platform(committed)
-    granted = sorted(set(_granted(platform)))
-    calls = [_by_title(call, platform) for call in recorded]
-    used = sorted({call for call in calls if call is not None})
-    used = sorted({*used, *(key for call in used for key in _keys(call, platform))})
-    unused, excused, by_key = [], [], []
+    platform = _evaluate_platform(committed)
+    granted = sorted(set(_list_grants(platform)))
+    calls = [_normalize_call(call, platform) for call in recorded]
+    exercised = sorted({call for call in calls if call is not None})
+    exercised = sorted({*exercised, *(key for call in exercised for key in _derive_key_calls(call, platform))})
+    unused, exempt, by_key = [], [], []
     for grant in granted:
-        if reason := _excuse(grant):
-            excused.append((grant, reason))
-        elif not (by := [call for call in used if _covers(grant, call)]):
+        if reason := _find_exemption(grant):
+            exempt.append((grant, reason))
+        elif not (covering := [call for call in exercised if _is_covered(grant, call)]):
             unused.append(grant)
-        elif all(call.because for call in by):
+        elif all(call.because for call in covering):
             by_key.append(grant)
-    ungranted = [call for call in used if not any(_covers(grant, call) for grant in granted)]
-    return Comparison(granted, used, excused, by_key, unused, ungranted)
+    ungranted = [call for call in exercised if not any(_is_covered(grant, call) for grant in granted)]
+    return Comparison(granted, exercised, exempt, by_key, unused, ungranted)
 
 
 def read_calls(folder: Path) -> Iterator[Call]:
-    """What the recorder wrote, from however many servers."""
+    """Yield the recorded calls of all servers."""
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             yield Call(**json.loads(line))
 
 
-def _platform(committed: Mapping[str, Template]) -> Evaluated:
+def _evaluate_platform(committed: Mapping[str, Template]) -> Evaluated:
     nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
     parts = OPTIONAL_PARTS | {
         "GatewaySecretArn": SECRET,
@@ -115,14 +114,14 @@ def _platform(committed: Mapping[str, Template]) -> Evaluated:
     return evaluate(Tree(committed["parent"], nested), settings.load("local") | parts, PSEUDO)
 
 
-def _roles(platform: Evaluated) -> dict[str, Resource]:
+def _select_roles(platform: Evaluated) -> dict[str, Resource]:
     resources = platform.nested["Security"].resources
-    return {title: one for title, one in resources.items() if one.type == "AWS::IAM::Role"}
+    return {title: resource for title, resource in resources.items() if resource.type == "AWS::IAM::Role"}
 
 
-def _granted(platform: Evaluated) -> Iterator[Grant]:
+def _list_grants(platform: Evaluated) -> Iterator[Grant]:
     resources = platform.nested["Security"].resources
-    for role, properties in _roles(platform).items():
+    for role, properties in _select_roles(platform).items():
         for policy in properties.properties["ManagedPolicyArns"]:
             document = resources[policy.strip("${}").split("/")[-1]].properties["PolicyDocument"]
             for statement in document["Statement"]:
@@ -131,22 +130,22 @@ def _granted(platform: Evaluated) -> Iterator[Grant]:
                         yield Grant(role, statement["Sid"], action, resource)
 
 
-def _covers(grant: Grant, call: Call) -> bool:
+def _is_covered(grant: Grant, call: Call) -> bool:
     if (grant.role, grant.action) != (call.role, call.action):
         return False
     pattern = ".*".join(map(re.escape, grant.resource.split("*")))
     return re.fullmatch(pattern, call.resource) is not None
 
 
-def _excuse(grant: Grant) -> str:
-    return EXCUSED.get((grant.role, grant.sid)) or EXCUSED.get(("*", grant.sid), "")
+def _find_exemption(grant: Grant) -> str:
+    return EXEMPT.get((grant.role, grant.sid)) or EXEMPT.get(("*", grant.sid), "")
 
 
-def _by_title(call: Call, platform: Evaluated) -> Call | None:
-    """The call of a function or of the workflow, with the role's logical id and the resource's ARN; nobody else's."""
-    titles = {one.properties["RoleName"]: title for title, one in _roles(platform).items()}
+def _normalize_call(call: Call, platform: Evaluated) -> Call | None:
+    """Return a call of a function or the workflow with the role's logical id and the resource's ARN, else None."""
+    titles = {role.properties["RoleName"]: title for title, role in _select_roles(platform).items()}
     titles[WORKFLOW] = "WorkflowRole"
-    functions = {one.properties.get("FunctionName") for one in platform.nested["Compute"].resources.values()}
+    functions = {role.properties.get("FunctionName") for role in platform.nested["Compute"].resources.values()}
     if call.role not in titles or (call.session not in functions and call.role != WORKFLOW):
         return None
     place = f"{server.REGION}:{server.ACCOUNT}"
@@ -158,8 +157,8 @@ def _by_title(call: Call, platform: Evaluated) -> Call | None:
     return Call(titles[call.role], call.action, resource)
 
 
-def _keys(call: Call, platform: Evaluated) -> Iterator[Call]:
-    """What the service that is called asks of the key of what it is called for, in the name of the same role.
+def _derive_key_calls(call: Call, platform: Evaluated) -> Iterator[Call]:
+    """Yield the calls to keys that a service makes for a call to an encrypted resource, in the name of the same role.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
@@ -169,42 +168,42 @@ def _keys(call: Call, platform: Evaluated) -> Iterator[Call]:
     https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
     """
     service = call.action.split(":")[0]
-    both = ("kms:Decrypt", "kms:GenerateDataKey")
-    asked: tuple[tuple[str | None, tuple[str, ...]], ...] = ()
+    encrypt = ("kms:Decrypt", "kms:GenerateDataKey")
+    keys: tuple[tuple[str | None, tuple[str, ...]], ...] = ()
     match service:
         case "dynamodb":
             name = call.resource.split(":table/")[-1].split("/")[0]
-            table = _named(platform, "Data", "TableName", name)
-            asked = ((table.get("SSESpecification", {}).get("KMSMasterKeyId"), ("kms:Decrypt",)),)
+            table = _find_properties(platform, "Data", "TableName", name)
+            keys = ((table.get("SSESpecification", {}).get("KMSMasterKeyId"), ("kms:Decrypt",)),)
         case "sqs":
-            queue = _named(platform, "Data", "QueueName", call.resource.rsplit(":", 1)[-1])
-            asked = ((queue.get("KmsMasterKeyId"), both),)
+            queue = _find_properties(platform, "Data", "QueueName", call.resource.rsplit(":", 1)[-1])
+            keys = ((queue.get("KmsMasterKeyId"), encrypt),)
         case "sns":
-            topic = _named(platform, "Data", "TopicName", call.resource.rsplit(":", 1)[-1])
-            asked = ((topic.get("KmsMasterKeyId"), both),)
+            topic = _find_properties(platform, "Data", "TopicName", call.resource.rsplit(":", 1)[-1])
+            keys = ((topic.get("KmsMasterKeyId"), encrypt),)
         case "secretsmanager":
-            asked = ((OPTIONAL_PARTS["GatewaySecretKeyArn"], ("kms:Decrypt",)),)
+            keys = ((OPTIONAL_PARTS["GatewaySecretKeyArn"], ("kms:Decrypt",)),)
         case "logs":
-            # The function ran, so its environment was started.
+            # A function that logs has decrypted its environment.
             name = call.resource.split("log-group:/aws/lambda/")[-1].split(":")[0]
-            asked = ((_named(platform, "Compute", "FunctionName", name).get("KmsKeyArn"), ("kms:Decrypt",)),)
+            keys = ((_find_properties(platform, "Compute", "FunctionName", name).get("KmsKeyArn"), ("kms:Decrypt",)),)
         case "lambda":
-            # An execution ran, and its log was delivered.
+            # A task that invokes a function is part of an encrypted execution.
             machine = platform.nested["Workflow"].resources["PaymentWorkflow"].properties
-            asked = ((machine["EncryptionConfiguration"]["KmsKeyId"], both),)
-    for key, actions in asked:
+            keys = ((machine["EncryptionConfiguration"]["KmsKeyId"], encrypt),)
+    for key, actions in keys:
         for action in actions:
             if key:
                 yield Call(call.role, action, _key_arn(key), because=call.action)
 
 
-def _named(platform: Evaluated, stack: str, property_name: str, name: str) -> dict[str, Any]:
+def _find_properties(platform: Evaluated, stack: str, property_name: str, name: str) -> dict[str, Any]:
     for resource in platform.nested[stack].resources.values():
         if resource.properties.get(property_name) == name:
             return resource.properties
-    return {}  # none of ours; that nobody granted it is told elsewhere
+    return {}  # not a resource of the platform; the call is reported as not granted
 
 
 def _key_arn(key: str) -> str:
-    """A key's id and its ARN are the same key: ``${Security/SnsKey}`` and ``${Security/SnsKey.Arn}``."""
+    """Return the token of a key's ARN for the token of its id, ``${Security/SnsKey}``; any other key as it is."""
     return f"{key.removesuffix('}')}.Arn}}" if key.startswith("${") and ".Arn" not in key else key

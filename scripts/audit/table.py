@@ -1,4 +1,4 @@
-"""The audit as a person reads it: one line for each check, then what is open, then what is suppressed and why."""
+"""Prints the audit: a line for each check, the open findings, and the suppressed ones with reasons."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ JUDGED = (
 
 def show_scans(console: Console, results: list[Result]) -> None:
     console.print(JUDGED, highlight=False)
-    console.print(_checks(results))
+    console.print(_make_checks_table(results))
     for result in results:
         if result.failed:
             console.print(f"{result.check}: {result.failed}", style="red", highlight=False)
@@ -31,26 +31,26 @@ def show_scans(console: Console, results: list[Result]) -> None:
             console.print(
                 f"open: {finding.rule} at {finding.location}: {finding.message}", style="red", highlight=False
             )
-    console.print(_suppressed(results))
+    console.print(_make_suppressions_table(results))
 
 
-def show_trials(console: Console, compared: Comparison, markers: Markers, planted: Mutations) -> None:
-    console.print(_privileges(compared))
+def show_trials(console: Console, compared: Comparison, markers: Markers, mutations: Mutations) -> None:
+    console.print(_make_privileges_table(compared))
     for grant in compared.unused:
-        console.print(f"granted and not used: {_granted(grant)}", style="red", highlight=False)
+        console.print(f"granted and not used: {_describe_grant(grant)}", style="red", highlight=False)
     for call in compared.ungranted:
         console.print(f"used and not granted: {call.role} {call.action} {call.resource}", style="red", highlight=False)
-    console.print(f"\nmutations: caught {planted.caught}, planted {planted.planted}", highlight=False)
-    for missed in planted.missed:
+    console.print(f"\nmutations: caught {mutations.detected}, planted {mutations.planted}", highlight=False)
+    for missed in mutations.missed:
         console.print(f"not caught: {missed}", style="red", highlight=False)
     console.print(
-        f"markers: found {markers.found}; {markers.markers} values sent through {markers.paths} paths, looked for in "
+        f"markers: found {markers.leaked}; {markers.markers} values sent through {markers.paths} paths, looked for in "
         f"{markers.places} places outside the tables",
         highlight=False,
     )
 
 
-def _checks(results: list[Result]) -> Table:
+def _make_checks_table(results: list[Result]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
     table.add_column("Check", ratio=1)
     for heading in ("Rules applied", "Open", "Suppressed"):
@@ -60,47 +60,49 @@ def _checks(results: list[Result]) -> Table:
         table.add_row(
             result.check,
             str(result.applied),
-            Text(state, style="" if result.passed else "red"),
+            Text(state, style="" if result.has_passed else "red"),
             str(len(result.suppressed)),
         )
     return table
 
 
-def _suppressed(results: list[Result]) -> Group:
-    """By reason: the same one is often told to several checks."""
+def _make_suppressions_table(results: list[Result]) -> Group:
+    """Group by reason: the same one often applies to several rules."""
     rules: dict[str, set[str]] = defaultdict(set)
     places: dict[str, set[str]] = defaultdict(set)
     for result in results:
         for suppression in result.suppressed:
             rules[suppression.reason].add(suppression.rule.split("[")[0])
-            places[suppression.reason].add(_place(suppression))
+            places[suppression.reason].add(_short_location(suppression))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
     table.add_column("Suppressed, and why", ratio=1)
     table.add_column("Rules")
     table.add_column("Where")
     for reason in rules:
-        table.add_row(reason, "\n".join(sorted(_short(rules[reason]))), _count(sorted(places[reason])))
+        table.add_row(
+            reason, "\n".join(sorted(_strip_pack_prefixes(rules[reason]))), _summarize_locations(sorted(places[reason]))
+        )
     return Group(table)
 
 
-def _short(rules: Iterable[str]) -> set[str]:
-    """A rule that several packs have under their own prefix, once."""
+def _strip_pack_prefixes(rules: Iterable[str]) -> set[str]:
+    """Remove the prefix of each pack, so that a rule of several packs is listed once."""
     packs = ("PCI.DSS.321-", "NIST.800.53.R5-", "HIPAA.Security-")
     return {next((rule.removeprefix(pack) for pack in packs if rule.startswith(pack)), rule) for rule in rules}
 
 
-def _place(suppression: Suppression) -> str:
-    """A resource by its logical id; code by its file, because lines move."""
+def _short_location(suppression: Suppression) -> str:
+    """Return the logical id of a resource; for code the file without the line, because lines move."""
     if ".py:" in suppression.location:
         return suppression.location.rsplit(":", 1)[0].rsplit("/", 1)[-1]
     return suppression.location if "*" in suppression.location else suppression.location.split("/")[-1]
 
 
-def _count(places: list[str]) -> str:
+def _summarize_locations(places: list[str]) -> str:
     return places[0] if len(places) == 1 else f"{len(places)} places"
 
 
-def _privileges(compared: Comparison) -> Group:
+def _make_privileges_table(compared: Comparison) -> Group:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
     table.add_column("Role", ratio=1)
     for heading in ("Granted", "Exercised", "Via key", "Exempt", "Unused", "Not granted"):
@@ -108,34 +110,34 @@ def _privileges(compared: Comparison) -> Group:
     roles = sorted({grant.role for grant in compared.granted})
     for role in [*roles, "All"]:
         granted, unused, ungranted = (
-            sum(one.role == role or role == "All" for one in among)
-            for among in (compared.granted, compared.unused, compared.ungranted)
+            sum(entry.role == role or role == "All" for entry in entries)
+            for entries in (compared.granted, compared.unused, compared.ungranted)
         )
-        keys = sum(one.role == role or role == "All" for one in compared.by_key)
-        excused = sum(grant.role == role or role == "All" for grant, _ in compared.excused)
+        keys = sum(grant.role == role or role == "All" for grant in compared.by_key)
+        exempt = sum(grant.role == role or role == "All" for grant, _ in compared.exempt)
         table.add_row(
             role,
-            *map(str, (granted, granted - unused - excused - keys, keys, excused, unused, ungranted)),
+            *map(str, (granted, granted - unused - exempt - keys, keys, exempt, unused, ungranted)),
             end_section=role == roles[-1],
         )
     reasons = {
-        reason: sorted({grant.role for grant, why in compared.excused if why == reason})
-        for _, reason in compared.excused
+        reason: sorted({grant.role for grant, reason_of_grant in compared.exempt if reason_of_grant == reason})
+        for _, reason in compared.exempt
     }
     lines = [Text(f"exempt: {reason}") for reason in reasons]
     return Group(table, *lines)
 
 
 def show_lists(console: Console, compared: Comparison) -> None:
-    """Both lists: every grant with whether it is used, and every call."""
-    excused = dict(compared.excused)
+    """Print every grant with whether it is used, and every call."""
+    exempt = dict(compared.exempt)
     for grant in compared.granted:
-        state = "unused " if grant in compared.unused else "exempt " if grant in excused else "used   "
-        console.print(f"granted  {state}  {_granted(grant)}", highlight=False, soft_wrap=True)
-    for call in compared.used:
+        state = "unused " if grant in compared.unused else "exempt " if grant in exempt else "used   "
+        console.print(f"granted  {state}  {_describe_grant(grant)}", highlight=False, soft_wrap=True)
+    for call in compared.exercised:
         because = f"  (asked by {call.because})" if call.because else ""
         console.print(f"used  {call.role}  {call.action}  {call.resource}{because}", highlight=False, soft_wrap=True)
 
 
-def _granted(grant: Grant) -> str:
+def _describe_grant(grant: Grant) -> str:
     return f"{grant.role}.{grant.sid}  {grant.action}  {grant.resource}"

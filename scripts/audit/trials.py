@@ -1,4 +1,4 @@
-"""The checks that run the platform or its tests: end to end, which records calls and seeks markers; and mutations."""
+"""Runs the end-to-end tests, which record calls and search for marked values, and the mutations."""
 
 import hashlib
 import json
@@ -18,34 +18,34 @@ from .deployed import Template
 from .scanners import read_output
 
 MARKERS_REPORT = "MARKERS_REPORT"
-# What a folder of recordings has; the last is only there when all tests have passed.
+# The files of a folder of recordings; the last one exists only if all tests have passed.
 CALLS, MARKERS, COMPLETE = "calls", "markers.json", "complete"
-# Far more than the tests need: something hangs.
+# Far more than the tests need.
 LONGEST_SECONDS = 600
 
 
 @dataclass(frozen=True)
 class Markers:
-    """Values that identify nobody, sent as those that would, and where they were looked for."""
+    """Invented values in the fields of personal data, and the places that were searched for them."""
 
     markers: int
     paths: int
     places: int
-    found: int
+    leaked: int
 
 
 @dataclass(frozen=True)
 class Mutations:
     planted: int
-    caught: int
+    detected: int
     missed: list[str]
 
 
 def run_end_to_end_tests(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
-    """All end-to-end tests, once. Raises ``UserError`` if one fails."""
+    """Run all end-to-end tests and judge their recordings. Raises ``UserError`` if a test fails."""
     tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"]
     try:
-        ran = subprocess.run(
+        process = subprocess.run(
             [*tests, "--disable-warnings", "--tb", "line"],
             env=os.environ | {RECORDED_CALLS: str(folder / CALLS), MARKERS_REPORT: str(folder / MARKERS)},
             capture_output=True,
@@ -55,41 +55,41 @@ def run_end_to_end_tests(committed: Mapping[str, Template], folder: Path) -> tup
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(f"the end-to-end tests have not ended after {LONGEST_SECONDS} s") from error
-    if ran.returncode:
-        raise UserError(f"the end-to-end tests fail:\n{ran.stdout[-4000:]}{ran.stderr[-1000:]}")
-    return _judged(committed, folder)
+    if process.returncode:
+        raise UserError(f"the end-to-end tests fail:\n{process.stdout[-4000:]}{process.stderr[-1000:]}")
+    return _judge_recordings(committed, folder)
 
 
 def mark_complete(folder: Path) -> None:
-    """Written by a run of all tests when they have passed."""
-    (folder / COMPLETE).write_text(_digest(), encoding="utf-8")
+    """Mark the recordings in ``folder`` as complete; call this when all tests have passed."""
+    (folder / COMPLETE).write_text(_digest_templates(), encoding="utf-8")
 
 
 def read_recordings(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
-    """The same, as a run of all tests recorded it. Raises ``UserError`` unless it passed, with these templates."""
-    told = folder / COMPLETE
-    if not told.exists():
+    """Judge the recordings of an earlier run. Raises ``UserError`` unless it passed, with the current templates."""
+    digest_file = folder / COMPLETE
+    if not digest_file.exists():
         raise UserError(f"{folder} has no recordings of a run of all tests that passed")
-    if told.read_text(encoding="utf-8") != _digest():
+    if digest_file.read_text(encoding="utf-8") != _digest_templates():
         raise UserError(f"{folder} has recordings of other templates")
-    return _judged(committed, folder)
+    return _judge_recordings(committed, folder)
 
 
-def _digest() -> str:
-    """Of the templates: the code of the functions is part of them."""
+def _digest_templates() -> str:
+    """Return a digest of the templates, which contain digests of the functions' code."""
     texts = [path.read_bytes() for path in sorted((ROOT / "templates").glob("*.yaml"))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
-def _judged(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
+def _judge_recordings(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     if not (folder / MARKERS).exists():
-        raise UserError("the end-to-end tests have not told what became of the marked values")
+        raise UserError("the end-to-end tests have not reported what became of the marked values")
     compared = privileges.compare_privileges(committed, privileges.read_calls(folder / CALLS))
     return compared, Markers(**json.loads((folder / MARKERS).read_text(encoding="utf-8")))
 
 
 def run_mutations(folder: Path) -> Mutations:
-    """Defects planted one at a time into the emitted templates; what was not caught is told, and no error here."""
+    """Run the mutations and return their result; a defect that was not caught is no error here."""
     report = folder / "mutations.json"
-    read_output([sys.executable, "-m", "tests.mutations", "--json", report], good=(0, 1))
+    read_output([sys.executable, "-m", "tests.mutations", "--json", report], good_exit_codes=(0, 1))
     return Mutations(**json.loads(report.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""The templates as prod has them: what the scanners are given to judge."""
+"""The scanners get the templates as an environment deploys them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def prod() -> dict[str, Any]:
 
 def test_settings_are_filled_in_and_conditions_decided(prod: dict[str, Any]) -> None:
     function = prod["compute"]["Resources"]["ValidationFunction"]["Properties"]
-    # Decided by a condition: prod reserves none.
+    # A condition decides it: prod reserves no concurrency.
     assert "ReservedConcurrentExecutions" not in function
     assert function["KmsKeyArn"]
     assert "BackupVault" in prod["data"]["Resources"]
@@ -38,12 +38,12 @@ def test_a_suppression_is_for_one_rule_at_one_resource(prod: dict[str, Any]) -> 
     suppressions = Suppressions(prod)
     findings = [Finding("CKV_AWS_117", f"compute/{name}") for name in ("ValidationFunction", "OtherFunction")]
     open_, suppressed = suppressions.split_findings([*findings, Finding("CKV_AWS_27", "compute/ValidationFunction")])
-    assert [(one.rule, one.location) for one in open_] == [
+    assert [(finding.rule, finding.location) for finding in open_] == [
         ("CKV_AWS_117", "compute/OtherFunction"),
         ("CKV_AWS_27", "compute/ValidationFunction"),
     ]
-    (one,) = suppressed
-    assert one.reason.startswith("It talks to AWS")
+    (suppression,) = suppressed
+    assert suppression.reason.startswith("It talks to AWS")
 
 
 def test_a_suppression_covers_the_findings_that_it_names(prod: dict[str, Any]) -> None:
@@ -53,17 +53,19 @@ def test_a_suppression_covers_the_findings_that_it_names(prod: dict[str, Any]) -
         for detail in ("Resource::*", f"Resource::{streams}", "Resource::arn:aws:s3:::*", "Action::s3:*")
     ]
     open_, suppressed = Suppressions(prod).split_findings(findings)
-    assert {one.rule for one in suppressed} == {findings[0].rule, findings[1].rule}
-    assert {one.rule for one in open_} == {findings[2].rule, findings[3].rule}
+    assert {suppression.rule for suppression in suppressed} == {findings[0].rule, findings[1].rule}
+    assert {finding.rule for finding in open_} == {findings[2].rule, findings[3].rule}
 
 
-def test_a_suppression_that_nothing_needs_is_open(prod: dict[str, Any]) -> None:
+def test_a_suppression_that_no_check_uses_is_open(prod: dict[str, Any]) -> None:
     suppressions = Suppressions(prod)
-    needed = Finding("CKV_AWS_117", "compute/ValidationFunction")
-    suppressions.split_findings([needed])
+    finding_of_check = Finding("CKV_AWS_117", "compute/ValidationFunction")
+    suppressions.split_findings([finding_of_check])
     stale = suppressions.find_stale().open
-    assert ("AwsSolutions-SQS3", "data/DeadLetters") in [(one.rule, one.location) for one in stale]
-    assert (needed.rule, needed.location) not in [(one.rule, one.location) for one in stale]
+    assert ("AwsSolutions-SQS3", "data/DeadLetters") in [(finding.rule, finding.location) for finding in stale]
+    assert (finding_of_check.rule, finding_of_check.location) not in [
+        (finding.rule, finding.location) for finding in stale
+    ]
 
 
 def test_every_suppression_says_why(prod: dict[str, Any]) -> None:
@@ -72,8 +74,8 @@ def test_every_suppression_says_why(prod: dict[str, Any]) -> None:
             metadata = resource.get("Metadata", {})
             guard = metadata.get("guard", {})
             assert set(guard.get("SuppressedRules", [])) == set(guard.get("Reasons", {})), (name, logical_id)
-            for told in [
+            for suppression in [
                 *metadata.get("checkov", {}).get("skip", []),
                 *metadata.get("cdk_nag", {}).get("rules_to_suppress", []),
             ]:
-                assert len(told.get("comment") or told.get("reason")) > 20
+                assert len(suppression.get("comment") or suppression.get("reason")) > 20

@@ -1,4 +1,4 @@
-"""dev and staging may differ from prod in what is accepted for them, and in nothing else."""
+"""dev and staging may have the accepted findings, and no others that prod does not have."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def differences(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_listed_is_accepted_for_its_environment_only(differences: Path) -> None:
+def test_a_listed_difference_is_accepted_for_its_environment_only(differences: Path) -> None:
     assert environments.read_accepted("dev", differences) == {
         (BACKUP.rule, BACKUP.location): "no backups of tests",
         ("HIPAA", BACKUP.location): "no backups of tests",
@@ -35,16 +35,18 @@ def test_what_is_listed_is_accepted_for_its_environment_only(differences: Path) 
     assert environments.read_accepted("staging", differences) == {}
 
 
-def test_what_is_not_listed_and_what_is_listed_and_not_found_is_open(differences: Path) -> None:
+def test_an_unlisted_finding_and_an_accepted_one_that_is_not_found_are_open(differences: Path) -> None:
     accepted = environments.read_accepted("dev", differences)
     result = environments.compare_findings("dev", [Result("nag", 2, [BACKUP]), Result("checkov", 3, [TABLE])], accepted)
     assert result.applied == 5
-    assert [(one.rule, one.reason) for one in result.suppressed] == [(BACKUP.rule, "no backups of tests")]
-    assert [(one.rule, one.location) for one in result.open] == [
+    assert [(suppression.rule, suppression.reason) for suppression in result.suppressed] == [
+        (BACKUP.rule, "no backups of tests")
+    ]
+    assert [(suppression.rule, suppression.location) for suppression in result.open] == [
         (TABLE.rule, TABLE.location),
         ("HIPAA", BACKUP.location),
     ]
-    assert not result.passed
+    assert not result.has_passed
 
 
 def test_every_accepted_difference_is_of_an_environment_and_says_why() -> None:

@@ -1,4 +1,4 @@
-"""Granted is used: a difference in either direction is told, whatever is excused."""
+"""An unused grant and a call without a grant are reported, except for exempt grants."""
 
 import json
 from pathlib import Path
@@ -9,22 +9,22 @@ from scripts.audit import deployed, privileges
 from scripts.audit.privileges import Call, Comparison
 from tests.emitted import ROOT
 
-PLACE = "us-east-1:000000000000"
-TABLE = f"arn:aws:dynamodb:{PLACE}:table/dynamodb-transactions-local"
-LEDGER = f"arn:aws:dynamodb:{PLACE}:table/dynamodb-payment-ledger-local"
+REGION_AND_ACCOUNT = "us-east-1:000000000000"
+TABLE = f"arn:aws:dynamodb:{REGION_AND_ACCOUNT}:table/dynamodb-transactions-local"
+LEDGER = f"arn:aws:dynamodb:{REGION_AND_ACCOUNT}:table/dynamodb-payment-ledger-local"
 SESSIONS = {
     f"role-lambda-{function}-local": f"lambda-payment-{function}-local"
     for function in ("validation", "processing", "reconciliation")
 }
 
 
-def compare(*calls: Call) -> Comparison:
+def compare_calls(*calls: Call) -> Comparison:
     return privileges.compare_privileges(deployed.read_committed(ROOT / "templates"), calls)
 
 
 @pytest.fixture(scope="module")
-def every() -> list[Call]:
-    """One call for each grant, as the recorder would have it; for keys there is none to record."""
+def all_calls() -> list[Call]:
+    """Return a call for each grant, as the recorder writes it; calls to keys are not recorded."""
     roles = {
         "ValidationRole": "role-lambda-validation-local",
         "ProcessingRole": "role-lambda-processing-local",
@@ -33,28 +33,30 @@ def every() -> list[Call]:
     }
     return [
         Call(roles[grant.role], grant.action, grant.resource.replace("*", "any"), SESSIONS.get(roles[grant.role], ""))
-        for grant in compare().granted
+        for grant in compare_calls().granted
         if grant.role in roles and not grant.action.startswith("kms:")
     ]
 
 
-def test_a_call_for_each_grant_uses_all_that_is_granted(every: list[Call]) -> None:
-    compared = compare(*every)
+def test_a_call_for_each_grant_uses_all_that_is_granted(all_calls: list[Call]) -> None:
+    compared = compare_calls(*all_calls)
     assert (compared.unused, compared.ungranted, compared.holds) == ([], [], True)
-    # A key is used because of what it encrypts, and nothing else is used without a call of its own.
+    # Only grants of keys are used without a recorded call.
     assert {grant.action.split(":")[0] for grant in compared.by_key} == {"kms"}
-    assert {grant.role for grant, _ in compared.excused} == {grant.role for grant in compared.granted}
+    assert {grant.role for grant, _ in compared.exempt} == {grant.role for grant in compared.granted}
 
 
-def test_what_is_excused_is_there_and_nothing_else_of_its_role_is() -> None:
-    granted = {(grant.role, grant.sid) for grant in compare().granted}
-    assert {(role, sid) for role, sid in privileges.EXCUSED if role != "*"} <= granted
-    assert ("*", "TracingHasNoResource") in privileges.EXCUSED
+def test_every_exempt_statement_is_granted() -> None:
+    granted = {(grant.role, grant.sid) for grant in compare_calls().granted}
+    assert {(role, sid) for role, sid in privileges.EXEMPT if role != "*"} <= granted
+    assert ("*", "TracingHasNoResource") in privileges.EXEMPT
 
 
-def test_without_a_call_its_grant_is_unused_and_so_is_its_keys(every: list[Call]) -> None:
-    less = [call for call in every if (call.role, call.action) != ("role-lambda-validation-local", "sqs:SendMessage")]
-    compared = compare(*less)
+def test_a_grant_without_a_call_is_unused_and_so_is_the_grant_of_its_key(all_calls: list[Call]) -> None:
+    calls = [
+        call for call in all_calls if (call.role, call.action) != ("role-lambda-validation-local", "sqs:SendMessage")
+    ]
+    compared = compare_calls(*calls)
     assert {(grant.role, grant.sid) for grant in compared.unused} == {
         ("ValidationRole", "DeadLetterAsyncInvocations"),
         ("ValidationRole", "UseQueueKeyThroughSQS"),
@@ -62,10 +64,10 @@ def test_without_a_call_its_grant_is_unused_and_so_is_its_keys(every: list[Call]
     assert not compared.holds
 
 
-def test_each_resource_of_a_grant_has_to_be_used(every: list[Call]) -> None:
-    less = [call for call in every if "lambda-payment-processing-local:live" not in call.resource]
-    assert [grant.resource for grant in compare(*less).unused] == [
-        f"arn:aws:lambda:{PLACE}:function:lambda-payment-processing-local:live"
+def test_each_resource_of_a_grant_must_be_used(all_calls: list[Call]) -> None:
+    calls = [call for call in all_calls if "lambda-payment-processing-local:live" not in call.resource]
+    assert [grant.resource for grant in compare_calls(*calls).unused] == [
+        f"arn:aws:lambda:{REGION_AND_ACCOUNT}:function:lambda-payment-processing-local:live"
     ]
 
 
@@ -75,26 +77,28 @@ def test_each_resource_of_a_grant_has_to_be_used(every: list[Call]) -> None:
         ("dynamodb:DeleteItem", TABLE),
         ("dynamodb:GetItem", LEDGER),
         ("dynamodb:PutItem", f"{TABLE}-of-another"),
-        ("sqs:SendMessage", f"arn:aws:sqs:{PLACE}:another"),
+        ("sqs:SendMessage", f"arn:aws:sqs:{REGION_AND_ACCOUNT}:another"),
     ],
 )
-def test_a_call_that_nothing_grants_is_told(every: list[Call], action: str, resource: str) -> None:
+def test_a_call_without_a_grant_is_reported(all_calls: list[Call], action: str, resource: str) -> None:
     call = Call("role-lambda-processing-local", action, resource, SESSIONS["role-lambda-processing-local"])
-    compared = compare(*every, call)
-    assert ("ProcessingRole", action, resource) in [(one.role, one.action, one.resource) for one in compared.ungranted]
+    compared = compare_calls(*all_calls, call)
+    assert ("ProcessingRole", action, resource) in [
+        (ungranted.role, ungranted.action, ungranted.resource) for ungranted in compared.ungranted
+    ]
     assert not compared.holds
 
 
 @pytest.mark.parametrize(("role", "session"), [("role-of-somebody", "x"), ("role-lambda-processing-local", "a-test")])
-def test_what_others_call_says_nothing_about_our_functions(role: str, session: str) -> None:
-    assert compare(Call(role, "s3:GetObject", "arn:aws:s3:::x", session)).used == []
+def test_calls_of_other_roles_and_sessions_are_ignored(role: str, session: str) -> None:
+    assert compare_calls(Call(role, "s3:GetObject", "arn:aws:s3:::x", session)).exercised == []
 
 
-def test_nothing_recorded_proves_nothing() -> None:
-    assert not compare().holds
+def test_without_recorded_calls_the_comparison_fails() -> None:
+    assert not compare_calls().holds
 
 
-def test_what_the_recorder_wrote_is_read_from_all_servers(tmp_path: Path) -> None:
+def test_the_calls_of_all_servers_are_read(tmp_path: Path) -> None:
     for name in ("1", "2"):
         line = json.dumps({"role": name, "action": "sqs:SendMessage", "resource": "q"})
         (tmp_path / f"{name}.jsonl").write_text(f"{line}\n")

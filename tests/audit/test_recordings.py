@@ -1,4 +1,4 @@
-"""The audit judges by what a run of all tests recorded, and by nothing that is stale or in part."""
+"""The audit judges the recordings of a complete run of all tests with the current templates, and no others."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from scripts.audit import deployed, trials
 from scripts.common.errors import UserError
 from tests.emitted import ROOT
 
-FIGURES = {"markers": 3, "paths": 2, "places": 1, "found": 0}
+FIGURES = {"markers": 3, "paths": 2, "places": 1, "leaked": 0}
 
 
 @pytest.fixture
@@ -24,36 +24,36 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(folder: Path) -> trials.Markers:
+def read_markers(folder: Path) -> trials.Markers:
     return trials.read_recordings(deployed.read_committed(ROOT / "templates"), folder)[1]
 
 
-def test_what_a_complete_run_recorded_is_judged(folder: Path) -> None:
+def test_the_recordings_of_a_complete_run_are_judged(folder: Path) -> None:
     trials.mark_complete(folder)
-    assert read(folder) == trials.Markers(**FIGURES)
+    assert read_markers(folder) == trials.Markers(**FIGURES)
 
 
 def test_a_run_that_has_not_passed_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="no recordings of a run of all tests that passed"):
-        read(folder)
+        read_markers(folder)
 
 
 def test_a_run_with_other_templates_is_refused(folder: Path) -> None:
-    (folder / trials.COMPLETE).write_text("of others")
+    (folder / trials.COMPLETE).write_text("digest of other templates")
     with pytest.raises(UserError, match="recordings of other templates"):
-        read(folder)
+        read_markers(folder)
 
 
 def test_a_run_without_the_marked_values_is_refused(folder: Path) -> None:
     trials.mark_complete(folder)
     (folder / trials.MARKERS).unlink()
     with pytest.raises(UserError, match="what became of the marked values"):
-        read(folder)
+        read_markers(folder)
 
 
 def test_a_run_of_some_tests_is_not_complete(tmp_path: Path) -> None:
-    some = "tests/audit/test_privileges.py::test_nothing_recorded_proves_nothing"
+    test = "tests/audit/test_privileges.py::test_without_recorded_calls_the_comparison_fails"
     environment = os.environ | {"RECORDINGS": str(tmp_path)}
-    ran = subprocess.run([sys.executable, "-m", "pytest", some], cwd=ROOT, env=environment, capture_output=True)
-    assert ran.returncode == 0
+    process = subprocess.run([sys.executable, "-m", "pytest", test], cwd=ROOT, env=environment, capture_output=True)
+    assert process.returncode == 0
     assert list(tmp_path.iterdir()) == []

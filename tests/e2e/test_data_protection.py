@@ -137,7 +137,7 @@ def test_no_mark_is_anywhere(searched: list[Place], sender: Sender, fingerprints
     """
     markers = [*MARKS, *sorted(fingerprints)]
     found = search(markers, searched)
-    figures = {"markers": len(markers), "paths": sender.ways, "places": len(searched), "found": len(found)}
+    figures = {"markers": len(markers), "paths": sender.ways, "places": len(searched), "leaked": len(found)}
     print(json.dumps(figures))
     if report := os.environ.get("MARKERS_REPORT"):
         Path(report).write_text(json.dumps(figures) + "\n", encoding="utf-8")

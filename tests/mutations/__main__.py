@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
     missed = [f"{defect.name}: {how}" for defect, how in zip(defects, suite.found, strict=True) if how != CAUGHT]
     caught = len(defects) - len(missed)
     if given.json:
-        told = {"planted": len(defects), "caught": caught, "missed": missed}
+        told = {"planted": len(defects), "detected": caught, "missed": missed}
         given.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     print(f"mutations: caught {caught} / planted {len(defects)}")
     return 1 if missed else 0
