@@ -1,11 +1,12 @@
-"""What all commands share. It knows no command, and of the rooms beside it none.
+"""What all commands share. It imports no command, and nothing from the packages beside it.
 
-errors.py     what a user can do something about, as one line
+errors.py     UserError, the base of the errors that a user can act on, and AWS's errors in one line
 command.py    how a command ends: errors in one line, exit codes, Ctrl-C
-target.py     AWS as a command reaches it: session, endpoint, account, Region
+target.py     where a command finds AWS: session, endpoint, account, Region
+clients.py    the types of AWS's clients
 packaging.py  where packaged files go, and what a place adds to the functions
-templates.py  the text of a template, parsed, with the nested ones in it
+templates.py  templates and the ones nested in them, parsed
 evaluate.py   a template with its parameters resolved: resources whose properties are values
-waiting.py    polling with growing pauses, and an end
-paths.py      where things are in this repository
+waiting.py    polling with growing pauses, until a timeout
+paths.py      paths in this repository
 """

@@ -1,7 +1,7 @@
-"""How commands end: what went wrong as one line on stderr, and the exit code.
+"""How commands end: errors as one line on stderr, and the exit code.
 
-1: it failed, in a way that was to be expected. 130: Ctrl-C, or SIGTERM, or the terminal was closed. Any other failure
-is a defect of ours, with its traceback. What a wrong argument ends with is the command's own.
+The exit code is 1 for an expected error, and 130 for Ctrl-C, SIGTERM or a closed terminal. Any other exception is a
+defect and keeps its traceback. The exit code for wrong arguments is the command's own.
 """
 
 import io
@@ -21,10 +21,11 @@ from stacks.settings import SettingsError
 from .errors import AWS_ERRORS, UserError, describe_aws_error
 
 HELP = {"help_option_names": ["-h", "--help"]}
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
-    """Ctrl-C, with what to say of it."""
+    """Ctrl-C, with the message to print."""
 
 
 @contextmanager
@@ -36,27 +37,27 @@ def report_errors(
     broken_pipe_message: str = "",
     describe_aws: Callable[[Exception], str] = describe_aws_error,
 ) -> Iterator[None]:
-    """End the process with one line that begins with ``name``; with ``debug`` the traceback comes before it.
+    """End the process on an error with one line that begins with ``name``; ``debug`` prints the traceback before it.
 
-    ``interrupted`` is what to say of Ctrl-C, ``unread`` of a pipe that nobody reads any more, if anything; ``of_aws``
-    puts an error of AWS's into words.
+    ``interrupt_message`` is printed on Ctrl-C, ``broken_pipe_message`` when nobody reads the output any more, and
+    ``describe_aws`` describes an error of the SDK.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that lacks a sign shows another.
+            # A terminal whose encoding lacks a character shows a placeholder.
             stream.reconfigure(errors="replace")
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        # `nohup` starts a command that is to outlive its terminal.
-        if signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, _raise_interrupt)
+    for number in _SIGNALS:
+        # `nohup` ignores SIGHUP, so that the command outlives its terminal.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise_interrupt)
     try:
         yield
     except (KeyboardInterrupt, Interrupted) as error:
         _print_traceback(debug)
-        what = str(error) or interrupt_message
-        exit_with_error(name, f"interrupted; {what}" if what else "interrupted", 130)
+        message = str(error) or interrupt_message
+        exit_with_error(name, f"interrupted; {message}" if message else "interrupted", 130)
     except BrokenPipeError:
-        # Nor is what is still to be written.
+        # The interpreter flushes the rest of the output when it exits; discard it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if broken_pipe_message:
             exit_with_error(name, broken_pipe_message)
@@ -70,7 +71,7 @@ def report_errors(
 
 
 def exit_with_error(name: str, message: str, code: int = 1) -> NoReturn:
-    with suppress(OSError):  # nor does a terminal that is gone show it
+    with suppress(OSError):  # the terminal may be closed
         click.echo(f"{name}: {message}", err=True)
     sys.exit(code)
 
@@ -81,7 +82,7 @@ def _print_traceback(debug: bool) -> None:
 
 
 def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
-    # A terminal that closes may say so twice; what is tidied up because of the first is not to be interrupted.
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
+    # A closing terminal may send a second signal, which must not interrupt the cleanup after the first.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

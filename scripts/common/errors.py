@@ -1,4 +1,4 @@
-"""What may go wrong in ways that a user can do something about. The command prints the message and exits with 1."""
+"""Errors that a user can act on. The command prints the message and exits with 1."""
 
 import re
 from typing import NoReturn
@@ -6,7 +6,7 @@ from typing import NoReturn
 import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
-# What the SDK raises for everything that the network or the service does.
+# All that the SDK raises for failures of the network or the service.
 AWS_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, ResponseParserError)
 
 _ADVICE = {
@@ -22,26 +22,26 @@ _DENIED = re.compile(r"not authorized to perform:? (\S+)(?: on resource:? (\S+))
 
 
 class UserError(Exception):
-    """One line that names the thing at fault and what to do next."""
+    """The base of the errors that a user can act on: one line that names the cause and the next step."""
 
 
 class Aborted(UserError):
-    """The user said no; everything is as it was."""
+    """The user declined; nothing was changed."""
 
 
 def describe_aws_error(error: Exception) -> str:
-    """AWS's own words in one line, with what to do where that is known."""
+    """Return AWS's message in one line, with advice for the errors that have some."""
     code = type(error).__name__
     if isinstance(error, botocore.exceptions.ClientError):
         code = error.response["Error"]["Code"]
-    words = " ".join(str(error).split())
-    return f"AWS: {words}; {_ADVICE[code]}" if code in _ADVICE else f"AWS: {words}"
+    message = " ".join(str(error).split())
+    return f"AWS: {message}; {_ADVICE[code]}" if code in _ADVICE else f"AWS: {message}"
 
 
 def raise_both(first: BaseException, second: str) -> NoReturn:
-    """Raise ``UserError`` with the first cause in front of ``second``, what went wrong because of it or after it.
+    """Raise ``UserError`` with the message of ``first``, then ``second``: what failed because of it or after it.
 
-    A defect stays the exception that it is, with ``second`` as its note.
+    An unexpected exception is raised as it is, with ``second`` as its note.
     """
     if isinstance(first, UserError):
         raise UserError(f"{first}; {second}") from first
@@ -54,12 +54,12 @@ def raise_both(first: BaseException, second: str) -> NoReturn:
 
 
 def describe_error(error: Exception) -> str:
-    """An expected error in one line: a ``UserError`` as it is, and of AWS's rather what right is missing."""
+    """Return an expected error in one line; a denial by IAM as the permission that is missing."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, botocore.exceptions.ClientError) and "denied" in error.response["Error"]["Code"].lower():
         denied = _DENIED.search(str(error))
         action = denied[1] if denied else error.operation_name
-        on = f" on {denied[2]}" if denied and denied[2] else ""
-        return f"not authorized: {action.rstrip('.,')}{on}; your role needs this permission"
+        resource = f" on {denied[2]}" if denied and denied[2] else ""
+        return f"not authorized: {action.rstrip('.,')}{resource}; your role needs this permission"
     return describe_aws_error(error)

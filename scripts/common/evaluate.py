@@ -1,7 +1,7 @@
-"""What a template says, once its parameters are known: resources whose properties are values.
+"""Evaluates a template with its parameters: resources whose properties are values.
 
-What only the service will know stands as a token, ``${Data/Transactions.Arn}``: the same before and after a deployment
-unless the resource behind it is made anew.
+A value that only the service knows becomes a token such as ``${Data/Transactions.Arn}``. It stays the same across a
+deployment unless the deployment replaces the resource.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Any
 
 from .templates import STACK, Tree
 
-_NOTHING = object()
+_NO_VALUE = object()
 _VARIABLE = re.compile(r"\$\{(!?)([^}]+)\}")
-# A token names a resource of the tree; nothing else that is written like a variable has a slash or stands alone.
+# A token names a resource by its path in the tree, and perhaps an attribute of it.
 TOKEN = re.compile(r"\$\{([A-Za-z0-9/]+)((?:\.[A-Za-z0-9.]+)?)\}")
 
 
@@ -28,7 +28,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A stack as its template describes it. Conditions have been decided: what is not to be made is not in it."""
+    """A stack as its template describes it, without the resources whose conditions are false."""
 
     resources: dict[str, Resource] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Evaluated:
 
 
 def evaluate(tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str], path: str = "") -> Evaluated:
-    """``pseudo`` gives values of pseudo parameters such as ``AWS::Region``; others stay as they are written."""
+    """Evaluate ``tree``. A pseudo parameter such as ``AWS::Region`` that is not in ``pseudo`` becomes a token."""
     return _Stack(tree, parameters, pseudo, path).evaluate()
 
 
@@ -44,7 +44,7 @@ class _Stack:
     def __init__(self, tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str], path: str) -> None:
         self._tree, self._pseudo, self._path = tree, pseudo, path
         declared = tree.template.get("Parameters", {})
-        self._parameters = {name: one.get("Default", f"${{{name}}}") for name, one in declared.items()}
+        self._parameters = {name: declaration.get("Default", f"${{{name}}}") for name, declaration in declared.items()}
         self._parameters |= {name: parameters[name] for name in declared if name in parameters}
         self._nested: dict[str, Evaluated] = {}
 
@@ -63,18 +63,18 @@ class _Stack:
                 update_replace_policy=resource.get("UpdateReplacePolicy", "Delete"),
             )
         outputs = {
-            name: self._resolve_value(one["Value"])
-            for name, one in self._tree.template.get("Outputs", {}).items()
-            if self._is_created(one)
+            name: self._resolve_value(output["Value"])
+            for name, output in self._tree.template.get("Outputs", {}).items()
+            if self._is_created(output)
         }
         return Evaluated(resources, outputs, self._nested)
 
     def _evaluate_nested(self, logical_id: str) -> Evaluated:
-        """A nested stack, evaluated once, when the first reference to it is met."""
+        """Return a nested stack, which the first reference to it evaluates."""
         if logical_id not in self._nested:
-            given = self._tree.resources()[logical_id].get("Properties", {}).get("Parameters", {})
-            values = {name: self._resolve_value(value) for name, value in given.items()}
-            parameters = {name: _to_text(value) for name, value in values.items() if value is not _NOTHING}
+            declared = self._tree.resources()[logical_id].get("Properties", {}).get("Parameters", {})
+            values = {name: self._resolve_value(value) for name, value in declared.items()}
+            parameters = {name: _to_text(value) for name, value in values.items() if value is not _NO_VALUE}
             self._nested[logical_id] = evaluate(
                 self._tree.nested.get(logical_id, Tree({})), parameters, self._pseudo, f"{self._path}{logical_id}/"
             )
@@ -89,14 +89,14 @@ class _Stack:
         if function == "Condition":
             return self._is_true(self._tree.template["Conditions"][argument])
         if function == "Fn::Equals":
-            first, second = (_to_text(self._resolve_value(one)) for one in argument)
+            first, second = (_to_text(self._resolve_value(operand)) for operand in argument)
             return bool(first == second)
-        held = [self._is_true(one) for one in argument]
-        return {"Fn::Not": not held[0], "Fn::And": all(held), "Fn::Or": any(held)}[function]
+        results = [self._is_true(operand) for operand in argument]
+        return {"Fn::Not": not results[0], "Fn::And": all(results), "Fn::Or": any(results)}[function]
 
     def _resolve_value(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [one for one in map(self._resolve_value, value) if one is not _NOTHING]
+            return [item for item in map(self._resolve_value, value) if item is not _NO_VALUE]
         if not isinstance(value, dict):
             return value
         if len(value) == 1:
@@ -105,12 +105,12 @@ class _Stack:
                 return self._resolve_reference(argument)
             if function in self._FUNCTIONS:
                 return self._FUNCTIONS[function](self, argument)
-        found = {key: self._resolve_value(item) for key, item in value.items()}
-        return {key: item for key, item in found.items() if item is not _NOTHING}
+        resolved = {key: self._resolve_value(item) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item is not _NO_VALUE}
 
     def _resolve_reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
-            return _NOTHING
+            return _NO_VALUE
         if name in self._parameters:
             return self._parameters[name]
         if name.startswith("AWS::"):
@@ -129,7 +129,7 @@ class _Stack:
         text, variables = (argument, {}) if isinstance(argument, str) else argument
         values = {name: self._resolve_value(value) for name, value in variables.items()}
 
-        def one(match: re.Match[str]) -> str:
+        def replace_variable(match: re.Match[str]) -> str:
             literal, name = match.groups()
             if literal:
                 return f"${{{name}}}"
@@ -137,7 +137,7 @@ class _Stack:
                 return str(_to_text(values[name]))
             return str(_to_text(self._resolve_attribute(name) if "." in name else self._resolve_reference(name)))
 
-        return _VARIABLE.sub(one, text)
+        return _VARIABLE.sub(replace_variable, text)
 
     def _join_parts(self, argument: Any) -> Any:
         separator, parts = argument
@@ -145,10 +145,10 @@ class _Stack:
         return separator.join(str(_to_text(part)) for part in parts) if isinstance(parts, list) else parts
 
     def _select_item(self, argument: Any) -> Any:
-        index, among = argument
-        among = self._resolve_value(among)
-        known = isinstance(among, list) and int(index) < len(among)
-        return among[int(index)] if known else {"Fn::Select": [index, among]}
+        index, items = argument
+        items = self._resolve_value(items)
+        is_known = isinstance(items, list) and int(index) < len(items)
+        return items[int(index)] if is_known else {"Fn::Select": [index, items]}
 
     def _split_text(self, argument: Any) -> Any:
         separator, text = argument
@@ -156,15 +156,15 @@ class _Stack:
         return text.split(separator) if isinstance(text, str) else {"Fn::Split": [separator, text]}
 
     def _choose_branch(self, argument: Any) -> Any:
-        name, then, otherwise = argument
-        return self._resolve_value(then if self._is_true({"Condition": name}) else otherwise)
+        name, true_value, false_value = argument
+        return self._resolve_value(true_value if self._is_true({"Condition": name}) else false_value)
 
     def _find_in_map(self, argument: Any) -> Any:
         mapping, *keys = argument
-        found = self._tree.template.get("Mappings", {}).get(mapping, {})
+        value = self._tree.template.get("Mappings", {}).get(mapping, {})
         for key in keys[:2]:
-            found = found.get(_to_text(self._resolve_value(key)), {}) if isinstance(found, dict) else found
-        return found
+            value = value.get(_to_text(self._resolve_value(key)), {}) if isinstance(value, dict) else value
+        return value
 
     _FUNCTIONS: Mapping[str, Callable[["_Stack", Any], Any]] = {
         "Fn::GetAtt": _resolve_attribute,
@@ -178,11 +178,11 @@ class _Stack:
 
 
 def _to_text(value: Any) -> Any:
-    """As CloudFormation passes a value on: parameters are text."""
+    """Convert a value as CloudFormation does when it passes it to a parameter, which is text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return ",".join(str(_to_text(one)) for one in value)
+        return ",".join(str(_to_text(item)) for item in value)
     if isinstance(value, dict):
         return json.dumps(value, sort_keys=True)
     return value if isinstance(value, str) else str(value)

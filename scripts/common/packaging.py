@@ -1,4 +1,4 @@
-"""What a place decides of packaging: where the files go, and what its runtime adds to the functions."""
+"""What packaging takes from the place of deployment: where files go, and what its runtime adds to the functions."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ ZipEntry = tuple[str, bytes, int]
 
 @dataclass(frozen=True)
 class Destination:
-    """Where the files will be. ``endpoint`` is S3's own URL, which differs by region and partition."""
+    """The location of the uploaded files. ``endpoint`` is S3's URL, which depends on the Region and partition."""
 
     bucket: str
     endpoint: str
-    # Of the platform in one environment: another one's files are needed, or not, for themselves.
+    # One prefix for each environment, because each environment's files are kept and deleted by themselves.
     prefix: str
 
     @classmethod
@@ -33,9 +33,9 @@ class Destination:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What is changed on the way for a place that does not run functions as AWS does; nothing, for AWS."""
+    """Changes to the functions for a place that does not run them as AWS does; empty for AWS."""
 
     properties: dict[str, Any] = field(default_factory=dict)
     files: tuple[ZipEntry, ...] = ()
-    # Environment variables of the functions beside their own.
+    # Environment variables in addition to the functions' own.
     variables: dict[str, str] = field(default_factory=dict)

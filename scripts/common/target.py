@@ -1,4 +1,4 @@
-"""Where to deploy, and what differs there from AWS."""
+"""The place that a command works on: AWS or an emulator, and what an emulator lacks."""
 
 import os
 from collections.abc import Mapping
@@ -9,30 +9,36 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from scripts.common.packaging import Destination, Runtime
-
+from .clients import ClientFactory
 from .errors import UserError
+from .packaging import Destination, Runtime
 
-# How often a deployment is looked at.
+# The pause between two looks at a deployment.
 POLL_SECONDS = 2.0
+# An emulator does not throttle, and deploys quickly.
+EMULATOR_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Target:
     session: boto3.Session
-    # Every client's endpoint; None is AWS.
+    # The endpoint of every client; None for AWS.
     endpoint_url: str | None = None
     runtime: Runtime | None = None
     poll_seconds: float = POLL_SECONDS
-    # What this place does not do and AWS does, by name, each with a reason that completes "the emulator ...".
+    # What AWS does and this place does not, by name, with a reason that completes "the emulator ...".
     gaps: Mapping[str, str] = field(default_factory=dict)
 
-    def client(self, service: str, own: Config | None = None) -> Any:
-        """``own`` comes before what is usual here."""
-        # Nobody's proxy stands between this machine and itself.
-        config = Config(proxies={}) if self.endpoint_url else _retry_config()
-        session: Any = self.session
-        return session.client(service, endpoint_url=self.endpoint_url, config=config.merge(own) if own else config)
+    @property
+    def client(self) -> ClientFactory:
+        return self._create_client
+
+    def _create_client(self, service: Any, config: Config | None = None) -> Any:
+        # No proxy stands between this machine and itself.
+        usual = Config(proxies={}) if self.endpoint_url else _retry_config()
+        return self.session.client(
+            service, endpoint_url=self.endpoint_url, config=usual.merge(config) if config else usual
+        )
 
     @property
     def region(self) -> str:
@@ -40,7 +46,7 @@ class Target:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """STS's whole answer: ``Account``, ``Arn`` and when it was given."""
+        """The response of STS GetCallerIdentity: ``Account``, ``Arn`` and ``ResponseMetadata``."""
         return dict(self.client("sts").get_caller_identity())
 
     @property
@@ -48,7 +54,7 @@ class Target:
         return str(self.identity["Account"])
 
     def destination(self, bucket: str, environment: str) -> Destination:
-        """The bucket's address, the same whoever deploys: it is part of what is deployed."""
+        """Return where the files go. The URL must not depend on who deploys: it is part of the templates."""
         s3 = self.endpoint_url or f"https://s3.{self.region}.{_dns_suffix_of(self.region)}"
         return Destination.for_environment(bucket, s3, environment)
 
@@ -57,7 +63,7 @@ class Target:
 
 
 def pseudo_parameters(account: str, region: str) -> dict[str, str]:
-    """Their values: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/pseudo-parameter-reference.html"""
+    """Return their values. https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/pseudo-parameter-reference.html"""
     return {
         "AWS::AccountId": account,
         "AWS::Region": region,
@@ -66,7 +72,7 @@ def pseudo_parameters(account: str, region: str) -> dict[str, str]:
     }
 
 
-# A session of its own reads the list of all endpoints anew, which takes a twentieth of a second.
+# Cached, because a new session takes 0.05 s to read the list of all endpoints.
 @cache
 def _partition_of(region: str) -> str:
     return str(boto3.Session().get_partition_for_region(region))
@@ -74,24 +80,24 @@ def _partition_of(region: str) -> str:
 
 @cache
 def _dns_suffix_of(region: str) -> str:
-    """The domain of the partition that the region is in."""
+    """Return the DNS suffix of the Region's partition."""
     session = boto3.Session()
     resolver = session._session.get_component("endpoint_resolver")
     return str(resolver.get_partition_dns_suffix(session.get_partition_for_region(region)))
 
 
 def _retry_config() -> Config:
-    """More patience than the SDK has by itself: CloudFormation throttles soon. The user's own setting comes first."""
-    own = "AWS_MAX_ATTEMPTS" in os.environ
-    return Config() if own else Config(retries={"mode": "standard", "total_max_attempts": 10})
+    """Retry more often than the SDK does by default: CloudFormation throttles early. AWS_MAX_ATTEMPTS overrides it."""
+    if "AWS_MAX_ATTEMPTS" in os.environ:
+        return Config()
+    return Config(retries={"mode": "standard", "total_max_attempts": 10})
 
 
 def connect_to_aws(profile: str | None, region: str | None) -> Target:
-    """AWS as the user's configuration reaches it; raises ``UserError`` where that names no region."""
+    """Return AWS as the user's configuration names it. Raises ``UserError`` if no Region is configured."""
     # The AWS CLI reads AWS_REGION, boto3 does not.
     session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
     if not session.region_name:
         raise UserError("no region; name a --region, or set AWS_REGION or one in the AWS configuration")
-    # An emulator is not throttled, and done soon.
-    quick = {"poll_seconds": 0.2} if "AWS_ENDPOINT_URL" in os.environ else {}
-    return Target(session, **quick)  # type: ignore[arg-type]
+    is_emulator = "AWS_ENDPOINT_URL" in os.environ
+    return Target(session, poll_seconds=EMULATOR_POLL_SECONDS if is_emulator else POLL_SECONDS)

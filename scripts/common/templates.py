@@ -1,9 +1,10 @@
-"""The templates of a stack and of those nested in it, as they were packaged, deployed, saved or committed."""
+"""The templates of a stack and of those nested in it, whether committed, packaged, deployed or saved."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,7 +16,7 @@ STACK = "AWS::CloudFormation::Stack"
 
 @dataclass(frozen=True)
 class Tree:
-    """A template in its long form, and by logical id those of its nested stacks."""
+    """A template in its long form, and the trees of its nested stacks by logical id."""
 
     template: Template
     nested: dict[str, "Tree"] = field(default_factory=dict)
@@ -26,14 +27,14 @@ class Tree:
 
 
 def parse_template(text: str | Template) -> Template:
-    """YAML or JSON, with short forms such as ``!Sub`` in their long ones; boto3 has parsed JSON already."""
+    """Parse YAML or JSON, with short forms such as ``!Sub`` in their long form; boto3 has parsed JSON already."""
     document: Template = text if isinstance(text, dict) else _load_text(text)
-    # A copy for each who asks: they write into it.
+    # A copy for each caller: callers write into it.
     return to_plain_types(document)  # type: ignore[no-any-return]
 
 
 class _Loader(yaml.CSafeLoader):
-    """cfn-flip's reading of the short forms, on libyaml, which is ten times faster than the parser in Python."""
+    """Reads the short forms as cfn-flip does, but with libyaml, which is ten times faster."""
 
 
 _Loader.add_constructor(yaml_loader.TAG_MAP, yaml_loader.construct_mapping)
@@ -42,7 +43,7 @@ _Loader.add_multi_constructor("!", yaml_loader.multi_constructor)
 
 @lru_cache(maxsize=64)
 def _load_text(text: str) -> Template:
-    """A deployment reads the same text as often as ten times."""
+    """Cached, because a deployment parses the same text up to ten times."""
     try:
         document: Template = json.loads(text)
     except ValueError:
@@ -51,7 +52,7 @@ def _load_text(text: str) -> Template:
 
 
 def to_plain_types(value: Any) -> Any:
-    """Ordinary dicts, lists and strings: the parser has kinds of its own."""
+    """Convert the parser's own subclasses to dict, list and str."""
     if isinstance(value, dict):
         return {str(key): to_plain_types(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -60,7 +61,7 @@ def to_plain_types(value: Any) -> Any:
 
 
 def read_tree(text: str | Template, read_text: Callable[[str], str]) -> Tree:
-    """The tree below a template; ``read`` gives the text behind a nested stack's TemplateURL."""
+    """Return the tree below a template; ``read_text`` returns the template behind a nested stack's TemplateURL."""
     template = parse_template(text)
     return Tree(
         template,
@@ -72,8 +73,15 @@ def read_tree(text: str | Template, read_text: Callable[[str], str]) -> Tree:
     )
 
 
-def as_json(one: Tree) -> dict[str, Any]:
-    return {"template": one.template, "nested": {name: as_json(child) for name, child in one.nested.items()}}
+def read_tree_from_folder(folder: Path, name: str) -> Tree:
+    def read_text(path: str) -> str:
+        return (folder / path).read_text(encoding="utf-8")
+
+    return read_tree(read_text(name), read_text)
+
+
+def as_json(tree: Tree) -> dict[str, Any]:
+    return {"template": tree.template, "nested": {name: as_json(child) for name, child in tree.nested.items()}}
 
 
 def from_json(document: dict[str, Any]) -> Tree:

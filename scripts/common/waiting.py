@@ -1,19 +1,19 @@
-"""Asking until something is done: soon at first, then less and less often, and not for ever."""
+"""Polling with growing pauses, until a timeout."""
 
 import time
 from collections.abc import Iterator
 
-FIRST_SECONDS = 0.2
-LONGEST_PAUSE = 2.0
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 2.0
 GROWTH = 1.4
 
 
 def poll_with_backoff(timeout_seconds: float) -> Iterator[None]:
-    """At once, then after longer and longer pauses; ends after ``longest_seconds``."""
+    """Yield at once, then after longer and longer pauses; end after ``timeout_seconds``."""
     deadline = time.monotonic() + timeout_seconds
-    pause = FIRST_SECONDS
+    pause = FIRST_PAUSE_SECONDS
     yield
     while time.monotonic() < deadline:
         time.sleep(pause)
-        pause = min(pause * GROWTH, LONGEST_PAUSE)
+        pause = min(pause * GROWTH, LONGEST_PAUSE_SECONDS)
         yield

@@ -1,41 +1,43 @@
-"""The artifact bucket keeps what a deployed stack or its rollback needs; the rest goes, and can be had back a while.
+"""Delete the artifacts that no deployed stack and no rollback needs.
 
-S3's lifecycle rules know how old an object is, not whether a stack needs it. So whatever neither the deployed tree nor
-the one before it names is deleted; the bucket has versions, and its rules take a deleted one thirty days later.
+S3's lifecycle rules know how old an object is, not whether a stack needs it. So every object that neither the deployed
+templates nor the previous ones name is deleted. The bucket is versioned: its rules remove a deleted object for good
+only thirty days later.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING
 
 from scripts.common.packaging import Destination
-from scripts.common.templates import Tree
+from scripts.common.templates import Template, Tree
 
 from .stack import WORKERS
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 
 def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
-    """The keys that a tree's templates name, wherever in them."""
+    """Return the keys that the templates of a tree name, in any place."""
     pattern = re.compile(re.escape(destination.prefix) + r"/[0-9a-f]{64}(?:\.\w+)+")
-    found: set[str] = set()
-    for template in _walk_templates(tree):
-        found.update(pattern.findall(str(template)))
-    return found
+    return {key for template in _walk_templates(tree) for key in pattern.findall(str(template))}
 
 
-def delete_unneeded_artifacts(s3: Any, destination: Destination, account: str, needed: Iterable[str]) -> int:
-    """Delete what is not ``needed``; how many objects that were."""
-    owner = {"Bucket": destination.bucket, "ExpectedBucketOwner": account}
-    pages = s3.get_paginator("list_objects_v2").paginate(Prefix=f"{destination.prefix}/", **owner)
-    there = {one["Key"] for page in pages for one in page.get("Contents", [])}
-    gone = sorted(there - set(needed))
+def delete_unneeded_artifacts(s3: "S3Client", destination: Destination, account: str, needed: Iterable[str]) -> int:
+    """Delete the objects whose keys are not ``needed``; return how many they were."""
+    bucket = destination.bucket
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, ExpectedBucketOwner=account, Prefix=f"{destination.prefix}/"
+    )
+    unneeded = {item["Key"] for page in pages for item in page.get("Contents", [])} - set(needed)
     with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(lambda key: s3.delete_object(Key=key, **owner), gone))
-    return len(gone)
+        list(pool.map(lambda key: s3.delete_object(Bucket=bucket, ExpectedBucketOwner=account, Key=key), unneeded))
+    return len(unneeded)
 
 
-def _walk_templates(tree: Tree) -> Iterable[object]:
+def _walk_templates(tree: Tree) -> Iterator[Template]:
     yield tree.template
     for nested in tree.nested.values():
         yield from _walk_templates(nested)

@@ -1,8 +1,8 @@
-"""Put the package's files into the artifact bucket, those that are not there yet.
+"""Upload the package's files that the artifact bucket does not hold yet.
 
-A key names its content, and nothing that is there can be overwritten: the bucket's policy takes conditional writes
-only. But whoever may write could have written first, under the name of a release to come. So what is found is compared,
-by the checksum that S3 made of it, with what belongs there.
+A key names its content, and nothing can be overwritten: the bucket's policy allows conditional writes only. But whoever
+may write could have written another file first, under the key of a future release. So the checksum that S3 computed of
+an existing file is compared with the one that belongs there.
 """
 
 import base64
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -19,47 +19,59 @@ from scripts.common.errors import UserError
 from .layer import build_layer
 from .package import Package
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
-def upload_package(package: Package, s3: Any, account: str, *, layers: bool = False) -> int:
-    """How many files were uploaded. ``layers`` are built only on request: no stack without them asks for them.
+_THREADS = 8
 
-    Raises ``UserError`` for a file in the bucket that is not what its name says.
+
+def upload_package(package: Package, s3: "S3Client", account: str, *, layers: bool = False) -> int:
+    """Return how many files were uploaded. ``layers`` are built on request only, for the stacks that need them.
+
+    Raises ``UserError`` for a file in the bucket whose content is not the one that its key names.
     """
-    # The bucket's name could be guessed: never write to somebody else's.
-    owner = {"Bucket": package.destination.bucket, "ExpectedBucketOwner": account}
+    bucket = package.destination.bucket
 
-    def upload_file(key: str, content: Callable[[], bytes]) -> bool:
-        body = content()
-        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        if _is_uploaded(s3, key, checksum, owner):
+    def upload_file(key: str, read_content: Callable[[], bytes]) -> bool:
+        content = read_content()
+        checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        if _is_uploaded(s3, bucket, account, key, checksum):
             return False
         try:
-            s3.put_object(Key=key, Body=body, ChecksumSHA256=checksum, IfNoneMatch="*", **owner)
+            s3.put_object(
+                Bucket=bucket,
+                # Somebody else may have guessed the bucket's name and created it.
+                ExpectedBucketOwner=account,
+                Key=key,
+                Body=content,
+                ChecksumSHA256=checksum,
+                IfNoneMatch="*",
+            )
         except ClientError as error:
-            # Somebody else was quicker.
+            # Another deployment has uploaded it meanwhile.
             if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
                 raise
-            return not _is_uploaded(s3, key, checksum, owner)
+            return not _is_uploaded(s3, bucket, account, key, checksum)
         return True
 
-    contents: dict[str, Callable[[], bytes]] = {key: partial(bytes, body) for key, body in package.files.items()}
+    contents: dict[str, Callable[[], bytes]] = {key: partial(bytes, content) for key, content in package.files.items()}
     if layers:
         contents |= {key: partial(build_layer, requirements) for key, requirements in package.layers.items()}
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         return sum(pool.map(upload_file, contents, contents.values()))
 
 
-def _is_uploaded(s3: Any, key: str, checksum: str, owner: dict[str, str]) -> bool:
+def _is_uploaded(s3: "S3Client", bucket: str, account: str, key: str, checksum: str) -> bool:
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html"""
     try:
-        found = s3.head_object(Key=key, ChecksumMode="ENABLED", **owner).get("ChecksumSHA256")
+        uploaded = s3.head_object(Bucket=bucket, ExpectedBucketOwner=account, Key=key, ChecksumMode="ENABLED")
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             return False
         raise
-    if found != checksum:
+    if uploaded.get("ChecksumSHA256") != checksum:
         raise UserError(
-            f"s3://{owner['Bucket']}/{key} does not match the checksum in its name; find out who uploaded it, "
-            f"and delete it: aws s3api delete-object --bucket {owner['Bucket']} --key {key}"
+            f"s3://{bucket}/{key} does not match the checksum in its name; find out who uploaded it, "
+            f"and delete it: aws s3api delete-object --bucket {bucket} --key {key}"
         )
     return True

@@ -135,9 +135,8 @@ def _series(platform: Target, body: dict[str, Any], began: datetime) -> dashboar
         for n in range(periods):
             start = began + timedelta(seconds=n * PERIOD_SECONDS)
             end = start + timedelta(seconds=PERIOD_SECONDS)
-            for point in cloudwatch.get_metric_statistics(**about, StartTime=start, EndTime=end, Period=86_400)[
-                "Datapoints"
-            ]:
+            points: Any = cloudwatch.get_metric_statistics(**about, StartTime=start, EndTime=end, Period=86_400)
+            for point in points["Datapoints"]:
                 yield n, float(point["ExtendedStatistics"][stat] if kind.startswith("E") else point[stat])
 
     def series(line: dashboard.Metric) -> dashboard.Points:

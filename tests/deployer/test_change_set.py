@@ -19,7 +19,7 @@ OLD = Stack(NAME, status="UPDATE_COMPLETE", id=f"arn:{NAME}", parameters={"A": "
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "FIRST_SECONDS", 0)
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0)
 
 
 def fake(**fields: object) -> FakeCloudFormation:

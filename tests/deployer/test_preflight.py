@@ -43,9 +43,9 @@ class SharedClients(Target):
 
     clients: dict[str, Any] = field(default_factory=dict)
 
-    def client(self, service: str, own: Config | None = None) -> Any:
+    def _create_client(self, service: str, config: Config | None = None) -> Any:
         if service not in self.clients:
-            self.clients[service] = super().client(service, own)
+            self.clients[service] = super()._create_client(service, config)
         return self.clients[service]
 
 

@@ -1,10 +1,10 @@
 """What a deployment would change. Nothing in here touches the network.
 
-model.py       a Plan: the changes of every stack in the tree, what they do to policies, and what was noticed
-compare.py     resources before and after -> changes
-recreation.py  which changed properties replace a resource
-iam.py         resources before and after -> statements added and removed
-spurious.py    the service's changes and the comparison -> which of the service's change nothing
+model.py          a Plan: the changes of every stack in the tree, of policies, and notices
+compare.py        resources before and after -> changes
+recreation.py     which changed properties replace a resource
+iam.py            resources before and after -> policy statements added and removed
+spurious.py       marks the listed changes that do not change anything
+danger.py         changes -> the resources whose data would be lost
 serialization.py  plans as JSON
-danger.py      changes -> what is lost with its data
 """

@@ -1,6 +1,6 @@
-"""The changes that lead from one evaluated tree to another: what a change set says, without the service.
+"""Compares two evaluated trees: the changes of a change set, without the service.
 
-What the service alone knows, such as a resource that was changed by hand, is not in it.
+Changes that only the service knows, such as those to a resource that was edited by hand, are missing.
 """
 
 import json
@@ -14,27 +14,27 @@ from scripts.common.templates import STACK
 from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
 from .recreation import find_recreation
 
-_NONE = Evaluated()
-# Where a nested template lies says nothing about what is in it; what is in it is compared.
+_EMPTY_STACK = Evaluated()
+# The location of a nested template; its content is compared instead.
 _LOCATION = "TemplateURL"
 
 
 def compare_stacks(
-    name: str, before: Evaluated | None, after: Evaluated | None, replaced: frozenset[str] = frozenset()
+    name: str, before: Evaluated | None, after: Evaluated | None, certainly_replaced: frozenset[str] = frozenset()
 ) -> StackChanges:
-    """The changes of the tree; None stands for stacks that there are not.
+    """Return the changes of the tree; None stands for a stack that does not exist.
 
-    ``replaced`` are paths of resources that somebody who knows better says are replaced.
+    ``certainly_replaced`` are paths of resources that the service is known to replace.
     """
-    old, new = before or _NONE, after or _NONE
-    anew = replaced
+    old, new = before or _EMPTY_STACK, after or _EMPTY_STACK
+    replaced = certainly_replaced
     while True:
-        # A resource made anew changes those that refer to it, which may make them anew too.
-        changes = _compare_stack(name, old, new, "", anew)
-        found = replaced | frozenset(_replaced_paths(changes, ""))
-        if found == anew:
+        # A replaced resource changes those that refer to it, which may replace them too.
+        changes = _compare_stack(name, old, new, "", replaced)
+        now_replaced = certainly_replaced | frozenset(_replaced_paths(changes, ""))
+        if now_replaced == replaced:
             return changes
-        anew = found
+        replaced = now_replaced
 
 
 def _replaced_paths(stack: StackChanges, path: str) -> Iterator[str]:
@@ -45,28 +45,30 @@ def _replaced_paths(stack: StackChanges, path: str) -> Iterator[str]:
             yield f"{path}{change.logical_id}"
 
 
-def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, anew: frozenset[str]) -> StackChanges:
+def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, replaced: frozenset[str]) -> StackChanges:
     changes: list[Change] = []
     unchanged = []
-    for logical_id in [*new.resources, *(one for one in old.resources if one not in new.resources)]:
+    for logical_id in dict.fromkeys((*new.resources, *old.resources)):
         before, after = old.resources.get(logical_id), new.resources.get(logical_id)
-        there = before or after
-        if there is not None and there.type == STACK and (before is None or after is None or before.type == after.type):
+        resource = before or after
+        is_stack = resource is not None and resource.type == STACK
+        nested = None
+        if is_stack and (before is None or after is None or before.type == after.type):
             nested = _compare_stack(
                 logical_id,
-                old.nested.get(logical_id, _NONE),
-                new.nested.get(logical_id, _NONE),
+                old.nested.get(logical_id, _EMPTY_STACK),
+                new.nested.get(logical_id, _EMPTY_STACK),
                 f"{path}{logical_id}/",
-                anew,
+                replaced,
             )
-            change = _compare_resource(logical_id, before, after, anew, nested)
-        else:
-            change = _compare_resource(logical_id, before, after, anew)
+        change = _compare_resource(logical_id, before, after, replaced, nested)
         if change is not None:
             changes.append(change)
-        elif there is not None and there.type == STACK:
+        elif is_stack:
             unchanged.append(logical_id)
-    outputs = {one.path[0] for one in find_differences(old.outputs, new.outputs)} if old is not _NONE else set()
+    outputs: set[str] = set()
+    if old is not _EMPTY_STACK:
+        outputs = {difference.path[0] for difference in find_differences(old.outputs, new.outputs)}
     return StackChanges(name, tuple(changes), tuple(unchanged), tuple(sorted(outputs)))
 
 
@@ -74,51 +76,48 @@ def _compare_resource(
     logical_id: str,
     before: Resource | None,
     after: Resource | None,
-    anew: frozenset[str],
+    replaced: frozenset[str],
     nested: StackChanges | None = None,
 ) -> Change | None:
-    """None where nothing changes."""
+    """Return None if nothing changes."""
     if before is None and after is not None:
         return Change("Add", logical_id, after.type, nested=nested)
     if before is not None and after is None:
-        kept = before.deletion_policy.startswith("Retain")
-        policy_action = "Retain" if kept else before.deletion_policy
+        is_retained = before.deletion_policy.startswith("Retain")
+        policy_action = "Retain" if is_retained else before.deletion_policy
         return Change("Remove", logical_id, before.type, policy_action=policy_action, nested=nested)
     if before is None or after is None:
         return None
     if before.type != after.type:
         properties: tuple[PropertyChange, ...] = (PropertyChange("Type", before.type, after.type, "Always"),)
     else:
-        properties = (*_changed_properties(before, after, anew), *_changed_policies(before, after))
+        properties = (*_changed_properties(before, after, replaced), *_changed_policies(before, after))
     if not properties and not (nested and (nested.changes or nested.outputs)):
         return None
     replacement = _overall_replacement(properties)
-    policy_action = ""
-    if replacement != "False":
-        policy_action = f"ReplaceAnd{before.update_replace_policy}"
+    policy_action = "" if replacement == "False" else f"ReplaceAnd{before.update_replace_policy}"
     return Change("Modify", logical_id, after.type, replacement, properties, policy_action, nested)
 
 
 def _overall_replacement(properties: tuple[PropertyChange, ...]) -> str:
-    kinds = {one.recreation for one in properties}
-    return "True" if "Always" in kinds else "Conditional" if "Conditionally" in kinds else "False"
+    recreations = {change.recreation for change in properties}
+    return "True" if "Always" in recreations else "Conditional" if "Conditionally" in recreations else "False"
 
 
-def _changed_properties(before: Resource, after: Resource, anew: frozenset[str]) -> Iterator[PropertyChange]:
-    now = _with_unknowns(after.properties, anew)
-    for one in find_differences(before.properties, now):
-        if before.type == STACK and one.path[0] == _LOCATION:
+def _changed_properties(before: Resource, after: Resource, replaced: frozenset[str]) -> Iterator[PropertyChange]:
+    for difference in find_differences(before.properties, _with_unknowns(after.properties, replaced)):
+        if before.type == STACK and difference.path[0] == _LOCATION:
             continue
         yield PropertyChange(
-            "/".join(one.path),
-            None if one.before is None else as_text(one.before),
-            None if one.after is None else as_text(one.after),
-            "Never" if before.type == STACK else find_recreation(before.type, one.path),
+            "/".join(difference.path),
+            None if difference.before is None else as_text(difference.before),
+            None if difference.after is None else as_text(difference.after),
+            "Never" if before.type == STACK else find_recreation(before.type, difference.path),
         )
 
 
 def _changed_policies(before: Resource, after: Resource) -> Iterator[PropertyChange]:
-    """What becomes of the resource when it goes; a change of that alone is one."""
+    """Yield the changed policies, each of which is a change even if no property changes."""
     if before.deletion_policy != after.deletion_policy:
         yield PropertyChange("DeletionPolicy", before.deletion_policy, after.deletion_policy)
     if before.update_replace_policy != after.update_replace_policy:
@@ -133,32 +132,32 @@ class Difference:
 
 
 def find_differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """The smallest properties that differ; a list whose length changes is one of them."""
+    """Yield the innermost values that differ; a list whose length changes counts as one value."""
     if as_text(before) == as_text(after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
-        for key in [*before, *(key for key in after if key not in before)]:
+        for key in dict.fromkeys((*before, *after)):
             yield from find_differences(before.get(key), after.get(key), (*path, key))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from find_differences(one, other, (*path, str(index)))
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from find_differences(old, new, (*path, str(index)))
     else:
         yield Difference(path, before, after)
 
 
-def _with_unknowns(value: Any, anew: frozenset[str]) -> Any:
-    """A text that names a resource made anew is known when that has been made."""
+def _with_unknowns(value: Any, replaced: frozenset[str]) -> Any:
+    """Mark each text that refers to a replaced resource as known only after the deployment."""
     if isinstance(value, Mapping):
-        return {key: _with_unknowns(item, anew) for key, item in value.items()}
+        return {key: _with_unknowns(item, replaced) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_unknowns(item, anew) for item in value]
-    if isinstance(value, str) and any(match[1] in anew for match in TOKEN.finditer(value)):
+        return [_with_unknowns(item, replaced) for item in value]
+    if isinstance(value, str) and any(match[1] in replaced for match in TOKEN.finditer(value)):
         return KNOWN_AFTER_APPLY
     return value
 
 
 def as_text(value: Any) -> str:
-    """One text for values that CloudFormation takes for the same: 5 and "5", true and "true"."""
+    """Return the same text for values that CloudFormation treats as equal: 5 and "5", true and "true"."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping | list):

@@ -1,4 +1,4 @@
-"""What of a plan destroys something that holds data: it is shown first, and asked for by its name."""
+"""Finds the changes that destroy data: they are shown first, and each must be confirmed by name."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from scripts.common.templates import STACK
 
 from .model import Change, PropertyChange, StackChanges
 
-# What is gone with each.
+# What is lost with a resource of each type.
 HOLDS_DATA = {
     "AWS::DynamoDB::Table": "its items",
     "AWS::DynamoDB::GlobalTable": "its items",
@@ -18,18 +18,20 @@ HOLDS_DATA = {
     "AWS::SQS::Queue": "its messages",
     "AWS::StepFunctions::StateMachine": "its executions, including running ones,",
 }
+# The properties that delete older data when their value is lowered.
+_RETENTION_PROPERTIES = {"AWS::Logs::LogGroup": "RetentionInDays", "AWS::SQS::Queue": "MessageRetentionPeriod"}
 
 
 @dataclass(frozen=True)
 class Danger:
-    """One resource whose data the deployment takes out of the stack's hands."""
+    """A resource whose data the deployment deletes, or takes out of the stack."""
 
     # From the root stack: Data/Transactions.
     path: str
     resource_type: str
-    # "is deleted", "is replaced by an empty one", or "may be replaced by..." where the service cannot know.
+    # "is deleted", "is replaced by an empty one", or "may be replaced by an empty one" if the service cannot know.
     effect: str
-    # What is lost with it; empty where its policy keeps the resource, outside the stack.
+    # What is lost; empty if a policy retains the resource outside the stack.
     loss: str
     # The properties that force it.
     causes: tuple[PropertyChange, ...] = ()
@@ -39,22 +41,22 @@ class Danger:
         return self.path.rsplit("/", 1)[-1]
 
     def __str__(self) -> str:
-        what = f"{self.path} ({self.resource_type}) {self.effect}"
+        sentence = f"{self.path} ({self.resource_type}) {self.effect}"
         if self.loss:
-            return f"{what}: {self.loss} will be lost"
-        which = "the old one" if "replaced" in self.effect else "it"
-        return f"{what}: {which} is retained with its data, outside the stack"
+            return f"{sentence}: {self.loss} will be lost"
+        resource = "the old one" if "replaced" in self.effect else "it"
+        return f"{sentence}: {resource} is retained with its data, outside the stack"
 
 
 def confirmation_names(dangers: Iterable[Danger]) -> dict[str, Danger]:
-    """By what each is asked for: its logical id, or its path where two have the same."""
+    """Return the dangers by the name to confirm: the logical id, or the path where several have the same id."""
     dangers = list(dangers)
     ids = Counter(danger.logical_id for danger in dangers)
     return {danger.logical_id if ids[danger.logical_id] == 1 else danger.path: danger for danger in dangers}
 
 
 def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
-    """All of the tree, in its order. A nested stack whose changes are not known is one itself when it goes."""
+    """Return the dangers in the tree, in its order. A removed nested stack without known changes is one itself."""
     return list(_iterate_dangers(stack, path))
 
 
@@ -62,47 +64,42 @@ def _iterate_dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
     for change in stack.changes:
         if change.is_spurious:
             continue
-        here = f"{path}{change.logical_id}"
+        resource_path = f"{path}{change.logical_id}"
         if change.nested and change.nested.changes:
-            yield from _iterate_dangers(change.nested, f"{here}/")
+            yield from _iterate_dangers(change.nested, f"{resource_path}/")
             continue
         if shortened := _find_shortened_retention(change):
-            yield Danger(here, change.resource_type, "has a shorter retention period", "older data", (shortened,))
-        what = _describe_effect(change)
-        lost = "all that it holds" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
-        if what and lost:
-            because = tuple(one for one in change.properties if one.recreation != "Never")
-            yield Danger(here, change.resource_type, what, "" if _is_kept(change) else lost, because)
-
-
-# Lowered, they take away what has been kept for longer.
-_KEEPS = {"AWS::Logs::LogGroup": "RetentionInDays", "AWS::SQS::Queue": "MessageRetentionPeriod"}
+            effect = "has a shorter retention period"
+            yield Danger(resource_path, change.resource_type, effect, "older data", (shortened,))
+        effect = _describe_effect(change)
+        loss = "all that it holds" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
+        if effect and loss:
+            causes = tuple(prop for prop in change.properties if prop.recreation != "Never")
+            yield Danger(resource_path, change.resource_type, effect, "" if _is_retained(change) else loss, causes)
 
 
 def _find_shortened_retention(change: Change) -> PropertyChange | None:
-    for one in change.properties:
-        keeps = change.action == "Modify" and one.name == _KEEPS.get(change.resource_type)
-        if keeps and _retention_period(one.after) < _retention_period(one.before):
-            return one
+    for prop in change.properties:
+        is_retention = change.action == "Modify" and prop.name == _RETENTION_PROPERTIES.get(change.resource_type)
+        if is_retention and _retention_period(prop.after) < _retention_period(prop.before):
+            return prop
     return None
 
 
 def _retention_period(value: str | None) -> float:
-    """Without a number nothing is ever taken away."""
+    """Without a number data is kept for ever."""
     return float(value) if value and value.isdigit() else float("inf")
 
 
-def _is_kept(change: Change) -> bool:
+def _is_retained(change: Change) -> bool:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html"""
     return change.policy_action in ("Retain", "Snapshot", "ReplaceAndRetain", "ReplaceAndSnapshot")
 
 
 def _describe_effect(change: Change) -> str:
     if change.action == "Remove":
-        return "is removed from the stack" if _is_kept(change) else "is deleted"
+        return "is removed from the stack" if _is_retained(change) else "is deleted"
     if change.action == "Modify" and change.replacement == "True":
         return "is replaced by an empty one"
-    unsure = change.action == "Dynamic" or (change.action == "Modify" and change.replacement == "Conditional")
-    if unsure and change.resource_type != STACK:
-        return "may be replaced by an empty one"
-    return ""
+    is_unsure = change.action == "Dynamic" or (change.action == "Modify" and change.replacement == "Conditional")
+    return "may be replaced by an empty one" if is_unsure and change.resource_type != STACK else ""

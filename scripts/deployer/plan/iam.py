@@ -1,7 +1,7 @@
-"""What a deployment grants and takes away: the statements of every policy in the tree, before and after.
+"""Compares the policy statements of two trees: what a deployment grants, and what it revokes.
 
-All kinds of policies that a template can hold: an identity's, inline or managed, a role's trust, a key's, a topic's, a
-queue's, a bucket's; managed policies attached by ARN, and permissions to invoke a function.
+All policies that a template can hold count: inline and managed policies, trust policies, resource policies of keys,
+topics, queues and buckets, attachments of managed policies, and permissions to invoke a function.
 """
 
 import json
@@ -14,7 +14,7 @@ from scripts.common.evaluate import Evaluated, Resource
 from .compare import as_text
 from .model import StatementChange
 
-# What a policy is called by the property that it stands in.
+# The kind of a policy, by the property that holds it.
 _KINDS = {
     "AssumeRolePolicyDocument": "trust",
     "KeyPolicy": "key policy",
@@ -32,7 +32,7 @@ _PERMISSION = "AWS::Lambda::Permission"
 
 @dataclass(frozen=True, order=True)
 class _Grant:
-    """The smallest thing that a policy says: one action on one resource, for one principal."""
+    """The smallest unit of a policy: one action on one resource, for one principal."""
 
     holder: str
     kind: str
@@ -43,18 +43,19 @@ class _Grant:
 
 
 def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tuple[StatementChange, ...]:
-    """Those added and those removed, in the order of the holders; a statement whose condition changes is both."""
+    """Return the added and the removed statements by holder; a statement whose condition changes is both."""
     old = set(_read_grants(before, "")) if before else set()
     new = set(_read_grants(after, "")) if after else set()
     changes = [*_group_actions(old - new, added=False), *_group_actions(new - old, added=True)]
-    return tuple(sorted(changes, key=lambda one: (one.holder, one.kind, one.resource, one.added)))
+    return tuple(sorted(changes, key=lambda change: (change.holder, change.kind, change.resource, change.added)))
 
 
 def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:
-    """The actions that are alike in all else, together."""
+    """Group the actions of the grants that differ in nothing else."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    for one in sorted(grants):
-        groups.setdefault((one.holder, one.kind, one.effect, one.resource, one.condition), []).append(one.action)
+    for grant in sorted(grants):
+        key = (grant.holder, grant.kind, grant.effect, grant.resource, grant.condition)
+        groups.setdefault(key, []).append(grant.action)
     for (holder, kind, effect, resource, condition), actions in groups.items():
         yield StatementChange(added, holder, kind, effect, tuple(actions), resource, condition)
 
@@ -73,7 +74,7 @@ def _read_grants(stack: Evaluated, path: str) -> Iterator[_Grant]:
 
 
 def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Policy documents, wherever in the properties they stand."""
+    """Yield the policy documents anywhere in the properties, with their kind."""
     for name, value in resource.properties.items():
         kind = _KINDS.get(name) or _KINDS_BY_TYPE.get(resource.type) or "policy"
         for document in _find_documents(value):
@@ -104,38 +105,39 @@ def _statement_grants(holder: str, kind: str, statement: Mapping[str, Any]) -> I
     for action in _describe_element(statement, "Action"):
         for principal in principals or [""]:
             for resource in resources or [""]:
-                # A key's policy says "*" for the key itself: who it is for is what tells.
-                shown = principal if principal and resource in ("", "*") else resource
-                shown = f"{resource} for {principal}" if principal and shown == resource else shown
-                yield _Grant(holder, kind, str(statement.get("Effect", "Allow")), shown, condition, action)
+                target = resource
+                if principal:
+                    # In a key's policy "*" is the key itself, so the principal says more.
+                    target = principal if resource in ("", "*") else f"{resource} for {principal}"
+                yield _Grant(holder, kind, str(statement.get("Effect", "Allow")), target, condition, action)
 
 
 def _describe_principals(statement: Mapping[str, Any]) -> list[str]:
-    for name, said in (("Principal", "{}"), ("NotPrincipal", "all but {}")):
+    for name, pattern in (("Principal", "{}"), ("NotPrincipal", "all but {}")):
         principal = statement.get(name)
         if isinstance(principal, Mapping):
-            return [said.format(as_text(one)) for value in principal.values() for one in _as_list(value)]
+            return [pattern.format(as_text(item)) for value in principal.values() for item in _as_list(value)]
         if principal is not None:
-            return [said.format("everybody" if principal == "*" else principal)]
+            return [pattern.format("everybody" if principal == "*" else principal)]
     return []
 
 
 def _describe_element(statement: Mapping[str, Any], name: str) -> list[str]:
-    """``Action`` or ``NotAction``, ``Resource`` or ``NotResource``; the latter is one thing, and not several."""
+    """Return the values of ``Action`` or ``Resource``; those of ``NotAction`` or ``NotResource`` as one value."""
     if f"Not{name}" in statement:
-        return ["all but " + ", ".join(as_text(one) for one in _as_list(statement[f"Not{name}"]))]
-    return [as_text(one) for one in _as_list(statement.get(name, []))]
+        return ["all but " + ", ".join(as_text(item) for item in _as_list(statement[f"Not{name}"]))]
+    return [as_text(item) for item in _as_list(statement.get(name, []))]
 
 
 def _permission_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-permission.html"""
     if resource.type != _PERMISSION:
         return
-    given = {name: as_text(value) for name, value in resource.properties.items()}
-    limits = {name: given[name] for name in ("SourceArn", "SourceAccount", "PrincipalOrgID") if name in given}
-    shown = f"{given.get('FunctionName')} for {given.get('Principal')}"
+    properties = {name: as_text(value) for name, value in resource.properties.items()}
+    limits = {name: properties[name] for name in ("SourceArn", "SourceAccount", "PrincipalOrgID") if name in properties}
+    target = f"{properties.get('FunctionName')} for {properties.get('Principal')}"
     condition = json.dumps(limits, sort_keys=True) if limits else ""
-    yield _Grant(holder, "permission", "Allow", shown, condition, given.get("Action", ""))
+    yield _Grant(holder, "permission", "Allow", target, condition, properties.get("Action", ""))
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -1,16 +1,16 @@
-"""A plan, as frozen data: it is shown, saved, sent to programs and executed from this and nothing else."""
+"""The data of a plan, which is shown, saved, written as JSON and executed."""
 
 from dataclasses import dataclass
 
 from scripts.common.templates import STACK
 
-# What CloudFormation shows in the place of a value that another change decides.
+# CloudFormation's placeholder for a value that depends on another change.
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 
 
 @dataclass(frozen=True)
 class PropertyChange:
-    """One property of a resource, or an attribute such as Tags; None is a value that there is not, or is not told."""
+    """A changed property, or an attribute such as Tags; None is a value that is missing or not reported."""
 
     name: str
     before: str | None = None
@@ -21,10 +21,10 @@ class PropertyChange:
 
 @dataclass(frozen=True)
 class Change:
-    """One resource, in the API's words.
+    """The change of one resource, in the terms of the API.
 
     ``action`` is Add, Modify, Remove, Import or Dynamic; ``replacement`` is True, False or Conditional;
-    ``policy_action`` says whether a resource that goes is deleted or kept.
+    ``policy_action`` says whether a removed or replaced resource is deleted or retained.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html
     """
 
@@ -35,7 +35,7 @@ class Change:
     properties: tuple[PropertyChange, ...] = ()
     policy_action: str = ""
     nested: "StackChanges | None" = None
-    # Listed by the service because a value may change; the templates say that it does not.
+    # Whether the service lists it although, by the templates, no value changes.
     is_spurious: bool = False
 
 
@@ -45,42 +45,42 @@ class StackChanges:
 
     name: str
     changes: tuple[Change, ...] = ()
-    # Nested stacks that stay as they are.
+    # Nested stacks without changes.
     unchanged: tuple[str, ...] = ()
-    # Outputs that change, where they are compared.
+    # Changed outputs, if outputs were compared.
     outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class StatementChange:
-    """One statement of a policy that is granted (``added``) or no longer granted, whoever holds the policy."""
+    """A policy statement that is added, or removed if ``added`` is False."""
 
     added: bool
-    # Where it stands: "Security/WorkflowPolicy", and what it is there: "policy", "trust", "key policy"...
+    # The resource with the policy, such as "Security/WorkflowPolicy", and the kind: "policy", "trust", "key policy"...
     holder: str
     kind: str
     effect: str
     actions: tuple[str, ...]
-    # The resource, or the principal where a policy of a resource names one.
+    # The resource, or for a resource policy the principal.
     resource: str
     condition: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a deployment would do to a tree of stacks."""
+    """What a deployment would change in a tree of stacks."""
 
     stack: StackChanges
     statements: tuple[StatementChange, ...] = ()
-    # What was noticed: early validations, hooks, alarms that are not watched.
+    # Results of early validations and hooks, and alarms that are not watched.
     notices: tuple[str, ...] = ()
-    # Where the changes come from: the service's change set, or a comparison of templates, and of which.
+    # The origin of the changes: the service's change set, or a comparison of which templates.
     source: str = ""
 
 
 @dataclass(frozen=True)
 class Count:
-    """As terraform counts: a replacement is an addition and a destruction."""
+    """Counts as Terraform does: a replacement is an addition and a destruction."""
 
     add: int = 0
     change: int = 0
@@ -100,7 +100,7 @@ class Count:
 
 
 def count_changes(stack: StackChanges) -> Count:
-    """Of the whole tree. A nested stack whose own changes are known counts as these."""
+    """Count the changes of the tree. A nested stack counts as its own changes, if they are known."""
     return sum((_count_change(change) for change in stack.changes), Count())
 
 

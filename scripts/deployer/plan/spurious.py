@@ -1,7 +1,8 @@
-"""Which changes of a change set are none.
+"""Detects the listed changes that do not change anything.
 
-A parameter that another stack's output feeds is not known while a change set is made: the service lists every resource
-that reads it, often as one that may be replaced. The templates tell whether anything behind it changes.
+A parameter that takes its value from another stack's output is unknown while a change set is created. So the service
+lists every resource that uses the parameter, often as one that may be replaced. Comparing the templates shows whether
+a value behind it changes.
 """
 
 from dataclasses import replace
@@ -13,72 +14,77 @@ from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
 
 
 def mark_spurious(service: StackChanges, compared: StackChanges) -> StackChanges:
-    """The service's changes, with those marked that rest on unknown values only and that the comparison has not."""
-    real = {change.logical_id: change for change in compared.changes}
-    found = [_mark_change(change, real.get(change.logical_id)) for change in service.changes]
-    # A nested stack in which nothing changes is unchanged, whatever it was listed for.
-    changes = tuple(one for one in found if not (one.is_spurious and one.resource_type == STACK and one.nested is None))
-    named = {change.logical_id for change in changes}
-    # Those that only the comparison has changed, too: of what is deployed the service knows more.
-    stacks = [*compared.unchanged, *(one.logical_id for one in compared.changes if one.resource_type == STACK)]
-    return replace(service, changes=changes, unchanged=tuple(name for name in stacks if name not in named))
+    """Return the service's changes, marking those with unknown values only that the comparison does not list."""
+    real_changes = {change.logical_id: change for change in compared.changes}
+    marked = [_mark_change(change, real_changes.get(change.logical_id)) for change in service.changes]
+    # A nested stack in which nothing changes is unchanged, for whatever reason the service lists it.
+    changes = tuple(
+        item for item in marked if not (item.is_spurious and item.resource_type == STACK and item.nested is None)
+    )
+    listed = {change.logical_id for change in changes}
+    # Including the stacks that only the comparison lists: the service knows better what is deployed.
+    stacks = [*compared.unchanged, *(change.logical_id for change in compared.changes if change.resource_type == STACK)]
+    return replace(service, changes=changes, unchanged=tuple(name for name in stacks if name not in listed))
 
 
 def _mark_change(change: Change, real: Change | None) -> Change:
     if change.nested is not None:
         compared = real.nested if real is not None and real.nested is not None else StackChanges(change.logical_id)
         nested = mark_spurious(change.nested, compared)
-        # A nested stack is one whose changes are all phantoms.
-        hollow = real is None and change.action == "Modify" and all(one.is_spurious for one in nested.changes)
-        change = replace(change, nested=nested, is_spurious=hollow)
+        # A nested stack is spurious if all its changes are.
+        is_spurious = real is None and change.action == "Modify" and all(item.is_spurious for item in nested.changes)
+        change = replace(change, nested=nested, is_spurious=is_spurious)
     elif real is None:
         return replace(change, is_spurious=change.is_spurious or _may_be_spurious(change))
     return _drop_spurious_properties(change, real) if real is not None and change.action == "Modify" else change
 
 
 def _may_be_spurious(change: Change) -> bool:
-    """Whether nothing but values that are not known yet makes it a change.
+    """Whether the change rests on unknown values only.
 
-    A replacement that is certain is one; of what holds data, one that is possible: there the service is believed.
+    A certain replacement is real, and so is a possible one of a resource that holds data: there the service is trusted.
     """
     if change.action == "Add":
-        # The template's conditions leave it out; only an emulator lists such.
+        # Only an emulator lists a resource whose condition is false.
         return True
     if change.action != "Modify" or change.replacement == "True" or change.resource_type == STACK:
         return False
     if change.resource_type in HOLDS_DATA and change.replacement != "False":
         return False
-    return bool(change.properties) and all(_is_unknown(one) for one in change.properties)
+    return bool(change.properties) and all(map(_is_unknown, change.properties))
 
 
 def _drop_spurious_properties(change: Change, real: Change) -> Change:
-    """A change that is one, without the properties that stay; if only these may replace it, it is not replaced."""
-    there = {one.name.split("/")[0] for one in real.properties}
-    stay = [one for one in change.properties if _is_unknown(one) and one.name.split("/")[0] not in there]
-    properties = tuple(one for one in change.properties if one not in stay)
-    certain = all(one.recreation == "Never" for one in properties) and real.replacement == "False"
-    certain = certain and change.resource_type not in HOLDS_DATA
-    replacement = "False" if change.replacement == "Conditional" and stay and certain else change.replacement
-    return replace(change, properties=properties, replacement=replacement)
+    """Drop the properties that do not change, and the replacement if only they might cause it."""
+    real_names = {prop.name.split("/")[0] for prop in real.properties}
+    dropped = [prop for prop in change.properties if _is_unknown(prop) and prop.name.split("/")[0] not in real_names]
+    properties = tuple(prop for prop in change.properties if prop not in dropped)
+    is_in_place = all(prop.recreation == "Never" for prop in properties) and real.replacement == "False"
+    if change.replacement == "Conditional" and dropped and is_in_place and change.resource_type not in HOLDS_DATA:
+        return replace(change, properties=properties, replacement="False")
+    return replace(change, properties=properties)
 
 
-def _is_unknown(one: PropertyChange) -> bool:
-    return KNOWN_AFTER_APPLY in (one.after or "")
+def _is_unknown(prop: PropertyChange) -> bool:
+    return KNOWN_AFTER_APPLY in (prop.after or "")
 
 
 def fill_nested_stacks(service: StackChanges, compared: StackChanges) -> tuple[StackChanges, bool]:
-    """The service's changes, those of nested stacks from the comparison where it gives none; and whether any was."""
-    real = {change.logical_id: change for change in compared.changes}
+    """Take the changes of nested stacks that the service does not list from the comparison.
+
+    Returns the changes, and whether any were taken.
+    """
+    real_changes = {change.logical_id: change for change in compared.changes}
     any_filled = False
     changes = []
     for change in service.changes:
-        # Of a nested stack that goes, or was not there, no service needs to say more.
+        # The service lists no changes for a nested stack that is created or removed.
         if change.resource_type == STACK and change.nested is None:
             any_filled = any_filled or change.action == "Modify"
-            found = real.get(change.logical_id)
-            # Where neither it nor what it is given changes, it is listed because its template lies elsewhere.
-            elsewhere = all(one.name.split("/")[0] in ("TemplateURL", "Parameters") for one in change.properties)
-            unchanged = found is None and change.action == "Modify" and elsewhere
-            change = replace(change, is_spurious=True) if unchanged else found or change
+            real = real_changes.get(change.logical_id)
+            # If neither the stack nor its parameters change, it is listed because its template has a new location.
+            is_moved = all(prop.name.split("/")[0] in ("TemplateURL", "Parameters") for prop in change.properties)
+            is_spurious = real is None and change.action == "Modify" and is_moved
+            change = replace(change, is_spurious=True) if is_spurious else real or change
         changes.append(change)
     return replace(service, changes=tuple(changes)), any_filled

@@ -1,7 +1,7 @@
-"""Lambda's concurrency against the reservations that the templates ask for.
+"""Checks Lambda's concurrency limits against the reservations in the templates.
 
-Lambda refuses a reservation that leaves less than 100 unreserved; in an account whose limit is lower, such as a new one
-with a limit of 10, less than the whole limit: there nothing can be reserved.
+Lambda refuses a reservation that leaves less than 100 unreserved. In an account with a lower limit, such as a new one
+with 10, nothing can be reserved.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 """
 
@@ -18,43 +18,40 @@ from .situation import Situation, unknown_finding
 
 SUBJECT = "concurrency"
 FUNCTION = "AWS::Lambda::Function"
-# What Lambda keeps for the functions without a reservation.
+# What Lambda keeps for functions without a reservation.
 UNRESERVED = 100
 _QUOTA = "Lambda's quota L-B99A9384 (concurrent executions)"
 
 
 def check_concurrency(situation: Situation) -> list[Finding]:
-    """Whether the account can reserve what the functions ask for."""
+    """Check that the account can reserve what the functions request."""
     client = situation.client("lambda")
     try:
         limits = client.get_account_settings()["AccountLimit"]
     except ClientError as error:
         return [unknown_finding(SUBJECT, "Lambda's concurrency", "lambda:GetAccountSettings", error)]
     limit, unreserved = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
-    functions = [one for one in situation.resources if one.type == FUNCTION and _requested_concurrency(one)]
-    asking = [one for one in functions if _needs_reservation(one, situation)]
-    requested = sum(map(_requested_concurrency, asking))
+    functions = [item for item in situation.resources if item.type == FUNCTION and _requested_concurrency(item)]
+    new = [function for function in functions if _needs_reservation(function, situation)]
+    requested = sum(map(_requested_concurrency, new))
+    existing = [name for function in new if function.is_held_as(name := _function_name(function))]
     try:
-        reserved = sum(
-            _read_reservations(
-                situation, [_function_name(one) for one in asking if one.is_held_as(_function_name(one))]
-            )
-        )
+        reserved = sum(_read_reservations(situation, existing))
     except ClientError as error:
         return [unknown_finding(SUBJECT, "what the functions have reserved", "lambda:GetFunctionConcurrency", error)]
     available = max(unreserved + reserved - UNRESERVED, 0)
     if requested <= max(available, reserved):
         return [_sufficient_finding(limit, sum(map(_requested_concurrency, functions)))]
     setting = Settings.reserved_concurrency.name
-    needed = limit - unreserved - reserved + requested + UNRESERVED
+    required = limit - unreserved - reserved + requested + UNRESERVED
     return [
         Finding(
             SUBJECT,
             Verdict.FAILURE,
-            f"{setting} = {_requested_concurrency(asking[0])} for {len(asking)} functions cannot be had: the "
+            f"{setting} = {_requested_concurrency(new[0])} for {len(new)} functions cannot be had: the "
             f"account's limit is {limit}, of which {available} can be reserved",
-            f"set {setting} to at most {available // len(asking)} in stacks/environments.toml, or request "
-            f"{needed} of {_QUOTA}",
+            f"set {setting} to at most {available // len(new)} in stacks/environments.toml, or request "
+            f"{required} of {_QUOTA}",
         )
     ]
 
@@ -79,8 +76,10 @@ def _function_name(function: DeclaredResource) -> str:
 
 
 def _needs_reservation(function: DeclaredResource, situation: Situation) -> bool:
-    """CloudFormation reserves for a new function, and again when the setting changes; what an operator set meanwhile
-    stays."""
+    """Whether CloudFormation sets the reservation: for a new function, and when the setting changes.
+
+    Otherwise the reservation that an operator has set stays.
+    """
     parameter = Settings.reserved_concurrency.parameter_name
     if not function.is_held_as(_function_name(function)):
         return True

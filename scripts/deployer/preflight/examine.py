@@ -1,10 +1,10 @@
-"""Run the checks at the same time, report their findings, and stop for a certain failure."""
+"""Runs the checks in parallel, reports their findings, and stops for a certain failure."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -31,6 +31,9 @@ from .rights import check_rights
 from .runtime import check_runtime
 from .situation import Situation
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
 Check = Callable[[Situation], list[Finding]]
 CHECKS: dict[str, Check] = {
     existing_names.SUBJECT: check_existing_names,
@@ -46,16 +49,16 @@ _PLACE = {"partition": "Partition", "region": "Region", "account": "AccountId"}
 
 
 class Preflight:
-    """Examines once, before the first write, whichever step comes to one."""
+    """Runs the checks once, before the first step that writes."""
 
     def __init__(self, order: Order, target: Target, report: Reporter) -> None:
         self._order, self._target, self._report = order, target, report
         self._is_done = False
 
     def run_checks(self, *, with_bootstrap: bool = False) -> None:
-        """Report the findings, those of the artifact bucket's stack too ``with_bootstrap``.
+        """Report the findings, ``with_bootstrap`` those of the artifact bucket's stack too.
 
-        Raises ``UserError`` for what fails for certain; nothing has been changed then.
+        Raises ``UserError`` for a certain failure; nothing has been changed then.
         """
         if self._is_done:
             return
@@ -64,36 +67,36 @@ class Preflight:
         self._report.show_findings(findings)
         failures = [finding for finding in findings if finding.verdict is Verdict.FAILURE]
         if failures:
-            first, more = failures[0], len(failures) - 1
-            others = f" ({more} more above)" if more else ""
-            raise UserError(f"{first.text}; {first.next_step}{others}; nothing was changed")
+            first = failures[0]
+            count = f" ({len(failures) - 1} more above)" if len(failures) > 1 else ""
+            raise UserError(f"{first.text}; {first.next_step}{count}; nothing was changed")
 
 
 def collect_findings(situation: Situation) -> list[Finding]:
-    """The findings of all checks, in the checks' order."""
+    """Return the findings of all checks, in the order of ``CHECKS``."""
 
-    def run(subject: str, check: Check) -> list[Finding]:
+    def run_check(subject: str, check: Check) -> list[Finding]:
         try:
             return check(situation)
         except AWS_ERRORS as error:
             return [Finding(subject, Verdict.UNKNOWN, f"could not be checked: {describe_aws_error(error)}")]
 
     with ThreadPoolExecutor(len(CHECKS)) as pool:
-        return [finding for findings in pool.map(run, CHECKS, CHECKS.values()) for finding in findings]
+        return [finding for findings in pool.map(run_check, CHECKS, CHECKS.values()) for finding in findings]
 
 
 def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Situation:
-    """What the checks read, from the templates, the settings and CloudFormation."""
+    """Read the input of the checks from the templates, the settings and CloudFormation."""
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, order.stack_name)
     platform, bootstrap = (
         _evaluate_template(order, target, "parent.yaml"),
         _evaluate_template(order, target, "artifacts.yaml"),
     )
-    resources = [*declared_resources(platform, _held_ids(cloudformation, stack), is_of_environment=True)]
+    resources = [*declared_resources(platform, _read_held_ids(cloudformation, stack), is_of_environment=True)]
     if with_bootstrap:
-        held = _held_ids(cloudformation, describe(cloudformation, ARTIFACTS_STACK))
-        resources += declared_resources(bootstrap, held, is_of_environment=False)
+        held_ids = _read_held_ids(cloudformation, describe(cloudformation, ARTIFACTS_STACK))
+        resources += declared_resources(bootstrap, held_ids, is_of_environment=False)
     pseudo = target.pseudo_parameters()
     return Situation(
         target=target,
@@ -113,24 +116,20 @@ def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Sit
 
 
 def _upload_prefix(order: Order) -> str:
-    """A plan that is not saved has keys of its own."""
+    """Return the prefix of the keys; a plan that is not saved has one of its own."""
     if order.only_plan and not order.out:
         return f"{PLANS}/{order.environment}"
     return Destination.for_environment("", "", order.environment).prefix
 
 
 def _evaluate_template(order: Order, target: Target, name: str) -> Evaluated:
-    """A committed template and those nested in it, with the values of the settings."""
-
-    def read(path: str) -> str:
-        return (order.templates / path.removeprefix("./")).read_text(encoding="utf-8")
-
+    """Evaluate a committed template and those nested in it with the values of the settings."""
     parameters = order.bootstrap if name == "artifacts.yaml" else order.parameters
-    return evaluate(templates.read_tree(read(name), read), parameters, target.pseudo_parameters())
+    return evaluate(templates.read_tree_from_folder(order.templates, name), parameters, target.pseudo_parameters())
 
 
-def _held_ids(cloudformation: Any, stack: Stack) -> HeldIds | None:
-    """None if the caller may not list it. A creation that failed holds nothing: it is deleted before the next."""
+def _read_held_ids(cloudformation: "CloudFormationClient", stack: Stack) -> HeldIds | None:
+    """Return None if the caller may not list them. A failed creation holds nothing: it is deleted before the next."""
     if stack.status == "ROLLBACK_COMPLETE":
         return {}
     try:
@@ -141,6 +140,6 @@ def _held_ids(cloudformation: Any, stack: Stack) -> HeldIds | None:
 
 
 def _aws_date(identity: dict[str, Any]) -> date:
-    """By the clock of AWS, which decides what is still accepted."""
+    """Return the date by AWS's clock, which decides what Lambda accepts."""
     header = identity.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return parsedate_to_datetime(header).date() if header else datetime.now(UTC).date()

@@ -1,4 +1,4 @@
-"""Resources that have a name of ours, and that no stack of ours holds: CloudFormation cannot create them again.
+"""Finds resources outside the stack whose names the templates declare: CloudFormation cannot create them again.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
 """
@@ -24,35 +24,33 @@ _REGIONS = "docs/deploying.md#accounts-and-regions"
 
 @dataclass(frozen=True)
 class _Question:
-    """One call, or one a name: which of the resources, by name, exist."""
+    """Which of the resources, by name, exist; asked in one call, or in one for each name."""
 
     lookup: Lookup
     resources: dict[str, DeclaredResource]
 
 
 def check_existing_names(situation: Situation) -> list[Finding]:
-    """A failure for each name that exists outside the stack, unknown for each service that does not say."""
+    """Return a failure for each name that exists outside the stack, and unknown where a service does not answer."""
     new: dict[Lookup, dict[str, DeclaredResource]] = {}
-    unread = set()
-    count = 0
+    is_unreadable = False
     for resource in situation.resources:
         name = exclusive_name(resource.type, resource.properties)
         if not name:
             continue
         if resource.held_ids is None:
-            unread.add(resource.is_of_environment)
+            is_unreadable = True
         elif not resource.is_held_as(name):
             new.setdefault(LOOKUPS[resource.type], {})[name] = resource
-            count += 1
     questions = [question for lookup, resources in new.items() for question in _split_questions(lookup, resources)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        findings = [
-            finding for each in pool.map(lambda one: _ask_service(situation, one), questions) for finding in each
-        ]
-    if unread:
+        answers = pool.map(lambda question: _ask_service(situation, question), questions)
+        findings = [finding for answer in answers for finding in answer]
+    if is_unreadable:
         text = "names that exist could not be checked: what the stack holds is not known"
         findings.append(Finding(SUBJECT, Verdict.UNKNOWN, text, "grant cloudformation:ListStackResources"))
-    # A service that denies one name denies the others of its kind.
+    count = sum(map(len, new.values()))
+    # A service that denies the call for one name denies it for the others.
     findings = list(dict.fromkeys(findings))
     return findings or [Finding(SUBJECT, Verdict.OK, f"none of the {count} names to be created exists")]
 
@@ -94,15 +92,15 @@ def _existing_name_finding(situation: Situation, name: str, resource: DeclaredRe
 def _next_step(
     situation: Situation, resource: DeclaredResource, lookup: Lookup, is_ours: bool | None, delete: str
 ) -> str:
-    """``is_ours`` is None if nobody knows. A purge is for an environment without a stack: it would delete a running
-    one with its data."""
+    """``is_ours`` is None if the tags do not tell. A purge is advised only without a stack: it would delete a running
+    environment with its data."""
     if resource.type == "AWS::IAM::OIDCProvider":
         return "set github_oidc_provider_arn in [bootstrap] of stacks/environments.toml to its ARN"
     unused = "no Region of this account uses it" if lookup.is_account_wide else "nothing uses it"
     delete_unused = f"delete it if {unused}: {delete}"
     if not resource.is_of_environment:
-        elsewhere = f"if another Region has it, see {_REGIONS}; otherwise " if lookup.is_account_wide else ""
-        return f"{elsewhere}import it into the stack, or {delete_unused}"
+        other_region = f"if another Region has it, see {_REGIONS}; otherwise " if lookup.is_account_wide else ""
+        return f"{other_region}import it into the stack, or {delete_unused}"
     if situation.is_deployed:
         return delete_unused if is_ours is False else f"import it into the stack, or {delete_unused}"
     if lookup.is_account_wide:
@@ -118,7 +116,7 @@ def _next_step(
 
 
 def _read_tags(situation: Situation, name: str, lookup: Lookup) -> Mapping[str, str] | None:
-    """None if they cannot be read: then nobody knows whose the resource is."""
+    """Return None if they cannot be read: then the owner of the resource is unknown."""
     if lookup.read_tags is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The subject that GitHub's roles trust: a repository's name can pass to another owner, its numeric ids cannot.
+"""Checks the subject that GitHub's roles trust: a repository's name can pass to another owner, its ids cannot.
 
 https://docs.github.com/en/actions/reference/openid-connect-reference#immutable-subject-claims
 """
@@ -10,7 +10,7 @@ SUBJECT = "github"
 
 
 def check_github_subject(situation: Situation) -> list[Finding]:
-    """Whether the repository in the settings has its ids; nothing without a repository."""
+    """Check that the repository in the settings has its ids; no finding without a repository."""
     repository = situation.github_repository
     if not repository:
         return []

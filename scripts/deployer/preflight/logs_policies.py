@@ -1,7 +1,7 @@
-"""The resource policies of CloudWatch Logs, of which an account has at most 10 in a Region.
+"""Checks the number of resource policies of CloudWatch Logs, of which an account has at most 10 in a Region.
 
-Step Functions lets CloudWatch Logs write a policy for the log group of a state machine: into the account's policy for
-log delivery, or on the log group itself.
+For the log group of a state machine, CloudWatch Logs writes a policy: into the account's policy for log delivery, or on
+the log group itself.
 https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure-CWL.html
 """
@@ -22,13 +22,13 @@ _STATE_MACHINE = "AWS::StepFunctions::StateMachine"
 
 
 def check_logs_policies(situation: Situation) -> list[Finding]:
-    """Whether there is room for the policy that a new state machine's log needs."""
+    """Check that there is room for the policy that a new state machine's log needs."""
     new = [
-        one.path
-        for one in situation.resources
-        if one.type == _STATE_MACHINE
-        and one.properties.get("LoggingConfiguration")
-        and not one.is_held_as(str(one.properties.get("StateMachineName", "")))
+        resource.path
+        for resource in situation.resources
+        if resource.type == _STATE_MACHINE
+        and resource.properties.get("LoggingConfiguration")
+        and not resource.is_held_as(str(resource.properties.get("StateMachineName", "")))
     ]
     if not new:
         return [Finding(SUBJECT, Verdict.OK, "no state machine starts to log")]

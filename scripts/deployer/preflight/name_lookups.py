@@ -1,6 +1,6 @@
-"""How each service is asked whether a name exists, and what deletes it.
+"""For each resource type, the call that tells whether a name exists, and the command that deletes it.
 
-Only resource types whose names are exclusive: many layers, backup plans and versions may have the same name.
+Only types with exclusive names: several layers, backup plans or versions may have the same name.
 """
 
 import re
@@ -12,55 +12,55 @@ from botocore.exceptions import ClientError
 
 from .situation import Situation
 
-# The names, of those given, that exist.
+# Returns those of the names that exist.
 Find = Callable[[Situation, Sequence[str]], set[str]]
-# The tags of what has the name.
+# Returns the tags of the resource with the name.
 ReadTags = Callable[[Situation, str], Mapping[str, str]]
 
-# How services call what does not exist: ResourceNotFoundException, NoSuchEntity, StateMachineDoesNotExist,
+# The error codes of a missing resource: ResourceNotFoundException, NoSuchEntity, StateMachineDoesNotExist,
 # AWS.SimpleQueueService.NonExistentQueue, and S3's 404.
-_MISSING = re.compile(r"NotFound|NoSuch|DoesNotExist|NonExistent|^404$")
+_NOT_FOUND = re.compile(r"NotFound|NoSuch|DoesNotExist|NonExistent|^404$")
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
 _ALARMS_PER_CALL = 100
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """One resource type."""
+    """How to look up the names of one resource type."""
 
     # The property that gives the resource its name.
     property: str
     # The permission that the question needs.
     action: str
     find: Find
-    # The AWS CLI's command; `{name}` and the parts of an ARN stand for themselves.
+    # The AWS CLI's command, with placeholders for `{name}` and the parts of an ARN.
     delete: str
     read_tags: ReadTags | None = None
-    # Whether one call asks for all names.
+    # Whether one call looks up all names.
     is_batch: bool = False
-    # Whether a name is used once in the account, whatever the Region.
+    # Whether a name is unique in the account, across Regions.
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
     is_account_wide: bool = False
-    # What IAM calls the resource, to simulate permissions on it; empty where no permission names it.
+    # The ARN on which permissions are simulated; empty where no permission takes one.
     arn: str = ""
 
 
 def _find_one_by_one(service: str, operation: str, **arguments: str) -> Find:
-    """A call for each name that fails for a name that does not exist."""
+    """Look up each name with a call that fails for a name that does not exist."""
 
-    def find(situation: Situation, names: Sequence[str]) -> set[str]:
+    def find_names(situation: Situation, names: Sequence[str]) -> set[str]:
         call = getattr(situation.client(service), operation)
         return {name for name in names if _call_succeeds(call, _format_arguments(arguments, situation, name))}
 
-    return find
+    return find_names
 
 
 def _call_succeeds(call: Callable[..., Any], arguments: dict[str, str]) -> bool:
     try:
         call(**arguments)
     except ClientError as error:
-        if _MISSING.search(error.response["Error"]["Code"]):
+        if _NOT_FOUND.search(error.response["Error"]["Code"]):
             return False
         raise
     return True
@@ -71,19 +71,19 @@ def _format_arguments(arguments: Mapping[str, str], situation: Situation, name: 
 
 
 def _tag_reader(service: str, operation: str, *path: str, **arguments: str) -> ReadTags:
-    """The tags at ``path`` of an answer, whichever of AWS's two forms they have."""
+    """Read the tags at ``path`` of an answer, in either of AWS's two forms."""
 
-    def read(situation: Situation, name: str) -> Mapping[str, str]:
+    def read_tags(situation: Situation, name: str) -> Mapping[str, str]:
         answer: Any = getattr(situation.client(service), operation)(**_format_arguments(arguments, situation, name))
         for key in path:
             answer = answer.get(key, {})
         return answer if isinstance(answer, dict) else {tag["Key"]: tag["Value"] for tag in answer}
 
-    return read
+    return read_tags
 
 
 def _find_log_groups(situation: Situation, names: Sequence[str]) -> set[str]:
-    """There is no call for one log group: each name is a prefix, and the shortest name that has it comes first."""
+    """Search each name as a prefix, since no call reads one log group; the name itself sorts first."""
     logs = situation.client("logs")
     prefixed = {
         group["logGroupName"]
@@ -110,7 +110,7 @@ def _find_key_aliases(situation: Situation, names: Sequence[str]) -> set[str]:
 
 
 def _find_vaults(situation: Situation, names: Sequence[str]) -> set[str]:
-    """Listed, because DescribeBackupVault answers AccessDeniedException for a vault that does not exist.
+    """List all vaults, because DescribeBackupVault answers AccessDeniedException for a vault that does not exist.
 
     https://github.com/aws/aws-sdk-js/issues/2625
     """
@@ -121,8 +121,7 @@ def _find_vaults(situation: Situation, names: Sequence[str]) -> set[str]:
 def _read_queue_tags(situation: Situation, name: str) -> Mapping[str, str]:
     sqs = situation.client("sqs")
     url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-    tags: Mapping[str, str] = sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
-    return tags
+    return sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
 
 
 _REGIONAL = "arn:{{partition}}:{}:{{region}}:{{account}}:{}{{name}}".format
@@ -265,7 +264,7 @@ LOOKUPS = {
 
 
 def exclusive_name(resource_type: str, properties: Mapping[str, Any]) -> str:
-    """The fixed name that no second resource can have; empty without one."""
+    """Return the fixed name that no second resource can have; empty without one."""
     lookup = LOOKUPS.get(resource_type)
     name = properties.get(lookup.property, "") if lookup else ""
     # A provider's name is its URL's host and path.

@@ -1,4 +1,4 @@
-"""The services that a Region offers, as boto3 knows them, without asking AWS."""
+"""Checks by boto3's own lists, without a call to AWS, which services a Region offers."""
 
 from ..finding import Finding, Verdict
 from .situation import Situation
@@ -7,21 +7,21 @@ SUBJECT = "region"
 
 
 def check_region(situation: Situation) -> list[Finding]:
-    """Whether each service that the templates need has an endpoint in the Region.
+    """Check that each service that the templates need has an endpoint in the Region.
 
-    boto3's list is as old as boto3: a service that is not in it warns, and a Region that is not is unknown.
+    The lists are as old as boto3: a missing service is a warning, and a missing Region is unknown.
     """
     session = situation.target.session
     region, partition = situation.place["region"], situation.place["partition"]
     if region not in session.get_available_regions("cloudformation", partition):
         text = f"boto3 does not know the Region {region}, nor which services it offers"
         return [Finding(SUBJECT, Verdict.UNKNOWN, text, "check the Region's name; a newer boto3 may know it")]
-    services = {one.type.split("::")[1].lower() for one in situation.resources}
+    services = {resource.type.split("::")[1].lower() for resource in situation.resources}
     missing, unlisted = [], []
     for service in sorted(services):
         if service not in session.get_available_services():
             unlisted.append(service)
-        # A service without Regions is the account's, such as IAM.
+        # A service without Regions, such as IAM, is global.
         elif (regions := session.get_available_regions(service, partition)) and region not in regions:
             missing.append(service)
     if missing:

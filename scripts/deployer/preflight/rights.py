@@ -1,11 +1,12 @@
-"""The caller's permissions, simulated by IAM.
+"""Checks the caller's permissions by IAM's simulation.
 
-A simulation may differ from what AWS decides, so that a denial warns:
+A simulation may differ from AWS's decision, so a denial is only a warning:
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -14,14 +15,17 @@ from .name_lookups import LOOKUPS, exclusive_name
 from .resources import DeclaredResource
 from .situation import Situation, unknown_finding
 
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import ContextEntryTypeDef
+
 SUBJECT = "rights"
 _PLAN = "CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeStacks GetTemplate ListStackResources"
 _DEPLOY = f"{_PLAN} DescribeStackEvents ExecuteChangeSet"
-# The id of a stack that does not exist yet.
+# Stands for the id of a stack that does not exist yet.
 _ANY_ID = "00000000-0000-0000-0000-000000000000"
-# Of the actions that are denied, so many are named.
-_NAMED = 5
-_PASSED_TO_CLOUDFORMATION = {
+# At most so many denied actions are listed.
+_LISTED_ACTIONS = 5
+_PASSED_TO_CLOUDFORMATION: "ContextEntryTypeDef" = {
     "ContextKeyName": "iam:PassedToService",
     "ContextKeyType": "string",
     "ContextKeyValues": ["cloudformation.amazonaws.com"],
@@ -30,15 +34,15 @@ _PASSED_TO_CLOUDFORMATION = {
 
 @dataclass(frozen=True)
 class _Request:
-    """Actions, each on each of the resources."""
+    """Each of the actions on each of the resources."""
 
     actions: tuple[str, ...]
     arns: tuple[str, ...]
-    is_passing_a_role: bool = False
+    passes_role: bool = False
 
 
 def check_rights(situation: Situation) -> list[Finding]:
-    """Whether the caller may do what the deployer does, and without a service role what CloudFormation does for it."""
+    """Check that the caller may do what the deployer does and, without a service role, what CloudFormation does."""
     caller = str(situation.target.identity["Arn"])
     if caller.endswith(":root"):
         return [Finding(SUBJECT, Verdict.OK, "the caller is the root user, whom no policy of the account limits")]
@@ -60,15 +64,15 @@ def check_rights(situation: Situation) -> list[Finding]:
         return [unknown_finding(SUBJECT, f"the rights of {principal}", "iam:SimulatePrincipalPolicy", error)]
     if not denied:
         return [Finding(SUBJECT, Verdict.OK, f"{principal} has the permissions that it needs, by simulation")]
-    more = f" and {len(denied) - _NAMED} more" if len(denied) > _NAMED else ""
-    text = f"{principal} may not {', '.join(denied[:_NAMED])}{more}, by simulation"
+    unlisted = f" and {len(denied) - _LISTED_ACTIONS} more" if len(denied) > _LISTED_ACTIONS else ""
+    text = f"{principal} may not {', '.join(denied[:_LISTED_ACTIONS])}{unlisted}, by simulation"
     return [Finding(SUBJECT, Verdict.WARNING, text, "grant it, or deploy with a role that has these permissions")]
 
 
 def _find_principal(situation: Situation, caller: str) -> str:
-    """The ARN of the user or role whose policies count; empty for a federated user.
+    """Return the ARN of the user or role whose policies apply; empty for a federated user.
 
-    The ARN of a role's session lacks the role's path.
+    A role is read, because the ARN of its session lacks the role's path.
     """
     resource = caller.split(":", 5)[5]
     if resource.startswith("user/"):
@@ -80,7 +84,7 @@ def _find_principal(situation: Situation, caller: str) -> str:
 
 
 def _deployer_requests(situation: Situation) -> Iterator[_Request]:
-    """What the deployer itself does."""
+    """Yield what the deployer itself does."""
     place = situation.place
     stack = "arn:{partition}:cloudformation:{region}:{account}:stack/".format(**place)
     operations = _PLAN if situation.only_plan else _DEPLOY
@@ -92,12 +96,14 @@ def _deployer_requests(situation: Situation) -> Iterator[_Request]:
     key = f"{situation.upload_prefix}/{'0' * 64}.yaml"
     yield _Request(("s3:GetObject", "s3:PutObject"), (f"arn:{place['partition']}:s3:::{bucket}/{key}",))
     if situation.service_role_arn:
-        yield _Request(("iam:PassRole",), (situation.service_role_arn,), is_passing_a_role=True)
+        yield _Request(("iam:PassRole",), (situation.service_role_arn,), passes_role=True)
 
 
 def _find_denied(situation: Situation, principal: str, request: _Request) -> list[str]:
-    """The actions that are allowed on none of the resources. One that hangs on a condition that the simulation does
-    not know is not counted."""
+    """Return the actions that are allowed on none of the resources.
+
+    An action whose decision depends on a condition key that the simulation does not know counts as allowed.
+    """
     pages = (
         situation.client("iam")
         .get_paginator("simulate_principal_policy")
@@ -105,7 +111,7 @@ def _find_denied(situation: Situation, principal: str, request: _Request) -> lis
             PolicySourceArn=principal,
             ActionNames=list(request.actions),
             ResourceArns=list(request.arns),
-            ContextEntries=[_PASSED_TO_CLOUDFORMATION] if request.is_passing_a_role else [],
+            ContextEntries=[_PASSED_TO_CLOUDFORMATION] if request.passes_role else [],
         )
     )
     results = [result for page in pages for result in page["EvaluationResults"]]
@@ -118,33 +124,37 @@ def _find_denied(situation: Situation, principal: str, request: _Request) -> lis
 
 
 def _denied_creations(situation: Situation, principal: str) -> list[str]:
-    """The actions with which CloudFormation creates the resources, where it acts with the caller's permissions.
+    """Return the denied actions of those with which CloudFormation creates resources by the caller's permissions.
 
-    First all of them on any resource, which an administrator may; then those that are denied, on what they are for.
+    All actions are simulated on any resource first, which suffices for an administrator; then those that are denied
+    are simulated on the resources themselves.
     """
-    # Of a type that the stack holds already, somebody has had the permission.
-    new = [one for one in situation.resources if not one.held_ids]
-    acting = [one for one in new if not (one.is_of_environment and situation.service_role_arn)]
-    if situation.only_plan or not acting:
+    created = [
+        resource
+        for resource in situation.resources
+        # Where the stack holds resources of the type already, their creation was permitted.
+        if not resource.held_ids and not (resource.is_of_environment and situation.service_role_arn)
+    ]
+    if situation.only_plan or not created:
         return []
-    actions = {action: one.type for one in acting for action in _create_actions(one.type)}
+    actions = {action: resource.type for resource in created for action in _create_actions(resource.type)}
     if not actions:
         return []
     denied = []
     for action in _find_denied(situation, principal, _Request(tuple(sorted(actions)), ("*",))):
-        arns = _resource_arns(situation, [one for one in acting if one.type == actions[action]])
-        # Without an ARN there is nothing to be more exact about, and "any resource" may be more than is needed.
+        arns = _resource_arns(situation, [resource for resource in created if resource.type == actions[action]])
+        # Without an ARN the denial may come from "any resource", which is more than CloudFormation needs.
         if arns:
             denied += _find_denied(situation, principal, _Request((action,), tuple(arns)))
     return denied
 
 
 def _create_actions(resource_type: str) -> list[str]:
-    """Of the type's own service: what its handler asks of others depends on properties.
+    """Return the actions of the type's own service; those of other services depend on the properties.
 
     https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-handlers
     """
-    # cfn-lint takes most of a second to import, and a deployment with a service role does not need it.
+    # Imported here because it takes most of a second, and a deployment with a service role does not need it.
     from cfnlint.schema._exceptions import ResourceNotFoundError
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
@@ -154,21 +164,20 @@ def _create_actions(resource_type: str) -> list[str]:
         return []
     permissions = schema.get("handlers", {}).get("create", {}).get("permissions", [])
     namespace = resource_type.split("::")[1]
-    own = _IAM_PREFIX.get(namespace, namespace.lower())
-    creating = [permission for permission in permissions if permission.startswith(f"{own}:Create")]
+    prefix = _IAM_PREFIX.get(namespace, namespace.lower())
+    creating = [permission for permission in permissions if permission.startswith(f"{prefix}:Create")]
     # Such as cloudwatch:PutMetricAlarm and lambda:PublishVersion.
-    verbs = tuple(f"{own}:{verb}" for verb in ("Put", "Publish", "Add"))
+    verbs = tuple(f"{prefix}:{verb}" for verb in ("Put", "Publish", "Add"))
     return creating or [permission for permission in permissions if permission.startswith(verbs)]
 
 
-# Services that IAM calls otherwise than CloudFormation does.
+# The services whose IAM prefix is not their lowercase name in CloudFormation.
 _IAM_PREFIX = {"StepFunctions": "states"}
 
 
 def _resource_arns(situation: Situation, resources: Sequence[DeclaredResource]) -> list[str]:
-    found = []
-    for one in resources:
-        name = exclusive_name(one.type, one.properties)
-        if name:
-            found.append(LOOKUPS[one.type].arn.format(name=name, **situation.place))
-    return found
+    return [
+        LOOKUPS[resource.type].arn.format(name=name, **situation.place)
+        for resource in resources
+        if (name := exclusive_name(resource.type, resource.properties))
+    ]

@@ -1,4 +1,4 @@
-"""The dates on which Lambda ends its support of a runtime.
+"""Checks the dates on which Lambda ends the support of a runtime.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 """
@@ -12,15 +12,15 @@ from .resources import DeclaredResource
 from .situation import Situation
 
 SUBJECT = "runtime"
-# AWS gives at least that notice: https://docs.aws.amazon.com/lambda/latest/dg/runtime-support-policy.html
+# AWS announces the end of support at least this long before it: https://docs.aws.amazon.com/lambda/latest/dg/runtime-support-policy.html
 NOTICE = timedelta(days=180)
 _NEXT_STEP = "set a newer runtime in stacks/, run the tests on it, and deploy"
 
 
 @dataclass(frozen=True)
 class EndOfSupport:
-    """No more security patches from ``deprecated``; no new function from ``blocks_creation``; no change of one from
-    ``blocks_updates``."""
+    """From ``deprecated`` no security patches, from ``blocks_creation`` no new functions, from ``blocks_updates`` no
+    changes."""
 
     deprecated: date
     blocks_creation: date
@@ -38,9 +38,9 @@ RUNTIMES = {
 
 
 def check_runtime(situation: Situation) -> list[Finding]:
-    """Whether Lambda still supports, and lets create and update, each runtime of the templates."""
-    functions = [one for one in situation.resources if one.type == FUNCTION]
-    runtimes = sorted({str(one.properties["Runtime"]) for one in functions if "Runtime" in one.properties})
+    """Check that Lambda still supports each runtime, and still allows functions with it to be created and updated."""
+    functions = [resource for resource in situation.resources if resource.type == FUNCTION]
+    runtimes = sorted({str(item.properties["Runtime"]) for item in functions if "Runtime" in item.properties})
     return [_judge_runtime(name, functions, situation.today) for name in runtimes]
 
 
@@ -49,9 +49,9 @@ def _judge_runtime(runtime: str, functions: list[DeclaredResource], today: date)
     if end is None:
         return Finding(SUBJECT, Verdict.UNKNOWN, f"{runtime}: the end of its support is not known to this release")
     is_new = any(
-        one.held_ids is not None and not one.is_held_as(str(one.properties.get("FunctionName", "")))
-        for one in functions
-        if one.properties.get("Runtime") == runtime
+        function.held_ids is not None and not function.is_held_as(str(function.properties.get("FunctionName", "")))
+        for function in functions
+        if function.properties.get("Runtime") == runtime
     )
     if is_new and today >= end.blocks_creation:
         text = f"{runtime}: Lambda creates no function with it since {end.blocks_creation}"

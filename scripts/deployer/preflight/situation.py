@@ -1,4 +1,4 @@
-"""What every check reads, and what it says when AWS does not answer."""
+"""The input of every check, and the finding for a question that AWS does not answer."""
 
 import threading
 from collections.abc import Mapping
@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from scripts.common.clients import ClientFactory
 from scripts.common.errors import describe_aws_error
 from scripts.common.evaluate import Evaluated
 from scripts.common.target import Target
@@ -18,19 +20,19 @@ from .resources import DeclaredResource
 
 @dataclass(frozen=True)
 class Situation:
-    """What is to be deployed, where, and by whom. The checks read it at the same time."""
+    """What is to be deployed, where, and by whom. The checks read it from several threads."""
 
     target: Target
     # The parts of an ARN: `partition`, `region` and `account`.
     place: Mapping[str, str]
     environment: str
     stack_name: str
-    # Parameters of the platform's stack: to be deployed, and as deployed (empty before the first deployment).
+    # Parameters of the platform's stack: as they will be, and as deployed (empty before the first deployment).
     parameters: Mapping[str, str]
     deployed_parameters: Mapping[str, str]
     resources: tuple[DeclaredResource, ...]
     bootstrap: Evaluated
-    # The repository of GitHub's roles, as in the settings; empty without one.
+    # The repository that GitHub's roles trust, as in the settings; empty without one.
     github_repository: str
     # Whether the environment's stack exists and was created.
     is_deployed: bool
@@ -39,14 +41,18 @@ class Situation:
     upload_prefix: str
     today: date
     _clients: dict[str, Any] = field(default_factory=dict)
-    # boto3 makes one client at a time; the clients themselves may be shared.
+    # A session must not create clients in several threads; the clients may be shared.
     # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
     _lock: Any = field(default_factory=threading.Lock)
 
-    def client(self, service: str) -> Any:
+    @property
+    def client(self) -> ClientFactory:
+        return self._shared_client
+
+    def _shared_client(self, service: str, config: Config | None = None) -> Any:
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = self.target.client(service)
+                self._clients[service] = self.target.client(service, config)
             return self._clients[service]
 
     @property
@@ -64,10 +70,10 @@ def is_denied(error: ClientError) -> bool:
     )  # fmt: skip
 
 
-def unknown_finding(subject: str, thing: str, action: str, error: Exception) -> Finding:
-    """The finding for a question that AWS did not answer; ``action`` is the permission that the question needs."""
+def unknown_finding(subject: str, topic: str, action: str, error: Exception) -> Finding:
+    """Return the finding for a question that AWS did not answer; ``action`` is the permission that it needs."""
     if isinstance(error, ClientError) and is_denied(error):
         return Finding(
-            subject, Verdict.UNKNOWN, f"{thing} could not be checked: {action} is not allowed", f"grant {action}"
+            subject, Verdict.UNKNOWN, f"{topic} could not be checked: {action} is not allowed", f"grant {action}"
         )
-    return Finding(subject, Verdict.UNKNOWN, f"{thing} could not be checked: {describe_aws_error(error)}")
+    return Finding(subject, Verdict.UNKNOWN, f"{topic} could not be checked: {describe_aws_error(error)}")

@@ -1,11 +1,11 @@
 """Delete what an environment retained outside its stack, so that its names can be used again.
 
-leftover.py   a resource that exists, and whether its tags say that it is this environment's
-tables.py     tables: how they are found, and deleted; the next four are alike
-queues.py     queues
-log_groups.py log groups
+leftover.py   an existing resource, and whether its tags name this environment
+tables.py     finds and deletes DynamoDB tables; the next four do the same for their services
+queues.py     SQS queues
+log_groups.py CloudWatch log groups
 vaults.py     backup vaults
-keys.py       keys, which have no name
-holders.py    a resource -> the stack that holds it, if any
-search.py     templates -> the leftovers of an environment
+keys.py       KMS keys, which have no name
+holders.py    which stack, if any, holds a resource
+search.py     the leftovers of an environment, by its templates
 """

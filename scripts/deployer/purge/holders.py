@@ -1,11 +1,11 @@
-"""Which stack holds a resource, as CloudFormation answers.
+"""Finds the stack that holds a resource, by asking CloudFormation.
 
-CloudFormation's own tags do not tell: it does not put them on tables, queues and keys
-(``tagging.cloudFormationSystemTags`` of their resource schemas is false).
+CloudFormation's own tags do not answer this: tables, queues and keys do not get them
+(``tagging.cloudFormationSystemTags`` is false in their resource schemas).
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -13,17 +13,22 @@ from scripts.common.errors import describe_aws_error
 
 from ..stack import describe
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
 _RELEASED = ("DELETE_COMPLETE", "DELETE_SKIPPED")
 
 
-def find_reason_to_keep(cloudformation: Any, physical_id: str, deleted_stacks: Collection[str]) -> str:
-    """Why a resource is not left over, as the end of a sentence; empty if no remaining stack holds it.
+def find_reason_to_keep(
+    cloudformation: "CloudFormationClient", physical_id: str, deleted_stacks: Collection[str]
+) -> str:
+    """Return why a resource is not a leftover, as the end of a sentence; empty if no remaining stack holds it.
 
     ``deleted_stacks`` are the ids of the stacks that are about to be deleted. A resource whose stack cannot be
-    determined is not left over.
+    determined is not a leftover.
 
-    The service lists up to 100 resources of the stack that the resource belongs to, for 90 days after the stack's
-    deletion, too:
+    The service lists up to 100 resources of the stack that the resource belongs to, until 90 days after the stack's
+    deletion:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
     """
     try:

@@ -1,4 +1,4 @@
-"""A resource that an environment's templates retain, as it exists, and the services that find and delete such."""
+"""An existing resource that an environment's templates retain, and the protocol of the services that delete it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,30 +12,30 @@ ENVIRONMENT_TAG = "Environment"
 @dataclass(frozen=True)
 class Leftover:
     resource_type: str
-    # What a person calls it, and confirms its deletion by; and what the service and CloudFormation call it.
+    # The name by which an operator confirms its deletion, and the id that the service and CloudFormation use.
     name: str
     id: str
     tags: Mapping[str, str] = field(default_factory=dict)
-    # How much it holds, as far as the service counts that: "about 12 items, 3.4 kB".
+    # How much it holds, as the service counts it: "about 12 items, 3.4 kB".
     contents: str = ""
-    # Of a vault: the ARNs of what its recovery points are backups of.
+    # For a vault: the ARNs of the resources that its recovery points back up.
     backup_sources: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.resource_type})"
 
     def belongs_to(self, environment: str) -> bool:
-        """Whether it carries our tag and this environment's: nothing else is ever deleted."""
+        """Whether it has the platform's tag and this environment's: nothing else is ever deleted."""
         is_ours = self.tags.get(OWNER_TAG["Key"]) == OWNER_TAG["Value"]
         return is_ours and self.tags.get(ENVIRONMENT_TAG) == environment
 
 
 class Service(Protocol):
-    """One service's resources of one type with fixed names."""
+    """Finds and deletes the resources of one type, which have fixed names."""
 
-    # The property that is the name.
+    # The property that holds the name.
     name_property: str
-    # What is lost with one of them.
+    # What is lost when a resource is deleted.
     loss: str
 
     def find(self, name: str) -> Leftover | None: ...
@@ -49,7 +49,7 @@ def format_count(number: int, noun: str) -> str:
 
 
 def format_size(number_of_bytes: float) -> str:
-    """For people: 3.4 kB."""
+    """Return a size such as "3.4 kB"."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if number_of_bytes < 1000:
             return f"{number_of_bytes:.0f} bytes" if unit == "bytes" else f"{number_of_bytes:.1f} {unit}"

@@ -1,8 +1,11 @@
-"""Log groups of CloudWatch Logs."""
+"""CloudWatch log groups."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .leftover import Leftover, format_size
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
 
 _TYPE = "AWS::Logs::LogGroup"
 
@@ -11,7 +14,7 @@ class LogGroups:
     name_property = "LogGroupName"
     loss = "its log"
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: "CloudWatchLogsClient") -> None:
         self._client = client
 
     def find(self, name: str) -> Leftover | None:
@@ -19,7 +22,7 @@ class LogGroups:
         groups = [group for page in pages for group in page["logGroups"] if group["logGroupName"] == name]
         if not groups:
             return None
-        # The ARN of tags is the one without the wildcard for the streams.
+        # Tags belong to the ARN without the wildcard for the streams.
         arn = groups[0]["arn"].removesuffix(":*")
         tags = self._client.list_tags_for_resource(resourceArn=arn)["tags"]
         return Leftover(_TYPE, name, name, tags, f"about {format_size(groups[0].get('storedBytes', 0))}")

@@ -1,9 +1,8 @@
-"""What of an environment exists that its templates retain, whichever stack of it was the last."""
+"""Find what exists of the resources that an environment's templates retain, whichever of its stacks left them."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scripts.common import templates
 from scripts.common.errors import UserError
@@ -23,7 +22,7 @@ _TABLE = "AWS::DynamoDB::Table"
 
 @dataclass(frozen=True)
 class Purge:
-    """Which environment, and what its templates are given."""
+    """The environment, its parameters, and the folder of its templates."""
 
     environment: str
     parameters: dict[str, str]
@@ -33,16 +32,16 @@ class Purge:
 @dataclass(frozen=True)
 class Search:
     leftovers: tuple[Leftover, ...]
-    # A line for each resource of an expected name that is not to be deleted.
+    # A line for each resource that has an expected name and is not to be deleted.
     not_ours: tuple[str, ...] = ()
 
 
 class Leftovers:
-    """Finds what an environment has left, and deletes it."""
+    """Finds and deletes what an environment has left behind."""
 
     def __init__(self, purge: Purge, target: Target) -> None:
         self._purge, self._target = purge, target
-        # In the order of deletion. A queue's name is free only a minute later, so it goes first; a key goes last.
+        # In the order of deletion. A queue's name is free only a minute later, so queues go first; keys go last.
         self._services: dict[str, Service] = {
             "AWS::SQS::Queue": Queues(target.client("sqs")),
             "AWS::Logs::LogGroup": LogGroups(target.client("logs")),
@@ -51,38 +50,37 @@ class Leftovers:
         }
         self._keys = Keys(target.client("kms"), int(purge.parameters["KeyDeletionWindowDays"]))
 
-    def find_all(self, deployed: Evaluated | None, going: Collection[str] = ()) -> Search:
-        """Those by the names of the committed templates and of the ``deployed`` ones, and the keys.
+    def find_all(self, deployed: Evaluated | None, deleted_stacks: Collection[str] = ()) -> Search:
+        """Search by the names in the committed templates and in the ``deployed`` ones, and by the tags of keys.
 
-        ``going`` are the ids of stacks that are about to be deleted; what another existing stack holds is not left
-        over. Raises ``UserError`` for a template that retains a type which cannot be deleted here.
+        ``deleted_stacks`` are the ids of the stacks that are about to be deleted; what another existing stack holds is
+        not a leftover. Raises ``UserError`` for a template that retains a type which cannot be deleted here.
         """
-        trees = [self._evaluate_committed(), *([deployed] if deployed else [])]
-        names = dict.fromkeys(pair for tree in trees for pair in self._retained_names(tree))
-        aliases = {description: alias for tree in trees for description, alias in _key_aliases(tree)}
-        tables = [name for kind, name in names if kind == _TABLE]
+        stacks = [self._evaluate_committed(), *([deployed] if deployed else [])]
+        names = dict.fromkeys(pair for stack in stacks for pair in self._retained_names(stack))
+        aliases = {description: alias for stack in stacks for description, alias in _key_aliases(stack)}
+        candidates = [
+            leftover
+            for resource_type, service in self._services.items()
+            for name_type, name in names
+            if name_type == resource_type and (leftover := service.find(name))
+        ]
+        candidates += self._keys.find_all(self._purge.environment, aliases)
+        tables = [name for resource_type, name in names if resource_type == _TABLE]
         leftovers, not_ours = [], []
-        for resource_type in self._services:
-            for name in (name for kind, name in names if kind == resource_type):
-                leftover = self._services[resource_type].find(name)
-                reason = self._reason_to_keep(leftover, tables, going) if leftover else ""
-                if reason:
-                    not_ours.append(f"{leftover} {reason}")
-                elif leftover:
-                    leftovers.append(leftover)
-        for key in self._keys.find_all(self._purge.environment, aliases):
-            if reason := self._reason_to_keep(key, tables, going):
-                not_ours.append(f"{key} {reason}")
+        for candidate in candidates:
+            if reason := self._reason_to_keep(candidate, tables, deleted_stacks):
+                not_ours.append(f"{candidate} {reason}")
             else:
-                leftovers.append(key)
+                leftovers.append(candidate)
         return Search(tuple(leftovers), tuple(not_ours))
 
     def describe_loss(self, leftover: Leftover) -> str:
-        """What is lost with it, as the end of a sentence."""
+        """Return what is lost with it, as the end of a sentence."""
         return LOSS if leftover.resource_type == TYPE else f"{self._services[leftover.resource_type].loss} will be lost"
 
     def delete(self, leftover: Leftover) -> bool:
-        """Whether it still existed; the deletion of its stack may have taken it."""
+        """Delete it; return False if it was gone already, such as with its stack."""
         if leftover.resource_type == TYPE:
             return self._keys.delete(leftover)
         service = self._services[leftover.resource_type]
@@ -91,13 +89,15 @@ class Leftovers:
         service.delete(leftover)
         return True
 
-    def _reason_to_keep(self, leftover: Leftover, tables: Collection[str], going: Collection[str]) -> str:
+    def _reason_to_keep(self, leftover: Leftover, tables: Collection[str], deleted_stacks: Collection[str]) -> str:
         environment = self._purge.environment
         if not leftover.belongs_to(environment):
             return f"does not have the tags ManagedBy=payment-platform and Environment={environment}"
-        if others := sorted(leftover.backup_sources - {self._table_arn(name) for name in tables}):
-            return f"has recovery points of other resources than this environment's tables: {', '.join(others)}"
-        return find_reason_to_keep(self._target.client("cloudformation"), leftover.id, going)
+        if foreign_sources := sorted(leftover.backup_sources - {self._table_arn(name) for name in tables}):
+            return (
+                f"has recovery points of other resources than this environment's tables: {', '.join(foreign_sources)}"
+            )
+        return find_reason_to_keep(self._target.client("cloudformation"), leftover.id, deleted_stacks)
 
     def _table_arn(self, name: str) -> str:
         place = self._target.pseudo_parameters()
@@ -105,17 +105,12 @@ class Leftovers:
         return f"{prefix}:table/{name}"
 
     def _evaluate_committed(self) -> Evaluated:
-        """Whatever the settings leave out: an earlier deployment may have had it."""
-        folder = self._purge.templates
-
-        def read(name: str) -> str:
-            return (folder / name).read_text(encoding="utf-8")
-
-        tree = templates.read_tree(read("parent.yaml"), read)
+        """Without conditions: an earlier deployment may have had what the settings now leave out."""
+        tree = templates.read_tree_from_folder(self._purge.templates, "parent.yaml")
         return evaluate(_without_conditions(tree), self._purge.parameters, self._target.pseudo_parameters())
 
     def _retained_names(self, stack: Evaluated) -> Iterator[tuple[str, str]]:
-        """Type and name of what the tree retains; keys have no name."""
+        """Yield the type and the name of each retained resource that has a fixed name."""
         for logical_id, resource in stack.resources.items():
             if logical_id in stack.nested:
                 yield from self._retained_names(stack.nested[logical_id])
@@ -123,14 +118,14 @@ class Leftovers:
                 continue
             if resource.type not in self._services:
                 raise UserError(f"{logical_id} ({resource.type}): --purge cannot delete this type of resource")
-            name: Any = resource.properties.get(self._services[resource.type].name_property)
-            # Without one, the service has made a name up that stands in nobody's way.
+            name = resource.properties.get(self._services[resource.type].name_property)
+            # A name that the service generated collides with no other.
             if isinstance(name, str):
                 yield resource.type, name
 
 
 def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
-    """The description of each key, and its alias."""
+    """Yield the description of each key, and its alias."""
     for logical_id, resource in stack.resources.items():
         if logical_id in stack.nested:
             yield from _key_aliases(stack.nested[logical_id])
@@ -142,7 +137,6 @@ def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
 
 
 def _without_conditions(tree: templates.Tree) -> templates.Tree:
-    """The tree with every resource, whatever its condition."""
     resources = {
         logical_id: {key: value for key, value in resource.items() if key != "Condition"}
         for logical_id, resource in tree.resources().items()

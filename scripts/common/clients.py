@@ -1,0 +1,62 @@
+"""The types of AWS's clients, for mypy: nothing of this is imported at run time but the name ``ClientFactory``."""
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_backup import BackupClient
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_sts import STSClient
+    from mypy_boto3_xray import XRayClient
+
+
+class ClientFactory(Protocol):
+    """Returns the client of a service; ``config`` takes precedence over the usual one."""
+
+    @overload
+    def __call__(self, service: Literal["backup"], config: Config | None = None) -> "BackupClient": ...
+    @overload
+    def __call__(self, service: Literal["cloudformation"], config: Config | None = None) -> "CloudFormationClient": ...
+    @overload
+    def __call__(self, service: Literal["cloudwatch"], config: Config | None = None) -> "CloudWatchClient": ...
+    @overload
+    def __call__(self, service: Literal["dynamodb"], config: Config | None = None) -> "DynamoDBClient": ...
+    @overload
+    def __call__(self, service: Literal["events"], config: Config | None = None) -> "EventBridgeClient": ...
+    @overload
+    def __call__(self, service: Literal["iam"], config: Config | None = None) -> "IAMClient": ...
+    @overload
+    def __call__(self, service: Literal["kms"], config: Config | None = None) -> "KMSClient": ...
+    @overload
+    def __call__(self, service: Literal["lambda"], config: Config | None = None) -> "LambdaClient": ...
+    @overload
+    def __call__(self, service: Literal["logs"], config: Config | None = None) -> "CloudWatchLogsClient": ...
+    @overload
+    def __call__(self, service: Literal["s3"], config: Config | None = None) -> "S3Client": ...
+    @overload
+    def __call__(self, service: Literal["secretsmanager"], config: Config | None = None) -> "SecretsManagerClient": ...
+    @overload
+    def __call__(self, service: Literal["sns"], config: Config | None = None) -> "SNSClient": ...
+    @overload
+    def __call__(self, service: Literal["sqs"], config: Config | None = None) -> "SQSClient": ...
+    @overload
+    def __call__(self, service: Literal["stepfunctions"], config: Config | None = None) -> "SFNClient": ...
+    @overload
+    def __call__(self, service: Literal["sts"], config: Config | None = None) -> "STSClient": ...
+    @overload
+    def __call__(self, service: Literal["xray"], config: Config | None = None) -> "XRayClient": ...
+    @overload
+    def __call__(self, service: str, config: Config | None = None) -> Any: ...
