@@ -15,6 +15,7 @@ every output is a ``GetAtt`` on the nested stack. The type checker sees the data
 missing input, a literal or a use before the stack exists is an error before anything runs.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -32,8 +33,8 @@ O = TypeVar("O")  # noqa: E741 - Outputs
 
 
 def pascal(name: str) -> str:
-    """``dynamodb_key_arn`` as CloudFormation logical ids are written: ``DynamodbKeyArn``."""
-    return "".join(part.capitalize() for part in name.split("_"))
+    """``dynamodb_key_arn`` or ``dynamodb-key-arn`` as a logical id of CloudFormation: ``DynamodbKeyArn``."""
+    return "".join(part.capitalize() for part in re.split("[-_]", name))
 
 
 def tags() -> Tags:

@@ -7,7 +7,7 @@ from datetime import datetime
 from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 
-from .source import Declaration, declaration
+from .source import Declaration, find_declaration
 
 # A resource that fails because another one did says one of these.
 _CONSEQUENCES = ("cancelled", "Embedded stack", "The following resource(s) failed", "Nested stack")
@@ -76,7 +76,7 @@ def failure(stack_name: str, environment: str, status: str, events: list[Event])
         status,
         cause,
         others=tuple(by_themselves[1:]),
-        declared=declaration(cause.where) if cause else None,
+        declared=find_declaration(cause.where) if cause else None,
         rolled_back=_rolled_back(events),
         now=now,
         next_step=next_step,

@@ -1,107 +1,72 @@
-"""Where a resource was declared: the line of ``stacks/`` that made it, and the line of the template it became."""
+"""Finds where a resource is declared: the line with its logical id in ``stacks/``, and its line in ``templates/``."""
 
 import ast
-import inspect
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
-from unittest.mock import patch
-
-from troposphere import Template
 
 from scripts.common.paths import ROOT
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """File and line, relative to the repository; empty where it is not found."""
+    """Two places, each as ``file:line`` relative to the repository; empty if the resource is not found there."""
 
     source: str = ""
     template: str = ""
 
     def __str__(self) -> str:
-        return ", emitted to ".join(one for one in (self.source, self.template) if one)
+        return ", emitted to ".join(place for place in (self.source, self.template) if place)
 
 
-def declaration(where: str) -> Declaration | None:
-    """Of ``Data/Transactions``, or of ``Data`` itself; None for what no template declares."""
-    *stacks, logical_id = where.split("/")
-    name = stacks[-1].lower() if stacks else "parent"
-    template = _template_line(ROOT / "templates" / f"{name}.yaml", logical_id)
-    source = _source_line(name, logical_id)
-    return Declaration(source, template) if source or template else None
+def find_declaration(path: str) -> Declaration | None:
+    """Find a resource by its path from the root stack, such as ``Data/Transactions`` or ``Data``.
+
+    Returns None if no template declares it.
+    """
+    *stacks, logical_id = path.split("/")
+    # A resource of a root stack is the parent's, or of the stack with the artifact bucket.
+    for name in [stacks[-1].lower()] if stacks else ["parent", "artifacts"]:
+        if template := _find_in_template(ROOT / "templates" / f"{name}.yaml", logical_id):
+            return Declaration(_find_in_source(name, logical_id), template)
+    return None
 
 
-def _template_line(path: Path, logical_id: str) -> str:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    for number, line in enumerate(lines, 1):
-        if line == f"  {logical_id}:" and "Resources:" in lines[: number - 1]:
+def _find_in_template(path: Path, logical_id: str) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    resources = lines.index("Resources:") if "Resources:" in lines else len(lines)
+    for number, line in enumerate(lines[resources:], resources + 1):
+        if line == f"  {logical_id}:":
             return f"{path.relative_to(ROOT)}:{number}"
     return ""
 
 
-def _source_line(name: str, logical_id: str) -> str:
-    """The stacks are built once more, and whoever adds the resource is asked where they stand."""
-    found: list[tuple[Template, str]] = []
-    add = Template.add_resource
+def _find_in_source(name: str, logical_id: str) -> str:
+    """The line with the logical id, or with the longest beginning of it that a function completes.
 
-    def adding(template: Template, resource: Any) -> Any:
-        for one in resource if isinstance(resource, list) else [resource]:
-            if one.title == logical_id:
-                found.append((template, _line(inspect.currentframe(), logical_id)))
-        return add(template, resource)
-
-    from stacks import parent
-
-    with patch.object(Template, "add_resource", adding):
-        built = parent.build(suffix="yaml")
-    return next((line for template, line in found if template is built.get(name)), "")
-
-
-def _line(frame: FrameType | None, logical_id: str) -> str:
-    """The innermost line of ``stacks/`` that names the resource; else the innermost that had a hand in it."""
-    lines: list[tuple[Path, int]] = []
-    while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(ROOT / "stacks"):
-            lines.append((path, frame.f_lineno))
-        frame = frame.f_back
-    for path, number in lines:
-        if _names(_statement(path, number), logical_id):
-            return f"{path.relative_to(ROOT)}:{number}"
-    for path, _ in lines[:1]:
-        if number := _names(_parsed(path), logical_id):
-            return f"{path.relative_to(ROOT)}:{number}"
-    for path, number in lines:
-        # Made by a function that completes the name: whoever called it with the beginning.
-        if _names(_statement(path, number), logical_id, beginning=True):
-            return f"{path.relative_to(ROOT)}:{number}"
-    return f"{lines[0][0].relative_to(ROOT)}:{lines[0][1]}" if lines else ""
+    A resource's constructor, such as ``sns.Topic("Notifications")``, goes before another call. Returns an empty text if
+    that leaves two lines, because one of them would be wrong.
+    """
+    package = ROOT / "stacks" / name
+    files = sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]
+    places: dict[tuple[int, bool], list[str]] = {}
+    for path in files:
+        for literal, line, is_constructor in _literals(ast.parse(path.read_text(encoding="utf-8"))):
+            # ``Validation`` is the title of ``ValidationRole``, and not of ``ValidationsRole``; ``{}`` is a number.
+            pattern = re.escape(literal).replace(r"\{\}", r"\d+")
+            if literal and re.match(rf"{pattern}(?![a-z])", logical_id):
+                places.setdefault((len(literal), is_constructor), []).append(f"{path.relative_to(ROOT)}:{line}")
+    best = places[max(places)] if places else []
+    return best[0] if len(best) == 1 else ""
 
 
-def _statement(path: Path, number: int) -> ast.stmt | None:
-    """The smallest statement that has the line."""
-    around = [
-        node
-        for node in ast.walk(_parsed(path))
-        if isinstance(node, ast.stmt) and node.lineno <= number <= (node.end_lineno or number)
-    ]
-    return min(around, key=lambda node: (node.end_lineno or number) - node.lineno, default=None)
-
-
-def _names(tree: ast.AST | None, logical_id: str, *, beginning: bool = False) -> int:
-    """The line of a call that is given the name, or the beginning of it; 0 if there is none."""
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree else []
-    for call in calls:
-        texts = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-        if logical_id in texts or (beginning and any(text and logical_id.startswith(text) for text in texts)):
-            return call.lineno
-    return 0
-
-
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _literals(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
+    """Text and line of each argument and constant that is a literal, or of the literal that an f-string begins with."""
+    for node in ast.walk(tree):
+        values = node.args if isinstance(node, ast.Call) else [node.value] if isinstance(node, ast.Assign) else []
+        called = ast.unparse(node.func).rsplit(".", 1)[-1] if isinstance(node, ast.Call) else ""
+        for value in values:
+            literal = value.values[0] if isinstance(value, ast.JoinedStr) else value
+            if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
+                yield literal.value, literal.lineno, called[:1].isupper()

@@ -27,7 +27,7 @@ def add(template: Template, boundary: Value, environments: Sequence[str]) -> Non
     for environment in environments:
         policy = template.add_resource(
             ManagedPolicy(
-                f"Boundary{pascal(environment.replace('-', '_'))}",
+                f"Boundary{pascal(environment)}",
                 ManagedPolicyName=names.in_environment(names.BOUNDARY_POLICY, environment),
                 Description=f"No role of the payment platform in {environment} can do more than this",
                 PolicyDocument=document(*_ceiling(environment)),

@@ -49,7 +49,7 @@ def add(template: Template, service: Role, bucket_arn: AWSHelperFn, environments
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
     plan = _plan(service, bucket_arn, environments)
     # For both roles: what they look at before a deployment.
-    look = policies(template, "GitHubLook", "HasGitHub", _look_before(environments))
+    look = policies(template, "GitHubLook{}", "HasGitHub", _look_before(environments))
     _role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, look)
     _role(
         template,
@@ -173,7 +173,7 @@ def _look_for_names(environment: str) -> Statement:
     """Whether the names of an environment are taken, and by whom."""
     only = Environments((environment,))
     return allow(
-        f"LookForNamesOf{pascal(environment.replace('-', '_'))}",
+        f"LookForNamesOf{pascal(environment)}",
         [
             backup.ListTags,
             cloudwatch.GetDashboard,

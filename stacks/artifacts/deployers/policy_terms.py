@@ -99,7 +99,7 @@ def _resources(statements: Sequence[Statement]) -> Iterator[str | AWSHelperFn]:
 
 
 def policies(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> list[ManagedPolicy]:
-    """As many managed policies as the statements need: ``title`` with a number from 1 on.
+    """As many managed policies as the statements need. ``title`` has ``{}`` for their numbers, from 1.
 
     Each statement goes into the first policy that has room for it. Raises ``SettingsError`` for one that is too long
     for any: it names more environments than a policy can.
@@ -115,7 +115,7 @@ def policies(template: Template, title: str, condition: str, statements: Sequenc
         if part is None:
             parts.append(part := [])
         part.append(statement)
-    return [policy(template, f"{title}{number}", condition, part) for number, part in enumerate(parts, start=1)]
+    return [policy(template, title.format(number), condition, part) for number, part in enumerate(parts, start=1)]
 
 
 def length(statements: Sequence[Statement]) -> int:

@@ -271,7 +271,7 @@ def monitoring(environments: Environments) -> list[Statement]:
     alarms = [
         # One for each environment: all alarms of all environments are longer than a policy.
         allow(
-            f"AlarmsOf{pascal(environment.replace('-', '_'))}",
+            f"AlarmsOf{pascal(environment)}",
             actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
             Environments((environment,)).arns("cloudwatch", *(f"alarm:{name}" for name in alarm_names())),
         )

@@ -32,7 +32,7 @@ def add(template: Template, environments: Environments) -> Role:
         *service_rights.stacks(environments),
         *_roles(environments),
     ]
-    managed_policies = policies(template, "Service", "HasServiceRole", statements)
+    managed_policies = policies(template, "Service{}", "HasServiceRole", statements)
     suppress(
         managed_policies[0],
         "cloudwatch:PutCompositeAlarm is denied unless it is allowed on all resources (*)",
@@ -104,7 +104,7 @@ def _roles(environments: Environments) -> list[Statement]:
 def _under_boundary(environment: str) -> list[Statement]:
     """The roles of one environment, under the boundary of that environment and with its policies."""
     only = Environments((environment,))
-    sid = f"RolesOf{pascal(environment.replace('-', '_'))}"
+    sid = f"RolesOf{pascal(environment)}"
     boundary_arn = permissions_boundary.arn(Bootstrap.permissions_boundary.ref, environment)
     under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary_arn})
     managed_policies = only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)

@@ -1,0 +1,38 @@
+"""Every resource of every template is found where it is declared, in stacks/ and in templates/."""
+
+import re
+
+import pytest
+
+from scripts.deployer.source import find_declaration
+from tests.emitted import ALL, ROOT, load_template
+
+# What functions of stacks/ append to the title of a resource to name another one that belongs to it.
+SUFFIXES = "Alias|Policy|Role|Function|Logs|Version|Live"
+ROOTS = ("parent", "artifacts")
+RESOURCES = [(name, logical_id) for name in ALL for logical_id in load_template(name)["Resources"]]
+
+
+def read_line(place: str) -> str:
+    path, line = place.split(":")
+    return (ROOT / path).read_text(encoding="utf-8").splitlines()[int(line) - 1]
+
+
+@pytest.mark.parametrize(("name", "logical_id"), RESOURCES)
+def test_a_resource_is_found_where_its_logical_id_is_written(name: str, logical_id: str) -> None:
+    declaration = find_declaration(logical_id if name in ROOTS else f"{name.capitalize()}/{logical_id}")
+    assert declaration
+    template, source = declaration.template, declaration.source
+    assert template.startswith(f"templates/{name}.yaml:")
+    assert read_line(template) == f"  {logical_id}:"
+    assert source.startswith(f"stacks/{name}")
+    boundary = re.fullmatch("(Boundary)(Dev|Staging|Prod|Local)", logical_id)
+    title = boundary[1] if boundary else re.sub(rf"({SUFFIXES})$", "", logical_id)
+    titles = {logical_id, title, re.sub(r"\d+$", "{}", title)}
+    assert any(re.search(rf'["(]{re.escape(text)}["{{]', read_line(source)) for text in titles), read_line(source)
+
+
+def test_what_no_template_declares_is_not_found() -> None:
+    assert find_declaration("Data/Receipts") is None
+    assert find_declaration("Receipts") is None
+    assert find_declaration("Nowhere/Transactions") is None
