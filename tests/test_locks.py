@@ -1,4 +1,4 @@
-"""Everything that is installed comes from a lock, by its hash; the locks are complete and name no place."""
+"""Everything is installed from a lock, by its hash; the locks are complete, and contain no URL and no path."""
 
 import configparser
 import os
@@ -23,7 +23,7 @@ PIN = re.compile(
 NAMES = sorted(path.stem for path in locks.LOCKS.glob("*.txt"))
 
 
-def extras() -> dict[str, list[Requirement]]:
+def read_extras() -> dict[str, list[Requirement]]:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     return {
@@ -32,24 +32,26 @@ def extras() -> dict[str, list[Requirement]]:
     }
 
 
-def separate() -> dict[str, list[Requirement]]:
+def read_separate_requirements() -> dict[str, list[Requirement]]:
     return {
         path.stem: [Requirement(line) for line in path.read_text().splitlines() if line and not line.startswith("#")]
         for path in locks.LOCKS.glob("*.in")
     }
 
 
-REQUIRED = extras() | separate()
+REQUIRED = read_extras() | read_separate_requirements()
 
 
-def pins(name: str) -> Iterator[tuple[str, Version, Requirement]]:
+def read_pins(name: str) -> Iterator[tuple[str, Version, Requirement]]:
     for project, version, marker, _ in PIN.findall((locks.LOCKS / f"{name}.txt").read_text()):
         yield project, Version(version), Requirement(f"{project}=={version}" + (f"; {marker}" if marker else ""))
 
 
-def pinned_here(name: str) -> dict[str, Version]:
-    """As pip on this interpreter takes them."""
-    return {project: version for project, version, pin in pins(name) if pin.marker is None or pin.marker.evaluate()}
+def find_pinned_versions(name: str) -> dict[str, Version]:
+    """The versions that pip on this interpreter installs."""
+    return {
+        project: version for project, version, pin in read_pins(name) if pin.marker is None or pin.marker.evaluate()
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,49 +59,49 @@ def test_a_lock_holds_versions_with_hashes_and_nothing_else(name: str) -> None:
     """No option, such as an index's URL; no path; no requirement without its hash."""
     text = (locks.LOCKS / f"{name}.txt").read_text()
     assert PIN.sub("", text) == locks.HEADER
-    assert pinned_here(name)
+    assert find_pinned_versions(name)
 
 
 def test_each_extra_and_each_environment_of_its_own_has_a_lock() -> None:
     assert set(NAMES) == set(REQUIRED)
-    assert set(locks.EXTRAS) == set(extras())
+    assert set(locks.EXTRAS) == set(read_extras())
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
 def test_what_is_required_is_locked_as_required(name: str) -> None:
     """Seen to fail with a release that setup.cfg does not allow, and with a requirement that is not locked yet."""
-    pinned = pinned_here(name)
+    pinned = find_pinned_versions(name)
     for requirement in REQUIRED[name]:
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
 @pytest.mark.parametrize("name", locks.EXTRAS[:3])
 def test_a_lock_has_all_that_its_packages_need(name: str) -> None:
-    """As the installed distributions say; pip refuses a lock that lacks one, but only when it installs."""
-    pinned, needed, visited = pinned_here(name), list(REQUIRED[name]), set()
-    while needed:
-        requirement = needed.pop()
+    """By the metadata of the installed distributions; pip would refuse an incomplete lock only when it installs."""
+    pinned, pending, visited = find_pinned_versions(name), list(REQUIRED[name]), set()
+    while pending:
+        requirement = pending.pop()
         project = canonicalize_name(requirement.name)
         assert pinned[project] in requirement.specifier, requirement
         for extra in {"", *requirement.extras}:
             if (project, extra) not in visited:
                 visited.add((project, extra))
                 needs = map(Requirement, metadata.requires(project) or [])
-                needed += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
+                pending += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
     assert {project for project, _ in visited} == set(pinned)
 
 
 def test_the_locks_of_one_environment_agree() -> None:
-    """And what deploys is what was tested."""
+    """So the deployed versions are the tested ones."""
     versions: dict[str, Version] = {}
     for name in locks.EXTRAS:
-        for project, version in pinned_here(name).items():
+        for project, version in find_pinned_versions(name).items():
             assert versions.setdefault(project, version) == version, f"{name}: {project}"
 
 
 def test_what_is_installed_here_is_what_is_locked() -> None:
     for name in ("deploy", "local", "dev"):
-        for project, version in pinned_here(name).items():
+        for project, version in find_pinned_versions(name).items():
             assert Version(metadata.version(project)) == version, project
 
 
@@ -120,8 +122,8 @@ def test_make_installs_from_locks_only() -> None:
 
 
 def test_deploying_and_operating_need_the_deploy_lock_alone() -> None:
-    """As where nothing else is installed. Seen to fail with an import of requests."""
-    allowed = {*pinned_here("deploy"), "pip", "setuptools"}
+    """In a process that finds no other package. Seen to fail with an import of requests."""
+    allowed = {*find_pinned_versions("deploy"), "pip", "setuptools"}
     owners = metadata.packages_distributions()
     absent = [module for module, names in owners.items() if not {canonicalize_name(name) for name in names} & allowed]
     assert {"requests", "ministack", "pytest"} <= set(absent)
@@ -132,13 +134,14 @@ class Absent:
         if name in {set(absent)}:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Absent())
-import scripts.deployer.cli.deploy, scripts.deployer.cli.destroy, scripts.deployer.cli.outputs, scripts.payments.cli
+sys.path.append("lambda")
+import scripts.deployer.cli.deploy, scripts.deployer.cli.destroy, scripts.deployer.cli.outputs, scripts.operator.cli
 import scripts.deployer.cli.status, scripts.deployer.layer, scripts.deployer.planning, scripts.deployer.sbom
 import cfnlint.config, cfnlint.runner, generate, scripts.deployer.validate, scripts.pictures
 assert scripts.deployer.validate.render("json")
 """
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ PACKAGES = {
 NAME = re.compile(r"(?<!\S)\w+(?:\.py|/)(?=[\s:,]|$)")
 
 
-def named(docstring: str) -> list[str]:
-    """What the lines that begin with a name are about; other lines may speak of any file."""
+def list_mapped_names(docstring: str) -> list[str]:
+    """The names at the beginning of lines; other lines may mention any file."""
     return [name for line in docstring.splitlines() if NAME.match(line.strip()) for name in NAME.findall(line)]
 
 
-def there(package: Path) -> list[str]:
+def list_contents(package: Path) -> list[str]:
     modules = [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
     return modules + [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
 
@@ -29,4 +29,4 @@ def there(package: Path) -> list[str]:
 @pytest.mark.parametrize("name", sorted(PACKAGES))
 def test_the_map_is_true(name: str) -> None:
     docstring = ast.get_docstring(ast.parse((PACKAGES[name] / "__init__.py").read_text(encoding="utf-8")))
-    assert sorted(named(docstring or "")) == sorted(there(PACKAGES[name]))
+    assert sorted(list_mapped_names(docstring or "")) == sorted(list_contents(PACKAGES[name]))

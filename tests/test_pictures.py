@@ -26,19 +26,19 @@ DOCUMENTS = render.documents()
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
-def of_type(stack: str, kind: str) -> list[str]:
-    return [title for title, one in DOCUMENTS[stack]["Resources"].items() if one["Type"] == kind]
+def find_titles(stack: str, kind: str) -> list[str]:
+    return [title for title, resource in DOCUMENTS[stack]["Resources"].items() if resource["Type"] == kind]
 
 
-def diagram(text: str, number: int = 0) -> str:
+def read_diagram(text: str, number: int = 0) -> str:
     return re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)[number]
 
 
 def test_every_stack_and_function_is_in_the_first_picture() -> None:
-    first = diagram(README)
+    first = read_diagram(README)
     for stack in NESTED:
         assert f'subgraph {stack.title()}["' in first
-    for function in of_type("compute", "AWS::Lambda::Function"):
+    for function in find_titles("compute", "AWS::Lambda::Function"):
         assert re.search(rf"\b{function}\[", first), function
     for store in ("transactions", "payment ledger", "dead letters", "notifications"):
         assert store in first
@@ -51,17 +51,17 @@ def test_the_readme_opens_with_a_sentence_the_picture_and_the_commands() -> None
 
 
 def test_every_stack_is_among_the_stacks_with_each_parameter_it_is_given() -> None:
-    stacks = diagram(ARCHITECTURE)
+    stacks = read_diagram(ARCHITECTURE)
     for stack in NESTED:
         assert f'{stack.title()}["' in stacks
-    given = {
+    parameters = {
         f"`{parameter}`"
         for stack in DOCUMENTS["parent"]["Resources"].values()
         for parameter, value in stack["Properties"]["Parameters"].items()
         if "Fn::GetAtt" in value
     }
-    assert len(given) > 10
-    assert given <= set(re.findall(r"`\w+`", ARCHITECTURE))
+    assert len(parameters) > 10
+    assert parameters <= set(re.findall(r"`\w+`", ARCHITECTURE))
 
 
 def test_an_arrow_says_what_the_outputs_are_of() -> None:
@@ -69,17 +69,17 @@ def test_an_arrow_says_what_the_outputs_are_of() -> None:
         "ValidationLiveArn": "ValidationLiveArn",
         "ProcessingLiveArn": "ProcessingLiveArn",
     }
-    assert 'Data -->|"2 tables, queue, topic"| Compute' in diagram(ARCHITECTURE)
+    assert 'Data -->|"2 tables, queue, topic"| Compute' in read_diagram(ARCHITECTURE)
 
 
 def test_every_state_and_every_way_between_them_is_drawn() -> None:
-    drawn = diagram(ARCHITECTURE, 1)
+    picture = read_diagram(ARCHITECTURE, 1)
     for name, state in state_machine.definition()["States"].items():
-        assert re.search(rf"^ *{name}\W+[^-]", drawn, re.MULTILINE), name
+        assert re.search(rf"^ *{name}\W+[^-]", picture, re.MULTILINE), name
         onward = [state.get("Next"), state.get("Default"), *(choice["Next"] for choice in state.get("Choices", []))]
-        onward += [caught["Next"] for caught in state.get("Catch", [])]
+        onward += [catcher["Next"] for catcher in state.get("Catch", [])]
         for to in filter(None, onward):
-            assert re.search(rf"^ *{name} -\S*(\|.*\|)? {to}$", drawn, re.MULTILINE), (name, to)
+            assert re.search(rf"^ *{name} -\S*(\|.*\|)? {to}$", picture, re.MULTILINE), (name, to)
 
 
 def test_a_state_that_is_added_makes_the_pictures_stale(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,42 +91,42 @@ def test_a_state_that_is_added_makes_the_pictures_stale(monkeypatch: pytest.Monk
 
 
 def test_every_status_and_every_transition_is_drawn() -> None:
-    drawn = diagram((ROOT / "docs" / "payment-status.md").read_text())
+    picture = read_diagram((ROOT / "docs" / "payment-status.md").read_text())
     for before, targets in TRANSITIONS.items():
         for after in targets - {before}:
-            assert f" {before or '[*]'} --> {after}\n" in drawn
+            assert f" {before or '[*]'} --> {after}\n" in picture
     for status in Status:
-        assert status in drawn
+        assert status in picture
 
 
 def test_a_transition_that_is_added_is_drawn() -> None:
-    more = statuses.diagram({**TRANSITIONS, Status.REJECTED: frozenset({Status.PENDING})})
-    assert "REJECTED --> PENDING" in more
+    changed = statuses.diagram({**TRANSITIONS, Status.REJECTED: frozenset({Status.PENDING})})
+    assert "REJECTED --> PENDING" in changed
     assert "REJECTED --> PENDING" not in statuses.diagram(TRANSITIONS)
 
 
-def shown() -> list[str]:
+def read_matrix_words() -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(MATRIX).iter(f"{NAMESPACE}text")]  # noqa: S314
 
 
 def test_every_role_and_what_it_is_granted_is_in_the_matrix() -> None:
-    words = shown()
-    roles = of_type("security", "AWS::IAM::Role")
+    words = read_matrix_words()
+    roles = find_titles("security", "AWS::IAM::Role")
     assert {role.removesuffix("Role") for role in roles} <= set(words)
     assert {grant.who for grant in access.grants(DOCUMENTS)} == set(roles)
-    for key in of_type("security", "AWS::KMS::Key"):
+    for key in find_titles("security", "AWS::KMS::Key"):
         assert access.words(key) in words
 
 
 def test_the_matrix_has_every_statement_of_every_policy() -> None:
     """Counted apart from how the picture finds them: none is lost on the way from a role to a resource."""
     policies = [
-        json.dumps(one)
-        for one in DOCUMENTS["security"]["Resources"].values()
-        if one["Type"] == "AWS::IAM::ManagedPolicy"
+        json.dumps(resource)
+        for resource in DOCUMENTS["security"]["Resources"].values()
+        if resource["Type"] == "AWS::IAM::ManagedPolicy"
     ]
     lists = re.findall(r'"Action": (\[.*?\])', "".join(policies))
-    assert {action for one in lists for action in json.loads(one)} == {
+    assert {action for actions in lists for action in json.loads(actions)} == {
         grant.action for grant in access.grants(DOCUMENTS)
     }
 
@@ -143,10 +143,10 @@ def test_what_a_role_is_not_granted_is_not_shown() -> None:
 
 
 def test_services_are_shown_by_the_policies_of_resources() -> None:
-    found = {(grant.who, grant.thing.name, grant.action) for grant in access.services(DOCUMENTS)}
-    assert ("events", "ReconciliationFunction", "lambda:InvokeFunction") in found
-    assert ("cloudwatch", "Notifications", "sns:Publish") in found
-    assert ("cloudwatch", "SnsKey", "kms:Decrypt") in found
+    grants = {(grant.who, grant.thing.name, grant.action) for grant in access.services(DOCUMENTS)}
+    assert ("events", "ReconciliationFunction", "lambda:InvokeFunction") in grants
+    assert ("cloudwatch", "Notifications", "sns:Publish") in grants
+    assert ("cloudwatch", "SnsKey", "kms:Decrypt") in grants
 
 
 def test_another_action_makes_the_matrix_stale() -> None:
@@ -170,19 +170,19 @@ def test_the_table_of_tasks_tells_how_each_is_tried_again() -> None:
     assert "Lambda." not in table, "an error of AWS that no case covers"
 
 
-def drawn_with(seed: int, given: dict[str, Any]) -> dict[str, str]:
+def draw_with_hash_seed(seed: int, source: dict[str, Any]) -> dict[str, str]:
     """All pictures, by a process whose sets have another order."""
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "tests.drawn"],
         cwd=ROOT,
         env=os.environ | {"PYTHONHASHSEED": str(seed)},
-        input=json.dumps(given),
+        input=json.dumps(source),
         capture_output=True,
         text=True,
         check=True,
     )
-    drawn: dict[str, str] = json.loads(ran.stdout)
-    return drawn
+    pictures_by_path: dict[str, str] = json.loads(process.stdout)
+    return pictures_by_path
 
 
 def test_every_process_draws_the_same(world: World) -> None:
@@ -191,14 +191,14 @@ def test_every_process_draws_the_same(world: World) -> None:
     security = documents["security"]["Resources"]
     policies = [
         security[f"{function.removesuffix('Function')}Policy"]["Properties"]["PolicyDocument"]
-        for function in of_type("compute", "AWS::Lambda::Function")
+        for function in find_titles("compute", "AWS::Lambda::Function")
     ]
-    everything = [statement for policy in policies for statement in policy["Statement"]]
+    statements = [statement for policy in policies for statement in policy["Statement"]]
     for policy in policies:
-        policy["Statement"] = everything
+        policy["Statement"] = statements
     body = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
-    given = {"documents": documents, "readme": README, "body": body}
-    first, *others = (drawn_with(seed, given) for seed in range(1, 5))
+    source = {"documents": documents, "readme": README, "body": body}
+    first, *repetitions = (draw_with_hash_seed(seed, source) for seed in range(1, 5))
     assert set(first) == {*pictures.render(DOCUMENTS, README), "docs/dashboard.svg"}
-    for other in others:
-        assert other == first
+    for repetition in repetitions:
+        assert repetition == first

@@ -67,10 +67,10 @@ print(json.dumps({
 """
 
 
-def followers(folder: Path) -> dict[str, Any]:
-    ran = subprocess.run([sys.executable, "-c", FOLLOWERS], cwd=folder, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    return dict(json.loads(ran.stdout))
+def read_followers(folder: Path) -> dict[str, Any]:
+    process = subprocess.run([sys.executable, "-c", FOLLOWERS], cwd=folder, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return dict(json.loads(process.stdout))
 
 
 def test_all_that_depends_on_the_runtime_follows_it(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_all_that_depends_on_the_runtime_follows_it(tmp_path: Path) -> None:
     before = [compute[f"{title}Version"]["Properties"]["Description"]["Fn::Join"][1][0] for title in FUNCTIONS]
     constant = tmp_path / "stacks" / "compute" / "runtime.py"
     constant.write_text(constant.read_text().replace(f'PYTHON = "{PYTHON}"', 'PYTHON = "3.99"'))
-    after = followers(tmp_path)
+    after = read_followers(tmp_path)
     assert after["functions"] == ["python3.99"] * 3
     assert after["layer"] == [["python3.99"]]
     assert after["pip"] == "3.99"

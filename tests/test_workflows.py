@@ -1,6 +1,6 @@
 """GitHub's workflows: what runs before and beside credentials, and with which rights.
 
-zizmor judges what any workflow should be (`make audit`); here stands what these promise.
+zizmor judges what any workflow should be (`make audit`). These tests check what this repository's workflows promise.
 """
 
 import re
@@ -19,7 +19,7 @@ JOBS = [(name, title, job) for name, workflow in WORKFLOWS.items() for title, jo
 DEPLOY = WORKFLOWS["deploy.yml"]["jobs"]
 
 
-def action(step: dict[str, Any]) -> str:
+def name_action(step: dict[str, Any]) -> str:
     return str(step.get("uses", "")).partition("@")[0]
 
 
@@ -40,20 +40,20 @@ def test_an_action_has_one_commit_everywhere() -> None:
 def test_only_the_deploy_lock_is_installed_and_before_any_credential_is_assumed(title: str) -> None:
     """Seen to fail with the two steps in the other order, and with `make .venv/installed`."""
     steps = DEPLOY[title]["steps"]
-    (assumed,) = (n for n, step in enumerate(steps) if action(step) == "aws-actions/configure-aws-credentials")
+    (assumed,) = (n for n, step in enumerate(steps) if name_action(step) == "aws-actions/configure-aws-credentials")
     before = [step["run"] for step in steps[:assumed] if "run" in step]
     assert before == ["make .venv/deploy-installed"]
     after = [step["run"] for step in steps[assumed + 1 :]]
     assert all("scripts/deploy.sh prod" in run for run in after)
     assert not re.search(r"\b(pip|npm|make|curl|local)\b", "\n".join(after))
-    # A cache is what others could have written.
-    (python,) = (step for step in steps if action(step) == "actions/setup-python")
+    # Others could have written to a cache.
+    (python,) = (step for step in steps if name_action(step) == "actions/setup-python")
     assert "cache" not in python["with"]
 
 
 def test_the_deploying_jobs_run_on_the_functions_python() -> None:
     for title in ("plan", "deploy"):
-        (python,) = (step for step in DEPLOY[title]["steps"] if action(step) == "actions/setup-python")
+        (python,) = (step for step in DEPLOY[title]["steps"] if name_action(step) == "actions/setup-python")
         assert python["with"]["python-version"] == PYTHON
 
 
@@ -62,7 +62,7 @@ def test_every_job_has_the_rights_it_needs_and_no_more() -> None:
     assert rights == {
         "check": {"contents": "read"},
         "plan": {"contents": "read", "id-token": "write"},
-        # It runs nothing of the pull request.
+        # It runs no code of the pull request.
         "comment": {"pull-requests": "write"},
         "deploy": {"contents": "read", "id-token": "write"},
     }
@@ -70,13 +70,13 @@ def test_every_job_has_the_rights_it_needs_and_no_more() -> None:
 
 
 def test_no_job_keeps_the_token_that_checked_it_out() -> None:
-    checkouts = [step for _, _, job in JOBS for step in job["steps"] if action(step) == "actions/checkout"]
+    checkouts = [step for _, _, job in JOBS for step in job["steps"] if name_action(step) == "actions/checkout"]
     assert len(checkouts) == 3
     assert all(step["with"] == {"persist-credentials": False} for step in checkouts)
 
 
 def test_no_script_is_made_of_an_expression() -> None:
-    """What a pull request's author writes, such as a branch's name, would become a command."""
+    """Text by a pull request's author, such as a branch's name, would become a command."""
     assert not [step["run"] for _, _, job in JOBS for step in job["steps"] if "${{" in step.get("run", "")]
 
 
