@@ -11,7 +11,7 @@ from rich.console import Console
 from scripts.common.templates import STACK
 from scripts.demo import summary
 from scripts.demo.quiet import Quiet
-from scripts.demo.subscriber import collect
+from scripts.demo.subscriber import receive_objects
 from scripts.deployer.failure import Event
 from scripts.local.examples import EXAMPLES
 from scripts.operator.executions import Execution
@@ -34,7 +34,7 @@ class Queue:
 
 def test_what_others_left_in_the_queue_is_no_notice() -> None:
     queue = Queue("hello", '{"Message": "m"}', "[1]", "null", "", *["{"] * 10)
-    assert collect(queue, "http://queue") == [{"Message": "m"}]
+    assert receive_objects(queue, "http://queue") == [{"Message": "m"}]
     assert len(queue.taken) == 15
 
 
@@ -48,8 +48,8 @@ def test_resources_are_counted_once_they_are_made_and_nothing_is_told_of_them() 
         watch([event("Data", STACK, "CREATE_IN_PROGRESS"), event("Data/Table", "T", "CREATE_IN_PROGRESS")])
         watch([event("Data/Table", "T", "CREATE_COMPLETE"), event("Data", STACK, "CREATE_COMPLETE")])
         watch([event("Data/CREATE_COMPLETE", "T", "CREATE_FAILED")])
-    assert report.made == 1
-    assert "Data/Table T" in report.said
+    assert report.created_resources == 1
+    assert "Data/Table T" in report.text
 
 
 def test_the_table_tells_of_each_payment_and_fits() -> None:
@@ -60,7 +60,7 @@ def test_the_table_tells_of_each_payment_and_fits() -> None:
         "arn:1", "FAILED", states, Counter({"ProcessPayment": 4}), 123.4, "GatewayUnavailable", transaction_id="T-1"
     )
     told: Any = [SimpleNamespace(execution_arn="arn:1")], [{"execution_arn": "arn:1"}, {"no": "execution"}]
-    found = summary.table(
+    found = summary.make_table(
         [(EXAMPLES[0], failed)],
         {"T-1": SimpleNamespace(status="FAILED")},
         *told,

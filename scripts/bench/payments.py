@@ -18,7 +18,7 @@ from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local import server, target
-from scripts.operator.executions import read
+from scripts.operator.executions import read_execution
 from stacks import settings
 
 from .generator import measure_cpu_seconds
@@ -107,6 +107,6 @@ def _count_transitions(platform: Target, outputs: dict[str, str]) -> int:
     arn = stepfunctions.start_execution(
         stateMachineArn=outputs["StepFunctionsStateMachineArn"], input=json.dumps(request)
     )["executionArn"]
-    while not (execution := read(stepfunctions, arn)).ended:
+    while not (execution := read_execution(stepfunctions, arn)).has_ended:
         pass
-    return execution.transitions
+    return execution.transition_count

@@ -1,9 +1,9 @@
-"""The demonstration: deploy to the AWS emulator, send a payment of every kind, and show what became of each.
+"""The demonstration: deploy to the AWS emulator, send a payment of every kind, and show the outcome of each.
 
 __main__.py      `make demo`
 run.py           the steps
-quiet.py         the deployment, of which a line is told
-payer.py         starts payments and follows them
-subscriber.py    hears the notices
-summary.py       the table
+quiet.py         the deployment, shown as one line
+payer.py         starts payments and follows their executions
+subscriber.py    a queue that receives the notifications
+summary.py       the table of outcomes
 """

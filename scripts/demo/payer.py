@@ -1,8 +1,9 @@
-"""Starts executions, and shows how far they are until they have ended."""
+"""Starts payments, and shows the progress of their executions until they have ended."""
 
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from scripts.common.errors import UserError
 from scripts.local.examples import Example
-from scripts.operator.executions import Execution, read
+from scripts.operator.executions import Execution, read_execution
 
 LONGEST_SECONDS = 180
 
@@ -23,41 +24,42 @@ class Payer:
         self._state_machine_arn = state_machine_arn
         self._console = console
 
-    def start(self, request: dict[str, Any]) -> str:
-        """The ARN of the execution."""
-        started = self._stepfunctions.start_execution(
-            stateMachineArn=self._state_machine_arn,
-            name=f"{request['transaction_id']}-{uuid.uuid4().hex[:6]}",
-            input=json.dumps(request),
-        )
-        return str(started["executionArn"])
-
-    def follow(self, sent: list[tuple[Example, str]]) -> list[tuple[Example, Execution]]:
-        """What became of them. Raises ``UserError`` for one that does not end."""
+    def run_payments(self, examples: Sequence[Example], run: str) -> list[tuple[Example, Execution]]:
+        """Start a payment of each example, and return their executions. Raises ``UserError`` if one does not end."""
+        executions = [(example, Execution(self._start_payment(example.request(run)))) for example in examples]
         deadline = time.monotonic() + LONGEST_SECONDS
-        stories = [(example, Execution(arn)) for example, arn in sent]
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
             while True:
-                stories = [
-                    (example, story if story.ended else read(self._stepfunctions, story.execution_arn))
-                    for example, story in stories
+                executions = [
+                    (
+                        example,
+                        execution
+                        if execution.has_ended
+                        else read_execution(self._stepfunctions, execution.execution_arn),
+                    )
+                    for example, execution in executions
                 ]
-                live.update(_progress(stories), refresh=True)
-                if all(story.ended for _, story in stories):
-                    return stories
+                live.update(_make_progress_table(executions), refresh=True)
+                if all(execution.has_ended for _, execution in executions):
+                    return executions
                 if time.monotonic() > deadline:
                     raise UserError(f"payments are still running after {LONGEST_SECONDS} s")
                 time.sleep(0.3)
 
+    def _start_payment(self, request: dict[str, Any]) -> str:
+        response = self._stepfunctions.start_execution(
+            stateMachineArn=self._state_machine_arn,
+            name=f"{request['transaction_id']}-{uuid.uuid4().hex[:6]}",
+            input=json.dumps(request),
+        )
+        return str(response["executionArn"])
 
-def _progress(stories: list[tuple[Example, Execution]]) -> Table:
+
+def _make_progress_table(executions: list[tuple[Example, Execution]]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
-    for example, story in stories:
-        doing = Text(story.path.split("→")[-1], style="dim")
-        table.add_row(example.description, _status(story), doing if not story.ended else Text())
+    for example, execution in executions:
+        status = f"{execution.status}: {execution.error}" if execution.error else execution.status
+        style = {"SUCCEEDED": "green", "RUNNING": "yellow"}.get(execution.status, "red")
+        state = "" if execution.has_ended else execution.path.split("→")[-1]
+        table.add_row(example.description, Text(status, style=style), Text(state, style="dim"))
     return table
-
-
-def _status(story: Execution) -> Text:
-    text = f"{story.status}: {story.error}" if story.error else story.status
-    return Text(text, style={"SUCCEEDED": "green", "RUNNING": "yellow"}.get(story.status, "red"))

@@ -1,4 +1,4 @@
-"""A deployment of which nothing is told while it goes well."""
+"""A deployment report that prints nothing while the deployment goes well."""
 
 import io
 from collections.abc import Iterator
@@ -14,23 +14,25 @@ from scripts.deployer.report.reporter import EventListener
 
 
 class Quiet(ConsoleReporter):
-    """Keeps what it would have said for when it fails, and counts the resources that were made."""
+    """Keeps the report in ``text``, to be shown if the deployment fails, and counts ``created_resources``."""
 
     def __init__(self) -> None:
-        self._said = io.StringIO()
-        self.made = 0
-        super().__init__(Console(file=self._said, width=100))
+        self._buffer = io.StringIO()
+        self.created_resources = 0
+        super().__init__(Console(file=self._buffer, width=100))
 
     @property
-    def said(self) -> str:
-        return self._said.getvalue()
+    def text(self) -> str:
+        return self._buffer.getvalue()
 
     @contextmanager
     def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:
         with super().follow_events(plan, stack_name) as watch:
 
-            def count(events: list[Event]) -> None:
-                self.made += sum(one.status == "CREATE_COMPLETE" and one.resource_type != STACK for one in events)
+            def count_created(events: list[Event]) -> None:
+                self.created_resources += sum(
+                    event.status == "CREATE_COMPLETE" and event.resource_type != STACK for event in events
+                )
                 watch(events)
 
-            yield count
+            yield count_created

@@ -1,17 +1,17 @@
-"""A queue that receives the platform's notices, as a team's own system would."""
+"""A queue that receives the platform's notifications, as a team's own system would."""
 
 from typing import Any
 
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Condition, PolicyDocument, Principal, Statement
 
-from scripts.operator.dead_letters import parsed
+from scripts.operator.executions import parse_object
 
 NAME = "payment-notices"
 
 
-def create(sqs: Any, topic_arn: str) -> tuple[str, str]:
-    """URL and ARN of a queue that only this topic may send to."""
+def create_queue(sqs: Any, topic_arn: str) -> tuple[str, str]:
+    """Create a queue to which only this topic may send, and return its URL and ARN."""
     url = sqs.create_queue(QueueName=NAME)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = PolicyDocument(
@@ -30,12 +30,12 @@ def create(sqs: Any, topic_arn: str) -> tuple[str, str]:
     return url, arn
 
 
-def collect(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
-    """Take away the messages of a queue; those that are JSON objects. Others may have sent whatever they liked."""
+def receive_objects(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
+    """Receive and delete all messages of a queue, and return those that are JSON objects: others may send anything."""
     bodies = []
-    ask = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
-    while messages := sqs.receive_message(**ask).get("Messages"):
+    request = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+    while messages := sqs.receive_message(**request).get("Messages"):
         for message in messages:
-            bodies.append(parsed(message["Body"]))
+            bodies.append(parse_object(message["Body"]))
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
     return [body for body in bodies if body]

@@ -1,8 +1,7 @@
-"""Start payments, each once, and wait for what becomes of them.
+"""Start payments, each once, and wait for their outcomes.
 
-An execution is named after its transaction id, so that a request sent again, by whomever, finds the execution that it
-had, and another request under the id is refused. What the table holds is asked before anything is sent, so most
-repetitions send nothing at all.
+An execution is named after its transaction id, so a request that anybody sends again finds its execution, and another
+request under the id is refused. The table is read before anything is sent, so most repetitions send nothing.
 """
 
 import json
@@ -14,176 +13,177 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from payments.errors import MalformedRequest
-from payments.request import PaymentRequest
-from payments.request import read_request as read_request
+from payments.payment import Status
+from payments.request import PaymentRequest, read_request
 
 from . import records
 from .execution_names import name_execution
-from .executions import GONE
+from .executions import NOT_FOUND_CODES
 from .payment_requests import Request
 from .platform import Platform
 from .records import Record
 from .statuses import FINAL, SETTLED
 
 LONGEST_SECONDS = 15 * 60
-# Executions that are asked after at a time: Step Functions answers ten in a second, for the whole account.
+# DescribeExecution allows ten calls in a second for the whole account.
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
-ASKED_AT_ONCE = 30
-# Until what it says of an execution holds: it may not know yet of one that it has just started.
+EXECUTIONS_PER_LOOK = 30
+# DescribeExecution is eventually consistent: it may not know an execution that was just started.
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 CONSISTENT_SECONDS = 30
-# Of one payment, each after one that ended before it recorded anything.
+# For one payment, each after one that ended before it recorded anything.
 MOST_EXECUTIONS = 10
 
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of a request.
+    """What is known about a request.
 
-    ``status`` is the payment's, or ``NOT SENT``, ``SENT``, ``NOT RECORDED``, ``CONFLICT`` (the id is another's).
-    ``said`` is what there is to say beside that. ``failed`` is a technical failure, ``done`` that nothing more is to
-    be waited for; ``sent`` that this run started an execution.
+    ``status`` is the payment's, or ``NOT SENT``, ``SENT``, ``NOT RECORDED`` or ``CONFLICT`` (the id is another
+    request's), and ``comment`` explains it. ``is_newly_sent`` is whether this run started an execution, ``failed``
+    whether there was a technical failure, ``is_final`` whether there is nothing more to wait for.
     """
 
     transaction_id: str
     status: str = "NOT SENT"
-    said: str = ""
+    comment: str = ""
     amount: str = ""
     execution: str = ""
-    sent: bool = False
+    is_newly_sent: bool = False
     failed: bool = False
-    done: bool = False
+    is_final: bool = False
 
 
 class Batch:
-    """Requests on their way. ``results`` is what is known; one whose start was interrupted counts as not sent."""
+    """Requests and their ``results`` by transaction id; one whose start was interrupted counts as not sent."""
 
     def __init__(self, platform: Platform, requests: Sequence[Request]) -> None:
         self._platform = platform
         self._requests = {request.transaction_id: request for request in requests}
-        self.results = {one: Result(one) for one in self._requests}
+        self.results = {transaction_id: Result(transaction_id) for transaction_id in self._requests}
 
-    def send(self) -> Iterator[Result]:
-        """Start what has not been started before; each result as it is known."""
-        stepfunctions, machine = self._platform.client("stepfunctions"), self._platform.outputs[_MACHINE]
-        known = records.several(self._platform, self._requests)
+    def send_requests(self) -> Iterator[Result]:
+        """Start what was not started before, and yield each result."""
+        payments = records.read_payments(self._platform, self._requests)
         for transaction_id, request in self._requests.items():
-            record = known.get(transaction_id)
-            result = _known_before(request, record) if record else _start(stepfunctions, machine, request)
+            record = payments.get(transaction_id)
+            result = _describe_recorded(request, record) if record else _start_execution(self._platform, request)
             self.results[transaction_id] = result
             yield result
 
-    def wait(
+    def wait_for_outcomes(
         self, pause: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
     ) -> Iterator[Result]:
-        """Each result as it is done. Reads each payment that is not, a hundred at a time, every second or so.
+        """Yield each result when it is final. Reads the pending payments, a hundred at a time, every second or so.
 
-        What is not done after a quarter of an hour is yielded as it is, failed.
+        Results that are not final after a quarter of an hour are yielded as failed.
         """
-        began, wait, looks = clock(), 0.3, 0
-        while waiting := [one for one in self.results.values() if not one.done]:
-            waited = clock() - began
-            # The table tells most; an execution that ends without an outcome is worth a call now and then.
-            asked = _in_turn(waiting, looks // 4, ASKED_AT_ONCE) if looks % 4 == 3 else []
-            ended = {one.transaction_id for one in asked if self._ended(one, waited > CONSISTENT_SECONDS)}
-            # Read after that: it has all that an execution wrote before it ended.
-            known = records.several(self._platform, [one.transaction_id for one in waiting])
-            for result in waiting:
-                one = result.transaction_id
-                changed = self._now(result, known.get(one), one in ended, late=waited > LONGEST_SECONDS)
-                self.results[one] = changed
-                if changed.done:
-                    yield changed
+        started_at, interval, looks = clock(), 0.3, 0
+        while pending := [result for result in self.results.values() if not result.is_final]:
+            waited = clock() - started_at
+            # The table has most outcomes; executions are described now and then, to find those that ended without one.
+            described = _select_in_turn(pending, looks // 4, EXECUTIONS_PER_LOOK) if looks % 4 == 3 else []
+            ended_ids = {
+                result.transaction_id
+                for result in described
+                if self._has_execution_ended(result, is_consistent=waited > CONSISTENT_SECONDS)
+            }
+            # Read after the executions, so it has all that an execution wrote before it ended.
+            payments = records.read_payments(self._platform, [result.transaction_id for result in pending])
+            for result in pending:
+                transaction_id = result.transaction_id
+                has_ended, is_late = transaction_id in ended_ids, waited > LONGEST_SECONDS
+                updated = self._update_result(result, payments.get(transaction_id), has_ended, is_late)
+                self.results[transaction_id] = updated
+                if updated.is_final:
+                    yield updated
             looks += 1
-            if any(not one.done for one in self.results.values()):
-                pause(wait)
-            wait = min(wait * 1.2, 2.0)
+            if any(not result.is_final for result in self.results.values()):
+                pause(interval)
+            interval = min(interval * 1.2, 2.0)
 
-    def _now(self, result: Result, record: Record | None, ended: bool, *, late: bool) -> Result:
+    def _update_result(self, result: Result, record: Record | None, has_ended: bool, is_late: bool) -> Result:
         if record is not None:
-            if not record.is_of(self._requests[result.transaction_id].content):
-                return _conflict(result, record)
-            result = _of(result, record, result.said)
+            if not record.matches(self._requests[result.transaction_id].content):
+                return _report_conflict(result, record)
+            result = _apply_record(result, record)
             if record.status in FINAL:
-                return _final(result, record)
-        if ended:
-            said = "its execution failed" if record is None else _LEFT
-            status = "NOT RECORDED" if record is None else result.status
-            return replace(result, status=status, said=said, failed=True, done=True)
-        if late:
-            unknown = "not recorded yet; run the same command again later"
-            said = "still in progress; see `show` for the outcome" if record is not None else unknown
-            return replace(result, said=said, failed=True, done=True)
-        return result
+                return _finish(result, record)
+        if has_ended and record is None:
+            return _fail(result, "its execution failed", status="NOT RECORDED")
+        if has_ended:
+            return _fail(result, "no outcome yet; reconciliation will determine it")
+        if is_late and record is None:
+            return _fail(result, "not recorded yet; run the same command again later")
+        return _fail(result, "still in progress; see `show` for the outcome") if is_late else result
 
-    def _ended(self, result: Result, consistent: bool) -> bool:
+    def _has_execution_ended(self, result: Result, is_consistent: bool) -> bool:
         try:
             execution = self._platform.client("stepfunctions").describe_execution(executionArn=result.execution)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in GONE:
+            if error.response["Error"]["Code"] not in NOT_FOUND_CODES:
                 raise
-            return consistent
+            return is_consistent
         return bool(execution["status"] != "RUNNING")
 
 
-_MACHINE = "StepFunctionsStateMachineArn"
-_LEFT = "no outcome yet; reconciliation will determine it"
-
-
-def _in_turn(results: Sequence[Result], turn: int, most: int) -> list[Result]:
-    """At most so many of them, other ones at each turn."""
+def _select_in_turn(results: Sequence[Result], turn: int, most: int) -> list[Result]:
+    """Return at most ``most`` results, beginning where the turn before ended."""
     first = turn * most % len(results)
     return [*results[first:], *results[:first]][:most]
 
 
-def _known_before(request: Request, record: Record) -> Result:
-    """A payment that is recorded is not sent again: it would be answered with what is recorded."""
-    result = _of(Result(request.transaction_id), record, "")
-    if not record.is_of(request.content):
-        return _conflict(result, record)
+def _describe_recorded(request: Request, record: Record) -> Result:
+    """Return the result of a recorded payment, which is not sent: the workflow would answer with the record."""
+    result = _apply_record(Result(request.transaction_id), record)
+    if not record.matches(request.content):
+        return _report_conflict(result, record)
     if record.status not in FINAL:
-        return replace(result, said="already sent")
-    final = _final(result, record)
-    return replace(final, said=f"had its outcome before{', ' + final.said if final.said else ''}")
+        return replace(result, comment="already sent")
+    final = _finish(result, record)
+    return replace(final, comment=f"had its outcome before{', ' + final.comment if final.comment else ''}")
 
 
-def _conflict(result: Result, record: Record) -> Result:
-    return _refused(result, f"is {record.status}")
+def _report_conflict(result: Result, record: Record) -> Result:
+    return _refuse_id(result, f"is {record.status}")
 
 
-def _refused(result: Result, other_request: str) -> Result:
-    said = f"the id is already used by another request, which {other_request}; choose a new id"
-    return replace(result, status="CONFLICT", said=said, amount="", failed=True, done=True)
+def _refuse_id(result: Result, state: str) -> Result:
+    comment = f"the id is already used by another request, which {state}; choose a new id"
+    return _fail(replace(result, amount=""), comment, status="CONFLICT")
 
 
-def _final(result: Result, record: Record) -> Result:
-    failed = record.status not in SETTLED
-    said = record.failure or ", ".join(record.reasons)
-    if record.status == "FAILED":
-        said += "; `dlq redrive` tries again"
-    elif record.status == "REVIEW":
-        said += "; look it up at the gateway and `resolve` it"
-    return replace(result, said=said, failed=failed, done=True)
+def _fail(result: Result, comment: str, status: str = "") -> Result:
+    return replace(result, status=status or result.status, comment=comment, failed=True, is_final=True)
 
 
-def _of(result: Result, record: Record, said: str) -> Result:
+def _finish(result: Result, record: Record) -> Result:
+    comment = record.failure or ", ".join(record.reasons)
+    if record.status == Status.FAILED:
+        comment += "; `dlq redrive` tries again"
+    elif record.status == Status.REVIEW:
+        comment += "; look it up at the gateway and `resolve` it"
+    return replace(result, comment=comment, failed=record.status not in SETTLED, is_final=True)
+
+
+def _apply_record(result: Result, record: Record) -> Result:
     execution = result.execution or record.execution
-    return replace(result, status=record.status, amount=record.amount, said=said, execution=execution)
+    return replace(result, status=record.status, amount=record.amount, execution=execution)
 
 
-def _start(stepfunctions: Any, machine: str, request: Request) -> Result:
+def _start_execution(platform: Platform, request: Request) -> Result:
     """Start the first execution of a payment that is not recorded, or the next after those that recorded nothing.
 
-    A name can be taken by an execution that is on its way to recording the payment, that ended before it did, or that
-    has nothing to do with it. What it was started with decides; not byte by byte, for others may spell an amount
-    differently.
+    The name may belong to an execution that is about to record the payment, that ended before it did, or that has
+    nothing to do with it. Its input decides; not byte by byte, because others may spell an amount differently.
     """
-    result = Result(request.transaction_id)
+    stepfunctions, state_machine = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
     for number in range(1, MOST_EXECUTIONS + 1):
         name = name_execution(request.transaction_id, number)
-        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+        arn = f"{state_machine.replace(':stateMachine:', ':execution:')}:{name}"
+        result = Result(request.transaction_id, execution=arn)
         try:
-            started = stepfunctions.start_execution(stateMachineArn=machine, name=name, input=request.body)
+            response = stepfunctions.start_execution(stateMachineArn=state_machine, name=name, input=request.body)
         except stepfunctions.exceptions.ExecutionAlreadyExists:
             execution = stepfunctions.describe_execution(executionArn=arn)
             is_running = execution["status"] == "RUNNING"
@@ -191,31 +191,35 @@ def _start(stepfunctions: Any, machine: str, request: Request) -> Result:
             if sent_before is None or sent_before.transaction_id != request.transaction_id:
                 continue
             if sent_before.canonical != request.content.canonical:
-                other_request = "is being processed" if is_running else "was sent before, and is not recorded"
-                return _refused(replace(result, execution=arn), other_request)
+                return _refuse_id(
+                    result, "is being processed" if is_running else "was sent before, and is not recorded"
+                )
             if is_running:
-                return replace(result, status="SENT", said="already sent", execution=arn)
+                return replace(result, status="SENT", comment="already sent")
             continue
-        if _ran_before(started):
-            return replace(result, status="SENT", said="already sent", execution=arn)
-        return replace(result, status="SENT", execution=arn, sent=True)
-    said = f"{MOST_EXECUTIONS} executions ended before they recorded it; see the last one's history"
-    return replace(result, status="NOT RECORDED", said=said, execution=arn, failed=True, done=True)
+        if _has_run_before(response):
+            return replace(result, status="SENT", comment="already sent")
+        return replace(result, status="SENT", is_newly_sent=True)
+    comment = f"{MOST_EXECUTIONS} executions ended before they recorded it; see the last one's history"
+    return _fail(result, comment, status="NOT RECORDED")
 
 
 def _read_input(execution: dict[str, Any]) -> PaymentRequest | None:
-    """Return the request that an execution was started with, or None for what is not one."""
+    """Return the request that an execution was started with, or None if its input is not one."""
     try:
         return read_request(json.loads(execution["input"]))
     except (ValueError, RecursionError, MalformedRequest):
         return None
 
 
-def _ran_before(started: dict[str, Any]) -> bool:
-    """Whether the execution ran already: asked to start one that runs, with the same input, AWS answers as it did then.
+def _has_run_before(response: dict[str, Any]) -> bool:
+    """Return whether StartExecution answered with an execution that was running already.
 
-    Compared with AWS's own clock, which comes to the second; one that began in the same moment passes for ours.
+    It does so for the same name and input. By AWS's own clock, which has a resolution of a second: an execution that
+    began in the same moment passes for ours.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
-    answered = started["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return answered is not None and (parsedate_to_datetime(answered) - started["startDate"]).total_seconds() > 2
+    responded_at = response["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if responded_at is None:
+        return False
+    return bool((parsedate_to_datetime(responded_at) - response["startDate"]).total_seconds() > 2)

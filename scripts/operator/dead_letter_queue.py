@@ -1,8 +1,8 @@
-"""The queue of dead letters: reading takes nothing away, and whoever acts on a letter holds it meanwhile.
+"""The dead-letter queue: reading deletes nothing, and whoever acts on a letter holds it meanwhile.
 
-SQS deletes a message by the receipt of whoever received it last, and accepts an older one without deleting anything.
-So letters are acted on only while they are ``held``: hidden from everybody else. That an older receipt cannot hide or
-show a message either is not documented; nothing here relies on it, because only the latest receipts are used.
+SQS deletes a message by the receipt of its last receiver, and accepts an older receipt without deleting anything. So
+commands act on letters only inside ``hold_letters``, hidden from everybody else. Whether an older receipt can change
+the visibility of a message is not documented; nothing here relies on it, because only the latest receipts are used.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
 """
 
@@ -16,17 +16,18 @@ from botocore.exceptions import ClientError
 from scripts.common.errors import AWS_ERRORS, UserError
 
 from . import records
-from .dead_letters import Letter, letter_of, parsed, transaction_id_of
+from .dead_letters import DeadLetter, build_letter, read_transaction_id
+from .executions import parse_object
 from .platform import Platform
 
-# Until a letter is there again by itself: long enough to read some thousands once, and to act on one, which may take as
-# long as a function may run, and some.
+# How long letters stay hidden if this process is killed: long enough to read some thousands, and to act on one, which
+# may take as long as the timeout of a function.
 READ_SECONDS = 60
 ACT_SECONDS = 600
-# As many as SQS takes at once.
+# The limit of ReceiveMessage and of ChangeMessageVisibilityBatch.
 _BATCH = 10
-# What SQS answers about a receipt that is no longer valid.
-_NOT_HELD = {
+# The error codes for a receipt that is no longer valid.
+_NOT_HELD_CODES = {
     "MessageNotInflight",
     "AWS.SimpleQueueService.MessageNotInflight",
     "ReceiptHandleIsInvalid",
@@ -34,109 +35,115 @@ _NOT_HELD = {
 }
 
 
-def read(platform: Platform) -> list[Letter]:
-    """All letters, oldest first. They stay in the queue, where everybody may see them again at once."""
-    with held(platform, READ_SECONDS) as letters:
+def read_letters(platform: Platform) -> list[DeadLetter]:
+    """Return all letters, oldest first. They stay in the queue and are visible again when this returns."""
+    with hold_letters(platform, READ_SECONDS) as letters:
         return letters
 
 
 @contextmanager
-def held(
-    platform: Platform, seconds: int = ACT_SECONDS, wanted: Callable[[Letter], bool] = lambda _: True
-) -> Iterator[list[Letter]]:
-    """The wanted letters, oldest first, hidden from everybody else inside the ``with`` block.
+def hold_letters(
+    platform: Platform, seconds: int = ACT_SECONDS, is_selected: Callable[[DeadLetter], bool] = lambda _: True
+) -> Iterator[list[DeadLetter]]:
+    """Hide the selected letters from everybody else inside the ``with`` block, and return them, oldest first.
 
-    Should this process be killed in it, they are hidden for ``seconds``, and then there again.
+    If this process is killed in the block, they stay hidden for ``seconds``.
     """
-    # By id, as last received; filled as they come, so that nothing stays hidden if this is interrupted.
+    # By id, as last received; filled as they arrive, so that an interruption leaves nothing hidden.
     messages: dict[str, Any] = {}
     try:
-        _receive(platform, messages, seconds)
-        bodies = {one: parsed(message["Body"]) for one, message in messages.items()}
-        payments = records.several(platform, filter(None, map(transaction_id_of, bodies.values())))
-        letters = [letter_of(messages[one], body, payments) for one, body in bodies.items()]
-        found = sorted(filter(wanted, letters), key=lambda letter: letter.timestamp)
-        others = messages.keys() - {letter.letter_id for letter in found}
-        _hide(platform, _receipts(messages[one] for one in others), 0)
-        for one in others:
-            del messages[one]
-        yield found
+        _receive_messages(platform, messages, seconds)
+        bodies = {letter_id: parse_object(message["Body"]) for letter_id, message in messages.items()}
+        payments = records.read_payments(platform, filter(None, map(read_transaction_id, bodies.values())))
+        letters = [build_letter(messages[letter_id], body, payments) for letter_id, body in bodies.items()]
+        selected = sorted(filter(is_selected, letters), key=lambda letter: letter.timestamp)
+        unselected_ids = messages.keys() - {letter.letter_id for letter in selected}
+        _set_visibility(platform, _list_receipts(messages[letter_id] for letter_id in unselected_ids), 0)
+        for letter_id in unselected_ids:
+            del messages[letter_id]
+        yield selected
     except BaseException:
-        with suppress(*AWS_ERRORS):  # what went wrong first is what is to be known
-            _hide(platform, _receipts(messages.values()), 0)
+        with suppress(*AWS_ERRORS):  # the first error is the one to report
+            _set_visibility(platform, _list_receipts(messages.values()), 0)
         raise
-    _hide(platform, _receipts(messages.values()), 0)
+    _set_visibility(platform, _list_receipts(messages.values()), 0)
 
 
-def in_turn(
-    platform: Platform, letters: Sequence[Letter], clock: Callable[[], float] = time.monotonic
-) -> Iterator[Letter]:
-    """Each of the letters that are held; those still to come are held for longer where the others take their time."""
-    since = clock()
-    for n, letter in enumerate(letters):
-        if clock() - since > ACT_SECONDS / 3:
-            since = clock()
-            _hide(platform, [one.receipt for one in letters[n:]], ACT_SECONDS)
+def keep_holding(
+    platform: Platform, letters: Sequence[DeadLetter], clock: Callable[[], float] = time.monotonic
+) -> Iterator[DeadLetter]:
+    """Yield each held letter, and hold the rest for longer if the caller takes its time."""
+    held_since = clock()
+    for position, letter in enumerate(letters):
+        if clock() - held_since > ACT_SECONDS / 3:
+            held_since = clock()
+            _set_visibility(platform, [remaining.receipt for remaining in letters[position:]], ACT_SECONDS)
         yield letter
 
 
-def hold_on(platform: Platform, letter: Letter) -> None:
-    """Hold the letter for longer. Raises ``UserError`` for one that is held no more: it may be somebody else's."""
+def extend_hold(platform: Platform, letter: DeadLetter) -> None:
+    """Hold the letter for longer. Raises ``UserError`` if it is no longer held, and so may be somebody else's."""
     try:
         platform.client("sqs").change_message_visibility(
-            QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt, VisibilityTimeout=ACT_SECONDS
+            QueueUrl=platform.dead_letter_queue_url, ReceiptHandle=letter.receipt, VisibilityTimeout=ACT_SECONDS
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _NOT_HELD:
+        if error.response["Error"]["Code"] not in _NOT_HELD_CODES:
             raise
-        what = f"dead letter {letter.letter_id[:8]}"
-        raise UserError(f"{what} is no longer reserved by this command; run it again") from error
+        message = f"dead letter {letter.letter_id[:8]} is no longer reserved by this command; run it again"
+        raise UserError(message) from error
 
 
-def clear(platform: Platform, letter: Letter) -> None:
-    """Delete the letter, which is ``held``. Raises ``UserError`` for one that is held no more."""
-    hold_on(platform, letter)
-    platform.client("sqs").delete_message(QueueUrl=platform.dead_letters_url, ReceiptHandle=letter.receipt)
+def delete_letter(platform: Platform, letter: DeadLetter) -> None:
+    """Delete a held letter. Raises ``UserError`` if it is no longer held."""
+    extend_hold(platform, letter)
+    platform.client("sqs").delete_message(QueueUrl=platform.dead_letter_queue_url, ReceiptHandle=letter.receipt)
 
 
-def held_by_others(platform: Platform) -> int:
-    """About how many letters somebody else holds, so that they cannot be read; 0 where that may not be asked."""
+def count_held_by_others(platform: Platform) -> int:
+    """Return about how many letters others hold, which cannot be read; 0 if the caller may not know."""
     name = "ApproximateNumberOfMessagesNotVisible"
     try:
-        asked = platform.client("sqs").get_queue_attributes(QueueUrl=platform.dead_letters_url, AttributeNames=[name])
+        response = platform.client("sqs").get_queue_attributes(
+            QueueUrl=platform.dead_letter_queue_url, AttributeNames=[name]
+        )
     except ClientError:
-        return 0  # it is a hint
-    return int(asked["Attributes"][name])
+        return 0  # only a hint
+    return int(response["Attributes"][name])
 
 
-def _receive(platform: Platform, messages: dict[str, Any], seconds: int) -> None:
-    """Add all messages, until there are no more or the first comes back: a long queue outlasts its hiding."""
+def _receive_messages(platform: Platform, messages: dict[str, Any], seconds: int) -> None:
+    """Add messages until there are no more, or all have come back: reading a long queue can outlast their hiding."""
     sqs = platform.client("sqs")
-    ask = {"QueueUrl": platform.dead_letters_url, "MaxNumberOfMessages": _BATCH, "VisibilityTimeout": seconds}
-    # Without waiting, SQS asks only some of its servers, and may say "nothing" when there is something.
-    ask["WaitTimeSeconds"] = 1
-    while received := sqs.receive_message(**ask).get("Messages"):
-        seen = len(messages)
+    request = {"QueueUrl": platform.dead_letter_queue_url, "MaxNumberOfMessages": _BATCH, "VisibilityTimeout": seconds}
+    # Without waiting, SQS asks only some of its servers and may miss messages.
+    request["WaitTimeSeconds"] = 1
+    while received := sqs.receive_message(**request).get("Messages"):
+        count = len(messages)
         messages |= {message["MessageId"]: message for message in received}
-        if len(messages) == seen:
+        if len(messages) == count:
             break
 
 
-def _receipts(messages: Iterable[Any]) -> list[str]:
+def _list_receipts(messages: Iterable[Any]) -> list[str]:
     return [message["ReceiptHandle"] for message in messages]
 
 
-def _hide(platform: Platform, receipts: Sequence[str], seconds: int) -> None:
-    """For so long; 0 shows them to everybody at once. All are tried, and the first error is raised then.
+def _set_visibility(platform: Platform, receipts: Sequence[str], seconds: int) -> None:
+    """Hide messages for ``seconds``, or show them with 0. Tries all of them, and then raises the first error.
 
-    Letters that were deleted, or have come back by themselves, are refused one by one, and need nothing.
+    SQS refuses single receipts of letters that were deleted or are visible again; these need nothing.
     """
     errors: list[Exception] = []
     for first in range(0, len(receipts), _BATCH):
-        some = enumerate(receipts[first : first + _BATCH])
-        entries = [{"Id": str(n), "ReceiptHandle": one, "VisibilityTimeout": seconds} for n, one in some]
+        entries = [
+            {"Id": str(position), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+            for position, receipt in enumerate(receipts[first : first + _BATCH])
+        ]
         try:
-            platform.client("sqs").change_message_visibility_batch(QueueUrl=platform.dead_letters_url, Entries=entries)
+            platform.client("sqs").change_message_visibility_batch(
+                QueueUrl=platform.dead_letter_queue_url, Entries=entries
+            )
         except AWS_ERRORS as error:
             errors.append(error)
     if errors:

@@ -1,17 +1,16 @@
 """What a dead letter says, what its payment is now, and what a redrive would do."""
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 from payments.payment import Status
 from payments.request import is_transaction_id
 
-from .executions import cause_of
-from .records import Record, hidden, printable
-from .statuses import SETTLED, TAKEN_UP_AGAIN
+from .executions import parse_cause
+from .records import Record, hide_card_numbers, replace_control_characters
+from .statuses import RESUMABLE, SETTLED
 
-_EXPLAINED = {
+_EXPLANATIONS = {
     "GatewayUnavailable": "the gateway was unavailable on every attempt; nothing was charged",
     "ChargeOutcomeUnknown": "it is unknown whether it was charged; reconciliation looks it up after five minutes",
     "PaymentGivenUp": "nothing was charged: the gateway confirmed it, or the payment was abandoned",
@@ -27,8 +26,8 @@ _EXPLAINED = {
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A dead letter, with what the payment is now."""
+class DeadLetter:
+    """A dead letter, and the status that its payment has now: empty if none is recorded under the id."""
 
     letter_id: str
     transaction_id: str
@@ -39,38 +38,36 @@ class Letter:
     payment_status: str
     timestamp: str
     receipt: str
-    now: str
+    current_status: str
 
-    def of_payment(self, payment: Record | None) -> "Letter":
-        """The letter with what its payment is now; None if nothing is recorded under the id."""
-        return replace(self, now=payment.status if payment else "")
+    def with_status_of(self, payment: Record | None) -> "DeadLetter":
+        return replace(self, current_status=payment.status if payment else "")
 
     @property
     def explanation(self) -> str:
+        """Why the payment failed."""
         if self.error == "LedgerRefused" and "ConditionalCheckFailed" in self.cause:
             return "the ledger is ahead of the table for this payment (was the table restored?); see docs/runbook.md"
-        return _EXPLAINED.get(self.error, "see the execution's history")
+        return _EXPLANATIONS.get(self.error, "see the execution's history")
 
     @property
     def is_of_another_request(self) -> bool:
-        """The payment under the id is not the one that failed."""
+        """Whether the payment under the id is not the one that failed."""
         return self.error == "IdempotencyConflict"
 
     @property
-    def can_be_redriven(self) -> bool:
-        """Whether a redrive does something: send the payment again, or clear the letter of one that has its outcome."""
-        if self.is_of_another_request:
-            return False
-        return self.now in SETTLED or self.now in TAKEN_UP_AGAIN
+    def is_redrivable(self) -> bool:
+        """Whether a redrive sends the payment again, or clears the letter of a payment that has its outcome."""
+        return not self.is_of_another_request and self.current_status in SETTLED | RESUMABLE
 
     @property
     def advice(self) -> str:
         """What a redrive would do."""
         if self.is_of_another_request:
             return "the id belongs to another payment; it cannot be redriven"
-        if self.now in SETTLED:
+        if self.current_status in SETTLED:
             return "the payment has its outcome; a redrive only clears the dead letter"
-        match self.now:
+        match self.current_status:
             case Status.FAILED | Status.PENDING:
                 return "a redrive will try it again"
             case Status.UNKNOWN:
@@ -84,37 +81,29 @@ class Letter:
         return "no payment is recorded under this id; it cannot be redriven, but `dlq clear` deletes the dead letter"
 
 
-def parsed(text: str) -> dict[str, Any]:
-    """Of the workflow's own letters an object; of an invocation by somebody else whatever they sent."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+def read_transaction_id(body: dict[str, Any]) -> str:
+    """Return the transaction id, or an empty text for an invalid one: DynamoDB would refuse the whole batch for it."""
+    transaction_id = str(body.get("transaction_id", ""))
+    return transaction_id if is_transaction_id(transaction_id) else ""
 
 
-def transaction_id_of(body: dict[str, Any]) -> str:
-    """Empty where it is none: DynamoDB would refuse to look for all that are asked for with one that is too long."""
-    found = str(body.get("transaction_id", ""))
-    return found if is_transaction_id(found) else ""
+def build_letter(message: Any, body: dict[str, Any], payments: dict[str, Record]) -> DeadLetter:
+    """Return the dead letter of an SQS message, whose parsed ``body`` may be anybody's."""
 
+    def read_word(name: str, default: str = "") -> str:
+        return hide_card_numbers(str(body.get(name, default)))
 
-def letter_of(message: Any, body: dict[str, Any], payments: dict[str, Record]) -> Letter:
-    payment = payments.get(transaction_id_of(body))
-
-    def word(name: str, otherwise: str = "") -> str:
-        return hidden(str(body.get(name, otherwise)))
-
-    return Letter(
+    transaction_id = read_transaction_id(body)
+    return DeadLetter(
         letter_id=message["MessageId"],
-        transaction_id=transaction_id_of(body),
-        # Digits and all: a redrive asks for it.
-        execution_arn=printable(str(body.get("execution_arn", ""))),
-        state=word("state"),
-        error=word("error", "not from the workflow"),
-        cause=hidden(cause_of(str(body.get("cause", "")))),
-        payment_status=word("payment_status"),
-        timestamp=word("timestamp"),
+        transaction_id=transaction_id,
+        # With all of its digits, because a redrive needs it.
+        execution_arn=replace_control_characters(str(body.get("execution_arn", ""))),
+        state=read_word("state"),
+        error=read_word("error", "not from the workflow"),
+        cause=hide_card_numbers(parse_cause(str(body.get("cause", "")))),
+        payment_status=read_word("payment_status"),
+        timestamp=read_word("timestamp"),
         receipt=message["ReceiptHandle"],
-        now="",
-    ).of_payment(payment)
+        current_status="",
+    ).with_status_of(payments.get(transaction_id))

@@ -1,4 +1,4 @@
-"""What became of an execution, read from Step Functions and nowhere else. Of its input only the id is kept."""
+"""The history of an execution, from Step Functions alone. Of its input only the transaction id is kept."""
 
 import json
 from collections import Counter
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .records import hidden
+from .records import hide_card_numbers
 
-# What a person calls the states, in the order of the table's path; book-keeping has no name there.
-SHORT = {
+# What operators call the states, in the order of a payment's path; states for bookkeeping have no label.
+STATE_LABELS = {
     "ValidatePayment": "Validate",
     "ProcessPayment": "Process",
     "PaymentOutcome": "Outcome",
@@ -25,16 +25,16 @@ SHORT = {
     "PaymentFailed": "Failed",
 }
 
-# What Step Functions says of an execution that is not there: it keeps them for 90 days.
-GONE = ("ExecutionDoesNotExist", "InvalidArn", "ValidationException")
+# The error codes for an execution that does not exist; Step Functions keeps executions for 90 days.
+NOT_FOUND_CODES = ("ExecutionDoesNotExist", "InvalidArn", "ValidationException")
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that happened in an execution.
+    """An event of an execution.
 
     ``kind`` is ``started``, ``entered``, ``tried``, ``failed``, ``succeeded`` (a task), or ``ended``. ``state`` is the
-    state that it happened in, ``error`` and ``cause`` why it failed, ``message_id`` what queue or topic answered.
+    state in which it happened, ``error`` and ``cause`` say why it failed, ``message_id`` is the answer of SQS or SNS.
     """
 
     at: datetime
@@ -48,7 +48,7 @@ class Moment:
 
 @dataclass
 class Execution:
-    """One execution as far as it has come."""
+    """An execution up to now."""
 
     execution_arn: str
     status: str = "RUNNING"
@@ -58,7 +58,7 @@ class Execution:
     error: str = ""
     output: dict[str, Any] = field(default_factory=dict)
     moments: list[Moment] = field(default_factory=list)
-    # Of the payment that it was started with, if that was one.
+    # Empty if its input is not a payment request.
     transaction_id: str = ""
 
     @property
@@ -69,40 +69,40 @@ class Execution:
     def path(self) -> str:
         steps = []
         for state in self.states:
-            name, tries = SHORT.get(state, state), self.tries[state]
-            if name:
-                steps.append(name + (f" ×{tries}" if tries > 1 else ""))  # noqa: RUF001
+            label, tries = STATE_LABELS.get(state, state), self.tries[state]
+            if label:
+                steps.append(label + (f" ×{tries}" if tries > 1 else ""))  # noqa: RUF001
         return "→".join(steps)
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.status != "RUNNING"
 
     @property
-    def transitions(self) -> int:
-        """Billed: each state that is entered, and each retry."""
+    def transition_count(self) -> int:
+        """The transitions that AWS bills: each state that was entered, and each retry."""
         return len(self.states) + sum(tries - 1 for tries in self.tries.values())
 
 
-def read(stepfunctions: Any, execution_arn: str) -> Execution:
-    """An execution so far. Raises the SDK's ``ExecutionDoesNotExist`` for one that is not there, or not any more."""
-    described = stepfunctions.describe_execution(executionArn=execution_arn)
-    execution = Execution(execution_arn, status=described["status"], error=hidden(described.get("error", "")))
-    execution.transaction_id = _transaction_id(described.get("input", ""))
-    if "output" in described and execution.status == "SUCCEEDED":
-        execution.output = json.loads(described["output"])
-    events = [
-        event
-        for page in stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
-        for event in page["events"]
-    ]
+def read_execution(stepfunctions: Any, execution_arn: str) -> Execution:
+    """Return the execution up to now. Raises the SDK's ``ExecutionDoesNotExist`` for an unknown or expired one."""
+    description = stepfunctions.describe_execution(executionArn=execution_arn)
+    execution = Execution(
+        execution_arn, status=description["status"], error=hide_card_numbers(description.get("error", ""))
+    )
+    transaction_id = parse_object(description.get("input", "")).get("transaction_id")
+    execution.transaction_id = transaction_id if isinstance(transaction_id, str) else ""
+    if "output" in description and execution.status == "SUCCEEDED":
+        execution.output = json.loads(description["output"])
+    pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
+    events = [event for page in pages for event in page["events"]]
     for event in events:
-        _add(execution, event)
+        _add_event(execution, event)
     execution.seconds = (events[-1]["timestamp"] - events[0]["timestamp"]).total_seconds() if events else 0.0
     return execution
 
 
-def _add(execution: Execution, event: dict[str, Any]) -> None:
+def _add_event(execution: Execution, event: dict[str, Any]) -> None:
     kind = event["type"]
     if "stateEnteredEventDetails" in event:
         execution.states.append(event["stateEnteredEventDetails"]["name"])
@@ -110,10 +110,10 @@ def _add(execution: Execution, event: dict[str, Any]) -> None:
         execution.tries[execution.states[-1]] += 1
     state = execution.states[-1] if execution.states else ""
     details: dict[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
-    # Whoever stops an execution chooses these words.
-    said: dict[str, Any] = {
-        "error": hidden(details.get("error", "")),
-        "cause": hidden(cause_of(details.get("cause", ""))),
+    # Whoever stops an execution chooses its error and cause.
+    failure: dict[str, Any] = {
+        "error": hide_card_numbers(details.get("error", "")),
+        "cause": hide_card_numbers(parse_cause(details.get("cause", ""))),
     }
     at = event["timestamp"]
     match kind:
@@ -122,11 +122,13 @@ def _add(execution: Execution, event: dict[str, Any]) -> None:
         case "TaskScheduled":
             moment = Moment(at, "tried", state, execution.tries[state])
         case "TaskFailed" | "TaskTimedOut" | "TaskSubmitFailed" | "EvaluationFailed":
-            moment = Moment(at, "failed", state, execution.tries[state], **said)
+            moment = Moment(at, "failed", state, execution.tries[state], **failure)
         case "TaskSucceeded":
-            moment = Moment(at, "succeeded", state, message_id=_message_id(details.get("output", "")))
+            # A function's answer has no MessageId.
+            message_id = str(parse_object(details.get("output", "")).get("MessageId", ""))
+            moment = Moment(at, "succeeded", state, message_id=message_id)
         case "ExecutionSucceeded" | "ExecutionFailed" | "ExecutionTimedOut" | "ExecutionAborted":
-            moment = Moment(at, "ended", state, **said)
+            moment = Moment(at, "ended", state, **failure)
         case _ if kind.endswith("StateEntered"):
             moment = Moment(at, "entered", state)
         case _:
@@ -134,28 +136,16 @@ def _add(execution: Execution, event: dict[str, Any]) -> None:
     execution.moments.append(moment)
 
 
-def cause_of(text: str) -> str:
-    """A failure's words without the place in the code that Lambda adds to them."""
+def parse_cause(text: str) -> str:
+    """Return the error message of a failure's cause, without the stack trace that Lambda adds."""
+    cause = parse_object(text)
+    return str(cause.get("errorMessage", "")) if cause else text
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Return the JSON object, or an empty one for any other text."""
     try:
-        cause = json.loads(text)
+        value = json.loads(text)
     except ValueError:
-        return text
-    return str(cause.get("errorMessage", "")) if isinstance(cause, dict) else text
-
-
-def _transaction_id(text: str) -> str:
-    try:
-        request = json.loads(text)
-    except ValueError:
-        return ""
-    found = request.get("transaction_id") if isinstance(request, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-def _message_id(output: str) -> str:
-    """What SQS or SNS called the message; a function's answer has none."""
-    try:
-        answer = json.loads(output)
-    except ValueError:
-        return ""
-    return str(answer.get("MessageId", "")) if isinstance(answer, dict) else ""
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,10 +1,9 @@
 """What the functions logged of payments.
 
-Only the fields that our functions log are read, so a line that a defect filled with more shows no more here.
-FilterLogEvents has no price of its own, but five calls a second for an account: a caller has to go easy on it.
+Only the fields that the functions log are read, so a line that a defect filled with more shows no more here.
+FilterLogEvents is free of charge, but limited to five calls a second for an account, so callers use it sparingly.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,102 +14,100 @@ from botocore.exceptions import ClientError
 
 from stacks import names
 
+from .executions import parse_object
 from .platform import Platform
-from .records import hidden, instant
+from .records import format_time, hide_card_numbers
 
 GROUPS = {
     "validation": names.VALIDATION_LOG_GROUP,
     "processing": names.PROCESSING_LOG_GROUP,
     "reconciliation": names.RECONCILIATION_LOG_GROUP,
 }
-_BAD = ("WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
+_WARNING_LEVELS = ("WARN", "WARNING", "ERROR", "CRITICAL", "FATAL")
 _NAMED_IN_DETAIL = re.compile(r"transaction ([A-Za-z0-9][A-Za-z0-9._:-]{0,63}?)(?=[:,]? |:?$)")
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of a function's log: when (ISO 8601, UTC), of which function and payment, and what it says."""
+class LogLine:
+    """One line of a function's log; ``at`` is ISO 8601 in UTC, ``bad`` whether it reports a failure.
+
+    ``request_id`` is of the invocation; ``key`` is the same whenever the line is read.
+    """
 
     at: str
     function: str
     transaction_id: str
-    what: str
+    summary: str
     detail: str
     bad: bool
-    # Of the invocation, and where in its log: a line that is read twice is the same.
     request_id: str
     key: str
 
 
-def read(platform: Platform, since: float, transaction_id: str = "", until: float | None = None) -> Iterator[Line]:
-    """Lines of payments between these times (seconds since 1970), or of this payment only, function by function.
+def read_lines(
+    platform: Platform, since: float, transaction_id: str = "", end: float | None = None
+) -> Iterator[LogLine]:
+    """Yield lines of all payments or of one, function by function; times are seconds since 1970.
 
-    A log group that is not there has no lines: a function that never ran has none.
+    A log group that does not exist has no lines: a function that never ran has none.
     """
     logs = platform.client("logs")
-    ask: dict[str, Any] = {"startTime": max(0, int(since * 1000))}
-    if until is not None:
-        ask["endTime"] = int(until * 1000)
+    filters: dict[str, Any] = {"startTime": max(0, int(since * 1000))}
+    if end is not None:
+        filters["endTime"] = int(end * 1000)
     if transaction_id:
-        ask["filterPattern"] = f'"{transaction_id}"'
+        filters["filterPattern"] = f'"{transaction_id}"'
     for function, group in GROUPS.items():
         name = names.in_environment(group, platform.environment)
         try:
-            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=name, **ask)
-            yield from _lines((event for page in pages for event in page["events"]), function, transaction_id)
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=name, **filters)
+            yield from _parse_events((event for page in pages for event in page["events"]), function, transaction_id)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
 
 
-def _lines(events: Iterable[Any], function: str, transaction_id: str) -> Iterator[Line]:
-    told: set[tuple[str, str, str]] = set()
+def _parse_events(events: Iterable[Any], function: str, transaction_id: str) -> Iterator[LogLine]:
+    reported: set[tuple[str, str, str]] = set()
     for event in events:
-        line = parse(event, function)
-        # The pattern finds an id in a longer one, too.
+        line = parse_event(event, function)
+        # The filter pattern finds an id within a longer one, too.
         if line is None or (transaction_id and line.transaction_id != transaction_id):
             continue
         # Lambda's runtime repeats, in the same words, an error that the function has logged.
-        same = (line.request_id, line.transaction_id, line.detail)
+        failure = (line.request_id, line.transaction_id, line.detail)
         if line.bad and line.request_id and line.detail:
-            if same in told:
+            if failure in reported:
                 continue
-            told.add(same)
+            reported.add(failure)
         yield line
 
 
-def parse(event: dict[str, Any], function: str) -> Line | None:
-    """A line of an event; None for what tells of no payment."""
+def parse_event(event: dict[str, Any], function: str) -> LogLine | None:
+    """Return the line of a log event, or None if it names no payment."""
     text = event["message"]
-    try:
-        said = json.loads(text) if text.startswith("{") else None
-    except ValueError:
-        return None
-    if not isinstance(said, dict):
-        return None
-    error = said.get("error") or said.get("errorType") or ""
-    detail = str(said.get("detail") or said.get("errorMessage") or "")
-    answer = said.get("answer")  # of the gateway
-    if answer:
-        detail = f"{said.get('Operation')} took {said.get('GatewayLatency')} ms"
-    found = _NAMED_IN_DETAIL.search(detail)
-    transaction_id = str(said.get("transaction_id") or (found[1] if found else ""))
+    fields = parse_object(text)
+    error = fields.get("error") or fields.get("errorType") or ""
+    detail = str(fields.get("detail") or fields.get("errorMessage") or "")
+    gateway_answer = fields.get("answer")
+    if gateway_answer:
+        detail = f"{fields.get('Operation')} took {fields.get('GatewayLatency')} ms"
+    match = _NAMED_IN_DETAIL.search(detail)
+    transaction_id = str(fields.get("transaction_id") or (match[1] if match else ""))
     if not transaction_id:
         return None
-    words = str(said.get("message") or "")
-    statuses = " → ".join(str(said[name]) for name in ("from_status", "status") if said.get(name))
-    what = ": ".join(
-        part for part in (words if words != "payment error" else "", str(answer or ""), statuses, str(error)) if part
-    )
-    reasons = said.get("reasons") if isinstance(said.get("reasons"), list) else []
+    message = str(fields.get("message") or "")
+    statuses = " → ".join(str(fields[name]) for name in ("from_status", "status") if fields.get(name))
+    parts = (message if message != "payment error" else "", str(gateway_answer or ""), statuses, str(error))
+    reasons = fields.get("reasons") if isinstance(fields.get("reasons"), list) else []
     detail = detail.removeprefix(f"transaction {transaction_id}: ")
-    return Line(
-        at=instant(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
+    return LogLine(
+        at=format_time(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
         function=function,
-        transaction_id=hidden(transaction_id),
-        what=hidden(what),
-        detail=hidden(detail or ", ".join(map(str, reasons or []))),
-        bad=str(said.get("level", "")).upper() in _BAD,
-        request_id=str(said.get("requestId", "")),
+        transaction_id=hide_card_numbers(transaction_id),
+        summary=hide_card_numbers(": ".join(filter(None, parts))),
+        detail=hide_card_numbers(detail or ", ".join(map(str, reasons or []))),
+        bad=str(fields.get("level", "")).upper() in _WARNING_LEVELS,
+        request_id=str(fields.get("requestId", "")),
         key=str(event.get("eventId") or f"{event.get('logStreamName')}{event['timestamp']}{text}"),
     )

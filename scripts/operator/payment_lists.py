@@ -9,54 +9,58 @@ from payments.payment import Status
 
 from . import records
 from .platform import Platform
-from .records import Record, time_of
+from .records import Record, format_timestamp
 from .statuses import FAILED
 
 
-class Which(StrEnum):
-    ALL = "all"
+class Selection(StrEnum):
+    EVERY = "all"
     OPEN = "open"
     UNKNOWN = "unknown"
     FAILED = "failed"
 
 
-def recent(platform: Platform, *, which: Which = Which.ALL, since: float = 0.0, limit: int = 50) -> list[Record]:
-    """Payments that changed since then (seconds since 1970), the newest first, at most ``limit``.
+def list_recent_payments(
+    platform: Platform, *, selection: Selection = Selection.EVERY, since: float = 0.0, limit: int = 50
+) -> list[Record]:
+    """Return payments that changed since a time in seconds since 1970, newest first, at most ``limit``.
 
-    ``OPEN`` and ``UNKNOWN`` read the index of open payments, eight queries, and each payment in it: what they cost
-    follows from how many are open. ``ALL`` and ``FAILED`` scan the table, because no index has the others: they read,
-    and cost, half a read unit for each four kilobytes of all that was ever recorded, whatever ``since`` and ``limit``
-    are. A million payments are about a hundred thousand read units, and half a minute.
+    ``OPEN`` and ``UNKNOWN`` read the index of open payments, eight queries, and each payment in it: their cost depends
+    on how many are open. ``EVERY`` and ``FAILED`` scan the table, because no index has the others: they read, and cost,
+    half a read unit for each four kilobytes of everything ever recorded, whatever ``since`` and ``limit`` are. A
+    million payments are about a hundred thousand read units, and half a minute.
     """
-    match which:
-        case Which.OPEN:
-            found = _open(platform)
-        case Which.UNKNOWN:
-            found = (record for record in _open(platform) if record.status == Status.UNKNOWN)
-        case Which.FAILED:
-            found = _scanned(platform, since, FAILED)
+    match selection:
+        case Selection.OPEN:
+            payments = _read_open_payments(platform)
+        case Selection.UNKNOWN:
+            payments = (payment for payment in _read_open_payments(platform) if payment.status == Status.UNKNOWN)
+        case Selection.FAILED:
+            payments = _scan_payments(platform, since, FAILED)
         case _:
-            found = _scanned(platform, since)
-    after = time_of(since)
-    return heapq.nlargest(limit, (one for one in found if one.updated_at >= after), key=lambda one: one.updated_at)
+            payments = _scan_payments(platform, since)
+    earliest = format_timestamp(since)
+    changed = (payment for payment in payments if payment.updated_at >= earliest)
+    return heapq.nlargest(limit, changed, key=lambda payment: payment.updated_at)
 
 
-def _open(platform: Platform) -> Iterator[Record]:
-    """Those that are not settled, or of which somebody has to be told yet."""
-    yield from (one for one in records.several(platform, records.open_ids(platform)).values() if one.overdue_at)
+def _read_open_payments(platform: Platform) -> Iterator[Record]:
+    """Yield payments that are not settled, or whose subscribers are still to be notified."""
+    open_payments = records.read_payments(platform, records.read_open_ids(platform))
+    yield from (payment for payment in open_payments.values() if payment.overdue_at)
 
 
-def _scanned(platform: Platform, since: float, statuses: Collection[str] = ()) -> Iterator[Record]:
-    ask: dict[str, Any] = records.expression()
+def _scan_payments(platform: Platform, since: float, statuses: Collection[str] = ()) -> Iterator[Record]:
     condition, values = "#updated_at >= :since", {":since": {"N": f"{since:.6f}"}}
     if statuses:
         values |= {f":{status}": {"S": status} for status in statuses}
         condition += f" AND #status IN ({', '.join(f':{status}' for status in statuses)})"
+    projection: dict[str, Any] = records.make_projection()
     pages = platform.client("dynamodb").get_paginator("scan")
     for page in pages.paginate(
         TableName=platform.outputs["DynamodbTableName"],
         FilterExpression=condition,
         ExpressionAttributeValues=values,
-        **ask,
+        **projection,
     ):
-        yield from (records.of(item) for item in page["Items"])
+        yield from map(records.parse_item, page["Items"])

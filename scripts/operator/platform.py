@@ -13,8 +13,8 @@ from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe
 from stacks import names
 
-# The function's own limit, and some.
-_LONGEST_SECONDS = 310
+# A little more than the timeout of the reconciliation function.
+_READ_TIMEOUT_SECONDS = 310
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Platform:
     operator: str
 
     def check_deployed(self) -> None:
-        """Raises ``UserError``, rather than that one of its parts is not there."""
+        """Raise ``UserError`` if the platform is not deployed, before a call fails for a missing part of it."""
         _ = self.outputs
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The parent stack's outputs. Raises ``UserError`` where nothing is deployed."""
+        """The outputs of the parent stack. Raises ``UserError`` if it is not deployed."""
         stack = describe(self.client("cloudformation"), stack_name(self.environment))
         if not stack.exists:
             raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {self.environment}")
@@ -40,43 +40,47 @@ class Platform:
         return {}
 
     def client(self, service: str) -> Any:
-        """One for each service: making one takes longer than most calls."""
+        """Return the client of a service, which is created once: creating one takes longer than most calls."""
         if service not in self._clients:
             self._clients[service] = self.target.client(service)
         return self._clients[service]
 
     @cached_property
-    def dead_letters_url(self) -> str:
+    def dead_letter_queue_url(self) -> str:
         self.check_deployed()
-        sqs = self.client("sqs")
         queue = names.in_environment(names.QUEUE, self.environment)
-        return str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
+        return str(self.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"])
 
-    def ask(self, action: str, transaction_id: str, **more: Any) -> dict[str, Any]:
-        """Let the reconciliation function do something to a payment: ``{"transaction_id", "status", "failure"}``.
+    def invoke_payment_action(self, action: str, transaction_id: str, **parameters: Any) -> dict[str, Any]:
+        """Let the reconciliation function act on a payment, and return ``{"transaction_id", "status", "failure"}``.
 
-        Raises ``UserError`` with the function's own words when it refuses.
+        ``action`` is ``refund``, ``resolve`` or ``reopen``; parameters that are None are left out. Raises ``UserError``
+        with the function's message if it refuses.
         """
         event = {"action": action, "transaction_id": transaction_id, "operator": self.operator}
-        return self.invoke(event | {name: value for name, value in more.items() if value is not None})
+        return self.invoke_reconciliation(
+            event | {name: value for name, value in parameters.items() if value is not None}
+        )
 
-    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        """What the reconciliation function answers. Raises ``UserError`` with its own words when it fails."""
+    def invoke_reconciliation(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer of the reconciliation function. Raises ``UserError`` with its message if it fails."""
         self.check_deployed()
-        answer = self._patient.invoke(
+        response = self._lambda_client.invoke(
             FunctionName=names.in_environment(names.RECONCILIATION_FUNCTION, self.environment),
             Qualifier=names.LIVE,
             Payload=json.dumps(event).encode(),
         )
-        told: dict[str, Any] = json.loads(answer["Payload"].read())
-        # Lambda's word, and not what the answer looks like: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-        if "FunctionError" in answer:
-            raise UserError(f"{told.get('errorType', 'the function failed')}: {told.get('errorMessage', '')}")
-        if "refused" in told:
-            raise UserError(told["detail"])
-        return told
+        answer: dict[str, Any] = json.loads(response["Payload"].read())
+        # Only this field tells a failure from an answer: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+        if "FunctionError" in response:
+            raise UserError(f"{answer.get('errorType', 'the function failed')}: {answer.get('errorMessage', '')}")
+        if "refused" in answer:
+            raise UserError(answer["detail"])
+        return answer
 
     @cached_property
-    def _patient(self) -> Any:
-        """Lambda, waited for as long as the function may take: asking again in between would run it twice at once."""
-        return self.target.client("lambda", Config(read_timeout=_LONGEST_SECONDS, retries={"total_max_attempts": 1}))
+    def _lambda_client(self) -> Any:
+        """A client that waits for the function's timeout: a retry before that would run the function twice at once."""
+        return self.target.client(
+            "lambda", Config(read_timeout=_READ_TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
+        )

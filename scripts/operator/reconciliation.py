@@ -1,7 +1,7 @@
-"""Run reconciliation now, rather than when its schedule does."""
+"""Run reconciliation now instead of waiting for its schedule."""
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from scripts.common.errors import UserError
 
@@ -9,28 +9,37 @@ from . import records
 from .platform import Platform
 
 
-@dataclass(frozen=True)
-class Reconciled:
-    """Of each payment that was overdue its id, what it was, and what it is; and what the function said went wrong."""
+class StatusChange(NamedTuple):
+    transaction_id: str
+    before: str
+    after: str
 
-    changes: tuple[tuple[str, str, str], ...]
+
+class ReconciliationResult(NamedTuple):
+    """The statuses of each overdue payment, and the function's error, which is empty on success."""
+
+    changes: list[StatusChange]
     error: str
 
 
-def run(platform: Platform) -> Reconciled:
-    """Let the function settle what is overdue, and read what that was before and after; takes up to five minutes.
+def run_reconciliation(platform: Platform) -> ReconciliationResult:
+    """Let the function settle what is overdue, and compare before and after; takes up to five minutes.
 
-    The schedule may settle some at the same time: then these are told as well.
+    Includes payments that the schedule settles at the same time.
     """
-    overdue = list(records.open_ids(platform, time.time()))
-    before = records.several(platform, overdue)
+    overdue_ids = list(records.read_open_ids(platform, time.time()))
+    before = records.read_payments(platform, overdue_ids)
     error = ""
     try:
-        errors = platform.invoke({"action": "reconcile"}).get("errors", 0)
+        errors = platform.invoke_reconciliation({"action": "reconcile"}).get("errors", 0)
         error = f"{errors} error{'s' if errors > 1 else ''}" if errors else ""
-    except UserError as failed:
-        error = str(failed)
-    after = records.several(platform, overdue)
-    # The index may still list what has been settled; the table decides.
-    changes = ((one, before[one].status, after[one].status) for one in overdue if one in before and one in after)
-    return Reconciled(tuple(changes), error)
+    except UserError as failure:
+        error = str(failure)
+    after = records.read_payments(platform, overdue_ids)
+    # The index is eventually consistent and may list settled payments; the table decides.
+    changes = [
+        StatusChange(transaction_id, before[transaction_id].status, after[transaction_id].status)
+        for transaction_id in overdue_ids
+        if transaction_id in before and transaction_id in after
+    ]
+    return ReconciliationResult(changes, error)

@@ -1,4 +1,4 @@
-"""Send what failed for good through the workflow again. Safe to repeat: it is charged at most once."""
+"""Send failed payments through the workflow again. Safe to repeat: each is charged at most once."""
 
 import json
 
@@ -8,74 +8,68 @@ from payments.request import read_request
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 from . import dead_letter_queue, records
-from .dead_letters import Letter
+from .dead_letters import DeadLetter
 from .execution_names import name_redrive
 from .platform import Platform
 from .statuses import SETTLED
 
 
 class Redrives:
-    """Redrives dead letters one after the other; a request is started once, however many letters it left."""
+    """Redrives dead letters one after the other; starts each request once, however many letters it left."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         # The identities of the requests that were started here.
         self.started: set[tuple[str, str]] = set()
 
-    def redrive(self, letter: Letter) -> str:
-        """Send the payment of a letter that is ``held`` again, and delete the letter; what was done, in words.
+    def redrive_letter(self, letter: DeadLetter) -> str:
+        """Send the payment of a held letter again, delete the letter, and return what was done.
 
-        The letter goes last: whatever happens before, it is still there, and a second redrive finds what the first did.
-        Raises ``UserError`` for one that cannot be redriven, and says why.
+        The letter is deleted last: if anything fails before, a second redrive finds both the letter and the execution.
+        Raises ``UserError`` with the reason if the letter cannot be redriven.
         """
-        # A long list outlasts the moment at which it was read.
-        known = records.several(self._platform, filter(None, [letter.transaction_id]))
-        letter = letter.of_payment(known.get(letter.transaction_id))
-        dead_letter_queue.hold_on(self._platform, letter)
-        if letter.now in SETTLED and not letter.is_of_another_request:
-            return self._cleared(letter, "has its outcome")
-        if self._was_started(letter):
-            return self._cleared(letter, "started already; cleared this dead letter of the same request")
-        if not letter.can_be_redriven:
+        # Its status was read with the whole list, which may be long ago.
+        payments = records.read_payments(self._platform, filter(None, [letter.transaction_id]))
+        letter = letter.with_status_of(payments.get(letter.transaction_id))
+        dead_letter_queue.extend_hold(self._platform, letter)
+        if letter.current_status in SETTLED and not letter.is_of_another_request:
+            return self._delete_letter(letter, "has its outcome")
+        if self._is_started(letter):
+            return self._delete_letter(letter, "started already; cleared this dead letter of the same request")
+        if not letter.is_redrivable:
             raise UserError(letter.advice)
-        request = _request(self._platform, letter)
-        # Refused for a request that is not the recorded one, and for a payment that cannot be charged any more.
-        self._platform.ask("reopen", letter.transaction_id, request=json.loads(request))
-        started = _start_again(self._platform, letter, request)
-        self.started.add(_identity(letter, request))
-        return self._cleared(letter, f"started {started}")
+        request = self._read_request_text(letter)
+        # The function refuses another request than the recorded one, and a payment that can no longer be charged.
+        self._platform.invoke_payment_action("reopen", letter.transaction_id, request=json.loads(request))
+        execution = self._platform.client("stepfunctions").start_execution(
+            stateMachineArn=self._platform.outputs["StepFunctionsStateMachineArn"],
+            name=name_redrive(letter.transaction_id),
+            input=request,
+        )
+        self.started.add(_identify_request(letter, request))
+        return self._delete_letter(letter, f"started {execution['executionArn']}")
 
-    def _was_started(self, letter: Letter) -> bool:
-        if letter.transaction_id not in [one for one, _ in self.started]:
+    def _is_started(self, letter: DeadLetter) -> bool:
+        if letter.transaction_id not in [transaction_id for transaction_id, _ in self.started]:
             return False
-        return _identity(letter, _request(self._platform, letter)) in self.started
+        return _identify_request(letter, self._read_request_text(letter)) in self.started
 
-    def _cleared(self, letter: Letter, done: str) -> str:
+    def _read_request_text(self, letter: DeadLetter) -> str:
+        """Return the request as it was sent, which is the input of the failed execution."""
+        stepfunctions = self._platform.client("stepfunctions")
+        return str(stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"])
+
+    def _delete_letter(self, letter: DeadLetter, outcome: str) -> str:
         try:
-            dead_letter_queue.clear(self._platform, letter)
+            dead_letter_queue.delete_letter(self._platform, letter)
         except (UserError, *AWS_ERRORS) as error:
-            raise UserError(f"{done}, but its dead letter was not deleted: {describe_error(error)}") from error
-        return done
+            raise UserError(f"{outcome}, but its dead letter was not deleted: {describe_error(error)}") from error
+        return outcome
 
 
-def _request(platform: Platform, letter: Letter) -> str:
-    """The request as it was sent: the execution that failed still has it."""
-    stepfunctions = platform.client("stepfunctions")
-    return str(stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"])
-
-
-def _identity(letter: Letter, request: str) -> tuple[str, str]:
-    """The id, and what tells the request from another one under it."""
+def _identify_request(letter: DeadLetter, request: str) -> tuple[str, str]:
+    """Return the id, and what distinguishes the request from another one under that id."""
     try:
         return letter.transaction_id, read_request(json.loads(request)).canonical
     except (ValueError, MalformedRequest):
         return letter.transaction_id, request
-
-
-def _start_again(platform: Platform, letter: Letter, request: str) -> str:
-    started = platform.client("stepfunctions").start_execution(
-        stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
-        name=name_redrive(letter.transaction_id),
-        input=request,
-    )
-    return str(started["executionArn"])

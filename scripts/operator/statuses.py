@@ -1,11 +1,11 @@
-"""The statuses of a payment as an operator groups them; which there are, and where each leads, the core says."""
+"""The statuses of a payment in the groups that operators need; their transitions are in ``payments.payment``."""
 
 from payments.payment import SETTLED as SETTLED
 from payments.payment import Status
 
-# Given up, or left to a person.
+# Failed after all retries, or left to an operator.
 FAILED = frozenset({Status.FAILED, Status.REVIEW})
-# A payment that was sent has come to what the sender is to hear of it.
+# The sender of a payment learns one of these as its outcome.
 FINAL = SETTLED | FAILED
-# What the workflow takes up when it is sent the request again.
-TAKEN_UP_AGAIN = frozenset({Status.FAILED, Status.PENDING, Status.UNKNOWN})
+# The workflow resumes a payment in one of these when it receives the request again.
+RESUMABLE = frozenset({Status.FAILED, Status.PENDING, Status.UNKNOWN})

@@ -1,4 +1,4 @@
-"""Payments as they change, by the functions' logs."""
+"""Payments as they change, from the functions' logs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,42 +6,42 @@ from collections.abc import Callable, Iterator
 from botocore.exceptions import ClientError
 
 from . import logs
-from .logs import Line
+from .logs import LogLine
 from .platform import Platform
 
-# Between two looks at the three log groups, in seconds. FilterLogEvents takes five calls a second of an account, so one
-# tail takes less than a third of it; where nothing happens, and when it is throttled, it takes less and less.
+# Seconds between two reads of the three log groups. FilterLogEvents allows five calls a second for an account: one tail
+# takes less than a third of it, and less and less while nothing happens or it is throttled.
 SHORTEST, LONGEST = 2.0, 10.0
-# A line may arrive that much later than its own time says, so that much is read again each time.
+# A line may arrive this much later than its own time, so that much is read again each time.
 _LATE_SECONDS = 30.0
-_THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "LimitExceededException")
+_THROTTLING_CODES = ("ThrottlingException", "Throttling", "TooManyRequestsException", "LimitExceededException")
 
 
-def follow(
+def follow_lines(
     platform: Platform,
     since: float,
     *,
     pause: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.time,
     shortest: float = SHORTEST,
-) -> Iterator[Line]:
-    """The lines of payments since then, each once and in the order of time as far as they have come; never ends."""
-    seen: dict[str, float] = {}
+) -> Iterator[LogLine]:
+    """Yield the lines of payments since then, each once and those of one read in order of time; never ends."""
+    read_at: dict[str, float] = {}
     wait, read_from = shortest, since
     while True:
-        began, new, throttled = clock(), [], False
+        started_at, new_lines, is_throttled = clock(), [], False
         try:
-            for line in logs.read(platform, read_from):
-                if line.key not in seen:
-                    seen[line.key] = began
-                    new.append(line)
-            read_from = max(since, began - _LATE_SECONDS)
-            # What cannot be read again need not be remembered.
-            seen = {key: at for key, at in seen.items() if at >= began - 10 * _LATE_SECONDS}
+            for line in logs.read_lines(platform, read_from):
+                if line.key not in read_at:
+                    read_at[line.key] = started_at
+                    new_lines.append(line)
+            read_from = max(since, started_at - _LATE_SECONDS)
+            # Forget the keys of lines too old to be read again.
+            read_at = {key: at for key, at in read_at.items() if at >= started_at - 10 * _LATE_SECONDS}
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _THROTTLED:
+            if error.response["Error"]["Code"] not in _THROTTLING_CODES:
                 raise
-            throttled = True  # what was read is shown, the rest comes with the next look
-        yield from sorted(new, key=lambda line: line.at)
-        wait = LONGEST if throttled else shortest if new else min(wait * 1.5, LONGEST)
+            is_throttled = True  # the next read returns the rest
+        yield from sorted(new_lines, key=lambda line: line.at)
+        wait = LONGEST if is_throttled else shortest if new_lines else min(wait * 1.5, LONGEST)
         pause(wait)

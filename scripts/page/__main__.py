@@ -1,4 +1,4 @@
-"""``python -m scripts.page``: the page of the AWS emulator that a command left running, until Ctrl-C."""
+"""``python -m scripts.page``: the page of the running AWS emulator, until Ctrl-C."""
 
 import getpass
 
@@ -17,16 +17,16 @@ def main(port: int) -> None:
     """Show the payments of the running AWS emulator on a web page, until Ctrl-C."""
     with command.report_errors("page"):
         try:
-            platform().check_deployed()
-            with server.serving(platform, port) as page:
+            reach_platform().check_deployed()
+            with server.serve_page(reach_platform, port) as page:
                 click.echo(f"{page.url} shows the payments live; stop with Ctrl-C")
-                server.wait()
+                server.wait_for_interrupt()
         except KeyboardInterrupt:
             click.echo("the page has ended; the AWS emulator runs on, `make local-stop` ends it", err=True)
 
 
-def platform() -> Platform:
-    """Raises ``UserError`` where the AWS emulator does not run."""
+def reach_platform() -> Platform:
+    """Return the platform on the AWS emulator. Raises ``UserError`` if that is not running."""
     return Platform(LOCAL, reach_environment(LOCAL, None, None), getpass.getuser())
 
 

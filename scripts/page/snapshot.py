@@ -1,10 +1,9 @@
-"""What the page shows, read from the platform. No more of a payment than `scripts/payments.sh` tells of it."""
+"""What the page shows, read from the platform. It shows no more of a payment than `scripts/payments.sh`."""
 
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from payments.money import Money
@@ -14,197 +13,223 @@ from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
 from scripts.deployer.stack import describe
 from scripts.local.examples import EXAMPLES, Example
-from scripts.operator import dead_letter_queue, payment_requests
+from scripts.operator import dead_letter_queue
 from scripts.operator.batch import Batch
-from scripts.operator.dead_letters import Letter
-from scripts.operator.executions import SHORT, Execution, read
-from scripts.operator.payment_lists import recent
+from scripts.operator.dead_letters import DeadLetter
+from scripts.operator.executions import STATE_LABELS, Execution, read_execution
+from scripts.operator.payment_lists import list_recent_payments
+from scripts.operator.payment_requests import read_arguments
 from scripts.operator.platform import Platform
-from scripts.operator.records import Record, hidden, instant
+from scripts.operator.records import Record, format_time, hide_card_numbers
 from scripts.operator.redrives import Redrives
-from scripts.operator.story import story_of
+from scripts.operator.story import read_story
 
-# All of a demonstration's, and far more; the counts are of these.
-MOST_PAYMENTS = 10_000
-LISTED = 20
-# Executions of which the way is known; more that run at once are only counted.
-FOLLOWED = 100
+# Far more than a demonstration sends; the counts are of these.
+MOST_COUNTED = 10_000
+MOST_LISTED = 20
+# Executions whose path is read; of those that run at once, fewer.
+MOST_EXECUTIONS = 100
 MOST_RUNNING = 30
 _SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "sqs", "stepfunctions")
 
 
-class NotYet(UserError):
+class NotDeployedYet(UserError):
     """The platform is being deployed."""
 
 
 class Source:
-    """Reads the platform that ``reach`` finds, and looks for it again when it was gone.
+    """Reads the platform that ``reach`` returns, and reaches it again after an error.
 
-    One thread calls ``snapshot`` and ``letters_changed``; any may call the others.
+    One thread calls ``take_snapshot`` and ``refresh_letters``; any thread may call the other methods.
     """
 
     def __init__(self, reach: Callable[[], Platform]) -> None:
         self._reach = reach
         self._platform: Platform | None = None
-        self._reaching = threading.Lock()
-        # Who receives letters hides them from everybody else for a moment.
-        self._queue = threading.RLock()
-        self._letters: list[Letter] = []
-        self._seen: object = None
-        self._ended: OrderedDict[str, Execution] = OrderedDict()
-        self._failed: tuple[str, ...] = ()
+        self._reach_lock = threading.Lock()
+        # Reading letters hides them from everybody else for a moment.
+        self._queue_lock = threading.RLock()
+        self._letters: list[DeadLetter] = []
+        self._queue_state: object = None
+        self._ended_executions: OrderedDict[str, Execution] = OrderedDict()
+        self._failed_executions: tuple[str, ...] = ()
 
-    def snapshot(self) -> dict[str, Any]:
-        """All that the page shows; the same while nothing changes. Raises ``UserError`` and ``AWS_ERRORS``.
+    def take_snapshot(self) -> dict[str, Any]:
+        """Return all that the page shows, equal while nothing changes. Raises ``UserError`` and ``AWS_ERRORS``.
 
-        Two lists of executions, what is new of each, a scan of the table, the alarms: five calls where nothing happens.
+        Costs two lists of executions, the changed executions, a scan of the table, and the alarms: five calls while
+        nothing happens.
         """
-        platform = self.platform()
-        running, executions = self._executions(platform)
-        payments = recent(platform, limit=MOST_PAYMENTS)
-        at = {one.transaction_id: one.states[-1] for one in executions if not one.ended and one.states}
-        shown = sorted(payments, key=lambda one: one.created_at, reverse=True)[:LISTED]
-        now = {one.transaction_id: one for one in payments}
+        platform = self.reach_platform()
+        running, executions = self._read_executions(platform)
+        payments = list_recent_payments(platform, limit=MOST_COUNTED)
+        states = {
+            execution.transaction_id: execution.states[-1]
+            for execution in executions
+            if execution.states and not execution.has_ended
+        }
+        newest = sorted(payments, key=lambda payment: payment.created_at, reverse=True)[:MOST_LISTED]
+        payments_by_id = {payment.transaction_id: payment for payment in payments}
         return {
             "environment": platform.environment,
-            "counts": dict(sorted(Counter(one.status for one in payments).items())),
+            "counts": dict(sorted(Counter(payment.status for payment in payments).items())),
             "running": running,
-            "executions": [_execution(one) for one in executions],
-            "payments": [_payment(one) | {"state": SHORT.get(at.get(one.transaction_id, ""), "")} for one in shown],
-            "alarms": _alarms(platform),
-            "letters": [_letter(one, now.get(one.transaction_id)) for one in self._letters],
-        }
-
-    def letters_changed(self) -> bool:
-        """Read the dead letters, if the queue tells that there are others; whether it does.
-
-        That hides them for a second, and takes as long, so it is not done for nothing.
-        """
-        platform = self.platform()
-        counted = platform.client("sqs").get_queue_attributes(
-            QueueUrl=platform.dead_letters_url,
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-        )["Attributes"]
-        # One may have come as another went: then another execution has failed.
-        seen = (sum(int(value) for value in counted.values()), self._failed)
-        if seen == self._seen or not self._queue.acquire(blocking=False):
-            return False
-        try:
-            self._letters = dead_letter_queue.read(platform)
-        finally:
-            self._queue.release()
-        self._seen = seen
-        return True
-
-    @contextmanager
-    def letters_left_alone(self) -> Iterator[None]:
-        """Nobody here hides letters from who reads them inside."""
-        with self._queue:
-            yield
-
-    def story(self, transaction_id: str) -> dict[str, Any]:
-        """``{"payment": {...}, "told": [...], "timeline": [{"at", "source", "what", "detail", "bad"}]}``.
-
-        Raises ``UserError`` for a payment that is not recorded.
-        """
-        story = story_of(self.platform(), transaction_id)
-        return {
-            "payment": _payment(story.payment),
-            "told": story.told,
-            "timeline": [
-                {"at": one.at, "source": one.source, "what": one.what, "detail": one.detail, "bad": one.bad}
-                for one in story.timeline
+            "executions": [_describe_execution(execution) for execution in executions],
+            "payments": [
+                _describe_payment(payment) | {"state": STATE_LABELS.get(states.get(payment.transaction_id, ""), "")}
+                for payment in newest
+            ],
+            "alarms": _read_alarms(platform),
+            "letters": [
+                _describe_letter(letter, payments_by_id.get(letter.transaction_id)) for letter in self._letters
             ],
         }
 
-    def pay(self, example: Example, run: str) -> str:
-        """Start the example; the payment's id."""
-        asked = example.request(run)
-        request = payment_requests.from_arguments(
-            asked["transaction_id"],
+    def refresh_letters(self) -> bool:
+        """Read the dead letters if the queue has changed, and return whether it has.
+
+        Reading hides the letters for a second, and takes as long, so it is not done without need.
+        """
+        platform = self.reach_platform()
+        counts = platform.client("sqs").get_queue_attributes(
+            QueueUrl=platform.dead_letter_queue_url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        # If one letter replaced another, the count is the same, but another execution has failed.
+        queue_state = (sum(int(count) for count in counts.values()), self._failed_executions)
+        if queue_state == self._queue_state or not self._queue_lock.acquire(blocking=False):
+            return False
+        try:
+            self._letters = dead_letter_queue.read_letters(platform)
+        finally:
+            self._queue_lock.release()
+        self._queue_state = queue_state
+        return True
+
+    @contextmanager
+    def reserve_letters(self) -> Iterator[None]:
+        """Leave the letters visible to the caller inside the ``with`` block."""
+        with self._queue_lock:
+            yield
+
+    def read_story(self, transaction_id: str) -> dict[str, Any]:
+        """Return ``{"payment": {...}, "told": [...], "timeline": [{"at", "source", "what", "detail", "bad"}]}``.
+
+        Raises ``UserError`` if the payment is not recorded.
+        """
+        story = read_story(self.reach_platform(), transaction_id)
+        return {
+            "payment": _describe_payment(story.payment),
+            "told": story.notifications,
+            "timeline": [
+                {
+                    "at": entry.at,
+                    "source": entry.source,
+                    "what": entry.summary,
+                    "detail": entry.detail,
+                    "bad": entry.bad,
+                }
+                for entry in story.timeline
+            ],
+        }
+
+    def start_payment(self, example: Example, run: str) -> str:
+        """Start a payment of the example and return its transaction id."""
+        fields = example.request(run)
+        request = read_arguments(
+            fields["transaction_id"],
             str(example.amount),
-            asked["payment_method"],
-            asked["customer_id"],
-            asked["currency"],
+            fields["payment_method"],
+            fields["customer_id"],
+            fields["currency"],
         )
-        (result,) = Batch(self.platform(), [request]).send()
-        if not result.sent:
-            raise UserError(f"{result.transaction_id}: {result.said or result.status}")
+        (result,) = Batch(self.reach_platform(), [request]).send_requests()
+        if not result.is_newly_sent:
+            raise UserError(f"{result.transaction_id}: {result.comment or result.status}")
         return result.transaction_id
 
-    def redrive(self, letter_id: str) -> str:
-        """Send the letter's payment through the workflow again; what was done. Raises ``UserError`` with why not."""
-        platform = self.platform()
-        with self._queue:
-            self._seen = None
-            with dead_letter_queue.held(platform, wanted=lambda letter: letter.letter_id == letter_id) as found:
-                if not found:
+    def redrive_letter(self, letter_id: str) -> str:
+        """Redrive a dead letter and return what was done. Raises ``UserError`` with the reason if it cannot be."""
+        platform = self.reach_platform()
+        with self._queue_lock:
+            self._queue_state = None
+            with dead_letter_queue.hold_letters(
+                platform, is_selected=lambda letter: letter.letter_id == letter_id
+            ) as letters:
+                if not letters:
                     raise UserError("this dead letter was redriven or cleared, or somebody else is about to")
-                done = Redrives(platform).redrive(found[0])
-            # Another list: the old one may be read at this moment.
+                outcome = Redrives(platform).redrive_letter(letters[0])
+            # A new list, because another thread may be reading the old one.
             self._letters = [letter for letter in self._letters if letter.letter_id != letter_id]
-        return f"{found[0].transaction_id}: {done.partition(' arn:')[0]}"
+        return f"{letters[0].transaction_id}: {outcome.partition(' arn:')[0]}"
 
-    def forget(self) -> None:
-        """After an error: who answers next may be another."""
-        self._platform, self._seen = None, None
+    def forget_platform(self) -> None:
+        """Reach the platform again after an error: another may answer next."""
+        self._platform, self._queue_state = None, None
 
-    def platform(self) -> Platform:
-        """Raises ``NotYet`` while it is being deployed, and ``UserError`` where there is none."""
-        with self._reaching:
+    def reach_platform(self) -> Platform:
+        """Return the platform. Raises ``NotDeployedYet`` while it is being deployed, ``UserError`` if there is none."""
+        with self._reach_lock:
             if self._platform is None:
-                found = self._reach()
+                platform = self._reach()
                 for service in _SERVICES:
-                    found.client(service)  # made before other threads ask for them: making them is not for several
-                # The platform keeps its outputs once it has read them, and has none while it is made.
-                if not describe(found.client("cloudformation"), stack_name(found.environment)).outputs:
-                    raise NotYet(f"the platform is not deployed in {found.environment} yet")
-                self._platform = found
+                    platform.client(service)  # creating clients is not thread-safe
+                # Not `platform.outputs`, which keeps what it read first: a new stack has no outputs.
+                if not describe(platform.client("cloudformation"), stack_name(platform.environment)).outputs:
+                    raise NotDeployedYet(f"the platform is not deployed in {platform.environment} yet")
+                self._platform = platform
             return self._platform
 
-    def _executions(self, platform: Platform) -> tuple[str, list[Execution]]:
-        """How many run, in words where there are more than are asked for; and the newest, oldest first, with those."""
+    def _read_executions(self, platform: Platform) -> tuple[str, list[Execution]]:
+        """Return the number of running executions, or "N or more"; and those and the newest ones, oldest first."""
         stepfunctions = platform.client("stepfunctions")
-        ask = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "maxResults": FOLLOWED}
-        answer = stepfunctions.list_executions(statusFilter="RUNNING", **ask)
-        running = answer["executions"]
-        count = f"{len(running)} or more" if "nextToken" in answer else str(len(running))
-        newest = stepfunctions.list_executions(**ask)["executions"]
-        dates = {one["executionArn"]: one["startDate"] for one in (*running, *newest)}
-        for one in running[MOST_RUNNING:]:
-            del dates[one["executionArn"]]
-        found = []
+        request = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "maxResults": MOST_EXECUTIONS}
+        # One page of each: no paginator, which would read them all.
+        response = stepfunctions.list_executions(statusFilter="RUNNING", **request)
+        running = response["executions"]
+        count = f"{len(running)} or more" if "nextToken" in response else str(len(running))
+        newest = stepfunctions.list_executions(**request)["executions"]
+        dates = {execution["executionArn"]: execution["startDate"] for execution in (*running, *newest)}
+        for execution in running[MOST_RUNNING:]:
+            del dates[execution["executionArn"]]
+        executions = []
         for arn in sorted(dates, key=lambda arn: (dates[arn], arn)):
-            execution = self._ended.get(arn) or read(stepfunctions, arn)
-            if execution.ended:  # and so it stays
-                self._ended[arn] = execution
-            found.append(execution)
-        while len(self._ended) > 2 * FOLLOWED:
-            self._ended.popitem(last=False)
-        self._failed = tuple(one.execution_arn for one in found if one.status == "FAILED")
-        return count, found
+            history = self._ended_executions.get(arn) or read_execution(stepfunctions, arn)
+            if history.has_ended:  # it no longer changes
+                self._ended_executions[arn] = history
+            executions.append(history)
+        while len(self._ended_executions) > 2 * MOST_EXECUTIONS:
+            self._ended_executions.popitem(last=False)
+        self._failed_executions = tuple(
+            execution.execution_arn for execution in executions if execution.status == "FAILED"
+        )
+        return count, executions
 
 
-def examples() -> list[dict[str, str]]:
+def list_examples() -> list[dict[str, str]]:
     return [
-        {"name": one.name, "what": one.description, "amount": str(Money.parse(one.amount, one.currency))}
-        for one in EXAMPLES
+        {
+            "name": example.name,
+            "what": example.description,
+            "amount": str(Money.parse(example.amount, example.currency)),
+        }
+        for example in EXAMPLES
     ]
 
 
-def _execution(execution: Execution) -> dict[str, Any]:
-    """Its way through the states; what it was started with is in no field but a checked id's."""
-    known = is_transaction_id(execution.transaction_id)
+def _describe_execution(execution: Execution) -> dict[str, Any]:
+    """Return its path through the states; of its input only a valid transaction id."""
+    is_valid = is_transaction_id(execution.transaction_id)
     return {
-        "id": hidden(execution.name),
-        "payment": execution.transaction_id if known else "",
+        "id": hide_card_numbers(execution.name),
+        "payment": execution.transaction_id if is_valid else "",
         "path": list(execution.states),
         "tries": max(execution.tries.values(), default=0),
         "status": execution.status,
     }
 
 
-def _payment(payment: Record) -> dict[str, Any]:
+def _describe_payment(payment: Record) -> dict[str, Any]:
     return {
         "id": payment.transaction_id,
         "status": payment.status,
@@ -218,37 +243,37 @@ def _payment(payment: Record) -> dict[str, Any]:
     }
 
 
-def _alarms(platform: Platform) -> list[dict[str, str]]:
-    """Each with the section of the runbook that says what to do."""
-    # Unless they are asked for, the composite ones are left out.
+def _read_alarms(platform: Platform) -> list[dict[str, str]]:
+    """Return the alarms by name, each with the section of the runbook that says what to do."""
+    # By default, DescribeAlarms leaves out composite alarms.
     kinds = ["MetricAlarm", "CompositeAlarm"]
-    found = []
+    alarms = []
     for page in platform.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmTypes=kinds):
         for alarm in (*page.get("MetricAlarms", ()), *page.get("CompositeAlarms", ())):
-            what, _, to_do = str(alarm.get("AlarmDescription", "")).partition(". What to do: ")
-            found.append(
+            meaning, _, to_do = str(alarm.get("AlarmDescription", "")).partition(". What to do: ")
+            alarms.append(
                 {
                     "name": alarm["AlarmName"].removesuffix(f"-{platform.environment}"),
                     "state": alarm["StateValue"],
-                    "since": instant(alarm["StateUpdatedTimestamp"]),
-                    "what": what,
+                    "since": format_time(alarm["StateUpdatedTimestamp"]),
+                    "what": meaning,
                     "to_do": to_do,
                 }
             )
-    return sorted(found, key=lambda one: one["name"])
+    return sorted(alarms, key=lambda alarm: alarm["name"])
 
 
-def _letter(letter: Letter, payment: Record | None) -> dict[str, Any]:
-    """The payment is asked at every look: a letter that has been read says what it was then."""
-    now = replace(letter, now=payment.status if payment else "")
+def _describe_letter(letter: DeadLetter, payment: Record | None) -> dict[str, Any]:
+    """Describe the letter with the payment's status of this snapshot, because it was read some time ago."""
+    letter = letter.with_status_of(payment)
     return {
-        "id": now.letter_id,
-        "payment": now.transaction_id,
-        "error": now.error,
-        "state": SHORT.get(now.state, now.state),
-        "now": now.now,
-        "at": now.timestamp,
-        "explanation": now.explanation,
-        "advice": now.advice,
-        "can_be_redriven": now.can_be_redriven,
+        "id": letter.letter_id,
+        "payment": letter.transaction_id,
+        "error": letter.error,
+        "state": STATE_LABELS.get(letter.state, letter.state),
+        "now": letter.current_status,
+        "at": letter.timestamp,
+        "explanation": letter.explanation,
+        "advice": letter.advice,
+        "can_be_redriven": letter.is_redrivable,
     }

@@ -5,7 +5,7 @@ from typing import Any
 from scripts.common.errors import UserError
 from scripts.common.waiting import poll_with_backoff
 from scripts.operator import dead_letter_queue
-from scripts.operator.executions import read
+from scripts.operator.executions import read_execution
 from stacks import names
 
 from .place import Place
@@ -22,11 +22,11 @@ def take_letter(place: Place, sample: Sample) -> str:
     arn = place.executions[sample.name]
 
     def probe() -> list[Any]:
-        with dead_letter_queue.held(
+        with dead_letter_queue.hold_letters(
             place.platform, dead_letter_queue.READ_SECONDS, lambda letter: letter.execution_arn == arn
         ) as letters:
             for letter in letters:
-                dead_letter_queue.clear(place.platform, letter)
+                dead_letter_queue.delete_letter(place.platform, letter)
             return letters
 
     letters = place.wait(probe, LETTER_SECONDS)
@@ -47,16 +47,16 @@ def delete_letters(place: Place) -> None:
     """
     running = [place.executions[sample.name] for sample in samples(place.settings) if sample.name in place.executions]
     for _ in poll_with_backoff(LEFT_RUNNING_SECONDS):
-        running = [arn for arn in running if not read(place.client("stepfunctions"), arn).ended]
+        running = [arn for arn in running if not read_execution(place.client("stepfunctions"), arn).has_ended]
         if not running:
             break
-    with dead_letter_queue.held(
+    with dead_letter_queue.hold_letters(
         place.platform,
         dead_letter_queue.READ_SECONDS,
         lambda letter: letter.transaction_id.startswith(f"{place.run_name}-"),
     ) as letters:
         for letter in letters:
-            dead_letter_queue.clear(place.platform, letter)
+            dead_letter_queue.delete_letter(place.platform, letter)
     if running:
         clear = f"scripts/payments.sh --env {place.environment} dlq list"
         raise UserError(f"{len(running)} executions still run; see later whether they left dead letters: {clear}")

@@ -8,7 +8,7 @@ from typing import Any
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Bool, Condition, Deny, PolicyDocument, Principal, Statement
 
-from scripts.operator.dead_letters import parsed
+from scripts.operator.executions import parse_object
 from stacks import names
 
 from .place import Place
@@ -116,10 +116,10 @@ class Mailbox:
         with self._lock:
             answer = self._sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=_READ_SECONDS)
             for message in answer.get("Messages", []):
-                envelope = parsed(message["Body"])
+                envelope = parse_object(message["Body"])
                 attributes = envelope.get("MessageAttributes", {})
                 self._messages.append(
-                    parsed(str(envelope.get("Message", "")))
+                    parse_object(str(envelope.get("Message", "")))
                     | {"attributes": {name: attribute.get("Value") for name, attribute in attributes.items()}}
                 )
                 self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from payments.status import UNSUCCESSFUL
 
 from scripts.operator import records
-from scripts.operator.executions import Execution, read
+from scripts.operator.executions import Execution, read_execution
 from stacks import names
 
 from . import dead_letters, deployments, notifications
@@ -101,7 +101,7 @@ def _outcome(place: Place, sample: Sample, story: list[Execution]) -> str:
     execution = _ended(place, sample.name)
     story.append(execution)
     transaction_id = sample.request(place.run_name)["transaction_id"]
-    record = records.several(place.platform, [transaction_id]).get(transaction_id)
+    record = records.read_payments(place.platform, [transaction_id]).get(transaction_id)
     status = record.status if record else "not recorded"
     attempts = execution.tries["ProcessPayment"]
     problems = [] if status == sample.status else [f"payment is {status}, must be {sample.status}"]
@@ -132,8 +132,8 @@ def _ended(place: Place, name: str) -> Execution:
     arn = place.executions[name]
 
     def probe() -> Execution | None:
-        execution = read(place.client("stepfunctions"), arn)
-        return execution if execution.ended else None
+        execution = read_execution(place.client("stepfunctions"), arn)
+        return execution if execution.has_ended else None
 
     execution: Execution | None = place.wait(probe, LONGEST_SECONDS)
     if execution is None:
@@ -144,10 +144,10 @@ def _ended(place: Place, name: str) -> Execution:
 def _replay(place: Place, sample: Sample) -> str:
     """The same request in a second execution: the recorded outcome comes back, and nothing is written."""
     transaction_id = sample.request(place.run_name)["transaction_id"]
-    before = records.one(place.platform, transaction_id)
+    before = records.read_payment(place.platform, transaction_id)
     _start(place, sample, f"{sample.name}-again")
     execution = _ended(place, f"{sample.name}-again")
-    after = records.one(place.platform, transaction_id)
+    after = records.read_payment(place.platform, transaction_id)
     if execution.status != "SUCCEEDED":
         raise Failed(_error_of(place, execution, sample))
     if after != before:

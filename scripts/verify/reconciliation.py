@@ -38,11 +38,11 @@ def _finalise(place: Place) -> str:
     def probe() -> bool:
         # The index of open payments follows the table a moment later.
         place.reconciliations += 1
-        place.platform.invoke({"action": "reconcile"})
-        return records.one(place.platform, transaction_id).status == sample.status
+        place.platform.invoke_reconciliation({"action": "reconcile"})
+        return records.read_payment(place.platform, transaction_id).status == sample.status
 
     if not place.wait(probe, SETTLED_SECONDS):
-        status = records.one(place.platform, transaction_id).status
+        status = records.read_payment(place.platform, transaction_id).status
         raise Failed(
             f"{transaction_id} is still {status} after {SETTLED_SECONDS} s; see the log of "
             f"{place.named(names.RECONCILIATION_FUNCTION)}, and FindOverduePayments of "

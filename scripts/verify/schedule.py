@@ -87,7 +87,7 @@ def _undeliverable(place: Place) -> str:
     _remove_leftovers(events, rule)
     target_id = f"{TARGET_PREFIX}{place.run_id}"
     queue = place.client("sqs").get_queue_attributes(
-        QueueUrl=place.platform.dead_letters_url, AttributeNames=["QueueArn"]
+        QueueUrl=place.platform.dead_letter_queue_url, AttributeNames=["QueueArn"]
     )["Attributes"]["QueueArn"]
     target = {
         "Id": target_id,
@@ -119,7 +119,7 @@ def _remove_leftovers(events: Any, rule: str) -> None:
 
 def _take_letter(place: Place) -> str:
     """The error code of our undelivered event, which is deleted; others are shown again at once."""
-    sqs, url = place.client("sqs"), place.platform.dead_letters_url
+    sqs, url = place.client("sqs"), place.platform.dead_letter_queue_url
     deadline, code = time.monotonic() + 20, ""
     seen: set[str] = set()
     others = []

@@ -34,8 +34,8 @@ def _lines(place: Place, function: str) -> str:
     sample = samples(place.settings)[0]
     transaction_id = sample.request(place.run_name)["transaction_id"]
 
-    def probe() -> list[logs.Line]:
-        lines = logs.read(place.platform, place.started_at - 60, transaction_id)
+    def probe() -> list[logs.LogLine]:
+        lines = logs.read_lines(place.platform, place.started_at - 60, transaction_id)
         return [line for line in lines if line.function == function]
 
     lines = place.wait(probe, LOG_SECONDS)

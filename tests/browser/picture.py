@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scripts.local import server, target
 from scripts.operator.platform import Platform
-from scripts.page.server import serving
+from scripts.page.server import serve_page
 from tests.e2e.conftest import ENVIRONMENT, deployed
 from tests.emitted import ROOT
 
@@ -41,10 +41,10 @@ def main(picture: Path = PICTURE) -> None:
     server.isolate_from_user_configuration()
     with server.run_server(wait_scale=0.2) as running, sync_playwright() as driver:
         platform = Platform(ENVIRONMENT, deployed(target.emulator_target(running)).target, "picture")
-        platform.invoke({"action": "reconcile"})
+        platform.invoke_reconciliation({"action": "reconcile"})
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=os.geteuid() != 0)
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-        with serving(lambda: platform) as served:
+        with serve_page(lambda: platform) as served:
             page.goto(served.url)
             page.locator("#environment").get_by_text("local").wait_for()
             _pay(page, BEFORE)

@@ -15,7 +15,7 @@ from scripts.common.errors import UserError
 from scripts.local import server, target
 from scripts.operator.platform import Platform as Operated
 from scripts.page.server import Page as Served
-from scripts.page.server import serving
+from scripts.page.server import serve_page
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
 
 from .conftest import watched_page
@@ -39,7 +39,7 @@ def reach(platform: Platform) -> Operated:
 
 @pytest.fixture(scope="module")
 def served(platform: Platform) -> Iterator[Served]:
-    with serving(lambda: reach(platform)) as page:
+    with serve_page(lambda: reach(platform)) as page:
         yield page
 
 
@@ -233,14 +233,14 @@ def test_it_says_that_its_server_has_gone_and_goes_on_with_the_next(page: "Page"
         return [thread.name for thread in threading.enumerate() if thread not in before]
 
     before = threading.enumerate()
-    with serving(lambda: reach(platform)) as first:
+    with serve_page(lambda: reach(platform)) as first:
         opened(page, first)
         assert of_the_page()
     # All have ended: the feed's, the server's, and that of the page which was open.
     assert of_the_page() == []
     page.locator("#connection[data-state=lost]").get_by_text("connection lost").wait_for()
     port = int(first.url.rsplit(":", 1)[1].strip("/"))
-    with serving(lambda: reach(platform), port):
+    with serve_page(lambda: reach(platform), port):
         page.locator("#connection[data-state=live]").wait_for()
         # With the token of the new one.
         is_now(page, pay(page, "an ordinary payment"), "COMPLETED")
@@ -254,7 +254,7 @@ def test_it_says_in_a_line_what_is_wrong_and_when_it_is_over(page: "Page", platf
             raise broken[0]
         return reach(platform)
 
-    with serving(reached) as served:
+    with serve_page(reached) as served:
         page.goto(served.url)
         page.get_by_role("alert").get_by_text("the AWS emulator is not running").wait_for()
         broken.clear()

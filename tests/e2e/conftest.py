@@ -16,12 +16,12 @@ from rich.console import Console
 from scripts.audit import trials
 from scripts.common.target import Target
 from scripts.demo import subscriber
-from scripts.demo.subscriber import collect
+from scripts.demo.subscriber import receive_objects
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local import server, target
-from scripts.operator.executions import Execution, read
+from scripts.operator.executions import Execution, read_execution
 from stacks import settings
 
 ENVIRONMENT = "local"
@@ -62,8 +62,8 @@ class Platform:
 
     def follow(self, execution_arn: str) -> Execution:
         for _ in range(600):
-            story = read(self.client("stepfunctions"), execution_arn)
-            if story.ended:
+            story = read_execution(self.client("stepfunctions"), execution_arn)
+            if story.has_ended:
                 return story
             time.sleep(0.1)
         raise AssertionError(f"{execution_arn} does not end: {story.path}")
@@ -84,13 +84,13 @@ class Platform:
 
     def dead_letters(self) -> list[dict[str, Any]]:
         sqs = self.client("sqs")
-        return collect(sqs, sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"])
+        return receive_objects(sqs, sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"])
 
     def notices(self) -> list[dict[str, Any]]:
         """What subscribers received: the message, and its attributes under ``attributes``."""
         return [
             json.loads(notice["Message"]) | {"attributes": notice["MessageAttributes"], "subject": notice["Subject"]}
-            for notice in collect(self.client("sqs"), self.notices_url)
+            for notice in receive_objects(self.client("sqs"), self.notices_url)
             if "MessageAttributes" in notice  # an alarm's has none
         ]
 
@@ -105,7 +105,7 @@ class Platform:
 
 def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: str) -> Platform:
     """The platform, deployed for the first time, with the tests' settings and these parameters."""
-    notices_url, notices_arn = subscriber.create(to.client("sqs"), TOPIC_ARN)
+    notices_url, notices_arn = subscriber.create_queue(to.client("sqs"), TOPIC_ARN)
     parameters = (
         settings.load(ENVIRONMENT, Path(__file__).with_name("environments.toml"))
         | {"NotificationProtocol": "sqs", "NotificationEndpoint": notices_arn}

@@ -11,7 +11,7 @@ from payments.request import read_request
 
 from scripts.operator import dead_letter_queue
 from scripts.operator.batch import Batch
-from scripts.operator.payment_requests import from_arguments
+from scripts.operator.payment_requests import read_arguments
 from scripts.operator.platform import Platform as Operated
 from scripts.operator.redrives import Redrives
 from tests.e2e.conftest import ENVIRONMENT, Platform
@@ -138,16 +138,18 @@ def _commands(send: Sender) -> None:
     transaction_id, executions = f"T-{send.ways}", set()
     for amount in (f"{MAJOR_UNITS}.03", f"{MAJOR_UNITS}.030", f"{MAJOR_UNITS}.04"):
         send.ways += 1
-        request = from_arguments(transaction_id, amount, METHOD, send.customer, None)
+        request = read_arguments(transaction_id, amount, METHOD, send.customer, None)
         send.remember(json.loads(request.body))
         batch = Batch(operated, [request])
-        list(batch.send())
-        executions |= {result.execution for result in batch.wait() if result.sent}
+        list(batch.send_requests())
+        executions |= {result.execution for result in batch.wait_for_outcomes() if result.is_newly_sent}
     for execution_arn in executions:
         send.platform.follow(execution_arn)
-    with dead_letter_queue.held(operated, wanted=lambda letter: letter.transaction_id == transaction_id) as (letter,):
+    with dead_letter_queue.hold_letters(
+        operated, is_selected=lambda letter: letter.transaction_id == transaction_id
+    ) as (letter,):
         send.ways += 1
-        redriven = Redrives(operated).redrive(letter).removeprefix("started ")
+        redriven = Redrives(operated).redrive_letter(letter).removeprefix("started ")
     send.platform.follow(redriven)
 
 

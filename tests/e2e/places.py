@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from scripts.demo.subscriber import collect
+from scripts.demo.subscriber import receive_objects
 from tests.e2e.conftest import ENVIRONMENT, Platform
 
 # Names every payment method, whatever the payment's is.
@@ -62,7 +62,7 @@ def _metrics(platform: Platform) -> Iterator[Place]:
 def _messages(platform: Platform) -> Iterator[Place]:
     sqs = platform.client("sqs")
     for kind, url in (("notice", platform.notices_url), ("letter", letters_url(platform))):
-        for message in collect(sqs, url):
+        for message in receive_objects(sqs, url):
             # Of an event that failed, what Lambda says: the event itself is whatever was sent. A signature is noise.
             for name in ("requestPayload", "Signature"):
                 message.pop(name, None)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def run(platform: Platform, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(common, "reach", lambda *_: Operated("local", platform.target, "alice"))
+    monkeypatch.setattr(common, "reach_platform", lambda *_: Operated("local", platform.target, "alice"))
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
@@ -149,7 +149,7 @@ def test_refund_and_its_refusals(platform: Platform, run) -> None:
 def test_nothing_deployed_is_said_to_be_that(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    monkeypatch.setattr(common, "reach", lambda *_: Operated("staging", platform.target, "alice"))
+    monkeypatch.setattr(common, "reach_platform", lambda *_: Operated("staging", platform.target, "alice"))
     answer = CliRunner().invoke(cli.main, ["--env", "staging", *arguments])
     assert answer.exit_code == 1
     assert answer.output.startswith(

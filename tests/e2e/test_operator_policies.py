@@ -51,7 +51,7 @@ def operator(platform: Platform, section: str) -> Operated:
 @pytest.fixture(params=POLICIES)
 def group(request: pytest.FixtureRequest, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Run]:
     operated = operator(platform, request.param)
-    monkeypatch.setattr(common, "reach", lambda *_: operated)
+    monkeypatch.setattr(common, "reach_platform", lambda *_: operated)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.main, ["--env", ENVIRONMENT, *arguments], input="y\n")

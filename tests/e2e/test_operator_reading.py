@@ -12,10 +12,10 @@ from scripts.operator import cli, dead_letter_queue, payment_lists, records
 from scripts.operator.batch import Batch
 from scripts.operator.cli import common
 from scripts.operator.execution_names import name_execution
-from scripts.operator.payment_requests import from_arguments
+from scripts.operator.payment_requests import read_arguments
 from scripts.operator.platform import Platform as Operated
-from scripts.operator.story import story_of
-from scripts.operator.tail import follow
+from scripts.operator.story import read_story
+from scripts.operator.tail import follow_lines
 from tests.e2e.conftest import Platform
 from tests.e2e.situations import HOUR, leave
 
@@ -29,7 +29,7 @@ def operated(platform: Platform) -> Operated:
 
 @pytest.fixture
 def run(operated: Operated, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(common, "reach", lambda *_: operated)
+    monkeypatch.setattr(common, "reach_platform", lambda *_: operated)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
@@ -40,7 +40,7 @@ def run(operated: Operated, monkeypatch: pytest.MonkeyPatch):
 def settled_log(operated: Operated, transaction_id: str, what: str) -> None:
     """What a function logs arrives a moment after its answer."""
     for _ in range(50):
-        if any(what in entry.what for entry in story_of(operated, transaction_id).timeline):
+        if any(what in entry.summary for entry in read_story(operated, transaction_id).timeline):
             return
         time.sleep(0.1)
     raise AssertionError(f"{what} of {transaction_id} is not logged")
@@ -50,16 +50,16 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
     request, execution = platform.pay(payment_amount=150.02, customer_id="CUST-MARKED")
     transaction_id = request["transaction_id"]
     settled_log(operated, transaction_id, "payment finished")
-    story = story_of(operated, transaction_id)
+    story = read_story(operated, transaction_id)
     payment = story.payment
     assert (payment.status, payment.amount, payment.attempt) == ("COMPLETED", "150.02 USD", 3)
     assert payment.gateway_reference.startswith("sim_")
-    assert (story.told, story.executions) == ((), (execution.execution_arn,))
+    assert (story.notifications, story.executions) == ((), (execution.execution_arn,))
     times = [entry.at for entry in story.timeline]
     assert times == sorted(times)
 
     def of(source: str) -> list[str]:
-        return [entry.what for entry in story.timeline if entry.source == source]
+        return [entry.summary for entry in story.timeline if entry.source == source]
 
     tried = ["PENDING → PROCESSING, attempt {}", "PROCESSING → PENDING"]
     steps = [step.format(attempt) for attempt in (1, 2) for step in tried]
@@ -75,7 +75,7 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
     shown = run("show", transaction_id).output
     assert "not charged: gateway temporarily unavailable" in shown
     told = run("show", transaction_id, "--json").output
-    assert json.loads(told) == json.loads(json.dumps(records.to_json(story)))
+    assert json.loads(told) == json.loads(json.dumps(common.to_json(story)))
     # Who pays is not told, and neither what the state machine was sent nor a hash of it.
     assert payment.fingerprint not in told
     assert "CUST" not in shown + told
@@ -84,9 +84,9 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
 def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: Operated, run) -> None:
     request, first = platform.pay(payment_amount=150.03)
     transaction_id = request["transaction_id"]
-    story = story_of(operated, transaction_id)
-    assert story.told == ("subscribers: FAILED", "the dead-letter queue")
-    notices = [entry.what for entry in story.timeline if entry.source == "notice"]
+    story = read_story(operated, transaction_id)
+    assert story.notifications == ("subscribers: FAILED", "the dead-letter queue")
+    notices = [entry.summary for entry in story.timeline if entry.source == "notice"]
     assert notices == [
         "dead letter sent",
         "subscribers notified",
@@ -96,16 +96,16 @@ def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: 
     assert letter["letter_id"] in [entry.detail for entry in story.timeline]
     second = run("dlq", "redrive", transaction_id).stdout.split("started ")[1].strip()
     platform.follow(second)
-    story = story_of(operated, transaction_id)
+    story = read_story(operated, transaction_id)
     assert story.executions == (first.execution_arn, second)
-    assert "by alice" in [entry.detail for entry in story.timeline if entry.what == "FAILED → PENDING"]
+    assert "by alice" in [entry.detail for entry in story.timeline if entry.summary == "FAILED → PENDING"]
     # An execution that wrote nothing is known by its name; one of another payment, named as if it were, is not.
     stepfunctions, machine = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
     for number, sent in enumerate(({"payment_amount": 9}, {"transaction_id": f"{transaction_id}-1"})):
         named = f"{transaction_id}-1{number}"
         arn = stepfunctions.start_execution(stateMachineArn=machine, name=named, input=json.dumps(request | sent))
         platform.follow(arn["executionArn"])
-    story = story_of(operated, transaction_id)
+    story = read_story(operated, transaction_id)
     assert [arn.rsplit(":")[-1] for arn in story.executions[2:]] == [f"{transaction_id}-10"]
 
 
@@ -126,7 +126,10 @@ def test_lists(platform: Platform, operated: Operated, run) -> None:
     assert unknown in ids("--unknown")
     assert pending not in ids("--unknown")
     assert ids("--failed", "--limit", "1") == [failed]
-    assert [one.transaction_id for one in payment_lists.recent(operated, since=began)] == [declined, failed]
+    assert [one.transaction_id for one in payment_lists.list_recent_payments(operated, since=began)] == [
+        declined,
+        failed,
+    ]
     table = run("list", "--open").output
     assert unknown in table
     assert "150.06 USD" in table
@@ -150,7 +153,7 @@ def test_a_file_is_sent_once_and_its_outcomes_are_told(operated: Operated, run, 
     assert again.exit_code == 0
     assert again.output.count("had its outcome before") == 2
     assert "2 payments, 0 newly sent: 1 COMPLETED, 1 DECLINED" in again.output
-    assert len(story_of(operated, f"{mark}:0").executions) == 1
+    assert len(read_story(operated, f"{mark}:0").executions) == 1
     # The same id with another amount, and one that fails: both are failures, and the others are sent.
     rows = [f"{mark}:0,151,credit_card,CUST-1\n", f"{mark}:5,150.05,credit_card,CUST-1\n"]
     file.write_text("transaction_id,payment_amount,payment_method,customer_id\n" + "".join(rows))
@@ -163,36 +166,36 @@ def test_a_file_is_sent_once_and_its_outcomes_are_told(operated: Operated, run, 
     bad = run("start", "--file", str(file))
     assert (bad.exit_code, bad.output.count("\n")) == (2, 1)
     assert bad.output.startswith(f"payments: {file}:4: payment_method must be one of")
-    assert records.several(operated, [f"{mark}:6"]) == {}
+    assert records.read_payments(operated, [f"{mark}:6"]) == {}
 
 
 def test_a_request_on_its_way_is_not_sent_twice(operated: Operated) -> None:
-    request = from_arguments(f"S-{time.time_ns()}", "80.07", "credit_card", "CUST-1", None)
+    request = read_arguments(f"S-{time.time_ns()}", "80.07", "credit_card", "CUST-1", None)
     batches = [Batch(operated, [request]) for _ in range(2)]
-    (first,), (second,) = (list(batch.send()) for batch in batches)
-    assert (first.sent, second.sent, second.said) == (True, False, "already sent")
+    (first,), (second,) = (list(batch.send_requests()) for batch in batches)
+    assert (first.is_newly_sent, second.is_newly_sent, second.comment) == (True, False, "already sent")
     assert second.execution == first.execution
     for batch in batches:
-        assert [result.status for result in batch.wait()] == ["COMPLETED"]
-    assert len(story_of(operated, request.transaction_id).executions) == 1
+        assert [result.status for result in batch.wait_for_outcomes()] == ["COMPLETED"]
+    assert len(read_story(operated, request.transaction_id).executions) == 1
 
 
 def test_another_request_under_an_id_that_is_on_its_way_is_never_started(operated: Operated) -> None:
     transaction_id = f"S:{time.time_ns()}"
     request, other = (
-        from_arguments(transaction_id, amount, "credit_card", "CUST-1", None) for amount in ("80.07", "80.08")
+        read_arguments(transaction_id, amount, "credit_card", "CUST-1", None) for amount in ("80.07", "80.08")
     )
     first, second = Batch(operated, [request]), Batch(operated, [other])
-    assert [(result.status, result.sent) for result in first.send()] == [("SENT", True)]
-    assert [(result.status, result.sent) for result in second.send()] == [("CONFLICT", False)]
-    assert [result.status for result in first.wait()] == ["COMPLETED"]
-    assert len(story_of(operated, transaction_id).executions) == 1
+    assert [(result.status, result.is_newly_sent) for result in first.send_requests()] == [("SENT", True)]
+    assert [(result.status, result.is_newly_sent) for result in second.send_requests()] == [("CONFLICT", False)]
+    assert [result.status for result in first.wait_for_outcomes()] == ["COMPLETED"]
+    assert len(read_story(operated, transaction_id).executions) == 1
 
 
 def test_an_execution_that_failed_before_it_recorded_anything_is_followed_by_another(
     platform: Platform, operated: Operated
 ) -> None:
-    request = from_arguments(f"S-{time.time_ns()}", "150", "credit_card", "CUST-1", None)
+    request = read_arguments(f"S-{time.time_ns()}", "150", "credit_card", "CUST-1", None)
     ended = platform.client("stepfunctions").start_execution(
         stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
         name=name_execution(request.transaction_id),
@@ -200,9 +203,9 @@ def test_an_execution_that_failed_before_it_recorded_anything_is_followed_by_ano
     )
     platform.follow(ended["executionArn"])
     batch = Batch(operated, [request])
-    (sent,) = batch.send()
-    assert (sent.sent, sent.execution.rsplit(":")[-1]) == (True, name_execution(request.transaction_id, 2))
-    assert [result.status for result in batch.wait()] == ["COMPLETED"]
+    (sent,) = batch.send_requests()
+    assert (sent.is_newly_sent, sent.execution.rsplit(":")[-1]) == (True, name_execution(request.transaction_id, 2))
+    assert [result.status for result in batch.wait_for_outcomes()] == ["COMPLETED"]
 
 
 def test_ctrl_c_says_how_far_it_came(operated: Operated, run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +213,7 @@ def test_ctrl_c_says_how_far_it_came(operated: Operated, run, monkeypatch: pytes
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(Batch, "wait", interrupted)
+    monkeypatch.setattr(Batch, "wait_for_outcomes", interrupted)
     given = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
     answer = run("start", f"S-{time.time_ns()}", *given)
     assert answer.exit_code == 130
@@ -225,16 +228,16 @@ def test_tail_tells_of_payments_as_they_change(platform: Platform, operated: Ope
         assert next(looks, None) is not None, "nothing is told"
         time.sleep(0.1)
 
-    lines = follow(operated, began, pause=pause)
+    lines = follow_lines(operated, began, pause=pause)
     request, _ = platform.pay(payment_amount=150.01)
     ours = (line for line in lines if line.transaction_id == request["transaction_id"])
     told = ["payment validated: PENDING", "gateway answered: Declined", "payment finished: DECLINED"]
-    assert [next(ours).what for _ in told] == told
+    assert [next(ours).summary for _ in told] == told
 
 
 def test_letters_that_others_left_are_read_and_stay(platform: Platform, operated: Operated) -> None:
     """The demonstration reads them, too, and leaves them to be looked at."""
     for body in (json.dumps({"transaction_id": "ours"}), "no JSON", "[1]"):
-        platform.client("sqs").send_message(QueueUrl=operated.dead_letters_url, MessageBody=body)
+        platform.client("sqs").send_message(QueueUrl=operated.dead_letter_queue_url, MessageBody=body)
     for _ in range(2):
-        assert sorted(letter.transaction_id for letter in dead_letter_queue.read(operated)) == ["", "", "ours"]
+        assert sorted(letter.transaction_id for letter in dead_letter_queue.read_letters(operated)) == ["", "", "ours"]

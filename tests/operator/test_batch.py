@@ -14,7 +14,7 @@ from payments.request import read_request
 
 from scripts.common.errors import UserError
 from scripts.operator import cli, execution_names, payment_requests, records
-from scripts.operator.batch import ASKED_AT_ONCE, MOST_EXECUTIONS, Batch, Result
+from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, Batch, Result
 from scripts.operator.cli import common, inspect
 from scripts.operator.payment_requests import Request
 from scripts.operator.platform import Platform
@@ -63,7 +63,7 @@ class StepFunctions:
 
 
 def request(transaction_id: str = "T-0", amount: str = "150") -> Request:
-    return payment_requests.from_arguments(transaction_id, amount, "credit_card", "CUST-1", None)
+    return payment_requests.read_arguments(transaction_id, amount, "credit_card", "CUST-1", None)
 
 
 def item(of: Request, status: str, salt: str | None) -> dict[str, dict[str, str]]:
@@ -89,13 +89,13 @@ def batch(
 
     def several(_platform: Any, ids: Any) -> dict[str, Any]:
         wanted = {one.transaction_id: recorded or one for one in sent}
-        return {one: records.of(item(wanted[one], table[one], salt)) for one in ids if one in table}
+        return {one: records.parse_item(item(wanted[one], table[one], salt)) for one in ids if one in table}
 
-    monkeypatch.setattr(records, "several", several)
+    monkeypatch.setattr(records, "read_payments", several)
     outputs = {"StepFunctionsStateMachineArn": "arn:aws:states:eu-west-1:1:stateMachine:m"}
     platform: Any = SimpleNamespace(client=lambda _: stepfunctions, outputs=outputs)
     made = Batch(platform, sent)
-    list(made.send())
+    list(made.send_requests())
     return made
 
 
@@ -105,7 +105,7 @@ def wait(made: Any) -> list[Result]:
     def pause(wait: float) -> None:
         seconds[0] += wait
 
-    return list(made.wait(pause, lambda: seconds[0]))
+    return list(made.wait_for_outcomes(pause, lambda: seconds[0]))
 
 
 def test_a_payment_that_completes_while_its_execution_is_asked_after_is_completed(
@@ -136,7 +136,7 @@ def test_an_execution_that_step_functions_does_not_know_yet_has_not_ended(monkey
 
 
 def test_all_executions_are_asked_after_in_turn_and_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    many = 2 * ASKED_AT_ONCE + 1
+    many = 2 * EXECUTIONS_PER_LOOK + 1
     stepfunctions = StepFunctions(lambda _: "FAILED")
     sent = [request(f"T-{number}") for number in range(many)]
     results = wait(batch(monkeypatch, stepfunctions, {}, sent))
@@ -144,7 +144,7 @@ def test_all_executions_are_asked_after_in_turn_and_few_at_once(monkeypatch: pyt
     assert len(set(stepfunctions.asked)) == many
     running = StepFunctions(lambda _: "RUNNING")
     results = wait(batch(monkeypatch, running, {}, sent))
-    assert {one.said for one in results} == {"not recorded yet; run the same command again later"}
+    assert {one.comment for one in results} == {"not recorded yet; run the same command again later"}
     assert len(set(running.asked)) == many
 
 
@@ -155,7 +155,7 @@ def test_an_execution_that_ran_already_was_not_sent_by_us(
     """AWS answers a repetition of what still runs as it answered the first."""
     stepfunctions = StepFunctions(lambda _: "RUNNING", NOW - timedelta(seconds=seconds))
     (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
-    assert (result.sent, result.said) == (sent, "" if sent else "already sent")
+    assert (result.is_newly_sent, result.comment) == (sent, "" if sent else "already sent")
 
 
 def spell_differently(payment: Request) -> str:
@@ -173,7 +173,7 @@ def test_a_request_that_is_on_its_way_is_not_sent_again(monkeypatch: pytest.Monk
     stepfunctions = StepFunctions(lambda _: "RUNNING", NOW - timedelta(minutes=1))
     stepfunctions.start_execution(name="T-0", input=spell(request()))
     (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
-    assert (result.status, result.said, result.sent) == ("SENT", "already sent", False)
+    assert (result.status, result.comment, result.is_newly_sent) == ("SENT", "already sent", False)
     assert set(stepfunctions.calls) == {"T-0"}
 
 
@@ -184,10 +184,10 @@ def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: 
     stepfunctions.start_execution(name="T-0", input=spell(request()))
     for number in range(2, MOST_EXECUTIONS + 1):
         (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
-        assert (result.status, result.sent) == ("SENT", True)
+        assert (result.status, result.is_newly_sent) == ("SENT", True)
         assert result.execution.endswith(f":T-0_{number}")
     (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
-    assert (result.status, result.failed, result.done) == ("NOT RECORDED", True, True)
+    assert (result.status, result.failed, result.is_final) == ("NOT RECORDED", True, True)
     assert len(stepfunctions.calls) == MOST_EXECUTIONS
 
 
@@ -202,8 +202,8 @@ def test_another_request_under_an_id_that_was_sent_is_a_conflict(
     for name in names:
         stepfunctions.start_execution(name=name, input=request(amount="151" if name == names[-1] else "150").body)
     (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
-    assert (result.status, result.failed, result.done, result.sent) == ("CONFLICT", True, True, False)
-    assert f"the id is already used by another request, which {which}" in result.said
+    assert (result.status, result.failed, result.is_final, result.is_newly_sent) == ("CONFLICT", True, True, False)
+    assert f"the id is already used by another request, which {which}" in result.comment
     assert set(stepfunctions.calls) == set(names)
 
 
@@ -214,7 +214,7 @@ def test_an_execution_of_something_else_that_has_the_name_is_passed_over(
     stepfunctions = StepFunctions(lambda _: "RUNNING")
     stepfunctions.start_execution(name="T-0", input=given)
     (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
-    assert (result.sent, result.execution.rpartition(":")[2]) == (True, "T-0_2")
+    assert (result.is_newly_sent, result.execution.rpartition(":")[2]) == (True, "T-0_2")
 
 
 @pytest.mark.parametrize("salt", [SALT, None])
@@ -227,7 +227,7 @@ def test_what_is_recorded_decides_whether_a_request_is_the_same(
     table = {"T-0": "COMPLETED"}
     recorded = Request(read_request(json.loads(spell_differently(request(amount=amount)))), "")
     (result,) = batch(monkeypatch, stepfunctions, table, recorded=recorded, salt=salt).results.values()
-    assert (result.status, result.sent, stepfunctions.calls) == (status, False, {})
+    assert (result.status, result.is_newly_sent, stepfunctions.calls) == (status, False, {})
     later = batch(monkeypatch, stepfunctions, table := {}, recorded=recorded, salt=salt)
     table["T-0"] = "COMPLETED"
     assert [result.status for result in wait(later)] == [status]
@@ -243,11 +243,11 @@ def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pyte
 
 def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has both can try all amounts."""
-    record = records.of(item(request(), "COMPLETED", SALT))
+    record = records.parse_item(item(request(), "COMPLETED", SALT))
     story = Story(record, (), (), ())
-    monkeypatch.setattr(inspect, "recent", lambda *_, **__: [record])
-    monkeypatch.setattr(inspect, "story_of", lambda *_: story)
-    monkeypatch.setattr(common, "reach", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(inspect, "list_recent_payments", lambda *_, **__: [record])
+    monkeypatch.setattr(inspect, "read_story", lambda *_: story)
+    monkeypatch.setattr(common, "reach_platform", lambda *_: SimpleNamespace())
     for command in (("list", "--json"), ("show", "T-0", "--json"), ("list",), ("show", "T-0")):
         answer = CliRunner().invoke(cli.main, ["--env", "dev", *command])
         assert (answer.exit_code, "T-0" in answer.output) == (0, True)
@@ -270,11 +270,11 @@ def busy(times: int) -> Any:
 
 def test_a_table_that_is_too_busy_is_asked_again_later_and_not_for_ever() -> None:
     waits: list[float] = []
-    assert set(records.several(busy(3), ["T-1"], waits.append)) == {"T-1"}
+    assert set(records.read_payments(busy(3), ["T-1"], waits.append)) == {"T-1"}
     assert waits == sorted(waits)
     assert len(waits) == 3
     with pytest.raises(UserError, match="t is too busy to read 1 payments"):
-        records.several(busy(10_000), ["T-1"], waits.append)
+        records.read_payments(busy(10_000), ["T-1"], waits.append)
 
 
 @pytest.mark.parametrize(
@@ -290,4 +290,4 @@ def test_a_function_that_failed_is_no_answer(monkeypatch: pytest.MonkeyPatch, an
     monkeypatch.setattr(Platform, "check_deployed", lambda _: None)
     target: Any = SimpleNamespace(client=lambda *_: invoked)
     with pytest.raises(UserError, match=says):
-        Platform("dev", target, "alice").ask("refund", "T-1")
+        Platform("dev", target, "alice").invoke_payment_action("refund", "T-1")

@@ -31,7 +31,7 @@ class World:
         self.reopened: list[str] = []
         self.started: list[dict[str, Any]] = []
         self.outputs = {"StepFunctionsStateMachineArn": "arn:m", "DynamodbTableName": "t"}
-        self.dead_letters_url = "https://queue"
+        self.dead_letter_queue_url = "https://queue"
         self.environment = "dev"
 
     def client(self, service: str) -> Any:
@@ -46,7 +46,7 @@ class World:
         self.started.append(arguments)
         return {"executionArn": f"arn:{arguments['name']}"}
 
-    def ask(self, action: str, transaction_id: str, request: dict[str, Any]) -> dict[str, str]:
+    def invoke_payment_action(self, action: str, transaction_id: str, request: dict[str, Any]) -> dict[str, str]:
         """Reopen the payment, which is recorded for an amount of 150."""
         assert action == "reopen"
         if request["payment_amount"] != 150:
@@ -63,8 +63,8 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(queue: Queue, **statuses: str) -> Any:
         made = World(queue, **statuses)
-        monkeypatch.setattr(records, "several", made.several)
-        monkeypatch.setattr(common, "reach", lambda *_: made)
+        monkeypatch.setattr(records, "read_payments", made.several)
+        monkeypatch.setattr(common, "reach_platform", lambda *_: made)
         return made
 
     return make
@@ -77,11 +77,11 @@ def run(*arguments: str) -> Result:
 def test_reading_hides_nothing_even_when_it_fails(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = Queue(*(letter(f"T-{n}") for n in range(25)))
     platform = world(queue)
-    assert len(dead_letter_queue.read(platform)) == 25
+    assert len(dead_letter_queue.read_letters(platform)) == 25
     assert len(queue.visible) == 25
-    monkeypatch.setattr(records, "several", lambda *_: 1 / 0)
+    monkeypatch.setattr(records, "read_payments", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        dead_letter_queue.read(platform)
+        dead_letter_queue.read_letters(platform)
     assert len(queue.visible) == 25
 
 
@@ -94,7 +94,7 @@ def test_reading_ends_even_where_letters_come_back_meanwhile(world: Any, monkeyp
         return receive(**ask)
 
     monkeypatch.setattr(queue, "receive_message", slowly)
-    read = [letter.letter_id for letter in dead_letter_queue.read(world(queue))]
+    read = [letter.letter_id for letter in dead_letter_queue.read_letters(world(queue))]
     assert len(read) == len(set(read)) >= 20
     assert len(queue.visible) == 25
 
@@ -130,19 +130,19 @@ def test_a_queue_that_is_empty_is_said_to_be(world: Any) -> None:
 def test_only_the_letter_that_is_acted_on_is_hidden_meanwhile(world: Any) -> None:
     queue = Queue(letter("T-1"), letter("T-2"))
     platform = world(queue, **{"T-1": "COMPLETED"})
-    with dead_letter_queue.held(platform, wanted=lambda one: one.transaction_id == "T-1") as (found,):
+    with dead_letter_queue.hold_letters(platform, is_selected=lambda one: one.transaction_id == "T-1") as (found,):
         assert queue.visible == ["1"]
-        dead_letter_queue.clear(platform, found)
+        dead_letter_queue.delete_letter(platform, found)
     assert list(queue.bodies) == queue.visible == ["1"]
 
 
 def test_a_letter_that_somebody_else_took_meanwhile_is_not_said_to_be_cleared(world: Any) -> None:
     queue = Queue(letter("T-1"))
     platform = world(queue, **{"T-1": "COMPLETED"})
-    with dead_letter_queue.held(platform) as (found,):
+    with dead_letter_queue.hold_letters(platform) as (found,):
         queue.clock += dead_letter_queue.ACT_SECONDS
         queue.receive_message(10, 60)
-        for act in (dead_letter_queue.clear, lambda there, one: Redrives(there).redrive(one)):
+        for act in (dead_letter_queue.delete_letter, lambda there, one: Redrives(there).redrive_letter(one)):
             with pytest.raises(UserError, match="no longer reserved"):
                 act(platform, found)
     assert list(queue.bodies) == ["0"]
@@ -204,17 +204,17 @@ def test_a_payment_that_was_started_is_not_started_again_though_its_letter_stays
 def test_a_slow_redrive_keeps_its_letter_and_those_still_to_come(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = Queue(*(letter(f"T-{n}") for n in range(30)))
     platform = world(queue, **{f"T-{n}": "FAILED" for n in range(30)})
-    ask = platform.ask
+    reopen = platform.invoke_payment_action
 
-    def slowly(*what: Any, **more: Any) -> dict[str, str]:
+    def reopen_slowly(*arguments: Any, **parameters: Any) -> dict[str, str]:
         queue.clock += 300
-        return ask(*what, **more)
+        return reopen(*arguments, **parameters)
 
-    monkeypatch.setattr(platform, "ask", slowly)
+    monkeypatch.setattr(platform, "invoke_payment_action", reopen_slowly)
     redrives = Redrives(platform)
-    with dead_letter_queue.held(platform) as letters:
-        for one in dead_letter_queue.in_turn(platform, letters, lambda: queue.clock):
-            redrives.redrive(one)
+    with dead_letter_queue.hold_letters(platform) as letters:
+        for one in dead_letter_queue.keep_holding(platform, letters, lambda: queue.clock):
+            redrives.redrive_letter(one)
     assert (len(platform.started), queue.bodies) == (30, {})
 
 
@@ -232,19 +232,19 @@ def test_what_went_wrong_first_is_told_and_all_that_can_be_shown_is(
         return show(**ask)
 
     monkeypatch.setattr(queue, "change_message_visibility_batch", change)
-    monkeypatch.setattr(records, "several", lambda *_: 1 / 0)
+    monkeypatch.setattr(records, "read_payments", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        dead_letter_queue.read(platform)
+        dead_letter_queue.read_letters(platform)
     assert len(queue.visible) == 15
 
 
 def test_a_redrive_judges_by_what_the_payment_is_now(world: Any) -> None:
     queue = Queue(letter("T-1"))
     platform = world(queue, **{"T-1": "FAILED"})
-    with dead_letter_queue.held(platform) as (found,):
+    with dead_letter_queue.hold_letters(platform) as (found,):
         platform.statuses["T-1"] = "PROCESSING"
         with pytest.raises(UserError, match="it cannot be redriven"):
-            Redrives(platform).redrive(found)
+            Redrives(platform).redrive_letter(found)
     assert queue.visible == ["0"]
 
 
@@ -252,7 +252,7 @@ def test_a_redrive_judges_by_what_the_payment_is_now(world: Any) -> None:
 def test_what_is_not_known_to_be_safe_is_not_redriven(world: Any, status: str) -> None:
     queue = Queue(letter("T-1"))
     platform = world(queue, **({"T-1": status} if status else {}))
-    with dead_letter_queue.held(platform) as (found,):
-        assert not found.can_be_redriven
+    with dead_letter_queue.hold_letters(platform) as (found,):
+        assert not found.is_redrivable
     assert run("redrive", "T-1").exit_code == 1
     assert (platform.reopened, list(queue.bodies)) == ([], ["0"])

@@ -11,11 +11,11 @@ from botocore.exceptions import ClientError
 from scripts.common.errors import describe_error
 from scripts.operator import logs, records, story, tail
 from scripts.operator.cli import views
-from scripts.operator.cli.common import console
-from scripts.operator.cli.inspect import _when
-from scripts.operator.dead_letters import Letter, letter_of
-from scripts.operator.logs import Line, parse
-from scripts.operator.records import hidden
+from scripts.operator.cli.common import make_console
+from scripts.operator.cli.inspect import parse_since
+from scripts.operator.dead_letters import DeadLetter, build_letter
+from scripts.operator.logs import LogLine, parse_event
+from scripts.operator.records import hide_card_numbers
 
 
 def event(**fields: Any) -> dict[str, Any]:
@@ -24,9 +24,9 @@ def event(**fields: Any) -> dict[str, Any]:
 
 def test_a_log_line_shows_only_what_our_functions_log() -> None:
     logged = {"message": "payment finished", "transaction_id": "T", "status": "COMPLETED", "card": "5500005555555559"}
-    line = parse(event(level="INFO", **logged), "processing")
+    line = parse_event(event(level="INFO", **logged), "processing")
     assert line is not None
-    assert (line.at, line.what, line.bad) == ("2026-11-23T12:40:40.810Z", "payment finished: COMPLETED", False)
+    assert (line.at, line.summary, line.bad) == ("2026-11-23T12:40:40.810Z", "payment finished: COMPLETED", False)
     assert "5500" not in str(line).replace(line.key, "")
 
 
@@ -39,9 +39,9 @@ def test_a_log_line_shows_only_what_our_functions_log() -> None:
     ],
 )
 def test_an_error_is_of_the_payment_that_it_names(detail: str, transaction_id: str) -> None:
-    line = parse(event(level="WARNING", message="payment error", error="E", detail=detail), "processing")
+    line = parse_event(event(level="WARNING", message="payment error", error="E", detail=detail), "processing")
     assert line is not None
-    assert (line.transaction_id, line.what, line.bad) == (transaction_id, "E", True)
+    assert (line.transaction_id, line.summary, line.bad) == (transaction_id, "E", True)
     assert "4111" not in line.detail
 
 
@@ -61,18 +61,18 @@ def test_a_run_of_reconciliation_tells_of_each_payment_and_an_error_is_told_once
     client = SimpleNamespace(get_paginator=lambda _: pages)
     monkeypatch.setattr(logs, "GROUPS", {"reconciliation": ""})
     platform: Any = SimpleNamespace(environment="dev", client=lambda _: client)
-    assert [line.transaction_id for line in logs.read(platform, 0)] == ["T-1", "T-2", "T-3", "T-4"]
+    assert [line.transaction_id for line in logs.read_lines(platform, 0)] == ["T-1", "T-2", "T-3", "T-4"]
 
 
 @pytest.mark.parametrize("message", ["START RequestId: 1", "{", "[1]", '{"message": "of no payment"}'])
 def test_what_is_of_no_payment_is_no_line(message: str) -> None:
-    assert parse({"timestamp": 0, "message": message}, "processing") is None
+    assert parse_event({"timestamp": 0, "message": message}, "processing") is None
 
 
 def test_a_letter_that_anybody_wrote_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     words = {name: "\x1b[2J[/red]\x9b5n\u202e4111111111111111" for name in ("transaction_id", "error", "timestamp")}
-    letter = letter_of({"MessageId": "1", "ReceiptHandle": "1"}, words, {})
-    views.letters(console(), [letter])
+    letter = build_letter({"MessageId": "1", "ReceiptHandle": "1"}, words, {})
+    views.print_letters(make_console(), [letter])
     told = capsys.readouterr().out
     assert "[/red]" in told
     assert "4111" not in told
@@ -80,12 +80,12 @@ def test_a_letter_that_anybody_wrote_commands_no_terminal(capsys: pytest.Capture
 
 
 def test_what_looks_like_a_card_is_hidden_and_ids_are_not() -> None:
-    assert hidden("card 4111-1111-1111-1111, or 5500005555555559.") == "card (hidden), or (hidden)."
-    assert hidden("sim_317205b21a575eb9 20261123124040") == "sim_317205b21a575eb9 20261123124040"
+    assert hide_card_numbers("card 4111-1111-1111-1111, or 5500005555555559.") == "card (hidden), or (hidden)."
+    assert hide_card_numbers("sim_317205b21a575eb9 20261123124040") == "sim_317205b21a575eb9 20261123124040"
 
 
-def line_of(key: str) -> Line:
-    return Line(f"2026-11-23T12:00:0{key}Z", "processing", "T", "what", "", False, "", key)
+def line_of(key: str) -> LogLine:
+    return LogLine(f"2026-11-23T12:00:0{key}Z", "processing", "T", "what", "", False, "", key)
 
 
 def test_tail_shows_each_line_once_and_goes_easy_where_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,9 +100,9 @@ def test_tail_shows_each_line_once_and_goes_easy_where_nothing_happens(monkeypat
             raise found
         return [line_of(key) for key in found]
 
-    monkeypatch.setattr(tail.logs, "read", read)
+    monkeypatch.setattr(tail.logs, "read_lines", read)
     seen: list[str] = []
-    lines = tail.follow(None, 0, pause=waits.append, clock=lambda: next(times))  # type: ignore[arg-type]
+    lines = tail.follow_lines(None, 0, pause=waits.append, clock=lambda: next(times))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         seen.extend(line.key for line in lines)
     assert seen == ["1", "2", "3"]
@@ -117,9 +117,9 @@ def test_tail_repeats_nothing_however_long_it_is_throttled(monkeypatch: pytest.M
         yield line_of("1")
         raise next(looks, KeyboardInterrupt())
 
-    monkeypatch.setattr(tail.logs, "read", read)
+    monkeypatch.setattr(tail.logs, "read_lines", read)
     seen: list[str] = []
-    lines = tail.follow(None, 0, pause=lambda _: None, clock=lambda: next(times))  # type: ignore[arg-type]
+    lines = tail.follow_lines(None, 0, pause=lambda _: None, clock=lambda: next(times))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         seen.extend(line.key for line in lines)
     assert seen == ["1"]
@@ -136,14 +136,14 @@ def test_what_one_may_not_do_is_named() -> None:
 @pytest.mark.parametrize("text", ["2", "2 h", "yesterday", "2999-01-01", "-1h"])
 def test_a_time_that_is_none(text: str) -> None:
     with pytest.raises(Exception, match=f"--since {text}"):
-        _when(text)
+        parse_since(text)
 
 
 def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1_795_437_640.0)
-    assert _when("2h") == 1_795_437_640 - 7200
-    assert _when("2026-11-23T12:40:00") == _when("2026-11-23T13:40:00+01:00") == 1_795_437_600
-    assert _when(None) == 0
+    assert parse_since("2h") == 1_795_437_640 - 7200
+    assert parse_since("2026-11-23T12:40:00") == parse_since("2026-11-23T13:40:00+01:00") == 1_795_437_600
+    assert parse_since(None) == 0
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,10 @@ def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) -> None:
-    about = dict.fromkeys(("letter_id", "transaction_id", "execution_arn", "state", "timestamp", "receipt", "now"), "")
-    letter = Letter(**about, error="LedgerRefused", cause=cause, payment_status="")
+    about = dict.fromkeys(
+        ("letter_id", "transaction_id", "execution_arn", "state", "timestamp", "receipt", "current_status"), ""
+    )
+    letter = DeadLetter(**about, error="LedgerRefused", cause=cause, payment_status="")
     assert letter.explanation.startswith(says)
 
 
@@ -187,5 +189,5 @@ def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) 
     ],
 )
 def test_what_was_heard_of_a_payment_is_what_its_record_says(item: dict[str, Any], described: tuple[str, ...]) -> None:
-    payment = records.of({"transaction_id": {"S": "T-1"}, "status": {"S": "COMPLETED"}} | item)
+    payment = records.parse_item({"transaction_id": {"S": "T-1"}, "status": {"S": "COMPLETED"}} | item)
     assert story._describe_notifications(payment) == described

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.operator import payment_requests
-from scripts.operator.payment_requests import BadRequest, from_arguments, from_file
+from scripts.operator.payment_requests import InvalidRequest, read_arguments, read_file
 
 HEADER = "transaction_id,payment_amount,payment_method,customer_id\n"
 GOOD = "T-1,150.00,credit_card,C-1\n"
@@ -21,12 +21,12 @@ def file(folder: Path, content: str | bytes, name: str = "payments.csv") -> Path
 def test_the_same_payment_is_the_same_text_wherever_it_is_read_from(tmp_path: Path) -> None:
     fields = {"transaction_id": "T-1", "payment_method": "credit_card", "customer_id": "C-1"}
     said = [
-        from_arguments("T-1", "150.00", "credit_card", "C-1", None),
-        from_arguments("T-1", "1.5e2", "credit_card", "C-1", "USD"),
-        *from_file(file(tmp_path, HEADER + GOOD)),
-        *from_file(file(tmp_path, "\ufeff" + HEADER.strip() + ",currency\r\n\r\n" + GOOD.strip() + ",\r\n")),
-        *from_file(file(tmp_path, json.dumps(fields | {"payment_amount": 150}), "a.json")),
-        *from_file(file(tmp_path, json.dumps([fields | {"payment_amount": 150.0}], indent=2), "b.json")),
+        read_arguments("T-1", "150.00", "credit_card", "C-1", None),
+        read_arguments("T-1", "1.5e2", "credit_card", "C-1", "USD"),
+        *read_file(file(tmp_path, HEADER + GOOD)),
+        *read_file(file(tmp_path, "\ufeff" + HEADER.strip() + ",currency\r\n\r\n" + GOOD.strip() + ",\r\n")),
+        *read_file(file(tmp_path, json.dumps(fields | {"payment_amount": 150}), "a.json")),
+        *read_file(file(tmp_path, json.dumps([fields | {"payment_amount": 150.0}], indent=2), "b.json")),
     ]
     assert len(said) == 6
     assert len(set(said)) == 1
@@ -35,7 +35,7 @@ def test_the_same_payment_is_the_same_text_wherever_it_is_read_from(tmp_path: Pa
 
 @pytest.mark.parametrize("amount", ["0.29", "1.15", "8.41", "9999999999999.99"])
 def test_an_amount_arrives_as_it_was_written(amount: str) -> None:
-    assert f'"payment_amount": {amount},' in from_arguments("T", amount, "credit_card", "C", None).body
+    assert f'"payment_amount": {amount},' in read_arguments("T", amount, "credit_card", "C", None).body
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_an_amount_arrives_as_it_was_written(amount: str) -> None:
     ],
 )
 def test_an_amount_that_would_not(amount: str, says: str) -> None:
-    with pytest.raises(BadRequest, match=says):
-        from_arguments("T", amount, "credit_card", "C", None)
+    with pytest.raises(InvalidRequest, match=says):
+        read_arguments("T", amount, "credit_card", "C", None)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_an_amount_that_would_not(amount: str, says: str) -> None:
     ],
 )
 def test_a_csv_file_that_is_not_wholly_usable(tmp_path: Path, content: str | bytes, says: str) -> None:
-    with pytest.raises(BadRequest) as error:
-        from_file(file(tmp_path, content))
+    with pytest.raises(InvalidRequest) as error:
+        read_file(file(tmp_path, content))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
     # A value may be a card number in the wrong column.
@@ -120,18 +120,18 @@ _ONE = '{"transaction_id": "T-1", "payment_amount": 1, "payment_method": "credit
     ],
 )
 def test_a_json_file_that_is_not_wholly_usable(tmp_path: Path, content: str, says: str) -> None:
-    with pytest.raises(BadRequest) as error:
-        from_file(file(tmp_path, content, "a.json"))
+    with pytest.raises(InvalidRequest) as error:
+        read_file(file(tmp_path, content, "a.json"))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_too_much_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = HEADER + "".join(f"T-{number},1,credit_card,C\n" for number in range(3))
-    monkeypatch.setattr(payment_requests, "MOST", 2)
-    with pytest.raises(BadRequest, match=r"csv:4: more than 2 payments"):
-        from_file(file(tmp_path, many))
-    with pytest.raises(BadRequest, match="larger than 5 MiB"):
-        from_file(file(tmp_path, b" " * (payment_requests.LARGEST_BYTES + 1)))
-    with pytest.raises(BadRequest, match="No such file"):
-        from_file(tmp_path / "none.csv")
+    monkeypatch.setattr(payment_requests, "MOST_PAYMENTS", 2)
+    with pytest.raises(InvalidRequest, match=r"csv:4: more than 2 payments"):
+        read_file(file(tmp_path, many))
+    with pytest.raises(InvalidRequest, match="larger than 5 MiB"):
+        read_file(file(tmp_path, b" " * (payment_requests.LARGEST_BYTES + 1)))
+    with pytest.raises(InvalidRequest, match="No such file"):
+        read_file(tmp_path / "none.csv")

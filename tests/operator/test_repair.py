@@ -12,9 +12,9 @@ from scripts.operator.cli import common
 def reconcile(monkeypatch: pytest.MonkeyPatch, errors: int) -> Result:
     """One payment is overdue, and stays as it is."""
     answer = {"overdue": 1, "settled": 0, "open": 1 - errors, "errors": errors}
-    monkeypatch.setattr(common, "reach", lambda *_: SimpleNamespace(invoke=lambda _: answer))
-    monkeypatch.setattr(reconciliation.records, "open_ids", lambda *_: iter(["T-1"]))
-    monkeypatch.setattr(reconciliation.records, "several", lambda *_: {"T-1": SimpleNamespace(status="UNKNOWN")})
+    monkeypatch.setattr(common, "reach_platform", lambda *_: SimpleNamespace(invoke_reconciliation=lambda _: answer))
+    monkeypatch.setattr(reconciliation.records, "read_open_ids", lambda *_: iter(["T-1"]))
+    monkeypatch.setattr(reconciliation.records, "read_payments", lambda *_: {"T-1": SimpleNamespace(status="UNKNOWN")})
     return CliRunner().invoke(cli.main, ["--env", "dev", "reconcile"])
 
 
@@ -44,8 +44,8 @@ def test_a_question_is_answered(answer: str | BaseException, code: int, monkeypa
         return answer
 
     payment = SimpleNamespace(transaction_id="T-1", status="COMPLETED", amount="1.00 USD", gateway_reference="r")
-    monkeypatch.setattr(common, "reach", lambda *_: SimpleNamespace(ask=ask))
-    monkeypatch.setattr(records, "one", lambda *_: payment)
+    monkeypatch.setattr(common, "reach_platform", lambda *_: SimpleNamespace(invoke_payment_action=ask))
+    monkeypatch.setattr(records, "read_payment", lambda *_: payment)
     with CliRunner().isolation() as (_, stderr, _), monkeypatch.context() as patched:
         patched.setattr("click.termui.visible_prompt_func", read)
         with pytest.raises(SystemExit) as end:

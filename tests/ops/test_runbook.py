@@ -100,7 +100,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with server.run_server(wait_scale=0.02, alarm_scale=0.1) as running:
         (folder / ".local" / "server.json").write_text(json.dumps(asdict(running)))
         there = target.emulator_target(running)
-        notices_url, notices_arn = subscriber.create(there.client("sqs"), TOPIC_ARN)
+        notices_url, notices_arn = subscriber.create_queue(there.client("sqs"), TOPIC_ARN)
         desk = Desk(
             Platform(there, {}, {}, notices_url),
             folder,

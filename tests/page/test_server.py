@@ -1,8 +1,9 @@
-"""Who may ask for the page, what else it sends, and that nothing of it stays."""
+"""Who may use the page, what else its server sends, and that nothing of it outlives its command."""
 
 import http.client
 import json
 import re
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -13,20 +14,20 @@ import pytest
 
 from scripts.common.errors import UserError
 from scripts.operator.platform import Platform
-from scripts.page import server, snapshot
-from scripts.page.server import Feed, Page, serving
+from scripts.page import feed, server, snapshot
+from scripts.page.server import Page, serve_page
 
-LARGE = json.dumps({"example": "plain", "more": "x" * 1024})
-BEFORE = "the AWS emulator is not running"
+LARGE_BODY = json.dumps({"example": "plain", "more": "x" * 1024})
+PROBLEM = "the AWS emulator is not running"
 
 
-def nowhere() -> Platform:
-    raise UserError(BEFORE)
+def reach_nothing() -> Platform:
+    raise UserError(PROBLEM)
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with serving(nowhere) as page:
+    with serve_page(reach_nothing) as page:
         yield page
 
 
@@ -35,28 +36,32 @@ class Client:
         self.host = page.url.split("/")[2]
         self.port = int(self.host.split(":")[1])
 
-    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, str, http.client.HTTPMessage]:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+    def send_request(self, path: str, body: Any = None, **headers: str) -> tuple[int, str, http.client.HTTPMessage]:
+        """Send a GET, or a POST with ``body``; an underscore in a header's name is a hyphen."""
         connection = http.client.HTTPConnection(self.host, timeout=5)
-        text = body if isinstance(body, str | None) else json.dumps(body)
-        connection.request("GET" if body is None else "POST", path, text, named)
-        answer = connection.getresponse()
-        told = answer.read().decode()
+        connection.request(
+            "GET" if body is None else "POST",
+            path,
+            body if isinstance(body, str | None) else json.dumps(body),
+            {name.replace("_", "-"): value for name, value in headers.items()},
+        )
+        response = connection.getresponse()
+        text = response.read().decode()
         connection.close()
-        return answer.status, told, answer.headers
+        return response.status, text, response.headers
 
-    def post(self, path: str, body: Any, **changes: str) -> tuple[int, str]:
-        """As the page itself does, but for ``changes``."""
-        headers = {"Origin": f"http://{self.host}", "X_Token": self.token()} | changes
-        status, told, _ = self.ask(path, body, **{name: value for name, value in headers.items() if value})
-        return status, told
+    def post_as_page(self, path: str, body: Any, **changes: str) -> tuple[int, str]:
+        """Send what the page would send, but for ``changes`` of its headers; an empty header is left out."""
+        headers = {"Origin": f"http://{self.host}", "X_Token": self.read_token()} | changes
+        status, text, _ = self.send_request(path, body, **{name: value for name, value in headers.items() if value})
+        return status, text
 
-    def token(self) -> str:
-        found = re.search(r'<meta name="token" content="([^"]+)">', self.ask("/")[1])
-        assert found
-        return found[1]
+    def read_token(self) -> str:
+        match = re.search(r'<meta name="token" content="([^"]+)">', self.send_request("/")[1])
+        assert match
+        return match[1]
 
-    def events(self) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def open_events(self) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         connection = http.client.HTTPConnection(self.host, timeout=5)
         connection.request("GET", "/events")
         return connection, connection.getresponse()
@@ -68,18 +73,21 @@ def client(page: Page) -> Client:
 
 
 def test_the_page_runs_its_own_files_and_nothing_else(client: Client) -> None:
-    status, text, headers = client.ask("/")
+    status, text, headers = client.send_request("/")
     assert status == 200
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
-    assert policy["frame-ancestors"] == "'none'"
+    assert policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["X-Content-Type-Options"] == "nosniff"
-    asked = [url for url in re.findall(r'(?:src|href)="([^"]+)"', text) if not url.startswith("data:image/svg+xml,")]
-    assert asked == ["/page.css", "/page.js"]
+    assert headers["Cache-Control"] == "no-store"
+    urls = [url for url in re.findall(r'(?:src|href)="([^"]+)"', text) if not url.startswith("data:image/svg+xml,")]
+    assert urls == ["/page.css", "/page.js"]
     assert not re.search(r"<style|<script>| style=| on[a-z]+=", text)
     for path, kind in (("/page.css", "text/css"), ("/page.js", "text/javascript")):
-        status, _, headers = client.ask(path)
+        status, _, headers = client.send_request(path)
         assert (status, headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
 
 
@@ -88,17 +96,31 @@ def test_no_text_of_the_platform_becomes_markup() -> None:
     assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", script)
 
 
+def test_no_other_machine_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses: list[str] = []
+    activate = socketserver.TCPServer.server_activate
+
+    def record_address(listening: socketserver.TCPServer) -> None:
+        addresses.append(listening.socket.getsockname()[0])
+        activate(listening)
+
+    monkeypatch.setattr(socketserver.TCPServer, "server_activate", record_address)
+    with serve_page(reach_nothing) as page:
+        assert Client(page).send_request("/")[0] == 200
+    assert addresses == ["127.0.0.1"]
+
+
 @pytest.mark.parametrize("host", ["example.com", "127.0.0.1.example.com:{port}", "127.0.0.1", "localhost:1", ""])
 @pytest.mark.parametrize("path", ["/", "/events", "/payments/T-1"])
-def test_it_answers_to_its_own_name_only(client: Client, host: str, path: str) -> None:
-    status, told, _ = client.ask(path, Host=host.format(port=client.port))
+def test_another_host_name_is_refused(client: Client, host: str, path: str) -> None:
+    status, text, _ = client.send_request(path, Host=host.format(port=client.port))
     assert status == 403
-    assert json.loads(told)["problem"]
-    assert "token" not in told
+    assert json.loads(text)["problem"]
+    assert "token" not in text
 
 
-def test_localhost_is_its_name_too(client: Client) -> None:
-    assert client.ask("/", Host=f"localhost:{client.port}")[0] == 200
+def test_localhost_is_accepted(client: Client) -> None:
+    assert client.send_request("/", Host=f"localhost:{client.port}")[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/pay", "/redrive"])
@@ -115,137 +137,137 @@ def test_localhost_is_its_name_too(client: Client) -> None:
         {"Host": "example.com"},
     ],
 )
-def test_who_is_not_the_page_changes_nothing(client: Client, path: str, changes: dict[str, str]) -> None:
+def test_only_the_page_itself_can_act(client: Client, path: str, changes: dict[str, str]) -> None:
     body = {"example": "plain", "letter": "1"}
-    assert client.post(path, body, **changes)[0] == 403
-    # The same from the page gets as far as the platform, which is not there.
-    assert client.post(path, body) == (409, json.dumps({"problem": BEFORE}))
+    assert client.post_as_page(path, body, **changes)[0] == 403
+    # The same request from the page reaches the platform.
+    assert client.post_as_page(path, body) == (409, json.dumps({"problem": PROBLEM}))
 
 
 @pytest.mark.parametrize("path", ["/events", "/payments/T-1"])
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_what_a_browser_asks_for_another_page_is_refused(client: Client, path: str, site: str) -> None:
-    assert client.ask(path, Sec_Fetch_Site=site)[0] == 403
+def test_a_request_for_another_page_is_refused(client: Client, path: str, site: str) -> None:
+    assert client.send_request(path, Sec_Fetch_Site=site)[0] == 403
 
 
-@pytest.mark.parametrize("body", ["", "no JSON", "[1]", '{"example": "none of these"}', '{"example": 1}', LARGE])
-def test_what_it_cannot_read_it_refuses(client: Client, body: str) -> None:
-    status, told = client.post("/pay", body)
+@pytest.mark.parametrize("body", ["", "no JSON", "[1]", '{"example": "none of these"}', '{"example": 1}', LARGE_BODY])
+def test_an_invalid_body_is_refused(client: Client, body: str) -> None:
+    status, text = client.post_as_page("/pay", body)
     assert status == 400
-    assert json.loads(told)["problem"]
+    assert json.loads(text)["problem"]
 
 
-def test_nothing_else_is_there(client: Client) -> None:
+def test_other_paths_are_not_found(client: Client) -> None:
     for path in ("/server.py", "/../server.py", "/payments", "/page.html"):
-        assert client.ask(path)[0] == 404
-    assert client.post("/nothing", {})[0] == 404
+        assert client.send_request(path)[0] == 404
+    assert client.post_as_page("/nothing", {})[0] == 404
 
 
-def test_events_begin_with_what_the_page_needs_and_tell_what_is_wrong(client: Client) -> None:
-    connection, answer = client.events()
-    assert answer.headers["Content-Type"].startswith("text/event-stream")
-    lines = [answer.readline().decode().strip() for _ in range(6)]
+def test_events_begin_with_a_greeting_and_report_problems(client: Client) -> None:
+    connection, response = client.open_events()
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    lines = [response.readline().decode().strip() for _ in range(6)]
     assert lines[:2] == ["retry: 1000", "event: hello"]
     hello = json.loads(lines[2].removeprefix("data: "))
-    assert hello["token"] == client.token()
+    assert hello["token"] == client.read_token()
     assert {"name": "yen", "what": "a currency without minor units", "amount": "12000 JPY"} in hello["examples"]
-    assert lines[4:] == ["event: snapshot", f"data: {json.dumps({'problem': BEFORE})}"]
+    assert lines[4:] == ["event: snapshot", f"data: {json.dumps({'problem': PROBLEM})}"]
     connection.close()
 
 
-def test_it_is_heard_when_nothing_happens(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    monkeypatch.setattr(server, "HEARTBEAT_SECONDS", 0.5)
-    connection, answer = client.events()
-    lines = [answer.readline() for _ in range(8)]
+def test_a_heartbeat_is_sent_while_nothing_changes(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setattr(feed, "HEARTBEAT_SECONDS", 0.5)
+    connection, response = client.open_events()
+    lines = [response.readline() for _ in range(8)]
     assert lines[-1] == b": still here\n"
     connection.close()
 
 
-def test_so_many_clients_and_no_more_until_one_leaves(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    monkeypatch.setattr(server, "MOST_CLIENTS", 2)
-    there = [client.events() for _ in range(2)]
-    connection, answer = client.events()
-    assert (answer.status, json.loads(answer.read())) == (503, {"problem": "2 pages are open already"})
+def test_a_client_too_many_is_refused_until_another_leaves(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setattr(feed, "MOST_FOLLOWERS", 2)
+    followers = [client.open_events() for _ in range(2)]
+    connection, response = client.open_events()
+    assert (response.status, json.loads(response.read())) == (503, {"problem": "2 pages are open already"})
     connection.close()
-    there.pop()[0].close()
+    followers.pop()[0].close()
     for _ in range(50):
-        connection, answer = client.events()
-        if answer.status == 200:
+        connection, response = client.open_events()
+        if response.status == 200:
             break
         time.sleep(0.1)
-    assert answer.status == 200
+    assert response.status == 200
 
 
-def test_one_looks_for_all_and_nobody_when_there_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "POLL_SECONDS", 0.05)
-    looks: list[str] = []
+def test_one_thread_reads_for_all_followers_and_rests_without_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "POLL_SECONDS", 0.05)
+    readers: list[str] = []
 
-    class Counting(snapshot.Source):
-        def snapshot(self) -> dict[str, Any]:
-            looks.append(threading.current_thread().name)
+    class CountingSource(snapshot.Source):
+        def take_snapshot(self) -> dict[str, Any]:
+            readers.append(threading.current_thread().name)
             return {"same": True}
 
-        def letters_changed(self) -> bool:
+        def refresh_letters(self) -> bool:
             return False
 
-    feed = Feed(Counting(nowhere))
-    thread = threading.Thread(target=feed.run, name="the feed")
+    counted_feed = feed.Feed(CountingSource(reach_nothing))
+    thread = threading.Thread(target=counted_feed.run_until_end, name="the feed")
     thread.start()
     time.sleep(0.2)
-    assert looks == []
-    followers = [feed.follow(lambda: False) for _ in range(3)]
-    assert [next(one) for one in followers] == ['{"same": true}'] * 3
+    assert readers == []
+    followers = [counted_feed.follow_snapshots(lambda: False) for _ in range(3)]
+    assert [next(follower) for follower in followers] == ['{"same": true}'] * 3
     time.sleep(0.3)
-    assert set(looks) == {"the feed"}
-    assert len(looks) < 10
-    for one in followers:
-        one.close()
+    assert set(readers) == {"the feed"}
+    assert len(readers) < 10
+    for follower in followers:
+        follower.close()
     time.sleep(0.1)
-    seen = len(looks)
+    count = len(readers)
     time.sleep(0.3)
-    assert len(looks) == seen
-    feed.end()
+    assert len(readers) == count
+    counted_feed.end()
     thread.join(timeout=2)
     assert not thread.is_alive()
 
 
-def test_a_defect_is_told_and_does_not_end_it(monkeypatch: pytest.MonkeyPatch, client: Client, capsys: Any) -> None:
-    monkeypatch.setattr(snapshot.Source, "snapshot", lambda _: {}["nothing"])
-    connection, answer = client.events()
-    told = [answer.readline().decode() for _ in range(6)][-1]
-    assert "KeyError: the page could not be rendered" in told
+def test_a_bug_is_shown_and_does_not_end_the_feed(monkeypatch: pytest.MonkeyPatch, client: Client, capsys: Any) -> None:
+    monkeypatch.setattr(snapshot.Source, "take_snapshot", lambda _: {}["nothing"])
+    connection, response = client.open_events()
+    line = [response.readline().decode() for _ in range(6)][-1]
+    assert "KeyError: the page could not be rendered" in line
     connection.close()
     monkeypatch.undo()
-    connection, answer = client.events()
-    assert BEFORE in "".join(answer.readline().decode() for _ in range(9))
+    connection, response = client.open_events()
+    assert PROBLEM in "".join(response.readline().decode() for _ in range(9))
     connection.close()
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_defect_is_an_answer_as_well(monkeypatch: pytest.MonkeyPatch, client: Client, capsys: Any) -> None:
-    monkeypatch.setattr(snapshot.Source, "story", lambda *_: {}["nothing"])
-    status, told, _ = client.ask("/payments/T-1")
-    assert (status, json.loads(told)) == (500, {"problem": "KeyError: that could not be done; the terminal tells more"})
+def test_a_bug_in_an_answer_is_reported(monkeypatch: pytest.MonkeyPatch, client: Client, capsys: Any) -> None:
+    monkeypatch.setattr(snapshot.Source, "read_story", lambda *_: {}["nothing"])
+    status, text, _ = client.send_request("/payments/T-1")
+    assert (status, json.loads(text)) == (500, {"problem": "KeyError: that could not be done; the terminal tells more"})
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_it_ends_with_everybody_still_there() -> None:
+def test_its_threads_end_while_pages_are_open() -> None:
     before = threading.enumerate()
-    with serving(nowhere) as page:
+    with serve_page(reach_nothing) as page:
         client = Client(page)
-        there = [client.events() for _ in range(3)]
+        followers = [client.open_events() for _ in range(3)]
         assert len(threading.enumerate()) == len(before) + 5
     assert threading.enumerate() == before
-    for connection, answer in there:
-        assert answer.read()  # to its end
+    for connection, response in followers:
+        assert response.read()  # to its end
         connection.close()
     with pytest.raises(ConnectionRefusedError):
-        client.ask("/")
+        client.send_request("/")
 
 
-def test_a_port_that_is_taken_is_told(client: Client) -> None:
+def test_a_taken_port_is_reported(client: Client) -> None:
     with (
         pytest.raises(UserError, match=rf"cannot listen on 127\.0\.0\.1:{client.port}"),
-        serving(nowhere, client.port),
+        serve_page(reach_nothing, client.port),
     ):
         pass

@@ -43,9 +43,9 @@ def test_every_target_exists() -> None:
 
 
 def test_every_state_has_a_name_in_the_demonstration() -> None:
-    from scripts.operator.executions import SHORT
+    from scripts.operator.executions import STATE_LABELS
 
-    assert set(SHORT) == set(STATES)
+    assert set(STATE_LABELS) == set(STATES)
 
 
 def test_every_state_is_reachable() -> None:

@@ -90,7 +90,7 @@ class Fake:
             environment="dev",
             client=clients.get,
             target=SimpleNamespace(gaps={}),
-            dead_letters_url="https://queue/payment-dlq-dev",
+            dead_letter_queue_url="https://queue/payment-dlq-dev",
         )
         settings = {"BackupRetentionDays": "35", "Gateway": "simulator"}
         self.place = Place(platform, settings, Rollout())  # type: ignore[arg-type]

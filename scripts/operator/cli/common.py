@@ -1,5 +1,6 @@
-"""What the commands share: the group, how a platform is reached, and what an error ends with."""
+"""What the commands share: the group, how a platform is reached, output, and how errors end a command."""
 
+import dataclasses
 import getpass
 import json
 import sys
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from scripts.common import command
 from scripts.common.command import (
-    Interrupted as Interrupted,  # for the modules of the commands, and so is `describe_error`
+    Interrupted as Interrupted,  # this and `describe_error` for the modules of the commands
 )
 from scripts.common.errors import describe_error as describe_error
 from scripts.local.reach import LOCAL, reach_environment
@@ -21,12 +22,24 @@ from ..platform import Platform
 
 NAME = "payments"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+# Programs read the output under these names of the fields.
+_JSON_NAMES = {
+    "comment": "said",
+    "current_status": "now",
+    "is_final": "done",
+    "is_newly_sent": "sent",
+    "notifications": "told",
+    "notified_status": "told",
+    "summary": "what",
+}
+# With a fingerprint and its salt, anybody can find the request by trying all amounts; the others are of no use outside.
+_NEVER_PRINTED = ("fingerprint", "salt", "key", "receipt")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class Usage(click.UsageError):
-    """A wrong argument: nothing was done."""
+class UsageError(click.UsageError):
+    """An invalid argument: nothing was done."""
 
     exit_code = 2
 
@@ -59,39 +72,49 @@ def main(
 
     Exit codes: 0 success; 1 the command or a payment failed; 2 invalid arguments, nothing was done; 130 Ctrl-C.
     """
-    context.obj = lambda: reach(environment, profile, region)
+    context.obj = lambda: reach_platform(environment, profile, region)
 
 
-def reach(environment: str, profile: str | None, region: str | None) -> Platform:
-    """The platform of the environment; raises ``UserError`` where there is no way to it."""
+def reach_platform(environment: str, profile: str | None, region: str | None) -> Platform:
+    """Return the platform of the environment. Raises ``UserError`` if it cannot be reached."""
     if environment != LOCAL:
-        settings.load(environment)  # raises SettingsError for an environment that there is not
+        settings.load(environment)  # raises SettingsError for an unknown environment
     target = reach_environment(environment, profile, region)
-    # Who it was is in the ledger: the caller's own ARN rather than what their machine calls them.
+    # The ledger records the operator: by the ARN, because a user name of a machine proves nothing.
     operator = getpass.getuser() if environment == LOCAL else target.client("sts").get_caller_identity()["Arn"]
     return Platform(environment, target, operator)
 
 
-def confirm(question: str) -> None:
-    """Ask; anything but a yes aborts. The question is not part of the output."""
+def ask_confirmation(question: str) -> None:
+    """Ask on standard error, and abort on any answer but yes."""
     try:
         click.confirm(question, abort=True, err=True)
     except click.Abort as abort:
-        # To click Ctrl-C is a no.
+        # click turns Ctrl-C into a no.
         if isinstance(abort.__context__, KeyboardInterrupt):
             raise Interrupted("nothing was changed") from None
         raise
+
+
+def to_json(value: Any) -> dict[str, Any]:
+    """Return a data class, and those within it, as the JSON object that a command prints."""
+    return dataclasses.asdict(
+        value,
+        dict_factory=lambda fields: {
+            _JSON_NAMES.get(name, name): value for name, value in fields if name not in _NEVER_PRINTED
+        },
+    )
 
 
 def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def console() -> Console:
-    """As wide as the terminal; elsewhere nobody wants lines broken."""
-    # What others wrote is text, whatever brackets and colons are in it.
+def make_console() -> Console:
+    """Return a console as wide as the terminal, or wide enough not to break lines in a file."""
+    # Values are printed as text, whatever brackets and colons they contain.
     return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
-def fail(message: str, code: int = 1) -> NoReturn:
+def exit_with_error(message: str, code: int = 1) -> NoReturn:
     command.exit_with_error(NAME, message, code)

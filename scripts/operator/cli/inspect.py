@@ -1,6 +1,5 @@
 """scripts/payments.sh show, list, tail"""
 
-import dataclasses
 import json
 import re
 import time
@@ -9,45 +8,47 @@ from datetime import UTC, datetime
 
 import click
 
-from ..payment_lists import Which, recent
+from ..payment_lists import Selection, list_recent_payments
 from ..platform import Platform
-from ..records import to_json
-from ..story import story_of
-from ..tail import follow
+from ..story import read_story
+from ..tail import follow_lines
 from . import views
-from .common import Interrupted, Usage, as_json, console, echo_json
+from .common import Interrupted, UsageError, as_json, echo_json, make_console, to_json
 
-_UNITS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 
 
 @click.command()
 @click.argument("transaction_id")
 @as_json
 @click.pass_obj
-def show(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
+def show(reach_platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
     """Show everything that happened to a payment, in chronological order.
 
     Combines its executions, the ledger and the functions' logs. What is masked in the logs is not
     shown here either. The logs of a payment with a final status are searched until an hour after its last event.
     """
-    found = story_of(platform(), transaction_id)
+    story = read_story(reach_platform(), transaction_id)
     if as_json:
-        echo_json(to_json(found))
-        return
-    views.story(console(), found)
+        echo_json(to_json(story))
+    else:
+        views.print_story(make_console(), story)
 
 
 @click.command("list")
 @click.option(
     "--open",
-    "which",
-    flag_value=Which.OPEN,
+    "selection",
+    flag_value=Selection.OPEN,
     help="Only payments without a final status, or with something to be sent, or closed at the gateway.",
 )
 @click.option(
-    "--unknown", "which", flag_value=Which.UNKNOWN, help="Only payments whose outcome the gateway has not confirmed."
+    "--unknown",
+    "selection",
+    flag_value=Selection.UNKNOWN,
+    help="Only payments whose outcome the gateway has not confirmed.",
 )
-@click.option("--failed", "which", flag_value=Which.FAILED, help="Only payments that are FAILED or in REVIEW.")
+@click.option("--failed", "selection", flag_value=Selection.FAILED, help="Only payments that are FAILED or in REVIEW.")
 @click.option("--since", metavar="WHEN", help="Only payments changed since: 30m, 2h, 3d or 2026-11-23T12:00 (UTC).")
 @click.option(
     "--limit",
@@ -59,21 +60,23 @@ def show(platform: Callable[[], Platform], transaction_id: str, as_json: bool) -
 @as_json
 @click.pass_obj
 def list_payments(
-    platform: Callable[[], Platform], which: Which | None, since: str | None, limit: int, as_json: bool
+    reach_platform: Callable[[], Platform], selection: Selection | None, since: str | None, limit: int, as_json: bool
 ) -> None:
     """List the payments that changed most recently.
 
     --open and --unknown read the index of open payments; their cost depends on how many are open. --failed, and listing
     all payments, scan the whole table: on AWS that costs half a read request unit per 4 KB of everything ever recorded.
     """
-    found = recent(platform(), which=Which(which or Which.ALL), since=_when(since), limit=limit)
+    payments = list_recent_payments(
+        reach_platform(), selection=Selection(selection or Selection.EVERY), since=parse_since(since), limit=limit
+    )
     if as_json:
-        echo_json([to_json(record) for record in found])
-    elif not found:
+        echo_json([to_json(payment) for payment in payments])
+    elif not payments:
         click.echo("no such payments")
     else:
-        views.payments(console(), found)
-        if len(found) == limit:
+        views.print_payments(make_console(), payments)
+        if len(payments) == limit:
             click.echo(f"only the newest {limit} are shown; use --limit to see more", err=True)
 
 
@@ -81,39 +84,37 @@ def list_payments(
 @click.option("--since", metavar="WHEN", help="Start at this time: 30m, 2h or 2026-11-23T12:00 (UTC).  [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 @click.pass_obj
-def tail(platform: Callable[[], Platform], since: str | None, as_json: bool) -> None:
+def tail(reach_platform: Callable[[], Platform], since: str | None, as_json: bool) -> None:
     """Follow payments as they change, until Ctrl-C.
 
     Reads the three functions' logs every two seconds, or every ten when nothing happens; CloudWatch delivers a line
     some seconds after it was written. The exit code is 130, as for any command ended by Ctrl-C.
     """
-    there, out = platform(), console()
-    there.check_deployed()
+    platform, console = reach_platform(), make_console()
+    platform.check_deployed()
     if not as_json:
-        click.echo(f"payments of {there.environment} as they change, times in UTC; Ctrl-C ends it", err=True)
+        click.echo(f"payments of {platform.environment} as they change, times in UTC; Ctrl-C ends it", err=True)
     try:
-        for line in follow(there, time.time() if since is None else _when(since)):
+        for line in follow_lines(platform, time.time() if since is None else parse_since(since)):
             if as_json:
-                fields = dataclasses.asdict(line)
-                del fields["key"]
-                click.echo(json.dumps(fields))
+                click.echo(json.dumps(to_json(line)))
             else:
-                views.line(out, line)
+                views.print_log_line(console, line)
     except KeyboardInterrupt:
         raise Interrupted("nothing was changed") from None
 
 
-def _when(text: str | None) -> float:
-    """Seconds since 1970; 0 is always. Raises ``Usage``."""
+def parse_since(text: str | None) -> float:
+    """Return the time in seconds since 1970, 0 for None. Raises ``UsageError``."""
     if text is None:
         return 0.0
     if span := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
-        return max(0.0, time.time() - int(span[1]) * _UNITS[span[2]])
+        return max(0.0, time.time() - int(span[1]) * _UNIT_SECONDS[span[2]])
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise Usage(f"--since {text}: say 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
+        raise UsageError(f"--since {text}: say 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
     seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     if seconds > time.time():
-        raise Usage(f"--since {text}: this time is in the future; times are in UTC")
+        raise UsageError(f"--since {text}: this time is in the future; times are in UTC")
     return max(0.0, seconds)

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from payments.payment import Status
 
-from .. import reconciliation, records
+from .. import records
 from ..platform import Platform
+from ..reconciliation import run_reconciliation
 from . import views
-from .common import NAME, Usage, as_json, confirm, echo_json
+from .common import NAME, UsageError, as_json, ask_confirmation, echo_json
 
 
 @click.command()
@@ -17,22 +19,22 @@ from .common import NAME, Usage, as_json, confirm, echo_json
 @click.option("--yes", "-y", is_flag=True, help="Refund without asking.")
 @as_json
 @click.pass_obj
-def refund(platform: Callable[[], Platform], transaction_id: str, yes: bool, as_json: bool) -> None:
+def refund(reach_platform: Callable[[], Platform], transaction_id: str, yes: bool, as_json: bool) -> None:
     """Refund a completed payment in full. Safe to repeat: it is refunded at most once."""
-    there = platform()
-    payment = records.one(there, transaction_id)
-    # Any other is refused, or was refunded before: there is nothing to ask.
-    if not yes and payment.status == "COMPLETED":
-        click.echo(views.payment_line(payment), err=True)
-        confirm(f"Refund {payment.amount or transaction_id}?")
-    told = there.ask("refund", transaction_id)
-    _tell(told, as_json)
-    if told["status"] == "REFUNDING":
+    platform = reach_platform()
+    payment = records.read_payment(platform, transaction_id)
+    # The platform refuses a payment in any other status, or has refunded it before: there is nothing to confirm.
+    if not yes and payment.status == Status.COMPLETED:
+        click.echo(views.describe_payment(payment), err=True)
+        ask_confirmation(f"Refund {payment.amount or transaction_id}?")
+    answer = platform.invoke_payment_action("refund", transaction_id)
+    _print_answer(answer, as_json)
+    if answer["status"] == Status.REFUNDING:
         click.echo(
             "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes", err=True
         )
-    if told["status"] == "COMPLETED":
-        sys.exit(1)  # refused for certain
+    if answer["status"] == Status.COMPLETED:
+        sys.exit(1)  # the gateway refused the refund
 
 
 @click.command()
@@ -44,7 +46,7 @@ def refund(platform: Callable[[], Platform], transaction_id: str, yes: bool, as_
 @as_json
 @click.pass_obj
 def resolve(
-    platform: Callable[[], Platform],
+    reach_platform: Callable[[], Platform],
     transaction_id: str,
     charged: str | None,
     not_charged: bool,
@@ -57,39 +59,44 @@ def resolve(
     This cannot be undone, and the ledger records who you are.
     """
     if [bool(charged), not_charged, bool(refunded)].count(True) != 1:
-        raise Usage("give exactly one of --charged REFERENCE, --not-charged, --refunded REFERENCE")
-    status = "COMPLETED" if charged else "REFUNDED" if refunded else "FAILED"
+        raise UsageError("give exactly one of --charged REFERENCE, --not-charged, --refunded REFERENCE")
+    status = Status.COMPLETED if charged else Status.REFUNDED if refunded else Status.FAILED
     reference = charged or refunded
-    there = platform()
-    payment = records.one(there, transaction_id)
-    if not yes and payment.status == "REVIEW":
-        click.echo(views.payment_line(payment), err=True)
-        confirm(f"Record it as {status}{f' under {reference}' if reference else ''}? That is final.")
-    _tell(there.ask("resolve", transaction_id, status=status, reference=reference), as_json)
+    platform = reach_platform()
+    payment = records.read_payment(platform, transaction_id)
+    if not yes and payment.status == Status.REVIEW:
+        click.echo(views.describe_payment(payment), err=True)
+        ask_confirmation(f"Record it as {status}{f' under {reference}' if reference else ''}? That is final.")
+    _print_answer(
+        platform.invoke_payment_action("resolve", transaction_id, status=status, reference=reference), as_json
+    )
 
 
 @click.command()
 @as_json
 @click.pass_obj
-def reconcile(platform: Callable[[], Platform], as_json: bool) -> None:
+def reconcile(reach_platform: Callable[[], Platform], as_json: bool) -> None:
     """Run reconciliation now instead of waiting for its five-minute schedule.
 
     Prints the result for each overdue payment.
     """
-    done = reconciliation.run(platform())
+    changes, error = run_reconciliation(reach_platform())
     if as_json:
-        echo_json({"payments": [{"transaction_id": one, "was": was, "is": now} for one, was, now in done.changes]})
-    for transaction_id, was, now in () if as_json else done.changes:
-        click.echo(f"{transaction_id}: {was} → {now}" if was != now else f"{transaction_id}: still {now}")
-    if not done.changes and not as_json:
+        echo_json({"payments": [{"transaction_id": key, "was": before, "is": after} for key, before, after in changes]})
+    elif not changes:
         click.echo("nothing is overdue")
-    if done.error:
-        click.echo(f"{NAME}: {done.error}; the log of the reconciliation function says more", err=True)
+    else:
+        for transaction_id, before, after in changes:
+            outcome = f"{before} → {after}" if before != after else f"still {after}"
+            click.echo(f"{transaction_id}: {outcome}")
+    if error:
+        click.echo(f"{NAME}: {error}; the log of the reconciliation function says more", err=True)
         sys.exit(1)
 
 
-def _tell(told: dict[str, Any], as_json: bool) -> None:
+def _print_answer(answer: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        echo_json(told)
+        echo_json(answer)
     else:
-        click.echo(f"{told['transaction_id']}: {told['status']}{': ' + told['failure'] if told['failure'] else ''}")
+        failure = f": {answer['failure']}" if answer["failure"] else ""
+        click.echo(f"{answer['transaction_id']}: {answer['status']}{failure}")

@@ -1,6 +1,5 @@
 """scripts/payments.sh start"""
 
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..batch import Batch, Result
-from ..payment_requests import BadRequest, from_arguments, from_file
+from ..payment_requests import InvalidRequest, read_arguments, read_file
 from ..platform import Platform
 from . import views
-from .common import Interrupted, Usage, as_json, console, echo_json, fail
+from .common import Interrupted, UsageError, as_json, echo_json, exit_with_error, make_console, to_json
 
 
 @click.command()
@@ -29,7 +28,7 @@ from .common import Interrupted, Usage, as_json, console, echo_json, fail
 @as_json
 @click.pass_obj
 def start(
-    platform: Callable[[], Platform],
+    reach_platform: Callable[[], Platform],
     transaction_id: str | None,
     amount: str | None,
     method: str | None,
@@ -47,64 +46,63 @@ def start(
     A declined or rejected payment counts as a regular outcome: the exit code is 1 only if a payment failed or may have
     failed.
     """
-    single = {"TRANSACTION_ID": transaction_id, "--amount": amount, "--method": method, "--customer": customer}
+    arguments = {"TRANSACTION_ID": transaction_id, "--amount": amount, "--method": method, "--customer": customer}
     if file is not None:
-        given = [name for name, value in (single | {"--currency": currency}).items() if value is not None]
-        if given:
-            raise Usage(f"--file already contains everything; leave out {', '.join(given)}")
-    elif missing := [name for name, value in single.items() if value is None]:
-        raise Usage(
+        superfluous = [name for name, value in (arguments | {"--currency": currency}).items() if value is not None]
+        if superfluous:
+            raise UsageError(f"--file already contains everything; leave out {', '.join(superfluous)}")
+    elif missing := [name for name, value in arguments.items() if value is None]:
+        raise UsageError(
             f"{', '.join(missing)} missing; a payment needs TRANSACTION_ID --amount --method --customer, or --file"
         )
     try:
-        asked = (
-            from_file(file)
+        requests = (
+            read_file(file)
             if file is not None
-            else [from_arguments(str(transaction_id), str(amount), str(method), str(customer), currency)]
+            else [read_arguments(str(transaction_id), str(amount), str(method), str(customer), currency)]
         )
-    except BadRequest as error:
-        fail(f"{error}; nothing was sent", Usage.exit_code)
+    except InvalidRequest as error:
+        exit_with_error(f"{error}; nothing was sent", UsageError.exit_code)
 
-    batch = Batch(platform(), asked)
+    batch = Batch(reach_platform(), requests)
     try:
-        with _progress() as progress:
-            _advance(progress, "sending", batch.send(), len(asked))
+        with _make_progress() as progress:
+            _show_progress(progress, "sending", batch.send_requests(), len(requests))
             if wait:
-                done = sum(result.done for result in batch.results.values())
-                _advance(progress, "waiting", batch.wait(), len(asked), done)
+                final_results = sum(result.is_final for result in batch.results.values())
+                _show_progress(progress, "waiting", batch.wait_for_outcomes(), len(requests), final_results)
     except KeyboardInterrupt:
-        raise Interrupted(_how_far(batch)) from None
-    except Exception as error:
-        # Some may be on their way: that is as much to be known as what went wrong.
-        click.echo(_how_far(batch), err=True)
-        raise error
-    _tell(list(batch.results.values()), as_json)
-    if any(result.failed for result in batch.results.values()):
+        raise Interrupted(_describe_progress(batch)) from None
+    except Exception:
+        # The operator needs to know that some may be on their way as well as what went wrong.
+        click.echo(_describe_progress(batch), err=True)
+        raise
+    results = list(batch.results.values())
+    if as_json:
+        echo_json([to_json(result) for result in results])
+    else:
+        views.print_results(make_console(), results)
+    if any(result.failed for result in results):
         sys.exit(1)
 
 
-def _how_far(batch: Batch) -> str:
-    sent = sum(result.status != "NOT SENT" for result in batch.results.values())
-    then = "sends only the others" if sent < len(batch.results) else "shows how they ended"
-    return f"{sent} of {len(batch.results)} were sent; it is safe to run the same command again: it {then}"
+def _describe_progress(batch: Batch) -> str:
+    sent_count = sum(result.status != "NOT SENT" for result in batch.results.values())
+    repetition = "sends only the others" if sent_count < len(batch.results) else "shows how they ended"
+    return f"{sent_count} of {len(batch.results)} were sent; it is safe to run the same command again: it {repetition}"
 
 
-def _tell(results: list[Result], as_json: bool) -> None:
-    if as_json:
-        echo_json([dataclasses.asdict(result) for result in results])
-        return
-    views.results(console(), results)
-
-
-def _progress() -> Progress:
-    """On a terminal only, on stderr; it leaves nothing behind."""
+def _make_progress() -> Progress:
+    """Return a progress bar that shows only on a terminal, on standard error, and disappears at the end."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    there = Console(stderr=True)
-    return Progress(*columns, console=there, transient=True, disable=not there.is_terminal)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _advance(progress: Progress, what: str, results: Iterator[Result], total: int, done: int = 0) -> None:
-    task = progress.add_task(what, total=total, completed=done)
+def _show_progress(
+    progress: Progress, description: str, results: Iterator[Result], total: int, completed: int = 0
+) -> None:
+    task = progress.add_task(description, total=total, completed=completed)
     for _ in results:
         progress.advance(task)
     progress.remove_task(task)
