@@ -1,5 +1,6 @@
 """What is read of logs and tables shows no payment data, and each thing once."""
 
+import dataclasses
 import itertools
 import json
 from types import SimpleNamespace
@@ -154,10 +155,8 @@ def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) -> None:
-    about = dict.fromkeys(
-        ("letter_id", "transaction_id", "execution_arn", "state", "timestamp", "receipt", "current_status"), ""
-    )
-    letter = DeadLetter(**about, error="LedgerRefused", cause=cause, payment_status="")
+    fields: Any = dict.fromkeys((field.name for field in dataclasses.fields(DeadLetter)), "")
+    letter = DeadLetter(**fields | {"error": "LedgerRefused", "cause": cause})
     assert letter.explanation.startswith(says)
 
 
