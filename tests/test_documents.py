@@ -11,8 +11,10 @@ import pytest
 from scripts.local.examples import EXAMPLES
 from scripts.operator import cli
 from tests.deployer.conftest import GOLDEN
-from tests.emitted import ROOT
-from tests.ops.conftest import FIGURES
+from tests.emitted import ROOT, load_template
+from tests.mutations.defects import DEFECTS
+from tests.ops.conftest import CHECKED, COMMANDS, EXECUTED, FIGURES
+from tests.ops.test_runbook import OF_SECTION
 from tests.prove.conftest import FINDINGS
 
 
@@ -114,6 +116,24 @@ def test_the_readme_states_figures_that_the_complete_output_contains() -> None:
     assert len(rows) == README.partition("## Measured")[2].partition("\n## ")[0].count("`make ")
     for figure, target in rows:
         assert re.search(rf"(?<![\d,.]){re.escape(figure)}(?![\d])", AUDIT + MEASUREMENTS), (figure, target)
+
+
+def test_the_documents_count_what_can_be_counted_without_a_run() -> None:
+    commands = [command for section in OF_SECTION.values() for command in section]
+    executed = sum(command.embedded for command in commands)
+    figures = dict(re.findall(r"^(.+?) +([\d,]+)$", MEASUREMENTS, re.MULTILINE))
+    assert figures[COMMANDS] == str(len(commands))
+    assert figures[EXECUTED] == str(executed)
+    assert figures[CHECKED] == str(len(commands) - executed)
+    assert f"mutations: caught {len(DEFECTS)}, planted {len(DEFECTS)}\n" in AUDIT
+
+
+def test_the_changelog_counts_the_alarms() -> None:
+    resources = load_template("monitoring")["Resources"].values()
+    alarms = [resource for resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"]
+    unconditional = [alarm for alarm in alarms if "Condition" not in alarm]
+    counts = f"{len(alarms)} metric alarms ({len(unconditional)} without backups)"
+    assert counts in read_document("CHANGELOG.md")
 
 
 def test_the_readme_is_short() -> None:
