@@ -21,43 +21,50 @@ def main(arguments: list[str] | None = None) -> int:
         from stacks.render import as_files, documents
         from stacks.settings import SettingsError
     except ModuleNotFoundError as error:
-        return _with_dependencies(error)
+        return _restart_with_dependencies(error)
     try:
         templates = documents(options.format)
     except (RequirementError, SettingsError) as error:
         return _fail(str(error))
     files = as_files(templates, options.format)
-    # The pictures are of the templates that are committed, not of a copy elsewhere.
+    exit_code = check_files(files, options.output) if options.check else write_files(files, options.output)
+    # The pictures are of the committed templates, not of a copy elsewhere.
+    if options.output != TEMPLATES or (exit_code and not options.check):
+        return exit_code
     try:
-        drawn = pictures.render(templates, _readme()) if options.output == TEMPLATES else {}
+        drawings = pictures.render_pictures(templates, (ROOT / "README.md").read_bytes().decode())
     except (OSError, UnicodeDecodeError) as error:
         return _fail(f"README.md cannot be read: {error}")
+    except Exception as error:  # a drawing must not keep anybody from their templates
+        return _fail(f"the pictures cannot be drawn: {type(error).__name__}: {error} (in {_innermost_line(error)})")
     if options.check:
-        return check(files, options.output) | (check(drawn, ROOT, "pictures", "templates/") if drawn else 0)
-    return write(files, options.output) or (write(drawn, ROOT, "pictures") if drawn else 0)
+        return exit_code | check_files(drawings, ROOT, "pictures", "templates/")
+    return write_files(drawings, ROOT, "pictures")
 
 
-def write(files: dict[str, str], folder: Path, what: str = "templates") -> int:
+def write_files(files: dict[str, str], folder: Path, kind: str = "templates") -> int:
     try:
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(text.encode())
     except OSError as error:
         return _fail(f"{error.filename}: cannot be written: {error.strerror}")
-    print(f"{len(files)} {what} written to {folder}/")
+    print(f"{len(files)} {kind} written to {folder}/")
     return 0
 
 
-def check(files: dict[str, str], folder: Path, what: str = "templates", source: str = "stacks/") -> int:
-    """Print what ``write`` would change; 1 if anything. A folder of templates holds nothing else."""
+def check_files(files: dict[str, str], folder: Path, kind: str = "templates", source: str = "stacks/") -> int:
+    """Print what ``write_files`` would change. Returns 1 if anything. A folder of templates holds nothing else."""
     stale = 0
-    names = [path.name for path in folder.glob("*")] if what == "templates" else files
+    names = [path.name for path in folder.glob("*")] if kind == "templates" else files
     try:
-        found = {name: (folder / name).read_bytes().decode() for name in sorted(names) if (folder / name).is_file()}
+        committed_files = {
+            name: (folder / name).read_bytes().decode() for name in sorted(names) if (folder / name).is_file()
+        }
     except (OSError, UnicodeDecodeError) as error:
         return _fail(f"{folder}/ cannot be read: {error}")
-    for name in sorted({*files, *found}):
-        committed, generated = found.get(name, ""), files.get(name, "")
+    for name in sorted({*files, *committed_files}):
+        committed, generated = committed_files.get(name, ""), files.get(name, "")
         if committed != generated:
             import difflib  # only what is stale needs it
 
@@ -72,13 +79,16 @@ def check(files: dict[str, str], folder: Path, what: str = "templates", source: 
             )
     if stale:
         again = " ".join(["python generate.py", *(argument for argument in sys.argv[1:] if argument != "--check")])
-        return _fail(f"{stale} of {len(files)} {what} in {folder}/ are stale; run `{again}`")
-    print(f"{len(files)} {what} in {folder}/ are what {source} generates")
+        return _fail(f"{stale} of {len(files)} {kind} in {folder}/ are stale; run `{again}`")
+    print(f"{len(files)} {kind} in {folder}/ are what {source} generates")
     return 0
 
 
-def _readme() -> str:
-    return (ROOT / "README.md").read_bytes().decode()
+def _innermost_line(error: Exception) -> str:
+    import traceback  # only an error needs it
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -95,8 +105,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _with_dependencies(error: ModuleNotFoundError) -> int:
-    """Start again with the Python that `make` has set up, if this one lacks what is needed."""
+def _restart_with_dependencies(error: ModuleNotFoundError) -> int:
+    """Start again with the Python that `make` has set up, if this one lacks a dependency."""
     if PYTHON.exists() and Path(sys.prefix).resolve() != PYTHON.parent.parent.resolve():
         os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606 - the project's own interpreter, no shell
     return _fail(f"{error.name} is not installed; `make generate` installs all that is needed")

@@ -1,4 +1,4 @@
-"""The dashboard's picture, of the emitted body with values that are made up."""
+"""The dashboard's picture, drawn from the emitted body with made-up values."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.pictures import dashboard
-from scripts.pictures.demo_run import calculated
+from scripts.pictures.demo_run import evaluate_expression
 from tests.made_up import AT, measured
 from tests.stacks.access import World
 
@@ -19,19 +19,19 @@ PLACE = {"x": 0, "y": 0, "width": 6, "height": 6}
 
 @pytest.fixture(scope="module")
 def body(world: World) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
-    return found
+    dashboard_body: dict[str, Any] = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
+    return dashboard_body
 
 
-def drawn(picture: str) -> ElementTree.Element:
+def parse_svg(picture: str) -> ElementTree.Element:
     return ElementTree.fromstring(picture)  # noqa: S314 - our own
 
 
-def words(picture: str) -> list[str]:
-    return [one.text or "" for one in drawn(picture).iter(f"{NAMESPACE}text")]
+def texts_of(picture: str) -> list[str]:
+    return [element.text or "" for element in parse_svg(picture).iter(f"{NAMESPACE}text")]
 
 
-def one_graph(metrics: list[Any], **properties: Any) -> dict[str, Any]:
+def body_with_graph(metrics: list[Any], **properties: Any) -> dict[str, Any]:
     return {
         "widgets": [PLACE | {"type": "metric", "properties": {"title": "A title", "metrics": metrics, **properties}}]
     }
@@ -42,15 +42,15 @@ def every_five_minutes(*values: float) -> dashboard.Points:
 
 
 def test_every_widget_is_drawn_in_its_place(body: dict[str, Any]) -> None:
-    picture = dashboard.render(body, measured, {})
-    groups = drawn(picture).findall(f"{NAMESPACE}g")
+    picture = dashboard.draw_dashboard(body, measured, {})
+    groups = parse_svg(picture).findall(f"{NAMESPACE}g")
     assert len(groups) == len(body["widgets"])
     for widget, group in zip(body["widgets"], groups, strict=True):
-        shown = [one.text for one in group.iter(f"{NAMESPACE}text")]
+        texts = [element.text for element in group.iter(f"{NAMESPACE}text")]
         properties = widget["properties"]
-        assert (properties["title"] if "title" in properties else properties["markdown"].strip("# ")) in shown
+        assert (properties["title"] if "title" in properties else properties["markdown"].strip("# ")) in texts
         labels = [metric[-1]["label"] for metric in properties.get("metrics", []) if metric[-1].get("visible", True)]
-        assert set(labels) <= set(shown)
+        assert set(labels) <= set(texts)
         if widget["type"] == "metric":
             (frame, *_) = group.iter(f"{NAMESPACE}rect")
             assert float(frame.attrib["x"]) // dashboard.COLUMN == widget["x"]
@@ -60,57 +60,59 @@ def test_every_widget_is_drawn_in_its_place(body: dict[str, Any]) -> None:
 def test_alarms_have_the_state_that_is_told_by_name_or_arn() -> None:
     arns = [f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}" for name in ("one", "two", "three")]
     widgets = {"widgets": [PLACE | {"type": "alarm", "width": 24, "properties": {"title": "Alarms", "alarms": arns}}]}
-    shown = words(dashboard.render(widgets, lambda _: [], {"one": "ALARM", arns[1]: "OK"}))
-    assert shown == ["Alarms", "one", "alarm", "two", "OK", "three", "no data"]
+    texts = texts_of(dashboard.draw_dashboard(widgets, lambda _: [], {"one": "ALARM", arns[1]: "OK"}))
+    assert texts == ["Alarms", "one", "alarm", "two", "OK", "three", "no data"]
 
 
 def test_a_threshold_is_a_dashed_line_within_the_axis() -> None:
     across = {"horizontal": [{"label": "alarm above", "value": 120, "color": "#d62728"}]}
-    picture = dashboard.render(one_graph([["N", "M"]], annotations=across), lambda _: every_five_minutes(1, 2), {})
-    assert "alarm above 120" in words(picture)
+    picture = dashboard.draw_dashboard(
+        body_with_graph([["N", "M"]], annotations=across), lambda _: every_five_minutes(1, 2), {}
+    )
+    assert "alarm above 120" in texts_of(picture)
     assert "stroke-dasharray" in picture
-    assert "150" in words(picture)
+    assert "150" in texts_of(picture)
 
 
 def test_a_line_breaks_where_nothing_was_measured() -> None:
     first = every_five_minutes(1, 2, 3)
-    later = [(when + timedelta(hours=1), value) for when, value in first]
-    alone = [(AT + timedelta(hours=5), 4.0)]
-    picture = dashboard.render(one_graph([["N", "M"]]), lambda _: [*first, *later, *alone], {})
+    later = [(moment + timedelta(hours=1), value) for moment, value in first]
+    single = [(AT + timedelta(hours=5), 4.0)]
+    picture = dashboard.draw_dashboard(body_with_graph([["N", "M"]]), lambda _: [*first, *later, *single], {})
     assert picture.count("<polyline") == 2
     assert picture.count("<circle") == 1
 
 
 def test_what_is_stacked_stands_on_the_others() -> None:
-    picture = dashboard.render(
-        one_graph([["N", "A"], ["N", "B"]], stacked=True), lambda _: every_five_minutes(3, 4), {}
+    picture = dashboard.draw_dashboard(
+        body_with_graph([["N", "A"], ["N", "B"]], stacked=True), lambda _: every_five_minutes(3, 4), {}
     )
     lower, upper = (re.findall(r"[\d.]+,([\d.]+)", points) for points in re.findall(r'polygon points="(.*?)"', picture))
     assert lower[:2] == upper[:1:-1]
-    assert "8" in words(picture)
+    assert "8" in texts_of(picture)
 
 
 def test_metrics_to_calculate_with_are_not_shown_and_an_expression_is() -> None:
-    asked: list[Any] = []
+    requested: list[Any] = []
 
     def series(metric: list[Any]) -> dashboard.Points:
-        asked.append(metric)
+        requested.append(metric)
         return every_five_minutes(50, 75)
 
     share = [{"expression": "100 * a / b", "label": "share", "id": "e"}]
     metrics = [share, ["N", "A", {"id": "a", "visible": False}], ["N", "B", {"id": "b", "visible": False}]]
-    picture = dashboard.render(one_graph(metrics), series, {})
-    assert asked == [share]
-    assert "share" in words(picture)
+    picture = dashboard.draw_dashboard(body_with_graph(metrics), series, {})
+    assert requested == [share]
+    assert "share" in texts_of(picture)
 
 
 def test_a_graph_without_points_says_so() -> None:
-    assert "no data" in words(dashboard.render(one_graph([["N", "M"]]), lambda _: [], {}))
+    assert "no data" in texts_of(dashboard.draw_dashboard(body_with_graph([["N", "M"]]), lambda _: [], {}))
 
 
 def test_what_it_cannot_draw_is_said() -> None:
     body = {"widgets": [PLACE | {"type": "log", "properties": {"title": "Logs", "query": ""}}]}
-    assert "log (timeSeries) is not drawn here" in words(dashboard.render(body, lambda _: [], {}))
+    assert "log (timeSeries) is not drawn here" in texts_of(dashboard.draw_dashboard(body, lambda _: [], {}))
 
 
 @pytest.mark.parametrize(
@@ -124,17 +126,23 @@ def test_what_it_cannot_draw_is_said() -> None:
 )
 def test_the_axis_has_round_steps(values: list[float], ticks: list[float]) -> None:
     line = dashboard.Line("", "", every_five_minutes(*values))
-    assert dashboard._axis({}, [line], []).ticks() == pytest.approx(ticks)
+    assert dashboard._choose_axis({}, [line], []).ticks() == pytest.approx(ticks)
 
 
 def test_a_limit_that_is_asked_for_is_kept() -> None:
     line = dashboard.Line("", "", every_five_minutes(99.9, 100))
-    assert dashboard._axis({"yAxis": {"left": {"min": 0, "max": 100}}}, [line], []).ticks() == [0, 25, 50, 75, 100]
+    assert dashboard._choose_axis({"yAxis": {"left": {"min": 0, "max": 100}}}, [line], []).ticks() == [
+        0,
+        25,
+        50,
+        75,
+        100,
+    ]
 
 
 def test_times_are_round() -> None:
     span = (datetime(2026, 1, 2, 11, 7, tzinfo=UTC), datetime(2026, 1, 2, 14, 2, tzinfo=UTC))
-    assert [words for _, words in dashboard._times(span, 350)] == ["12:00", "13:00", "14:00"]
+    assert [words for _, words in dashboard._time_ticks(span, 350)] == ["12:00", "13:00", "14:00"]
 
 
 MEASURED = {"completed": {0: 6.0, 1: 8.0}, "failed": {0: 2.0}}
@@ -150,9 +158,9 @@ MEASURED = {"completed": {0: 6.0, 1: 8.0}, "failed": {0: 2.0}}
     ],
 )
 def test_metric_math_is_calculated_as_the_dashboard_uses_it(expression: str, period: int, value: float | None) -> None:
-    assert calculated(expression, period, MEASURED) == value
+    assert evaluate_expression(expression, period, MEASURED) == value
 
 
 def test_metric_math_that_is_not_understood_is_refused() -> None:
     with pytest.raises(ValueError, match="not understood"):
-        calculated("SEARCH('x', 'Sum', 300)", 0, MEASURED)
+        evaluate_expression("SEARCH('x', 'Sum', 300)", 0, MEASURED)

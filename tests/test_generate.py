@@ -108,9 +108,9 @@ def test_the_committed_pictures_are_checked_with_the_templates(tmp_path: Path) -
 
 def test_a_stale_picture_is_told_by_a_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.md").write_text("old\n")
-    assert generate.check({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 1
+    assert generate.check_files({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 1
     told = capsys.readouterr()
     assert "-old\n+new\n" in told.out
     assert "2 of 2 pictures" in told.err
-    assert generate.write({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 0
-    assert generate.check({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 0
+    assert generate.write_files({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 0
+    assert generate.check_files({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 0

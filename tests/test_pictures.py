@@ -1,8 +1,10 @@
-"""The committed pictures show all there is, and a change of what they are drawn from makes them stale."""
+"""The committed pictures are complete, and a change of the templates makes them stale. Any resource may be added."""
 
 import copy
+import importlib
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
+import troposphere
 from payments.payment import TRANSITIONS, Status
 
 from scripts import pictures
@@ -65,7 +68,7 @@ def test_every_stack_is_among_the_stacks_with_each_parameter_it_is_given() -> No
 
 
 def test_an_arrow_says_what_the_outputs_are_of() -> None:
-    assert nesting.flows(DOCUMENTS)["Compute", "Workflow"] == {
+    assert nesting.list_flows(DOCUMENTS)["Compute", "Workflow"] == {
         "ValidationLiveArn": "ValidationLiveArn",
         "ProcessingLiveArn": "ProcessingLiveArn",
     }
@@ -73,47 +76,47 @@ def test_an_arrow_says_what_the_outputs_are_of() -> None:
 
 
 def test_every_state_and_every_way_between_them_is_drawn() -> None:
-    picture = read_diagram(ARCHITECTURE, 1)
+    mermaid = read_diagram(ARCHITECTURE, 1)
     for name, state in state_machine.definition()["States"].items():
-        assert re.search(rf"^ *{name}\W+[^-]", picture, re.MULTILINE), name
+        assert re.search(rf"^ *{name}\W+[^-]", mermaid, re.MULTILINE), name
         onward = [state.get("Next"), state.get("Default"), *(choice["Next"] for choice in state.get("Choices", []))]
         onward += [catcher["Next"] for catcher in state.get("Catch", [])]
         for to in filter(None, onward):
-            assert re.search(rf"^ *{name} -\S*(\|.*\|)? {to}$", picture, re.MULTILINE), (name, to)
+            assert re.search(rf"^ *{name} -\S*(\|.*\|)? {to}$", mermaid, re.MULTILINE), (name, to)
 
 
 def test_a_state_that_is_added_makes_the_pictures_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pictures.render(DOCUMENTS, README)["docs/architecture.md"] == ARCHITECTURE
+    assert pictures.render_pictures(DOCUMENTS, README)["docs/architecture.md"] == ARCHITECTURE
     definition = state_machine.definition()
     definition["States"]["Another"] = {"Type": "Succeed"}
     monkeypatch.setattr(state_machine, "definition", lambda: definition)
-    assert 'Another(["Another"])' in pictures.render(DOCUMENTS, README)["docs/architecture.md"]
+    assert 'Another(["Another"])' in pictures.render_pictures(DOCUMENTS, README)["docs/architecture.md"]
 
 
 def test_every_status_and_every_transition_is_drawn() -> None:
-    picture = read_diagram((ROOT / "docs" / "payment-status.md").read_text())
+    mermaid = read_diagram((ROOT / "docs" / "payment-status.md").read_text())
     for before, targets in TRANSITIONS.items():
         for after in targets - {before}:
-            assert f" {before or '[*]'} --> {after}\n" in picture
+            assert f" {before or '[*]'} --> {after}\n" in mermaid
     for status in Status:
-        assert status in picture
+        assert status in mermaid
 
 
 def test_a_transition_that_is_added_is_drawn() -> None:
-    changed = statuses.diagram({**TRANSITIONS, Status.REJECTED: frozenset({Status.PENDING})})
-    assert "REJECTED --> PENDING" in changed
-    assert "REJECTED --> PENDING" not in statuses.diagram(TRANSITIONS)
+    extended = statuses.draw_diagram({**TRANSITIONS, Status.REJECTED: frozenset({Status.PENDING})})
+    assert "REJECTED --> PENDING" in extended
+    assert "REJECTED --> PENDING" not in statuses.draw_diagram(TRANSITIONS)
 
 
-def read_matrix_words() -> list[str]:
+def texts_of_matrix() -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(MATRIX).iter(f"{NAMESPACE}text")]  # noqa: S314
 
 
 def test_every_role_and_what_it_is_granted_is_in_the_matrix() -> None:
-    words = read_matrix_words()
+    words = texts_of_matrix()
     roles = find_titles("security", "AWS::IAM::Role")
     assert {role.removesuffix("Role") for role in roles} <= set(words)
-    assert {grant.who for grant in access.grants(DOCUMENTS)} == set(roles)
+    assert {grant.grantee for grant in access.list_role_grants(DOCUMENTS)} == set(roles)
     for key in find_titles("security", "AWS::KMS::Key"):
         assert access.words(key) in words
 
@@ -127,15 +130,15 @@ def test_the_matrix_has_every_statement_of_every_policy() -> None:
     ]
     lists = re.findall(r'"Action": (\[.*?\])', "".join(policies))
     assert {action for actions in lists for action in json.loads(actions)} == {
-        grant.action for grant in access.grants(DOCUMENTS)
+        grant.action for grant in access.list_role_grants(DOCUMENTS)
     }
 
 
 def test_what_a_role_is_not_granted_is_not_shown() -> None:
     by_role = {
-        (grant.who, grant.thing.name, grant.action.partition(":")[2])
-        for grant in access.grants(DOCUMENTS)
-        if grant.thing.stack == "Data"
+        (grant.grantee, grant.target.name, grant.action.partition(":")[2])
+        for grant in access.list_role_grants(DOCUMENTS)
+        if grant.target.stack == "Data"
     }
     assert ("ProcessingRole", "Transactions", "GetItem") in by_role
     assert ("ValidationRole", "Transactions", "GetItem") not in by_role
@@ -143,18 +146,18 @@ def test_what_a_role_is_not_granted_is_not_shown() -> None:
 
 
 def test_services_are_shown_by_the_policies_of_resources() -> None:
-    grants = {(grant.who, grant.thing.name, grant.action) for grant in access.services(DOCUMENTS)}
+    grants = {(grant.grantee, grant.target.name, grant.action) for grant in access.list_service_grants(DOCUMENTS)}
     assert ("events", "ReconciliationFunction", "lambda:InvokeFunction") in grants
     assert ("cloudwatch", "Notifications", "sns:Publish") in grants
     assert ("cloudwatch", "SnsKey", "kms:Decrypt") in grants
 
 
 def test_another_action_makes_the_matrix_stale() -> None:
-    assert access.svg(DOCUMENTS) == MATRIX
+    assert access.draw_svg(DOCUMENTS) == MATRIX
     changed = copy.deepcopy(DOCUMENTS)
     policy = changed["security"]["Resources"]["ValidationPolicy"]["Properties"]["PolicyDocument"]
     policy["Statement"][0]["Action"].append("dynamodb:DeleteItem")
-    assert ">DeleteItem<" in access.svg(changed)
+    assert ">DeleteItem<" in access.draw_svg(changed)
 
 
 def test_words_that_are_no_markup_are_escaped() -> None:
@@ -162,7 +165,7 @@ def test_words_that_are_no_markup_are_escaped() -> None:
 
 
 def test_the_table_of_tasks_tells_how_each_is_tried_again() -> None:
-    table = "\n".join(workflow.section())
+    table = "\n".join(workflow.draw_section())
     assert (
         "| ValidatePayment | validation function | 8 times after 1 s, each 2 times the last: Lambda throttles;" in table
     )
@@ -170,10 +173,10 @@ def test_the_table_of_tasks_tells_how_each_is_tried_again() -> None:
     assert "Lambda." not in table, "an error of AWS that no case covers"
 
 
-def draw_with_hash_seed(seed: int, source: dict[str, Any]) -> dict[str, str]:
+def draw_in_process(seed: int, source: dict[str, Any]) -> dict[str, str]:
     """All pictures, by a process whose sets have another order."""
     process = subprocess.run(
-        [sys.executable, "-m", "tests.drawn"],
+        [sys.executable, "-m", "tests.draw_pictures"],
         cwd=ROOT,
         env=os.environ | {"PYTHONHASHSEED": str(seed)},
         input=json.dumps(source),
@@ -181,8 +184,8 @@ def draw_with_hash_seed(seed: int, source: dict[str, Any]) -> dict[str, str]:
         text=True,
         check=True,
     )
-    pictures_by_path: dict[str, str] = json.loads(process.stdout)
-    return pictures_by_path
+    drawings: dict[str, str] = json.loads(process.stdout)
+    return drawings
 
 
 def test_every_process_draws_the_same(world: World) -> None:
@@ -198,7 +201,70 @@ def test_every_process_draws_the_same(world: World) -> None:
         policy["Statement"] = statements
     body = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
     source = {"documents": documents, "readme": README, "body": body}
-    first, *repetitions = (draw_with_hash_seed(seed, source) for seed in range(1, 5))
-    assert set(first) == {*pictures.render(DOCUMENTS, README), "docs/dashboard.svg"}
-    for repetition in repetitions:
-        assert repetition == first
+    first, *later = (draw_in_process(seed, source) for seed in range(1, 5))
+    assert set(first) == {*pictures.render_pictures(DOCUMENTS, README), "docs/dashboard.svg"}
+    for drawings in later:
+        assert drawings == first
+
+
+def resource_types() -> list[str]:
+    """Every resource type of CloudFormation that troposphere has a class for."""
+    types = set()
+    for module in pkgutil.iter_modules(troposphere.__path__):
+        if not module.ispkg:
+            classes = vars(importlib.import_module(f"troposphere.{module.name}")).values()
+            types |= {kind for found in classes if (kind := getattr(found, "resource_type", None))}
+    return sorted(types)
+
+
+def draw_with(stack: str, resources: dict[str, Any]) -> dict[str, str]:
+    documents = copy.deepcopy(DOCUMENTS)
+    documents[stack]["Resources"] |= resources
+    return pictures.render_pictures(documents, README)
+
+
+# What a resource may say where the pictures read it: nothing, literals, and references that lead nowhere.
+STRANGE = {"Ref": "Nothing"}
+STATEMENT = {"Effect": "Allow", "Principal": "*", "NotAction": "s3:*"}
+POLICY = {
+    "Statement": [STATEMENT, STATEMENT | {"Principal": {"Service": ["a.amazonaws.com", STRANGE]}, "Action": "a:B"}]
+}
+PROPERTIES = {
+    "none": None,
+    "literals": {
+        "TableName": "table", "FunctionName": "function", "Role": "arn", "RoleArn": "arn", "Principal": "a.b.com",
+        "ManagedPolicyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"], "PolicyDocument": {"Statement": STATEMENT},
+        "KeyPolicy": {"Statement": STATEMENT}, "ScheduleExpression": "cron(0 3 * * ? *)",
+    },
+    "references": {
+        "TableName": STRANGE, "FunctionName": STRANGE, "Role": STRANGE, "RoleArn": STRANGE, "Principal": STRANGE,
+        "ManagedPolicyArns": [STRANGE], "PolicyDocument": POLICY, "KeyPolicy": POLICY, "ScheduleExpression": STRANGE,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("properties", PROPERTIES)
+@pytest.mark.parametrize("stack", NESTED)
+def test_a_resource_of_any_type_is_drawn_or_left_out(stack: str, properties: str) -> None:
+    types = resource_types()
+    assert len(types) > 800
+    body = {} if PROPERTIES[properties] is None else {"Properties": PROPERTIES[properties]}
+    added = {f"Added{number}": {"Type": kind} | body for number, kind in enumerate(types)}
+    for drawing in draw_with(stack, added).values():
+        assert drawing
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "sqs:SendMessage", "dynamodb:PutItem", "events:PutEvents"])
+@pytest.mark.parametrize(
+    "resource",
+    ["*", "arn:aws:s3:::receipts", {"Fn::Sub": "arn:${AWS::Partition}:s3:::receipts-${Environment}/*"}, STRANGE],
+)
+def test_a_right_on_what_the_pictures_do_not_know_is_drawn(action: str, resource: Any) -> None:
+    documents = copy.deepcopy(DOCUMENTS)
+    policy = documents["security"]["Resources"]["ProcessingPolicy"]["Properties"]["PolicyDocument"]
+    policy["Statement"].append({"Effect": "Allow", "Action": [action], "Resource": [resource]})
+    drawings = pictures.render_pictures(documents, README)
+    assert f">{action.partition(':')[2]}<" in drawings["docs/access.svg"]
+    assert read_diagram(drawings["README.md"]).count("ProcessingFunction -->") <= read_diagram(README).count(
+        "ProcessingFunction -->"
+    )

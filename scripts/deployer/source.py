@@ -65,8 +65,8 @@ def _literals(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
     """Text and line of each argument and constant that is a literal, or of the literal that an f-string begins with."""
     for node in ast.walk(tree):
         values = node.args if isinstance(node, ast.Call) else [node.value] if isinstance(node, ast.Assign) else []
-        called = ast.unparse(node.func).rsplit(".", 1)[-1] if isinstance(node, ast.Call) else ""
+        function = ast.unparse(node.func).rsplit(".", 1)[-1] if isinstance(node, ast.Call) else ""
         for value in values:
             literal = value.values[0] if isinstance(value, ast.JoinedStr) else value
             if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
-                yield literal.value, literal.lineno, called[:1].isupper()
+                yield literal.value, literal.lineno, function[:1].isupper()

@@ -1,7 +1,7 @@
 """The pictures of README.md and docs/, drawn from the templates and from the tables that the code runs by.
 
-They are committed beside the templates, and `python generate.py --check` tells when one is stale: a picture that a
-person keeps up to date is the first thing to be wrong. Nothing here is imported by what runs.
+They are committed, and `python generate.py --check` fails if one is stale. A resource type that a picture does not know
+is left out. Nothing that runs in AWS imports this package.
 
 overview.py    the whole, which README.md opens with
 nesting.py     the nested stacks, and what flows between them
@@ -10,29 +10,33 @@ statuses.py    the statuses of a payment
 access.py      who may do what to which resource
 dashboard.py   a dashboard with what was measured
 demo_run.py    measures a run, and draws docs/dashboard.svg of it: with `make pictures`, and not checked
-templates.py   what the pictures read of the templates
-mermaid.py     words of Mermaid
+templates.py   reads the templates
+mermaid.py     diagrams as Mermaid
 svg.py         the elements of the other pictures
 """
 
 from collections.abc import Mapping
 
 from . import access, nesting, overview, statuses, workflow
-from .mermaid import replaced_first
-from .templates import Template
+from .mermaid import replace_first_diagram
+from .templates import Template, complete
 
 
-def render(documents: Mapping[str, Template], readme: str) -> dict[str, str]:
-    """Path in the repository and content of every file with pictures; of ``readme`` the first picture is replaced."""
+def render_pictures(documents: Mapping[str, Template], readme: str) -> dict[str, str]:
+    """Draw all pictures. Returns the content of each file by its path in the repository.
+
+    In ``readme``, the content of README.md, only the first picture is replaced.
+    """
+    documents = complete(documents)
     return {
-        "README.md": replaced_first(readme, overview.diagram(documents)),
-        "docs/architecture.md": _architecture(documents),
-        "docs/access.svg": access.svg(documents),
-        "docs/payment-status.md": statuses.page(),
+        "README.md": replace_first_diagram(readme, overview.draw_diagram(documents)),
+        "docs/architecture.md": _draw_architecture(documents),
+        "docs/access.svg": access.draw_svg(documents),
+        "docs/payment-status.md": statuses.draw_page(),
     }
 
 
-def _architecture(documents: Mapping[str, Template]) -> str:
+def _draw_architecture(documents: Mapping[str, Template]) -> str:
     return "\n".join(
         [
             "# The platform in pictures",
@@ -42,15 +46,15 @@ def _architecture(documents: Mapping[str, Template]) -> str:
             "",
             "## The stacks, and what flows between them",
             "",
-            *nesting.section(documents),
+            *nesting.draw_section(documents),
             "",
             "## The state machine",
             "",
-            *workflow.section(),
+            *workflow.draw_section(),
             "",
             "## Who may do what",
             "",
-            *access.section(),
+            *access.draw_section(),
             "",
         ]
     )

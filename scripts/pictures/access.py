@@ -5,71 +5,87 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from . import svg as draw
-from .templates import Resource, Template, children, of_type, references, words
+from .templates import Resource, Template, list_children, of_type, references, words
 
 ROLES_STACK = "Security"
-# What CloudFormation calls the property that has a resource's name.
+# What CloudFormation calls the property with a resource's name.
 NAMES = ("TableName", "QueueName", "TopicName", "FunctionName", "LogGroupName", "BackupVaultName", "StateMachineName")
 OUTSIDE = "beyond the platform"
 SERVICES = "AWS services"
 READING = re.compile(r"\w+:(Get|Query|Describe|List|Read)")
 COLOURS = {"reads": "#ddf4ff", "writes": "#ffeccc", "invokes": "#dcf5e3", "uses the key": "#eee5ff"}
 SERVICE_NAMES = {"delivery.logs": "log delivery", "logs": "logs"}
-# What knows no resource.
-ANY = {"logs": "delivery of logs", "xray": "X-Ray traces"}
+# Actions that have no resource, by service.
+WITHOUT_RESOURCE = {"logs": "delivery of logs", "xray": "X-Ray traces"}
 
 
-class Thing(NamedTuple):
-    """A resource by stack and logical id; of what the platform has not made, by ``OUTSIDE`` and a name."""
+class Target(NamedTuple):
+    """A resource by stack and logical id; one that the platform does not create, by ``OUTSIDE`` and a name."""
 
     stack: str
     name: str
 
 
 class Grant(NamedTuple):
-    who: str
-    thing: Thing
+    """``grantee`` is a role's logical id, or a service's name."""
+
+    grantee: str
+    target: Target
     action: str
 
 
-def grants(documents: Mapping[str, Template]) -> list[Grant]:
+def list_role_grants(documents: Mapping[str, Template]) -> list[Grant]:
     """What the platform's roles may do, in the order of the policies."""
     security = documents[ROLES_STACK.lower()]
-    named = _named(documents)
-    found: dict[Grant, None] = {}
-    for role, properties in of_type(security, "AWS::IAM::Role").items():
-        for policy, _ in references(properties["Properties"]["ManagedPolicyArns"]):
-            if policy in security["Resources"]:
-                for statement in _statements(security["Resources"][policy]["Properties"]["PolicyDocument"]):
-                    for resource in statement["Resource"]:
-                        for action in statement["Action"]:
-                            found[Grant(role, _thing(resource, action, named, security), action)] = None
-    return list(found)
+    policies = of_type(security, "AWS::IAM::ManagedPolicy")
+    targets = _targets_by_name(documents)
+    grants = [
+        Grant(role, _target_of(resource, action, targets, security), action)
+        for role, properties in of_type(security, "AWS::IAM::Role").items()
+        for policy, _ in references(properties["Properties"].get("ManagedPolicyArns"))
+        if policy in policies
+        for statement in _allowing_statements(policies[policy]["Properties"].get("PolicyDocument"))
+        for resource in _as_list(statement.get("Resource"))
+        for action in _as_list(statement.get("Action"))
+    ]
+    return list(dict.fromkeys(grants))
 
 
-def services(documents: Mapping[str, Template]) -> list[Grant]:
+def list_service_grants(documents: Mapping[str, Template]) -> list[Grant]:
     """What keys, queues, topics and functions allow services of AWS."""
-    found: dict[Grant, None] = {}
-    for stack in children(documents):
+    grants: list[Grant] = []
+    for stack in list_children(documents):
         resources = documents[stack.lower()]["Resources"]
-        for title, one in resources.items():
-            properties = one["Properties"]
-            if one["Type"] == "AWS::Lambda::Permission":
-                (target, _), *_ = references(properties["FunctionName"])
-                function = next(name for name, _ in references(resources[target]["Properties"]["FunctionName"]))
-                found[Grant(_service(properties["Principal"]), Thing(stack, function), properties["Action"])] = None
-            for statement in _statements(properties.get("KeyPolicy", {})):
-                for who in _services_in(statement):
-                    found |= {Grant(who, Thing(stack, title), action): None for action in statement["Action"]}
-            if one["Type"] in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"):
-                for statement in _statements(properties["PolicyDocument"]):
-                    for who in _services_in(statement):
-                        for target, _ in references(statement["Resource"]):
-                            found |= {Grant(who, Thing(stack, target), action): None for action in statement["Action"]}
-    return list(found)
+        for logical_id, resource in resources.items():
+            properties = resource["Properties"]
+            match resource["Type"]:
+                case "AWS::Lambda::Permission":
+                    # A permission is on an alias, which refers to its function.
+                    for alias, _ in references(properties.get("FunctionName")):
+                        function = resources.get(alias, resource)["Properties"].get("FunctionName")
+                        for name, _ in list(references(function))[:1]:
+                            service = _service_name(properties.get("Principal", ""))
+                            grants.append(Grant(service, Target(stack, name), str(properties.get("Action"))))
+                case "AWS::KMS::Key":
+                    grants += _grants_to_services(properties.get("KeyPolicy"), stack, [logical_id])
+                case "AWS::SQS::QueuePolicy" | "AWS::SNS::TopicPolicy":
+                    grants += _grants_to_services(properties.get("PolicyDocument"), stack)
+    return list(dict.fromkeys(grants))
 
 
-def section() -> list[str]:
+def _grants_to_services(document: Any, stack: str, logical_ids: list[str] | None = None) -> Iterator[Grant]:
+    """The grants of a resource policy, on ``logical_ids`` or on the resources that its statements name."""
+    for statement in _allowing_statements(document):
+        principal = statement.get("Principal")
+        services = _as_list(principal.get("Service")) if isinstance(principal, dict) else []
+        targets = logical_ids or [name for name, _ in references(statement.get("Resource"))]
+        for service in services:
+            for name in targets:
+                for action in _as_list(statement.get("Action")):
+                    yield Grant(_service_name(service), Target(stack, name), action)
+
+
+def draw_section() -> list[str]:
     return [
         "What is empty is refused. A key is used only as a condition says (by which service, for what): see",
         "[`role_policies.py`](../stacks/security/role_policies.py) and",
@@ -83,35 +99,33 @@ def section() -> list[str]:
 LABEL, COLUMN, LINE, SIZE, HEAD = 158.0, 126.0, 14.0, 11.0, 64.0
 
 
-def svg(documents: Mapping[str, Template]) -> str:
-    """Rows are resources by stack, columns roles; each cell has the actions."""
-    roles = list(of_type(documents[ROLES_STACK.lower()], "AWS::IAM::Role"))
-    by_role, by_service = grants(documents), services(documents)
-    cells: dict[tuple[Thing, str], list[str]] = {}
-    kinds: dict[tuple[Thing, str], list[str]] = {}
-    for grant in by_role:
-        cells.setdefault((grant.thing, grant.who), []).append(grant.action.partition(":")[2])
-        kinds.setdefault((grant.thing, grant.who), []).append(grant.action)
-    for grant in by_service:
-        shown = cells.setdefault((grant.thing, SERVICES), [])
-        if f"{grant.who}:" not in shown:
-            shown.append(f"{grant.who}:")
-        shown.append(grant.action.partition(":")[2])
-        kinds.setdefault((grant.thing, SERVICES), []).append(grant.action)
-    columns = [*roles, SERVICES]
+class Cell(NamedTuple):
+    """What is written in a cell of the matrix, and the actions that give it its colour."""
+
+    lines: list[str]
+    actions: list[str]
+
+
+Cells = dict[tuple[Target, str], Cell]
+
+
+def draw_svg(documents: Mapping[str, Template]) -> str:
+    """Rows are resources by stack, columns are roles; each cell has the actions."""
+    columns = [*of_type(documents[ROLES_STACK.lower()], "AWS::IAM::Role"), SERVICES]
+    cells = _fill_cells(documents)
     width = LABEL + COLUMN * len(columns) + 12
-    elements = _legend()
+    elements = _draw_legend()
     for number, column in enumerate(columns):
         name = column.removesuffix("Role") if column != SERVICES else column
         middle = LABEL + COLUMN * (number + 0.5)
         elements.append(draw.text(middle, HEAD - 10, name, 13, text_anchor="middle", font_weight=600))
     y = HEAD
-    things = list(dict.fromkeys(grant.thing for grant in (*by_role, *by_service)))
-    for stack in (*children(documents), OUTSIDE):
-        rows = (
-            [thing for thing in _ordered(documents, stack) if thing in things]
-            if stack != OUTSIDE
-            else [thing for thing in things if thing.stack == OUTSIDE]
+    targets = list(dict.fromkeys(target for target, _ in cells))
+    for stack in (*list_children(documents), OUTSIDE):
+        order = list(documents[stack.lower()]["Resources"]) if stack != OUTSIDE else [target.name for target in targets]
+        rows = sorted(
+            (target for target in targets if target.stack == stack and target.name in order),
+            key=lambda target: order.index(target.name),
         )
         if not rows:
             continue
@@ -120,36 +134,50 @@ def svg(documents: Mapping[str, Template]) -> str:
             draw.text(12, y + 14, stack, 11, fill=draw.FAINT, font_weight=600),
         ]
         y += 20
-        for thing in rows:
-            lines = {column: _lines(cells.get((thing, column), [])) for column in columns}
-            height = max(len(shown) for shown in lines.values()) * LINE + 10
-            elements.append(draw.text(12, y + height / 2 + 4, _label(thing), 12))
-            for number, column in enumerate(columns):
-                if lines[column]:
-                    x = LABEL + COLUMN * number
-                    fill = COLOURS[_kind(kinds[thing, column])]
-                    elements.append(draw.rect(x + 3, y + 2, COLUMN - 6, height - 4, fill=fill, rx=4))
-                    top = y + (height - LINE * len(lines[column])) / 2 + SIZE
-                    elements += [
-                        draw.text(x + COLUMN / 2, top + LINE * n, shown, SIZE, text_anchor="middle")
-                        for n, shown in enumerate(lines[column])
-                    ]
+        for target in rows:
+            row = [cells.get((target, column), Cell([], [])) for column in columns]
+            height = max(len(cell.lines) for cell in row) * LINE + 10
+            elements.append(draw.text(12, y + height / 2 + 4, _label(target), 12))
+            for number, cell in enumerate(row):
+                elements += _draw_cell(cell, LABEL + COLUMN * number, y, height)
             y += height
             elements.append(draw.line(1, y, width - 1, y))
     return draw.card(width, y + 8, "Who may do what to which resource", elements)
 
 
-def _legend() -> list[str]:
+def _fill_cells(documents: Mapping[str, Template]) -> Cells:
+    cells: Cells = {}
+    for grant in list_role_grants(documents):
+        cell = cells.setdefault((grant.target, grant.grantee), Cell([], []))
+        cell.lines.append(grant.action.partition(":")[2])
+        cell.actions.append(grant.action)
+    for grant in list_service_grants(documents):
+        cell = cells.setdefault((grant.target, SERVICES), Cell([], []))
+        if f"{grant.grantee}:" not in cell.lines:
+            cell.lines.append(f"{grant.grantee}:")
+        cell.lines.append(grant.action.partition(":")[2])
+        cell.actions.append(grant.action)
+    return {
+        place: Cell(lines if len(lines) <= 4 else [*lines[:3], f"and {len(lines) - 3} more"], actions)
+        for place, (lines, actions) in cells.items()
+    }
+
+
+def _draw_cell(cell: Cell, x: float, y: float, height: float) -> Iterator[str]:
+    if cell.lines:
+        yield draw.rect(x + 3, y + 2, COLUMN - 6, height - 4, fill=COLOURS[_kind(cell.actions)], rx=4)
+        top = y + (height - LINE * len(cell.lines)) / 2 + SIZE
+        for number, line in enumerate(cell.lines):
+            yield draw.text(x + COLUMN / 2, top + LINE * number, line, SIZE, text_anchor="middle")
+
+
+def _draw_legend() -> list[str]:
     elements = []
     x = 12.0
     for meaning, colour in COLOURS.items():
         elements += [draw.rect(x, 12, 12, 12, fill=colour, rx=3), draw.text(x + 17, 22, meaning, 11, fill=draw.FAINT)]
         x += 17 + len(meaning) * 6.2 + 18
     return elements
-
-
-def _lines(actions: list[str]) -> list[str]:
-    return actions if len(actions) <= 4 else [*actions[:3], f"and {len(actions) - 3} more"]
 
 
 def _kind(actions: list[str]) -> str:
@@ -160,55 +188,57 @@ def _kind(actions: list[str]) -> str:
     return "reads" if all(map(READING.match, actions)) else "writes"
 
 
-def _label(thing: Thing) -> str:
-    return words(thing.name) if thing.stack != OUTSIDE else thing.name
+def _label(target: Target) -> str:
+    return words(target.name) if target.stack != OUTSIDE else target.name
 
 
-def _ordered(documents: Mapping[str, Template], stack: str) -> list[Thing]:
-    return [Thing(stack, title) for title in documents[stack.lower()]["Resources"]]
+def _as_list(value: Any) -> list[Any]:
+    """IAM takes one value, or a list of them; a statement with ``NotAction`` has none."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _statements(document: Any) -> Iterator[Resource]:
-    """The allowing statements of a policy document, of whichever branch of a condition."""
-    if "Statement" in document:
-        yield from (statement for statement in document["Statement"] if statement["Effect"] == "Allow")
-    elif "Fn::If" in document:
-        for branch in document["Fn::If"][1:]:
-            yield from _statements(branch)
+def _allowing_statements(document: Any) -> Iterator[Resource]:
+    """The allowing statements of a policy document, of each branch of a condition."""
+    match document:
+        case {"Statement": statements}:
+            yield from (statement for statement in _as_list(statements) if statement.get("Effect") == "Allow")
+        case {"Fn::If": [_, *branches]}:
+            for branch in branches:
+                yield from _allowing_statements(branch)
 
 
-def _named(documents: Mapping[str, Template]) -> dict[str, Thing]:
-    """Resources by the name that ARNs have of them; longest first, so that none is taken for another's beginning."""
-    found = {}
-    for stack in children(documents):
-        for title, one in documents[stack.lower()]["Resources"].items():
+def _targets_by_name(documents: Mapping[str, Template]) -> dict[str, Target]:
+    """Resources by the name that ARNs have of them; longest first, so that no name is found in a longer one."""
+    targets = {}
+    for stack in list_children(documents):
+        for logical_id, resource in documents[stack.lower()]["Resources"].items():
             for name in NAMES:
-                match one["Properties"].get(name):
+                match resource["Properties"].get(name):
                     case {"Fn::Sub": str(text)}:
-                        found[text] = Thing(stack, title)
-    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+                        targets[text] = Target(stack, logical_id)
+    return dict(sorted(targets.items(), key=lambda item: -len(item[0])))
 
 
-def _thing(resource: Any, action: str, named: Mapping[str, Thing], security: Template) -> Thing:
+def _target_of(resource: Any, action: str, targets: Mapping[str, Target], security: Template) -> Target:
     match resource:
         case {"Fn::Sub": str(arn)}:
-            return next(thing for name, thing in named.items() if name in arn)
+            return next((target for name, target in targets.items() if name in arn), _outside(arn))
         case "*":
             service = action.partition(":")[0]
-            return Thing(OUTSIDE, ANY.get(service, f"any ({service})"))
-    ((name, _),) = references(resource)
-    if name in security["Resources"]:
-        return Thing(ROLES_STACK, name)
-    return Thing(OUTSIDE, words(name.removesuffix("Arn")))
+            return Target(OUTSIDE, WITHOUT_RESOURCE.get(service, f"any ({service})"))
+    name = next((name for name, _ in references(resource)), str(resource))
+    return (
+        Target(ROLES_STACK, name) if name in security["Resources"] else Target(OUTSIDE, words(name.removesuffix("Arn")))
+    )
 
 
-def _services_in(statement: Resource) -> list[str]:
-    principal = statement["Principal"]
-    return [_service(principal["Service"])] if isinstance(principal, dict) and "Service" in principal else []
+def _outside(arn: str) -> Target:
+    """A resource that the matrix has no row for, by the last part of its ARN."""
+    return Target(OUTSIDE, re.split("[:/]", arn.replace("::", ""))[-1])
 
 
-def _service(principal: Any) -> str:
-    """``cloudwatch.amazonaws.com``, or with the region in it, by its name."""
-    text: str = principal["Fn::Sub"] if isinstance(principal, dict) else principal
+def _service_name(principal: Any) -> str:
+    """``cloudwatch.amazonaws.com``, or with the region in it, without its domain."""
+    text = str(principal.get("Fn::Sub", "") if isinstance(principal, dict) else principal)
     name = text.replace(".amazonaws.com", "").partition(".${")[0]
     return SERVICE_NAMES.get(name, name)

@@ -1,18 +1,19 @@
-"""A CloudWatch dashboard as a picture: its body, drawn with the metrics and the states of alarms that are given.
+"""Draws a CloudWatch dashboard from its body, the metrics' values and the states of the alarms.
 
-What CloudWatch does by default is done here, too: all graphs have the same time, and lines break where nothing was
-measured. Of what a body may have, only that is read which ours has.
+As in CloudWatch, all graphs have the same time axis, and a line breaks where nothing was measured. Of a body's syntax,
+only the part is supported that the platform's dashboard uses.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 """
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from .svg import FAINT, INK, RULE, card, line, rect, shortened, text, width_of
+from .svg import FAINT, INK, RULE, card, line, rect, shorten_to_width, text, width_of
 
 Metric = list[Any]
 Points = list[tuple[datetime, float]]
@@ -23,8 +24,8 @@ COLUMNS, COLUMN, ROW, GAP = 24, 50.0, 46.0, 4.0
 TITLE, UNIT, LEGEND, AXIS, SCALE = 28.0, 17.0, 16.0, 18.0, 40.0
 PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 STATES = {"OK": ("#2ca02c", "#eaf7ec"), "ALARM": ("#d62728", "#ffe9e8"), "INSUFFICIENT_DATA": ("#8c959f", "#f3f5f7")}
-WORDS = {"OK": "OK", "ALARM": "alarm", "INSUFFICIENT_DATA": "no data"}
-# CloudWatch's own, where a widget names none.
+STATE_WORDS = {"OK": "OK", "ALARM": "alarm", "INSUFFICIENT_DATA": "no data"}
+# CloudWatch's default, in seconds.
 PERIOD = 300
 
 
@@ -60,55 +61,60 @@ class Axis(NamedTuple):
         return [self.low + n * self.step for n in range(round((self.high - self.low) / self.step) + 1)]
 
 
-def render(body: Mapping[str, Any], series: Series, alarms: Mapping[str, str]) -> str:
-    """``series`` gives what was measured of a metric (or an expression), as the widget has it, with its options;
-    ``alarms`` has states by the alarms' names or ARNs."""
-    placed = [(widget, _place(widget)) for widget in body["widgets"]]
-    lines = {number: _lines(widget, series) for number, (widget, _) in enumerate(placed)}
-    span = _span([point for found in lines.values() for one in found for point in one.points])
+def draw_dashboard(body: Mapping[str, Any], series: Series, alarms: Mapping[str, str]) -> str:
+    """Draw the dashboard with this body as SVG.
+
+    ``series`` returns the values of a metric or an expression, which it is given as the widget has it, with its
+    options. ``alarms`` has the states by the alarms' names or ARNs; an alarm that is missing has no data.
+    """
+    placed = [(widget, _place_widget(widget)) for widget in body["widgets"]]
+    lines = {number: _visible_lines(widget, series) for number, (widget, _) in enumerate(placed)}
+    span = _time_span([point for curve in itertools.chain(*lines.values()) for point in curve.points])
     elements = []
     for number, (widget, box) in enumerate(placed):
-        elements += ['<g class="widget">', *_widget(widget, box, lines[number], span, alarms), "</g>"]
+        elements += ['<g class="widget">', *_draw_widget(widget, box, lines[number], span, alarms), "</g>"]
     height = max((box.bottom for _, box in placed), default=0) + GAP
     return card(COLUMNS * COLUMN + 2 * GAP, height, "Dashboard", elements)
 
 
-def _place(widget: Widget) -> Box:
+def _place_widget(widget: Widget) -> Box:
     column, row, width, height = (widget[name] for name in ("x", "y", "width", "height"))
     return Box(GAP + column * COLUMN + GAP / 2, GAP + row * ROW + GAP / 2, width * COLUMN - GAP, height * ROW - GAP)
 
 
-def _widget(
+def _draw_widget(
     widget: Widget, box: Box, lines: list[Line], span: tuple[datetime, datetime], alarms: Mapping[str, str]
 ) -> Iterator[str]:
     properties = widget["properties"]
     if widget["type"] == "text":
-        yield from _text(properties["markdown"], box)
+        yield from _draw_markdown(properties["markdown"], box)
         return
     yield rect(box.x, box.y, box.width, box.height, fill="#ffffff", stroke=RULE, rx=5)
-    yield text(box.x + 12, box.y + 19, shortened(properties.get("title", ""), box.width - 24, 13), 13, font_weight=600)
+    yield text(
+        box.x + 12, box.y + 19, shorten_to_width(properties.get("title", ""), box.width - 24, 13), 13, font_weight=600
+    )
     within = Box(box.x + 12, box.y + TITLE, box.width - 24, box.height - TITLE - 8)
     match widget["type"], properties.get("view", "timeSeries"):
         case "alarm", _:
-            yield from _alarms(properties["alarms"], within, alarms)
+            yield from _draw_alarms(properties["alarms"], within, alarms)
         case "metric", "timeSeries":
-            yield from _graph(properties, lines, within, span)
+            yield from _draw_graph(properties, lines, within, span)
         case kind, view:
-            yield _middle(within, f"{kind} ({view}) is not drawn here")
+            yield _draw_in_the_middle(within, f"{kind} ({view}) is not drawn here")
 
 
-def _text(markdown: str, box: Box) -> Iterator[str]:
+def _draw_markdown(markdown: str, box: Box) -> Iterator[str]:
     y = box.y
-    for written in markdown.splitlines():
-        marks, words = re.fullmatch(r"(#*)\s*(.*)", written).groups()  # type: ignore[union-attr] # matches any line
+    for paragraph in markdown.splitlines():
+        marks, words = re.fullmatch(r"(#*)\s*(.*)", paragraph).groups()  # type: ignore[union-attr] # matches any line
         size = {0: 13, 1: 22, 2: 18}.get(len(marks), 15)
         y += size * 1.5
         plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", words).replace("*", "").replace("`", "")
         weight = 600 if marks else 400
-        yield text(box.x + 8, y, shortened(plain, box.width - 16, size), size, font_weight=weight)
+        yield text(box.x + 8, y, shorten_to_width(plain, box.width - 16, size), size, font_weight=weight)
 
 
-def _alarms(arns: Sequence[str], within: Box, states: Mapping[str, str]) -> Iterator[str]:
+def _draw_alarms(arns: Sequence[str], within: Box, states: Mapping[str, str]) -> Iterator[str]:
     columns = max(1, int(within.width // 280))
     rows = math.ceil(len(arns) / columns)
     width, height = within.width / columns, min(30, within.height / max(rows, 1))
@@ -119,136 +125,136 @@ def _alarms(arns: Sequence[str], within: Box, states: Mapping[str, str]) -> Iter
         x, y = within.x + number % columns * width, within.y + number // columns * height
         yield rect(x + 2, y + 2, width - 4, height - 4, fill=weak, rx=3)
         yield rect(x + 2, y + 2, 5, height - 4, fill=strong, rx=2)
-        told = WORDS[state]
-        yield text(x + 14, y + height / 2 + 4, shortened(name, width - 32 - width_of(told, 10), 11), 11)
-        yield text(x + width - 10, y + height / 2 + 4, told, 10, fill=strong, text_anchor="end", font_weight=600)
+        label = STATE_WORDS[state]
+        yield text(x + 14, y + height / 2 + 4, shorten_to_width(name, width - 32 - width_of(label, 10), 11), 11)
+        yield text(x + width - 10, y + height / 2 + 4, label, 10, fill=strong, text_anchor="end", font_weight=600)
 
 
-def _graph(
+def _draw_graph(
     properties: Mapping[str, Any], lines: list[Line], within: Box, span: tuple[datetime, datetime]
 ) -> Iterator[str]:
-    legend = list(_legend(lines, within))
+    legend = list(_place_legend(lines, within))
     rows = 1 + max((row for row, _, _ in legend), default=0)
     plot = Box(within.x + SCALE, within.y + UNIT, within.width - SCALE, within.height - UNIT - AXIS - rows * LEGEND)
-    across = properties.get("annotations", {}).get("horizontal", [])
-    axis = _axis(properties, lines, [one["value"] for one in across])
+    thresholds = properties.get("annotations", {}).get("horizontal", [])
+    axis = _choose_axis(properties, lines, [threshold["value"] for threshold in thresholds])
     if label := properties.get("yAxis", {}).get("left", {}).get("label"):
         yield text(within.x, within.y + 5, label, 10, fill=FAINT)
 
-    def x_of(when: datetime) -> float:
-        return plot.x + plot.width * ((when - span[0]) / (span[1] - span[0]))
+    def x_of(moment: datetime) -> float:
+        return plot.x + plot.width * ((moment - span[0]) / (span[1] - span[0]))
 
     def y_of(value: float) -> float:
         return plot.bottom - plot.height * (min(max(value, axis.low), axis.high) - axis.low) / (axis.high - axis.low)
 
     for tick in axis.ticks():
         yield line(plot.x, y_of(tick), plot.right, y_of(tick), stroke="#eaeef2")
-        yield text(plot.x - 6, y_of(tick) + 3.5, _number(tick), 10, fill=FAINT, text_anchor="end")
-    for when, words in _times(span, plot.width):
-        x = min(x_of(when), plot.right - width_of(words, 10) / 2)
+        yield text(plot.x - 6, y_of(tick) + 3.5, _format_number(tick), 10, fill=FAINT, text_anchor="end")
+    for moment, words in _time_ticks(span, plot.width):
+        x = min(x_of(moment), plot.right - width_of(words, 10) / 2)
         yield text(x, plot.bottom + 14, words, 10, fill=FAINT, text_anchor="middle")
     if properties.get("stacked"):
-        yield from _areas(lines, x_of, y_of)
+        yield from _draw_areas(lines, x_of, y_of)
     else:
         apart = timedelta(seconds=1.5 * properties.get("period", PERIOD))
-        for one in lines:
-            yield from _unbroken(one, apart, x_of, y_of)
-    for one in across:
-        color, y = one.get("color", INK), y_of(one["value"])
-        said = " ".join(filter(None, [one.get("label", ""), _number(one["value"])]))
+        for curve in lines:
+            yield from _draw_line(curve, apart, x_of, y_of)
+    for threshold in thresholds:
+        color, y = threshold.get("color", INK), y_of(threshold["value"])
+        label = " ".join(filter(None, [threshold.get("label", ""), _format_number(threshold["value"])]))
         yield line(plot.x, y, plot.right, y, stroke=color, stroke_dasharray="5 3")
-        yield text(plot.right - 2, y - 4 if y - plot.y > 10 else y + 12, said, 10, fill=color, text_anchor="end")
-    if not any(one.points for one in lines):
-        yield _middle(plot, "no data")
-    for row, x, one in legend:
+        yield text(plot.right - 2, y - 4 if y - plot.y > 10 else y + 12, label, 10, fill=color, text_anchor="end")
+    if not any(curve.points for curve in lines):
+        yield _draw_in_the_middle(plot, "no data")
+    for row, x, curve in legend:
         y = within.bottom - (rows - 1 - row) * LEGEND
-        yield rect(x, y - 8, 9, 9, fill=one.color, rx=2)
-        yield text(x + 13, y, shortened(one.label, within.width - 16, 11), 11, fill=FAINT)
+        yield rect(x, y - 8, 9, 9, fill=curve.color, rx=2)
+        yield text(x + 13, y, shorten_to_width(curve.label, within.width - 16, 11), 11, fill=FAINT)
 
 
-def _legend(lines: list[Line], within: Box) -> Iterator[tuple[int, float, Line]]:
-    """In which row, and from where, each line is named."""
+def _place_legend(lines: list[Line], within: Box) -> Iterator[tuple[int, float, Line]]:
+    """The row and the left edge of each line's name."""
     row, x = 0, within.x
-    for one in lines:
-        width = 13 + width_of(one.label, 11) + 8
+    for curve in lines:
+        width = 13 + width_of(curve.label, 11) + 8
         if x + width > within.right + 10 and x > within.x:
             row, x = row + 1, within.x
-        yield row, x, one
+        yield row, x, curve
         x += width
 
 
-def _unbroken(
-    one: Line, apart: timedelta, x_of: Callable[[datetime], float], y_of: Callable[[float], float]
+def _draw_line(
+    curve: Line, apart: timedelta, x_of: Callable[[datetime], float], y_of: Callable[[float], float]
 ) -> Iterator[str]:
-    """The pieces of a line between which nothing was measured; a piece of one point is a dot."""
+    """Draw the pieces of a line that breaks where nothing was measured; a piece of one point is a dot."""
     pieces: list[Points] = []
-    for point in one.points:
+    for point in curve.points:
         if not pieces or point[0] - pieces[-1][-1][0] > apart:
             pieces.append([])
         pieces[-1].append(point)
     for piece in pieces:
-        at = [f"{x_of(when):.1f},{y_of(value):.1f}" for when, value in piece]
+        at = [f"{x_of(moment):.1f},{y_of(value):.1f}" for moment, value in piece]
         if len(at) > 1:
             yield (
-                f'<polyline points="{" ".join(at)}" fill="none" stroke="{one.color}" stroke-width="1.8"'
+                f'<polyline points="{" ".join(at)}" fill="none" stroke="{curve.color}" stroke-width="1.8"'
                 ' stroke-linejoin="round"/>'
             )
         else:
             x, _, y = at[0].partition(",")
-            yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{one.color}"/>'
+            yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{curve.color}"/>'
 
 
-def _areas(lines: list[Line], x_of: Callable[[datetime], float], y_of: Callable[[float], float]) -> Iterator[str]:
-    """Each on top of those before. What was not measured adds nothing."""
-    times = sorted({when for one in lines for when, _ in one.points})
+def _draw_areas(lines: list[Line], x_of: Callable[[datetime], float], y_of: Callable[[float], float]) -> Iterator[str]:
+    """Draw each line on top of those before it. A period without a value adds nothing."""
+    times = sorted({moment for curve in lines for moment, _ in curve.points})
     floor = dict.fromkeys(times, 0.0)
-    for one in lines:
-        measured = dict(one.points)
-        top = {when: floor[when] + measured.get(when, 0) for when in times}
+    for curve in lines:
+        measured = dict(curve.points)
+        top = {moment: floor[moment] + measured.get(moment, 0) for moment in times}
         if measured:
-            above = [f"{x_of(when):.1f},{y_of(top[when]):.1f}" for when in times]
-            below = [f"{x_of(when):.1f},{y_of(floor[when]):.1f}" for when in reversed(times)]
+            above = [f"{x_of(moment):.1f},{y_of(top[moment]):.1f}" for moment in times]
+            below = [f"{x_of(moment):.1f},{y_of(floor[moment]):.1f}" for moment in reversed(times)]
             yield (
-                f'<polygon points="{" ".join([*above, *below])}" fill="{one.color}" fill-opacity="0.55"'
-                f' stroke="{one.color}" stroke-width="0.8"/>'
+                f'<polygon points="{" ".join([*above, *below])}" fill="{curve.color}" fill-opacity="0.55"'
+                f' stroke="{curve.color}" stroke-width="0.8"/>'
             )
         floor = top
 
 
-def _lines(widget: Widget, series: Series) -> list[Line]:
-    """What a widget shows of its metrics: those that are only there to calculate with are not."""
-    found: list[Line] = []
+def _visible_lines(widget: Widget, series: Series) -> list[Line]:
+    """The lines of a widget, without the metrics that only an expression uses."""
+    lines: list[Line] = []
     for metric in widget["properties"].get("metrics", []):
         options = metric[-1] if isinstance(metric[-1], dict) else {}
         if options.get("visible", True):
             label = options.get("label") or options.get("expression") or metric[1]
-            color = options.get("color") or PALETTE[len(found) % len(PALETTE)]
-            found.append(Line(label, color, sorted(series(metric))))
-    return found
+            color = options.get("color") or PALETTE[len(lines) % len(PALETTE)]
+            lines.append(Line(label, color, sorted(series(metric))))
+    return lines
 
 
-def _span(points: Points) -> tuple[datetime, datetime]:
-    """The time of all graphs: of what was measured, and not less than one period."""
-    times = [when for when, _ in points] or [datetime(2000, 1, 1, tzinfo=UTC)]
+def _time_span(points: Points) -> tuple[datetime, datetime]:
+    """The time axis of all graphs: from the first value to the last, and at least one period."""
+    times = [moment for moment, _ in points] or [datetime(2000, 1, 1, tzinfo=UTC)]
     first, last = min(times), max(times)
-    more = max(timedelta(), timedelta(seconds=PERIOD) - (last - first)) / 2
-    return first - more, last + more
+    margin = max(timedelta(), timedelta(seconds=PERIOD) - (last - first)) / 2
+    return first - margin, last + margin
 
 
-def _axis(properties: Mapping[str, Any], lines: list[Line], across: list[float]) -> Axis:
-    """Some four round steps that hold all values, or the limits that are asked for."""
-    wanted = properties.get("yAxis", {}).get("left", {})
+def _choose_axis(properties: Mapping[str, Any], lines: list[Line], across: list[float]) -> Axis:
+    """About four round steps that hold all values, or the limits of the widget."""
+    limits = properties.get("yAxis", {}).get("left", {})
     if properties.get("stacked"):
         sums: dict[datetime, float] = {}
-        for one in lines:
-            for when, value in one.points:
-                sums[when] = sums.get(when, 0) + value
+        for curve in lines:
+            for moment, value in curve.points:
+                sums[moment] = sums.get(moment, 0) + value
         values = list(sums.values())
     else:
-        values = [value for one in lines for _, value in one.points]
+        values = [value for curve in lines for _, value in curve.points]
     values += across
-    low = wanted.get("min", min([0.0, *values]))
-    high = wanted.get("max", max(values, default=low + 1))
+    low = limits.get("min", min([0.0, *values]))
+    high = limits.get("max", max(values, default=low + 1))
     high = high if high > low else low + 1
     rough = (high - low) / 4
     tens = 10 ** math.floor(math.log10(rough))
@@ -257,24 +263,24 @@ def _axis(properties: Mapping[str, Any], lines: list[Line], across: list[float])
     return Axis(low, low + step * math.ceil((high - low) / step - 1e-9), step)
 
 
-def _times(span: tuple[datetime, datetime], width: float) -> Iterator[tuple[datetime, str]]:
-    """Round times, some 80 px or more apart."""
+def _time_ticks(span: tuple[datetime, datetime], width: float) -> Iterator[tuple[datetime, str]]:
+    """Round times, at least about 80 px apart, with their labels."""
     minutes = (span[1] - span[0]).total_seconds() / 60
     rough = minutes / max(width // 80, 1)
     step = next((n for n in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720) if n >= rough), 1440)
     day = span[0].replace(hour=0, minute=0, second=0, microsecond=0)
     number = math.ceil((span[0] - day).total_seconds() / 60 / step)
-    while (when := day + timedelta(minutes=number * step)) <= span[1]:
-        yield when, f"{when:%H:%M}" if step < 1440 else f"{when:%d %b}"
+    while (moment := day + timedelta(minutes=number * step)) <= span[1]:
+        yield moment, f"{moment:%H:%M}" if step < 1440 else f"{moment:%d %b}"
         number += 1
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit * (1 if unit > 1e3 else 10):
             return f"{value / unit:.3g}{letter}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _middle(box: Box, words: str) -> str:
+def _draw_in_the_middle(box: Box, words: str) -> str:
     return text(box.x + box.width / 2, box.y + box.height / 2, words, 12, fill=FAINT, text_anchor="middle")

@@ -1,7 +1,7 @@
-"""The dashboard as a run on the AWS emulator left it: ``python -m scripts.pictures.demo_run`` draws docs/dashboard.svg.
+"""Runs payments on the AWS emulator, and draws docs/dashboard.svg: ``python -m scripts.pictures.demo_run``.
 
-Payments of an ordinary mix, then a gateway that is away, then ordinary again. Five minutes of the alarms take three
-seconds, and so do those of the picture: what it shows as an hour took 36 seconds. What it shows was measured.
+An ordinary mix of payments, then a gateway that is down, then the ordinary mix again. All values are measured. Five
+minutes of the alarms take three seconds, and so do those of the picture: an hour on it took 36 seconds.
 """
 
 import ast
@@ -33,11 +33,11 @@ ENVIRONMENT = "local"
 SCALE = 0.01
 PERIOD_SECONDS = 300 * SCALE
 MINUTE = 60 * SCALE
-# Minutes of each part, and what the simulator makes of the payments in it: cents, by how many of a hundred.
+# The length of each part in minutes, and of a hundred payments how many have which cents: the simulator acts on these.
 ORDINARY = {0: 90, 1: 6, 2: 2, 7: 2}
-AWAY = {3: 50, 6: 25, 0: 25}
-PARTS = ((60, ORDINARY), (20, AWAY), (60, ORDINARY))
-AT_ONCE = 3
+GATEWAY_DOWN = {3: 50, 6: 25, 0: 25}
+PARTS = ((60, ORDINARY), (20, GATEWAY_DOWN), (60, ORDINARY))
+CONCURRENT_PAYMENTS = 3
 
 
 def main() -> None:
@@ -46,41 +46,41 @@ def main() -> None:
         platform = target.emulator_target(running)
         order = Order(ENVIRONMENT, settings.load(ENVIRONMENT), settings.load_bootstrap())
         outputs = deploy(order, platform, ConsoleReporter(Console(file=io.StringIO())), confirm=lambda *_: True).outputs
-        began = datetime.now(UTC)
-        states = _run(platform, outputs["StepFunctionsStateMachineArn"])
-        body = _body(platform)
-        drawn = dashboard.render(body, _series(platform, body, began), states)
-    PICTURE.write_text(drawn)
+        started_at = datetime.now(UTC)
+        states = _run_payments(platform, outputs["StepFunctionsStateMachineArn"])
+        body = _dashboard_body(platform)
+        picture = dashboard.draw_dashboard(body, _measure_series(platform, body, started_at), states)
+    PICTURE.write_text(picture)
     print(f"{PICTURE.relative_to(ROOT)} written")
 
 
-def _run(platform: Target, machine: str) -> dict[str, str]:
-    """All parts, one after the other; the states of the alarms in the middle of the trouble."""
+def _run_payments(platform: Target, machine: str) -> dict[str, str]:
+    """Run all parts. Returns the states of the alarms at the end of the part in which the gateway is down."""
     stepfunctions, numbers = platform.client("stepfunctions"), itertools.count(1)
     ended, states, running = threading.Event(), {}, deque[str]()
-    heart = threading.Thread(target=_reconcile, args=(platform, ended))
+    heart = threading.Thread(target=_reconcile_on_schedule, args=(platform, ended))
     heart.start()
     try:
         for minutes, mix in PARTS:
-            until = time.monotonic() + minutes * MINUTE
-            while time.monotonic() < until:
-                request = json.dumps(_request(next(numbers), mix))
+            deadline = time.monotonic() + minutes * MINUTE
+            while time.monotonic() < deadline:
+                request = json.dumps(_make_request(next(numbers), mix))
                 started = stepfunctions.start_execution(stateMachineArn=machine, input=request)
                 running.append(started["executionArn"])
-                while len(running) >= AT_ONCE:
-                    _wait(stepfunctions, running.popleft())
-            if mix is AWAY:
-                states = _states(platform)
+                while len(running) >= CONCURRENT_PAYMENTS:
+                    _wait_for_execution(stepfunctions, running.popleft())
+            if mix is GATEWAY_DOWN:
+                states = _alarm_states(platform)
         for execution in running:
-            _wait(stepfunctions, execution)
+            _wait_for_execution(stepfunctions, execution)
     finally:
         ended.set()
         heart.join()
     return states
 
 
-def _request(number: int, mix: dict[int, int]) -> dict[str, Any]:
-    """Each hundred have the mix, in an order that looks like none: 37 and 100 have no divisor in common."""
+def _make_request(number: int, mix: dict[int, int]) -> dict[str, Any]:
+    """Each hundred requests have the mix, in an order that looks random: 37 and 100 have no common divisor."""
     hundred = [cents for cents, times in mix.items() for _ in range(times)]
     return {
         "transaction_id": f"PAY-{number}",
@@ -90,7 +90,7 @@ def _request(number: int, mix: dict[int, int]) -> dict[str, Any]:
     }
 
 
-def _wait(stepfunctions: Any, execution: str) -> None:
+def _wait_for_execution(stepfunctions: Any, execution: str) -> None:
     deadline = time.monotonic() + 60
     while stepfunctions.describe_execution(executionArn=execution)["status"] == "RUNNING":
         if time.monotonic() > deadline:
@@ -98,54 +98,54 @@ def _wait(stepfunctions: Any, execution: str) -> None:
         time.sleep(0.02)
 
 
-def _reconcile(platform: Target, ended: threading.Event) -> None:
-    """As the schedule does, every five minutes of the alarms' time."""
+def _reconcile_on_schedule(platform: Target, ended: threading.Event) -> None:
+    """Invoke reconciliation every five minutes of the alarms' time, as the schedule does."""
     client = platform.client("lambda")
     function = names.in_environment(names.RECONCILIATION_FUNCTION, ENVIRONMENT)
     while not ended.wait(PERIOD_SECONDS):
         client.invoke(FunctionName=function, Qualifier=names.LIVE, Payload=b"{}")
 
 
-def _states(platform: Target) -> dict[str, str]:
+def _alarm_states(platform: Target) -> dict[str, str]:
     alarms = platform.client("cloudwatch").describe_alarms()["MetricAlarms"]
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
 
 
-def _body(platform: Target) -> dict[str, Any]:
+def _dashboard_body(platform: Target) -> dict[str, Any]:
     name = names.in_environment(names.DASHBOARD, ENVIRONMENT)
     body: dict[str, Any] = json.loads(platform.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])
     return body
 
 
-def _series(platform: Target, body: dict[str, Any], began: datetime) -> dashboard.Series:
+def _measure_series(platform: Target, body: dict[str, Any], started_at: datetime) -> dashboard.Series:
     cloudwatch, ended = platform.client("cloudwatch"), datetime.now(UTC)
     lines = [line for widget in body["widgets"] for line in widget["properties"].get("metrics", [])]
-    named = {line[-1]["id"]: line for line in lines if "id" in line[-1]}
-    periods = int((ended - began).total_seconds() / PERIOD_SECONDS)
+    lines_by_id = {line[-1]["id"]: line for line in lines if "id" in line[-1]}
+    periods = int((ended - started_at).total_seconds() / PERIOD_SECONDS)
 
     def measured(line: dashboard.Metric) -> Iterator[tuple[int, float]]:
-        """By the number of the period."""
+        """The values by the number of their period."""
         namespace, metric, *dimensions, options = line
         stat = options["stat"]
         kind = "ExtendedStatistics" if stat.startswith("p") else "Statistics"
-        about = {"Namespace": namespace, "MetricName": metric, kind: [stat]}
-        about["Dimensions"] = [
+        query = {"Namespace": namespace, "MetricName": metric, kind: [stat]}
+        query["Dimensions"] = [
             {"Name": name, "Value": value} for name, value in zip(dimensions[::2], dimensions[1::2], strict=True)
         ]
         for n in range(periods):
-            start = began + timedelta(seconds=n * PERIOD_SECONDS)
+            start = started_at + timedelta(seconds=n * PERIOD_SECONDS)
             end = start + timedelta(seconds=PERIOD_SECONDS)
-            points: Any = cloudwatch.get_metric_statistics(**about, StartTime=start, EndTime=end, Period=86_400)
-            for point in points["Datapoints"]:
+            statistics: Any = cloudwatch.get_metric_statistics(**query, StartTime=start, EndTime=end, Period=86_400)
+            for point in statistics["Datapoints"]:
                 yield n, float(point["ExtendedStatistics"][stat] if kind.startswith("E") else point[stat])
 
     def series(line: dashboard.Metric) -> dashboard.Points:
         if "expression" in line[-1]:
-            values = {name: dict(measured(of)) for name, of in named.items()}
-            found = [(n, calculated(line[-1]["expression"], n, values)) for n in range(periods)]
+            values = {id_: dict(measured(source)) for id_, source in lines_by_id.items()}
+            points = [(n, evaluate_expression(line[-1]["expression"], n, values)) for n in range(periods)]
         else:
-            found = list(measured(line))
-        return [(began + timedelta(minutes=5 * n), value) for n, value in found if value is not None]
+            points = list(measured(line))
+        return [(started_at + timedelta(minutes=5 * n), value) for n, value in points if value is not None]
 
     return series
 
@@ -155,8 +155,8 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
 }  # fmt: skip
 
 
-def calculated(expression: str, period: int, values: dict[str, dict[int, float]]) -> float | None:
-    """CloudWatch's metric math, as much of it as the dashboard uses; None where it has no value.
+def evaluate_expression(expression: str, period: int, values: dict[str, dict[int, float]]) -> float | None:
+    """Evaluate CloudWatch's metric math, as far as the dashboard uses it. Returns None where it has no value.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
@@ -169,10 +169,10 @@ def calculated(expression: str, period: int, values: dict[str, dict[int, float]]
                 return values[name].get(period)
             case ast.Call(func=ast.Name(id="FILL"), args=[ast.Name(id=name), ast.Constant(value=filled)]):
                 return values[name].get(period, float(str(filled)))
-            case ast.BinOp(left=left, op=op, right=right):
-                a, b = value(left), value(right)
-                nothing = a is None or b is None or (isinstance(op, ast.Div) and not b)
-                return None if nothing else _OPERATORS[type(op)](a, b)  # type: ignore[arg-type]
+            case ast.BinOp(left=first, op=op, right=second):
+                a, b = value(first), value(second)
+                undefined = a is None or b is None or (isinstance(op, ast.Div) and not b)
+                return None if undefined else _OPERATORS[type(op)](a, b)  # type: ignore[arg-type]
         raise ValueError(f"metric math that is not understood here: {expression}")
 
     return value(ast.parse(expression, mode="eval").body)

@@ -1,4 +1,4 @@
-"""Words of Mermaid: https://mermaid.js.org/syntax/flowchart.html"""
+"""Diagrams as Mermaid text: https://mermaid.js.org/syntax/flowchart.html"""
 
 import re
 from collections.abc import Iterable
@@ -13,17 +13,17 @@ CLASSES = {
 }
 
 
-def block(kind: str, lines: Iterable[str]) -> str:
-    """A diagram as Markdown has it."""
+def draw_block(kind: str, lines: Iterable[str]) -> str:
+    """A diagram as a fenced block of Markdown."""
     return "\n".join(["```mermaid", kind, *(f"  {line}" for line in lines), "```"])
 
 
 def class_of(name: str, members: Iterable[str]) -> list[str]:
-    """How ``members`` look; nothing, if there are none."""
+    """The lines that give ``members`` the look of a class; none if there are no members."""
     listed = ",".join(members)
     return [f"classDef {name} {CLASSES[name]}", f"class {listed} {name}"] if listed else []
 
 
-def replaced_first(text: str, diagram: str) -> str:
+def replace_first_diagram(text: str, diagram: str) -> str:
     """``text`` with its first diagram replaced."""
     return re.sub(r"^```mermaid\n.*?^```$", lambda _: diagram, text, count=1, flags=re.MULTILINE | re.DOTALL)

@@ -1,36 +1,35 @@
-"""The nested stacks, and what each is given of the others: from the parent's parameters, and the children's outputs."""
+"""The nested stacks and what each is given of the others, from the parent's parameters and the children's outputs."""
 
 from collections.abc import Iterable, Mapping
 
-from .mermaid import block
-from .templates import Template, children, counted, references
+from .mermaid import draw_block
+from .templates import Template, count_by_noun, list_children, references
 
 Flows = dict[tuple[str, str], dict[str, str]]
 
 
-def flows(documents: Mapping[str, Template]) -> Flows:
-    """By giving and taking stack: the parameters of the taker, with the output of the giver that each is."""
-    stacks = children(documents)
-    found: Flows = {}
+def list_flows(documents: Mapping[str, Template]) -> Flows:
+    """By giving and taking stack: the parameters of the taker, each with the output of the giver that fills it."""
+    stacks = list_children(documents)
+    list_flows: Flows = {}
     for taker, stack in stacks.items():
         for parameter, value in stack["Properties"].get("Parameters", {}).items():
             for giver, attribute in references(value):
                 if giver in stacks:
-                    found.setdefault((giver, taker), {})[parameter] = attribute.removeprefix("Outputs.")
-    return found
+                    list_flows.setdefault((giver, taker), {})[parameter] = attribute.removeprefix("Outputs.")
+    return list_flows
 
 
-def section(documents: Mapping[str, Template]) -> list[str]:
-    found = flows(documents)
+def draw_section(documents: Mapping[str, Template]) -> list[str]:
     rows = [
-        f"| {giver} | {taker} | {', '.join(f'`{parameter}`' for parameter in sorted(given))} |"
-        for (giver, taker), given in found.items()
+        f"| {giver} | {taker} | {', '.join(f'`{parameter}`' for parameter in sorted(parameters))} |"
+        for (giver, taker), parameters in list_flows(documents).items()
     ]
     return [
         "One parent, `templates/parent.yaml`, deploys them from the top down. An arrow is what the lower stack is told",
         "of the upper one's resources.",
         "",
-        diagram(documents),
+        draw_diagram(documents),
         "",
         "| from | to | as the parameters |",
         "|---|---|---|",
@@ -38,22 +37,19 @@ def section(documents: Mapping[str, Template]) -> list[str]:
     ]
 
 
-def diagram(documents: Mapping[str, Template]) -> str:
-    boxes = []
-    for title in children(documents):
-        held = counted(one["Type"] for one in documents[title.lower()]["Resources"].values())
-        boxes.append(f'{title}["<b>{title}</b><br/>{held}"]')
-    arrows = [
-        f'{giver} -->|"{_what(documents[giver.lower()], given.values())}"| {taker}'
-        for (giver, taker), given in flows(documents).items()
+def draw_diagram(documents: Mapping[str, Template]) -> str:
+    boxes = [
+        f'{title}["<b>{title}</b><br/>{count_by_noun(documents[title.lower()]["Resources"].values())}"]'
+        for title in list_children(documents)
     ]
-    return block("flowchart TB", [*boxes, *arrows])
+    arrows = [
+        f'{giver} -->|"{_count_sources(documents[giver.lower()], parameters.values())}"| {taker}'
+        for (giver, taker), parameters in list_flows(documents).items()
+    ]
+    return draw_block("flowchart TB", [*boxes, *arrows])
 
 
-def _what(giver: Template, outputs: Iterable[str]) -> str:
-    """Which of the giver's resources the outputs are of, counted."""
-    resources = giver["Resources"]
-    told = {
-        name for output in outputs for name, _ in references(giver["Outputs"][output]["Value"]) if name in resources
-    }
-    return counted(resources[name]["Type"] for name in told)
+def _count_sources(giver: Template, outputs: Iterable[str]) -> str:
+    """Count the giver's resources that the outputs are of."""
+    names = {name for output in outputs for name, _ in references(giver["Outputs"][output]["Value"])}
+    return count_by_noun(resource for name, resource in giver["Resources"].items() if name in names)

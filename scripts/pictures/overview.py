@@ -1,11 +1,11 @@
-"""The whole at a glance: what a payment passes, and what each part does to the others, as the policies grant it."""
+"""The platform at a glance: what a payment passes, and what each part does to the others, as the policies grant it."""
 
 import re
 from collections.abc import Iterator, Mapping
 
-from .access import Thing, grants
-from .mermaid import block, class_of
-from .templates import Template, children, counted, of_type, resolved, words
+from .access import OUTSIDE, Target, list_role_grants
+from .mermaid import class_of, draw_block
+from .templates import Template, count_by_noun, list_children, of_type, references, resolve_reference, words
 
 # Type, the property that names its role, and how it is drawn.
 ACTORS = {
@@ -25,97 +25,99 @@ VERBS = {
     "sqs:SendMessage": "dead letters",
     "sns:Publish": "notices",
 }
-# Who has its key talks to it.
-GATEWAY = Thing("beyond the platform", "gateway secret")
-# Closer than is usual: GitHub's column is narrow.
+# A role that may read the gateway's secret calls the gateway.
+GATEWAY = Target(OUTSIDE, "gateway secret")
+# Less space than the default: GitHub's column is narrow.
 CLOSE = '%%{init: {"flowchart": {"nodeSpacing": 24, "rankSpacing": 44}}}%%\n'
-DRAWN = ("Workflow", "Compute", "Data", "Monitoring")
+DRAWN_STACKS = ("Workflow", "Compute", "Data", "Monitoring")
 
 
-def diagram(documents: Mapping[str, Template]) -> str:
+def draw_diagram(documents: Mapping[str, Template]) -> str:
     lines = ["%% Drawn by `python generate.py`; never edited by hand.", "payment([a payment]) --> PaymentWorkflow"]
-    for stack in children(documents):
-        if stack in DRAWN:
-            lines += [f'subgraph {stack}["{stack}"]', *_boxes(documents, stack), "end"]
+    for stack in list_children(documents):
+        if stack in DRAWN_STACKS:
+            lines += [f'subgraph {stack}["{stack}"]', *_draw_boxes(documents, stack), "end"]
     security = documents["security"]["Resources"].values()
     lines += [
         'subgraph Security["Security"]',
-        f'  Keys["{counted(one["Type"] for one in security)}"]',
+        f'  Keys["{count_by_noun(security)}"]',
         "end",
         "gateway([payment gateway])",
         "people([subscribers])",
-        *(f'{a} -->|"{label}"| {b}' for (a, b), label in _arrows(documents).items()),
+        *(f'{a} -->|"{label}"| {b}' for (a, b), label in _list_arrows(documents).items()),
         "Notifications --> people",
         "Alarms --> Notifications",
-        # Only where they are put: an arrow from the keys and roles to all else would say nothing.
+        # This only places them: arrows from the keys and roles to everything would say nothing.
         "Keys ~~~ Alarms",
     ]
     lines += class_of("outside", ("payment", "gateway", "people"))
-    lines += class_of("store", dict.fromkeys(_stores(documents).values()))
-    return block(CLOSE + "flowchart TB", lines)
+    lines += class_of("store", dict.fromkeys(_boxes_of_stores(documents).values()))
+    return draw_block(CLOSE + "flowchart TB", lines)
 
 
-def _boxes(documents: Mapping[str, Template], stack: str) -> Iterator[str]:
+def _draw_boxes(documents: Mapping[str, Template], stack: str) -> Iterator[str]:
     template = documents[stack.lower()]
     for kind, (_, service, shape) in ACTORS.items():
         for title in of_type(template, kind):
-            what = f"{service}{_schedule(template, title)}"
-            yield f"  {title}" + shape.format(f"<b>{words(title.removesuffix('Function'))}</b><br/>{what}")
+            label = f"<b>{words(title.removesuffix('Function'))}</b><br/>{service}"
+            yield f"  {title}" + shape.format(label + _describe_schedule(template, title))
     for kind, (service, shape) in STORES.items():
         if titles := list(of_type(template, kind)):
             yield f"  {titles[0]}" + shape.format(f"<b>{'<br/>'.join(map(words, titles))}</b><br/>{service}")
     if of_type(template, "AWS::CloudWatch::Alarm"):
-        yield f'  Alarms["{counted(one["Type"] for one in template["Resources"].values())}"]'
+        yield f'  Alarms["{count_by_noun(template["Resources"].values())}"]'
 
 
-def _arrows(documents: Mapping[str, Template]) -> dict[tuple[str, str], str]:
-    """By its two ends what an arrow says; what all functions do alike is one, from their stack."""
-    actors, stores = _actors(documents), _stores(documents)
-    done: dict[tuple[str, str], set[str]] = {}
-    for grant in grants(documents):
-        if grant.thing == GATEWAY:
-            target, verb = "gateway", "asks"
-        elif grant.action in VERBS:
-            target, verb = stores.get(grant.thing.name, grant.thing.name), VERBS[grant.action]
+def _list_arrows(documents: Mapping[str, Template]) -> dict[tuple[str, str], str]:
+    """The label of each arrow, by its two ends. What all functions of a stack do alike is one arrow, from the stack."""
+    actors, stores = _actors_by_role(documents), _boxes_of_stores(documents)
+    verbs: dict[tuple[str, str], set[str]] = {}
+    for grant in list_role_grants(documents):
+        if grant.target == GATEWAY:
+            end, verb = "gateway", "asks"
+        elif grant.action in VERBS and grant.target.stack != OUTSIDE:
+            end, verb = stores.get(grant.target.name, grant.target.name), VERBS[grant.action]
         else:
             continue
-        if grant.who in actors:
-            done.setdefault((actors[grant.who], target), set()).add(verb)
-    for stack in children(documents):
+        if grant.grantee in actors:
+            verbs.setdefault((actors[grant.grantee], end), set()).add(verb)
+    for stack in list_children(documents):
         functions = list(of_type(documents[stack.lower()], "AWS::Lambda::Function"))
-        for target in dict.fromkeys(target for _, target in done) if functions else ():
-            alike = [done.get((function, target)) for function in functions]
-            if (verbs := alike[0]) and all(one == verbs for one in alike):
-                done = {(who, to): said for (who, to), said in done.items() if who not in functions or to != target}
-                done[stack, target] = verbs
-    return {ends: ", ".join(sorted(verbs)) for ends, verbs in done.items()}
+        for end in dict.fromkeys(end for _, end in verbs) if functions else ():
+            first, *remaining = (verbs.get((function, end)) for function in functions)
+            if first and all(verbs_of_function == first for verbs_of_function in remaining):
+                verbs = {arrow: label for arrow, label in verbs.items() if arrow[0] not in functions or arrow[1] != end}
+                verbs[stack, end] = first
+    return {arrow: ", ".join(sorted(label)) for arrow, label in verbs.items()}
 
 
-def _stores(documents: Mapping[str, Template]) -> dict[str, str]:
-    """By its logical id in which box each store is: one has all of a kind."""
-    found: dict[str, str] = {}
-    for stack in children(documents):
+def _boxes_of_stores(documents: Mapping[str, Template]) -> dict[str, str]:
+    """The box of each store by its logical id: a box has all stores of a type, and is named after the first."""
+    boxes: dict[str, str] = {}
+    for stack in list_children(documents):
         for kind in STORES:
             titles = list(of_type(documents[stack.lower()], kind))
-            found |= dict.fromkeys(titles, titles[0] if titles else "")
-    return found
+            boxes |= dict.fromkeys(titles, titles[0] if titles else "")
+    return boxes
 
 
-def _actors(documents: Mapping[str, Template]) -> dict[str, str]:
-    """By its role whoever acts."""
-    found: dict[str, str] = {}
-    for stack in children(documents):
-        for kind, (role, _, _) in ACTORS.items():
-            for title, one in of_type(documents[stack.lower()], kind).items():
-                for given in one["Properties"][role].values():
-                    found |= {name: title for _, name in resolved(documents, stack, given)}
-    return found
+def _actors_by_role(documents: Mapping[str, Template]) -> dict[str, str]:
+    """The function or state machine of each role."""
+    return {
+        role: title
+        for stack in list_children(documents)
+        for kind, (property_name, _, _) in ACTORS.items()
+        for title, actor in of_type(documents[stack.lower()], kind).items()
+        for name, _ in references(actor["Properties"].get(property_name))
+        for _, role in resolve_reference(documents, stack, name)
+    }
 
 
-def _schedule(template: Template, function: str) -> str:
-    """Such as "every 5 minutes", as another line."""
+def _describe_schedule(template: Template, function: str) -> str:
+    """Such as "every 5 minutes", as another line; empty for a function without a schedule."""
     stem = function.removesuffix("Function")
     for title, rule in of_type(template, "AWS::Events::Rule").items():
-        if title.startswith(stem) and (rate := re.fullmatch(r"rate\((.*)\)", rule["Properties"]["ScheduleExpression"])):
+        rate = re.fullmatch(r"rate\((.*)\)", str(rule["Properties"].get("ScheduleExpression")))
+        if title.startswith(stem) and rate:
             return f"<br/>every {rate[1]}"
     return ""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .mermaid import block, class_of
+from .mermaid import class_of, draw_block
 
 if TYPE_CHECKING:
     from payments.payment import OPEN, TRANSITIONS, Status
@@ -29,14 +29,14 @@ _MEANINGS = {
 }
 
 
-def page() -> str:
+def draw_page() -> str:
     return "\n".join(
         [
             "# The statuses of a payment",
             "",
             "| status | meaning | charged | final |",
             "|---|---|---|---|",
-            *map(_row, Status),
+            *map(_draw_row, Status),
             "",
             "A final status changes when an operator refunds, redrives or resolves the payment, with one exception:",
             "where an attempt may have left something open at the gateway under a `FAILED`, `DECLINED` or",
@@ -47,18 +47,18 @@ def page() -> str:
             "The diagram is drawn by `python generate.py` from `TRANSITIONS` in",
             "[`status.py`](../lambda/payments/status.py).",
             "",
-            diagram(TRANSITIONS),
+            draw_diagram(TRANSITIONS),
             "",
         ]
     )
 
 
-def _row(status: Status) -> str:
+def _draw_row(status: Status) -> str:
     meaning, charged = _MEANINGS[status]
     return f"| `{status}` | {meaning} | {charged} | {'no' if status in OPEN else 'yes'} |"
 
 
-def diagram(transitions: Mapping[Status | None, frozenset[Status]]) -> str:
+def draw_diagram(transitions: Mapping[Status | None, frozenset[Status]]) -> str:
     """``None`` is a payment that is not recorded yet."""
     arrows = [
         f"{before or '[*]'} --> {after}"
@@ -67,7 +67,7 @@ def diagram(transitions: Mapping[Status | None, frozenset[Status]]) -> str:
         if before != after
     ]
     ends = [status for status, targets in transitions.items() if status and not targets]
-    return block(
+    return draw_block(
         "stateDiagram-v2",
         [*arrows, *(f"{status} --> [*]" for status in ends), *class_of("waits", sorted(OPEN))],
     )

@@ -1,4 +1,4 @@
-"""The elements that the drawn pictures are made of, as text. A white card, so that both of GitHub's themes show it."""
+"""SVG elements as text. Every picture is a white card, so that it reads well in both of GitHub's themes."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,10 @@ INK = "#1f2328"
 FAINT = "#59636e"
 RULE = "#d1d9e0"
 FONT = "-apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif"
-# Of a sans-serif's letters, beside their size: wide enough for whichever font is there.
+# The width of a sans-serif letter in units of its size, wide enough for any of the fonts.
 LETTER, CAPITAL = 0.57, 0.74
 
-# html.escape would load every entity there is, and generating has a speed to keep.
+# html.escape would load a table of all entities, which takes a noticeable part of a run of generate.py.
 _ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 
 
@@ -40,7 +40,7 @@ def line(x1: float, y1: float, x2: float, y2: float, **style: object) -> str:
 
 
 def text(x: float, y: float, words: str, size: float = 12, **style: object) -> str:
-    """``y`` is the line that the letters stand on."""
+    """``y`` is the baseline."""
     style = {"font_size": size, "fill": INK} | style
     return f'<text x="{x:.6g}" y="{y:.6g}"{_style(style)}>{escape(words)}</text>'
 
@@ -49,14 +49,14 @@ def width_of(words: str, size: float) -> float:
     return size * sum(CAPITAL if letter.isupper() else LETTER for letter in words)
 
 
-def shortened(words: str, width: float, size: float) -> str:
-    """As much of ``words`` as goes into ``width``."""
+def shorten_to_width(words: str, width: float, size: float) -> str:
+    """Cut ``words`` to the letters that fit, and an ellipsis for the others."""
     if width_of(words, size) <= width:
         return words
-    kept = words[:-1]
-    while kept and width_of(f"{kept}…", size) > width:
-        kept = kept[:-1]
-    return f"{kept}…"
+    length = len(words) - 1
+    while length and width_of(f"{words[:length]}…", size) > width:
+        length -= 1
+    return f"{words[:length]}…"
 
 
 def _style(style: dict[str, object]) -> str:

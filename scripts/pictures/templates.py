@@ -1,4 +1,4 @@
-"""What the pictures read of template documents, and how they call it."""
+"""Reads template documents for the pictures, and names what is in them."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 Template = dict[str, Any]
 Resource = dict[str, Any]
 
-# What a reader calls them; what is not here is not drawn.
+# How the pictures call a resource type; a type that is not here is not counted.
 NOUNS = {
     "AWS::KMS::Key": ("key", "keys"),
     "AWS::IAM::Role": ("role", "roles"),
@@ -26,15 +26,24 @@ NOUNS = {
 }
 
 
+def complete(documents: Mapping[str, Template]) -> dict[str, Template]:
+    """The same documents, in which each resource has ``Properties``: a template may leave them out."""
+    return {
+        name: document
+        | {"Resources": {title: {"Properties": {}} | resource for title, resource in document["Resources"].items()}}
+        for name, document in documents.items()
+    }
+
+
 def of_type(template: Template, kind: str) -> dict[str, Resource]:
-    return {title: one for title, one in template["Resources"].items() if one["Type"] == kind}
+    return {title: resource for title, resource in template["Resources"].items() if resource["Type"] == kind}
 
 
-def counted(types: Iterable[str]) -> str:
+def count_by_noun(resources: Iterable[Resource]) -> str:
     """Such as "6 keys, 5 roles", in the order of ``NOUNS``."""
-    numbers = Counter(types)
-    many = {kind: numbers[kind] for kind in NOUNS if numbers[kind]}
-    return ", ".join(NOUNS[kind][0] if n == 1 else f"{n} {NOUNS[kind][1]}" for kind, n in many.items())
+    numbers = Counter(resource["Type"] for resource in resources)
+    counts = {kind: numbers[kind] for kind in NOUNS if numbers[kind]}
+    return ", ".join(NOUNS[kind][0] if count == 1 else f"{count} {NOUNS[kind][1]}" for kind, count in counts.items())
 
 
 def references(value: Any) -> Iterator[tuple[str, str]]:
@@ -55,7 +64,7 @@ def references(value: Any) -> Iterator[tuple[str, str]]:
                 yield from references(item)
 
 
-def children(documents: Mapping[str, Template]) -> dict[str, Resource]:
+def list_children(documents: Mapping[str, Template]) -> dict[str, Resource]:
     """The nested stacks of the parent by title, in deployment order."""
     return of_type(documents["parent"], "AWS::CloudFormation::Stack")
 
@@ -65,15 +74,15 @@ def words(title: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title).lower()
 
 
-def resolved(documents: Mapping[str, Template], stack: str, name: str) -> Iterator[tuple[str, str]]:
-    """The resources, by stack and logical id, that ``name`` in ``stack`` is or, as a parameter, is given of others."""
+def resolve_reference(documents: Mapping[str, Template], stack: str, name: str) -> Iterator[tuple[str, str]]:
+    """The resources behind a name in a stack, by stack and logical id; a parameter is followed to its output."""
     template = documents[stack.lower()]
     if name in template["Resources"]:
         yield stack, name
         return
-    stacks = children(documents)
-    for giver, attribute in references(stacks[stack]["Properties"]["Parameters"].get(name)):
+    stacks = list_children(documents)
+    for giver, attribute in references(stacks[stack]["Properties"].get("Parameters", {}).get(name)):
         if giver in stacks:
             output = documents[giver.lower()]["Outputs"][attribute.removeprefix("Outputs.")]
-            for inner, _ in references(output["Value"]):
-                yield from resolved(documents, giver, inner)
+            for source, _ in references(output["Value"]):
+                yield from resolve_reference(documents, giver, source)

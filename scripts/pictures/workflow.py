@@ -6,12 +6,12 @@ from typing import Any
 from stacks.workflow import errors as workflow_errors
 from stacks.workflow import state_machine
 
-from .mermaid import block, class_of
+from .mermaid import class_of, draw_block
 from .templates import words
 
 State = dict[str, Any]
 
-# A table that lists every error of these would be a page of names.
+# The table has these words for lists of errors, each of which would fill a page.
 _ERRORS_OF_AWS = {
     workflow_errors.THROTTLED: "Lambda throttles",
     workflow_errors.NOT_READY: "the function is not ready",
@@ -20,10 +20,17 @@ _ERRORS_OF_AWS = {
 }
 
 
-def section() -> list[str]:
+def draw_section() -> list[str]:
     states = state_machine.definition()["States"]
     rows = [
-        f"| {name} | {_called(state)} | {'; '.join(map(_retrier, state['Retry']))} | {_caught(state)} |"
+        " | ".join(
+            [
+                f"| {name}",
+                _called_function(state),
+                "; ".join(map(_summarise_retrier, state["Retry"])),
+                f"{', '.join(_catching_states(state))} |",
+            ]
+        )
         for name, state in states.items()
         if state["Type"] == "Task"
     ]
@@ -31,7 +38,7 @@ def section() -> list[str]:
         "A dashed arrow is taken when a state fails for good; each task is tried again before (↻).",
         "Which errors of AWS each case covers is in [`workflow/errors.py`](../stacks/workflow/errors.py).",
         "",
-        diagram(states),
+        draw_diagram(states),
         "",
         "| task | calls | is tried again | then goes on to |",
         "|---|---|---|---|",
@@ -39,35 +46,34 @@ def section() -> list[str]:
     ]
 
 
-def diagram(states: dict[str, State]) -> str:
-    lines = [_box(name, state) for name, state in states.items()]
+def draw_diagram(states: dict[str, State]) -> str:
+    lines = [_draw_box(name, state) for name, state in states.items()]
     for name, state in states.items():
         for choice in state.get("Choices", []):
-            lines.append(f'{name} -->|"{_condition(choice["Condition"])}"| {choice["Next"]}')
+            lines.append(f'{name} -->|"{_summarise_condition(choice["Condition"])}"| {choice["Next"]}')
         if "Default" in state:
             lines.append(f'{name} -->|"otherwise"| {state["Default"]}')
         if "Next" in state:
             lines.append(f"{name} --> {state['Next']}")
-        # Where both lead to the same, the one arrow says it.
-        caught = {one["Next"] for one in state.get("Catch", [])} - {state.get("Next")}
-        lines += [f"{name} -.-> {to}" for to in sorted(caught)]
+        # Where both lead to the same state, one arrow is enough.
+        lines += [f"{name} -.-> {to}" for to in sorted({*_catching_states(state)} - {state.get("Next")})]
     lines += class_of("good", (name for name, state in states.items() if state["Type"] == "Succeed"))
     lines += class_of("bad", (name for name, state in states.items() if state["Type"] == "Fail"))
-    return block("flowchart TB", lines)
+    return draw_block("flowchart TB", lines)
 
 
-def _box(name: str, state: State) -> str:
+def _draw_box(name: str, state: State) -> str:
     match state["Type"]:
         case "Choice":
             return f'{name}{{"{name}"}}'
         case "Task":
             retried = "↻ " if state.get("Retry") else ""
-            return f'{name}["<b>{name}</b><br/>{retried}{_called(state)}"]'
+            return f'{name}["<b>{name}</b><br/>{retried}{_called_function(state)}"]'
         case _:
             return f'{name}(["{name}"])'
 
 
-def _called(state: State) -> str:
+def _called_function(state: State) -> str:
     """Such as "processing function: record failure"."""
     arguments = state["Arguments"]
     if "FunctionName" in arguments:
@@ -77,13 +83,13 @@ def _called(state: State) -> str:
     return words(state["Resource"].strip("${}"))
 
 
-def _condition(text: str) -> str:
+def _summarise_condition(text: str) -> str:
     """A condition at a glance: the statuses that it accepts, and whether this execution has to notify."""
     claim = ["to be notified"] if "announce = true" in text else []
     return "<br/>".join([*re.findall(r"'([A-Z_]+)'", text), *claim])
 
 
-def _retrier(retrier: dict[str, Any]) -> str:
+def _summarise_retrier(retrier: dict[str, Any]) -> str:
     cases = [text for errors, text in _ERRORS_OF_AWS.items() if set(errors) <= set(retrier["ErrorEquals"])]
     covered = {error for errors, text in _ERRORS_OF_AWS.items() if text in cases for error in errors}
     names = [error.removeprefix("States.") for error in retrier["ErrorEquals"] if error not in covered]
@@ -92,5 +98,5 @@ def _retrier(retrier: dict[str, Any]) -> str:
     return f"{retrier['MaxAttempts']} times after {growing}: {', '.join([*names, *cases])}"
 
 
-def _caught(state: State) -> str:
-    return ", ".join(one["Next"] for one in state.get("Catch", []))
+def _catching_states(state: State) -> list[str]:
+    return [catcher["Next"] for catcher in state.get("Catch", [])]
