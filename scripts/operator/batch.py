@@ -127,10 +127,10 @@ class Batch:
         return bool(execution["status"] != "RUNNING")
 
 
-def _select_in_turn(results: Sequence[Result], turn: int, most: int) -> list[Result]:
-    """Return at most ``most`` results, beginning where the turn before ended."""
-    first = turn * most % len(results)
-    return [*results[first:], *results[:first]][:most]
+def _select_in_turn(results: Sequence[Result], turn: int, limit: int) -> list[Result]:
+    """Return at most ``limit`` results, beginning where the turn before ended."""
+    first = turn * limit % len(results)
+    return [*results[first:], *results[:first]][:limit]
 
 
 def _describe_recorded(request: Request, record: Record) -> Result:

@@ -87,27 +87,30 @@ def parse_event(event: dict[str, Any], function: str) -> LogLine | None:
     """Return the line of a log event, or None if it names no payment."""
     text = event["message"]
     fields = parse_object(text)
-    error = fields.get("error") or fields.get("errorType") or ""
     detail = str(fields.get("detail") or fields.get("errorMessage") or "")
-    gateway_answer = fields.get("answer")
-    if gateway_answer:
-        detail = f"{fields.get('Operation')} took {fields.get('GatewayLatency')} ms"
     match = _NAMED_IN_DETAIL.search(detail)
     transaction_id = str(fields.get("transaction_id") or (match[1] if match else ""))
     if not transaction_id:
         return None
-    message = str(fields.get("message") or "")
-    statuses = " → ".join(str(fields[name]) for name in ("from_status", "status") if fields.get(name))
-    parts = (message if message != "payment error" else "", str(gateway_answer or ""), statuses, str(error))
-    reasons = fields.get("reasons") if isinstance(fields.get("reasons"), list) else []
-    detail = detail.removeprefix(f"transaction {transaction_id}: ")
+    reasons = fields.get("reasons")
+    if fields.get("answer"):  # of the gateway
+        detail = f"{fields.get('Operation')} took {fields.get('GatewayLatency')} ms"
+    elif not detail and isinstance(reasons, list):
+        detail = ", ".join(map(str, reasons))
     return LogLine(
         at=format_time(datetime.fromtimestamp(event["timestamp"] / 1000, UTC)),
         function=function,
         transaction_id=hide_card_numbers(transaction_id),
-        summary=hide_card_numbers(": ".join(filter(None, parts))),
-        detail=hide_card_numbers(detail or ", ".join(map(str, reasons or []))),
+        summary=hide_card_numbers(_summarize_fields(fields)),
+        detail=hide_card_numbers(detail.removeprefix(f"transaction {transaction_id}: ")),
         bad=str(fields.get("level", "")).upper() in _WARNING_LEVELS,
         request_id=str(fields.get("requestId", "")),
         key=str(event.get("eventId") or f"{event.get('logStreamName')}{event['timestamp']}{text}"),
     )
+
+
+def _summarize_fields(fields: dict[str, Any]) -> str:
+    message = "" if fields.get("message") == "payment error" else fields.get("message")
+    statuses = " → ".join(str(fields[name]) for name in ("from_status", "status") if fields.get(name))
+    error = fields.get("error") or fields.get("errorType")
+    return ": ".join(str(part) for part in (message, fields.get("answer"), statuses, error) if part)

@@ -11,6 +11,7 @@ An error names the file and the line, and never the value: it may be a card numb
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -24,6 +25,7 @@ from scripts.common.errors import UserError
 
 LARGEST_BYTES = 5 * 1024 * 1024
 MOST_PAYMENTS = 5000
+_WHITESPACE = re.compile(r"[ \t\r\n]*")
 _REQUIRED_FIELDS = ("transaction_id", "payment_amount", "payment_method", "customer_id")
 
 
@@ -94,21 +96,12 @@ def _read_text(path: Path) -> str:
 
 
 def _parse_csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the fields of each row with the number of the line in which it begins."""
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
         header = [name.strip() for name in next(rows, [])]
-        if not header:
-            raise InvalidRequest(f"{path}: contains no payments")
-        missing = [name for name in _REQUIRED_FIELDS if name not in header]
-        if missing:
-            raise InvalidRequest(
-                f"{path}:1: missing column {', '.join(missing)}; the first line must be a comma-separated header"
-            )
-        unknown = [name for name in header if name not in FIELDS]
-        if unknown or len(set(header)) < len(header):
-            problem = f"{len(unknown)} unknown" if unknown else "the same column twice"
-            raise InvalidRequest(f"{path}:1: {problem}; columns are {', '.join(_REQUIRED_FIELDS)} and currency")
+        _check_header(header, path)
         line = rows.line_num + 1
         for row in rows:
             if any(cell.strip() for cell in row):
@@ -122,9 +115,27 @@ def _parse_csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InvalidRequest(f"{path}:{line}: not CSV: {error}") from None
 
 
+def _check_header(header: list[str], path: Path) -> None:
+    if not header:
+        raise InvalidRequest(f"{path}: contains no payments")
+    if missing := [name for name in _REQUIRED_FIELDS if name not in header]:
+        raise InvalidRequest(
+            f"{path}:1: missing column {', '.join(missing)}; the first line must be a comma-separated header"
+        )
+    unknown = [name for name in header if name not in FIELDS]
+    if unknown or len(set(header)) < len(header):
+        problem = f"{len(unknown)} unknown" if unknown else "the same column twice"
+        raise InvalidRequest(f"{path}:1: {problem}; columns are {', '.join(_REQUIRED_FIELDS)} and currency")
+
+
 def _parse_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each object with the number of the line in which it begins."""
-    position = _skip_whitespace(text, 0)
+
+    def skip_whitespace(start: int) -> int:
+        spaces = _WHITESPACE.match(text, start)
+        return spaces.end() if spaces else start
+
+    position = skip_whitespace(0)
     decoder = json.JSONDecoder(
         parse_float=_SpelledNumber, parse_constant=_reject_constant, object_pairs_hook=_reject_duplicate_fields
     )
@@ -138,23 +149,23 @@ def _parse_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         is_list = text[position : position + 1] == "["
         if is_list:
-            position = _skip_whitespace(text, position + 1)
+            position = skip_whitespace(position + 1)
         while not is_list or text[position : position + 1] != "]":
             value, end = decoder.raw_decode(text, position)
             if not isinstance(value, dict):
                 raise make_error("not an object; each payment must be a JSON object")
             yield current_line(), value
-            position = _skip_whitespace(text, end)
+            position = skip_whitespace(end)
             if not is_list:
                 break
             if text[position : position + 1] == ",":
-                position = _skip_whitespace(text, position + 1)
+                position = skip_whitespace(position + 1)
                 if text[position : position + 1] == "]":
                     raise make_error("not JSON: a comma before the end of the list")
             elif text[position : position + 1] != "]":
                 raise make_error("not JSON: a comma or the end of the list is missing")
         if is_list:
-            position = _skip_whitespace(text, position + 1)
+            position = skip_whitespace(position + 1)
         if position < len(text):
             raise make_error("not JSON: unexpected content after the end; put several payments in a list")
     except json.JSONDecodeError as error:
@@ -191,12 +202,6 @@ def _reject_duplicate_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _reject_constant(_constant: str) -> Any:
     raise _InvalidValue("NaN and Infinity are not valid amounts")
-
-
-def _skip_whitespace(text: str, position: int) -> int:
-    while position < len(text) and text[position] in " \t\r\n":
-        position += 1
-    return position
 
 
 def _check_request(fields: dict[str, Any], place: str, *, numbers_are_text: bool) -> Request:

@@ -1,7 +1,6 @@
 """Run reconciliation now instead of waiting for its schedule."""
 
 import time
-from typing import NamedTuple
 
 from scripts.common.errors import UserError
 
@@ -9,23 +8,11 @@ from . import records
 from .platform import Platform
 
 
-class StatusChange(NamedTuple):
-    transaction_id: str
-    before: str
-    after: str
+def run_reconciliation(platform: Platform) -> tuple[list[tuple[str, str, str]], str]:
+    """Let the function settle what is overdue, which takes up to five minutes.
 
-
-class ReconciliationResult(NamedTuple):
-    """The statuses of each overdue payment, and the function's error, which is empty on success."""
-
-    changes: list[StatusChange]
-    error: str
-
-
-def run_reconciliation(platform: Platform) -> ReconciliationResult:
-    """Let the function settle what is overdue, and compare before and after; takes up to five minutes.
-
-    Includes payments that the schedule settles at the same time.
+    Returns the transaction id, the status before and the status after of each overdue payment, also of one that the
+    schedule settles at the same time; and the function's error, which is empty on success.
     """
     overdue_ids = list(records.read_open_ids(platform, time.time()))
     before = records.read_payments(platform, overdue_ids)
@@ -38,8 +25,8 @@ def run_reconciliation(platform: Platform) -> ReconciliationResult:
     after = records.read_payments(platform, overdue_ids)
     # The index is eventually consistent and may list settled payments; the table decides.
     changes = [
-        StatusChange(transaction_id, before[transaction_id].status, after[transaction_id].status)
+        (transaction_id, before[transaction_id].status, after[transaction_id].status)
         for transaction_id in overdue_ids
         if transaction_id in before and transaction_id in after
     ]
-    return ReconciliationResult(changes, error)
+    return changes, error

@@ -17,6 +17,7 @@ from scripts.operator import dead_letter_queue
 from scripts.operator.batch import Batch
 from scripts.operator.dead_letters import DeadLetter
 from scripts.operator.executions import STATE_LABELS, Execution, read_execution
+from scripts.operator.json_output import to_json
 from scripts.operator.payment_lists import list_recent_payments
 from scripts.operator.payment_requests import read_arguments
 from scripts.operator.platform import Platform
@@ -113,7 +114,7 @@ class Source:
             yield
 
     def read_story(self, transaction_id: str) -> dict[str, Any]:
-        """Return ``{"payment": {...}, "told": [...], "timeline": [{"at", "source", "what", "detail", "bad"}]}``.
+        """Return ``{"payment": {...}, "told": [...], "timeline": [{"at", "source", "what", ...}]}``.
 
         Raises ``UserError`` if the payment is not recorded.
         """
@@ -121,16 +122,7 @@ class Source:
         return {
             "payment": _describe_payment(story.payment),
             "told": story.notifications,
-            "timeline": [
-                {
-                    "at": entry.at,
-                    "source": entry.source,
-                    "what": entry.summary,
-                    "detail": entry.detail,
-                    "bad": entry.bad,
-                }
-                for entry in story.timeline
-            ],
+            "timeline": [to_json(entry) for entry in story.timeline],
         }
 
     def start_payment(self, example: Example, run: str) -> str:

@@ -12,6 +12,7 @@ from scripts.operator import cli, dead_letter_queue, payment_lists, records
 from scripts.operator.batch import Batch
 from scripts.operator.cli import common
 from scripts.operator.execution_names import name_execution
+from scripts.operator.json_output import to_json
 from scripts.operator.payment_requests import read_arguments
 from scripts.operator.platform import Platform as Operated
 from scripts.operator.story import read_story
@@ -75,7 +76,7 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
     shown = run("show", transaction_id).output
     assert "not charged: gateway temporarily unavailable" in shown
     told = run("show", transaction_id, "--json").output
-    assert json.loads(told) == json.loads(json.dumps(common.to_json(story)))
+    assert json.loads(told) == json.loads(json.dumps(to_json(story)))
     # Who pays is not told, and neither what the state machine was sent nor a hash of it.
     assert payment.fingerprint not in told
     assert "CUST" not in shown + told

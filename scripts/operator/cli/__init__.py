@@ -1,6 +1,6 @@
-"""scripts/payments.sh: one module for each group of commands.
+"""scripts/payments.sh: one module for each group of commands, which it adds to ``main``.
 
-common.py   the group, how a platform is reached, errors and exit codes
+common.py   the group, how a platform is reached, and how errors end a command
 views.py    tables and lines for people
 start.py    start
 inspect.py  show, list, tail
@@ -8,19 +8,5 @@ repair.py   refund, resolve, reconcile
 dlq.py      the dead letters
 """
 
-from . import dlq, inspect, repair, start
-from .common import main
-
-for _command in (
-    start.start,
-    inspect.show,
-    inspect.list_payments,
-    inspect.tail,
-    repair.refund,
-    repair.resolve,
-    repair.reconcile,
-    dlq.dlq,
-):
-    main.add_command(_command)
-
-__all__ = ["main"]
+from . import dlq, inspect, repair, start  # noqa: F401
+from .common import main as main

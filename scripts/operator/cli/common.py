@@ -1,6 +1,5 @@
 """What the commands share: the group, how a platform is reached, output, and how errors end a command."""
 
-import dataclasses
 import getpass
 import json
 import sys
@@ -11,10 +10,8 @@ import click
 from rich.console import Console
 
 from scripts.common import command
-from scripts.common.command import (
-    Interrupted as Interrupted,  # this and `describe_error` for the modules of the commands
-)
-from scripts.common.errors import describe_error as describe_error
+from scripts.common.command import Interrupted
+from scripts.common.errors import describe_error
 from scripts.local.reach import LOCAL, reach_environment
 from stacks import settings
 
@@ -22,19 +19,6 @@ from ..platform import Platform
 
 NAME = "payments"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-# Programs read the output under these names of the fields.
-_JSON_NAMES = {
-    "comment": "said",
-    "current_status": "now",
-    "is_final": "done",
-    "is_newly_sent": "sent",
-    "notifications": "told",
-    "notified_status": "told",
-    "summary": "what",
-}
-# With a fingerprint and its salt, anybody can find the request by trying all amounts; the others are of no use outside.
-_NEVER_PRINTED = ("fingerprint", "salt", "key", "receipt")
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -94,16 +78,6 @@ def ask_confirmation(question: str) -> None:
         if isinstance(abort.__context__, KeyboardInterrupt):
             raise Interrupted("nothing was changed") from None
         raise
-
-
-def to_json(value: Any) -> dict[str, Any]:
-    """Return a data class, and those within it, as the JSON object that a command prints."""
-    return dataclasses.asdict(
-        value,
-        dict_factory=lambda fields: {
-            _JSON_NAMES.get(name, name): value for name, value in fields if name not in _NEVER_PRINTED
-        },
-    )
 
 
 def echo_json(value: Any) -> None:

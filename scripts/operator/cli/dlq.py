@@ -6,17 +6,18 @@ from typing import Any
 
 import click
 
-from scripts.common.errors import AWS_ERRORS, UserError
+from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 from .. import dead_letter_queue as queue
 from ..dead_letters import DeadLetter
+from ..json_output import to_json
 from ..platform import Platform
 from ..redrives import Redrives
 from . import views
-from .common import NAME, UsageError, as_json, ask_confirmation, describe_error, echo_json, make_console, to_json
+from .common import NAME, UsageError, as_json, ask_confirmation, echo_json, main, make_console
 
 
-@click.group()
+@main.group()
 def dlq() -> None:
     """Inspect, redrive and clear dead letters."""
 

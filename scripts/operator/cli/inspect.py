@@ -8,17 +8,20 @@ from datetime import UTC, datetime
 
 import click
 
+from scripts.common.command import Interrupted
+
+from ..json_output import to_json
 from ..payment_lists import Selection, list_recent_payments
 from ..platform import Platform
 from ..story import read_story
 from ..tail import follow_lines
 from . import views
-from .common import Interrupted, UsageError, as_json, echo_json, make_console, to_json
+from .common import UsageError, as_json, echo_json, main, make_console
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 
 
-@click.command()
+@main.command()
 @click.argument("transaction_id")
 @as_json
 @click.pass_obj
@@ -35,7 +38,7 @@ def show(reach_platform: Callable[[], Platform], transaction_id: str, as_json: b
         views.print_story(make_console(), story)
 
 
-@click.command("list")
+@main.command("list")
 @click.option(
     "--open",
     "selection",
@@ -80,7 +83,7 @@ def list_payments(
             click.echo(f"only the newest {limit} are shown; use --limit to see more", err=True)
 
 
-@click.command()
+@main.command()
 @click.option("--since", metavar="WHEN", help="Start at this time: 30m, 2h or 2026-11-23T12:00 (UTC).  [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 @click.pass_obj

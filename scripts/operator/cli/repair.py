@@ -11,10 +11,10 @@ from .. import records
 from ..platform import Platform
 from ..reconciliation import run_reconciliation
 from . import views
-from .common import NAME, UsageError, as_json, ask_confirmation, echo_json
+from .common import NAME, UsageError, as_json, ask_confirmation, echo_json, main
 
 
-@click.command()
+@main.command()
 @click.argument("transaction_id")
 @click.option("--yes", "-y", is_flag=True, help="Refund without asking.")
 @as_json
@@ -37,7 +37,7 @@ def refund(reach_platform: Callable[[], Platform], transaction_id: str, yes: boo
         sys.exit(1)  # the gateway refused the refund
 
 
-@click.command()
+@main.command()
 @click.argument("transaction_id")
 @click.option("--charged", metavar="REFERENCE", help="The payment was charged; REFERENCE is the gateway's.")
 @click.option("--not-charged", is_flag=True, help="The payment was not charged and can no longer be charged.")
@@ -72,7 +72,7 @@ def resolve(
     )
 
 
-@click.command()
+@main.command()
 @as_json
 @click.pass_obj
 def reconcile(reach_platform: Callable[[], Platform], as_json: bool) -> None:

@@ -8,14 +8,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from scripts.common.command import Interrupted
+
 from ..batch import Batch, Result
-from ..payment_requests import InvalidRequest, read_arguments, read_file
+from ..json_output import to_json
+from ..payment_requests import InvalidRequest, Request, read_arguments, read_file
 from ..platform import Platform
 from . import views
-from .common import Interrupted, UsageError, as_json, echo_json, exit_with_error, make_console, to_json
+from .common import UsageError, as_json, echo_json, exit_with_error, main, make_console
 
 
-@click.command()
+@main.command()
 @click.argument("transaction_id", required=False)
 @click.option("--amount", metavar="NUMBER", help="The amount in major units, such as 150.00.")
 @click.option("--method", help="credit_card, debit_card, bank_transfer or digital_wallet.")
@@ -47,23 +50,10 @@ def start(
     failed.
     """
     arguments = {"TRANSACTION_ID": transaction_id, "--amount": amount, "--method": method, "--customer": customer}
-    if file is not None:
-        superfluous = [name for name, value in (arguments | {"--currency": currency}).items() if value is not None]
-        if superfluous:
-            raise UsageError(f"--file already contains everything; leave out {', '.join(superfluous)}")
-    elif missing := [name for name, value in arguments.items() if value is None]:
-        raise UsageError(
-            f"{', '.join(missing)} missing; a payment needs TRANSACTION_ID --amount --method --customer, or --file"
-        )
     try:
-        requests = (
-            read_file(file)
-            if file is not None
-            else [read_arguments(str(transaction_id), str(amount), str(method), str(customer), currency)]
-        )
+        requests = _read_requests(file, arguments, currency)
     except InvalidRequest as error:
         exit_with_error(f"{error}; nothing was sent", UsageError.exit_code)
-
     batch = Batch(reach_platform(), requests)
     try:
         with _make_progress() as progress:
@@ -84,6 +74,20 @@ def start(
         views.print_results(make_console(), results)
     if any(result.failed for result in results):
         sys.exit(1)
+
+
+def _read_requests(file: Path | None, arguments: dict[str, str | None], currency: str | None) -> list[Request]:
+    if file is not None:
+        superfluous = [name for name, value in (arguments | {"--currency": currency}).items() if value is not None]
+        if superfluous:
+            raise UsageError(f"--file already contains everything; leave out {', '.join(superfluous)}")
+        return read_file(file)
+    if missing := [name for name, value in arguments.items() if value is None]:
+        raise UsageError(
+            f"{', '.join(missing)} missing; a payment needs TRANSACTION_ID --amount --method --customer, or --file"
+        )
+    transaction_id, amount, method, customer = map(str, arguments.values())
+    return [read_arguments(transaction_id, amount, method, customer, currency)]
 
 
 def _describe_progress(batch: Batch) -> str:
