@@ -95,15 +95,15 @@ class DynamoDBLedger:
             return None if found == after else found
         return None
 
-    def list_overdue_ids(self, now: float) -> Iterator[str]:
+    def list_overdue_ids(self, current_time: float) -> Iterator[str]:
         """The transaction ids of payments whose time is up, the longest overdue of each shard first.
 
         Each five minutes another shard is the first, so that none waits behind the others for ever.
         The index is eventually consistent: what it says is where to look, not what is there.
         """
-        first = int(now // 300)
+        first = int(current_time // 300)
         for shard in ((first + n) % SHARDS for n in range(SHARDS)):
-            until = {":now": to_seconds(now)}
+            until = {":now": to_seconds(current_time)}
             yield from self._list_ids_of_shard(shard, "open_shard = :shard AND overdue_at <= :now", until)
 
     def read_open_times(self, is_time_left: Callable[[], bool]) -> list[float]:

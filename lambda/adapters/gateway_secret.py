@@ -56,15 +56,15 @@ class Secret:
         Takes at most ``FETCH_SECONDS``. Only while there is no key at all it raises: ``GatewayUnavailable`` when that
         is worth a retry (throttled, no answer, 5xx), ``InternalError`` when not (no access, no secret, malformed).
         """
-        now = self._clock()
-        if self._api_key is not None and now < self._due:
+        current_time = self._clock()
+        if self._api_key is not None and current_time < self._due:
             return self._api_key
         try:
-            self._api_key, self._due = self._fetch_key(), now + MAXIMUM_AGE_SECONDS
+            self._api_key, self._due = self._fetch_key(), current_time + MAXIMUM_AGE_SECONDS
         except PaymentError as error:
             if self._api_key is None:
                 raise
-            self._due = now + RETRY_AFTER_SECONDS
+            self._due = current_time + RETRY_AFTER_SECONDS
             log.warning(
                 "the gateway's key was not renewed", extra={"error": type(error).__name__, "detail": str(error)}
             )

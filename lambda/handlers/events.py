@@ -30,7 +30,7 @@ def read_execution_id(event: Mapping[str, Any]) -> str:
     return str(execution["id"]) if isinstance(execution, Mapping) and "id" in execution else "none"
 
 
-def seconds_since_start(event: Mapping[str, Any], now: float) -> float | None:
+def seconds_since_start(event: Mapping[str, Any], current_time: float) -> float | None:
     """Seconds from the start of the execution until ``now`` (seconds since 1970), if an execution sent the event."""
     execution = event.get("execution")
     if not isinstance(execution, Mapping) or "started_at" not in execution:
@@ -40,4 +40,4 @@ def seconds_since_start(event: Mapping[str, Any], now: float) -> float | None:
     except (ValueError, OverflowError):
         return None  # it is measured only: never worth an error
     # Two clocks: what has just started may seem not to have yet.
-    return round(max(0.0, now - started), 3)
+    return round(max(0.0, current_time - started), 3)

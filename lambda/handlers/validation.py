@@ -49,7 +49,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
         ledger=get_ledger(),
         limits=read_limits(),
         execution=read_execution_id(event),
-        now=clock(),
+        current_time=clock(),
         notify_outcomes=environment.notifies_outcomes(),
     )
     log.info(

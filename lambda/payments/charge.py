@@ -82,9 +82,9 @@ def claim_notice(payment: Payment, ledger: Ledger, notifier: str, at: float) -> 
     return write_step(payment, payment.with_changes(at=at).with_claimed_notice(notifier, at), ledger)
 
 
-def is_charge_window_over(payment: Payment, now: float) -> bool:
+def is_charge_window_over(payment: Payment, current_time: float) -> bool:
     """Whether the gateway may have forgotten the payment's idempotency key, so that charging would not be safe."""
-    return payment.first_claimed_at is not None and now >= payment.first_claimed_at + CHARGE_WINDOW_SECONDS
+    return payment.first_claimed_at is not None and current_time >= payment.first_claimed_at + CHARGE_WINDOW_SECONDS
 
 
 def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
@@ -134,22 +134,24 @@ def record_outcome(
     notices, and of whatever is settled without an execution, are reconciliation's to send. ``notify_outcomes``: whether
     subscribers want to hear of outcomes without a charge.
     """
-    now = clock()
+    current_time = clock()
     holder: dict[str, Any] = {} if execution is None else {"execution": execution}
     match outcome:
         case Charged(reference):
-            after = payment.with_status(Status.COMPLETED, at=now, gateway_reference=reference, **holder)
+            after = payment.with_status(Status.COMPLETED, at=current_time, gateway_reference=reference, **holder)
             return write_step(payment, after.with_notice_due(execution is None), ledger)
         case Declined(reason, is_closed) | ActionRequired(reason, is_closed):
             status = Status.DECLINED if isinstance(outcome, Declined) else Status.ACTION_REQUIRED
-            after = payment.with_status(status, at=now, reasons=(reason,), idempotency_key_closed=is_closed, **holder)
+            after = payment.with_status(
+                status, at=current_time, reasons=(reason,), idempotency_key_closed=is_closed, **holder
+            )
             after = after.with_notice_due(notify_outcomes)
-            if execution is not None and after.notification.is_due and not after.notification.is_claimed(now):
-                after = after.with_claimed_notice(execution, now)
+            if execution is not None and after.notification.is_due and not after.notification.is_claimed(current_time):
+                after = after.with_claimed_notice(execution, current_time)
             return write_step(payment, after, ledger)
         case NotCharged(reason):
             changes = {"failure": reason, "idempotency_key_closed": True} | holder
-            write_step(payment, payment.with_status(Status.FAILED, at=now, **changes), ledger)
+            write_step(payment, payment.with_status(Status.FAILED, at=current_time, **changes), ledger)
             raise PaymentGivenUp(f"transaction {payment.transaction_id} was not charged: {reason}")
         case Unknown(reason):
             raise ChargeOutcomeUnknown(f"transaction {payment.transaction_id}: {reason}")
@@ -178,21 +180,21 @@ def proves_closed(outcome: Outcome) -> bool:
     return isinstance(outcome, NotCharged)
 
 
-def _claim_payment(payment: Payment, gateway: Gateway, ledger: Ledger, execution: str, now: float) -> Payment:
+def _claim_payment(payment: Payment, gateway: Gateway, ledger: Ledger, execution: str, current_time: float) -> Payment:
     """Claim the payment, or take over a claim whose lease has run out."""
-    if payment.lease_until is not None and now < payment.lease_until:
+    if payment.lease_until is not None and current_time < payment.lease_until:
         raise PaymentInProgress(f"transaction {payment.transaction_id} is held by attempt {payment.attempt}")
-    if is_charge_window_over(payment, now):
+    if is_charge_window_over(payment, current_time):
         # Reconciliation finds out, or a person; charging would not be safe.
         raise ReviewNeeded(f"transaction {payment.transaction_id} is too old to be charged")
     is_first = payment.first_claimed_at is None
     claimed = payment.with_status(
         Status.PROCESSING,
-        at=now,
+        at=current_time,
         execution=execution,
         attempt=payment.attempt + 1,
-        lease_until=now + LEASE_SECONDS,
-        first_claimed_at=now if is_first else payment.first_claimed_at,
+        lease_until=current_time + LEASE_SECONDS,
+        first_claimed_at=current_time if is_first else payment.first_claimed_at,
         request_version=gateway.request_version if is_first else payment.request_version,
     )
     return write_step(payment, claimed, ledger)

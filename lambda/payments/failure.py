@@ -46,16 +46,18 @@ def record_failure(
 
     May be repeated: the same execution gets the same answer. Raises ``PaymentChanged`` when somebody else wrote first.
     """
-    payment, now = ledger.find_payment(transaction_id), clock()
+    payment, current_time = ledger.find_payment(transaction_id), clock()
     if payment is None or not (payment.execution == execution or _is_recorded_for(payment, request)):
         return Failure(None, is_announced=True)
     notification = payment.notification
     is_repeated = notification.notifier == execution
-    if notification.is_claimed_by_another(execution, now):
+    if notification.is_claimed_by_another(execution, current_time):
         return Failure(payment, is_announced=False)
     match payment.status:
         case Status.PENDING if payment.execution == execution:
-            after = payment.with_status(Status.FAILED, at=now, failure=error).with_claimed_notice(execution, now)
+            after = payment.with_status(Status.FAILED, at=current_time, failure=error).with_claimed_notice(
+                execution, current_time
+            )
             return Failure(write_step(payment, after, ledger), is_announced=True)
         case Status.PENDING | Status.PROCESSING if payment.execution != execution:
             return Failure(payment, is_announced=False)  # the other execution is at it, and tells how it ends
@@ -63,11 +65,11 @@ def record_failure(
             is_heard = notification.notified_status is Status.UNKNOWN and notification.is_dead_lettered
             if is_heard and not is_repeated:
                 return Failure(payment, is_announced=False)
-            after = payment.with_changes(at=now).with_claimed_notice(execution, now)
+            after = payment.with_changes(at=current_time).with_claimed_notice(execution, current_time)
             return Failure(write_step(payment, after, ledger), is_announced=True, is_repeated=is_repeated)
         case Status.COMPLETED | Status.REFUNDING | Status.REFUNDED:
             return Failure(payment, is_announced=False)  # no failure: reconciliation announces it, if it is due
-    payment = claim_notice(payment, ledger, execution, now)
+    payment = claim_notice(payment, ledger, execution, current_time)
     return Failure(payment, payment.notification.notifier == execution, is_repeated)
 
 

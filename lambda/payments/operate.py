@@ -59,37 +59,37 @@ def reopen_payment(
     before. One whose key is too old to be used is closed first. Raises ``IdempotencyConflict`` for another request,
     ``NotAllowed`` for a payment that ended otherwise, or that the gateway does not close now.
     """
-    payment, now = _find_recorded(transaction_id, ledger), clock()
+    payment, current_time = _find_recorded(transaction_id, ledger), clock()
     if not payment.is_recorded_for(read_request(request)):
         raise IdempotencyConflict(f"transaction {transaction_id} is recorded for another request")
     match payment.status:
         case Status.FAILED:
-            _refuse_while_notice_is_claimed(payment, now)
-            if is_charge_window_over(payment, now) and not payment.idempotency_key_closed:
+            _refuse_while_notice_is_claimed(payment, current_time)
+            if is_charge_window_over(payment, current_time) and not payment.idempotency_key_closed:
                 payment = close_payment(payment, ledger, connect(), clock)
             if payment.status is Status.COMPLETED:
                 return payment
-            if is_charge_window_over(payment, now) and not payment.idempotency_key_closed:
+            if is_charge_window_over(payment, current_time) and not payment.idempotency_key_closed:
                 raise NotAllowed(
                     f"transaction {transaction_id} cannot be closed at the gateway now, and its key is too old to be"
                     " used: redrive it again later"
                 )
             return write_step(payment, _build_reopened_payment(payment, clock()), ledger)
         case Status.UNKNOWN if payment.notification.is_dead_lettered:
-            _refuse_while_notice_is_claimed(payment, now)
+            _refuse_while_notice_is_claimed(payment, current_time)
             notification = payment.notification.for_new_try(payment.notification.notified_status)
-            return write_step(payment, payment.with_changes(at=now, notification=notification), ledger)
+            return write_step(payment, payment.with_changes(at=current_time, notification=notification), ledger)
         case status if status in UNSUCCESSFUL or status is Status.REVIEW:
             raise NotAllowed(f"transaction {transaction_id} is {status}; a redrive cannot change that")
         case _:
             return payment
 
 
-def _build_reopened_payment(payment: Payment, now: float) -> Payment:
+def _build_reopened_payment(payment: Payment, current_time: float) -> Payment:
     changes: dict[str, Any] = {}
     if payment.idempotency_key_closed:
         changes = {"idempotency_key_closed": False, "generation": payment.generation + 1, "first_claimed_at": None}
-    reopened = payment.with_status(Status.PENDING, at=now, failure=None, **changes)
+    reopened = payment.with_status(Status.PENDING, at=current_time, failure=None, **changes)
     # Subscribers may have received that it failed, so its end has to be announced.
     return replace(reopened, notification=reopened.notification.for_new_try(Status.FAILED))
 
@@ -101,13 +101,15 @@ def close_payment(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Cal
     subscribers, who were notified otherwise, are notified of that. ``idempotency_key_closed`` requires
     proof that nothing is open.
     """
-    outcome, now = close_at_gateway(payment, gateway, clock), clock()
+    outcome, current_time = close_at_gateway(payment, gateway, clock), clock()
     if isinstance(outcome, Charged):
         charged = payment.with_status(
-            Status.COMPLETED, at=now, gateway_reference=outcome.reference, failure=None, reasons=()
+            Status.COMPLETED, at=current_time, gateway_reference=outcome.reference, failure=None, reasons=()
         )
         return write_step(payment, charged.with_notice_due(), ledger)
-    return write_step(payment, payment.with_changes(at=now, idempotency_key_closed=proves_closed(outcome)), ledger)
+    return write_step(
+        payment, payment.with_changes(at=current_time, idempotency_key_closed=proves_closed(outcome)), ledger
+    )
 
 
 def resolve_payment(
@@ -118,13 +120,13 @@ def resolve_payment(
     COMPLETED: it was charged, under ``reference``. FAILED: it was not, and cannot be any more. REFUNDED: the charge was
     given back, under ``reference``. Raises ``NotAllowed`` for what contradicts the record.
     """
-    payment, now = _find_recorded(transaction_id, ledger), clock()
+    payment, current_time = _find_recorded(transaction_id, ledger), clock()
     references = {Status.COMPLETED: payment.gateway_reference, Status.REFUNDED: payment.refund_reference}
     if payment.status is status and reference in (None, references.get(status)):
         return payment
     if payment.status is not Status.REVIEW:
         raise NotAllowed(f"transaction {transaction_id} is {payment.status}: only a payment in REVIEW can be resolved")
-    _refuse_while_notice_is_claimed(payment, now)
+    _refuse_while_notice_is_claimed(payment, current_time)
     charged = payment.gateway_reference
     changes: dict[str, Any]
     match status:
@@ -139,7 +141,7 @@ def resolve_payment(
         case _:
             record = f"was charged as {charged}" if charged else "has no charge on record"
             raise NotAllowed(f"transaction {transaction_id} {record}: not {status} with {reference or 'no reference'}")
-    return write_step(payment, payment.with_status(status, at=now, **changes).with_notice_due(), ledger)
+    return write_step(payment, payment.with_status(status, at=current_time, **changes).with_notice_due(), ledger)
 
 
 def request_refund(
@@ -178,10 +180,10 @@ def _find_recorded(transaction_id: str, ledger: Ledger) -> Payment:
     return payment
 
 
-def _refuse_while_notice_is_claimed(payment: Payment, now: float) -> None:
+def _refuse_while_notice_is_claimed(payment: Payment, current_time: float) -> None:
     """An operator's step waits for a notice that is on its way: it would arrive after the step, and be wrong."""
-    if payment.notification.is_claimed(now):
-        minutes = math.ceil(payment.notification.seconds_claimed(now) / 60)
+    if payment.notification.is_claimed(current_time):
+        minutes = math.ceil(payment.notification.seconds_claimed(current_time) / 60)
         raise NotAllowed(
             f"transaction {payment.transaction_id}: a notice of its status {payment.status} is being sent; repeat this"
             f" when it is sent, or after {minutes} min"

@@ -112,8 +112,8 @@ class Payment:
         waited = self.updated_at - self.since
         return self.updated_at + min(max(CLOSING_SECONDS, waited), LONGEST_WAIT_SECONDS)
 
-    def is_overdue(self, now: float) -> bool:
-        return self.overdue_at is not None and now >= self.overdue_at
+    def is_overdue(self, current_time: float) -> bool:
+        return self.overdue_at is not None and current_time >= self.overdue_at
 
     def is_recorded_for(self, request: PaymentRequest) -> bool:
         """Whether it is recorded for this very request."""

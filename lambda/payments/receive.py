@@ -13,7 +13,7 @@ SALT_BYTES = 16
 
 
 def receive_payment(
-    raw: object, *, ledger: Ledger, limits: Limits, execution: str, now: float, notify_outcomes: bool
+    raw: object, *, ledger: Ledger, limits: Limits, execution: str, current_time: float, notify_outcomes: bool
 ) -> Payment:
     """Record the payment as PENDING or REJECTED and return it.
 
@@ -31,9 +31,9 @@ def receive_payment(
         fingerprint=request.compute_fingerprint(salt),
         salt=salt,
         execution=execution,
-        created_at=now,
-        updated_at=now,
-        since=now,
+        created_at=current_time,
+        updated_at=current_time,
+        since=current_time,
         amount=request.amount,
         payment_method=request.payment_method,
         customer_id=request.customer_id,

@@ -26,13 +26,13 @@ def settle_overdue_payment(
     ``connect`` gives the gateway, and is called only where it is needed; what it raises is raised. Raises
     ``PaymentChanged`` when somebody else settles it at the same time.
     """
-    now = clock()
-    if not payment.is_overdue(now):
+    current_time = clock()
+    if not payment.is_overdue(current_time):
         return payment
     match payment.status:
         case Status.PENDING:
             # For certain not charged, and nobody is at it any more.
-            return write_step(payment, payment.with_status(Status.FAILED, at=now, failure="abandoned"), ledger)
+            return write_step(payment, payment.with_status(Status.FAILED, at=current_time, failure="abandoned"), ledger)
         case Status.REFUNDING:
             asked_for = request_refund(payment, ledger, connect(), clock, notify_refusal=True)
             if asked_for is not payment:
@@ -41,20 +41,22 @@ def settle_overdue_payment(
             return write_step(payment, payment.with_status(Status.REFUNDING, at=clock()), ledger)
         case Status.PROCESSING | Status.UNKNOWN:
             return _settle_by_lookup(payment, ledger, connect(), clock, notify_outcomes)
-        case _ if _is_to_be_closed(payment, now):
+        case _ if _is_to_be_closed(payment, current_time):
             return close_payment(payment, ledger, connect(), clock)
     return payment
 
 
-def needs_gateway(payment: Payment, now: float) -> bool:
+def needs_gateway(payment: Payment, current_time: float) -> bool:
     """Whether ``reconcile`` asks the gateway: for the outcome of a payment, or to close what is left open under one."""
-    return payment.status in (Status.PROCESSING, Status.UNKNOWN, Status.REFUNDING) or _is_to_be_closed(payment, now)
+    return payment.status in (Status.PROCESSING, Status.UNKNOWN, Status.REFUNDING) or _is_to_be_closed(
+        payment, current_time
+    )
 
 
-def _is_to_be_closed(payment: Payment, now: float) -> bool:
+def _is_to_be_closed(payment: Payment, current_time: float) -> bool:
     """Not while a notice is on its way: it states that the payment was not charged."""
-    is_due = payment.closing_due_at is not None and now >= payment.closing_due_at
-    return is_due and not payment.notification.is_claimed(now)
+    is_due = payment.closing_due_at is not None and current_time >= payment.closing_due_at
+    return is_due and not payment.notification.is_claimed(current_time)
 
 
 def send_due_notice(
@@ -67,10 +69,10 @@ def send_due_notice(
     recording what could; it stays due. ``broken`` names the calls that failed before and are not to be tried now; one
     that fails is added.
     """
-    now = clock()
-    if not payment.notification.is_due or payment.notification.is_claimed(now):
+    current_time = clock()
+    if not payment.notification.is_due or payment.notification.is_claimed(current_time):
         return payment
-    payment = claim_notice(payment, ledger, NOTIFIER, now)
+    payment = claim_notice(payment, ledger, NOTIFIER, current_time)
     is_sent = payment.notification.is_confirmed or _is_accepted(notices.announce, payment, broken)
     is_dead_lettered = payment.needs_dead_letter and _is_accepted(notices.dead_letter, payment, broken)
     confirmed = confirm_notice(
@@ -103,10 +105,12 @@ def _settle_by_lookup(
 ) -> Payment:
     outcome = look_up_outcome(payment, gateway, clock)
     if isinstance(outcome, Unknown):
-        now = clock()
-        if is_charge_window_over(payment, now):
-            return write_step(payment, payment.with_status(Status.REVIEW, at=now, failure=outcome.reason), ledger)
-        return write_step(payment, payment.with_status(Status.UNKNOWN, at=now), ledger)
+        current_time = clock()
+        if is_charge_window_over(payment, current_time):
+            return write_step(
+                payment, payment.with_status(Status.REVIEW, at=current_time, failure=outcome.reason), ledger
+            )
+        return write_step(payment, payment.with_status(Status.UNKNOWN, at=current_time), ledger)
     try:
         return record_outcome(payment, outcome, ledger, clock, notify_outcomes=notify_outcomes)
     except PaymentGivenUp:

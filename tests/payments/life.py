@@ -20,7 +20,7 @@ class Life:
     """One payment, its ledger, its gateway, and a clock that the test turns."""
 
     def __init__(self) -> None:
-        self.ledger, self.gateway, self.now = MemoryLedger(), ScriptedGateway(), 1000.0
+        self.ledger, self.gateway, self.time = MemoryLedger(), ScriptedGateway(), 1000.0
         self.request = request()
         # Whether subscribers want to hear of outcomes without a charge.
         self.notify_outcomes = True
@@ -32,7 +32,7 @@ class Life:
             ledger=self.ledger,
             limits=LIMITS,
             execution=execution,
-            now=self.now,
+            current_time=self.time,
             notify_outcomes=self.notify_outcomes,
         )
 
@@ -44,7 +44,7 @@ class Life:
             ledger=self.ledger,
             connect=lambda: self.gateway,
             execution=execution,
-            clock=clock or (lambda: self.now),
+            clock=clock or (lambda: self.time),
             notify_outcomes=self.notify_outcomes,
         )
 
@@ -56,7 +56,7 @@ class Life:
             error=error,
             ledger=self.ledger,
             execution=execution,
-            clock=lambda: self.now,
+            clock=lambda: self.time,
         )
 
     def reopen(self) -> Payment:
@@ -66,7 +66,7 @@ class Life:
             self.request,
             ledger=self.ledger,
             connect=lambda: self.gateway,
-            clock=lambda: self.now,
+            clock=lambda: self.time,
         )
 
     def confirm(
@@ -80,17 +80,17 @@ class Life:
             is_sent=is_sent,
             is_dead_lettered=is_dead_lettered,
             ledger=self.ledger,
-            clock=lambda: self.now,
+            clock=lambda: self.time,
         )
 
     def reconcile(self, after: float = 0) -> Payment:
         """The schedule, so many seconds later."""
-        self.now += after
+        self.time += after
         return settle_overdue_payment(
             self.payment,
             ledger=self.ledger,
             connect=lambda: self.gateway,
-            clock=lambda: self.now,
+            clock=lambda: self.time,
             notify_outcomes=self.notify_outcomes,
         )
 

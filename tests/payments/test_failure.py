@@ -50,7 +50,7 @@ def test_a_notice_is_on_record_before_it_is_sent_and_is_due_until_it_is_confirme
     notification = life.payment.notification
     assert (notification.notified_status, notification.notice_id) == (Status.FAILED, life.payment.notice_id)
     assert (notification.is_confirmed, notification.is_due) == (False, True)
-    assert life.payment.overdue_at == life.now + NOTIFIER_SECONDS
+    assert life.payment.overdue_at == life.time + NOTIFIER_SECONDS
     life.confirm()
     notification = life.payment.notification
     assert (notification.is_confirmed, notification.is_due, notification.notifier) == (True, False, None)
@@ -101,7 +101,7 @@ def test_the_same_request_again_does_not_announce_the_failure_again(life: Life, 
 
 def test_a_failure_whose_notifier_is_gone_is_announced_by_the_next(life: Life) -> None:
     life.fail()
-    life.now += NOTIFIER_SECONDS
+    life.time += NOTIFIER_SECONDS
     assert life.fail(OTHER).is_announced
     assert life.payment.notification.notifier == OTHER
 
@@ -140,7 +140,7 @@ def test_no_execution_claims_a_notice_that_it_does_not_send(life: Life, is_proce
         life.process(execution=OTHER)
     else:
         life.fail(OTHER)
-    assert not life.payment.notification.is_claimed(life.now)
+    assert not life.payment.notification.is_claimed(life.time)
 
 
 def test_an_end_is_due_until_subscribers_heard_it_for_certain(life: Life) -> None:
@@ -150,8 +150,8 @@ def test_an_end_is_due_until_subscribers_heard_it_for_certain(life: Life) -> Non
     life.confirm()
     life.gateway.script = [Charged("ref-1")]
     completed = life.process()
-    claimed = completed.with_changes(at=life.now).with_claimed_notice("reconciliation", life.now)
-    back = claimed.with_status(Status.REFUNDING, at=life.now).with_status(Status.COMPLETED, at=life.now)
+    claimed = completed.with_changes(at=life.time).with_claimed_notice("reconciliation", life.time)
+    back = claimed.with_status(Status.REFUNDING, at=life.time).with_status(Status.COMPLETED, at=life.time)
     assert back.notification.is_due
 
 
@@ -163,7 +163,7 @@ def test_a_request_that_cannot_be_compared_is_another(life: Life, request_sent: 
         error="Broken",
         ledger=life.ledger,
         execution=OTHER,
-        clock=lambda: life.now,
+        clock=lambda: life.time,
     )
     assert failure.payment is None
 
@@ -239,7 +239,7 @@ def test_an_operators_step_waits_for_a_notice_that_is_on_its_way(life: Life) -> 
     life.fail()
     with pytest.raises(NotAllowed, match="FAILED is being sent; repeat this when it is sent, or after 30 min"):
         life.reopen()
-    life.now += NOTIFIER_SECONDS
+    life.time += NOTIFIER_SECONDS
     assert life.reopen().status is Status.PENDING
 
 

@@ -30,10 +30,10 @@ def text(api_key: object) -> str:
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 1_700_000_000.0
+        self.time = 1_700_000_000.0
 
     def __call__(self) -> float:
-        return self.now
+        return self.time
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def secret(secrets: Secrets, clock: Clock) -> Secret:
 def test_a_key_is_asked_for_again_after_five_minutes(secrets: Secrets, secret: Secret, clock: Clock) -> None:
     assert secret.read_api_key() == "sk_MARKED_1"
     secrets.text = text("sk_MARKED_2")
-    clock.now += 299
+    clock.time += 299
     assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 1)
-    clock.now += 1
+    clock.time += 1
     assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_2", 2)
     assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_2", 2)
 
@@ -82,19 +82,19 @@ def test_an_older_key_is_better_than_none(
     secrets: Secrets, secret: Secret, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret.read_api_key()
-    clock.now += 300
+    clock.time += 300
     secrets.faults = [(503, "ServiceUnavailable")]
     assert secret.read_api_key() == "sk_MARKED_1"
     (warning,) = caplog.records
     assert (warning.levelname, warning.error) == ("WARNING", "GatewayUnavailable")
     assert warning.detail == "the gateway's secret cannot be read: ServiceUnavailable"
     # Not every payment waits for Secrets Manager while it is away.
-    clock.now += 29
+    clock.time += 29
     assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 2)
-    clock.now += 1
+    clock.time += 1
     secrets.text = "malformed MARKED"
     assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 3)
-    clock.now += 30
+    clock.time += 30
     secrets.text = text("sk_MARKED_2")
     assert secret.read_api_key() == "sk_MARKED_2"
     assert [record.error for record in caplog.records] == ["GatewayUnavailable", "InternalError"]

@@ -56,8 +56,8 @@ def test_a_decline_whose_execution_is_stopped_before_the_notice_is_announced_by_
     life.validate()
     life.gateway.script = [outcome]
     life.process()
-    life.now += NOTIFIER_SECONDS
-    assert life.payment.is_overdue(life.now)
+    life.time += NOTIFIER_SECONDS
+    assert life.payment.is_overdue(life.time)
     assert life.process(execution="arn:execution:2").notification.notifier == "arn:execution:2"
 
 
@@ -79,7 +79,7 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
             ledger=life.ledger,
             connect=connect,
             execution=EXECUTION,
-            clock=lambda: life.now,
+            clock=lambda: life.time,
             notify_outcomes=True,
         )
 
@@ -122,7 +122,7 @@ def test_another_record_under_the_same_id_is_a_conflict(life: Life) -> None:
             ledger=life.ledger,
             connect=lambda: life.gateway,
             execution=EXECUTION,
-            clock=lambda: life.now,
+            clock=lambda: life.time,
             notify_outcomes=True,
         )
     assert life.gateway.calls == []
@@ -199,10 +199,10 @@ def test_a_claim_keeps_everybody_else_out_until_its_lease_is_over(life: Life) ->
     life.gateway.script = [die]
     with pytest.raises(SystemExit):
         life.process()
-    life.now += LEASE_SECONDS - 1
+    life.time += LEASE_SECONDS - 1
     with pytest.raises(PaymentInProgress):
         life.process()
-    life.now += 1
+    life.time += 1
     done = life.process()
     assert (done.status, done.attempt, done.gateway_reference) == (Status.COMPLETED, 2, "ref-1")
     # Asked for again under the same key, the gateway answers with the dead attempt's charge.
@@ -219,7 +219,7 @@ def test_a_take_over_charges_what_the_dead_attempt_did_not(life: Life) -> None:
     life.gateway.script = [die_before_charging]
     with pytest.raises(SystemExit):
         life.process()
-    life.now += LEASE_SECONDS
+    life.time += LEASE_SECONDS
     assert life.process().status is Status.COMPLETED
     assert [name for name, _ in life.gateway.calls] == ["charge", "charge"]
     assert len({charge.idempotency_key for _, charge in life.gateway.calls}) == 1
@@ -234,7 +234,7 @@ def test_that_a_take_over_did_nothing_proves_nothing_about_the_dead_attempt(life
     life.gateway.script = [die, NotCharged("away")]
     with pytest.raises(SystemExit):
         life.process()
-    life.now += LEASE_SECONDS
+    life.time += LEASE_SECONDS
     with pytest.raises(ChargeOutcomeUnknown):
         life.process()
     assert life.payment.status is Status.UNKNOWN
@@ -258,7 +258,7 @@ def test_nothing_is_charged_after_the_gateway_may_have_forgotten_the_key(life: L
     life.gateway.script = [NotCharged("away")]
     with pytest.raises(GatewayUnavailable):
         life.process()
-    life.now += CHARGE_WINDOW_SECONDS
+    life.time += CHARGE_WINDOW_SECONDS
     with pytest.raises(ReviewNeeded):
         life.process()
     assert len(life.gateway.calls) == 1
@@ -273,7 +273,7 @@ def test_a_slow_holder_cannot_finish_what_another_took_over(life: Life) -> None:
 
     def slow(charge: Charge) -> Charged:
         charged = life.gateway.really_charge(charge)
-        life.now += LEASE_SECONDS
+        life.time += LEASE_SECONDS
         assert life.process(execution="arn:execution:2").attempt == 2
         return charged
 
@@ -305,7 +305,7 @@ def test_a_step_that_the_table_does_not_have_is_refused(life: Life) -> None:
     life.process()
     for status in set(Status) - {Status.REFUNDING}:
         with pytest.raises(ValueError, match="cannot go from COMPLETED"):
-            life.payment.with_status(status, at=life.now)
+            life.payment.with_status(status, at=life.time)
 
 
 def test_a_claim_of_a_notice_is_not_forgotten_by_a_later_step(life: Life) -> None:

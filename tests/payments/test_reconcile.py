@@ -47,15 +47,15 @@ def life() -> Life:
 
 def unknown(life: Life, lookup: object = None) -> None:
     """The payment's outcome is unknown since now."""
-    charged = life.payment.with_status(Status.PROCESSING, at=life.now, attempt=1, first_claimed_at=life.now)
+    charged = life.payment.with_status(Status.PROCESSING, at=life.time, attempt=1, first_claimed_at=life.time)
     life.ledger.write_step(life.payment, charged)
-    life.ledger.write_step(charged, charged.with_status(Status.UNKNOWN, at=life.now))
+    life.ledger.write_step(charged, charged.with_status(Status.UNKNOWN, at=life.time))
     life.gateway.script = [lookup or Unknown("timeout")] * 50  # type: ignore[list-item]
 
 
 def send(life: Life, subscribers: Subscribers) -> Payment:
     return send_due_notice(
-        life.payment, ledger=life.ledger, notices=subscribers, clock=lambda: life.now, broken=subscribers.failed
+        life.payment, ledger=life.ledger, notices=subscribers, clock=lambda: life.time, broken=subscribers.failed
     )
 
 
@@ -79,10 +79,10 @@ def test_what_is_asked_in_vain_waits_longer_each_time(life: Life) -> None:
     unknown(life)
     waits = []
     for _ in range(6):
-        before, overdue_at = life.now, life.payment.overdue_at
+        before, overdue_at = life.time, life.payment.overdue_at
         assert overdue_at is not None
         life.reconcile(overdue_at - before)
-        waits.append(life.now - before)
+        waits.append(life.time - before)
     minutes = [5, 5, 10, 20, 40, LONGEST_WAIT_SECONDS / 60]
     assert waits == [60 * wait for wait in minutes]
 
@@ -116,7 +116,7 @@ def test_a_notice_is_claimed_before_it_is_sent(life: Life) -> None:
         def announce(self, payment: Payment) -> None:
             assert payment == life.payment
             assert life.payment.notification.notified_status is Status.FAILED
-            assert life.payment.notification.is_claimed(life.now)
+            assert life.payment.notification.is_claimed(life.time)
             raise SystemExit
 
     with pytest.raises(SystemExit):
@@ -129,7 +129,7 @@ def test_a_notice_that_an_execution_is_sending_is_left_to_it(life: Life) -> None
     subscribers = Subscribers()
     send(life, subscribers)
     assert subscribers.notices == []
-    life.now += NOTIFIER_SECONDS
+    life.time += NOTIFIER_SECONDS
     send(life, subscribers)
     assert subscribers.notices == [life.payment.notice_id]
 
@@ -153,7 +153,7 @@ def test_what_could_not_be_sent_stays_due_and_is_sent_later(
     with pytest.raises(NoticeNotSent, match=broken):
         send(life, subscribers)
     assert (subscribers.notices, len(subscribers.letters)) == done
-    assert life.payment.is_overdue(life.now + NOTICE_SECONDS)
+    assert life.payment.is_overdue(life.time + NOTICE_SECONDS)
     # What was done is not done again.
     subscribers.broken, subscribers.failed = "", set()
     send(life, subscribers)
@@ -188,7 +188,7 @@ def test_a_reopened_payment_is_announced_anew(life: Life) -> None:
     life.confirm()
     life.reopen()
     assert life.fail().is_announced
-    life.now += NOTIFIER_SECONDS
+    life.time += NOTIFIER_SECONDS
     subscribers = Subscribers()
     send(life, subscribers)
     assert subscribers.notices == subscribers.letters == [life.payment.notice_id]
@@ -199,9 +199,9 @@ def test_a_reopened_payment_is_announced_anew(life: Life) -> None:
 
 def failed(life: Life) -> None:
     """An attempt did nothing, and the payment was given up and announced."""
-    claimed = life.payment.with_status(Status.PROCESSING, at=life.now, attempt=1, first_claimed_at=life.now)
+    claimed = life.payment.with_status(Status.PROCESSING, at=life.time, attempt=1, first_claimed_at=life.time)
     life.ledger.write_step(life.payment, claimed)
-    life.ledger.write_step(claimed, claimed.with_status(Status.PENDING, at=life.now))
+    life.ledger.write_step(claimed, claimed.with_status(Status.PENDING, at=life.time))
     life.fail()
     life.confirm()
 
@@ -257,7 +257,7 @@ def test_what_is_not_proven_closed_is_closed_later_however_old_it_is(life: Life,
 
 def test_what_is_left_open_is_closed_though_its_notice_cannot_be_sent(life: Life) -> None:
     failed(life)
-    life.ledger.write_step(life.payment, life.payment.with_changes(at=life.now).with_notice_due())
+    life.ledger.write_step(life.payment, life.payment.with_changes(at=life.time).with_notice_due())
     life.reconcile(HOUR)
     assert life.payment.idempotency_key_closed
 
@@ -265,9 +265,9 @@ def test_what_is_left_open_is_closed_though_its_notice_cannot_be_sent(life: Life
 def test_nothing_is_charged_later_under_a_payment_whose_notice_is_on_its_way(life: Life) -> None:
     """It states that the payment was not charged."""
     failed(life)
-    life.now += HOUR
+    life.time += HOUR
     life.ledger.write_step(
-        life.payment, life.payment.with_changes(at=life.now).with_notice_due().with_claimed_notice("arn:2", life.now)
+        life.payment, life.payment.with_changes(at=life.time).with_notice_due().with_claimed_notice("arn:2", life.time)
     )
     life.gateway.script = [Charged("pi_1")]
     life.reconcile(CLOSING_SECONDS)
@@ -281,7 +281,7 @@ def test_a_payment_that_is_too_old_for_its_key_is_closed_before_it_is_tried_agai
     life: Life, answer: Outcome, status: Status
 ) -> None:
     failed(life)
-    life.now += CHARGE_WINDOW_SECONDS
+    life.time += CHARGE_WINDOW_SECONDS
     life.gateway.script = [Unknown("timeout"), answer]
     with pytest.raises(NotAllowed, match="redrive it again later"):
         life.reopen()
@@ -296,9 +296,9 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
         raise GatewayUnavailable("the secret cannot be read")
 
     def reconcile_without_it() -> Payment:
-        life.now += HOUR
+        life.time += HOUR
         return settle_overdue_payment(
-            life.payment, ledger=life.ledger, connect=connect, clock=lambda: life.now, notify_outcomes=True
+            life.payment, ledger=life.ledger, connect=connect, clock=lambda: life.time, notify_outcomes=True
         )
 
     assert reconcile_without_it().status is Status.FAILED
@@ -319,7 +319,7 @@ def test_another_request_reopens_nothing(life: Life) -> None:
             request(payment_amount=151),
             ledger=life.ledger,
             connect=lambda: life.gateway,
-            clock=lambda: life.now,
+            clock=lambda: life.time,
         )
 
 
@@ -352,7 +352,7 @@ class Refunds:
 def refunding(life: Life, outcome: RefundOutcome) -> Refunds:
     life.process()
     gateway = Refunds(outcome)
-    refund_payment("TXN-TEST-001", ledger=life.ledger, connect=lambda: gateway, clock=lambda: life.now)  # type: ignore[arg-type, return-value]
+    refund_payment("TXN-TEST-001", ledger=life.ledger, connect=lambda: gateway, clock=lambda: life.time)  # type: ignore[arg-type, return-value]
     life.gateway = gateway  # type: ignore[assignment]
     return gateway
 
@@ -406,22 +406,22 @@ def test_what_a_person_found_out(
     review(life, charged)
     if not allowed:
         with pytest.raises(NotAllowed, match="TXN-TEST-001"):
-            resolve_payment("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.now)
+            resolve_payment("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.time)
         assert life.payment.status is Status.REVIEW
         return
     for _ in range(2):  # safe to repeat
-        resolved = resolve_payment("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.now)
+        resolved = resolve_payment("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.time)
     assert (resolved.status, resolved.notification.is_due) == (status, True)
     assert reference in (None, resolved.gateway_reference, resolved.refund_reference)
 
 
 def test_a_resolution_is_not_taken_back_by_another(life: Life) -> None:
     review(life, charged=False)
-    resolve_payment("TXN-TEST-001", Status.COMPLETED, "pi_1", ledger=life.ledger, clock=lambda: life.now)
+    resolve_payment("TXN-TEST-001", Status.COMPLETED, "pi_1", ledger=life.ledger, clock=lambda: life.time)
     with pytest.raises(NotAllowed):
-        resolve_payment("TXN-TEST-001", Status.COMPLETED, "pi_2", ledger=life.ledger, clock=lambda: life.now)
+        resolve_payment("TXN-TEST-001", Status.COMPLETED, "pi_2", ledger=life.ledger, clock=lambda: life.time)
 
 
 def test_only_what_is_under_review_can_be_resolved(life: Life) -> None:
     with pytest.raises(NotAllowed, match="is PENDING"):
-        resolve_payment("TXN-TEST-001", Status.FAILED, None, ledger=life.ledger, clock=lambda: life.now)
+        resolve_payment("TXN-TEST-001", Status.FAILED, None, ledger=life.ledger, clock=lambda: life.time)

@@ -23,29 +23,29 @@ FINDINGS = (
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Keep with each test, passed or failed, what its checks counted."""
-    world.FOUND.clear()
+    world.FIGURES.clear()
     try:
         yield
     finally:
         # These find what is wrong because a protection is gone: they are counted by themselves.
         if "protections" not in item.path.name:
-            item.user_properties += [(name, int(world.FOUND[name])) for name in FINDINGS]
+            item.user_properties += [(name, int(world.FIGURES[name])) for name in FINDINGS]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     ended = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
-    tried: Counter[str] = Counter()
+    figures: Counter[str] = Counter()
     for report in ended:
         if "tests/prove/" in report.nodeid:
-            tried.update({name: count for name, count in report.user_properties if isinstance(count, int)})
-    if not tried:
+            figures.update({name: count for name, count in report.user_properties if isinstance(count, int)})
+    if not figures:
         return
     terminalreporter.section("what was proved")
-    for name in [*(name for name in tried if name not in FINDINGS), *FINDINGS]:
-        terminalreporter.write_line(f"{name:<42} {tried[name]:>7,}")
+    for name in [*(name for name in figures if name not in FINDINGS), *FINDINGS]:
+        terminalreporter.write_line(f"{name:<42} {figures[name]:>7,}")
 
 
 @pytest.fixture
-def tried(record_property: Any) -> Any:
-    """``tried(name, count)`` adds to the figures."""
+def record_figure(record_property: Any) -> Any:
+    """``record_figure(name, count)`` adds to the figures."""
     return record_property

@@ -38,7 +38,7 @@ class Scheduler:
             assert running.go.wait(PATIENCE_SECONDS), "the scheduler is gone"
             running.go.clear()
 
-    def run(self, actors: list[Actor]) -> None:
+    def run_actors(self, actors: list[Actor]) -> None:
         everyone = [_Running(actor) for actor in actors]
         threads = [threading.Thread(target=self._live, args=(running,), daemon=True) for running in everyone]
         for thread, running in zip(threads, everyone, strict=True):
@@ -74,11 +74,11 @@ def every_order(race: Callable[[Scheduler], None], at_most: int) -> Iterator[lis
     for _ in range(at_most):
         scheduler = Scheduler(choices)
         race(scheduler)
-        taken = [*choices, *([0] * (len(scheduler.options) - len(choices)))]
-        yield taken
-        while taken and taken[-1] + 1 >= scheduler.options[len(taken) - 1]:
-            taken.pop()
-        if not taken:
+        choices_taken = [*choices, *([0] * (len(scheduler.options) - len(choices)))]
+        yield choices_taken
+        while choices_taken and choices_taken[-1] + 1 >= scheduler.options[len(choices_taken) - 1]:
+            choices_taken.pop()
+        if not choices_taken:
             return
-        choices = [*taken[:-1], taken[-1] + 1]
+        choices = [*choices_taken[:-1], choices_taken[-1] + 1]
     raise AssertionError(f"more than {at_most} orders")

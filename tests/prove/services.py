@@ -49,27 +49,27 @@ class FakeDynamoDB:
             item = self.payments.get(Key["transaction_id"]["S"])
             return {"Item": copy.deepcopy(item)} if item else {}
 
-        return self._faulty("get_item", read)
+        return self._call_with_faults("get_item", read)
 
     def query(self, *, TableName: str, IndexName: str, ExpressionAttributeValues: dict[str, Any], **_: Any) -> Any:
         assert (TableName, IndexName) == ("transactions", "open-payments")
         shard = ExpressionAttributeValues[":shard"]["N"]
         measured = ":now" not in ExpressionAttributeValues
-        now = float("inf") if measured else float(ExpressionAttributeValues[":now"]["N"])
+        time = float("inf") if measured else float(ExpressionAttributeValues[":now"]["N"])
 
         def read() -> dict[str, Any]:
             items = [
                 {"transaction_id": item["transaction_id"]}
                 for item in self.payments.values()
                 if (self.index_lags and shard == "0")
-                or (item.get("open_shard", {}).get("N") == shard and float(item["overdue_at"]["N"]) <= now)
+                or (item.get("open_shard", {}).get("N") == shard and float(item["overdue_at"]["N"]) <= time)
             ]
             return {"Items": items}
 
         if measured:  # when all is done: whatever breaks there changes nothing any more
             return read()
         # An empty shard is as good as any other: the first stands for them all.
-        return self._faulty("query", read) if shard == "0" or read()["Items"] else read()
+        return self._call_with_faults("query", read) if shard == "0" or read()["Items"] else read()
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
         asked = [key["transaction_id"]["S"] for key in RequestItems["transactions"]["Keys"]]
@@ -84,23 +84,25 @@ class FakeDynamoDB:
             key = (step["Item"]["transaction_id"]["S"], int(step["Item"]["sequence"]["N"]))
             failed, none = "ConditionalCheckFailed", {"Code": "None"}
             reasons = [none, none]
-            if not _holds(state, held):
+            if not _is_condition_met(state, held):
                 reasons[0] = {"Code": failed, "Item": copy.deepcopy(held)}
             if step["ConditionExpression"] == "attribute_not_exists(transaction_id)" and key in self.steps:
                 reasons[1] = {"Code": failed}
             if reasons != [none, none]:
-                raise _error("TransactionCanceledException", CancellationReasons=reasons)
+                raise _client_error("TransactionCanceledException", CancellationReasons=reasons)
             self.payments[key[0]] = copy.deepcopy(state["Item"])
             self.steps[key] = copy.deepcopy(step["Item"])
             return {}
 
-        return self._faulty("transact_write_items", put)
+        return self._call_with_faults("transact_write_items", put)
 
-    def _faulty(self, name: str, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        throttled, possible = _error("ProvisionedThroughputExceededException"), READ_FAULTS
+    def _call_with_faults(self, name: str, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        throttled, possible = _client_error("ProvisionedThroughputExceededException"), READ_FAULTS
         if name == "transact_write_items":
             possible = SERVICE_FAULTS
-            throttled = _error("TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}] * 2)
+            throttled = _client_error(
+                "TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}] * 2
+            )
         timeout = ReadTimeoutError(endpoint_url="dynamodb")
         return self._faults.call(f"dynamodb.{name}", possible, do, throttled=throttled, timeout=timeout)
 
@@ -126,24 +128,24 @@ class FakeGateway:
         self._late: list[Callable[[], object]] = []
 
     def charge(self, charge: Charge) -> Outcome:
-        outcome: Outcome = self._faulty("charge", lambda: self._charge(charge), NotCharged("rate limited"))
+        outcome: Outcome = self._call_with_faults("charge", lambda: self._do_charge(charge), NotCharged("rate limited"))
         self._under_way[charge.idempotency_key] = self._clock()
         self._faults.switch("gateway.charge answers")
         del self._under_way[charge.idempotency_key]
         return outcome
 
     def lookup(self, charge: Charge) -> Outcome:
-        outcome: Outcome = self._faulty("lookup", lambda: self._lookup(charge), Unknown("rate limited"))
+        outcome: Outcome = self._call_with_faults("lookup", lambda: self._do_lookup(charge), Unknown("rate limited"))
         return outcome
 
     def close(self, charge: Charge) -> Outcome:
         """As a lookup, which leaves nothing open; and a search proves it as well, so long after."""
-        outcome: Outcome = self._faulty("close", lambda: self._close(charge), Unknown("rate limited"))
+        outcome: Outcome = self._call_with_faults("close", lambda: self._do_close(charge), Unknown("rate limited"))
         return outcome
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
-        outcome: RefundOutcome = self._faulty(
-            "refund", lambda: self._refund(charge, reference), Unknown("rate limited")
+        outcome: RefundOutcome = self._call_with_faults(
+            "refund", lambda: self._do_refund(charge, reference), Unknown("rate limited")
         )
         return outcome
 
@@ -151,26 +153,26 @@ class FakeGateway:
         while self._late:
             self._late.pop(0)()
 
-    def moved(self, kind: str, transaction_id: str) -> int:
+    def count_moves(self, kind: str, transaction_id: str) -> int:
         """How often money moved, under whatever key of the payment."""
         return self.movements.count((kind, transaction_id))
 
-    def _key(self, charge: Charge) -> str:
+    def _look_up_key(self, charge: Charge) -> str:
         """The charge's key; what was done under it more than a day ago is forgotten, as at Stripe."""
         key = charge.idempotency_key
-        if self._forgets(key):
+        if self._forget_if_old(key):
             self._answers.pop(key, None)
             self._void.discard(key)
         return key
 
-    def _forgets(self, key: str) -> bool:
+    def _forget_if_old(self, key: str) -> bool:
         forgotten = self._clock() - self._first_seen.setdefault(key, self._clock()) > DAY
         if forgotten:
             self._first_seen[key] = self._clock()
         return forgotten
 
-    def _charge(self, charge: Charge) -> Outcome:
-        key = self._key(charge)
+    def _do_charge(self, charge: Charge) -> Outcome:
+        key = self._look_up_key(charge)
         if key in self._void:
             return NotCharged("cancelled")
         # By its contract an earlier call is over after so long.
@@ -185,33 +187,33 @@ class FakeGateway:
             self._answers[key] = outcome
         return self._answers[key]
 
-    def _lookup(self, charge: Charge) -> Outcome:
+    def _do_lookup(self, charge: Charge) -> Outcome:
         if self._behaviour(charge) is SILENCE:
             return SILENCE
         if charge.key_expired:  # a search: what is found is true, what is not found proves nothing
-            moved = ("charge", charge.transaction_id) in self.movements
-            return Charged(f"ref-{charge.idempotency_key}") if moved else Unknown("the key is forgotten")
-        key = self._key(charge)
+            has_moved = ("charge", charge.transaction_id) in self.movements
+            return Charged(f"ref-{charge.idempotency_key}") if has_moved else Unknown("the key is forgotten")
+        key = self._look_up_key(charge)
         if key not in self._answers:
             self._void.add(key)
             return NotCharged("no such charge, and there will be none")
         return self._answers[key]
 
-    def _close(self, charge: Charge) -> Outcome:
+    def _do_close(self, charge: Charge) -> Outcome:
         if self._behaviour(charge) is SILENCE:
             return SILENCE
         if ("charge", charge.transaction_id) in self.movements:
             return Charged(f"ref-{charge.idempotency_key}")
-        self._void.add(self._key(charge))
+        self._void.add(self._look_up_key(charge))
         return NotCharged("nothing is open, and nothing will be")
 
-    def _refund(self, charge: Charge, reference: str) -> RefundOutcome:
+    def _do_refund(self, charge: Charge, reference: str) -> RefundOutcome:
         """Once per key, which is forgotten as any other; with a forgotten one it is only looked for."""
         key = f"{charge.idempotency_key}-refund"
         if charge.key_expired:
-            moved = ("refund", charge.transaction_id) in self.movements
-            return Refunded(f"refund-{reference}") if moved else Unknown("the key is forgotten")
-        if self._forgets(key):
+            has_moved = ("refund", charge.transaction_id) in self.movements
+            return Refunded(f"refund-{reference}") if has_moved else Unknown("the key is forgotten")
+        if self._forget_if_old(key):
             self._refunds.pop(key, None)
         if ("charge", charge.transaction_id) not in self.movements:
             return NotRefunded("no such charge")
@@ -220,7 +222,7 @@ class FakeGateway:
             self._refunds[key] = Refunded(f"refund-{reference}")
         return self._refunds[key]
 
-    def _faulty(self, name: str, do: Callable[[], Any], throttled: Any) -> Any:
+    def _call_with_faults(self, name: str, do: Callable[[], Any], throttled: Any) -> Any:
         fault = self._faults.next(f"gateway.{name}", GATEWAY_FAULTS)
         if fault is Fault.THROTTLED:
             return throttled
@@ -248,7 +250,7 @@ class FakeSecrets:
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:
         assert SecretId == "arn:secret"
-        throttled, timeout = _error("ThrottlingException"), ReadTimeoutError(endpoint_url="secretsmanager")
+        throttled, timeout = _client_error("ThrottlingException"), ReadTimeoutError(endpoint_url="secretsmanager")
         read = lambda: {"SecretString": json.dumps({"api_key": "sk_test"})}  # noqa: E731
         return self._faults.call("secretsmanager.get", READ_FAULTS, read, throttled=throttled, timeout=timeout)
 
@@ -258,11 +260,11 @@ class FakeTopic:
 
     def __init__(self, faults: Faults, judge: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
         """``judge`` is called with the arguments of each publication that has an effect, at that moment."""
-        self._faults, self._judge = faults, judge
+        self._faults, self._judge_notice = faults, judge
         self.notices: list[dict[str, Any]] = []
 
     def publish(self, *, Message: str, MessageAttributes: dict[str, Any], **_: Any) -> None:
-        throttled, timeout = _error("Throttled"), ReadTimeoutError(endpoint_url="sns")
+        throttled, timeout = _client_error("Throttled"), ReadTimeoutError(endpoint_url="sns")
         publish = lambda: self._publish(Message, MessageAttributes)  # noqa: E731
         self._faults.call("sns.publish", SERVICE_FAULTS, publish, throttled=throttled, timeout=timeout)
 
@@ -273,7 +275,7 @@ class FakeTopic:
         return {"MessageId": "1"}
 
     def _publish(self, message: str, attributes: dict[str, Any]) -> None:
-        self._judge({"Message": message, "MessageAttributes": attributes})
+        self._judge_notice({"Message": message, "MessageAttributes": attributes})
         self.notices.append(json.loads(message) | {"outcome": attributes["outcome"]["StringValue"]})
 
 
@@ -285,7 +287,7 @@ class FakeQueue:
         self.letters: list[dict[str, Any]] = []
 
     def send_message(self, *, MessageBody: str, **_: Any) -> None:
-        throttled, timeout = _error("RequestThrottled"), ReadTimeoutError(endpoint_url="sqs")
+        throttled, timeout = _client_error("RequestThrottled"), ReadTimeoutError(endpoint_url="sqs")
         send = lambda: self.letters.append(json.loads(MessageBody))  # noqa: E731
         self._faults.call("sqs.send_message", SERVICE_FAULTS, send, throttled=throttled, timeout=timeout)
 
@@ -296,7 +298,7 @@ class FakeQueue:
         return {"MessageId": "1"}
 
 
-def _holds(put: dict[str, Any], held: dict[str, Any] | None) -> bool:
+def _is_condition_met(put: dict[str, Any], held: dict[str, Any] | None) -> bool:
     match put["ConditionExpression"]:
         case DynamoDBLedger.NOT_RECORDED:
             return held is None
@@ -306,6 +308,6 @@ def _holds(put: dict[str, Any], held: dict[str, Any] | None) -> bool:
     raise AssertionError(put["ConditionExpression"])
 
 
-def _error(code: str, **more: Any) -> ClientError:
+def _client_error(code: str, **more: Any) -> ClientError:
     response: Any = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": 400}, **more}
     return ClientError(response, "operation")

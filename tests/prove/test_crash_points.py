@@ -56,35 +56,35 @@ SCENARIOS = {
 }
 
 
-def run(
+def run_scenario(
     scenario: Scenario, plan: dict[int, Fault], away: tuple[str, int] | None = None, away_seconds: float = 0
 ) -> World:
     """``away`` names services that take no call from the n-th on, until so long after the execution has ended."""
     world = World(plan, scenario.behaviour)
     world.faults.away = away
     event: dict[str, Any] = {"transaction_id": request()["transaction_id"], "operator": "alice"}
-    with world.installed():
-        world.pay(request())
+    with world.install_ports():
+        world.run_payment(request())
         if scenario.redrive:
             world.redriven_at = len(world.faults.calls)
             with suppress(StatesError):
-                world.invoke(reconciliation.handler, event | {"action": "reopen", "request": request()})
-                world.pay(request(), name="redrive")
+                world.invoke_handler(reconciliation.handler, event | {"action": "reopen", "request": request()})
+                world.run_payment(request(), name="redrive")
         if scenario.refund:
             with suppress(StatesError):
-                world.invoke(reconciliation.handler, event | {"action": "refund"})
+                world.invoke_handler(reconciliation.handler, event | {"action": "refund"})
         if away_seconds:
-            world.reconcile(away_seconds)
+            world.run_schedule(away_seconds)
         world.faults.away = None
         if scenario.down_seconds:
             # No request is on its way for so long: what comes late has come by then.
             world.gateway.let_late_effects_happen()
-            world.now += scenario.down_seconds
-        world.reconcile()
+            world.time += scenario.down_seconds
+        world.run_schedule()
     return world
 
 
-def plans(world: World, beyond: int = -1) -> list[tuple[int, Fault]]:
+def list_plans(world: World, beyond: int = -1) -> list[tuple[int, Fault]]:
     """Every way to break a call of this run after the call ``beyond``."""
     return [
         (index, fault)
@@ -97,13 +97,13 @@ def plans(world: World, beyond: int = -1) -> list[tuple[int, Fault]]:
 def run_again_after_a_day(plan: dict[int, Fault]) -> World:
     """The schedule is down, and the same request comes again when the gateway has forgotten the first."""
     world = World(plan)
-    with world.installed():
-        world.pay(request(), name="1")
+    with world.install_ports():
+        world.run_payment(request(), name="1")
         # No request is on its way for a day: what comes late has come by then.
         world.gateway.let_late_effects_happen()
-        world.now += DAY + 1
-        world.pay(request(), name="2")
-        world.reconcile()
+        world.time += DAY + 1
+        world.run_payment(request(), name="2")
+        world.run_schedule()
     return world
 
 
@@ -113,78 +113,78 @@ HOUR = 60 * 60
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_an_outage_of_each_service_from_each_call_on(name: str, tried: Any) -> None:
+def test_an_outage_of_each_service_from_each_call_on(name: str, record_figure: Any) -> None:
     """Longer than the retries last: until the execution is over, and for an hour of the schedule after it."""
     scenario, outages = SCENARIOS[name], 0
-    calls = [call for call, _ in run(scenario, {}).faults.calls]
+    calls = [call for call, _ in run_scenario(scenario, {}).faults.calls]
     for service in AWAY:
         for first in [n for n, call in enumerate(calls) if call.startswith(service)]:
             for seconds in (0, HOUR):
-                world = run(scenario, {}, (service, first), seconds)
+                world = run_scenario(scenario, {}, (service, first), seconds)
                 outages += 1
                 try:
-                    world.check()
+                    world.check_payments()
                 except AssertionError as error:
                     raise AssertionError(f"{name}; {service} away from call {first}, {seconds} s: {error}") from None
-    tried("outages simulated", outages)
+    record_figure("outages simulated", outages)
 
 
 def run_twice(plan: dict[int, Fault]) -> World:
     """A payment that fails for good, and the same request again."""
     world = World(plan, lambda _: NotCharged("away"))
-    with world.installed():
-        world.pay(request(), name="1")
-        world.pay(request(), name="2")
-        world.reconcile()
+    with world.install_ports():
+        world.run_payment(request(), name="1")
+        world.run_payment(request(), name="2")
+        world.run_schedule()
     return world
 
 
 def check_twice() -> int:
     """Every fault; how many there are."""
     whole = run_twice({})
-    whole.check()
+    whole.check_payments()
     # Where nothing breaks, nothing is said again, not even under the same notice id.
     assert len(whole.topic.notices) == 1, "announced twice"
     assert len(whole.queue.letters) == 1, "dead-lettered twice"
-    singles = plans(whole)
+    singles = list_plans(whole)
     for single in singles:
-        run_twice(dict([single])).check()
+        run_twice(dict([single])).check_payments()
     return len(singles)
 
 
-def test_the_same_failure_is_told_once(tried: Any) -> None:
-    tried("crash points tested", check_twice())
+def test_the_same_failure_is_told_once(record_figure: Any) -> None:
+    record_figure("crash points tested", check_twice())
 
 
 def check_again_after_a_day() -> Counter[str]:
     """Every pair of faults; how the payments ended. A payment that is left claimed takes two."""
     ends: Counter[str] = Counter()
-    for first in plans(run_again_after_a_day({})):
-        for second in plans(run_again_after_a_day(dict([first])), beyond=first[0]):
+    for first in list_plans(run_again_after_a_day({})):
+        for second in list_plans(run_again_after_a_day(dict([first])), beyond=first[0]):
             world = run_again_after_a_day(dict([first, second]))
-            world.check()
-            ends.update(payment.status for payment in world.payments().values())
+            world.check_payments()
+            ends.update(payment.status for payment in world.read_payments().values())
     return ends
 
 
-def test_every_pair_with_the_request_again_after_a_day(tried: Any) -> None:
+def test_every_pair_with_the_request_again_after_a_day(record_figure: Any) -> None:
     ends = check_again_after_a_day()
     print(f"\nagain after a day: {dict(ends)}")
-    tried("pairs of crash points tested", sum(ends.values()))
+    record_figure("pairs of crash points tested", sum(ends.values()))
     assert set(ends) >= {"COMPLETED", "FAILED"}
 
 
 def check_table_put_back_in_time() -> None:
     """The table of payments is restored to before the payment; the ledger remembers, and it is not charged anew."""
     world = World()
-    with world.installed():
-        world.pay(request(), name="1")
+    with world.install_ports():
+        world.run_payment(request(), name="1")
         steps = dict(world.dynamodb.steps)
         world.dynamodb.payments.clear()
-        world.now += DAY + 1
-        assert world.pay(request(), name="2").error == "LedgerRefused", "the ledger was overwritten"
+        world.time += DAY + 1
+        assert world.run_payment(request(), name="2").error == "LedgerRefused", "the ledger was overwritten"
     assert world.dynamodb.steps == steps
-    assert world.gateway.moved("charge", request()["transaction_id"]) == 1
+    assert world.gateway.count_moves("charge", request()["transaction_id"]) == 1
 
 
 def test_a_table_put_back_in_time_charges_nobody_again() -> None:
@@ -192,32 +192,32 @@ def test_a_table_put_back_in_time_charges_nobody_again() -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_crash_point_and_every_pair(name: str, tried: Any) -> None:
+def test_every_crash_point_and_every_pair(name: str, record_figure: Any) -> None:
     ends: Counter[str] = Counter()
     singles = pairs = 0
 
     def broken_by(plan: dict[int, Fault]) -> World:
-        world = run(SCENARIOS[name], plan)
+        world = run_scenario(SCENARIOS[name], plan)
         try:
-            world.check()
+            world.check_payments()
         except AssertionError as error:
             broken = ", ".join(f"{world.faults.calls[i][0]} (call {i}): {f.value}" for i, f in plan.items())
             raise AssertionError(f"{name}; {broken}: {error}") from None
-        ends.update(payment.status for payment in world.payments().values())
+        ends.update(payment.status for payment in world.read_payments().values())
         return world
 
     whole = broken_by({})
     # Where nothing breaks, it is not enough to be harmless.
-    assert [payment.status for payment in whole.payments().values()] == [SCENARIOS[name].ends]
+    assert [payment.status for payment in whole.read_payments().values()] == [SCENARIOS[name].ends]
     # What may break before a redrive breaks in the other scenarios too.
-    for first in plans(whole, beyond=whole.redriven_at - 1):
+    for first in list_plans(whole, beyond=whole.redriven_at - 1):
         broken = broken_by(dict([first]))
         singles += 1
-        for second in plans(broken, beyond=first[0]):
+        for second in list_plans(broken, beyond=first[0]):
             broken_by(dict([first, second]))
             pairs += 1
     print(f"\ncrash points, {name}: {singles} singly, {pairs} in pairs; ended {dict(ends)}")
-    tried("crash points tested", singles)
-    tried("pairs of crash points tested", pairs)
+    record_figure("crash points tested", singles)
+    record_figure("pairs of crash points tested", pairs)
     assert singles > 20
     assert pairs > 400

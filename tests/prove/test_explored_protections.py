@@ -16,19 +16,22 @@ from payments.ports import Charge, NotRefunded, RefundOutcome
 from tests.prove import test_explored_lives as lives
 from tests.prove import test_protections as protections
 from tests.prove import truth
-from tests.prove.explorer import Directed, Execution, Explorer, Late, SavingGateway, Scenario
+from tests.prove.actors import Execution, Late, schedule_run
+from tests.prove.explorer import Explorer, Scenario
 from tests.prove.faults import Fault
+from tests.prove.stage import SavingGateway
+from tests.prove.troubles import Directed
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_refund_that_trusts_a_saved_error(patch: pytest.MonkeyPatch) -> None:
-    really = SavingGateway._refund
+    really = SavingGateway._do_refund
 
     def trust(self: SavingGateway, charge: Charge, reference: str) -> RefundOutcome:
         return NotRefunded("saved error") if self._is_saved("refund", charge) else really(self, charge, reference)
 
-    patch.setattr(SavingGateway, "_refund", trust)
+    patch.setattr(SavingGateway, "_do_refund", trust)
 
 
 def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
@@ -53,8 +56,8 @@ ONE = Scenario((Execution("a"),), troubles=1)
 LATE = Scenario((Execution("a"), Late()), troubles=1, only=frozenset({Fault.TIMEOUT_LATE}))
 SAVED = replace(lives.SCENARIOS["refunded, saved errors"], troubles=1, preemptions=0)
 NOT_TOLD = Scenario(
-    (Execution("a"), lives.a_day(), lives.run()),
-    lives.silent,
+    (Execution("a"), lives.a_day(), schedule_run()),
+    lives.never_answers,
     troubles=1,
     troubled=frozenset({"reconciliation"}),
     preemptions=0,
@@ -73,16 +76,16 @@ PLANTED: dict[Plant, tuple[Scenario, str]] = {
 
 def found_in(scenario: Scenario) -> Counter[str]:
     explorer = Explorer(scenario)
-    with explorer.stage.installed():
-        return explorer.explore().found
+    with explorer.stage.install_ports():
+        return explorer.explore_lives().finding_counts
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
-def test_a_planted_defect_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch, tried: Any) -> None:
+def test_a_planted_defect_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch, record_figure: Any) -> None:
     scenario, kind = PLANTED[plant]
     without = found_in(scenario)
     plant(monkeypatch)
     found = found_in(scenario)
     print(f"\nplanted, {plant.__name__}: {dict(found)}; without: {dict(without)}")
     assert found[kind] > without[kind]
-    tried("defects planted, each found by exploring", 1)
+    record_figure("defects planted, each found by exploring", 1)

@@ -34,7 +34,7 @@ amounts = st.builds(
 )
 
 
-def test_every_request_is_recorded_or_refused(tried: Any) -> None:
+def test_every_request_is_recorded_or_refused(record_figure: Any) -> None:
     ends: Counter[str] = Counter()
 
     @settings(
@@ -45,7 +45,7 @@ def test_every_request_is_recorded_or_refused(tried: Any) -> None:
         ledger = MemoryLedger()
         try:
             payment = receive_payment(
-                raw, ledger=ledger, limits=LIMITS, execution="arn:1", now=1.0, notify_outcomes=True
+                raw, ledger=ledger, limits=LIMITS, execution="arn:1", current_time=1.0, notify_outcomes=True
             )
         except MalformedRequest:
             assert ledger.history == []
@@ -57,12 +57,15 @@ def test_every_request_is_recorded_or_refused(tried: Any) -> None:
         if payment.status is Status.PENDING:
             # The same amount in is the same amount charged, to the last minor unit.
             assert payment.amount is not None
-            sent = Decimal(str(raw["payment_amount"]))
-            assert Decimal(payment.amount.minor_units).scaleb(-count_decimal_places(payment.amount.currency)) == sent
+            sent_request = Decimal(str(raw["payment_amount"]))
+            assert (
+                Decimal(payment.amount.minor_units).scaleb(-count_decimal_places(payment.amount.currency))
+                == sent_request
+            )
 
     send()
     print(f"\ninputs: {sum(ends.values())} {dict(ends)}")
-    tried("inputs tested", sum(ends.values()))
+    record_figure("inputs tested", sum(ends.values()))
     assert sum(ends.values()) >= INPUTS
     assert {"refused", Status.REJECTED, Status.PENDING} == set(ends)
 

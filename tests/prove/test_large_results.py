@@ -36,20 +36,22 @@ class LargeResults(World):
         self._large = large
         self.large_results = 0
 
-    def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        result = super()._invoke(arguments)
+    def _invoke_function(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        result = super()._invoke_function(arguments)
         if arguments["Payload"].get("action", VALIDATE) in self._large:
             self.large_results += 1
             result["Payload"] |= {"padding": "x" * LIMIT_BYTES}
         return result
 
 
-def pay(large: Collection[str], status: Status, catches: bool, amount: float = 150.0) -> tuple[LargeResults, Execution]:
+def run_payment(
+    large: Collection[str], status: Status, catches: bool, amount: float = 150.0
+) -> tuple[LargeResults, Execution]:
     world = LargeResults(large, BEHAVIOURS[status])
     world.catches_large_results = catches
-    with world.installed():
-        execution = world.pay(request(payment_amount=amount))
-        world.reconcile()
+    with world.install_ports():
+        execution = world.run_payment(request(payment_amount=amount))
+        world.run_schedule()
     return world, execution
 
 
@@ -59,10 +61,10 @@ def pay(large: Collection[str], status: Status, catches: bool, amount: float = 1
 def test_money_and_notices_are_right_whichever_results_are_too_large(
     large: Collection[str], status: Status, catches: bool
 ) -> None:
-    world, execution = pay(large, status, catches)
-    world.check()
-    (payment,) = world.payments().values()
-    charges = world.gateway.moved("charge", payment.transaction_id)
+    world, execution = run_payment(large, status, catches)
+    world.check_payments()
+    (payment,) = world.read_payments().values()
+    charges = world.gateway.count_moves("charge", payment.transaction_id)
     assert (charges == 1) is (payment.status is Status.COMPLETED)
     for notice in world.topic.notices:
         is_of_the_execution = notice["kind"] == "execution"
@@ -75,9 +77,9 @@ def test_money_and_notices_are_right_whichever_results_are_too_large(
 @pytest.mark.parametrize("catches", [True, False], ids=["caught", "not-caught"])
 @pytest.mark.parametrize("amount", [150.0, -1.0], ids=["accepted", "rejected"])
 def test_a_validation_that_answers_too_much_records_the_payment_once(amount: float, catches: bool) -> None:
-    world, execution = pay([VALIDATE], Status.COMPLETED, catches, amount)
-    world.check()
-    (payment,) = world.payments().values()
+    world, execution = run_payment([VALIDATE], Status.COMPLETED, catches, amount)
+    world.check_payments()
+    (payment,) = world.read_payments().values()
     assert payment.status is (Status.FAILED if amount > 0 else Status.REJECTED)
     assert "ProcessPayment" not in execution.path
     if catches and amount < 0:  # the payment turned out to be rejected, which is an outcome
@@ -87,20 +89,20 @@ def test_a_validation_that_answers_too_much_records_the_payment_once(amount: flo
 
 
 def test_a_charge_whose_answer_is_too_large_is_completed_where_it_is_caught() -> None:
-    world, execution = pay(["process"], Status.COMPLETED, catches=True)
+    world, execution = run_payment(["process"], Status.COMPLETED, catches=True)
     assert execution.path[-1] == "PaymentComplete"
     assert world.topic.notices == world.queue.letters == []
 
 
 def test_a_charge_whose_answer_is_too_large_ends_the_execution_where_it_is_not_caught() -> None:
-    world, execution = pay(["process"], Status.COMPLETED, catches=False)
+    world, execution = run_payment(["process"], Status.COMPLETED, catches=False)
     assert execution.path == ["ValidatePayment", "ProcessPayment"]
     assert world.topic.notices == world.queue.letters == []
 
 
 def test_what_reconciliation_announces_where_the_execution_could_not() -> None:
     """The failure was recorded, and the answer that it is to be told did not fit."""
-    world, execution = pay(["record_failure"], Status.FAILED, catches=False)
+    world, execution = run_payment(["record_failure"], Status.FAILED, catches=False)
     assert execution.path[-1] == "RecordFailure"
     assert [notice["outcome"] for notice in world.topic.notices] == [Status.FAILED]
     assert [letter["payment_status"] for letter in world.queue.letters] == [Status.FAILED]

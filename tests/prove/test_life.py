@@ -43,40 +43,40 @@ class Life(RuleBasedStateMachine):
             return None
 
         self.world = World(behaviour=behave)
-        self.installed = self.world.installed()
-        self.installed.__enter__()
+        self.installation = self.world.install_ports()
+        self.installation.__enter__()
         self.runs = 0
-        self.sent: list[dict[str, Any]] = []
+        self.sent_request: list[dict[str, Any]] = []
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
         self.world.faults.plan.clear()
         self.world.faults.away = None
-        self.world.reconcile()
-        ENDS.update(str(payment.status) for payment in self.world.payments().values())
+        self.world.run_schedule()
+        ENDS.update(str(payment.status) for payment in self.world.read_payments().values())
         try:
-            self.world.check()
+            self.world.check_payments()
         finally:
-            self.installed.__exit__(None, None, None)
+            self.installation.__exit__(None, None, None)
 
     @rule(transaction_id=IDS, amount=st.sampled_from([150.0, 150.0, 150.0, 99.5, -1]))
-    def pay(self, transaction_id: str, amount: float) -> None:
+    def run_payment(self, transaction_id: str, amount: float) -> None:
         self.pay_again(request(transaction_id=transaction_id, payment_amount=amount))
 
-    def pay_again(self, sent: dict[str, Any]) -> None:
+    def pay_again(self, sent_request: dict[str, Any]) -> None:
         self.runs += 1
         self._step("pay")
-        self.sent.append(sent)
-        self.world.pay(sent, name=str(self.runs))
+        self.sent_request.append(sent_request)
+        self.world.run_payment(sent_request, name=str(self.runs))
 
     @rule(transaction_id=IDS)
     def process_once(self, transaction_id: str) -> None:
         """An invocation on its own, as a retry whose execution is gone."""
-        payment = self.world.payments().get(transaction_id)
+        payment = self.world.read_payments().get(transaction_id)
         if payment:
             event = {"action": "process", "transaction_id": transaction_id, "record_id": payment.record_id}
-            self._invoke(processing.handler, event | {"execution": {"id": payment.execution}})
+            self._invoke_function(processing.handler, event | {"execution": {"id": payment.execution}})
 
     @rule(transaction_id=IDS)
     def refund(self, transaction_id: str) -> None:
@@ -85,28 +85,28 @@ class Life(RuleBasedStateMachine):
     @rule(transaction_id=IDS)
     def redrive(self, transaction_id: str) -> None:
         """As the operator's command does it: with the request of the execution that failed."""
-        sent = [request for request in self.sent if request["transaction_id"] == transaction_id]
-        for one in sent[-1:]:
+        sent_request = [request for request in self.sent_request if request["transaction_id"] == transaction_id]
+        for one in sent_request[-1:]:
             if self._operate("reopen", transaction_id, request=one):
                 self.pay_again(one)
 
     @rule(transaction_id=IDS)
     def resolve(self, transaction_id: str) -> None:
         """A person looks it up at the gateway, and tells the truth."""
-        if self.world.gateway.moved("charge", transaction_id):
+        if self.world.gateway.count_moves("charge", transaction_id):
             reference = f"ref-payment-{transaction_id}"
             self._operate("resolve", transaction_id, status="COMPLETED", reference=reference)
         else:
             self._operate("resolve", transaction_id, status="FAILED")
 
     @rule()
-    def reconcile(self) -> None:
-        self._invoke(reconciliation.handler, {})
+    def run_schedule(self) -> None:
+        self._invoke_function(reconciliation.handler, {})
 
     @rule(seconds=st.sampled_from([1, 61, 301, 901, 40_000]))
     def time_passes(self, seconds: int) -> None:
         self._step("time")
-        self.world.now += seconds
+        self.world.time += seconds
 
     @rule()
     def late_effects(self) -> None:
@@ -127,10 +127,10 @@ class Life(RuleBasedStateMachine):
     def no_step_is_wrong(self) -> None:
         if not hasattr(self, "world"):
             return
-        for transaction_id, payment in self.world.payments().items():
-            charges = self.world.gateway.moved("charge", transaction_id)
+        for transaction_id, payment in self.world.read_payments().items():
+            charges = self.world.gateway.count_moves("charge", transaction_id)
             assert charges <= 1
-            assert self.world.gateway.moved("refund", transaction_id) <= charges
+            assert self.world.gateway.count_moves("refund", transaction_id) <= charges
             if payment.status in (Status.COMPLETED, Status.REFUNDING, Status.REFUNDED):
                 assert charges == 1
             if payment.status in (Status.REJECTED, Status.DECLINED, Status.FAILED):
@@ -143,13 +143,13 @@ class Life(RuleBasedStateMachine):
 
     def _operate(self, action: str, transaction_id: str, **more: Any) -> bool:
         event = {"action": action, "transaction_id": transaction_id, "operator": "alice", **more}
-        return self._invoke(reconciliation.handler, event)
+        return self._invoke_function(reconciliation.handler, event)
 
-    def _invoke(self, handler: object, event: dict[str, Any]) -> bool:
+    def _invoke_function(self, handler: object, event: dict[str, Any]) -> bool:
         """Whether it answered; who invoked it would retry or report, and here it only has to be harmless."""
         self._step(str(event.get("action", "reconcile")))
         with suppress(StatesError):
-            self.world.invoke(handler, event)
+            self.world.invoke_handler(handler, event)
             return True
         return False
 
@@ -157,7 +157,7 @@ class Life(RuleBasedStateMachine):
         STEPS[name] += 1
 
 
-def test_whole_lives(tried: Any) -> None:
+def test_whole_lives(record_figure: Any) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     STEPS.clear()
@@ -175,7 +175,7 @@ def test_whole_lives(tried: Any) -> None:
         ),
     )
     print(f"\nlife steps: {sum(STEPS.values())} {dict(STEPS)}; ended {dict(ENDS)}")
-    tried("random steps run", sum(STEPS.values()))
+    record_figure("random steps run", sum(STEPS.values()))
     assert sum(STEPS.values()) > 3000
     # They went everywhere.
     assert set(ENDS) == {"REJECTED", "COMPLETED", "DECLINED", "FAILED", "REVIEW", "REFUNDED"}

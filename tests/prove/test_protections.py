@@ -22,8 +22,8 @@ from tests.prove.test_crash_points import (
     check_again_after_a_day,
     check_table_put_back_in_time,
     check_twice,
-    plans,
-    run,
+    list_plans,
+    run_scenario,
 )
 from tests.prove.test_races import (
     an_index_that_lags,
@@ -48,7 +48,7 @@ def a_key_per_attempt(patch: pytest.MonkeyPatch) -> None:
 
 def no_condition_on_the_payment(patch: pytest.MonkeyPatch) -> None:
     """The step's own condition still fences, but whoever loses takes it for a defect."""
-    patch.setattr(services, "_holds", lambda *_: True)
+    patch.setattr(services, "_is_condition_met", lambda *_: True)
 
 
 def no_condition_on_the_step(patch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def a_lookup_that_is_not_final(patch: pytest.MonkeyPatch) -> None:
     def lookup(self: FakeGateway, charge: Charge) -> Outcome:
         return self._answers.get(charge.idempotency_key) or NotCharged("not yet")
 
-    patch.setattr(FakeGateway, "_lookup", lookup)
+    patch.setattr(FakeGateway, "_do_lookup", lookup)
 
 
 def an_unknown_outcome_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:
@@ -212,15 +212,15 @@ def confirmed_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
 def by_crash_points(*scenarios: str) -> Callable[[], None]:
     def prove() -> None:
         for scenario in (SCENARIOS[name] for name in scenarios):
-            for first in plans(_checked(scenario, {})):
-                for second in plans(_checked(scenario, dict([first])), beyond=first[0]):
-                    _checked(scenario, dict([first, second]))
+            for first in list_plans(_run_checked(scenario, {})):
+                for second in list_plans(_run_checked(scenario, dict([first])), beyond=first[0]):
+                    _run_checked(scenario, dict([first, second]))
 
     return prove
 
 
 def by_outage(scenario: str, service: str) -> Callable[[], None]:
-    return lambda: run(SCENARIOS[scenario], {}, (service, 0)).check()
+    return lambda: run_scenario(SCENARIOS[scenario], {}, (service, 0)).check_payments()
 
 
 def by_race(race: Callable[[World], list[Any]]) -> Callable[[], None]:
@@ -276,15 +276,15 @@ def test_without_it_the_proof_fails(
     prove: Callable[[], object],
     found: str,
     monkeypatch: pytest.MonkeyPatch,
-    tried: Any,
+    record_figure: Any,
 ) -> None:
     remove(monkeypatch)
     with pytest.raises(AssertionError, match=found):
         prove()
-    tried("protections removed, each noticed", 1)
+    record_figure("protections removed, each noticed", 1)
 
 
-def _checked(scenario: Scenario, plan: dict[int, Any]) -> World:
-    done = run(scenario, plan)
-    done.check()
+def _run_checked(scenario: Scenario, plan: dict[int, Any]) -> World:
+    done = run_scenario(scenario, plan)
+    done.check_payments()
     return done

@@ -25,7 +25,7 @@ def execution(name: str) -> dict[str, str]:
 
 def validate_and_process(world: World, name: str) -> Actor:
     def act() -> None:
-        recorded = world.invoke(validation.handler, {"request": request(), "execution": execution(name)})
+        recorded = world.invoke_handler(validation.handler, {"request": request(), "execution": execution(name)})
         process(world, name, recorded)()
 
     return quietly(act)
@@ -38,7 +38,7 @@ def process(world: World, name: str, recorded: dict[str, Any]) -> Actor:
         "record_id": recorded["record_id"],
         "execution": execution(name),
     }
-    return quietly(lambda: world.invoke(processing.handler, event))
+    return quietly(lambda: world.invoke_handler(processing.handler, event))
 
 
 def give_up(world: World, name: str) -> Actor:
@@ -49,20 +49,20 @@ def give_up(world: World, name: str) -> Actor:
         "error": "Broken",
         "execution": execution(name),
     }
-    return quietly(lambda: world.invoke(processing.handler, event))
+    return quietly(lambda: world.invoke_handler(processing.handler, event))
 
 
 def operate(world: World, action: str) -> Actor:
     event: dict[str, Any] = {"action": action, "transaction_id": request()["transaction_id"], "operator": "somebody"}
     event["request"] = request()
-    return quietly(lambda: world.invoke(reconciliation.handler, event))
+    return quietly(lambda: world.invoke_handler(reconciliation.handler, event))
 
 
-def reconcile(world: World) -> Actor:
+def run_schedule(world: World) -> Actor:
     def act() -> None:
         # It reads the clock before anything else, and what it reads decides what it finds.
         world.faults.switch("schedule")
-        world.invoke(reconciliation.handler, {})
+        world.invoke_handler(reconciliation.handler, {})
 
     return quietly(act)
 
@@ -86,13 +86,15 @@ def quietly(act: Callable[[], object]) -> Actor:
 def time_passes(world: World, seconds: float) -> Actor:
     def act() -> None:
         world.faults.switch("time")
-        world.now += seconds
+        world.time += seconds
 
     return act
 
 
 def validated(world: World) -> dict[str, Any]:
-    recorded: dict[str, Any] = world.invoke(validation.handler, {"request": request(), "execution": execution("first")})
+    recorded: dict[str, Any] = world.invoke_handler(
+        validation.handler, {"request": request(), "execution": execution("first")}
+    )
     return recorded
 
 
@@ -122,11 +124,7 @@ def slow_holder(world: World) -> list[Actor]:
 
 def reconciliation_against_processing(world: World) -> list[Actor]:
     recorded = validated(world)
-    return [
-        process(world, "first", recorded),
-        reconcile(world),
-        time_passes(world, 60 * 60),
-    ]
+    return [process(world, "first", recorded), run_schedule(world), time_passes(world, 60 * 60)]
 
 
 def giving_up_against_processing(world: World) -> list[Actor]:
@@ -146,7 +144,7 @@ def another_request_under_the_id(world: World) -> list[Actor]:
             "error": "IdempotencyConflict",
             "execution": execution("another"),
         }
-        world.invoke(processing.handler, event)
+        world.invoke_handler(processing.handler, event)
 
     return [process(world, "first", recorded), quietly(act)]
 
@@ -155,7 +153,7 @@ def an_index_that_lags(world: World) -> list[Actor]:
     """Reconciliation is sent to a payment that a function is at."""
     recorded = validated(world)
     world.dynamodb.index_lags = True
-    return [process(world, "first", recorded), reconcile(world)]
+    return [process(world, "first", recorded), run_schedule(world)]
 
 
 def refund_twice(world: World) -> list[Actor]:
@@ -165,11 +163,7 @@ def refund_twice(world: World) -> list[Actor]:
 
 def refund_against_reconciliation(world: World) -> list[Actor]:
     completed(world)
-    return [
-        operate(world, "refund"),
-        reconcile(world),
-        time_passes(world, 60 * 60),
-    ]
+    return [operate(world, "refund"), run_schedule(world), time_passes(world, 60 * 60)]
 
 
 def reopen_twice_and_process(world: World) -> list[Actor]:
@@ -201,21 +195,21 @@ def run_race(race: Callable[[World], list[Actor]]) -> int:
 
     def once(scheduler: Scheduler) -> None:
         world = World()
-        with world.installed():
+        with world.install_ports():
             actors = race(world)
             world.faults.switch = scheduler.switch
-            scheduler.run(actors)
+            scheduler.run_actors(actors)
             world.faults.switch = lambda _: None
             world.dynamodb.index_lags = False
-            world.reconcile(2 * DAY)
+            world.run_schedule(2 * DAY)
         worlds[:] = [world]
 
     orders = 0
     for choices in every_order(once, AT_MOST):
         orders += 1
         try:
-            worlds[0].check()
-            (payment,) = worlds[0].payments().values()
+            worlds[0].check_payments()
+            (payment,) = worlds[0].read_payments().values()
             assert payment.status in RACES[race], f"ended {payment.status}"
             # A holder may be so slow that its lease is over before it charges: then the key alone protects.
             assert race is slow_holder or worlds[0].gateway.at_once == 0, "two charges at once"
@@ -225,9 +219,9 @@ def run_race(race: Callable[[World], list[Actor]]) -> int:
 
 
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
-def test_every_order(race: Callable[[World], list[Actor]], tried: Any) -> None:
+def test_every_order(race: Callable[[World], list[Actor]], record_figure: Any) -> None:
     orders = run_race(race)
     print(f"\nraces, {race.__name__}: {orders} orders")
-    tried("races run", 1)
-    tried("interleavings of their calls run", orders)
+    record_figure("races run", 1)
+    record_figure("interleavings of their calls run", orders)
     assert orders > 5

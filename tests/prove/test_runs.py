@@ -26,7 +26,7 @@ class SlowWorld(World):
     def _slow(self, name: str) -> object:
         def answer(charge: Charge) -> Outcome:
             self.calls.append(f"{name} {charge.transaction_id}")
-            self.now += SLOW_SECONDS
+            self.time += SLOW_SECONDS
             return Unknown("timeout")
 
         return answer
@@ -48,7 +48,7 @@ class SlowWorld(World):
             customer_id="CUST-1",
             **claim,
         )
-        assert self.ledger().write_step(None, payment) is None
+        assert self.build_ledger().write_step(None, payment) is None
 
 
 @pytest.fixture
@@ -62,31 +62,31 @@ def world() -> SlowWorld:
 
 
 def test_what_needs_no_gateway_does_not_wait_for_it(world: SlowWorld) -> None:
-    with world.installed():
-        world.invoke(reconciliation.handler, {})
-    payments = world.payments()
+    with world.install_ports():
+        world.invoke_handler(reconciliation.handler, {})
+    payments = world.read_payments()
     abandoned = [payments[f"T-PENDING-{n}"] for n in range(5)]
     assert {(payment.status, payment.notification.is_due) for payment in abandoned} == {(Status.FAILED, False)}
 
 
 def test_an_item_that_cannot_be_read_keeps_no_other_waiting(world: SlowWorld) -> None:
     world.dynamodb.payments["T-FAILED-0"]["status"] = {"S": "NO STATUS"}
-    with world.installed():
-        answer = world.invoke(reconciliation.handler, {})
+    with world.install_ports():
+        answer = world.invoke_handler(reconciliation.handler, {})
     assert (answer["overdue"], answer["errors"] > 0) == (15, True)
     del world.dynamodb.payments["T-FAILED-0"]
-    assert world.payments()["T-PENDING-4"].status is Status.FAILED
+    assert world.read_payments()["T-PENDING-4"].status is Status.FAILED
 
 
 def test_a_run_stops_asking_a_gateway_that_does_not_answer(world: SlowWorld) -> None:
     """And asks for what may have been charged before it closes what was not."""
-    with world.installed():
-        answer = world.invoke(reconciliation.handler, {})
+    with world.install_ports():
+        answer = world.invoke_handler(reconciliation.handler, {})
     assert [call.split("-")[0] for call in world.calls] == ["lookup T"]
     assert world.calls[0].startswith("lookup T-UNKNOWN")
     # A gateway that does not answer is no fault of reconciliation, which has an alarm.
     assert (answer["overdue"], answer["errors"]) == (15, 0)
-    assert world.now - START < reconciliation.BUDGET_SECONDS + SLOW_SECONDS
+    assert world.time - START < reconciliation.BUDGET_SECONDS + SLOW_SECONDS
 
 
 def test_a_key_that_cannot_be_read_is_one_error_and_stops_only_what_needs_the_gateway(
@@ -95,16 +95,16 @@ def test_a_key_that_cannot_be_read_is_one_error_and_stops_only_what_needs_the_ga
     def connect() -> None:
         raise GatewayUnavailable("the gateway's secret cannot be read")
 
-    with world.installed():
+    with world.install_ports():
         monkeypatch.setattr(reconciliation, "get_gateway", connect)
-        answer = world.invoke(reconciliation.handler, {})
+        answer = world.invoke_handler(reconciliation.handler, {})
     assert (answer["settled"], answer["errors"]) == (5, 1)
-    assert {world.payments()[f"T-PENDING-{n}"].status for n in range(5)} == {Status.FAILED}
+    assert {world.read_payments()[f"T-PENDING-{n}"].status for n in range(5)} == {Status.FAILED}
 
 
 def test_each_unknown_payment_gets_its_turn(world: SlowWorld) -> None:
-    with world.installed():
+    with world.install_ports():
         for _ in range(30):
-            world.now += 300
-            world.invoke(reconciliation.handler, {})
+            world.time += 300
+            world.invoke_handler(reconciliation.handler, {})
     assert len({call for call in world.calls if "UNKNOWN" in call}) == 5

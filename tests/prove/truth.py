@@ -52,12 +52,12 @@ def notice_of(arguments: Mapping[str, Any], world: Any) -> Notice | None:
     if message.get("kind") == "execution" or outcome == "EXECUTION_FAILED" or not transaction_id:
         return None
     notice_id = str(message["notice_id"])
-    return Notice(transaction_id, notice_id, outcome, _untrue(transaction_id, notice_id, outcome, world) or "")
+    return Notice(transaction_id, notice_id, outcome, _find_untruth(transaction_id, notice_id, outcome, world) or "")
 
 
-def _untrue(transaction_id: str, notice_id: str, outcome: str, world: Any) -> str | None:
+def _find_untruth(transaction_id: str, notice_id: str, outcome: str, world: Any) -> str | None:
     """Why the notice is not true at this moment, if it is not."""
-    if outcome in NOT_CHARGED and world.gateway.moved("charge", transaction_id):
+    if outcome in NOT_CHARGED and world.gateway.count_moves("charge", transaction_id):
         return f"{notice_id} states {outcome}, and the customer is charged"
     statuses = statuses_of(transaction_id, world)
     subject, _, number = notice_id.rpartition(":")
@@ -84,24 +84,24 @@ def statuses_of(transaction_id: str, world: Any) -> list[str]:
     return [step["status"]["S"] for _, step in steps]
 
 
-def findings(world: Any, heard: list[Notice]) -> Iterator[Finding]:
+def find_violations(world: Any, received_notices: list[Notice]) -> Iterator[Finding]:
     """Everything that is wrong after a life, in which subscribers received ``heard``, in this order."""
-    for notice in heard:
+    for notice in received_notices:
         if notice.untrue:
             yield Finding(UNTRUE, notice.untrue)
-    transaction_ids = {notice.transaction_id for notice in heard} | set(world.dynamodb.payments)
+    transaction_ids = {notice.transaction_id for notice in received_notices} | set(world.dynamodb.payments)
     for transaction_id in sorted(transaction_ids):
         item = world.dynamodb.payments.get(transaction_id)
         status = item["status"]["S"] if item else "nothing"
         yield from _of_money(transaction_id, status, world)
-        yield from _of_last(transaction_id, status, heard)
+        yield from _of_last(transaction_id, status, received_notices)
         letters = [letter for letter in world.queue.letters if letter.get("transaction_id") == transaction_id]
         if status in NEED_A_LETTER and not letters:
             yield Finding(LOST, f"{transaction_id} is {status}, without a dead letter")
 
 
 def _of_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]:
-    charges, refunds = (world.gateway.moved(kind, transaction_id) for kind in ("charge", "refund"))
+    charges, refunds = (world.gateway.count_moves(kind, transaction_id) for kind in ("charge", "refund"))
     if charges > 1:
         yield Finding(DOUBLE, f"{transaction_id} is charged {charges} times")
     if refunds > charges:
@@ -116,10 +116,10 @@ def _of_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]
         yield Finding(LOST, f"{transaction_id} is {status}, and was refunded {refunds} times")
 
 
-def _of_last(transaction_id: str, status: str, heard: list[Notice]) -> Iterator[Finding]:
+def _of_last(transaction_id: str, status: str, received_notices: list[Notice]) -> Iterator[Finding]:
     """Subscribers drop a repetition by its notice id, so a repetition is not the last that they heard."""
-    first_of_each = {notice.notice_id: notice.outcome for notice in reversed(heard)}
-    order = dict.fromkeys(notice.notice_id for notice in heard if notice.transaction_id == transaction_id)
+    first_of_each = {notice.notice_id: notice.outcome for notice in reversed(received_notices)}
+    order = dict.fromkeys(notice.notice_id for notice in received_notices if notice.transaction_id == transaction_id)
     outcomes = [first_of_each[notice_id] for notice_id in order]
     if not outcomes:
         if status not in SILENT:

@@ -26,7 +26,7 @@ from tests.prove.truth import notice_of
 from tests.workflow import ENVIRONMENT
 
 # What the checks of this test came to: how many payments were looked at, and what was wrong with them.
-FOUND: Counter[str] = Counter()
+FIGURES: Counter[str] = Counter()
 
 START = 1_767_225_600.0  # 2026-01-01
 
@@ -38,9 +38,9 @@ class World:
         self, plan: dict[int, Fault] | None = None, behaviour: Callable[[Charge], Outcome | None] = lambda _: None
     ) -> None:
         self.faults = Faults(plan or {})
-        self.now = START
+        self.time = START
         self.dynamodb = FakeDynamoDB(self.faults)
-        self.gateway = FakeGateway(self.faults, behaviour, lambda: self.now)
+        self.gateway = FakeGateway(self.faults, behaviour, lambda: self.time)
         self._secrets = FakeSecrets(self.faults)
         self._secret: Secret | None = None
         # The number of calls before an operator's redrive, if there was one.
@@ -49,48 +49,50 @@ class World:
         self.catches_large_results = False
         # What was wrong with a notice at the moment at which it was sent.
         self.untrue: list[str] = []
-        self.topic, self.queue = FakeTopic(self.faults, self._judge), FakeQueue(self.faults)
+        self.topic, self.queue = FakeTopic(self.faults, self._judge_notice), FakeQueue(self.faults)
 
     @contextmanager
-    def installed(self) -> Iterator["World"]:
+    def install_ports(self) -> Iterator["World"]:
         """The handlers' ports are this world's for the length of the block."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in ENVIRONMENT.items():
                 patch.setenv(name, value)
             for module in (validation, processing, reconciliation):
                 patch.setattr(module, "clock", self.clock)
-                patch.setattr(module, "get_ledger", self.ledger)
-            patch.setattr(processing, "get_gateway", self._connected)
-            patch.setattr(reconciliation, "get_gateway", self._connected)
+                patch.setattr(module, "get_ledger", self.build_ledger)
+            patch.setattr(processing, "get_gateway", self._connect_gateway)
+            patch.setattr(reconciliation, "get_gateway", self._connect_gateway)
             notices = TopicAndQueue("arn:topic", "queue", "test", self.topic, self.queue)
             patch.setattr(reconciliation, "get_notices", lambda: notices)
             yield self
 
-    def ledger(self, operator: str | None = None) -> DynamoDBLedger:
+    def build_ledger(self, operator: str | None = None) -> DynamoDBLedger:
         return DynamoDBLedger("transactions", "ledger", self.dynamodb, operator or "function:1")
 
     def clock(self) -> float:
         self.faults.next("clock", CLOCK_FAULTS)
-        self.now += 0.001
-        return self.now
+        self.time += 0.001
+        return self.time
 
-    def _connected(self) -> FakeGateway:
+    def _connect_gateway(self) -> FakeGateway:
         """The gateway, with its key at hand: read for every new environment, and again when it is old."""
         if self._secret is None:
-            self._secret = Secret("arn:secret", self._secrets, lambda: self.now)
+            self._secret = Secret("arn:secret", self._secrets, lambda: self.time)
         self._secret.read_api_key()
         return self.gateway
 
-    def pay(self, request: dict[str, Any], name: str = "1") -> Execution:
+    def run_payment(self, request: dict[str, Any], name: str = "1") -> Execution:
         tasks = {
-            "${InvokeFunction}": self._invoke,
+            "${InvokeFunction}": self._invoke_function,
             "${SendMessage}": self.queue.send_from_workflow,
             "${Publish}": self.topic.publish_from_workflow,
         }
-        interpreter = Interpreter(_deployed(), tasks, self._sleep, catches_large_results=self.catches_large_results)
+        interpreter = Interpreter(
+            load_definition(), tasks, self._pass_time, catches_large_results=self.catches_large_results
+        )
         return interpreter.run(request, name)
 
-    def invoke(self, handler: Any, event: dict[str, Any]) -> Any:
+    def invoke_handler(self, handler: Any, event: dict[str, Any]) -> Any:
         """One invocation; what Lambda reports of one that did not answer is raised."""
         try:
             return handler(event, None)
@@ -100,49 +102,49 @@ class World:
         except Exception as error:
             raise StatesError(type(error).__name__, str(error)) from error
 
-    def reconcile(self, seconds: float = 2 * DAY) -> None:
+    def run_schedule(self, seconds: float = 2 * DAY) -> None:
         """Let time go by, with the schedule running; late effects of the gateway come in between."""
-        end, step = self.now + seconds, 300.0
-        while self.unfinished() and self.now < end:
-            self.now += step
+        end, step = self.time + seconds, 300.0
+        while self.list_unfinished() and self.time < end:
+            self.time += step
             self.gateway.let_late_effects_happen()
             with suppress(StatesError):  # the next run takes it up
-                self.invoke(reconciliation.handler, {})
+                self.invoke_handler(reconciliation.handler, {})
             # Nothing changes until the gateway forgets: no need to live through every five minutes of it.
             step = min(step * 2, 6 * 60 * 60)
         self.gateway.let_late_effects_happen()
 
-    def payments(self) -> dict[str, Payment]:
+    def read_payments(self) -> dict[str, Payment]:
         return {key: from_item(item) for key, item in self.dynamodb.payments.items()}
 
-    def unfinished(self) -> list[Payment]:
+    def list_unfinished(self) -> list[Payment]:
         """Open payments, and those of which somebody is still to be told."""
-        return [payment for payment in self.payments().values() if payment.overdue_at is not None]
+        return [payment for payment in self.read_payments().values() if payment.overdue_at is not None]
 
-    def check(self) -> None:
+    def check_payments(self) -> None:
         """Of every payment: the money moved as its status says, the ledger gives that status, and people were told."""
-        for transaction_id, payment in self.payments().items():
-            charges = self.gateway.moved("charge", transaction_id)
+        for transaction_id, payment in self.read_payments().items():
+            charges = self.gateway.count_moves("charge", transaction_id)
             charged = payment.status in (Status.COMPLETED, Status.REFUNDED)
             told_otherwise = payment.status is not Status.REVIEW and charged is not (charges > 0)
-            FOUND["payments checked"] += 1
-            FOUND["double charges"] += charges > 1
-            FOUND["lost or stuck payments"] += payment.status in OPEN or told_otherwise
+            FIGURES["payments checked"] += 1
+            FIGURES["double charges"] += charges > 1
+            FIGURES["lost or stuck payments"] += payment.status in OPEN or told_otherwise
             self._check_money(payment, charges)
-            assert replayed(self.dynamodb, transaction_id) == payment.status, "the ledger says otherwise"
-            FOUND["notices untrue"] += len(self.untrue)
+            assert replay_ledger(self.dynamodb, transaction_id) == payment.status, "the ledger says otherwise"
+            FIGURES["notices untrue"] += len(self.untrue)
             fault = self._notification_fault(payment)
-            FOUND["failures not notified, or notified twice"] += fault is not None
+            FIGURES["failures not notified, or notified twice"] += fault is not None
             assert fault is None, fault
 
-    def _judge(self, arguments: dict[str, Any]) -> None:
+    def _judge_notice(self, arguments: dict[str, Any]) -> None:
         notice = notice_of(arguments, self)
         if notice is not None and notice.untrue:
             self.untrue.append(notice.untrue)
 
     def _check_money(self, payment: Payment, charges: int) -> None:
         """Charged at most once, exactly once where the record says so, never where it says that it was not."""
-        refunds = self.gateway.moved("refund", payment.transaction_id)
+        refunds = self.gateway.count_moves("refund", payment.transaction_id)
         assert charges <= 1, f"charged {charges} times"
         assert refunds <= charges, f"refunded {refunds} times"
         match payment.status:
@@ -167,10 +169,10 @@ class World:
             return f"an untrue notice: {self.untrue[0]}"
         if payment.notification.is_due:
             return f"{payment.status}, and the notice is still due"
-        since = self._reopened(payment.transaction_id)
+        since = self._find_reopening(payment.transaction_id)
         ids: dict[str, set[str]] = {}
         for notice in self.notices_of(payment.transaction_id):
-            if _sequence(notice) > since:
+            if _read_sequence(notice) > since:
                 ids.setdefault(notice["outcome"], set()).add(notice["notice_id"])
         if twice := [outcome for outcome, notice_ids in ids.items() if len(notice_ids) > 1]:
             return f"{twice} announced twice: {ids}"
@@ -179,37 +181,37 @@ class World:
             return f"{payment.status}, and nobody was notified"
         letters = [letter for letter in self.queue.letters if letter["transaction_id"] == payment.transaction_id]
         if payment.status in (Status.FAILED, Status.REVIEW) and not any(
-            _of_execution(letter) or _sequence(letter) > since for letter in letters
+            _of_execution(letter) or _read_sequence(letter) > since for letter in letters
         ):
             return f"{payment.status}, and no dead letter"
-        heard = [notice["outcome"] for notice in self.notices_of(payment.transaction_id)]
-        if heard and heard[-1] != payment.status:
-            return f"{payment.status}, and subscribers last heard {heard[-1]}"
+        received_notices = [notice["outcome"] for notice in self.notices_of(payment.transaction_id)]
+        if received_notices and received_notices[-1] != payment.status:
+            return f"{payment.status}, and subscribers last heard {received_notices[-1]}"
         return None
 
     def notices_of(self, transaction_id: str) -> list[dict[str, Any]]:
         """The payment's notices in the order in which subscribers received them; not those of executions."""
         return [notice for notice in self.topic.notices if notice.get("transaction_id") == transaction_id]
 
-    def _reopened(self, transaction_id: str) -> int:
+    def _find_reopening(self, transaction_id: str) -> int:
         """The write by which the payment was last reopened: what was told before was of another try."""
         reopened = ({"S": "FAILED"}, {"S": "PENDING"})
         steps = [(n, step) for (key, n), step in self.dynamodb.steps.items() if key == transaction_id]
         return max((n for n, step in steps if (step.get("from_status"), step["status"]) == reopened), default=0)
 
-    def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _invoke_function(self, arguments: dict[str, Any]) -> dict[str, Any]:
         handler = {
             "${ValidationFunctionArn}": validation.handler,
             "${ProcessingFunctionArn}": processing.handler,
         }[arguments["FunctionName"]]
-        return {"StatusCode": 200, "Payload": self.invoke(handler, arguments["Payload"])}
+        return {"StatusCode": 200, "Payload": self.invoke_handler(handler, arguments["Payload"])}
 
-    def _sleep(self, seconds: float) -> None:
-        self.now += seconds
+    def _pass_time(self, seconds: float) -> None:
+        self.time += seconds
 
 
 @functools.cache
-def _deployed() -> dict[str, Any]:
+def load_definition() -> dict[str, Any]:
     return definition()
 
 
@@ -218,12 +220,12 @@ def _of_execution(letter: dict[str, Any]) -> bool:
     return ":execution:" in letter["notice_id"]
 
 
-def _sequence(notice: dict[str, Any]) -> int:
+def _read_sequence(notice: dict[str, Any]) -> int:
     """The write by which the payment entered the status that a notice states."""
     return int(notice["notice_id"].rpartition(":")[2])
 
 
-def replayed(dynamodb: FakeDynamoDB, transaction_id: str) -> str | None:
+def replay_ledger(dynamodb: FakeDynamoDB, transaction_id: str) -> str | None:
     """The status that the ledger's steps lead to; fails for a gap and for a step that the table does not have."""
     steps = sorted((s for t, s in dynamodb.steps if t == transaction_id))
     assert steps == list(range(1, len(steps) + 1)), "a gap in the ledger"
