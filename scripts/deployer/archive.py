@@ -1,4 +1,4 @@
-"""A folder as a zip whose bytes follow from its files: not from their dates or modes, the machine, or a library."""
+"""Zips whose bytes depend on the files only: not on their dates or modes, on the machine, or on a library."""
 
 import io
 import zipfile
@@ -9,12 +9,12 @@ from scripts.common.errors import UserError
 from scripts.common.packaging import ZipEntry
 from stacks.compute import function_code
 
-# Zip knows no time before 1980; a fixed one keeps the bytes the same.
+# The earliest time in a zip; a fixed one keeps the bytes the same.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def zip_folder(folder: Path, extra: tuple[ZipEntry, ...] = ()) -> bytes:
-    """The folder's source files as a zip. Raises ``UserError`` for a folder without any."""
+    """Return the folder's source files as a zip. Raises ``UserError`` for a folder without any."""
     entries: list[ZipEntry] = [(name, content, 0o644) for name, content in function_code.files(folder)]
     if not entries:
         raise UserError(f"{folder} holds no Python files to package")
@@ -26,9 +26,9 @@ def zip_entries(entries: Iterable[ZipEntry]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content, mode in sorted(entries):
             info = zipfile.ZipInfo(name, _EPOCH)
-            info.create_system = 3  # Unix, wherever it is made
+            info.create_system = 3  # Unix, on every machine
             info.external_attr = mode << 16
-            # Not deflated: what deflate gives depends on the library that does it.
+            # Not compressed: the bytes of deflate depend on the library.
             info.compress_type = zipfile.ZIP_STORED
             archive.writestr(info, content)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What a check says: a Finding."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,9 +6,9 @@ from enum import StrEnum
 
 class Verdict(StrEnum):
     OK = "ok"
-    # May fail, or will fail later.
+    # The deployment may fail, or a later one will.
     WARNING = "warning"
-    # Fails for certain: the deployment stops.
+    # The deployment would fail, so it is stopped.
     FAILURE = "failure"
     # Could not be checked.
     UNKNOWN = "unknown"
@@ -16,10 +16,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check, or one of its results."""
+    """One result of a check; a check may have several."""
 
     subject: str
     verdict: Verdict
-    # One line that names the thing, and one that says what to do; empty if there is nothing to do.
+    # One line each: the finding, and what to do about it; empty if there is nothing to do.
     text: str
     next_step: str = ""

@@ -1,4 +1,4 @@
-"""The gateway's layer as a zip: the files of its distributions, and nothing that pip or this machine adds to them.
+"""Builds the gateway's layer: the files of its distributions, without what pip or this machine adds.
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html
 """
@@ -14,15 +14,16 @@ from stacks.compute.runtime import ARCHITECTURE, PYTHON
 
 from .archive import zip_entries
 
-# What pip writes into a .dist-info beside the distribution's own files; it differs by pip's release and options.
+# What pip adds to a .dist-info; it depends on the release and the options of pip.
 # https://packaging.python.org/en/latest/specifications/recording-installed-packages/
-_INSTALLERS_OWN = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+_WRITTEN_BY_PIP = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
 
 def build_layer(requirements: Path) -> bytes:
-    """The layer of what ``requirements`` lists, each file by its hash, for Lambda's platform.
+    """Return the layer of the ``requirements``, each checked by its hash, for Lambda's platform, as a zip.
 
-    The same bytes on every machine; a change to that counts up ``stacks.layers.BUILD``. Raises ``UserError``.
+    The bytes are the same on every machine; a change that alters them must increase ``stacks.compute.layers.BUILD``.
+    Raises ``UserError`` if pip fails.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -43,6 +44,6 @@ def build_layer(requirements: Path) -> bytes:
 
 
 def _is_content(path: str) -> bool:
-    """Whether a file is the distribution's. Scripts in bin/ begin with the path of the interpreter that ran pip."""
-    _, top, *rest = path.split("/")
-    return top != "bin" and not (top.endswith(".dist-info") and rest[0] in _INSTALLERS_OWN)
+    """Whether a file is the distribution's. Scripts in bin/ contain the path of the interpreter that ran pip."""
+    _, folder, *names = path.split("/")
+    return folder != "bin" and not (folder.endswith(".dist-info") and names[0] in _WRITTEN_BY_PIP)

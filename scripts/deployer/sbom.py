@@ -1,8 +1,8 @@
-"""The software bill of materials of what runs in Lambda, as CycloneDX: our code, its layers, and AWS's runtime.
+"""The software bill of materials of the functions, as CycloneDX: their code, their layers, and AWS's runtime.
 
-It names each file and each library by its SHA-256, has no date, and takes its serial number from what it says; so the
-same sources give the same bytes. Packaging uploads it beside the templates; ``python -m scripts.deployer.sbom FILE``
-writes it to a file, or to standard output. https://cyclonedx.org/docs/1.6/json/
+It lists each file and each library with its SHA-256, has no date, and derives its serial number from its content, so
+that the same sources give the same bytes. Packaging uploads it with the templates; ``python -m
+scripts.deployer.cli.sbom FILE`` writes it to a file, or to standard output. https://cyclonedx.org/docs/1.6/json/
 """
 
 import hashlib
@@ -27,9 +27,9 @@ SUFFIX = ".cdx.json"
 
 @dataclass
 class Materials:
-    """What a template's functions are made of, as packaging comes upon it."""
+    """The contents of a template's functions, collected by packaging."""
 
-    # The zip, and path and content of each file in it; the version is that of the code.
+    # The zip, the version of the code, and path and content of each file in the zip.
     package: bytes = b""
     version: str = ""
     files: list[tuple[str, bytes]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Materials:
 
 
 def render_bill(materials: Materials) -> bytes:
-    """The bill as JSON. Raises ``UserError`` for a requirement without its version or its digest."""
+    """Return the bill as JSON. Raises ``UserError`` for a requirement without its version or its digest."""
     code = Component(
         name=NAME,
         version=materials.version,
@@ -50,19 +50,19 @@ def render_bill(materials: Materials) -> bytes:
             for name, content in materials.files
         ],
     )
-    needs = [
+    dependencies = [
         *_runtime_components(materials.runtimes),
-        *(one for path in materials.layers for one in read_libraries(path)),
+        *(component for path in materials.layers for component in read_libraries(path)),
     ]
-    bom = Bom(components=needs, metadata=BomMetaData(component=code), serial_number=uuid.UUID(int=0))
-    bom.metadata.timestamp = None  # type: ignore[assignment] # it would be now
-    bom.register_dependency(code, needs)
+    bom = Bom(components=dependencies, metadata=BomMetaData(component=code), serial_number=uuid.UUID(int=0))
+    bom.metadata.timestamp = None  # type: ignore[assignment] # the default is the current time
+    bom.register_dependency(code, dependencies)
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(_to_json(bom).encode()).hexdigest())
     return _to_json(bom).encode()
 
 
 def read_libraries(requirements: Path) -> Iterator[Component]:
-    """What a layer is built of. Raises ``UserError``."""
+    """Yield the libraries of a layer. Raises ``UserError`` for a requirement without its version or its digest."""
     try:
         for pin in read_pins(requirements):
             purl = PackageURL("pypi", None, re.sub(r"[._-]+", "-", pin.name).lower(), pin.version)
@@ -74,7 +74,7 @@ def read_libraries(requirements: Path) -> Iterator[Component]:
 
 def _runtime_components(names: Iterable[str]) -> Iterator[Component]:
     for name in sorted(names):
-        # Its libraries, such as botocore, are AWS's to patch; which ones they are at a time is not ours to say.
+        # AWS chooses and patches the libraries of a runtime, such as botocore, so they are not listed.
         yield Component(
             name=name, type=ComponentType.PLATFORM, bom_ref=name, description="A managed runtime of AWS Lambda"
         )

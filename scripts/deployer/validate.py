@@ -1,4 +1,4 @@
-"""Step 1: the committed templates are what the generator emits, and cfn-lint has nothing to say about them."""
+"""Step 1: check that the committed templates are what the generator emits, and that cfn-lint has no findings."""
 
 import contextlib
 import hashlib
@@ -16,7 +16,7 @@ LINTED = ROOT / ".local" / "linted"
 
 
 def check_fresh(templates: Path) -> None:
-    """Raises ``UserError`` for a template that is not what ``stacks/`` generates."""
+    """Raise ``UserError`` for a template that differs from what ``stacks/`` generates."""
     try:
         generated = render()
     except RequirementError as error:
@@ -31,36 +31,40 @@ def check_fresh(templates: Path) -> None:
 
 
 def check_lint(templates: Path) -> None:
-    """Raises ``UserError`` with every finding of cfn-lint; what it found good once, it is not asked again."""
+    """Raise ``UserError`` with all findings of cfn-lint; templates that passed once are not linted again."""
     paths = sorted(templates.glob("*.yaml"))
-    good = LINTED / _lint_digest(paths)
-    if good.exists():
+    passed = LINTED / _lint_digest(paths)
+    if passed.exists():
         return
     findings = lint_templates(paths)
     if findings:
         raise UserError("cfn-lint refuses the templates:\n" + "\n".join(findings))
-    # To be asked again next time is all that it costs if this cannot be written.
+    # If this cannot be written, the next run lints again.
     with contextlib.suppress(OSError):
-        good.parent.mkdir(parents=True, exist_ok=True)
-        good.touch()
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        passed.touch()
 
 
 def _lint_digest(paths: list[Path]) -> str:
-    """Of the templates, the rules and the release of cfn-lint."""
-    told = [importlib.metadata.version("cfn-lint").encode(), RULES.read_bytes(), *(path.read_bytes() for path in paths)]
-    return hashlib.sha256(b"\0".join(told)).hexdigest()
+    """Return the digest of the templates, the rules and the release of cfn-lint."""
+    contents = [
+        importlib.metadata.version("cfn-lint").encode(),
+        RULES.read_bytes(),
+        *(path.read_bytes() for path in paths),
+    ]
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()
 
 
 def lint_templates(paths: list[Path]) -> list[str]:
-    """All findings of cfn-lint at every level, informational ones too, one line each."""
+    """Return the findings of cfn-lint at every level, informational ones too, one line each."""
     return [
         f"{match.filename}:{match.linenumber}: {match.rule.id} {match.message}" for match in create_linter(paths).run()
     ]
 
 
 def create_linter(paths: list[Path]) -> Any:
-    """A runner of cfn-lint, with the same rules as the command ``cfn-lint`` has here."""
-    # cfn-lint takes most of a second to import.
+    """Return a runner of cfn-lint with the rules of this repository."""
+    # Imported here because it takes most of a second.
     from cfnlint.config import ConfigMixIn
     from cfnlint.runner import Runner
 

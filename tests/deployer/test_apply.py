@@ -601,7 +601,7 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
     """Seen to fail with an operation more in the deployer, and with an action more in the role."""
 
     def asked() -> set[str]:
-        # What the checks before it ask is compared in test_preflight.py.
+        # What the checks before it ask is compared in preflight/test_rights.py.
         operations = {name for name, _ in aws.calls if ":" not in name} - {"GetCallerIdentity"}
         return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
 

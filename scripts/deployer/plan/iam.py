@@ -108,7 +108,8 @@ def _statement_grants(holder: str, kind: str, statement: Mapping[str, Any]) -> I
                 target = resource
                 if principal:
                     # In a key's policy "*" is the key itself, so the principal says more.
-                    target = principal if resource in ("", "*") else f"{resource} for {principal}"
+                    is_itself = resource in ("", "*") and resource != principal
+                    target = principal if is_itself else f"{resource} for {principal}"
                 yield _Grant(holder, kind, str(statement.get("Effect", "Allow")), target, condition, action)
 
 

@@ -1,4 +1,4 @@
-"""To people. On a terminal, a tree of the stacks that moves; elsewhere, and in CI, a line for each event."""
+"""Reports to people: on a terminal, a live tree of the stacks; elsewhere, such as in CI, a line for each event."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,20 +21,20 @@ from . import markdown, plan_text
 from .progress import Progress, StackProgress
 from .reporter import EventListener
 
-# After so long without an event it is said what is going on.
+# After so long without an event, the running resources are printed.
 SILENCE_SECONDS = 30.0
-# Of what runs in one stack, so many are named.
-_NAMED = 3
+# At most so many running resources are named in each stack of the tree.
+_NAMED_RESOURCES = 3
 
 
 class ConsoleReporter:
-    """``as_markdown`` shows the plan as a comment, for a program that posts it."""
+    """With ``as_markdown`` it prints nothing but the plan, as the comment on a pull request."""
 
     def __init__(
         self, console: Console, *, as_markdown: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._console, self._markdown, self._clock = console, as_markdown, clock
-        self._examined = ""
+        self._findings = ""
 
     def announce_step(self, title: str, detail: str = "") -> None:
         if self._markdown:
@@ -45,14 +45,14 @@ class ConsoleReporter:
         if not self._markdown:
             findings_report.print_findings(self._console, findings)
             return
-        self._examined = findings_report.render_findings(findings)
+        self._findings = findings_report.render_findings(findings)
         if any(finding.verdict is Verdict.FAILURE for finding in findings):
-            # There will be no plan.
-            self._print_raw(f"### The deployment is stopped\n\n{self._examined}")
+            # No plan follows.
+            self._print_raw(f"### The deployment is stopped\n\n{self._findings}")
 
     def show_plan(self, plan: Plan) -> None:
         if self._markdown:
-            self._print_raw(markdown.render_plan(plan, f"Deployment of `{plan.stack.name}`", self._examined))
+            self._print_raw(markdown.render_plan(plan, f"Deployment of `{plan.stack.name}`", self._findings))
         else:
             plan_text.print_plan(self._console, plan)
 
@@ -65,13 +65,13 @@ class ConsoleReporter:
         tree = _LiveTree(progress, self._clock)
         with Live(tree, console=self._console, refresh_per_second=8) as live:
 
-            def watch(events: list[Event]) -> None:
+            def update_tree(events: list[Event]) -> None:
                 progress.add_events(events)
                 for event in events:
                     if event.status.endswith("_FAILED"):
                         live.console.print(_event_line(event), soft_wrap=True)
 
-            yield watch
+            yield update_tree
 
     def show_failure(self, failure: Failure) -> None:
         plan_text.print_failure(self._console, failure)
@@ -87,46 +87,46 @@ class ConsoleReporter:
             self._console.print()
         self._console.print(f"{stack_name}: {message or result}", highlight=False, soft_wrap=True)
 
-    def _print_raw(self, whole: str) -> None:
-        self._console.print(whole, markup=False, emoji=False, highlight=False, soft_wrap=True, end="")
+    def _print_raw(self, text: str) -> None:
+        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True, end="")
 
 
 class _EventLines:
-    """A line for each event, with the time that the service gives it."""
+    """Prints a line for each event, with the time of the event."""
 
     def __init__(self, console: Console, progress: Progress, clock: Callable[[], float]) -> None:
         self._console, self._progress, self._clock = console, progress, clock
-        self._heard = self._began = clock()
+        self._last_event_at = self._started_at = clock()
 
     def __call__(self, events: list[Event]) -> None:
         self._progress.add_events(events)
         for event in events:
             self._console.print(_event_line(event), soft_wrap=True)
-        now = self._clock()
+        polled_at = self._clock()
         if events:
-            self._heard = now
-        elif now - self._heard >= SILENCE_SECONDS:
-            self._heard = now
+            self._last_event_at = polled_at
+        elif polled_at - self._last_event_at >= SILENCE_SECONDS:
+            self._last_event_at = polled_at
             running = ", ".join(str(event) for event in self._progress.running_resources()) or "no events received"
-            waited = _format_duration(now - self._began)
+            waited = _format_duration(polled_at - self._started_at)
             self._console.print(f"still in progress after {waited}: {running}", highlight=False, soft_wrap=True)
 
 
 class _LiveTree:
-    """Each stack with its counts, what runs in it, and for how long; drawn anew several times a second."""
+    """Shows each stack with its counts, and its running resources with their duration; drawn several times a second."""
 
     def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
-        self._progress, self._clock, self._began = progress, clock, clock()
+        self._progress, self._clock, self._started_at = progress, clock, clock()
         self._spinner = Spinner("dots")
 
     def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
         root, *nested = self._progress.stacks.values()
-        elapsed = _format_duration(self._clock() - self._began)
+        elapsed = _format_duration(self._clock() - self._started_at)
         tree = Tree(self._stack_row(root, self._progress.stack_name, elapsed))
         branches = {"": tree}
-        for stack in sorted(nested, key=lambda one: one.path.count("/")):
-            above, _, name = stack.path.rpartition("/")
-            branches[stack.path] = branches.get(above, tree).add(self._stack_row(stack, name))
+        for stack in sorted(nested, key=lambda stack: stack.path.count("/")):
+            parent, _, name = stack.path.rpartition("/")
+            branches[stack.path] = branches.get(parent, tree).add(self._stack_row(stack, name))
         yield tree
 
     def _stack_row(self, stack: StackProgress, name: str, elapsed: str = "") -> Table:
@@ -140,19 +140,19 @@ class _LiveTree:
         row = Table.grid(padding=(0, 1))
         counts = f"{len(stack.completed)}/{stack.total}" if stack.total else ""
         row.add_row(sign, Text(name, style="bold"), counts, Text(stack.status or "waiting", style="dim"), elapsed)
-        running = [_describe_running(event) for event in list(stack.running.values())[:_NAMED]]
-        more = len(stack.running) - len(running)
+        running = [_describe_running(event) for event in list(stack.running.values())[:_NAMED_RESOURCES]]
+        hidden = len(stack.running) - len(running)
         if running:
-            row.add_row(
-                "", Text.assemble("  ", ("; ".join(running) + (f" and {more} more" if more > 0 else ""), "yellow"))
-            )
+            text = "; ".join(running) + (f" and {hidden} more" if hidden > 0 else "")
+            row.add_row("", Text.assemble("  ", (text, "yellow")))
         return row
 
 
 def _describe_running(event: Event) -> str:
     seconds = (datetime.now(UTC) - event.at).total_seconds()
-    shown = f" {_format_duration(seconds)}" if 0 <= seconds < 24 * 60 * 60 else ""
-    return event.where.rsplit("/", 1)[-1] + shown
+    # The clocks may differ: a negative or huge duration is left out.
+    duration = f" {_format_duration(seconds)}" if 0 <= seconds < 24 * 60 * 60 else ""
+    return event.where.rsplit("/", 1)[-1] + duration
 
 
 def _format_duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The findings before a plan, as text and for a pull request. What passed is counted; the rest is a line each."""
+"""The findings of the preflight, as text and as Markdown: passed checks are counted, the rest is listed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from rich.text import Text
 from ..finding import Finding, Verdict
 from .markdown import escape_cell
 
+# In the order of severity: sign, colour, word, and emoji in Markdown.
 _SIGNS = {
     Verdict.FAILURE: ("✗", "red", "failed", ":x:"),
     Verdict.WARNING: ("!", "yellow", "warned", ":warning:"),
@@ -19,7 +20,7 @@ _SIGNS = {
 
 
 def summarize_findings(findings: Sequence[Finding]) -> str:
-    """How many checks ended with each verdict: "6 checks passed", or "5 checks passed, 1 failed"."""
+    """Return how many checks ended with each verdict: "6 checks passed", or "5 checks passed, 1 failed"."""
     counts = Counter(finding.verdict for finding in findings)
     passed = counts[Verdict.OK]
     parts = [f"{passed} check{'' if passed == 1 else 's'} passed"]
@@ -28,35 +29,35 @@ def summarize_findings(findings: Sequence[Finding]) -> str:
 
 
 def _not_passed(findings: Sequence[Finding]) -> list[Finding]:
-    """All that did not pass, the worst first."""
+    """Return the findings of checks that did not pass, the most severe first."""
     return [finding for verdict in _SIGNS for finding in findings if finding.verdict is verdict]
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     console.print(Text.assemble(("Examining", "bold"), f" the account: {summarize_findings(findings)}"), soft_wrap=True)
     table = Table.grid(padding=(0, 1))
-    # On a terminal lines break between words; elsewhere nobody wants them broken.
+    # The last column wraps on a terminal, and nowhere else.
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    remarkable = _not_passed(findings)
-    for finding, following in zip_longest(remarkable, remarkable[1:]):
+    listed = _not_passed(findings)
+    for finding, following in zip_longest(listed, listed[1:]):
         sign, colour, _, _ = _SIGNS[finding.verdict]
         line = Text(finding.text)
-        # Once for several findings with the same next step.
+        # Findings with the same next step show it once.
         if finding.next_step and (following is None or following.next_step != finding.next_step):
             line.append(f"\n→ {finding.next_step}", style="dim")
         table.add_row(Text(sign, style=f"bold {colour}"), finding.subject, line)
-    if remarkable:
+    if listed:
         console.print(table)
 
 
 def render_findings(findings: Sequence[Finding]) -> str:
-    """A line for what passed, and a table of the rest."""
+    """Return Markdown: a line that counts the verdicts, and a table of what did not pass."""
     lines = [f"Before anything is changed: {summarize_findings(findings)}.", ""]
-    if remarkable := _not_passed(findings):
+    if listed := _not_passed(findings):
         lines += ["| | Checked | Finding | Next step |", "|---|---|---|---|"]
-        for finding in remarkable:
+        for finding in listed:
             cells = (finding.subject, escape_cell(finding.text), escape_cell(finding.next_step))
             lines.append(f"| {_SIGNS[finding.verdict][3]} | {' | '.join(cells)} |")
         lines.append("")

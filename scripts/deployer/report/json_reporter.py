@@ -1,4 +1,4 @@
-"""To programs: one JSON object a line, as docs/deploy-output.schema.json describes them."""
+"""Reports to programs: one JSON object a line, as docs/deploy-output.schema.json describes them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -28,19 +28,19 @@ class JsonReporter:
         self._write_record("preflight", findings=[asdict(finding) for finding in findings])
 
     def show_plan(self, plan: Plan) -> None:
-        lost = [
-            {"path": one.path, "resource_type": one.resource_type, "what": one.effect, "lost": one.loss}
-            for one in find_dangers(plan.stack)
+        dangers = [
+            {"path": danger.path, "resource_type": danger.resource_type, "what": danger.effect, "lost": danger.loss}
+            for danger in find_dangers(plan.stack)
         ]
-        self._write_record("plan", plan=to_json(plan), count=to_json(count_changes(plan.stack)), dangers=lost)
+        self._write_record("plan", plan=to_json(plan), count=to_json(count_changes(plan.stack)), dangers=dangers)
 
     @contextmanager
     def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:  # noqa: ARG002
-        def watch(events: list[Event]) -> None:
+        def write_events(events: list[Event]) -> None:
             for event in events:
                 self._write_record("event", **_event_to_json(event))
 
-        yield watch
+        yield write_events
 
     def show_failure(self, failure: Failure) -> None:
         self._write_record(
@@ -48,7 +48,7 @@ class JsonReporter:
             stack_name=failure.stack_name,
             status=failure.status,
             cause=_event_to_json(failure.cause) if failure.cause else None,
-            others=[_event_to_json(other) for other in failure.others],
+            others=[_event_to_json(event) for event in failure.others],
             declared=asdict(failure.declared) if failure.declared else None,
             rolled_back=failure.rolled_back,
             left_behind=[

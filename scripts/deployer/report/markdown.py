@@ -1,4 +1,4 @@
-"""A plan as Markdown: the comment that a pull request gets."""
+"""A plan as Markdown: the comment on a pull request."""
 
 from collections.abc import Iterator
 
@@ -7,29 +7,30 @@ from scripts.deployer.plan.model import Plan, StackChanges
 
 from . import plan_text
 
-# A comment of GitHub's takes 65,536 characters.
-LONGEST = 60_000
+# A comment on GitHub holds 65,536 characters.
+LONGEST_COMMENT = 60_000
 
 
-def render_plan(shown: Plan, title: str, examined: str = "") -> str:
-    """The plan below its title and ``examined``, the findings before it.
+def render_plan(plan: Plan, title: str, findings: str = "") -> str:
+    """Return the plan below its title and the preflight's ``findings``.
 
-    Cut, where it is too long for a comment; the sum and what is lost are never cut.
+    A plan that is too long for a comment is cut, but never its summary and what would be lost.
     """
-    head = [f"### {title}", "", f"**{plan_text.summarize_plan(shown)}**", ""]
-    lost = [f"> :warning: **{escape_cell(str(danger))}**" for danger in find_dangers(shown.stack)]
-    head += ["> [!CAUTION]", *lost, ""] if lost else []
-    head += [examined] if examined else []
-    body = ["```diff", *_diff_lines(shown.stack, ""), "```"]
-    if shown.statements:
-        body += ["", "<details><summary>What policies grant</summary>", "", *_statement_rows(shown), "", "</details>"]
-    body += [f"\n:information_source: {escape_cell(notice)}" for notice in shown.notices]
-    body += ["", f"_{escape_cell(shown.source)}_"] if shown.source else []
-    whole = "\n".join([*head, *body])
-    if len(whole) <= LONGEST:
-        return whole + "\n"
-    cut = "\n".join(head) + "\n".join(_diff_lines(shown.stack, ""))
-    return f"{cut[:LONGEST]}\n\n(cut: the whole plan is in the log)\n"
+    head = [f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
+    dangers = [f"> :warning: **{escape_cell(str(danger))}**" for danger in find_dangers(plan.stack)]
+    head += ["> [!CAUTION]", *dangers, ""] if dangers else []
+    head += [findings] if findings else []
+    changes = list(_diff_lines(plan.stack, ""))
+    body = ["```diff", *changes, "```"]
+    if plan.statements:
+        body += ["", "<details><summary>What policies grant</summary>", "", *_statement_rows(plan), "", "</details>"]
+    body += [f"\n:information_source: {escape_cell(notice)}" for notice in plan.notices]
+    body += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
+    comment = "\n".join([*head, *body])
+    if len(comment) <= LONGEST_COMMENT:
+        return comment + "\n"
+    cut = "\n".join(head) + "\n".join(changes)
+    return f"{cut[:LONGEST_COMMENT]}\n\n(cut: the whole plan is in the log)\n"
 
 
 def render_no_changes(title: str) -> str:
@@ -37,7 +38,7 @@ def render_no_changes(title: str) -> str:
 
 
 def _diff_lines(stack: StackChanges, indent: str) -> Iterator[str]:
-    """In a ``diff`` block, where a sign at the beginning of a line gives it its colour."""
+    """Yield the lines of a ``diff`` block, where the sign at the beginning of a line sets its colour."""
     for change in stack.changes:
         if change.is_spurious:
             continue
@@ -46,27 +47,26 @@ def _diff_lines(stack: StackChanges, indent: str) -> Iterator[str]:
         names = plan_text.omitted_properties(change)
         parts = [f"{mark} {indent}{sign} {change.logical_id}", change.resource_type, names, word]
         yield " ".join(part for part in parts if part)
-        for one in plan_text.shown_properties(change):
-            before, after = plan_text.format_value(one.before), plan_text.format_value(one.after)
-            yield f"  {indent}    {one.name}: {before} → {after}{plan_text.recreation_note(one)}"
+        for prop in plan_text.shown_properties(change):
+            before, after = plan_text.format_value(prop.before), plan_text.format_value(prop.after)
+            yield f"  {indent}    {prop.name}: {before} → {after}{plan_text.recreation_note(prop)}"
         if change.nested:
             yield from _diff_lines(change.nested, f"{indent}  ")
-    for line in (plan_text.outputs_line(stack), plan_text.spurious_line(stack), plan_text.unchanged_line(stack)):
-        if line:
-            yield f"  {indent}{line}"
+    for line in plan_text.summary_lines(stack):
+        yield f"  {indent}{line}"
 
 
-def _statement_rows(shown: Plan) -> Iterator[str]:
+def _statement_rows(plan: Plan) -> Iterator[str]:
     yield "| | Policy | Effect | Action | Resource, or for whom | Condition |"
     yield "|---|---|---|---|---|---|"
-    for one in shown.statements:
+    for statement in plan.statements:
         cells = (
-            "➕" if one.added else "➖",  # noqa: RUF001
-            f"{one.holder} ({one.kind})",
-            one.effect,
-            "<br>".join(one.actions),
-            one.resource,
-            "<br>".join(plan_text.condition_lines(one.condition)),
+            "➕" if statement.added else "➖",  # noqa: RUF001
+            f"{statement.holder} ({statement.kind})",
+            statement.effect,
+            "<br>".join(statement.actions),
+            statement.resource,
+            "<br>".join(plan_text.condition_lines(statement.condition)),
         )
         yield "| " + " | ".join(escape_cell(cell) for cell in cells) + " |"
 

@@ -1,4 +1,4 @@
-"""A plan, a failure and outputs as text that a person reads: what is lost comes first."""
+"""A plan, a failure and outputs as text. What would be lost comes first."""
 
 import json
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from scripts.deployer.plan.model import (
 from scripts.deployer.removal import removal_command
 
 LONGEST_VALUE = 120
-# A table of policies needs that many columns to read well; below, each statement is a few lines.
+# On a narrower terminal, each policy statement is printed as a few lines instead of a table row.
 TABLE_WIDTH = 120
 _SYMBOLS = {
     "create": ("+", "green"),
@@ -33,92 +33,93 @@ _SYMBOLS = {
     "delete": ("-", "red"),
     "replace": ("-/+", "red"),
 }
-# Documents that the table of policies tells better.
+# Properties that the table of policy statements shows better.
 _POLICIES = ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy", "Policies")
 
 
-def print_plan(console: Console, shown: Plan) -> None:
-    """What is lost first, then the tree with every property before and after, policies, notices, and the sum."""
-    # On a terminal lines break between words; elsewhere nobody wants them broken.
-    whole = not console.is_terminal
-    for danger in find_dangers(shown.stack):
-        console.print(Text("! ", style="bold red").append(str(danger), style="red"), soft_wrap=whole)
-        for reason in danger.causes:
-            console.print(Text("    ").append(_property_line(reason)), soft_wrap=whole)
-    tree = Tree(Text(shown.stack.name, style="bold"))
-    _add_changes(tree, shown.stack)
+def print_plan(console: Console, plan: Plan) -> None:
+    """Print what would be lost, the tree with every property before and after, policies, notices, and the summary."""
+    # Lines wrap between words on a terminal, and nowhere else.
+    soft_wrap = not console.is_terminal
+    for danger in find_dangers(plan.stack):
+        console.print(Text("! ", style="bold red").append(str(danger), style="red"), soft_wrap=soft_wrap)
+        for cause in danger.causes:
+            console.print(Text("    ").append(_property_line(cause)), soft_wrap=soft_wrap)
+    tree = Tree(Text(plan.stack.name, style="bold"))
+    _add_changes(tree, plan.stack)
     console.print(tree)
-    if shown.statements:
+    if plan.statements:
         console.print(Text("\nPolicy changes", style="bold"))
-        _print_statements(console, shown.statements)
-    for notice in shown.notices:
-        console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=whole)
-    if shown.source:
-        console.print(Text(shown.source, style="dim"), soft_wrap=whole)
-    console.print(summarize_plan(shown), highlight=False, soft_wrap=whole)
+        _print_statements(console, plan.statements)
+    for notice in plan.notices:
+        console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=soft_wrap)
+    if plan.source:
+        console.print(Text(plan.source, style="dim"), soft_wrap=soft_wrap)
+    console.print(summarize_plan(plan), highlight=False, soft_wrap=soft_wrap)
 
 
-def summarize_plan(shown: Plan) -> str:
-    """The last line, and for phantoms what became of them."""
-    counted = count_changes(shown.stack)
-    if not counted.spurious:
-        return str(counted)
-    are = "is" if counted.spurious == 1 else "are"
-    return f"{counted} ({counted.spurious} more {are} listed by CloudFormation but will not change.)"
+def summarize_plan(plan: Plan) -> str:
+    """Return the last line: the counts, and how many listed changes are spurious."""
+    count = count_changes(plan.stack)
+    if not count.spurious:
+        return str(count)
+    verb = "is" if count.spurious == 1 else "are"
+    return f"{count} ({count.spurious} more {verb} listed by CloudFormation but will not change.)"
 
 
-def print_outputs(console: Console, values: dict[str, str]) -> None:
-    """A line each, whole: somebody will copy them."""
-    width = max(map(len, values), default=0)
-    for key in sorted(values):
-        console.print(f"{key:<{width}}  {values[key]}", highlight=False, soft_wrap=True, markup=False)
+def print_outputs(console: Console, outputs: dict[str, str]) -> None:
+    """Print a line for each, without wrapping, so that values can be copied."""
+    width = max(map(len, outputs), default=0)
+    for key in sorted(outputs):
+        console.print(f"{key:<{width}}  {outputs[key]}", highlight=False, soft_wrap=True, markup=False)
 
 
-def print_failure(console: Console, shown: Failure) -> None:
-    """The first cause, then what was rolled back, then what to do."""
+def print_failure(console: Console, failure: Failure) -> None:
+    """Print the first cause, then what was rolled back, then the next step."""
     lines = []
-    if shown.cause:
-        console.print(Text.assemble(("✗ ", "bold red"), (str(shown.cause), "bold"), f" {shown.cause.status}"))
-        lines.append(("", shown.cause.reason or "CloudFormation gave no reason"))
+    cause = failure.cause
+    if cause:
+        console.print(Text.assemble(("✗ ", "bold red"), (str(cause), "bold"), f" {cause.status}"))
+        lines.append(("", cause.reason or "CloudFormation gave no reason"))
     else:
-        console.print(Text(f"✗ {shown.stack_name} {shown.status}", style="bold red"))
-        lines.append(("", shown.reason))
-    if shown.declared:
-        lines.append(("declared in", str(shown.declared)))
-    lines += [("also failed:", f"{other}: {other.reason}") for other in shown.others]
-    lines += [("left behind:", describe_left_behind(event)) for event in shown.left_behind]
-    resources = "1 resource" if shown.rolled_back == 1 else f"{shown.rolled_back} resources"
-    lines += [("rolled back:", f"{resources}; {shown.stack_name}: {shown.now}"), ("next:", shown.next_step)]
+        console.print(Text(f"✗ {failure.stack_name} {failure.status}", style="bold red"))
+        lines.append(("", failure.reason))
+    if failure.declared:
+        lines.append(("declared in", str(failure.declared)))
+    lines += [("also failed:", f"{event}: {event.reason}") for event in failure.others]
+    lines += [("left behind:", describe_left_behind(event)) for event in failure.left_behind]
+    resources = "1 resource" if failure.rolled_back == 1 else f"{failure.rolled_back} resources"
+    lines += [("rolled back:", f"{resources}; {failure.stack_name}: {failure.now}"), ("next:", failure.next_step)]
     for label, text in lines:
         console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), text), soft_wrap=True)
 
 
 def describe_left_behind(event: Event) -> str:
-    """A resource that exists outside any stack, with the command that deletes it."""
+    """Return a resource that exists outside any stack, with the command that deletes it."""
     command = removal_command(event.resource_type, event.physical_id)
     return f"{event} {event.physical_id}" + (f"; delete it with: {command}" if command else "")
 
 
 def describe_action(change: Change) -> tuple[str, str, str]:
-    """The sign of a change, its colour, and the word that goes with it."""
-    kind, word = "change", ""
+    """Return the sign of a change, its colour, and a note such as "(replaced)"."""
+    kind, note = "change", ""
     if change.action in ("Add", "Import"):
         kind = "create"
     elif change.action == "Remove":
         kind = "delete"
         if change.policy_action in ("Retain", "Snapshot"):
-            word = "(retained)"
+            note = "(retained)"
         elif change.resource_type == STACK:
-            word = "(and everything in it)"
+            note = "(and everything in it)"
     elif change.replacement == "True":
-        kind, word = "replace", "(replaced)"
+        kind, note = "replace", "(replaced)"
     elif change.replacement == "Conditional" and change.resource_type != STACK:
-        word = "(may be replaced)"
-    return (*_SYMBOLS[kind], word)
+        note = "(may be replaced)"
+    return (*_SYMBOLS[kind], note)
 
 
 def format_value(text: str | None) -> str:
-    """One line, and not so long that it hides the others."""
+    """Return the value in one line, cut if it is long."""
     if text is None:
         return "(none)"
     if KNOWN_AFTER_APPLY in text:
@@ -128,54 +129,49 @@ def format_value(text: str | None) -> str:
 
 
 def shown_properties(change: Change) -> list[PropertyChange]:
-    """The properties to show before and after: not the policies, and not what has no values."""
+    """Return the properties to show before and after: those with values, except policies."""
     return [
-        one
-        for one in change.properties
-        if (one.before, one.after) != (None, None) and one.name.split("/")[0] not in _POLICIES
+        prop
+        for prop in change.properties
+        if (prop.before, prop.after) != (None, None) and prop.name.split("/")[0] not in _POLICIES
     ]
 
 
 def omitted_properties(change: Change) -> str:
-    """The names of the others, each once."""
-    return ", ".join(
-        dict.fromkeys(one.name.split("/")[0] for one in change.properties if one not in shown_properties(change))
-    )
+    """Return the names of the other properties, each once."""
+    shown = shown_properties(change)
+    return ", ".join(dict.fromkeys(prop.name.split("/")[0] for prop in change.properties if prop not in shown))
 
 
-def recreation_note(one: PropertyChange) -> str:
-    return {"Always": " (forces replacement)", "Conditionally": " (may force replacement)"}.get(one.recreation, "")
+def recreation_note(prop: PropertyChange) -> str:
+    return {"Always": " (forces replacement)", "Conditionally": " (may force replacement)"}.get(prop.recreation, "")
 
 
-def spurious_line(stack: StackChanges) -> str:
-    """One line for what is listed and changes nothing; empty if there is none."""
-    names = [one.logical_id for one in stack.changes if one.is_spurious and one.resource_type != STACK]
-    return f"listed but unchanged: {', '.join(names)} (they reference values that do not change)" if names else ""
-
-
-def outputs_line(stack: StackChanges) -> str:
-    """Where nothing else of the stack changes; else they follow from what does."""
-    return f"outputs: {', '.join(stack.outputs)}" if stack.outputs and not stack.changes else ""
-
-
-def unchanged_line(stack: StackChanges) -> str:
-    names = [
-        *stack.unchanged,
-        *(one.logical_id for one in stack.changes if one.is_spurious and one.resource_type == STACK),
-    ]
-    return f"unchanged: {', '.join(names)}" if names else ""
-
-
-def condition_lines(text: str) -> list[str]:
-    """A condition of a policy, a line for each operator and key."""
-    if not text:
-        return []
-    parsed = json.loads(text)
+def summary_lines(stack: StackChanges) -> list[str]:
+    """Return a line each for changed outputs, spurious changes and unchanged nested stacks, as far as there are any."""
+    spurious = [change for change in stack.changes if change.is_spurious]
+    resources = [change.logical_id for change in spurious if change.resource_type != STACK]
+    stacks = [*stack.unchanged, *(change.logical_id for change in spurious if change.resource_type == STACK)]
     lines = []
-    for operator, keys in parsed.items():
+    # Where anything else changes, the outputs follow from it.
+    if stack.outputs and not stack.changes:
+        lines.append(f"outputs: {', '.join(stack.outputs)}")
+    if resources:
+        lines.append(f"listed but unchanged: {', '.join(resources)} (they reference values that do not change)")
+    if stacks:
+        lines.append(f"unchanged: {', '.join(stacks)}")
+    return lines
+
+
+def condition_lines(condition: str) -> list[str]:
+    """Return a line for each operator and key of a policy's condition, which is given as JSON."""
+    if not condition:
+        return []
+    lines = []
+    for operator, keys in json.loads(condition).items():
         for key, values in keys.items() if isinstance(keys, dict) else [("", keys)]:
-            listed = " or ".join(map(str, values)) if isinstance(values, list) else str(values)
-            lines.append(f"{operator} {key} {listed}" if key else f"{operator} {listed}")
+            text = " or ".join(map(str, values)) if isinstance(values, list) else str(values)
+            lines.append(f"{operator} {key} {text}" if key else f"{operator} {text}")
     return lines
 
 
@@ -184,57 +180,54 @@ def _add_changes(tree: Tree, stack: StackChanges) -> None:
         if change.is_spurious:
             continue
         branch = tree.add(_change_line(change))
-        for one in shown_properties(change):
-            branch.add(_property_line(one))
+        for prop in shown_properties(change):
+            branch.add(_property_line(prop))
         if change.nested:
             _add_changes(branch, change.nested)
-    for line in (outputs_line(stack), spurious_line(stack), unchanged_line(stack)):
-        if line:
-            tree.add(Text(line, style="dim"))
+    for line in summary_lines(stack):
+        tree.add(Text(line, style="dim"))
 
 
 def _change_line(change: Change) -> Text:
-    sign, colour, word = describe_action(change)
+    sign, colour, note = describe_action(change)
     line = Text.assemble((sign, colour), f" {change.logical_id} ", (change.resource_type, "dim"))
     if names := omitted_properties(change):
         line.append(f" {names}", style="dim")
-    return line.append(f" {word}", style="red" if sign != "~" else "yellow") if word else line
+    return line.append(f" {note}", style="red" if sign != "~" else "yellow") if note else line
 
 
-def _property_line(one: PropertyChange) -> Text:
+def _property_line(prop: PropertyChange) -> Text:
+    before, after = format_value(prop.before), format_value(prop.after)
     return Text.assemble(
-        f"{one.name}: ",
-        (format_value(one.before), "red"),
-        (" → ", "dim"),
-        (format_value(one.after), "green"),
-        (recreation_note(one), "red"),
+        f"{prop.name}: ", (before, "red"), (" → ", "dim"), (after, "green"), (recreation_note(prop), "red")
     )
 
 
 def _print_statements(console: Console, statements: Iterable[StatementChange]) -> None:
     if console.width < TABLE_WIDTH:
-        for one in statements:
-            _print_statement(console, one)
+        for statement in statements:
+            _print_statement(console, statement)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("", "Policy", "Effect", "Action", "Resource / principal", "Condition"):
         table.add_column(name, overflow="fold")
-    for one in statements:
-        style = "green" if one.added else "red"
+    for statement in statements:
         table.add_row(
-            Text("+" if one.added else "-", style=style),
-            f"{one.holder}\n[dim]{one.kind}[/]",
-            Text(one.effect, style="red" if one.effect == "Deny" else ""),
-            Text("\n".join(one.actions)),
-            Text(one.resource),
-            Text("\n".join(condition_lines(one.condition))),
+            Text("+", style="green") if statement.added else Text("-", style="red"),
+            f"{statement.holder}\n[dim]{statement.kind}[/]",
+            Text(statement.effect, style="red" if statement.effect == "Deny" else ""),
+            Text("\n".join(statement.actions)),
+            Text(statement.resource),
+            Text("\n".join(condition_lines(statement.condition))),
         )
     console.print(table)
 
 
-def _print_statement(console: Console, one: StatementChange) -> None:
-    sign = ("+ ", "green") if one.added else ("- ", "red")
-    console.print(Text.assemble(sign, one.holder, (f" {one.kind}", "dim"), f" {one.effect}"))
-    lines = [", ".join(one.actions), *([f"on {one.resource}"] if one.resource else [])]
-    for line in [*lines, *(f"if {each}" for each in condition_lines(one.condition))]:
+def _print_statement(console: Console, statement: StatementChange) -> None:
+    sign = ("+ ", "green") if statement.added else ("- ", "red")
+    console.print(Text.assemble(sign, statement.holder, (f" {statement.kind}", "dim"), f" {statement.effect}"))
+    lines = [", ".join(statement.actions)]
+    lines += [f"on {statement.resource}"] if statement.resource else []
+    lines += [f"if {line}" for line in condition_lines(statement.condition)]
+    for line in lines:
         console.print(Padding(Text(line), (0, 0, 0, 4)))

@@ -1,4 +1,4 @@
-"""How far a deployment is, from its events: for each stack what is done, what is running, and since when."""
+"""The progress of a deployment, from its events: what is complete and what is running in each stack."""
 
 from dataclasses import dataclass, field
 
@@ -9,10 +9,10 @@ from scripts.deployer.plan.model import Plan, StackChanges
 
 @dataclass
 class StackProgress:
-    """One stack; the path of the root is empty."""
+    """One stack; the path of the root stack is empty."""
 
     path: str
-    # How many resources the plan names; what happens in it beyond that raises it.
+    # How many resources the plan changes.
     planned: int = 0
     status: str = ""
     completed: set[str] = field(default_factory=set)
@@ -21,11 +21,12 @@ class StackProgress:
 
     @property
     def total(self) -> int:
+        """The planned resources, or those with events if they are more."""
         return max(self.planned, len(self.completed | self.failed | set(self.running)))
 
 
 class Progress:
-    """Takes events as they come. Stacks are in the order of the plan, then in that of their appearance."""
+    """Collects events. Stacks are in the order of the plan, then in that of their first events."""
 
     def __init__(self, plan: Plan | None, stack_name: str) -> None:
         self.stack_name = stack_name
@@ -36,14 +37,15 @@ class Progress:
     def add_events(self, events: list[Event]) -> None:
         for event in events:
             if event.resource_type == STACK:
-                path = "" if event.where == self.stack_name else event.where
-                self.stacks.setdefault(path, StackProgress(path)).status = event.status
-                continue
-            above = event.where.rsplit("/", 1)[0] if "/" in event.where else ""
-            self._update_resource(self.stacks.setdefault(above, StackProgress(above)), event)
+                self._stack("" if event.where == self.stack_name else event.where).status = event.status
+            else:
+                self._update_resource(self._stack(event.where.rpartition("/")[0]), event)
 
     def running_resources(self) -> list[Event]:
         return [event for stack in self.stacks.values() for event in stack.running.values()]
+
+    def _stack(self, path: str) -> StackProgress:
+        return self.stacks.setdefault(path, StackProgress(path))
 
     def _update_resource(self, stack: StackProgress, event: Event) -> None:
         if event.status.endswith("_IN_PROGRESS"):
@@ -53,8 +55,8 @@ class Progress:
         (stack.failed if event.status.endswith("_FAILED") else stack.completed).add(event.where)
 
     def _count_planned(self, stack: StackChanges, path: str) -> None:
-        own = [change for change in stack.changes if change.resource_type != STACK and not change.is_spurious]
-        self.stacks.setdefault(path, StackProgress(path)).planned = len(own)
-        for change in stack.changes:
-            if change.nested and not change.is_spurious:
+        changes = [change for change in stack.changes if not change.is_spurious]
+        self._stack(path).planned = sum(change.resource_type != STACK for change in changes)
+        for change in changes:
+            if change.nested:
                 self._count_planned(change.nested, f"{path}/{change.logical_id}" if path else change.logical_id)

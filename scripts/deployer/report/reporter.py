@@ -1,4 +1,4 @@
-"""What the steps of a deployment say. Each listener makes of it what it is for."""
+"""The interface through which the steps of a deployment report, whoever reads it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -11,24 +11,24 @@ from ..finding import Finding
 
 
 class EventListener(Protocol):
-    """Open while a deployment runs; called after each look, with what is new, which may be nothing."""
+    """Receives the new events after each poll of a running deployment; there may be none."""
 
     def __call__(self, events: list[Event]) -> None: ...
 
 
 class Reporter(Protocol):
     def announce_step(self, title: str, detail: str = "") -> None:
-        """A step begins, or is done; ``what`` is its name."""
+        """Report that a step begins or is complete."""
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
-        """What the account, the Region and the caller allow, before anything is changed."""
+        """Report what the preflight found."""
 
     def show_plan(self, plan: Plan) -> None: ...
 
     def follow_events(self, plan: Plan | None, stack_name: str) -> AbstractContextManager[EventListener]:
-        """While what was planned is done; without a plan, what is running already."""
+        """Report events while the plan is executed; without a plan, while a running operation ends."""
 
     def show_failure(self, failure: Failure) -> None: ...
 
     def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
-        """The last word: ``deployed``, ``no changes``, ``planned``..., and what to know of it."""
+        """Report the end: ``result`` is "deployed", "no changes", "planned" or similar."""

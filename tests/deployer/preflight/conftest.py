@@ -1,0 +1,110 @@
+"""The preflight's checks in this process, over HTTP, against simulated services that all tests of a module share."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from scripts.common.target import Target
+from scripts.deployer.finding import Finding, Verdict
+from scripts.deployer.order import Order
+from scripts.deployer.preflight.examine import CHECKS, read_situation
+from scripts.deployer.preflight.situation import Situation
+from stacks import names, settings
+from stacks.monitoring.alarm_table import alarm_names
+from tests.deployer.aws.account import Account
+from tests.deployer.aws.cloudformation import REGION
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.endpoint import serving
+
+OURS = {"ManagedBy": "payment-platform"}
+FOREIGN = {"Team": "orders"}
+FUNCTIONS = ("lambda-payment-validation-prod", "lambda-payment-processing-prod", "lambda-payment-reconciliation-prod")
+Reader = Callable[..., Situation]
+
+
+@dataclass(frozen=True)
+class SharedClients(Target):
+    """Creating a client takes longer than most of its requests here."""
+
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    def _create_client(self, service: str, config: Config | None = None) -> Any:
+        if service not in self.clients:
+            self.clients[service] = super()._create_client(service, config)
+        return self.clients[service]
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[tuple[Service, Account, SharedClients]]:
+    service, account_ = Service(), Account()
+    with serving(service, account_) as url:
+        yield service, account_, SharedClients(boto3.Session("x", "x", region_name=REGION), url)
+
+
+@pytest.fixture
+def aws(simulated: tuple[Service, Account, SharedClients]) -> Service:
+    """The shared service, reset."""
+    vars(simulated[0]).update(vars(Service()))
+    return simulated[0]
+
+
+@pytest.fixture
+def account(simulated: tuple[Service, Account, SharedClients]) -> Account:
+    """The shared account, reset."""
+    vars(simulated[1]).update(vars(Account()))
+    return simulated[1]
+
+
+@pytest.fixture
+def situation_of(
+    aws: Service,
+    account: Account,
+    simulated: tuple[Service, Account, SharedClients],
+) -> Reader:
+    """Reads the situation of an environment; settings are given by the names of their parameters."""
+
+    def read(
+        environment: str = "prod",
+        *,
+        only_plan: bool = False,
+        out: Path | None = None,
+        with_bootstrap: bool = False,
+        **parameters: str,
+    ) -> Situation:
+        bootstrap = settings.load_bootstrap()
+        bootstrap |= {name: parameters[name] for name in ("ServiceRole", "GithubRepository") if name in parameters}
+        order = Order(environment, settings.load(environment) | parameters, bootstrap, only_plan=only_plan, out=out)
+        return read_situation(order, replace(simulated[2]), with_bootstrap=with_bootstrap)
+
+    return read
+
+
+def not_passed(findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.verdict is not Verdict.OK]
+
+
+def findings_of(subject: str, situation: Situation) -> list[tuple[str, str, str]]:
+    """Run one check; return the verdict, the text and the next step of each finding."""
+    findings = CHECKS[subject](situation)
+    assert {finding.subject for finding in findings} == {subject}
+    return [(finding.verdict.value, finding.text, finding.next_step) for finding in findings]
+
+
+_NAMED_CONSTANTS = r".*(TABLE|QUEUE|TOPIC|_ALIAS|_ROLE|_POLICY|_FUNCTION|_RULE|_VAULT|_LOG_GROUP)|WORKFLOW|DASHBOARD"
+# From the catalogue of names, not from the templates that the checks read.
+_CATALOGUE = {str(value) for constant, value in vars(names).items() if re.fullmatch(_NAMED_CONSTANTS, constant)}
+_OF_ACCOUNT = {names.SERVICE_ROLE, names.BOUNDARY_POLICY, names.GATEWAY_POLICY}
+EXPECTED_NAMES = {names.in_environment(name, "prod") for name in (_CATALOGUE - _OF_ACCOUNT).union(alarm_names())}
+
+
+def occupy_all_names(aws: Service, account: Account, tags: dict[str, str]) -> None:
+    """Create each resource of prod outside any stack."""
+    account.existing = dict.fromkeys(EXPECTED_NAMES, tags)
+    account.functions = dict.fromkeys(FUNCTIONS)
+    aws.alarms = dict.fromkeys([name for name in EXPECTED_NAMES if name.startswith("alarm-")], "OK")

@@ -1,0 +1,173 @@
+"""Checks of names that exist outside the stack."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts.deployer.preflight.examine import collect_findings
+from scripts.deployer.preflight.name_lookups import LOOKUPS
+from tests.deployer.aws.account import Account
+from tests.deployer.aws.cloudformation import ACCOUNT, REGION, Refused
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.conftest import deployed
+from tests.deployer.preflight.conftest import (
+    EXPECTED_NAMES,
+    FOREIGN,
+    OURS,
+    Reader,
+    findings_of,
+    not_passed,
+    occupy_all_names,
+)
+from tests.emitted import ROOT
+from tests.stacks.test_deployers import parse_template
+
+
+def test_every_name_that_exists_outside_the_stack_is_found(
+    situation_of: Reader, aws: Service, account: Account
+) -> None:
+    occupy_all_names(aws, account, {})
+    names = [text.split(" ")[0] for verdict, text, _ in findings_of("names", situation_of()) if verdict == "failure"]
+    assert sorted(names) == sorted(EXPECTED_NAMES)
+    assert len(EXPECTED_NAMES) > 50
+
+
+def test_what_the_stack_holds_is_no_obstacle(
+    situation_of: Reader, aws: Service, account: Account, tmp_path: Path
+) -> None:
+    deployed(aws, tmp_path, environment="prod")
+    occupy_all_names(aws, account, {})
+    assert not_passed(collect_findings(situation_of())) == []
+
+
+@pytest.mark.parametrize("status", ["UPDATE_COMPLETE", "ROLLBACK_COMPLETE"])
+def test_a_resource_that_the_stack_retained_takes_its_name(
+    situation_of: Reader, aws: Service, account: Account, tmp_path: Path, status: str
+) -> None:
+    """Such as one that an update removed, which is still listed, or one that a failed creation left."""
+    deployed(aws, tmp_path, environment="prod", status=status)
+    if status == "ROLLBACK_COMPLETE":
+        aws.holdings.resources.clear()
+        aws.alarms = {}
+    aws.skipped, account.existing = {"DeadLetters"}, {"payment-dlq-prod": OURS}
+    ((verdict, text, _),) = findings_of("names", situation_of())
+    assert (verdict, text.split(" ")[0]) == ("failure", "payment-dlq-prod")
+
+
+_LEFT_OVER = ("an earlier stack of this platform left it", "(scripts/destroy.sh prod --purge), or")
+_ACCOUNT_WIDE = ("an earlier stack, or another Region, has it", "delete it if no Region of this account uses it: aws")
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "words", "step"),
+    [
+        ("payment-dlq-prod", OURS, *_LEFT_OVER),
+        ("payment-dlq-prod", FOREIGN, "it is not this platform's", "choose another environment name, or delete it"),
+        ("alias/cloudwatch-logs-prod", {}, "outside payment-platform-prod", "choose another environment name, or"),
+        (
+            "role-lambda-validation-prod",
+            OURS,
+            "an earlier stack, or another Region, has it",
+            "choose another environment name for this Region, or delete it if no Region of this account uses it: aws "
+            "iam delete-role --role-name role-lambda-validation-prod",
+        ),
+        ("role-lambda-validation-prod", FOREIGN, "it is not this platform's", _ACCOUNT_WIDE[1]),
+        # Its tags say nothing: CloudFormation puts none on a policy.
+        ("policy-lambda-validation-prod", {}, *_ACCOUNT_WIDE),
+        ("dashboard-payments-prod", {}, *_ACCOUNT_WIDE),
+        # On the second page of the list.
+        ("backup-vault-payments-prod", OURS, *_LEFT_OVER),
+    ],
+)
+def test_whose_it_is_decides_what_to_do(
+    situation_of: Reader, account: Account, name: str, tags: dict[str, str], words: str, step: str
+) -> None:
+    account.existing = {"backup-vault-another": {}, name: tags}
+    ((verdict, text, next_step),) = findings_of("names", situation_of())
+    assert (verdict, words in text, step in next_step) == ("failure", True, True)
+
+
+@pytest.mark.parametrize("tags", [OURS, FOREIGN])
+def test_no_advice_takes_down_what_another_region_uses(
+    situation_of: Reader, aws: Service, account: Account, tags: dict[str, str]
+) -> None:
+    """Names of IAM and of dashboards are unique in the account, so the same environment in another Region has them."""
+    occupy_all_names(aws, account, tags)
+    findings = findings_of("names", situation_of(ServiceRole="true"))
+    account_wide = [step for _, text, step in findings if re.search(r"\(AWS::(IAM|CloudWatch::Dashboard)", text)]
+    assert len(account_wide) > 10
+    assert {step.split(":")[0].rpartition(", or ")[2] for step in account_wide} == {
+        "delete it if no Region of this account uses it"
+    }
+
+
+@pytest.mark.parametrize("tags", [OURS, FOREIGN])
+def test_no_advice_takes_down_an_environment_that_runs(
+    situation_of: Reader, aws: Service, account: Account, tmp_path: Path, tags: dict[str, str]
+) -> None:
+    """Such as deleting a vault that was retained when backups were switched off, before they are switched on again."""
+    deployed(aws, tmp_path, environment="prod")
+    aws.holdings.resources.clear()
+    aws.skipped = {item.path.rpartition("/")[2] for item in situation_of().resources if item.is_retained}
+    occupy_all_names(aws, account, tags)
+    findings = findings_of("names", situation_of())
+    assert len(findings) > 5
+    assert not [step for _, _, step in findings if "--purge" in step or "another environment name" in step]
+    steps = {text.split(" ")[0]: step for _, text, step in findings}
+    imported = "import it into the stack, or " if tags is OURS else ""
+    assert steps["backup-vault-payments-prod"] == (
+        f"{imported}delete it if nothing uses it: aws backup delete-backup-vault --backup-vault-name "
+        "backup-vault-payments-prod"
+    )
+
+
+def test_tags_are_read_only_where_cloudformation_sets_them() -> None:
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+    for kind, lookup in LOOKUPS.items():
+        tagging = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["tagging"]
+        assert lookup.read_tags is None or tagging["taggable"], kind
+
+
+def test_names_of_the_bootstrap_stack_are_found_before_the_first_deployment(
+    situation_of: Reader, account: Account
+) -> None:
+    account.existing = {f"payment-artifacts-{ACCOUNT}-{REGION}": {}, "policy-payment-boundary-prod": {}}
+    findings = findings_of("names", situation_of(with_bootstrap=True))
+    assert {text.split(" ")[0] for _, text, _ in findings} == set(account.existing)
+    (boundary,) = [step for _, text, step in findings if text.startswith("policy-")]
+    assert boundary.startswith("if another Region has it, see docs/deploying.md#accounts-and-regions; otherwise ")
+    assert findings_of("names", situation_of()) != findings
+
+
+def test_every_type_with_a_fixed_name_is_looked_up_or_may_share_it() -> None:
+    """The types that may share a name are listed here, with the reason."""
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+    may_share = {
+        "AWS::Backup::BackupSelection": "within its plan",
+        "AWS::Lambda::Alias": "within its function",
+        "AWS::Logs::MetricFilter": "within its log group",
+        "AWS::Lambda::LayerVersion": "each version has it",
+        "AWS::CloudFormation::Stack": "made by CloudFormation",
+    }
+    types = {
+        (resource["Type"], key)
+        for path in (ROOT / "templates").glob("*.yaml")
+        for resource in parse_template(path.read_text(encoding="utf-8"))["Resources"].values()
+        for key in resource.get("Properties", {})
+    }
+    for kind, key in sorted(types):
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+        fixed = {path.removeprefix("/properties/") for path in schema.get("createOnlyProperties", [])}
+        is_reference = kind in ("AWS::Lambda::Version", "AWS::Lambda::Permission") and key == "FunctionName"
+        if key.endswith("Name") and key in fixed and not is_reference:
+            assert kind in LOOKUPS or kind in may_share, (kind, key)
+
+
+def test_what_the_stack_holds_must_be_readable(situation_of: Reader, aws: Service, tmp_path: Path) -> None:
+    deployed(aws, tmp_path, environment="prod")
+    aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)]}
+    ((verdict, _, step),) = findings_of("names", situation_of())
+    assert (verdict, step) == ("unknown", "grant cloudformation:ListStackResources")

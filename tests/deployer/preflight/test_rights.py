@@ -1,0 +1,143 @@
+"""Checks of the caller's permissions, and of the permissions that the checks need."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.deployer.finding import Verdict
+from scripts.deployer.preflight.examine import collect_findings
+from tests.deployer.aws.account import Account
+from tests.deployer.aws.cloudformation import ACCOUNT, REGION
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.preflight.conftest import FOREIGN, OURS, Reader, findings_of, not_passed, occupy_all_names
+from tests.stacks.test_deployers import EVERYTHING, LOOK_POLICIES, statements
+
+
+def simulations(aws: Service) -> list[dict[str, Any]]:
+    return [request for operation, request in aws.calls if operation == "iam:SimulatePrincipalPolicy"]
+
+
+def test_the_callers_rights_are_simulated(situation_of: Reader, account: Account, aws: Service) -> None:
+    """A role by its own ARN, which differs from that of its session."""
+    account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/engineer/jane"
+    account.denied_by_simulation = {"dynamodb:CreateTable", "cloudformation:ExecuteChangeSet"}
+    ((verdict, text, _),) = findings_of("rights", situation_of())
+    role = f"arn:aws:iam::{ACCOUNT}:role/people/engineer"
+    assert (verdict, text) == (
+        "warning",
+        f"{role} may not cloudformation:ExecuteChangeSet, dynamodb:CreateTable, by simulation",
+    )
+    requests = simulations(aws)
+    assert {request["PolicySourceArn"] for request in requests} == {role}
+    # After "any table" was denied, the table is simulated by its name.
+    assert requests[-1]["ResourceArns"][0].endswith(":table/dynamodb-transactions-prod")
+
+
+def test_a_plan_and_a_service_role_need_fewer_rights(situation_of: Reader, account: Account, aws: Service) -> None:
+    account.denied_by_simulation = {"dynamodb:CreateTable", "cloudformation:ExecuteChangeSet"}
+    assert findings_of("rights", situation_of(only_plan=True))[0][0] == "ok"
+    account.denied_by_simulation = {"dynamodb:CreateTable"}
+    assert findings_of("rights", situation_of(ServiceRole="true"))[0][0] == "ok"
+    (request,) = [request for request in simulations(aws) if request["ActionNames"] == ["iam:PassRole"]]
+    assert request["ResourceArns"] == [f"arn:aws:iam::{ACCOUNT}:role/role-payment-cloudformation"]
+
+
+_UPLOAD = {"s3:GetObject", "s3:PutObject"}
+
+
+@pytest.mark.parametrize(
+    ("role", "only_plan", "out", "refused"),
+    [
+        ("GitHubPlanRole", True, None, set()),
+        ("GitHubDeployRole", True, None, set()),
+        ("GitHubDeployRole", True, Path("plan.json"), set()),
+        ("GitHubDeployRole", False, None, set()),
+        # It plans for any pull request, so it must not write what a deployment would read.
+        ("GitHubPlanRole", True, Path("plan.json"), _UPLOAD),
+        (
+            "GitHubPlanRole",
+            False,
+            None,
+            {*_UPLOAD, "cloudformation:DescribeStackEvents", "cloudformation:ExecuteChangeSet"},
+        ),
+    ],
+)
+def test_githubs_roles_have_what_is_simulated(
+    situation_of: Reader, account: Account, aws: Service, world: Any, role: str, only_plan: bool, out: Any, refused: Any
+) -> None:
+    """By the emitted policies, as they are in eu-central-1; a simulation does not read the bucket's policy.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+    """
+    name = world.roles[role].arn.rpartition("/")[2]
+    account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/run"
+    findings_of("rights", situation_of(ServiceRole="true", only_plan=only_plan, out=out))
+    actions, denied = set(), set()
+    for request in simulations(aws):
+        context = {entry["ContextKeyName"]: entry["ContextKeyValues"][0] for entry in request.get("ContextEntries", [])}
+        for action, arn in itertools.product(request["ActionNames"], request["ResourceArns"]):
+            actions.add(action)
+            if not world.policies_allow(role, action, arn.replace(REGION, "eu-central-1"), context):
+                denied.add(action)
+    assert {"s3:PutObject", "iam:PassRole"} <= actions
+    assert denied == refused
+
+
+@pytest.mark.parametrize(
+    ("only_plan", "out", "prefix"),
+    [(True, None, "payment-plans"), (True, Path("plan.json"), "payment-platform"), (False, None, "payment-platform")],
+)
+def test_uploads_are_simulated_where_they_go(
+    situation_of: Reader, aws: Service, only_plan: bool, out: Path | None, prefix: str
+) -> None:
+    findings_of("rights", situation_of(only_plan=only_plan, out=out))
+    (request,) = [request for request in simulations(aws) if "s3:PutObject" in request["ActionNames"]]
+    (arn,) = request["ResourceArns"]
+    assert arn == f"arn:aws:s3:::payment-artifacts-{ACCOUNT}-{REGION}/{prefix}/prod/{'0' * 64}.yaml"
+
+
+@pytest.mark.parametrize(
+    ("caller", "verdict"),
+    [(f"arn:aws:iam::{ACCOUNT}:root", "ok"), (f"arn:aws:sts::{ACCOUNT}:federated-user/x", "unknown")],
+)
+def test_a_root_or_federated_user_is_not_simulated(
+    situation_of: Reader, account: Account, aws: Service, caller: str, verdict: str
+) -> None:
+    account.caller = caller
+    ((actual, *_),) = findings_of("rights", situation_of())
+    assert (actual, simulations(aws)) == (verdict, [])
+
+
+def test_a_denied_question_is_unknown_and_names_the_permission(situation_of: Reader, account: Account) -> None:
+    account.denied = {
+        "lambda:GetAccountSettings",
+        "logs:DescribeResourcePolicies",
+        "iam:SimulatePrincipalPolicy",
+        "dynamodb:DescribeTable",
+        "kms:ListAliases",
+        "backup:ListBackupVaults",
+    }
+    findings = not_passed(collect_findings(situation_of()))
+    assert {finding.verdict for finding in findings} == {Verdict.UNKNOWN}
+    assert {finding.next_step for finding in findings} == {f"grant {action}" for action in account.denied}
+    # One line for the two tables.
+    assert len(findings) == len(account.denied)
+
+
+def test_githubs_roles_may_read_exactly_what_the_checks_read(
+    situation_of: Reader, aws: Service, account: Account
+) -> None:
+    """By the requests to the simulated services; seen to fail with one more call, and with one more action."""
+    account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/role-payment-github-plan/run"
+    for tags in (OURS, FOREIGN):
+        occupy_all_names(aws, account, tags)
+        collect_findings(situation_of(ServiceRole="true", ReservedConcurrency="50", only_plan=True))
+    account.existing, account.functions = {}, {}
+    collect_findings(situation_of(ServiceRole="true", only_plan=True))
+    actions = {name.replace("monitoring:", "cloudwatch:") for name, _ in aws.calls if ":" in name}
+    assert {action for look in statements(EVERYTHING, *LOOK_POLICIES) for action in look["Action"]} == actions
+    for role in ("GitHubPlanRole", "GitHubDeployRole"):
+        attached = EVERYTHING.resources[role].properties["ManagedPolicyArns"]
+        assert {f"${{{title}}}" for title in LOOK_POLICIES} <= set(attached)
