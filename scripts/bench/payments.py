@@ -17,6 +17,7 @@ from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.session import Session
 from scripts.local import server, target
 from scripts.operator.executions import read_execution
 from stacks import settings
@@ -33,12 +34,8 @@ def compare_payments(reference: Path) -> Iterator[str]:
         _extract_functions(reference, Path(folder))
         platform = target.emulator_target(emulator)
         quiet = Console(file=io.StringIO())
-        outputs = deploy(
-            Order("local", settings.load("local"), settings.load_bootstrap()),
-            platform,
-            ConsoleReporter(quiet),
-            lambda *_: True,
-        ).outputs
+        order = Order("local", settings.load("local"), settings.load_bootstrap())
+        outputs = deploy(Session(order, platform, ConsoleReporter(quiet), confirm=lambda *_: True)).outputs
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),

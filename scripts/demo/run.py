@@ -17,6 +17,7 @@ from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
+from scripts.deployer.session import Session
 from scripts.local import server
 from scripts.local.examples import EXAMPLES, REPLAYED
 from scripts.local.runtime import describe_interpreter
@@ -130,7 +131,7 @@ def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console
     started_at = time.monotonic()
     try:
         with console.status("validate, package, change set, execute"):
-            deployed = deploy(order, target, report, confirm=lambda *_: True)
+            deployed = deploy(Session(order, target, report, confirm=lambda *_: True))
     except UserError as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

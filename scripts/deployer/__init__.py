@@ -3,6 +3,7 @@
 cli/           the commands; the one place where an expected error becomes one line
 deploy.py      the steps in order
   order.py       what is asked for
+  session.py     an order, where it is carried out, and who is told and asked
   bootstrap.py   what an account needs before
   rollout.py     how the environment wants it
   validate.py    the committed templates are fresh, and cfn-lint has nothing to say

@@ -1,75 +1,83 @@
-"""A plan that was saved: executed exactly as it is, or dropped."""
+"""A saved plan: executed exactly as it is, or discarded."""
 
 from pathlib import Path
 
 from scripts.common.errors import Aborted, UserError
-from scripts.common.target import Target
 
-from . import change_set, protect, saved
+from . import change_set, saved
 from .deletion_protection import LateProtection
-from .execute import asked_to_go, execute, finish
-from .order import Confirm, Deployed, Order
+from .execute import confirmed_losses, execute_plan, finish
+from .order import Deployed
 from .plan.danger import find_dangers
-from .report.reporter import Reporter
-from .stack import Stack, StackTree, check_owned, check_ready, deployed_templates, describe, describe_tree
+from .session import Session
+from .stack import Stack, StackTree, check_owned, check_ready, describe, read_snapshot
 
 
-def apply(order: Order, path: Path, target: Target, report: Reporter, confirm: Confirm) -> Deployed:
-    """Execute exactly the change set of a saved plan. Raises ``UserError`` if anything has moved since."""
-    plan = saved.load_plan(path)
-    _check_place(plan, order, target, path)
-    cloudformation = target.client("cloudformation")
-    stack = describe(cloudformation, plan.stack_id)
-    tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
+def apply(session: Session, path: Path) -> Deployed:
+    """Execute exactly the change set of a saved plan.
+
+    Raises ``UserError`` if the stack or the change set differs from what was planned, and ``Aborted`` if the deployment
+    is not confirmed.
+    """
+    order, report, cloudformation = session.order, session.report, session.cloudformation
+    saved_plan = _load_plan(session, path)
     try:
+        stack = describe(cloudformation, saved_plan.stack_id)
         if not order.adopt:
             check_owned(stack)
         check_ready(stack, order.environment)
-        if {one.id: one.changed_at for _, one in tree.walk() if one.exists} != plan.changed_at:
-            raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
-        proposal = change_set.existing(cloudformation, plan.change_set_id)
-        shown = {danger.path for danger in find_dangers(plan.plan.stack)}
-        certain = {danger.path for danger in find_dangers(proposal.changes) if not danger.effect.startswith("may")}
-        if saved.digest(proposal.changes) != plan.digest or not certain <= shown:
-            raise UserError("the change set no longer matches the plan; create a new plan")
+        before = read_snapshot(cloudformation, stack)
+        proposal = _read_proposal(session, saved_plan, before.tree)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    report.show_plan(plan.plan)
-    lost = asked_to_go(plan.plan, order.destroys)
-    if not confirm(f"Deploy {plan.stack_name}?", list(lost)):
-        raise Aborted(f"{plan.stack_name}: not deployed; the plan is still saved (delete it with --discard {path})")
-    before = deployed_templates(cloudformation, tree) if stack.exists else None
-    dropped = list(lost.values())
-    late = LateProtection(plan.late_parameters, tuple(plan.late_paths))
-    with protect.let_go(cloudformation, tree, dropped, lambda said: report.announce_step("Not protected:", said)):
-        execute(proposal, tree, plan.plan, order.environment, target, report, late)
-    done = finish(order, target, report, before, late)
+    report.show_plan(saved_plan.plan)
+    losses = confirmed_losses(saved_plan.plan, order.destroys)
+    if not session.confirm(f"Deploy {saved_plan.stack_name}?", list(losses)):
+        raise Aborted(
+            f"{saved_plan.stack_name}: not deployed; the plan is still saved (delete it with --discard {path})"
+        )
+    late = LateProtection(saved_plan.late_parameters, tuple(saved_plan.late_paths))
+    execute_plan(session, proposal, before.tree, saved_plan.plan, list(losses.values()), late)
+    deployed = finish(session, before.template_tree, late)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         report.announce_step("Deployed,", f"but {path} cannot be deleted: {error.strerror}")
-    return done
+    return deployed
 
 
-def discard(order: Order, path: Path, target: Target) -> None:
-    """Delete a saved plan, its change set, and the stack in review that it may have made."""
-    plan = saved.load_plan(path)
-    _check_place(plan, order, target, path)
-    cloudformation = target.client("cloudformation")
-    stack = describe(cloudformation, plan.stack_id)
-    before = stack if stack.exists else Stack(plan.stack_name)
-    change_set.discard(cloudformation, before, plan.change_set_id)
+def discard(session: Session, path: Path) -> None:
+    """Delete a saved plan, its change set, and the empty stack in review that the change set may have created."""
+    saved_plan = _load_plan(session, path)
+    stack = describe(session.cloudformation, saved_plan.stack_id)
+    before = stack if stack.exists else Stack(saved_plan.stack_name)
+    change_set.discard(session.cloudformation, before, saved_plan.change_set_id)
     path.unlink(missing_ok=True)
 
 
-def _check_place(plan: saved.SavedPlan, order: Order, target: Target, path: Path) -> None:
-    """The same environment, account and region."""
-    here = {
-        "environment": order.environment,
-        "account": target.account,
-        "region": target.region,
-        "stack_name": order.stack_name,
+def _load_plan(session: Session, path: Path) -> saved.SavedPlan:
+    """Raises ``UserError`` for a plan of another environment, account or Region."""
+    saved_plan = saved.load_plan(path)
+    expected = {
+        "environment": session.order.environment,
+        "account": session.target.account,
+        "region": session.target.region,
+        "stack_name": session.order.stack_name,
     }
-    for what, value in here.items():
-        if getattr(plan, what) != value:
-            raise UserError(f"{path}: this plan is for {what.replace('_', ' ')} {getattr(plan, what)}, not {value}")
+    for name, value in expected.items():
+        planned = getattr(saved_plan, name)
+        if planned != value:
+            raise UserError(f"{path}: this plan is for {name.replace('_', ' ')} {planned}, not {value}")
+    return saved_plan
+
+
+def _read_proposal(session: Session, saved_plan: saved.SavedPlan, tree: StackTree) -> change_set.Proposal:
+    """Return the saved plan's change set; raises ``UserError`` if it or the tree has changed since it was made."""
+    if {stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists} != saved_plan.changed_at:
+        raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
+    proposal = change_set.existing(session.cloudformation, saved_plan.change_set_id)
+    shown_paths = {danger.path for danger in find_dangers(saved_plan.plan.stack)}
+    certain_paths = {danger.path for danger in find_dangers(proposal.changes) if not danger.effect.startswith("may")}
+    if saved.digest(proposal.changes) != saved_plan.digest or not certain_paths <= shown_paths:
+        raise UserError("the change set no longer matches the plan; create a new plan")
+    return proposal

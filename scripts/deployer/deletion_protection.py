@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from scripts.common import templates
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
 from scripts.common.evaluate import Evaluated, evaluate
-from scripts.common.target import Target
 
 from .change_set import Options, proposed
 from .failure import DeploymentFailed
-from .follow import Follow, execute
+from .follow import execute
 from .plan.compare import as_text, compare_stacks
 from .plan.model import Change, StackChanges
 from .planning import Comparison
-from .report.reporter import Reporter
+from .session import Session
 from .stack import describe, describe_tree
 
 _PROPERTY = "DeletionProtectionEnabled"
@@ -32,17 +31,17 @@ class NotProtected(UserError):
 
 @dataclass(frozen=True)
 class LateProtection:
-    """What the second change set of a deployment sets; empty where there is no second one."""
+    """What the second change set of a deployment sets; empty if there is no second one."""
 
     # Parameters of the root stack, with their values in the second change set.
     parameters: dict[str, str] = field(default_factory=dict)
-    # What they protect: Data/Transactions.
+    # The paths of what they protect, such as Data/Transactions.
     paths: tuple[str, ...] = ()
-    # What is created with deletion protection all the same.
+    # The paths of what is created with deletion protection nevertheless.
     undeletable: tuple[str, ...] = ()
 
     def leave_off(self, parameters: Mapping[str, str]) -> dict[str, str]:
-        """The parameters of the first change set."""
+        """Return the parameters of the first change set."""
         return {**parameters, **dict.fromkeys(self.parameters, "false")}
 
     @property
@@ -68,10 +67,10 @@ NOT_LATE = LateProtection()
 def find_late_protection(
     compared: Comparison, tree: templates.Tree, parameters: Mapping[str, str], pseudo: Mapping[str, str]
 ) -> LateProtection:
-    """The parameters to set later: each protects something that the deployment creates, and changes nothing else.
+    """Return the parameters to set later: each protects something that the deployment creates, and does nothing else.
 
-    One that already protects a resource stays as it is: protection is not taken off data for a deployment's sake.
-    ``tree`` and ``parameters`` are what ``compared.after`` was evaluated from.
+    A parameter that already protects a resource is not set later: no deployment takes protection off data.
+    ``compared.after`` is the evaluation of ``tree`` with ``parameters``.
     """
     created = set(_protected(compared.after)) & set(_created(compared.changes))
     protected_before = set(_protected(compared.before)) if compared.before else set()
@@ -88,19 +87,20 @@ def find_late_protection(
     return LateProtection(late, tuple(paths), tuple(sorted(created - set(paths))))
 
 
-def switch_on(late: LateProtection, stack_name: str, environment: str, target: Target, report: Reporter) -> None:
+def switch_on_protection(session: Session, late: LateProtection) -> None:
     """Execute the second change set, without rollback triggers: those have watched the first.
 
     Raises ``NotProtected`` if it fails or is interrupted; the next deployment plans what is missing.
     """
     if not late.parameters:
         return
-    report.announce_step("Protecting", f"{', '.join(late.paths)} from deletion, with a second change set")
+    stack_name, environment = session.order.stack_name, session.order.environment
+    session.report.announce_step("Protecting", f"{', '.join(late.paths)} from deletion, with a second change set")
     try:
-        _execute_second(late, stack_name, environment, target, report)
+        _execute_second(session, late)
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
-            report.show_failure(error.failure)
+            session.report.show_failure(error.failure)
         reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error) or "interrupted"
         raise NotProtected(
             f"{stack_name} is deployed, but the deletion protection of {', '.join(late.paths)} is not switched on: "
@@ -108,21 +108,20 @@ def switch_on(late: LateProtection, stack_name: str, environment: str, target: T
         ) from error
 
 
-def _execute_second(late: LateProtection, stack_name: str, environment: str, target: Target, report: Reporter) -> None:
-    cloudformation = target.client("cloudformation")
-    stack = describe(cloudformation, stack_name)
-    # As deployed: a plan that was saved may be older than the settings of today.
+def _execute_second(session: Session, late: LateProtection) -> None:
+    cloudformation = session.cloudformation
+    stack = describe(cloudformation, session.order.stack_name)
+    # The deployed values: a saved plan may be older than the current settings.
     parameters = stack.parameters | late.parameters
     with proposed(cloudformation, stack, parameters, Options(), UsePreviousTemplate=True) as proposal:
         if proposal is None:
             return
-        with report.follow_events(None, stack_name) as watching:
-            how = Follow(environment, watching, target.poll_seconds)
-            execute(proposal, describe_tree(cloudformation, stack), how)
+        with session.following(None, stack.name) as following:
+            execute(proposal, describe_tree(cloudformation, stack), following)
 
 
 def _protected(stack: Evaluated, path: str = "") -> Iterator[str]:
-    """The paths of all resources with deletion protection."""
+    """Yield the paths of all resources with deletion protection."""
     for logical_id, resource in stack.resources.items():
         if as_text(resource.properties.get(_PROPERTY, False)) == "true":
             yield f"{path}{logical_id}"
@@ -131,7 +130,7 @@ def _protected(stack: Evaluated, path: str = "") -> Iterator[str]:
 
 
 def _created(stack: StackChanges, path: str = "") -> Iterator[str]:
-    """The paths of what is created, or replaced by what is."""
+    """Yield the paths of all resources that are created, as new ones or as replacements."""
     for change in stack.changes:
         if change.action == "Add" or change.replacement != "False":
             yield f"{path}{change.logical_id}"
@@ -139,15 +138,15 @@ def _created(stack: StackChanges, path: str = "") -> Iterator[str]:
             yield from _created(change.nested, f"{path}{change.logical_id}/")
 
 
-def _changes_only_protection(one: Evaluated, other: Evaluated) -> bool:
+def _changes_only_protection(before: Evaluated, after: Evaluated) -> bool:
     """Whether nothing differs but deletion protection, and the parameters that carry it to nested stacks."""
-    return all(_is_protection_only(change) for change in compare_stacks("", one, other).changes)
+    return all(_is_protection_only(change) for change in compare_stacks("", before, after).changes)
 
 
 def _is_protection_only(change: Change) -> bool:
     if change.action != "Modify":
         return False
     if change.nested:
-        names = {each.name.split("/")[0] for each in change.properties}
+        names = {part.name.split("/")[0] for part in change.properties}
         return names <= {"Parameters"} and all(map(_is_protection_only, change.nested.changes))
-    return {each.name for each in change.properties} == {_PROPERTY}
+    return {part.name for part in change.properties} == {_PROPERTY}

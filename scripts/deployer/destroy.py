@@ -18,7 +18,7 @@ from .purge.leftover import Leftover
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .retire import delete_unneeded_artifacts
-from .stack import Stack, StackTree, check_owned, deployed_templates, describe, describe_tree
+from .stack import Stack, check_owned, describe, read_snapshot
 
 # Asked before anything is deleted: a question for each name that has to be typed.
 Confirm = Callable[[Mapping[str, str]], bool]
@@ -46,10 +46,10 @@ def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Confi
     cloudformation = target.client("cloudformation")
     stack = describe(cloudformation, asked.stack_name)
     _check_ready(stack, asked)
-    tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
-    deployed = None
-    if stack.exists:
-        deployed = evaluate(deployed_templates(cloudformation, tree), stack.parameters, target.pseudo_parameters())
+    snapshot = read_snapshot(cloudformation, stack)
+    tree, deployed = snapshot.tree, None
+    if snapshot.source:
+        deployed = evaluate(*snapshot.source, target.pseudo_parameters())
         plan = Plan(compare_stacks(stack.name, deployed, None))
         report.show_plan(plan)
         for line in [] if asked.purge else kept(deployed, asked.environment):

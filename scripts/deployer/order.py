@@ -1,6 +1,5 @@
-"""What is asked for, and what comes of it."""
+"""What a user orders, and the result."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +9,10 @@ from .rollout import Rollout
 
 ARTIFACTS_STACK = "payment-artifacts"
 
-# Asked before anything is changed: the question, and the names of what would be lost with its data.
-Confirm = Callable[[str, Sequence[str]], bool]
-
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for."""
+    """The environment to deploy, its settings, and the options of the command."""
 
     environment: str
     # Of the platform's parent template, and of the artifact bucket's.
@@ -25,10 +21,11 @@ class Order:
     rollout: Rollout = field(default_factory=Rollout)
     templates: Path = TEMPLATES
     only_plan: bool = False
-    # Where the plan is saved for a later --apply, and where the templates deployed last are kept.
+    # The file to save the plan in, for a later --apply.
     out: Path | None = None
+    # The file that keeps the templates of the last deployment from this machine.
     record: Path | None = None
-    # What may go with its data.
+    # Names of resources that may be deleted or replaced with their data.
     destroys: tuple[str, ...] = ()
     wait: bool = False
     adopt: bool = False
@@ -40,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A stack's outputs, and whether anything had to be changed for them, or would have to be."""
+    """A stack's outputs, and whether it has changes: made ones, or planned ones."""
 
     outputs: dict[str, str]
     changed: bool

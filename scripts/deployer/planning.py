@@ -36,8 +36,8 @@ class Comparison:
         stack = spurious.mark_spurious(filled, compared)
         return Plan(stack, self._statements(), (*notices, *self._refused(stack, "")), source)
 
-    def going(self, property_name: str) -> set[str]:
-        """The values of a property, such as AlarmName, of all resources that go or are replaced."""
+    def find_removed_values(self, property_name: str) -> set[str]:
+        """Return the values of a property, such as AlarmName, of all resources that are deleted or replaced."""
         return set(_going(self.changes, self.before, property_name)) if self.before else set()
 
     def _refused(self, stack: StackChanges, path: str, after: Evaluated | None = None) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""What keeps a deployment from doing harm: alarms that roll it back, termination protection, stack policies."""
+"""Safeguards of a deployment: alarms that roll it back, termination protection, stack policies."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +10,12 @@ from scripts.common.errors import AWS_ERRORS, describe_aws_error
 from scripts.common.templates import STACK
 
 from .plan.danger import HOLDS_DATA, Danger
+from .session import Session
 from .stack import WORKERS, Stack, StackTree
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
 MOST_TRIGGERS = 5
-# Outputs of the platform that hold the ARNs of alarms, those that a bad deployment sets off first.
+# Outputs of the platform that hold the ARNs of alarms; those that a bad deployment sets off come first.
 TRIGGERS = (
     "CloudwatchAlarmSfnFailuresArn",
     "CloudwatchAlarmProcessingErrorsArn",
@@ -24,25 +25,27 @@ TRIGGERS = (
 )
 
 
-def triggers(cloudwatch: Any, outputs: dict[str, str], going: set[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The alarms to watch, and what to say of those that cannot be; ``going`` are names that the deployment takes away.
+def find_rollback_triggers(
+    cloudwatch: Any, outputs: dict[str, str], removed_names: set[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the ARNs of the alarms to watch, and a notice for each alarm that cannot be watched.
 
-    One that rings already would roll back whatever is deployed, the repair too; one that is missing, or that the
-    deployment itself takes away, fails the whole operation.
+    An alarm that is already in ALARM would roll back whatever is deployed, a fix too. One that does not exist, or that
+    the deployment itself deletes or replaces (``removed_names``), fails the whole operation.
     """
     arns = [outputs[name] for name in TRIGGERS if name in outputs][:MOST_TRIGGERS]
     names = {arn.rsplit(":alarm:", 1)[-1]: arn for arn in arns}
     if not names:
         return (), []
-    found = cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]
-    states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
+    alarms = cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]
+    states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
     watched, notices = [], []
     for name, arn in names.items():
         if name not in states:
             notices.append(f"{name} is not a rollback trigger for this deployment: the alarm does not exist")
         elif states[name] == "ALARM":
             notices.append(f"{name} is not a rollback trigger for this deployment: it is already in ALARM")
-        elif name in going:
+        elif name in removed_names:
             notices.append(
                 f"{name} is not a rollback trigger for this deployment: the deployment deletes or replaces it"
             )
@@ -51,40 +54,40 @@ def triggers(cloudwatch: Any, outputs: dict[str, str], going: set[str]) -> tuple
     return tuple(watched), notices
 
 
-def terminate_never(cloudformation: Any, stack_name: str) -> None:
+def enable_termination_protection(cloudformation: Any, stack_name: str) -> None:
     cloudformation.update_termination_protection(StackName=stack_name, EnableTerminationProtection=True)
 
 
-def without_policy(cloudformation: Any, tree: StackTree) -> list[Stack]:
-    """Those of the tree that do not have our policy: a root's does not reach into its nested stacks."""
+def find_without_policy(cloudformation: Any, tree: StackTree) -> list[Stack]:
+    """Return the stacks without our stack policy; a root's policy does not apply to its nested stacks."""
+    stacks = [stack for _, stack in tree.walk()]
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = pool.map(lambda one: (one[1], _policy_of(cloudformation, one[1])), tree.walk())
-    return [stack for stack, policy in found if policy != _policy(())]
+        policies = pool.map(lambda stack: _policy_of(cloudformation, stack), stacks)
+    return [stack for stack, policy in zip(stacks, policies, strict=True) if policy != _policy(())]
 
 
-def keep_data(cloudformation: Any, stacks: Sequence[Stack]) -> None:
+def set_stack_policies(cloudformation: Any, stacks: Sequence[Stack]) -> None:
     for stack in stacks:
         cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_policy(()))
 
 
 @contextmanager
-def let_go(
-    cloudformation: Any, tree: StackTree, dangers: Sequence[Danger], say: Callable[[str], None]
-) -> Iterator[None]:
-    """For the length of a deployment, let the policies pass what was asked for by name, and nothing else.
+def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Danger]) -> Iterator[None]:
+    """Let the stack policies allow the confirmed losses, and nothing else, until the block ends.
 
-    A change set cannot carry a policy of its own:
+    A change set cannot carry a stack policy of its own:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets-execute.html
-    ``say`` is told what could not be set back; the next deployment does that.
+    A policy that cannot be restored is reported; the next deployment restores it.
     """
+    cloudformation = session.cloudformation
     names: dict[str, list[str]] = {}
-    for danger in dangers:
+    for danger in losses:
         parts = danger.path.split("/")
-        # What goes with its whole stack is that stack's parent's to let go, too.
+        # A resource that is lost with its whole stack needs the policies of the stacks above it, too.
         for depth, name in enumerate(parts):
             names.setdefault("/".join(parts[:depth]), []).append(name)
-    found = {path: _policy_of(cloudformation, stack) for path, stack in tree.walk() if path in names}
-    stacks = {path: stack for path, stack in tree.walk() if found.get(path)}
+    policies = {path: _policy_of(cloudformation, stack) for path, stack in tree.walk() if path in names}
+    stacks = {path: stack for path, stack in tree.walk() if policies.get(path)}
     try:
         for path, stack in stacks.items():
             cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_policy(names[path]))
@@ -92,30 +95,31 @@ def let_go(
     finally:
         for path, stack in stacks.items():
             try:
-                cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=found[path])
+                cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=policies[path])
             except AWS_ERRORS as error:
                 if "does not exist" not in str(error):
-                    said = (
-                        f"the stack policy of {stack.name} still allows deleting or replacing {', '.join(names[path])}"
+                    allowed = f"still allows deleting or replacing {', '.join(names[path])}"
+                    restored = f"{describe_aws_error(error)}; the next deployment sets it back"
+                    session.report.announce_step(
+                        "Not protected:", f"the stack policy of {stack.name} {allowed}: {restored}"
                     )
-                    say(f"{said}: {describe_aws_error(error)}; the next deployment sets it back")
 
 
 def _policy_of(cloudformation: Any, stack: Stack) -> str:
     return str(cloudformation.get_stack_policy(StackName=stack.id).get("StackPolicyBody", ""))
 
 
-def _policy(let_go: Sequence[str]) -> str:
+def _policy(lost_names: Sequence[str]) -> str:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/protect-stack-resources.html"""
-    everything = {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}
-    data: dict[str, Any] = {
+    allow = {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}
+    deny: dict[str, Any] = {
         "Effect": "Deny",
         "Action": ["Update:Replace", "Update:Delete"],
         "Principal": "*",
         "Condition": {"StringEquals": {"ResourceType": [*HOLDS_DATA, STACK]}},
     }
-    if let_go:
-        data["NotResource"] = [f"LogicalResourceId/{name}" for name in dict.fromkeys(let_go)]
+    if lost_names:
+        deny["NotResource"] = [f"LogicalResourceId/{name}" for name in dict.fromkeys(lost_names)]
     else:
-        data["Resource"] = "*"
-    return json.dumps({"Statement": [everything, data]})
+        deny["Resource"] = "*"
+    return json.dumps({"Statement": [allow, deny]})

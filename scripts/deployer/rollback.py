@@ -1,88 +1,88 @@
-"""Out of a deployment that goes wrong: cancel one that runs, continue a rollback that got stuck."""
+"""What can be done about a deployment in progress: follow it, cancel it, or continue its failed rollback.
 
-from typing import Any
+Each function returns the status that the stack ended with.
+"""
 
 from botocore.exceptions import ClientError
 
 from scripts.common.errors import UserError
-from scripts.common.target import Target
 
-from .follow import Follow, Watch, join, until_ended
-from .report.reporter import Reporter
+from .follow import Watch, join, until_ended
+from .session import Session
 from .stack import Stack, StackTree, check_owned, describe, describe_tree
 
 _ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"}
 
 
-def follow(environment: str, name: str, target: Target, report: Reporter) -> str:
-    """Join what runs, from its beginning; how it ended. Raises ``UserError`` where nothing does."""
-    cloudformation = target.client("cloudformation")
-    stack = _there(cloudformation, name, environment)
+def follow(session: Session) -> str:
+    """Follow the operation in progress from its beginning. Raises ``UserError`` if there is none."""
+    stack = _describe_platform(session)
     if not stack.busy:
         raise UserError(
-            f"{name} is {stack.status}: no operation is in progress; for the last result, see "
-            f"scripts/status.sh {environment}"
+            f"{stack.name} is {stack.status}: no operation is in progress; for the last result, see "
+            f"scripts/status.sh {session.order.environment}"
         )
-    with report.follow_events(None, name) as watching:
-        return join(cloudformation, stack, Follow(environment, watching, target.poll_seconds))
+    with session.following(None, stack.name) as following:
+        return join(session.cloudformation, stack, following)
 
 
-def cancel(environment: str, name: str, target: Target, report: Reporter) -> str:
-    """Cancel the update that runs, and follow its rollback. A first deployment has nothing to go back to."""
-    cloudformation = target.client("cloudformation")
-    stack = _there(cloudformation, name, environment)
+def cancel(session: Session) -> str:
+    """Cancel the update in progress, and follow its rollback. A creation has no previous state to roll back to."""
+    stack = _describe_platform(session)
     if stack.status == "CREATE_IN_PROGRESS":
         raise UserError(
-            f"{name} is being created, so there is no previous state to roll back to; delete it with "
-            f"scripts/destroy.sh {environment}"
+            f"{stack.name} is being created, so there is no previous state to roll back to; delete it with "
+            f"scripts/destroy.sh {session.order.environment}"
         )
     if stack.status != "UPDATE_IN_PROGRESS":
-        raise UserError(f"{name} is {stack.status}: only an update in progress can be cancelled")
-    watch = Watch(cloudformation, stack.id, describe_tree(cloudformation, stack))
-    cloudformation.cancel_update_stack(StackName=stack.id)
-    with report.follow_events(None, name) as watching:
-        how = Follow(environment, watching, target.poll_seconds)
-        return until_ended(watch, name, how, _ROLLED_BACK | {"UPDATE_COMPLETE"}, "rollback")
+        raise UserError(f"{stack.name} is {stack.status}: only an update in progress can be cancelled")
+    watch = Watch(session.cloudformation, stack.id, describe_tree(session.cloudformation, stack))
+    session.cloudformation.cancel_update_stack(StackName=stack.id)
+    return _follow_rollback(session, stack, watch, _ROLLED_BACK | {"UPDATE_COMPLETE"})
 
 
-def go_on(environment: str, name: str, skip: tuple[str, ...], target: Target, report: Reporter) -> str:
+def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
     """Continue a rollback that failed, leaving the resources of ``skip`` (``Data/Transactions``) as they are.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-continueupdaterollback.html
     """
-    cloudformation = target.client("cloudformation")
-    stack = _there(cloudformation, name, environment)
+    stack = _describe_platform(session)
     if stack.status != "UPDATE_ROLLBACK_FAILED":
-        raise UserError(f"{name} is {stack.status}: there is no rollback to continue")
-    tree = describe_tree(cloudformation, stack)
-    skipped = [_as_the_service_names_it(tree, one) for one in skip]
-    watch = Watch(cloudformation, stack.id, tree)
+        raise UserError(f"{stack.name} is {stack.status}: there is no rollback to continue")
+    tree = describe_tree(session.cloudformation, stack)
+    skipped = [_name_skipped_resource(tree, path) for path in skip]
+    watch = Watch(session.cloudformation, stack.id, tree)
     try:
-        cloudformation.continue_update_rollback(StackName=stack.id, ResourcesToSkip=skipped)
+        session.cloudformation.continue_update_rollback(StackName=stack.id, ResourcesToSkip=skipped)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
         raise UserError(
-            f"{name}: the rollback cannot be continued this way: {error.response['Error']['Message']}"
+            f"{stack.name}: the rollback cannot be continued this way: {error.response['Error']['Message']}"
         ) from error
-    with report.follow_events(None, name) as watching:
-        return until_ended(watch, name, Follow(environment, watching, target.poll_seconds), _ROLLED_BACK, "rollback")
+    return _follow_rollback(session, stack, watch, _ROLLED_BACK)
 
 
-def _as_the_service_names_it(tree: StackTree, path: str) -> str:
-    """``Data/Transactions`` as ``payment-platform-dev-Data-1ABC.Transactions``."""
-    *above, logical_id = path.split("/")
+def _follow_rollback(session: Session, stack: Stack, watch: Watch, succeeded: set[str]) -> str:
+    with session.following(None, stack.name) as following:
+        return until_ended(watch, stack.name, following, succeeded, "rollback")
+
+
+def _name_skipped_resource(tree: StackTree, path: str) -> str:
+    """Return ``Data/Transactions`` as ``payment-platform-dev-Data-1ABC.Transactions``."""
+    *parents, logical_id = path.split("/")
     stacks = dict(tree.walk())
-    stack = stacks.get("/".join(above))
+    stack = stacks.get("/".join(parents))
     if stack is None:
-        known = ", ".join(one for one in stacks if one)
-        raise UserError(f"--skip {path}: no such nested stack; the nested stacks are {known or 'none'}")
-    return f"{stack.name}.{logical_id}" if above else logical_id
+        nested = ", ".join(filter(None, stacks))
+        raise UserError(f"--skip {path}: no such nested stack; the nested stacks are {nested or 'none'}")
+    return f"{stack.name}.{logical_id}" if parents else logical_id
 
 
-def _there(cloudformation: Any, name: str, environment: str) -> Stack:
-    stack = describe(cloudformation, name)
+def _describe_platform(session: Session) -> Stack:
+    """Raises ``UserError`` if the platform is not deployed, or the stack is not ours."""
+    stack = describe(session.cloudformation, session.order.stack_name)
     if not stack.exists:
-        raise UserError(f"{name} is not deployed; deploy it with scripts/deploy.sh {environment}")
+        raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {session.order.environment}")
     check_owned(stack)
     return stack

@@ -1,6 +1,6 @@
-"""What is deployed now: the stacks of a tree, their templates, and whether the tree can take a change set."""
+"""What is deployed: the stacks of a tree, their templates, and whether the tree can take a change set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +12,12 @@ from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 from scripts.common.waiting import poll_with_backoff
 
-# On every stack of ours, and passed on to what it creates.
+from .report.reporter import Reporter
+
+# The tag of each of our stacks, which CloudFormation copies to their resources.
 OWNER_TAG = {"Key": "ManagedBy", "Value": "payment-platform"}
 LONGEST_DELETION_SECONDS = 15 * 60
-# A deployment with a monitoring time of three hours, the longest that there is, and some.
+# Longer than a deployment with the longest monitoring time, which is three hours.
 LONGEST_WAIT_SECONDS = 4 * 60 * 60
 WORKERS = 8
 _DELETED = "DELETE_COMPLETE"
@@ -23,16 +25,16 @@ _DELETED = "DELETE_COMPLETE"
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack as it was described; one that does not exist has no status."""
+    """A described stack; one that does not exist has an empty status."""
 
     name: str
     status: str = ""
     id: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
-    # Whether it carries our tag: nothing else is ever changed or deleted.
+    # Whether it has our tag: no other stack is ever changed or deleted.
     owned: bool = False
-    # When it was last changed, or made, in ISO 8601; and why it is as it is.
+    # The time of the last update or of the creation, in ISO 8601, and the reason of the status.
     changed_at: str = ""
     reason: str = ""
     termination_protection: bool = False
@@ -40,7 +42,7 @@ class Stack:
 
     @property
     def exists(self) -> bool:
-        """A stack in review has no resources yet: its first change set still creates it."""
+        """Whether it has been created; a stack in review has not: its first change set creates it."""
         return self.status not in ("", "REVIEW_IN_PROGRESS")
 
     @property
@@ -50,20 +52,33 @@ class Stack:
 
 @dataclass(frozen=True)
 class StackTree:
-    """A stack and those nested in it, by logical id."""
+    """A stack and its nested stacks by logical id."""
 
     stack: Stack
     nested: dict[str, "StackTree"] = field(default_factory=dict)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Stack]]:
-        """Every stack with its path from the root, which is the empty one."""
+        """Yield each stack with its path from the root, whose own path is empty."""
         yield path, self.stack
         for logical_id, child in self.nested.items():
             yield from child.walk(f"{path}/{logical_id}" if path else logical_id)
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """What is deployed: the stacks, and their templates, which a stack that does not exist does not have."""
+
+    tree: StackTree
+    template_tree: templates.Tree | None = None
+
+    @property
+    def source(self) -> tuple[templates.Tree, dict[str, str]] | None:
+        """What a comparison evaluates: the templates, and the parameters of the root."""
+        return (self.template_tree, self.tree.stack.parameters) if self.template_tree else None
+
+
 def describe(cloudformation: Any, name: str) -> Stack:
-    """The stack of that name or ARN as it is."""
+    """Return the stack with this name or ARN; without a status if there is none."""
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
@@ -86,42 +101,54 @@ def describe(cloudformation: Any, name: str) -> Stack:
 
 
 def describe_tree(cloudformation: Any, root: Stack) -> StackTree:
-    """The stack and all that is nested in it. A nested stack that has been deleted is not."""
+    """Return the stack with its nested stacks, except deleted ones."""
     nested = {}
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=root.id):
         for resource in page["StackResourceSummaries"]:
             if resource["ResourceType"] == STACK and resource.get("PhysicalResourceId", "").startswith("arn:"):
                 nested[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
     with ThreadPoolExecutor(WORKERS) as pool:
-        stacks = pool.map(lambda one: describe(cloudformation, one), nested.values())
-    there = {name: one for name, one in zip(nested, stacks, strict=True) if one.status not in ("", _DELETED)}
-    return StackTree(root, {name: describe_tree(cloudformation, one) for name, one in there.items()})
+        stacks = list(pool.map(lambda stack_id: describe(cloudformation, stack_id), nested.values()))
+    return StackTree(
+        root,
+        {
+            name: describe_tree(cloudformation, stack)
+            for name, stack in zip(nested, stacks, strict=True)
+            if stack.status not in ("", _DELETED)
+        },
+    )
+
+
+def read_snapshot(cloudformation: Any, stack: Stack) -> Snapshot:
+    if not stack.exists:
+        return Snapshot(StackTree(stack))
+    tree = describe_tree(cloudformation, stack)
+    return Snapshot(tree, deployed_templates(cloudformation, tree))
 
 
 def deployed_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
-    """The templates as they are deployed."""
     with ThreadPoolExecutor(WORKERS) as pool:
-        texts = dict(pool.map(lambda one: (one[0], original(cloudformation, one[1].id)), tree.walk()))
+        texts = dict(pool.map(lambda item: (item[0], original(cloudformation, item[1].id)), tree.walk()))
 
-    def read(path: str, one: StackTree) -> templates.Tree:
-        below = {name: read(f"{path}/{name}" if path else name, child) for name, child in one.nested.items()}
-        return templates.Tree(templates.parse_template(texts[path]), below)
+    def parse_tree(path: str, subtree: StackTree) -> templates.Tree:
+        nested = {name: parse_tree(f"{path}/{name}" if path else name, child) for name, child in subtree.nested.items()}
+        return templates.Tree(templates.parse_template(texts[path]), nested)
 
-    return read("", tree)
+    return parse_tree("", tree)
 
 
 def original(cloudformation: Any, name: str) -> Any:
-    """The template as it was given: text, or parsed where it is JSON."""
+    """Return the template as it was submitted: a string, or a dictionary if it is JSON."""
     return cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
 
 
 def is_failed_creation(stack: Stack) -> bool:
-    """A stack of ours whose creation failed: it has never been anything, and only stands in the way."""
+    """Whether it is a stack of ours whose creation was rolled back: it has no resources and cannot be updated."""
     return stack.status == "ROLLBACK_COMPLETE" and stack.owned
 
 
 def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
-    """Delete it, by its id, and wait; it can be created anew then. Raises ``UserError`` if it does not go."""
+    """Delete it, wait, and return the stack to create; raises ``UserError`` if it cannot be deleted."""
     cloudformation.delete_stack(StackName=stack.id)
     status = stack.status
     for _ in poll_with_backoff(LONGEST_DELETION_SECONDS):
@@ -137,9 +164,9 @@ def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
 
 
 def check_owned(stack: Stack) -> None:
-    """Raises ``UserError`` for a stack of that name that somebody else made.
+    """Raises ``UserError`` for a stack without our tag.
 
-    One in review holds nothing yet, and whether it shows its tags is not documented.
+    A stack in review has no resources yet, and it is not documented whether CloudFormation shows its tags.
     """
     if stack.exists and not stack.owned:
         raise UserError(
@@ -149,9 +176,9 @@ def check_owned(stack: Stack) -> None:
 
 
 def check_ready(stack: Stack, environment: str = "") -> None:
-    """Raises ``UserError`` for a stack that cannot take a change set, with what to do about it.
+    """Raises ``UserError``, with what to do about it, for a stack that cannot take a change set.
 
-    A stack that belongs to no environment is AWS's own command's to mend.
+    Without an ``environment``, the advice names the AWS CLI, because our commands work on environments.
     """
     if stack.status == "ROLLBACK_COMPLETE" and stack.owned and environment:
         raise UserError(
@@ -190,24 +217,24 @@ def check_ready(stack: Stack, environment: str = "") -> None:
         )
 
 
-def wait_until_idle(cloudformation: Any, name: str, say: Callable[[str], None]) -> Stack:
-    """The stack, once no deployment of somebody else's runs; raises ``UserError`` after four hours."""
+def wait_until_idle(cloudformation: Any, name: str, report: Reporter) -> Stack:
+    """Wait for an operation in progress, and return the stack; raises ``UserError`` after four hours."""
     status = ""
     for _ in poll_with_backoff(LONGEST_WAIT_SECONDS):
         stack = describe(cloudformation, name)
         if not stack.busy:
             return stack
         if stack.status != status:
-            say(f"until {stack.name} is no longer {stack.status}")
+            report.announce_step("Waiting", f"until {stack.name} is no longer {stack.status}")
         status = stack.status
     raise UserError(f"{name} still is {status}; try again later")
 
 
 def is_deployed(cloudformation: Any, stack: Stack, template: str, parameters: dict[str, str]) -> bool:
-    """Whether the stack has this very template and these parameters.
+    """Whether the stack has exactly this template and these parameters.
 
-    Nested templates and code are named by their content, so the parent's text stands for the whole tree. Asking
-    first avoids a change set: empty ones of nested stacks stay for ever and count against a limit.
+    The keys of nested templates and code are digests of their content, so an equal parent template means an equal tree.
+    This check avoids empty change sets: those of nested stacks are never deleted and count against a quota.
     """
     if not stack.exists or stack.parameters != parameters:
         return False

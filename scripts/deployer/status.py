@@ -46,7 +46,7 @@ class Status:
     reason: str = ""
 
 
-def status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
+def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
     """Raises ``UserError`` where nothing is deployed, and when drift cannot be detected."""
     cloudformation = target.client("cloudformation")
     root = describe(cloudformation, name)

@@ -23,6 +23,7 @@ from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.session import Session
 from scripts.local import server, target
 from stacks import names, settings
 
@@ -45,7 +46,8 @@ def main() -> None:
     with server.run_server(wait_scale=0.05, alarm_scale=SCALE) as running:
         platform = target.emulator_target(running)
         order = Order(ENVIRONMENT, settings.load(ENVIRONMENT), settings.load_bootstrap())
-        outputs = deploy(order, platform, ConsoleReporter(Console(file=io.StringIO())), confirm=lambda *_: True).outputs
+        report = ConsoleReporter(Console(file=io.StringIO()))
+        outputs = deploy(Session(order, platform, report, confirm=lambda *_: True)).outputs
         started_at = datetime.now(UTC)
         states = _run_payments(platform, outputs["StepFunctionsStateMachineArn"])
         body = _dashboard_body(platform)

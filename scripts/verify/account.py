@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from scripts.deployer.order import ARTIFACTS_STACK
 from scripts.deployer.stack import StackTree, describe
-from scripts.deployer.status import status
+from scripts.deployer.status import read_status
 
 from . import expected
 from .place import Place
@@ -53,7 +53,7 @@ def _access(place: Place, tree: StackTree) -> str:
 
 
 def _drift(place: Place) -> str:
-    detected = status(ARTIFACTS_STACK, place.platform.target, detect_drift=True)
+    detected = read_status(ARTIFACTS_STACK, place.platform.target, detect_drift=True)
     if detected.drifts:
         raise Failed("; ".join(f"{drift.path} is {drift.status.lower()}" for drift in detected.drifts))
     return "none"

@@ -11,8 +11,7 @@ from rich.console import Console
 from scripts.common.errors import AWS_ERRORS, Aborted, describe_error
 from scripts.common.target import Target
 from scripts.deployer import rollout
-from scripts.deployer.cli import common
-from scripts.local.reach import reach_environment
+from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, ask, common_options
 from scripts.operator.platform import Platform
 from stacks import settings
 
@@ -24,8 +23,8 @@ NAME = "verify"
 _TEST_KEYS = ("sk_test_", "rk_test_")
 
 
-@click.command(cls=common.Command, context_settings=common.HELP)
-@common.everywhere
+@click.command(cls=ExitsWith1, context_settings=HELP)
+@common_options
 @click.option("--read-only", "only_reads", is_flag=True, help="Make no write call: safe on prod.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before anything is written.")
 @click.option(
@@ -37,11 +36,7 @@ _TEST_KEYS = ("sk_test_", "rk_test_")
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, see docs/verify-output.schema.json.")
 def main(
-    environment: str,
-    profile: str | None,
-    region: str | None,
-    settings_file: Path,
-    debug: bool,
+    common: CommonOptions,
     only_reads: bool,
     yes: bool,
     names: tuple[str, ...],
@@ -54,17 +49,17 @@ def main(
 
     Exits with 0 if every check is ok or skipped, with 2 if one failed or could not be made, with 1 after an error.
     """
-    with common.report_errors(NAME, debug, "what was changed has been undone"):
+    with common.report_errors(NAME, "what was changed has been undone"):
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        target = reach_environment(environment, profile, region)
-        place = _place(environment, settings_file, target, only_reads)
+        target = common.reach_target()
+        place = _place(common.environment, common.settings_file, target, only_reads)
         groups = runner.selected(names)
         if place.read_only:
             read_only.guard(target.session)
         for line in announcement.lines(place, groups):
             _announce(console, line)
         writes = not place.read_only and any(group.writes for group in groups)
-        if writes and not yes and not common.agreed("Go on?"):
+        if writes and not yes and not ask("Go on?"):
             raise Aborted("nothing was changed")
         checks = _run(place, groups, console)
         if as_json:

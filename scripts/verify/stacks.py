@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from scripts.deployer import protect
-from scripts.deployer.status import status
+from scripts.deployer.status import read_status
 
 from .place import Place
 from .results import Check, Failed, run
@@ -60,7 +60,7 @@ def _protection(place: Place) -> str:
     if rollout.termination_protection and not root.termination_protection:
         problems.append(f"{root.name} has no termination protection")
     if rollout.stack_policy:
-        unprotected = protect.without_policy(place.client("cloudformation"), place.tree)
+        unprotected = protect.find_without_policy(place.client("cloudformation"), place.tree)
         problems += [f"{stack.name} does not have the stack policy" for stack in unprotected]
     if problems:
         raise Failed(f"{'; '.join(problems)}; scripts/deploy.sh {place.environment} sets it")
@@ -69,7 +69,7 @@ def _protection(place: Place) -> str:
 
 
 def _drift(place: Place) -> str:
-    detected = status(place.tree.stack.name, place.platform.target, detect_drift=True)
+    detected = read_status(place.tree.stack.name, place.platform.target, detect_drift=True)
     if detected.drifts:
         shown = [
             f"{drift.path} is {drift.status.lower()}{': ' + ', '.join(drift.properties) if drift.properties else ''}"

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Ran:
 
 @dataclass
 class Command:
-    """Runs the scripts with nothing of this machine's AWS configuration."""
+    """Runs the commands of scripts/*.sh, without the AWS configuration of this machine."""
 
     url: str
     folder: Path
@@ -63,7 +64,7 @@ class Command:
 
     def started(self, *arguments: str, script: str = "deploy", **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [ROOT / "scripts" / f"{script}.sh", *arguments],
+            [sys.executable, "-m", f"scripts.deployer.cli.{script}", *arguments],
             env=self.environment(environment),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -84,6 +85,7 @@ class Command:
                 "AWS_SECRET_ACCESS_KEY": "x",
                 "AWS_DEFAULT_REGION": REGION,
                 "AWS_ENDPOINT_URL": self.url,
+                "PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}",
                 "DEPLOYED_FOLDER": str(self.folder / "deployed"),
             }
             | more
@@ -93,7 +95,7 @@ class Command:
         """With somebody at it, who types when asked."""
         leader, follower = pty.openpty()
         process = subprocess.Popen(
-            [ROOT / "scripts" / f"{script}.sh", *arguments],
+            [sys.executable, "-m", f"scripts.deployer.cli.{script}", *arguments],
             env=self.environment({"COLUMNS": str(columns), "LINES": "100", "TERM": "xterm-256color"}),
             cwd=self.folder,
             stdin=follower,

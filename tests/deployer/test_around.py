@@ -1,6 +1,7 @@
 """Status, outputs, destroy, and plans without AWS."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -211,9 +212,46 @@ def test_a_bucket_whose_template_has_changed_is_changed_too(command: Command, aw
 
 
 def test_every_script_helps(command: Command) -> None:
-    for script in ("deploy", "status", "outputs", "destroy"):
-        ran = command("--help", script=script)
-        assert (ran.code, f"Usage: scripts/{script}.sh [OPTIONS] ENVIRONMENT" in ran.out) == (0, True)
+    for script in ("status", "outputs", "destroy"):
+        help_text = command("--help", script=script)
+        assert (help_text.code, f"Usage: scripts/{script}.sh [OPTIONS] ENVIRONMENT" in help_text.out) == (0, True)
+
+
+def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -> None:
+    general = command("--help", COLUMNS="80")
+    assert general.code == 0
+    assert max(map(len, general.out.splitlines())) <= 80
+    commands = re.findall(r"^  ([a-z-]+)  +[A-Z].*[.]$", general.out.split("Commands:")[1], re.MULTILINE)
+    assert commands == ["deploy", "plan", "apply", "discard", "follow", "cancel", "continue-rollback"]
+    assert "..." not in general.out
+    for name in commands:
+        own = command(name, "--help")
+        assert (own.code, f"Usage: scripts/deploy.sh {name} [OPTIONS] ENVIRONMENT" in own.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("alias", "arguments"),
+    [
+        (("dev", "--follow"), ("follow", "dev")),
+        (("dev", "--yes", "--cancel"), ("cancel", "dev")),
+        (("--continue-rollback", "dev", "--skip", "Data/X"), ("continue-rollback", "dev", "--skip", "Data/X")),
+        (("dev", "--apply", "no-plan.json", "--yes"), ("apply", "dev", "no-plan.json", "--yes")),
+        (("dev", "--discard=no-plan.json", "--json"), ("discard", "dev", "no-plan.json", "--json")),
+        (("dev", "--plan", "--offline", "--json"), ("plan", "dev", "--offline", "--json")),
+        (("dev", "--yes"), ("deploy", "dev", "--yes")),
+    ],
+)
+def test_an_option_that_is_the_alias_of_a_command_does_the_same(
+    command: Command, aws: Service, tmp_path: Path, alias: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    deployed(aws, tmp_path)
+    assert command(*alias) == command(*arguments)
+
+
+def test_an_environment_cannot_be_called_like_a_command(command: Command, aws: Service) -> None:
+    refused = command("plan", "cancel")
+    assert refused.err == "deploy: an environment cannot be called cancel: that is a command of scripts/deploy.sh\n"
+    assert (refused.code, aws.calls) == (1, [])
 
 
 def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Command, aws: Service) -> None:

@@ -71,7 +71,7 @@ def test_a_wrong_argument_is_a_usage_error() -> None:
 def test_help_names_the_command_by_its_script() -> None:
     ran = deploy("--help")
     assert ran.returncode == 0
-    assert "Usage: scripts/deploy.sh [OPTIONS] ENVIRONMENT" in ran.stdout
+    assert "Usage: scripts/deploy.sh [COMMAND] [OPTIONS] ENVIRONMENT" in ran.stdout
 
 
 def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
@@ -100,19 +100,19 @@ def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
 
 def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
     from scripts.common.errors import UserError
-    from scripts.deployer.cli.deploy import _confirmation
+    from scripts.deployer.cli.deploy import _make_confirm
 
-    assert _confirmation(True, ())("Deploy?", [])
-    assert _confirmation(True, ("Transactions", "DeadLetters"))("Deploy?", ["Transactions"])
+    assert _make_confirm(True, ())("Deploy?", [])
+    assert _make_confirm(True, ("Transactions", "DeadLetters"))("Deploy?", ["Transactions"])
     with pytest.raises(UserError, match=r"to confirm it, add --destroys DeadLetters$"):
-        _confirmation(True, ("Transactions",))("Deploy?", ["Transactions", "DeadLetters"])
+        _make_confirm(True, ("Transactions",))("Deploy?", ["Transactions", "DeadLetters"])
 
 
 @pytest.mark.parametrize(("typed", "goes"), [("Transactions", True), ("y", False), ("", False)])
 def test_what_is_lost_goes_only_by_its_name(typed: str, goes: bool) -> None:
     """In a terminal of its own, because nobody is asked anywhere else."""
     asking = (
-        "from scripts.deployer.cli.deploy import _confirmation as c\n"
+        "from scripts.deployer.cli.deploy import _make_confirm as c\n"
         "print('ANSWER', c(False, ())('Deploy?', ['Transactions']))"
     )
     leader, follower = pty.openpty()

@@ -20,6 +20,7 @@ from scripts.demo.subscriber import receive_objects
 from scripts.deployer.deploy import deploy
 from scripts.deployer.order import Order
 from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.session import Session
 from scripts.local import server, target
 from scripts.operator.executions import Execution, read_execution
 from stacks import settings
@@ -98,7 +99,7 @@ class Platform:
         """Deploy again, with other parameters; what the deployer said."""
         console = Console(file=io.StringIO(), width=200)
         order = Order(ENVIRONMENT, self.parameters | parameters)
-        deployed = deploy(order, self.target, ConsoleReporter(console), lambda *_: True)
+        deployed = deploy(Session(order, self.target, ConsoleReporter(console), confirm=lambda *_: True))
         said: str = console.file.getvalue()  # type: ignore[attr-defined]
         return said + ("changed" if deployed.changed else "no changes")
 
@@ -113,7 +114,7 @@ def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: 
     )
     console = Console(file=io.StringIO(), width=200)
     order = Order(ENVIRONMENT, parameters, bootstrap or {})
-    outputs = deploy(order, to, ConsoleReporter(console), lambda *_: True).outputs
+    outputs = deploy(Session(order, to, ConsoleReporter(console), confirm=lambda *_: True)).outputs
     return Platform(to, parameters, outputs, notices_url)
 
 

@@ -26,7 +26,7 @@ def test_a_plan_tells_by_its_exit_code_and_changes_nothing(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], code: int, says: str
 ) -> None:
     monkeypatch.setattr(settings, "load", lambda *_: platform.parameters | changes)
-    monkeypatch.setattr("scripts.deployer.cli.common.reach", lambda *_, **__: platform.target)
+    monkeypatch.setattr("scripts.deployer.cli.common.reach_environment", lambda *_, **__: platform.target)
     cloudformation = platform.client("cloudformation")
     before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
     sets = cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"]

@@ -19,7 +19,7 @@ from tests.ops.test_runbook import commands
 
 TEXT = (ROOT / "docs" / "first-deployment.md").read_text(encoding="utf-8")
 COMMANDS = [command.text for command in commands(TEXT)]
-PROGRAMS = {"scripts/deploy.sh": deploy.main, "scripts/verify.sh": cli.main, "scripts/status.sh": status.main}
+PROGRAMS = {"scripts/deploy.sh": deploy.deploy, "scripts/verify.sh": cli.main, "scripts/status.sh": status.main}
 # Of the AWS CLI itself.
 GLOBAL = {"--query", "--output", "--region", "--profile"}
 

@@ -1,47 +1,83 @@
-"""What the commands share: where to work, whom to ask, and what an error ends with."""
+"""What the commands share: their options, how they ask for confirmation, and how an error ends them."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from rich.console import Console
 
 from scripts.common import command
 from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
+from scripts.common.target import Target
+from scripts.local.reach import reach_environment
 from stacks import settings
 
 HELP = command.HELP
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
 
 @contextmanager
-def _ending_with_1() -> Iterator[None]:
+def _exit_with_1() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        error.exit_code = 1  # type: ignore[misc] # click asks the error for it
+        error.exit_code = 1  # type: ignore[misc] # click reads the attribute of the instance
         raise
 
 
-class Command(click.Command):
-    """A wrong argument ends with 1, as any error: 2 says that a plan has changes."""
+class ExitsWith1(click.Command):
+    """A command whose usage errors exit with 1, as all errors do: 2 means that a plan has changes."""
 
-    @_ending_with_1()
+    @_exit_with_1()
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         return super().make_context(*arguments, **options)
 
-    @_ending_with_1()
+    @_exit_with_1()
     def invoke(self, context: click.Context) -> Any:
         return super().invoke(context)
 
 
-def everywhere(command: _Command) -> _Command:
-    """The options that every command has."""
+@dataclass(frozen=True)
+class CommonOptions:
+    """The values of the options that every command has."""
+
+    environment: str
+    profile: str | None
+    region: str | None
+    settings_file: Path
+    debug: bool
+
+    def reach_target(self, *, announce_start_on: Console | None = None) -> Target:
+        """Return the target of the environment; see ``reach_environment``."""
+        return reach_environment(self.environment, self.profile, self.region, announce_start_on=announce_start_on)
+
+    def report_errors(self, name: str, interrupted: str) -> AbstractContextManager[None]:
+        broken_pipe = "the output is no longer being read (broken pipe); a deployment that has started continues"
+        return command.report_errors(
+            name, debug=self.debug, interrupt_message=interrupted, broken_pipe_message=broken_pipe
+        )
+
+    @property
+    def record(self) -> Path:
+        """The file that keeps the templates of the last deployment from this machine."""
+        return Path(os.environ.get("DEPLOYED_FOLDER", ROOT / ".deployed")) / f"{self.environment}.json"
+
+
+def common_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that every command has; ``function`` receives them as its first argument."""
+
+    @functools.wraps(function)
+    def gather(
+        *, environment: str, profile: str | None, region: str | None, settings_file: Path, debug: bool, **options: Any
+    ) -> None:
+        function(CommonOptions(environment, profile, region, settings_file, debug), **options)
+
     for option in (
         click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
         click.option(
@@ -55,23 +91,13 @@ def everywhere(command: _Command) -> _Command:
         click.option("--profile", help="A profile of the AWS configuration."),
         click.argument("environment"),
     ):
-        command = option(command)
-    return command
+        gather = option(gather)
+    return gather
 
 
-def report_errors(name: str, debug: bool, interrupted: str) -> AbstractContextManager[None]:
-    unread = "the output is no longer being read (broken pipe); a deployment that has started continues"
-    return command.report_errors(name, debug=debug, interrupt_message=interrupted, broken_pipe_message=unread)
-
-
-def record_of(environment: str) -> Path:
-    """Where the templates that were deployed last from here are kept."""
-    return Path(os.environ.get("DEPLOYED_FOLDER", ROOT / ".deployed")) / f"{environment}.json"
-
-
-def typed(question: str, name: str) -> bool:
-    """Whether a person types the name of what is lost."""
-    somebody_to_ask()
+def ask_for_name(question: str, name: str) -> bool:
+    """Ask a person to type the name of a resource that is lost; whether it was typed."""
+    check_terminal()
     try:
         answer = click.prompt(question, default="", show_default=False, err=True)
     except click.Abort:  # Ctrl-C or Ctrl-D at the prompt
@@ -82,8 +108,8 @@ def typed(question: str, name: str) -> bool:
     return bool(answer == name)
 
 
-def agreed(question: str) -> bool:
-    somebody_to_ask()
+def ask(question: str) -> bool:
+    check_terminal()
     try:
         return click.confirm(question, err=True)
     except click.Abort:
@@ -91,6 +117,7 @@ def agreed(question: str) -> bool:
         return False
 
 
-def somebody_to_ask() -> None:
+def check_terminal() -> None:
+    """Raises ``UserError`` if nobody can answer a question."""
     if not sys.stdin.isatty():
         raise UserError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")

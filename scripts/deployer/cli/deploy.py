@@ -1,228 +1,305 @@
-"""scripts/deploy.sh"""
+"""scripts/deploy.sh: a sub-command for each way to deploy, and to control a deployment in progress.
 
+``deploy`` is the default. It has each other sub-command as a hidden option, an alias: ``deploy.sh dev --apply FILE`` is
+``deploy.sh apply dev FILE``.
+"""
+
+import copy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
 from scripts.common.errors import UserError
-from scripts.common.target import Target
+from scripts.deployer import apply as saved_plans
 from scripts.deployer import rollback, rollout
-from scripts.deployer.apply import apply, discard
-from scripts.deployer.deploy import deploy
+from scripts.deployer.deploy import deploy as deploy_platform
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.offline import plan_offline
-from scripts.deployer.order import Confirm, Deployed, Order, stack_name
+from scripts.deployer.order import Deployed, Order, stack_name
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.json_reporter import JsonReporter
 from scripts.deployer.report.reporter import Reporter
-from scripts.local.reach import reach_environment
+from scripts.deployer.session import Confirm, Session
 from stacks import settings
 
-from . import common
+from .common import HELP, CommonOptions, ExitsWith1, ask, ask_for_name, common_options
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(cls=common.Command, context_settings=common.HELP)
-@common.everywhere
-@click.option("--yes", "-y", is_flag=True, help="Deploy without asking.")
-@click.option(
-    "--plan", "only_plan", is_flag=True, help="Only show the plan; exit code 0: no changes, 2: changes, 1: error."
+class _Group(ExitsWith1, click.Group):
+    """Runs ``deploy`` unless the first argument is a sub-command."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        if not arguments or arguments[0] not in (*self.commands, *context.help_option_names):
+            arguments = ["deploy", *arguments]
+        return super().parse_args(context, arguments)
+
+    def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """``deploy`` first, and the others as they are declared."""
+        return sorted(self.commands, key=lambda name: name != "deploy")
+
+
+class _DeployCommand(click.Command):
+    """Accepts the other sub-commands as options, with the options of each, and runs the chosen one instead."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        declared = {parameter.name for parameter in self.params}
+        # The sub-commands by the parameters that choose them, and by the parameters that only they have.
+        self._aliases: dict[str, click.Command] = {}
+        self._homes: dict[str, click.Command] = {}
+        for command in main.commands.values():
+            alias = f"alias_{command.name}".replace("-", "_")
+            shape: dict[str, Any] = {"type": _FILE} if "file" in _parameter_names(command) else {"is_flag": True}
+            self.params.append(click.Option([f"--{command.name}", alias], hidden=True, **shape))
+            self._aliases[alias] = command
+            for option in command.params:
+                if isinstance(option, click.Option) and option.name and option.name not in declared:
+                    hidden = copy.copy(option)
+                    hidden.hidden = True
+                    self.params.append(hidden)
+                    self._homes[option.name] = command
+
+    def invoke(self, context: click.Context) -> Any:
+        values = context.params
+        chosen = [alias for alias in self._aliases if values[alias]]
+        if len(chosen) > 1:
+            options = " and ".join(f"--{self._aliases[alias].name}" for alias in chosen)
+            context.fail(f"{options}: use only one of these")
+        command = self._aliases[chosen[0]] if chosen else None
+        for name, home in self._homes.items():
+            if values[name] and home is not command:
+                required = "offline" if name == "against" else home.name
+                context.fail(f"{_flag(home, name)} requires --{required}")
+        if command is None:
+            own = {name: value for name, value in values.items() if name not in {*self._aliases, *self._homes}}
+            return context.invoke(self.callback, **own)  # type: ignore[arg-type] # it has one
+        values["file"] = values[chosen[0]]
+        return context.invoke(command, **{name: values[name] for name in _parameter_names(command)})
+
+
+def _parameter_names(command: click.Command) -> list[str]:
+    return [parameter.name for parameter in command.params if parameter.name]
+
+
+def _flag(command: click.Command, name: str) -> str:
+    return next(parameter.opts[0] for parameter in command.params if parameter.name == name)
+
+
+@click.group(
+    cls=_Group, context_settings=HELP, options_metavar="[COMMAND]", subcommand_metavar="[OPTIONS] ENVIRONMENT [FILE]"
 )
-@click.option("--out", type=_FILE, metavar="FILE", help="With --plan: save the plan for a later --apply.")
-@click.option("--apply", "apply_file", type=_FILE, metavar="FILE", help="Execute exactly the plan saved in FILE.")
-@click.option("--discard", "discard_file", type=_FILE, metavar="FILE", help="Delete a saved plan and its change set.")
-@click.option("--offline", is_flag=True, help="With --plan: compare templates only, without access to AWS.")
-@click.option("--against", metavar="REVISION", help="With --offline: compare with a git revision.")
-@click.option(
+def main() -> None:
+    """Deploy the payment platform to ENVIRONMENT through a change set.
+
+    ENVIRONMENT is a table in the settings file; `local` is deployed to an AWS emulator on this machine, which is
+    started if it is not running. Without a command, `deploy` is run.
+
+    Each command is also an option: `ENVIRONMENT --plan` is `plan ENVIRONMENT`, and `ENVIRONMENT --apply FILE` is
+    `apply ENVIRONMENT FILE`. `COMMAND --help` shows the options of a command.
+    """
+
+
+_yes = click.option("--yes", "-y", is_flag=True, help="Deploy without asking.")
+_destroys = click.option(
     "--destroys",
     multiple=True,
     metavar="NAME",
     help="Confirm that resource NAME may be deleted or replaced with its data; required with --yes. Repeatable.",
 )
-@click.option("--wait", is_flag=True, help="Wait for a deployment that is running.")
-@click.option("--adopt", is_flag=True, help="Take over a stack that another tool created from these templates.")
-@click.option("--follow", "follows", is_flag=True, help="Watch the deployment in progress.")
-@click.option("--cancel", is_flag=True, help="Cancel the update that is running.")
-@click.option("--continue-rollback", is_flag=True, help="Continue a rollback that failed.")
-@click.option(
-    "--skip",
-    multiple=True,
-    metavar="STACK/RESOURCE",
-    help="With --continue-rollback: skip this resource and leave it as it is.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
-@click.option(
-    "--markdown",
-    "as_markdown",
-    is_flag=True,
-    help="With --plan: print the plan as Markdown for a pull-request comment.",
-)
-def main(
-    environment: str,
-    profile: str | None,
-    region: str | None,
-    settings_file: Path,
-    debug: bool,
-    yes: bool,
-    only_plan: bool,
+_wait = click.option("--wait", is_flag=True, help="Wait for a deployment that is running.")
+_adopt = click.option("--adopt", is_flag=True, help="Take over a stack that another tool created from these templates.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
+
+
+@main.command()
+@common_options
+@click.option("--out", type=_FILE, metavar="FILE", help="Save the plan in FILE, for `apply`.")
+@click.option("--offline", is_flag=True, help="Compare templates only, without access to AWS.")
+@click.option("--against", metavar="REVISION", help="With --offline: compare with a git revision.")
+@_wait
+@_adopt
+@_json
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
+def plan(
+    common: CommonOptions,
     out: Path | None,
-    apply_file: Path | None,
-    discard_file: Path | None,
     offline: bool,
     against: str | None,
-    destroys: tuple[str, ...],
     wait: bool,
     adopt: bool,
-    follows: bool,
-    cancel: bool,
-    continue_rollback: bool,
-    skip: tuple[str, ...],
     as_json: bool,
     as_markdown: bool,
 ) -> None:
-    """Deploy the payment platform to ENVIRONMENT through a change set.
+    """Show what a deployment would change.
 
-    ENVIRONMENT is a table in the settings file; `local` is deployed to an AWS emulator on this machine, which is
-    started if it is not running.
+    Exit code 0: no changes, 2: changes, 1: error.
     """
-    modes = {
-        "--plan": only_plan,
-        "--apply": apply_file,
-        "--discard": discard_file,
-        "--follow": follows,
-        "--cancel": cancel,
-        "--continue-rollback": continue_rollback,
-    }
-    _check_usage(
-        modes,
-        needs={
-            "--out": (out, "--plan"),
-            "--offline": (offline, "--plan"),
-            "--markdown": (as_markdown, "--plan"),
-            "--against": (against, "--offline"),
-            "--skip": (skip, "--continue-rollback"),
-        },
-        given={"--offline": offline},
-        never_together=(("--json", as_json, "--markdown", as_markdown), ("--out", out, "--offline", offline)),
-    )
-    report, console = _listeners(as_json, as_markdown)
-    with common.report_errors("deploy", debug, f"{stack_name(environment)} was not changed"):
-        order = Order(
-            environment,
-            settings.load(environment, settings_file),
-            settings.load_bootstrap(settings_file),
-            rollout.load(environment, settings_file),
-            only_plan=only_plan,
-            out=out,
-            record=common.record_of(environment),
-            destroys=destroys,
-            wait=wait,
-            adopt=adopt,
-        )
+    if against and not offline:
+        raise click.UsageError("--against requires --offline")
+    if as_json and as_markdown:
+        raise click.UsageError("--json cannot be combined with --markdown")
+    if out and offline:
+        raise click.UsageError("--out cannot be combined with --offline")
+    with _reporting(common, as_json, as_markdown) as (report, console):
+        order = _read_order(common, only_plan=True, out=out, wait=wait, adopt=adopt)
         if offline:
-            _planned(plan_offline(order, against, report), order, report)
-        starts = not (follows or cancel or continue_rollback)
-        target = reach_environment(environment, profile, region, announce_start_on=console if starts else None)
-        confirm = _confirmation(yes, destroys)
+            changed = plan_offline(order, against, report)
+        else:
+            changed = deploy_platform(Session(order, common.reach_target(announce_start_on=console), report)).changed
+        _end_plan(order, report, changed)
+
+
+@main.command()
+@common_options
+@click.argument("file", type=_FILE)
+@_yes
+@_destroys
+@_adopt
+@_json
+def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...], adopt: bool, as_json: bool) -> None:
+    """Execute exactly the plan saved in FILE."""
+    with _reporting(common, as_json) as (report, console):
+        order = _read_order(common, destroys=destroys, adopt=adopt)
+        target = common.reach_target(announce_start_on=console)
+        session = Session(order, target, report, _make_confirm(yes, destroys))
+        _end_deployment(session, saved_plans.apply(session, file))
+
+
+@main.command()
+@common_options
+@click.argument("file", type=_FILE)
+@_json
+def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
+    """Delete the plan saved in FILE, and its change set."""
+    with _reporting(common, as_json) as (report, console):
+        order = _read_order(common)
+        saved_plans.discard(Session(order, common.reach_target(announce_start_on=console), report), file)
+        message = "the saved plan has been deleted"
+        report.show_result("discarded", stack_name=order.stack_name, outputs={}, message=message)
+
+
+@main.command()
+@common_options
+@_json
+def follow(common: CommonOptions, as_json: bool) -> None:
+    """Watch the deployment in progress from its beginning."""
+    _control(common, as_json, rollback.follow)
+
+
+@main.command()
+@common_options
+@_json
+def cancel(common: CommonOptions, as_json: bool) -> None:
+    """Cancel the update in progress and roll it back."""
+    _control(common, as_json, rollback.cancel)
+
+
+@main.command("continue-rollback")
+@common_options
+@click.option("--skip", multiple=True, metavar="STACK/RESOURCE", help="Skip this resource and leave it as it is.")
+@_json
+def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: bool) -> None:
+    """Continue a rollback that failed."""
+    _control(common, as_json, lambda session: rollback.continue_rollback(session, skip))
+
+
+# Declared last, because it has the options of the others.
+@main.command(cls=_DeployCommand)
+@common_options
+@_yes
+@_destroys
+@_wait
+@_adopt
+@_json
+def deploy(common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bool, adopt: bool, as_json: bool) -> None:
+    """Show the plan, ask for confirmation, and deploy."""
+    with _reporting(common, as_json) as (report, console):
+        order = _read_order(common, destroys=destroys, wait=wait, adopt=adopt)
+        target = common.reach_target(announce_start_on=console)
+        session = Session(order, target, report, _make_confirm(yes, destroys))
+        _end_deployment(session, deploy_platform(session))
+
+
+@contextmanager
+def _reporting(common: CommonOptions, as_json: bool, as_markdown: bool = False) -> Iterator[tuple[Reporter, Console]]:
+    """Yield the reporter, and the console for everything else; a deployment that fails is reported."""
+    aside = Console(highlight=False, stderr=True)
+    report: Reporter
+    if as_json:
+        report = JsonReporter(sys.stdout)
+    else:
+        # A file or a CI log cannot be resized: as wide as the tables need.
+        console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
+        report = ConsoleReporter(console, as_markdown=as_markdown)
+        # Output for programs goes to stdout alone.
+        aside = aside if as_markdown else console
+    with common.report_errors("deploy", f"{stack_name(common.environment)} was not changed"):
         try:
-            if follows or cancel or continue_rollback:
-                _watched(order, target, report, cancel=cancel, goes_on=continue_rollback, skip=skip)
-            elif discard_file:
-                discard(order, discard_file, target)
-                report.show_result(
-                    "discarded", stack_name=order.stack_name, outputs={}, message="the saved plan has been deleted"
-                )
-            elif apply_file:
-                _deployed(apply(order, apply_file, target, report, confirm), order, report)
-            elif only_plan:
-                _planned(deploy(order, target, report, confirm).changed, order, report)
-            else:
-                _deployed(deploy(order, target, report, confirm), order, report)
+            yield report, aside
         except DeploymentFailed as failed:
             report.show_failure(failed.failure)
             raise
 
 
-def _listeners(as_json: bool, as_markdown: bool) -> tuple[Reporter, Console]:
-    """Who is told, and where else to print; what is for programs goes to stdout alone."""
-    aside = Console(highlight=False, stderr=True)
-    if as_json:
-        return JsonReporter(sys.stdout), aside
-    console = Console(highlight=False)
-    if not sys.stdout.isatty():
-        # Nobody resizes a file, or the log of a CI: as wide as tables need.
-        console = Console(highlight=False, width=140)
-    return ConsoleReporter(console, as_markdown=as_markdown), aside if as_markdown else console
+def _read_order(common: CommonOptions, **options: Any) -> Order:
+    environment, settings_file = common.environment, common.settings_file
+    if environment in main.commands:
+        raise UserError(f"an environment cannot be called {environment}: that is a command of scripts/deploy.sh")
+    return Order(
+        environment,
+        settings.load(environment, settings_file),
+        settings.load_bootstrap(settings_file),
+        rollout.load(environment, settings_file),
+        record=common.record,
+        **options,
+    )
 
 
-def _check_usage(
-    modes: Mapping[str, object],
-    needs: Mapping[str, tuple[object, str]],
-    given: Mapping[str, object],
-    never_together: Sequence[tuple[str, object, str, object]],
-) -> None:
-    chosen = [name for name, value in modes.items() if value]
-    if len(chosen) > 1:
-        raise click.UsageError(f"{' and '.join(chosen)}: use only one of these")
-    for name, (value, needed) in needs.items():
-        if value and needed not in chosen and not given.get(needed):
-            raise click.UsageError(f"{name} requires {needed}")
-    for name, value, other, other_value in never_together:
-        if value and other_value:
-            raise click.UsageError(f"{name} cannot be combined with {other}")
+def _control(common: CommonOptions, as_json: bool, operation: Callable[[Session], str]) -> None:
+    with _reporting(common, as_json) as (report, _):
+        session = Session(_read_order(common), common.reach_target(), report)
+        status = operation(session)
+        report.show_result("ended", stack_name=session.order.stack_name, outputs={}, message=f"ended {status}")
 
 
-def _deployed(done: Deployed, order: Order, report: Reporter) -> None:
-    if done.changed:
-        report.show_result("deployed", stack_name=order.stack_name, outputs=done.outputs)
-    else:
-        message = "no changes; nothing was done"
-        report.show_result("no changes", stack_name=order.stack_name, outputs=done.outputs, message=message)
+def _end_deployment(session: Session, deployed: Deployed) -> None:
+    result, message = ("deployed", "") if deployed.changed else ("no changes", "no changes; nothing was done")
+    session.report.show_result(result, stack_name=session.order.stack_name, outputs=deployed.outputs, message=message)
 
 
-def _planned(changes: bool, order: Order, report: Reporter) -> None:
-    """Ends the command."""
-    if not changes:
+def _end_plan(order: Order, report: Reporter, changed: bool) -> None:
+    """Report the result, and exit with 2 if there are changes."""
+    if not changed:
         report.show_result("no changes", stack_name=order.stack_name, outputs={}, message="no changes")
         sys.exit(0)
     message = "nothing was changed"
     if order.out:
-        apply = f"scripts/deploy.sh {order.environment} --apply {order.out}"
-        message = f"the plan is saved; run {apply}, or --discard {order.out}"
+        command = f"scripts/deploy.sh {order.environment} --apply {order.out}"
+        message = f"the plan is saved; run {command}, or --discard {order.out}"
     report.show_result("planned", stack_name=order.stack_name, outputs={}, message=message)
     sys.exit(2)
 
 
-def _watched(
-    order: Order, target: Target, report: Reporter, *, cancel: bool, goes_on: bool, skip: tuple[str, ...]
-) -> None:
-    name = order.stack_name
-    if cancel:
-        status = rollback.cancel(order.environment, name, target, report)
-    elif goes_on:
-        status = rollback.go_on(order.environment, name, skip, target, report)
-    else:
-        status = rollback.follow(order.environment, name, target, report)
-    report.show_result("ended", stack_name=name, outputs={}, message=f"ended {status}")
+def _make_confirm(yes: bool, destroys: Sequence[str]) -> Confirm:
+    """Return a function that confirms a deployment; ``yes`` does not cover losses, which are confirmed by name."""
 
-
-def _confirmation(yes: bool, destroys: Sequence[str]) -> Confirm:
-    """What holds data goes only by its name: given, or typed. ``yes`` says nothing about it."""
-
-    def confirm(question: str, lost: Sequence[str]) -> bool:
-        unnamed = [name for name in dict.fromkeys(lost) if name not in destroys]
+    def confirm(question: str, losses: Sequence[str]) -> bool:
+        unnamed = [name for name in dict.fromkeys(losses) if name not in destroys]
         if unnamed and yes:
             flags = " ".join(f"--destroys {name}" for name in unnamed)
             raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
         if not all(
-            common.typed(f"Type {name} to confirm that it may be deleted or replaced", name) for name in unnamed
+            ask_for_name(f"Type {name} to confirm that it may be deleted or replaced", name) for name in unnamed
         ):
             return False
-        return yes or common.agreed(question)
+        return yes or ask(question)
 
     return confirm
 

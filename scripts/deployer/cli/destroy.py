@@ -1,7 +1,6 @@
 """scripts/destroy.sh"""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 from rich.console import Console
@@ -13,14 +12,13 @@ from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.order import stack_name
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
-from scripts.local.reach import reach_environment
 from stacks import settings
 
-from . import common
+from .common import HELP, CommonOptions, ExitsWith1, ask, ask_for_name, common_options
 
 
-@click.command(cls=common.Command, context_settings=common.HELP)
-@common.everywhere
+@click.command(cls=ExitsWith1, context_settings=HELP)
+@common_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation; requires --destroys with each name.")
 @click.option(
     "--destroys",
@@ -35,11 +33,7 @@ from . import common
 )
 @click.option("--unprotect", is_flag=True, help="Disable termination protection first.")
 def main(
-    environment: str,
-    profile: str | None,
-    region: str | None,
-    settings_file: Path,
-    debug: bool,
+    common: CommonOptions,
     yes: bool,
     destroys: tuple[str, ...],
     purge: bool,
@@ -50,37 +44,36 @@ def main(
     With --purge, what is retained is deleted, too, each resource after its name was confirmed; also when the stack has
     been deleted before.
     """
+    environment = common.environment
     name = stack_name(environment)
-    with common.report_errors("destroy", debug, f"{name} was not deleted"):
-        parameters = settings.load(environment, settings_file)
-        console = Console(highlight=False)
-        report = ConsoleReporter(console)
-        target = reach_environment(environment, profile, region)
+    with common.report_errors("destroy", f"{name} was not deleted"):
+        parameters = settings.load(environment, common.settings_file)
+        report = ConsoleReporter(Console(highlight=False))
+        target = common.reach_target()
 
         def confirm(questions: Mapping[str, str]) -> bool:
-            unnamed = {lost: question for lost, question in questions.items() if lost not in destroys}
+            unnamed = {loss: question for loss, question in questions.items() if loss not in destroys}
             if unnamed and yes:
-                flags = " ".join(f"--destroys {lost}" for lost in unnamed)
+                flags = " ".join(f"--destroys {loss}" for loss in unnamed)
                 raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
-            for lost, question in unnamed.items():
-                if not common.typed(f"{question} Type {lost} to confirm", lost):
-                    return False
-            return yes or bool(unnamed) or common.agreed(f"Delete {', '.join(questions)}?")
+            if not all(ask_for_name(f"{question} Type {loss} to confirm", loss) for loss, question in unnamed.items()):
+                return False
+            return yes or bool(unnamed) or ask(f"Delete {', '.join(questions)}?")
 
-        asked = Destruction(
+        order = Destruction(
             environment,
             name,
             unprotect,
-            common.record_of(environment),
+            common.record,
             Purge(environment, parameters, TEMPLATES) if purge else None,
             destroys,
         )
         try:
-            gone = destroy(asked, target, report, confirm)
+            existed = destroy(order, target, report, confirm)
         except DeploymentFailed as failed:
             report.show_failure(failed.failure)
             raise
-        report.show_result("deleted" if gone else "is not deployed", stack_name=name, outputs={})
+        report.show_result("deleted" if existed else "is not deployed", stack_name=name, outputs={})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-from pathlib import Path
 
 import click
 from rich.console import Console
@@ -12,14 +11,13 @@ from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
 from scripts.deployer.report import plan_text
 from scripts.deployer.stack import describe
-from scripts.local.reach import reach_environment
 from stacks import settings
 
-from . import common
+from .common import HELP, CommonOptions, ExitsWith1, common_options
 
 
-@click.command(cls=common.Command, context_settings=common.HELP)
-@common.everywhere
+@click.command(cls=ExitsWith1, context_settings=HELP)
+@common_options
 @click.option(
     "--format",
     "shape",
@@ -30,11 +28,7 @@ from . import common
 )
 @click.argument("names", nargs=-1)
 def main(
-    environment: str,
-    profile: str | None,
-    region: str | None,
-    settings_file: Path,
-    debug: bool,
+    common: CommonOptions,
     shape: str,
     names: tuple[str, ...],
 ) -> None:
@@ -43,15 +37,15 @@ def main(
     With one name and the table format, prints only the value.
     """
     console = Console(highlight=False)
-    with common.report_errors("outputs", debug, "nothing was changed"):
-        settings.load(environment, settings_file)
-        target = reach_environment(environment, profile, region)
-        stack = describe(target.client("cloudformation"), stack_name(environment))
+    with common.report_errors("outputs", "nothing was changed"):
+        settings.load(common.environment, common.settings_file)
+        target = common.reach_target()
+        stack = describe(target.client("cloudformation"), stack_name(common.environment))
         if not stack.exists:
-            raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {environment}")
+            raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {common.environment}")
         for name in names:
             if name not in stack.outputs:
-                raise UserError(f"{stack.name} has no output {name}; see scripts/outputs.sh {environment}")
+                raise UserError(f"{stack.name} has no output {name}; see scripts/outputs.sh {common.environment}")
         values = {name: stack.outputs[name] for name in names or sorted(stack.outputs)}
         if shape == "json":
             click.echo(json.dumps(values, indent=2))

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 from rich import box
@@ -12,23 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.deployer.order import stack_name
-from scripts.deployer.status import Status, status
-from scripts.local.reach import reach_environment
+from scripts.deployer.status import Status, read_status
 from stacks import settings
 
-from . import common
+from .common import HELP, CommonOptions, ExitsWith1, common_options
 
 
-@click.command(cls=common.Command, context_settings=common.HELP)
-@common.everywhere
+@click.command(cls=ExitsWith1, context_settings=HELP)
+@common_options
 @click.option("--drift", "detect_drift", is_flag=True, help="Detect drift now, in every nested stack; takes a while.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
-    environment: str,
-    profile: str | None,
-    region: str | None,
-    settings_file: Path,
-    debug: bool,
+    common: CommonOptions,
     detect_drift: bool,
     as_json: bool,
 ) -> None:
@@ -36,56 +30,56 @@ def main(
 
     Exits with 2 if a stack has failed or drifted, or if an alarm is in ALARM or missing.
     """
-    with common.report_errors("status", debug, "nothing was changed"):
-        settings.load(environment, settings_file)
-        target = reach_environment(environment, profile, region)
-        found = status(stack_name(environment), target, detect_drift=detect_drift)
+    with common.report_errors("status", "nothing was changed"):
+        settings.load(common.environment, common.settings_file)
+        target = common.reach_target()
+        status = read_status(stack_name(common.environment), target, detect_drift=detect_drift)
         if as_json:
-            click.echo(json.dumps(asdict(found), indent=2))
+            click.echo(json.dumps(asdict(status), indent=2))
         else:
-            _show(Console(highlight=False), found, environment)
-        sys.exit(0 if _well(found) else 2)
+            _print_status(Console(highlight=False), status, common.environment)
+        sys.exit(0 if _is_healthy(status) else 2)
 
 
-def _well(found: Status) -> bool:
-    failed = any("FAILED" in stack.status or "ROLLBACK" in stack.status for stack in found.stacks)
-    drifted = any(stack.drift == "DRIFTED" for stack in found.stacks)
-    return not failed and not drifted and not {"ALARM", "missing"} & set(found.alarms.values())
+def _is_healthy(status: Status) -> bool:
+    failed = any("FAILED" in stack.status or "ROLLBACK" in stack.status for stack in status.stacks)
+    drifted = any(stack.drift == "DRIFTED" for stack in status.stacks)
+    return not failed and not drifted and not {"ALARM", "missing"} & set(status.alarms.values())
 
 
-def _show(console: Console, found: Status, environment: str) -> None:
+def _print_status(console: Console, status: Status, environment: str) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("Stack", "Status", "Last changed", "Drift"):
         table.add_column(name, overflow="fold")
-    for stack in found.stacks:
+    for stack in status.stacks:
         colour = "red" if "FAILED" in stack.status or "ROLLBACK" in stack.status else "green"
         indent = "  " * (stack.path.count("/") + 1) if stack.path else ""
         state = stack.drift.lower().replace("_", " ")
         table.add_row(
             f"{indent}{stack.path.rsplit('/', 1)[-1] or stack.name}",
             Text(stack.status, style="yellow" if stack.status.endswith("IN_PROGRESS") else colour),
-            _when(stack.changed_at),
-            Text(state + (f", {_when(stack.drift_checked_at)}" if stack.drift_checked_at else "")),
+            _format_minute(stack.changed_at),
+            Text(state + (f", {_format_minute(stack.drift_checked_at)}" if stack.drift_checked_at else "")),
         )
     console.print(table)
-    if found.reason:
-        console.print(found.reason, style="red", soft_wrap=True)
-    for drift in found.drifts:
+    if status.reason:
+        console.print(status.reason, style="red", soft_wrap=True)
+    for drift in status.drifts:
         names = f": {', '.join(drift.properties)}" if drift.properties else ""
         console.print(f"! {drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", style="red")
-    ringing = sorted(name for name, state in found.alarms.items() if state == "ALARM")
-    others = len(found.alarms) - len(ringing)
+    ringing = sorted(name for name, state in status.alarms.items() if state == "ALARM")
     for name in ringing:
         console.print(f"! {name} is in ALARM", style="red")
-    for name in sorted(name for name, state in found.alarms.items() if state == "missing"):
+    for name in sorted(name for name, state in status.alarms.items() if state == "missing"):
         console.print(f"! {name} is missing", style="red")
-    console.print(f"alarms: {len(ringing)} in ALARM, {others} not" if found.alarms else "no alarms")
-    if any(stack.drift == "NOT_CHECKED" for stack in found.stacks):
+    counts = f"alarms: {len(ringing)} in ALARM, {len(status.alarms) - len(ringing)} not"
+    console.print(counts if status.alarms else "no alarms")
+    if any(stack.drift == "NOT_CHECKED" for stack in status.stacks):
         console.print(f"drift has not been checked; run scripts/status.sh {environment} --drift", style="dim")
 
 
-def _when(moment: str) -> str:
-    """To the minute, in UTC as it came."""
+def _format_minute(moment: str) -> str:
+    """Return an ISO 8601 time in UTC to the minute."""
     return moment[:16].replace("T", " ")
 
 

@@ -1,0 +1,41 @@
+"""What the steps of one command share: the order, where it is carried out, and who is told and asked."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from scripts.common.target import Target
+
+from .follow import Follow
+from .order import Order
+from .plan.model import Plan
+from .report.reporter import Reporter
+
+# Called before anything is changed, with a question and the names of the resources that would lose their data.
+Confirm = Callable[[str, Sequence[str]], bool]
+
+
+def refuse(_question: str, _names: Sequence[str]) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Session:
+    order: Order
+    target: Target
+    report: Reporter
+    confirm: Confirm = refuse
+
+    @cached_property
+    def cloudformation(self) -> Any:
+        return self.target.client("cloudformation")
+
+    @contextmanager
+    def following(self, plan: Plan | None, stack_name: str) -> Iterator[Follow]:
+        """Report the events of an operation on the stack, which carries out ``plan`` if there is one."""
+        # The commands that follow and cancel a deployment know the environments' stacks only.
+        environment = self.order.environment if stack_name == self.order.stack_name else ""
+        with self.report.follow_events(plan, stack_name) as watching:
+            yield Follow(environment, watching, self.target.poll_seconds)
