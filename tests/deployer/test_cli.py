@@ -135,7 +135,7 @@ def test_what_cfn_lint_refuses_is_not_deployed_and_what_it_finds_good_is_not_ask
     monkeypatch.setattr(validate, "LINTED", tmp_path / "linted")
     asked = []
     findings = ["data.yaml:1: E3002 wrong"]
-    monkeypatch.setattr(validate, "lint", lambda paths: asked.append(paths) or findings)
+    monkeypatch.setattr(validate, "lint_templates", lambda paths: asked.append(paths) or findings)
     with pytest.raises(UserError, match=r"cfn-lint refuses the templates:\ndata\.yaml:1: E3002 wrong"):
         validate.check_lint(ROOT / "templates")
     findings.clear()
