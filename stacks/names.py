@@ -1,8 +1,8 @@
-"""Every name that more than one stack, the deployer or a test has to know.
+"""Every name that more than one stack, the deployer or a test needs. Names of alarms: monitoring/alarm_table.py.
 
-A name is written as CloudFormation's ``Fn::Sub`` reads it: each template has a parameter ``Environment``, so
-``named(TABLE)`` is right in all of them. Because names are deterministic, a policy in the security stack can give
-the exact ARN of a resource that a later stack creates; that is how cycles between stacks are cut.
+A name is written in the syntax of ``Fn::Sub``, and each template has the parameter ``Environment``, so ``named(TABLE)``
+works in all of them. Because names are deterministic, a policy in the security stack can have the exact ARN of a
+resource that a later stack creates; this prevents cycles between stacks.
 """
 
 import string
@@ -14,9 +14,13 @@ LEDGER_TABLE = "dynamodb-payment-ledger-${Environment}"
 # Open payments by when they are overdue; the adapter of the functions names it too.
 OPEN_INDEX = "open-payments"
 QUEUE = "payment-dlq-${Environment}"
-# Of the notices that SNS could not deliver; the operator's commands read the other one.
+# Of the notices that SNS could not deliver. The operator's commands read QUEUE.
 NOTIFICATION_QUEUE = "sqs-notification-dlq-${Environment}"
 TOPIC = "sns-payment-notifications-${Environment}"
+# The names of a type, as the rights on them list them: a new name is a constant, and a member of its tuple.
+TABLES = (TABLE, LEDGER_TABLE)
+QUEUES = (QUEUE, NOTIFICATION_QUEUE)
+TOPICS = (TOPIC,)
 
 DYNAMODB_KEY_ALIAS = "alias/dynamodb-transactions-${Environment}"
 SNS_KEY_ALIAS = "alias/sns-payment-notifications-${Environment}"
@@ -24,6 +28,14 @@ LOGS_KEY_ALIAS = "alias/cloudwatch-logs-${Environment}"
 QUEUE_KEY_ALIAS = "alias/sqs-payment-dlq-${Environment}"
 FUNCTIONS_KEY_ALIAS = "alias/lambda-payment-functions-${Environment}"
 WORKFLOW_KEY_ALIAS = "alias/sfn-payment-workflow-${Environment}"
+KEY_ALIASES = (
+    DYNAMODB_KEY_ALIAS,
+    SNS_KEY_ALIAS,
+    LOGS_KEY_ALIAS,
+    QUEUE_KEY_ALIAS,
+    FUNCTIONS_KEY_ALIAS,
+    WORKFLOW_KEY_ALIAS,
+)
 
 WORKFLOW_ROLE = "role-sfn-payment-workflow-${Environment}"
 VALIDATION_ROLE = "role-lambda-validation-${Environment}"
@@ -49,9 +61,9 @@ POLICIES = (
     BACKUP_POLICY,
     WORKFLOW_KEY_POLICY,
 )
-# In the account's own stack: no role of the environment may do more.
+# The permissions boundary of an environment's roles, in the account's own stack.
 BOUNDARY_POLICY = "policy-payment-boundary-${Environment}"
-# The account's, and not an environment's: CloudFormation acts with it.
+# CloudFormation's role, one for the account.
 SERVICE_ROLE = "role-payment-cloudformation"
 
 VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
@@ -74,6 +86,7 @@ PROCESSING_LOG_GROUP = f"/aws/lambda/{PROCESSING_FUNCTION}"
 RECONCILIATION_LOG_GROUP = f"/aws/lambda/{RECONCILIATION_FUNCTION}"
 FUNCTION_LOG_GROUPS = (VALIDATION_LOG_GROUP, PROCESSING_LOG_GROUP, RECONCILIATION_LOG_GROUP)
 WORKFLOW_LOG_GROUP = f"/aws/vendedlogs/states/{WORKFLOW}"
+LOG_GROUPS = (*FUNCTION_LOG_GROUPS, WORKFLOW_LOG_GROUP)
 
 RECONCILIATION_HEARTBEAT_FILTER = "metric-filter-reconciliation-heartbeat-${Environment}"
 PAYMENT_DURATION_FILTER = "metric-filter-payment-duration-${Environment}"
@@ -88,7 +101,7 @@ def named(name: str) -> AWSHelperFn:
 
 
 def in_environment(name: str, environment: str) -> str:
-    """The name as it is in one environment: what a program that works on a deployed stack asks AWS for."""
+    """The name in one environment, for programs that work on a deployed stack."""
     return string.Template(name).substitute(Environment=environment)
 
 
@@ -147,7 +160,7 @@ def workflow_arn() -> AWSHelperFn:
 
 
 def log_group_arn(log_group: str) -> AWSHelperFn:
-    """Without the ``:*`` that stands for its streams: as CloudWatch Logs gives it to KMS."""
+    """Without the ``:*`` that stands for its streams, as in the encryption context that KMS sees."""
     return arn("logs", f"log-group:{log_group}")
 
 

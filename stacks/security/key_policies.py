@@ -171,7 +171,7 @@ def queue() -> list[Statement]:
             Principal=account_root(),
             Action=use,
             Resource=["*"],
-            Condition=Condition([through("sqs", arn=[names.queue_arn(), names.notification_queue_arn()])]),
+            Condition=Condition([through("sqs", arn=[names.arn("sqs", queue) for queue in names.QUEUES])]),
         ),
         Statement(
             Sid="ScheduleDeadLetters",
@@ -197,9 +197,8 @@ def functions() -> list[Statement]:
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
     """
-    functions = (names.VALIDATION_FUNCTION, names.PROCESSING_FUNCTION, names.RECONCILIATION_FUNCTION)
     use = [kms.CreateGrant, kms.Decrypt, kms.Encrypt, kms.GenerateDataKey]
-    condition = through("lambda", FunctionArn=[names.function_arn(name) for name in functions])
+    condition = through("lambda", FunctionArn=[names.function_arn(name) for name in names.FUNCTIONS])
     return [
         Statement(
             Sid="EnvironmentVariablesThroughLambda",
@@ -264,12 +263,6 @@ def logs() -> Statement:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
     """
-    groups = [
-        names.VALIDATION_LOG_GROUP,
-        names.PROCESSING_LOG_GROUP,
-        names.RECONCILIATION_LOG_GROUP,
-        names.WORKFLOW_LOG_GROUP,
-    ]
     return Statement(
         Sid="LogGroupsOfThisPlatform",
         Effect=Allow,
@@ -277,6 +270,10 @@ def logs() -> Statement:
         Action=[kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey, kms.ReEncryptFrom, kms.ReEncryptTo],
         Resource=["*"],
         Condition=Condition(
-            [ArnEquals({"kms:EncryptionContext:aws:logs:arn": [names.log_group_arn(group) for group in groups]})]
+            [
+                ArnEquals(
+                    {"kms:EncryptionContext:aws:logs:arn": [names.log_group_arn(group) for group in names.LOG_GROUPS]}
+                )
+            ]
         ),
     )

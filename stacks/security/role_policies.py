@@ -95,7 +95,7 @@ def backup(keys: Keys) -> PolicyDocument:
             "UseTableKeyThroughDynamoDB",
             [kms.Decrypt, kms.GenerateDataKey],
             key,
-            through("dynamodb", tableName=[names.named(names.TABLE), names.named(names.LEDGER_TABLE)]),
+            through("dynamodb", tableName=[names.named(table) for table in names.TABLES]),
         ),
         allow("UseVaultKeyThroughAWSBackup", [kms.Decrypt, kms.GenerateDataKey], key, through("backup")),
         allow("FindVaultKey", [kms.DescribeKey], key, in_context("backup")),
@@ -110,7 +110,7 @@ def _what_every_function_does(name: str, log_group: str, keys: Keys) -> list[Sta
             [kms.Decrypt],
             [keys.dynamodb.get_att("Arn")],
             # DynamoDB names the table in the encryption context, not its ARN.
-            through("dynamodb", tableName=[names.named(names.TABLE), names.named(names.LEDGER_TABLE)]),
+            through("dynamodb", tableName=[names.named(table) for table in names.TABLES]),
         ),
         allow(
             "UseFunctionsKeyThroughLambda",

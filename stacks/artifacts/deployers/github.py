@@ -189,16 +189,14 @@ def _look_for_names(environment: str) -> Statement:
         [
             *only.arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
             *only.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
-            *only.arns("dynamodb", f"table/{names.TABLE}", f"table/{names.LEDGER_TABLE}"),
+            *only.arns("dynamodb", *(f"table/{name}" for name in names.TABLES)),
             *only.arns("events", f"rule/{names.RECONCILIATION_RULE}"),
             *only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False),
             *only.role_arns(*names.ROLES),
             *only.arns("lambda", *(f"function:{name}" for name in names.FUNCTIONS)),
-            *only.arns(
-                "logs", *(f"log-group:{name}" for name in (*names.FUNCTION_LOG_GROUPS, names.WORKFLOW_LOG_GROUP))
-            ),
-            *only.arns("sns", names.TOPIC),
-            *only.arns("sqs", names.QUEUE, names.NOTIFICATION_QUEUE),
+            *only.arns("logs", *(f"log-group:{name}" for name in names.LOG_GROUPS)),
+            *only.arns("sns", *names.TOPICS),
+            *only.arns("sqs", *names.QUEUES),
             *only.arns("states", f"stateMachine:{names.WORKFLOW}"),
         ],
     )

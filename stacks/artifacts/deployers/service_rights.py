@@ -32,14 +32,6 @@ from ...policies import LOG_DELIVERY, allow
 from ...wiring import pascal
 from .policy_terms import Environments, actions
 
-_KEY_ALIASES = (
-    names.DYNAMODB_KEY_ALIAS,
-    names.SNS_KEY_ALIAS,
-    names.LOGS_KEY_ALIAS,
-    names.QUEUE_KEY_ALIAS,
-    names.FUNCTIONS_KEY_ALIAS,
-    names.WORKFLOW_KEY_ALIAS,
-)
 _REQUESTS_OUR_TAG = StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"})
 
 
@@ -95,7 +87,7 @@ def data(environments: Environments) -> list[Statement]:
                 "DescribeKinesisStreamingDestination DescribeTable DescribeTimeToLive GetResourcePolicy "
                 "ListTagsOfResource TagResource UntagResource UpdateContinuousBackups UpdateTable UpdateTimeToLive",
             ),
-            environments.arns("dynamodb", f"table/{names.TABLE}", f"table/{names.LEDGER_TABLE}"),
+            environments.arns("dynamodb", *(f"table/{name}" for name in names.TABLES)),
         ),
         allow(
             "Queues",
@@ -104,7 +96,7 @@ def data(environments: Environments) -> list[Statement]:
                 "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue "
                 "UntagQueue",
             ),
-            environments.arns("sqs", names.QUEUE, names.NOTIFICATION_QUEUE),
+            environments.arns("sqs", *names.QUEUES),
         ),
         allow(
             "Topic",
@@ -113,7 +105,7 @@ def data(environments: Environments) -> list[Statement]:
                 "CreateTopic DeleteTopic GetDataProtectionPolicy GetTopicAttributes ListSubscriptionsByTopic "
                 "ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",
             ),
-            environments.arns("sns", names.TOPIC),
+            environments.arns("sns", *names.TOPICS),
         ),
     ]
 
@@ -142,7 +134,7 @@ def keys(environments: Environments) -> list[Statement]:
         allow(
             "Aliases",
             actions(kms, "CreateAlias DeleteAlias UpdateAlias"),
-            environments.arns("kms", *_KEY_ALIASES),
+            environments.arns("kms", *names.KEY_ALIASES),
         ),
     ]
 
@@ -238,11 +230,7 @@ def compute(environments: Environments) -> list[Statement]:
 
 def workflow(environments: Environments) -> list[Statement]:
     # CloudWatch Logs asks about a log group with and without the ":*" that stands for its streams.
-    groups = [
-        f"log-group:{group}{streams}"
-        for group in (*names.FUNCTION_LOG_GROUPS, names.WORKFLOW_LOG_GROUP)
-        for streams in ("", ":*")
-    ]
+    groups = [f"log-group:{group}{streams}" for group in names.LOG_GROUPS for streams in ("", ":*")]
     return [
         allow(
             "StateMachine",
