@@ -1,4 +1,4 @@
-"""What a run has to undo: each step once, the latest first, however the run ends."""
+"""Undoes what a run has changed: each step once, the latest first, however the run ends."""
 
 import signal
 import threading
@@ -9,60 +9,60 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 
 class Cleanup:
-    """Steps may be added by several threads. What could not be undone is in ``problems``, with what is left."""
+    """The steps to undo; threads may add steps at the same time. ``problems`` says what could not be undone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._steps: list[tuple[str, Callable[[], object]]] = []
         self.problems: list[str] = []
-        # Told of each step as it begins.
-        self.say: Callable[[str], object] = str
+        # Called with the description of each step before it is undone.
+        self.report: Callable[[str], object] = str
 
-    def add(self, description: str, undo: Callable[[], object]) -> Callable[[], None]:
-        """Remember to ``undo``; the returned function does it at once, if it has not been done."""
+    def add_step(self, description: str, undo: Callable[[], object]) -> Callable[[], None]:
+        """Add a step. The returned function undoes it at once, unless that has been done."""
         step = (description, undo)
         with self._lock:
             self._steps.append(step)
-        return lambda: self._take(step)
+        return lambda: self._undo_step(step)
 
     @contextmanager
-    def after(self, description: str, undo: Callable[[], object]) -> Iterator[None]:
+    def undo_after(self, description: str, undo: Callable[[], object]) -> Iterator[None]:
         """Undo at the end of a ``with`` block, or at the end of the run if that comes first."""
-        undo_now = self.add(description, undo)
+        undo_now = self.add_step(description, undo)
         try:
             yield
         finally:
             undo_now()
 
-    def run(self) -> None:
-        """Undo what is left to undo, through any number of Ctrl-C. Never raises for an error of AWS."""
-        with self._uninterrupted():
-            while step := self._last():
-                self._take(step)
+    def undo_all(self) -> None:
+        """Undo all steps that are left, also if Ctrl-C is pressed. An AWS error becomes a problem and is not raised."""
+        with self._defer_interrupts():
+            while step := self._latest_step():
+                self._undo_step(step)
 
     @contextmanager
-    def _uninterrupted(self) -> Iterator[None]:
-        """Every step ends by itself. Python takes signals in the main thread only."""
+    def _defer_interrupts(self) -> Iterator[None]:
+        """Ignore Ctrl-C with a notice. Python handles signals in the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = signal.signal(signal.SIGINT, lambda *_: self.say("still undoing; it ends by itself"))
+        previous = signal.signal(signal.SIGINT, lambda *_: self.report("still undoing; it ends by itself"))
         try:
             yield
         finally:
             signal.signal(signal.SIGINT, previous)
 
-    def _last(self) -> tuple[str, Callable[[], object]] | None:
+    def _latest_step(self) -> tuple[str, Callable[[], object]] | None:
         with self._lock:
             return self._steps[-1] if self._steps else None
 
-    def _take(self, step: tuple[str, Callable[[], object]]) -> None:
+    def _undo_step(self, step: tuple[str, Callable[[], object]]) -> None:
         with self._lock:
             if step not in self._steps:
                 return
             self._steps.remove(step)
         description, undo = step
-        self.say(f"undoing: {description}")
+        self.report(f"undoing: {description}")
         try:
             undo()
         except (*AWS_ERRORS, UserError) as error:

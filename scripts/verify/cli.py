@@ -1,4 +1,4 @@
-"""scripts/verify.sh"""
+"""The command scripts/verify.sh."""
 
 import json
 import sys
@@ -16,8 +16,8 @@ from scripts.operator.platform import Platform
 from stacks import settings
 
 from . import announcement, read_only, report, runner
-from .place import Place
 from .results import Check, Status
+from .run import Run
 
 NAME = "verify"
 _TEST_KEYS = ("sk_test_", "rk_test_")
@@ -52,38 +52,38 @@ def main(
     with common.report_errors(NAME, "what was changed has been undone"):
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         target = common.reach_target()
-        place = _place(common.environment, common.settings_file, target, only_reads)
-        groups = runner.selected(names)
-        if place.read_only:
-            read_only.guard(target.session)
-        for line in announcement.lines(place, groups):
-            _announce(console, line)
-        writes = not place.read_only and any(group.writes for group in groups)
+        run = _prepare_run(common.environment, common.settings_file, target, only_reads)
+        groups = runner.select_groups(names)
+        if run.read_only:
+            read_only.refuse_writes(target.session)
+        for line in announcement.announce_run(run, groups):
+            _print_line(console, line)
+        writes = not run.read_only and any(group.writes for group in groups)
         if writes and not yes and not ask("Go on?"):
             raise Aborted("nothing was changed")
-        checks = _run(place, groups, console)
+        checks = _run_with_progress(run, groups, console)
         if as_json:
-            click.echo(report.as_json(place, checks))
+            click.echo(report.format_json(run, checks))
         else:
-            report.show(_console(), checks, place.cleanup.problems)
-        sys.exit(2 if place.cleanup.problems or any(map(_is_bad, checks)) else 0)
+            report.show_results(_make_console(), checks, run.cleanup.problems)
+        sys.exit(2 if run.cleanup.problems or any(map(_is_problem, checks)) else 0)
 
 
-def _place(environment: str, settings_file: Path, target: Target, only_reads: bool) -> Place:
-    """Raises ``SettingsError`` for the settings, ``UserError`` where there is no way to the environment."""
+def _prepare_run(environment: str, settings_file: Path, target: Target, only_reads: bool) -> Run:
+    """Raise ``SettingsError`` for the settings, ``UserError`` if the environment cannot be reached."""
     parameters = settings.load(environment, settings_file)
     platform = Platform(environment, target, "verify")
     bootstrap = settings.load_bootstrap(settings_file)
-    place = Place(platform, parameters, rollout.load(environment, settings_file), bootstrap, read_only=only_reads)
+    run = Run(platform, parameters, rollout.load(environment, settings_file), bootstrap, read_only=only_reads)
     if not only_reads and parameters["Gateway"] != "simulator":
-        reason = _why_not_charge(target, parameters["GatewaySecretArn"])
+        reason = _reason_not_to_charge(target, parameters["GatewaySecretArn"])
         if reason:
-            place.read_only, place.read_only_reason = True, reason
-    return place
+            run.read_only, run.read_only_reason = True, reason
+    return run
 
 
-def _why_not_charge(target: Target, secret_arn: str) -> str:
-    """Why no payment may be sent to Stripe; empty for a test key. The key itself goes nowhere.
+def _reason_not_to_charge(target: Target, secret_arn: str) -> str:
+    """Return why no payment may be sent to Stripe; empty for a test key. The key itself is not shown.
 
     https://docs.stripe.com/keys
     """
@@ -98,36 +98,36 @@ def _why_not_charge(target: Target, secret_arn: str) -> str:
     return "" if key.startswith(_TEST_KEYS) else "the gateway's key is a live key, so nothing is written"
 
 
-def _run(place: Place, groups: list[runner.Group], console: Console) -> list[Check]:
-    count, bad = 0, 0
+def _run_with_progress(run: Run, groups: list[runner.Group], console: Console) -> list[Check]:
+    count, problems = 0, 0
     with console.status("verifying") as status:
-        place.cleanup.say = status.update
+        run.cleanup.report = status.update
 
-        def progress(check: Check) -> None:
-            nonlocal count, bad
-            count, bad = count + 1, bad + _is_bad(check)
-            problems = f", {bad} not ok" if bad else ""
-            status.update(f"{count} checks{problems}; {check.group}: {check.name}")
+        def show_progress(check: Check) -> None:
+            nonlocal count, problems
+            count, problems = count + 1, problems + _is_problem(check)
+            suffix = f", {problems} not ok" if problems else ""
+            status.update(f"{count} checks{suffix}; {check.group}: {check.name}")
 
         try:
-            return runner.run(place, groups, progress)
+            return runner.run_groups(run, groups, show_progress)
         finally:
-            for problem in place.cleanup.problems:
+            for problem in run.cleanup.problems:
                 console.print(f"not undone: {problem}", soft_wrap=True)
 
 
-def _is_bad(check: Check) -> bool:
+def _is_problem(check: Check) -> bool:
     return check.status in (Status.FAILED, Status.UNKNOWN)
 
 
-def _announce(console: Console, line: str) -> None:
-    """On a terminal broken between words, below its own beginning; elsewhere nobody wants lines broken."""
+def _print_line(console: Console, line: str) -> None:
+    """Print a line, on a terminal wrapped between words with a hanging indent."""
     indent = len(line) - len(line.lstrip(" -"))
     if console.is_terminal:
         line = textwrap.fill(line, console.width, subsequent_indent=" " * indent)
     console.print(line, soft_wrap=True)
 
 
-def _console() -> Console:
-    """As wide as the terminal; in a file the table is not broken more than it has to be."""
+def _make_console() -> Console:
+    """Return a console with the width of the terminal, or 120 columns for a file."""
     return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)

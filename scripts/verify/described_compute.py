@@ -1,73 +1,69 @@
-"""What AWS says of what runs: functions with their versions and aliases, the state machine, and the schedule."""
+"""Describes functions, versions, aliases, the state machine, and the schedule as AWS has them."""
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
-from .expected import Expected
+from .expected import Clients, Expected
 from .results import Unknown
 
-Clients = Callable[[str], Any]
 
-
-def function(client: Clients, resource: Expected) -> dict[str, Any]:
-    described = client("lambda").get_function(FunctionName=resource.physical_id)
-    configuration = described["Configuration"]
+def describe_function(client: Clients, resource: Expected) -> dict[str, Any]:
+    function = client("lambda").get_function(FunctionName=resource.physical_id)
+    configuration = function["Configuration"]
     names = ("Runtime", "Handler", "Role", "MemorySize", "Timeout", "DeadLetterConfig", "Environment", "LoggingConfig")
-    tags = described.get("Tags", {})
     # https://docs.aws.amazon.com/lambda/latest/api/API_EnvironmentError.html
     if error := configuration.get("Environment", {}).get("Error"):
         raise Unknown(f"{resource.name}: its variables cannot be read: {error.get('Message', error.get('ErrorCode'))}")
     return {name: configuration.get(name) for name in (*names, "TracingConfig")} | {
         "KmsKeyArn": configuration.get("KMSKeyArn"),
-        "ReservedConcurrentExecutions": described.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
-        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        "ReservedConcurrentExecutions": function.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
+        "Tags": function.get("Tags", {}),
     }
 
 
-def version(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_version(client: Clients, resource: Expected) -> dict[str, Any]:
     configuration = client("lambda").get_function_configuration(FunctionName=resource.physical_id)
     return {"Description": configuration["Description"]}
 
 
-def alias(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_alias(client: Clients, resource: Expected) -> dict[str, Any]:
     properties = resource.properties
-    described = client("lambda").get_alias(FunctionName=properties["FunctionName"], Name=properties["Name"])
+    alias = client("lambda").get_alias(FunctionName=properties["FunctionName"], Name=properties["Name"])
     return {
-        "FunctionVersion": described["FunctionVersion"],
-        # A template of ours sends no part of the calls to another version.
-        "RoutingConfig": described.get("RoutingConfig", {}).get("AdditionalVersionWeights"),
+        "FunctionVersion": alias["FunctionVersion"],
+        # The templates send no share of the calls to another version.
+        "RoutingConfig": alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"),
     }
 
 
-def state_machine(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_state_machine(client: Clients, resource: Expected) -> dict[str, Any]:
     stepfunctions = client("stepfunctions")
-    described = stepfunctions.describe_state_machine(stateMachineArn=resource.physical_id)
-    encryption = described.get("encryptionConfiguration", {})
+    machine = stepfunctions.describe_state_machine(stateMachineArn=resource.physical_id)
+    encryption = machine.get("encryptionConfiguration", {})
     substitutions = resource.properties.get("DefinitionSubstitutions", {})
     definition = json.dumps(resource.properties.get("Definition"))
     definition = re.sub(r"\$\{(\w+)\}", lambda match: str(substitutions.get(match[1], match[0])), definition)
     tags = stepfunctions.list_tags_for_resource(resourceArn=resource.physical_id)["tags"]
     return {
-        "RoleArn": described["roleArn"],
-        "StateMachineType": described["type"],
-        # Whether it is the template's, with the ARNs filled in: the difference would be too long to read.
+        "RoleArn": machine["roleArn"],
+        "StateMachineType": machine["type"],
+        # A definition is too long to show the difference.
         "Definition": resource.properties.get("Definition")
-        if json.loads(definition) == json.loads(described["definition"])
+        if json.loads(definition) == json.loads(machine["definition"])
         else "another one than in the template",
         "EncryptionConfiguration": {
             "Type": encryption.get("type", "AWS_OWNED_KEY"),
             "KmsKeyId": encryption.get("kmsKeyId"),
             "KmsDataKeyReusePeriodSeconds": encryption.get("kmsDataKeyReusePeriodSeconds"),
         },
-        "LoggingConfiguration": _logging(described.get("loggingConfiguration", {})),
-        "TracingConfiguration": {"Enabled": described.get("tracingConfiguration", {}).get("enabled", False)},
-        "Tags": [{"Key": tag["key"], "Value": tag["value"]} for tag in tags],
+        "LoggingConfiguration": _describe_logging(machine.get("loggingConfiguration", {})),
+        "TracingConfiguration": {"Enabled": machine.get("tracingConfiguration", {}).get("enabled", False)},
+        "Tags": tags,
     }
 
 
-def _logging(configuration: dict[str, Any]) -> dict[str, Any]:
+def _describe_logging(configuration: dict[str, Any]) -> dict[str, Any]:
     groups = [destination.get("cloudWatchLogsLogGroup", {}) for destination in configuration.get("destinations", [])]
     return {
         "Level": configuration.get("level", "OFF"),
@@ -76,13 +72,13 @@ def _logging(configuration: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def rule(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_rule(client: Clients, resource: Expected) -> dict[str, Any]:
     events, name = client("events"), resource.physical_id
-    described = events.describe_rule(Name=name)
-    targets = events.list_targets_by_rule(Rule=name)["Targets"]
+    rule = events.describe_rule(Name=name)
+    pages = events.get_paginator("list_targets_by_rule").paginate(Rule=name)
     return {
-        "ScheduleExpression": described.get("ScheduleExpression"),
-        "Targets": targets,
-        "State": described["State"],
-        "Tags": events.list_tags_for_resource(ResourceARN=described["Arn"])["Tags"],
+        "ScheduleExpression": rule.get("ScheduleExpression"),
+        "Targets": [target for page in pages for target in page["Targets"]],
+        "State": rule["State"],
+        "Tags": events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"],
     }

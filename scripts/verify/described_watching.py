@@ -1,47 +1,41 @@
-"""What AWS says of what watches: log groups with their filters, and alarms."""
+"""Describes log groups, metric filters, and alarms as AWS has them."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-from .expected import Expected
+from .expected import Clients, Expected
 from .results import Failed
 
-Clients = Callable[[str], Any]
 
-
-def log_group(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_log_group(client: Clients, resource: Expected) -> dict[str, Any]:
     logs, name = client("logs"), resource.physical_id
-    groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    group = next((group for group in groups if group["logGroupName"] == name), None)
+    pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+    group = next((group for page in pages for group in page["logGroups"] if group["logGroupName"] == name), None)
     if group is None:
         raise Failed(f"log group {name} does not exist")
     return {
         "RetentionInDays": group.get("retentionInDays"),
         "KmsKeyId": group.get("kmsKeyId"),
-        "Tags": [
-            {"Key": key, "Value": value}
-            for key, value in logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"].items()
-        ],
+        "Tags": logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"],
     }
 
 
-def log_masking(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_data_protection(client: Clients, resource: Expected) -> dict[str, Any]:
     answer = client("logs").get_data_protection_policy(logGroupIdentifier=resource.physical_id)
     return {"DataProtectionPolicy": json.loads(answer.get("policyDocument") or "{}")}
 
 
-def metric_filter(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_metric_filter(client: Clients, resource: Expected) -> dict[str, Any]:
     group = resource.properties["LogGroupName"]
-    filters = client("logs").describe_metric_filters(logGroupName=group, filterNamePrefix=resource.physical_id)
-    described = next(
-        (candidate for candidate in filters["metricFilters"] if candidate["filterName"] == resource.physical_id), None
-    )
-    if described is None:
+    paginator = client("logs").get_paginator("describe_metric_filters")
+    pages = paginator.paginate(logGroupName=group, filterNamePrefix=resource.physical_id)
+    filters = [entry for page in pages for entry in page["metricFilters"]]
+    metric_filter = next((entry for entry in filters if entry["filterName"] == resource.physical_id), None)
+    if metric_filter is None:
         raise Failed(f"metric filter {resource.physical_id} of {group} does not exist")
     names = {"metricName": "MetricName", "metricNamespace": "MetricNamespace", "metricValue": "MetricValue"}
     return {
-        "FilterPattern": described["filterPattern"],
+        "FilterPattern": metric_filter["filterPattern"],
         "MetricTransformations": [
             {names[name]: value for name, value in transformation.items() if name in names}
             | {
@@ -50,39 +44,37 @@ def metric_filter(client: Clients, resource: Expected) -> dict[str, Any]:
                     {"Key": key, "Value": value} for key, value in transformation.get("dimensions", {}).items()
                 ],
             }
-            for transformation in described["metricTransformations"]
+            for transformation in metric_filter["metricTransformations"]
         ],
     }
 
 
-def alarm(client: Clients, resource: Expected) -> dict[str, Any]:
-    described = _alarm(client, resource, "MetricAlarm")
+def describe_alarm(client: Clients, resource: Expected) -> dict[str, Any]:
+    alarm = _read_alarm(client, resource, "MetricAlarm")
     names = ("MetricName", "Namespace", "Statistic", "Dimensions", "Period", "EvaluationPeriods", "Threshold")
-    return {name: described.get(name) for name in (*names, "ComparisonOperator", "TreatMissingData")} | _actions(
-        described
-    )
+    properties = {name: alarm.get(name) for name in (*names, "ComparisonOperator", "TreatMissingData")}
+    return properties | _select_actions(alarm)
 
 
-def composite_alarm(client: Clients, resource: Expected) -> dict[str, Any]:
-    described = _alarm(client, resource, "CompositeAlarm")
-    return {"AlarmRule": described["AlarmRule"]} | _actions(described)
+def describe_composite_alarm(client: Clients, resource: Expected) -> dict[str, Any]:
+    alarm = _read_alarm(client, resource, "CompositeAlarm")
+    return {"AlarmRule": alarm["AlarmRule"]} | _select_actions(alarm)
 
 
-def _alarm(client: Clients, resource: Expected, kind: str) -> dict[str, Any]:
+def _read_alarm(client: Clients, resource: Expected, kind: str) -> dict[str, Any]:
     cloudwatch, name = client("cloudwatch"), resource.physical_id.rsplit(":alarm:", 1)[-1]
     answer = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=[kind])
-    described: list[dict[str, Any]] = answer.get(f"{kind}s", [])
-    if not described:
+    alarms: list[dict[str, Any]] = answer.get(f"{kind}s", [])
+    if not alarms:
         raise Failed(f"alarm {name} does not exist")
-    tags = cloudwatch.list_tags_for_resource(ResourceARN=described[0]["AlarmArn"])["Tags"]
-    return described[0] | {"Tags": tags}
+    tags = cloudwatch.list_tags_for_resource(ResourceARN=alarms[0]["AlarmArn"])["Tags"]
+    return alarms[0] | {"Tags": tags}
 
 
-def _actions(described: dict[str, Any]) -> dict[str, Any]:
+def _select_actions(alarm: dict[str, Any]) -> dict[str, Any]:
     return {
-        # A template leaves it out: actions are enabled.
-        "ActionsEnabled": described.get("ActionsEnabled", True),
-        "AlarmActions": described.get("AlarmActions", []),
-        "OKActions": described.get("OKActions", []),
-        "Tags": described["Tags"],
+        "ActionsEnabled": alarm.get("ActionsEnabled", True),
+        "AlarmActions": alarm.get("AlarmActions", []),
+        "OKActions": alarm.get("OKActions", []),
+        "Tags": alarm["Tags"],
     }

@@ -1,12 +1,12 @@
-"""What has to be there: the committed templates with the settings filled in, by the ids that the stacks gave.
+"""The expected resources: the committed templates, evaluated with the settings.
 
-The settings, and not the parameters of the deployed stack, decide. Only the ids of resources come from the deployment.
+The settings decide, not the parameters of the deployed stack. Only physical ids come from the deployment.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from scripts.common.evaluate import TOKEN, Evaluated, evaluate
@@ -16,6 +16,8 @@ from scripts.common.templates import STACK, Tree, parse_template
 from scripts.deployer.stack import WORKERS, StackTree
 
 FUNCTION = "AWS::Lambda::Function"
+# Returns a client by the name of its service.
+Clients = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Expected:
 
     @property
     def name(self) -> str:
-        """What people call it: the last part of its id."""
+        """The last part of the physical id, or the path if there is none."""
         return re.split(r"[/:]", self.physical_id)[-1] or self.path
 
 
@@ -41,32 +43,37 @@ class Actual:
     physical_id: str
 
 
-def resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
-    """By path, such as ``Data/Transactions``; references between resources are replaced by physical ids and ARNs."""
-    return _resources(committed_tree(), parameters, target, tree)
+def expected_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
+    """Return the resources by path, such as ``Data/Transactions``; references are resolved to physical ids and ARNs."""
+    return _evaluate_resources(read_committed_templates(), parameters, target, tree)
 
 
-def account_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
-    """Those of the stack that the environments of an account share, by logical id."""
+def expected_account_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
+    """Return the resources of the stack that the environments of an account share, by logical id."""
     template = Tree(parse_template((TEMPLATES / "artifacts.yaml").read_text(encoding="utf-8")))
-    return _resources(template, parameters, target, tree)
+    return _evaluate_resources(template, parameters, target, tree)
 
 
-def _resources(templates: Tree, parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
+def _evaluate_resources(
+    templates: Tree, parameters: Mapping[str, str], target: Target, tree: StackTree
+) -> dict[str, Expected]:
     pseudo = target.pseudo_parameters()
     evaluated = evaluate(templates, parameters, pseudo)
-    deployed = deployed_resources(target.client("cloudformation"), tree)
-    declared = {path: resource for path, resource in _flat(evaluated, "") if resource.type != STACK}
-    resources_by_path = {}
-    for path, resource in declared.items():
+    deployed = list_deployed_resources(target.client("cloudformation"), tree)
+    resources = {}
+    for path, resource in _flatten_stacks(evaluated, ""):
+        if resource.type == STACK:
+            continue
+        properties = resolve_references(resource.properties, deployed, pseudo)
+        if resource.type == FUNCTION and target.runtime is not None:
+            properties |= target.runtime.properties  # as the deployer packages it for this target
         physical_id = deployed[path].physical_id if path in deployed else ""
-        properties = _resolved(resource.properties, deployed, pseudo)
-        resources_by_path[path] = Expected(path, resource.type, physical_id, properties)
-    return {path: _as_packaged(resource, target) for path, resource in resources_by_path.items()}
+        resources[path] = Expected(path, resource.type, physical_id, properties)
+    return resources
 
 
-def committed_tree() -> Tree:
-    """The templates of this checkout."""
+def read_committed_templates() -> Tree:
+    """Return the templates of this checkout."""
     parent = parse_template((TEMPLATES / "parent.yaml").read_text(encoding="utf-8"))
     nested = {
         title: Tree(parse_template((TEMPLATES / stack["Properties"]["TemplateURL"]).read_text(encoding="utf-8")))
@@ -76,16 +83,16 @@ def committed_tree() -> Tree:
     return Tree(parent, nested)
 
 
-def deployed_resources(cloudformation: Any, tree: StackTree) -> dict[str, Actual]:
-    """What the stacks of ``tree`` consist of, by path."""
+def list_deployed_resources(cloudformation: Any, tree: StackTree) -> dict[str, Actual]:
+    """Return the resources of the stacks of ``tree``, by path."""
 
-    def read(stack_id: str) -> list[Any]:
+    def list_resources(stack_id: str) -> list[Any]:
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
         return [summary for page in pages for summary in page["StackResourceSummaries"]]
 
     walked = list(tree.walk())
     with ThreadPoolExecutor(WORKERS) as pool:
-        summaries = list(pool.map(lambda stack: read(stack[1].id), walked))
+        summaries = list(pool.map(lambda stack: list_resources(stack[1].id), walked))
     return {
         f"{path}/{summary['LogicalResourceId']}" if path else summary["LogicalResourceId"]: Actual(
             summary["ResourceType"], summary.get("PhysicalResourceId", "")
@@ -96,29 +103,29 @@ def deployed_resources(cloudformation: Any, tree: StackTree) -> dict[str, Actual
     }
 
 
-def _flat(stack: Evaluated, path: str) -> list[tuple[str, Any]]:
-    below = [pair for title, child in stack.nested.items() for pair in _flat(child, f"{path}{title}/")]
+def _flatten_stacks(stack: Evaluated, path: str) -> list[tuple[str, Any]]:
+    below = [pair for title, child in stack.nested.items() for pair in _flatten_stacks(child, f"{path}{title}/")]
     return [*((f"{path}{title}", resource) for title, resource in stack.resources.items()), *below]
 
 
-def _resolved(value: Any, deployed: Mapping[str, Actual], pseudo: Mapping[str, str]) -> Any:
+def resolve_references(value: Any, deployed: Mapping[str, Actual], pseudo: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        return {key: _resolved(item, deployed, pseudo) for key, item in value.items()}
+        return {key: resolve_references(item, deployed, pseudo) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(item, deployed, pseudo) for item in value]
+        return [resolve_references(item, deployed, pseudo) for item in value]
     if not isinstance(value, str):
         return value
 
-    def physical(match: re.Match[str]) -> str:
+    def resolve_token(match: re.Match[str]) -> str:
         path, attribute = match[1], match[2].removeprefix(".")
-        # What is written like a token and names no resource is a variable of the state machine's definition.
-        return attribute_of(deployed[path], attribute, pseudo) if path in deployed else match[0]
+        # Any other token is a variable of the state machine's definition.
+        return resolve_attribute(deployed[path], attribute, pseudo) if path in deployed else match[0]
 
-    return TOKEN.sub(physical, value)
+    return TOKEN.sub(resolve_token, value)
 
 
-def attribute_of(resource: Actual, attribute: str, pseudo: Mapping[str, str]) -> str:
-    """What ``Ref`` (an empty ``attribute``) or ``Fn::GetAtt`` gives for a resource of the templates.
+def resolve_attribute(resource: Actual, attribute: str, pseudo: Mapping[str, str]) -> str:
+    """Return the value of ``Ref`` (an empty ``attribute``) or ``Fn::GetAtt`` for a resource of the templates.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-template-resource-type-ref.html
     """
@@ -134,7 +141,7 @@ def attribute_of(resource: Actual, attribute: str, pseudo: Mapping[str, str]) ->
     service, kind = _ARNS.get(resource.type, ("", ""))
     regional = "" if service == "iam" else pseudo["AWS::Region"]
     end = ":*" if resource.type == "AWS::Logs::LogGroup" else ""
-    # The name of a log group is a path.
+    # The name of a log group contains slashes.
     name = resource.physical_id if service == "logs" else name
     return f"arn:{pseudo['AWS::Partition']}:{service}:{regional}:{pseudo['AWS::AccountId']}:{kind}{name}{end}"
 
@@ -149,10 +156,3 @@ _ARNS = {
     "AWS::SQS::Queue": ("sqs", ""),
     "AWS::CloudWatch::Alarm": ("cloudwatch", "alarm:"),
 }
-
-
-def _as_packaged(resource: Expected, target: Target) -> Expected:
-    """A function as the deployer packages it for this target."""
-    if resource.type != FUNCTION or target.runtime is None:
-        return resource
-    return replace(resource, properties=resource.properties | target.runtime.properties)

@@ -1,15 +1,15 @@
-"""The keys: enabled and rotated, with the policies of the templates, and each the key of what it is for."""
+"""The keys are enabled and rotated, have the policies of the templates, and encrypt what the templates say."""
 
 import json
 from collections.abc import Iterator
 
-from .compared import matches
+from .compared import contains_expected
 from .expected import Expected
-from .place import Place
-from .results import Check, Failed, Unknown, run
+from .results import Check, Failed, Unknown, run_check
+from .run import Run
 
 GROUP = "keys"
-# Where a template names the key that encrypts a resource.
+# The properties of a template that name the key of a resource.
 _KEY_PROPERTIES = (
     ("SSESpecification", "KMSMasterKeyId"),
     ("EncryptionConfiguration", "KmsKeyId"),
@@ -20,17 +20,16 @@ _KEY_PROPERTIES = (
 )
 
 
-def checks(place: Place) -> Iterator[Check]:
-    yield run(GROUP, "state, rotation, policies", _policies, place)
-    for alias in place.of_type("AWS::KMS::Alias"):
-        name = f"{alias.physical_id or alias.path}"
-        yield run(GROUP, name, _use, place, alias)
+def checks(run: Run) -> Iterator[Check]:
+    yield run_check(GROUP, "state, rotation, policies", _check_keys, run)
+    for alias in run.select_resources("AWS::KMS::Alias"):
+        yield run_check(GROUP, alias.physical_id or alias.path, _check_alias, run, alias)
 
 
-def _policies(place: Place) -> str:
-    keys = place.of_type("AWS::KMS::Key")
+def _check_keys(run: Run) -> str:
+    keys = run.select_resources("AWS::KMS::Key")
     problems = [
-        f"key of {_alias_of(place, key)}: {line.split(': ', 1)[-1]}" for key in keys for line in place.differences(key)
+        f"key of {_name_key(run, key)}: {line.split(': ', 1)[-1]}" for key in keys for line in run.find_differences(key)
     ]
     if problems:
         raise Failed("; ".join(problems))
@@ -38,45 +37,40 @@ def _policies(place: Place) -> str:
     return f"{len(keys)} enabled and rotated, with {statements} statements as in the templates"
 
 
-def _use(place: Place, alias: Expected) -> str:
-    """The alias leads to the stack's key, and what has to be encrypted with it says so."""
-    if problems := place.differences(alias):
-        raise Failed("; ".join(problems))
+def _check_alias(run: Run, alias: Expected) -> str:
+    """Check that the alias points to the stack's key, and that the resources of the key are encrypted with it."""
+    run.check_declared([alias])
     key = alias.properties["TargetKeyId"]
-    users, hidden = [], []
-    for resource in place.expected.values():
-        path = _key_path(resource, key)
-        if path and f"{resource.type}.{path[0]}" in place.gaps:
+    encrypted, hidden = [], []
+    for resource in run.expected.values():
+        path = _find_key_path(resource, key)
+        if path and f"{resource.type}.{path[0]}" in run.gaps:
             hidden.append(resource)
         elif path:
-            wrong = [line for line in place.differences(resource) if f": {'.'.join(path)} is " in line]
-            if wrong:
-                raise Failed("; ".join(wrong))
-            users.append(resource)
-    if not users and not hidden:
+            differences = [line for line in run.find_differences(resource) if f": {'.'.join(path)} is " in line]
+            if differences:
+                raise Failed("; ".join(differences))
+            encrypted.append(resource)
+    if not encrypted and not hidden:
         raise Failed(f"nothing is encrypted with {alias.physical_id}")
-    if hidden and not users:
-        place.check_gap(f"{hidden[0].type}.{(_key_path(hidden[0], key) or ('',))[0]}")
+    if hidden and not encrypted:
+        run.check_gap(f"{hidden[0].type}.{(_find_key_path(hidden[0], key) or ('',))[0]}")
         raise Unknown("what it encrypts is not shown")
-    return f"encrypts {', '.join(sorted(user.name for user in users))}"
+    return f"encrypts {', '.join(sorted(resource.name for resource in encrypted))}"
 
 
-def _key_path(resource: Expected, key: str) -> tuple[str, ...] | None:
+def _find_key_path(resource: Expected, key: str) -> tuple[str, ...] | None:
     for path in _KEY_PROPERTIES:
         value = resource.properties.get(path[0])
         for name in path[1:]:
             value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, str) and matches(_bare(value), key):
+        if isinstance(value, str) and contains_expected(value.rsplit("/", 1)[-1], key):
             return path
     return None
 
 
-def _bare(key: str) -> str:
-    return key.rsplit("/", 1)[-1]
-
-
-def _alias_of(place: Place, key: Expected) -> str:
+def _name_key(run: Run, key: Expected) -> str:
     aliases = (
-        alias for alias in place.of_type("AWS::KMS::Alias") if alias.properties["TargetKeyId"] == key.physical_id
+        alias for alias in run.select_resources("AWS::KMS::Alias") if alias.properties["TargetKeyId"] == key.physical_id
     )
     return next((alias.properties["AliasName"] for alias in aliases), json.dumps(key.path))

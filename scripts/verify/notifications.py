@@ -1,4 +1,4 @@
-"""Who is notified; and a mailbox to see the notifications: a temporary queue that is subscribed to the topic."""
+"""The subscribers of the topic; and a mailbox, a temporary queue that receives the notifications."""
 
 import json
 import threading
@@ -11,35 +11,41 @@ from awacs.aws import Allow, ArnEquals, Bool, Condition, Deny, PolicyDocument, P
 from scripts.operator.executions import parse_object
 from stacks import names
 
-from .place import Place
-from .results import Check, Failed, Skipped, run
+from .results import Check, Failed, Skipped, run_check
+from .run import Run
 
 GROUP = "notifications"
 QUEUE_PREFIX = "payment-verify-"
-# What is left in the queue if this process is killed is gone after that.
+# SQS deletes the messages after this time if the process is killed.
 RETENTION_SECONDS = 3600
 _READ_SECONDS = 2
 
 
-def checks(place: Place) -> Iterator[Check]:
-    yield run(GROUP, "subscribers", _subscribers, place)
+def checks(run: Run) -> Iterator[Check]:
+    yield run_check(GROUP, "subscribers", check_subscribers, run)
 
 
-def _subscribers(place: Place) -> str:
-    """The stack's subscription, confirmed, and nobody else's: each subscriber learns of payments."""
-    parameters = place.tree.stack.parameters
+def check_subscribers(run: Run) -> str:
+    """Check that the stack's subscription is confirmed and that there is no other: subscribers learn of payments."""
+    parameters = run.tree.stack.parameters
     endpoint, protocol = (parameters.get(name, "") for name in ("NotificationEndpoint", "NotificationProtocol"))
-    pages = place.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn(place))
-    # This run's queue is subscribed by now, unless the run only reads.
-    mailbox = ("sqs", place.mailbox.arn if place.mailbox else "")
+    pages = run.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=find_topic_arn(run))
+    # The queue of this run is subscribed, unless the run only reads.
+    mailbox = ("sqs", run.mailbox.arn if run.mailbox else "")
     subscriptions = [
         subscription
         for page in pages
         for subscription in page["Subscriptions"]
         if (subscription["Protocol"], subscription["Endpoint"]) != mailbox
     ]
-    invited = [each for each in subscriptions if (each["Protocol"], each["Endpoint"]) == (protocol, endpoint)]
-    if uninvited := [_describe_uninvited(place, each) for each in subscriptions if each not in invited]:
+    invited = [
+        subscription
+        for subscription in subscriptions
+        if (subscription["Protocol"], subscription["Endpoint"]) == (protocol, endpoint)
+    ]
+    if uninvited := [
+        _describe_uninvited(run, subscription) for subscription in subscriptions if subscription not in invited
+    ]:
         raise Failed("; ".join(uninvited))
     if not endpoint:
         raise Skipped("the settings name no notification_endpoint: nobody is notified of failures")
@@ -50,12 +56,12 @@ def _subscribers(place: Place) -> str:
     return f"{endpoint}, confirmed"
 
 
-def _describe_uninvited(place: Place, subscription: Mapping[str, str]) -> str:
-    """Who is subscribed; for a queue that an earlier run left, the command that removes it."""
+def _describe_uninvited(run: Run, subscription: Mapping[str, str]) -> str:
+    """Name the subscriber; for a queue that an earlier run left, with the command that removes it."""
     endpoint = subscription["Endpoint"]
-    if subscription["Protocol"] != "sqs" or not endpoint.startswith(_queue_arn(place, QUEUE_PREFIX)):
+    if subscription["Protocol"] != "sqs" or not endpoint.startswith(_queue_arn(run, QUEUE_PREFIX)):
         return f"{endpoint} is subscribed to the topic, and not by the stack"
-    region = place.platform.target.region
+    region = run.platform.target.region
     name = endpoint.rsplit(":", 1)[-1]
     url = f'"$(aws sqs get-queue-url --region {region} --queue-name {name} --query QueueUrl --output text)"'
     return (
@@ -65,54 +71,54 @@ def _describe_uninvited(place: Place, subscription: Mapping[str, str]) -> str:
     )
 
 
-def _queue_arn(place: Place, name: str) -> str:
-    target = place.platform.target
+def _queue_arn(run: Run, name: str) -> str:
+    target = run.platform.target
     partition = target.pseudo_parameters()["AWS::Partition"]
     return f"arn:{partition}:sqs:{target.region}:{target.account}:{name}"
 
 
-def topic_arn(place: Place) -> str:
-    return next(topic.physical_id for topic in place.of_type("AWS::SNS::Topic"))
+def find_topic_arn(run: Run) -> str:
+    return next(topic.physical_id for topic in run.select_resources("AWS::SNS::Topic"))
 
 
 class Mailbox:
-    """Hears what the topic publishes, from ``open`` to the end of the run. Its messages are kept in memory."""
+    """Receives what the topic publishes after ``subscribe_queue``, and keeps all messages in memory."""
 
-    def __init__(self, place: Place) -> None:
-        self._place, self._sqs = place, place.platform.target.client("sqs")
+    def __init__(self, run: Run) -> None:
+        self._place, self._sqs = run, run.platform.target.client("sqs")
         self._lock = threading.Lock()
         self._messages: list[dict[str, Any]] = []
-        self.queue_name = f"{QUEUE_PREFIX}{place.run_id}"
+        self.queue_name = f"{QUEUE_PREFIX}{run.id}"
         self.url = self.arn = ""
 
-    def open(self) -> None:
-        """Make the queue and subscribe it. Both are undone by the run's cleanup."""
-        place, topic = self._place, topic_arn(self._place)
-        self.arn = _queue_arn(place, self.queue_name)
+    def subscribe_queue(self) -> None:
+        """Create the queue and subscribe it. The run's cleanup undoes both."""
+        run, topic = self._place, find_topic_arn(self._place)
+        self.arn = _queue_arn(run, self.queue_name)
         self.url = self._sqs.create_queue(
             QueueName=self.queue_name,
             Attributes={
                 "SqsManagedSseEnabled": "true",
                 "MessageRetentionPeriod": str(RETENTION_SECONDS),
-                # From the beginning: SNS does not send again what a queue refused, and a change takes up to a minute.
+                # Set at creation: a later change takes up to a minute, and SNS does not retry what the queue refuses.
                 # https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html
-                "Policy": _only_from(topic, self.arn).to_json(),
+                "Policy": _make_queue_policy(topic, self.arn).to_json(),
             },
-            tags={"ManagedBy": "payment-platform-verify", "Environment": place.environment},
+            tags={"ManagedBy": "payment-platform-verify", "Environment": run.environment},
         )["QueueUrl"]
-        place.cleanup.add(f"delete the queue {self.queue_name}", self._delete_queue)
-        sns = place.client("sns")
+        run.cleanup.add_step(f"delete the queue {self.queue_name}", self._delete_queue)
+        sns = run.client("sns")
         answer = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=self.arn, ReturnSubscriptionArn=True)
         subscription = answer["SubscriptionArn"]
-        place.cleanup.add(
+        run.cleanup.add_step(
             f"unsubscribe the queue {self.queue_name}", lambda: sns.unsubscribe(SubscriptionArn=subscription)
         )
 
     def _delete_queue(self) -> None:
         self._sqs.delete_queue(QueueUrl=self.url)
 
-    def messages(self) -> list[dict[str, Any]]:
-        """All so far: each with ``attributes`` by name, and what the publisher sent. Takes up to two seconds."""
+    def receive_messages(self) -> list[dict[str, Any]]:
+        """Return all messages so far, each with ``attributes`` by name beside its fields. Takes up to two seconds."""
         with self._lock:
             answer = self._sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=_READ_SECONDS)
             for message in answer.get("Messages", []):
@@ -126,13 +132,13 @@ class Mailbox:
             return list(self._messages)
 
 
-def open_mailbox(place: Place) -> None:
-    mailbox = Mailbox(place)
-    mailbox.open()
-    place.mailbox = mailbox
+def open_mailbox(run: Run) -> None:
+    mailbox = Mailbox(run)
+    mailbox.subscribe_queue()
+    run.mailbox = mailbox
 
 
-def _only_from(topic: str, queue: str) -> PolicyDocument:
+def _make_queue_policy(topic: str, queue: str) -> PolicyDocument:
     """https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html"""
     return PolicyDocument(
         Version="2012-10-17",
@@ -155,20 +161,20 @@ def _only_from(topic: str, queue: str) -> PolicyDocument:
     )
 
 
-def notification_of(place: Place, execution_arn: str, outcome: str, seconds: float) -> dict[str, Any]:
-    """Raises ``Failed`` when no notification of the execution arrives, or one without what subscribers filter by."""
+def wait_for_notification(run: Run, execution_arn: str, outcome: str, seconds: float) -> dict[str, Any]:
+    """Return the notification of an execution. Raises ``Failed`` without one, or if it lacks the filter attributes."""
 
-    def probe() -> list[dict[str, Any]]:
-        return [message for message in place.mailbox.messages() if message.get("execution_arn") == execution_arn]
+    def read_notifications() -> list[dict[str, Any]]:
+        return [message for message in run.mailbox.receive_messages() if message.get("execution_arn") == execution_arn]
 
-    received: list[dict[str, Any]] = place.wait(probe, seconds)
+    received: list[dict[str, Any]] = run.wait_for(read_notifications, seconds)
     if not received:
         raise Failed(
             f"no notification within {seconds:.0f} s; see PublishNotices and UseTopicKeyThroughSNS of "
-            f"{place.named(names.WORKFLOW_ROLE)}, and the policy of {place.named(names.SNS_KEY_ALIAS)}"
+            f"{run.resource_name(names.WORKFLOW_ROLE)}, and the policy of {run.resource_name(names.SNS_KEY_ALIAS)}"
         )
     attributes = received[0]["attributes"]
-    expected = {"outcome": outcome, "environment": place.environment}
+    expected = {"outcome": outcome, "environment": run.environment}
     if any(attributes.get(name) != value for name, value in expected.items()):
         raise Failed(f"the notification has the attributes {json.dumps(attributes)}, must have {json.dumps(expected)}")
     return received[0]

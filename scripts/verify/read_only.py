@@ -1,6 +1,6 @@
-"""A guard for prod: every call that is not a read is refused before it leaves this machine.
+"""Refuses every call that is not a read before it leaves this machine.
 
-The operations are those with the access levels Read and List, by their names: AWS gives its reads a few verbs.
+Reads are the operations with the access levels Read and List, recognized by their verbs.
 DetectStackDrift is a read: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
 """
 
@@ -9,8 +9,8 @@ from typing import Any
 import boto3
 
 VERBS = ("BatchGet", "Describe", "Filter", "Get", "List", "Query")
-OTHERS = ("DetectStackDrift",)
-# Named like a read, and hands out credentials or a secret, or takes a task of an activity away.
+OTHER_READS = ("DetectStackDrift",)
+# Named like reads, but they return credentials or a secret, or take the task of an activity.
 REFUSED = (
     *("GetDelegatedAccessToken", "GetFederationToken", "GetSessionToken", "GetWebIdentityToken"),
     *("GetActivityTask", "GetSecretValue"),
@@ -18,18 +18,18 @@ REFUSED = (
 
 
 class WriteRefused(BaseException):
-    """A defect of this command: it asked for a write in a run that must not write. No check may catch it."""
+    """A bug of this command: a write in a read-only run. Not an ``Exception``, so that no check catches it."""
 
 
-def guard(session: boto3.Session) -> None:
-    """Refuse writes by every client that is made from ``session`` from now on."""
-    session.events.register("before-call", _check)
+def refuse_writes(session: boto3.Session) -> None:
+    """Refuse writes by every client that is created from ``session`` from now on."""
+    session.events.register("before-call", _refuse_write)
 
 
 def is_read(operation: str) -> bool:
-    return operation not in REFUSED and (operation.startswith(VERBS) or operation in OTHERS)
+    return operation not in REFUSED and (operation.startswith(VERBS) or operation in OTHER_READS)
 
 
-def _check(model: Any, **_: Any) -> None:
+def _refuse_write(model: Any, **_: Any) -> None:
     if not is_read(model.name):
         raise WriteRefused(f"{model.service_model.service_name}:{model.name} is not a read")

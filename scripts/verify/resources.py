@@ -1,15 +1,15 @@
-"""Every resource as the templates and the settings say: retention, encryption, protection, tags, and the rest.
+"""Every resource is as the templates and the settings declare it; roles and permissions are the group "access".
 
-Roles, policies and keys have groups of their own, with more to say of each.
+keys.py and versions.py check more of keys and of published versions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from .place import Place
-from .results import Check, Failed, Skipped, run
+from .results import Check, Skipped, run_check
+from .run import Run
 
-GROUP = "resources"
-ROWS = {
+# The resource types of each check, by group and name of the check.
+RESOURCES = {
     "tables": ("AWS::DynamoDB::Table",),
     "dead-letter queues and their policies": ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy"),
     "topic and its policy": ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy"),
@@ -22,8 +22,19 @@ ROWS = {
     "alarms": ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"),
     "backups": ("AWS::Backup::BackupVault", "AWS::Backup::BackupPlan", "AWS::Backup::BackupSelection"),
 }
-# What people call the properties that are compared; one that the place lacks is not claimed.
+ACCESS = {
+    "roles": ("AWS::IAM::Role",),
+    "policies of the roles": ("AWS::IAM::ManagedPolicy",),
+    "EventBridge may invoke": ("AWS::Lambda::Permission",),
+}
+# Plain words for the compared properties; those of a gap are not compared and not listed.
 _WORDS = {
+    "AssumeRolePolicyDocument": "trusted services",
+    "ManagedPolicyArns": "attached policies",
+    "Policies": "no inline policies",
+    "PermissionsBoundary": "boundary",
+    "Principal": "service",
+    "SourceArn": "rule",
     "BillingMode": "billing mode",
     "DeletionProtectionEnabled": "deletion protection",
     "SSESpecification": "encryption",
@@ -66,20 +77,26 @@ _WORDS = {
 }
 
 
-def checks(place: Place) -> Iterator[Check]:
-    for name, types in ROWS.items():
-        yield run(GROUP, name, _as_declared, place, types)
-        for gap in (gap for gap in place.gaps if gap.rsplit(".", 1)[0] in types and place.of_type(*types)):
-            row = f"{name}: {gap.rsplit('.', 1)[1]}"
-            yield run(GROUP, row, place.skip, gap)
+def checks(run: Run) -> Iterator[Check]:
+    return _check_rows(run, "resources", RESOURCES)
 
 
-def _as_declared(place: Place, types: tuple[str, ...]) -> str:
-    resources = place.of_type(*types)
+def access_checks(run: Run) -> Iterator[Check]:
+    return _check_rows(run, "access", ACCESS)
+
+
+def _check_rows(run: Run, group: str, rows: Mapping[str, tuple[str, ...]]) -> Iterator[Check]:
+    for name, types in rows.items():
+        yield run_check(group, name, _check_types, run, types)
+        for gap in (gap for gap in run.gaps if gap.rsplit(".", 1)[0] in types and run.select_resources(*types)):
+            yield run_check(group, f"{name}: {gap.rsplit('.', 1)[1]}", run.skip_gap, gap)
+
+
+def _check_types(run: Run, types: tuple[str, ...]) -> str:
+    resources = run.select_resources(*types)
     if not resources:
         raise Skipped("the settings ask for none")
-    if problems := [line for resource in resources for line in place.differences(resource)]:
-        raise Failed("; ".join(problems))
-    names = [name for resource in resources for name in place.compared(resource)]
+    run.check_declared(resources)
+    names = [name for resource in resources for name in run.compared_properties(resource)]
     words = dict.fromkeys(word for name, word in _WORDS.items() if name in names)
     return f"{len(resources)} as declared: {', '.join(words)}"

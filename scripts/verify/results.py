@@ -1,4 +1,4 @@
-"""The result of a check, and how a check is run: what it raises decides its status."""
+"""The result of a check. The exception that a check raises decides its status."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
-# Codes with which a service answers that a thing does not exist.
+# The error codes of services for a resource that does not exist.
 MISSING = (
     "ResourceNotFoundException",
     "ResourceNotFound",
@@ -26,51 +26,51 @@ MISSING = (
 class Status(StrEnum):
     OK = "ok"
     FAILED = "failed"
-    # There is nothing to check, or it is not checked in this run; ``seen`` gives the reason.
+    # There is nothing to check, or this run does not check it.
     SKIPPED = "skipped"
-    # The answer cannot be had: a permission of the caller is missing, or the wait was too long.
+    # The check has no result: the caller lacks a permission, or the wait was too long.
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked, what came of it, and the seconds that it took."""
+    """The result of a check. ``observation`` says what was seen, or why the check has failed or was not made."""
 
     group: str
     name: str
     status: Status
-    seen: str
+    observation: str
     seconds: float = 0.0
 
 
 class Failed(Exception):
-    """The environment is not as it has to be; the message names the resource and what is wrong with it."""
+    """The environment is not as expected; the message names the resource and what is wrong with it."""
 
 
 class Skipped(Exception):
-    """There is nothing to check here; the message gives the reason."""
+    """There is nothing to check; the message gives the reason."""
 
 
 class Unknown(Exception):
-    """Whether it holds cannot be told; the message says what stands in the way."""
+    """The check has no result; the message gives the reason."""
 
 
 class Stopped(BaseException):
-    """The run was interrupted. No ``Exception``: no check may take it for a failure."""
+    """The run was interrupted. Not an ``Exception``, so that no check takes it for a failure."""
 
 
-def run(group: str, name: str, look: Callable[..., str], *arguments: Any) -> Check:
-    """The result of ``look``, which returns what it saw, or raises one of the exceptions above or an AWS error."""
+def run_check(group: str, name: str, check: Callable[..., str], *arguments: Any) -> Check:
+    """Return the result of ``check``, which returns an observation or raises an exception of this module, or of AWS."""
     started = time.monotonic()
     try:
-        status, seen = Status.OK, look(*arguments)
+        status, observation = Status.OK, check(*arguments)
     except Failed as failure:
-        status, seen = Status.FAILED, str(failure)
+        status, observation = Status.FAILED, str(failure)
     except Skipped as reason:
-        status, seen = Status.SKIPPED, str(reason)
+        status, observation = Status.SKIPPED, str(reason)
     except (Unknown, UserError) as obstacle:
-        status, seen = Status.UNKNOWN, str(obstacle)
+        status, observation = Status.UNKNOWN, str(obstacle)
     except AWS_ERRORS as error:
         missing = isinstance(error, ClientError) and error.response["Error"]["Code"] in MISSING
-        status, seen = (Status.FAILED if missing else Status.UNKNOWN), describe_error(error)
-    return Check(group, name, status, seen, round(time.monotonic() - started, 1))
+        status, observation = (Status.FAILED if missing else Status.UNKNOWN), describe_error(error)
+    return Check(group, name, status, observation, round(time.monotonic() - started, 1))

@@ -1,4 +1,4 @@
-"""Runs the groups: those of a phase at the same time, each in a thread of its own, within a bounded time."""
+"""Runs the groups of a phase at the same time, each in a thread of its own, within a bounded time."""
 
 import queue
 import threading
@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 from . import (
-    access,
     account,
     alarms,
     backups,
-    deployments,
     keys,
     notifications,
     payments,
@@ -24,35 +22,35 @@ from . import (
     traces,
     versions,
 )
-from .place import Place
 from .results import Check, Status, Stopped
+from .run import Run
 
-Checks = Callable[[Place], Iterator[Check]]
-# Longer than all that a group waits for, drift of large stacks and a backup included.
+Checks = Callable[[Run], Iterator[Check]]
+# Longer than any group takes, including the drift of large stacks and a backup.
 LONGEST_GROUP_SECONDS = 30 * 60
-# For the threads of an interrupted run to set back what they changed.
+# The time for the threads of an interrupted run to undo their changes.
 STOP_SECONDS = 15
 
 
 @dataclass(frozen=True)
 class Group:
-    """Checks of one kind. ``writes`` is what it does beside reading, for the announcement; empty if it only reads."""
+    """Checks of one kind. ``writes`` says what they change; it is empty for a group that only reads."""
 
     name: str
     checks: Checks
     phase: int
     writes: str = ""
-    # Whether some of its checks hold in a run that only reads.
+    # Whether it also has checks that only read.
     reads_too: bool = False
     needs_mailbox: bool = False
-    # A group without which this one has nothing to look at.
+    # A group that this one needs.
     after: str = ""
 
 
 GROUPS = (
     Group("stacks", stacks.checks, 1),
     Group("resources", resources.checks, 1),
-    Group("access", access.checks, 1),
+    Group("access", resources.access_checks, 1),
     Group("account", account.checks, 1),
     Group("keys", keys.checks, 1),
     Group("versions", versions.checks, 1),
@@ -66,42 +64,42 @@ GROUPS = (
 )
 
 
-def selected(names: Sequence[str]) -> list[Group]:
-    """The groups of these names, with those that they need; all without a name."""
+def select_groups(names: Sequence[str]) -> list[Group]:
+    """Return the groups with these names and those that they need; all groups if there are no names."""
     by_name = {group.name: group for group in GROUPS}
-    needed = {*names, *(by_name[name].after for name in names)}
-    return [group for group in GROUPS if not names or group.name in needed]
+    selected = {*names, *(by_name[name].after for name in names)}
+    return [group for group in GROUPS if not names or group.name in selected]
 
 
-def run(place: Place, groups: Sequence[Group], report: Callable[[Check], None] = lambda _: None) -> list[Check]:
-    """All results, in the order of the groups; ``report`` gets each as it comes.
+def run_groups(run: Run, groups: Sequence[Group], report: Callable[[Check], None] = lambda _: None) -> list[Check]:
+    """Return all results in the order of the groups; ``report`` gets each result as soon as it is known.
 
-    What was changed is undone, also when this is interrupted. Raises ``UserError`` where nothing is deployed, and
-    where something would be written while a deployment runs.
+    All changes are undone, also when the run is interrupted. Raises ``UserError`` if nothing is deployed, or if the
+    run would write during a deployment.
     """
-    # Before any thread asks for it: all need it, and without a deployment there is nothing to verify.
-    _ = place.tree, place.expected
-    place.open_clients()
-    if not place.read_only and any(group.writes for group in groups):
-        deployments.check_none_runs(place)
+    # Read them before the threads start, which all need them.
+    _ = run.tree, run.expected
+    run.open_clients()
+    if not run.read_only and any(group.writes for group in groups):
+        run.check_no_deployment()
     checks: list[Check] = []
     try:
-        if any(group.needs_mailbox for group in groups) and not place.read_only:
-            notifications.open_mailbox(place)
+        if any(group.needs_mailbox for group in groups) and not run.read_only:
+            notifications.open_mailbox(run)
         for phase in sorted({group.phase for group in groups}):
-            checks += _run_phase(place, [group for group in groups if group.phase == phase], report)
+            checks += _run_phase(run, [group for group in groups if group.phase == phase], report)
     finally:
-        place.stopped.set()
-        place.cleanup.run()
+        run.stopped.set()
+        run.cleanup.undo_all()
     order = {group.name: number for number, group in enumerate(groups)}
     return sorted(checks, key=lambda check: order[check.group])
 
 
-def _run_phase(place: Place, groups: Sequence[Group], report: Callable[[Check], None]) -> list[Check]:
+def _run_phase(run: Run, groups: Sequence[Group], report: Callable[[Check], None]) -> list[Check]:
     arrived: queue.Queue[Check | BaseException | None] = queue.Queue()
     threads = [
-        # A daemon: what does not end in time does not keep the command from ending.
-        threading.Thread(target=_run_group, args=(place, group, arrived), name=group.name, daemon=True)
+        # Daemon threads do not keep the command from ending.
+        threading.Thread(target=_run_group, args=(run, group, arrived), name=group.name, daemon=True)
         for group in groups
     ]
     for thread in threads:
@@ -122,25 +120,25 @@ def _run_phase(place: Place, groups: Sequence[Group], report: Callable[[Check], 
                 checks.append(message)
                 report(message)
     except BaseException:
-        place.stopped.set()
-        until = time.monotonic() + STOP_SECONDS
+        run.stopped.set()
+        stop_deadline = time.monotonic() + STOP_SECONDS
         for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, stop_deadline - time.monotonic()))
         raise
     late = [thread.name for thread in threads if thread.is_alive()]
     words = f"it has not ended within {LONGEST_GROUP_SECONDS // 60} minutes"
     return checks + [Check(name, "the rest of the group", Status.UNKNOWN, words) for name in late]
 
 
-def _run_group(place: Place, group: Group, arrived: "queue.Queue[Check | BaseException | None]") -> None:
+def _run_group(run: Run, group: Group, arrived: "queue.Queue[Check | BaseException | None]") -> None:
     try:
-        if place.read_only and group.writes and not group.reads_too:
-            arrived.put(Check(group.name, group.writes, Status.SKIPPED, place.read_only_reason))
+        if run.read_only and group.writes and not group.reads_too:
+            arrived.put(Check(group.name, group.writes, Status.SKIPPED, run.read_only_reason))
         else:
-            for check in group.checks(place):
+            for check in group.checks(run):
                 arrived.put(check)
     except (UserError, *AWS_ERRORS) as error:
-        # Outside of a check: what it needed to begin with.
+        # Raised between the checks.
         arrived.put(Check(group.name, "prepare", Status.UNKNOWN, describe_error(error)))
     except Stopped:
         pass

@@ -1,79 +1,84 @@
-"""The stacks: complete, of these templates and settings, protected, and not changed by hand."""
+"""The stacks are complete, of these templates and settings, protected, and without drift."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from scripts.deployer import protect
 from scripts.deployer.status import read_status
 
-from .place import Place
-from .results import Check, Failed, run
+from .results import Check, Failed, run_check
+from .run import Run
 
 GROUP = "stacks"
 
 
-def checks(place: Place) -> Iterator[Check]:
-    yield run(GROUP, "stacks are complete", _complete, place)
-    yield run(GROUP, "parameters are the settings", _parameters, place)
-    for name in sorted(set(_deployed_otherwise(place))):
-        yield run(GROUP, f"parameter {name}", place.skip, name)
-    yield run(GROUP, "protection of the stacks", _protection, place)
-    yield run(GROUP, "drift", _drift, place)
+def checks(run: Run) -> Iterator[Check]:
+    overridden = [
+        name for name in find_parameter_differences(run.tree.stack.parameters, run.settings) if name in run.gaps
+    ]
+    yield run_check(GROUP, "stacks are complete", check_completeness, run)
+    yield run_check(GROUP, "parameters are the settings", _check_parameters, run, overridden)
+    for name in overridden:
+        yield run_check(GROUP, f"parameter {name}", run.skip_gap, name)
+    yield run_check(GROUP, "protection of the stacks", _check_protection, run)
+    yield run_check(GROUP, "drift", check_drift, run, run.tree.stack.name)
 
 
-def _complete(place: Place) -> str:
-    stacks = list(place.tree.walk())
-    unfinished = [f"{stack.name} is {stack.status}" for _, stack in stacks if not stack.status.endswith("_COMPLETE")]
-    rolled_back = [f"{stack.name} is {stack.status}" for _, stack in stacks if "ROLLBACK" in stack.status]
-    missing = [
+def check_completeness(run: Run) -> str:
+    stacks = [stack for _, stack in run.tree.walk()]
+    problems = [
+        f"{stack.name} is {stack.status}"
+        for stack in stacks
+        if not stack.status.endswith("_COMPLETE") or "ROLLBACK" in stack.status
+    ]
+    problems += [
         f"{resource.path} ({resource.type}) is not deployed"
-        for resource in place.expected.values()
+        for resource in run.expected.values()
         if not resource.physical_id
     ]
-    if problems := [*unfinished, *rolled_back, *missing]:
-        raise Failed("; ".join(dict.fromkeys(problems)))
-    if not place.tree.stack.owned:
-        raise Failed(f"{place.tree.stack.name} does not have the tag ManagedBy=payment-platform")
-    return f"{len(stacks)} stacks with the {len(place.expected)} resources of the templates"
-
-
-def _parameters(place: Place) -> str:
-    deployed = place.tree.stack.parameters
-    otherwise = set(_deployed_otherwise(place))
-    problems = [
-        f"{name} is {deployed.get(name, 'not set')!r}, the settings say {value!r}"
-        for name, value in place.settings.items()
-        if deployed.get(name) != value and name not in otherwise
-    ]
     if problems:
-        raise Failed(f"{'; '.join(problems)}; deploy with scripts/deploy.sh {place.environment}")
-    return f"{len(place.settings) - len(otherwise)} parameters as in the settings"
+        raise Failed("; ".join(problems))
+    if not run.tree.stack.owned:
+        raise Failed(f"{run.tree.stack.name} does not have the tag ManagedBy=payment-platform")
+    return f"{len(stacks)} stacks with the {len(run.expected)} resources of the templates"
 
 
-def _deployed_otherwise(place: Place) -> list[str]:
-    deployed = place.tree.stack.parameters
-    return [name for name, value in place.settings.items() if deployed.get(name) != value and name in place.gaps]
+def find_parameter_differences(
+    deployed: Mapping[str, str], settings: Mapping[str, str], source: str = "the settings say"
+) -> dict[str, str]:
+    """Return a line for each deployed parameter that is not as in the settings, by name."""
+    return {
+        name: f"{name} is {deployed.get(name, 'not set')!r}, {source} {value!r}"
+        for name, value in settings.items()
+        if deployed.get(name) != value
+    }
 
 
-def _protection(place: Place) -> str:
-    root, rollout = place.tree.stack, place.rollout
+def _check_parameters(run: Run, overridden: list[str]) -> str:
+    differences = find_parameter_differences(run.tree.stack.parameters, run.settings)
+    if problems := [line for name, line in differences.items() if name not in overridden]:
+        raise Failed(f"{'; '.join(problems)}; deploy with scripts/deploy.sh {run.environment}")
+    return f"{len(run.settings) - len(overridden)} parameters as in the settings"
+
+
+def _check_protection(run: Run) -> str:
+    root, rollout = run.tree.stack, run.rollout
     problems = []
     if rollout.termination_protection and not root.termination_protection:
         problems.append(f"{root.name} has no termination protection")
     if rollout.stack_policy:
-        unprotected = protect.find_without_policy(place.client("cloudformation"), place.tree)
+        unprotected = protect.find_without_policy(run.client("cloudformation"), run.tree)
         problems += [f"{stack.name} does not have the stack policy" for stack in unprotected]
     if problems:
-        raise Failed(f"{'; '.join(problems)}; scripts/deploy.sh {place.environment} sets it")
-    shown = {"termination protection": rollout.termination_protection, "stack policies": rollout.stack_policy}
-    return ", ".join(f"{name} {'on' if is_on else 'not asked for'}" for name, is_on in shown.items())
+        raise Failed(f"{'; '.join(problems)}; scripts/deploy.sh {run.environment} sets it")
+    protections = {"termination protection": rollout.termination_protection, "stack policies": rollout.stack_policy}
+    return ", ".join(f"{name} {'on' if is_on else 'not asked for'}" for name, is_on in protections.items())
 
 
-def _drift(place: Place) -> str:
-    detected = read_status(place.tree.stack.name, place.platform.target, detect_drift=True)
-    if detected.drifts:
-        shown = [
-            f"{drift.path} is {drift.status.lower()}{': ' + ', '.join(drift.properties) if drift.properties else ''}"
-            for drift in detected.drifts
-        ]
-        raise Failed("; ".join(shown))
+def check_drift(run: Run, stack: str) -> str:
+    detected = read_status(stack, run.platform.target, detect_drift=True)
+    if drifts := [
+        f"{drift.path} is {drift.status.lower()}{': ' + ', '.join(drift.properties) if drift.properties else ''}"
+        for drift in detected.drifts
+    ]:
+        raise Failed("; ".join(drifts))
     return f"none in {len(detected.stacks)} stacks"

@@ -1,31 +1,29 @@
-"""What runs: the live alias of each function leads to its newest version, which is the code of this checkout."""
+"""The live alias of each function points to its newest version, which is the code of this checkout."""
 
 from collections.abc import Iterator
 
 from .expected import Expected
-from .place import Place
-from .results import Check, Failed, run
+from .results import Check, Failed, run_check
+from .run import Run
 
 GROUP = "versions"
 
 
-def checks(place: Place) -> Iterator[Check]:
-    yield run(GROUP, "code of this checkout", _code, place)
-    for alias in place.of_type("AWS::Lambda::Alias"):
-        name = f"live {alias.properties['FunctionName']}"
-        yield run(GROUP, name, _live, place, alias)
+def checks(run: Run) -> Iterator[Check]:
+    yield run_check(GROUP, "code of this checkout", _check_code, run)
+    for alias in run.select_resources("AWS::Lambda::Alias"):
+        yield run_check(GROUP, f"live {alias.properties['FunctionName']}", _check_live_version, run, alias)
 
 
-def _code(place: Place) -> str:
-    versions = place.of_type("AWS::Lambda::Version")
-    if problems := [line for version in versions for line in place.differences(version)]:
-        raise Failed(f"{'; '.join(problems)}; deploy this checkout with scripts/deploy.sh {place.environment}")
+def _check_code(run: Run) -> str:
+    versions = run.select_resources("AWS::Lambda::Version")
+    run.check_declared(versions, f"; deploy this checkout with scripts/deploy.sh {run.environment}")
     return f"{len(versions)} versions with the digests of the templates"
 
 
-def _live(place: Place, alias: Expected) -> str:
+def _check_live_version(run: Run, alias: Expected) -> str:
     function = alias.properties["FunctionName"]
-    functions = place.client("lambda")
+    functions = run.client("lambda")
     pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=function)
     hashes = {version["Version"]: version["CodeSha256"] for page in pages for version in page["Versions"]}
     newest = max((version for version in hashes if version != "$LATEST"), key=int, default="none")

@@ -1,7 +1,6 @@
-"""scripts/verify.sh on a deployed platform: all is well, it leaves nothing behind, and each defect is named.
+"""scripts/verify.sh on a deployed platform: all checks are ok, nothing is left behind, and each defect is named.
 
-What it expects comes from the committed templates and settings, what it sees from the emulator: a defect is made by
-AWS's own calls, as somebody's mistake would be.
+The defects are made by calls of AWS's API, as a person would make them by mistake.
 """
 
 import json
@@ -15,14 +14,15 @@ import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
+from scripts.deployer.cli import common
 from scripts.deployer.rollout import Rollout
 from scripts.local import gaps, server, target
-from scripts.operator.platform import Platform as Operated
+from scripts.operator.platform import Platform as OperatedPlatform
 from scripts.verify import alarms, cli, dead_letters, notifications, payments, runner, schedule, traces
-from scripts.verify import place as places
-from scripts.verify.place import Place
-from scripts.verify.read_only import WriteRefused, guard
-from scripts.verify.results import Check, Status, run
+from scripts.verify import run as runs
+from scripts.verify.read_only import WriteRefused, refuse_writes
+from scripts.verify.results import Check, Status, run_check
+from scripts.verify.run import Run
 from stacks import settings
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
 from tests.e2e.situations import RECONCILIATION, put_document, reconcile, without
@@ -55,13 +55,13 @@ READS = {
 def platform() -> Iterator[Platform]:
     with server.run_server(wait_scale=0.02) as running:
         platform = deployed(target.emulator_target(running), BOOTSTRAP)
-        reconcile(platform)  # for a heartbeat, as its schedule does within five minutes
+        reconcile(platform)  # for a heartbeat
         yield platform
 
 
 @pytest.fixture(autouse=True)
-def _soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not come here within some seconds never does."""
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the emulator everything arrives within seconds, or never."""
     monkeypatch.setattr(schedule, "FIRST_HEARTBEAT_SECONDS", 5)
     monkeypatch.setattr(schedule, "UNDELIVERED_SECONDS", 0)
     for module, name in (
@@ -74,57 +74,61 @@ def _soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarms, "BACK_SECONDS", 0)
     monkeypatch.setattr(traces, "TRACE_SECONDS", 0)
     monkeypatch.setattr(notifications, "_READ_SECONDS", 0)
-    monkeypatch.setattr(places, "LONGEST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(runs, "LONGEST_PAUSE_SECONDS", 0.2)
 
 
-def place_of(platform: Platform, **changes: Any) -> Place:
+def make_run(platform: Platform, **changes: Any) -> Run:
     parameters = settings.load(ENVIRONMENT, SETTINGS_FILE) | changes.pop("settings", {})
-    operated = Operated(ENVIRONMENT, changes.pop("target", platform.target), "verify")
-    return Place(operated, parameters, Rollout(), BOOTSTRAP, **changes)
+    operated = OperatedPlatform(ENVIRONMENT, changes.pop("target", platform.target), "verify")
+    return Run(operated, parameters, Rollout(), BOOTSTRAP, **changes)
 
 
-def verify(platform: Platform, *groups: str, **changes: Any) -> list[Check]:
-    return runner.run(place_of(platform, **changes), runner.selected(groups))
+def run_checks(platform: Platform, *groups: str, **changes: Any) -> list[Check]:
+    return runner.run_groups(make_run(platform, **changes), runner.select_groups(groups))
 
 
-def problems(checks: Sequence[Check]) -> dict[str, str]:
-    return {f"{one.group}: {one.name}": one.seen for one in checks if one.status in (Status.FAILED, Status.UNKNOWN)}
+def select_problems(checks: Sequence[Check]) -> dict[str, str]:
+    return {
+        f"{check.group}: {check.name}": check.observation
+        for check in checks
+        if check.status in (Status.FAILED, Status.UNKNOWN)
+    }
 
 
-def alarm_states(platform: Platform) -> dict[str, str]:
+def read_alarm_states(platform: Platform) -> dict[str, str]:
     described = platform.client("cloudwatch").describe_alarms()["MetricAlarms"]
-    # It follows what this test itself does, whenever they are evaluated.
-    return {one["AlarmName"]: one["StateValue"] for one in described if "dead-letters" not in one["AlarmName"]}
+    # The alarms of dead letters follow what the tests do.
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described if "dead-letters" not in alarm["AlarmName"]}
 
 
-def test_all_is_well_and_nothing_is_left_behind(platform: Platform) -> None:
+def test_all_checks_are_ok_and_nothing_is_left_behind(platform: Platform) -> None:
     sqs, sns = platform.client("sqs"), platform.client("sns")
     dead_letters = sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"]
     sqs.send_message(QueueUrl=dead_letters, MessageBody='{"transaction_id": "VERIFYING-somebody-else"}')
     subscribed = sns.list_subscriptions()["Subscriptions"]
 
-    place = place_of(platform)
-    checks = runner.run(place, runner.selected([]))
+    run = make_run(platform)
+    checks = runner.run_groups(run, runner.select_groups([]))
 
-    assert problems(checks) == {}
+    assert select_problems(checks) == {}
     counts = {status: sum(check.status is status for check in checks) for status in Status}
-    # Skipped is what the emulator lacks, by its table, and what the settings turn off.
+    # Checks are skipped for gaps of the emulator, and for what the settings turn off.
     by_settings = {"resources: subscription", "resources: backups", "backups: a backup on demand"}
-    skipped = {f"{one.group}: {one.name}": one.seen for one in checks if one.status is Status.SKIPPED}
+    skipped = {f"{check.group}: {check.name}": check.observation for check in checks if check.status is Status.SKIPPED}
     assert {name for name, reason in skipped.items() if not reason.startswith("the emulator ")} == by_settings
     assert counts[Status.OK] >= 38
-    assert [json.loads(letter["Body"])["transaction_id"] for letter in received(platform, dead_letters)] == [
+    assert [json.loads(letter["Body"])["transaction_id"] for letter in receive_messages(platform, dead_letters)] == [
         "VERIFYING-somebody-else"
     ]
     assert sns.list_subscriptions()["Subscriptions"] == subscribed
     assert not [url for url in sqs.list_queues().get("QueueUrls", []) if "payment-verify" in url]
-    assert "ALARM" not in alarm_states(platform).values()
-    assert place.cleanup.problems == []
+    assert "ALARM" not in read_alarm_states(platform).values()
+    assert run.cleanup.problems == []
 
 
 def test_ctrl_c_leaves_nothing_behind(platform: Platform) -> None:
-    """The failed payment still runs then, and leaves its dead letter later: that is waited for."""
-    place, sns = place_of(platform), platform.client("sns")
+    """The run waits for the failed payment, which leaves its dead letter later."""
+    run, sns = make_run(platform), platform.client("sns")
     subscribed = sns.list_subscriptions()["Subscriptions"]
 
     def interrupt(check: Check) -> None:
@@ -132,51 +136,53 @@ def test_ctrl_c_leaves_nothing_behind(platform: Platform) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runner.run(place, runner.selected(["payments", "alarms"]), interrupt)
+        runner.run_groups(run, runner.select_groups(["payments", "alarms"]), interrupt)
     dead_letters = platform.client("sqs").get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"]
-    platform.follow(place.executions["failed"])
-    assert place.run_name not in json.dumps(received(platform, dead_letters))
+    platform.follow(run.executions["failed"])
+    assert run.name not in json.dumps(receive_messages(platform, dead_letters))
     assert sns.list_subscriptions()["Subscriptions"] == subscribed
-    assert place.cleanup.problems == []
+    assert run.cleanup.problems == []
 
 
-def received(platform: Platform, url: str) -> list[dict[str, Any]]:
+def receive_messages(platform: Platform, url: str) -> list[dict[str, Any]]:
     answer = platform.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
     return list(answer.get("Messages", []))
 
 
 @contextmanager
-def without_actions(platform: Platform) -> Iterator[None]:
+def alarm_without_actions(platform: Platform) -> Iterator[None]:
     cloudwatch = platform.client("cloudwatch")
     (described,) = cloudwatch.describe_alarms(AlarmNames=[ALARM])["MetricAlarms"]
     names = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
-    whole = {name: value for name, value in described.items() if name in names}
-    cloudwatch.put_metric_alarm(**whole | {"AlarmActions": [], "OKActions": []})
+    properties = {name: value for name, value in described.items() if name in names}
+    cloudwatch.put_metric_alarm(**properties | {"AlarmActions": [], "OKActions": []})
     yield
-    cloudwatch.put_metric_alarm(**whole)
+    cloudwatch.put_metric_alarm(**properties)
 
 
 @contextmanager
-def without_key_statement(platform: Platform) -> Iterator[None]:
+def key_statement_removed(platform: Platform) -> Iterator[None]:
     kms = platform.client("kms")
     key = kms.describe_key(KeyId=QUEUE_KEY)["KeyMetadata"]["KeyId"]
     policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
-    less = json.loads(policy)
-    less["Statement"] = [one for one in less["Statement"] if one["Sid"] != "ScheduleDeadLetters"]
-    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(less))
+    reduced = json.loads(policy)
+    reduced["Statement"] = [
+        statement for statement in reduced["Statement"] if statement["Sid"] != "ScheduleDeadLetters"
+    ]
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(reduced))
     yield
     kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
 
 
 @contextmanager
-def disabled_schedule(platform: Platform) -> Iterator[None]:
+def schedule_disabled(platform: Platform) -> Iterator[None]:
     platform.client("events").disable_rule(Name=RULE)
     yield
     platform.client("events").enable_rule(Name=RULE)
 
 
 @contextmanager
-def without_permission_to_invoke(platform: Platform) -> Iterator[None]:
+def rule_without_permission(platform: Platform) -> Iterator[None]:
     functions, live = platform.client("lambda"), {"FunctionName": RECONCILIATION, "Qualifier": "live"}
     (statement,) = json.loads(functions.get_policy(**live)["Policy"])["Statement"]
     functions.remove_permission(**live, StatementId=statement["Sid"])
@@ -192,20 +198,20 @@ def without_permission_to_invoke(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
-def wider_boundary(platform: Platform) -> Iterator[None]:
-    """Somebody let the roles of the platform do everything."""
+def boundary_widened(platform: Platform) -> Iterator[None]:
+    """The boundary permits everything."""
     iam, arn = platform.client("iam"), f"arn:aws:iam::{server.ACCOUNT}:policy/policy-payment-boundary-local"
     version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
     document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
-    everything = {"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}
-    put_document(iam, arn, document | {"Statement": [*document["Statement"], everything]})
+    statement = {"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}
+    put_document(iam, arn, document | {"Statement": [*document["Statement"], statement]})
     yield
     put_document(iam, arn, document)
 
 
 @contextmanager
-def newer_version(platform: Platform) -> Iterator[None]:
-    """Somebody published a version, and the alias was not moved to it."""
+def version_published(platform: Platform) -> Iterator[None]:
+    """A version was published, and the alias still points to the previous one."""
     functions = platform.client("lambda")
     before = functions.get_function_configuration(FunctionName=FUNCTION)["Description"]
     functions.update_function_configuration(FunctionName=FUNCTION, Description="changed by hand")
@@ -216,8 +222,8 @@ def newer_version(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
-def open_queue(platform: Platform) -> Iterator[None]:
-    """The queue's policy is gone: nobody has to use TLS, and the schedule's dead letters are refused."""
+def queue_policy_removed(platform: Platform) -> Iterator[None]:
+    """The queue has no policy: TLS is not required, and the schedule's dead letters are refused."""
     sqs = platform.client("sqs")
     url = sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"]
     policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
@@ -227,7 +233,7 @@ def open_queue(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
-def kept_for_long(platform: Platform) -> Iterator[None]:
+def log_retention_changed(platform: Platform) -> Iterator[None]:
     logs = platform.client("logs")
     logs.put_retention_policy(logGroupName=f"/aws/lambda/{FUNCTION}", retentionInDays=365)
     yield
@@ -235,7 +241,7 @@ def kept_for_long(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
-def second_subscriber(platform: Platform) -> Iterator[None]:
+def subscriber_added(platform: Platform) -> Iterator[None]:
     sns, topic = platform.client("sns"), platform.outputs["SnsTopicArn"]
     arn = sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="me@example.com", ReturnSubscriptionArn=True)
     yield
@@ -243,7 +249,7 @@ def second_subscriber(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
-def another_key(platform: Platform) -> Iterator[None]:
+def key_alias_moved(platform: Platform) -> Iterator[None]:
     """The alias of the logs' key was moved to a key that encrypts nothing."""
     kms, alias = platform.client("kms"), f"alias/cloudwatch-logs-{ENVIRONMENT}"
     key = kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"]
@@ -262,7 +268,7 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
             "payments: completed": "role-lambda-validation-local lacks a permission, see 'policies of the roles'",
         },
     ),
-    # The emulator lets the workflow send all the same: only the policy tells.
+    # The emulator does not enforce the permission, so only the policy shows the defect.
     "a permission of the workflow": (
         lambda platform: without(platform, "workflow", "sqs:SendMessage"),
         ("access",),
@@ -271,7 +277,7 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
         },
     ),
     "an alarm's action": (
-        without_actions,
+        alarm_without_actions,
         ("resources", "alarms"),
         {
             "resources: alarms": f"{ALARM}: AlarmActions is not set, must be",
@@ -279,12 +285,12 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
         },
     ),
     "a statement of a key": (
-        without_key_statement,
+        key_statement_removed,
         ("keys",),
         {"keys: state, rotation, policies": f"key of {QUEUE_KEY}: statement ScheduleDeadLetters is missing"},
     ),
     "the schedule": (
-        disabled_schedule,
+        schedule_disabled,
         ("resources", "schedule"),
         {
             "resources: schedule": f"{RULE}: State is DISABLED, must be ENABLED",
@@ -292,37 +298,37 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
         },
     ),
     "the permission of the schedule": (
-        without_permission_to_invoke,
+        rule_without_permission,
         ("access",),
         {"access: EventBridge may invoke": "ScheduleMayReconcile"},
     ),
     "the boundary of the account": (
-        wider_boundary,
+        boundary_widened,
         ("account",),
         {"account: roles and policies": "policy-payment-boundary-local: statement Everything is not in the template"},
     ),
     "the live version": (
-        newer_version,
+        version_published,
         ("versions",),
         {f"versions: live {FUNCTION}": f"{FUNCTION}: live is version 1, the newest published one is 2"},
     ),
     "the queue's policy": (
-        open_queue,
+        queue_policy_removed,
         ("resources",),
         {"resources: dead-letter queues and their policies": "statement OnlyOverTLS is missing"},
     ),
     "the retention of a log": (
-        kept_for_long,
+        log_retention_changed,
         ("resources",),
         {"resources: log groups": f"{FUNCTION}: RetentionInDays is 365, must be 1"},
     ),
     "an uninvited subscriber": (
-        second_subscriber,
+        subscriber_added,
         ("notifications",),
         {"notifications: subscribers": "me@example.com is subscribed to the topic, and not by the stack"},
     ),
     "the alias of a key": (
-        another_key,
+        key_alias_moved,
         ("keys",),
         {f"keys: alias/cloudwatch-logs-{ENVIRONMENT}": "TargetKeyId is"},
     ),
@@ -330,20 +336,20 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_each_defect_is_named_and_nothing_else_is(defect: str, platform: Platform) -> None:
-    make, groups, expected = DEFECTS[defect]
-    with make(platform):
-        checks = verify(platform, *groups)
-    failed = problems(checks)
+def test_a_defect_is_named_and_nothing_else(defect: str, platform: Platform) -> None:
+    make_defect, groups, expected = DEFECTS[defect]
+    with make_defect(platform):
+        checks = run_checks(platform, *groups)
+    failed = select_problems(checks)
     for name, words in expected.items():
         assert words in failed.get(name, "ok"), f"{name}: {failed}"
-    # A payment that cannot be recorded fails, whatever it was to become.
-    others = {name for name in failed if not name.startswith("payments: ")} - set(expected)
-    assert others == set()
+    # Without the permission all payments fail.
+    unexpected = {name for name in failed if not name.startswith("payments: ")} - set(expected)
+    assert unexpected == set()
 
 
-def subscriber(platform: Platform) -> dict[str, str]:
-    """The settings of the subscriber that the platform was deployed with; the settings file has none."""
+def subscriber_settings(platform: Platform) -> dict[str, str]:
+    """Return the settings of the deployed subscriber; the settings file has none."""
     return {name: platform.parameters[name] for name in ("NotificationProtocol", "NotificationEndpoint")}
 
 
@@ -354,31 +360,31 @@ def test_a_subscription_without_its_dead_letter_queue_is_named(platform: Platfor
     attributes = sns.get_subscription_attributes(SubscriptionArn=redrive["SubscriptionArn"])["Attributes"]
     sns.set_subscription_attributes(**redrive, AttributeValue="{}")
     try:
-        seen = problems(verify(platform, "resources", settings=subscriber(platform)))
+        problems = select_problems(run_checks(platform, "resources", settings=subscriber_settings(platform)))
     finally:
         sns.set_subscription_attributes(**redrive, AttributeValue=attributes["RedrivePolicy"])
-    assert set(seen) == {"resources: subscription"}
-    assert "RedrivePolicy.deadLetterTargetArn is not set, must be arn:" in seen["resources: subscription"]
+    assert set(problems) == {"resources: subscription"}
+    assert "RedrivePolicy.deadLetterTargetArn is not set, must be arn:" in problems["resources: subscription"]
 
 
 def test_a_composite_alarm_follows_its_members(platform: Platform) -> None:
-    """The emulator's CloudFormation makes none, so this makes it of the template's rule."""
+    """The test creates the alarm by the rule of the template, because the emulator's CloudFormation does not."""
     cloudwatch, name = platform.client("cloudwatch"), f"{COMPOSITE}-{ENVIRONMENT}"
     make_composite_alarm(platform)
     try:
-        (made,) = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
-        # A failed payment of another test may set the others off at any moment, and then it is in ALARM, too.
-        (rule,) = [part for part in made["AlarmRule"].split(" OR ") if "validation-throttles" in part]
+        (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+        # Failed payments of other tests may set off the other members.
+        (rule,) = [part for part in alarm["AlarmRule"].split(" OR ") if "validation-throttles" in part]
         for actions, status in (([platform.outputs["SnsTopicArn"]], Status.OK), ([], Status.FAILED)):
             cloudwatch.put_composite_alarm(AlarmName=name, AlarmRule=rule, AlarmActions=actions)
-            place = place_of(platform, settings={"CompositeAlarm": "true"})
+            run = make_run(platform, settings={"CompositeAlarm": "true"})
             path = "Monitoring/PaymentsFailingAlarm"
-            place.expected[path] = replace(place.expected[path], physical_id=name)
-            for other in [*place.of_type("AWS::CloudWatch::Alarm")]:
-                if "validation-throttles" not in other.physical_id:
-                    del place.expected[other.path]
-            (*_, check) = runner.run(place, runner.selected(["alarms"]))
-            assert check.status is status, check.seen
+            run.expected[path] = replace(run.expected[path], physical_id=name)
+            for member in run.select_resources("AWS::CloudWatch::Alarm"):
+                if "validation-throttles" not in member.physical_id:
+                    del run.expected[member.path]
+            (*_, check) = runner.run_groups(run, runner.select_groups(["alarms"]))
+            assert check.status is status, check.observation
     finally:
         cloudwatch.delete_alarms(AlarmNames=[name])
 
@@ -389,44 +395,47 @@ def test_read_only_makes_no_call_but_the_reviewed_reads(platform: Platform) -> N
     def record(model: Any, **_: Any) -> None:
         calls.setdefault(str(model.service_model.service_id), set()).add(model.name)
 
-    to = target.emulator_target(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
-    to.session.events.register("before-call", record)
-    checks = verify(platform, target=to, read_only=True, settings=subscriber(platform))
-    assert problems(checks) == {}
+    emulator = target.emulator_target(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
+    emulator.session.events.register("before-call", record)
+    checks = run_checks(platform, target=emulator, read_only=True, settings=subscriber_settings(platform))
+    assert select_problems(checks) == {}
     assert calls == READS
 
 
 def test_a_write_in_a_run_that_must_not_write_is_refused(platform: Platform) -> None:
-    to = target.emulator_target(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
-    guard(to.session)
+    emulator = target.emulator_target(server.Server(0, int(platform.target.endpoint_url.rsplit(":", 1)[1]), ""))  # type: ignore[union-attr]
+    refuse_writes(emulator.session)
     with pytest.raises(WriteRefused, match=r"cloudwatch:SetAlarmState is not a read"):
-        to.client("cloudwatch").set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="")
-    to.client("cloudwatch").describe_alarms()
+        emulator.client("cloudwatch").set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="")
+    emulator.client("cloudwatch").describe_alarms()
 
 
 def test_every_gap_of_the_emulator_is_still_one(platform: Platform) -> None:
     """When this fails a release has closed a gap: delete its entry."""
-    _, paid = platform.pay()
-    place = place_of(platform, target=replace(platform.target, gaps={}))
-    checks = runner.run(place, runner.selected(["resources", "schedule"]))
-    place.stopped.clear()
-    place.executions["completed"], place.traces["completed"] = paid.execution_arn, "1-67891233-abcdef012345678912345678"
-    checks.append(run("traces", "workflow log", traces._workflow_log, place))
-    checks.append(run("traces", "X-Ray traces", traces._traces, place))
-    seen = problems(checks)
-    told = " ".join(seen.values())
+    _, execution = platform.pay()
+    run = make_run(platform, target=replace(platform.target, gaps={}))
+    checks = runner.run_groups(run, runner.select_groups(["resources", "schedule"]))
+    run.stopped.clear()
+    run.executions["completed"], run.traces["completed"] = (
+        execution.execution_arn,
+        "1-67891233-abcdef012345678912345678",
+    )
+    checks.append(run_check("traces", "workflow log", traces.check_workflow_log, run))
+    checks.append(run_check("traces", "X-Ray traces", traces.check_traces, run))
+    problems = select_problems(checks)
+    observations = " ".join(problems.values())
     for name in gaps.PROPERTIES:
-        assert f": {name.rsplit('.', 1)[1]} " in told or name.rsplit(".", 1)[1] in told, name
-    assert {name.split(": ", 1)[1] for name in seen} >= set(gaps.SERVICES)
+        assert name.rsplit(".", 1)[1] in observations, name
+    assert {name.split(": ", 1)[1] for name in problems} >= set(gaps.SERVICES)
 
 
-def command(platform: Platform, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    monkeypatch.setattr(cli, "reach_environment", lambda *_, **__: platform.target)
+def invoke_command(platform: Platform, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
+    monkeypatch.setattr(common, "reach_environment", lambda *_, **__: platform.target)
     return CliRunner().invoke(cli.main, [ENVIRONMENT, "--settings", str(SETTINGS_FILE), *arguments])
 
 
 def test_the_json_document_is_as_its_schema_says(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = command(platform, monkeypatch, "--yes", "--json", "--only", "stacks", "--only", "notifications")
+    result = invoke_command(platform, monkeypatch, "--yes", "--json", "--only", "stacks", "--only", "notifications")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     schema = json.loads((ROOT / "docs" / "verify-output.schema.json").read_text(encoding="utf-8"))
@@ -434,11 +443,11 @@ def test_the_json_document_is_as_its_schema_says(platform: Platform, monkeypatch
     assert {check["group"] for check in document["checks"]} == {"stacks", "notifications"}
 
 
-def test_it_says_what_it_will_do_and_does_nothing_without_a_yes(
+def test_it_announces_what_it_will_do_and_does_nothing_without_a_yes(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = platform.client("sqs").list_queues().get("QueueUrls")
-    result = command(platform, monkeypatch)
+    result = invoke_command(platform, monkeypatch)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
         "verify: cannot ask for confirmation without a terminal; run it in a terminal or add --yes"
@@ -454,8 +463,8 @@ def test_it_says_what_it_will_do_and_does_nothing_without_a_yes(
 
 
 def test_a_failed_check_is_exit_code_2(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    with disabled_schedule(platform):
-        result = command(platform, monkeypatch, "--read-only", "--only", "schedule")
+    with schedule_disabled(platform):
+        result = invoke_command(platform, monkeypatch, "--read-only", "--only", "schedule")
     assert result.exit_code == 2
     assert "1 failed" in result.stdout
     assert "Nothing is written (--read-only" in result.stderr

@@ -1,10 +1,10 @@
-"""A difference is named, and what AWS writes otherwise is none."""
+"""A difference is named; another form of the same value is none."""
 
 from typing import Any
 
 import pytest
 
-from scripts.verify.compared import differences, policy_differences
+from scripts.verify.compared import find_differences, find_policy_differences
 
 KEY_ID = "0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11"
 KEY_ARN = f"arn:aws:kms:eu-west-1:123456789012:key/{KEY_ID}"
@@ -12,7 +12,7 @@ ALLOW = {"Sid": "Send", "Effect": "Allow", "Action": ["sqs:SendMessage", "sqs:Ge
 
 
 @pytest.mark.parametrize(
-    ("expected", "seen"),
+    ("expected", "actual"),
     [
         ("14", 14),
         ("2", 2.0),
@@ -26,12 +26,12 @@ ALLOW = {"Sid": "Send", "Effect": "Allow", "Action": ["sqs:SendMessage", "sqs:Ge
         ("", None),
     ],
 )
-def test_the_same_in_another_form_is_no_difference(expected: Any, seen: Any) -> None:
-    assert differences({"Property": expected}, {"Property": seen}) == []
+def test_the_same_in_another_form_is_no_difference(expected: Any, actual: Any) -> None:
+    assert find_differences({"Property": expected}, {"Property": actual}) == []
 
 
 @pytest.mark.parametrize(
-    ("expected", "seen", "line"),
+    ("expected", "actual", "line"),
     [
         ("30", 14, "Property is 14, must be 30"),
         (True, "false", "Property is false, must be true"),
@@ -43,14 +43,26 @@ def test_the_same_in_another_form_is_no_difference(expected: Any, seen: Any) -> 
         ("123456789012", "123456789013", "Property is 123456789013, must be 123456789012"),
     ],
 )
-def test_a_difference_says_what_is_and_what_has_to_be(expected: Any, seen: Any, line: str) -> None:
-    assert differences({"Property": expected}, {"Property": seen}) == [line]
+def test_a_difference_says_what_is_and_what_has_to_be(expected: Any, actual: Any, line: str) -> None:
+    assert find_differences({"Property": expected}, {"Property": actual}) == [line]
 
 
-def test_a_missing_tag_is_named_and_one_of_cloudformation_is_not() -> None:
+OTHER_TAGS = {"Owner": "me", "aws:cloudformation:stack-name": "s"}
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        OTHER_TAGS,
+        [{"Key": key, "Value": value} for key, value in OTHER_TAGS.items()],
+        [{"key": key, "value": value} for key, value in OTHER_TAGS.items()],
+        [{"TagValue": value, "TagKey": key} for key, value in OTHER_TAGS.items()],
+    ],
+    ids=["map", "IAM", "Step Functions", "KMS"],
+)
+def test_a_missing_tag_is_named_and_one_of_cloudformation_is_not(tags: Any) -> None:
     expected = {"Tags": [{"Key": "Owner", "Value": "PaymentTeam"}, {"Key": "Environment", "Value": "dev"}]}
-    seen = {"Tags": [{"Key": "Owner", "Value": "me"}, {"Key": "aws:cloudformation:stack-name", "Value": "s"}]}
-    assert differences(expected, seen) == ["Tags lack Owner=PaymentTeam, Environment=dev"]
+    assert find_differences(expected, {"Tags": tags}) == ["Tags lack Owner=PaymentTeam, Environment=dev"]
 
 
 @pytest.mark.parametrize(
@@ -68,28 +80,28 @@ def test_a_missing_tag_is_named_and_one_of_cloudformation_is_not() -> None:
     ],
 )
 def test_the_statement_and_the_action_are_named(statement: dict[str, Any], lines: list[str]) -> None:
-    assert policy_differences({"Statement": [ALLOW]}, {"Statement": [ALLOW | statement]}) == lines
+    assert find_policy_differences({"Statement": [ALLOW]}, {"Statement": [ALLOW | statement]}) == lines
 
 
-def test_everybody_and_the_account_may_be_written_in_two_ways() -> None:
+def test_everybody_and_the_account_have_two_forms() -> None:
     root = {"AWS": "arn:aws:iam::123456789012:root"}
-    for one, other in (("*", {"AWS": "*"}), (root, {"AWS": ["123456789012"]})):
+    for expected, actual in (("*", {"AWS": "*"}), (root, {"AWS": ["123456789012"]})):
         assert (
-            policy_differences(
-                {"Statement": [ALLOW | {"Principal": one}]}, {"Statement": [ALLOW | {"Principal": other}]}
+            find_policy_differences(
+                {"Statement": [ALLOW | {"Principal": expected}]}, {"Statement": [ALLOW | {"Principal": actual}]}
             )
             == []
         )
 
 
 @pytest.mark.parametrize("statements", [[ALLOW | {"Principal": "*"}, ALLOW], [ALLOW, ALLOW | {"Principal": "*"}]])
-def test_a_statement_does_not_hide_behind_another_of_its_sid(statements: list[dict[str, Any]]) -> None:
-    lines = policy_differences({"Statement": [ALLOW]}, {"Statement": statements})
+def test_a_statement_is_not_hidden_by_another_one_with_its_sid(statements: list[dict[str, Any]]) -> None:
+    lines = find_policy_differences({"Statement": [ALLOW]}, {"Statement": statements})
     assert "statement Send is there 2 times, must be 1" in lines
 
 
 @pytest.mark.parametrize("name", ["RedrivePolicy", "FilterPolicy"])
 def test_a_policy_without_statements_is_compared_as_a_value(name: str) -> None:
-    assert differences({name: {"to": "a"}}, {name: {"to": "b"}}) == [f"{name}.to is b, must be a"]
-    assert differences({name: {"to": "a"}}, {name: {}}) == [f"{name}.to is not set, must be a"]
-    assert differences({}, {name: {"to": "b"}}) == [f'{name} is {{"to": "b"}}, must be not set']
+    assert find_differences({name: {"to": "a"}}, {name: {"to": "b"}}) == [f"{name}.to is b, must be a"]
+    assert find_differences({name: {"to": "a"}}, {name: {}}) == [f"{name}.to is not set, must be a"]
+    assert find_differences({}, {name: {"to": "b"}}) == [f'{name} is {{"to": "b"}}, must be not set']

@@ -1,4 +1,4 @@
-"""A deployment that runs is not rolled back by the alarms that a run sets off: nothing is written while one does."""
+"""A run writes nothing during a deployment, because its alarms would roll the deployment back."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -8,11 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from scripts.common.errors import UserError
+from scripts.deployer.cli import common
 from scripts.verify import alarms, cli, payments, runner
 from scripts.verify.expected import Expected
-from scripts.verify.place import Place
 from scripts.verify.results import Check, Status
-from tests.verify.places import CloudFormation, place_of
+from scripts.verify.run import Run
+from tests.verify.runs import CloudFormation, make_run
 
 BUSY = [
     ("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"),
@@ -22,28 +23,28 @@ BUSY = [
 ]
 
 
-def busy_place(monkeypatch: pytest.MonkeyPatch, root: str, nested: str) -> Place:
-    monkeypatch.setattr(Place, "open_clients", lambda _: None)
-    # No client but this: a write would be an AttributeError of None.
-    return place_of({"cloudformation": CloudFormation(root, nested)})
+def make_busy_run(monkeypatch: pytest.MonkeyPatch, root: str, nested: str) -> Run:
+    monkeypatch.setattr(Run, "open_clients", lambda _: None)
+    # A write needs another client and fails.
+    return make_run({"cloudformation": CloudFormation(root, nested)})
 
 
-def one_check(_: Place) -> Iterator[Check]:
+def make_check(_: Run) -> Iterator[Check]:
     yield Check("alarms", "a check", Status.OK, "")
 
 
 @pytest.mark.parametrize(("root", "nested"), BUSY)
 def test_nothing_is_written_while_a_stack_is_busy(root: str, nested: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = busy_place(monkeypatch, root, nested)
+    run = make_busy_run(monkeypatch, root, nested)
     with pytest.raises(UserError, match=r"IN_PROGRESS.*scripts/deploy\.sh dev --follow"):
-        runner.run(place, runner.selected(["alarms"]))
-    assert place.cleanup.problems == []
+        runner.run_groups(run, runner.select_groups(["alarms"]))
+    assert run.cleanup.problems == []
 
 
 def test_the_command_ends_in_one_line_and_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = busy_place(monkeypatch, "UPDATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
-    monkeypatch.setattr(cli, "reach_environment", lambda *_, **__: None)
-    monkeypatch.setattr(cli, "_place", lambda *_: place)
+    run = make_busy_run(monkeypatch, "UPDATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+    monkeypatch.setattr(common, "reach_environment", lambda *_, **__: None)
+    monkeypatch.setattr(cli, "_prepare_run", lambda *_: run)
     result = CliRunner().invoke(cli.main, ["dev", "--yes", "--only", "reconciliation"])
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("verify: a deployment is running, ")
@@ -52,39 +53,39 @@ def test_the_command_ends_in_one_line_and_1(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(("reads_only", "writes"), [(True, "sets every alarm"), (False, "")])
 def test_a_run_that_only_reads_goes_on(reads_only: bool, writes: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = busy_place(monkeypatch, *BUSY[0])
-    place.read_only = reads_only
-    group = runner.Group("alarms", one_check, 1, writes, reads_too=True)
-    assert [check.status for check in runner.run(place, [group])] == [Status.OK]
+    run = make_busy_run(monkeypatch, *BUSY[0])
+    run.read_only = reads_only
+    group = runner.Group("alarms", make_check, 1, writes, reads_too=True)
+    assert [check.status for check in runner.run_groups(run, [group])] == [Status.OK]
 
 
 @pytest.mark.parametrize("module", [alarms, payments], ids=["alarms", "payments"])
 def test_a_deployment_that_began_meanwhile_makes_the_group_unknown(
     module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written: list[str] = []
+    writes: list[str] = []
     cloudwatch = SimpleNamespace(
         describe_alarms=lambda AlarmNames, **_: {
-            "MetricAlarms": [{"AlarmName": name, "StateValue": "OK"} for name in AlarmNames if name != "both"],
-            "CompositeAlarms": [{"AlarmName": "both", "StateValue": "OK"}] if "both" in AlarmNames else [],
+            "MetricAlarms": [{"AlarmName": name, "StateValue": "OK"} for name in AlarmNames if name != "composite"],
+            "CompositeAlarms": [{"AlarmName": "composite", "StateValue": "OK"}] if "composite" in AlarmNames else [],
         },
-        set_alarm_state=lambda AlarmName, **_: written.append(AlarmName),
+        set_alarm_state=lambda AlarmName, **_: writes.append(AlarmName),
     )
-    workflow = SimpleNamespace(start_execution=lambda name, **_: written.append(name))
+    workflow = SimpleNamespace(start_execution=lambda name, **_: writes.append(name))
     clients = {"cloudformation": CloudFormation(*BUSY[1]), "cloudwatch": cloudwatch, "stepfunctions": workflow}
-    place = place_of(clients, *alarm_resources())
-    monkeypatch.setattr(place, "wait", lambda *_: None)
-    place.mailbox = SimpleNamespace(messages=list)
-    checks = list(module.checks(place))
+    run = make_run(clients, *make_alarms())
+    monkeypatch.setattr(run, "wait_for", lambda *_: None)
+    run.mailbox = SimpleNamespace(receive_messages=list)
+    checks = list(module.checks(run))
     assert {check.status for check in checks} == {Status.UNKNOWN}
-    assert all("a deployment is running" in check.seen for check in checks)
-    assert written == []
+    assert all("a deployment is running" in check.observation for check in checks)
+    assert writes == []
 
 
-def alarm_resources() -> list[Expected]:
+def make_alarms() -> list[Expected]:
     actions = {"AlarmActions": ["topic"]}
     return [
-        Expected("Monitoring/Alone", "AWS::CloudWatch::Alarm", "alone", actions),
+        Expected("Monitoring/Notifying", "AWS::CloudWatch::Alarm", "notifying", actions),
         Expected("Monitoring/Member", "AWS::CloudWatch::Alarm", "member", {}),
-        Expected("Monitoring/Both", "AWS::CloudWatch::CompositeAlarm", "both", actions),
+        Expected("Monitoring/Composite", "AWS::CloudWatch::CompositeAlarm", "composite", actions),
     ]

@@ -1,6 +1,6 @@
-"""What the AWS emulator does not show: answers as AWS documents them, beside prod's committed templates.
+"""Compares prod's templates with answers of AWS that the emulator does not give.
 
-botocore's stubber refuses an answer that the service's model does not allow, so no name in it is made up.
+botocore's stubber refuses an answer that does not fit the service's model.
 """
 
 import json
@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 
 from scripts.common.evaluate import evaluate
 from scripts.verify import described
-from scripts.verify.expected import Actual, Expected, _resolved, attribute_of, committed_tree
+from scripts.verify.expected import Actual, Expected, read_committed_templates, resolve_attribute, resolve_references
 from scripts.verify.results import Failed
 from stacks import settings
 
@@ -45,7 +45,7 @@ DEPLOYED = {
 }
 Answers = list[tuple[str, str, dict[str, Any]]]
 SUBSCRIBER = "on-call@example.com"
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
+CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def key_arn(name: str) -> str:
@@ -56,7 +56,7 @@ def arn(service: str, resource: str) -> str:
     return f"arn:aws:{service}:{'' if service == 'iam' else REGION}:{ACCOUNT}:{resource}"
 
 
-def table(status: str = "ENABLED", recovery: str = "ENABLED") -> Answers:
+def answer_table(status: str = "ENABLED", recovery: str = "ENABLED") -> Answers:
     encryption = {"Status": status, "SSEType": "KMS", "KMSMasterKeyArn": key_arn("dynamodb")}
     described_table = {
         "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
@@ -74,14 +74,14 @@ def table(status: str = "ENABLED", recovery: str = "ENABLED") -> Answers:
     ]
 
 
-def topic(key: str = "sns") -> Answers:
+def answer_topic(key: str = "sns") -> Answers:
     return [
         ("sns", "get_topic_attributes", {"Attributes": {"KmsMasterKeyId": KEYS[key]}}),
         ("sns", "list_tags_for_resource", {"Tags": []}),
     ]
 
 
-def subscription(queue: str = "sqs-notification-dlq-prod", **attributes: str) -> Answers:
+def answer_subscription(queue: str = "sqs-notification-dlq-prod", **attributes: str) -> Answers:
     subscriber = {
         "SubscriptionArn": f"{TOPIC}:1",
         "Owner": ACCOUNT,
@@ -96,13 +96,13 @@ def subscription(queue: str = "sqs-notification-dlq-prod", **attributes: str) ->
     ]
 
 
-def function(key: str = "lambda", concurrency: int = 50) -> Answers:
+def answer_function(key: str = "lambda", concurrency: int = 50) -> Answers:
     configuration = {"KMSKeyArn": key_arn(key)}
     reserved = {"ReservedConcurrentExecutions": concurrency}
     return [("lambda", "get_function", {"Configuration": configuration, "Concurrency": reserved})]
 
 
-def state_machine(level: str = "ALL", execution_data: bool = False, traced: bool = True) -> Answers:
+def answer_state_machine(level: str = "ALL", execution_data: bool = False, traced: bool = True) -> Answers:
     group = {"cloudWatchLogsLogGroup": {"logGroupArn": arn("logs", f"log-group:{LOGS}:*")}}
     answer = {
         "stateMachineArn": "arn:machine",
@@ -110,7 +110,7 @@ def state_machine(level: str = "ALL", execution_data: bool = False, traced: bool
         "definition": "{}",
         "roleArn": "r",
         "type": "STANDARD",
-        "creationDate": NOW,
+        "creationDate": CREATED_AT,
         "loggingConfiguration": {"level": level, "includeExecutionData": execution_data, "destinations": [group]},
         "tracingConfiguration": {"enabled": traced},
     }
@@ -120,8 +120,8 @@ def state_machine(level: str = "ALL", execution_data: bool = False, traced: bool
     ]
 
 
-def log_group(*, is_masked: bool = True) -> Answers:
-    """As PutDataProtectionPolicy took it, with the fields that AWS adds."""
+def answer_log_group(*, is_masked: bool = True) -> Answers:
+    """Return the data protection policy with the fields that AWS adds."""
     identifiers = ("CreditCardNumber", "CreditCardExpiration", "CreditCardSecurityCode", "EmailAddress")
     accounts = (f"BankAccountNumber-{country}" for country in ("DE", "ES", "FR", "GB", "IT", "US"))
     arns = [f"arn:aws:dataprotection::aws:data-identifier/{name}" for name in (*identifiers, *accounts)]
@@ -145,12 +145,12 @@ def log_group(*, is_masked: bool = True) -> Answers:
     ]
 
 
-def vault(key: str = "dynamodb") -> Answers:
+def answer_vault(key: str = "dynamodb") -> Answers:
     answer = {"BackupVaultArn": arn("backup", "backup-vault:v"), "EncryptionKeyArn": key_arn(key)}
     return [("backup", "describe_backup_vault", answer), ("backup", "list_tags", {"Tags": {}})]
 
 
-def plan(days: int = 35) -> Answers:
+def answer_plan(days: int = 35) -> Answers:
     rule = {
         "RuleName": "daily",
         "RuleId": "rule-1",
@@ -167,7 +167,7 @@ def plan(days: int = 35) -> Answers:
     ]
 
 
-def selection(*tables: str) -> Answers:
+def answer_selection(*tables: str) -> Answers:
     names = tables or ("dynamodb-transactions-prod", "dynamodb-payment-ledger-prod")
     answer = {
         "SelectionName": "tables",
@@ -181,63 +181,74 @@ def selection(*tables: str) -> Answers:
     ]
 
 
-# The resource, what is compared of it, answers as they have to be, and answers that differ.
+# The resource, the compared property, answers that match, and answers that differ.
 CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
-    ("Data/Transactions", "SSESpecification", table, table(status="DISABLED")),
-    ("Data/PaymentLedger", "PointInTimeRecoverySpecification", table, table(recovery="DISABLED")),
-    ("Data/Notifications", "KmsMasterKeyId", topic, topic("lambda")),
-    ("Data/Subscription", "RedrivePolicy", subscription, subscription(queue="")),
-    ("Data/Subscription", "RedrivePolicy", subscription, subscription(queue="sqs-another")),
-    ("Data/Subscription", "FilterPolicy", subscription, subscription(FilterPolicy='{"outcome": ["COMPLETED"]}')),
-    ("Compute/ProcessingFunction", "KmsKeyArn", function, function("sns")),
-    ("Compute/ProcessingFunction", "ReservedConcurrentExecutions", function, function(concurrency=5)),
-    ("Workflow/PaymentWorkflow", "LoggingConfiguration", state_machine, state_machine("OFF")),
-    ("Workflow/PaymentWorkflow", "LoggingConfiguration", state_machine, state_machine(execution_data=True)),
-    ("Workflow/PaymentWorkflow", "TracingConfiguration", state_machine, state_machine(traced=False)),
-    ("Workflow/WorkflowLogs", "DataProtectionPolicy", log_group, log_group(is_masked=False)),
-    ("Data/BackupVault", "EncryptionKeyArn", vault, vault("sns")),
-    ("Data/BackupPlan", "BackupPlan", plan, plan(days=1)),
-    ("Data/BackupSelection", "BackupSelection", selection, selection("dynamodb-transactions-prod")),
+    ("Data/Transactions", "SSESpecification", answer_table, answer_table(status="DISABLED")),
+    ("Data/PaymentLedger", "PointInTimeRecoverySpecification", answer_table, answer_table(recovery="DISABLED")),
+    ("Data/Notifications", "KmsMasterKeyId", answer_topic, answer_topic("lambda")),
+    ("Data/Subscription", "RedrivePolicy", answer_subscription, answer_subscription(queue="")),
+    ("Data/Subscription", "RedrivePolicy", answer_subscription, answer_subscription(queue="sqs-another")),
+    (
+        "Data/Subscription",
+        "FilterPolicy",
+        answer_subscription,
+        answer_subscription(FilterPolicy='{"outcome": ["COMPLETED"]}'),
+    ),
+    ("Compute/ProcessingFunction", "KmsKeyArn", answer_function, answer_function("sns")),
+    ("Compute/ProcessingFunction", "ReservedConcurrentExecutions", answer_function, answer_function(concurrency=5)),
+    ("Workflow/PaymentWorkflow", "LoggingConfiguration", answer_state_machine, answer_state_machine("OFF")),
+    (
+        "Workflow/PaymentWorkflow",
+        "LoggingConfiguration",
+        answer_state_machine,
+        answer_state_machine(execution_data=True),
+    ),
+    ("Workflow/PaymentWorkflow", "TracingConfiguration", answer_state_machine, answer_state_machine(traced=False)),
+    ("Workflow/WorkflowLogs", "DataProtectionPolicy", answer_log_group, answer_log_group(is_masked=False)),
+    ("Data/BackupVault", "EncryptionKeyArn", answer_vault, answer_vault("sns")),
+    ("Data/BackupPlan", "BackupPlan", answer_plan, answer_plan(days=1)),
+    ("Data/BackupSelection", "BackupSelection", answer_selection, answer_selection("dynamodb-transactions-prod")),
 ]
 
 
 @pytest.fixture(scope="module")
 def prod() -> dict[str, Expected]:
-    """prod's resources, by the ids of a made-up account."""
-    # As in an account with concurrency to reserve.
+    """Return prod's resources in an account that can reserve concurrency."""
     changes = {"ReservedConcurrency": "50", "NotificationProtocol": "email", "NotificationEndpoint": SUBSCRIBER}
-    evaluated = evaluate(committed_tree(), settings.load("prod") | changes, PSEUDO)
-    found = {}
+    evaluated = evaluate(read_committed_templates(), settings.load("prod") | changes, PSEUDO)
+    resources = {}
     for path, actual in DEPLOYED.items():
         stack, logical_id = path.split("/")
         properties = evaluated.nested[stack].resources[logical_id].properties
-        found[path] = Expected(path, actual.type, actual.physical_id, _resolved(properties, DEPLOYED, PSEUDO))
-    return found
+        resources[path] = Expected(
+            path, actual.type, actual.physical_id, resolve_references(properties, DEPLOYED, PSEUDO)
+        )
+    return resources
 
 
-def describe(resource: Expected, answers: Answers) -> dict[str, Any]:
+def describe_resource(resource: Expected, answers: Answers) -> dict[str, Any]:
     session = boto3.Session("none", "none", region_name=REGION)
     clients: dict[str, Any] = {}
     for service, method, answer in answers:
-        _, stubber = clients.setdefault(service, stubbed(session.client(service)))
+        _, stubber = clients.setdefault(service, stub_client(session.client(service)))
         stubber.add_response(method, answer)
     return described.describe(lambda service: clients[service][0], resource, {})
 
 
-def stubbed(client: Any) -> tuple[Any, Stubber]:
+def stub_client(client: Any) -> tuple[Any, Stubber]:
     stubber = Stubber(client)
     stubber.activate()
     return client, stubber
 
 
-@pytest.mark.parametrize(("path", "name", "right", "wrong"), CASES, ids=[f"{one[0]}-{one[1]}" for one in CASES])
-def test_what_aws_answers_is_what_the_template_says_unless_it_is_not(
+@pytest.mark.parametrize(("path", "name", "right", "wrong"), CASES, ids=[f"{path}-{name}" for path, name, *_ in CASES])
+def test_a_difference_between_aws_and_the_template_is_found(
     path: str, name: str, right: Callable[[], Answers], wrong: Answers, prod: dict[str, Expected]
 ) -> None:
     resource = prod[path]
     for answers, differs in ((right(), False), (wrong, True)):
-        seen = {name: describe(resource, answers)[name]}
-        lines = described.differences_of(resource, seen)
+        actual = {name: describe_resource(resource, answers)[name]}
+        lines = described.compare_resource(resource, actual)
         assert bool(lines) is differs, lines
     assert name in lines[0] or lines[0].startswith("statement Count is missing")
 
@@ -256,22 +267,24 @@ def test_what_aws_answers_is_what_the_template_says_unless_it_is_not(
         (Actual("AWS::Events::Rule", "rule"), "Arn", f"arn:aws:events:{REGION}:{ACCOUNT}:rule/rule"),
     ],
 )
-def test_a_reference_is_what_cloudformation_makes_of_it(resource: Actual, attribute: str, value: str) -> None:
-    assert attribute_of(resource, attribute, PSEUDO) == value
+def test_a_reference_is_resolved_as_by_cloudformation(resource: Actual, attribute: str, value: str) -> None:
+    assert resolve_attribute(resource, attribute, PSEUDO) == value
 
 
 @pytest.mark.parametrize(
-    ("subscription_arn", "words"),
+    ("subscription_arn", "problem"),
     [("PendingConfirmation", "has not confirmed the subscription"), ("", "is not subscribed to the topic")],
 )
-def test_a_subscription_without_an_arn_is_named(subscription_arn: str, words: str, prod: dict[str, Expected]) -> None:
-    (list_method, attributes_method) = subscription()
+def test_a_subscription_without_an_arn_is_named(subscription_arn: str, problem: str, prod: dict[str, Expected]) -> None:
+    (list_method, attributes_method) = answer_subscription()
     listed = list_method[2]["Subscriptions"] if subscription_arn else []
-    answers = [(*list_method[:2], {"Subscriptions": [each | {"SubscriptionArn": subscription_arn} for each in listed]})]
-    with pytest.raises(Failed, match=words):
-        describe(prod["Data/Subscription"], [*answers, attributes_method])
+    answers = [
+        (*list_method[:2], {"Subscriptions": [entry | {"SubscriptionArn": subscription_arn} for entry in listed]})
+    ]
+    with pytest.raises(Failed, match=problem):
+        describe_resource(prod["Data/Subscription"], [*answers, attributes_method])
 
 
-def test_a_subscription_that_was_confirmed_later_is_known_by_its_endpoint(prod: dict[str, Expected]) -> None:
+def test_a_subscription_that_was_confirmed_later_is_found_by_its_endpoint(prod: dict[str, Expected]) -> None:
     resource = replace(prod["Data/Subscription"], physical_id="pending confirmation")
-    assert described.differences_of(resource, describe(resource, subscription())) == []
+    assert described.compare_resource(resource, describe_resource(resource, answer_subscription())) == []

@@ -1,23 +1,23 @@
-"""No operation that changes something, or that hands out credentials, passes for a read."""
+"""No operation that changes something, or that returns credentials, counts as a read."""
 
 import re
 
 import boto3
 
 from scripts.verify import read_only
-from scripts.verify.place import SERVICES
+from scripts.verify.run import SERVICES
 
 # Reviewed against the access levels of the Service Authorization Reference: Read and List.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
-READ = re.compile(r"(BatchGet|Describe|Get|List)[A-Z]\w+|FilterLogEvents|Query|DetectStackDrift")
+READ_NAMES = re.compile(r"(BatchGet|Describe|Get|List)[A-Z]\w+|FilterLogEvents|Query|DetectStackDrift")
 NOT_READ = {
     *("GetActivityTask", "GetSecretValue"),
     *("GetDelegatedAccessToken", "GetFederationToken", "GetSessionToken", "GetWebIdentityToken"),
 }
 
 
-def operations() -> set[str]:
-    """All that the services of this command have, and Secrets Manager."""
+def list_operations() -> set[str]:
+    """Return all operations of the services of this command, and of Secrets Manager."""
     session = boto3.Session("none", "none", region_name="eu-west-1")
     return {
         name
@@ -26,10 +26,10 @@ def operations() -> set[str]:
     }
 
 
-def test_of_all_operations_only_reads_are_let_through() -> None:
-    let_through = {name for name in operations() if read_only.is_read(name)}
-    assert {name for name in let_through if not READ.fullmatch(name)} == set()
-    assert let_through & NOT_READ == set()
-    # The check sees the writes that are named much like a read.
-    assert {"BatchWriteItem", "BatchExecuteStatement", "GetActivityTask", "GetSecretValue"} <= operations()
-    assert {"GetTopicAttributes", "BatchGetTraces", "DetectStackDrift", "FilterLogEvents"} <= let_through
+def test_of_all_operations_only_reads_are_allowed() -> None:
+    allowed = {name for name in list_operations() if read_only.is_read(name)}
+    assert {name for name in allowed if not READ_NAMES.fullmatch(name)} == set()
+    assert allowed & NOT_READ == set()
+    # The list includes writes that are named like reads.
+    assert {"BatchWriteItem", "BatchExecuteStatement", "GetActivityTask", "GetSecretValue"} <= list_operations()
+    assert {"GetTopicAttributes", "BatchGetTraces", "DetectStackDrift", "FilterLogEvents"} <= allowed

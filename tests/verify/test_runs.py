@@ -1,4 +1,4 @@
-"""How a run ends: what it changed is undone once, it stops when told to, and writes nothing when it must not."""
+"""A run undoes its changes once, stops when it is interrupted, and writes nothing if it must not."""
 
 import io
 import threading
@@ -12,15 +12,18 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from scripts.common.errors import UserError
-from scripts.deployer.rollout import Rollout
+from scripts.deployer.stack import Stack, StackTree
 from scripts.verify import announcement, backups, cli, read_only, report, runner, schedule
 from scripts.verify.cleanup import Cleanup
 from scripts.verify.expected import Expected
-from scripts.verify.place import Place
-from scripts.verify.results import Check, Failed, Skipped, Status, Stopped, Unknown, run
+from scripts.verify.results import Check, Failed, Skipped, Status, Stopped, Unknown, run_check
+from scripts.verify.run import Run
+from tests.verify.runs import ROOT, make_run
+
+LEDGER = Expected("Data/PaymentLedger", "AWS::DynamoDB::Table", "ledger", {})
 
 
-def refused(code: str) -> ClientError:
+def make_client_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "not authorized to perform: iam:GetRole"}}, "GetRole")
 
 
@@ -31,46 +34,48 @@ def refused(code: str) -> ClientError:
         (Skipped("x"), Status.SKIPPED),
         (Unknown("x"), Status.UNKNOWN),
         (UserError("x"), Status.UNKNOWN),
-        (refused("NoSuchEntity"), Status.FAILED),
-        (refused("AccessDenied"), Status.UNKNOWN),
+        (make_client_error("NoSuchEntity"), Status.FAILED),
+        (make_client_error("AccessDenied"), Status.UNKNOWN),
     ],
 )
-def test_what_a_check_raises_decides_its_status(error: Exception, status: Status) -> None:
-    def look() -> str:
+def test_the_exception_of_a_check_decides_its_status(error: Exception, status: Status) -> None:
+    def fail() -> str:
         raise error
 
-    assert run("group", "name", look).status is status
+    assert run_check("group", "name", fail).status is status
 
 
 def test_a_missing_permission_of_the_caller_is_named() -> None:
-    def look() -> str:
-        raise refused("AccessDenied")
+    def fail() -> str:
+        raise make_client_error("AccessDenied")
 
-    assert run("group", "name", look).seen == "not authorized: iam:GetRole; your role needs this permission"
+    assert (
+        run_check("group", "name", fail).observation == "not authorized: iam:GetRole; your role needs this permission"
+    )
 
 
 def test_each_step_is_undone_once_and_the_latest_first() -> None:
     cleanup, undone = Cleanup(), []
-    cleanup.add("first", lambda: undone.append("first"))
-    undo_second = cleanup.add("second", lambda: undone.append("second"))
-    with pytest.raises(Stopped), cleanup.after("third", lambda: undone.append("third")):
+    cleanup.add_step("first", lambda: undone.append("first"))
+    undo_second = cleanup.add_step("second", lambda: undone.append("second"))
+    with pytest.raises(Stopped), cleanup.undo_after("third", lambda: undone.append("third")):
         raise Stopped
-    cleanup.add("fourth", lambda: undone.append("fourth"))
+    cleanup.add_step("fourth", lambda: undone.append("fourth"))
     undo_second()
-    cleanup.run()
-    cleanup.run()
+    cleanup.undo_all()
+    cleanup.undo_all()
     assert undone == ["third", "second", "fourth", "first"]
 
 
-def test_what_cannot_be_undone_is_told_and_the_rest_is_undone() -> None:
+def test_a_failed_undo_is_reported_and_the_rest_is_undone() -> None:
     cleanup, undone = Cleanup(), []
-    cleanup.add("first", lambda: undone.append("first"))
+    cleanup.add_step("first", lambda: undone.append("first"))
 
     def fail() -> None:
-        raise refused("AccessDenied")
+        raise make_client_error("AccessDenied")
 
-    cleanup.add("delete the queue q", fail)
-    cleanup.run()
+    cleanup.add_step("delete the queue q", fail)
+    cleanup.undo_all()
     assert undone == ["first"]
     assert cleanup.problems == ["delete the queue q: not authorized: iam:GetRole; your role needs this permission"]
 
@@ -78,30 +83,18 @@ def test_what_cannot_be_undone_is_told_and_the_rest_is_undone() -> None:
 @pytest.mark.parametrize(
     "operation", ["SetAlarmState", "PutTargets", "ReceiveMessage", "StartExecution", "GetSecretValue"]
 )
-def test_what_is_not_a_read_is_refused(operation: str) -> None:
+def test_an_operation_that_is_not_a_read_is_refused(operation: str) -> None:
     assert not read_only.is_read(operation)
 
 
-class Fake:
-    """A place with made-up clients; ``stopped`` ends its waits."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, clients: dict[str, Any], *resources: Expected) -> None:
-        platform = SimpleNamespace(
-            environment="dev",
-            client=clients.get,
-            target=SimpleNamespace(gaps={}),
-            dead_letter_queue_url="https://queue/payment-dlq-dev",
-        )
-        settings = {"BackupRetentionDays": "35", "Gateway": "simulator"}
-        self.place = Place(platform, settings, Rollout())  # type: ignore[arg-type]
-        self.place.__dict__["expected"] = {one.path: one for one in resources}
-        self.place.mailbox = SimpleNamespace(arn="arn:aws:sqs:eu-west-1:1:payment-verify-x")
-        monkeypatch.setattr(schedule, "UNDELIVERED_SECONDS", 0)
-        monkeypatch.setattr(backups, "LONGEST_SECONDS", 0)
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "UNDELIVERED_SECONDS", 0)
+    monkeypatch.setattr(backups, "LONGEST_SECONDS", 0)
 
 
 class Events:
-    """EventBridge: an event for a target that refuses it goes to the target's dead-letter queue, or nowhere."""
+    """EventBridge: an event that its target refuses goes to the dead-letter queue, or is lost."""
 
     def __init__(self, queue: "Queue", *, reaches_queue: bool) -> None:
         self._queue, self._reaches_queue = queue, reaches_queue
@@ -113,57 +106,58 @@ class Events:
     def put_targets(self, Targets: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
         self.targets = [*self.targets, *Targets]
         for target in Targets if self._reaches_queue else []:
-            self._queue.messages.append(letter("ours", target["Arn"]))
+            self._queue.messages.append(make_letter("ours", target["Arn"]))
         return {"FailedEntryCount": 0}
 
     def remove_targets(self, Ids: list[str], **_: Any) -> None:
-        self.targets = [one for one in self.targets if one["Id"] not in Ids]
+        self.targets = [target for target in self.targets if target["Id"] not in Ids]
 
 
-def letter(name: str, target: str) -> dict[str, Any]:
+def make_letter(name: str, target: str) -> dict[str, Any]:
     attributes = {"TARGET_ARN": {"StringValue": target}, "ERROR_CODE": {"StringValue": "NO_PERMISSIONS"}}
     return {"MessageId": name, "ReceiptHandle": name, "MessageAttributes": attributes}
 
 
 class Queue:
-    """SQS: what is received is hidden until its visibility is changed."""
+    """SQS: a received message is hidden until its visibility is changed."""
 
     def __init__(self) -> None:
-        self.messages = [letter("theirs", "their-target")]
+        self.messages = [make_letter("theirs", "their-target")]
         self.hidden: set[str] = set()
 
     def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
         return {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:payment-dlq-dev"}}
 
     def receive_message(self, **_: Any) -> dict[str, Any]:
-        received = [one for one in self.messages if one["MessageId"] not in self.hidden]
-        self.hidden |= {one["MessageId"] for one in received}
+        received = [message for message in self.messages if message["MessageId"] not in self.hidden]
+        self.hidden |= {message["MessageId"] for message in received}
         return {"Messages": received}
 
     def delete_message(self, ReceiptHandle: str, **_: Any) -> None:
-        self.messages = [one for one in self.messages if one["ReceiptHandle"] != ReceiptHandle]
+        self.messages = [message for message in self.messages if message["ReceiptHandle"] != ReceiptHandle]
 
     def change_message_visibility(self, ReceiptHandle: str, **_: Any) -> None:
         self.hidden.discard(ReceiptHandle)
 
 
 @pytest.mark.parametrize("reaches_queue", [True, False])
-def test_an_undeliverable_event_is_seen_and_nothing_of_it_is_left(
-    reaches_queue: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_letter_of_an_undeliverable_event_is_found_and_nothing_is_left(reaches_queue: bool) -> None:
     queue = Queue()
     events = Events(queue, reaches_queue=reaches_queue)
-    place = Fake(monkeypatch, {"events": events, "sqs": queue}).place
-    check = run("schedule", "undeliverable event", schedule._undeliverable, place)
+    run = make_run({"events": events, "sqs": queue})
+    run.mailbox = SimpleNamespace(arn="arn:aws:sqs:eu-west-1:1:payment-verify-x")
+    check = run_check("schedule", "undeliverable event", schedule.check_undeliverable_event, run)
     assert check.status is (Status.OK if reaches_queue else Status.FAILED)
-    assert ("NO_PERMISSIONS" if reaches_queue else "ScheduleDeadLetters in the policy of payment-dlq-dev") in check.seen
-    # The target of a run that was killed is removed, too; somebody else's letter stays, and is shown again.
-    assert [one["Id"] for one in events.targets] == ["reconciliation"]
-    assert ([one["MessageId"] for one in queue.messages], queue.hidden - {"ours"}) == (["theirs"], set())
+    assert (
+        "NO_PERMISSIONS" if reaches_queue else "ScheduleDeadLetters in the policy of payment-dlq-dev"
+    ) in check.observation
+    # The target of a killed run is removed, and the letter of another sender is visible again.
+    assert [target["Id"] for target in events.targets] == ["reconciliation"]
+    assert ([message["MessageId"] for message in queue.messages], queue.hidden - {"ours"}) == (["theirs"], set())
 
 
 class Backup:
-    """AWS Backup with a job in a state of its own."""
+    """AWS Backup with one job."""
 
     def __init__(self, state: str) -> None:
         self.state, self.calls = state, list[str]()
@@ -184,70 +178,64 @@ class Backup:
 
 
 @pytest.mark.parametrize(
-    ("state", "status", "calls", "seen"),
+    ("state", "status", "calls", "words"),
     [
         ("COMPLETED", Status.OK, ["delete"], "deleted"),
         ("FAILED", Status.FAILED, [], "role cannot be assumed"),
         ("RUNNING", Status.UNKNOWN, ["stop"], "RUNNING after"),
     ],
 )
-def test_a_backup_is_deleted_or_stopped(
-    state: str, status: Status, calls: list[str], seen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backup_is_deleted_or_stopped(state: str, status: Status, calls: list[str], words: str) -> None:
     backup = Backup(state)
     dynamodb = SimpleNamespace(describe_table=lambda **_: {"Table": {"TableArn": "arn"}})
     selection = {"BackupSelection": {"IamRoleArn": "role"}}
-    place = Fake(
-        monkeypatch,
-        {"backup": backup, "dynamodb": dynamodb},
-        Expected("Data/PaymentLedger", "AWS::DynamoDB::Table", "ledger", {}),
-        Expected("Data/BackupSelection", "AWS::Backup::BackupSelection", "s", selection),
-    ).place
-    check = run("backups", "a backup on demand", backups._back_up, place)
+    backup_selection = Expected("Data/BackupSelection", "AWS::Backup::BackupSelection", "s", selection)
+    run = make_run({"backup": backup, "dynamodb": dynamodb}, LEDGER, backup_selection)
+    check = run_check("backups", "a backup on demand", backups._check_backup, run)
     assert (check.status, backup.calls) == (status, calls)
-    assert seen in check.seen
+    assert words in check.observation
 
 
-def test_ctrl_c_ends_the_waits_of_all_groups_and_undoes_what_they_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_waits_of_all_groups_and_undoes_their_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     undone: list[str] = []
     waiting = threading.Event()
 
-    def wait_for_ever(place: Place) -> Iterator[Check]:
-        with place.cleanup.after("alarm", lambda: undone.append("alarm")):
+    def wait_for_ever(run: Run) -> Iterator[Check]:
+        with run.cleanup.undo_after("alarm", lambda: undone.append("alarm")):
             waiting.set()
-            yield run("alarms", "waits", lambda: str(place.wait(lambda: False, 600)))
+            yield run_check("alarms", "waits", lambda: str(run.wait_for(lambda: False, 600)))
 
-    def first(place: Place) -> Iterator[Check]:
+    def add_queue(run: Run) -> Iterator[Check]:
         waiting.wait(10)
-        # Made later, and so the first to be undone at the end: by then the alarm's own thread has set it back.
-        place.cleanup.add("queue", lambda: undone.append("queue"))
+        # The latest step, but the alarm's own thread sets the alarm back before the steps are undone.
+        run.cleanup.add_step("queue", lambda: undone.append("queue"))
         yield Check("payments", "first", Status.OK, "")
 
-    place = Fake(monkeypatch, {}).place
-    place.__dict__["tree"] = None
-    groups = [runner.Group("alarms", wait_for_ever, 1), runner.Group("payments", first, 1)]
+    monkeypatch.setattr(Run, "open_clients", lambda _: None)
+    run = make_run({})
+    groups = [runner.Group("alarms", wait_for_ever, 1), runner.Group("payments", add_queue, 1)]
 
     def interrupt(_: Check) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runner.run(place, groups, interrupt)
+        runner.run_groups(run, groups, interrupt)
     assert undone == ["alarm", "queue"]
 
 
 def test_a_group_is_selected_with_what_it_needs() -> None:
-    assert [group.name for group in runner.selected(["traces"])] == ["payments", "traces"]
-    assert len(runner.selected([])) == len(runner.GROUPS)
+    assert [group.name for group in runner.select_groups(["traces"])] == ["payments", "traces"]
+    assert len(runner.select_groups([])) == len(runner.GROUPS)
 
 
-def test_a_wrong_group_is_refused_with_those_that_there_are() -> None:
+def test_an_unknown_group_is_refused_with_the_list_of_groups() -> None:
     result = CliRunner().invoke(cli.main, ["local", "--only", "alarm"])
     assert result.exit_code == 1
     assert "'stacks', 'resources', 'access', 'account'" in result.stderr
 
 
 class Metrics:
-    """CloudWatch with the sums of these metrics."""
+    """CloudWatch with a sum for each of these metrics."""
 
     def __init__(self, **sums: float) -> None:
         self._sums = sums
@@ -257,16 +245,15 @@ class Metrics:
 
 
 @pytest.mark.parametrize(
-    ("runs", "own", "status"), [(3, 0, Status.OK), (3, 2, Status.OK), (2, 2, Status.FAILED), (0, 0, Status.FAILED)]
+    ("runs", "by_this_run", "status"),
+    [(3, 0, Status.OK), (3, 2, Status.OK), (2, 2, Status.FAILED), (0, 0, Status.FAILED)],
 )
-def test_a_run_of_this_command_is_no_heartbeat_of_the_schedule(
-    runs: int, own: int, status: Status, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reconciliation_by_this_run_is_no_heartbeat(runs: int, by_this_run: int, status: Status) -> None:
     events = SimpleNamespace(describe_rule=lambda **_: {"State": "ENABLED"})
-    place = Fake(monkeypatch, {"events": events, "cloudwatch": Metrics(ReconciliationRuns=runs)}).place
-    place.__dict__["tree"] = SimpleNamespace(stack=SimpleNamespace(changed_at="2026-01-01T00:00:00+00:00"))
-    place.reconciliations = own
-    assert run("schedule", "heartbeat", schedule._heartbeat, place).status is status
+    tree = StackTree(Stack(ROOT, "UPDATE_COMPLETE", "arn:root", changed_at="2026-01-01T00:00:00+00:00"))
+    run = make_run({"events": events, "cloudwatch": Metrics(ReconciliationRuns=runs)}, tree=tree)
+    run.reconciliations = by_this_run
+    assert run_check("schedule", "heartbeat", schedule.check_heartbeat, run).status is status
 
 
 @pytest.mark.parametrize(
@@ -278,42 +265,32 @@ def test_a_run_of_this_command_is_no_heartbeat_of_the_schedule(
         ({}, Status.FAILED),
     ],
 )
-def test_the_rule_fired_if_one_of_its_invocations_arrived(
-    metrics: dict[str, float], status: Status, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = Fake(monkeypatch, {"cloudwatch": Metrics(**metrics)}).place
-    assert run("schedule", "rule fired", schedule._fired, place).status is status
+def test_the_rule_fired_if_one_of_its_invocations_arrived(metrics: dict[str, float], status: Status) -> None:
+    run = make_run({"cloudwatch": Metrics(**metrics)})
+    assert run_check("schedule", "rule fired", schedule.check_rule_fired, run).status is status
 
 
-class Announced:
-    """What is announced for an environment on AWS; the ledger holds a terabyte."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, read_only: bool = False) -> None:
-        tables = SimpleNamespace(describe_table=lambda **_: {"Table": {"TableSizeBytes": 1_000_000_000_000}})
-        self.place = Fake(
-            monkeypatch,
-            {"dynamodb": tables},
-            Expected("Data/PaymentLedger", "AWS::DynamoDB::Table", "ledger", {}),
-            Expected("Monitoring/A", "AWS::CloudWatch::Alarm", "a", {"AlarmActions": ["topic"]}),
-            Expected("Monitoring/B", "AWS::CloudWatch::Alarm", "b", {}),
-        ).place
-        self.place.platform.target.__dict__.update(endpoint_url=None, account="123456789012", region="eu-west-1")
-        self.place.__dict__["tree"] = SimpleNamespace(stack=SimpleNamespace(name="payment-platform-dev"))
-        self.place.settings = {"MaximumAmounts": "USD=10000", **self.place.settings}
-        self.place.read_only = read_only
-
-    def lines(self, *names: str) -> list[str]:
-        return announcement.lines(self.place, runner.selected(names))
+def announce(*names: str, read_only: bool = False) -> list[str]:
+    """Return the announcement for an environment on AWS whose ledger holds a terabyte."""
+    dynamodb = SimpleNamespace(describe_table=lambda **_: {"Table": {"TableSizeBytes": 1_000_000_000_000}})
+    run = make_run(
+        {"dynamodb": dynamodb},
+        LEDGER,
+        Expected("Monitoring/A", "AWS::CloudWatch::Alarm", "a", {"AlarmActions": ["topic"]}),
+        Expected("Monitoring/B", "AWS::CloudWatch::Alarm", "b", {}),
+    )
+    run.read_only = read_only
+    return announcement.announce_run(run, runner.select_groups(names))
 
 
-def test_the_price_and_each_write_are_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
-    head, *writes = Announced(monkeypatch).lines()
+def test_the_price_and_each_write_are_announced() -> None:
+    head, *writes = announce()
     assert head.startswith(
         "payment-platform-dev in account 123456789012, eu-west-1: 13 groups of checks, about 8 min, "
     )
-    # An hour of a terabyte's backup, and what costs next to nothing beside it.
+    # The backup of a terabyte for an hour; the rest costs next to nothing.
     assert "about $0.14 (list prices of us-east-1, July 2025)" in head
-    said = "\n".join(writes)
+    announced = "\n".join(writes)
     for words in (
         "start 7 executions",
         "notified of up to 3 of them",
@@ -323,12 +300,12 @@ def test_the_price_and_each_write_are_said_beforehand(monkeypatch: pytest.Monkey
         "back up the ledger",
         "temporary queue",
     ):
-        assert words in said
+        assert words in announced
 
 
-def test_what_is_not_selected_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Announced(monkeypatch).lines("stacks", "keys")[1:] == ["It writes nothing."]
-    assert len(Announced(monkeypatch, read_only=True).lines()) == 2
+def test_only_selected_groups_are_announced() -> None:
+    assert announce("stacks", "keys")[1:] == ["It writes nothing."]
+    assert announce(read_only=True)[1:] == ["Nothing is written (--read-only)."]
 
 
 @pytest.mark.parametrize(
@@ -343,7 +320,7 @@ def test_what_is_not_selected_is_not_announced(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_payments_are_sent_to_stripe_with_a_test_key_only(secret: str, reason: str) -> None:
     secrets = SimpleNamespace(get_secret_value=lambda **_: {"SecretString": secret})
-    assert cli._why_not_charge(SimpleNamespace(client=lambda _: secrets), "arn") == reason  # type: ignore[arg-type]
+    assert cli._reason_not_to_charge(SimpleNamespace(client=lambda _: secrets), "arn") == reason  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -353,10 +330,10 @@ def test_the_table_fits_its_terminal(width: int) -> None:
         Check("keys", f"alias/{'x' * 60}", Status.OK, "encrypts " + "a-long-name-of-a-log-group, " * 5, 0.1),
     ]
     console = Console(width=width, record=True, file=io.StringIO())
-    report.show(console, checks, ["delete the queue q: AccessDenied"])
-    shown = console.export_text()
-    assert max(map(len, shown.splitlines())) <= width
-    # Each problem begins a line of its own.
-    assert "lacks b;" not in shown
+    report.show_results(console, checks, ["delete the queue q: AccessDenied"])
+    output = console.export_text()
+    assert max(map(len, output.splitlines())) <= width
+    # Each problem is on a line of its own.
+    assert "lacks b;" not in output
     for words in ("policy-a lacks b", "not undone: delete the queue q", "2 checks: 1 ok, 1 failed"):
-        assert words in shown
+        assert words in output

@@ -1,22 +1,21 @@
-"""What the emulator does not have, a workflow log and X-Ray, as AWS documents it."""
+"""The workflow log and X-Ray, which the emulator does not have, as AWS documents them."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from scripts.deployer.rollout import Rollout
 from scripts.verify import traces
-from scripts.verify.place import Place
-from scripts.verify.results import Status, run
+from scripts.verify.results import Status, run_check
+from scripts.verify.run import Run
+from tests.verify.runs import make_run
 
 EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:sfn-payment-workflow-dev:VERIFY-1-completed"
 SEGMENTS = ("sfn-payment-workflow-dev", "lambda-payment-validation-dev", "lambda-payment-processing-dev")
 
 
 class Logs:
-    """CloudWatch Logs with these messages, whatever is asked for."""
+    """CloudWatch Logs with these messages."""
 
     def __init__(self, *messages: dict[str, Any]) -> None:
         self._messages = messages
@@ -31,7 +30,7 @@ class Logs:
 
 
 class XRay:
-    """X-Ray with a trace of these segments: documents in JSON."""
+    """X-Ray with a trace of these segments."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -41,15 +40,13 @@ class XRay:
         return {"Traces": [{"Id": TraceIds[0], "Segments": segments}]}
 
 
-def place_with(monkeypatch: pytest.MonkeyPatch, clients: dict[str, Any], **settings: str) -> Place:
+def make_traced_run(monkeypatch: pytest.MonkeyPatch, clients: dict[str, Any], **settings: str) -> Run:
     monkeypatch.setattr(traces, "LOG_SECONDS", 0)
     monkeypatch.setattr(traces, "TRACE_SECONDS", 0)
-    platform = SimpleNamespace(environment="dev", client=clients.__getitem__, target=SimpleNamespace(gaps={}))
-    base = {"Gateway": "simulator", "MaximumAmounts": "USD=10000", "WorkflowLogLevel": "ALL"}
-    place = Place(platform, base | {"WorkflowLogExecutionData": "false"} | settings, Rollout())  # type: ignore[arg-type]
-    place.executions = {"completed": EXECUTION, "failed": f"{EXECUTION}-failed"}
-    place.traces = {"completed": "1-67891233-abcdef012345678912345678"}
-    return place
+    run = make_run(clients, **{"WorkflowLogLevel": "ALL", "WorkflowLogExecutionData": "false"} | settings)
+    run.executions = {"completed": EXECUTION, "failed": f"{EXECUTION}-failed"}
+    run.traces = {"completed": "1-67891233-abcdef012345678912345678"}
+    return run
 
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
@@ -58,7 +55,7 @@ WITH_INPUT = STARTED | {"details": {"input": "{}", "inputDetails": {"truncated":
 
 
 @pytest.mark.parametrize(
-    ("messages", "settings", "status", "seen"),
+    ("messages", "settings", "status", "words"),
     [
         ((STARTED,), {}, Status.OK, "1 events of completed"),
         ((), {}, Status.FAILED, "UseWorkflowKeyForLogDelivery of role-sfn-payment-workflow-dev"),
@@ -72,12 +69,14 @@ def test_the_workflow_log_arrives_with_what_the_settings_let_in(
     messages: tuple[dict[str, Any], ...],
     settings: dict[str, str],
     status: Status,
-    seen: str,
+    words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logs = Logs(*messages)
-    check = run("traces", "workflow log", traces._workflow_log, place_with(monkeypatch, {"logs": logs}, **settings))
-    assert (check.status, seen in check.seen) == (status, True), check.seen
+    check = run_check(
+        "traces", "workflow log", traces.check_workflow_log, make_traced_run(monkeypatch, {"logs": logs}, **settings)
+    )
+    assert (check.status, words in check.observation) == (status, True), check.observation
     assert logs.patterns == [] or logs.patterns[0].startswith(f'"{EXECUTION}')
 
 
@@ -85,7 +84,7 @@ def test_the_workflow_log_arrives_with_what_the_settings_let_in(
 def test_the_service_without_a_segment_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Lambda names the function, or the alias that it was invoked by.
     names = [f"{name}:live" if "lambda" in name else name for name in SEGMENTS if name != missing]
-    place = place_with(monkeypatch, {"xray": XRay(*names)})
-    check = run("traces", "X-Ray traces", traces._traces, place)
+    run = make_traced_run(monkeypatch, {"xray": XRay(*names)})
+    check = run_check("traces", "X-Ray traces", traces.check_traces, run)
     assert check.status is (Status.FAILED if missing else Status.OK)
-    assert (f"no segment of {missing} in trace" in check.seen) is bool(missing)
+    assert (f"no segment of {missing} in trace" in check.observation) is bool(missing)

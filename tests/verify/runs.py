@@ -1,4 +1,4 @@
-"""A place with clients of the test's making, in an account and a Region of its own."""
+"""Runs with the clients of a test."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from scripts.deployer.rollout import Rollout
 from scripts.deployer.stack import OWNER_TAG, Stack, StackTree
 from scripts.verify.expected import Expected
-from scripts.verify.place import Place
+from scripts.verify.run import Run
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 ROOT = "payment-platform-dev"
 
 
-def place_of(clients: dict[str, Any], *resources: Expected, tree: StackTree | None = None) -> Place:
+def make_run(clients: dict[str, Any], *resources: Expected, tree: StackTree | None = None, **settings: str) -> Run:
     target = SimpleNamespace(
         gaps={},
         account=ACCOUNT,
@@ -21,17 +21,21 @@ def place_of(clients: dict[str, Any], *resources: Expected, tree: StackTree | No
         pseudo_parameters=lambda: {"AWS::Partition": "aws"},
     )
     platform = SimpleNamespace(
-        environment="dev", client=clients.get, target=target, outputs={"StepFunctionsStateMachineArn": "arn:machine"}
+        environment="dev",
+        client=clients.get,
+        target=target,
+        outputs={"StepFunctionsStateMachineArn": "arn:machine"},
+        dead_letter_queue_url="https://queue/payment-dlq-dev",
     )
-    settings = {"BackupRetentionDays": "0", "Gateway": "simulator", "MaximumAmounts": "USD=10000"}
-    place = Place(platform, settings, Rollout())  # type: ignore[arg-type]
-    place.__dict__["expected"] = {resource.path: resource for resource in resources}
-    place.__dict__["tree"] = tree or StackTree(Stack(ROOT, "UPDATE_COMPLETE", "arn:root", owned=True))
-    return place
+    parameters = {"BackupRetentionDays": "35", "Gateway": "simulator", "MaximumAmounts": "USD=10000"} | settings
+    run = Run(platform, parameters, Rollout())  # type: ignore[arg-type]
+    run.__dict__["expected"] = {resource.path: resource for resource in resources}
+    run.__dict__["tree"] = tree or StackTree(Stack(ROOT, "UPDATE_COMPLETE", "arn:root", owned=True))
+    return run
 
 
 class CloudFormation:
-    """The root stack and a nested one, each in a state of its own; a ``list_stack_resources`` paginator as boto3's."""
+    """A root stack and a nested one, each with a status."""
 
     def __init__(self, root: str = "UPDATE_COMPLETE", nested: str = "UPDATE_COMPLETE") -> None:
         self._statuses = {ROOT: root, "arn:nested": nested}

@@ -1,0 +1,162 @@
+"""A verification run: the environment that it verifies, and what its checks share."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NoReturn
+
+from botocore.exceptions import ClientError
+
+from scripts.common.errors import UserError
+from scripts.deployer.order import stack_name
+from scripts.deployer.rollout import Rollout
+from scripts.deployer.stack import StackTree, describe, describe_tree
+from scripts.operator.platform import Platform
+from stacks import names
+
+from . import described, expected
+from .cleanup import Cleanup
+from .expected import Expected
+from .results import MISSING, Failed, Skipped, Stopped
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 3.0
+SERVICES = (
+    *("backup", "cloudformation", "cloudwatch", "dynamodb", "events", "iam", "kms", "lambda", "logs"),
+    *("sns", "sqs", "stepfunctions", "sts", "xray"),
+)
+# The names of a run's payments and temporary resources begin with it.
+PREFIX = "VERIFY"
+
+
+@dataclass
+class Run:
+    """One run on one environment. ``settings`` are the parameters that the settings file gives the parent template."""
+
+    platform: Platform
+    settings: Mapping[str, str]
+    rollout: Rollout
+    # The parameters of the stack that all environments share.
+    bootstrap: Mapping[str, str] = field(default_factory=dict)
+    read_only: bool = False
+    read_only_reason: str = "--read-only"
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+    cleanup: Cleanup = field(default_factory=Cleanup)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    # Execution ARNs and trace ids of this run's payments, by sample name, for the groups that follow.
+    executions: dict[str, str] = field(default_factory=dict)
+    traces: dict[str, str] = field(default_factory=dict)
+    # How often this run has started reconciliation; these are no heartbeats of the schedule.
+    reconciliations: int = 0
+    mailbox: Any = None
+    started_at: float = field(default_factory=time.time)
+    _compared_properties: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> str:
+        return self.platform.environment
+
+    @property
+    def gaps(self) -> Mapping[str, str]:
+        return self.platform.target.gaps
+
+    @property
+    def name(self) -> str:
+        """The prefix of the ids of this run's payments."""
+        return f"{PREFIX}-{self.id}"
+
+    def client(self, service: str) -> Any:
+        return self.platform.client(service)
+
+    def resource_name(self, name: str) -> str:
+        """Return a name of stacks/names.py in this environment."""
+        return names.in_environment(name, self.environment)
+
+    def open_clients(self) -> None:
+        """Create all clients, because a session is not thread-safe and the checks run in threads.
+
+        https://docs.aws.amazon.com/boto3/latest/guide/session.html#multithreading-or-multiprocessing-with-sessions
+        """
+        for service in SERVICES:
+            self.client(service)
+
+    @cached_property
+    def tree(self) -> StackTree:
+        """The deployed stacks at the beginning of the run. Raises ``UserError`` if nothing is deployed."""
+        self.platform.check_deployed()
+        return self._describe_stacks()
+
+    def _describe_stacks(self) -> StackTree:
+        cloudformation = self.client("cloudformation")
+        return describe_tree(cloudformation, describe(cloudformation, stack_name(self.environment)))
+
+    def check_no_deployment(self) -> None:
+        """Raise ``UserError`` while a stack of the environment is created, updated, rolled back or deleted.
+
+        Alarms that this command sets off would roll the deployment back. CloudFormation monitors them during the
+        operation and the monitoring time after it, and the stack is IN_PROGRESS until then:
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
+        """
+        busy = [f"{stack.name} is {stack.status}" for _, stack in self._describe_stacks().walk() if stack.busy]
+        if busy:
+            raise UserError(
+                "a deployment is running, and verification sets off alarms that roll it back: "
+                f"{', '.join(busy)}; wait for its end: scripts/deploy.sh {self.environment} --follow "
+                "(--read-only sets off no alarm)"
+            )
+
+    @cached_property
+    def expected(self) -> dict[str, Expected]:
+        return expected.expected_resources(self.settings, self.platform.target, self.tree)
+
+    def select_resources(self, *types: str) -> list[Expected]:
+        return [resource for resource in self.expected.values() if resource.type in types]
+
+    def find_differences(self, resource: Expected) -> list[str]:
+        """Return a line for each property that differs from the template; each line names the resource."""
+        if not resource.physical_id:
+            return [f"{resource.path} is not deployed"]
+        try:
+            actual = described.describe(self.client, resource, self.gaps)
+        except Failed as failure:
+            return [str(failure)]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in MISSING:
+                raise
+            return [f"{resource.path} ({resource.name}) does not exist, by {error.operation_name}"]
+        self._compared_properties[resource.path] = tuple(actual)
+        return [f"{resource.name}: {line}" for line in described.compare_resource(resource, actual)]
+
+    def check_declared(self, resources: Iterable[Expected], advice: str = "") -> None:
+        """Raise ``Failed`` with all differences of ``resources`` from the templates."""
+        if problems := [line for resource in resources for line in self.find_differences(resource)]:
+            raise Failed("; ".join(problems) + advice)
+
+    def compared_properties(self, resource: Expected) -> tuple[str, ...]:
+        """Return the names of the properties that ``find_differences`` compared."""
+        return self._compared_properties.get(resource.path, ())
+
+    def check_gap(self, name: str) -> None:
+        """Raise ``Skipped`` if the emulator lacks what the check needs."""
+        if name in self.gaps:
+            self.skip_gap(name)
+
+    def skip_gap(self, name: str) -> NoReturn:
+        raise Skipped(f"the emulator {self.gaps[name]}")
+
+    def wait_for(self, probe: Callable[[], Any], seconds: float, longest_pause: float | None = None) -> Any:
+        """Return the first true value of ``probe``, or its last value after ``seconds``.
+
+        ``longest_pause``, in seconds, is for a probe that disturbs others. Raises ``Stopped`` when the run is
+        interrupted.
+        """
+        deadline, pause = time.monotonic() + seconds, FIRST_PAUSE_SECONDS
+        while not (value := probe()) and time.monotonic() < deadline:
+            if self.stopped.wait(pause):
+                raise Stopped
+            pause = min(pause * 1.4, longest_pause or LONGEST_PAUSE_SECONDS)
+        if self.stopped.is_set():
+            raise Stopped
+        return value
