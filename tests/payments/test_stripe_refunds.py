@@ -1,0 +1,176 @@
+"""Refunds through Stripe: given once, and found whoever made them."""
+
+import pytest
+from adapters.stripe_gateway import StripeGateway
+from payments.ports import (
+    NotRefunded,
+    Refunded,
+    Unknown,
+)
+
+from tests.payments.stripe_cases import CHARGE, EXPIRED, REFUND, REFUND_KEY, REFUNDS
+from tests.payments.stripe_server import Stripe
+
+
+@pytest.mark.parametrize(
+    ("fault", "first"),
+    [
+        ("", Refunded("re_1")),
+        ("drop_after", Refunded("re_1")),
+        ("error_after", Refunded("re_1")),
+        ("drop_before", Unknown("APIConnectionError")),
+        ("error_before", Unknown("APIError")),
+        ("rate_limit", Unknown("RateLimitError")),
+    ],
+)
+def test_refunded_once(stripe: Stripe, gateway: StripeGateway, fault: str, first: object) -> None:
+    """An error is saved with its key: https://docs.stripe.com/api/idempotent_requests
+
+    Seen to leave the customer unpaid for as long.
+    """
+    gateway.charge(CHARGE)
+    stripe.faults = {REFUND: [fault]}
+    assert gateway.refund(CHARGE, "pi_1") == first
+    assert gateway.refund(CHARGE, "pi_1") == gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+    assert stripe.money_moved == 0
+    assert len(stripe.refunds) == 1
+
+
+def test_a_refund_whose_saved_error_took_effect_late_is_not_given_twice(stripe: Stripe, gateway: StripeGateway) -> None:
+    """All refunds of a charge together cannot exceed it: https://docs.stripe.com/refunds"""
+    gateway.charge(CHARGE)
+    stripe.faults = {REFUND: ["error_late"]}
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("APIError")
+    assert stripe.keys[-1] == REFUND_KEY
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+    assert stripe.keys[-1] == f"{REFUND_KEY}-2"
+    stripe.catch_up()
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+    assert stripe.money_moved == 0
+
+
+def test_a_refund_is_not_refused_while_an_earlier_request_may_show_late(stripe: Stripe, gateway: StripeGateway) -> None:
+    """What failed with a 500 may be taken up at any time: https://docs.stripe.com/error-low-level"""
+    gateway.charge(CHARGE)
+    stripe.faults = {REFUND: ["error_late", "of the replay: none", "refused"]}
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("APIError")
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("parameter_invalid")
+    stripe.catch_up()
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+
+
+def test_a_refund_that_the_balance_did_not_cover_is_given_when_it_does(stripe: Stripe, gateway: StripeGateway) -> None:
+    """A 400 is saved, too: https://docs.stripe.com/error-low-level#content-errors"""
+    gateway.charge(CHARGE)
+    stripe.balance = 14_999
+    assert gateway.refund(CHARGE, "pi_1") == NotRefunded("InvalidRequestError")
+    assert gateway.refund(CHARGE, "pi_1") == NotRefunded("InvalidRequestError")
+    assert stripe.money_moved == 15000
+    stripe.balance = 15_000
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+    assert stripe.money_moved == 0
+
+
+def test_a_refund_key_that_was_used_with_other_parameters(stripe: Stripe, gateway: StripeGateway) -> None:
+    """https://docs.stripe.com/api/idempotent_requests"""
+    gateway.charge(CHARGE)
+    assert gateway.refund(CHARGE, "pi_9") == NotRefunded("resource_missing")
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+
+
+def test_a_refund_is_not_refused_because_it_cannot_be_listed(stripe: Stripe, gateway: StripeGateway) -> None:
+    gateway.charge(CHARGE)
+    stripe.faults = {REFUND: ["drop_after"], REFUNDS: ["refused"]}
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("parameter_invalid")
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+
+
+def test_a_refund_that_somebody_made_by_hand_is_found(stripe: Stripe, gateway: StripeGateway) -> None:
+    """https://docs.stripe.com/error-codes: charge_already_refunded"""
+    gateway.charge(CHARGE)
+    stripe.refund_by_hand("pi_1")
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
+
+
+def test_a_charge_that_was_given_back_in_hundreds_of_parts(stripe: Stripe, gateway: StripeGateway) -> None:
+    """A page has a hundred at most: https://docs.stripe.com/api/pagination"""
+    gateway.charge(CHARGE)
+    for _ in range(150):
+        stripe.refund_by_hand("pi_1", amount=100)
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_150")
+
+
+@pytest.mark.parametrize(
+    ("later", "outcome"),
+    [
+        ("pending", Unknown("pending")),
+        ("requires_action", Unknown("requires_action")),
+        ("succeeded", Refunded("re_1")),
+        ("failed", NotRefunded("failed")),
+        ("canceled", NotRefunded("canceled")),
+    ],
+)
+def test_a_pending_refund_is_asked_for_again(
+    stripe: Stripe, gateway: StripeGateway, later: str, outcome: object
+) -> None:
+    """https://docs.stripe.com/api/refunds/object: its status changes by itself."""
+    gateway.charge(CHARGE)
+    stripe.refund_status = "pending"
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("pending")
+    stripe.refunds[0]["status"] = later
+    assert gateway.refund(CHARGE, "pi_1") == outcome
+    assert len(stripe.refunds) == 1
+    assert gateway.refund(EXPIRED, "pi_1") == outcome
+    stripe.faults = {REFUNDS: ["drop_before"]}
+    assert gateway.refund(CHARGE, "pi_1") == Unknown("APIConnectionError")
+
+
+def test_a_refund_made_by_hand_after_a_failed_one_counts(stripe: Stripe, gateway: StripeGateway) -> None:
+    gateway.charge(CHARGE)
+    stripe.refund_status = "pending"
+    gateway.refund(CHARGE, "pi_1")
+    stripe.refunds[0]["status"] = "failed"
+    stripe.refund_by_hand("pi_1", status="succeeded")
+    assert gateway.refund(CHARGE, "pi_1") == Refunded("re_2")
+
+
+def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gateway: StripeGateway) -> None:
+    gateway.charge(CHARGE)
+    stripe.forget_keys()
+    assert gateway.refund(EXPIRED, "pi_1") == Unknown("no refund found")
+    assert stripe.refunds == []
+    stripe.faults = {REFUND: ["drop_after"]}
+    gateway.refund(CHARGE, "pi_1")
+    stripe.forget_keys()
+    assert gateway.refund(EXPIRED, "pi_1") == Refunded("re_1")
+    stripe.faults = {REFUNDS: ["rate_limit"]}
+    assert gateway.refund(EXPIRED, "pi_1") == Unknown("RateLimitError")
+    assert len(stripe.refunds) == 1
+
+
+OURS, OTHER, BY_HAND = {"transaction_id": "T-1", "environment": "test"}, {"transaction_id": "T-2"}, None
+
+
+@pytest.mark.parametrize(
+    ("made", "outcome"),
+    [
+        ([("failed", OURS, 15000), ("succeeded", OURS, 15000)], Refunded("re_2")),
+        ([("succeeded", OURS, 15000), ("failed", BY_HAND, 15000)], Refunded("re_1")),
+        ([("failed", OURS, 15000), ("pending", OURS, 15000)], Unknown("pending")),
+        ([("canceled", OURS, 15000), ("failed", OURS, 15000)], NotRefunded("failed")),
+        ([("failed", OURS, 15000), ("pending", BY_HAND, 15000)], Unknown("pending")),
+        # Ours gives back what a part given back by hand has left.
+        ([("pending", BY_HAND, 5000), ("succeeded", OURS, 10000)], Refunded("re_2")),
+        ([("succeeded", OURS, 10000), ("succeeded", BY_HAND, 5000)], Refunded("re_1")),
+        ([("succeeded", BY_HAND, 5000), ("succeeded", OTHER, 10000)], Refunded("re_2")),
+        # A part is not the whole, and what is not ours proves nothing of ours.
+        ([("succeeded", BY_HAND, 5000)], Unknown("no refund found")),
+        ([("failed", BY_HAND, 15000)], Unknown("no refund found")),
+        ([("succeeded", BY_HAND, 5000), ("failed", OURS, 10000)], NotRefunded("failed")),
+    ],
+)
+def test_which_of_several_refunds_counts(stripe: Stripe, gateway: StripeGateway, made: list, outcome: object) -> None:
+    gateway.charge(CHARGE)
+    for status, metadata, amount in made:
+        stripe.refund_by_hand("pi_1", status=status, metadata=metadata, amount=amount)
+    assert gateway.refund(EXPIRED, "pi_1") == outcome
