@@ -96,7 +96,7 @@ def test_the_documents_show_a_plan_as_it_is() -> None:
     output = (GOLDEN / "plan_with_loss.txt").read_text(encoding="utf-8")
     plan = output[output.index("! Data/PaymentLedger") :]
     assert f"$ scripts/deploy.sh plan dev\n{plan}```" in DEPLOYING
-    excerpt = read_code_block(README, "$ scripts/deploy.sh dev --plan")
+    excerpt = read_code_block(README, "$ scripts/deploy.sh plan dev")
     assert excerpt.count("\n") > 5
     assert contains_in_order(plan, excerpt)
     failed = (GOLDEN / "failed_update.txt").read_text(encoding="utf-8")
