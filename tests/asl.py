@@ -174,24 +174,33 @@ class Interpreter:
         return _limited(output)
 
     def _evaluate(self, value: Any, **states: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: self._evaluate(item, **states) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._evaluate(item, **states) for item in value]
-        if isinstance(value, str) and value.startswith("{%") and value.endswith("%}"):
-            return self._expression(value[2:-2].strip(), states)
-        return value
+        bindings = self._variables | {"states": states | {"context": self._context}}
+        return _fill_in(value, json.dumps(bindings))
 
-    def _expression(self, text: str, states: dict[str, Any]) -> Any:
-        bindings = {name: jsonata2.with_nulls(value) for name, value in self._variables.items()}
-        bindings["states"] = jsonata2.with_nulls(states | {"context": self._context})
-        try:
-            result = _compiled(text).evaluate(None, bindings)
-            if result is None and not _compiled(f"$exists(({text}))").evaluate(None, bindings):
-                raise StatesError("States.QueryEvaluationError", f"no result: {text}")
-        except (jsonata.jexception.JException, RecursionError, OverflowError) as error:
-            raise StatesError("States.QueryEvaluationError", str(error)) from None
-        return None if result is jsonata.utils.Utils.NULL_VALUE else result
+
+def _fill_in(value: Any, bindings: str) -> Any:
+    """The value with each expression in it replaced by its result; ``bindings`` are the variables, in JSON."""
+    if isinstance(value, dict):
+        return {key: _fill_in(item, bindings) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill_in(item, bindings) for item in value]
+    if isinstance(value, str) and value.startswith("{%") and value.endswith("%}"):
+        return _evaluate_expression(value[2:-2].strip(), bindings)
+    return value
+
+
+@functools.lru_cache(maxsize=4096)
+def _evaluate_expression(text: str, bindings: str) -> Any:
+    """The result of one expression. Cached: tests run the same workflow thousands of times with the same data."""
+    expression, exists = _compiled(text), _compiled(f"$exists(({text}))")
+    variables = {name: jsonata2.with_nulls(value) for name, value in json.loads(bindings).items()}
+    try:
+        result = expression.evaluate(None, variables)
+        if result is None and not exists.evaluate(None, variables):
+            raise StatesError("States.QueryEvaluationError", f"no result: {text}")
+    except (jsonata.jexception.JException, RecursionError, OverflowError) as error:
+        raise StatesError("States.QueryEvaluationError", str(error)) from None
+    return None if result is jsonata.utils.Utils.NULL_VALUE else result
 
 
 @functools.cache

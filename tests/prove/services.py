@@ -4,7 +4,6 @@ DynamoDB with conditional writes, transactions and the sparse index; a gateway w
 make "not charged" final; a topic and a queue, which functions and the workflow both use.
 """
 
-import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +46,7 @@ class FakeDynamoDB:
 
         def read() -> dict[str, Any]:
             item = self.payments.get(Key["transaction_id"]["S"])
-            return {"Item": copy.deepcopy(item)} if item else {}
+            return {"Item": _copy(item)} if item else {}
 
         return self._call_with_faults("get_item", read)
 
@@ -85,13 +84,13 @@ class FakeDynamoDB:
             failed, none = "ConditionalCheckFailed", {"Code": "None"}
             reasons = [none, none]
             if not _is_condition_met(state, held):
-                reasons[0] = {"Code": failed, "Item": copy.deepcopy(held)}
+                reasons[0] = {"Code": failed, "Item": _copy(held)}
             if step["ConditionExpression"] == "attribute_not_exists(transaction_id)" and key in self.steps:
                 reasons[1] = {"Code": failed}
             if reasons != [none, none]:
                 raise _client_error("TransactionCanceledException", CancellationReasons=reasons)
-            self.payments[key[0]] = copy.deepcopy(state["Item"])
-            self.steps[key] = copy.deepcopy(step["Item"])
+            self.payments[key[0]] = _copy(state["Item"])
+            self.steps[key] = _copy(step["Item"])
             return {}
 
         return self._call_with_faults("transact_write_items", put)
@@ -306,6 +305,12 @@ def _is_condition_met(put: dict[str, Any], held: dict[str, Any] | None) -> bool:
             values = put["ExpressionAttributeValues"]
             return held is not None and (held["status"], held["sequence"]) == (values[":status"], values[":sequence"])
     raise AssertionError(put["ConditionExpression"])
+
+
+def _copy(item: dict[str, Any]) -> dict[str, Any]:
+    """Return a deep copy of an item, by way of JSON: several times as fast as ``copy.deepcopy``."""
+    copied: dict[str, Any] = json.loads(json.dumps(item))
+    return copied
 
 
 def _client_error(code: str, **more: Any) -> ClientError:
