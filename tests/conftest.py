@@ -1,10 +1,12 @@
 """What every part of the tests may ask for."""
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from tests import emitted
 from tests.emitted import NESTED, ROOT, load_template
@@ -17,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Every boto3 session reads the models of its services anew, which takes longer than most tests do.
+    read_model = functools.cache(JSONFileLoader().load_file)
+    JSONFileLoader.load_file = lambda _, path: read_model(path)
     if folder := config.getoption("--templates"):
         emitted.read_from(folder)
 

@@ -1,6 +1,8 @@
-"""The deployer as a process of its own, over HTTP, against a CloudFormation that behaves as AWS's."""
+"""The deployer's commands, over HTTP, against a CloudFormation that behaves as AWS's."""
 
 import errno
+import functools
+import importlib
 import os
 import pty
 import re
@@ -15,8 +17,10 @@ from pathlib import Path
 
 import pyte
 import pytest
+from click.testing import CliRunner
 
 from scripts.common.packaging import Destination
+from scripts.deployer import validate
 from scripts.deployer.package import package_templates
 from stacks import names, settings
 from stacks.monitoring.alarm_table import alarm_names
@@ -30,6 +34,9 @@ GOLDEN = Path(__file__).with_name("golden")
 BUCKET = f"payment-artifacts-123456789012-{REGION}"
 OURS = [{"Key": "ManagedBy", "Value": "payment-platform"}]
 LONGEST_SECONDS = 90
+
+# The templates of stacks/, which no command changes.
+_render = functools.cache(validate.render)
 
 # A template's name and text -> the text as it was in the release that is deployed.
 Edit = Callable[[str, str], str]
@@ -54,13 +61,24 @@ class Command:
     folder: Path
 
     def __call__(self, *arguments: str, script: str = "deploy", **environment: str) -> Ran:
-        with self.started(*arguments, script=script, **environment) as process:
+        """Run a script's command in this process, which takes a fraction of the time of a process of its own."""
+        main = importlib.import_module(f"scripts.deployer.cli.{script}").main
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name in os.environ:
+                patch.delenv(name)
+            for name, value in self.environment(environment).items():
+                patch.setenv(name, value)
+            patch.setattr(validate, "render", _render)
+            patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep))
+            handlers = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
             try:
-                out, err = process.communicate(timeout=LONGEST_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        return Ran(process.returncode, out, err)
+                runner = CliRunner(charset=environment.get("PYTHONIOENCODING", "utf-8"))
+                ran = runner.invoke(main, arguments, prog_name=f"scripts/{script}.sh")
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+        return Ran(ran.exit_code, ran.stdout, ran.stderr)
 
     def started(self, *arguments: str, script: str = "deploy", **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -122,6 +140,11 @@ class Command:
         os.close(leader)
         terminal.code = process.wait(timeout=10)
         return terminal
+
+
+def _sleep_briefly(sleep: Callable[[float], None], seconds: float) -> None:
+    """Shorten the pauses between two looks at a deployment, and before a retry: the service here needs none."""
+    sleep(seconds / 20)
 
 
 @dataclass
