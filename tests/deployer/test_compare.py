@@ -1,4 +1,4 @@
-"""Plans from templates alone: what each function of a template gives, what changes, and what policies say."""
+"""Plans from templates alone: evaluated functions, changes, policy statements and dangers."""
 
 import io
 from typing import Any
@@ -9,11 +9,11 @@ from rich.console import Console
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.templates import STACK, Tree, as_json, from_json, parse_template
 from scripts.deployer.failure import Event
-from scripts.deployer.plan import spurious
 from scripts.deployer.plan.compare import compare_stacks
 from scripts.deployer.plan.danger import confirmation_names, find_dangers
 from scripts.deployer.plan.iam import statement_changes
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges, count_changes
+from scripts.deployer.plan.spurious import mark_spurious
 from scripts.deployer.planning import Comparison
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from tests.deployer.aws.cloudformation import START
@@ -21,12 +21,12 @@ from tests.deployer.aws.cloudformation import START
 PSEUDO = {"AWS::Region": "eu-west-1"}
 
 
-def evaluated(text: str, nested: dict[str, Tree] | None = None, **parameters: str) -> Evaluated:
+def evaluate_text(text: str, nested: dict[str, Tree] | None = None, **parameters: str) -> Evaluated:
     return evaluate(Tree(parse_template(text), nested or {}), parameters, PSEUDO)
 
 
-def queue(properties: str, more: str = "") -> str:
-    return f"Resources:\n  Q:\n    Type: AWS::SQS::Queue\n    Properties: {properties}\n{more}"
+def queue_template(properties: str, following: str = "") -> str:
+    return f"Resources:\n  Q:\n    Type: AWS::SQS::Queue\n    Properties: {properties}\n{following}"
 
 
 @pytest.mark.parametrize(
@@ -52,23 +52,25 @@ def queue(properties: str, more: str = "") -> str:
         ("!Cidr [a, 1, 2]", {"Fn::Cidr": ["a", 1, 2]}),
     ],
 )
-def test_what_a_template_says(expression: str, value: Any) -> None:
+def test_functions_of_a_template_are_evaluated(expression: str, value: Any) -> None:
     head = (
         "Parameters: {P: {Type: String}, D: {Type: String, Default: default}}\n"
         "Mappings: {M: {eu-west-1: {size: large}}}\n"
         "Conditions:\n  'Yes': !Equals [!Ref P, given]\n  'No': !Not [{Condition: 'Yes'}]\n"
         "  Both: !And [{Condition: 'Yes'}, {Condition: 'No'}]\n  Either: !Or [{Condition: 'Yes'}, {Condition: 'No'}]\n"
     )
-    text = head + queue(f"\n      X: {expression}").replace("[Yes", "['Yes'").replace("[No", "['No'")
-    assert evaluated(text, P="given").resources["Q"].properties["X"] == value
+    text = head + queue_template(f"\n      X: {expression}").replace("[Yes", "['Yes'").replace("[No", "['No'")
+    assert evaluate_text(text, P="given").resources["Q"].properties["X"] == value
 
 
-def test_a_resource_whose_condition_does_not_hold_is_not_there() -> None:
+def test_a_resource_whose_condition_is_false_is_left_out() -> None:
     text = "Conditions: {No: !Equals [a, b]}\nResources: {Q: {Type: AWS::SQS::Queue, Condition: 'No'}}"
-    assert evaluated(text.replace("No:", "'No':")).resources == {}
+    assert evaluate_text(text.replace("No:", "'No':")).resources == {}
 
 
-INNER = "Parameters: {Size: {Type: Number}}\n" + queue("{Length: !Ref Size}", "Outputs: {Url: {Value: !Ref Q}}")
+INNER = "Parameters: {Size: {Type: Number}}\n" + queue_template(
+    "{Length: !Ref Size}", "Outputs: {Url: {Value: !Ref Q}}"
+)
 OUTER = (
     "Parameters: {Size: {Type: Number}}\nResources:\n"
     "  A: {Type: 'AWS::CloudFormation::Stack', Properties: {TemplateURL: a, Parameters: {Size: !Ref Size}}}\n"
@@ -79,7 +81,7 @@ OUTER = (
 
 def test_values_pass_from_stack_to_stack() -> None:
     nested = {"A": Tree(parse_template(INNER)), "B": Tree(parse_template(INNER))}
-    stack = evaluated(OUTER, nested, Size="3")
+    stack = evaluate_text(OUTER, nested, Size="3")
     assert stack.nested["A"].resources["Q"].properties == {"Length": "3"}
     assert stack.nested["B"].resources["Q"].properties == {"Length": "${A/Q}"}
 
@@ -89,12 +91,12 @@ def test_a_tree_survives_being_saved() -> None:
     assert from_json(as_json(tree)) == tree
 
 
-def changes(before: str, after: str, **parameters: str) -> list[Change]:
-    return list(compare_stacks("s", evaluated(before, **parameters), evaluated(after, **parameters)).changes)
+def compare_texts(before: str, after: str, **parameters: str) -> list[Change]:
+    return list(compare_stacks("s", evaluate_text(before, **parameters), evaluate_text(after, **parameters)).changes)
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "changes"),
     [
         ("{MessageRetentionPeriod: 5}", "{MessageRetentionPeriod: '5'}", []),
         ("{MessageRetentionPeriod: 5}", "{MessageRetentionPeriod: 6}", [("Modify", "False")]),
@@ -102,40 +104,47 @@ def changes(before: str, after: str, **parameters: str) -> list[Change]:
         ("{}", "{QueueName: b}", [("Modify", "True")]),
     ],
 )
-def test_what_changes(before: str, after: str, told: list[tuple[str, str]]) -> None:
-    assert [(one.action, one.replacement) for one in changes(queue(before), queue(after))] == told
+def test_changed_properties_update_or_replace(before: str, after: str, changes: list[tuple[str, str]]) -> None:
+    compared = compare_texts(queue_template(before), queue_template(after))
+    assert [(change.action, change.replacement) for change in compared] == changes
 
 
-def test_what_refers_to_a_resource_that_is_made_anew_changes_with_it() -> None:
-    """Through any number of references: a replaced version gives its alias another version."""
-    more = "  T: {Type: 'AWS::SNS::Topic', Properties: {TopicName: !Sub 'of-${Q}', DisplayName: same}}\n"
-    more += "  S: {Type: 'AWS::SNS::Subscription', Properties: {TopicArn: !Ref T, Protocol: sqs}}\n"
-    found = changes(queue("{QueueName: a}", more), queue("{QueueName: b}", more))
-    assert [(one.logical_id, one.replacement) for one in found] == [("Q", "True"), ("T", "True"), ("S", "True")]
-    assert found[2].properties == (PropertyChange("TopicArn", "${T}", KNOWN_AFTER_APPLY, "Always"),)
+def test_a_replaced_resource_changes_those_that_refer_to_it() -> None:
+    """Through any number of references."""
+    readers = "  T: {Type: 'AWS::SNS::Topic', Properties: {TopicName: !Sub 'of-${Q}', DisplayName: same}}\n"
+    readers += "  S: {Type: 'AWS::SNS::Subscription', Properties: {TopicArn: !Ref T, Protocol: sqs}}\n"
+    changes = compare_texts(queue_template("{QueueName: a}", readers), queue_template("{QueueName: b}", readers))
+    assert [(change.logical_id, change.replacement) for change in changes] == [
+        ("Q", "True"),
+        ("T", "True"),
+        ("S", "True"),
+    ]
+    assert changes[2].properties == (PropertyChange("TopicArn", "${T}", KNOWN_AFTER_APPLY, "Always"),)
 
 
 @pytest.mark.parametrize(
     ("policies", "action"),
     [("", "Delete"), ("DeletionPolicy: Retain", "Retain"), ("DeletionPolicy: RetainExceptOnCreate", "Retain")],
 )
-def test_what_goes_and_what_stays(policies: str, action: str) -> None:
-    text = queue("{}", f"    {policies}\n" if policies else "")
-    (gone,) = compare_stacks("s", evaluated(text), None).changes
-    assert (gone.action, gone.policy_action) == ("Remove", action)
+def test_a_removed_resource_is_deleted_or_retained(policies: str, action: str) -> None:
+    text = queue_template("{}", f"    {policies}\n" if policies else "")
+    (change,) = compare_stacks("s", evaluate_text(text), None).changes
+    assert (change.action, change.policy_action) == ("Remove", action)
 
 
 def test_another_type_under_the_same_name_is_a_replacement() -> None:
-    (change,) = changes(queue("{}"), queue("{}").replace("SQS::Queue", "SNS::Topic"))
+    (change,) = compare_texts(queue_template("{}"), queue_template("{}").replace("SQS::Queue", "SNS::Topic"))
     assert (change.replacement, change.properties[0].name) == ("True", "Type")
 
 
 def test_a_type_without_a_schema_may_be_replaced() -> None:
-    before, after = (queue(one).replace("AWS::SQS::Queue", "Corp::Own::Thing") for one in ("{A: 1}", "{A: 2}"))
-    assert [one.replacement for one in changes(before, after)] == ["Conditional"]
+    before, after = (
+        queue_template(text).replace("AWS::SQS::Queue", "Corp::Own::Thing") for text in ("{A: 1}", "{A: 2}")
+    )
+    assert [change.replacement for change in compare_texts(before, after)] == ["Conditional"]
 
 
-def policy(kind: str, properties: str) -> str:
+def policy_template(kind: str, properties: str) -> str:
     return f"Resources:\n  P:\n    Type: {kind}\n    Properties: {properties}\n"
 
 
@@ -143,7 +152,7 @@ _STATEMENT = "{Statement: {Effect: Allow, Action: [%s], Resource: r%s}}"
 
 
 @pytest.mark.parametrize(
-    ("kind", "properties", "told"),
+    ("kind", "properties", "shown_kind"),
     [
         ("AWS::IAM::ManagedPolicy", "PolicyDocument", "managed policy"),
         ("AWS::IAM::Role", "AssumeRolePolicyDocument", "trust"),
@@ -154,12 +163,13 @@ _STATEMENT = "{Statement: {Effect: Allow, Action: [%s], Resource: r%s}}"
         ("AWS::SecretsManager::ResourcePolicy", "ResourcePolicy", "policy"),
     ],
 )
-def test_statements_of_every_kind_of_policy(kind: str, properties: str, told: str) -> None:
-    before = evaluated(policy(kind, "{%s: %s}" % (properties, _STATEMENT % ("'a:Read', 'a:Write'", ""))))  # noqa: UP031
-    after = evaluated(policy(kind, "{%s: %s}" % (properties, _STATEMENT % ("'a:Read', 'a:Delete'", ""))))  # noqa: UP031
-    assert [(one.added, one.holder, one.kind, one.actions) for one in statement_changes(before, after)] == [
-        (False, "P", told, ("a:Write",)),
-        (True, "P", told, ("a:Delete",)),
+def test_statements_of_every_kind_of_policy(kind: str, properties: str, shown_kind: str) -> None:
+    before = evaluate_text(policy_template(kind, "{%s: %s}" % (properties, _STATEMENT % ("'a:Read', 'a:Write'", ""))))  # noqa: UP031
+    after = evaluate_text(policy_template(kind, "{%s: %s}" % (properties, _STATEMENT % ("'a:Read', 'a:Delete'", ""))))  # noqa: UP031
+    changes = statement_changes(before, after)
+    assert [(change.added, change.holder, change.kind, change.actions) for change in changes] == [
+        (False, "P", shown_kind, ("a:Write",)),
+        (True, "P", shown_kind, ("a:Delete",)),
     ]
 
 
@@ -167,77 +177,75 @@ def test_inline_policies_attachments_and_permissions() -> None:
     role = "{Policies: [{PolicyName: n, PolicyDocument: %s}], ManagedPolicyArns: [arn:x]}" % (
         _STATEMENT % ("'a:b'", "")
     )
-    told = statement_changes(None, evaluated(policy("AWS::IAM::Role", role)))
-    assert [(one.kind, one.resource) for one in told] == [("attached", "arn:x"), ("inline policy", "r")]
-    given = "{Action: 'lambda:InvokeFunction', FunctionName: f, Principal: events.amazonaws.com, SourceArn: rule}"
-    (one,) = statement_changes(None, evaluated(policy("AWS::Lambda::Permission", given)))
-    assert (one.resource, one.condition) == ("f for events.amazonaws.com", '{"SourceArn": "rule"}')
+    changes = statement_changes(None, evaluate_text(policy_template("AWS::IAM::Role", role)))
+    assert [(change.kind, change.resource) for change in changes] == [("attached", "arn:x"), ("inline policy", "r")]
+    properties = "{Action: 'lambda:InvokeFunction', FunctionName: f, Principal: events.amazonaws.com, SourceArn: rule}"
+    (change,) = statement_changes(None, evaluate_text(policy_template("AWS::Lambda::Permission", properties)))
+    assert (change.resource, change.condition) == ("f for events.amazonaws.com", '{"SourceArn": "rule"}')
 
 
-def test_a_condition_that_is_dropped_is_a_statement_more_and_one_less() -> None:
+def test_a_dropped_condition_is_a_removed_and_an_added_statement() -> None:
     with_condition = _STATEMENT % ("'a:b'", ", Condition: {Bool: {x: true}}")
-    before = evaluated(policy("AWS::IAM::Policy", "{PolicyDocument: %s}" % with_condition))  # noqa: UP031
-    after = evaluated(policy("AWS::IAM::Policy", "{PolicyDocument: %s}" % (_STATEMENT % ("'a:b'", ""))))
-    told = statement_changes(before, after)
-    assert [(one.added, one.condition) for one in told] == [(False, '{"Bool": {"x": "true"}}'), (True, "")]
+    before = evaluate_text(policy_template("AWS::IAM::Policy", "{PolicyDocument: %s}" % with_condition))  # noqa: UP031
+    after = evaluate_text(policy_template("AWS::IAM::Policy", "{PolicyDocument: %s}" % (_STATEMENT % ("'a:b'", ""))))
+    changes = statement_changes(before, after)
+    assert [(change.added, change.condition) for change in changes] == [(False, '{"Bool": {"x": "true"}}'), (True, "")]
 
 
-def test_everybody_and_all_but_somebody_are_said_in_words() -> None:
+def test_negated_elements_are_described_in_words() -> None:
     text = "{PolicyDocument: {Statement: [{Effect: Deny, NotAction: [a, b], NotPrincipal: {AWS: me}, Resource: r}]}}"
-    (one,) = statement_changes(None, evaluated(policy("AWS::SQS::QueuePolicy", text)))
-    assert (one.effect, one.actions, one.resource) == ("Deny", ("all but a, b",), "r for all but me")
+    (change,) = statement_changes(None, evaluate_text(policy_template("AWS::SQS::QueuePolicy", text)))
+    assert (change.effect, change.actions, change.resource) == ("Deny", ("all but a, b",), "r for all but me")
 
 
-def unknown(name: str, recreation: str = "Never") -> PropertyChange:
+def unknown_property(name: str, recreation: str = "Never") -> PropertyChange:
     return PropertyChange(name, "x", KNOWN_AFTER_APPLY, recreation)
 
 
 def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_comparison() -> None:
-    real_one = PropertyChange("B", "1", "2")
+    known_change = PropertyChange("B", "1", "2")
     service = StackChanges(
         "s",
         (
-            Change("Modify", "Spurious", "T", "Conditional", (unknown("A", "Conditionally"),)),
-            Change("Modify", "Real", "T", "False", (unknown("A"),)),
-            Change("Modify", "Certain", "T", "True", (unknown("A", "Always"),)),
-            Change("Modify", "Data", "AWS::DynamoDB::Table", "Conditional", (unknown("A", "Conditionally"),)),
-            Change("Modify", "Known", "T", "False", (real_one,)),
-            Change(
-                "Modify", "Mixed", "T", "Conditional", (PropertyChange("B", "1", "2"), unknown("A", "Conditionally"))
-            ),
+            Change("Modify", "Spurious", "T", "Conditional", (unknown_property("A", "Conditionally"),)),
+            Change("Modify", "Real", "T", "False", (unknown_property("A"),)),
+            Change("Modify", "Certain", "T", "True", (unknown_property("A", "Always"),)),
+            Change("Modify", "Data", "AWS::DynamoDB::Table", "Conditional", (unknown_property("A", "Conditionally"),)),
+            Change("Modify", "Known", "T", "False", (known_change,)),
+            Change("Modify", "Mixed", "T", "Conditional", (known_change, unknown_property("A", "Conditionally"))),
         ),
     )
     real = StackChanges(
         "s",
         (
-            Change("Modify", "Real", "T", "False", (unknown("A"),)),
-            Change("Modify", "Mixed", "T", "False", (real_one,)),
+            Change("Modify", "Real", "T", "False", (unknown_property("A"),)),
+            Change("Modify", "Mixed", "T", "False", (known_change,)),
         ),
     )
-    found = {one.logical_id: one for one in spurious.mark_spurious(service, real).changes}
-    assert [name for name, one in found.items() if one.is_spurious] == ["Spurious"]
-    assert found["Mixed"].properties == (real_one,)
-    assert found["Mixed"].replacement == "False"
-    assert count_changes(spurious.mark_spurious(service, real)).spurious == 1
+    marked = mark_spurious(service, real)
+    changes = {change.logical_id: change for change in marked.changes}
+    assert [name for name, change in changes.items() if change.is_spurious] == ["Spurious"]
+    assert (changes["Mixed"].properties, changes["Mixed"].replacement) == ((known_change,), "False")
+    assert count_changes(marked).spurious == 1
 
 
 def test_a_nested_stack_of_spurious_changes_is_one() -> None:
-    inner = StackChanges("N", (Change("Modify", "P", "T", "False", (unknown("A"),)),))
-    (nested,) = spurious.mark_spurious(
+    inner = StackChanges("N", (Change("Modify", "P", "T", "False", (unknown_property("A"),)),))
+    (nested,) = mark_spurious(
         StackChanges("s", (Change("Modify", "N", STACK, nested=inner),)), StackChanges("s")
     ).changes
     assert nested.is_spurious
 
 
-def test_after_half_a_minute_of_silence_it_is_said_what_goes_on() -> None:
-    now = [0.0]
+def test_after_half_a_minute_without_events_the_running_resources_are_printed() -> None:
+    clock = [0.0]
     console = Console(file=io.StringIO(), width=120)
     event = Event("1", START, "arn:s", "Data/Table", "AWS::DynamoDB::Table", "CREATE_IN_PROGRESS", "", "t")
-    with ConsoleReporter(console, clock=lambda: now[0]).follow_events(None, "s") as watching:
-        watching([event])
+    with ConsoleReporter(console, clock=lambda: clock[0]).follow_events(None, "s") as listen:
+        listen([event])
         for seconds in (10, 29, 31, 50, 62):
-            now[0] = seconds
-            watching([])
+            clock[0] = seconds
+            listen([])
     lines = console.file.getvalue().splitlines()[1:]  # type: ignore[attr-defined]
     assert lines == [
         "still in progress after 0:31: Data/Table (AWS::DynamoDB::Table)",
@@ -245,25 +253,25 @@ def test_after_half_a_minute_of_silence_it_is_said_what_goes_on() -> None:
     ]
 
 
-def test_what_the_service_is_certain_to_replace_changes_what_reads_it() -> None:
-    """Whatever the schemas say of the property; and the queue that takes its name from the table is in danger, too."""
+def test_a_certain_replacement_of_the_service_changes_those_that_refer_to_it() -> None:
+    """Even if the schema of the property says otherwise."""
     table = "  T: {Type: 'AWS::DynamoDB::Table', Properties: {BillingMode: %s}}\n"
-    named = "{QueueName: !Sub 'of-${T}'}"
-    before, after = (evaluated(queue(named, table % key)) for key in ("a", "b"))
+    properties = "{QueueName: !Sub 'of-${T}'}"
+    before, after = (evaluate_text(queue_template(properties, table % key)) for key in ("a", "b"))
     certain = Change(
         "Modify", "T", "AWS::DynamoDB::Table", "True", (PropertyChange("BillingMode", "a", "b", "Always"),)
     )
-    reader = Change("Modify", "Q", "AWS::SQS::Queue", "False", (unknown("QueueName"),))
+    reader = Change("Modify", "Q", "AWS::SQS::Queue", "False", (unknown_property("QueueName"),))
     comparison = Comparison(before, after, compare_stacks("s", before, after))
     plan = comparison.plan(StackChanges("s", (certain, reader)), ())
-    assert [one.is_spurious for one in plan.stack.changes] == [False, False]
+    assert [change.is_spurious for change in plan.stack.changes] == [False, False]
 
 
-def test_two_of_one_name_are_asked_for_by_their_paths() -> None:
-    gone = Change("Remove", "Items", "AWS::DynamoDB::Table")
-    stacks = tuple(Change("Modify", name, STACK, nested=StackChanges(name, (gone,))) for name in ("A", "B"))
-    alone = Change("Remove", "Other", "AWS::DynamoDB::Table")
-    assert list(confirmation_names(find_dangers(StackChanges("s", (*stacks, alone))))) == [
+def test_resources_of_the_same_name_are_confirmed_by_their_paths() -> None:
+    table = Change("Remove", "Items", "AWS::DynamoDB::Table")
+    stacks = tuple(Change("Modify", name, STACK, nested=StackChanges(name, (table,))) for name in ("A", "B"))
+    queue = Change("Remove", "Other", "AWS::DynamoDB::Table")
+    assert list(confirmation_names(find_dangers(StackChanges("s", (*stacks, queue))))) == [
         "A/Items",
         "B/Items",
         "Other",

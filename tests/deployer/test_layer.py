@@ -1,4 +1,4 @@
-"""The gateway's layer: the same bytes on every machine, for Lambda's platform, of files known by their hash."""
+"""The gateway's layer: the same bytes on every machine, for Lambda's platform, of files checked by their hash."""
 
 import glob
 import io
@@ -19,25 +19,25 @@ from stacks.compute.layers import STRIPE
 
 
 @pytest.fixture(scope="module")
-def built() -> bytes:
+def layer_zip() -> bytes:
     return build_layer(STRIPE)
 
 
 def other_interpreters() -> list[str]:
-    """Of another minor version than this one's, with pip."""
-    found = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
-    found += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.1[1-9]*/bin/python")))
-    return [path for path in found if path and _is_other(path)]
+    """Return interpreters with pip and another minor version than this one's."""
+    paths = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
+    paths += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.1[1-9]*/bin/python")))
+    return [path for path in paths if path and _is_other(path)]
 
 
 def _is_other(path: str) -> bool:
     code = "import sys, pip; print(*sys.version_info[:2])"
-    ran = subprocess.run([path, "-c", code], capture_output=True, text=True)
-    return ran.returncode == 0 and tuple(map(int, ran.stdout.split())) != sys.version_info[:2]
+    process = subprocess.run([path, "-c", code], capture_output=True, text=True)
+    return process.returncode == 0 and tuple(map(int, process.stdout.split())) != sys.version_info[:2]
 
 
 def test_another_interpreter_umask_and_folder_give_the_same_bytes(
-    built: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    layer_zip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interpreters = other_interpreters()
     if not interpreters:
@@ -47,44 +47,48 @@ def test_another_interpreter_umask_and_folder_give_the_same_bytes(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
     umask = os.umask(0o077)
     try:
-        assert build_layer(STRIPE) == built
+        assert build_layer(STRIPE) == layer_zip
     finally:
         os.umask(umask)
 
 
-def test_what_pip_adds_is_left_out_and_the_distributions_files_are_there(built: bytes) -> None:
-    with zipfile.ZipFile(io.BytesIO(built)) as archive:
+def test_it_holds_the_distributions_files_without_those_that_pip_adds(layer_zip: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(layer_zip)) as archive:
         names = archive.namelist()
         texts = b"".join(archive.read(name) for name in names)
     assert {"python/stripe/__init__.py", "python/requests/__init__.py", "python/typing_extensions.py"} <= set(names)
     assert any(name.endswith(".dist-info/METADATA") for name in names)
-    # Compiled files would be for one runtime and architecture; none is needed.
+    # Compiled files would tie the layer to one runtime and architecture.
     assert not [name for name in names if name.endswith(".so")]
     assert not [name for name in names if name.startswith("python/bin/") or "__pycache__" in name]
     assert not {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"} & {Path(name).name for name in names}
     assert sys.prefix.encode() not in texts
 
 
-def test_it_is_for_the_functions_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever runs pip: a file for the other runtime is not taken."""
-    pip: list[list[str]] = []
-    monkeypatch.setattr(layer.subprocess, "run", lambda command, **_: pip.append(command) or _Failed())
+def test_pip_takes_hashed_wheels_for_the_functions_platform_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(layer.subprocess, "run", lambda command, **_: commands.append(command) or _Failed())
     monkeypatch.setattr(layer, "PYTHON", "3.13")
     monkeypatch.setattr(layer, "ARCHITECTURE", "aarch64")
     with pytest.raises(UserError, match="pip cannot install it: no"):
         build_layer(tmp_path)
-    (command,) = pip
+    (command,) = commands
     options = dict(itertools.pairwise(command))
     assert (options["--python-version"], options["--platform"]) == ("3.13", "manylinux2014_aarch64")
     assert options["--only-binary"] == ":all:"
+    # Without --require-hashes, pip checks only the requirements that have a hash; --no-compile keeps out this machine.
+    assert {"--require-hashes", "--no-deps", "--no-compile"} <= set(command)
 
 
 class _Failed:
     returncode, stderr = 1, "no"
 
 
-def test_a_requirement_whose_hash_is_wrong_is_not_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("digest", [f" --hash=sha256:{'0' * 64}", ""])
+def test_a_requirement_with_a_wrong_or_missing_hash_is_refused(tmp_path: Path, digest: str) -> None:
     requirements = tmp_path / "requirements.txt"
-    requirements.write_text(f"idna==3.20 --hash=sha256:{'0' * 64}\n")
+    requirements.write_text(f"idna==3.20{digest}\n")
     with pytest.raises(UserError, match=r"requirements\.txt: pip cannot install it"):
         build_layer(requirements)

@@ -235,8 +235,8 @@ def test_no_command_stands_where_it_is_not_executed() -> None:
 
 
 def test_the_words_that_stand_for_something_are_explained() -> None:
-    describe_aws_error = set(re.findall(r"`([A-Z_]+)`", RUNBOOK[: RUNBOOK.index("## Find the right section")]))
-    assert describe_aws_error == WORDS
+    explained = set(re.findall(r"`([A-Z_]+)`", RUNBOOK[: RUNBOOK.index("## Find the right section")]))
+    assert explained == WORDS
     used = {word for found in OF_SECTION.values() for one in found for word in re.findall(r"\b[A-Z_]+\b", one.text)}
     assert used >= WORDS
 
