@@ -1,15 +1,19 @@
 """What the documents show is what the commands print; their links, paths and commands lead somewhere."""
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from scripts.deployer.cli import deploy, destroy, outputs, status
 from scripts.local.examples import EXAMPLES
 from scripts.operator import cli
+from scripts.verify import cli as verify
 from tests.deployer.conftest import GOLDEN
 from tests.emitted import ROOT, load_template
 from tests.mutations.defects import DEFECTS
@@ -35,6 +39,14 @@ PROVED = {
 DOCUMENTS = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+PROGRAMS = {
+    "scripts/deploy.sh": deploy.main,
+    "scripts/destroy.sh": destroy.main,
+    "scripts/outputs.sh": outputs.main,
+    "scripts/payments.sh": cli.main,
+    "scripts/status.sh": status.main,
+    "scripts/verify.sh": verify.main,
+}
 FOLDERS = sorted({path.partition("/")[0] for path in TRACKED if "/" in path})
 PATH = re.compile(rf"(?<![\w./@-])(?:{'|'.join(map(re.escape, FOLDERS))})/(?:[\w./-]*\w)?")
 
@@ -172,3 +184,28 @@ def test_each_target_of_the_makefile_exists(document: Path) -> None:
             name for line in re.findall(r"^make ([a-z -]*[a-z])", block, re.MULTILINE) for name in line.split()
         ]
     assert set(commands) <= targets
+
+
+def list_program_calls(text: str) -> Iterator[str]:
+    """Yield the calls of the programs in code blocks, without the remarks beside them, and in prose."""
+    for block in re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if call := re.match(r"(?:\$ )?(scripts/\w+\.sh(?: \S+)+)", re.sub(r"(?<= ) +(?=--)", "", line)):
+                yield call[1]
+    yield from re.findall(r"`(scripts/\w+\.sh\s[^`]+)`", remove_code_blocks(text))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_each_call_of_a_program_is_one_that_it_accepts(document: Path) -> None:
+    """``--help`` after the arguments: a program reads its options before it prints the help, and does nothing else."""
+    for call in list_program_calls(document.read_text(encoding="utf-8")):
+        program, *arguments = shlex.split(re.sub(r"[\[\]]", "", call))
+        result = CliRunner().invoke(PROGRAMS[program], [*arguments, "--help"])
+        assert result.exit_code == 0, f"{call}: {result.output}"
+
+
+def test_a_call_that_a_program_does_not_accept_is_noticed() -> None:
+    text = "```sh\nscripts/deploy.sh dev --frobnicate   a remark\n```\n`scripts/status.sh\ndev`\n"
+    calls = list(list_program_calls(text))
+    assert calls == ["scripts/deploy.sh dev --frobnicate", "scripts/status.sh\ndev"]
+    assert CliRunner().invoke(deploy.main, ["dev", "--frobnicate", "--help"]).exit_code != 0
