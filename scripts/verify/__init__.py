@@ -15,7 +15,7 @@ described.py      describes a resource as AWS has it, and compares it
 described_access.py    roles, policies, keys
 described_compute.py   functions, the state machine, the schedule
 described_data.py      tables, backups, queues, topics
-described_watching.py  log groups and alarms
+described_monitoring.py log groups and alarms
 compared.py       finds the differences between properties, and between policies
 
 Groups of checks:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import described_access, described_compute, described_data, described_watching
+from . import described_access, described_compute, described_data, described_monitoring
 from .compared import find_differences
 from .expected import Clients, Expected
 
@@ -30,14 +30,14 @@ DESCRIBED: Mapping[str, Describe] = {
     "AWS::Lambda::Alias": described_compute.describe_alias,
     "AWS::StepFunctions::StateMachine": described_compute.describe_state_machine,
     "AWS::Events::Rule": described_compute.describe_rule,
-    "AWS::Logs::LogGroup": described_watching.describe_log_group,
-    "AWS::Logs::MetricFilter": described_watching.describe_metric_filter,
-    "AWS::CloudWatch::Alarm": described_watching.describe_alarm,
-    "AWS::CloudWatch::CompositeAlarm": described_watching.describe_composite_alarm,
+    "AWS::Logs::LogGroup": described_monitoring.describe_log_group,
+    "AWS::Logs::MetricFilter": described_monitoring.describe_metric_filter,
+    "AWS::CloudWatch::Alarm": described_monitoring.describe_alarm,
+    "AWS::CloudWatch::CompositeAlarm": described_monitoring.describe_composite_alarm,
 }
 # Properties that need a call of their own, which is not made if they are a gap of the emulator.
 PROPERTIES: Mapping[str, Describe] = {
-    "AWS::Logs::LogGroup.DataProtectionPolicy": described_watching.describe_data_protection
+    "AWS::Logs::LogGroup.DataProtectionPolicy": described_monitoring.describe_data_protection
 }
 # The values of properties that a template leaves out.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {

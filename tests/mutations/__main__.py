@@ -1,8 +1,8 @@
-"""``python -m tests.mutations [--json FILE] [--only WORDS] [--write FOLDER]``: plant each defect, and see it caught.
+"""``python -m tests.mutations [--json FILE] [--only WORDS] [--write FOLDER]``: checks that each defect is detected.
 
-Each defect is planted alone into the templates, and exactly one test, or one rule of cfn-lint, is run against them:
-it has to fail there, and to hold without the defect. All tests are collected once; for each defect a process is forked
-that reads the templates with the defect and runs its test.
+Each defect is planted alone into the templates, and one test, or one rule of cfn-lint, is run on them: it must fail
+with the defect, and pass without it. All tests are collected once; then a process is forked for each defect, plants
+it, and runs its test.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from .defects import DEFECTS
 from .planting import Defect
 
 LINT = "cfn-lint "
-CAUGHT = "caught"
-# As setup.cfg has it, but without what is told on a terminal, and without what explains a failure to nobody.
+DETECTED = "caught"
+# The options of setup.cfg without output and without explanations of failures.
 _QUIET = ("-o", "addopts=", "--import-mode=importlib", "--assert=plain")
 _QUIET += tuple(option for name in ("cacheprovider", "xdist", "terminal") for option in ("-p", f"no:{name}"))
 
@@ -39,40 +39,41 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", type=Path, help="write what was planted, caught and missed to this file")
     parser.add_argument("--only", default="", help="plant only defects whose name has these words")
     parser.add_argument("--write", type=Path, help="keep the templates with each defect here, for pytest --templates")
-    given = parser.parse_args(arguments)
-    defects = [defect for defect in DEFECTS if given.only.casefold() in defect.name.casefold()]
+    options = parser.parse_args(arguments)
+    defects = [defect for defect in DEFECTS if options.only.casefold() in defect.name.casefold()]
     if not defects:
-        print(f"no defect has {given.only!r} in its name", file=sys.stderr)
+        print(f"no defect has {options.only!r} in its name", file=sys.stderr)
         return 2
-    # Read once, as plain dicts, which are copied faster.
+    # Plain dicts are copied faster.
     emitted.stand_in({name: to_plain_types(emitted.load_template(name)) for name in emitted.ALL})
-    if given.write:
+    if options.write:
         for number, defect in enumerate(defects):
-            _write(_planted(defect), given.write / str(number))
+            _write_templates(_plant_defect(defect), options.write / str(number))
     suite = _Suite(defects)
-    tests = sorted({defect.caught_by for defect in defects if not defect.caught_by.startswith(LINT)})
-    ended = pytest.main([*tests, *_QUIET], plugins=[suite])
-    if ended not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        print(f"the tests cannot be collected: pytest ends with {ended!r}", file=sys.stderr)
+    tests = sorted({defect.detected_by for defect in defects if not defect.detected_by.startswith(LINT)})
+    exit_code = pytest.main([*tests, *_QUIET], plugins=[suite])
+    if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        print(f"the tests cannot be collected: pytest ends with {exit_code!r}", file=sys.stderr)
         return 1
-    _show(defects, suite.found)
-    missed = [f"{defect.name}: {how}" for defect, how in zip(defects, suite.found, strict=True) if how != CAUGHT]
-    caught = len(defects) - len(missed)
-    if given.json:
-        told = {"planted": len(defects), "detected": caught, "missed": missed}
-        given.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(f"mutations: caught {caught} / planted {len(defects)}")
+    _show_results(defects, suite.results)
+    results = zip(defects, suite.results, strict=True)
+    missed = [f"{defect.name}: {result}" for defect, result in results if result != DETECTED]
+    detected = len(defects) - len(missed)
+    if options.json:
+        figures = {"planted": len(defects), "detected": detected, "missed": missed}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(f"mutations: caught {detected} / planted {len(defects)}")
     return 1 if missed else 0
 
 
 class _Suite:
-    """A plugin that runs each collected test on the templates as they are, and on those with the defect it is for."""
+    """A plugin that runs each collected test without a defect, and with each defect that it must detect."""
 
     def __init__(self, defects: list[Defect]) -> None:
         self._defects = defects
         self._items: dict[str, pytest.Item] = {}
         self._raised: type[BaseException] | None = None
-        self.found: list[str] = []
+        self.results: list[str] = []
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         session.config.option.tbstyle = "value"
@@ -82,48 +83,50 @@ class _Suite:
         global _suite
         _suite = self
         with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-            red = pool.apply_async(_red)
-            found = pool.map(_catches, range(len(self._defects)), chunksize=1)
-            red_tests = red.get()
-        self.found = [red_tests.get(one.caught_by, how) for one, how in zip(self._defects, found, strict=True)]
+            pending = pool.apply_async(_find_failing_checks)
+            results = pool.map(_run_defect, range(len(self._defects)), chunksize=1)
+            failing = pending.get()
+        pairs = zip(self._defects, results, strict=True)
+        self.results = [failing.get(defect.detected_by, result) for defect, result in pairs]
         return True
 
-    def red(self) -> dict[str, str]:
-        """Which checks do not hold without a defect, or are not there."""
-        red = {}
-        for check in {defect.caught_by for defect in self._defects}:
-            if not check.startswith(LINT) and (ended := self._run(check)) != "passed":
-                red[check] = f"without the defect the test is {ended}"
-        rules = {defect.caught_by for defect in self._defects if defect.caught_by.startswith(LINT)}
+    def find_failing_checks(self) -> dict[str, str]:
+        """Return the checks that fail without a defect, or do not exist, with the reason."""
+        failing = {}
+        for check in {defect.detected_by for defect in self._defects}:
+            if not check.startswith(LINT) and (outcome := self._run_test(check)) != "passed":
+                failing[check] = f"without the defect the test is {outcome}"
+        rules = {defect.detected_by for defect in self._defects if defect.detected_by.startswith(LINT)}
         if rules:
-            found = _lint([emitted.ROOT / "templates" / f"{name}.yaml" for name in emitted.ALL])
-            red |= {rule: "found without the defect" for rule in rules if rule.removeprefix(LINT) in found}
-        return red
+            findings = _lint_templates([emitted.ROOT / "templates" / f"{name}.yaml" for name in emitted.ALL])
+            failing |= {rule: "found without the defect" for rule in rules if rule.removeprefix(LINT) in findings}
+        return failing
 
-    def catches(self, number: int) -> str:
+    def run_defect(self, number: int) -> str:
+        """Plant a defect and run its check. Return ``DETECTED``, or why it is not detected."""
         defect = self._defects[number]
         try:
-            templates = _planted(defect)
+            templates = _plant_defect(defect)
         except (LookupError, TypeError) as error:
             return f"not planted: {error!r}"
         if templates[defect.template] == emitted.load_template(defect.template):
             return "not planted: it changes nothing"
-        if defect.caught_by.startswith(LINT):
+        if defect.detected_by.startswith(LINT):
             with tempfile.TemporaryDirectory() as folder:
-                _write(templates, Path(folder))
-                rules = _lint([Path(folder) / f"{defect.template}.json"])
-            return CAUGHT if defect.caught_by.removeprefix(LINT) in rules else f"MISSED, but {rules}"
+                _write_templates(templates, Path(folder))
+                rules = _lint_templates([Path(folder) / f"{defect.template}.json"])
+            return DETECTED if defect.detected_by.removeprefix(LINT) in rules else f"MISSED, but {rules}"
         emitted.stand_in(templates)
-        ended = self._run(defect.caught_by, anew=True)
-        return CAUGHT if ended == "failed" else f"MISSED: the test is {ended}"
+        outcome = self._run_test(defect.detected_by, reload=True)
+        return DETECTED if outcome == "failed" else f"MISSED: the test is {outcome}"
 
-    def _run(self, test: str, anew: bool = False) -> str:
-        """``passed``, ``failed``, or ``broken`` where not the test itself came to an end."""
+    def _run_test(self, test: str, reload: bool = False) -> str:
+        """Return ``passed``, ``failed`` for a failed assertion, or ``broken by`` another exception."""
         if test not in self._items:
             return "not found"
         item = self._items[test]
-        if anew:
-            # Some modules read their template when they are imported.
+        if reload:
+            # Some modules read their template at import.
             importlib.reload(item.module)
         self._raised = None
         for report in runtestprotocol(item, log=False, nextitem=None):
@@ -132,45 +135,45 @@ class _Suite:
         return f"broken by {self._raised}"
 
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
-        """What a test finds it asserts; another exception is a test that cannot cope with the defect."""
+        """Record the exception: only an AssertionError counts as a detection."""
         if call.excinfo:
             self._raised = call.excinfo.type
 
 
-# Forked with everything in it: neither a plant nor a test could be sent to another process.
+# A global that the forked processes inherit, because plants and tests cannot be pickled.
 _suite: _Suite
 
 
-def _red() -> dict[str, str]:
-    return _suite.red()
+def _find_failing_checks() -> dict[str, str]:
+    return _suite.find_failing_checks()
 
 
-def _catches(number: int) -> str:
-    return _suite.catches(number)
+def _run_defect(number: int) -> str:
+    return _suite.run_defect(number)
 
 
-def _planted(defect: Defect) -> dict[str, dict[str, Any]]:
+def _plant_defect(defect: Defect) -> dict[str, dict[str, Any]]:
     templates = {name: copy.deepcopy(emitted.load_template(name)) for name in emitted.ALL}
     defect.plant(templates[defect.template])
     return templates
 
 
-def _write(templates: dict[str, dict[str, Any]], folder: Path) -> None:
+def _write_templates(templates: dict[str, dict[str, Any]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, template in templates.items():
         (folder / f"{name}.json").write_text(json.dumps(template, indent=1), encoding="utf-8")
 
 
-def _lint(paths: list[Path]) -> set[str]:
+def _lint_templates(paths: list[Path]) -> set[str]:
     from scripts.deployer.validate import lint_templates
 
     return {finding.split(": ", 1)[1].split(" ", 1)[0] for finding in lint_templates(paths)}
 
 
-def _show(defects: list[Defect], found: list[str]) -> None:
+def _show_results(defects: list[Defect], results: list[str]) -> None:
     table = Table("defect", "planted in", "caught by", "")
-    for defect, how in zip(defects, found, strict=True):
-        table.add_row(defect.name, defect.template, defect.caught_by.removeprefix("tests/stacks/"), how)
+    for defect, result in zip(defects, results, strict=True):
+        table.add_row(defect.name, defect.template, defect.detected_by.removeprefix("tests/stacks/"), result)
     Console(width=None if sys.stdout.isatty() else 220, markup=False).print(table)
 
 

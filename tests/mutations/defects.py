@@ -1,16 +1,16 @@
-"""Every defect that is planted.
+"""All defects.
 
-Two kinds of check count as catching one: a test, and a rule of cfn-lint. That a template is not what the generator
-emits does not: a defect is as easily written in stacks/, and then it is emitted.
+A test or a rule of cfn-lint must detect each. The comparison of templates with the generator does not count, because a
+defect in stacks/ is emitted into the templates.
 """
 
-from . import defects_access, defects_deployers, defects_keys, defects_stores, defects_watching, defects_workflow
+from . import defects_access, defects_data, defects_deployers, defects_keys, defects_monitoring, defects_workflow
 
 DEFECTS = [
     *defects_access.DEFECTS,
     *defects_keys.DEFECTS,
-    *defects_stores.DEFECTS,
+    *defects_data.DEFECTS,
     *defects_workflow.DEFECTS,
-    *defects_watching.DEFECTS,
+    *defects_monitoring.DEFECTS,
     *defects_deployers.DEFECTS,
 ]

@@ -1,4 +1,4 @@
-"""What an account has once: the buckets, who deploys, and what stands above every role."""
+"""Defects of the account's own stack: the buckets, the deployers' roles, and the boundary."""
 
 from tests.emitted import load_template
 
@@ -6,16 +6,16 @@ from .planting import (
     Defect,
     Plant,
     Planted,
-    added,
-    both,
-    change,
-    drop,
-    may_also,
-    may_not,
-    put,
-    statement,
-    unconditioned,
-    without,
+    add_actions,
+    add_statement,
+    apply_all,
+    drop_actions,
+    drop_conditions,
+    drop_statement,
+    drop_value,
+    edit_statement,
+    replace_text,
+    set_value,
 )
 
 ARTIFACTS = "artifacts"
@@ -29,232 +29,245 @@ ANY_ROLE = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*"}
 ANY_POLICY = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/policy-*"}
 
 
-def _holding(sid: str) -> str:
-    """The policy of CloudFormation's role that has this statement: they are filled in order."""
+def _find_policy(sid: str) -> str:
+    """Return the policy of CloudFormation's role that has this statement; the statements are spread over several."""
     policies = {
         title: resource["Properties"]["PolicyDocument"]["Statement"]
         for title, resource in load_template(ARTIFACTS)["Resources"].items()
         if title.startswith("Service") and resource["Type"] == "AWS::IAM::ManagedPolicy"
     }
-    (holder,) = [title for title, statements in policies.items() if sid in [each["Sid"] for each in statements]]
-    return holder
+    (title,) = [
+        title for title, statements in policies.items() if sid in [statement["Sid"] for statement in statements]
+    ]
+    return title
 
 
-def _open(sid: str, *names: str) -> Plant:
-    """The ARNs of a statement end in a pattern again, in the place of each environment."""
-    return both(
-        *(change(f"{_holding(sid)}.Properties.PolicyDocument.Statement", name + "-prod", name + "-*") for name in names)
+def _widen_statement(sid: str, *names: str) -> Plant:
+    """End the ARNs of a statement in a pattern instead of the environments' names."""
+    return apply_all(
+        *(
+            replace_text(f"{_find_policy(sid)}.Properties.PolicyDocument.Statement", name + "-prod", name + "-*")
+            for name in names
+        )
     )
 
 
-def _never(sentence: str, module: str = _DEPLOYERS) -> str:
+def _denial_test(sentence: str, module: str = _DEPLOYERS) -> str:
     return f"{module}test_it_is_never_so_that[{sentence}]"
 
 
-def _capped(action: str) -> str:
+def _boundary_test(action: str) -> str:
     return f"{_DEPLOYERS}test_a_role_with_all_rights_cannot_pass_the_boundary[{action}]"
 
 
-def _github(what: str) -> str:
-    return f"{_DEPLOYERS}test_github_acts_from_one_repository_and_deploys_from_one_environment[{what}]"
+def _github_test(condition: str) -> str:
+    return f"{_DEPLOYERS}test_github_acts_from_one_repository_and_deploys_from_one_environment[{condition}]"
 
 
-def _operation(operation: str) -> str:
+def _operation_test(operation: str) -> str:
     return f"{_SERVICE_ROLE}test_it_may_do_every_operation_on_every_resource[prod-{operation}]"
 
 
-def _of_others() -> str:
+def _foreign_stacks() -> str:
     return f"{_SERVICE_ROLE}test_it_touches_nothing_of_other_teams[prod]"
 
 
 _TOKENS = "token.actions.githubusercontent.com"
 
 _BUCKETS: Planted = [
-    ("what was overwritten is lost", ARTIFACTS, put("Artifacts.Properties.VersioningConfiguration.Status", "Suspended"),
-     CLOSED),
+    ("what was overwritten is lost", ARTIFACTS,
+     set_value("Artifacts.Properties.VersioningConfiguration.Status", "Suspended"), CLOSED),
     ("the bucket may be opened to the public", ARTIFACTS,
-     put("Artifacts.Properties.PublicAccessBlockConfiguration.BlockPublicPolicy", False), CLOSED),
+     set_value("Artifacts.Properties.PublicAccessBlockConfiguration.BlockPublicPolicy", False), CLOSED),
     ("the bucket takes access control lists", ARTIFACTS,
-     put("Artifacts.Properties.OwnershipControls.Rules.0.ObjectOwnership", "ObjectWriter"), CLOSED),
+     set_value("Artifacts.Properties.OwnershipControls.Rules.0.ObjectOwnership", "ObjectWriter"), CLOSED),
     ("the access logs' bucket may be public", ARTIFACTS,
-     drop("AccessLogs.Properties.PublicAccessBlockConfiguration.RestrictPublicBuckets"), CLOSED),
+     drop_value("AccessLogs.Properties.PublicAccessBlockConfiguration.RestrictPublicBuckets"), CLOSED),
     ("the bucket is not under a key", ARTIFACTS,
-     put("Artifacts.Properties.BucketEncryption.ServerSideEncryptionConfiguration.0."
+     set_value("Artifacts.Properties.BucketEncryption.ServerSideEncryptionConfiguration.0."
          "ServerSideEncryptionByDefault.SSEAlgorithm", "AES256"), CLOSED),
     ("nobody knows who read the artifacts", ARTIFACTS,
-     put("Artifacts.Properties.LoggingConfiguration.DestinationBucketName", {"Ref": "Artifacts"}), CLOSED),
-    ("the bucket is deleted with its stack", ARTIFACTS, put("Artifacts.DeletionPolicy", "Delete"),
+     set_value("Artifacts.Properties.LoggingConfiguration.DestinationBucketName", {"Ref": "Artifacts"}), CLOSED),
+    ("the bucket is deleted with its stack", ARTIFACTS, set_value("Artifacts.DeletionPolicy", "Delete"),
      f"{_D}test_what_would_be_lost_outlives_its_stack"),
-    ("an artifact may be overwritten", ARTIFACTS, without("ArtifactsPolicy", "NobodyOverwrites"),
-     _never("an administrator overwrites an artifact", _ACCESS)),
-    ("an artifact is read without TLS", ARTIFACTS, without("ArtifactsPolicy", "OnlyOverTLS"),
-     _never("an administrator reads an artifact without TLS", _ACCESS)),
+    ("an artifact may be overwritten", ARTIFACTS, drop_statement("ArtifactsPolicy", "NobodyOverwrites"),
+     _denial_test("an administrator overwrites an artifact", _ACCESS)),
+    ("an artifact is read without TLS", ARTIFACTS, drop_statement("ArtifactsPolicy", "OnlyOverTLS"),
+     _denial_test("an administrator reads an artifact without TLS", _ACCESS)),
     ("another account reads the artifacts", ARTIFACTS,
-     added("ArtifactsPolicy", Principal={"AWS": "999988887777"}, Action=["s3:GetObject"]),
-     _never("another account reads an artifact", _ACCESS)),
+     add_statement("ArtifactsPolicy", Principal={"AWS": "999988887777"}, Action=["s3:GetObject"]),
+     _denial_test("another account reads an artifact", _ACCESS)),
     ("any account's bucket writes our access logs", ARTIFACTS,
-     unconditioned("AccessLogsPolicy", "S3WritesLogsOfTheArtifacts", "aws:SourceAccount"),
-     _never("another account's bucket writes our access logs", _ACCESS)),
+     drop_conditions("AccessLogsPolicy", "S3WritesLogsOfTheArtifacts", "aws:SourceAccount"),
+     _denial_test("another account's bucket writes our access logs", _ACCESS)),
     ("any bucket writes our access logs", ARTIFACTS,
-     unconditioned("AccessLogsPolicy", "S3WritesLogsOfTheArtifacts", "aws:SourceArn"),
-     _never("another bucket writes our access logs", _ACCESS)),
+     drop_conditions("AccessLogsPolicy", "S3WritesLogsOfTheArtifacts", "aws:SourceArn"),
+     _denial_test("another bucket writes our access logs", _ACCESS)),
 ]  # fmt: skip
 
 _SERVICE: Planted = [
     ("roles are made without the boundary", ARTIFACTS,
-     unconditioned(_holding("RolesOfProdStandUnderTheBoundary"), "RolesOfProdStandUnderTheBoundary"),
-     _never("CloudFormation makes a role without a boundary")),
+     drop_conditions(_find_policy("RolesOfProdStandUnderTheBoundary"), "RolesOfProdStandUnderTheBoundary"),
+     _denial_test("CloudFormation makes a role without a boundary")),
     ("roles of any name are made", ARTIFACTS,
-     statement(_holding("RolesOfProdStandUnderTheBoundary"), "RolesOfProdStandUnderTheBoundary", Resource=[ANY_ROLE]),
-     _never("CloudFormation makes a role of another name")),
+     edit_statement(_find_policy("RolesOfProdStandUnderTheBoundary"), "RolesOfProdStandUnderTheBoundary",
+                    Resource=[ANY_ROLE]), _denial_test("CloudFormation makes a role of another name")),
     ("a boundary is taken away", ARTIFACTS,
-     may_also(_holding("Roles"), "Roles", "iam:DeleteRolePermissionsBoundary"),
-     _never("CloudFormation takes a boundary away")),
+     add_actions(_find_policy("Roles"), "Roles", "iam:DeleteRolePermissionsBoundary"),
+     _denial_test("CloudFormation takes a boundary away")),
     ("any policy is attached", ARTIFACTS,
-     unconditioned(_holding("RolesOfProdGetOurPoliciesOnly"), "RolesOfProdGetOurPoliciesOnly", "iam:PolicyARN"),
-     _never("CloudFormation attaches AdministratorAccess")),
+     drop_conditions(_find_policy("RolesOfProdGetOurPoliciesOnly"), "RolesOfProdGetOurPoliciesOnly", "iam:PolicyARN"),
+     _denial_test("CloudFormation attaches AdministratorAccess")),
     ("policies are attached where there is no boundary", ARTIFACTS,
-     unconditioned(
-         _holding("RolesOfProdGetOurPoliciesOnly"), "RolesOfProdGetOurPoliciesOnly", "iam:PermissionsBoundary"),
-     _never("CloudFormation attaches a policy of ours where there is no boundary")),
-    ("policies are written into roles", ARTIFACTS,
-     may_also(_holding("Roles"), "Roles", "iam:PutRolePolicy"),
-     _never("CloudFormation writes a policy into a role")),
+     drop_conditions(_find_policy("RolesOfProdGetOurPoliciesOnly"), "RolesOfProdGetOurPoliciesOnly",
+                     "iam:PermissionsBoundary"),
+                     _denial_test("CloudFormation attaches a policy of ours where there is no boundary")),
+    ("policies are written into roles", ARTIFACTS, add_actions(_find_policy("Roles"), "Roles", "iam:PutRolePolicy"),
+     _denial_test("CloudFormation writes a policy into a role")),
     ("roles are passed to any service", ARTIFACTS,
-     unconditioned(_holding("PassRolesToLambda"), "PassRolesToLambda"),
-     _never("CloudFormation gives our role to another service")),
+     drop_conditions(_find_policy("PassRolesToLambda"), "PassRolesToLambda"),
+     _denial_test("CloudFormation gives our role to another service")),
     ("any role is passed", ARTIFACTS,
-     statement(_holding("PassRolesToLambda"), "PassRolesToLambda", Resource=[ANY_ROLE]),
-     _never("CloudFormation gives a function a role of somebody else's")),
+     edit_statement(_find_policy("PassRolesToLambda"), "PassRolesToLambda", Resource=[ANY_ROLE]),
+     _denial_test("CloudFormation gives a function a role of somebody else's")),
     ("the boundary's policy is changed", ARTIFACTS,
-     statement(_holding("Policies"), "Policies", Resource=[ANY_POLICY]),
-     _never("CloudFormation changes the boundary: CreatePolicyVersion")),
+     edit_statement(_find_policy("Policies"), "Policies", Resource=[ANY_POLICY]),
+     _denial_test("CloudFormation changes the boundary: CreatePolicyVersion")),
     ("any key is administered", ARTIFACTS,
-     unconditioned(_holding("KeysOfEarlierDeployments"), "KeysOfEarlierDeployments"),
-     _never("CloudFormation changes a key of somebody else's")),
+     drop_conditions(_find_policy("KeysOfEarlierDeployments"), "KeysOfEarlierDeployments"),
+     _denial_test("CloudFormation changes a key of somebody else's")),
     ("keys cannot be made, for their tags", ARTIFACTS,
-     without(_holding("NewKeysAreTaggedAsOurs"), "NewKeysAreTaggedAsOurs"),
+     drop_statement(_find_policy("NewKeysAreTaggedAsOurs"), "NewKeysAreTaggedAsOurs"),
      f"{_DEPLOYERS}test_it_is_so_that[CloudFormation tags the key that it makes]"),
     ("somebody else's key is tagged as ours", ARTIFACTS,
-     unconditioned(_holding("NewKeysAreTaggedAsOurs"), "NewKeysAreTaggedAsOurs", "kms:ResourceAliases"),
-     _never("CloudFormation takes a key of somebody else's for ours")),
+     drop_conditions(_find_policy("NewKeysAreTaggedAsOurs"), "NewKeysAreTaggedAsOurs", "kms:ResourceAliases"),
+     _denial_test("CloudFormation takes a key of somebody else's for ours")),
     ("keys are made that are nobody's", ARTIFACTS,
-     unconditioned(_holding("NewKeysCannotBeNamed"), "NewKeysCannotBeNamed"),
-     _never("CloudFormation makes a key that is nobody's")),
-    ("who deploys may pay", ARTIFACTS, may_also(_holding("StateMachine"), "StateMachine", "states:StartExecution"),
-     _never("CloudFormation pays")),
-    ("who deploys may read payments", ARTIFACTS, may_also(_holding("Tables"), "Tables", "dynamodb:GetItem"),
-     _never("CloudFormation reads a payment")),
+     drop_conditions(_find_policy("NewKeysCannotBeNamed"), "NewKeysCannotBeNamed"),
+     _denial_test("CloudFormation makes a key that is nobody's")),
+    ("who deploys may pay", ARTIFACTS,
+     add_actions(_find_policy("StateMachine"), "StateMachine", "states:StartExecution"),
+     _denial_test("CloudFormation pays")),
+    ("who deploys may read payments", ARTIFACTS, add_actions(_find_policy("Tables"), "Tables", "dynamodb:GetItem"),
+     _denial_test("CloudFormation reads a payment")),
     ("CloudFormation's role trusts any account", ARTIFACTS,
-     unconditioned("CloudFormationRole", "OnlyTheServiceForThisAccount"),
+     drop_conditions("CloudFormationRole", "OnlyTheServiceForThisAccount"),
      f"{_ACCESS}test_a_role_is_assumed_by_its_service_for_this_account_only[CloudFormationRole]"),
     ("CloudFormation's role is deleted before its stacks", ARTIFACTS,
-     put("CloudFormationRole.DeletionPolicy", "Delete"), STAYS),
-    ("the boundary is deleted before its roles", ARTIFACTS, drop("BoundaryProd.DeletionPolicy"), STAYS),
+     set_value("CloudFormationRole.DeletionPolicy", "Delete"), STAYS),
+    ("the boundary is deleted before its roles", ARTIFACTS, drop_value("BoundaryProd.DeletionPolicy"), STAYS),
     ("a failed bootstrap leaves the boundary's name taken", ARTIFACTS,
-     put("BoundaryProd.DeletionPolicy", "Retain"), STAYS),
+     set_value("BoundaryProd.DeletionPolicy", "Retain"), STAYS),
 ]  # fmt: skip
 
 # What AWS would refuse, and what would be more than it asks.
 _FIRST_DEPLOYMENT: Planted = [
     ("nested stacks cannot have the role", ARTIFACTS,
-     without(_holding("PassItselfToNestedStacks"), "PassItselfToNestedStacks"), _operation("create")),
+     drop_statement(_find_policy("PassItselfToNestedStacks"), "PassItselfToNestedStacks"), _operation_test("create")),
     ("the role may be handed to any service", ARTIFACTS,
-     unconditioned(_holding("PassItselfToNestedStacks"), "PassItselfToNestedStacks"),
+     drop_conditions(_find_policy("PassItselfToNestedStacks"), "PassItselfToNestedStacks"),
      f"{_SERVICE_ROLE}test_it_passes_itself_to_nested_stacks_and_to_nothing_else"),
     ("functions cannot be read after they are made", ARTIFACTS,
-     may_not(_holding("Functions"), "Functions", "lambda:GetFunctionScalingConfig"), _operation("read")),
+     drop_actions(_find_policy("Functions"), "Functions", "lambda:GetFunctionScalingConfig"), _operation_test("read")),
     ("the tags of functions cannot be read", ARTIFACTS,
-     may_not(_holding("Functions"), "Functions", "lambda:ListTags"), _operation("read")),
-    ("the tags of roles cannot be read", ARTIFACTS, may_not(_holding("Roles"), "Roles", "iam:ListRoleTags"),
-     _operation("read")),
+     drop_actions(_find_policy("Functions"), "Functions", "lambda:ListTags"), _operation_test("read")),
+    ("the tags of roles cannot be read", ARTIFACTS, drop_actions(_find_policy("Roles"), "Roles", "iam:ListRoleTags"),
+     _operation_test("read")),
     ("what exists cannot be listed", ARTIFACTS,
-     without(_holding("ListsHaveNoResource"), "ListsHaveNoResource"), _operation("list")),
-    ("a new key waits for its tag", "security", without("QueueKey", "CloudFormationAdministersKey"),
-     _operation("create")),
+     drop_statement(_find_policy("ListsHaveNoResource"), "ListsHaveNoResource"), _operation_test("list")),
+    ("a new key waits for its tag", "security", drop_statement("QueueKey", "CloudFormationAdministersKey"),
+     _operation_test("create")),
     ("a new table's key is not open to who makes the table", "security",
-     without("DynamodbKey", "CloudFormationMakesTables"), _operation("create")),
+     drop_statement("DynamodbKey", "CloudFormationMakesTables"), _operation_test("create")),
     ("the functions' key is not open to who makes the functions", "security",
-     without("FunctionsKey", "CloudFormationMakesFunctions"), _operation("create")),
+     drop_statement("FunctionsKey", "CloudFormationMakesFunctions"), _operation_test("create")),
     ("a new backup plan waits for its tag", ARTIFACTS,
-     statement(_holding("NewBackupPlans"), "NewBackupPlans",
-               Condition={"StringEquals": {"aws:ResourceTag/ManagedBy": "payment-platform"}}), _operation("create")),
+     edit_statement(_find_policy("NewBackupPlans"), "NewBackupPlans",
+                    Condition={"StringEquals": {"aws:ResourceTag/ManagedBy": "payment-platform"}}),
+                    _operation_test("create")),
     ("a backup plan of another team is deleted", ARTIFACTS,
-     unconditioned(_holding("OurBackupPlans"), "OurBackupPlans"),
+     drop_conditions(_find_policy("OurBackupPlans"), "OurBackupPlans"),
      f"{_SERVICE_ROLE}test_a_backup_plan_of_another_team_is_not_changed"),
-    ("roles of other teams are changed", ARTIFACTS, _open("Roles", "role-lambda-processing"), _of_others()),
+    ("roles of other teams are changed", ARTIFACTS, _widen_statement("Roles", "role-lambda-processing"),
+     _foreign_stacks()),
     ("a role of prod stands under dev's boundary", ARTIFACTS,
-     change(f"{_holding('RolesOfProdStandUnderTheBoundary')}.Properties.PolicyDocument.Statement",
-            "boundary-prod", "boundary-dev"),
-     f"{_DEPLOYERS}test_it_is_so_that[CloudFormation makes a role under the boundary]"),
-    ("roles of other teams are passed", ARTIFACTS, _open("PassRolesToLambda", "role-lambda-processing"), _of_others()),
-    ("policies of other teams are changed", ARTIFACTS, _open("Policies", "policy-lambda-processing"), _of_others()),
-    ("tables of other teams are deleted", ARTIFACTS, _open("Tables", "dynamodb-transactions"), _of_others()),
-    ("log groups of other teams are deleted", ARTIFACTS,
-     _open("LogGroups", "lambda-payment-processing"), _of_others()),
-    ("stacks of other environments are deleted", ARTIFACTS, _open("NestedStacks", "payment-platform"), _of_others()),
+     replace_text(f"{_find_policy('RolesOfProdStandUnderTheBoundary')}.Properties.PolicyDocument.Statement",
+                  "boundary-prod", "boundary-dev"),
+                  f"{_DEPLOYERS}test_it_is_so_that[CloudFormation makes a role under the boundary]"),
+    ("roles of other teams are passed", ARTIFACTS, _widen_statement("PassRolesToLambda", "role-lambda-processing"),
+     _foreign_stacks()),
+    ("policies of other teams are changed", ARTIFACTS, _widen_statement("Policies", "policy-lambda-processing"),
+     _foreign_stacks()),
+    ("tables of other teams are deleted", ARTIFACTS, _widen_statement("Tables", "dynamodb-transactions"),
+     _foreign_stacks()),
+    ("log groups of other teams are deleted", ARTIFACTS, _widen_statement("LogGroups", "lambda-payment-processing"),
+     _foreign_stacks()),
+    ("stacks of other environments are deleted", ARTIFACTS, _widen_statement("NestedStacks", "payment-platform"),
+     _foreign_stacks()),
     ("the schedule invokes whatever it is told to", ARTIFACTS,
-     unconditioned(_holding("ScheduleInvokesReconciliationOnly"), "ScheduleInvokesReconciliationOnly"),
+     drop_conditions(_find_policy("ScheduleInvokesReconciliationOnly"), "ScheduleInvokesReconciliationOnly"),
      f"{_SERVICE_ROLE}test_the_schedule_invokes_reconciliation_and_nothing_else[images]"),
     ("who deploys uses the tables' key by itself", "security",
-     unconditioned("DynamodbKey", "CloudFormationMakesTables", "kms:ViaService"),
+     drop_conditions("DynamodbKey", "CloudFormationMakesTables", "kms:ViaService"),
      f"{_SERVICE_ROLE}test_it_uses_a_key_by_way_of_its_service_only[DynamodbKey]"),
     ("who deploys reads other functions' variables", "security",
-     unconditioned("FunctionsKey", "CloudFormationMakesFunctions", "kms:EncryptionContext:aws:lambda:FunctionArn"),
+     drop_conditions("FunctionsKey", "CloudFormationMakesFunctions", "kms:EncryptionContext:aws:lambda:FunctionArn"),
      f"{_SERVICE_ROLE}test_it_uses_a_key_by_way_of_its_service_only[FunctionsKey]"),
     ("the workflow's key is decided by another stack's output", "workflow",
-     put("/Conditions.HasWorkflowKey", {"Fn::Not": [{"Fn::Equals": [{"Ref": "WorkflowKeyArn"}, ""]}]}),
+     set_value("/Conditions.HasWorkflowKey", {"Fn::Not": [{"Fn::Equals": [{"Ref": "WorkflowKeyArn"}, ""]}]}),
      "tests/stacks/test_wiring.py::test_no_condition_reads_what_another_stack_puts_out"),
 ]  # fmt: skip
 
 _BOUNDARY: Planted = [
-    ("the boundary allows IAM", ARTIFACTS, added("BoundaryProd", Action=["iam:*"]), _capped("iam:CreateUser")),
-    ("the boundary allows all", ARTIFACTS, added("BoundaryProd", Action=["*"]), _capped("ec2:RunInstances")),
+    ("the boundary allows IAM", ARTIFACTS, add_statement("BoundaryProd", Action=["iam:*"]),
+     _boundary_test("iam:CreateUser")),
+    ("the boundary allows all", ARTIFACTS, add_statement("BoundaryProd", Action=["*"]),
+     _boundary_test("ec2:RunInstances")),
     ("the boundary allows to delete keys", ARTIFACTS,
-     may_also("BoundaryProd", "KeysAreFound", "kms:ScheduleKeyDeletion"), _capped("kms:ScheduleKeyDeletion")),
-    ("the boundary allows to delete tables", ARTIFACTS, may_also("BoundaryProd", "Tables", "dynamodb:DeleteTable"),
-     _capped("dynamodb:DeleteTable")),
-    ("the boundary allows to read artifacts", ARTIFACTS, added("BoundaryProd", Action=["s3:GetObject"]),
-     _capped("s3:GetObject")),
+     add_actions("BoundaryProd", "KeysAreFound", "kms:ScheduleKeyDeletion"), _boundary_test("kms:ScheduleKeyDeletion")),
+    ("the boundary allows to delete tables", ARTIFACTS, add_actions("BoundaryProd", "Tables", "dynamodb:DeleteTable"),
+     _boundary_test("dynamodb:DeleteTable")),
+    ("the boundary allows to read artifacts", ARTIFACTS, add_statement("BoundaryProd", Action=["s3:GetObject"]),
+     _boundary_test("s3:GetObject")),
     ("the boundary forbids what reconciliation needs", ARTIFACTS,
-     statement("BoundaryProd", "Tables", Action=["dynamodb:GetItem", "dynamodb:PutItem"]), WITHIN),
-    ("the boundary forbids the dead letters", ARTIFACTS, without("BoundaryProd", "DeadLetters"), WITHIN),
+     edit_statement("BoundaryProd", "Tables", Action=["dynamodb:GetItem", "dynamodb:PutItem"]), WITHIN),
+    ("the boundary forbids the dead letters", ARTIFACTS, drop_statement("BoundaryProd", "DeadLetters"), WITHIN),
     ("the boundary forbids the keys", ARTIFACTS,
-     statement("BoundaryProd", "KeysThroughServices", Action=["kms:Decrypt"]), WITHIN),
+     edit_statement("BoundaryProd", "KeysThroughServices", Action=["kms:Decrypt"]), WITHIN),
     ("the boundary of prod allows dev's table", ARTIFACTS,
-     change("BoundaryProd.Properties.PolicyDocument.Statement", "transactions-prod", "transactions-*"),
-     _capped("dynamodb:PutItem")),
+     replace_text("BoundaryProd.Properties.PolicyDocument.Statement", "transactions-prod", "transactions-*"),
+     _boundary_test("dynamodb:PutItem")),
 ]  # fmt: skip
 
 _GITHUB: Planted = [
-    ("any repository may plan", ARTIFACTS,
-     unconditioned("GitHubPlanRole", "OnlyThisRepository", f"{_TOKENS}:sub"), _github("plan")),
+    ("any repository may plan", ARTIFACTS, drop_conditions("GitHubPlanRole", "OnlyThisRepository", f"{_TOKENS}:sub"),
+     _github_test("plan")),
     ("any repository may deploy", ARTIFACTS,
-     statement("GitHubDeployRole", "OnlyThisRepository", Condition={
-         "StringEquals": {f"{_TOKENS}:aud": "sts.amazonaws.com"}, "StringLike": {f"{_TOKENS}:sub": "repo:*"}}),
-     _github("deploy")),
+     edit_statement("GitHubDeployRole", "OnlyThisRepository",
+                    Condition={"StringEquals": {f"{_TOKENS}:aud": "sts.amazonaws.com"},
+                               "StringLike": {f"{_TOKENS}:sub": "repo:*"}}), _github_test("deploy")),
     ("any branch may deploy", ARTIFACTS,
-     statement("GitHubDeployRole", "OnlyThisRepository", Condition={
+     edit_statement("GitHubDeployRole", "OnlyThisRepository", Condition={
          "StringEquals": {f"{_TOKENS}:aud": "sts.amazonaws.com"},
-         "StringLike": {f"{_TOKENS}:sub": {"Fn::Sub": "repo:${GithubRepository}:*"}}}), _github("deploy")),
+         "StringLike": {f"{_TOKENS}:sub": {"Fn::Sub": "repo:${GithubRepository}:*"}}}), _github_test("deploy")),
     ("a token for another audience may deploy", ARTIFACTS,
-     unconditioned("GitHubDeployRole", "OnlyThisRepository", f"{_TOKENS}:aud"), _github("deploy")),
-    ("a pull request may deploy", ARTIFACTS,
-     may_also("GitHubPlanPolicy", "Plan", "cloudformation:ExecuteChangeSet"), _never("a plan executes a change set")),
-    ("a deployment touches every stack", ARTIFACTS, statement("GitHubDeployPolicy", "Deploy", Resource=["*"]),
-     _never("a deployment touches another stack")),
+     drop_conditions("GitHubDeployRole", "OnlyThisRepository", f"{_TOKENS}:aud"), _github_test("deploy")),
+    ("a pull request may deploy", ARTIFACTS, add_actions("GitHubPlanPolicy", "Plan", "cloudformation:ExecuteChangeSet"),
+     _denial_test("a plan executes a change set")),
+    ("a deployment touches every stack", ARTIFACTS, edit_statement("GitHubDeployPolicy", "Deploy", Resource=["*"]),
+     _denial_test("a deployment touches another stack")),
     ("a new owner of the repository's old name may deploy", ARTIFACTS,
-     statement("GitHubDeployRole", "OnlyThisRepository", Condition={
+     edit_statement("GitHubDeployRole", "OnlyThisRepository", Condition={
          "StringEquals": {f"{_TOKENS}:aud": "sts.amazonaws.com"},
-         "StringLike": {f"{_TOKENS}:sub": "repo:us@*/payments@*:environment:prod"}}), _github("deploy")),
+         "StringLike": {f"{_TOKENS}:sub": "repo:us@*/payments@*:environment:prod"}}), _github_test("deploy")),
     ("a plan cannot read what CloudFormation validated", ARTIFACTS,
-     without("GitHubPlanPolicy", "ReadValidationsOfChangeSets"),
+     drop_statement("GitHubPlanPolicy", "ReadValidationsOfChangeSets"),
      f"{_DEPLOYERS}test_it_is_so_that[a plan reads the validations of a change set]"),
     ("a pull request writes the objects of a release", ARTIFACTS,
-     statement("GitHubPlanPolicy", "UploadPlans", Resource=[{"Fn::Sub": "${Artifacts.Arn}/*"}]),
-     _never("a plan writes what a deployment will ask for")),
-    ("a plan passes any role", ARTIFACTS, statement("GitHubPlanPolicy", "CloudFormationActs", Resource=["*"]),
-     _never("a plan gives CloudFormation another role")),
+     edit_statement("GitHubPlanPolicy", "UploadPlans", Resource=[{"Fn::Sub": "${Artifacts.Arn}/*"}]),
+     _denial_test("a plan writes what a deployment will ask for")),
+    ("a plan passes any role", ARTIFACTS, edit_statement("GitHubPlanPolicy", "CloudFormationActs", Resource=["*"]),
+     _denial_test("a plan gives CloudFormation another role")),
 ]  # fmt: skip
 
-DEFECTS = [Defect(*one) for one in (*_BUCKETS, *_SERVICE, *_FIRST_DEPLOYMENT, *_BOUNDARY, *_GITHUB)]
+DEFECTS = [Defect(*row) for row in (*_BUCKETS, *_SERVICE, *_FIRST_DEPLOYMENT, *_BOUNDARY, *_GITHUB)]

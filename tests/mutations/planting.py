@@ -1,16 +1,18 @@
-"""Short words for planting a defect into an emitted template. Each refuses to plant what would change nothing."""
+"""Functions that plant a defect into an emitted template. They raise an error if there is nothing to change."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 Template = dict[str, Any]
 Plant = Callable[[Template], None]
+Parameters = ParamSpec("Parameters")
 
-# A row of a table of defects: as ``Defect``.
+# Rows of a table of defects, with the fields of ``Defect``.
 Planted = list[tuple[str, str, Plant, str]]
 
 ROOT = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}
+_STATES = "PaymentWorkflow.Properties.Definition.States"
 
 
 @dataclass(frozen=True)
@@ -18,166 +20,149 @@ class Defect:
     name: str
     template: str
     plant: Plant
-    # A test by its node id, or a rule as in "cfn-lint E1010".
-    caught_by: str
+    # The node id of a test, or a rule as in "cfn-lint E1010".
+    detected_by: str
 
 
-def put(path: str, value: Any) -> Plant:
-    """``path`` as in ``Transactions.Properties.SSESpecification``, below Resources; a number is a place in a list."""
+def deferred(edit: Callable[Concatenate[Template, Parameters], None]) -> Callable[Parameters, Plant]:
+    """Make a function that edits a template return a ``Plant``, which edits the template that it is given."""
 
-    def plant(template: Template) -> None:
-        parent, key = _reach(template, path)
-        parent[key] = value
+    def make_plant(*arguments: Parameters.args, **options: Parameters.kwargs) -> Plant:
+        return lambda template: edit(template, *arguments, **options)
 
-    return plant
-
-
-def drop(path: str) -> Plant:
-    def plant(template: Template) -> None:
-        parent, key = _reach(template, path)
-        del parent[key]
-
-    return plant
+    return make_plant
 
 
-def swap(first: str, second: str) -> Plant:
-    def plant(template: Template) -> None:
-        (a, one), (b, other) = _reach(template, first), _reach(template, second)
-        a[one], b[other] = b[other], a[one]
-
-    return plant
+# Values, by a path below Resources such as ``Transactions.Properties.SSESpecification``; a number is a list index.
+# A path that begins with a slash starts at the template itself.
 
 
-def change(path: str, old: str, new: str) -> Plant:
-    """Replace a word in whatever stands there."""
-
-    def plant(template: Template) -> None:
-        parent, key = _reach(template, path)
-        parent[key] = _replaced(parent[key], old, new)
-
-    return plant
+@deferred
+def set_value(template: Template, path: str, value: Any) -> None:
+    parent, key = _find_parent(template, path)
+    parent[key] = value
 
 
-def both(*plants: Plant) -> Plant:
-    def plant(template: Template) -> None:
-        for one in plants:
-            one(template)
-
-    return plant
+@deferred
+def drop_value(template: Template, path: str) -> None:
+    parent, key = _find_parent(template, path)
+    del parent[key]
 
 
-# Statements of policies, by their Sid
+@deferred
+def swap_values(template: Template, first: str, second: str) -> None:
+    (first_parent, first_key), (second_parent, second_key) = (_find_parent(template, path) for path in (first, second))
+    first_value = first_parent[first_key]
+    first_parent[first_key], second_parent[second_key] = second_parent[second_key], first_value
 
 
-def statement(resource: str, sid: str, **fields: Any) -> Plant:
-    def plant(template: Template) -> None:
-        for _, _, found in _statements(template, resource, sid):
-            found.update(fields)
-
-    return plant
-
-
-def may_also(resource: str, sid: str, *actions: str) -> Plant:
-    def plant(template: Template) -> None:
-        for _, _, found in _statements(template, resource, sid):
-            found["Action"] = [*found["Action"], *actions]
-
-    return plant
+@deferred
+def replace_text(template: Template, path: str, old: str, new: str) -> None:
+    """Replace a part of every text below ``path``."""
+    parent, key = _find_parent(template, path)
+    parent[key] = _replace_in(parent[key], old, new)
 
 
-def may_not(resource: str, sid: str, *actions: str) -> Plant:
-    def plant(template: Template) -> None:
-        for _, _, granting in _statements(template, resource, sid):
-            granting["Action"] = [action for action in granting["Action"] if action not in actions]
-
-    return plant
+@deferred
+def apply_all(template: Template, *plants: Plant) -> None:
+    for plant in plants:
+        plant(template)
 
 
-def without(resource: str, sid: str) -> Plant:
-    """Take the statement out."""
-
-    def plant(template: Template) -> None:
-        for statements, index, _ in list(_statements(template, resource, sid)):
-            del statements[index]
-
-    return plant
+# Statements of the policies of a resource, by their Sid
 
 
-def unconditioned(resource: str, sid: str, *keys: str) -> Plant:
-    """Take condition keys away from a statement; without any named, all of them."""
-
-    def plant(template: Template) -> None:
-        for _, _, found in _statements(template, resource, sid):
-            for operator in list(found["Condition"]):
-                for key in keys or list(found["Condition"][operator]):
-                    found["Condition"][operator].pop(key, None)
-                if not found["Condition"][operator]:
-                    del found["Condition"][operator]
-            if not found["Condition"]:
-                del found["Condition"]
-
-    return plant
+@deferred
+def edit_statement(template: Template, resource: str, sid: str, **fields: Any) -> None:
+    for _, _, statement in _find_statements(template, resource, sid):
+        statement.update(fields)
 
 
-def added(resource: str, **fields: Any) -> Plant:
-    """One statement more."""
+@deferred
+def add_actions(template: Template, resource: str, sid: str, *actions: str) -> None:
+    for _, _, statement in _find_statements(template, resource, sid):
+        statement["Action"] = [*statement["Action"], *actions]
 
-    def plant(template: Template) -> None:
-        for statements in _documents(template["Resources"][resource]["Properties"]):
-            statements.append({"Sid": "Added", "Effect": "Allow", "Resource": ["*"]} | fields)
 
-    return plant
+@deferred
+def drop_actions(template: Template, resource: str, sid: str, *actions: str) -> None:
+    for _, _, statement in _find_statements(template, resource, sid):
+        statement["Action"] = [action for action in statement["Action"] if action not in actions]
+
+
+@deferred
+def drop_statement(template: Template, resource: str, sid: str) -> None:
+    for statements, index, _ in list(_find_statements(template, resource, sid)):
+        del statements[index]
+
+
+@deferred
+def drop_conditions(template: Template, resource: str, sid: str, *keys: str) -> None:
+    """Drop condition keys of a statement; all of them if none is named."""
+    for _, _, statement in _find_statements(template, resource, sid):
+        for operator in list(statement["Condition"]):
+            for key in keys or list(statement["Condition"][operator]):
+                statement["Condition"][operator].pop(key, None)
+            if not statement["Condition"][operator]:
+                del statement["Condition"][operator]
+        if not statement["Condition"]:
+            del statement["Condition"]
+
+
+@deferred
+def add_statement(template: Template, resource: str, **fields: Any) -> None:
+    for statements in _find_documents(template["Resources"][resource]["Properties"]):
+        statements.append({"Sid": "Added", "Effect": "Allow", "Resource": ["*"]} | fields)
 
 
 # States of the workflow
 
 
-def state(name: str, **fields: Any) -> Plant:
-    return both(*(put(f"{_STATES}.{name}.{field}", value) for field, value in fields.items()))
+def edit_state(name: str, **fields: Any) -> Plant:
+    return apply_all(*(set_in_state(f"{name}.{field}", value) for field, value in fields.items()))
 
 
-def in_state(path: str, value: Any) -> Plant:
-    return put(f"{_STATES}.{path}", value)
+def set_in_state(path: str, value: Any) -> Plant:
+    return set_value(f"{_STATES}.{path}", value)
 
 
-def lost_in_state(path: str) -> Plant:
-    return drop(f"{_STATES}.{path}")
+def drop_in_state(path: str) -> Plant:
+    return drop_value(f"{_STATES}.{path}")
 
 
-_STATES = "PaymentWorkflow.Properties.Definition.States"
-
-
-def _reach(template: Template, path: str) -> tuple[Any, Any]:
+def _find_parent(template: Template, path: str) -> tuple[Any, Any]:
+    """Return the map or list that holds the value at ``path``, and its key or index there."""
     value: Any = template if path.startswith("/") else template["Resources"]
-    *way, last = path.removeprefix("/").split(".")
-    for part in way:
+    *parents, last = path.removeprefix("/").split(".")
+    for part in parents:
         value = value[int(part) if isinstance(value, list) else part]
     return value, int(last) if isinstance(value, list) else last
 
 
-def _replaced(value: Any, old: str, new: str) -> Any:
+def _replace_in(value: Any, old: str, new: str) -> Any:
     if isinstance(value, dict):
-        return {_replaced(key, old, new): _replaced(item, old, new) for key, item in value.items()}
+        return {_replace_in(key, old, new): _replace_in(item, old, new) for key, item in value.items()}
     if isinstance(value, list):
-        return [_replaced(item, old, new) for item in value]
+        return [_replace_in(item, old, new) for item in value]
     return value.replace(old, new) if isinstance(value, str) else value
 
 
-def _documents(value: Any) -> Iterator[list[dict[str, Any]]]:
-    """The statements of every policy document below, each branch of a condition too."""
+def _find_documents(value: Any) -> Iterator[list[dict[str, Any]]]:
+    """Yield the statements of every policy document below ``value``, in each branch of a condition."""
     if isinstance(value, dict):
         if isinstance(value.get("Statement"), list):
             yield value["Statement"]
         else:
             for item in value.values():
-                yield from _documents(item)
+                yield from _find_documents(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _documents(item)
+            yield from _find_documents(item)
 
 
-def _statements(template: Template, resource: str, sid: str) -> Iterator[tuple[list[Any], int, dict[str, Any]]]:
-    for statements in _documents(template["Resources"][resource]["Properties"]):
-        for index, found in enumerate(statements):
-            if found["Sid"] == sid:
-                yield statements, index, found
+def _find_statements(template: Template, resource: str, sid: str) -> Iterator[tuple[list[Any], int, dict[str, Any]]]:
+    """Yield each statement with this Sid, after the list that holds it and its index there."""
+    for statements in _find_documents(template["Resources"][resource]["Properties"]):
+        for index, statement in enumerate(statements):
+            if statement["Sid"] == sid:
+                yield statements, index, statement
