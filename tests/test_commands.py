@@ -1,4 +1,4 @@
-"""How commands end, as processes: what went wrong is one line, and who started them may want them to go on."""
+"""Starts commands as processes: an expected error is one line, and `nohup` keeps a command running."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from scripts.verify import cli as verify
 from tests.emitted import ROOT
 
 
-def started(inside: str, *before: str, options: str = "") -> subprocess.Popen[str]:
+def start_process(inside: str, *before: str, options: str = "") -> subprocess.Popen[str]:
     code = f"""
 import sys
 from scripts.common.command import Interrupted, report_errors
@@ -32,7 +32,7 @@ print("went on")
 
 
 @pytest.mark.parametrize(
-    ("inside", "code", "says"),
+    ("inside", "code", "message"),
     [
         ("raise UserError('no bucket')", 1, "test: no bucket\n"),
         ("raise SettingsError('no environment')", 1, "test: no environment\n"),
@@ -42,23 +42,23 @@ print("went on")
         ("pass", 0, ""),
     ],
 )
-def test_what_was_to_be_expected_is_one_line(inside: str, code: int, says: str) -> None:
-    process = started(inside)
-    _, told = process.communicate(timeout=60)
-    assert (process.returncode, told) == (code, says)
+def test_what_was_to_be_expected_is_one_line(inside: str, code: int, message: str) -> None:
+    process = start_process(inside)
+    _, error_text = process.communicate(timeout=60)
+    assert (process.returncode, error_text) == (code, message)
 
 
 @pytest.mark.parametrize(("inside", "code"), [("raise UserError('no bucket')", 1), ("raise KeyboardInterrupt", 130)])
 def test_debug_shows_where_it_was_and_ends_with_the_same(inside: str, code: int) -> None:
-    process = started(inside, options=", debug=True")
-    _, told = process.communicate(timeout=60)
+    process = start_process(inside, options=", debug=True")
+    _, error_text = process.communicate(timeout=60)
     assert process.returncode == code
-    assert told.startswith("Traceback")
-    assert told.splitlines()[-1].startswith("test: ")
+    assert error_text.startswith("Traceback")
+    assert error_text.splitlines()[-1].startswith("test: ")
 
 
 @pytest.mark.parametrize(
-    ("before", "sent", "code"),
+    ("before", "signal_number", "code"),
     [
         ((), signal.SIGTERM, 130),
         ((), signal.SIGHUP, 130),
@@ -67,12 +67,12 @@ def test_debug_shows_where_it_was_and_ends_with_the_same(inside: str, code: int)
     ],
 )
 def test_a_closed_terminal_is_ctrl_c_unless_it_is_to_outlive_it(
-    before: tuple[str, ...], sent: signal.Signals, code: int
+    before: tuple[str, ...], signal_number: signal.Signals, code: int
 ) -> None:
-    process = started("sys.stdin.readline()", *before)
+    process = start_process("sys.stdin.readline()", *before)
     assert process.stdout
     assert process.stdout.readline() == "begun\n"
-    process.send_signal(sent)
+    process.send_signal(signal_number)
     out, _ = process.communicate("\n", timeout=60)
     assert (process.returncode, out) == (code, "" if code else "went on\n")
 
