@@ -212,12 +212,11 @@ def an_ordinary_payment(desk: Desk) -> Situation:
     return paid(desk, 0)
 
 
+# Sections that are not here are tried after an ordinary payment.
 SITUATIONS: dict[str, Callable[[Desk], Situation]] = {
     "alarm-payments-failing": payments_fail,
     "alarm-sfn-failures": gateway_is_away,
-    "alarm-sfn-timeouts": an_ordinary_payment,
     "alarm-sfn-aborts": executions_were_stopped,
-    "alarm-sfn-throttles": an_ordinary_payment,
     "alarm-lambda-validation-errors": a_wrong_request,
     "alarm-lambda-validation-throttles": concurrency_is_reserved,
     "alarm-lambda-processing-errors": gateway_is_away,
@@ -227,10 +226,6 @@ SITUATIONS: dict[str, Callable[[Desk], Situation]] = {
     "alarm-reviews": the_key_is_forgotten,
     "alarm-dead-letters": letters_wait,
     "alarm-open-payment-age": a_payment_is_stuck,
-    "alarm-transactions-read-throttles": an_ordinary_payment,
-    "alarm-transactions-write-throttles": an_ordinary_payment,
-    "alarm-index-write-throttles": an_ordinary_payment,
-    "alarm-ledger-write-throttles": an_ordinary_payment,
     "alarm-notification-failures": gateway_is_away,
     "alarm-undelivered-notices": notices_were_not_delivered,
     "alarm-backup-failures": a_backup_is_missing,
@@ -238,13 +233,8 @@ SITUATIONS: dict[str, Callable[[Desk], Situation]] = {
     "alarm-lambda-reconciliation-errors": reconciliation_has_no_right,
     "alarm-reconciliation-incomplete": nobody_can_be_told,
     "alarm-reconciliation-heartbeat": it_beats,
-    "Reset a throttle alarm": an_ordinary_payment,
-    "Redeploy": an_ordinary_payment,
     "Roll back": a_release_is_out,
-    "Stop and start payments": an_ordinary_payment,
     "Rotate the gateway's secret": a_key_is_old,
     "Restore the table to a point in time": payments_were_deleted,
-    "Region loss": an_ordinary_payment,
     "Raise limits": concurrency_is_reserved,
-    "Leave Standard for Express": an_ordinary_payment,
 }

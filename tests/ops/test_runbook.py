@@ -23,7 +23,7 @@ from tests.e2e.situations import call
 from tests.emitted import ROOT
 from tests.ops.conftest import CHECKED, COMMANDS, EXECUTED
 from tests.ops.desk import Desk, change_settings, commit
-from tests.ops.runbook_situations import SITUATIONS
+from tests.ops.runbook_situations import SITUATIONS, an_ordinary_payment
 from tests.ops.situations import make_composite_alarm, request
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -140,7 +140,7 @@ def filled_in(text: str, words: dict[str, str]) -> str:
 def test_each_command_does_what_is_said_there(section: str, desk: Desk, record_property: Any) -> None:
     record_property(COMMANDS, len(OF_SECTION[section]))
     desk.quiet()
-    situation = SITUATIONS[section](desk)
+    situation = SITUATIONS.get(section, an_ordinary_payment)(desk)
     for command in OF_SECTION[section]:
         text = filled_in(command.text, situation.words)
         contains = [filled_in(one, situation.words) for one in command.contains]
@@ -209,9 +209,9 @@ def test_each_section_is_of_an_alarm_or_a_procedure_and_each_of_these_has_one() 
     assert set(headings) - {"Find the right section"} == ALARMS | PROCEDURES
 
 
-def test_each_section_has_commands_and_a_situation() -> None:
+def test_each_section_has_commands_and_each_situation_is_of_a_section() -> None:
     assert set(OF_SECTION) == ALARMS | PROCEDURES
-    assert set(SITUATIONS) == set(OF_SECTION)
+    assert set(SITUATIONS) <= set(OF_SECTION)
 
 
 @pytest.mark.parametrize("alarm", sorted(ALARMS))

@@ -60,9 +60,10 @@ def test_only_what_cannot_be_named_is_allowed_on_everything() -> None:
 
 def test_roles_are_passed_to_their_own_service_only_and_get_our_policies_only() -> None:
     by_sid = {statement["Sid"]: statement for statement in SERVICE}
+    environments = "|".join(settings.deployed_environments())
     passing = {
         statement["Condition"]["StringEquals"]["iam:PassedToService"]: {
-            re.sub(r".*role/|-[a-z]+$", "", arn) for arn in statement["Resource"]
+            re.sub(rf".*role/|-({environments})$", "", arn) for arn in statement["Resource"]
         }
         for sid, statement in by_sid.items()
         if sid.startswith("PassRole")

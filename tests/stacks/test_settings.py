@@ -26,7 +26,7 @@ KEY = "arn:aws:kms:eu-central-1:000000000000:key/0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0
 ALIAS = "arn:aws:kms:eu-central-1:000000000000:alias/stripe"
 
 
-@pytest.mark.parametrize("environment", ["dev", "staging", "prod", "local"])
+@pytest.mark.parametrize("environment", [*settings.deployed_environments(), settings.LOCAL])
 def test_the_committed_file_gives_every_parameter_of_the_parent(environment: str) -> None:
     parameters = settings.load(environment)
     assert set(parameters) == set(load_template("parent")["Parameters"])
