@@ -6,14 +6,14 @@ from scripts.common.errors import Aborted, UserError
 
 from . import change_set, saved
 from .deletion_protection import LateProtection
-from .execute import confirmed_losses, execute_plan, finish
+from .execute import confirmed_losses, execute_plan, finish_deployment
 from .order import Deployed
 from .plan.danger import find_dangers
 from .session import Session
-from .stack import Stack, StackTree, check_owned, check_ready, describe, read_snapshot
+from .stack import Stack, StackTree, check_owned, check_ready, describe_stack, read_snapshot
 
 
-def apply(session: Session, path: Path) -> Deployed:
+def apply_plan(session: Session, path: Path) -> Deployed:
     """Execute exactly the change set of a saved plan.
 
     Raises ``UserError`` if the stack or the change set differs from what was planned, and ``Aborted`` if the deployment
@@ -22,7 +22,7 @@ def apply(session: Session, path: Path) -> Deployed:
     order, report, cloudformation = session.order, session.report, session.cloudformation
     saved_plan = _load_plan(session, path)
     try:
-        stack = describe(cloudformation, saved_plan.stack_id)
+        stack = describe_stack(cloudformation, saved_plan.stack_id)
         if not order.adopt:
             check_owned(stack)
         check_ready(stack, order.environment)
@@ -38,7 +38,7 @@ def apply(session: Session, path: Path) -> Deployed:
         )
     late = LateProtection(saved_plan.late_parameters, tuple(saved_plan.late_paths))
     execute_plan(session, proposal, before.tree, saved_plan.plan, list(losses.values()), late)
-    deployed = finish(session, before.template_tree, late)
+    deployed = finish_deployment(session, before.template_tree, late)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -46,12 +46,12 @@ def apply(session: Session, path: Path) -> Deployed:
     return deployed
 
 
-def discard(session: Session, path: Path) -> None:
+def discard_plan(session: Session, path: Path) -> None:
     """Delete a saved plan, its change set, and the empty stack in review that the change set may have created."""
     saved_plan = _load_plan(session, path)
-    stack = describe(session.cloudformation, saved_plan.stack_id)
+    stack = describe_stack(session.cloudformation, saved_plan.stack_id)
     before = stack if stack.exists else Stack(saved_plan.stack_name)
-    change_set.discard(session.cloudformation, before, saved_plan.change_set_id)
+    change_set.delete_change_set(session.cloudformation, before, saved_plan.change_set_id)
     path.unlink(missing_ok=True)
 
 
@@ -75,9 +75,9 @@ def _read_proposal(session: Session, saved_plan: saved.SavedPlan, tree: StackTre
     """Return the saved plan's change set; raises ``UserError`` if it or the tree has changed since it was made."""
     if {stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists} != saved_plan.changed_at:
         raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
-    proposal = change_set.existing(session.cloudformation, saved_plan.change_set_id)
+    proposal = change_set.read_change_set(session.cloudformation, saved_plan.change_set_id)
     shown_paths = {danger.path for danger in find_dangers(saved_plan.plan.stack)}
     certain_paths = {danger.path for danger in find_dangers(proposal.changes) if not danger.effect.startswith("may")}
-    if saved.digest(proposal.changes) != saved_plan.digest or not certain_paths <= shown_paths:
+    if saved.digest_changes(proposal.changes) != saved_plan.digest or not certain_paths <= shown_paths:
         raise UserError("the change set no longer matches the plan; create a new plan")
     return proposal

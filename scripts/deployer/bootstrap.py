@@ -6,12 +6,12 @@ from scripts.common import templates
 from scripts.common.errors import Aborted, UserError, describe_aws_error
 from stacks import emit
 
-from .change_set import Options, proposed
-from .follow import execute
+from .change_set import ExecutionOptions, create_change_set
+from .follow import execute_and_follow
 from .order import ARTIFACTS_STACK
 from .package import Package
 from .plan.danger import confirmation_names, find_dangers
-from .planning import comparison
+from .planning import compare_trees
 from .preflight.examine import Preflight
 from .retire import delete_unneeded_artifacts
 from .session import Session
@@ -20,7 +20,7 @@ from .stack import (
     check_owned,
     check_ready,
     delete_failed_creation,
-    describe,
+    describe_stack,
     is_deployed,
     is_failed_creation,
     read_snapshot,
@@ -43,7 +43,7 @@ def bootstrap(session: Session, preflight: Preflight) -> dict[str, str]:
     none to plan with, and if the caller is not allowed to change the stack.
     """
     order, cloudformation = session.order, session.cloudformation
-    stack = describe(cloudformation, ARTIFACTS_STACK)
+    stack = describe_stack(cloudformation, ARTIFACTS_STACK)
     if order.only_plan and not stack.exists:
         preflight.run_checks(with_bootstrap=True)
         raise UserError(f"{ARTIFACTS_STACK} is not deployed, and a plan needs its bucket; deploy once without --plan")
@@ -55,7 +55,7 @@ def bootstrap(session: Session, preflight: Preflight) -> dict[str, str]:
         purpose = "the bucket that templates and code are deployed from; once per account and Region"
         session.report.announce_step("Bootstrapping", f"{ARTIFACTS_STACK}: {purpose}")
         try:
-            stack = _change(session, stack, body)
+            stack = _change_bootstrap(session, stack, body)
         except ClientError as error:
             if error.response["Error"]["Code"] not in _DENIED:
                 raise
@@ -74,14 +74,14 @@ def _with_defaults(parameters: dict[str, str], body: str) -> dict[str, str]:
     return {name: parameters.get(name, str(each.get("Default", ""))) for name, each in declared.items()}
 
 
-def _change(session: Session, stack: Stack, body: str) -> Stack:
+def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
     """Create or change the bucket's stack, in the same way as the platform's own.
 
     A template that is longer than a request comes from the bucket. So the first deployment creates the bucket first,
     and then, with a second change set, what depends on a setting: the boundaries and the roles that deploy.
     """
     cloudformation = session.cloudformation
-    if session.order.wait and stack.busy:
+    if session.order.wait and stack.is_busy:
         stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, session.report)
     if is_failed_creation(stack):
         stack = delete_failed_creation(cloudformation, stack)
@@ -89,35 +89,35 @@ def _change(session: Session, stack: Stack, body: str) -> Stack:
     check_ready(stack)
     if not stack.exists and not fits_into_request(body):
         bucket_body = without_conditional_parts(body)
-        stack = _deploy(session, stack, bucket_body, TemplateBody=bucket_body)
+        stack = _deploy_template(session, stack, bucket_body, TemplateBody=bucket_body)
     if fits_into_request(body):
-        return _deploy(session, stack, body, TemplateBody=body)
+        return _deploy_template(session, stack, body, TemplateBody=body)
     target = session.target
     destination = target.destination(stack.outputs["BucketName"], "bootstrap")
     key = destination.content_key(body.encode(), ".yaml")
     s3 = target.client("s3")
     upload_package(Package(destination, {key: body.encode()}, key, body), s3, target.account)
-    changed = _deploy(session, stack, body, TemplateURL=destination.object_url(key))
+    changed = _deploy_template(session, stack, body, TemplateURL=destination.object_url(key))
     delete_unneeded_artifacts(s3, destination, target.account, {key})
     return changed
 
 
-def _deploy(session: Session, stack: Stack, body: str, **source: str) -> Stack:
+def _deploy_template(session: Session, stack: Stack, body: str, **source: str) -> Stack:
     """Show a change set of the template ``body``, which is at ``source``, and execute it once it is confirmed."""
     cloudformation, order = session.cloudformation, session.order
     before = read_snapshot(cloudformation, stack)
     after = (templates.Tree(templates.parse_template(body)), order.bootstrap)
-    compared = comparison(ARTIFACTS_STACK, before.source, after, session.target.pseudo_parameters())
-    with proposed(cloudformation, stack, order.bootstrap, Options(), **source) as proposal:
+    compared = compare_trees(ARTIFACTS_STACK, before.source, after, session.target.pseudo_parameters())
+    with create_change_set(cloudformation, stack, order.bootstrap, ExecutionOptions(), **source) as proposal:
         if proposal is None:
             return stack
-        plan = compared.plan(proposal.changes, proposal.notices)
+        plan = compared.make_plan(proposal.changes, proposal.notices)
         session.report.show_plan(plan)
         if not session.confirm(f"Deploy {ARTIFACTS_STACK}?", list(confirmation_names(find_dangers(plan.stack)))):
             raise Aborted(f"{ARTIFACTS_STACK}: not deployed; the change set is deleted")
-        with session.following(plan, ARTIFACTS_STACK) as following:
-            execute(proposal, before.tree, following)
-    return describe(cloudformation, ARTIFACTS_STACK)
+        with session.follow_stack(plan, ARTIFACTS_STACK) as following:
+            execute_and_follow(proposal, before.tree, following)
+    return describe_stack(cloudformation, ARTIFACTS_STACK)
 
 
 def fits_into_request(body: str) -> bool:

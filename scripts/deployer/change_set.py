@@ -1,4 +1,4 @@
-"""A change set for the whole tree of stacks, described to the last page.
+"""A change set for the whole tree of stacks, with the changes of all pages and nested sets.
 
 ``proposed`` gives one for the length of a ``with`` block; whatever ends the block without executing it, nothing of it
 is left behind.
@@ -20,7 +20,7 @@ from scripts.common.waiting import poll_with_backoff
 from . import checks
 from .plan.compare import as_text, find_differences
 from .plan.model import Change, PropertyChange, StackChanges
-from .stack import OWNER_TAG, Stack, describe
+from .stack import OWNER_TAG, Stack, describe_stack
 
 LONGEST_SECONDS = 15 * 60
 CLEANUP_SECONDS = 60
@@ -30,33 +30,33 @@ _CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
 _NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
 
 
-# Its reason for leaving resources out when values are asked for; they are in the answer without.
+# The reason for omitting resources from an answer with property values; the answer without values has them.
 _WITHOUT_VALUES = "[WARN] --include-property-values"
 
 
-class _RoleNotYet(UserError):
+class _RoleNotReady(UserError):
     """CloudFormation cannot assume the role."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """How the change set shall be executed, beside what it changes."""
+class ExecutionOptions:
+    """How the change set is to be executed."""
 
-    # The role that CloudFormation assumes; empty for the one that it assumed last, or the caller's own rights.
+    # The role that CloudFormation assumes. If empty, it uses the role of the last operation, or the caller's rights.
     role_arn: str = ""
-    # Alarms that roll the deployment back, and for how many minutes after it they are watched.
+    # ARNs of the alarms that roll the deployment back, and the minutes to monitor them after it.
     alarms: tuple[str, ...] = ()
     monitoring_minutes: int = 0
 
-    def arguments(self) -> dict[str, Any]:
-        given: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
-        # Always: without it, CloudFormation watches those of the last deployment again.
+    def to_arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
+        # Required even if empty: by default CloudFormation monitors the alarms of the last deployment.
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackConfiguration.html
-        given["RollbackConfiguration"] = {
+        arguments["RollbackConfiguration"] = {
             "RollbackTriggers": [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in self.alarms],
             "MonitoringTimeInMinutes": self.monitoring_minutes if self.alarms else 0,
         }
-        return given
+        return arguments
 
 
 @dataclass
@@ -67,114 +67,110 @@ class Proposal:
     stack_id: str
     change_set_id: str
     changes: StackChanges
-    # What CloudFormation remarked though it made the change set.
+    # Notices of CloudFormation about a change set that it accepted.
     notices: tuple[str, ...] = ()
-    executed: bool = False
-    # Left in place at the end of the block, for a later --apply.
-    kept: bool = False
+    is_executed: bool = False
+    # Whether to keep the change set, for a later `apply`.
+    is_saved: bool = False
 
     def execute(self) -> None:
-        """Ask for the execution. An answer that got lost is looked for before it is taken for a no.
+        """Start the execution. After an error or Ctrl-C, ``is_executed`` says whether it started nevertheless.
 
-        After a Ctrl-C too: ``executed`` tells whether it has begun all the same.
-
-        If the operation rolls back, what it has created is deleted, even where its policy is ``Retain``; what an
-        update finds there already is not touched by that.
+        A rollback deletes the resources that the operation created, even those with the deletion policy ``Retain``,
+        but not resources that existed before.
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
         """
         try:
             self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id, RetainExceptOnCreate=True)
-            self.executed = True
+            self.is_executed = True
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
             try:
                 status = self.cloudformation.describe_change_set(ChangeSetName=self.change_set_id)["ExecutionStatus"]
-            except AWS_ERRORS as unread:
-                raise_both(error, f"whether the deployment began could not be read: {describe_aws_error(unread)}")
-            self.executed = status in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
-            if not self.executed or isinstance(error, KeyboardInterrupt):
+            except AWS_ERRORS as second:
+                raise_both(error, f"whether the deployment began could not be read: {describe_aws_error(second)}")
+            self.is_executed = status in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE")
+            if not self.is_executed or isinstance(error, KeyboardInterrupt):
                 raise
 
 
 @contextmanager
-def proposed(
+def create_change_set(
     cloudformation: Any,
     stack: Stack,
     parameters: dict[str, str],
-    options: Options = Options(),
+    options: ExecutionOptions = ExecutionOptions(),
     **template: str | bool,
 ) -> Iterator[Proposal | None]:
-    """Create a change set and wait for it; None when nothing would change.
+    """Create a change set, and yield it, or None if nothing would change; delete it unless it is executed or saved.
 
-    ``template`` is ``TemplateURL``, ``TemplateBody``, or ``UsePreviousTemplate`` for the one that is deployed.
-
-    Raises ``UserError`` when CloudFormation refuses it.
+    ``template`` is ``TemplateURL``, ``TemplateBody``, or ``UsePreviousTemplate`` for the deployed one. Raises
+    ``UserError`` if CloudFormation refuses the change set.
     """
     name = f"deploy-{uuid.uuid4().hex[:12]}"
     proposal: Proposal | None = None
     try:
-        created = _create(
+        created = _request_change_set(
             cloudformation,
             StackName=stack.name,
             ChangeSetName=name,
             ChangeSetType="UPDATE" if stack.exists else "CREATE",
-            # A call that is sent again makes no second one.
+            # A repeated request does not create a second change set.
             ClientToken=name,
             IncludeNestedStacks=True,
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-            # Given, they replace all that a stack has.
+            # They replace all tags of the stack.
             Tags=[*(tag for tag in stack.tags if tag["Key"] != OWNER_TAG["Key"]), OWNER_TAG],
-            **options.arguments(),
+            **options.to_arguments(),
             **template,
         )
-        pages = _wait(cloudformation, created["Id"])
+        pages = _wait_until_created(cloudformation, created["Id"])
         if pages[0]["Status"] == "FAILED" and not _says_no_changes(pages[0]):
-            refusals = "; ".join(_refusals(cloudformation, created["Id"], pages, stack.name))
+            refusals = "; ".join(_find_refusals(cloudformation, created["Id"], pages, stack.name))
             raise UserError(f"CloudFormation refuses the change set: {refusals}")
         if pages[0]["Status"] != "FAILED":
-            proposal = _proposal(cloudformation, pages, created["Id"], created["StackId"])
+            proposal = _read_proposal(cloudformation, pages, created["Id"], created["StackId"])
         yield proposal
     except BaseException as error:
-        if not _stays(proposal):
+        if not _must_stay(proposal):
             try:
-                discard(cloudformation, stack, name)
+                delete_change_set(cloudformation, stack, name)
             except UserError as leftover:
-                # The first cause comes first.
                 raise_both(error, str(leftover))
         raise
-    if not _stays(proposal):
-        discard(cloudformation, stack, name)
+    if not _must_stay(proposal):
+        delete_change_set(cloudformation, stack, name)
 
 
-def _stays(proposal: Proposal | None) -> bool:
-    return proposal is not None and (proposal.executed or proposal.kept)
+def _must_stay(proposal: Proposal | None) -> bool:
+    return proposal is not None and (proposal.is_executed or proposal.is_saved)
 
 
-def _create(cloudformation: Any, **arguments: Any) -> dict[str, str]:
-    """Ask for the change set; again while IAM has not told CloudFormation yet of a role that has just been created.
+def _request_change_set(cloudformation: Any, **arguments: Any) -> dict[str, str]:
+    """Request the change set, repeatedly until CloudFormation can assume a role that has just been created.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     """
     for _ in poll_with_backoff(NEW_ROLE_SECONDS):
-        with contextlib.suppress(_RoleNotYet):
-            return _create_once(cloudformation, arguments)
-    return _create_once(cloudformation, arguments)
+        with contextlib.suppress(_RoleNotReady):
+            return _request_once(cloudformation, arguments)
+    return _request_once(cloudformation, arguments)
 
 
-def _create_once(cloudformation: Any, arguments: dict[str, Any]) -> dict[str, str]:
+def _request_once(cloudformation: Any, arguments: dict[str, Any]) -> dict[str, str]:
     try:
         created: dict[str, str] = cloudformation.create_change_set(**arguments)
     except ClientError as error:
         if "is invalid or cannot be assumed" in str(error):
-            raise _RoleNotYet(describe_aws_error(error)) from error
+            raise _RoleNotReady(describe_aws_error(error)) from error
         raise
     return created
 
 
-def existing(cloudformation: Any, change_set_id: str) -> Proposal:
-    """A change set that was made before; raises ``UserError`` when it can no longer be executed."""
+def read_change_set(cloudformation: Any, change_set_id: str) -> Proposal:
+    """Return an existing change set; raises ``UserError`` if it can no longer be executed."""
     try:
-        pages = _wait(cloudformation, change_set_id)
+        pages = _wait_until_created(cloudformation, change_set_id)
     except ClientError as error:
         if _is_missing(error):
             raise UserError("its change set no longer exists; create a new plan") from None
@@ -182,29 +178,30 @@ def existing(cloudformation: Any, change_set_id: str) -> Proposal:
     first = pages[0]
     if (first["Status"], first["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
         raise UserError(f"its change set is {first['Status']} and {first['ExecutionStatus']}; plan again")
-    return _proposal(cloudformation, pages, change_set_id, first["StackId"])
+    return _read_proposal(cloudformation, pages, change_set_id, first["StackId"])
 
 
-def _proposal(cloudformation: Any, pages: list[dict[str, Any]], change_set_id: str, stack_id: str) -> Proposal:
-    sets: list[str] = [change_set_id]
-    changes = _read(cloudformation, pages, sets)
-    return Proposal(cloudformation, stack_id, change_set_id, changes, checks.remarks(cloudformation, sets))
+def _read_proposal(cloudformation: Any, pages: list[dict[str, Any]], change_set_id: str, stack_id: str) -> Proposal:
+    change_set_ids = [change_set_id]
+    changes = _read_changes(cloudformation, pages, change_set_ids)
+    notices = checks.read_notices(cloudformation, change_set_ids)
+    return Proposal(cloudformation, stack_id, change_set_id, changes, notices)
 
 
-def discard(cloudformation: Any, before: Stack, name: str) -> None:
-    """Delete the change set, and the stack in review that it made; what cannot be deleted is said, not raised.
+def delete_change_set(cloudformation: Any, before: Stack, name: str) -> None:
+    """Delete the change set and the empty stack in review that it created; raises ``UserError`` if that fails.
 
-    CloudFormation deletes no change set that is being created, and says so only; and it deletes asynchronously.
+    CloudFormation refuses to delete a change set while it is being created, and deletes it asynchronously.
     """
     change_set = {"StackName": before.name, "ChangeSetName": name}
     try:
         status: str | None = ""
         for _ in poll_with_backoff(CLEANUP_SECONDS):
-            status = _status(cloudformation, change_set)
+            status = _read_status(cloudformation, change_set)
             if status is None:
                 break
             if status not in _CREATING and not status.startswith("DELETE_"):
-                _delete(cloudformation, change_set)
+                _request_deletion(cloudformation, change_set)
         if status is not None:
             raise UserError(f"change set {name} of {before.name} could not be deleted; it is {status}")
     except AWS_ERRORS as error:
@@ -218,15 +215,15 @@ def discard(cloudformation: Any, before: Stack, name: str) -> None:
         if before.status == "" and _is_empty_review(cloudformation, before.name):
             cloudformation.delete_stack(StackName=before.name)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        said = describe_aws_error(error) if isinstance(error, Exception) else "another interrupt"
+        reason = describe_aws_error(error) if isinstance(error, Exception) else "another interrupt"
         command = f"aws cloudformation delete-stack --stack-name {before.name}"
         raise UserError(
-            f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {said}; delete it with: {command}"
+            f"the empty stack {before.name} (REVIEW_IN_PROGRESS) was not deleted: {reason}; delete it with: {command}"
         ) from error
 
 
-def _delete(cloudformation: Any, change_set: dict[str, str]) -> None:
-    """Or not yet: a root that has failed may have nested sets that are still being made."""
+def _request_deletion(cloudformation: Any, change_set: dict[str, str]) -> None:
+    """Tolerate a refusal: a failed root may have nested change sets that are still being created."""
     try:
         cloudformation.delete_change_set(**change_set)
     except ClientError as error:
@@ -234,8 +231,8 @@ def _delete(cloudformation: Any, change_set: dict[str, str]) -> None:
             raise
 
 
-def _status(cloudformation: Any, change_set: dict[str, str]) -> str | None:
-    """The change set's status; None if there is none."""
+def _read_status(cloudformation: Any, change_set: dict[str, str]) -> str | None:
+    """Return the status of the change set, or None if it does not exist."""
     try:
         return str(cloudformation.describe_change_set(**change_set)["Status"])
     except ClientError as error:
@@ -250,57 +247,57 @@ def _is_missing(error: ClientError) -> bool:
 
 
 def _is_empty_review(cloudformation: Any, name: str) -> bool:
-    """A stack that only waits for a first change set and has none: nobody else's plan is lost with it."""
-    if describe(cloudformation, name).status != "REVIEW_IN_PROGRESS":
+    """Whether the stack is in review and has no change sets, so that no saved plan is lost with it."""
+    if describe_stack(cloudformation, name).status != "REVIEW_IN_PROGRESS":
         return False
     return not cloudformation.list_change_sets(StackName=name)["Summaries"]
 
 
-def _wait(cloudformation: Any, change_set_id: str) -> list[dict[str, Any]]:
-    """All pages of the change set, once it has come to an end of its creation."""
+def _wait_until_created(cloudformation: Any, change_set_id: str) -> list[dict[str, Any]]:
+    """Return all pages of the change set, once its creation has succeeded or failed."""
     for _ in poll_with_backoff(LONGEST_SECONDS):
-        pages = list(_pages(cloudformation, change_set_id, IncludePropertyValues=True))
+        pages = _read_pages(cloudformation, change_set_id, IncludePropertyValues=True)
         if pages[0]["Status"] not in _CREATING:
             if _WITHOUT_VALUES in pages[0].get("StatusReason", ""):
-                pages += _left_out(pages, list(_pages(cloudformation, change_set_id)))
+                pages += _find_left_out(pages, _read_pages(cloudformation, change_set_id))
             return pages
     raise UserError(f"change set {change_set_id} is not ready after {LONGEST_SECONDS // 60} minutes")
 
 
-def _left_out(pages: list[dict[str, Any]], without_values: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What only the answer without values has."""
-    there = {change["ResourceChange"]["LogicalResourceId"] for page in pages for change in page.get("Changes", [])}
-    changes = [change for page in without_values for change in page.get("Changes", [])]
-    return [{"Changes": [one for one in changes if one["ResourceChange"]["LogicalResourceId"] not in there]}]
+def _find_left_out(pages: list[dict[str, Any]], without_values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a page with the changes that only the answer without property values has."""
+    listed = {change["ResourceChange"]["LogicalResourceId"] for change in _list_changes(pages)}
+    changes = _list_changes(without_values)
+    return [{"Changes": [change for change in changes if change["ResourceChange"]["LogicalResourceId"] not in listed]}]
 
 
-def _pages(cloudformation: Any, change_set_id: str, **values: bool) -> Iterator[dict[str, Any]]:
-    token: dict[str, str] = {}
-    while True:
-        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **values, **token)
-        yield page
-        if not page.get("NextToken"):
-            return
-        token = {"NextToken": page["NextToken"]}
+def _list_changes(pages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [change for page in pages for change in page.get("Changes", [])]
 
 
-def _read(cloudformation: Any, pages: list[dict[str, Any]], sets: list[str], name: str = "") -> StackChanges:
-    """The changes of all pages and of all sets below; ``sets`` gets the ids of these."""
+def _read_pages(cloudformation: Any, change_set_id: str, **values: bool) -> list[dict[str, Any]]:
+    return list(cloudformation.get_paginator("describe_change_set").paginate(ChangeSetName=change_set_id, **values))
+
+
+def _read_changes(
+    cloudformation: Any, pages: list[dict[str, Any]], change_set_ids: list[str], name: str = ""
+) -> StackChanges:
+    """Return the changes of all pages and nested change sets, whose ids are appended to ``change_set_ids``."""
     changes = []
-    for change in (change for page in pages for change in page.get("Changes", [])):
+    for change in _list_changes(pages):
         resource = change["ResourceChange"]
         nested = None
         if resource.get("ChangeSetId"):
-            sets.append(resource["ChangeSetId"])
-            below = _wait(cloudformation, resource["ChangeSetId"])
-            nested = _read(cloudformation, below, sets, resource["LogicalResourceId"])
+            change_set_ids.append(resource["ChangeSetId"])
+            nested_pages = _wait_until_created(cloudformation, resource["ChangeSetId"])
+            nested = _read_changes(cloudformation, nested_pages, change_set_ids, resource["LogicalResourceId"])
         changes.append(
             Change(
                 action=resource["Action"],
                 logical_id=resource["LogicalResourceId"],
                 resource_type=resource["ResourceType"],
                 replacement=resource.get("Replacement", "False"),
-                properties=_properties(resource.get("Details", [])),
+                properties=_read_properties(resource.get("Details", [])),
                 policy_action=resource.get("PolicyAction", ""),
                 nested=nested,
             )
@@ -308,49 +305,48 @@ def _read(cloudformation: Any, pages: list[dict[str, Any]], sets: list[str], nam
     return StackChanges(name or pages[0]["StackName"], tuple(changes))
 
 
-def _properties(details: list[dict[str, Any]]) -> tuple[PropertyChange, ...]:
-    """Each property once: the API has a detail for each cause of its change, of which some carry no values."""
-    found: dict[str, PropertyChange] = {}
+def _read_properties(details: list[dict[str, Any]]) -> tuple[PropertyChange, ...]:
+    """Return each property once: the API lists a detail for each cause of its change, some without values."""
+    properties: dict[str, PropertyChange] = {}
     for target in (detail["Target"] for detail in details):
         # The path where there is one: /Properties/KeySchema/0/AttributeName.
         path = target.get("Path", "").removeprefix("/Properties/").strip("/")
-        one = PropertyChange(
+        part = PropertyChange(
             name=path or target.get("Name") or target["Attribute"],
             before=target.get("BeforeValue"),
             after=target.get("AfterValue"),
             recreation=target.get("RequiresRecreation") or "Never",
         )
-        known = found.get(one.name)
-        if known is None or (known.before, known.after) == (None, None):
-            found[one.name] = one
-    return tuple(part for one in found.values() for part in _parts(one))
+        listed = properties.get(part.name)
+        if listed is None or (listed.before, listed.after) == (None, None):
+            properties[part.name] = part
+    return tuple(part for whole in properties.values() for part in _split_document(whole))
 
 
-def _parts(one: PropertyChange) -> list[PropertyChange]:
-    """A property that is a whole document as those of its parts that differ."""
+def _split_document(whole: PropertyChange) -> list[PropertyChange]:
+    """Return a property that is a whole JSON document as those of its parts that differ."""
     try:
-        before, after = json.loads(one.before or ""), json.loads(one.after or "")
+        before, after = json.loads(whole.before or ""), json.loads(whole.after or "")
     except ValueError:
-        return [one]
+        return [whole]
     if type(before) is not type(after) or not isinstance(before, dict | list):
-        return [one]
+        return [whole]
     return [
         replace(
-            one,
-            name="/".join((one.name, *part.path)),
+            whole,
+            name="/".join((whole.name, *part.path)),
             before=None if part.before is None else as_text(part.before),
             after=None if part.after is None else as_text(part.after),
         )
         for part in find_differences(before, after)
-    ] or [one]
+    ] or [whole]
 
 
-def _refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any]], name: str) -> list[str]:
-    """The reasons of the sets that failed by themselves, each with its validations; a root only says that one below
-    it did.
+def _find_refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any]], name: str) -> list[str]:
+    """Return the reasons of the change sets that failed by themselves, each with its failed validations.
 
-    A failed root may list its changes or not; its reason names a nested set in either case. Each is waited for: the
-    root fails as soon as one of them does, and none can be deleted while another is being made.
+    The reason of a root says only that a nested set failed, and names it, whether the root lists its changes or not.
+    All nested sets are waited for: the root fails as soon as one does, and none can be deleted before all exist.
     """
     reason = str(pages[0].get("StatusReason", "no reason given"))
     nested = {
@@ -362,23 +358,25 @@ def _refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any
     nested |= {
         word.strip(".,"): "" for word in reason.split() if ":changeSet/" in word and word.strip(".,") not in nested
     }
-    found: list[str] = []
-    for below, logical_id in nested.items():
-        answer = _wait(cloudformation, below)
+    refusals: list[str] = []
+    for nested_id, logical_id in nested.items():
+        answer = _wait_until_created(cloudformation, nested_id)
         if answer[0]["Status"] == "FAILED" and not _says_no_changes(answer[0]):
             name_below = logical_id or _logical_id(answer[0]["StackName"], pages[0]["StackName"])
-            found += _refusals(cloudformation, below, answer, name_below)
-    if found:
-        return found
-    # CloudFormation's own reason comes first: what was validated, or could not be read, only adds to it.
-    return [f"{name}: {'; '.join([reason.rstrip('.'), *checks.failures(cloudformation, change_set_id)])}"]
+            refusals += _find_refusals(cloudformation, nested_id, answer, name_below)
+    if refusals:
+        return refusals
+    # CloudFormation's own reason comes first; the validations, or why they could not be read, are added.
+    return [
+        f"{name}: {'; '.join([reason.rstrip('.'), *checks.read_failed_validations(cloudformation, change_set_id)])}"
+    ]
 
 
 def _logical_id(nested_name: str, name: str) -> str:
-    """Of ``payment-platform-dev-Data-1ABC`` in ``payment-platform-dev``, as CloudFormation makes such names."""
+    """Return ``Data`` for ``payment-platform-dev-Data-1ABC``, the name that CloudFormation generates."""
     return nested_name.removeprefix(f"{name}-").rsplit("-", 1)[0] if nested_name.startswith(f"{name}-") else nested_name
 
 
 def _says_no_changes(page: dict[str, Any]) -> bool:
-    """Only the reason tells: a change of outputs alone has an empty list of changes, and is one."""
+    """Whether the reason says so; the list of changes does not, because it is empty if only outputs change."""
     return any(text in page.get("StatusReason", "") for text in _NO_CHANGES)

@@ -13,14 +13,14 @@ from scripts.common import templates
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
 from scripts.common.evaluate import Evaluated, evaluate
 
-from .change_set import Options, proposed
+from .change_set import ExecutionOptions, create_change_set
 from .failure import DeploymentFailed
-from .follow import execute
+from .follow import execute_and_follow
 from .plan.compare import as_text, compare_stacks
 from .plan.model import Change, StackChanges
 from .planning import Comparison
 from .session import Session
-from .stack import describe, describe_tree
+from .stack import describe_stack, describe_tree
 
 _PROPERTY = "DeletionProtectionEnabled"
 
@@ -72,15 +72,15 @@ def find_late_protection(
     A parameter that already protects a resource is not set later: no deployment takes protection off data.
     ``compared.after`` is the evaluation of ``tree`` with ``parameters``.
     """
-    created = set(_protected(compared.after)) & set(_created(compared.changes))
-    protected_before = set(_protected(compared.before)) if compared.before else set()
+    created = set(_find_protected(compared.after)) & set(_find_created(compared.changes))
+    protected_before = set(_find_protected(compared.before)) if compared.before else set()
     late: dict[str, str] = {}
     paths: list[str] = []
     for name, value in parameters.items():
         if not created or value != "true":
             continue
         without = evaluate(tree, {**parameters, name: "false"}, pseudo)
-        switched = set(_protected(compared.after)) - set(_protected(without))
+        switched = set(_find_protected(compared.after)) - set(_find_protected(without))
         if switched & created and not switched & protected_before and _changes_only_protection(compared.after, without):
             late[name] = value
             paths += sorted(switched)
@@ -97,7 +97,7 @@ def switch_on_protection(session: Session, late: LateProtection) -> None:
     stack_name, environment = session.order.stack_name, session.order.environment
     session.report.announce_step("Protecting", f"{', '.join(late.paths)} from deletion, with a second change set")
     try:
-        _execute_second(session, late)
+        _execute_second_change_set(session, late)
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
             session.report.show_failure(error.failure)
@@ -108,34 +108,34 @@ def switch_on_protection(session: Session, late: LateProtection) -> None:
         ) from error
 
 
-def _execute_second(session: Session, late: LateProtection) -> None:
+def _execute_second_change_set(session: Session, late: LateProtection) -> None:
     cloudformation = session.cloudformation
-    stack = describe(cloudformation, session.order.stack_name)
+    stack = describe_stack(cloudformation, session.order.stack_name)
     # The deployed values: a saved plan may be older than the current settings.
     parameters = stack.parameters | late.parameters
-    with proposed(cloudformation, stack, parameters, Options(), UsePreviousTemplate=True) as proposal:
+    with create_change_set(cloudformation, stack, parameters, ExecutionOptions(), UsePreviousTemplate=True) as proposal:
         if proposal is None:
             return
-        with session.following(None, stack.name) as following:
-            execute(proposal, describe_tree(cloudformation, stack), following)
+        with session.follow_stack(None, stack.name) as following:
+            execute_and_follow(proposal, describe_tree(cloudformation, stack), following)
 
 
-def _protected(stack: Evaluated, path: str = "") -> Iterator[str]:
+def _find_protected(stack: Evaluated, path: str = "") -> Iterator[str]:
     """Yield the paths of all resources with deletion protection."""
     for logical_id, resource in stack.resources.items():
         if as_text(resource.properties.get(_PROPERTY, False)) == "true":
             yield f"{path}{logical_id}"
         if logical_id in stack.nested:
-            yield from _protected(stack.nested[logical_id], f"{path}{logical_id}/")
+            yield from _find_protected(stack.nested[logical_id], f"{path}{logical_id}/")
 
 
-def _created(stack: StackChanges, path: str = "") -> Iterator[str]:
+def _find_created(stack: StackChanges, path: str = "") -> Iterator[str]:
     """Yield the paths of all resources that are created, as new ones or as replacements."""
     for change in stack.changes:
         if change.action == "Add" or change.replacement != "False":
             yield f"{path}{change.logical_id}"
         if change.nested:
-            yield from _created(change.nested, f"{path}{change.logical_id}/")
+            yield from _find_created(change.nested, f"{path}{change.logical_id}/")
 
 
 def _changes_only_protection(before: Evaluated, after: Evaluated) -> bool:

@@ -7,9 +7,9 @@ from scripts.common.errors import Aborted, UserError
 
 from . import planning, protect, saved
 from .bootstrap import bootstrap
-from .change_set import Options, Proposal, proposed
+from .change_set import ExecutionOptions, Proposal, create_change_set
 from .deletion_protection import LateProtection, find_late_protection
-from .execute import confirmed_losses, execute_plan, finish, keep_protected, record_deployment
+from .execute import confirmed_losses, execute_plan, finish_deployment, keep_protected, record_deployment
 from .order import ARTIFACTS_STACK, Deployed
 from .package import Package, package_templates, repackage_for_plan
 from .plan.model import Plan
@@ -22,7 +22,7 @@ from .stack import (
     check_owned,
     check_ready,
     delete_failed_creation,
-    describe,
+    describe_stack,
     is_deployed,
     is_failed_creation,
     read_snapshot,
@@ -58,10 +58,10 @@ def deploy(session: Session) -> Deployed:
     preflight.run_checks()
     # A saved plan may be executed later, so it needs all files.
     uploaded = repackage_for_plan(packaged) if order.only_plan and not order.out else packaged
-    _upload(session, uploaded)
+    _upload_files(session, uploaded)
     before = read_snapshot(session.cloudformation, stack)
     role_arn = bucket.get("ServiceRoleArn", "")
-    return _deploy_changes(session, before, planning.packaged_tree(packaged), uploaded.template_url, role_arn)
+    return _deploy_changes(session, before, planning.parse_package(packaged), uploaded.template_url, role_arn)
 
 
 def _complete_last_deployment(session: Session, stack: Stack, packaged: Package) -> None:
@@ -80,8 +80,8 @@ def _complete_last_deployment(session: Session, stack: Stack, packaged: Package)
 def _prepare_stack(session: Session, preflight: Preflight) -> Stack:
     """Return the platform's stack, ready for a change set."""
     order, report, cloudformation = session.order, session.report, session.cloudformation
-    stack = describe(cloudformation, order.stack_name)
-    if order.wait and stack.busy:
+    stack = describe_stack(cloudformation, order.stack_name)
+    if order.wait and stack.is_busy:
         stack = wait_until_idle(cloudformation, order.stack_name, report)
     if is_failed_creation(stack) and not order.only_plan:
         preflight.run_checks()
@@ -93,7 +93,7 @@ def _prepare_stack(session: Session, preflight: Preflight) -> Stack:
     return stack
 
 
-def _upload(session: Session, packaged: Package) -> None:
+def _upload_files(session: Session, packaged: Package) -> None:
     """Upload the package; templates that cfn-lint refuses are not uploaded."""
     order, report = session.order, session.report
     report.announce_step("Validating", f"{len(list(order.templates.glob('*.yaml')))} templates with cfn-lint")
@@ -112,18 +112,18 @@ def _deploy_changes(
     stack = before.tree.stack
     pseudo = target.pseudo_parameters()
     parameters = order.parameters
-    compared = planning.comparison(stack.name, before.source, (after, parameters), pseudo)
+    compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
     late = find_late_protection(compared, after, parameters, pseudo)
     if late.parameters:
         parameters = late.leave_off(parameters)
-        compared = planning.comparison(stack.name, before.source, (after, parameters), pseudo)
+        compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
     alarms, notices = _choose_alarms(session, stack, compared)
-    options = Options(role_arn, alarms, order.rollout.monitoring_minutes)
+    options = ExecutionOptions(role_arn, alarms, order.rollout.monitoring_minutes)
     report.announce_step("Planning", f"a change set of {stack.name}")
-    with proposed(session.cloudformation, stack, parameters, options, TemplateURL=template_url) as proposal:
+    with create_change_set(session.cloudformation, stack, parameters, options, TemplateURL=template_url) as proposal:
         if proposal is None:
             return Deployed(stack.outputs, changed=False)
-        plan = compared.plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
+        plan = compared.make_plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
         report.show_plan(plan)
         if order.only_plan:
             if order.out:
@@ -133,7 +133,7 @@ def _deploy_changes(
         if not session.confirm(f"Deploy {stack.name}?", list(losses)):
             raise Aborted(f"{stack.name}: not deployed; the change set was deleted")
         execute_plan(session, proposal, before.tree, plan, list(losses.values()), late)
-    return finish(session, before.template_tree, late)
+    return finish_deployment(session, before.template_tree, late)
 
 
 def _choose_alarms(session: Session, stack: Stack, compared: planning.Comparison) -> tuple[tuple[str, ...], list[str]]:
@@ -157,10 +157,10 @@ def _save_plan(
             stack_id=proposal.stack_id,
             change_set_id=proposal.change_set_id,
             changed_at={stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists},
-            digest=saved.digest(proposal.changes),
+            digest=saved.digest_changes(proposal.changes),
             plan=plan,
             late_parameters=late.parameters,
             late_paths=list(late.paths),
         ),
     )
-    proposal.kept = True
+    proposal.is_saved = True

@@ -1,4 +1,4 @@
-"""Take an environment down: what is lost and what is retained is said first, and purged only if that is asked for."""
+"""Deletes an environment after reporting what is lost and what is retained; a purge deletes the latter too."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, rai
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
-from .follow import Follow, Watch, until_ended
+from .follow import EventReader, FollowOptions, follow_until_ended
 from .order import ARTIFACTS_STACK
 from .plan.compare import compare_stacks
 from .plan.model import Plan
@@ -18,81 +18,83 @@ from .purge.leftover import Leftover
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .retire import delete_unneeded_artifacts
-from .stack import Stack, check_owned, describe, read_snapshot
+from .stack import Stack, check_owned, describe_stack, read_snapshot
 
-# Asked before anything is deleted: a question for each name that has to be typed.
+# Called before anything is deleted, with a question by each name that has to be typed.
 Confirm = Callable[[Mapping[str, str]], bool]
 
 
 @dataclass(frozen=True)
-class Destruction:
+class Demolition:
+    """The environment to delete, and the options of the command."""
+
     environment: str
     stack_name: str
-    # Termination protection may be taken off.
+    # Whether to switch off termination protection.
     unprotect: bool = False
-    # Where the templates deployed last are kept.
+    # The file that keeps the templates of the last deployment.
     record: Path | None = None
-    # Delete what the stack retains, too.
+    # Set to delete what the stack retains, too.
     purge: Purge | None = None
-    # What was confirmed beforehand, by name.
+    # The names that are confirmed in advance.
     destroys: tuple[str, ...] = ()
 
 
-def destroy(asked: Destruction, target: Target, report: Reporter, confirm: Confirm) -> bool:
-    """Whether there was something to take down.
+def destroy(order: Demolition, target: Target, report: Reporter, confirm: Confirm) -> bool:
+    """Delete the stack, and return whether anything existed.
 
-    Raises ``UserError`` for a stack that is busy, protected or not ours, ``DeploymentFailed`` if it does not go.
+    Raises ``UserError`` for a stack that is busy, protected or not ours, and ``DeploymentFailed`` if it is not deleted.
     """
     cloudformation = target.client("cloudformation")
-    stack = describe(cloudformation, asked.stack_name)
-    _check_ready(stack, asked)
+    stack = describe_stack(cloudformation, order.stack_name)
+    _check_ready(stack, order)
     snapshot = read_snapshot(cloudformation, stack)
     tree, deployed = snapshot.tree, None
     if snapshot.source:
         deployed = evaluate(*snapshot.source, target.pseudo_parameters())
         plan = Plan(compare_stacks(stack.name, deployed, None))
         report.show_plan(plan)
-        for line in [] if asked.purge else kept(deployed, asked.environment):
+        for line in [] if order.purge else describe_retained(deployed, order.environment):
             report.announce_step("Retained:", line)
-    store, leftovers = _find_leftovers(asked, target, deployed, {one.id for _, one in tree.walk()}, report)
-    _check_names(asked, [leftover.name for leftover in leftovers])
+    store, leftovers = _find_leftovers(order, target, deployed, {nested.id for _, nested in tree.walk()}, report)
+    _check_names(order, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
     if stack.exists:
-        watch = Watch(cloudformation, stack.id, tree)
-        _delete(cloudformation, stack)
-        with report.follow_events(plan, stack.name) as watching:
-            how = Follow(asked.environment, watching, target.poll_seconds)
-            until_ended(watch, stack.name, how, {"DELETE_COMPLETE"}, "deletion")
+        reader = EventReader(cloudformation, stack.id, tree)
+        _delete_stack(cloudformation, stack)
+        with report.follow_events(plan, stack.name) as receive_events:
+            options = FollowOptions(order.environment, receive_events, target.poll_seconds)
+            follow_until_ended(reader, stack.name, options, {"DELETE_COMPLETE"}, "deletion")
     elif stack.status:
-        _drop_review(cloudformation, stack, asked.environment)
+        _drop_review(cloudformation, stack, order.environment)
     if store:
-        _delete_leftovers(store, leftovers, asked.environment, report)
+        _delete_leftovers(store, leftovers, order.environment, report)
     if stack.exists:
-        _tidy_up(asked, target, report)
+        _tidy_up(order, target, report)
     return bool(stack.status or leftovers)
 
 
-def _check_ready(stack: Stack, asked: Destruction) -> None:
+def _check_ready(stack: Stack, order: Demolition) -> None:
     if stack.status == "":
         return
     check_owned(stack)
-    if stack.busy and stack.status != "CREATE_IN_PROGRESS":
+    if stack.is_busy and stack.status != "CREATE_IN_PROGRESS":
         raise UserError(
             f"{stack.name} is {stack.status}; wait until it has finished: "
-            f"scripts/deploy.sh {asked.environment} --follow"
+            f"scripts/deploy.sh {order.environment} --follow"
         )
-    if stack.termination_protection and not asked.unprotect:
+    if stack.termination_protection and not order.unprotect:
         raise UserError(f"{stack.name} has termination protection; to delete it anyway, add --unprotect")
 
 
 def _find_leftovers(
-    asked: Destruction, target: Target, deployed: Evaluated | None, going: Collection[str], report: Reporter
+    order: Demolition, target: Target, deployed: Evaluated | None, stack_ids: Collection[str], report: Reporter
 ) -> tuple[Leftovers | None, tuple[Leftover, ...]]:
-    """Report each resource to purge, with what is lost; nothing is found unless a purge is asked for."""
-    if not asked.purge:
+    """Report each resource to purge, with what is lost; without a purge there is none."""
+    if not order.purge:
         return None, ()
-    store = Leftovers(asked.purge, target)
-    search = store.find_all(deployed, going)
+    store = Leftovers(order.purge, target)
+    search = store.find_all(deployed, stack_ids)
     for leftover in search.leftovers:
         report.announce_step("To purge:", f"{leftover}, {leftover.contents}: {store.describe_loss(leftover)}")
     for line in search.not_ours:
@@ -100,11 +102,11 @@ def _find_leftovers(
     return store, search.leftovers
 
 
-def _check_names(asked: Destruction, names: Collection[str]) -> None:
-    """Raises ``UserError`` for a name that is confirmed and does not go: it is misspelt."""
-    for name in asked.destroys:
-        if name not in (asked.stack_name, *names):
-            raise UserError(f"--destroys {name}: not among what is deleted: {', '.join((asked.stack_name, *names))}")
+def _check_names(order: Demolition, names: Collection[str]) -> None:
+    """Raises ``UserError`` for a confirmed name that is not deleted: it is probably misspelt."""
+    for name in order.destroys:
+        if name not in (order.stack_name, *names):
+            raise UserError(f"--destroys {name}: not among what is deleted: {', '.join((order.stack_name, *names))}")
 
 
 def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm) -> None:
@@ -126,8 +128,8 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
         report.announce_step("Purged", str(leftover) if existed else f"{leftover}: it went with its stack")
 
 
-def _delete(cloudformation: Any, stack: Stack) -> None:
-    """Termination protection comes off for it, and on again if it is refused."""
+def _delete_stack(cloudformation: Any, stack: Stack) -> None:
+    """Request the deletion; termination protection is off for it, and on again if the request fails."""
     if not stack.termination_protection:
         cloudformation.delete_stack(StackName=stack.id)
         return
@@ -145,9 +147,9 @@ def _delete(cloudformation: Any, stack: Stack) -> None:
 
 
 def _drop_review(cloudformation: Any, stack: Stack, environment: str) -> None:
-    """A stack that waits for its first change set holds nothing; but the plan that it waits for may be somebody's."""
+    """Delete a stack in review; raises ``UserError`` if it has a change set, which is somebody's saved plan."""
     if waiting := cloudformation.list_change_sets(StackName=stack.id)["Summaries"]:
-        names = ", ".join(one["ChangeSetName"] for one in waiting)
+        names = ", ".join(change_set["ChangeSetName"] for change_set in waiting)
         discard = f"scripts/deploy.sh {environment} --discard FILE"
         raise UserError(
             f"{stack.name} contains nothing but a saved plan ({names}); whoever saved it can delete it: {discard}"
@@ -155,8 +157,8 @@ def _drop_review(cloudformation: Any, stack: Stack, environment: str) -> None:
     cloudformation.delete_stack(StackName=stack.id)
 
 
-def kept(stack: Evaluated, environment: str, path: str = "") -> list[str]:
-    """What stays, outside any stack. One with a name of ours stands in the way of the next deployment."""
+def describe_retained(stack: Evaluated, environment: str, path: str = "") -> list[str]:
+    """Return a line for each retained resource; one with a fixed name blocks the next deployment."""
     lines = []
     for logical_id, resource in stack.resources.items():
         if resource.deletion_policy.startswith("Retain"):
@@ -165,19 +167,19 @@ def kept(stack: Evaluated, environment: str, path: str = "") -> list[str]:
             in_the_way = f" {name}; it blocks the next deployment until it is deleted: {purge}" if name else ""
             lines.append(f"{path}{logical_id} ({resource.type}){in_the_way}")
         if logical_id in stack.nested:
-            lines += kept(stack.nested[logical_id], environment, f"{path}{logical_id}/")
+            lines += describe_retained(stack.nested[logical_id], environment, f"{path}{logical_id}/")
     return lines
 
 
-def _tidy_up(asked: Destruction, target: Target, report: Reporter) -> None:
-    """Let the artifacts expire, and forget what was deployed. The stack has gone: failures are said, not raised."""
+def _tidy_up(order: Demolition, target: Target, report: Reporter) -> None:
+    """Delete the artifacts and the record; errors are reported, not raised, because the stack is deleted."""
     try:
-        bucket = describe(target.client("cloudformation"), ARTIFACTS_STACK).outputs.get("BucketName")
+        bucket = describe_stack(target.client("cloudformation"), ARTIFACTS_STACK).outputs.get("BucketName")
         if bucket:
             delete_unneeded_artifacts(
-                target.client("s3"), target.destination(bucket, asked.environment), target.account, ()
+                target.client("s3"), target.destination(bucket, order.environment), target.account, ()
             )
-        if asked.record:
-            asked.record.unlink(missing_ok=True)
+        if order.record:
+            order.record.unlink(missing_ok=True)
     except (*AWS_ERRORS, OSError) as error:
         report.announce_step("Deleted,", f"but the cleanup failed: {describe_aws_error(error)}")

@@ -16,7 +16,7 @@ from .plan.danger import Danger, confirmation_names, find_dangers
 from .plan.model import Plan
 from .retire import delete_unneeded_artifacts, find_artifact_keys
 from .session import Session
-from .stack import Snapshot, Stack, StackTree, describe, original, read_snapshot
+from .stack import Snapshot, Stack, StackTree, describe_stack, read_original_template, read_snapshot
 
 
 def confirmed_losses(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
@@ -47,9 +47,9 @@ def execute_plan(
     try:
         with (
             protect.lift_stack_policies(session, tree, losses),
-            session.following(plan, tree.stack.name) as following,
+            session.follow_stack(plan, tree.stack.name) as following,
         ):
-            follow.execute(proposal, tree, following)
+            follow.execute_and_follow(proposal, tree, following)
     except DeploymentFailed:
         raise
     except UserError as error:
@@ -61,7 +61,7 @@ def execute_plan(
         ) from error
 
 
-def finish(session: Session, before: templates.Tree | None, late: LateProtection) -> Deployed:
+def finish_deployment(session: Session, before: templates.Tree | None, late: LateProtection) -> Deployed:
     """Protect the deployed environment, let unneeded artifacts expire, and record the deployment.
 
     ``before`` is what was deployed before. Errors are reported, not raised, because the environment is deployed. The
@@ -72,7 +72,7 @@ def finish(session: Session, before: templates.Tree | None, late: LateProtection
     order, report, cloudformation = session.order, session.report, session.cloudformation
     stack = Stack(order.stack_name)
     try:
-        stack = describe(cloudformation, order.stack_name)
+        stack = describe_stack(cloudformation, order.stack_name)
         deployed = read_snapshot(cloudformation, stack)
         keep_protected(session, deployed.tree)
         _tidy_up(session, deployed, before)
@@ -119,8 +119,10 @@ def record_deployment(session: Session, deployed: Snapshot, destination: Destina
 def _tidy_up(session: Session, deployed: Snapshot, before: templates.Tree | None) -> None:
     """Record the deployment, and let artifacts expire that neither it nor the previous deployment needs."""
     cloudformation, target, order = session.cloudformation, session.target, session.order
-    destination = target.destination(describe(cloudformation, ARTIFACTS_STACK).outputs["BucketName"], order.environment)
-    root = original(cloudformation, order.stack_name)
+    destination = target.destination(
+        describe_stack(cloudformation, ARTIFACTS_STACK).outputs["BucketName"], order.environment
+    )
+    root = read_original_template(cloudformation, order.stack_name)
     needed_keys = {destination.content_key(root.encode(), ".yaml")}
     for tree in filter(None, (deployed.template_tree, before)):
         needed_keys |= find_artifact_keys(tree, destination)

@@ -1,4 +1,4 @@
-"""Execute what was proposed, or join what is running, and tell the events of all its stacks until it has ended."""
+"""Executes a change set, or joins a running operation, and reports the events of all its stacks until it ends."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,181 +11,189 @@ from scripts.common.target import POLL_SECONDS
 from scripts.common.templates import STACK
 
 from .change_set import Proposal
-from .failure import DeploymentFailed, Event, failure
+from .failure import DeploymentFailed, Event, describe_failure
 from .stack import Stack, StackTree, describe_tree
 
-# The longest that a deployment may be watched by alarms after its end is three hours.
+# Longer than the longest monitoring time of rollback triggers, which is three hours.
 LONGEST_SECONDS = 4 * 60 * 60
-# Throttling and dropped connections are waited out this many times in a row.
-PATIENCE = 15
+# How many failed requests in a row, by throttling or dropped connections, are repeated.
+MOST_FAILURES = 15
 
 _SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-# What of a nested stack goes on though its own event in the parent says that it has ended.
+# In these phases nested stacks have events after their parents have reported them complete.
 _ALL_STACKS = ("CLEANUP", "ROLLBACK", "DELETE")
 
-# Called after each look with what is new, which may be nothing.
-Tell = Callable[[list[Event]], None]
+# Called after each poll with the new events, of which there may be none.
+ReceiveEvents = Callable[[list[Event]], None]
 
 
 @dataclass(frozen=True)
-class Follow:
-    """How to follow: whose command may take it up again, how often to look, and whom to tell."""
+class FollowOptions:
+    """How to follow an operation: the environment that the advice names (or none), the receiver, and the interval."""
 
     environment: str
-    tell: Tell
+    receive_events: ReceiveEvents
     poll_seconds: float = POLL_SECONDS
 
 
-def execute(proposal: Proposal, tree: StackTree, how: Follow) -> None:
-    """Raises ``DeploymentFailed`` when the deployment fails, and ``UserError`` when it cannot be followed.
+def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptions) -> None:
+    """Execute the change set, and follow it to its end.
 
-    ``tree`` is what there was before: its events are not this deployment's.
+    ``tree`` is the tree before: its events are skipped. Raises ``DeploymentFailed`` if the deployment fails, and
+    ``UserError`` if it cannot be followed.
     """
-    watch = Watch(proposal.cloudformation, proposal.stack_id, tree)
+    reader = EventReader(proposal.cloudformation, proposal.stack_id, tree)
     try:
         proposal.execute()
     except KeyboardInterrupt:
-        if not proposal.executed:
+        if not proposal.is_executed:
             raise
-        raise UserError(f"interrupted; {_goes_on(how, 'deployment')}") from None
-    until_ended(watch, tree.stack.name, how, _SUCCEEDED)
+        raise UserError(f"interrupted; {_describe_continuation(options, 'deployment')}") from None
+    follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
 
 
-def join(cloudformation: Any, stack: Stack, how: Follow, succeeded: set[str] = _SUCCEEDED) -> str:
-    """Follow what is running already, from its beginning; how it ended."""
-    watch = Watch(cloudformation, stack.id, describe_tree(cloudformation, stack), from_beginning=True)
-    return until_ended(watch, stack.name, how, succeeded)
+def follow_running(cloudformation: Any, stack: Stack, options: FollowOptions) -> str:
+    """Follow the running operation from its beginning, and return the final status."""
+    reader = EventReader(cloudformation, stack.id, describe_tree(cloudformation, stack), from_beginning=True)
+    return follow_until_ended(reader, stack.name, options, _SUCCEEDED)
 
 
-def until_ended(watch: "Watch", name: str, how: Follow, succeeded: set[str], what: str = "deployment") -> str:
-    """Tell what happens until the root stack has ended; its status, or ``DeploymentFailed`` for any but those."""
+def follow_until_ended(
+    reader: "EventReader", name: str, options: FollowOptions, succeeded: set[str], operation: str = "deployment"
+) -> str:
+    """Report events until the root stack's operation ends; return its final status, which is one of ``succeeded``.
+
+    Raises ``DeploymentFailed`` for another status, and ``UserError`` if the operation cannot be followed.
+    """
     try:
-        status, happened = _follow(watch, how)
+        status, events = _poll_events(reader, options)
     except KeyboardInterrupt:
-        raise UserError(f"interrupted; {_goes_on(how, what)}") from None
+        raise UserError(f"interrupted; {_describe_continuation(options, operation)}") from None
     except AWS_ERRORS as error:
-        raise UserError(f"{describe_aws_error(error)}; {_goes_on(how, what)}") from error
+        raise UserError(f"{describe_aws_error(error)}; {_describe_continuation(options, operation)}") from error
     except TimeoutError:
-        raise UserError(f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_goes_on(how, what)}") from None
+        raise UserError(
+            f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_describe_continuation(options, operation)}"
+        ) from None
     if status not in succeeded:
-        raise DeploymentFailed(failure(name, how.environment, status, happened))
+        raise DeploymentFailed(describe_failure(name, options.environment, status, events))
     return status
 
 
-def _goes_on(how: Follow, what: str) -> str:
-    if not how.environment:
-        return f"the {what} continues"
-    if what == "deletion":
-        return f"the deletion goes on; watch it: scripts/status.sh {how.environment}"
-    command = f"scripts/deploy.sh {how.environment}"
+def _describe_continuation(options: FollowOptions, operation: str) -> str:
+    if not options.environment:
+        return f"the {operation} continues"
+    if operation == "deletion":
+        return f"the deletion goes on; watch it: scripts/status.sh {options.environment}"
+    command = f"scripts/deploy.sh {options.environment}"
     return f"the deployment goes on; watch it: {command} --follow, or cancel it: {command} --cancel"
 
 
-def _follow(watch: "Watch", how: Follow) -> tuple[str, list[Event]]:
-    """Until the root stack's own last event; how it ended, and all that happened."""
-    happened: list[Event] = []
+def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[str, list[Event]]:
+    """Poll until the root stack's own final event; return its status, and all events."""
+    events: list[Event] = []
     deadline = time.monotonic() + LONGEST_SECONDS
     failures = 0
     while True:
         try:
-            new = watch.new_events()
+            new = reader.read_new_events()
             failures = 0
         except AWS_ERRORS:
             failures += 1
-            if failures > PATIENCE:
+            if failures > MOST_FAILURES:
                 raise
             new = []
-        how.tell(new)
-        happened += new
-        # The event, not the stack's status: read too early, that is still how the last deployment ended.
-        ends = [event for event in new if watch.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
+        options.receive_events(new)
+        events += new
+        # Not the status of the stack: for a moment, that is still the final status of the last operation.
+        ends = [event for event in new if reader.is_root(event) and not event.status.endswith("_IN_PROGRESS")]
         if ends:
-            return ends[-1].status, happened
+            return ends[-1].status, events
         if time.monotonic() > deadline:
             raise TimeoutError
-        time.sleep(how.poll_seconds)
+        time.sleep(options.poll_seconds)
 
 
-class Watch:
-    """The events of a stack and of its nested stacks: from now on, or from the beginning of what is running."""
+class EventReader:
+    """Reads the events of a stack and its nested stacks: from now on, or from the beginning of a running operation."""
 
     def __init__(self, cloudformation: Any, stack_id: str, tree: StackTree, *, from_beginning: bool = False) -> None:
         self._cloudformation, self._root = cloudformation, stack_id
         self._paths = {stack_id: ""} | {stack.id: path for path, stack in tree.walk() if path}
-        # Nested stacks that something happens in, as far as their parents have said.
+        # Nested stacks with an operation in progress, according to the events of their parents.
         self._active: set[str] = set()
-        self._all = from_beginning
-        self._beginning = self._began() if from_beginning else None
-        # The newest event of each stack that there is before anything happens.
+        self._reads_all_stacks = from_beginning
+        self._beginning = self._find_beginning() if from_beginning else None
+        # The newest event of each stack that has been read or is skipped.
         self._newest: dict[str, str | None] = {
-            stack: None if from_beginning else next((event.id for event in self._events(stack)), None)
+            stack: None if from_beginning else next((event.id for event in self._read_events(stack)), None)
             for stack in self._paths
         }
 
     def is_root(self, event: Event) -> bool:
         return event.physical_id == event.stack_id == self._root
 
-    def new_events(self) -> list[Event]:
-        """Those not given before, oldest first."""
+    def read_new_events(self) -> list[Event]:
+        """Return the events that were not returned before, oldest first."""
         new: list[Event] = []
         newest, active, paths = dict(self._newest), set(self._active), dict(self._paths)
-        # The root first; nested stacks join as they are named. One that nothing happens in is not asked.
-        todo = [stack for stack in newest if stack == self._root or stack in active or self._all]
+        # The root comes first; its events name the nested stacks to read. Idle stacks are not read.
+        todo = [stack for stack in newest if stack == self._root or stack in active or self._reads_all_stacks]
         for stack in todo:
-            unseen = self._unseen(stack, newest.get(stack), paths)
+            unseen = self._read_unseen(stack, newest.get(stack), paths)
             if any(self.is_root(event) and any(word in event.status for word in _ALL_STACKS) for event in unseen):
-                self._all = True
-                todo += [one for one in newest if one not in todo]
+                self._reads_all_stacks = True
+                todo += [stack_id for stack_id in newest if stack_id not in todo]
             if unseen:
                 newest[stack] = unseen[0].id
-            # A nested stack's own events repeat those that its parent has of it.
+            # A nested stack's events about itself repeat those of its parent.
             new += [e for e in reversed(unseen) if e.physical_id != e.stack_id or e.stack_id == self._root]
             for event in reversed(unseen):
-                below = event.physical_id
-                if event.resource_type != STACK or not below.startswith("arn:") or below == stack:
+                nested_id = event.physical_id
+                if event.resource_type != STACK or not nested_id.startswith("arn:") or nested_id == stack:
                     continue
-                paths[below] = event.where
-                newest.setdefault(below, None)
-                (active.add if event.status.endswith("_IN_PROGRESS") else active.discard)(below)
-                if below not in todo:
-                    todo.append(below)
-        # Only now: a page that could not be read is read again.
+                paths[nested_id] = event.path
+                newest.setdefault(nested_id, None)
+                (active.add if event.status.endswith("_IN_PROGRESS") else active.discard)(nested_id)
+                if nested_id not in todo:
+                    todo.append(nested_id)
+        # Last, so that the next call repeats what a failed request has not read.
         self._newest, self._active, self._paths = newest, active, paths
-        # Several may be of one instant: the sort keeps their order, and a parent's before its child's.
+        # The sort is stable: events of one instant keep their order, those of parents before those of children.
         return sorted(new, key=lambda event: event.at)
 
-    def _unseen(self, stack: str, newest: str | None, paths: dict[str, str]) -> list[Event]:
+    def _read_unseen(self, stack: str, newest: str | None, paths: dict[str, str]) -> list[Event]:
         unseen = []
-        for event in self._events(stack, paths[stack]):
+        for event in self._read_events(stack, paths[stack]):
             if event.id == newest or (self._beginning is not None and event.at < self._beginning):
                 break
             unseen.append(event)
         return unseen
 
-    def _began(self) -> datetime:
-        """When what is running was asked for: the root's newest event that is the first of an operation."""
-        last = None
-        for event in self._events(self._root):
-            last = event.at
+    def _find_beginning(self) -> datetime:
+        """Return the time of the request that started the running operation."""
+        oldest = None
+        for event in self._read_events(self._root):
+            oldest = event.at
             # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
             if self.is_root(event) and event.reason == "User Initiated":
                 return event.at
-        if last is None:
+        if oldest is None:
             raise UserError("the stack has no events yet; try again in a moment")
-        return last
+        return oldest
 
-    def _events(self, stack: str, path: str = "") -> Iterator[Event]:
-        """Newest first."""
+    def _read_events(self, stack: str, path: str = "") -> Iterator[Event]:
+        """Yield the events of one stack, newest first."""
         for page in self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack):
             for event in page["StackEvents"]:
-                own = event.get("PhysicalResourceId", "") == event["StackId"]
+                is_stack_itself = event.get("PhysicalResourceId", "") == event["StackId"]
                 logical_id = event["LogicalResourceId"]
                 yield Event(
                     id=event["EventId"],
                     at=event["Timestamp"],
                     stack_id=event["StackId"],
-                    # As in the plan: the path below the root; the root itself has its name.
-                    where=(path or logical_id) if own else f"{path}/{logical_id}" if path else logical_id,
+                    # The path below the root, as in plans; the root has its name.
+                    path=(path or logical_id) if is_stack_itself else f"{path}/{logical_id}" if path else logical_id,
                     resource_type=event["ResourceType"],
                     status=event["ResourceStatus"],
                     reason=event.get("ResourceStatusReason", ""),

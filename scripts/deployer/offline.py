@@ -1,4 +1,4 @@
-"""A plan without AWS: the templates here beside those deployed last from here, or those of a git revision."""
+"""A plan without AWS: compares the local templates with those of the last deployment, or of a git revision."""
 
 import subprocess
 import tempfile
@@ -14,7 +14,7 @@ from stacks import settings
 
 from .order import Order
 from .package import package_templates
-from .planning import Comparison, comparison, packaged_tree
+from .planning import Comparison, compare_trees, parse_package
 from .report.reporter import Reporter
 from .saved import LastDeployment, load_deployment
 from .validate import check_fresh
@@ -23,10 +23,10 @@ _LONGEST_SECONDS = 60
 
 
 def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
-    """Whether anything would change, as far as templates tell. Raises ``UserError`` without anything to compare."""
+    """Report the plan, and return whether there are changes; raises ``UserError`` if nothing can be compared."""
     check_fresh(order.templates)
     if revision:
-        compared = _with_revision(order, revision)
+        compared = _compare_with_revision(order, revision)
         source = f"revision {revision}"
     else:
         if order.record is None:
@@ -34,53 +34,55 @@ def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
                 "no deployment is recorded on this machine; give a git revision to compare with: --against REVISION"
             )
         last = load_deployment(order.record)
-        compared = _with_last(order, last)
+        compared = _compare_with_last_deployment(order, last)
         source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
     if not compared.changes.changes and not compared.changes.outputs:
         return False
     report.show_plan(
-        compared.alone(f"Based on a comparison of the local templates with {source}, without access to AWS.")
+        compared.make_offline_plan(
+            f"Based on a comparison of the local templates with {source}, without access to AWS."
+        )
     )
     return True
 
 
-def _with_last(order: Order, last: LastDeployment) -> Comparison:
+def _compare_with_last_deployment(order: Order, last: LastDeployment) -> Comparison:
     destination = Destination.for_environment(last.bucket, last.endpoint, order.environment)
-    after = packaged_tree(package_templates(order.templates / "parent.yaml", destination, _runtime(order.environment)))
+    after = parse_package(
+        package_templates(order.templates / "parent.yaml", destination, _find_runtime(order.environment))
+    )
     pseudo = pseudo_parameters(last.account, last.region)
-    return comparison(order.stack_name, (last.tree, last.parameters), (after, order.parameters), pseudo)
+    return compare_trees(order.stack_name, (last.tree, last.parameters), (after, order.parameters), pseudo)
 
 
-def _runtime(environment: str) -> Runtime | None:
-    """How functions run on the AWS emulator is in the templates that were deployed to it."""
-    if environment != "local":
-        return None
-    return RUNTIME
+def _find_runtime(environment: str) -> Runtime | None:
+    """Return the runtime of functions on the AWS emulator, which is part of the templates deployed to it."""
+    return RUNTIME if environment == "local" else None
 
 
-def _with_revision(order: Order, revision: str) -> Comparison:
-    """As committed, not packaged: code shows by its digest in the description of the functions' versions."""
+def _compare_with_revision(order: Order, revision: str) -> Comparison:
+    """Compare the templates as committed, not packaged; the descriptions of function versions contain code digests."""
 
-    def here(name: str) -> str:
+    def read_local(name: str) -> str:
         return (order.templates / name).read_text(encoding="utf-8")
 
-    def there(name: str) -> str:
-        return _show(revision, f"templates/{name.removeprefix('./')}")
+    def read_committed(name: str) -> str:
+        return _read_from_git(revision, f"templates/{name.removeprefix('./')}")
 
-    before = templates.read_tree(there("parent.yaml"), there)
-    after = templates.read_tree(here("parent.yaml"), here)
+    before = templates.read_tree(read_committed("parent.yaml"), read_committed)
+    after = templates.read_tree(read_local("parent.yaml"), read_local)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "environments.toml"
-        file.write_text(_show(revision, "stacks/environments.toml"), encoding="utf-8")
+        file.write_text(_read_from_git(revision, "stacks/environments.toml"), encoding="utf-8")
         try:
             parameters = settings.load(order.environment, file)
         except settings.SettingsError as error:
-            told = str(error).replace(str(file), f"{revision}:stacks/environments.toml")
-            raise UserError(f"the current code cannot read that revision's settings: {told}") from error
-    return comparison(order.stack_name, (before, parameters), (after, order.parameters), {})
+            reason = str(error).replace(str(file), f"{revision}:stacks/environments.toml")
+            raise UserError(f"the current code cannot read that revision's settings: {reason}") from error
+    return compare_trees(order.stack_name, (before, parameters), (after, order.parameters), {})
 
 
-def _show(revision: str, path: str) -> str:
+def _read_from_git(revision: str, path: str) -> str:
     try:
         git = subprocess.run(
             ["git", "show", "--end-of-options", f"{revision}:{path}"],  # noqa: S607 - the git of who deploys

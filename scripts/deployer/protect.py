@@ -62,13 +62,13 @@ def find_without_policy(cloudformation: Any, tree: StackTree) -> list[Stack]:
     """Return the stacks without our stack policy; a root's policy does not apply to its nested stacks."""
     stacks = [stack for _, stack in tree.walk()]
     with ThreadPoolExecutor(WORKERS) as pool:
-        policies = pool.map(lambda stack: _policy_of(cloudformation, stack), stacks)
-    return [stack for stack, policy in zip(stacks, policies, strict=True) if policy != _policy(())]
+        policies = pool.map(lambda stack: _read_policy(cloudformation, stack), stacks)
+    return [stack for stack, policy in zip(stacks, policies, strict=True) if policy != _render_policy(())]
 
 
 def set_stack_policies(cloudformation: Any, stacks: Sequence[Stack]) -> None:
     for stack in stacks:
-        cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_policy(()))
+        cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_render_policy(()))
 
 
 @contextmanager
@@ -86,11 +86,11 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
         # A resource that is lost with its whole stack needs the policies of the stacks above it, too.
         for depth, name in enumerate(parts):
             names.setdefault("/".join(parts[:depth]), []).append(name)
-    policies = {path: _policy_of(cloudformation, stack) for path, stack in tree.walk() if path in names}
+    policies = {path: _read_policy(cloudformation, stack) for path, stack in tree.walk() if path in names}
     stacks = {path: stack for path, stack in tree.walk() if policies.get(path)}
     try:
         for path, stack in stacks.items():
-            cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_policy(names[path]))
+            cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_render_policy(names[path]))
         yield
     finally:
         for path, stack in stacks.items():
@@ -105,11 +105,11 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
                     )
 
 
-def _policy_of(cloudformation: Any, stack: Stack) -> str:
+def _read_policy(cloudformation: Any, stack: Stack) -> str:
     return str(cloudformation.get_stack_policy(StackName=stack.id).get("StackPolicyBody", ""))
 
 
-def _policy(lost_names: Sequence[str]) -> str:
+def _render_policy(lost_names: Sequence[str]) -> str:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/protect-stack-resources.html"""
     allow = {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}
     deny: dict[str, Any] = {

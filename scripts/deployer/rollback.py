@@ -7,26 +7,26 @@ from botocore.exceptions import ClientError
 
 from scripts.common.errors import UserError
 
-from .follow import Watch, join, until_ended
+from .follow import EventReader, follow_running, follow_until_ended
 from .session import Session
-from .stack import Stack, StackTree, check_owned, describe, describe_tree
+from .stack import Stack, StackTree, check_owned, describe_stack, describe_tree
 
 _ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"}
 
 
-def follow(session: Session) -> str:
+def follow_operation(session: Session) -> str:
     """Follow the operation in progress from its beginning. Raises ``UserError`` if there is none."""
     stack = _describe_platform(session)
-    if not stack.busy:
+    if not stack.is_busy:
         raise UserError(
             f"{stack.name} is {stack.status}: no operation is in progress; for the last result, see "
             f"scripts/status.sh {session.order.environment}"
         )
-    with session.following(None, stack.name) as following:
-        return join(session.cloudformation, stack, following)
+    with session.follow_stack(None, stack.name) as options:
+        return follow_running(session.cloudformation, stack, options)
 
 
-def cancel(session: Session) -> str:
+def cancel_update(session: Session) -> str:
     """Cancel the update in progress, and follow its rollback. A creation has no previous state to roll back to."""
     stack = _describe_platform(session)
     if stack.status == "CREATE_IN_PROGRESS":
@@ -36,9 +36,9 @@ def cancel(session: Session) -> str:
         )
     if stack.status != "UPDATE_IN_PROGRESS":
         raise UserError(f"{stack.name} is {stack.status}: only an update in progress can be cancelled")
-    watch = Watch(session.cloudformation, stack.id, describe_tree(session.cloudformation, stack))
+    reader = EventReader(session.cloudformation, stack.id, describe_tree(session.cloudformation, stack))
     session.cloudformation.cancel_update_stack(StackName=stack.id)
-    return _follow_rollback(session, stack, watch, _ROLLED_BACK | {"UPDATE_COMPLETE"})
+    return _follow_rollback(session, stack, reader, _ROLLED_BACK | {"UPDATE_COMPLETE"})
 
 
 def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
@@ -51,7 +51,7 @@ def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
         raise UserError(f"{stack.name} is {stack.status}: there is no rollback to continue")
     tree = describe_tree(session.cloudformation, stack)
     skipped = [_name_skipped_resource(tree, path) for path in skip]
-    watch = Watch(session.cloudformation, stack.id, tree)
+    reader = EventReader(session.cloudformation, stack.id, tree)
     try:
         session.cloudformation.continue_update_rollback(StackName=stack.id, ResourcesToSkip=skipped)
     except ClientError as error:
@@ -60,12 +60,12 @@ def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
         raise UserError(
             f"{stack.name}: the rollback cannot be continued this way: {error.response['Error']['Message']}"
         ) from error
-    return _follow_rollback(session, stack, watch, _ROLLED_BACK)
+    return _follow_rollback(session, stack, reader, _ROLLED_BACK)
 
 
-def _follow_rollback(session: Session, stack: Stack, watch: Watch, succeeded: set[str]) -> str:
-    with session.following(None, stack.name) as following:
-        return until_ended(watch, stack.name, following, succeeded, "rollback")
+def _follow_rollback(session: Session, stack: Stack, reader: EventReader, succeeded: set[str]) -> str:
+    with session.follow_stack(None, stack.name) as options:
+        return follow_until_ended(reader, stack.name, options, succeeded, "rollback")
 
 
 def _name_skipped_resource(tree: StackTree, path: str) -> str:
@@ -81,7 +81,7 @@ def _name_skipped_resource(tree: StackTree, path: str) -> str:
 
 def _describe_platform(session: Session) -> Stack:
     """Raises ``UserError`` if the platform is not deployed, or the stack is not ours."""
-    stack = describe(session.cloudformation, session.order.stack_name)
+    stack = describe_stack(session.cloudformation, session.order.stack_name)
     if not stack.exists:
         raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {session.order.environment}")
     check_owned(stack)

@@ -16,6 +16,6 @@ class Rollout:
     monitoring_minutes: int = 0
 
 
-def load(environment: str, path: Path = settings.ENVIRONMENTS_FILE) -> Rollout:
+def load_rollout(environment: str, path: Path = settings.ENVIRONMENTS_FILE) -> Rollout:
     """Raises ``SettingsError`` for an unknown key and a value that is not allowed."""
     return Rollout(**settings.load_rollout(environment, path))

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.common.target import Target
 
-from .follow import Follow
+from .follow import FollowOptions
 from .order import Order
 from .plan.model import Plan
 from .report.reporter import Reporter
@@ -33,9 +33,9 @@ class Session:
         return self.target.client("cloudformation")
 
     @contextmanager
-    def following(self, plan: Plan | None, stack_name: str) -> Iterator[Follow]:
+    def follow_stack(self, plan: Plan | None, stack_name: str) -> Iterator[FollowOptions]:
         """Report the events of an operation on the stack, which carries out ``plan`` if there is one."""
         # The commands that follow and cancel a deployment know the environments' stacks only.
         environment = self.order.environment if stack_name == self.order.stack_name else ""
         with self.report.follow_events(plan, stack_name) as watching:
-            yield Follow(environment, watching, self.target.poll_seconds)
+            yield FollowOptions(environment, watching, self.target.poll_seconds)

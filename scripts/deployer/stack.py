@@ -46,7 +46,7 @@ class Stack:
         return self.status not in ("", "REVIEW_IN_PROGRESS")
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
 
@@ -77,7 +77,7 @@ class Snapshot:
         return (self.template_tree, self.tree.stack.parameters) if self.template_tree else None
 
 
-def describe(cloudformation: Any, name: str) -> Stack:
+def describe_stack(cloudformation: Any, name: str) -> Stack:
     """Return the stack with this name or ARN; without a status if there is none."""
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -108,7 +108,7 @@ def describe_tree(cloudformation: Any, root: Stack) -> StackTree:
             if resource["ResourceType"] == STACK and resource.get("PhysicalResourceId", "").startswith("arn:"):
                 nested[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
     with ThreadPoolExecutor(WORKERS) as pool:
-        stacks = list(pool.map(lambda stack_id: describe(cloudformation, stack_id), nested.values()))
+        stacks = list(pool.map(lambda stack_id: describe_stack(cloudformation, stack_id), nested.values()))
     return StackTree(
         root,
         {
@@ -123,12 +123,12 @@ def read_snapshot(cloudformation: Any, stack: Stack) -> Snapshot:
     if not stack.exists:
         return Snapshot(StackTree(stack))
     tree = describe_tree(cloudformation, stack)
-    return Snapshot(tree, deployed_templates(cloudformation, tree))
+    return Snapshot(tree, read_templates(cloudformation, tree))
 
 
-def deployed_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
+def read_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
     with ThreadPoolExecutor(WORKERS) as pool:
-        texts = dict(pool.map(lambda item: (item[0], original(cloudformation, item[1].id)), tree.walk()))
+        texts = dict(pool.map(lambda item: (item[0], read_original_template(cloudformation, item[1].id)), tree.walk()))
 
     def parse_tree(path: str, subtree: StackTree) -> templates.Tree:
         nested = {name: parse_tree(f"{path}/{name}" if path else name, child) for name, child in subtree.nested.items()}
@@ -137,7 +137,7 @@ def deployed_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
     return parse_tree("", tree)
 
 
-def original(cloudformation: Any, name: str) -> Any:
+def read_original_template(cloudformation: Any, name: str) -> Any:
     """Return the template as it was submitted: a string, or a dictionary if it is JSON."""
     return cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
 
@@ -152,7 +152,7 @@ def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
     cloudformation.delete_stack(StackName=stack.id)
     status = stack.status
     for _ in poll_with_backoff(LONGEST_DELETION_SECONDS):
-        status = describe(cloudformation, stack.id).status
+        status = describe_stack(cloudformation, stack.id).status
         if status in ("", "DELETE_COMPLETE"):
             return Stack(stack.name)
         if status == "DELETE_FAILED":
@@ -185,7 +185,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
             f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; the next deployment deletes what is left of it, "
             f"and until then there is nothing to compare a plan with"
         )
-    if not environment and (stack.busy or stack.status.endswith("_FAILED")):
+    if not environment and (stack.is_busy or stack.status.endswith("_FAILED")):
         raise UserError(
             f"{stack.name} is {stack.status} and cannot be updated; "
             f"see aws cloudformation describe-stack-events --stack-name {stack.name}"
@@ -200,7 +200,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
             f"{stack.name} is UPDATE_ROLLBACK_FAILED: it is stuck between two versions; fix what its events report, "
             f"then: scripts/deploy.sh {environment} --continue-rollback"
         )
-    if stack.busy:
+    if stack.is_busy:
         raise UserError(
             f"{stack.name} is {stack.status}: another deployment is running; "
             f"wait for it with --wait, or watch it: scripts/deploy.sh {environment} --follow"
@@ -221,8 +221,8 @@ def wait_until_idle(cloudformation: Any, name: str, report: Reporter) -> Stack:
     """Wait for an operation in progress, and return the stack; raises ``UserError`` after four hours."""
     status = ""
     for _ in poll_with_backoff(LONGEST_WAIT_SECONDS):
-        stack = describe(cloudformation, name)
-        if not stack.busy:
+        stack = describe_stack(cloudformation, name)
+        if not stack.is_busy:
             return stack
         if stack.status != status:
             report.announce_step("Waiting", f"until {stack.name} is no longer {stack.status}")
@@ -238,4 +238,4 @@ def is_deployed(cloudformation: Any, stack: Stack, template: str, parameters: di
     """
     if not stack.exists or stack.parameters != parameters:
         return False
-    return bool(original(cloudformation, stack.name) == template)
+    return bool(read_original_template(cloudformation, stack.name) == template)

@@ -1,14 +1,15 @@
-"""How an environment is: its stacks, their drift, its alarms, and how its last deployment went."""
+"""The status of an environment: its stacks, their drift, and its alarms."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
 
-from .stack import WORKERS, StackTree, describe, describe_tree
+from .stack import WORKERS, StackTree, describe_stack, describe_tree
 
 LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -16,7 +17,7 @@ _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 
 @dataclass(frozen=True)
 class Drift:
-    """One resource that is not as its template says."""
+    """A resource that differs from its template."""
 
     path: str
     resource_type: str
@@ -27,12 +28,12 @@ class Drift:
 
 @dataclass(frozen=True)
 class StackStatus:
-    # From the root; the root's is empty.
+    # The path from the root; empty for the root.
     path: str
     name: str
     status: str
     changed_at: str
-    # DRIFTED, IN_SYNC, NOT_CHECKED or UNKNOWN, and when that was found.
+    # DRIFTED, IN_SYNC, NOT_CHECKED or UNKNOWN, and the time of the check.
     drift: str
     drift_checked_at: str = ""
 
@@ -41,38 +42,37 @@ class StackStatus:
 class Status:
     stacks: tuple[StackStatus, ...]
     drifts: tuple[Drift, ...]
-    # State by name: OK, ALARM or INSUFFICIENT_DATA.
+    # The state by name: OK, ALARM, INSUFFICIENT_DATA or missing.
     alarms: dict[str, str]
     reason: str = ""
 
 
 def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
-    """Raises ``UserError`` where nothing is deployed, and when drift cannot be detected."""
+    """Raises ``UserError`` if nothing is deployed, and if drift cannot be detected."""
     cloudformation = target.client("cloudformation")
-    root = describe(cloudformation, name)
+    root = describe_stack(cloudformation, name)
     if root.status == "":
         raise UserError(f"{name} is not deployed")
     tree = describe_tree(cloudformation, root) if root.exists else StackTree(root)
     with ThreadPoolExecutor(WORKERS) as pool:
-        walked = list(tree.walk())
+        nodes = list(tree.walk())
+        ids = [stack.id for _, stack in nodes]
         if detect_drift:
-            list(pool.map(lambda one: _detect(cloudformation, one[1].id), walked))
-        drift = list(pool.map(lambda one: _drift(cloudformation, one[1].id), walked))
-        drifted = [path for (path, _), (state, _) in zip(walked, drift, strict=True) if state == "DRIFTED"]
-        found = pool.map(lambda path: _drifts(cloudformation, path, dict(walked)[path].id), drifted)
-        alarms = [
-            alarm for names in pool.map(lambda one: _alarms(cloudformation, one[1].id), walked) for alarm in names
-        ]
+            list(pool.map(lambda stack_id: _detect_drift(cloudformation, stack_id), ids))
+        drift = list(pool.map(lambda stack_id: _read_drift(cloudformation, stack_id), ids))
+        drifted = [node for node, (state, _) in zip(nodes, drift, strict=True) if state == "DRIFTED"]
+        resources = pool.map(lambda node: _find_drifted_resources(cloudformation, node[0], node[1].id), drifted)
+        alarms = chain.from_iterable(pool.map(lambda stack_id: _find_alarms(cloudformation, stack_id), ids))
     stacks = tuple(
         StackStatus(path, stack.name, stack.status, stack.changed_at, state, checked)
-        for (path, stack), (state, checked) in zip(walked, drift, strict=True)
+        for (path, stack), (state, checked) in zip(nodes, drift, strict=True)
     )
-    drifts = tuple(one for several in found for one in several)
-    return Status(stacks, drifts, _states(target.client("cloudwatch"), alarms), root.reason)
+    alarm_states = _read_alarm_states(target.client("cloudwatch"), list(alarms))
+    return Status(stacks, tuple(chain.from_iterable(resources)), alarm_states, root.reason)
 
 
-def _detect(cloudformation: Any, stack_id: str) -> None:
-    """Of one stack: a root's detection does not look into its nested stacks.
+def _detect_drift(cloudformation: Any, stack_id: str) -> None:
+    """Detect the drift of one stack; the detection of a root does not include its nested stacks.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-drift.html
     """
@@ -86,48 +86,49 @@ def _detect(cloudformation: Any, stack_id: str) -> None:
     raise UserError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")
 
 
-def _drift(cloudformation: Any, stack_id: str) -> tuple[str, str]:
+def _read_drift(cloudformation: Any, stack_id: str) -> tuple[str, str]:
     information = cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0].get("DriftInformation", {})
     checked = information.get("LastCheckTimestamp")
     return information.get("StackDriftStatus", "NOT_CHECKED"), checked.isoformat() if checked else ""
 
 
-def _drifts(cloudformation: Any, path: str, stack_id: str) -> list[Drift]:
-    found = []
+def _find_drifted_resources(cloudformation: Any, path: str, stack_id: str) -> list[Drift]:
+    drifts = []
     token: dict[str, str] = {}
     while True:
         page = cloudformation.describe_stack_resource_drifts(
             StackName=stack_id, StackResourceDriftStatusFilters=["MODIFIED", "DELETED"], **token
         )
-        for one in page["StackResourceDrifts"]:
-            properties = tuple(each["PropertyPath"].strip("/") for each in one.get("PropertyDifferences", []))
-            where = f"{path}/{one['LogicalResourceId']}" if path else one["LogicalResourceId"]
-            found.append(Drift(where, one["ResourceType"], one["StackResourceDriftStatus"], properties))
+        for drift in page["StackResourceDrifts"]:
+            differences = drift.get("PropertyDifferences", [])
+            properties = tuple(difference["PropertyPath"].strip("/") for difference in differences)
+            resource = f"{path}/{drift['LogicalResourceId']}" if path else drift["LogicalResourceId"]
+            drifts.append(Drift(resource, drift["ResourceType"], drift["StackResourceDriftStatus"], properties))
         if not page.get("NextToken"):
-            return found
+            return drifts
         token = {"NextToken": page["NextToken"]}
 
 
-def _alarms(cloudformation: Any, stack_id: str) -> list[str]:
+def _find_alarms(cloudformation: Any, stack_id: str) -> list[str]:
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
     return [
         # A name, or an ARN that ends in it.
-        one["PhysicalResourceId"].rsplit(":alarm:", 1)[-1]
+        resource["PhysicalResourceId"].rsplit(":alarm:", 1)[-1]
         for page in pages
-        for one in page["StackResourceSummaries"]
-        if one["ResourceType"] in _ALARMS and one.get("PhysicalResourceId")
+        for resource in page["StackResourceSummaries"]
+        if resource["ResourceType"] in _ALARMS and resource.get("PhysicalResourceId")
     ]
 
 
-def _states(cloudwatch: Any, names: list[str]) -> dict[str, str]:
+def _read_alarm_states(cloudwatch: Any, names: list[str]) -> dict[str, str]:
     if not names:
         return {}
-    found: list[Any] = []
-    # One call takes a hundred names, and answers with composite alarms only if they are asked for.
+    states: dict[str, str] = {}
+    # A request takes up to a hundred names, and returns composite alarms only if their type is requested.
     for first in range(0, len(names), 100):
         answer = cloudwatch.describe_alarms(
             AlarmNames=names[first : first + 100], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
         )
-        found += [*answer["MetricAlarms"], *answer.get("CompositeAlarms", [])]
-    states = {alarm["AlarmName"]: str(alarm["StateValue"]) for alarm in found}
+        for alarm in [*answer["MetricAlarms"], *answer.get("CompositeAlarms", [])]:
+            states[alarm["AlarmName"]] = str(alarm["StateValue"])
     return {name: states.get(name, "missing") for name in names}

@@ -10,7 +10,7 @@ from botocore.config import Config
 from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.deployer.order import stack_name
-from scripts.deployer.stack import describe
+from scripts.deployer.stack import describe_stack
 from stacks import names
 
 # A little more than the timeout of the reconciliation function.
@@ -30,7 +30,7 @@ class Platform:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The outputs of the parent stack. Raises ``UserError`` if it is not deployed."""
-        stack = describe(self.client("cloudformation"), stack_name(self.environment))
+        stack = describe_stack(self.client("cloudformation"), stack_name(self.environment))
         if not stack.exists:
             raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {self.environment}")
         return stack.outputs

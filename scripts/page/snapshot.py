@@ -11,7 +11,7 @@ from payments.request import is_transaction_id
 
 from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
-from scripts.deployer.stack import describe
+from scripts.deployer.stack import describe_stack
 from scripts.local.examples import EXAMPLES, Example
 from scripts.operator import dead_letter_queue
 from scripts.operator.batch import Batch
@@ -167,7 +167,7 @@ class Source:
                 for service in _SERVICES:
                     platform.client(service)  # creating clients is not thread-safe
                 # Not `platform.outputs`, which keeps what it read first: a new stack has no outputs.
-                if not describe(platform.client("cloudformation"), stack_name(platform.environment)).outputs:
+                if not describe_stack(platform.client("cloudformation"), stack_name(platform.environment)).outputs:
                     raise NotDeployedYet(f"the platform is not deployed in {platform.environment} yet")
                 self._platform = platform
             return self._platform

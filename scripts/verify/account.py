@@ -6,7 +6,7 @@ Its buckets are left to drift detection: they hold templates and code, and no pa
 from collections.abc import Iterator
 
 from scripts.deployer.order import ARTIFACTS_STACK
-from scripts.deployer.stack import StackTree, describe
+from scripts.deployer.stack import StackTree, describe_stack
 
 from . import expected
 from .results import Check, Failed, Status, run_check
@@ -17,7 +17,7 @@ GROUP = "account"
 
 
 def checks(run: Run) -> Iterator[Check]:
-    stack = describe(run.client("cloudformation"), ARTIFACTS_STACK)
+    stack = describe_stack(run.client("cloudformation"), ARTIFACTS_STACK)
     if not stack.exists:
         yield Check(GROUP, ARTIFACTS_STACK, Status.FAILED, f"{ARTIFACTS_STACK} is not deployed in this Region")
         return

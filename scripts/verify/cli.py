@@ -11,7 +11,7 @@ from rich.console import Console
 from scripts.common.errors import AWS_ERRORS, Aborted, describe_error
 from scripts.common.target import Target
 from scripts.deployer import rollout
-from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, ask, common_options
+from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options, confirm_question
 from scripts.operator.platform import Platform
 from stacks import settings
 
@@ -26,7 +26,7 @@ _TEST_KEYS = ("sk_test_", "rk_test_")
 @click.command(cls=ExitsWith1, context_settings=HELP)
 @common_options
 @click.option("--read-only", "only_reads", is_flag=True, help="Make no write call: safe on prod.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask before anything is written.")
+@click.option("--yes", "-y", is_flag=True, help="Do not confirm_question before anything is written.")
 @click.option(
     "--only",
     "names",
@@ -59,7 +59,7 @@ def main(
         for line in announcement.announce_run(run, groups):
             _print_line(console, line)
         writes = not run.read_only and any(group.writes for group in groups)
-        if writes and not yes and not ask("Go on?"):
+        if writes and not yes and not confirm_question("Go on?"):
             raise Aborted("nothing was changed")
         checks = _run_with_progress(run, groups, console)
         if as_json:
@@ -74,7 +74,7 @@ def _prepare_run(environment: str, settings_file: Path, target: Target, only_rea
     parameters = settings.load(environment, settings_file)
     platform = Platform(environment, target, "verify")
     bootstrap = settings.load_bootstrap(settings_file)
-    run = Run(platform, parameters, rollout.load(environment, settings_file), bootstrap, read_only=only_reads)
+    run = Run(platform, parameters, rollout.load_rollout(environment, settings_file), bootstrap, read_only=only_reads)
     if not only_reads and parameters["Gateway"] != "simulator":
         reason = _reason_not_to_charge(target, parameters["GatewaySecretArn"])
         if reason:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
 from scripts.deployer.rollout import Rollout
-from scripts.deployer.stack import StackTree, describe, describe_tree
+from scripts.deployer.stack import StackTree, describe_stack, describe_tree
 from scripts.operator.platform import Platform
 from stacks import names
 
@@ -90,7 +90,7 @@ class Run:
 
     def _describe_stacks(self) -> StackTree:
         cloudformation = self.client("cloudformation")
-        return describe_tree(cloudformation, describe(cloudformation, stack_name(self.environment)))
+        return describe_tree(cloudformation, describe_stack(cloudformation, stack_name(self.environment)))
 
     def check_no_deployment(self) -> None:
         """Raise ``UserError`` while a stack of the environment is created, updated, rolled back or deleted.

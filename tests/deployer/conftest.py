@@ -1,4 +1,4 @@
-"""The deployer's commands, over HTTP, against a CloudFormation that behaves as AWS's."""
+"""Runs the deployer's commands, over HTTP, against a fake of CloudFormation that behaves as AWS's."""
 
 import errno
 import functools
@@ -32,25 +32,25 @@ from tests.emitted import ROOT
 
 GOLDEN = Path(__file__).with_name("golden")
 BUCKET = f"payment-artifacts-123456789012-{REGION}"
-OURS = [{"Key": "ManagedBy", "Value": "payment-platform"}]
+OWNER_TAGS = [{"Key": "ManagedBy", "Value": "payment-platform"}]
 LONGEST_SECONDS = 90
 
 # The templates of stacks/, which no command changes.
 _render = functools.cache(validate.render)
 
-# A template's name and text -> the text as it was in the release that is deployed.
+# From a template's name and text to its text in an earlier release.
 Edit = Callable[[str, str], str]
 
 
 @dataclass
-class Ran:
+class CommandResult:
     code: int
-    out: str
-    err: str
+    stdout: str
+    stderr: str
 
     @property
-    def said(self) -> str:
-        return self.out + self.err
+    def output(self) -> str:
+        return self.stdout + self.stderr
 
 
 @dataclass
@@ -60,30 +60,30 @@ class Command:
     url: str
     folder: Path
 
-    def __call__(self, *arguments: str, script: str = "deploy", **environment: str) -> Ran:
+    def __call__(self, *arguments: str, script: str = "deploy", **environment: str) -> CommandResult:
         """Run a script's command in this process, which takes a fraction of the time of a process of its own."""
         main = importlib.import_module(f"scripts.deployer.cli.{script}").main
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             for name in os.environ:
                 patch.delenv(name)
-            for name, value in self.environment(environment).items():
+            for name, value in self._make_environment(environment).items():
                 patch.setenv(name, value)
             patch.setattr(validate, "render", _render)
             patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep))
-            handlers = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
             try:
                 runner = CliRunner(charset=environment.get("PYTHONIOENCODING", "utf-8"))
-                ran = runner.invoke(main, arguments, prog_name=f"scripts/{script}.sh")
+                result = runner.invoke(main, arguments, prog_name=f"scripts/{script}.sh")
             finally:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
-        return Ran(ran.exit_code, ran.stdout, ran.stderr)
+        return CommandResult(result.exit_code, result.stdout, result.stderr)
 
-    def started(self, *arguments: str, script: str = "deploy", **environment: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, script: str = "deploy", **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", f"scripts.deployer.cli.{script}", *arguments],
-            env=self.environment(environment),
+            env=self._make_environment(environment),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -91,7 +91,7 @@ class Command:
             text=True,
         )
 
-    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
+    def _make_environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         return (
             clean
@@ -106,15 +106,17 @@ class Command:
                 "PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}",
                 "DEPLOYED_FOLDER": str(self.folder / "deployed"),
             }
-            | more
+            | variables
         )
 
-    def on_a_terminal(self, *arguments: str, types: str = "", columns: int = 100, script: str = "deploy") -> "Terminal":
-        """With somebody at it, who types when asked."""
+    def run_on_terminal(
+        self, *arguments: str, types: str = "", columns: int = 100, script: str = "deploy"
+    ) -> "Terminal":
+        """Run a command on a terminal whose user types ``types``."""
         leader, follower = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", f"scripts.deployer.cli.{script}", *arguments],
-            env=self.environment({"COLUMNS": str(columns), "LINES": "100", "TERM": "xterm-256color"}),
+            env=self._make_environment({"COLUMNS": str(columns), "LINES": "100", "TERM": "xterm-256color"}),
             cwd=self.folder,
             stdin=follower,
             stdout=follower,
@@ -128,14 +130,14 @@ class Command:
         deadline = time.monotonic() + LONGEST_SECONDS
         while time.monotonic() < deadline:
             try:
-                drawn = os.read(leader, 4096)
+                chunk = os.read(leader, 4096)
             except OSError as error:
-                if error.errno != errno.EIO:  # what a terminal says when the last process has gone
+                if error.errno != errno.EIO:  # the last process has closed the terminal
                     raise
                 break
-            if not drawn:
+            if not chunk:
                 break
-            stream.feed(drawn)
+            stream.feed(chunk)
             terminal.frames.append(terminal.text)
         os.close(leader)
         terminal.code = process.wait(timeout=10)
@@ -143,13 +145,13 @@ class Command:
 
 
 def _sleep_briefly(sleep: Callable[[float], None], seconds: float) -> None:
-    """Shorten the pauses between two looks at a deployment, and before a retry: the service here needs none."""
+    """Shorten the pauses between polls and before retries: the fake service needs none."""
     sleep(seconds / 20)
 
 
 @dataclass
 class Terminal:
-    """What stood on it, at the end and in between."""
+    """The final screen, and all screens before it."""
 
     screen: pyte.Screen
     frames: list[str]
@@ -178,7 +180,7 @@ def command(aws: Service, account: Account, tmp_path: Path) -> Iterator[Command]
 
 @pytest.fixture
 def settings_file(tmp_path: Path) -> Callable[..., str]:
-    """The settings, with some of an environment changed: ``settings_file("dev", log_retention_days=7)``."""
+    """Write changed settings and return the path: ``settings_file("dev", log_retention_days=7)``."""
 
     def write(environment: str, **changes: object) -> str:
         text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8")
@@ -194,17 +196,21 @@ def settings_file(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def bootstrapped(aws: Service, **parameters: str) -> None:
-    """The artifact bucket is there."""
+def add_bootstrap_stack(aws: Service, **parameters: str) -> None:
+    """Add the stack of the artifact bucket."""
     text = (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
-    stack = Stack("payment-artifacts", aws._arn("stack", "payment-artifacts"), "CREATE_COMPLETE", text=text, tags=OURS)
+    stack = Stack(
+        "payment-artifacts", aws._arn("stack", "payment-artifacts"), "CREATE_COMPLETE", text=text, tags=OWNER_TAGS
+    )
     stack.parameters = {"Owner": "PaymentTeam", **settings.load_bootstrap(), **parameters}
     aws.stacks[stack.id] = stack
 
 
-def deployed(aws: Service, tmp_path: Path, edit: Edit | None = None, environment: str = "dev", **more: object) -> Stack:
-    """The platform is there, as the templates say now or, with an ``edit``, said in an earlier release."""
-    bootstrapped(aws)
+def add_platform(
+    aws: Service, tmp_path: Path, edit: Edit | None = None, environment: str = "dev", **attributes: object
+) -> Stack:
+    """Deploy the platform from the current templates, or from those of an earlier release, which ``edit`` makes."""
+    add_bootstrap_stack(aws)
     templates = ROOT / "templates"
     if edit:
         release = tmp_path / "release"
@@ -219,10 +225,10 @@ def deployed(aws: Service, tmp_path: Path, edit: Edit | None = None, environment
     for key, content in packaged.files.items():
         aws.objects[f"{BUCKET}/{key}"] = content.decode("latin-1")
     stack = aws._proposed(None, f"payment-platform-{environment}", packaged.template, settings.load(environment))
-    stack.status, stack.tags = "UPDATE_COMPLETE", OURS
+    stack.status, stack.tags = "UPDATE_COMPLETE", OWNER_TAGS
     for _, nested in stack.walk()[1:]:
         nested.status, nested.root = "UPDATE_COMPLETE", stack
-    for name, value in more.items():
+    for name, value in attributes.items():
         setattr(stack, name, value)
     aws.stacks[stack.id] = stack
     aws.provision(stack)
@@ -230,27 +236,27 @@ def deployed(aws: Service, tmp_path: Path, edit: Edit | None = None, environment
     return stack
 
 
-def matches(name: str, said: str) -> None:
-    """Against a golden file; UPDATE_GOLDEN=1 writes it, to be read before it is committed."""
+def assert_golden(name: str, output: str) -> None:
+    """Compare with a golden file; UPDATE_GOLDEN=1 writes it, to be reviewed before it is committed."""
     path = GOLDEN / name
-    said = re.sub(r"deploy-[0-9a-f]{12}", "deploy-…", said)
-    said = re.sub(r"[0-9a-f]{64}", "…", said)
-    said = re.sub(r"code-[0-9a-f]{16}", "code-…", said)
-    said = re.sub(r"(?<=COMPLETE )\d+:\d\d\b", "m:ss", said)
-    said = "\n".join(line.rstrip() for line in said.splitlines()) + "\n"
+    output = re.sub(r"deploy-[0-9a-f]{12}", "deploy-…", output)
+    output = re.sub(r"[0-9a-f]{64}", "…", output)
+    output = re.sub(r"code-[0-9a-f]{16}", "code-…", output)
+    output = re.sub(r"(?<=COMPLETE )\d+:\d\d\b", "m:ss", output)
+    output = "\n".join(line.rstrip() for line in output.splitlines()) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
-        path.write_text(said, encoding="utf-8")
-    assert said == path.read_text(encoding="utf-8"), f"{path} says otherwise; UPDATE_GOLDEN=1 writes it"
+        path.write_text(output, encoding="utf-8")
+    assert output == path.read_text(encoding="utf-8"), f"{path} differs; UPDATE_GOLDEN=1 writes it"
 
 
-def interrupted(process: subprocess.Popen[str], when: Callable[[], bool]) -> Ran:
-    """Ctrl-C, once, as soon as ``when`` holds."""
+def interrupt_when(process: subprocess.Popen[str], is_due: Callable[[], bool]) -> CommandResult:
+    """Send one Ctrl-C as soon as ``is_due`` returns True."""
     deadline = time.monotonic() + LONGEST_SECONDS
-    while not when():
+    while not is_due():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=LONGEST_SECONDS)
-    return Ran(process.returncode, out, err)
+    stdout, stderr = process.communicate(timeout=LONGEST_SECONDS)
+    return CommandResult(process.returncode, stdout, stderr)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.paginate import Paginator
 
 NAME = "payment-platform-dev"
 ARN = f"arn:{NAME}"
@@ -170,6 +171,9 @@ class FakeCloudFormation:
             if self.validations is None:
                 raise error("InvalidAction", "an older service")
             return _Pages([{"OperationEvents": self.validations}])
+        if operation == "describe_change_set":
+            tokens = {"input_token": "NextToken", "output_token": "NextToken", "result_key": "Changes"}
+            return Paginator(self.describe_change_set, tokens, None)
         assert operation == "describe_stack_events"
         return self
 

@@ -10,7 +10,15 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.cloudformation import Refused
-from tests.deployer.conftest import BUCKET, OURS, Command, bootstrapped, deployed, interrupted, matches
+from tests.deployer.conftest import (
+    BUCKET,
+    OWNER_TAGS,
+    Command,
+    add_bootstrap_stack,
+    add_platform,
+    assert_golden,
+    interrupt_when,
+)
 from tests.deployer.test_plan import SCHEMA, with_loss
 from tests.stacks.test_deployers import EVERYTHING, statements
 
@@ -24,12 +32,12 @@ def earlier(name: str, text: str) -> str:
 
 
 def test_a_first_deployment(command: Command, aws: Service) -> None:
-    ran = command("dev", "--yes")
-    assert ran.code == 0, ran
-    matches("first_deployment.txt", ran.out)
+    result = command("dev", "--yes")
+    assert result.code == 0, result
+    assert_golden("first_deployment.txt", result.stdout)
     assert aws.left == []
     (platform,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-dev"]
-    assert platform.tags == OURS
+    assert platform.tags == OWNER_TAGS
     # The files are the environment's own, beside the bootstrap's template, and none of them is about to expire.
     (bootstrap,) = [key for key in aws.objects if not key.startswith(f"{BUCKET}/payment-platform/dev/")]
     assert bootstrap.startswith(f"{BUCKET}/payment-platform/bootstrap/")
@@ -37,21 +45,21 @@ def test_a_first_deployment(command: Command, aws: Service) -> None:
 
 
 def test_nothing_to_do_writes_nothing(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path)
-    ran = command("dev", "--yes")
-    assert (ran.code, ran.out.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
+    add_platform(aws, tmp_path)
+    result = command("dev", "--yes")
+    assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
     assert aws.writes() == []
     # Another machine has deployed it: from now on this one can compare with it offline.
     assert command("dev", "--plan", "--offline").code == 0
 
 
 def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.alarms["alarm-payment-duration-dev"] = "ALARM"
     del aws.alarms["alarm-lambda-validation-errors-dev"]
     settings_file("dev")
-    ran = command("dev", "--yes")
-    assert ran.code == 0, ran
+    result = command("dev", "--yes")
+    assert result.code == 0, result
     (asked,) = aws.asked("CreateChangeSet")
     watched = [one["Arn"].rsplit(":", 1)[-1] for one in asked["RollbackConfiguration"]["RollbackTriggers"]]
     assert watched == [
@@ -61,31 +69,31 @@ def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: 
     ]
     assert (
         "! alarm-payment-duration-dev is not a rollback trigger for this deployment: it is already in ALARM\n"
-        in ran.out
+        in result.stdout
     )
     assert (
         "! alarm-lambda-validation-errors-dev is not a rollback trigger for this deployment: the alarm does not exist"
-        in ran.out
+        in result.stdout
     )
-    assert ran.out.endswith("payment-platform-dev: deployed\n")
+    assert result.stdout.endswith("payment-platform-dev: deployed\n")
 
 
 def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.rings = "alarm-sfn-failures-dev"
-    ran = command("dev", "--yes")
-    assert ran.code == 1
-    assert "Rollback triggered by alarm: alarm-sfn-failures-dev" in ran.err
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert "Rollback triggered by alarm: alarm-sfn-failures-dev" in result.stderr
     assert aws.left == []
 
 
 def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.fails = {"Data/DeadLetters": "Resource handler returned message: MessageRetentionPeriod is not yours to set"}
-    ran = command("dev", "--yes")
-    assert ran.code == 1
-    matches("failed_update.txt", ran.out)
-    assert ran.err == (
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert_golden("failed_update.txt", result.stdout)
+    assert result.stderr == (
         "deploy: payment-platform-dev ended UPDATE_ROLLBACK_COMPLETE: Data/DeadLetters (AWS::SQS::Queue): "
         "Resource handler returned message: MessageRetentionPeriod is not yours to set\n"
     )
@@ -93,11 +101,11 @@ def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Ser
 
 
 def test_a_failure_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.fails = {"Data/DeadLetters": "no"}
-    ran = command("dev", "--yes", "--json")
-    assert ran.code == 1
-    records = [json.loads(line) for line in ran.out.splitlines()]
+    result = command("dev", "--yes", "--json")
+    assert result.code == 1
+    records = [json.loads(line) for line in result.stdout.splitlines()]
     for record in records:
         jsonschema.validate(record, SCHEMA)
     assert {record["type"] for record in records} == {"step", "preflight", "plan", "event", "failure"}
@@ -106,40 +114,40 @@ def test_a_failure_for_programs(command: Command, aws: Service, tmp_path: Path) 
 
 
 def test_a_failed_creation_of_ours_is_cleared_away_by_the_next(command: Command, aws: Service) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     aws.fails = {"Security/SnsKey": "Policy contains a statement with one or more invalid principals"}
-    ran = command("dev", "--yes")
-    assert (ran.code, "ROLLBACK_COMPLETE" in ran.err) == (1, True)
-    assert "next: fix the cause, then run scripts/deploy.sh dev, which first deletes the remains\n" in ran.out
+    result = command("dev", "--yes")
+    assert (result.code, "ROLLBACK_COMPLETE" in result.stderr) == (1, True)
+    assert "next: fix the cause, then run scripts/deploy.sh dev, which first deletes the remains\n" in result.stdout
     aws.fails = {}
-    ran = command("dev", "--yes")
-    assert ran.code == 0, ran
-    assert "Deleting payment-platform-dev, left over from a failed creation\n" in ran.out
+    result = command("dev", "--yes")
+    assert result.code == 0, result
+    assert "Deleting payment-platform-dev, left over from a failed creation\n" in result.stdout
 
 
 def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, status="ROLLBACK_COMPLETE", tags=[])
-    ran = command("dev", "--yes")
-    assert (ran.code, aws.writes()) == (1, [])
-    assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in ran.err
+    add_platform(aws, tmp_path, status="ROLLBACK_COMPLETE", tags=[])
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in result.stderr
 
 
 def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    stack = deployed(aws, tmp_path, earlier, tags=[])
-    ran = command("dev", "--yes")
-    assert (ran.code, aws.writes()) == (1, [])
-    assert ran.err.endswith("if it is this platform, deployed by another tool, add --adopt\n")
+    stack = add_platform(aws, tmp_path, earlier, tags=[])
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
     assert command("dev", "--yes", "--adopt").code == 0
-    assert stack.tags == OURS
+    assert stack.tags == OWNER_TAGS
 
 
 def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = deployed(aws, tmp_path, earlier, status="UPDATE_IN_PROGRESS")
-    ran = command("dev", "--yes")
-    assert (ran.code, aws.writes()) == (1, [])
-    assert ran.err == (
+    stack = add_platform(aws, tmp_path, earlier, status="UPDATE_IN_PROGRESS")
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert result.stderr == (
         "deploy: payment-platform-dev is UPDATE_IN_PROGRESS: another deployment is running; wait for it with --wait, "
         "or watch it: scripts/deploy.sh dev --follow\n"
     )
@@ -150,40 +158,40 @@ def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, t
             del aws.before["DescribeStacks"]
 
     aws.before = {"DescribeStacks": ends_some_time}
-    ran = command("dev", "--yes", "--wait")
-    assert ran.code == 0, ran
-    assert "Waiting until payment-platform-dev is no longer UPDATE_IN_PROGRESS\n" in ran.out
+    result = command("dev", "--yes", "--wait")
+    assert result.code == 0, result
+    assert "Waiting until payment-platform-dev is no longer UPDATE_IN_PROGRESS\n" in result.stdout
 
 
 def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.fails = {"Monitoring/ProcessingErrorsAlarm": "no such metric"}
     aws.stuck = {"Data/DeadLetters": "The specified queue does not exist"}
-    ran = command("dev", "--yes")
-    assert (ran.code, "ended UPDATE_ROLLBACK_FAILED" in ran.err) == (1, True)
-    assert "--continue-rollback --skip Data/DeadLetters\n" in ran.out
+    result = command("dev", "--yes")
+    assert (result.code, "ended UPDATE_ROLLBACK_FAILED" in result.stderr) == (1, True)
+    assert "--continue-rollback --skip Data/DeadLetters\n" in result.stdout
     aws.fails = {}
     refused = command("dev", "--yes")
-    assert refused.err.endswith("fix what its events report, then: scripts/deploy.sh dev --continue-rollback\n")
+    assert refused.stderr.endswith("fix what its events report, then: scripts/deploy.sh dev --continue-rollback\n")
     again = command("dev", "--continue-rollback")
-    assert (again.code, "ended UPDATE_ROLLBACK_FAILED" in again.err) == (1, True)
+    assert (again.code, "ended UPDATE_ROLLBACK_FAILED" in again.stderr) == (1, True)
     wrong = command("dev", "--continue-rollback", "--skip", "Nowhere/Table")
-    assert "--skip Nowhere/Table: no such nested stack; the nested stacks are Security, Data, Compute" in wrong.err
+    assert "--skip Nowhere/Table: no such nested stack; the nested stacks are Security, Data, Compute" in wrong.stderr
     skipped = command("dev", "--continue-rollback", "--skip", "Data/DeadLetters")
     assert skipped.code == 0, skipped
     assert aws.asked("ContinueUpdateRollback")[-1]["ResourcesToSkip"] == ["payment-platform-dev-Data-1A2B.DeadLetters"]
-    assert skipped.out.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
+    assert skipped.stdout.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
 
 
 def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.silent = 1000
-    process = command.started("dev", "--yes")
-    ran = interrupted(process, lambda: len(aws.asked("DescribeStackEvents")) > 20)
-    assert ran.code == 1
-    assert ran.err == (
+    process = command.start("dev", "--yes")
+    result = interrupt_when(process, lambda: len(aws.asked("DescribeStackEvents")) > 20)
+    assert result.code == 1
+    assert result.stderr == (
         "deploy: interrupted; the deployment goes on; watch it: scripts/deploy.sh dev --follow, "
         "or cancel it: scripts/deploy.sh dev --cancel\n"
     )
@@ -192,27 +200,29 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     followed = command("dev", "--follow")
     assert followed.code == 0, followed
     # From the beginning, not from when it was joined.
-    assert "UPDATE_IN_PROGRESS           payment-platform-dev" in followed.out
-    assert followed.out.endswith("payment-platform-dev: ended UPDATE_COMPLETE\n")
+    assert "UPDATE_IN_PROGRESS           payment-platform-dev" in followed.stdout
+    assert followed.stdout.endswith("payment-platform-dev: ended UPDATE_COMPLETE\n")
     nothing = command("dev", "--follow")
-    assert nothing.err.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: no operation is in progress")
+    assert nothing.stderr.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: no operation is in progress")
 
 
 def test_an_update_is_cancelled(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, status="UPDATE_IN_PROGRESS")
-    ran = command("dev", "--cancel")
-    assert ran.code == 0, ran
-    assert ran.out.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
+    add_platform(aws, tmp_path, status="UPDATE_IN_PROGRESS")
+    result = command("dev", "--cancel")
+    assert result.code == 0, result
+    assert result.stdout.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
 
 
 def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, status="CREATE_IN_PROGRESS")
-    ran = command("dev", "--cancel")
-    assert ran.err.endswith("so there is no previous state to roll back to; delete it with scripts/destroy.sh dev\n")
+    add_platform(aws, tmp_path, status="CREATE_IN_PROGRESS")
+    result = command("dev", "--cancel")
+    assert result.stderr.endswith(
+        "so there is no previous state to roll back to; delete it with scripts/destroy.sh dev\n"
+    )
 
 
 def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.silent = 1000
 
     def expired() -> None:
@@ -220,32 +230,33 @@ def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, t
             aws.errors["DescribeStackEvents"] = [Refused("ExpiredToken", "The security token is expired", 403)]
 
     aws.before = {"DescribeStackEvents": expired}
-    ran = command("dev", "--yes")
-    assert ran.code == 1
-    assert "The security token is expired; sign in again; the deployment goes on; watch it" in ran.err
-    assert len(ran.err.splitlines()) == 1
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert "The security token is expired; sign in again; the deployment goes on; watch it" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("operation", ["ExecuteChangeSet", "DescribeStackEvents", "SetStackPolicy"])
 def test_a_connection_that_breaks_is_taken_up_again(
     command: Command, aws: Service, tmp_path: Path, operation: str
 ) -> None:
-    deployed(aws, tmp_path, earlier, environment="prod")
+    add_platform(aws, tmp_path, earlier, environment="prod")
     aws.errors = {operation: [None, Refused("Throttling", "Rate exceeded")]}
-    ran = command("prod", "--yes")
-    assert ran.code == 0, ran
+    result = command("prod", "--yes")
+    assert result.code == 0, result
 
 
 def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
-    ran = command("dev", "--yes")
-    assert ran.code == 1
-    assert ran.err == (
+    add_platform(aws, tmp_path, with_loss)
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert result.stderr == (
         "deploy: --yes does not cover data loss; to confirm it, add --destroys PaymentLedger --destroys AuditTrail\n"
     )
     misspelt = command("dev", "--yes", *LOST, "--destroys", "Ledger")
     assert (
-        misspelt.err == "deploy: --destroys Ledger: no such resource among those affected: AuditTrail, PaymentLedger\n"
+        misspelt.stderr
+        == "deploy: --destroys Ledger: no such resource among those affected: AuditTrail, PaymentLedger\n"
     )
     assert aws.asked("ExecuteChangeSet") == []
     assert aws.left == []
@@ -258,24 +269,24 @@ def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_pat
 def test_what_is_lost_is_typed_by_its_name(
     command: Command, aws: Service, tmp_path: Path, types: str, code: int
 ) -> None:
-    deployed(aws, tmp_path, with_loss)
-    terminal = command.on_a_terminal("dev", types=types)
+    add_platform(aws, tmp_path, with_loss)
+    terminal = command.run_on_terminal("dev", types=types)
     assert terminal.code == code, terminal.text
     assert len(aws.asked("ExecuteChangeSet")) == (code == 0)
     assert aws.left == []
 
 
 def test_on_a_terminal_the_tree_is_live(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
-    terminal = command.on_a_terminal("dev", "--yes")
+    add_platform(aws, tmp_path, earlier)
+    terminal = command.run_on_terminal("dev", "--yes")
     assert terminal.code == 0, terminal.text
-    matches("terminal.txt", terminal.text.partition("AccountId")[0])
+    assert_golden("terminal.txt", terminal.text.partition("AccountId")[0])
     going = [frame for frame in terminal.frames if "UPDATE_IN_PROGRESS" in frame and "waiting" in frame]
     assert going, "no frame shows a stack at work while another waits"
 
 
 def test_prod_is_protected(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = deployed(aws, tmp_path, with_loss, environment="prod")
+    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
     assert command("prod", "--yes", *LOST).code == 0
     assert stack.protected
     policies = {path: json.loads(one.policy) for path, one in stack.walk()}
@@ -290,12 +301,12 @@ def test_prod_is_protected(command: Command, aws: Service, tmp_path: Path) -> No
 def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    stack = deployed(aws, tmp_path, environment="prod")
+    stack = add_platform(aws, tmp_path, environment="prod")
     assert command("prod", "--plan").code == 0
     assert not stack.protected
-    ran = command("prod", "--yes")
-    assert (ran.code, stack.protected) == (0, True)
-    assert "Protected payment-platform-prod from deletion (termination protection)\n" in ran.out
+    result = command("prod", "--yes")
+    assert (result.code, stack.protected) == (0, True)
+    assert "Protected payment-platform-prod from deletion (termination protection)\n" in result.stdout
     assert all(one.policy for _, one in stack.walk())
     aws.calls.clear()
     assert command("prod", "--yes").code == 0
@@ -306,7 +317,7 @@ def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
 def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
     command: Command, aws: Service, tmp_path: Path, fails: bool
 ) -> None:
-    stack = deployed(aws, tmp_path, with_loss, environment="prod")
+    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
     for _, one in stack.walk():
         one.policy = "protected"
     aws.fails = {"Data/PaymentLedger": "no"} if fails else {}
@@ -323,10 +334,10 @@ def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
 
 
 def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
-    ran = command("dev", "--yes", "--settings", path)
-    assert ran.code == 0, ran
+    result = command("dev", "--yes", "--settings", path)
+    assert result.code == 0, result
     bootstrap, platform = aws.asked("CreateChangeSet")
     assert "RoleARN" not in bootstrap
     assert platform["RoleARN"] == "role-payment-cloudformation"
@@ -336,75 +347,77 @@ def test_a_role_that_was_created_a_moment_ago_is_waited_for(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
     """IAM tells CloudFormation of it some seconds later."""
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     role = "Role arn:aws:iam::123456789012:role/role-payment-cloudformation is invalid or cannot be assumed"
     aws.errors = {"CreateChangeSet": [Refused("ValidationError", role)] * 2}
-    ran = command("dev", "--yes", "--settings", path)
-    assert ran.code == 0, ran
+    result = command("dev", "--yes", "--settings", path)
+    assert result.code == 0, result
     assert len(aws.asked("CreateChangeSet")) == 4
 
 
 def test_a_plan_with_a_role_that_is_not_there_yet_says_so(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
-    ran = command("dev", "--plan", "--settings", path)
-    assert (ran.code, "does not have CloudFormation's role yet" in ran.err) == (1, True)
+    result = command("dev", "--plan", "--settings", path)
+    assert (result.code, "does not have CloudFormation's role yet" in result.stderr) == (1, True)
     assert aws.writes() == []
 
 
 def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = deployed(aws, tmp_path, earlier)
+    stack = add_platform(aws, tmp_path, earlier)
     planned = command("dev", "--plan", "--out", "plan.json")
     assert planned.code == 2, planned
-    assert planned.out.endswith(
+    assert planned.stdout.endswith(
         "payment-platform-dev: the plan is saved; run scripts/deploy.sh dev --apply plan.json, or --discard plan.json\n"
     )
     (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
-    ran = command("dev", "--apply", "plan.json", "--yes")
-    assert ran.code == 0, ran
+    result = command("dev", "--apply", "plan.json", "--yes")
+    assert result.code == 0, result
     assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
     assert len(aws.asked("CreateChangeSet")) == 1
     assert not (tmp_path / "plan.json").exists()
-    shown = planned.out[planned.out.index("payment-platform-dev\n├") : planned.out.index("Plan: ")]
-    assert shown in ran.out
+    shown = planned.stdout[planned.stdout.index("payment-platform-dev\n├") : planned.stdout.index("Plan: ")]
+    assert shown in result.stdout
 
 
 def test_a_saved_plan_is_refused_when_anything_has_moved(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = deployed(aws, tmp_path, earlier)
+    stack = add_platform(aws, tmp_path, earlier)
     assert command("dev", "--plan", "--out", "plan.json").code == 2
-    assert "this plan is for environment dev, not staging" in command("staging", "--apply", "plan.json", "--yes").err
+    assert "this plan is for environment dev, not staging" in command("staging", "--apply", "plan.json", "--yes").stderr
     elsewhere = command("dev", "--apply", "plan.json", "--yes", AWS_DEFAULT_REGION="us-east-1")
-    assert "this plan is for region eu-west-1, not us-east-1" in elsewhere.err
+    assert "this plan is for region eu-west-1, not us-east-1" in elsewhere.stderr
 
     nested = stack.nested["Data"]
     was, nested.updated = nested.updated, nested.updated.replace(year=2027)
     moved = command("dev", "--apply", "plan.json", "--yes")
     assert (
-        moved.err
+        moved.stderr
         == "deploy: plan.json: the stack or a nested stack has changed since the plan was made; create a new plan\n"
     )
     nested.updated = was
 
     (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
     kept, waiting.changes = waiting.changes, waiting.changes[:1]
-    assert "the change set no longer matches the plan" in command("dev", "--apply", "plan.json", "--yes").err
+    assert "the change set no longer matches the plan" in command("dev", "--apply", "plan.json", "--yes").stderr
     waiting.changes = kept
     waiting.execution = "OBSOLETE"
-    assert "its change set is CREATE_COMPLETE and OBSOLETE" in command("dev", "--apply", "plan.json", "--yes").err
+    assert "its change set is CREATE_COMPLETE and OBSOLETE" in command("dev", "--apply", "plan.json", "--yes").stderr
     aws.change_sets.clear()
-    assert "its change set no longer exists; create a new plan" in command("dev", "--apply", "plan.json", "--yes").err
+    assert (
+        "its change set no longer exists; create a new plan" in command("dev", "--apply", "plan.json", "--yes").stderr
+    )
     assert aws.asked("ExecuteChangeSet") == []
 
 
 def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Path) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     assert command("dev", "--plan", "--out", "plan.json").code == 2
     assert len(aws.left) == 2  # the change set, and the stack in review that it made
-    ran = command("dev", "--discard", "plan.json")
-    assert ran.code == 0, ran
+    result = command("dev", "--discard", "plan.json")
+    assert result.code == 0, result
     assert aws.left == []
     assert not (tmp_path / "plan.json").exists()
 
@@ -422,14 +435,14 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
 def test_a_file_that_is_no_plan(command: Command, aws: Service, tmp_path: Path, content: str | None, says: str) -> None:
     if content is not None:
         (tmp_path / "plan.json").write_text(content)
-    ran = command("dev", "--apply", "plan.json", "--yes")
-    assert (ran.code, ran.err) == (1, f"deploy: {says}\n")
+    result = command("dev", "--apply", "plan.json", "--yes")
+    assert (result.code, result.stderr) == (1, f"deploy: {says}\n")
     assert aws.calls == []
 
 
 def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path: Path) -> None:
     """What the release before needs is kept for going back to it; the one before that is not needed."""
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     before = dict(aws.objects)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
     aws.objects[f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip"] = "somebody else's"
@@ -445,7 +458,7 @@ def test_a_saved_plan_is_recorded_as_it_was_deployed(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
     """With the settings of the plan, whatever those of today are."""
-    deployed(aws, tmp_path)
+    add_platform(aws, tmp_path)
     path = settings_file("dev", log_retention_days=7)
     assert command("dev", "--plan", "--out", "plan.json", "--settings", path).code == 2
     assert command("dev", "--apply", "plan.json", "--yes").code == 0
@@ -454,7 +467,7 @@ def test_a_saved_plan_is_recorded_as_it_was_deployed(
 
 
 def test_what_a_role_may_not_ask_after_a_deployment_is_said(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     assert command("dev", "--plan", "--out", "plan.json").code == 2
     refused = [Refused("AccessDenied", "not you", 403)] * 12
 
@@ -462,16 +475,16 @@ def test_what_a_role_may_not_ask_after_a_deployment_is_said(command: Command, aw
         aws.errors["GetTemplate"] = list(refused)
 
     aws.before = {"ExecuteChangeSet": after_the_execution}
-    ran = command("dev", "--apply", "plan.json", "--yes")
-    assert ran.code == 0, ran
-    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in ran.out
+    result = command("dev", "--apply", "plan.json", "--yes")
+    assert result.code == 0, result
+    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in result.stdout
 
 
 def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    deployed(aws, tmp_path, earlier)
-    process = command.started("dev", "--yes")
+    add_platform(aws, tmp_path, earlier)
+    process = command.start("dev", "--yes")
 
     def slow() -> None:
         time.sleep(0.5)
@@ -482,8 +495,8 @@ def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
             return len(aws.asked("GetTemplate")) > 8
         return False
 
-    ran = interrupted(process, ended)
-    assert (ran.code, ran.err) == (
+    result = interrupt_when(process, ended)
+    assert (result.code, result.stderr) == (
         1,
         "deploy: interrupted; payment-platform-dev is deployed, but the follow-up steps (protection, cleanup, record) "
         "are incomplete; deploy again\n",
@@ -494,41 +507,41 @@ def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
 def test_trouble_of_the_buckets_stack_is_not_the_platforms(
     command: Command, aws: Service, tmp_path: Path, status: str
 ) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     (bucket,) = [one for one in aws.stacks.values() if one.name == "payment-artifacts"]
     bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
-    ran = command("dev", "--yes")
-    assert (ran.code, aws.writes()) == (1, [])
-    assert ran.err == (
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert result.stderr == (
         f"deploy: payment-artifacts is {status} and cannot be updated; "
         "see aws cloudformation describe-stack-events --stack-name payment-artifacts\n"
     )
 
 
 def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     (bucket,) = [one for one in aws.stacks.values() if one.name == "payment-artifacts"]
     bucket.text += "\n# of an earlier release\n"
     aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)] * 20}
-    ran = command("dev", "--yes")
-    assert "is not allowed to update it; deploy once with credentials that have the permissions: AWS: " in ran.err
+    result = command("dev", "--yes")
+    assert "is not allowed to update it; deploy once with credentials that have the permissions: AWS: " in result.stderr
 
 
 def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_it(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    stack = deployed(aws, tmp_path, with_loss, environment="prod")
+    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
     assert command("prod", "--yes", *LOST).code == 0
     good = stack.nested["Data"].policy
     stack.text += "\n# of an earlier release\n"
     stack.nested["Data"].policy = "lifted"
-    ran = command("prod", "--yes")
-    assert (ran.code, stack.nested["Data"].policy) == (0, good)
-    assert "with stack policies on 1 stacks" in ran.out
+    result = command("prod", "--yes")
+    assert (result.code, stack.nested["Data"].policy) == (0, good)
+    assert "with stack policies on 1 stacks" in result.stdout
 
 
 def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = deployed(aws, tmp_path, with_loss, environment="prod")
+    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
     for _, one in stack.walk():
         one.policy = "protected"
 
@@ -536,16 +549,16 @@ def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service, tmp
         aws.errors["SetStackPolicy"] = [Refused("AccessDenied", "not you", 403)] * 20
 
     aws.before = {"ExecuteChangeSet": refuse_from_now_on}
-    ran = command("prod", "--yes", *LOST)
-    assert ran.code == 0, ran
+    result = command("prod", "--yes", *LOST)
+    assert result.code == 0, result
     still = "payment-platform-prod-Data-1A2B still allows deleting or replacing PaymentLedger, AuditTrail"
-    assert f"Not protected: the stack policy of {still}: AWS: " in ran.out
-    assert "the next deployment sets it back" in ran.out
+    assert f"Not protected: the stack policy of {still}: AWS: " in result.stdout
+    assert "the next deployment sets it back" in result.stdout
 
 
 def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, aws: Service, tmp_path: Path) -> None:
     """Left out, CloudFormation would take those that it saved."""
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.alarms = dict.fromkeys(aws.alarms, "ALARM")
     assert command("dev", "--yes").code == 0
     (asked,) = aws.asked("CreateChangeSet")
@@ -556,32 +569,32 @@ def test_an_adopted_stack_keeps_its_own_tags_and_gets_ours_though_nothing_change
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
     own = {"Key": "CostCenter", "Value": "42"}
-    stack = deployed(aws, tmp_path, tags=[own])
+    stack = add_platform(aws, tmp_path, tags=[own])
     assert command("dev", "--yes", "--adopt").code == 0
-    assert stack.tags == [own, *OURS]
+    assert stack.tags == [own, *OWNER_TAGS]
 
 
 def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service, tmp_path: Path) -> None:
     """Somebody who may plan, and so may write, was there first."""
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     (code,) = [key for key in aws.objects if key.endswith(".zip")]
     aws.checksums[code] = "somethingElse"
-    ran = command("dev", "--yes")
-    assert ran.code == 1
+    result = command("dev", "--yes")
+    assert result.code == 1
     assert (
         f"s3://{code} does not match the checksum in its name; find out who uploaded it, and delete it: aws s3api"
-        in ran.err
+        in result.stderr
     )
     assert aws.asked("CreateChangeSet") == []
 
 
 def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, earlier)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
     aws.errors = {"DeleteObject": [Refused("AccessDenied", "not you", 403)] * 20}
-    ran = command("dev", "--yes")
-    assert ran.code == 0
-    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in ran.out
+    result = command("dev", "--yes")
+    assert result.code == 0
+    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in result.stdout
 
 
 _AS_ACTIONS = {
@@ -609,7 +622,7 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
     def granted(*policies: str) -> set[str]:
         return {action for statement in statements(EVERYTHING, *policies) for action in statement["Action"]}
 
-    deployed(aws, tmp_path, with_loss, environment="prod")
+    add_platform(aws, tmp_path, with_loss, environment="prod")
     assert command("prod", "--plan").code == 2
     plan = asked()
     assert plan | _BESIDE == granted("GitHubPlanPolicy")

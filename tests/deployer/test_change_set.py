@@ -7,10 +7,10 @@ from rich.console import Console
 
 from scripts.common import waiting
 from scripts.common.errors import UserError
-from scripts.deployer.change_set import proposed
+from scripts.deployer.change_set import create_change_set
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Plan, StackChanges
 from scripts.deployer.report import plan_text
-from scripts.deployer.stack import Stack, check_ready, describe, is_deployed
+from scripts.deployer.stack import Stack, check_ready, describe_stack, is_deployed
 from tests.deployer.fake_cloudformation import NAME, NO_CHANGES, STACK, FakeCloudFormation, change, error, stack
 
 NEW = Stack(NAME)
@@ -28,7 +28,7 @@ def fake(**fields: object) -> FakeCloudFormation:
 
 def plan(cloudformation: FakeCloudFormation, before: Stack = OLD) -> StackChanges | None:
     """What is proposed; it is not executed."""
-    with proposed(cloudformation, before, {"A": "2"}, TemplateURL="https://x") as proposal:
+    with create_change_set(cloudformation, before, {"A": "2"}, TemplateURL="https://x") as proposal:
         return proposal.changes if proposal else None
 
 
@@ -160,7 +160,7 @@ def test_what_is_not_executed_is_not_left_behind(before: Stack) -> None:
 
 def test_what_is_executed_is_not_deleted() -> None:
     cloudformation = fake()
-    with proposed(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
+    with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
         assert proposal is not None
         proposal.execute()
     assert cloudformation.called("delete_change_set") == []
@@ -227,7 +227,7 @@ def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_stack_that_somebody_has_created_meanwhile_is_not_deleted() -> None:
     cloudformation = FakeCloudFormation()
-    with proposed(cloudformation, NEW, {}, TemplateURL="https://x"):
+    with create_change_set(cloudformation, NEW, {}, TemplateURL="https://x"):
         cloudformation.stacks[NAME]["StackStatus"] = "CREATE_COMPLETE"
     assert cloudformation.called("delete_stack") == []
 
@@ -249,19 +249,19 @@ def test_what_cannot_be_cleaned_up_is_said() -> None:
 
 def test_an_execution_whose_answer_got_lost_is_followed_all_the_same() -> None:
     cloudformation = fake()
-    with proposed(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
+    with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
         assert proposal is not None
         cloudformation._execution = "EXECUTE_IN_PROGRESS"
         cloudformation.errors = {"execute_change_set": [error("RequestTimeout")]}
         proposal.execute()
-        assert proposal.executed
+        assert proposal.is_executed
 
 
 def test_an_execution_that_was_refused_leaves_nothing() -> None:
     cloudformation = fake(errors={"execute_change_set": [error("Throttling")]})
 
     def execute() -> None:
-        with proposed(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
+        with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
             assert proposal is not None
             proposal.execute()
 
@@ -292,10 +292,10 @@ def test_a_stack_that_can_be_changed(status: str) -> None:
 
 
 def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
-    assert describe(FakeCloudFormation(), NAME) == Stack(NAME)
+    assert describe_stack(FakeCloudFormation(), NAME) == Stack(NAME)
     hidden = FakeCloudFormation(errors={"describe_stacks": [error("AccessDenied", "no such stack does not exist")]})
     with pytest.raises(Exception, match="AccessDenied"):
-        describe(hidden, NAME)
+        describe_stack(hidden, NAME)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_the_first_cause_comes_before_what_could_not_be_cleaned_up(first: BaseEx
     cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
 
     def stops() -> None:
-        with proposed(cloudformation, OLD, {}, TemplateURL="https://x"):
+        with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x"):
             raise first
 
     with pytest.raises(UserError, match=r"could not be deleted: AWS: .*AccessDenied") as stopped:
@@ -360,7 +360,7 @@ def test_a_defect_stays_what_it_is_whatever_could_not_be_cleaned_up() -> None:
     cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
 
     def breaks() -> None:
-        with proposed(cloudformation, OLD, {}, TemplateURL="https://x"):
+        with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x"):
             raise ZeroDivisionError("ours")
 
     with pytest.raises(ZeroDivisionError, match="ours") as broke:
@@ -373,7 +373,7 @@ def test_an_execution_whose_beginning_cannot_be_read_says_why_first() -> None:
     cloudformation = fake()
 
     def executes() -> None:
-        with proposed(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
+        with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
             assert proposal is not None
             cloudformation.errors = {
                 "execute_change_set": [error("RequestTimeout", "first")],

@@ -47,31 +47,31 @@ def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     ],
 )
 def test_what_is_wrong_is_one_line(arguments: list[str], environment: dict[str, str], says: str) -> None:
-    ran = deploy(*arguments, **environment)
-    assert ran.returncode == 1, ran
-    assert says in ran.stderr
-    assert ran.stderr.startswith("deploy: ")
-    assert len(ran.stderr.strip().splitlines()) == 1
-    assert "Traceback" not in ran.stdout + ran.stderr
+    result = deploy(*arguments, **environment)
+    assert result.returncode == 1, result
+    assert says in result.stderr
+    assert result.stderr.startswith("deploy: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 def test_debug_shows_the_traceback() -> None:
-    ran = deploy("nowhere", "--debug", **KEYS)
-    assert ran.returncode == 1
-    assert "Traceback" in ran.stderr
-    assert "SettingsError" in ran.stderr
+    result = deploy("nowhere", "--debug", **KEYS)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "SettingsError" in result.stderr
 
 
 def test_a_wrong_argument_is_a_usage_error() -> None:
-    ran = deploy("dev", "--frobnicate", **KEYS)
-    assert ran.returncode == 1
-    assert "--frobnicate" in ran.stderr
+    result = deploy("dev", "--frobnicate", **KEYS)
+    assert result.returncode == 1
+    assert "--frobnicate" in result.stderr
 
 
 def test_help_names_the_command_by_its_script() -> None:
-    ran = deploy("--help")
-    assert ran.returncode == 0
-    assert "Usage: scripts/deploy.sh [COMMAND] [OPTIONS] ENVIRONMENT" in ran.stdout
+    result = deploy("--help")
+    assert result.returncode == 0
+    assert "Usage: scripts/deploy.sh [COMMAND] [OPTIONS] ENVIRONMENT" in result.stdout
 
 
 def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:

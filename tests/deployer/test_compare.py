@@ -263,7 +263,7 @@ def test_a_certain_replacement_of_the_service_changes_those_that_refer_to_it() -
     )
     reader = Change("Modify", "Q", "AWS::SQS::Queue", "False", (unknown_property("QueueName"),))
     comparison = Comparison(before, after, compare_stacks("s", before, after))
-    plan = comparison.plan(StackChanges("s", (certain, reader)), ())
+    plan = comparison.make_plan(StackChanges("s", (certain, reader)), ())
     assert [change.is_spurious for change in plan.stack.changes] == [False, False]
 
 

@@ -16,16 +16,16 @@ from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
 from scripts.common.target import Target
 from scripts.deployer.deletion_protection import find_late_protection
-from scripts.deployer.destroy import Destruction, destroy
-from scripts.deployer.failure import Event, failure
-from scripts.deployer.planning import comparison
+from scripts.deployer.destroy import Demolition, destroy
+from scripts.deployer.failure import Event, describe_failure
+from scripts.deployer.planning import compare_trees
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from stacks import settings
 from tests.deployer.aws.cloudformation import ACCOUNT, REGION, START, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.conftest import Command, bootstrapped, deployed
+from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
 from tests.deployer.test_plan import SCHEMA
 from tests.emitted import NESTED, load_template, resources
 
@@ -49,7 +49,7 @@ def purge(
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION)
     report = StringIO()
     wanted = Purge(environment, settings.load(environment), TEMPLATES)
-    asked = Destruction(environment, f"payment-platform-{environment}", purge=wanted, **more)
+    asked = Demolition(environment, f"payment-platform-{environment}", purge=wanted, **more)
     target = Target(session, endpoint_url=command.url, poll_seconds=0.01)
     return destroy(asked, target, ConsoleReporter(Console(file=report, width=200)), confirm), report.getvalue()
 
@@ -69,19 +69,19 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
     command: Command, aws: Service
 ) -> None:
     """Seen to fail with deletion protection in the first change set: ROLLBACK_FAILED."""
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     aws.fails = BROKEN
     failed = command("prod", "--yes")
-    assert (failed.code, "ended ROLLBACK_COMPLETE" in failed.err, aws.holdings.names("prod")) == (1, True, set())
+    assert (failed.code, "ended ROLLBACK_COMPLETE" in failed.stderr, aws.holdings.names("prod")) == (1, True, set())
     assert all(given["RetainExceptOnCreate"] for given in aws.asked("ExecuteChangeSet"))
     aws.fails = {}
     aws.calls.clear()
-    ran = command("prod", "--yes")
-    assert ran.code == 0, ran
+    result = command("prod", "--yes")
+    assert result.code == 0, result
     assert (
         "! Data/PaymentLedger, Data/Transactions: a second change set switches on deletion protection after the "
         "creation, because a failed creation of a protected table cannot be rolled back\n"
-    ) in ran.out
+    ) in result.stdout
     assert are_protected(aws) == [True, True]
     first, second = aws.asked("CreateChangeSet")
     protection = [
@@ -96,20 +96,20 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
     recorded = json.loads((command.folder / "deployed" / "prod.json").read_text())
     assert recorded["parameters"]["DeletionProtection"] == "true"
     aws.calls.clear()
-    assert command("prod", "--yes").out.splitlines()[-1] == f"{NAME}: no changes; nothing was done"
+    assert command("prod", "--yes").stdout.splitlines()[-1] == f"{NAME}: no changes; nothing was done"
     assert aws.writes() == []
 
 
 def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deployment(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    deployed(aws, tmp_path, environment="dev")
+    add_platform(aws, tmp_path, environment="dev")
     others = aws.holdings.names("dev")
     aws.fails, aws.complete_counts_as_deleted = BROKEN, True
     failed = command("prod", "--yes", "--json")
     left = aws.holdings.names("prod")
     assert (failed.code, len(left)) == (1, 15)
-    record = json.loads(failed.out.splitlines()[-1])
+    record = json.loads(failed.stdout.splitlines()[-1])
     jsonschema.validate(record, SCHEMA)
     assert {event["physical_id"] for event in record["left_behind"]} == left
     commands = {event["delete_command"] for event in record["left_behind"]}
@@ -137,12 +137,12 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
 
 def test_a_name_that_is_taken_fails_the_creation(command: Command, aws: Service) -> None:
     """As AWS answers, where somebody takes it after the checks; it is not lost with the rollback."""
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     table = ("AWS::DynamoDB::Table", TABLES[0], {})
     aws.before = {"ExecuteChangeSet": lambda: aws.holdings.create(*table, protected=True)}
-    ran = command("prod", "--yes")
-    assert ran.code == 1
-    assert f"with identifier '{TABLES[0]}' already exists." in ran.err
+    result = command("prod", "--yes")
+    assert result.code == 1
+    assert f"with identifier '{TABLES[0]}' already exists." in result.stderr
     assert aws.holdings.names() == {TABLES[0]}
 
 
@@ -150,7 +150,7 @@ def test_a_name_that_is_taken_fails_the_creation(command: Command, aws: Service)
 def test_nothing_that_goes_wrong_afterwards_leaves_the_tables_unprotected(
     operation: str, command: Command, aws: Service
 ) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     aws.errors = {operation: [Refused("AccessDenied", "not you", 403)] * 20}
     command("prod", "--yes")
     assert are_protected(aws) == [True, True]
@@ -159,25 +159,25 @@ def test_nothing_that_goes_wrong_afterwards_leaves_the_tables_unprotected(
 def test_protection_of_a_saved_plan_that_fails_is_said_and_the_next_deployment_sets_it(
     command: Command, aws: Service
 ) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
 
     def fail_the_second() -> None:
         aws.fails = {"Data/Transactions": "Rate exceeded"} if len(aws.asked("ExecuteChangeSet")) == 2 else {}
 
     aws.before = {"ExecuteChangeSet": fail_the_second}
     assert command("prod", "--plan", "--out", "plan.json").code == 2
-    ran = command("prod", "--yes", "--apply", "plan.json")
-    assert ran.code == 1
-    assert ran.err.startswith(
+    result = command("prod", "--yes", "--apply", "plan.json")
+    assert result.code == 1
+    assert result.stderr.startswith(
         f"deploy: {NAME} is deployed, but the deletion protection of Data/PaymentLedger, Data/Transactions is not "
         "switched on: "
     )
-    assert ran.err.endswith("to switch it on, deploy again: scripts/deploy.sh prod\n")
-    assert "Data/Transactions (AWS::DynamoDB::Table) UPDATE_FAILED" in ran.out
+    assert result.stderr.endswith("to switch it on, deploy again: scripts/deploy.sh prod\n")
+    assert "Data/Transactions (AWS::DynamoDB::Table) UPDATE_FAILED" in result.stdout
     assert are_protected(aws) == [False, False]
     aws.fails, aws.before = {}, {}
     again = command("prod", "--yes")
-    assert (again.code, "DeletionProtectionEnabled: false → true" in again.out) == (0, True)
+    assert (again.code, "DeletionProtectionEnabled: false → true" in again.stdout) == (0, True)
     assert are_protected(aws) == [True, True]
 
 
@@ -189,22 +189,22 @@ def test_protection_of_existing_tables_is_not_taken_off() -> None:
     before = templates.read_tree(read("parent.yaml"), read)
     del before.nested["Data"].template["Resources"]["PaymentLedger"]
     on = settings.load("prod")
-    compared = comparison(NAME, (before, on), (after, on), PSEUDO)
+    compared = compare_trees(NAME, (before, on), (after, on), PSEUDO)
     late = find_late_protection(compared, after, on, PSEUDO)
     assert (late.parameters, late.undeletable) == ({}, ("Data/PaymentLedger",))
     # Where none of them is protected yet, nothing is taken off.
     off = on | {"DeletionProtection": "false"}
-    late = find_late_protection(comparison(NAME, (before, off), (after, on), PSEUDO), after, on, PSEUDO)
+    late = find_late_protection(compare_trees(NAME, (before, off), (after, on), PSEUDO), after, on, PSEUDO)
     assert (late.parameters, late.undeletable) == ({"DeletionProtection": "true"}, ())
 
 
 def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     # What staging has left is staging's.
     for environment in ("prod", "staging"):
-        delete_stack(aws, deployed(aws, tmp_path, environment=environment))
+        delete_stack(aws, add_platform(aws, tmp_path, environment=environment))
     account = aws.holdings
     account.resources[VAULT].contents = [f"arn:aws:a:{each} COMPLETED {TABLE_ARN}" for each in (1, 2)]
     account.resources["AWS::SQS::Queue", "payment-dlq-prod"].contents = ["letter"]
@@ -241,7 +241,7 @@ def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Servic
 
     CloudFormation does not put its tags on every one of these types.
     """
-    stack = deployed(aws, tmp_path, environment="prod", name="a-stack-of-another-name")
+    stack = add_platform(aws, tmp_path, environment="prod", name="a-stack-of-another-name")
     there = aws.holdings.names()
     existed, said = purge(command, confirm_all)
     assert (existed, aws.holdings.names()) == (False, there)
@@ -265,11 +265,11 @@ def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(
 ) -> None:
     alias = "alias/dynamodb-transactions-prod"
     # Left by an earlier stack: no alias.
-    delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
+    delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
     data = {name for name in aws.holdings.names() if "DynamodbKey" not in name}
     for kind, name in [pair for pair in aws.holdings.resources if pair[1] in data]:
         del aws.holdings.resources[kind, name]
-    stack = deployed(aws, tmp_path, environment="prod", name="payment-platform-prod")
+    stack = add_platform(aws, tmp_path, environment="prod", name="payment-platform-prod")
     # Of the existing stack: the description is not that of the templates, the alias is.
     live = aws.holdings.aliases[alias]
     aws.holdings.resources["AWS::KMS::Key", live].description = "Encrypts the tables, as an earlier release had it"
@@ -292,7 +292,7 @@ def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(
 
 
 def test_recovery_points_of_other_resources_keep_their_vault(command: Command, aws: Service, tmp_path: Path) -> None:
-    delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
+    delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
     other = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/of-the-bank"
     aws.holdings.resources[VAULT].contents = [f"arn:aws:a:1 COMPLETED {TABLE_ARN}", f"arn:aws:a:2 COMPLETED {other}"]
     _, said = purge(command, confirm_all)
@@ -303,7 +303,7 @@ def test_recovery_points_of_other_resources_keep_their_vault(command: Command, a
 def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
+    delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
     vault = aws.holdings.resources[VAULT]
     vault.contents = [f"arn:aws:a:1 DELETING {TABLE_ARN}"]
 
@@ -319,7 +319,7 @@ def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(
 
 
 def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: Service, tmp_path: Path) -> None:
-    delete_stack(aws, deployed(aws, tmp_path, environment="prod"))
+    delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
     aws.errors = {"dynamodb:DeleteTable": [Refused("ResourceInUseException", "a backup is being made")]}
     with pytest.raises(UserError, match=r"a backup is being made; .* --purge deletes the rest"):
         purge(command, confirm_all)
@@ -327,14 +327,14 @@ def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: S
 
 
 def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = deployed(aws, tmp_path, environment="prod")
-    ran = command("prod", "--purge", "--yes", "--destroys", NAME, "--destroys", TABLES[0], script="destroy")
-    assert (ran.code, stack.status) == (1, "UPDATE_COMPLETE")
-    assert ran.err.startswith(
+    stack = add_platform(aws, tmp_path, environment="prod")
+    result = command("prod", "--purge", "--yes", "--destroys", NAME, "--destroys", TABLES[0], script="destroy")
+    assert (result.code, stack.status) == (1, "UPDATE_COMPLETE")
+    assert result.stderr.startswith(
         "destroy: --yes does not cover data loss; to confirm it, add --destroys payment-dlq-prod --destroys "
     )
     # One for each name that is retained, but those that were given.
-    assert ran.err.count("--destroys") == len(aws.holdings.names("prod")) - 1
+    assert result.stderr.count("--destroys") == len(aws.holdings.names("prod")) - 1
 
 
 def test_what_the_templates_retain_can_be_purged() -> None:
@@ -366,12 +366,12 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
         event("Data/Table", "DELETE_FAILED", reason="it is protected"),
         event("payment-platform-dev", "ROLLBACK_FAILED", root),
     ]
-    failed = failure("payment-platform-dev", "dev", "ROLLBACK_FAILED", happened)
-    assert [one.where for one in failed.left_behind] == ["Data/Table"]
+    failed = describe_failure("payment-platform-dev", "dev", "ROLLBACK_FAILED", happened)
+    assert [event.path for event in failed.left_behind] == ["Data/Table"]
     assert (
         "scripts/destroy.sh dev --purge deletes the stack and, by name, what its deletion retains" in failed.next_step
     )
     # An environment that runs is not to be purged for what one of its updates left.
-    update = [event(one.where, f"UPDATE_{one.status}", one.resource_type) for one in happened[1:2]] + happened[2:4]
-    rolled_back = failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
+    update = [event(one.path, f"UPDATE_{one.status}", one.resource_type) for one in happened[1:2]] + happened[2:4]
+    rolled_back = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
     assert ("--purge" in rolled_back.next_step, len(rolled_back.left_behind)) == (False, 1)

@@ -8,7 +8,7 @@ from rich.console import Console
 from scripts.common.errors import UserError
 from scripts.deployer import follow
 from scripts.deployer.change_set import Proposal
-from scripts.deployer.follow import Follow, execute
+from scripts.deployer.follow import FollowOptions, execute_and_follow
 from scripts.deployer.plan.model import StackChanges
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.stack import Stack, StackTree
@@ -26,7 +26,7 @@ def run(cloudformation: FakeCloudFormation) -> str:
     tree = StackTree(Stack(NAME, "UPDATE_COMPLETE", ARN), nested)
     proposal = Proposal(cloudformation, ARN, "root", StackChanges(NAME))
     with ConsoleReporter(console).follow_events(None, NAME) as watching:
-        execute(proposal, tree, Follow("dev", watching, poll_seconds=0))
+        execute_and_follow(proposal, tree, FollowOptions("dev", watching, poll_seconds=0))
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 

@@ -9,7 +9,7 @@ import jsonschema
 
 from tests.deployer.aws.cloudformation import Changes, Refused, _detail, _resource_change
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import BUCKET, Command, bootstrapped, deployed, interrupted, matches
+from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform, assert_golden, interrupt_when
 from tests.emitted import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
@@ -35,20 +35,20 @@ def with_loss(name: str, text: str) -> str:
 
 
 def test_a_replacement_in_a_nested_stack_says_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
-    ran = command("dev", "--plan")
-    assert ran.code == 2, ran
-    matches("plan_with_loss.txt", ran.out)
+    add_platform(aws, tmp_path, with_loss)
+    result = command("dev", "--plan")
+    assert result.code == 2, result
+    assert_golden("plan_with_loss.txt", result.stdout)
     assert aws.asked("ExecuteChangeSet") == []
     assert aws.left == []
 
 
 def test_every_page_of_every_nested_set_is_in_the_plan(command: Command, aws: Service) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     aws.slow = {"": 2, "Data": 3, "Monitoring": 1}
-    ran = command("dev", "--plan")
-    assert ran.code == 2, ran
-    matches("plan_first.txt", ran.out)
+    result = command("dev", "--plan")
+    assert result.code == 2, result
+    assert_golden("plan_first.txt", result.stdout)
     # A stack in review came with the change set, and went with it.
     assert aws.left == []
     assert [name for name, _ in aws.calls if name == "DeleteStack"] == ["DeleteStack"]
@@ -56,34 +56,34 @@ def test_every_page_of_every_nested_set_is_in_the_plan(command: Command, aws: Se
 
 def test_phantoms_are_told_apart(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
     """The service lists what reads another stack's outputs; only the alarms' thresholds and the retention change."""
-    deployed(aws, tmp_path)
+    add_platform(aws, tmp_path)
     path = settings_file("dev", log_retention_days=7, function_errors_threshold=9)
-    ran = command("dev", "--plan", "--settings", path)
-    assert ran.code == 2, ran
-    matches("plan_phantoms.txt", ran.out)
+    result = command("dev", "--plan", "--settings", path)
+    assert result.code == 2, result
+    assert_golden("plan_phantoms.txt", result.stdout)
 
 
 def test_no_change_is_exit_code_0_and_no_change_set(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path)
-    ran = command("dev", "--plan")
-    assert (ran.code, ran.out) == (0, "payment-platform-dev: no changes\n")
+    add_platform(aws, tmp_path)
+    result = command("dev", "--plan")
+    assert (result.code, result.stdout) == (0, "payment-platform-dev: no changes\n")
     assert aws.writes() == []
 
 
 def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Service, tmp_path: Path) -> None:
     """Only the template's place differs: the text that is stored was written in another order, say."""
-    stack = deployed(aws, tmp_path)
+    stack = add_platform(aws, tmp_path)
     stack.text = stack.text + "\n# by hand\n"
     aws.refuses = {"": "No updates are to be performed."}
-    ran = command("dev", "--plan")
-    assert (ran.code, ran.out.splitlines()[-1]) == (0, "payment-platform-dev: no changes")
+    result = command("dev", "--plan")
+    assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes")
     assert aws.left == []
 
 
 def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
     warning = {
         "EventId": "1",
         "EventType": "VALIDATION_ERROR",
@@ -107,22 +107,22 @@ def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(
             "TargetDetails": {"TargetType": "RESOURCE", "ResourceTargetDetails": target},
         }
     ]
-    ran = command("dev", "--plan")
-    assert "! ServiceQuota warning: 2,490 of 2,500 tables are in use (/Resources/PaymentLedger)\n" in ran.out
-    assert "! hook Corp::Guard::Hook runs on Data (Modify) and stops the deployment if it fails\n" in ran.out
+    result = command("dev", "--plan")
+    assert "! ServiceQuota warning: 2,490 of 2,500 tables are in use (/Resources/PaymentLedger)\n" in result.stdout
+    assert "! hook Corp::Guard::Hook runs on Data (Modify) and stops the deployment if it fails\n" in result.stdout
 
 
 def test_who_may_not_ask_for_validations_is_told(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
     aws.errors = {"DescribeEvents": [Refused("AccessDenied", "not you", 403)] * 6}
-    ran = command("dev", "--plan")
-    assert ran.code == 2
-    assert "! the early validations could not be read: AWS: An error occurred (AccessDenied)" in ran.out
+    result = command("dev", "--plan")
+    assert result.code == 2
+    assert "! the early validations could not be read: AWS: An error occurred (AccessDenied)" in result.stdout
 
 
 def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, tmp_path: Path) -> None:
     """The root has failed already while siblings are still being made; all are waited for, and gone afterwards."""
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
     aws.slow = {"Security": 4}
     aws.refuses = {"Data": "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."}
     aws.validations = [
@@ -137,9 +137,9 @@ def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, t
             "_in": "Data",
         }
     ]
-    ran = command("dev", "--plan")
-    assert ran.code == 1
-    assert ran.err == (
+    result = command("dev", "--plan")
+    assert result.code == 1
+    assert result.stderr == (
         "deploy: CloudFormation refuses the change set: Data: The following hook(s)/validation failed: "
         "[AWS::EarlyValidation::ResourceExistenceCheck]; ResourceExistenceCheck error: Resource of type "
         "AWS::SQS::Queue with identifier payment-dlq-dev already exists (/Resources/DeadLetters)\n"
@@ -148,7 +148,7 @@ def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, t
 
 
 def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
 
     def says(changes: Changes) -> Changes:
         detail = _detail("QueueName", "a", "b", "Conditionally", "Dynamic")
@@ -156,25 +156,28 @@ def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Ser
         return [*changes, _resource_change("Modify", "DeadLetters", "AWS::SQS::Queue", [detail], **more)]
 
     aws.says = {"Data": says}
-    ran = command("dev", "--plan")
-    assert "! Data/DeadLetters (AWS::SQS::Queue) may be replaced by an empty one: its messages will be lost" in ran.out
-    assert "~ DeadLetters AWS::SQS::Queue (may be replaced)" in ran.out
+    result = command("dev", "--plan")
+    assert (
+        "! Data/DeadLetters (AWS::SQS::Queue) may be replaced by an empty one: its messages will be lost"
+        in result.stdout
+    )
+    assert "~ DeadLetters AWS::SQS::Queue (may be replaced)" in result.stdout
 
 
 def test_a_service_without_nested_change_sets(command: Command, aws: Service, tmp_path: Path) -> None:
     """The same plan, from comparing templates, and said to be that."""
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
     aws.nested_sets = False
-    ran = command("dev", "--plan")
-    assert ran.code == 2
-    matches("plan_by_comparison.txt", ran.out)
+    result = command("dev", "--plan")
+    assert result.code == 2
+    assert_golden("plan_by_comparison.txt", result.stdout)
 
 
 def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
-    ran = command("dev", "--plan", "--json")
-    assert (ran.code, ran.err) == (2, "")
-    records = [json.loads(line) for line in ran.out.splitlines()]
+    add_platform(aws, tmp_path, with_loss)
+    result = command("dev", "--plan", "--json")
+    assert (result.code, result.stderr) == (2, "")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
     for record in records:
         jsonschema.validate(record, SCHEMA)
     (plan,) = [record for record in records if record["type"] == "plan"]
@@ -187,21 +190,21 @@ def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
 
 
 def test_for_a_pull_request(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
-    ran = command("dev", "--plan", "--markdown")
-    assert (ran.code, ran.err) == (2, "")
-    matches("plan_with_loss.md", ran.out)
+    add_platform(aws, tmp_path, with_loss)
+    result = command("dev", "--plan", "--markdown")
+    assert (result.code, result.stderr) == (2, "")
+    assert_golden("plan_with_loss.md", result.stdout)
 
 
 def test_for_a_pull_request_without_changes(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path)
-    ran = command("dev", "--plan", "--markdown")
-    assert (ran.code, ran.out) == (0, "### Deployment of `payment-platform-dev`\n\nNo changes.\n")
+    add_platform(aws, tmp_path)
+    result = command("dev", "--plan", "--markdown")
+    assert (result.code, result.stdout) == (0, "### Deployment of `payment-platform-dev`\n\nNo changes.\n")
 
 
 def test_a_plan_without_a_bucket_says_what_to_do(command: Command, aws: Service) -> None:
-    ran = command("dev", "--plan")
-    assert (ran.code, ran.err) == (
+    result = command("dev", "--plan")
+    assert (result.code, result.stderr) == (
         1,
         "deploy: payment-artifacts is not deployed, and a plan needs its bucket; deploy once without --plan\n",
     )
@@ -209,16 +212,16 @@ def test_a_plan_without_a_bucket_says_what_to_do(command: Command, aws: Service)
 
 
 def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
     aws.slow = {"": 7}
-    process = command.started("dev", "--plan")
-    ran = interrupted(process, lambda: len(aws.asked("DescribeChangeSet")) > 2)
-    assert (ran.code, ran.err) == (130, "deploy: interrupted; payment-platform-dev was not changed\n")
+    process = command.start("dev", "--plan")
+    result = interrupt_when(process, lambda: len(aws.asked("DescribeChangeSet")) > 2)
+    assert (result.code, result.stderr) == (130, "deploy: interrupted; payment-platform-dev was not changed\n")
     assert aws.left == []
 
 
 def test_throttling_and_broken_connections_are_retried(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
     aws.errors = {
         "DescribeStacks": [Refused("Throttling", "Rate exceeded")],
         "GetTemplate": [Refused("ServiceUnavailable", "later", 503)],
@@ -226,25 +229,25 @@ def test_throttling_and_broken_connections_are_retried(command: Command, aws: Se
         "DescribeChangeSet": [Refused("Throttling", "Rate exceeded"), None],
         "DeleteChangeSet": [None],
     }
-    ran = command("dev", "--plan")
-    assert ran.code == 2, ran
+    result = command("dev", "--plan")
+    assert result.code == 2, result
     assert aws.left == []
 
 
 def test_expired_credentials_are_explained(command: Command, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
     aws.errors = {"CreateChangeSet": [Refused("ExpiredToken", "The security token is expired", 403)]}
-    ran = command("dev", "--plan")
-    assert ran.code == 1
-    assert ran.err.endswith("The security token is expired; sign in again\n")
-    assert len(ran.err.splitlines()) == 1
+    result = command("dev", "--plan")
+    assert result.code == 1
+    assert result.stderr.endswith("The security token is expired; sign in again\n")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_plan_writes_templates_only_and_where_no_deployment_reads(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
     """An object under a key of the next release would stop its deployment; a plan that is saved may be that release."""
-    deployed(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, with_loss)
     before = set(aws.objects)
     assert command("dev", "--plan").code == 2
     planned = set(aws.objects) - before

@@ -18,7 +18,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from scripts.common.errors import UserError
 from scripts.common.packaging import Runtime
 from scripts.deployer.package import BILL, Package
-from scripts.deployer.planning import packaged_tree
+from scripts.deployer.planning import parse_package
 from scripts.deployer.retire import find_artifact_keys
 from scripts.deployer.sbom import Materials, read_libraries, render_bill
 from stacks.compute import function_code
@@ -92,7 +92,7 @@ def test_a_deployment_that_keeps_a_package_keeps_its_bill() -> None:
     key, _ = only_file(package, ".cdx.json")
     (compute,) = (text.decode() for text in package.files.values() if b"AWS::Lambda::Function" in text)
     assert cfn_flip.load(compute)[0]["Metadata"] == {BILL: DESTINATION.object_url(key)}
-    assert find_artifact_keys(packaged_tree(package), DESTINATION) == {*package.files, *package.layers} - {
+    assert find_artifact_keys(parse_package(package), DESTINATION) == {*package.files, *package.layers} - {
         package.template_key
     }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.deployer.stack import describe
+from scripts.deployer.stack import describe_stack
 from scripts.local import server, target
 from stacks import settings
 from tests.emitted import ROOT
@@ -35,5 +35,5 @@ def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path)
         deploy = ("cloudformation", "deploy", "--template-file", packaged, "--stack-name", "payment-platform-dev")
         told = aws(*deploy, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *parameters)
         assert "Successfully created/updated stack - payment-platform-dev" in told
-        stack = describe(target.emulator_target(running).client("cloudformation"), "payment-platform-dev")
+        stack = describe_stack(target.emulator_target(running).client("cloudformation"), "payment-platform-dev")
         assert (stack.status, len(stack.outputs)) == ("CREATE_COMPLETE", 43)

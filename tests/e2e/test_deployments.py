@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from scripts.deployer.cli.deploy import main
-from scripts.deployer.stack import describe
+from scripts.deployer.stack import describe_stack
 from stacks import settings
 from tests.e2e.conftest import Platform
 from tests.emitted import NESTED
@@ -41,7 +41,7 @@ def test_every_stack_is_deployed(platform: Platform) -> None:
     resources = cloudformation.describe_stack_resources(StackName="payment-platform-local")["StackResources"]
     assert [r["LogicalResourceId"].lower() for r in resources] == list(NESTED)
     for resource in resources:
-        assert describe(cloudformation, resource["PhysicalResourceId"]).status == "CREATE_COMPLETE"
+        assert describe_stack(cloudformation, resource["PhysicalResourceId"]).status == "CREATE_COMPLETE"
 
 
 def test_a_setting_reaches_the_version_that_the_workflow_calls(platform: Platform) -> None:

@@ -73,7 +73,7 @@ def common_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that every command has; ``function`` receives them as its first argument."""
 
     @functools.wraps(function)
-    def gather(
+    def call_with_options(
         *, environment: str, profile: str | None, region: str | None, settings_file: Path, debug: bool, **options: Any
     ) -> None:
         function(CommonOptions(environment, profile, region, settings_file, debug), **options)
@@ -91,11 +91,11 @@ def common_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--profile", help="A profile of the AWS configuration."),
         click.argument("environment"),
     ):
-        gather = option(gather)
-    return gather
+        call_with_options = option(call_with_options)
+    return call_with_options
 
 
-def ask_for_name(question: str, name: str) -> bool:
+def confirm_name(question: str, name: str) -> bool:
     """Ask a person to type the name of a resource that is lost; whether it was typed."""
     check_terminal()
     try:
@@ -108,7 +108,7 @@ def ask_for_name(question: str, name: str) -> bool:
     return bool(answer == name)
 
 
-def ask(question: str) -> bool:
+def confirm_question(question: str) -> bool:
     check_terminal()
     try:
         return click.confirm(question, err=True)

@@ -27,7 +27,7 @@ from scripts.deployer.report.reporter import Reporter
 from scripts.deployer.session import Confirm, Session
 from stacks import settings
 
-from .common import HELP, CommonOptions, ExitsWith1, ask, ask_for_name, common_options
+from .common import HELP, CommonOptions, ExitsWith1, common_options, confirm_name, confirm_question
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -76,7 +76,7 @@ class _DeployCommand(click.Command):
         for name, home in self._homes.items():
             if values[name] and home is not command:
                 required = "offline" if name == "against" else home.name
-                context.fail(f"{_flag(home, name)} requires --{required}")
+                context.fail(f"{_find_flag(home, name)} requires --{required}")
         if command is None:
             own = {name: value for name, value in values.items() if name not in {*self._aliases, *self._homes}}
             return context.invoke(self.callback, **own)  # type: ignore[arg-type] # it has one
@@ -88,7 +88,7 @@ def _parameter_names(command: click.Command) -> list[str]:
     return [parameter.name for parameter in command.params if parameter.name]
 
 
-def _flag(command: click.Command, name: str) -> str:
+def _find_flag(command: click.Command, name: str) -> str:
     return next(parameter.opts[0] for parameter in command.params if parameter.name == name)
 
 
@@ -147,7 +147,7 @@ def plan(
         raise click.UsageError("--json cannot be combined with --markdown")
     if out and offline:
         raise click.UsageError("--out cannot be combined with --offline")
-    with _reporting(common, as_json, as_markdown) as (report, console):
+    with _open_reporter(common, as_json, as_markdown) as (report, console):
         order = _read_order(common, only_plan=True, out=out, wait=wait, adopt=adopt)
         if offline:
             changed = plan_offline(order, against, report)
@@ -165,11 +165,11 @@ def plan(
 @_json
 def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...], adopt: bool, as_json: bool) -> None:
     """Execute exactly the plan saved in FILE."""
-    with _reporting(common, as_json) as (report, console):
+    with _open_reporter(common, as_json) as (report, console):
         order = _read_order(common, destroys=destroys, adopt=adopt)
         target = common.reach_target(announce_start_on=console)
         session = Session(order, target, report, _make_confirm(yes, destroys))
-        _end_deployment(session, saved_plans.apply(session, file))
+        _end_deployment(session, saved_plans.apply_plan(session, file))
 
 
 @main.command()
@@ -178,9 +178,9 @@ def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...
 @_json
 def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     """Delete the plan saved in FILE, and its change set."""
-    with _reporting(common, as_json) as (report, console):
+    with _open_reporter(common, as_json) as (report, console):
         order = _read_order(common)
-        saved_plans.discard(Session(order, common.reach_target(announce_start_on=console), report), file)
+        saved_plans.discard_plan(Session(order, common.reach_target(announce_start_on=console), report), file)
         message = "the saved plan has been deleted"
         report.show_result("discarded", stack_name=order.stack_name, outputs={}, message=message)
 
@@ -190,7 +190,7 @@ def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
 @_json
 def follow(common: CommonOptions, as_json: bool) -> None:
     """Watch the deployment in progress from its beginning."""
-    _control(common, as_json, rollback.follow)
+    _run_operation(common, as_json, rollback.follow_operation)
 
 
 @main.command()
@@ -198,7 +198,7 @@ def follow(common: CommonOptions, as_json: bool) -> None:
 @_json
 def cancel(common: CommonOptions, as_json: bool) -> None:
     """Cancel the update in progress and roll it back."""
-    _control(common, as_json, rollback.cancel)
+    _run_operation(common, as_json, rollback.cancel_update)
 
 
 @main.command("continue-rollback")
@@ -207,7 +207,7 @@ def cancel(common: CommonOptions, as_json: bool) -> None:
 @_json
 def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: bool) -> None:
     """Continue a rollback that failed."""
-    _control(common, as_json, lambda session: rollback.continue_rollback(session, skip))
+    _run_operation(common, as_json, lambda session: rollback.continue_rollback(session, skip))
 
 
 # Declared last, because it has the options of the others.
@@ -220,7 +220,7 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
 @_json
 def deploy(common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bool, adopt: bool, as_json: bool) -> None:
     """Show the plan, ask for confirmation, and deploy."""
-    with _reporting(common, as_json) as (report, console):
+    with _open_reporter(common, as_json) as (report, console):
         order = _read_order(common, destroys=destroys, wait=wait, adopt=adopt)
         target = common.reach_target(announce_start_on=console)
         session = Session(order, target, report, _make_confirm(yes, destroys))
@@ -228,9 +228,11 @@ def deploy(common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bo
 
 
 @contextmanager
-def _reporting(common: CommonOptions, as_json: bool, as_markdown: bool = False) -> Iterator[tuple[Reporter, Console]]:
+def _open_reporter(
+    common: CommonOptions, as_json: bool, as_markdown: bool = False
+) -> Iterator[tuple[Reporter, Console]]:
     """Yield the reporter, and the console for everything else; a deployment that fails is reported."""
-    aside = Console(highlight=False, stderr=True)
+    notes = Console(highlight=False, stderr=True)
     report: Reporter
     if as_json:
         report = JsonReporter(sys.stdout)
@@ -239,10 +241,10 @@ def _reporting(common: CommonOptions, as_json: bool, as_markdown: bool = False) 
         console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
         report = ConsoleReporter(console, as_markdown=as_markdown)
         # Output for programs goes to stdout alone.
-        aside = aside if as_markdown else console
+        notes = notes if as_markdown else console
     with common.report_errors("deploy", f"{stack_name(common.environment)} was not changed"):
         try:
-            yield report, aside
+            yield report, notes
         except DeploymentFailed as failed:
             report.show_failure(failed.failure)
             raise
@@ -256,14 +258,14 @@ def _read_order(common: CommonOptions, **options: Any) -> Order:
         environment,
         settings.load(environment, settings_file),
         settings.load_bootstrap(settings_file),
-        rollout.load(environment, settings_file),
+        rollout.load_rollout(environment, settings_file),
         record=common.record,
         **options,
     )
 
 
-def _control(common: CommonOptions, as_json: bool, operation: Callable[[Session], str]) -> None:
-    with _reporting(common, as_json) as (report, _):
+def _run_operation(common: CommonOptions, as_json: bool, operation: Callable[[Session], str]) -> None:
+    with _open_reporter(common, as_json) as (report, _):
         session = Session(_read_order(common), common.reach_target(), report)
         status = operation(session)
         report.show_result("ended", stack_name=session.order.stack_name, outputs={}, message=f"ended {status}")
@@ -290,18 +292,18 @@ def _end_plan(order: Order, report: Reporter, changed: bool) -> None:
 def _make_confirm(yes: bool, destroys: Sequence[str]) -> Confirm:
     """Return a function that confirms a deployment; ``yes`` does not cover losses, which are confirmed by name."""
 
-    def confirm(question: str, losses: Sequence[str]) -> bool:
+    def confirm_deployment(question: str, losses: Sequence[str]) -> bool:
         unnamed = [name for name in dict.fromkeys(losses) if name not in destroys]
         if unnamed and yes:
             flags = " ".join(f"--destroys {name}" for name in unnamed)
             raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
         if not all(
-            ask_for_name(f"Type {name} to confirm that it may be deleted or replaced", name) for name in unnamed
+            confirm_name(f"Type {name} to confirm that it may be deleted or replaced", name) for name in unnamed
         ):
             return False
-        return yes or ask(question)
+        return yes or confirm_question(question)
 
-    return confirm
+    return confirm_deployment
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ from rich.console import Console
 
 from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
-from scripts.deployer.destroy import Destruction, destroy
+from scripts.deployer.destroy import Demolition, destroy
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.order import stack_name
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from stacks import settings
 
-from .common import HELP, CommonOptions, ExitsWith1, ask, ask_for_name, common_options
+from .common import HELP, CommonOptions, ExitsWith1, common_options, confirm_name, confirm_question
 
 
 @click.command(cls=ExitsWith1, context_settings=HELP)
@@ -51,16 +51,16 @@ def main(
         report = ConsoleReporter(Console(highlight=False))
         target = common.reach_target()
 
-        def confirm(questions: Mapping[str, str]) -> bool:
+        def confirm_deletions(questions: Mapping[str, str]) -> bool:
             unnamed = {loss: question for loss, question in questions.items() if loss not in destroys}
             if unnamed and yes:
                 flags = " ".join(f"--destroys {loss}" for loss in unnamed)
                 raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
-            if not all(ask_for_name(f"{question} Type {loss} to confirm", loss) for loss, question in unnamed.items()):
+            if not all(confirm_name(f"{question} Type {loss} to confirm", loss) for loss, question in unnamed.items()):
                 return False
-            return yes or bool(unnamed) or ask(f"Delete {', '.join(questions)}?")
+            return yes or bool(unnamed) or confirm_question(f"Delete {', '.join(questions)}?")
 
-        order = Destruction(
+        order = Demolition(
             environment,
             name,
             unprotect,
@@ -69,7 +69,7 @@ def main(
             destroys,
         )
         try:
-            existed = destroy(order, target, report, confirm)
+            existed = destroy(order, target, report, confirm_deletions)
         except DeploymentFailed as failed:
             report.show_failure(failed.failure)
             raise

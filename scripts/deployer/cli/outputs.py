@@ -10,7 +10,7 @@ from rich.console import Console
 from scripts.common.errors import UserError
 from scripts.deployer.order import stack_name
 from scripts.deployer.report import plan_text
-from scripts.deployer.stack import describe
+from scripts.deployer.stack import describe_stack
 from stacks import settings
 
 from .common import HELP, CommonOptions, ExitsWith1, common_options
@@ -40,7 +40,7 @@ def main(
     with common.report_errors("outputs", "nothing was changed"):
         settings.load(common.environment, common.settings_file)
         target = common.reach_target()
-        stack = describe(target.client("cloudformation"), stack_name(common.environment))
+        stack = describe_stack(target.client("cloudformation"), stack_name(common.environment))
         if not stack.exists:
             raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {common.environment}")
         for name in names:

@@ -16,7 +16,7 @@ from scripts.common.target import Target
 from scripts.deployer.order import ARTIFACTS_STACK, Order
 from scripts.deployer.package import PLANS
 from scripts.deployer.report.reporter import Reporter
-from scripts.deployer.stack import Stack, StackTree, describe, describe_tree, is_failed_creation
+from scripts.deployer.stack import Stack, StackTree, describe_stack, describe_tree, is_failed_creation
 from stacks.settings import Bootstrap
 
 from ..finding import Finding, Verdict
@@ -88,14 +88,14 @@ def collect_findings(situation: Situation) -> list[Finding]:
 def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Situation:
     """Read the input of the checks from the templates, the settings and CloudFormation."""
     cloudformation = target.client("cloudformation")
-    stack = describe(cloudformation, order.stack_name)
+    stack = describe_stack(cloudformation, order.stack_name)
     platform, bootstrap = (
         _evaluate_template(order, target, "parent.yaml"),
         _evaluate_template(order, target, "artifacts.yaml"),
     )
     resources = [*declared_resources(platform, _read_held_ids(cloudformation, stack), is_of_environment=True)]
     if with_bootstrap:
-        held_ids = _read_held_ids(cloudformation, describe(cloudformation, ARTIFACTS_STACK))
+        held_ids = _read_held_ids(cloudformation, describe_stack(cloudformation, ARTIFACTS_STACK))
         resources += declared_resources(bootstrap, held_ids, is_of_environment=False)
     pseudo = target.pseudo_parameters()
     return Situation(

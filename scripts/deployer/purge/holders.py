@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from scripts.common.errors import describe_aws_error
 
-from ..stack import describe
+from ..stack import describe_stack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -34,7 +34,7 @@ def find_reason_to_keep(
     try:
         resources = cloudformation.describe_stack_resources(PhysicalResourceId=physical_id)["StackResources"]
         statuses = {
-            resource["StackId"]: describe(cloudformation, resource["StackId"]).status
+            resource["StackId"]: describe_stack(cloudformation, resource["StackId"]).status
             for resource in resources
             if resource["StackId"] not in deleted_stacks
         }

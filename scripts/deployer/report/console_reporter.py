@@ -152,7 +152,7 @@ def _describe_running(event: Event) -> str:
     seconds = (datetime.now(UTC) - event.at).total_seconds()
     # The clocks may differ: a negative or huge duration is left out.
     duration = f" {_format_duration(seconds)}" if 0 <= seconds < 24 * 60 * 60 else ""
-    return event.where.rsplit("/", 1)[-1] + duration
+    return event.path.rsplit("/", 1)[-1] + duration
 
 
 def _format_duration(seconds: float) -> str:
@@ -164,7 +164,7 @@ def _event_line(event: Event) -> Text:
     colour = "yellow" if event.status.endswith("IN_PROGRESS") and colour == "green" else colour
     line = Text(f"{event.at:%H:%M:%S} ")
     line.append(f"{event.status:<28} ", style=colour)
-    line.append(f"{event.where} ").append(event.resource_type, style="dim")
+    line.append(f"{event.path} ").append(event.resource_type, style="dim")
     if event.reason and "FAILED" in event.status:
         line.append(f"  {event.reason}", style="red")
     return line

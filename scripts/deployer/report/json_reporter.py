@@ -48,14 +48,14 @@ class JsonReporter:
             stack_name=failure.stack_name,
             status=failure.status,
             cause=_event_to_json(failure.cause) if failure.cause else None,
-            others=[_event_to_json(event) for event in failure.others],
+            others=[_event_to_json(event) for event in failure.later_causes],
             declared=asdict(failure.declared) if failure.declared else None,
             rolled_back=failure.rolled_back,
             left_behind=[
                 _event_to_json(event) | {"delete_command": removal_command(event.resource_type, event.physical_id)}
                 for event in failure.left_behind
             ],
-            now=failure.now,
+            now=failure.outcome,
             next=failure.next_step,
         )
 
@@ -71,7 +71,7 @@ class JsonReporter:
 def _event_to_json(event: Event) -> dict[str, Any]:
     return {
         "happened_at": event.at.isoformat(),
-        "path": event.where,
+        "path": event.path,
         "resource_type": event.resource_type,
         "status": event.status,
         "reason": event.reason,

@@ -86,10 +86,10 @@ def print_failure(console: Console, failure: Failure) -> None:
         lines.append(("", failure.reason))
     if failure.declared:
         lines.append(("declared in", str(failure.declared)))
-    lines += [("also failed:", f"{event}: {event.reason}") for event in failure.others]
+    lines += [("also failed:", f"{event}: {event.reason}") for event in failure.later_causes]
     lines += [("left behind:", describe_left_behind(event)) for event in failure.left_behind]
     resources = "1 resource" if failure.rolled_back == 1 else f"{failure.rolled_back} resources"
-    lines += [("rolled back:", f"{resources}; {failure.stack_name}: {failure.now}"), ("next:", failure.next_step)]
+    lines += [("rolled back:", f"{resources}; {failure.stack_name}: {failure.outcome}"), ("next:", failure.next_step)]
     for label, text in lines:
         console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), text), soft_wrap=True)
 

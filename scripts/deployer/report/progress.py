@@ -37,9 +37,9 @@ class Progress:
     def add_events(self, events: list[Event]) -> None:
         for event in events:
             if event.resource_type == STACK:
-                self._stack("" if event.where == self.stack_name else event.where).status = event.status
+                self._stack("" if event.path == self.stack_name else event.path).status = event.status
             else:
-                self._update_resource(self._stack(event.where.rpartition("/")[0]), event)
+                self._update_resource(self._stack(event.path.rpartition("/")[0]), event)
 
     def running_resources(self) -> list[Event]:
         return [event for stack in self.stacks.values() for event in stack.running.values()]
@@ -49,10 +49,10 @@ class Progress:
 
     def _update_resource(self, stack: StackProgress, event: Event) -> None:
         if event.status.endswith("_IN_PROGRESS"):
-            stack.running.setdefault(event.where, event)
+            stack.running.setdefault(event.path, event)
             return
-        stack.running.pop(event.where, None)
-        (stack.failed if event.status.endswith("_FAILED") else stack.completed).add(event.where)
+        stack.running.pop(event.path, None)
+        (stack.failed if event.status.endswith("_FAILED") else stack.completed).add(event.path)
 
     def _count_planned(self, stack: StackChanges, path: str) -> None:
         changes = [change for change in stack.changes if not change.is_spurious]

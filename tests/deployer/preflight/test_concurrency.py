@@ -6,7 +6,7 @@ import pytest
 
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import deployed
+from tests.deployer.conftest import add_platform
 from tests.deployer.preflight.conftest import FUNCTIONS, Reader, findings_of
 
 
@@ -35,7 +35,7 @@ def test_existing_reservations_count_as_available_to_their_functions(
     situation_of: Reader, account: Account, aws: Service, tmp_path: Path
 ) -> None:
     """With 850 reserved by others and 3 times 10 by the platform, 3 times 16 fit and 3 times 17 do not."""
-    stack = deployed(aws, tmp_path, environment="prod")
+    stack = add_platform(aws, tmp_path, environment="prod")
     stack.parameters["ReservedConcurrency"] = "10"
     account.reserved_by_others, account.functions = 850, dict.fromkeys(FUNCTIONS, 10)
     for setting, verdict in (("16", "ok"), ("17", "failure"), ("10", "ok"), ("5", "ok")):
@@ -47,7 +47,7 @@ def test_a_function_that_an_operator_stopped_needs_no_reservation(
     situation_of: Reader, account: Account, aws: Service, tmp_path: Path
 ) -> None:
     """CloudFormation sets no reservation that the template has not changed, even if others use up the rest."""
-    stack = deployed(aws, tmp_path, environment="prod")
+    stack = add_platform(aws, tmp_path, environment="prod")
     stack.parameters["ReservedConcurrency"] = "50"
     account.reserved_by_others, account.functions = 900, dict.fromkeys(FUNCTIONS, 0)
     ((verdict, *_),) = findings_of("concurrency", situation_of(ReservedConcurrency="50"))

@@ -10,7 +10,7 @@ from scripts.deployer.preflight.name_lookups import LOOKUPS
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import ACCOUNT, REGION, Refused
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import deployed
+from tests.deployer.conftest import add_platform
 from tests.deployer.preflight.conftest import (
     EXPECTED_NAMES,
     FOREIGN,
@@ -36,7 +36,7 @@ def test_every_name_that_exists_outside_the_stack_is_found(
 def test_what_the_stack_holds_is_no_obstacle(
     situation_of: Reader, aws: Service, account: Account, tmp_path: Path
 ) -> None:
-    deployed(aws, tmp_path, environment="prod")
+    add_platform(aws, tmp_path, environment="prod")
     occupy_all_names(aws, account, {})
     assert not_passed(collect_findings(situation_of())) == []
 
@@ -46,7 +46,7 @@ def test_a_resource_that_the_stack_retained_takes_its_name(
     situation_of: Reader, aws: Service, account: Account, tmp_path: Path, status: str
 ) -> None:
     """Such as one that an update removed, which is still listed, or one that a failed creation left."""
-    deployed(aws, tmp_path, environment="prod", status=status)
+    add_platform(aws, tmp_path, environment="prod", status=status)
     if status == "ROLLBACK_COMPLETE":
         aws.holdings.resources.clear()
         aws.alarms = {}
@@ -107,7 +107,7 @@ def test_no_advice_takes_down_an_environment_that_runs(
     situation_of: Reader, aws: Service, account: Account, tmp_path: Path, tags: dict[str, str]
 ) -> None:
     """Such as deleting a vault that was retained when backups were switched off, before they are switched on again."""
-    deployed(aws, tmp_path, environment="prod")
+    add_platform(aws, tmp_path, environment="prod")
     aws.holdings.resources.clear()
     aws.skipped = {item.path.rpartition("/")[2] for item in situation_of().resources if item.is_retained}
     occupy_all_names(aws, account, tags)
@@ -167,7 +167,7 @@ def test_every_type_with_a_fixed_name_is_looked_up_or_may_share_it() -> None:
 
 
 def test_what_the_stack_holds_must_be_readable(situation_of: Reader, aws: Service, tmp_path: Path) -> None:
-    deployed(aws, tmp_path, environment="prod")
+    add_platform(aws, tmp_path, environment="prod")
     aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)]}
     ((verdict, _, step),) = findings_of("names", situation_of())
     assert (verdict, step) == ("unknown", "grant cloudformation:ListStackResources")

@@ -15,12 +15,12 @@ from scripts.deployer.preflight.situation import Situation
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.cloudformation import Refused
-from tests.deployer.conftest import bootstrapped, deployed
+from tests.deployer.conftest import add_bootstrap_stack, add_platform
 from tests.deployer.preflight.conftest import Reader, findings_of, not_passed
 
 
 def test_an_empty_account_passes_all_checks(situation_of: Reader, aws: Service) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     for environment in ("dev", "staging", "prod"):
         assert not_passed(collect_findings(situation_of(environment))) == []
     assert aws.writes() == []
@@ -55,7 +55,7 @@ def test_a_repository_without_ids_is_warned_about(situation_of: Reader, reposito
 
 def test_a_runtime_ends_in_steps(situation_of: Reader, aws: Service, tmp_path: Path) -> None:
     first_deployment = situation_of("dev")
-    deployed(aws, tmp_path)
+    add_platform(aws, tmp_path)
     update = situation_of("dev")
 
     def check_on(day: date, situation: Situation) -> Finding:

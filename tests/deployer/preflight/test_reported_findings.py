@@ -9,7 +9,7 @@ import pytest
 from scripts.deployer.preflight.examine import CHECKS
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import GOLDEN, Command, bootstrapped, deployed, matches
+from tests.deployer.conftest import GOLDEN, Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.deployer.preflight.conftest import FOREIGN, OURS
 from tests.deployer.test_plan import SCHEMA
 from tests.emitted import ROOT
@@ -31,14 +31,14 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
 ) -> None:
     """Before the first deployment of an account, and after a failed creation."""
     if is_failed_creation:
-        deployed(aws, tmp_path, status="ROLLBACK_COMPLETE")
+        add_platform(aws, tmp_path, status="ROLLBACK_COMPLETE")
         aws.holdings.resources.clear()
         aws.alarms = {}
     stacks, objects = set(aws.stacks), dict(aws.objects)
     create_obstacles(account)
     ran = command("dev", "--yes")
     assert ran.code == 1
-    assert ran.err.splitlines() == [
+    assert ran.stderr.splitlines() == [
         "deploy: dynamodb-transactions-dev (AWS::DynamoDB::Table) exists outside payment-platform-dev: an earlier "
         "stack of this platform left it; delete it with its data (scripts/destroy.sh dev --purge), or import it into "
         "the stack (2 more above); nothing was changed"
@@ -48,30 +48,30 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
 
 
 def test_the_findings_as_a_person_sees_them(command: Command, aws: Service, account: Account) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     create_obstacles(account)
     ran = command("dev", "--plan")
     assert ran.code == 1
-    matches("preflight.txt", ran.out)
+    assert_golden("preflight.txt", ran.stdout)
     text = (GOLDEN / "preflight.txt").read_text(encoding="utf-8")
     assert text in (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 
 
 def test_the_findings_fit_a_terminal(command: Command, aws: Service, account: Account) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     create_obstacles(account)
-    terminal = command.on_a_terminal("dev", "--plan", columns=80)
-    matches("preflight_80.txt", terminal.text)
+    terminal = command.run_on_terminal("dev", "--plan", columns=80)
+    assert_golden("preflight_80.txt", terminal.text)
 
 
 def test_the_findings_for_programs_and_pull_requests(command: Command, aws: Service, account: Account) -> None:
-    bootstrapped(aws)
+    add_bootstrap_stack(aws)
     create_obstacles(account)
-    records = [json.loads(line) for line in command("dev", "--plan", "--json").out.splitlines()]
+    records = [json.loads(line) for line in command("dev", "--plan", "--json").stdout.splitlines()]
     for record in records:
         jsonschema.validate(record, SCHEMA)
     (preflight,) = [record for record in records if record["type"] == "preflight"]
     # No repository is set.
     assert {finding["subject"] for finding in preflight["findings"]} == set(CHECKS) - {"github"}
     assert {finding["verdict"] for finding in preflight["findings"]} == {"ok", "warning", "failure", "unknown"}
-    matches("preflight.md", command("dev", "--plan", "--markdown").out)
+    assert_golden("preflight.md", command("dev", "--plan", "--markdown").stdout)
