@@ -99,7 +99,7 @@ class Run:
         operation and the monitoring time after it, and the stack is IN_PROGRESS until then:
         https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
         """
-        busy = [f"{stack.name} is {stack.status}" for _, stack in self._describe_stacks().walk() if stack.busy]
+        busy = [f"{stack.name} is {stack.status}" for _, stack in self._describe_stacks().walk() if stack.is_busy]
         if busy:
             raise UserError(
                 "a deployment is running, and verification sets off alarms that roll it back: "
