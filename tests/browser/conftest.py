@@ -1,4 +1,4 @@
-"""A page in a headless Chromium that reaches nothing but this machine; `make browser-test` sets up what it needs."""
+"""A page in a headless Chromium that reaches only this machine; `make browser-test` installs what it needs."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MERMAID = ROOT / ".venv" / "browser" / "node_modules" / "mermaid" / "dist" / "mermaid.min.js"
-# What a browser does of its own accord is no part of a test.
+# No requests of the browser itself.
 FLAGS = (
     "--disable-gpu",
     "--disable-quic",
@@ -24,7 +24,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Nor does it find anybody else, should it try beside the page.
+    # Nothing else resolves, should it try anyway.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 )
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -37,11 +37,11 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
-    """Each start has a profile of its own, which goes with it."""
+    """A browser with a temporary profile."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        # Chromium's sandbox refuses root, which is who runs in a container.
+        # Chromium's sandbox refuses root, the user in a container.
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=os.geteuid() != 0)
         yield browser
         browser.close()
@@ -49,33 +49,33 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture
 def page(browser: "Browser") -> Iterator["Page"]:
-    with watched_page(browser) as page:
+    with open_watched_page(browser) as page:
         yield page
 
 
 @contextmanager
-def watched_page(browser: "Browser") -> Iterator["Page"]:
-    """A blank page as wide as GitHub's column. It fails when it asks the network, and when its scripts fail."""
+def open_watched_page(browser: "Browser") -> Iterator["Page"]:
+    """Open a blank page as wide as GitHub's column; fail if it uses the network, or if a script fails."""
     context = browser.new_context(viewport={"width": 850, "height": 1000})
-    outside: list[str] = []
-    broken: list[str] = []
+    foreign_urls: list[str] = []
+    script_errors: list[str] = []
 
-    def pass_on(route: "Route") -> None:
-        if is_here(route.request.url):
+    def route_request(route: "Route") -> None:
+        if is_on_this_machine(route.request.url):
             route.continue_()
         else:
-            outside.append(route.request.url)
+            foreign_urls.append(route.request.url)
             route.abort()
 
-    context.route("**/*", pass_on)
+    context.route("**/*", route_request)
     page = context.new_page()
-    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("pageerror", lambda error: script_errors.append(str(error)))
     yield page
     context.close()
-    assert not outside, f"asked of the network: {outside}"
-    assert not broken, f"scripts failed: {broken}"
+    assert not foreign_urls, f"asked of the network: {foreign_urls}"
+    assert not script_errors, f"scripts failed: {script_errors}"
 
 
-def is_here(url: str) -> bool:
-    where = urlsplit(url)
-    return where.scheme in ("file", "data", "blob", "about") or where.hostname in LOOPBACK
+def is_on_this_machine(url: str) -> bool:
+    address = urlsplit(url)
+    return address.scheme in ("file", "data", "blob", "about") or address.hostname in LOOPBACK

@@ -1,4 +1,4 @@
-"""``make pictures``: the page of payments as docs/pictures/page.png, drawn from a platform that is really there."""
+"""``make pictures``: the page of payments as docs/pictures/page.png, of a platform on the AWS emulator."""
 
 import os
 from pathlib import Path
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PICTURE = ROOT / "docs" / "pictures" / "page.png"
-# What has ended when the picture is taken, and what is on its way then.
-BEFORE = (
+# Payments that have ended when the picture is taken, and those that are running then.
+ENDED_EXAMPLES = (
     *("an ordinary payment", "declined by the gateway", "gateway stays unavailable", "a currency without minor units"),
     *(
         "above the amount limit",
@@ -27,7 +27,7 @@ BEFORE = (
     ),
     *("charged, but the response was lost", "an ordinary payment"),
 )
-THEN = (
+RUNNING_EXAMPLES = (
     "gateway unavailable twice, then back",
     "a slow gateway",
     "gateway stays unavailable",
@@ -47,13 +47,13 @@ def main(picture: Path = PICTURE) -> None:
         with serve_page(lambda: platform) as served:
             page.goto(served.url)
             page.locator("#environment").get_by_text("local").wait_for()
-            _pay(page, BEFORE)
+            _start_payments(page, ENDED_EXAMPLES)
             page.wait_for_function("document.querySelectorAll('#payments .open').length === 0")
             page.locator("#letters li").nth(1).wait_for()
-            # Alarms are looked at every five seconds.
+            # The emulator evaluates alarms every five seconds.
             page.locator("#ringing li").first.wait_for()
-            _pay(page, THEN)
-            # The last of them on its way.
+            _start_payments(page, RUNNING_EXAMPLES)
+            # Wait until the last of them moves.
             page.locator("#dots circle").first.wait_for(state="attached")
             page.wait_for_timeout(900)
             picture.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +62,10 @@ def main(picture: Path = PICTURE) -> None:
         browser.close()
 
 
-def _pay(page: "Page", examples: tuple[str, ...]) -> None:
-    for what in examples:
+def _start_payments(page: "Page", examples: tuple[str, ...]) -> None:
+    for description in examples:
         before = page.locator("#paid").inner_text()
-        page.locator("#examples").get_by_role("button", name=what).click()
+        page.locator("#examples").get_by_role("button", name=description).click()
         page.wait_for_function("before => document.getElementById('paid').textContent !== before", arg=before)
 
 

@@ -1,4 +1,4 @@
-"""Every diagram in the Markdown files is drawn by the real Mermaid: what it cannot read, GitHub shows as an error."""
+"""Mermaid renders every diagram in the Markdown files: GitHub shows an error for one that it cannot read."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from .conftest import MERMAID
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-# GitHub's column; what is wider is shrunk, and what is shrunk by much cannot be read at a glance.
+# The width of GitHub's column in pixels; a wider diagram is scaled down, and becomes illegible.
 COLUMN = 850
 LEAST_SCALE = 0.6
 DRAW = """
@@ -45,13 +45,13 @@ class Diagram:
         return f"{self.file}:{self.line}"
 
 
-def diagrams(file: str, text: str) -> list[Diagram]:
-    """The ``mermaid`` blocks of a Markdown file, with the line that each begins in."""
+def find_diagrams(file: str, text: str) -> list[Diagram]:
+    """Return the ``mermaid`` blocks of a Markdown file."""
     blocks = re.finditer(r"^( *)```mermaid *\n(.*?)^\1```", text, re.MULTILINE | re.DOTALL)
     return [Diagram(file, text.count("\n", 0, block.start()) + 1, block[2]) for block in blocks]
 
 
-def markdown_files() -> list[str]:
+def list_markdown_files() -> list[str]:
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -59,49 +59,53 @@ def markdown_files() -> list[str]:
     return sorted(name for name in set(listed.split("\n")) if name and (ROOT / name).exists())
 
 
-DIAGRAMS = [one for name in markdown_files() for one in diagrams(name, (ROOT / name).read_text(encoding="utf-8"))]
+DIAGRAMS = [
+    diagram
+    for name in list_markdown_files()
+    for diagram in find_diagrams(name, (ROOT / name).read_text(encoding="utf-8"))
+]
 
 
-def draw(page: "Page", diagram: Diagram) -> dict[str, float]:
+def draw_diagram(page: "Page", diagram: Diagram) -> dict[str, float]:
     from playwright.sync_api import Error
 
     try:
-        drawn: dict[str, float] = page.evaluate(DRAW, ["drawn", diagram.text])
+        measurements: dict[str, float] = page.evaluate(DRAW, ["drawn", diagram.text])
     except Error as error:
-        told = error.message.partition("\n    at ")[0]
-        pytest.fail(f"{diagram.place}: Mermaid cannot draw it: {told}", pytrace=False)
-    return drawn
+        message = error.message.partition("\n    at ")[0]
+        pytest.fail(f"{diagram.place}: Mermaid cannot draw it: {message}", pytrace=False)
+    return measurements
 
 
 @pytest.fixture
-def mermaid(page: "Page") -> "Page":
+def mermaid_page(page: "Page") -> "Page":
     page.add_script_tag(path=MERMAID)
     return page
 
 
-@pytest.mark.parametrize("diagram", DIAGRAMS, ids=lambda one: one.place)
-def test_it_is_drawn_and_can_be_read(mermaid: "Page", diagram: Diagram) -> None:
-    drawn = draw(mermaid, diagram)
-    assert drawn["nodes"] > 1, diagram.place
-    assert not drawn["flat"], f"{diagram.place}: nothing is to be seen of {drawn['flat']}"
-    assert COLUMN / drawn["width"] >= LEAST_SCALE, (
-        f"{diagram.place}: {drawn['width']:.0f} px wide, of which GitHub shows {COLUMN}"
+@pytest.mark.parametrize("diagram", DIAGRAMS, ids=lambda diagram: diagram.place)
+def test_a_diagram_is_rendered_and_legible(mermaid_page: "Page", diagram: Diagram) -> None:
+    measurements = draw_diagram(mermaid_page, diagram)
+    assert measurements["nodes"] > 1, diagram.place
+    assert not measurements["flat"], f"{diagram.place}: nothing is to be seen of {measurements['flat']}"
+    assert COLUMN / measurements["width"] >= LEAST_SCALE, (
+        f"{diagram.place}: {measurements['width']:.0f} px wide, of which GitHub shows {COLUMN}"
     )
 
 
-def test_the_readme_opens_with_one() -> None:
-    assert [one.file for one in DIAGRAMS if one.line < 12 and one.file == "README.md"]
+def test_the_readme_opens_with_a_diagram() -> None:
+    assert [diagram for diagram in DIAGRAMS if diagram.line < 12 and diagram.file == "README.md"]
 
 
-def test_a_broken_one_is_told_by_file_and_line(mermaid: "Page") -> None:
-    (broken,) = diagrams("docs/some.md", "# Title\n\n```mermaid\nflowchart LR\n  a -->\n```\n")
+def test_a_broken_diagram_is_reported_by_file_and_line(mermaid_page: "Page") -> None:
+    (broken,) = find_diagrams("docs/some.md", "# Title\n\n```mermaid\nflowchart LR\n  a -->\n```\n")
     with pytest.raises(pytest.fail.Exception, match=r"docs/some\.md:3: Mermaid cannot draw it: .*Parse error"):
-        draw(mermaid, broken)
+        draw_diagram(mermaid_page, broken)
 
 
-def test_fenced_text_of_another_kind_is_none() -> None:
-    assert diagrams("a.md", "```text\nmermaid\n```\n```sh\nls\n```\n") == []
+def test_other_fenced_text_is_not_a_diagram() -> None:
+    assert find_diagrams("a.md", "```text\nmermaid\n```\n```sh\nls\n```\n") == []
 
 
-def test_each_file_is_read_from_the_repository() -> None:
-    assert {"README.md", "docs/architecture.md", "docs/payment-status.md"} <= {one.file for one in DIAGRAMS}
+def test_the_files_of_the_repository_are_read() -> None:
+    assert {"README.md", "docs/architecture.md", "docs/payment-status.md"} <= {diagram.file for diagram in DIAGRAMS}

@@ -1,10 +1,10 @@
-"""The page that the other tests get: nothing outside of this machine is asked."""
+"""The page of the other tests reaches nothing outside this machine."""
 
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import is_here, watched_page
+from .conftest import is_on_this_machine, open_watched_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "url", ["file:///a.svg", "data:text/plain,a", "about:blank", "http://localhost:1/", "http://[::1]/"]
 )
-def test_this_machine(url: str) -> None:
-    assert is_here(url)
+def test_urls_of_this_machine_are_allowed(url: str) -> None:
+    assert is_on_this_machine(url)
 
 
 @pytest.mark.parametrize("url", ["https://example.com/", "http://localhost.example.com/", "wss://example.com/"])
-def test_others(url: str) -> None:
-    assert not is_here(url)
+def test_other_urls_are_foreign(url: str) -> None:
+    assert not is_on_this_machine(url)
 
 
-def test_what_asks_another_is_refused_and_fails(browser: "Browser") -> None:
+def test_a_foreign_request_is_refused_and_fails(browser: "Browser") -> None:
     with (
         pytest.raises(AssertionError, match=r"asked of the network: \['http://example.com/a.png'\]"),
-        watched_page(browser) as page,
+        open_watched_page(browser) as page,
     ):
         page.set_content('<img src="http://example.com/a.png">')
 
 
-def test_a_script_that_fails_fails(browser: "Browser") -> None:
+def test_a_script_error_fails(browser: "Browser") -> None:
     with (
         pytest.raises(AssertionError, match=r"scripts failed: .*nothing is not defined"),
-        watched_page(browser) as page,
+        open_watched_page(browser) as page,
     ):
         page.set_content("<script>nothing()</script>")

@@ -15,14 +15,14 @@ from tests.e2e.situations import DAY, leave, ledger, reconcile
 pytestmark = pytest.mark.e2e
 
 
+def invoke_command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
+
+
 @pytest.fixture
 def run(platform: Platform, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(common, "reach_platform", lambda *_: Operated("local", platform.target, "alice"))
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
-
-    return run
+    return invoke_command
 
 
 def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run) -> None:
@@ -31,17 +31,17 @@ def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run)
     listed = json.loads(run("dlq", "list", "--json").output)
     assert [(letter["transaction_id"], letter["now"]) for letter in listed] == [(transaction_id, "FAILED")]
     assert transaction_id in run("dlq", "list").output
-    describe_aws_error = run("dlq", "explain", transaction_id).output
-    assert "the gateway was unavailable on every attempt; nothing was charged" in describe_aws_error
-    assert "a redrive will try it again" in describe_aws_error
-    # Reading takes nothing away.
+    explanation = run("dlq", "explain", transaction_id).output
+    assert "the gateway was unavailable on every attempt; nothing was charged" in explanation
+    assert "a redrive will try it again" in explanation
+    # Reading deletes nothing.
     assert len(json.loads(run("dlq", "list", "--json").output)) == 1
 
     redriven = run("dlq", "redrive", transaction_id)
     assert redriven.exit_code == 0, redriven.output
     execution = redriven.stdout.split("started ")[1].strip()
     assert platform.follow(execution).error == "GatewayUnavailable"
-    # It failed again, and is a new letter; the old one is gone.
+    # It failed again and left a new letter; the old one is deleted.
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert letter["execution_arn"] == execution
 
@@ -68,7 +68,7 @@ def test_a_payment_that_is_closed_at_the_gateway_is_redriven_under_another_key(p
     assert redriven.exit_code == 0, redriven.output
     platform.follow(redriven.stdout.split("started ")[1].strip())
     item = platform.item(request["transaction_id"])
-    # The simulator proves it again: not charged.
+    # The simulator confirms again that it was not charged.
     assert (item["status"], item["generation"]) == ({"S": "FAILED"}, {"N": "1"})
 
 
@@ -82,7 +82,7 @@ def test_a_letter_of_another_request_does_not_touch_the_payment_under_the_id(pla
     assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
 
 
-def test_what_cannot_be_redriven_says_why_and_stays(platform: Platform, run) -> None:
+def test_a_letter_that_cannot_be_redriven_stays_and_says_why(platform: Platform, run) -> None:
     platform.follow(platform.start({"transaction_id": 7}))
     redriven = run("dlq", "redrive", "--all")
     assert redriven.exit_code == 1
@@ -96,17 +96,17 @@ def test_a_letter_that_is_not_the_workflows_is_listed_too(platform: Platform, ru
     sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName="payment-dlq-local")["QueueUrl"], MessageBody=body)
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert (letter["transaction_id"], letter["error"]) == ("", "not from the workflow")
-    # It can be cleared, by the beginning of its id as the list shows it; nothing else goes with it.
-    shown = letter["letter_id"][:8]
-    assert shown in run("dlq", "list").output
-    assert "Aborted" in run("dlq", "clear", shown).output
-    cleared = run("dlq", "clear", shown, "--yes")
+    # The start of its id, as the list shows it, is enough to clear it.
+    short_id = letter["letter_id"][:8]
+    assert short_id in run("dlq", "list").output
+    assert "Aborted" in run("dlq", "clear", short_id).output
+    cleared = run("dlq", "clear", short_id, "--yes")
     assert (cleared.exit_code, cleared.output.splitlines()[-1]) == (0, "cleared")
     assert run("dlq", "list").output == "no dead letters\n"
-    assert f"no dead letter has an id that begins with {shown}" in run("dlq", "clear", shown).output
+    assert f"no dead letter has an id that begins with {short_id}" in run("dlq", "clear", short_id).output
 
 
-def test_a_payment_under_review_is_resolved_by_a_person(platform: Platform, run) -> None:
+def test_a_payment_under_review_is_resolved_by_an_operator(platform: Platform, run) -> None:
     transaction_id = leave(platform, Status.UNKNOWN, 6, DAY)
     reconcile(platform)
     (letter,) = json.loads(run("dlq", "list", "--json").output)
@@ -121,11 +121,15 @@ def test_a_payment_under_review_is_resolved_by_a_person(platform: Platform, run)
     assert "only a payment in REVIEW" in run("resolve", transaction_id, "--not-charged", "--yes").output
 
 
-def test_refund_and_its_refusals(platform: Platform, run) -> None:
+def test_a_refund_is_made_once_and_refused_in_other_statuses(platform: Platform, run) -> None:
     request, _ = platform.pay()
     for _ in range(2):
         refunded = run("refund", request["transaction_id"], "--yes")
         assert (refunded.exit_code, refunded.output) == (0, f"{request['transaction_id']}: REFUNDED\n")
+    actors = {
+        step["actor"]["S"] for step in ledger(platform, request["transaction_id"]) if "REFUND" in step["status"]["S"]
+    }
+    assert len(actors) == 1 and actors.pop().startswith("alice by way of ")
     refused, _ = platform.pay(payment_amount=150.08)
     answer = run("refund", refused["transaction_id"], "--yes")
     assert answer.exit_code == 1
@@ -133,20 +137,20 @@ def test_refund_and_its_refusals(platform: Platform, run) -> None:
     silent, _ = platform.pay(payment_amount=150.09)
     assert "reconciliation asks again" in run("refund", silent["transaction_id"], "--yes").output
     assert "is not recorded" in run("refund", "T-NONE", "--yes").output
-    # What it is stands above the question.
-    # Nothing is asked where nothing can be done.
+    # The platform refuses without a question.
     declined, _ = platform.pay(payment_amount=150.01)
     assert "only a COMPLETED one can be refunded" in run("refund", declined["transaction_id"]).output
-    asked = run("refund", refused["transaction_id"])
-    assert f"{refused['transaction_id']} is COMPLETED, 150.08 USD, charged as sim_" in asked.output
-    assert "Aborted" in asked.output
+    # The line above the question describes the payment.
+    aborted = run("refund", refused["transaction_id"])
+    assert f"{refused['transaction_id']} is COMPLETED, 150.08 USD, charged as sim_" in aborted.output
+    assert "Aborted" in aborted.output
 
 
 @pytest.mark.parametrize(
     "arguments",
     [["dlq", "list"], ["refund", "T", "--yes"], ["list"], ["list", "--open"], ["show", "T"], ["reconcile"], ["tail"]],
 )
-def test_nothing_deployed_is_said_to_be_that(
+def test_a_missing_platform_is_reported(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setattr(common, "reach_platform", lambda *_: Operated("staging", platform.target, "alice"))
@@ -158,7 +162,7 @@ def test_nothing_deployed_is_said_to_be_that(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["dlq", "redrive"], "give either TRANSACTION_ID or --all"),
         (["dlq", "redrive", "T", "--all"], "give either TRANSACTION_ID or --all"),
@@ -170,7 +174,7 @@ def test_nothing_deployed_is_said_to_be_that(
         (["dlq", "explain", "T-NONE"], "no dead letter for transaction T-NONE"),
     ],
 )
-def test_wrong_arguments(run, arguments: list[str], says: str) -> None:
+def test_wrong_arguments_are_explained(run, arguments: list[str], message: str) -> None:
     answer = run(*arguments)
     assert answer.exit_code != 0
-    assert says in answer.output
+    assert message in answer.output

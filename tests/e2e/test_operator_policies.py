@@ -28,17 +28,17 @@ TRUST = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{server.ACCOUNT}
 Run = Callable[..., Result]
 
 
-def operator(platform: Platform, section: str) -> Operated:
-    """A person in a role that has this section's policy and nothing else."""
+def make_operator(platform: Platform, section: str) -> Operated:
+    """Return the platform as reached with a role that has the policy of this section and nothing else."""
     iam, name = platform.client("iam"), f"operators-{section.replace(' ', '-')}"
     trust = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]
     document = json.dumps(POLICIES[section])
-    # AWS has no permission for the batch: that for one message covers it. The AWS emulator asks for one.
+    # On AWS, the permission for one message covers the batch; the AWS emulator checks a permission for the batch.
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
-    one = '"sqs:ChangeMessageVisibility"'
-    document = document.replace(one, f'{one}, "sqs:ChangeMessageVisibilityBatch"')
-    # AWS asks for the qualified function where a qualifier is given, the AWS emulator for the function.
+    action = '"sqs:ChangeMessageVisibility"'
+    document = document.replace(action, f'{action}, "sqs:ChangeMessageVisibilityBatch"')
+    # With a qualifier, AWS checks the permission for the qualified function, the AWS emulator for the function.
     # https://docs.aws.amazon.com/lambda/latest/dg/access-control-resources.html
     document = document.replace("reconciliation-local:live", "reconciliation-local")
     iam.put_role_policy(RoleName=name, PolicyName="operators", PolicyDocument=document)
@@ -50,7 +50,7 @@ def operator(platform: Platform, section: str) -> Operated:
 
 @pytest.fixture(params=POLICIES)
 def group(request: pytest.FixtureRequest, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Run]:
-    operated = operator(platform, request.param)
+    operated = make_operator(platform, request.param)
     monkeypatch.setattr(common, "reach_platform", lambda *_: operated)
 
     def run(*arguments: str) -> Result:
@@ -73,14 +73,14 @@ def test_a_group_runs_its_commands_and_no_others(group: tuple[str, Run], platfor
         "Act on payments": [("refund", paid), ("reconcile",)],
     }
     for line in commands[section]:
-        ran = run(*line)
-        assert (ran.exit_code, "not authorized" in ran.output) == (0, False), (line, ran.output)
-    # Who may handle dead letters needs what the others have.
-    others = set(commands) - {section} if section != "Handle dead letters" else set()
-    for first, *_ in (commands[title] for title in others):
-        ran = run(*first)
-        assert ran.exit_code != 0, first
-        assert "not authorized" in ran.output, (first, ran.output)
+        result = run(*line)
+        assert (result.exit_code, "not authorized" in result.output) == (0, False), (line, result.output)
+    # Handling dead letters needs the permissions of the other groups.
+    forbidden = set(commands) - {section} if section != "Handle dead letters" else set()
+    for first, *_ in (commands[title] for title in forbidden):
+        result = run(*first)
+        assert result.exit_code != 0, first
+        assert "not authorized" in result.output, (first, result.output)
     platform.client("dynamodb").delete_item(
         TableName=platform.outputs["DynamodbTableName"], Key={"transaction_id": {"S": open_}}
     )

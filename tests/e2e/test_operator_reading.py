@@ -1,4 +1,4 @@
-"""What the operator's commands show of payments on the deployed platform, and how they start them."""
+"""The operator's commands show and start payments on the deployed platform."""
 
 import json
 import time
@@ -28,29 +28,29 @@ def operated(platform: Platform) -> Operated:
     return Operated("local", platform.target, "alice")
 
 
+def invoke_command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
+
+
 @pytest.fixture
 def run(operated: Operated, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(common, "reach_platform", lambda *_: operated)
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(cli.main, ["--env", "local", *arguments])
-
-    return run
+    return invoke_command
 
 
-def settled_log(operated: Operated, transaction_id: str, what: str) -> None:
-    """What a function logs arrives a moment after its answer."""
+def wait_for_log_line(operated: Operated, transaction_id: str, summary: str) -> None:
+    """A function's log lines arrive a moment after its answer."""
     for _ in range(50):
-        if any(what in entry.summary for entry in read_story(operated, transaction_id).timeline):
+        if any(summary in entry.summary for entry in read_story(operated, transaction_id).timeline):
             return
         time.sleep(0.1)
-    raise AssertionError(f"{what} of {transaction_id} is not logged")
+    raise AssertionError(f"{summary} of {transaction_id} is not logged")
 
 
 def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated: Operated, run) -> None:
     request, execution = platform.pay(payment_amount=150.02, customer_id="CUST-MARKED")
     transaction_id = request["transaction_id"]
-    settled_log(operated, transaction_id, "payment finished")
+    wait_for_log_line(operated, transaction_id, "payment finished")
     story = read_story(operated, transaction_id)
     payment = story.payment
     assert (payment.status, payment.amount, payment.attempt) == ("COMPLETED", "150.02 USD", 3)
@@ -59,27 +59,32 @@ def test_the_story_of_a_payment_that_needed_retries(platform: Platform, operated
     times = [entry.at for entry in story.timeline]
     assert times == sorted(times)
 
-    def of(source: str) -> list[str]:
+    def list_summaries(source: str) -> list[str]:
         return [entry.summary for entry in story.timeline if entry.source == source]
 
-    tried = ["PENDING → PROCESSING, attempt {}", "PROCESSING → PENDING"]
-    steps = [step.format(attempt) for attempt in (1, 2) for step in tried]
-    assert of("ledger") == ["PENDING", *steps, "PENDING → PROCESSING, attempt 3", "PROCESSING → COMPLETED"]
+    attempt_steps = ["PENDING → PROCESSING, attempt {}", "PROCESSING → PENDING"]
+    steps = [step.format(attempt) for attempt in (1, 2) for step in attempt_steps]
+    assert list_summaries("ledger") == ["PENDING", *steps, "PENDING → PROCESSING, attempt 3", "PROCESSING → COMPLETED"]
     failed = "Process failed: GatewayUnavailable"
     middle = [failed, "Process, attempt 2", failed, "Process, attempt 3"]
-    assert of("workflow") == ["started", "Validate", "Process", *middle, "succeeded"]
+    assert list_summaries("workflow") == ["started", "Validate", "Process", *middle, "succeeded"]
     # Lambda's runtime logs each error again.
-    away = ["gateway answered: NotCharged", "GatewayUnavailable"]
-    assert of("processing") == [*away, *away, "gateway answered: Charged", "payment finished: COMPLETED"]
-    assert of("validation") == ["payment validated: PENDING"]
+    failed_try = ["gateway answered: NotCharged", "GatewayUnavailable"]
+    assert list_summaries("processing") == [
+        *failed_try,
+        *failed_try,
+        "gateway answered: Charged",
+        "payment finished: COMPLETED",
+    ]
+    assert list_summaries("validation") == ["payment validated: PENDING"]
 
-    shown = run("show", transaction_id).output
-    assert "not charged: gateway temporarily unavailable" in shown
-    told = run("show", transaction_id, "--json").output
-    assert json.loads(told) == json.loads(json.dumps(to_json(story)))
-    # Who pays is not told, and neither what the state machine was sent nor a hash of it.
-    assert payment.fingerprint not in told
-    assert "CUST" not in shown + told
+    text = run("show", transaction_id).output
+    assert "not charged: gateway temporarily unavailable" in text
+    printed_json = run("show", transaction_id, "--json").output
+    assert json.loads(printed_json) == json.loads(json.dumps(to_json(story)))
+    # Neither the customer, nor the input of the execution, nor a hash of it.
+    assert payment.fingerprint not in printed_json
+    assert "CUST" not in text + printed_json
 
 
 def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: Operated, run) -> None:
@@ -100,69 +105,69 @@ def test_the_story_of_a_failure_that_was_redriven(platform: Platform, operated: 
     story = read_story(operated, transaction_id)
     assert story.executions == (first.execution_arn, second)
     assert "by alice" in [entry.detail for entry in story.timeline if entry.summary == "FAILED → PENDING"]
-    # An execution that wrote nothing is known by its name; one of another payment, named as if it were, is not.
+    # An execution that wrote nothing is found by its name, unless its input is of another payment.
     stepfunctions, machine = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
-    for number, sent in enumerate(({"payment_amount": 9}, {"transaction_id": f"{transaction_id}-1"})):
-        named = f"{transaction_id}-1{number}"
-        arn = stepfunctions.start_execution(stateMachineArn=machine, name=named, input=json.dumps(request | sent))
+    for number, changes in enumerate(({"payment_amount": 9}, {"transaction_id": f"{transaction_id}-1"})):
+        name = f"{transaction_id}-1{number}"
+        arn = stepfunctions.start_execution(stateMachineArn=machine, name=name, input=json.dumps(request | changes))
         platform.follow(arn["executionArn"])
     story = read_story(operated, transaction_id)
     assert [arn.rsplit(":")[-1] for arn in story.executions[2:]] == [f"{transaction_id}-10"]
 
 
-def test_lists(platform: Platform, operated: Operated, run) -> None:
-    began = time.time()
+def test_lists_select_payments_by_status_and_time(platform: Platform, operated: Operated, run) -> None:
+    start = time.time()
     failed = platform.pay(payment_amount=150.05)[0]["transaction_id"]
     declined = platform.pay(payment_amount=150.01)[0]["transaction_id"]
     unknown = leave(platform, Status.UNKNOWN, 6, HOUR / 6)
     pending = leave(platform, Status.PENDING, 0, 2 * HOUR)
 
-    def ids(*options: str) -> list[str]:
-        return [one["transaction_id"] for one in json.loads(run("list", *options, "--json").output)]
+    def list_ids(*options: str) -> list[str]:
+        return [payment["transaction_id"] for payment in json.loads(run("list", *options, "--json").output)]
 
-    assert {unknown, pending} <= set(ids("--open"))
-    assert not {failed, declined} & set(ids("--open"))
-    assert unknown in ids("--open", "--since", "1h")
-    assert pending not in ids("--open", "--since", "1h")
-    assert unknown in ids("--unknown")
-    assert pending not in ids("--unknown")
-    assert ids("--failed", "--limit", "1") == [failed]
-    assert [one.transaction_id for one in payment_lists.list_recent_payments(operated, since=began)] == [
+    assert {unknown, pending} <= set(list_ids("--open"))
+    assert not {failed, declined} & set(list_ids("--open"))
+    assert unknown in list_ids("--open", "--since", "1h")
+    assert pending not in list_ids("--open", "--since", "1h")
+    assert unknown in list_ids("--unknown")
+    assert pending not in list_ids("--unknown")
+    assert list_ids("--failed", "--limit", "1") == [failed]
+    assert [payment.transaction_id for payment in payment_lists.list_recent_payments(operated, since=start)] == [
         declined,
         failed,
     ]
     table = run("list", "--open").output
     assert unknown in table
     assert "150.06 USD" in table
-    # Reconciliation tells what it made of them; what it cannot settle it says, too.
-    told = run("reconcile").output
-    assert f"{pending}: PENDING → FAILED\n" in told
-    assert f"{unknown}: still UNKNOWN\n" in told
+    # Reconciliation prints what it settled, and what it could not.
+    output = run("reconcile").output
+    assert f"{pending}: PENDING → FAILED\n" in output
+    assert f"{unknown}: still UNKNOWN\n" in output
     assert run("reconcile").output == "nothing is overdue\n"
 
 
-def test_a_file_is_sent_once_and_its_outcomes_are_told(operated: Operated, run, tmp_path: Path) -> None:
+def test_a_file_is_sent_once_and_its_outcomes_are_printed(operated: Operated, run, tmp_path: Path) -> None:
     mark = f"F-{time.time_ns()}"
     rows = [f"{mark}:{cents},150.0{cents},credit_card,CUST-1\n" for cents in (0, 1)]
     file = tmp_path / "payments.csv"
     file.write_text("transaction_id,payment_amount,payment_method,customer_id\n" + "".join(rows))
-    sent = run("start", "--file", str(file), "--json")
-    assert sent.exit_code == 0, sent.output
-    results = json.loads(sent.output)
-    assert [(one["status"], one["sent"]) for one in results] == [("COMPLETED", True), ("DECLINED", True)]
+    result = run("start", "--file", str(file), "--json")
+    assert result.exit_code == 0, result.output
+    results = json.loads(result.output)
+    assert [(result["status"], result["sent"]) for result in results] == [("COMPLETED", True), ("DECLINED", True)]
     again = run("start", "--file", str(file))
     assert again.exit_code == 0
     assert again.output.count("had its outcome before") == 2
     assert "2 payments, 0 newly sent: 1 COMPLETED, 1 DECLINED" in again.output
     assert len(read_story(operated, f"{mark}:0").executions) == 1
-    # The same id with another amount, and one that fails: both are failures, and the others are sent.
+    # A conflict and a failed payment both fail the command, and the rest is sent.
     rows = [f"{mark}:0,151,credit_card,CUST-1\n", f"{mark}:5,150.05,credit_card,CUST-1\n"]
     file.write_text("transaction_id,payment_amount,payment_method,customer_id\n" + "".join(rows))
     mixed = run("start", "--file", str(file))
     assert mixed.exit_code == 1
     assert "the id is already used by another request, which is COMPLETED" in mixed.output
     assert "1 newly sent: 1 CONFLICT, 1 FAILED" in mixed.output
-    # A file with one bad line is not sent at all.
+    # One invalid line stops the whole file.
     file.write_text(file.read_text().replace(f"{mark}:5", f"{mark}:6") + f"{mark}:7,1,cash,CUST-1\n")
     bad = run("start", "--file", str(file))
     assert (bad.exit_code, bad.output.count("\n")) == (2, 1)
@@ -183,10 +188,10 @@ def test_a_request_on_its_way_is_not_sent_twice(operated: Operated) -> None:
 
 def test_another_request_under_an_id_that_is_on_its_way_is_never_started(operated: Operated) -> None:
     transaction_id = f"S:{time.time_ns()}"
-    request, other = (
+    request, conflicting = (
         read_arguments(transaction_id, amount, "credit_card", "CUST-1", None) for amount in ("80.07", "80.08")
     )
-    first, second = Batch(operated, [request]), Batch(operated, [other])
+    first, second = Batch(operated, [request]), Batch(operated, [conflicting])
     assert [(result.status, result.is_newly_sent) for result in first.send_requests()] == [("SENT", True)]
     assert [(result.status, result.is_newly_sent) for result in second.send_requests()] == [("CONFLICT", False)]
     assert [result.status for result in first.wait_for_outcomes()] == ["COMPLETED"]
@@ -204,40 +209,40 @@ def test_an_execution_that_failed_before_it_recorded_anything_is_followed_by_ano
     )
     platform.follow(ended["executionArn"])
     batch = Batch(operated, [request])
-    (sent,) = batch.send_requests()
-    assert (sent.is_newly_sent, sent.execution.rsplit(":")[-1]) == (True, name_execution(request.transaction_id, 2))
+    (result,) = batch.send_requests()
+    assert (result.is_newly_sent, result.execution.rsplit(":")[-1]) == (True, name_execution(request.transaction_id, 2))
     assert [result.status for result in batch.wait_for_outcomes()] == ["COMPLETED"]
 
 
-def test_ctrl_c_says_how_far_it_came(operated: Operated, run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_batch: Batch):
+def test_ctrl_c_prints_the_progress(operated: Operated, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_interrupt(_batch: Batch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(Batch, "wait_for_outcomes", interrupted)
-    given = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
-    answer = run("start", f"S-{time.time_ns()}", *given)
+    monkeypatch.setattr(Batch, "wait_for_outcomes", raise_interrupt)
+    arguments = ["--amount", "150", "--method", "credit_card", "--customer", "C"]
+    answer = run("start", f"S-{time.time_ns()}", *arguments)
     assert answer.exit_code == 130
     assert answer.output.startswith("payments: interrupted; 1 of 1 were sent; it is safe to run the same command again")
 
 
-def test_tail_tells_of_payments_as_they_change(platform: Platform, operated: Operated) -> None:
-    began = time.time()
+def test_tail_yields_payments_as_they_change(platform: Platform, operated: Operated) -> None:
+    start = time.time()
     looks = iter(range(50))
 
-    def pause(_seconds: float) -> None:
-        assert next(looks, None) is not None, "nothing is told"
+    def wait_briefly(_seconds: float) -> None:
+        assert next(looks, None) is not None, "no lines arrive"
         time.sleep(0.1)
 
-    lines = follow_lines(operated, began, pause=pause)
+    lines = follow_lines(operated, start, pause=wait_briefly)
     request, _ = platform.pay(payment_amount=150.01)
-    ours = (line for line in lines if line.transaction_id == request["transaction_id"])
-    told = ["payment validated: PENDING", "gateway answered: Declined", "payment finished: DECLINED"]
-    assert [next(ours).summary for _ in told] == told
+    lines_of_payment = (line for line in lines if line.transaction_id == request["transaction_id"])
+    summaries = ["payment validated: PENDING", "gateway answered: Declined", "payment finished: DECLINED"]
+    assert [next(lines_of_payment).summary for _ in summaries] == summaries
 
 
-def test_letters_that_others_left_are_read_and_stay(platform: Platform, operated: Operated) -> None:
-    """The demonstration reads them, too, and leaves them to be looked at."""
+def test_letters_of_others_are_read_and_stay(platform: Platform, operated: Operated) -> None:
+    """The demonstration reads them, too, and leaves them in the queue."""
     for body in (json.dumps({"transaction_id": "ours"}), "no JSON", "[1]"):
         platform.client("sqs").send_message(QueueUrl=operated.dead_letter_queue_url, MessageBody=body)
     for _ in range(2):

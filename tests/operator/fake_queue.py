@@ -1,12 +1,12 @@
-"""A queue that keeps receipts as SQS does: each receipt of a message makes the earlier ones worthless."""
+"""A queue with receipts like those of SQS: a new receipt of a message invalidates the earlier ones."""
 
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 
-class Queue:
-    """``clock`` is turned by the test. Messages are hidden and shown again by it."""
+class FakeQueue:
+    """The test advances ``clock``, by which messages become visible again."""
 
     def __init__(self, *bodies: str) -> None:
         self.clock = 0.0
@@ -16,24 +16,25 @@ class Queue:
         self._received = 0
 
     @property
-    def visible(self) -> list[str]:
-        return [one for one in self.bodies if self._visible_at[one] <= self.clock]
+    def visible_ids(self) -> list[str]:
+        return [message_id for message_id in self.bodies if self._visible_at[message_id] <= self.clock]
 
     def receive_message(self, MaxNumberOfMessages: int, VisibilityTimeout: int, **_: Any) -> dict[str, Any]:
         messages = []
-        for one in self.visible[:MaxNumberOfMessages]:
+        for message_id in self.visible_ids[:MaxNumberOfMessages]:
             self._received += 1
-            self._visible_at[one] = self.clock + VisibilityTimeout
-            self._receipts[one] = f"{one}/{self._received}"
-            messages.append({"MessageId": one, "Body": self.bodies[one], "ReceiptHandle": self._receipts[one]})
+            self._visible_at[message_id] = self.clock + VisibilityTimeout
+            receipt = self._receipts[message_id] = f"{message_id}/{self._received}"
+            messages.append({"MessageId": message_id, "Body": self.bodies[message_id], "ReceiptHandle": receipt})
         return {"Messages": messages} if messages else {}
 
     def change_message_visibility(self, ReceiptHandle: str, VisibilityTimeout: int, **_: Any) -> None:
-        one = ReceiptHandle.partition("/")[0]
-        if one not in self.bodies or self._receipts.get(one) != ReceiptHandle or one in self.visible:
+        message_id = ReceiptHandle.partition("/")[0]
+        is_valid = message_id in self.bodies and self._receipts.get(message_id) == ReceiptHandle
+        if not is_valid or message_id in self.visible_ids:
             error = {"Code": "AWS.SimpleQueueService.MessageNotInflight", "Message": "not in flight"}
             raise ClientError({"Error": error}, "ChangeMessageVisibility")  # type: ignore[typeddict-item]
-        self._visible_at[one] = self.clock + VisibilityTimeout
+        self._visible_at[message_id] = self.clock + VisibilityTimeout
 
     def change_message_visibility_batch(self, Entries: list[Any], **_: Any) -> dict[str, Any]:
         assert 1 <= len(Entries) <= 10
@@ -46,11 +47,11 @@ class Queue:
         return {"Failed": failed}
 
     def delete_message(self, ReceiptHandle: str, **_: Any) -> None:
-        """It succeeds with an old receipt, too, and deletes nothing."""
-        one = ReceiptHandle.partition("/")[0]
-        if self._receipts.get(one) == ReceiptHandle:
-            del self.bodies[one]
+        """Succeed with an old receipt, too, without deleting anything."""
+        message_id = ReceiptHandle.partition("/")[0]
+        if self._receipts.get(message_id) == ReceiptHandle:
+            del self.bodies[message_id]
 
     def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
-        hidden = len(self.bodies) - len(self.visible)
+        hidden = len(self.bodies) - len(self.visible_ids)
         return {"Attributes": {"ApproximateNumberOfMessagesNotVisible": str(hidden)}}

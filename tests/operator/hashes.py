@@ -1,4 +1,4 @@
-"""Pieces of the plain hashes of a request, by which whoever tries all amounts would find it."""
+"""Pieces of the plain hashes of a request, which would reveal it to anybody who tries all amounts."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ _PIECE = 8
 
 
 def find_pieces(request: str, calls: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the arguments of StartExecution, beside the input, in which a piece of a hash of the request stands.
+    """Return the arguments of StartExecution, beside the input, that contain a piece of a hash of the request.
 
     Step Functions encrypts the input with the customer's key, and none of the others.
     """

@@ -1,4 +1,4 @@
-"""What is said of payments that were started is what became of them."""
+"""Payments are started once, and their results are their outcomes."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from scripts.operator.platform import Platform
 from scripts.operator.story import Story
 from tests.operator.hashes import find_pieces
 
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SALT = "0123456789abcdef" * 2
 
 
@@ -29,95 +29,99 @@ class ExecutionAlreadyExists(Exception):
     pass
 
 
-class StepFunctions:
-    """Keeps executions, and takes a name as AWS does.
+class FakeStepFunctions:
+    """Keeps executions, and handles their names like AWS.
 
-    ``ends`` is called when an execution is asked after, and says its status. ``calls`` are what was started, by name,
-    with the arguments; ``started`` is when each began.
+    ``read_status`` returns the status of an execution by its ARN. ``calls`` are the arguments of StartExecution by
+    name; ``started_at`` is when each execution began.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
 
     exceptions = SimpleNamespace(ExecutionAlreadyExists=ExecutionAlreadyExists)
 
-    def __init__(self, ends: Any, started: datetime = NOW) -> None:
-        self._ends, self._started = ends, started
+    def __init__(self, read_status: Any, started_at: datetime = START) -> None:
+        self._read_status, self._started_at = read_status, started_at
         self.calls: dict[str, dict[str, Any]] = {}
-        self.asked: list[str] = []
+        self.described_arns: list[str] = []
 
     def start_execution(self, **arguments: Any) -> dict[str, Any]:
-        headers = {"date": format_datetime(NOW, usegmt=True)}
-        before = self.calls.setdefault(arguments["name"], arguments)
-        if before is not arguments and (before["input"] != arguments["input"] or self._status(arguments["name"])):
+        headers = {"date": format_datetime(START, usegmt=True)}
+        name = arguments["name"]
+        first = self.calls.setdefault(name, arguments)
+        if first is not arguments and (first["input"] != arguments["input"] or self._read_final_status(name)):
             raise ExecutionAlreadyExists
-        return {"startDate": self._started, "ResponseMetadata": {"HTTPHeaders": headers}}
+        return {"startDate": self._started_at, "ResponseMetadata": {"HTTPHeaders": headers}}
 
-    def _status(self, name: str) -> str:
-        """Empty while it runs."""
-        status = str(self._ends(f"arn:aws:states:eu-west-1:1:execution:m:{name}"))
+    def _read_final_status(self, name: str) -> str:
+        """Return the status, or an empty text while the execution runs."""
+        status = str(self._read_status(f"arn:aws:states:eu-west-1:1:execution:m:{name}"))
         return "" if status == "RUNNING" else status
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:
-        self.asked.append(executionArn)
-        return {"status": self._ends(executionArn), "input": self.calls[executionArn.rpartition(":")[2]]["input"]}
+        self.described_arns.append(executionArn)
+        name = executionArn.rpartition(":")[2]
+        return {"status": self._read_status(executionArn), "input": self.calls[name]["input"]}
 
 
-def request(transaction_id: str = "T-0", amount: str = "150") -> Request:
+def make_request(transaction_id: str = "T-0", amount: str = "150") -> Request:
     return payment_requests.read_arguments(transaction_id, amount, "credit_card", "CUST-1", None)
 
 
-def item(of: Request, status: str, salt: str | None) -> dict[str, dict[str, str]]:
-    """As the functions record a request; without a salt, as they did before fingerprints were keyed."""
+def make_item(request: Request, status: str, salt: str | None) -> dict[str, dict[str, str]]:
+    """Return the item that the functions store; without a salt, the item of a version without keyed fingerprints."""
     fields = {
-        "transaction_id": of.transaction_id,
+        "transaction_id": request.transaction_id,
         "status": status,
-        "fingerprint": of.content.compute_fingerprint(salt),
+        "fingerprint": request.content.compute_fingerprint(salt),
     }
     return {name: {"S": value} for name, value in (fields | ({"salt": salt} if salt else {})).items()}
 
 
-def batch(
+def send_batch(
     monkeypatch: pytest.MonkeyPatch,
-    stepfunctions: StepFunctions,
+    stepfunctions: FakeStepFunctions,
     table: dict[str, str],
-    sent: Sequence[Request] = (request(),),
+    requests: Sequence[Request] = (make_request(),),
     *,
     recorded: Request | None = None,
     salt: str | None = SALT,
 ) -> Any:
-    """A batch that has been sent; ``recorded`` is the request in the table, if that is not the one that is sent."""
+    """Send a batch; ``recorded`` is the request in the table, if that is another one."""
 
-    def several(_platform: Any, ids: Any) -> dict[str, Any]:
-        wanted = {one.transaction_id: recorded or one for one in sent}
-        return {one: records.parse_item(item(wanted[one], table[one], salt)) for one in ids if one in table}
+    def read_table(_platform: Any, ids: Any) -> dict[str, Any]:
+        recorded_requests = {request.transaction_id: recorded or request for request in requests}
+        return {
+            key: records.parse_item(make_item(recorded_requests[key], table[key], salt)) for key in ids if key in table
+        }
 
-    monkeypatch.setattr(records, "read_payments", several)
+    monkeypatch.setattr(records, "read_payments", read_table)
     outputs = {"StepFunctionsStateMachineArn": "arn:aws:states:eu-west-1:1:stateMachine:m"}
     platform: Any = SimpleNamespace(client=lambda _: stepfunctions, outputs=outputs)
-    made = Batch(platform, sent)
-    list(made.send_requests())
-    return made
+    batch = Batch(platform, requests)
+    list(batch.send_requests())
+    return batch
 
 
-def wait(made: Any) -> list[Result]:
+def wait_for_batch(batch: Any) -> list[Result]:
     seconds = [0.0]
 
-    def pause(wait: float) -> None:
-        seconds[0] += wait
+    def advance_clock(interval: float) -> None:
+        seconds[0] += interval
 
-    return list(made.wait_for_outcomes(pause, lambda: seconds[0]))
+    return list(batch.wait_for_outcomes(advance_clock, lambda: seconds[0]))
 
 
-def test_a_payment_that_completes_while_its_execution_is_asked_after_is_completed(
+def test_a_payment_that_completes_while_its_execution_is_described_is_completed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     table: dict[str, str] = {}
 
-    def ends(_arn: str) -> str:
+    def complete_payment(_arn: str) -> str:
         table["T-0"] = "COMPLETED"
         return "SUCCEEDED"
 
-    (result,) = wait(batch(monkeypatch, StepFunctions(ends), table))
+    (result,) = wait_for_batch(send_batch(monkeypatch, FakeStepFunctions(complete_payment), table))
     assert (result.status, result.failed) == ("COMPLETED", False)
 
 
@@ -125,37 +129,37 @@ def test_an_execution_that_step_functions_does_not_know_yet_has_not_ended(monkey
     table: dict[str, str] = {}
     looks: list[str] = []
 
-    def ends(arn: str) -> str:
+    def complete_at_second_look(arn: str) -> str:
         looks.append(arn)
         if len(looks) == 2:
             table["T-0"] = "COMPLETED"
         raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": ""}}, "DescribeExecution")
 
-    (result,) = wait(batch(monkeypatch, StepFunctions(ends), table))
+    (result,) = wait_for_batch(send_batch(monkeypatch, FakeStepFunctions(complete_at_second_look), table))
     assert (result.status, result.failed) == ("COMPLETED", False)
 
 
-def test_all_executions_are_asked_after_in_turn_and_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_executions_are_described_in_turn_and_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     many = 2 * EXECUTIONS_PER_LOOK + 1
-    stepfunctions = StepFunctions(lambda _: "FAILED")
-    sent = [request(f"T-{number}") for number in range(many)]
-    results = wait(batch(monkeypatch, stepfunctions, {}, sent))
-    assert {one.status for one in results} == {"NOT RECORDED"}
-    assert len(set(stepfunctions.asked)) == many
-    running = StepFunctions(lambda _: "RUNNING")
-    results = wait(batch(monkeypatch, running, {}, sent))
-    assert {one.comment for one in results} == {"not recorded yet; run the same command again later"}
-    assert len(set(running.asked)) == many
+    stepfunctions = FakeStepFunctions(lambda _: "FAILED")
+    requests = [make_request(f"T-{number}") for number in range(many)]
+    results = wait_for_batch(send_batch(monkeypatch, stepfunctions, {}, requests))
+    assert {result.status for result in results} == {"NOT RECORDED"}
+    assert len(set(stepfunctions.described_arns)) == many
+    running = FakeStepFunctions(lambda _: "RUNNING")
+    results = wait_for_batch(send_batch(monkeypatch, running, {}, requests))
+    assert {result.comment for result in results} == {"not recorded yet; run the same command again later"}
+    assert len(set(running.described_arns)) == many
 
 
-@pytest.mark.parametrize(("seconds", "sent"), [(0, True), (600, False)])
-def test_an_execution_that_ran_already_was_not_sent_by_us(
-    monkeypatch: pytest.MonkeyPatch, seconds: int, sent: bool
+@pytest.mark.parametrize(("seconds", "is_newly_sent"), [(0, True), (600, False)])
+def test_an_execution_that_ran_already_is_not_newly_sent(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, is_newly_sent: bool
 ) -> None:
-    """AWS answers a repetition of what still runs as it answered the first."""
-    stepfunctions = StepFunctions(lambda _: "RUNNING", NOW - timedelta(seconds=seconds))
-    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
-    assert (result.is_newly_sent, result.comment) == (sent, "" if sent else "already sent")
+    """AWS repeats its answer for an execution that still runs."""
+    stepfunctions = FakeStepFunctions(lambda _: "RUNNING", START - timedelta(seconds=seconds))
+    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
+    assert (result.is_newly_sent, result.comment) == (is_newly_sent, "" if is_newly_sent else "already sent")
 
 
 def spell_differently(payment: Request) -> str:
@@ -170,50 +174,50 @@ SPELLINGS = [lambda payment: payment.body, spell_differently]
 
 @pytest.mark.parametrize("spell", SPELLINGS)
 def test_a_request_that_is_on_its_way_is_not_sent_again(monkeypatch: pytest.MonkeyPatch, spell: Any) -> None:
-    stepfunctions = StepFunctions(lambda _: "RUNNING", NOW - timedelta(minutes=1))
-    stepfunctions.start_execution(name="T-0", input=spell(request()))
-    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+    stepfunctions = FakeStepFunctions(lambda _: "RUNNING", START - timedelta(minutes=1))
+    stepfunctions.start_execution(name="T-0", input=spell(make_request()))
+    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
     assert (result.status, result.comment, result.is_newly_sent) == ("SENT", "already sent", False)
     assert set(stepfunctions.calls) == {"T-0"}
 
 
 @pytest.mark.parametrize("spell", SPELLINGS)
 def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: pytest.MonkeyPatch, spell: Any) -> None:
-    """Under the next name, until that makes no sense any more."""
-    stepfunctions = StepFunctions(lambda _: "FAILED")
-    stepfunctions.start_execution(name="T-0", input=spell(request()))
+    """Under the next name, up to ``MOST_EXECUTIONS``."""
+    stepfunctions = FakeStepFunctions(lambda _: "FAILED")
+    stepfunctions.start_execution(name="T-0", input=spell(make_request()))
     for number in range(2, MOST_EXECUTIONS + 1):
-        (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+        (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
         assert (result.status, result.is_newly_sent) == ("SENT", True)
         assert result.execution.endswith(f":T-0_{number}")
-    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
     assert (result.status, result.failed, result.is_final) == ("NOT RECORDED", True, True)
     assert len(stepfunctions.calls) == MOST_EXECUTIONS
 
 
-@pytest.mark.parametrize(("status", "which"), [("RUNNING", "is being processed"), ("FAILED", "was sent before")])
+@pytest.mark.parametrize(("status", "state"), [("RUNNING", "is being processed"), ("FAILED", "was sent before")])
 @pytest.mark.parametrize("ended_before", [0, 2])
 def test_another_request_under_an_id_that_was_sent_is_a_conflict(
-    monkeypatch: pytest.MonkeyPatch, status: str, which: str, ended_before: int
+    monkeypatch: pytest.MonkeyPatch, status: str, state: str, ended_before: int
 ) -> None:
-    """Whatever became of its execution, and of those of ours before it."""
+    """Whatever the status of its execution, and after any number of our own that failed."""
     names = [execution_names.name_execution("T-0", number) for number in range(1, ended_before + 2)]
-    stepfunctions = StepFunctions(lambda arn: status if arn.endswith(f":{names[-1]}") else "FAILED")
+    stepfunctions = FakeStepFunctions(lambda arn: status if arn.endswith(f":{names[-1]}") else "FAILED")
     for name in names:
-        stepfunctions.start_execution(name=name, input=request(amount="151" if name == names[-1] else "150").body)
-    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+        stepfunctions.start_execution(name=name, input=make_request(amount="151" if name == names[-1] else "150").body)
+    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
     assert (result.status, result.failed, result.is_final, result.is_newly_sent) == ("CONFLICT", True, True, False)
-    assert f"the id is already used by another request, which {which}" in result.comment
+    assert f"the id is already used by another request, which {state}" in result.comment
     assert set(stepfunctions.calls) == set(names)
 
 
-@pytest.mark.parametrize("given", ["{}", "no JSON", "[" * 100_000, request("T-0-0123456789abcdef").body])
-def test_an_execution_of_something_else_that_has_the_name_is_passed_over(
-    monkeypatch: pytest.MonkeyPatch, given: str
+@pytest.mark.parametrize("existing_input", ["{}", "no JSON", "[" * 100_000, make_request("T-0-0123456789abcdef").body])
+def test_an_execution_of_another_input_under_the_name_is_skipped(
+    monkeypatch: pytest.MonkeyPatch, existing_input: str
 ) -> None:
-    stepfunctions = StepFunctions(lambda _: "RUNNING")
-    stepfunctions.start_execution(name="T-0", input=given)
-    (result,) = batch(monkeypatch, stepfunctions, {}).results.values()
+    stepfunctions = FakeStepFunctions(lambda _: "RUNNING")
+    stepfunctions.start_execution(name="T-0", input=existing_input)
+    (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
     assert (result.is_newly_sent, result.execution.rpartition(":")[2]) == (True, "T-0_2")
 
 
@@ -222,28 +226,28 @@ def test_an_execution_of_something_else_that_has_the_name_is_passed_over(
 def test_what_is_recorded_decides_whether_a_request_is_the_same(
     monkeypatch: pytest.MonkeyPatch, salt: str | None, amount: str, status: str
 ) -> None:
-    """Before it is sent, and while it is waited for; recorded with a salt, and before there were any."""
-    stepfunctions = StepFunctions(lambda _: "RUNNING")
+    """Before it is sent, and while it is waited for; recorded with a salt, and by versions without salts."""
+    stepfunctions = FakeStepFunctions(lambda _: "RUNNING")
     table = {"T-0": "COMPLETED"}
-    recorded = Request(read_request(json.loads(spell_differently(request(amount=amount)))), "")
-    (result,) = batch(monkeypatch, stepfunctions, table, recorded=recorded, salt=salt).results.values()
+    recorded = Request(read_request(json.loads(spell_differently(make_request(amount=amount)))), "")
+    (result,) = send_batch(monkeypatch, stepfunctions, table, recorded=recorded, salt=salt).results.values()
     assert (result.status, result.is_newly_sent, stepfunctions.calls) == (status, False, {})
-    later = batch(monkeypatch, stepfunctions, table := {}, recorded=recorded, salt=salt)
+    pending = send_batch(monkeypatch, stepfunctions, table := {}, recorded=recorded, salt=salt)
     table["T-0"] = "COMPLETED"
-    assert [result.status for result in wait(later)] == [status]
+    assert [result.status for result in wait_for_batch(pending)] == [status]
 
 
 def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    stepfunctions = StepFunctions(lambda _: "FAILED")
+    stepfunctions = FakeStepFunctions(lambda _: "FAILED")
     for _ in range(MOST_EXECUTIONS):
-        batch(monkeypatch, stepfunctions, {})
+        send_batch(monkeypatch, stepfunctions, {})
     assert len(stepfunctions.calls) == MOST_EXECUTIONS
-    assert find_pieces(request().body, stepfunctions.calls.values()) == []
+    assert find_pieces(make_request().body, stepfunctions.calls.values()) == []
 
 
 def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has both can try all amounts."""
-    record = records.parse_item(item(request(), "COMPLETED", SALT))
+    """With both, anybody could try all amounts."""
+    record = records.parse_item(make_item(make_request(), "COMPLETED", SALT))
     story = Story(record, (), (), ())
     monkeypatch.setattr(inspect, "list_recent_payments", lambda *_, **__: [record])
     monkeypatch.setattr(inspect, "read_story", lambda *_: story)
@@ -254,13 +258,13 @@ def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pyte
         assert [value for value in (record.fingerprint, SALT, "salt") if value in answer.output] == []
 
 
-def busy(times: int) -> Any:
-    """A table that is too busy so many times."""
-    left = [times]
+def make_busy_platform(times: int) -> Any:
+    """Return a platform whose table is too busy so many times."""
+    remaining = [times]
 
     def batch_get_item(RequestItems: dict[str, Any]) -> dict[str, Any]:
-        left[0] -= 1
-        if left[0] >= 0:
+        remaining[0] -= 1
+        if remaining[0] >= 0:
             return {"Responses": {}, "UnprocessedKeys": RequestItems}
         return {"Responses": {"t": [{"transaction_id": {"S": "T-1"}}]}, "UnprocessedKeys": {}}
 
@@ -268,26 +272,26 @@ def busy(times: int) -> Any:
     return SimpleNamespace(client=lambda _: client, outputs={"DynamodbTableName": "t"})
 
 
-def test_a_table_that_is_too_busy_is_asked_again_later_and_not_for_ever() -> None:
+def test_a_busy_table_is_read_again_later_and_not_for_ever() -> None:
     waits: list[float] = []
-    assert set(records.read_payments(busy(3), ["T-1"], waits.append)) == {"T-1"}
+    assert set(records.read_payments(make_busy_platform(3), ["T-1"], waits.append)) == {"T-1"}
     assert waits == sorted(waits)
     assert len(waits) == 3
     with pytest.raises(UserError, match="t is too busy to read 1 payments"):
-        records.read_payments(busy(10_000), ["T-1"], waits.append)
+        records.read_payments(make_busy_platform(10_000), ["T-1"], waits.append)
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("answer", "message"),
     [
         (b'{"errorType": "InternalError", "errorMessage": "at x"}', "InternalError: at x"),
         (b'{"errorMessage": "2026 Task timed out after 300.00 seconds"}', "Task timed out"),
     ],
 )
-def test_a_function_that_failed_is_no_answer(monkeypatch: pytest.MonkeyPatch, answer: bytes, says: str) -> None:
+def test_a_failure_of_the_function_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: bytes, message: str) -> None:
     payload = SimpleNamespace(read=lambda: answer)
     invoked = SimpleNamespace(invoke=lambda **_: {"FunctionError": "Unhandled", "Payload": payload})
     monkeypatch.setattr(Platform, "check_deployed", lambda _: None)
     target: Any = SimpleNamespace(client=lambda *_: invoked)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         Platform("dev", target, "alice").invoke_payment_action("refund", "T-1")

@@ -23,7 +23,7 @@ NUMBERS = st.integers(1, MOST_EXECUTIONS)
 ALPHANUMERIC = string.digits + string.ascii_letters
 
 
-def decode(name: str) -> tuple[str, str]:
+def decode_name(name: str) -> tuple[str, str]:
     """The id and the suffix of a name."""
     if name.startswith("_"):
         digits, underscore, suffix = name[1:].partition("_")
@@ -42,8 +42,8 @@ def decode(name: str) -> tuple[str, str]:
 def test_a_name_is_of_one_id_and_one_number_only(transaction_id: str, number: int) -> None:
     """What can be decoded is of nothing else."""
     suffix = f"_{number}" if number > 1 else ""
-    assert decode(name_execution(transaction_id, number)) == (transaction_id, suffix)
-    redriven_id, suffix = decode(name_redrive(transaction_id))
+    assert decode_name(name_execution(transaction_id, number)) == (transaction_id, suffix)
+    redriven_id, suffix = decode_name(name_redrive(transaction_id))
     assert (redriven_id, bool(re.fullmatch("_redrive[0-9a-f]{6}", suffix))) == (transaction_id, True)
 
 

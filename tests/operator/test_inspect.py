@@ -1,4 +1,4 @@
-"""What is read of logs and tables shows no payment data, and each thing once."""
+"""`show`, `list` and `tail` show no payment data, and each event once."""
 
 import dataclasses
 import itertools
@@ -19,13 +19,13 @@ from scripts.operator.logs import LogLine, parse_event
 from scripts.operator.records import hide_card_numbers
 
 
-def event(**fields: Any) -> dict[str, Any]:
+def make_event(**fields: Any) -> dict[str, Any]:
     return {"timestamp": 1795437640810, "message": json.dumps(fields)}
 
 
 def test_a_log_line_shows_only_what_our_functions_log() -> None:
     logged = {"message": "payment finished", "transaction_id": "T", "status": "COMPLETED", "card": "5500005555555559"}
-    line = parse_event(event(level="INFO", **logged), "processing")
+    line = parse_event(make_event(level="INFO", **logged), "processing")
     assert line is not None
     assert (line.at, line.summary, line.bad) == ("2026-11-23T12:40:40.810Z", "payment finished: COMPLETED", False)
     assert "5500" not in str(line).replace(line.key, "")
@@ -39,25 +39,25 @@ def test_a_log_line_shows_only_what_our_functions_log() -> None:
         ("transaction T-1: 4111111111111111", "T-1"),
     ],
 )
-def test_an_error_is_of_the_payment_that_it_names(detail: str, transaction_id: str) -> None:
-    line = parse_event(event(level="WARNING", message="payment error", error="E", detail=detail), "processing")
+def test_an_error_belongs_to_the_payment_in_its_detail(detail: str, transaction_id: str) -> None:
+    line = parse_event(make_event(level="WARNING", message="payment error", error="E", detail=detail), "processing")
     assert line is not None
     assert (line.transaction_id, line.summary, line.bad) == (transaction_id, "E", True)
     assert "4111" not in line.detail
 
 
-def test_a_run_of_reconciliation_tells_of_each_payment_and_an_error_is_told_once(
+def test_a_reconciliation_run_yields_each_payment_and_an_error_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     error = {"error": "E", "detail": "transaction T-4: away", "level": "WARNING", "message": "payment error"}
-    said = [
+    logged = [
         {"level": "INFO", "message": "payment reconciled", "transaction_id": "T-1", "status": "COMPLETED"},
         {"level": "ERROR", "message": "payment not reconciled", "transaction_id": "T-2", "error": "E"},
         {"level": "ERROR", "message": "payment not reconciled", "transaction_id": "T-3", "error": "E"},
         error,
         {"level": "ERROR", "errorType": "E", "errorMessage": error["detail"]},  # the runtime's
     ]
-    page = {"events": [event(requestId="1", **one) for one in said]}
+    page = {"events": [make_event(requestId="1", **fields) for fields in logged]}
     pages = SimpleNamespace(paginate=lambda **_: [page])
     client = SimpleNamespace(get_paginator=lambda _: pages)
     monkeypatch.setattr(logs, "GROUPS", {"reconciliation": ""})
@@ -66,47 +66,47 @@ def test_a_run_of_reconciliation_tells_of_each_payment_and_an_error_is_told_once
 
 
 @pytest.mark.parametrize("message", ["START RequestId: 1", "{", "[1]", '{"message": "of no payment"}'])
-def test_what_is_of_no_payment_is_no_line(message: str) -> None:
+def test_a_log_event_without_a_payment_is_no_line(message: str) -> None:
     assert parse_event({"timestamp": 0, "message": message}, "processing") is None
 
 
-def test_a_letter_that_anybody_wrote_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hostile_letter_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     words = {name: "\x1b[2J[/red]\x9b5n\u202e4111111111111111" for name in ("transaction_id", "error", "timestamp")}
     letter = build_letter({"MessageId": "1", "ReceiptHandle": "1"}, words, {})
     views.print_letters(make_console(), [letter])
-    told = capsys.readouterr().out
-    assert "[/red]" in told
-    assert "4111" not in told
-    assert all(character.isprintable() or character == "\n" for character in told)
+    output = capsys.readouterr().out
+    assert "[/red]" in output
+    assert "4111" not in output
+    assert all(character.isprintable() or character == "\n" for character in output)
 
 
-def test_what_looks_like_a_card_is_hidden_and_ids_are_not() -> None:
+def test_card_numbers_are_hidden_and_ids_are_not() -> None:
     assert hide_card_numbers("card 4111-1111-1111-1111, or 5500005555555559.") == "card (hidden), or (hidden)."
     assert hide_card_numbers("sim_317205b21a575eb9 20261123124040") == "sim_317205b21a575eb9 20261123124040"
 
 
-def line_of(key: str) -> LogLine:
+def make_line(key: str) -> LogLine:
     return LogLine(f"2026-11-23T12:00:0{key}Z", "processing", "T", "what", "", False, "", key)
 
 
-def test_tail_shows_each_line_once_and_goes_easy_where_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tail_shows_each_line_once_and_slows_down_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "FilterLogEvents")
     looks: list[Any] = [["1"], ["2", "1"], throttled, ["2", "3"], [], [], [], []]
     waits: list[float] = []
     times = itertools.count(1000)
 
-    def read(*_: Any) -> Any:
-        found = looks.pop(0) if looks else KeyboardInterrupt()
-        if isinstance(found, BaseException):
-            raise found
-        return [line_of(key) for key in found]
+    def read_looks(*_: Any) -> Any:
+        look = looks.pop(0) if looks else KeyboardInterrupt()
+        if isinstance(look, BaseException):
+            raise look
+        return [make_line(key) for key in look]
 
-    monkeypatch.setattr(tail.logs, "read_lines", read)
-    seen: list[str] = []
+    monkeypatch.setattr(tail.logs, "read_lines", read_looks)
+    keys: list[str] = []
     lines = tail.follow_lines(None, 0, pause=waits.append, clock=lambda: next(times))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
-        seen.extend(line.key for line in lines)
-    assert seen == ["1", "2", "3"]
+        keys.extend(line.key for line in lines)
+    assert keys == ["1", "2", "3"]
     assert waits == [2, 2, 10, 2, 3, 4.5, 6.75, 10]
 
 
@@ -114,19 +114,19 @@ def test_tail_repeats_nothing_however_long_it_is_throttled(monkeypatch: pytest.M
     looks = iter([ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "FilterLogEvents")] * 50)
     times = itertools.count(1000, 10)
 
-    def read(*_: Any) -> Any:
-        yield line_of("1")
+    def read_looks(*_: Any) -> Any:
+        yield make_line("1")
         raise next(looks, KeyboardInterrupt())
 
-    monkeypatch.setattr(tail.logs, "read_lines", read)
-    seen: list[str] = []
+    monkeypatch.setattr(tail.logs, "read_lines", read_looks)
+    keys: list[str] = []
     lines = tail.follow_lines(None, 0, pause=lambda _: None, clock=lambda: next(times))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
-        seen.extend(line.key for line in lines)
-    assert seen == ["1"]
+        keys.extend(line.key for line in lines)
+    assert keys == ["1"]
 
 
-def test_what_one_may_not_do_is_named() -> None:
+def test_a_missing_permission_is_named() -> None:
     words = "User: arn:aws:iam::1:user/a is not authorized to perform: dynamodb:Scan on resource: arn:aws:t because no"
     error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": words}}, "Scan")
     assert describe_error(error) == "not authorized: dynamodb:Scan on arn:aws:t; your role needs this permission"
@@ -135,12 +135,12 @@ def test_what_one_may_not_do_is_named() -> None:
 
 
 @pytest.mark.parametrize("text", ["2", "2 h", "yesterday", "2999-01-01", "-1h"])
-def test_a_time_that_is_none(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(Exception, match=f"--since {text}"):
         parse_since(text)
 
 
-def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_relative_or_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1_795_437_640.0)
     assert parse_since("2h") == 1_795_437_640 - 7200
     assert parse_since("2026-11-23T12:40:00") == parse_since("2026-11-23T13:40:00+01:00") == 1_795_437_600
@@ -148,22 +148,22 @@ def test_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "says"),
+    ("cause", "explanation"),
     [
         ("transact_write_items: ConditionalCheckFailed", "the ledger is ahead of the table for this payment"),
         ("get_item: AccessDeniedException", "the function has no access to the tables"),
     ],
 )
-def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) -> None:
+def test_the_explanation_tells_a_restored_table_from_missing_access(cause: str, explanation: str) -> None:
     fields: Any = dict.fromkeys((field.name for field in dataclasses.fields(DeadLetter)), "")
     letter = DeadLetter(**fields | {"error": "LedgerRefused", "cause": cause})
-    assert letter.explanation.startswith(says)
+    assert letter.explanation.startswith(explanation)
 
 
 @pytest.mark.parametrize(
     ("item", "described"),
     [
-        # An execution may have published a notice of itself: the record alone says what was heard of the payment.
+        # An execution may have published a notice of itself, so only the record counts.
         ({}, ()),
         ({"notified_status": {"S": "UNKNOWN"}}, ("subscribers: UNKNOWN, not confirmed",)),
         (
@@ -180,13 +180,13 @@ def test_a_letter_of_a_table_that_was_restored_says_that(cause: str, says: str) 
             ("a notification of FAILED is being sent", "the dead-letter queue"),
         ),
         ({"notification_due": {"BOOL": True}}, ("a notification is due; reconciliation will send it",)),
-        # Written before notices were claimed.
+        # Written by an older version.
         (
             {"told": {"S": "FAILED"}, "told_id": {"S": "T-1:2"}, "letter": {"BOOL": True}},
             ("subscribers: FAILED", "the dead-letter queue"),
         ),
     ],
 )
-def test_what_was_heard_of_a_payment_is_what_its_record_says(item: dict[str, Any], described: tuple[str, ...]) -> None:
+def test_notifications_are_described_by_the_record(item: dict[str, Any], described: tuple[str, ...]) -> None:
     payment = records.parse_item({"transaction_id": {"S": "T-1"}, "status": {"S": "COMPLETED"}} | item)
     assert story._describe_notifications(payment) == described
