@@ -126,10 +126,7 @@ def test_a_refund_is_made_once_and_refused_in_other_statuses(platform: Platform,
     for _ in range(2):
         refunded = run("refund", request["transaction_id"], "--yes")
         assert (refunded.exit_code, refunded.output) == (0, f"{request['transaction_id']}: REFUNDED\n")
-    actors = {
-        step["actor"]["S"] for step in ledger(platform, request["transaction_id"]) if "REFUND" in step["status"]["S"]
-    }
-    assert len(actors) == 1 and actors.pop().startswith("alice by way of ")
+    assert ledger(platform, request["transaction_id"])[-1]["actor"]["S"].startswith("alice by way of ")
     refused, _ = platform.pay(payment_amount=150.08)
     answer = run("refund", refused["transaction_id"], "--yes")
     assert answer.exit_code == 1
