@@ -6,8 +6,11 @@ ENV    ?= dev
 # Only what is in a lock, by its hash; source is built only where a rule says so.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
+# More workers than the two cores that CI has: about half of them wait for an emulator. Its tests stay on one worker.
+PARALLEL := -n 5 --dist loadgroup
+
 .DEFAULT_GOAL := help
-.PHONY: help demo page test prove ops-test audit mutate browser-test chromium check generate pictures validate lint types \
+.PHONY: help demo page test test-fast prove ops-test audit mutate browser-test chromium check generate pictures validate lint types \
         lock lock-check sbom bench deploy local-stop clean
 
 help:  ## List all targets
@@ -21,13 +24,16 @@ page: $(VENV)/installed  ## Open the live page of a running emulator; PORT=NUMBE
 	@scripts/python.sh scripts.page $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Run the tests, end-to-end tests included
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest $(PARALLEL)
+
+test-fast: $(VENV)/installed  ## Run the tests that take no emulator, no deployment and no exhaustive search: seconds
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
 prove: $(VENV)/installed  ## Inject every fault into the payment core, and print the figures
-	$(BIN)/python -m pytest tests/prove -n 2 --dist worksteal --show-capture=no
+	$(BIN)/python -m pytest tests/prove $(PARALLEL) --show-capture=no
 
 ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Trigger every alarm, execute every runbook command, and print the figures
-	$(BIN)/python -m pytest tests/ops -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/ops $(PARALLEL)
 
 mutate: $(VENV)/installed  ## Plant defects in the templates, and check that a test catches each; ONLY=WORDS plants some
 	@scripts/python.sh tests.mutations --only '$(ONLY)'

@@ -11,6 +11,9 @@ from botocore.loaders import JSONFileLoader
 from tests import emitted
 from tests.emitted import NESTED, ROOT, load_template
 
+# Folders whose tests start an emulator, or try every case; tests that run the deployer's commands are slow as well.
+SLOW = {"e2e", "local", "mutations", "ops", "prove"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -24,6 +27,28 @@ def pytest_configure(config: pytest.Config) -> None:
     JSONFileLoader.load_file = lambda _, path: read_model(path)
     if folder := config.getoption("--templates"):
         emitted.read_from(folder)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow tests, keep the tests of one emulator on one worker, and begin with the longest tests.
+
+    ``--dist loadgroup`` starts with the groups, which mostly wait; what computes runs beside them on the other workers.
+    """
+    for item in items:
+        if SLOW & set(item.path.parts) or "command" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group(_emulator_of(item)))
+    items.sort(key=lambda item: "prove" not in item.path.parts)
+
+
+def _emulator_of(item: pytest.Item) -> str:
+    """The name of the emulator that a test uses: its module's own, or one of two for all other modules."""
+    name = item.path.stem
+    if hasattr(item.module, "platform") or item.path.parent.name == "ops":  # type: ignore[attr-defined]
+        return name
+    return "operator" if "operator" in name else "payments"
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tests.asl import LIMIT_BYTES
 from tests.workflow import END_STATES, Workflow, request
 
+pytestmark = pytest.mark.slow
+
 INPUTS = 1200
 
 scalars = (
