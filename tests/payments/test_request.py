@@ -181,3 +181,15 @@ def test_nesting_that_cannot_be_read_is_malformed() -> None:
         deep = [deep]
     with pytest.raises(MalformedRequest, match="nested too deeply"):
         read_request(request(customer_id=deep))
+
+
+def test_a_customer_id_has_at_most_128_characters() -> None:
+    assert read_request(request(customer_id="c" * 128)).problems == ()
+    assert read_request(request(customer_id="c" * 129)).customer_id is None
+
+
+@pytest.mark.parametrize(("largest", "currency"), [(2**53, "JPY"), (2**53 // 100, "USD")])
+def test_an_amount_is_at_most_what_a_json_number_holds_exactly(largest: int, currency: str) -> None:
+    assert Money.parse(largest, currency).currency == currency
+    with pytest.raises(NotAnAmount, match="too large"):
+        Money.parse(largest + 1, currency)

@@ -1,0 +1,109 @@
+"""Every time limit, number of attempts and other bound of the functions, and what each has to leave room for.
+
+The first test pins the values, so that none changes unnoticed; the others say why they are what they are.
+"""
+
+from typing import Any
+
+import pytest
+from adapters import dynamodb, gateway_secret, notices, stored_items, stripe_gateway, stripe_http, stripe_requests
+from handlers import reconciliation
+from payments import charge, notification, payment, ports, receive, rules
+from payments.payment import Status
+
+from stacks.compute.stack import TIMEOUT_SECONDS
+
+MINUTE, HOUR = 60, 60 * 60
+DAY = 24 * HOUR
+
+
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+def measure_slowest_call(client: Any) -> float:
+    """Return the seconds that a call of ``client`` takes when no attempt is answered."""
+    config = client.meta.config
+    return float(config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout))
+
+
+def test_the_limits_are_as_they_were_reasoned() -> None:
+    assert {
+        "lease": charge.LEASE_SECONDS,
+        "charge window": charge.CHARGE_WINDOW_SECONDS,
+        "claim of a notice": notification.NOTIFIER_SECONDS,
+        "unclaimed notice": notification.NOTICE_SECONDS,
+        "closing": payment.CLOSING_SECONDS,
+        "longest wait": payment.LONGEST_WAIT_SECONDS,
+        "gateway": ports.GATEWAY_SECONDS,
+        "stripe": (stripe_gateway.CALL_SECONDS, stripe_http.CONNECT_SECONDS, stripe_http.REQUEST_SECONDS),
+        "idle connection": stripe_http.IDLE_SECONDS,
+        "pages": (stripe_requests._PAGE, stripe_requests._PAGES),
+        "oldest intent": stripe_requests._INTENT_SECONDS,
+        "secret": (gateway_secret.MAXIMUM_AGE_SECONDS, gateway_secret.RETRY_AFTER_SECONDS),
+        "run": (reconciliation.READ_SECONDS, reconciliation.UNANSWERED_SECONDS, reconciliation.BUDGET_SECONDS),
+        "backlog": (reconciliation.MEASURE_SECONDS, dynamodb.MEASURED_PAYMENTS, stored_items.SHARDS),
+        "salt": receive.SALT_BYTES,
+        "scores": (rules.HIGH_VALUE_SCORE, rules.RISKY_METHOD_SCORE),
+    } == {
+        "lease": MINUTE,
+        "charge window": 23 * HOUR,
+        "claim of a notice": 30 * MINUTE,
+        "unclaimed notice": 15 * MINUTE,
+        "closing": 15 * MINUTE,
+        "longest wait": HOUR,
+        "gateway": 50,
+        "stripe": (48, 2, 10),
+        "idle connection": 20,
+        "pages": (100, 10),
+        "oldest intent": 2 * DAY,
+        "secret": (5 * MINUTE, 30),
+        "run": (30, 30, 60),
+        "backlog": (270, 10_000, 8),
+        "salt": 16,
+        "scores": (30, 20),
+    }
+    assert payment.OVERDUE_SECONDS == {
+        Status.PENDING: 15 * MINUTE,
+        Status.PROCESSING: 5 * MINUTE,
+        Status.UNKNOWN: 5 * MINUTE,
+        Status.REFUNDING: 5 * MINUTE,
+    }
+
+
+@pytest.mark.parametrize(
+    ("client", "connect", "read", "attempts"),
+    [
+        (dynamodb.create_client, 2, 5, 3),
+        (lambda: notices.create_client("sns"), 2, 5, 2),
+        (lambda: notices.create_client("sqs"), 2, 5, 2),
+        (gateway_secret.create_client, 1, 2, 2),
+    ],
+    ids=["tables", "topic", "queue", "secret"],
+)
+def test_each_client_gives_up_in_time(client: Any, connect: int, read: int, attempts: int) -> None:
+    config = client().meta.config
+    assert (config.connect_timeout, config.read_timeout) == (connect, read)
+    assert (config.retries["mode"], config.retries["total_max_attempts"]) == ("standard", attempts)
+
+
+def test_a_run_of_reconciliation_ends_before_its_function_is_stopped() -> None:
+    """It may take up a last payment at the end of its budget, with every call at its slowest."""
+    table_call = measure_slowest_call(dynamodb.create_client())
+    notice_call = measure_slowest_call(notices.create_client("sns"))
+    last_payment = ports.GATEWAY_SECONDS + gateway_secret.FETCH_SECONDS + 7 * table_call + 2 * notice_call
+    assert last_payment == 232
+    assert reconciliation.BUDGET_SECONDS + last_payment < TIMEOUT_SECONDS
+    assert reconciliation.MEASURE_SECONDS + table_call < TIMEOUT_SECONDS
+    assert reconciliation.READ_SECONDS < reconciliation.BUDGET_SECONDS
+
+
+def test_the_fetch_of_the_secret_takes_its_attempts_and_the_wait_between_them() -> None:
+    assert measure_slowest_call(gateway_secret.create_client()) + 1 == gateway_secret.FETCH_SECONDS
+
+
+def test_no_key_is_used_that_stripe_may_have_forgotten() -> None:
+    """After 24 hours: https://docs.stripe.com/api/idempotent_requests"""
+    assert charge.CHARGE_WINDOW_SECONDS + HOUR <= DAY
+    assert stripe_requests._INTENT_SECONDS >= 2 * DAY  # what a key was used for is listed longer than that
