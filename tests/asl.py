@@ -156,8 +156,8 @@ class Interpreter:
                 if index is None:
                     raise
                 catcher = state["Catch"][index]
-                told = {"Error": error.error, "Cause": error.cause}
-                return self._leave(catcher, default=told, input=data, errorOutput=told), catcher["Next"]
+                failure = {"Error": error.error, "Cause": error.cause}
+                return self._leave(catcher, default=failure, input=data, errorOutput=failure), catcher["Next"]
 
     def _result(self, resource: str, arguments: Any) -> Any:
         result = self._tasks[resource](arguments)
@@ -221,8 +221,8 @@ def _null(value: Any) -> None:
 
 
 def _matching(fields: list[dict[str, Any]], error: str) -> int | None:
-    for index, one in enumerate(fields):
-        names = one["ErrorEquals"]
+    for index, handler in enumerate(fields):
+        names = handler["ErrorEquals"]
         if error in names or "States.ALL" in names or ("States.TaskFailed" in names and error != "States.Timeout"):
             return index
     return None

@@ -18,18 +18,18 @@ class MemoryLedger:
         return self.payments.get(transaction_id)
 
     def write_step(self, before: Payment | None, after: Payment) -> Payment | None:
-        held = self.payments.get(after.transaction_id)
+        stored_payment = self.payments.get(after.transaction_id)
         if before is None or after != before.with_changes(
             at=after.updated_at, notification=after.notification, idempotency_key_closed=after.idempotency_key_closed
         ):
             assert after.status in TRANSITIONS[before.status if before else None]
-        same = (
-            held is None
+        is_unchanged = (
+            stored_payment is None
             if before is None
-            else held and (held.status, held.sequence) == (before.status, before.sequence)
+            else stored_payment and (stored_payment.status, stored_payment.sequence) == (before.status, before.sequence)
         )
-        if not same:
-            return held
+        if not is_unchanged:
+            return stored_payment
         self.payments[after.transaction_id] = after
         self.history.append(after)
         return None

@@ -78,8 +78,8 @@ class Workflow:
         try:
             return {"StatusCode": 200, "Payload": json.loads(json.dumps(handler(event, None)))}
         except Exception as error:
-            told = {"errorMessage": str(error), "errorType": type(error).__name__}
-            raise StatesError(type(error).__name__, json.dumps(told)) from error
+            report = {"errorMessage": str(error), "errorType": type(error).__name__}
+            raise StatesError(type(error).__name__, json.dumps(report)) from error
 
     def _send(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._break("sqs")
@@ -93,9 +93,9 @@ class Workflow:
         self.notices.append(json.loads(arguments["Message"]) | {"attributes": arguments["MessageAttributes"]})
         return {"MessageId": "1"}
 
-    def _break(self, what: str) -> None:
-        if what in self.broken:
-            raise StatesError(self.broken[what], "as the test wants it")
+    def _break(self, resource: str) -> None:
+        if resource in self.broken:
+            raise StatesError(self.broken[resource], "as the test wants it")
 
 
 def request(**changes: Any) -> dict[str, Any]:

@@ -90,9 +90,9 @@ class DynamoDBLedger:
             item = response["CancellationReasons"][0].get("Item")
             if not item:  # it is gone since it was read
                 raise LedgerUnavailable("transact_write_items: the payment is not there any more") from None
-            found = from_item(item)
+            items = from_item(item)
             # Our own write, whose answer was lost and which was sent again.
-            return None if found == after else found
+            return None if items == after else items
         return None
 
     def list_overdue_ids(self, current_time: float) -> Iterator[str]:
@@ -103,8 +103,8 @@ class DynamoDBLedger:
         """
         first = int(current_time // 300)
         for shard in ((first + n) % SHARDS for n in range(SHARDS)):
-            until = {":now": to_seconds(current_time)}
-            yield from self._list_ids_of_shard(shard, "open_shard = :shard AND overdue_at <= :now", until)
+            upper_bound = {":now": to_seconds(current_time)}
+            yield from self._list_ids_of_shard(shard, "open_shard = :shard AND overdue_at <= :now", upper_bound)
 
     def read_open_times(self, is_time_left: Callable[[], bool]) -> list[float]:
         """The times (seconds since 1970) at which the open payments entered their status, unordered.
@@ -137,14 +137,14 @@ class DynamoDBLedger:
 
     def _read_status_times(self, transaction_ids: Iterable[str]) -> Iterable[dict[str, Any]]:
         """Status and time of up to 100 payments. The next run asks again for one that a throttled table left out."""
-        asked = {
-            "Keys": [{"transaction_id": {"S": one}} for one in transaction_ids],
+        request = {
+            "Keys": [{"transaction_id": {"S": transaction_id}} for transaction_id in transaction_ids],
             "ProjectionExpression": "#status, since, updated_at",
             "ExpressionAttributeNames": {"#status": "status"},
         }
-        answer = self._call_dynamodb(self._dynamodb.batch_get_item, RequestItems={self._table_name: asked})
-        found: list[dict[str, Any]] = answer["Responses"].get(self._table_name, [])
-        return found
+        answer = self._call_dynamodb(self._dynamodb.batch_get_item, RequestItems={self._table_name: request})
+        items: list[dict[str, Any]] = answer["Responses"].get(self._table_name, [])
+        return items
 
     def _list_ids_of_shard(self, shard: int, condition: str, values: dict[str, Any]) -> Iterator[str]:
         start: dict[str, Any] = {}

@@ -35,7 +35,7 @@ def to_seconds(value: float) -> dict[str, str]:
 
 TEXT = Codec(lambda value: {"S": value}, lambda attribute: attribute["S"])
 STATUS = Codec(TEXT.write, lambda attribute: Status(attribute["S"]))
-WHOLE = Codec(lambda value: {"N": str(value)}, lambda attribute: int(attribute["N"]))
+INTEGER = Codec(lambda value: {"N": str(value)}, lambda attribute: int(attribute["N"]))
 SECONDS = Codec(to_seconds, lambda attribute: float(attribute["N"]))
 # False is not stored, so an attribute that is present is True.
 FLAG = Codec(lambda value: {"BOOL": value}, lambda _: True)
@@ -58,24 +58,24 @@ class StoredField(NamedTuple):
 STORED_FIELDS = (
     StoredField("transaction_id", TEXT, "transaction_id", is_required=True),
     StoredField("status", STATUS, "status", is_required=True),
-    StoredField("sequence", WHOLE, "sequence", is_required=True),
+    StoredField("sequence", INTEGER, "sequence", is_required=True),
     StoredField("fingerprint", TEXT, "fingerprint", is_required=True),
     StoredField("execution", TEXT, "execution", is_required=True),
     StoredField("created_at", SECONDS, "created_at", is_required=True),
     StoredField("updated_at", SECONDS, "updated_at", is_required=True),
-    StoredField("attempt", WHOLE, "attempt", is_required=True),
+    StoredField("attempt", INTEGER, "attempt", is_required=True),
     StoredField("since", SECONDS, "since", older_attributes=("updated_at",)),
-    StoredField("status_sequence", WHOLE, "status_sequence", older_attributes=("sequence",)),
+    StoredField("status_sequence", INTEGER, "status_sequence", older_attributes=("sequence",)),
     StoredField("salt", TEXT, "salt"),
-    StoredField("amount.minor_units", WHOLE, "amount_minor"),
+    StoredField("amount.minor_units", INTEGER, "amount_minor"),
     StoredField("amount.currency", TEXT, "currency"),
     StoredField("payment_method", TEXT, "payment_method"),
     StoredField("customer_id", TEXT, "customer_id"),
     StoredField("reasons", TEXTS, "reasons", omitted=()),
     StoredField("lease_until", SECONDS, "lease_until"),
     StoredField("first_claimed_at", SECONDS, "first_claimed_at"),
-    StoredField("generation", WHOLE, "generation", omitted=0),
-    StoredField("request_version", WHOLE, "request_version", omitted=1),
+    StoredField("generation", INTEGER, "generation", omitted=0),
+    StoredField("request_version", INTEGER, "request_version", omitted=1),
     StoredField("gateway_reference", TEXT, "gateway_reference"),
     StoredField("refund_reference", TEXT, "refund_reference"),
     StoredField("failure", TEXT, "failure"),
@@ -120,8 +120,8 @@ def from_item(item: dict[str, Any]) -> Payment:
     notification = Notification(**values["notification"])
     if notification.is_due and notification.notifier_until is None and "announced_by" in item:
         # It was written before notices were claimed, and its notifier may still be sending.
-        until = SECONDS.read(item["updated_at"]) + NOTIFIER_SECONDS
-        notification = replace(notification, notifier=TEXT.read(item["announced_by"]), notifier_until=until)
+        notifier_until = SECONDS.read(item["updated_at"]) + NOTIFIER_SECONDS
+        notification = replace(notification, notifier=TEXT.read(item["announced_by"]), notifier_until=notifier_until)
     amount = Money(**values["amount"]) if values["amount"] else None
     return Payment(**values[""], amount=amount, notification=notification)
 

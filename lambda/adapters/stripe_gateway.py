@@ -310,15 +310,15 @@ class _Call:
         decides. Raises ``stripe.StripeError``. https://docs.stripe.com/refunds
         """
         refunds = self._requests.list_refunds(reference)
-        ours = [refund for refund in refunds if self._requests.is_of_payment(refund)]
-        done = [refund for refund in refunds if refund.status == "succeeded"]
-        ours_done = [refund for refund in ours if refund.status == "succeeded"]
-        if ours_done or sum(refund.amount for refund in done) >= self._charge.amount.minor_units:
-            return Refunded((ours_done or done)[0].id)
+        own_refunds = [refund for refund in refunds if self._requests.is_of_payment(refund)]
+        succeeded = [refund for refund in refunds if refund.status == "succeeded"]
+        own_succeeded = [refund for refund in own_refunds if refund.status == "succeeded"]
+        if own_succeeded or sum(refund.amount for refund in succeeded) >= self._charge.amount.minor_units:
+            return Refunded((own_succeeded or succeeded)[0].id)
         under_way = [refund for refund in refunds if refund.status not in _REFUND_ENDS]
         if under_way:
             return Unknown(str(under_way[0].status))
-        return NotRefunded(str(ours[0].status)) if ours else None
+        return NotRefunded(str(own_refunds[0].status)) if own_refunds else None
 
     def _note_error_code(self, error: stripe.StripeError) -> str:
         """A code, never the message: Stripe repeats parameters in it. A key that it refused is noted on the way."""

@@ -53,7 +53,7 @@ def handler(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _process_payment(event: Mapping[str, Any]) -> dict[str, Any]:
-    execution, began = read_execution_id(event), clock()
+    execution, started_at = read_execution_id(event), clock()
     payment = charge_payment(
         read_transaction_id(event),
         # Executions of the definition of before call it so.
@@ -69,7 +69,7 @@ def _process_payment(event: Mapping[str, Any]) -> dict[str, Any]:
     # take no time worth measuring.
     if payment.execution == execution and payment.status is Status.REJECTED:
         log.info("payment rejected", extra=fields | _count_outcome(payment.status, payment))
-    elif payment.execution != execution or payment.since < began:
+    elif payment.execution != execution or payment.since < started_at:
         # Whoever brought it there has counted it: another execution, reconciliation, or a try whose answer was lost.
         log.info("payment replayed", extra=fields)
     else:

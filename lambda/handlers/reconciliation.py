@@ -124,7 +124,7 @@ def _take_in_turn(
     First those that need no gateway, as they are read. Then those whose outcome it knows, and then what it is to close,
     while there is time and the gateway answers; these are to be read again.
     """
-    later: list[tuple[bool, str]] = []
+    waiting: list[tuple[bool, str]] = []
     for transaction_id in get_ledger().list_overdue_ids(started):
         counts["overdue"] += 1
         try:
@@ -132,12 +132,12 @@ def _take_in_turn(
         except Exception:  # it fails again, and is counted, when the payment is taken up
             payment = None
         if payment is not None and needs_gateway(payment, started):
-            later.append((payment.needs_closing, transaction_id))
+            waiting.append((payment.needs_closing, transaction_id))
         else:
             yield transaction_id, payment
         if clock() - started > READ_SECONDS:
             break
-    for _, transaction_id in sorted(later, key=lambda entry: entry[0]):
+    for _, transaction_id in sorted(waiting, key=lambda entry: entry[0]):
         if connection.is_lost or clock() - started > BUDGET_SECONDS:
             return
         yield transaction_id, None
@@ -167,7 +167,7 @@ def _reconcile_payment(
     transaction_id: str, payment: Payment | None, connection: _GatewayConnection, broken: set[str]
 ) -> Payment:
     # The index may lag: what the table holds is what counts.
-    before, began = payment or get_ledger().find_payment(transaction_id), clock()
+    before, started_at = payment or get_ledger().find_payment(transaction_id), clock()
     if before is None:
         raise PaymentChanged(f"transaction {transaction_id} is not there")
     after = settle_overdue_payment(
@@ -177,8 +177,8 @@ def _reconcile_payment(
         clock=clock,
         notify_outcomes=environment.notifies_outcomes(),
     )
-    if needs_gateway(before, began) and (after.status in OPEN or after.needs_closing):
-        connection.count_unanswered(clock() - began)
+    if needs_gateway(before, started_at) and (after.status in OPEN or after.needs_closing):
+        connection.count_unanswered(clock() - started_at)
     if after.sequence != before.sequence:
         fields = {"transaction_id": transaction_id, "from_status": before.status, "status": after.status}
         log.info("payment reconciled", extra=fields | _count_outcome(before, after))

@@ -109,12 +109,12 @@ def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
 
 def write_step(before: Payment, after: Payment, ledger: Ledger) -> Payment:
     """Take the step and return ``after``; raises ``PaymentChanged`` when somebody else wrote first."""
-    held = ledger.write_step(before, after)
-    if held is not None:
-        lost = f"; not recorded: {after.gateway_reference}" if after.gateway_reference else ""
+    stored = ledger.write_step(before, after)
+    if stored is not None:
+        unrecorded = f"; not recorded: {after.gateway_reference}" if after.gateway_reference else ""
         raise PaymentChanged(
             f"transaction {before.transaction_id} went from {before.status} (write {before.sequence})"
-            f" to {held.status} (write {held.sequence}) meanwhile{lost}"
+            f" to {stored.status} (write {stored.sequence}) meanwhile{unrecorded}"
         )
     return after
 

@@ -17,13 +17,13 @@ class JsonHandler(BaseHTTPRequestHandler):
     def body(self) -> str:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
 
-    def answer(self, told: tuple[int, dict[str, Any]] | None) -> None:
+    def answer(self, answer_sent: tuple[int, dict[str, Any]] | None) -> None:
         """A status and what it says, or None to drop the connection."""
-        if told is None:
+        if answer_sent is None:
             self.connection.close()
             return
-        text = json.dumps(told[1]).encode()
-        self.send_response(told[0])
+        text = json.dumps(answer_sent[1]).encode()
+        self.send_response(answer_sent[0])
         self.send_header("Content-Type", self.content_type)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()

@@ -150,7 +150,7 @@ class Stripe:
             self.requests += 1
             self.endpoints.append(endpoint)
             fault = self.faults[endpoint].pop(0) if self.faults.get(endpoint) else ""
-            fault, lost = fault.removesuffix("_then_drop"), fault.endswith(("_then_drop", "drop_after"))
+            fault, is_answer_lost = fault.removesuffix("_then_drop"), fault.endswith(("_then_drop", "drop_after"))
             if key in self._in_use:
                 return problem(409, "idempotency_error", "idempotency_key_in_use")
             if key in self._saved:
@@ -175,7 +175,7 @@ class Stripe:
                     self._saved[key] = request, answer
             if fault.startswith("trickle_"):
                 return replace(answer, trickles=fault.removeprefix("trickle_"))
-            return None if lost else answer
+            return None if is_answer_lost else answer
         finally:
             self._in_use.discard(key or "")
 
@@ -225,9 +225,9 @@ class Stripe:
                     intent["last_payment_error"] = None
                 return Answer(200, dict(intent))
             case ["GET", "payment_intents", "search"]:
-                wanted = dict(re.findall(r"metadata\['(\w+)'\]:'([^']+)'", params["query"]))
+                metadata_filter = dict(re.findall(r"metadata\['(\w+)'\]:'([^']+)'", params["query"]))
                 intents = self.intents if self.searchable is None else self.searchable
-                found = [dict(i) for i in intents.values() if wanted.items() <= i["metadata"].items()]
+                found = [dict(i) for i in intents.values() if metadata_filter.items() <= i["metadata"].items()]
                 return listed(found[::-1], params, "search_result")
             case ["GET", "payment_intents"]:
                 since = int(params.get("created[gte]", 0))
@@ -306,14 +306,14 @@ def problem(
     return Answer(status, {"error": error})
 
 
-def listed(things: list[dict[str, Any]], params: dict[str, str], kind: str = "list") -> Answer:
+def listed(objects: list[dict[str, Any]], params: dict[str, str], kind: str = "list") -> Answer:
     """A page. https://docs.stripe.com/api/pagination"""
     if "starting_after" in params:
-        things = things[1 + [thing["id"] for thing in things].index(params["starting_after"]) :]
+        objects = objects[1 + [item["id"] for item in objects].index(params["starting_after"]) :]
     limit = int(params.get("limit", 10))
     if not 1 <= limit <= 100:
         return problem(400, "invalid_request_error", "parameter_invalid_integer", "limit")
-    return Answer(200, {"object": kind, "data": things[:limit], "has_more": len(things) > limit, "url": "/"})
+    return Answer(200, {"object": kind, "data": objects[:limit], "has_more": len(objects) > limit, "url": "/"})
 
 
 @contextmanager
@@ -359,16 +359,16 @@ def serving(stripe: Stripe) -> Iterator[str]:
             if answer.trickles == "headers":
                 slow = sum(map(len, self._headers_buffer))
             self._headers_buffer.append(b"\r\n")
-            whole = b"".join(self._headers_buffer) + text
+            response = b"".join(self._headers_buffer) + text
             self._headers_buffer.clear()
             try:
                 if answer.trickles == "body":
-                    self.wfile.write(whole[: -len(text)])
-                    whole, slow = text, len(text)
+                    self.wfile.write(response[: -len(text)])
+                    response, slow = text, len(text)
                 for position in range(slow):
-                    self.wfile.write(whole[position : position + 1])
+                    self.wfile.write(response[position : position + 1])
                     time.sleep(TRICKLE_SECONDS)
-                self.wfile.write(whole[slow:])
+                self.wfile.write(response[slow:])
             except OSError:
                 self.close_connection = True
                 stripe.abandoned.release()

@@ -84,13 +84,13 @@ def cancelled(*reasons: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("held", "answer"), [(CLAIMED, CLAIMED), (PAYMENT, None)])
+@pytest.mark.parametrize(("stored", "answer"), [(CLAIMED, CLAIMED), (PAYMENT, None)])
 def test_a_failed_condition_tells_what_is_held_unless_it_is_our_own_write(
-    stubbed: Any, held: Payment, answer: Payment | None
+    stubbed: Any, stored: Payment, answer: Payment | None
 ) -> None:
     """The own write: its answer was lost, botocore sent it again, and it met itself."""
     ledger, stub, _ = stubbed
-    reasons = {"Code": "ConditionalCheckFailed", "Item": to_item(held)}, {"Code": "None"}
+    reasons = {"Code": "ConditionalCheckFailed", "Item": to_item(stored)}, {"Code": "None"}
     stub.add_client_error("transact_write_items", **cancelled(*reasons), expected_params=transaction(None, PAYMENT))
     assert ledger.write_step(None, PAYMENT) == answer
 
@@ -116,21 +116,21 @@ def test_why_a_transaction_was_cancelled(stubbed: Any, codes: list[str], error: 
 def test_overdue_payments_of_all_shards_and_pages(stubbed: Any) -> None:
     ledger, stub, _ = stubbed
 
-    def asked(shard: int, **more: Any) -> dict[str, Any]:
+    def expect_query(shard: int, **changes: Any) -> dict[str, Any]:
         return {
             "TableName": "table",
             "IndexName": "open-payments",
             "KeyConditionExpression": "open_shard = :shard AND overdue_at <= :now",
             "ExpressionAttributeValues": {":shard": {"N": str(shard)}, ":now": {"N": "305.5"}},
-            **more,
+            **changes,
         }
 
     key = {"transaction_id": {"S": "T-1"}}
     # It is the second five minutes since 1970: the second shard comes first, and the first one last.
-    stub.add_response("query", {"Items": [key], "LastEvaluatedKey": key}, asked(1))
-    stub.add_response("query", {"Items": [{"transaction_id": {"S": "T-2"}}]}, asked(1, ExclusiveStartKey=key))
+    stub.add_response("query", {"Items": [key], "LastEvaluatedKey": key}, expect_query(1))
+    stub.add_response("query", {"Items": [{"transaction_id": {"S": "T-2"}}]}, expect_query(1, ExclusiveStartKey=key))
     for shard in (2, 3, 4, 5, 6, 7, 0):
-        stub.add_response("query", {"Items": []}, asked(shard))
+        stub.add_response("query", {"Items": []}, expect_query(shard))
     assert list(ledger.list_overdue_ids(305.5)) == ["T-1", "T-2"]
     stub.assert_no_pending_responses()
 
@@ -138,13 +138,13 @@ def test_overdue_payments_of_all_shards_and_pages(stubbed: Any) -> None:
 def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(stubbed: Any) -> None:
     ledger, stub, _ = stubbed
     keys = [{"transaction_id": {"S": f"T-{n}"}} for n in range(101)]
-    found = [
+    items = [
         {"status": {"S": "UNKNOWN"}, "since": {"N": "10.5"}},
         {"status": {"S": "COMPLETED"}, "since": {"N": "3"}},  # ended, and to be told of
         {"status": {"S": "PENDING"}, "since": {"N": "20"}},
     ]
 
-    def asked(shard: int) -> dict[str, Any]:
+    def expect_query(shard: int) -> dict[str, Any]:
         return {
             "TableName": "table",
             "IndexName": "open-payments",
@@ -152,19 +152,19 @@ def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(
             "ExpressionAttributeValues": {":shard": {"N": str(shard)}},
         }
 
-    def read(some: list[dict[str, Any]]) -> dict[str, Any]:
+    def expect_read(keys_page: list[dict[str, Any]]) -> dict[str, Any]:
         names = {
             "ProjectionExpression": "#status, since, updated_at",
             "ExpressionAttributeNames": {"#status": "status"},
         }
-        return {"RequestItems": {"table": {"Keys": some, **names}}}
+        return {"RequestItems": {"table": {"Keys": keys_page, **names}}}
 
-    stub.add_response("query", {"Items": keys[:60]}, asked(0))
-    stub.add_response("query", {"Items": keys[60:]}, asked(1))
-    stub.add_response("batch_get_item", {"Responses": {"table": found}}, read(keys[:100]))
+    stub.add_response("query", {"Items": keys[:60]}, expect_query(0))
+    stub.add_response("query", {"Items": keys[60:]}, expect_query(1))
+    stub.add_response("batch_get_item", {"Responses": {"table": items}}, expect_read(keys[:100]))
     for shard in range(2, 8):
-        stub.add_response("query", {"Items": []}, asked(shard))
-    stub.add_response("batch_get_item", {"Responses": {}}, read(keys[100:]))
+        stub.add_response("query", {"Items": []}, expect_query(shard))
+    stub.add_response("batch_get_item", {"Responses": {}}, expect_read(keys[100:]))
     assert ledger.read_open_times(lambda: True) == [10.5, 20.0]
     stub.assert_no_pending_responses()
 
@@ -172,15 +172,18 @@ def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(
 def test_a_shard_that_is_full_hides_no_old_payment_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb, "MEASURED_PAYMENTS", 80)
 
-    def query(**asked: Any) -> dict[str, Any]:
-        shard = asked["ExpressionAttributeValues"][":shard"]["N"]
+    def query(**arguments: Any) -> dict[str, Any]:
+        shard = arguments["ExpressionAttributeValues"][":shard"]["N"]
         ids = [f"new-{n}" for n in range(100)] if shard == "0" else [f"old-{shard}"]
-        return {"Items": [{"transaction_id": {"S": one}} for one in ids]}
+        return {"Items": [{"transaction_id": {"S": transaction_id}} for transaction_id in ids]}
 
-    def batch_get_item(**asked: Any) -> dict[str, Any]:
-        ids = [key["transaction_id"]["S"] for key in asked["RequestItems"]["table"]["Keys"]]
-        found = [{"status": {"S": "UNKNOWN"}, "since": {"N": "9" if one.startswith("new") else "1"}} for one in ids]
-        return {"Responses": {"table": found}}
+    def batch_get_item(**arguments: Any) -> dict[str, Any]:
+        ids = [key["transaction_id"]["S"] for key in arguments["RequestItems"]["table"]["Keys"]]
+        items = [
+            {"status": {"S": "UNKNOWN"}, "since": {"N": "9" if transaction_id.startswith("new") else "1"}}
+            for transaction_id in ids
+        ]
+        return {"Responses": {"table": items}}
 
     tables = SimpleNamespace(query=query, batch_get_item=batch_get_item)
     since = DynamoDBLedger("table", "ledger", tables, "actor").read_open_times(lambda: True)
@@ -225,7 +228,7 @@ def test_open_payments_are_not_measured_in_part(stubbed: Any) -> None:
     """What is left out may be the oldest."""
     ledger, stub, _ = stubbed
     stub.add_response("query", {"Items": []})
-    left = iter([True, False])
+    time_checks = iter([True, False])
     with pytest.raises(LedgerUnavailable, match="no time"):
-        ledger.read_open_times(lambda: next(left))
+        ledger.read_open_times(lambda: next(time_checks))
     stub.assert_no_pending_responses()

@@ -10,7 +10,7 @@ from payments.ports import ActionRequired, Charged, Declined, NotCharged, Outcom
 from tests.fakes import MemoryLedger
 from tests.payments.life import EXECUTION, Life
 
-OTHER = "arn:execution:2"
+ANOTHER_EXECUTION = "arn:execution:2"
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_notice_or_a_dead_letter_that_was_not_sent_stays_due(
 def test_an_execution_that_claimed_nothing_confirms_nothing(life: Life) -> None:
     life.fail()
     before = life.payment
-    life.confirm(OTHER)
+    life.confirm(ANOTHER_EXECUTION)
     assert life.payment == before
 
 
@@ -95,19 +95,19 @@ def test_the_same_request_again_does_not_announce_the_failure_again(life: Life, 
     if is_confirmed:
         life.confirm()
     before = life.payment
-    assert not life.fail(OTHER).is_announced
+    assert not life.fail(ANOTHER_EXECUTION).is_announced
     assert life.payment == before
 
 
 def test_a_failure_whose_notifier_is_gone_is_announced_by_the_next(life: Life) -> None:
     life.fail()
     life.time += NOTIFIER_SECONDS
-    assert life.fail(OTHER).is_announced
-    assert life.payment.notification.notifier == OTHER
+    assert life.fail(ANOTHER_EXECUTION).is_announced
+    assert life.payment.notification.notifier == ANOTHER_EXECUTION
 
 
 def test_nobody_gives_up_a_payment_that_another_execution_holds(life: Life) -> None:
-    failure = life.fail(OTHER)
+    failure = life.fail(ANOTHER_EXECUTION)
     assert (failure.payment, failure.is_announced) == (life.payment, False)
     assert life.payment.status is Status.PENDING
 
@@ -116,14 +116,14 @@ def test_nobody_gives_up_a_payment_that_another_execution_holds(life: Life) -> N
 def test_another_request_under_the_id_is_a_failure_of_its_execution_alone(life: Life, error: str) -> None:
     life.process()
     before = life.payment
-    failure = life.fail(OTHER, error=error, payment_amount=151)
+    failure = life.fail(ANOTHER_EXECUTION, error=error, payment_amount=151)
     assert (failure.payment, failure.is_announced) == (None, True)
     assert life.payment == before
 
 
 def test_the_same_request_is_recognized_though_it_was_not_even_let_in(life: Life) -> None:
     life.process()
-    failure = life.fail(OTHER, error="LedgerUnavailable")
+    failure = life.fail(ANOTHER_EXECUTION, error="LedgerUnavailable")
     assert (failure.payment, failure.is_announced) == (life.payment, False)
 
 
@@ -137,9 +137,9 @@ def test_no_execution_claims_a_notice_that_it_does_not_send(life: Life, is_proce
     life.process()
     assert life.payment.notification.is_due
     if is_process:
-        life.process(execution=OTHER)
+        life.process(execution=ANOTHER_EXECUTION)
     else:
-        life.fail(OTHER)
+        life.fail(ANOTHER_EXECUTION)
     assert not life.payment.notification.is_claimed(life.time)
 
 
@@ -162,7 +162,7 @@ def test_a_request_that_cannot_be_compared_is_another(life: Life, request_sent: 
         request=request_sent,
         error="Broken",
         ledger=life.ledger,
-        execution=OTHER,
+        execution=ANOTHER_EXECUTION,
         clock=lambda: life.time,
     )
     assert failure.payment is None
@@ -209,7 +209,7 @@ def test_whoever_may_have_heard_that_it_is_unknown_hears_how_it_ended(life: Life
     if is_confirmed:
         life.confirm()
     life.gateway.script = [Charged("ref-1")]
-    assert life.process(execution=OTHER).notification.is_due
+    assert life.process(execution=ANOTHER_EXECUTION).notification.is_due
     if not is_confirmed:  # a late confirmation takes nothing of that back
         life.confirm()
         assert life.payment.notification.is_due
@@ -217,10 +217,10 @@ def test_whoever_may_have_heard_that_it_is_unknown_hears_how_it_ended(life: Life
 
 def test_an_outcome_that_stays_unknown_is_announced_by_one_execution(life: Life) -> None:
     make_unknown(life)
-    make_unknown(life, OTHER)
-    assert life.fail(OTHER).is_announced
+    make_unknown(life, ANOTHER_EXECUTION)
+    assert life.fail(ANOTHER_EXECUTION).is_announced
     assert not life.fail().is_announced
-    life.confirm(OTHER)
+    life.confirm(ANOTHER_EXECUTION)
     assert not life.fail().is_announced
     # An operator wants to know again.
     life.reopen()
@@ -231,7 +231,7 @@ def test_whoever_heard_that_it_failed_hears_that_it_completed_after_all(life: Li
     life.fail()
     life.confirm()
     life.reopen()
-    assert life.process(execution=OTHER).notification.is_due
+    assert life.process(execution=ANOTHER_EXECUTION).notification.is_due
 
 
 def test_an_operators_step_waits_for_a_notice_that_is_on_its_way(life: Life) -> None:
@@ -253,17 +253,17 @@ def test_a_payment_that_is_closed_at_the_gateway_is_charged_under_another_key(li
     assert (failure.payment, failure.is_announced) == (life.payment, True)
     life.confirm()
     life.reopen()
-    assert life.process(execution=OTHER).status is Status.COMPLETED
+    assert life.process(execution=ANOTHER_EXECUTION).status is Status.COMPLETED
     keys = [charge.idempotency_key for _, charge in life.gateway.calls]
     assert keys == ["payment-TXN-TEST-001", "payment-TXN-TEST-001", "payment-TXN-TEST-001-1"]
 
 
 def test_a_failure_is_not_recorded_over_a_faster_step(life: Life) -> None:
-    read = life.ledger.find_payment
+    find_payment_now = life.ledger.find_payment
 
     def claimed_in_between(transaction_id: str) -> Payment | None:
-        payment = read(transaction_id)
-        life.ledger.find_payment = read  # type: ignore[method-assign]
+        payment = find_payment_now(transaction_id)
+        life.ledger.find_payment = find_payment_now  # type: ignore[method-assign]
         life.process()
         return payment
 

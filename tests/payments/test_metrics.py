@@ -34,13 +34,13 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [JsonFormatter().format(record) for record in caplog.records]
 
 
-def told(caplog: pytest.LogCaptureFixture, metric: str, *by: str) -> list[tuple[Any, ...]]:
+def list_metric_values(caplog: pytest.LogCaptureFixture, metric: str, *dimensions: str) -> list[tuple[Any, ...]]:
     """The values of a metric under these dimensions beside the environment's: ``(*dimensions, value)``."""
     return [
-        (*(datum.dimensions[name] for name in by), datum.value)
+        (*(datum.dimensions[name] for name in dimensions), datum.value)
         for line in lines(caplog)
         for datum in metrics_of_line(line, [])
-        if datum.name == metric and set(datum.dimensions) == {"Environment", *by}
+        if datum.name == metric and set(datum.dimensions) == {"Environment", *dimensions}
     ]
 
 
@@ -60,15 +60,15 @@ def test_a_payment_is_counted_once_by_what_it_came_to(
 ) -> None:
     workflow.gateway = ScriptedGateway(script=script)
     workflow.pay(request(**changes))
-    assert told(caplog, "Payments", "Outcome") == [(outcome, 1.0)]
-    assert told(caplog, "Payments", "Outcome", "PaymentMethod") == [(outcome, "credit_card", 1.0)]
-    assert told(caplog, "Attempts") == [(float(one),) for one in attempts]
+    assert list_metric_values(caplog, "Payments", "Outcome") == [(outcome, 1.0)]
+    assert list_metric_values(caplog, "Payments", "Outcome", "PaymentMethod") == [(outcome, "credit_card", 1.0)]
+    assert list_metric_values(caplog, "Attempts") == [(float(attempt),) for attempt in attempts]
 
 
 def test_a_replay_is_not_counted(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
     workflow.pay(request(), name="1")
     workflow.pay(request(), name="2")
-    assert told(caplog, "Payments", "Outcome") == [("COMPLETED", 1.0)]
+    assert list_metric_values(caplog, "Payments", "Outcome") == [("COMPLETED", 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -84,19 +84,19 @@ def test_a_try_whose_answer_was_lost_is_not_counted_again(
 ) -> None:
     once = processing.handler
 
-    def lost(event: Any, context: Any) -> Any:
+    def lose_answer(event: Any, context: Any) -> Any:
         once(event, context)
         return once(event, context)
 
-    monkeypatch.setattr(processing, "handler", lost)
+    monkeypatch.setattr(processing, "handler", lose_answer)
     workflow.gateway = ScriptedGateway(script=script)
     workflow.pay(request())
-    assert told(caplog, "Payments", "Outcome") == [(outcome, 1.0)]
+    assert list_metric_values(caplog, "Payments", "Outcome") == [(outcome, 1.0)]
 
 
 def test_a_request_without_an_id_is_counted_as_failed(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
     workflow.pay({"payment_amount": 1})
-    assert told(caplog, "Payments", "Outcome", "PaymentMethod") == [("FAILED", "none", 1.0)]
+    assert list_metric_values(caplog, "Payments", "Outcome", "PaymentMethod") == [("FAILED", "none", 1.0)]
 
 
 def test_a_conflict_is_counted_without_the_payment_that_has_the_id(
@@ -105,13 +105,13 @@ def test_a_conflict_is_counted_without_the_payment_that_has_the_id(
     workflow.pay(request(), name="1")
     caplog.clear()
     workflow.pay(request(payment_amount=7), name="2")
-    assert told(caplog, "Payments", "Outcome", "PaymentMethod") == [("FAILED", "none", 1.0)]
+    assert list_metric_values(caplog, "Payments", "Outcome", "PaymentMethod") == [("FAILED", "none", 1.0)]
 
 
 def test_a_method_that_is_none_is_no_dimension(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever a request says there: a dimension's values are an enumeration, and no payment data."""
     workflow.pay(request(payment_method="4111 1111 1111 1111"))
-    assert told(caplog, "Payments", "Outcome", "PaymentMethod") == [("REJECTED", "none", 1.0)]
+    assert list_metric_values(caplog, "Payments", "Outcome", "PaymentMethod") == [("REJECTED", "none", 1.0)]
 
 
 def test_dimensions_stay_few() -> None:
@@ -132,23 +132,23 @@ def test_a_gateways_call_is_measured_and_its_answer_passed_on(
 ) -> None:
     workflow.gateway = MeasuredGateway(ScriptedGateway(script=[answer] * 9))
     workflow.pay(request())
-    ((operation, milliseconds), *_) = told(caplog, "GatewayLatency", "Operation")
+    ((operation, milliseconds), *_) = list_metric_values(caplog, "GatewayLatency", "Operation")
     assert operation == "charge"
     assert milliseconds >= 0
-    said = [json.loads(line) for line in lines(caplog) if "gateway answered" in line]
-    assert said[0]["answer"] == type(answer).__name__
-    assert "secret" not in json.dumps(said)
+    answers = [json.loads(line) for line in lines(caplog) if "gateway answered" in line]
+    assert answers[0]["answer"] == type(answer).__name__
+    assert "secret" not in json.dumps(answers)
 
 
 def test_it_is_the_format_that_cloudwatch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
     monkeypatch.setenv("ENVIRONMENT", "test")
     line = count_payment("COMPLETED", "credit_card", Attempts=2)
-    about = line.pop("_aws")
-    assert set(about) == {"Timestamp", "CloudWatchMetrics"}
-    assert isinstance(about["Timestamp"], int)
-    assert about["Timestamp"] > 1_600_000_000_000  # milliseconds
-    for directive in about["CloudWatchMetrics"]:
+    metadata = line.pop("_aws")
+    assert set(metadata) == {"Timestamp", "CloudWatchMetrics"}
+    assert isinstance(metadata["Timestamp"], int)
+    assert metadata["Timestamp"] > 1_600_000_000_000  # milliseconds
+    for directive in metadata["CloudWatchMetrics"]:
         assert set(directive) == {"Namespace", "Dimensions", "Metrics"}
         assert directive["Namespace"] == NAMESPACE
         for names in directive["Dimensions"]:
@@ -172,9 +172,9 @@ def test_a_backlog_that_cannot_be_measured_is_an_error_of_the_run_and_does_not_f
     monkeypatch.setattr(reconciliation, "get_ledger", lambda: tables)
     assert reconciliation.handler({}, None) == {"overdue": 0, "settled": 0, "open": 0, "errors": 1}
     assert "reconciliation finished" in caplog.messages
-    assert told(caplog, "ReconciliationErrors") == [(1.0,)]
+    assert list_metric_values(caplog, "ReconciliationErrors") == [(1.0,)]
     # No age is not an age of 0.
-    assert told(caplog, "OldestOpenPaymentAge") == told(caplog, "OpenPayments") == []
+    assert list_metric_values(caplog, "OldestOpenPaymentAge") == list_metric_values(caplog, "OpenPayments") == []
 
 
 def test_measuring_fails_no_payment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,9 @@ def life() -> Life:
 
 def test_a_payment_that_goes_well(life: Life) -> None:
     life.validate()
-    done = life.process()
+    completed = life.process()
     assert life.statuses == [Status.PENDING, Status.PROCESSING, Status.COMPLETED]
-    assert (done.attempt, done.gateway_reference, done.lease_until) == (1, "ref-1", None)
+    assert (completed.attempt, completed.gateway_reference, completed.lease_until) == (1, "ref-1", None)
     assert [payment.sequence for payment in life.ledger.history] == [1, 2, 3]
 
 
@@ -100,9 +100,9 @@ def test_a_declined_payment_keeps_the_code(life: Life) -> None:
 
 def test_the_same_request_again_is_answered_and_not_charged_again(life: Life) -> None:
     life.validate()
-    done = life.process()
-    assert life.validate(execution="arn:execution:2") == done
-    assert life.process(execution="arn:execution:2") == done
+    completed = life.process()
+    assert life.validate(execution="arn:execution:2") == completed
+    assert life.process(execution="arn:execution:2") == completed
     assert len(life.gateway.calls) == 1
 
 
@@ -203,8 +203,8 @@ def test_a_claim_keeps_everybody_else_out_until_its_lease_is_over(life: Life) ->
     with pytest.raises(PaymentInProgress):
         life.process()
     life.time += 1
-    done = life.process()
-    assert (done.status, done.attempt, done.gateway_reference) == (Status.COMPLETED, 2, "ref-1")
+    completed = life.process()
+    assert (completed.status, completed.attempt, completed.gateway_reference) == (Status.COMPLETED, 2, "ref-1")
     # Asked for again under the same key, the gateway answers with the dead attempt's charge.
     assert len({charge.idempotency_key for _, charge in life.gateway.calls}) == 1
     assert len(life.gateway.charges) == 1
@@ -286,13 +286,13 @@ def test_a_slow_holder_cannot_finish_what_another_took_over(life: Life) -> None:
 
 def test_two_at_once_claim_once(life: Life) -> None:
     life.validate()
-    read = life.ledger.find_payment
+    find_recorded = life.ledger.find_payment
 
     def both_read_first(transaction_id: str) -> Payment | None:
-        found = read(transaction_id)
-        life.ledger.find_payment = read  # type: ignore[method-assign]
+        recorded = find_recorded(transaction_id)
+        life.ledger.find_payment = find_recorded  # type: ignore[method-assign]
         life.process(execution="arn:execution:2")
-        return found
+        return recorded
 
     life.ledger.find_payment = both_read_first  # type: ignore[method-assign]
     with pytest.raises(PaymentChanged):

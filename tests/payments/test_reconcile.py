@@ -144,15 +144,15 @@ def test_a_failure_of_which_there_is_a_dead_letter_gets_no_second_one(life: Life
     assert (len(subscribers.notices), subscribers.letters) == (1, [])
 
 
-@pytest.mark.parametrize(("broken", "done"), [("announce", ([], 1)), ("dead_letter", (["TXN-TEST-001:2"], 0))])
+@pytest.mark.parametrize(("broken", "expected"), [("announce", ([], 1)), ("dead_letter", (["TXN-TEST-001:2"], 0))])
 def test_what_could_not_be_sent_stays_due_and_is_sent_later(
-    life: Life, broken: str, done: tuple[list[str], int]
+    life: Life, broken: str, expected: tuple[list[str], int]
 ) -> None:
     life.reconcile(HOUR)
     subscribers = Subscribers(broken)
     with pytest.raises(NoticeNotSent, match=broken):
         send(life, subscribers)
-    assert (subscribers.notices, len(subscribers.letters)) == done
+    assert (subscribers.notices, len(subscribers.letters)) == expected
     assert life.payment.is_overdue(life.time + NOTICE_SECONDS)
     # What was done is not done again.
     subscribers.broken, subscribers.failed = "", set()
@@ -302,10 +302,10 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
         )
 
     assert reconcile_without_it().status is Status.FAILED
-    other = Life()
-    other.validate()
-    unknown(other)
-    life.ledger.payments = other.ledger.payments
+    second_life = Life()
+    second_life.validate()
+    unknown(second_life)
+    life.ledger.payments = second_life.ledger.payments
     with pytest.raises(GatewayUnavailable):
         reconcile_without_it()
     assert life.payment.status is Status.UNKNOWN

@@ -125,8 +125,8 @@ def test_an_id_of_many_digits_is_none_that_looks_like_one(transaction_id: str) -
     ],
 )
 def test_what_is_rejected(changes: dict[str, object], reason: str) -> None:
-    (told,) = reasons(**changes)
-    assert reason in told
+    (reason,) = reasons(**changes)
+    assert reason in reason
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_no_reason_repeats_what_was_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "second", "is_same"),
     [
         ({"payment_amount": 150}, {"payment_amount": 150.00}, True),
         ({"currency": "USD"}, {}, True),
@@ -163,8 +163,8 @@ def test_no_reason_repeats_what_was_sent() -> None:
         ({"more": 1}, {}, False),
     ],
 )
-def test_a_request_is_known_again_however_it_is_spelt(one: dict, other: dict, same: bool) -> None:
-    assert (read_request(request(**one)).canonical == read_request(request(**other)).canonical) is same
+def test_a_request_is_known_again_however_it_is_spelt(first: dict, second: dict, is_same: bool) -> None:
+    assert (read_request(request(**first)).canonical == read_request(request(**second)).canonical) is is_same
 
 
 @pytest.mark.parametrize("salt", [None, "00" * 16])

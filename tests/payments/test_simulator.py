@@ -8,7 +8,7 @@ from payments.money import Money
 from payments.ports import ActionRequired, Charge, Charged, Declined, NotCharged, NotRefunded, Refunded, Unknown
 
 
-def ask(cents: int, attempt: int = 1) -> Charge:
+def build_charge(cents: int, attempt: int = 1) -> Charge:
     return Charge("payment-T-1", "T-1", Money(15000 + cents, "USD"), "credit_card", "C-1", attempt)
 
 
@@ -30,30 +30,30 @@ def ask(cents: int, attempt: int = 1) -> Charge:
 )
 def test_outcomes(cents: int, attempt: int, charge: type, lookup: type) -> None:
     simulator = Simulator(sleep=lambda _: None)
-    assert isinstance(simulator.charge(ask(cents, attempt)), charge)
-    assert isinstance(simulator.lookup(ask(cents, attempt)), lookup)
+    assert isinstance(simulator.charge(build_charge(cents, attempt)), charge)
+    assert isinstance(simulator.lookup(build_charge(cents, attempt)), lookup)
 
 
 def test_the_same_key_gives_the_same_charge() -> None:
-    first, second = (Simulator().charge(ask(0, attempt)) for attempt in (1, 2))
+    first, second = (Simulator().charge(build_charge(0, attempt)) for attempt in (1, 2))
     assert first == second
-    assert Simulator().lookup(ask(4)) == Simulator().lookup(ask(4, attempt=2))
+    assert Simulator().lookup(build_charge(4)) == Simulator().lookup(build_charge(4, attempt=2))
 
 
 def test_slow_is_slow() -> None:
     slept: list[float] = []
-    Simulator(sleep=slept.append).charge(ask(7))
+    Simulator(sleep=slept.append).charge(build_charge(7))
     assert slept == [1.0]
 
 
 def test_refunds() -> None:
     simulator = Simulator()
-    assert simulator.refund(ask(0), "sim_1") == Refunded("simre_1")
-    assert isinstance(simulator.refund(ask(8), "sim_1"), NotRefunded)
-    assert isinstance(simulator.refund(ask(9), "sim_1"), Unknown)
+    assert simulator.refund(build_charge(0), "sim_1") == Refunded("simre_1")
+    assert isinstance(simulator.refund(build_charge(8), "sim_1"), NotRefunded)
+    assert isinstance(simulator.refund(build_charge(9), "sim_1"), Unknown)
 
 
 def test_refunds_that_are_only_looked_for() -> None:
     simulator = Simulator()
     for cents, outcome in ((0, Refunded), (8, NotRefunded), (9, Unknown)):
-        assert isinstance(simulator.refund(replace(ask(cents), key_expired=True), "sim_1"), outcome)
+        assert isinstance(simulator.refund(replace(build_charge(cents), key_expired=True), "sim_1"), outcome)

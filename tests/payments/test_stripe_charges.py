@@ -316,7 +316,7 @@ def test_neither_key_nor_parameters_are_logged(
     caplog.set_level(logging.DEBUG)
     stripe.faults = {CONFIRM: ["decline"]}
     outcome = gateway.charge(CHARGE)
-    told = caplog.text + repr(outcome)
-    assert "sk_test_x" not in told
-    assert "MARKED" not in told
-    assert CHARGE.customer_id not in told
+    revealed_text = caplog.text + repr(outcome)
+    assert "sk_test_x" not in revealed_text
+    assert "MARKED" not in revealed_text
+    assert CHARGE.customer_id not in revealed_text

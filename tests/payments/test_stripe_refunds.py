@@ -101,7 +101,7 @@ def test_a_charge_that_was_given_back_in_hundreds_of_parts(stripe: Stripe, gatew
 
 
 @pytest.mark.parametrize(
-    ("later", "outcome"),
+    ("next_status", "outcome"),
     [
         ("pending", Unknown("pending")),
         ("requires_action", Unknown("requires_action")),
@@ -111,13 +111,13 @@ def test_a_charge_that_was_given_back_in_hundreds_of_parts(stripe: Stripe, gatew
     ],
 )
 def test_a_pending_refund_is_asked_for_again(
-    stripe: Stripe, gateway: StripeGateway, later: str, outcome: object
+    stripe: Stripe, gateway: StripeGateway, next_status: str, outcome: object
 ) -> None:
     """https://docs.stripe.com/api/refunds/object: its status changes by itself."""
     gateway.charge(CHARGE)
     stripe.refund_status = "pending"
     assert gateway.refund(CHARGE, "pi_1") == Unknown("pending")
-    stripe.refunds[0]["status"] = later
+    stripe.refunds[0]["status"] = next_status
     assert gateway.refund(CHARGE, "pi_1") == outcome
     assert len(stripe.refunds) == 1
     assert gateway.refund(EXPIRED, "pi_1") == outcome
@@ -148,29 +148,31 @@ def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gatew
     assert len(stripe.refunds) == 1
 
 
-OURS, OTHER, BY_HAND = {"transaction_id": "T-1", "environment": "test"}, {"transaction_id": "T-2"}, None
+OWN, ANOTHER_PAYMENT, BY_HAND = {"transaction_id": "T-1", "environment": "test"}, {"transaction_id": "T-2"}, None
 
 
 @pytest.mark.parametrize(
-    ("made", "outcome"),
+    ("refunds_made", "outcome"),
     [
-        ([("failed", OURS, 15000), ("succeeded", OURS, 15000)], Refunded("re_2")),
-        ([("succeeded", OURS, 15000), ("failed", BY_HAND, 15000)], Refunded("re_1")),
-        ([("failed", OURS, 15000), ("pending", OURS, 15000)], Unknown("pending")),
-        ([("canceled", OURS, 15000), ("failed", OURS, 15000)], NotRefunded("failed")),
-        ([("failed", OURS, 15000), ("pending", BY_HAND, 15000)], Unknown("pending")),
+        ([("failed", OWN, 15000), ("succeeded", OWN, 15000)], Refunded("re_2")),
+        ([("succeeded", OWN, 15000), ("failed", BY_HAND, 15000)], Refunded("re_1")),
+        ([("failed", OWN, 15000), ("pending", OWN, 15000)], Unknown("pending")),
+        ([("canceled", OWN, 15000), ("failed", OWN, 15000)], NotRefunded("failed")),
+        ([("failed", OWN, 15000), ("pending", BY_HAND, 15000)], Unknown("pending")),
         # Ours gives back what a part given back by hand has left.
-        ([("pending", BY_HAND, 5000), ("succeeded", OURS, 10000)], Refunded("re_2")),
-        ([("succeeded", OURS, 10000), ("succeeded", BY_HAND, 5000)], Refunded("re_1")),
-        ([("succeeded", BY_HAND, 5000), ("succeeded", OTHER, 10000)], Refunded("re_2")),
+        ([("pending", BY_HAND, 5000), ("succeeded", OWN, 10000)], Refunded("re_2")),
+        ([("succeeded", OWN, 10000), ("succeeded", BY_HAND, 5000)], Refunded("re_1")),
+        ([("succeeded", BY_HAND, 5000), ("succeeded", ANOTHER_PAYMENT, 10000)], Refunded("re_2")),
         # A part is not the whole, and what is not ours proves nothing of ours.
         ([("succeeded", BY_HAND, 5000)], Unknown("no refund found")),
         ([("failed", BY_HAND, 15000)], Unknown("no refund found")),
-        ([("succeeded", BY_HAND, 5000), ("failed", OURS, 10000)], NotRefunded("failed")),
+        ([("succeeded", BY_HAND, 5000), ("failed", OWN, 10000)], NotRefunded("failed")),
     ],
 )
-def test_which_of_several_refunds_counts(stripe: Stripe, gateway: StripeGateway, made: list, outcome: object) -> None:
+def test_which_of_several_refunds_counts(
+    stripe: Stripe, gateway: StripeGateway, refunds_made: list, outcome: object
+) -> None:
     gateway.charge(CHARGE)
-    for status, metadata, amount in made:
+    for status, metadata, amount in refunds_made:
         stripe.refund_by_hand("pi_1", status=status, metadata=metadata, amount=amount)
     assert gateway.refund(EXPIRED, "pi_1") == outcome

@@ -44,8 +44,8 @@ def slow_gateway(stripe: Stripe) -> Iterator[StripeGateway]:
 def test_a_call_takes_no_longer_than_the_port_allows() -> None:
     assert stripe_gateway.CALL_SECONDS < GATEWAY_SECONDS
     # With the fetch of the key before, there is time for what a charge needs.
-    left = stripe_gateway.CALL_SECONDS - gateway_secret.FETCH_SECONDS
-    assert left >= 4 * stripe_http.REQUEST_SECONDS
+    seconds_left = stripe_gateway.CALL_SECONDS - gateway_secret.FETCH_SECONDS
+    assert seconds_left >= 4 * stripe_http.REQUEST_SECONDS
 
 
 def test_the_keys_that_a_call_tries_are_as_many_as_it_has_time_for(stripe: Stripe, slow_gateway: StripeGateway) -> None:

@@ -73,7 +73,7 @@ def test_the_limits_are_as_they_were_reasoned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "connect", "read", "attempts"),
+    ("client", "connect_seconds", "read_seconds", "attempts"),
     [
         (dynamodb.create_client, 2, 5, 3),
         (lambda: notices.create_client("sns"), 2, 5, 2),
@@ -82,9 +82,9 @@ def test_the_limits_are_as_they_were_reasoned() -> None:
     ],
     ids=["tables", "topic", "queue", "secret"],
 )
-def test_each_client_gives_up_in_time(client: Any, connect: int, read: int, attempts: int) -> None:
+def test_each_client_gives_up_in_time(client: Any, connect_seconds: int, read_seconds: int, attempts: int) -> None:
     config = client().meta.config
-    assert (config.connect_timeout, config.read_timeout) == (connect, read)
+    assert (config.connect_timeout, config.read_timeout) == (connect_seconds, read_seconds)
     assert (config.retries["mode"], config.retries["total_max_attempts"]) == ("standard", attempts)
 
 

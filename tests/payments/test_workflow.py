@@ -237,8 +237,8 @@ def test_a_defect_tells_its_place_and_not_the_data(
     execution = workflow.pay(request(customer_id="MARKED"))
     assert execution.error == "InternalError"
     assert "ValueError at test_workflow.py:" in execution.cause
-    told = json.dumps([execution.cause, workflow.dead_letters, workflow.notices]) + caplog.text
-    assert "MARKED" not in told
+    revealed_text = json.dumps([execution.cause, workflow.dead_letters, workflow.notices]) + caplog.text
+    assert "MARKED" not in revealed_text
 
 
 def test_no_payment_data_leaves_the_table(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
@@ -251,10 +251,10 @@ def test_no_payment_data_leaves_the_table(workflow: Workflow, caplog: pytest.Log
     # What Python notes of when and where: digits that may be any.
     by_chance = {"created", "msecs", "relativeCreated", "thread", "process"}
     records = [{k: str(v) for k, v in vars(record).items() if k not in by_chance} for record in caplog.records]
-    told = json.dumps([outputs, workflow.dead_letters, workflow.notices, records])
-    assert "MARKED" not in told
-    assert "4321.0" not in told
-    assert '4321"' not in told
+    revealed_text = json.dumps([outputs, workflow.dead_letters, workflow.notices, records])
+    assert "MARKED" not in revealed_text
+    assert "4321.0" not in revealed_text
+    assert '4321"' not in revealed_text
     assert workflow.ledger.payments["T-2"].customer_id == "MARKED-1"
 
 

@@ -22,7 +22,7 @@ scalars = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=100)
 )
-anything = st.recursive(
+any_json = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5)
 )
 
@@ -41,10 +41,12 @@ extremes = st.one_of(
     st.sampled_from([0, -1, 0.001, 1e-300, 1e300, 10**300, 149.999, 10000, 10000.01, 5000.01, True]),
 )
 fields = ("transaction_id", "payment_amount", "payment_method", "customer_id", "currency", "more")
-near_valid = st.dictionaries(st.sampled_from(fields), scalars | extremes | anything, max_size=4).map(
+near_valid = st.dictionaries(st.sampled_from(fields), scalars | extremes | any_json, max_size=4).map(
     lambda changes: request() | changes
 )
-missing = st.sets(st.sampled_from(fields[:5]), min_size=1).map(lambda gone: request(**dict.fromkeys(gone)))
+missing = st.sets(st.sampled_from(fields[:5]), min_size=1).map(
+    lambda missing_fields: request(**dict.fromkeys(missing_fields))
+)
 valid = st.builds(
     lambda cents, method: request(payment_amount=cents / 100, payment_method=method),
     st.integers(1, 1_000_000),
@@ -59,7 +61,7 @@ def test_no_input_ends_an_execution_elsewhere(monkeypatch: pytest.MonkeyPatch) -
     @settings(
         max_examples=INPUTS, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
-    @given(valid | near_valid | missing | anything | extremes)
+    @given(valid | near_valid | missing | any_json | extremes)
     def pay(data: Any) -> None:
         # StartExecution itself refuses more than this.
         assume(len(json.dumps(data)) <= LIMIT_BYTES)

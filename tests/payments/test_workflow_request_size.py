@@ -21,8 +21,8 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
 def sized(characters: int, character: str) -> dict[str, Any]:
     """A request whose JSON, without white space, has so many characters."""
     data = request(payment_amount=150, customer_id="")
-    used = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
-    return data | {"customer_id": character * (characters - used)}
+    size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    return data | {"customer_id": character * (characters - size)}
 
 
 @pytest.mark.parametrize("character", ["a", "é", "日", "💳"])

@@ -5,7 +5,6 @@ from dataclasses import replace
 from tests.prove.explorer import Choice, Explorer, Scenario, count_life
 from tests.prove.stage import Position, Stage
 from tests.prove.troubles import Trouble
-from tests.prove.truth import Finding
 
 
 class Life:
@@ -51,15 +50,12 @@ class Life:
 
     def end_life(self) -> "Stage":
         """Nothing breaks any more; the world as it is then. Fails, and prints the life, if anything is wrong."""
-        found = self.explorer.judge_state(self._state)
-        count_life(found)
-        assert not found, "\n" + self.told(found)
+        violations = self.explorer.judge_state(self._state)
+        count_life(violations)
+        assert not violations, "\n" + self.explorer.print_life(self._choices_taken, violations)
         self.explorer.stage.restore_snapshot(self._state.snapshot)
         self.explorer.stage.live_on()
         return self.explorer.stage
-
-    def told(self, found: list[Finding]) -> str:
-        return self.explorer.print_life(self._choices_taken, found)
 
     def _read_pending(self, index: int) -> Position | None:
         position = self._state.positions[index]

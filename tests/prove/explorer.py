@@ -185,9 +185,9 @@ class Explorer:
         for (transaction_id, _), step in sorted(self.stage.dynamodb.steps.items()):
             statuses.setdefault(transaction_id, []).append(step["status"]["S"])
         lines = [f"  the ledger says of {key}: {' -> '.join(steps)}" for key, steps in statuses.items()]
-        told = [f"{notice.outcome} ({notice.notice_id})" for notice in self.stage.received_notices]
+        outcomes = [f"{notice.outcome} ({notice.notice_id})" for notice in self.stage.received_notices]
         letters = [str(letter.get("error")) for letter in self.stage.queue.letters]
-        lines.append(f"  subscribers heard: {', '.join(told) or 'nothing'}")
+        lines.append(f"  subscribers heard: {', '.join(outcomes) or 'nothing'}")
         lines.append(f"  money moved: {', '.join(kind for kind, _ in self.stage.gateway.movements) or 'never'}")
         lines.append(f"  dead letters: {', '.join(letters) or 'none'}")
         return "\n".join(lines)
@@ -213,7 +213,7 @@ class Explorer:
     def begin_again(self) -> State:
         return self._first_state
 
-    def print_life(self, choices: list[Choice], found: list[Finding]) -> str:
+    def print_life(self, choices: list[Choice], violations: list[Finding]) -> str:
         """The life, step by step, and what is wrong with it."""
         state, lines, last = self.begin_again(), [], ""
         for number, choice in enumerate(choices):
@@ -224,9 +224,9 @@ class Explorer:
                 state.positions,
             )
             state = self.take_choice(state, choice)
-            others = [pair for pair in zip(positions, state.positions, strict=True) if pair[0] is not before]
-            is_idle = state.snapshot.digest == world_before and all(was is after for was, after in others)
-            is_over = all(isinstance(self.scenario.actors[later.actor], Jump) for later in choices[number:])
+            other_moves = [pair for pair in zip(positions, state.positions, strict=True) if pair[0] is not before]
+            is_idle = state.snapshot.digest == world_before and all(was is after for was, after in other_moves)
+            is_over = all(isinstance(self.scenario.actors[next_choice.actor], Jump) for next_choice in choices[number:])
             if (is_idle and before.pending == START and not state.positions[choice.actor].pending) or is_over:
                 continue  # it came, and found nothing to do
             after = state.positions[choice.actor]
@@ -236,14 +236,14 @@ class Explorer:
                 f"{notice.outcome} ({notice.notice_id})"
                 for notice in state.snapshot.received_notices[received_notices:]
             ]
-            spoken = f"  -> subscribers hear {', '.join(new)}" if new else ""
+            hearing = f"  -> subscribers hear {', '.join(new)}" if new else ""
             name = "" if actor.name == last else actor.name
-            lines.append(f"  {name:<22} {before.pending}{place}{broken}{spoken}")
+            lines.append(f"  {name:<22} {before.pending}{place}{broken}{hearing}")
             if not after.pending and after.result != "done":
                 lines.append(f"  {'':<22} ends: {after.result}")
             last = actor.name
         findings_ = self._judge_end(state)
-        wrong = [f"  WRONG, {finding.kind}: {finding.text}" for finding in found]
+        wrong = [f"  WRONG, {finding.kind}: {finding.text}" for finding in violations]
         return "\n".join([*lines, "  and then nothing breaks, and the schedule runs:", findings_[1], *wrong])
 
     def shrink_life(self, choices: list[Choice], kind: str) -> list[Choice]:
@@ -300,12 +300,12 @@ class Explorer:
             if is_end:
                 explored.lives += 1
                 ends.add(state.snapshot.digest)
-                found = self.judge_state(state)
-                count_life(found)
-                explored.finding_counts.update(sorted({finding.kind for finding in found}))
-                for finding in found:
+                violations = self.judge_state(state)
+                count_life(violations)
+                explored.finding_counts.update(sorted({finding.kind for finding in violations}))
+                for finding in violations:
                     if finding not in explored.wrong:
-                        explored.wrong[finding] = self.print_life(_trace_life(reached, state.digest), found)
+                        explored.wrong[finding] = self.print_life(_trace_life(reached, state.digest), violations)
         explored.steps, explored.checked = len(self._steps), len(ends)
         return explored
 
@@ -332,10 +332,10 @@ class Explorer:
         _DIGESTS.clear()
 
 
-def count_life(found: list[Finding]) -> None:
+def count_life(violations: list[Finding]) -> None:
     """Add one life to the figures of the proof."""
     worlds.FIGURES["lives checked"] += 1
-    worlds.FIGURES.update(sorted({finding.kind for finding in found}))
+    worlds.FIGURES.update(sorted({finding.kind for finding in violations}))
 
 
 def _trace_life(reached: dict[int, tuple[int, Choice] | None], digest: int) -> list[Choice]:

@@ -39,7 +39,7 @@ class Faults:
     plan: dict[int, Fault] = field(default_factory=dict)
     calls: list[tuple[str, frozenset[Fault]]] = field(default_factory=list)
     # Services that take no call, and from which call on.
-    away: tuple[str, int] | None = None
+    outage: tuple[str, int] | None = None
     # Called before each call that others could notice: where a scheduler switches. Reading the clock is not one.
     switch: Callable[[str], None] = lambda _: None
 
@@ -48,7 +48,7 @@ class Faults:
             self.switch(name)
         fault = self.plan.get(len(self.calls))
         self.calls.append((name, possible))
-        if self.away and name.startswith(self.away[0]) and len(self.calls) > self.away[1]:
+        if self.outage and name.startswith(self.outage[0]) and len(self.calls) > self.outage[1]:
             return Fault.THROTTLED
         if fault not in possible:
             return None
@@ -65,9 +65,9 @@ class Faults:
             raise throttled
         if fault is Fault.TIMEOUT:
             raise timeout
-        done = do()
+        result = do()
         if fault is Fault.TIMEOUT_WITH_EFFECT:
             raise timeout
         if fault is Fault.CRASH_AFTER:
             raise Crash(name)
-        return done
+        return result

@@ -16,9 +16,9 @@ PATIENCE_SECONDS = 10
 @dataclass
 class _Running:
     actor: Actor
-    go: threading.Event = field(default_factory=threading.Event)
+    may_go_on: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
-    done: bool = False
+    is_done: bool = False
     error: BaseException | None = None
 
 
@@ -35,24 +35,24 @@ class Scheduler:
         running = self._by_thread.get(threading.get_ident())
         if running is not None:
             running.stopped.set()
-            assert running.go.wait(PATIENCE_SECONDS), "the scheduler is gone"
-            running.go.clear()
+            assert running.may_go_on.wait(PATIENCE_SECONDS), "the scheduler is gone"
+            running.may_go_on.clear()
 
     def run_actors(self, actors: list[Actor]) -> None:
-        everyone = [_Running(actor) for actor in actors]
-        threads = [threading.Thread(target=self._live, args=(running,), daemon=True) for running in everyone]
-        for thread, running in zip(threads, everyone, strict=True):
+        runners = [_Running(actor) for actor in actors]
+        threads = [threading.Thread(target=self._live, args=(running,), daemon=True) for running in runners]
+        for thread, running in zip(threads, runners, strict=True):
             thread.start()  # up to its first call, and before the next one starts
             assert running.stopped.wait(PATIENCE_SECONDS)
-        while alive := [running for running in everyone if not running.done]:
+        while alive := [running for running in runners if not running.is_done]:
             step = len(self.options)
             choice = self._choices[step] if step < len(self._choices) else 0
             self.options.append(len(alive))
             running = alive[choice]
             running.stopped.clear()
-            running.go.set()
+            running.may_go_on.set()
             assert running.stopped.wait(PATIENCE_SECONDS), "an actor does not come back"
-        for thread, running in zip(threads, everyone, strict=True):
+        for thread, running in zip(threads, runners, strict=True):
             thread.join(PATIENCE_SECONDS)
             if running.error is not None:
                 raise running.error
@@ -64,7 +64,7 @@ class Scheduler:
         except BaseException as error:
             running.error = error
         finally:
-            running.done = True
+            running.is_done = True
             running.stopped.set()
 
 

@@ -142,8 +142,8 @@ class Observed:
 
     def _wrap_operation(self, operation: Callable[..., Any], name: str, seam: Seam) -> Callable[..., Any]:
         @functools.wraps(operation)
-        def pass_seam(*arguments: Any, **more: Any) -> Any:
-            return seam.call(name, functools.partial(operation, *arguments, **more))
+        def pass_seam(*arguments: Any, **named_arguments: Any) -> Any:
+            return seam.call(name, functools.partial(operation, *arguments, **named_arguments))
 
         return pass_seam
 
@@ -329,8 +329,8 @@ def _digest_item(value: Any) -> int:
     if isinstance(value, str | int | float | tuple):
         return hash(value)
     if callable(value):  # a late effect: what it does is what it was given
-        given = [cell.cell_contents for cell in value.__closure__ or ()]
-        return hash(repr([item for item in given if not isinstance(item, FakeGateway)]) + value.__qualname__)
+        closed_over = [cell.cell_contents for cell in value.__closure__ or ()]
+        return hash(repr([item for item in closed_over if not isinstance(item, FakeGateway)]) + value.__qualname__)
     judgement = _DIGESTS.get(id(value))
     if judgement is None or judgement[0] is not value:
         judgement = _DIGESTS[id(value)] = (value, hash(repr(value)))

@@ -57,11 +57,11 @@ SCENARIOS = {
 
 
 def run_scenario(
-    scenario: Scenario, plan: dict[int, Fault], away: tuple[str, int] | None = None, away_seconds: float = 0
+    scenario: Scenario, plan: dict[int, Fault], outage: tuple[str, int] | None = None, outage_seconds: float = 0
 ) -> World:
     """``away`` names services that take no call from the n-th on, until so long after the execution has ended."""
     world = World(plan, scenario.behaviour)
-    world.faults.away = away
+    world.faults.outage = outage
     event: dict[str, Any] = {"transaction_id": request()["transaction_id"], "operator": "alice"}
     with world.install_ports():
         world.run_payment(request())
@@ -73,9 +73,9 @@ def run_scenario(
         if scenario.refund:
             with suppress(StatesError):
                 world.invoke_handler(reconciliation.handler, event | {"action": "refund"})
-        if away_seconds:
-            world.run_schedule(away_seconds)
-        world.faults.away = None
+        if outage_seconds:
+            world.run_schedule(outage_seconds)
+        world.faults.outage = None
         if scenario.down_seconds:
             # No request is on its way for so long: what comes late has come by then.
             world.gateway.let_late_effects_happen()
@@ -108,7 +108,7 @@ def run_again_after_a_day(plan: dict[int, Fault]) -> World:
 
 
 # By the beginnings of their calls' names.
-AWAY = ("workflow.publish", "workflow.send", "workflow", "s", "dynamodb", "secretsmanager", "")
+SERVICE_PREFIXES = ("workflow.publish", "workflow.send", "workflow", "s", "dynamodb", "secretsmanager", "")
 HOUR = 60 * 60
 
 
@@ -117,7 +117,7 @@ def test_an_outage_of_each_service_from_each_call_on(name: str, record_figure: A
     """Longer than the retries last: until the execution is over, and for an hour of the schedule after it."""
     scenario, outages = SCENARIOS[name], 0
     calls = [call for call, _ in run_scenario(scenario, {}).faults.calls]
-    for service in AWAY:
+    for service in SERVICE_PREFIXES:
         for first in [n for n, call in enumerate(calls) if call.startswith(service)]:
             for seconds in (0, HOUR):
                 world = run_scenario(scenario, {}, (service, first), seconds)
@@ -141,12 +141,12 @@ def run_twice(plan: dict[int, Fault]) -> World:
 
 def check_twice() -> int:
     """Every fault; how many there are."""
-    whole = run_twice({})
-    whole.check_payments()
+    undisturbed = run_twice({})
+    undisturbed.check_payments()
     # Where nothing breaks, nothing is said again, not even under the same notice id.
-    assert len(whole.topic.notices) == 1, "announced twice"
-    assert len(whole.queue.letters) == 1, "dead-lettered twice"
-    singles = list_plans(whole)
+    assert len(undisturbed.topic.notices) == 1, "announced twice"
+    assert len(undisturbed.queue.letters) == 1, "dead-lettered twice"
+    singles = list_plans(undisturbed)
     for single in singles:
         run_twice(dict([single])).check_payments()
     return len(singles)
@@ -206,11 +206,11 @@ def test_every_crash_point_and_every_pair(name: str, record_figure: Any) -> None
         ends.update(payment.status for payment in world.read_payments().values())
         return world
 
-    whole = broken_by({})
+    undisturbed = broken_by({})
     # Where nothing breaks, it is not enough to be harmless.
-    assert [payment.status for payment in whole.read_payments().values()] == [SCENARIOS[name].ends]
+    assert [payment.status for payment in undisturbed.read_payments().values()] == [SCENARIOS[name].ends]
     # What may break before a redrive breaks in the other scenarios too.
-    for first in list_plans(whole, beyond=whole.redriven_at - 1):
+    for first in list_plans(undisturbed, beyond=undisturbed.redriven_at - 1):
         broken = broken_by(dict([first]))
         singles += 1
         for second in list_plans(broken, beyond=first[0]):

@@ -32,7 +32,7 @@ from tests.prove.troubles import OF_AN_INVOCATION, Directed
 # How many wrong lives of a scenario are printed: each different, each a shortest.
 PRINTED = 6
 LATE = frozenset({Fault.TIMEOUT_LATE, Fault.CRASH_LATE, Directed.LATE})
-LOST = frozenset({Fault.TIMEOUT_WITH_EFFECT, Fault.CRASH_AFTER, Directed.ANSWERS_LOST})
+LOST_ANSWERS = frozenset({Fault.TIMEOUT_WITH_EFFECT, Fault.CRASH_AFTER, Directed.ANSWERS_LOST})
 SAVED = frozenset({Directed.SAVED_ERROR, Directed.SAVED_ERROR_WITH_EFFECT})
 A = frozenset({"a"})
 OPERATOR = frozenset({"operator, refund", "reconciliation"})
@@ -110,7 +110,9 @@ SCENARIOS = {
     "late, reconciled": Scenario(
         (pay_a(), claim_over(), schedule_run(), Late()), away_at_first, troubles=1, preemptions=1, only=LATE
     ),
-    "answers lost, reconciled": Scenario((pay_a(), claim_over(), schedule_run()), troubles=2, preemptions=1, only=LOST),
+    "answers lost, reconciled": Scenario(
+        (pay_a(), claim_over(), schedule_run()), troubles=2, preemptions=1, only=LOST_ANSWERS
+    ),
     # Operators.
     "refunded": Scenario((pay_a(), refund_call(), claim_over(), schedule_run()), troubles=1, preemptions=1),
     "refunded, saved errors": Scenario(
@@ -170,9 +172,9 @@ def test_lives_by_chance(name: str, record_figure: Any) -> None:
     with explorer.stage.install_ports():
         for seed in range(LIVES):
             life, state = explorer.take_life(explorer.take_random_life(random.Random(seed)))  # noqa: S311 - not a secret
-            found = explorer.judge_state(state)
-            count_life(found)
-            for kind in sorted({finding.kind for finding in found} - set(wrong)):
+            violations = explorer.judge_state(state)
+            count_life(violations)
+            for kind in sorted({finding.kind for finding in violations} - set(wrong)):
                 shortest = explorer.shrink_life(life, kind)
                 wrong[kind] = explorer.print_life(shortest, explorer.judge_state(explorer.take_life(shortest)[1]))
             explorer.forget_steps()

@@ -38,11 +38,11 @@ def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> 
     """An execution announces a payment that it does not hold, and leaves no trace of that."""
     really = failure.record_failure
 
-    def announce(transaction_id: str, *, execution: str, ledger: Any, **more: Any) -> failure.Failure:
+    def announce(transaction_id: str, *, execution: str, ledger: Any, **arguments: Any) -> failure.Failure:
         payment = ledger.find_payment(transaction_id)
         if payment is not None and payment.execution != execution and payment.status in OPEN:
             return failure.Failure(payment, is_announced=True)
-        return really(transaction_id, execution=execution, ledger=ledger, **more)
+        return really(transaction_id, execution=execution, ledger=ledger, **arguments)
 
     patch.setattr("handlers.processing.record_failure", announce)
 
@@ -52,7 +52,7 @@ def a_claim_that_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(notification.Notification, "is_claimed", lambda *_: False)
 
 
-ONE = Scenario((Execution("a"),), troubles=1)
+ONE_EXECUTION = Scenario((Execution("a"),), troubles=1)
 LATE = Scenario((Execution("a"), Late()), troubles=1, only=frozenset({Fault.TIMEOUT_LATE}))
 SAVED = replace(lives.SCENARIOS["refunded, saved errors"], troubles=1, preemptions=0)
 NOT_TOLD = Scenario(
@@ -65,9 +65,9 @@ NOT_TOLD = Scenario(
 SENT_TWICE = replace(lives.SCENARIOS["two executions, one fault"], only=frozenset({Directed.REFUSED}))
 
 PLANTED: dict[Plant, tuple[Scenario, str]] = {
-    protections.a_key_per_attempt: (ONE, truth.DOUBLE),
-    protections.a_lookup_that_is_not_final: (LATE, truth.LOST),
-    a_refund_that_trusts_a_saved_error: (SAVED, truth.LOST),
+    protections.a_key_per_attempt: (ONE_EXECUTION, truth.DOUBLE),
+    protections.a_lookup_that_is_not_final: (LATE, truth.LOST_OR_STUCK),
+    a_refund_that_trusts_a_saved_error: (SAVED, truth.LOST_OR_STUCK),
     protections.confirmed_before_it_is_sent: (NOT_TOLD, truth.LAST_DIFFERS),
     a_notice_of_a_non_holder_that_is_not_recorded: (SENT_TWICE, truth.LAST_DIFFERS),
     a_claim_that_ignores_the_lease: (lives.SCENARIOS["redriven"], truth.UNTRUE),
@@ -85,7 +85,7 @@ def test_a_planted_defect_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch
     scenario, kind = PLANTED[plant]
     without = found_in(scenario)
     plant(monkeypatch)
-    found = found_in(scenario)
-    print(f"\nplanted, {plant.__name__}: {dict(found)}; without: {dict(without)}")
-    assert found[kind] > without[kind]
+    counts = found_in(scenario)
+    print(f"\nplanted, {plant.__name__}: {dict(counts)}; without: {dict(without)}")
+    assert counts[kind] > without[kind]
     record_figure("defects planted, each found by exploring", 1)

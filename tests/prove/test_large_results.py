@@ -129,8 +129,8 @@ TASK = {
 def test_the_interpreter_catches_a_large_result_as_aws_did(name: str) -> None:
     states = TASK["States"] | {"Call": TASK["States"]["Call"] | {"Catch": [{"ErrorEquals": [name], "Next": "Caught"}]}}
     tasks = {"function": lambda _: "x" * LIMIT_BYTES}
-    caught = Interpreter(TASK | {"States": states}, tasks, catches_large_results=True).run({})
-    assert (caught.status, caught.output) == ("SUCCEEDED", "States.DataLimitExceeded")
+    execution = Interpreter(TASK | {"States": states}, tasks, catches_large_results=True).run({})
+    assert (execution.status, execution.output) == ("SUCCEEDED", "States.DataLimitExceeded")
     documented = Interpreter(TASK | {"States": states}, tasks).run({})
     assert (documented.status, documented.error) == ("FAILED", "States.DataLimitExceeded")
 

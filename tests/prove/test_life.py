@@ -52,7 +52,7 @@ class Life(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.world.faults.plan.clear()
-        self.world.faults.away = None
+        self.world.faults.outage = None
         self.world.run_schedule()
         ENDS.update(str(payment.status) for payment in self.world.read_payments().values())
         try:
@@ -86,9 +86,9 @@ class Life(RuleBasedStateMachine):
     def redrive(self, transaction_id: str) -> None:
         """As the operator's command does it: with the request of the execution that failed."""
         sent_request = [request for request in self.sent_request if request["transaction_id"] == transaction_id]
-        for one in sent_request[-1:]:
-            if self._operate("reopen", transaction_id, request=one):
-                self.pay_again(one)
+        for last_request in sent_request[-1:]:
+            if self._operate("reopen", transaction_id, request=last_request):
+                self.pay_again(last_request)
 
     @rule(transaction_id=IDS)
     def resolve(self, transaction_id: str) -> None:
@@ -121,7 +121,7 @@ class Life(RuleBasedStateMachine):
     @rule(service=st.sampled_from(["", "workflow", "sns", "sqs", "dynamodb"]))
     def an_outage_begins_or_ends(self, service: str) -> None:
         self._step("outage")
-        self.world.faults.away = (service, 0) if service else None
+        self.world.faults.outage = (service, 0) if service else None
 
     @invariant()
     def no_step_is_wrong(self) -> None:
@@ -141,8 +141,8 @@ class Life(RuleBasedStateMachine):
                 continue  # a note: the status stays
             assert Status(step["status"]["S"]) in TRANSITIONS[Status(before["status"]["S"]) if before else None]
 
-    def _operate(self, action: str, transaction_id: str, **more: Any) -> bool:
-        event = {"action": action, "transaction_id": transaction_id, "operator": "alice", **more}
+    def _operate(self, action: str, transaction_id: str, **fields: Any) -> bool:
+        event = {"action": action, "transaction_id": transaction_id, "operator": "alice", **fields}
         return self._invoke_function(reconciliation.handler, event)
 
     def _invoke_function(self, handler: object, event: dict[str, Any]) -> bool:

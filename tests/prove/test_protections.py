@@ -71,9 +71,9 @@ def no_claim(patch: pytest.MonkeyPatch) -> None:
         return replace(payment, attempt=payment.attempt + 1)
 
     patch.setattr(charging, "_claim_payment", unclaimed)
-    anything = {status: frozenset(Status) for status in [None, *Status]}
+    any_status = {status: frozenset(Status) for status in [None, *Status]}
     for module in (payments.payment, world):
-        patch.setattr(module, "TRANSITIONS", anything)
+        patch.setattr(module, "TRANSITIONS", any_status)
 
 
 def no_closing(patch: pytest.MonkeyPatch) -> None:
@@ -143,9 +143,9 @@ def no_holder_of_a_payment(patch: pytest.MonkeyPatch) -> None:
     """Whoever fails at a payment gives it up and announces it."""
     find = DynamoDBLedger.find_payment
 
-    def give_up_any(transaction_id: str, *, execution: str, ledger: Any, **more: Any) -> failure.Failure:
+    def give_up_any(transaction_id: str, *, execution: str, ledger: Any, **arguments: Any) -> failure.Failure:
         payment = find(ledger, transaction_id)
-        return really(transaction_id, execution=payment.execution if payment else execution, ledger=ledger, **more)
+        return really(transaction_id, execution=payment.execution if payment else execution, ledger=ledger, **arguments)
 
     really = failure.record_failure
     patch.setattr("handlers.processing.record_failure", give_up_any)
@@ -155,7 +155,8 @@ def no_claim_of_a_notice(patch: pytest.MonkeyPatch) -> None:
     """Whoever fails announces it."""
     really = failure.record_failure
     patch.setattr(
-        "handlers.processing.record_failure", lambda *args, **more: replace(really(*args, **more), is_announced=True)
+        "handlers.processing.record_failure",
+        lambda *args, **arguments: replace(really(*args, **arguments), is_announced=True),
     )
 
 
@@ -178,7 +179,7 @@ def nobody_to_announce_a_decline(patch: pytest.MonkeyPatch) -> None:
     # Whoever holds the claim is taken for done.
     confirm = failure.confirm_notice
     patch.setattr(
-        "handlers.processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_sent": True})
+        "handlers.processing.confirm_notice", lambda *args, **arguments: confirm(*args, **arguments | {"is_sent": True})
     )
     patch.setattr("handlers.reconciliation.send_due_notice", lambda payment, **_: payment)
 
@@ -186,7 +187,8 @@ def nobody_to_announce_a_decline(patch: pytest.MonkeyPatch) -> None:
 def a_letter_taken_for_left(patch: pytest.MonkeyPatch) -> None:
     confirm = failure.confirm_notice
     patch.setattr(
-        "handlers.processing.confirm_notice", lambda *args, **more: confirm(*args, **more | {"is_dead_lettered": True})
+        "handlers.processing.confirm_notice",
+        lambda *args, **arguments: confirm(*args, **arguments | {"is_dead_lettered": True}),
     )
 
 
@@ -235,7 +237,7 @@ def by_a_request_again_after_a_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("remove", "prove", "found"),
+    ("remove", "prove", "message"),
     [
         (a_key_per_attempt, by_crash_points("charged"), "charged 2 times"),
         (no_claim, by_crash_points("charged"), "FAILED, and charged"),
@@ -274,17 +276,17 @@ def by_a_request_again_after_a_day() -> None:
 def test_without_it_the_proof_fails(
     remove: Callable[[pytest.MonkeyPatch], None],
     prove: Callable[[], object],
-    found: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     record_figure: Any,
 ) -> None:
     remove(monkeypatch)
-    with pytest.raises(AssertionError, match=found):
+    with pytest.raises(AssertionError, match=message):
         prove()
     record_figure("protections removed, each noticed", 1)
 
 
 def _run_checked(scenario: Scenario, plan: dict[int, Any]) -> World:
-    done = run_scenario(scenario, plan)
-    done.check_payments()
-    return done
+    world = run_scenario(scenario, plan)
+    world.check_payments()
+    return world

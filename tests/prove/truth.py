@@ -12,9 +12,9 @@ from typing import Any
 UNTRUE = "notices untrue"
 LAST_DIFFERS = "last notice differs from final status"
 DOUBLE = "double charges"
-LOST = "lost or stuck payments"
+LOST_OR_STUCK = "lost or stuck payments"
 REFUNDED_MORE = "refunded more than charged"
-KINDS = (UNTRUE, LAST_DIFFERS, DOUBLE, LOST, REFUNDED_MORE)
+KINDS = (UNTRUE, LAST_DIFFERS, DOUBLE, LOST_OR_STUCK, REFUNDED_MORE)
 
 OPEN = frozenset({"PENDING", "PROCESSING", "UNKNOWN", "REFUNDING"})
 CHARGED = frozenset({"COMPLETED", "REFUNDING", "REFUNDED"})
@@ -72,9 +72,11 @@ def _find_untruth(transaction_id: str, notice_id: str, outcome: str, world: Any)
     status = statuses[sequence - 1]
     if outcome != status and not (outcome == "UNKNOWN" and status in OPEN):
         return f"{notice_id} states {outcome}, and that write says {status}"
-    others = [later for later in statuses[sequence:] if later in FINAL and later != outcome]
-    if outcome in FINAL and others:
-        return f"{notice_id} states {outcome}, and the ledger says {others[-1]} since"
+    contradictions = [
+        next_status for next_status in statuses[sequence:] if next_status in FINAL and next_status != outcome
+    ]
+    if outcome in FINAL and contradictions:
+        return f"{notice_id} states {outcome}, and the ledger says {contradictions[-1]} since"
     return None
 
 
@@ -97,7 +99,7 @@ def find_violations(world: Any, received_notices: list[Notice]) -> Iterator[Find
         yield from _of_last(transaction_id, status, received_notices)
         letters = [letter for letter in world.queue.letters if letter.get("transaction_id") == transaction_id]
         if status in NEED_A_LETTER and not letters:
-            yield Finding(LOST, f"{transaction_id} is {status}, without a dead letter")
+            yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, without a dead letter")
 
 
 def _of_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]:
@@ -107,13 +109,13 @@ def _of_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]
     if refunds > charges:
         yield Finding(REFUNDED_MORE, f"{transaction_id} is charged {charges} times and refunded {refunds} times")
     if status in OPEN:
-        yield Finding(LOST, f"{transaction_id} is still {status}")
+        yield Finding(LOST_OR_STUCK, f"{transaction_id} is still {status}")
     elif status in CHARGED and not charges:
-        yield Finding(LOST, f"{transaction_id} is {status}, and was never charged")
+        yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, and was never charged")
     elif (status in NOT_CHARGED or status == "nothing") and charges:
-        yield Finding(LOST, f"{transaction_id} is {status}, and was charged")
+        yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, and was charged")
     if (status == "REFUNDED" and not refunds) or (status == "COMPLETED" and refunds):
-        yield Finding(LOST, f"{transaction_id} is {status}, and was refunded {refunds} times")
+        yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, and was refunded {refunds} times")
 
 
 def _of_last(transaction_id: str, status: str, received_notices: list[Notice]) -> Iterator[Finding]:

@@ -174,8 +174,8 @@ class World:
         for notice in self.notices_of(payment.transaction_id):
             if _read_sequence(notice) > since:
                 ids.setdefault(notice["outcome"], set()).add(notice["notice_id"])
-        if twice := [outcome for outcome, notice_ids in ids.items() if len(notice_ids) > 1]:
-            return f"{twice} announced twice: {ids}"
+        if announced_twice := [outcome for outcome, notice_ids in ids.items() if len(notice_ids) > 1]:
+            return f"{announced_twice} announced twice: {ids}"
         announced = {Status.FAILED, Status.REVIEW, Status.DECLINED, Status.ACTION_REQUIRED, Status.REJECTED}
         if payment.status in announced and payment.status not in ids:
             return f"{payment.status}, and nobody was notified"
