@@ -162,7 +162,7 @@ class _Stack:
     def _find_in_map(self, argument: Any) -> Any:
         mapping, *keys = argument
         value = self._tree.template.get("Mappings", {}).get(mapping, {})
-        for key in keys[:2]:
+        for key in keys:
             value = value.get(_to_text(self._resolve_value(key)), {}) if isinstance(value, dict) else value
         return value
 

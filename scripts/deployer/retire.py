@@ -25,13 +25,13 @@ def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
     return {key for template in _walk_templates(tree) for key in pattern.findall(str(template))}
 
 
-def delete_unneeded_artifacts(s3: "S3Client", destination: Destination, account: str, needed: Iterable[str]) -> int:
-    """Delete the objects whose keys are not ``needed``; return how many they were."""
+def delete_unneeded_artifacts(s3: "S3Client", destination: Destination, account: str, kept_keys: Iterable[str]) -> int:
+    """Delete the objects whose keys are not in ``kept_keys``; return how many they were."""
     bucket = destination.bucket
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, ExpectedBucketOwner=account, Prefix=f"{destination.prefix}/"
     )
-    unneeded = {item["Key"] for page in pages for item in page.get("Contents", [])} - set(needed)
+    unneeded = {item["Key"] for page in pages for item in page.get("Contents", [])} - set(kept_keys)
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda key: s3.delete_object(Bucket=bucket, ExpectedBucketOwner=account, Key=key), unneeded))
     return len(unneeded)

@@ -33,16 +33,16 @@ def check_fresh(templates: Path) -> None:
 def check_lint(templates: Path) -> None:
     """Raise ``UserError`` with all findings of cfn-lint; templates that passed once are not linted again."""
     paths = sorted(templates.glob("*.yaml"))
-    passed = LINTED / _lint_digest(paths)
-    if passed.exists():
+    marker = LINTED / _lint_digest(paths)
+    if marker.exists():
         return
     findings = lint_templates(paths)
     if findings:
         raise UserError("cfn-lint refuses the templates:\n" + "\n".join(findings))
     # If this cannot be written, the next run lints again.
     with contextlib.suppress(OSError):
-        passed.parent.mkdir(parents=True, exist_ok=True)
-        passed.touch()
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
 
 
 def _lint_digest(paths: list[Path]) -> str:

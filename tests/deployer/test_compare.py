@@ -12,10 +12,11 @@ from scripts.deployer.failure import Event
 from scripts.deployer.plan.compare import compare_stacks
 from scripts.deployer.plan.danger import confirmation_names, find_dangers
 from scripts.deployer.plan.iam import statement_changes
-from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges, count_changes
+from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, Plan, PropertyChange, StackChanges, count_changes
 from scripts.deployer.plan.spurious import mark_spurious
 from scripts.deployer.planning import Comparison
 from scripts.deployer.report.console_reporter import ConsoleReporter
+from scripts.deployer.report.markdown import render_plan
 from tests.deployer.aws.cloudformation import START
 
 PSEUDO = {"AWS::Region": "eu-west-1"}
@@ -40,6 +41,7 @@ def queue_template(properties: str, following: str = "") -> str:
         ("!GetAtt Other.Arn", "${Other.Arn}"),
         ("!Sub 'a-${P}-${Other}-${Other.Arn}-${!Literal}'", "a-given-${Other}-${Other.Arn}-${Literal}"),
         ("!Sub ['${x}-${P}', {x: !Ref D}]", "default-given"),
+        ("!Sub ['${x}', {x: true}]", "true"),
         ("!Join ['-', [a, !Ref P]]", "a-given"),
         ("!Select [1, !Split [',', 'a,b']]", "b"),
         ("!If [Yes, a, b]", "a"),
@@ -132,6 +134,45 @@ def test_a_removed_resource_is_deleted_or_retained(policies: str, action: str) -
     assert (change.action, change.policy_action) == ("Remove", action)
 
 
+def test_changed_policies_are_changes_of_their_own() -> None:
+    policies = "    DeletionPolicy: Retain\n    UpdateReplacePolicy: Retain\n"
+    (change,) = compare_texts(queue_template("{}"), queue_template("{}", policies))
+    assert change.properties == (
+        PropertyChange("DeletionPolicy", "Delete", "Retain"),
+        PropertyChange("UpdateReplacePolicy", "Delete", "Retain"),
+    )
+
+
+def test_outputs_are_compared_with_those_of_an_existing_stack_only() -> None:
+    before, after = (evaluate_text(queue_template("{}", f"Outputs: {{Url: {{Value: {text}}}}}")) for text in "ab")
+    assert compare_stacks("s", before, after).outputs == ("Url",)
+    assert compare_stacks("s", None, after).outputs == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effects"),
+    [
+        ("30", "7", ["has a shorter retention period"]),
+        ("7", "30", []),
+        # Without a number, logs are kept for ever.
+        (None, "7", ["has a shorter retention period"]),
+        ("7", None, []),
+    ],
+)
+def test_a_shorter_retention_period_is_a_danger(before: str | None, after: str | None, effects: list[str]) -> None:
+    retention = PropertyChange("RetentionInDays", before, after)
+    change = Change("Modify", "Log", "AWS::Logs::LogGroup", properties=(retention,))
+    assert [danger.effect for danger in find_dangers(StackChanges("s", (change,)))] == effects
+
+
+def test_a_plan_too_long_for_a_comment_is_cut_after_its_summary() -> None:
+    changes = tuple(Change("Add", f"Topic{number}", "AWS::SNS::Topic") for number in range(3000))
+    comment = render_plan(Plan(StackChanges("s", changes)), "Title")
+    assert len(comment) < 65_536
+    assert comment.startswith("### Title\n\n**Plan: 3000 to add, 0 to change, 0 to destroy.**")
+    assert comment.endswith("(cut: the whole plan is in the log)\n")
+
+
 def test_another_type_under_the_same_name_is_a_replacement() -> None:
     (change,) = compare_texts(queue_template("{}"), queue_template("{}").replace("SQS::Queue", "SNS::Topic"))
     assert (change.replacement, change.properties[0].name) == ("True", "Type")
@@ -212,6 +253,7 @@ def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_compar
             Change("Modify", "Certain", "T", "True", (unknown_property("A", "Always"),)),
             Change("Modify", "Data", "AWS::DynamoDB::Table", "Conditional", (unknown_property("A", "Conditionally"),)),
             Change("Modify", "Known", "T", "False", (known_change,)),
+            Change("Modify", "MixedData", "AWS::SQS::Queue", "Conditional", (known_change, unknown_property("A"))),
             Change("Modify", "Mixed", "T", "Conditional", (known_change, unknown_property("A", "Conditionally"))),
         ),
     )
@@ -220,12 +262,15 @@ def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_compar
         (
             Change("Modify", "Real", "T", "False", (unknown_property("A"),)),
             Change("Modify", "Mixed", "T", "False", (known_change,)),
+            Change("Modify", "MixedData", "AWS::SQS::Queue", "False", (known_change,)),
         ),
     )
     marked = mark_spurious(service, real)
     changes = {change.logical_id: change for change in marked.changes}
     assert [name for name, change in changes.items() if change.is_spurious] == ["Spurious"]
     assert (changes["Mixed"].properties, changes["Mixed"].replacement) == ((known_change,), "False")
+    # The service is trusted where data would be lost.
+    assert changes["MixedData"].replacement == "Conditional"
     assert count_changes(marked).spurious == 1
 
 

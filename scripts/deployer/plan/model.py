@@ -1,6 +1,7 @@
 """The data of a plan, which is shown, saved, written as JSON and executed."""
 
-from dataclasses import dataclass
+import operator
+from dataclasses import astuple, dataclass
 
 from scripts.common.templates import STACK
 
@@ -87,13 +88,8 @@ class Count:
     destroy: int = 0
     spurious: int = 0
 
-    def __add__(self, other: "Count") -> "Count":
-        return Count(
-            self.add + other.add,
-            self.change + other.change,
-            self.destroy + other.destroy,
-            self.spurious + other.spurious,
-        )
+    def __add__(self, count: "Count") -> "Count":
+        return Count(*map(operator.add, astuple(self), astuple(count)))
 
     def __str__(self) -> str:
         return f"Plan: {self.add} to add, {self.change} to change, {self.destroy} to destroy."

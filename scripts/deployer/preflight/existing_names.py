@@ -3,9 +3,8 @@
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
@@ -22,14 +21,6 @@ SUBJECT = "names"
 _REGIONS = "docs/deploying.md#accounts-and-regions"
 
 
-@dataclass(frozen=True)
-class _Question:
-    """Which of the resources, by name, exist; asked in one call, or in one for each name."""
-
-    lookup: Lookup
-    resources: dict[str, DeclaredResource]
-
-
 def check_existing_names(situation: Situation) -> list[Finding]:
     """Return a failure for each name that exists outside the stack, and unknown where a service does not answer."""
     new: dict[Lookup, dict[str, DeclaredResource]] = {}
@@ -42,9 +33,14 @@ def check_existing_names(situation: Situation) -> list[Finding]:
             is_unreadable = True
         elif not resource.is_held_as(name):
             new.setdefault(LOOKUPS[resource.type], {})[name] = resource
-    questions = [question for lookup, resources in new.items() for question in _split_questions(lookup, resources)]
+    # One call finds all names, or each needs its own.
+    questions = [
+        (lookup, names)
+        for lookup, resources in new.items()
+        for names in ([list(resources)] if lookup.is_batch else [[name] for name in resources])
+    ]
     with ThreadPoolExecutor(WORKERS) as pool:
-        answers = pool.map(lambda question: _ask_service(situation, question), questions)
+        answers = pool.map(lambda item: _ask_service(situation, item[0], item[1], new[item[0]]), questions)
         findings = [finding for answer in answers for finding in answer]
     if is_unreadable:
         text = "names that exist could not be checked: what the stack holds is not known"
@@ -55,23 +51,14 @@ def check_existing_names(situation: Situation) -> list[Finding]:
     return findings or [Finding(SUBJECT, Verdict.OK, f"none of the {count} names to be created exists")]
 
 
-def _split_questions(lookup: Lookup, resources: dict[str, DeclaredResource]) -> Iterator[_Question]:
-    if lookup.is_batch:
-        yield _Question(lookup, resources)
-    else:
-        for name, resource in resources.items():
-            yield _Question(lookup, {name: resource})
-
-
-def _ask_service(situation: Situation, question: _Question) -> list[Finding]:
+def _ask_service(
+    situation: Situation, lookup: Lookup, names: list[str], resources: dict[str, DeclaredResource]
+) -> list[Finding]:
     try:
-        names = question.lookup.find(situation, list(question.resources))
+        existing = lookup.find(situation, names)
     except AWS_ERRORS as error:
-        kind = next(iter(question.resources.values())).type
-        return [unknown_finding(SUBJECT, f"whether names of {kind} exist", question.lookup.action, error)]
-    return [
-        _existing_name_finding(situation, name, question.resources[name], question.lookup) for name in sorted(names)
-    ]
+        return [unknown_finding(SUBJECT, f"whether names of {resources[names[0]].type} exist", lookup.action, error)]
+    return [_existing_name_finding(situation, name, resources[name], lookup) for name in sorted(existing)]
 
 
 def _existing_name_finding(situation: Situation, name: str, resource: DeclaredResource, lookup: Lookup) -> Finding:

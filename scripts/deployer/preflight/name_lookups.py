@@ -20,8 +20,6 @@ ReadTags = Callable[[Situation, str], Mapping[str, str]]
 # The error codes of a missing resource: ResourceNotFoundException, NoSuchEntity, StateMachineDoesNotExist,
 # AWS.SimpleQueueService.NonExistentQueue, and S3's 404.
 _NOT_FOUND = re.compile(r"NotFound|NoSuch|DoesNotExist|NonExistent|^404$")
-# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
-_ALARMS_PER_CALL = 100
 
 
 @dataclass(frozen=True)
@@ -94,14 +92,13 @@ def _find_log_groups(situation: Situation, names: Sequence[str]) -> set[str]:
 
 
 def _find_alarms(situation: Situation, names: Sequence[str]) -> set[str]:
-    cloudwatch, existing = situation.client("cloudwatch"), set()
-    for first in range(0, len(names), _ALARMS_PER_CALL):
-        answer = cloudwatch.describe_alarms(
-            AlarmNames=list(names[first : first + _ALARMS_PER_CALL]), AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-        )
-        alarms = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
-        existing |= {alarm["AlarmName"] for alarm in alarms}
-    return existing
+    paginator = situation.client("cloudwatch").get_paginator("describe_alarms")
+    pages = paginator.paginate(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    return {
+        alarm["AlarmName"]
+        for page in pages
+        for alarm in (*page.get("MetricAlarms", []), *page.get("CompositeAlarms", []))
+    }
 
 
 def _find_key_aliases(situation: Situation, names: Sequence[str]) -> set[str]:

@@ -14,7 +14,6 @@ from .situation import Situation
 SUBJECT = "runtime"
 # AWS announces the end of support at least this long before it: https://docs.aws.amazon.com/lambda/latest/dg/runtime-support-policy.html
 NOTICE = timedelta(days=180)
-_NEXT_STEP = "set a newer runtime in stacks/, run the tests on it, and deploy"
 
 
 @dataclass(frozen=True)
@@ -53,17 +52,17 @@ def _judge_runtime(runtime: str, functions: list[DeclaredResource], today: date)
         for function in functions
         if function.properties.get("Runtime") == runtime
     )
+    verdict = Verdict.WARNING
     if is_new and today >= end.blocks_creation:
-        text = f"{runtime}: Lambda creates no function with it since {end.blocks_creation}"
-        return Finding(SUBJECT, Verdict.FAILURE, text, _NEXT_STEP)
-    if today >= end.blocks_updates:
+        verdict, text = Verdict.FAILURE, f"Lambda creates no function with it since {end.blocks_creation}"
+    elif today >= end.blocks_updates:
         # A deployment that changes no function still succeeds.
-        text = f"{runtime}: Lambda refuses any change of a function with it since {end.blocks_updates}"
-        return Finding(SUBJECT, Verdict.WARNING, text, _NEXT_STEP)
-    if today >= end.deprecated:
-        text = f"{runtime}: without security patches since {end.deprecated}; no change from {end.blocks_updates}"
-        return Finding(SUBJECT, Verdict.WARNING, text, _NEXT_STEP)
-    if today >= end.deprecated - NOTICE:
-        text = f"{runtime}: without security patches from {end.deprecated}; no change from {end.blocks_updates}"
-        return Finding(SUBJECT, Verdict.WARNING, text, _NEXT_STEP)
-    return Finding(SUBJECT, Verdict.OK, f"{runtime} is supported until {end.deprecated}")
+        text = f"Lambda refuses any change of a function with it since {end.blocks_updates}"
+    elif today >= end.deprecated:
+        text = f"without security patches since {end.deprecated}; no change from {end.blocks_updates}"
+    elif today >= end.deprecated - NOTICE:
+        text = f"without security patches from {end.deprecated}; no change from {end.blocks_updates}"
+    else:
+        return Finding(SUBJECT, Verdict.OK, f"{runtime} is supported until {end.deprecated}")
+    next_step = "set a newer runtime in stacks/, run the tests on it, and deploy"
+    return Finding(SUBJECT, verdict, f"{runtime}: {text}", next_step)

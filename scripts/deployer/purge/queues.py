@@ -6,14 +6,8 @@ from .leftover import Leftover, format_count
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 _TYPE = "AWS::SQS::Queue"
-_COUNTS: "tuple[QueueAttributeNameType, ...]" = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
-)
 
 
 class Queues:
@@ -27,11 +21,18 @@ class Queues:
         try:
             url = self._client.get_queue_url(QueueName=name)["QueueUrl"]
             tags = self._client.list_queue_tags(QueueUrl=url).get("Tags", {})
-            attributes = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)["Attributes"]
+            counts = self._client.get_queue_attributes(
+                QueueUrl=url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                    "ApproximateNumberOfMessagesDelayed",
+                ],
+            )["Attributes"]
         except self._client.exceptions.QueueDoesNotExist:
             return None
-        messages = sum(int(attributes.get(name, "0")) for name in _COUNTS)
-        return Leftover(_TYPE, name, url, tags, f"about {format_count(messages, 'message')}")
+        contents = f"about {format_count(sum(map(int, counts.values())), 'message')}"
+        return Leftover(_TYPE, name, url, tags, contents)
 
     def delete(self, leftover: Leftover) -> None:
         """Delete the queue, whose name is free 60 seconds later.

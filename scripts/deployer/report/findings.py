@@ -22,8 +22,7 @@ _SIGNS = {
 def summarize_findings(findings: Sequence[Finding]) -> str:
     """Return how many checks ended with each verdict: "6 checks passed", or "5 checks passed, 1 failed"."""
     counts = Counter(finding.verdict for finding in findings)
-    passed = counts[Verdict.OK]
-    parts = [f"{passed} check{'' if passed == 1 else 's'} passed"]
+    parts = [f"{counts[Verdict.OK]} check{'' if counts[Verdict.OK] == 1 else 's'} passed"]
     parts += [f"{counts[verdict]} {word}" for verdict, (_, _, word, _) in _SIGNS.items() if counts[verdict]]
     return ", ".join(parts)
 

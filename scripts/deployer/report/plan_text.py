@@ -139,8 +139,8 @@ def shown_properties(change: Change) -> list[PropertyChange]:
 
 def omitted_properties(change: Change) -> str:
     """Return the names of the other properties, each once."""
-    shown = shown_properties(change)
-    return ", ".join(dict.fromkeys(prop.name.split("/")[0] for prop in change.properties if prop not in shown))
+    properties = shown_properties(change)
+    return ", ".join(dict.fromkeys(prop.name.split("/")[0] for prop in change.properties if prop not in properties))
 
 
 def recreation_note(prop: PropertyChange) -> str:

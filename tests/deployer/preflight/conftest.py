@@ -22,8 +22,8 @@ from tests.deployer.aws.cloudformation import REGION
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serving
 
-OURS = {"ManagedBy": "payment-platform"}
-FOREIGN = {"Team": "orders"}
+PLATFORM_TAGS = {"ManagedBy": "payment-platform"}
+FOREIGN_TAGS = {"Team": "orders"}
 FUNCTIONS = ("lambda-payment-validation-prod", "lambda-payment-processing-prod", "lambda-payment-reconciliation-prod")
 Reader = Callable[..., Situation]
 
@@ -69,7 +69,7 @@ def situation_of(
 ) -> Reader:
     """Reads the situation of an environment; settings are given by the names of their parameters."""
 
-    def read(
+    def read_environment(
         environment: str = "prod",
         *,
         only_plan: bool = False,
@@ -82,7 +82,7 @@ def situation_of(
         order = Order(environment, settings.load(environment) | parameters, bootstrap, only_plan=only_plan, out=out)
         return read_situation(order, replace(simulated[2]), with_bootstrap=with_bootstrap)
 
-    return read
+    return read_environment
 
 
 def not_passed(findings: list[Finding]) -> list[Finding]:

@@ -13,8 +13,8 @@ from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import add_platform
 from tests.deployer.preflight.conftest import (
     EXPECTED_NAMES,
-    FOREIGN,
-    OURS,
+    FOREIGN_TAGS,
+    PLATFORM_TAGS,
     Reader,
     findings_of,
     not_passed,
@@ -50,7 +50,7 @@ def test_a_resource_that_the_stack_retained_takes_its_name(
     if status == "ROLLBACK_COMPLETE":
         aws.holdings.resources.clear()
         aws.alarms = {}
-    aws.skipped, account.existing = {"DeadLetters"}, {"payment-dlq-prod": OURS}
+    aws.skipped, account.existing = {"DeadLetters"}, {"payment-dlq-prod": PLATFORM_TAGS}
     ((verdict, text, _),) = findings_of("names", situation_of())
     assert (verdict, text.split(" ")[0]) == ("failure", "payment-dlq-prod")
 
@@ -62,22 +62,27 @@ _ACCOUNT_WIDE = ("an earlier stack, or another Region, has it", "delete it if no
 @pytest.mark.parametrize(
     ("name", "tags", "words", "step"),
     [
-        ("payment-dlq-prod", OURS, *_LEFT_OVER),
-        ("payment-dlq-prod", FOREIGN, "it is not this platform's", "choose another environment name, or delete it"),
+        ("payment-dlq-prod", PLATFORM_TAGS, *_LEFT_OVER),
+        (
+            "payment-dlq-prod",
+            FOREIGN_TAGS,
+            "it is not this platform's",
+            "choose another environment name, or delete it",
+        ),
         ("alias/cloudwatch-logs-prod", {}, "outside payment-platform-prod", "choose another environment name, or"),
         (
             "role-lambda-validation-prod",
-            OURS,
+            PLATFORM_TAGS,
             "an earlier stack, or another Region, has it",
             "choose another environment name for this Region, or delete it if no Region of this account uses it: aws "
             "iam delete-role --role-name role-lambda-validation-prod",
         ),
-        ("role-lambda-validation-prod", FOREIGN, "it is not this platform's", _ACCOUNT_WIDE[1]),
+        ("role-lambda-validation-prod", FOREIGN_TAGS, "it is not this platform's", _ACCOUNT_WIDE[1]),
         # Its tags say nothing: CloudFormation puts none on a policy.
         ("policy-lambda-validation-prod", {}, *_ACCOUNT_WIDE),
         ("dashboard-payments-prod", {}, *_ACCOUNT_WIDE),
         # On the second page of the list.
-        ("backup-vault-payments-prod", OURS, *_LEFT_OVER),
+        ("backup-vault-payments-prod", PLATFORM_TAGS, *_LEFT_OVER),
     ],
 )
 def test_whose_it_is_decides_what_to_do(
@@ -88,7 +93,7 @@ def test_whose_it_is_decides_what_to_do(
     assert (verdict, words in text, step in next_step) == ("failure", True, True)
 
 
-@pytest.mark.parametrize("tags", [OURS, FOREIGN])
+@pytest.mark.parametrize("tags", [PLATFORM_TAGS, FOREIGN_TAGS])
 def test_no_advice_takes_down_what_another_region_uses(
     situation_of: Reader, aws: Service, account: Account, tags: dict[str, str]
 ) -> None:
@@ -102,7 +107,7 @@ def test_no_advice_takes_down_what_another_region_uses(
     }
 
 
-@pytest.mark.parametrize("tags", [OURS, FOREIGN])
+@pytest.mark.parametrize("tags", [PLATFORM_TAGS, FOREIGN_TAGS])
 def test_no_advice_takes_down_an_environment_that_runs(
     situation_of: Reader, aws: Service, account: Account, tmp_path: Path, tags: dict[str, str]
 ) -> None:
@@ -115,7 +120,7 @@ def test_no_advice_takes_down_an_environment_that_runs(
     assert len(findings) > 5
     assert not [step for _, _, step in findings if "--purge" in step or "another environment name" in step]
     steps = {text.split(" ")[0]: step for _, text, step in findings}
-    imported = "import it into the stack, or " if tags is OURS else ""
+    imported = "import it into the stack, or " if tags is PLATFORM_TAGS else ""
     assert steps["backup-vault-payments-prod"] == (
         f"{imported}delete it if nothing uses it: aws backup delete-backup-vault --backup-vault-name "
         "backup-vault-payments-prod"

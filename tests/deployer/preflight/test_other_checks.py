@@ -30,6 +30,7 @@ def test_an_empty_account_passes_all_checks(situation_of: Reader, aws: Service) 
     ("policies", "verdict"),
     [
         ({f"p{n}": "{}" for n in range(8)}, "ok"),
+        ({f"p{n}": "{}" for n in range(9)}, "warning"),
         ({f"p{n}": "{}" for n in range(10)}, "warning"),
         ({f"p{n}": "{}" for n in range(9)} | {"AWSLogDeliveryWrite20150319": "{}"}, "ok"),
         ({"AWSLogDeliveryWrite20150319": "x" * 5000}, "warning"),

@@ -10,7 +10,7 @@ from scripts.deployer.preflight.examine import CHECKS
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import GOLDEN, Command, add_bootstrap_stack, add_platform, assert_golden
-from tests.deployer.preflight.conftest import FOREIGN, OURS
+from tests.deployer.preflight.conftest import FOREIGN_TAGS, PLATFORM_TAGS
 from tests.deployer.test_plan import SCHEMA
 from tests.emitted import ROOT
 
@@ -18,9 +18,9 @@ from tests.emitted import ROOT
 def create_obstacles(account: Account) -> None:
     account.concurrency = 10
     account.existing = {
-        "dynamodb-transactions-dev": OURS,
-        "dynamodb-payment-ledger-dev": OURS,
-        "payment-dlq-dev": FOREIGN,
+        "dynamodb-transactions-dev": PLATFORM_TAGS,
+        "dynamodb-payment-ledger-dev": PLATFORM_TAGS,
+        "payment-dlq-dev": FOREIGN_TAGS,
     }
     account.denied = {"logs:DescribeResourcePolicies"}
 
@@ -36,9 +36,9 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
         aws.alarms = {}
     stacks, objects = set(aws.stacks), dict(aws.objects)
     create_obstacles(account)
-    ran = command("dev", "--yes")
-    assert ran.code == 1
-    assert ran.stderr.splitlines() == [
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert result.stderr.splitlines() == [
         "deploy: dynamodb-transactions-dev (AWS::DynamoDB::Table) exists outside payment-platform-dev: an earlier "
         "stack of this platform left it; delete it with its data (scripts/destroy.sh dev --purge), or import it into "
         "the stack (2 more above); nothing was changed"
@@ -50,9 +50,9 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
 def test_the_findings_as_a_person_sees_them(command: Command, aws: Service, account: Account) -> None:
     add_bootstrap_stack(aws)
     create_obstacles(account)
-    ran = command("dev", "--plan")
-    assert ran.code == 1
-    assert_golden("preflight.txt", ran.stdout)
+    result = command("dev", "--plan")
+    assert result.code == 1
+    assert_golden("preflight.txt", result.stdout)
     text = (GOLDEN / "preflight.txt").read_text(encoding="utf-8")
     assert text in (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 

@@ -11,7 +11,14 @@ from scripts.deployer.preflight.examine import collect_findings
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import ACCOUNT, REGION
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.preflight.conftest import FOREIGN, OURS, Reader, findings_of, not_passed, occupy_all_names
+from tests.deployer.preflight.conftest import (
+    FOREIGN_TAGS,
+    PLATFORM_TAGS,
+    Reader,
+    findings_of,
+    not_passed,
+    occupy_all_names,
+)
 from tests.stacks.test_deployers import EVERYTHING, LOOK_POLICIES, statements
 
 
@@ -33,6 +40,16 @@ def test_the_callers_rights_are_simulated(situation_of: Reader, account: Account
     assert {request["PolicySourceArn"] for request in requests} == {role}
     # After "any table" was denied, the table is simulated by its name.
     assert requests[-1]["ResourceArns"][0].endswith(":table/dynamodb-transactions-prod")
+
+
+def test_five_denied_actions_are_named_and_the_others_counted(situation_of: Reader, account: Account) -> None:
+    """Of every kind of creating action, and of a service with another prefix in IAM."""
+    account.denied_by_simulation = {
+        *("cloudwatch:PutMetricAlarm", "dynamodb:CreateTable", "events:PutRule", "iam:CreateRole"),
+        *("lambda:CreateFunction", "sns:CreateTopic", "sqs:CreateQueue", "states:CreateStateMachine"),
+    }
+    ((_, text, _),) = findings_of("rights", situation_of())
+    assert f"may not {', '.join(sorted(account.denied_by_simulation)[:5])} and 3 more, by simulation" in text
 
 
 def test_a_plan_and_a_service_role_need_fewer_rights(situation_of: Reader, account: Account, aws: Service) -> None:
@@ -131,7 +148,7 @@ def test_githubs_roles_may_read_exactly_what_the_checks_read(
 ) -> None:
     """By the requests to the simulated services; seen to fail with one more call, and with one more action."""
     account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/role-payment-github-plan/run"
-    for tags in (OURS, FOREIGN):
+    for tags in (PLATFORM_TAGS, FOREIGN_TAGS):
         occupy_all_names(aws, account, tags)
         collect_findings(situation_of(ServiceRole="true", ReservedConcurrency="50", only_plan=True))
     account.existing, account.functions = {}, {}
