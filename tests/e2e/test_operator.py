@@ -166,6 +166,7 @@ def test_a_missing_platform_is_reported(
         (["dlq", "clear", ""], "LETTER_ID is empty"),
         (["show", "T-NONE"], "T-NONE is not recorded in local"),
         (["start", "T"], "--amount, --method, --customer missing"),
+        (["start", "--amount", "1", "--file", "a.csv"], "--file already contains everything; leave out --amount"),
         (["start", "--file", "none.csv"], "payments: none.csv: No such file or directory; nothing was sent"),
         (["list", "--since", "soon"], "say 30m, 2h, 3d or a time"),
         (["dlq", "explain", "T-NONE"], "no dead letter for transaction T-NONE"),

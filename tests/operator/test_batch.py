@@ -17,7 +17,6 @@ from scripts.operator import cli, execution_names, payment_requests, records
 from scripts.operator.batch import EXECUTIONS_PER_LOOK, MOST_EXECUTIONS, Batch, Result
 from scripts.operator.cli import common, inspect
 from scripts.operator.payment_requests import Request
-from scripts.operator.platform import Platform
 from scripts.operator.story import Story
 from tests.operator.hashes import find_pieces
 
@@ -256,6 +255,8 @@ def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pyte
         answer = CliRunner().invoke(cli.main, ["--env", "dev", *command])
         assert (answer.exit_code, "T-0" in answer.output) == (0, True)
         assert [value for value in (record.fingerprint, SALT, "salt") if value in answer.output] == []
+    hint = "only the newest 1 are shown; use --limit to see more\n"
+    assert CliRunner().invoke(cli.main, ["--env", "dev", "list", "--limit", "1"]).stderr == hint
 
 
 def make_busy_platform(times: int) -> Any:
@@ -279,19 +280,3 @@ def test_a_busy_table_is_read_again_later_and_not_for_ever() -> None:
     assert len(waits) == 3
     with pytest.raises(UserError, match="t is too busy to read 1 payments"):
         records.read_payments(make_busy_platform(10_000), ["T-1"], waits.append)
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (b'{"errorType": "InternalError", "errorMessage": "at x"}', "InternalError: at x"),
-        (b'{"errorMessage": "2026 Task timed out after 300.00 seconds"}', "Task timed out"),
-    ],
-)
-def test_a_failure_of_the_function_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: bytes, message: str) -> None:
-    payload = SimpleNamespace(read=lambda: answer)
-    invoked = SimpleNamespace(invoke=lambda **_: {"FunctionError": "Unhandled", "Payload": payload})
-    monkeypatch.setattr(Platform, "check_deployed", lambda _: None)
-    target: Any = SimpleNamespace(client=lambda *_: invoked)
-    with pytest.raises(UserError, match=message):
-        Platform("dev", target, "alice").invoke_payment_action("refund", "T-1")

@@ -11,12 +11,15 @@ from botocore.exceptions import ClientError
 
 from scripts.common.errors import describe_error
 from scripts.operator import logs, records, story, tail
+from scripts.operator.batch import Result
 from scripts.operator.cli import views
 from scripts.operator.cli.common import make_console
 from scripts.operator.cli.inspect import parse_since
 from scripts.operator.dead_letters import DeadLetter, build_letter
+from scripts.operator.json_output import to_json
 from scripts.operator.logs import LogLine, parse_event
-from scripts.operator.records import hide_card_numbers
+from scripts.operator.records import Record, hide_card_numbers
+from scripts.operator.story import Entry, Story
 
 
 def make_event(**fields: Any) -> dict[str, Any]:
@@ -145,6 +148,23 @@ def test_times_are_relative_or_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_since("2h") == 1_795_437_640 - 7200
     assert parse_since("2026-11-23T12:40:00") == parse_since("2026-11-23T13:40:00+01:00") == 1_795_437_600
     assert parse_since(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("value_class", "renamed"),
+    [
+        (Record, {"notified_status": "told"}),
+        (Story, {"notifications": "told"}),
+        (Entry, {"summary": "what"}),
+        (LogLine, {"summary": "what"}),
+        (DeadLetter, {"current_status": "now"}),
+        (Result, {"comment": "said", "is_newly_sent": "sent", "is_final": "done"}),
+    ],
+)
+def test_programs_find_the_documented_names_and_no_secrets(value_class: Any, renamed: dict[str, str]) -> None:
+    names = [field.name for field in dataclasses.fields(value_class)]
+    printed = [renamed.get(name, name) for name in names if name not in ("fingerprint", "salt", "receipt", "key")]
+    assert list(to_json(value_class(**dict.fromkeys(names, "")))) == printed
 
 
 @pytest.mark.parametrize(

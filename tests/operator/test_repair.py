@@ -1,56 +1,173 @@
-"""What `reconcile`, `refund` and `resolve` print and return for the answers of the function."""
+"""What `refund`, `resolve` and `reconcile` ask of the platform, print and return."""
 
+import io
+import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.config import Config
 from click.testing import CliRunner, Result
 
-from scripts.operator import cli, reconciliation, records
+from scripts.operator import cli, records
 from scripts.operator.cli import common
+from scripts.operator.platform import Platform
+from stacks import names
+
+ANSWER = {"transaction_id": "T-1", "status": "REFUNDED", "failure": ""}
 
 
-def run_reconcile(monkeypatch: pytest.MonkeyPatch, errors: int) -> Result:
-    """Run `reconcile` for one overdue payment that keeps its status."""
-    answer = {"overdue": 1, "settled": 0, "open": 1 - errors, "errors": errors}
-    monkeypatch.setattr(common, "reach_platform", lambda *_: SimpleNamespace(invoke_reconciliation=lambda _: answer))
-    monkeypatch.setattr(reconciliation.records, "read_open_ids", lambda *_: iter(["T-1"]))
-    monkeypatch.setattr(reconciliation.records, "read_payments", lambda *_: {"T-1": SimpleNamespace(status="UNKNOWN")})
-    return CliRunner().invoke(cli.main, ["--env", "dev", "reconcile"])
+class FakeTarget:
+    """Answers Invoke with ``answer``, and records its arguments and the configuration of its client."""
+
+    def __init__(self, answer: dict[str, Any], **response: str) -> None:
+        self.answer, self.response = answer, response
+        self.calls: list[dict[str, Any]] = []
+        self.config = Config()
+
+    def client(self, service: str, config: Config) -> Any:
+        assert service == "lambda"
+        self.config = config
+        return SimpleNamespace(invoke=self.invoke)
+
+    def invoke(self, **arguments: Any) -> dict[str, Any]:
+        self.calls.append(arguments | {"Payload": json.loads(arguments["Payload"])})
+        return {"Payload": io.BytesIO(json.dumps(self.answer).encode())} | self.response
 
 
-def test_an_error_of_reconciliation_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run_reconcile(monkeypatch, errors=1)
-    assert result.exit_code == 1
-    assert result.stdout == "T-1: still UNKNOWN\n"
-    assert result.stderr == "payments: 1 error; the log of the reconciliation function says more\n"
+def prepare_payment(monkeypatch: pytest.MonkeyPatch, target: Any, status: str) -> None:
+    payment = SimpleNamespace(transaction_id="T-1", status=status, amount="1.00 USD", gateway_reference="r")
+    monkeypatch.setattr(Platform, "check_deployed", lambda _: None)
+    monkeypatch.setattr(common, "reach_platform", lambda *_: Platform("dev", target, "alice"))
+    monkeypatch.setattr(records, "read_payment", lambda *_: payment)
+    monkeypatch.setattr(records, "read_open_ids", lambda *_: iter(["T-1"]))
+    statuses = iter([status, target.answer.get("after", status)])
+    monkeypatch.setattr(records, "read_payments", lambda *_: {"T-1": SimpleNamespace(status=next(statuses))})
 
 
-def test_a_payment_that_stays_unknown_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run_reconcile(monkeypatch, errors=0)
-    assert (result.exit_code, result.output) == (0, "T-1: still UNKNOWN\n")
+def run_command(monkeypatch: pytest.MonkeyPatch, target: Any, status: str, *arguments: str) -> Result:
+    prepare_payment(monkeypatch, target, status)
+    return CliRunner().invoke(cli.main, ["--env", "dev", *arguments])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "event"),
+    [
+        (["refund", "T-1", "--yes"], {"action": "refund"}),
+        (
+            ["resolve", "T-1", "--charged", "ch_1", "--yes"],
+            {"action": "resolve", "status": "COMPLETED", "reference": "ch_1"},
+        ),
+        (
+            ["resolve", "T-1", "--refunded", "re_1", "--yes"],
+            {"action": "resolve", "status": "REFUNDED", "reference": "re_1"},
+        ),
+        (["resolve", "T-1", "--not-charged", "--yes"], {"action": "resolve", "status": "FAILED"}),
+    ],
+)
+def test_the_live_function_learns_the_action_and_the_operator(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], event: dict[str, str]
+) -> None:
+    target = FakeTarget(ANSWER)
+    result = run_command(monkeypatch, target, "REVIEW", *arguments)
+    assert (result.exit_code, result.output) == (0, "T-1: REFUNDED\n")
+    payload = event | {"transaction_id": "T-1", "operator": "alice"}
+    name = names.in_environment(names.RECONCILIATION_FUNCTION, "dev")
+    assert target.calls == [{"FunctionName": name, "Qualifier": names.LIVE, "Payload": payload}]
+    # A second invocation would act on the payment at the same time.
+    assert target.config.retries == {"total_max_attempts": 1}
+    assert target.config.read_timeout > 300
+
+
+@pytest.mark.parametrize(
+    ("answer", "response", "message"),
+    [
+        ({"errorType": "InternalError", "errorMessage": "at x"}, {"FunctionError": "Unhandled"}, "InternalError: at x"),
+        ({"errorMessage": "Task timed out"}, {"FunctionError": "Unhandled"}, "the function failed: Task timed out"),
+        ({"refused": "NotRefundable", "detail": "only a COMPLETED one"}, {}, "only a COMPLETED one"),
+    ],
+)
+def test_a_failure_or_refusal_of_the_function_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, str], response: dict[str, str], message: str
+) -> None:
+    result = run_command(monkeypatch, FakeTarget(answer, **response), "DECLINED", "refund", "T-1")
+    assert (result.exit_code, result.output) == (1, f"payments: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "output"),
+    [
+        ("COMPLETED", 1, "T-1: COMPLETED: no\n"),
+        (
+            "REFUNDING",
+            0,
+            "T-1: REFUNDING: no\n"
+            "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes\n",
+        ),
+    ],
+)
+def test_a_refund_that_is_refused_fails_and_one_that_is_unconfirmed_does_not(
+    monkeypatch: pytest.MonkeyPatch, status: str, code: int, output: str
+) -> None:
+    target = FakeTarget(ANSWER | {"status": status, "failure": "no"})
+    result = run_command(monkeypatch, target, "COMPLETED", "refund", "T-1", "--yes")
+    assert (result.exit_code, result.output) == (code, output)
+
+
+@pytest.mark.parametrize("outcomes", [[], ["--charged", "c", "--not-charged"], ["--not-charged", "--refunded", "r"]])
+def test_a_payment_is_resolved_to_one_outcome(monkeypatch: pytest.MonkeyPatch, outcomes: list[str]) -> None:
+    target = FakeTarget(ANSWER)
+    assert run_command(monkeypatch, target, "REVIEW", "resolve", "T-1", "--yes", *outcomes).exit_code == 2
+    assert target.calls == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "code", "output"),
+    [
+        ({"errors": 0}, [], 0, "T-1: still UNKNOWN\n"),
+        ({"errors": 0, "after": "FAILED"}, [], 0, "T-1: UNKNOWN → FAILED\n"),
+        (
+            {"errors": 1},
+            [],
+            1,
+            "T-1: still UNKNOWN\npayments: 1 error; the log of the reconciliation function says more\n",
+        ),
+        (
+            {"errors": 0, "after": "FAILED"},
+            ["--json"],
+            0,
+            json.dumps({"payments": [{"transaction_id": "T-1", "was": "UNKNOWN", "is": "FAILED"}]}, indent=2) + "\n",
+        ),
+    ],
+)
+def test_reconcile_prints_the_overdue_payments_and_fails_with_an_error(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], options: list[str], code: int, output: str
+) -> None:
+    result = run_command(monkeypatch, FakeTarget(answer), "UNKNOWN", "reconcile", *options)
+    assert (result.exit_code, result.output) == (code, output)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [(["refund", "T-1"], "COMPLETED"), (["resolve", "T-1", "--not-charged"], "REVIEW")],
+)
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 1), (KeyboardInterrupt(), 130), (EOFError(), 1)])
-def test_only_a_yes_refunds(answer: str | BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    actions: list[str] = []
-
-    def record_action(action: str, *_: str) -> dict[str, str]:
-        actions.append(action)
-        return {"transaction_id": "T-1", "status": "REFUNDED", "failure": ""}
-
+def test_only_a_yes_changes_a_payment(
+    command: list[str], status: str, answer: str | BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def answer_prompt(_prompt: str) -> str:
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    payment = SimpleNamespace(transaction_id="T-1", status="COMPLETED", amount="1.00 USD", gateway_reference="r")
-    monkeypatch.setattr(common, "reach_platform", lambda *_: SimpleNamespace(invoke_payment_action=record_action))
-    monkeypatch.setattr(records, "read_payment", lambda *_: payment)
+    target = FakeTarget(ANSWER)
+    prepare_payment(monkeypatch, target, status)
     with CliRunner().isolation() as (_, stderr, _), monkeypatch.context() as patched:
         patched.setattr("click.termui.visible_prompt_func", answer_prompt)
         with pytest.raises(SystemExit) as end:
-            cli.main(["--env", "dev", "refund", "T-1"])
+            cli.main(["--env", "dev", *command])
         errors = stderr.getvalue().decode()
     assert end.value.code == code
-    assert actions == (["refund"] if code == 0 else [])
+    assert len(target.calls) == (code == 0)
+    assert errors.startswith(f"T-1 is {status}, 1.00 USD, charged as r\n")
     assert ("interrupted; nothing was changed" in errors) is (code == 130)
