@@ -18,12 +18,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from scripts import pictures
         from stacks.compute.layers import RequirementError
-        from stacks.render import as_files, documents
+        from stacks.render import as_files, build_documents
         from stacks.settings import SettingsError
     except ModuleNotFoundError as error:
         return _restart_with_dependencies(error)
     try:
-        templates = documents(options.format)
+        templates = build_documents(options.format)
     except (RequirementError, SettingsError) as error:
         return _fail(str(error))
     files = as_files(templates, options.format)

@@ -12,8 +12,8 @@ _SECTIONS = ("AWSTemplateFormatVersion", "Description", "Metadata", "Parameters"
 _RESOURCE = ("Type", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata", "Properties")
 
 
-def as_json(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+def as_json(order_sections: dict[str, Any]) -> str:
+    return json.dumps(order_sections, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_yaml(document: dict[str, Any]) -> str:
@@ -42,7 +42,7 @@ class _Dumper(yaml.CSafeDumper):
         return True
 
 
-def _mapping(dumper: yaml.CSafeDumper, data: dict[str, Any]) -> yaml.Node:
+def _represent_mapping(dumper: yaml.CSafeDumper, data: dict[str, Any]) -> yaml.Node:
     if len(data) == 1:
         ((key, value),) = data.items()
         tag = "!" + key.removeprefix("Fn::")
@@ -63,10 +63,10 @@ def _mapping(dumper: yaml.CSafeDumper, data: dict[str, Any]) -> yaml.Node:
 _LIKE_A_NUMBER = re.compile(r"[-+.]?[0-9][0-9a-zA-Z_.:+-]*")
 
 
-def _text(dumper: yaml.CSafeDumper, data: str) -> yaml.Node:
+def _represent_text(dumper: yaml.CSafeDumper, data: str) -> yaml.Node:
     style = "|" if "\n" in data else "'" if _LIKE_A_NUMBER.fullmatch(data) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
-_Dumper.add_representer(dict, _mapping)
-_Dumper.add_representer(str, _text)
+_Dumper.add_representer(dict, _represent_mapping)
+_Dumper.add_representer(str, _represent_text)

@@ -6,7 +6,7 @@ from troposphere import Equals, If, Ref, Sub, Template
 from troposphere.logs import LogGroup
 
 from . import names
-from .wiring import Value, tags
+from .wiring import Value, platform_tags
 
 # What identifies a customer or a card should reach no log. Where it does, by a defect, nobody reads it.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/protect-sensitive-log-data-types.html
@@ -19,17 +19,19 @@ IDENTIFIERS = (
 )
 
 
-def add(template: Template, title: str, name: str, *, key_arn: Value, retention_days: Value, masked: Value) -> LogGroup:
+def add_log_group(
+    template: Template, title: str, name: str, *, key_arn: Value, retention_days: Value, masked: Value
+) -> LogGroup:
     """``masked`` says whether a data protection policy hides what looks like a card, an account or an address."""
     template.conditions.setdefault("MasksLogs", Equals(masked, "true"))
     group: LogGroup = template.add_resource(
         LogGroup(
             title,
-            LogGroupName=names.named(name),
+            LogGroupName=names.in_template(name),
             RetentionInDays=retention_days,
             KmsKeyId=key_arn,
-            DataProtectionPolicy=If("MasksLogs", _masking(), Ref("AWS::NoValue")),
-            Tags=tags(),
+            DataProtectionPolicy=If("MasksLogs", _masking_policy(), Ref("AWS::NoValue")),
+            Tags=platform_tags(),
             DeletionPolicy="RetainExceptOnCreate",
             UpdateReplacePolicy="Retain",
         )
@@ -37,7 +39,7 @@ def add(template: Template, title: str, name: str, *, key_arn: Value, retention_
     return group
 
 
-def _masking() -> dict[str, Any]:
+def _masking_policy() -> dict[str, Any]:
     """Both operations are asked for, with the same identifiers.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/mask-sensitive-log-data.html

@@ -1,8 +1,8 @@
 """Every name that more than one stack, the deployer or a test needs. Names of alarms: monitoring/alarm_table.py.
 
-A name is written in the syntax of ``Fn::Sub``, and each template has the parameter ``Environment``, so ``named(TABLE)``
-works in all of them. Because names are deterministic, a policy in the security stack can have the exact ARN of a
-resource that a later stack creates; this prevents cycles between stacks.
+A name is written in the syntax of ``Fn::Sub``, and each template has the parameter ``Environment``, so
+``in_template(TABLE)`` works in all of them. Because names are deterministic, a policy in the security stack can have
+the exact ARN of a resource that a later stack creates; this prevents cycles between stacks.
 """
 
 import string
@@ -95,7 +95,7 @@ DASHBOARD = "dashboard-payments-${Environment}"
 METRIC_NAMESPACE = "PaymentWorkflow"
 
 
-def named(name: str) -> AWSHelperFn:
+def in_template(name: str) -> AWSHelperFn:
     """The name, with the environment filled in by CloudFormation."""
     return Sub(name)
 

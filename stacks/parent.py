@@ -11,7 +11,7 @@ from .data import stack as data
 from .monitoring import stack as monitoring
 from .security import stack as security
 from .settings import ENVIRONMENT_PATTERN, Bootstrap, all_settings
-from .wiring import Nest, pascal
+from .wiring import Nest, to_pascal_case
 from .workflow import stack as workflow
 
 
@@ -100,12 +100,12 @@ def build(suffix: str) -> dict[str, Template]:
         ),
         "Payment platform: alarms and dashboard",
     )
-    for name, value in _outputs(secure, store, functions, flow, watch).items():
-        parent.add_output(Output(pascal(name), Value=value))
+    for name, value in _reference_outputs(secure, store, functions, flow, watch).items():
+        parent.add_output(Output(to_pascal_case(name), Value=value))
     return {"parent": parent, **nest.children}
 
 
-def _outputs(
+def _reference_outputs(
     secure: security.Outputs,
     store: data.Outputs,
     functions: compute.Outputs,

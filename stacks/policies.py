@@ -34,7 +34,7 @@ LOG_DELIVERY = (
 )
 
 
-def document(*statements: Statement) -> PolicyDocument:
+def policy_document(*statements: Statement) -> PolicyDocument:
     return PolicyDocument(Version="2012-10-17", Statement=list(statements))
 
 
@@ -44,9 +44,9 @@ def allow(sid: str, actions: Sequence[Action], resources: Sequence[object], *con
     return Statement(Sid=sid, Effect=Allow, Action=list(actions), Resource=list(resources), **condition)
 
 
-def trust(service: str, *conditions: ConditionElement) -> PolicyDocument:
+def trust_policy(service: str, *conditions: ConditionElement) -> PolicyDocument:
     """A trust policy: only ``service``, and only on behalf of this account (the confused-deputy condition)."""
-    return document(
+    return policy_document(
         Statement(
             Sid="OnlyTheServiceForThisAccount",
             Effect=Allow,
@@ -69,13 +69,13 @@ def account_root_arn() -> AWSHelperFn:
     return Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
 
 
-def through(service: str, **context: object) -> StringEquals:
+def only_through(service: str, **context: object) -> StringEquals:
     """Only by way of ``service`` (``kms:ViaService``), for callers of this account and one encryption context."""
     via = {"kms:ViaService": Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")}
     return StringEquals(via | _of_this_account(service, context))
 
 
-def in_context(service: str, **context: object) -> StringEquals:
+def only_in_context(service: str, **context: object) -> StringEquals:
     """Only for callers of this account and one encryption context: the service calls KMS as the role itself."""
     return StringEquals(_of_this_account(service, context))
 

@@ -7,7 +7,7 @@ from .artifacts import stack as artifacts
 from .artifacts.deployers.policy_terms import Environments
 
 
-def documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:
+def build_documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:
     """Every template by its name. Touches no network and writes nothing."""
     environments = Environments(settings.deployed_environments())
     templates = {**parent.build(suffix), "artifacts": artifacts.build(environments)}
@@ -20,5 +20,5 @@ def as_files(documents: dict[str, dict[str, Any]], format: str) -> dict[str, str
     return {f"{name}.{format}": as_text(document) for name, document in documents.items()}
 
 
-def render(format: str = "yaml") -> dict[str, str]:
-    return as_files(documents(format), format)
+def render_files(format: str = "yaml") -> dict[str, str]:
+    return as_files(build_documents(format), format)

@@ -1,6 +1,7 @@
-"""What the settings file may set. Each setting of an environment is a parameter of the parent template, too.
+"""Declares the settings, and reads them from environments.toml.
 
-One declaration gives both, so what the file accepts is what CloudFormation accepts.
+A setting of an environment is also a parameter of the parent template. One declaration is the source of both, so the
+file and CloudFormation accept the same values.
 """
 
 import json
@@ -23,35 +24,14 @@ class SettingsError(Exception):
     """A settings file that cannot be used; the message names the file, the key and what is allowed."""
 
 
-# What CloudWatch Logs takes; the reference keeps logs for a day, an auditor wants more than a year.
+# The values that CloudWatch Logs accepts.
 RETENTION_DAYS = (
-    1,
-    3,
-    5,
-    7,
-    14,
-    30,
-    60,
-    90,
-    120,
-    150,
-    180,
-    365,
-    400,
-    545,
-    731,
-    1096,
-    1827,
-    2192,
-    2557,
-    2922,
-    3288,
-    3653,
-)
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
 
 
-def _threshold(what: str, *, default: int) -> Number:
-    return Number(f"{what} in 5 minutes; the alarm fires above this number", default=default)
+def _threshold(subject: str, *, default: int) -> Number:
+    return Number(f"{subject} in 5 minutes; the alarm fires above this number", default=default)
 
 
 class Settings:
@@ -179,8 +159,8 @@ class Rollout:
 _BOOTSTRAP, _ROLLOUT = "bootstrap", "rollout"
 
 
-def all_settings(of: type = Settings) -> list[Setting]:
-    return [value for value in vars(of).values() if isinstance(value, Setting)]
+def all_settings(declared_in: type = Settings) -> list[Setting]:
+    return [value for value in vars(declared_in).values() if isinstance(value, Setting)]
 
 
 def deployed_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
@@ -188,9 +168,9 @@ def deployed_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
 
     Raises ``SettingsError`` for a file that cannot be read and for a name that is not allowed.
     """
-    environments = sorted(name for name in _read(path) if name not in (_BOOTSTRAP, LOCAL))
+    environments = sorted(name for name in _read_file(path) if name not in (_BOOTSTRAP, LOCAL))
     for environment in environments:
-        _environment(environment, path)
+        _read_environment(environment, path)
     return tuple(environments)
 
 
@@ -200,80 +180,82 @@ def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     Raises ``SettingsError`` for a file that cannot be read, an environment it does not have, an unknown key, a
     missing value and a value that is not allowed.
     """
-    table = {key: value for key, value in _environment(environment, path).items() if key != _ROLLOUT}
-    values = _checked(table, Settings, f"{_shown(path)}: [{environment}]")
-    _check_pairs(environment, table, _shown(path))
-    # The account's: the boundary stands on every role of the environment, the keys name CloudFormation's role.
+    table = {key: value for key, value in _read_environment(environment, path).items() if key != _ROLLOUT}
+    values = _check_table(table, Settings, f"{_relative_path(path)}: [{environment}]")
+    _check_pairs(environment, table, _relative_path(path))
+    # Settings of the account: the boundary of every role, and CloudFormation's role, which the keys' policies name.
     bootstrap = load_bootstrap(path)
     of_account = {name: bootstrap[name] for name in ("PermissionsBoundary", "ServiceRole")}
     needs_generation = bootstrap["ServiceRole"] == "true" or bootstrap["PermissionsBoundary"] == PLATFORM_BOUNDARY
     if needs_generation and environment not in (LOCAL, *deployed_environments()):
         raise SettingsError(
-            f"{_shown(path)}: [{environment}]: permissions boundaries and CloudFormation's role are generated for the "
-            f"environments of {_shown(ENVIRONMENTS_FILE)}; add [{environment}] there and run `python generate.py`, or "
-            "set permissions_boundary to another ARN or to empty, and service_role to false"
+            f"{_relative_path(path)}: [{environment}]: permissions boundaries and CloudFormation's role are generated "
+            f"for the environments of {_relative_path(ENVIRONMENTS_FILE)}; add [{environment}] there and run "
+            "`python generate.py`, or set permissions_boundary to another ARN or to empty, and service_role to false"
         )
-    return {"Environment": environment} | _parameters(values, Settings) | of_account
+    return {"Environment": environment} | _to_parameters(values, Settings) | of_account
 
 
 def load_rollout(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, Any]:
     """How ``environment`` is rolled out, by the names of ``Rollout``. Raises ``SettingsError``."""
-    return _checked(
-        _environment(environment, path).get(_ROLLOUT, {}), Rollout, f"{_shown(path)}: [{environment}.{_ROLLOUT}]"
+    return _check_table(
+        _read_environment(environment, path).get(_ROLLOUT, {}),
+        Rollout,
+        f"{_relative_path(path)}: [{environment}.{_ROLLOUT}]",
     )
 
 
 def load_bootstrap(path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     """The parameters of the artifact bucket's template. Raises ``SettingsError``."""
-    where = f"{_shown(path)}: [{_BOOTSTRAP}]"
-    values = _checked(_read(path).get(_BOOTSTRAP, {}), Bootstrap, where)
+    place = f"{_relative_path(path)}: [{_BOOTSTRAP}]"
+    values = _check_table(_read_file(path).get(_BOOTSTRAP, {}), Bootstrap, place)
     if values["github_repository"] and not values["service_role"]:
-        raise SettingsError(f"{where} service_role: it must be true for a github_repository, which deploys with it")
+        raise SettingsError(f"{place} service_role: it must be true for a github_repository, which deploys with it")
     if values["service_role"] and not values["permissions_boundary"]:
         raise SettingsError(
-            f"{where} permissions_boundary: it must be set with a service_role, which makes no role without one; "
+            f"{place} permissions_boundary: it must be set with a service_role, which makes no role without one; "
             '"platform" is the one that comes with it'
         )
-    return _parameters(values, Bootstrap)
+    return _to_parameters(values, Bootstrap)
 
 
-def _checked(table: Any, of: type, where: str) -> dict[str, Any]:
-    """A value for each setting of the class, and nothing else."""
-    known = {setting.name: setting for setting in all_settings(of)}
+def _check_table(table: Any, declared_in: type, place: str) -> dict[str, Any]:
+    """The values of all settings of a class, with defaults. Raises ``SettingsError``, also for an unknown key."""
+    settings = {setting.name: setting for setting in all_settings(declared_in)}
     if not isinstance(table, dict):
-        raise SettingsError(f"{where}: it must be a table")
+        raise SettingsError(f"{place}: it must be a table")
     for key in table:
-        if key not in known:
-            shown = key if key.isidentifier() else _toml(key)
-            raise SettingsError(f"{where} {shown}: unknown key; allowed are {', '.join(known)}")
+        if key not in settings:
+            written = key if key.isidentifier() else _to_toml(key)
+            raise SettingsError(f"{place} {written}: unknown key; allowed are {', '.join(settings)}")
     values = {}
-    for name, setting in known.items():
+    for name, setting in settings.items():
         value = values[name] = table.get(name, setting.default)
         if value is None:
-            raise SettingsError(f"{where} {name}: missing; it must be {setting.allowed}")
+            raise SettingsError(f"{place} {name}: missing; it must be {setting.allowed}")
         if not setting.accepts(value):
-            raise SettingsError(f"{where} {name} = {_toml(value)}: it must be {setting.allowed}")
+            raise SettingsError(f"{place} {name} = {_to_toml(value)}: it must be {setting.allowed}")
     return values
 
 
-def _parameters(values: Mapping[str, Any], of: type) -> dict[str, str]:
-    return {setting.parameter_name: setting.text(values[setting.name]) for setting in all_settings(of)}
+def _to_parameters(values: Mapping[str, Any], declared_in: type) -> dict[str, str]:
+    return {setting.parameter_name: setting.text(values[setting.name]) for setting in all_settings(declared_in)}
 
 
-def _shown(path: Path) -> Path:
-    """As short as it can be told: relative to where the user is, if it is there."""
+def _relative_path(path: Path) -> Path:
+    """Relative to the current directory if it is in there."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _environment(environment: str, path: Path) -> Mapping[str, Any]:
-    file = _read(path)
-    path = _shown(path)
+def _read_environment(environment: str, path: Path) -> Mapping[str, Any]:
+    file = _read_file(path)
+    path = _relative_path(path)
     for name, table in file.items():
         if not isinstance(table, dict):
             raise SettingsError(f"{path}: {name}: a key outside a table; put it under an environment such as [dev]")
-    known = sorted(name for name in file if name != _BOOTSTRAP)
-    if environment not in known:
-        raise SettingsError(f"{path}: no environment [{environment}]; it has {', '.join(known) or 'none'}")
+    environments = sorted(name for name in file if name != _BOOTSTRAP)
+    if environment not in environments:
+        raise SettingsError(f"{path}: no environment [{environment}]; it has {', '.join(environments) or 'none'}")
     if not re.fullmatch(ENVIRONMENT_PATTERN, environment):
         raise SettingsError(
             f"{path}: [{environment}]: a name has 3 to 16 lower-case letters, digits and hyphens, a letter first"
@@ -281,19 +263,19 @@ def _environment(environment: str, path: Path) -> Mapping[str, Any]:
     return file[environment]  # type: ignore[no-any-return]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import tomllib  # generating declares the settings and reads none
+def _read_file(path: Path) -> dict[str, Any]:
+    import tomllib  # not needed to declare settings, and generating has a speed to keep
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"{_shown(path)}: cannot be read: {error.strerror}") from error
+        raise SettingsError(f"{_relative_path(path)}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{_shown(path)}: not TOML: {error}") from error
+        raise SettingsError(f"{_relative_path(path)}: not TOML: {error}") from error
 
 
 def _check_pairs(environment: str, table: Mapping[str, Any], path: Path) -> None:
-    """What only makes sense together."""
+    """Check the settings that depend on each other."""
     protocol = table.get("notification_protocol", Settings.notification_protocol.default)
     endpoint = table.get("notification_endpoint", "")
     starts = {"email": "", "https": "https://", "sqs": "arn:"}[protocol]
@@ -317,6 +299,6 @@ def _check_pairs(environment: str, table: Mapping[str, Any], path: Path) -> None
             raise SettingsError(f"{path}: [{environment}] high_value_amounts: {code} is above its maximum amount")
 
 
-def _toml(value: Any) -> str:
-    """A value as the file has it, in one line."""
+def _to_toml(value: Any) -> str:
+    """A value as it is written in the file, in one line."""
     return json.dumps(value, default=str, ensure_ascii=False)

@@ -47,11 +47,11 @@ def suppress(
 def suppress_wildcards(policy: AWSObject, reason: str, *resources: str | AWSHelperFn) -> None:
     """Accept these resources with a wildcard, written as the statements of ``policy`` have them, and no others."""
     rules = policy.resource.setdefault("Metadata", {}).setdefault("cdk_nag", {}).setdefault("rules_to_suppress", [])
-    findings = [f"Resource::{flatten(resource)}" for resource in resources]
+    findings = [f"Resource::{flatten_for_nag(resource)}" for resource in resources]
     rules.append({"id": _WILDCARDS, "reason": reason, "applies_to": findings})
 
 
-def flatten(value: str | AWSHelperFn) -> str:
+def flatten_for_nag(value: str | AWSHelperFn) -> str:
     """The text that cdk-nag makes of a value: a reference is ``<LogicalId>``, an attribute ``<LogicalId.Attribute>``.
 
     Raises ``KeyError`` for a function other than ``Ref``, ``Fn::Sub`` and ``Fn::GetAtt``.
@@ -60,4 +60,4 @@ def flatten(value: str | AWSHelperFn) -> str:
         return value.replace("${", "<").replace("}", ">")
     ((function, argument),) = value.to_dict().items()
     texts = {"Ref": "${{{0}}}", "Fn::Sub": "{0}", "Fn::GetAtt": "${{{0[0]}.{0[1]}}}"}
-    return flatten(texts[function].format(argument))
+    return flatten_for_nag(texts[function].format(argument))

@@ -32,17 +32,17 @@ I = TypeVar("I")  # noqa: E741 - Inputs
 O = TypeVar("O")  # noqa: E741 - Outputs
 
 
-def pascal(name: str) -> str:
+def to_pascal_case(name: str) -> str:
     """``dynamodb_key_arn`` or ``dynamodb-key-arn`` as a logical id of CloudFormation: ``DynamodbKeyArn``."""
     return "".join(part.capitalize() for part in re.split("[-_]", name))
 
 
-def tags() -> Tags:
+def platform_tags() -> Tags:
     """The tags of every resource that takes tags."""
-    return Tags(**house_tags())
+    return Tags(**platform_tag_map())
 
 
-def house_tags() -> dict[str, Any]:
+def platform_tag_map() -> dict[str, Any]:
     """The same tags as a map, the form that AWS Backup takes."""
     return {
         "Environment": ENVIRONMENT,
@@ -67,12 +67,12 @@ class Nest:
         parameter_types = {
             setting.name: setting.parameter_type for setting in (*all_settings(Settings), *all_settings(Bootstrap))
         }
-        parameters = {name: pascal(name) for name in _field_names(inputs)}
+        parameters = {name: to_pascal_case(name) for name in _field_names(inputs)}
         for name, parameter in parameters.items():
             child.add_parameter(Parameter(parameter, Type=parameter_types.get(name, "String")))
         outputs = build(child, type(inputs)(**{name: Ref(parameter) for name, parameter in parameters.items()}))
         for name in _field_names(outputs):
-            child.add_output(Output(pascal(name), Value=getattr(outputs, name)))
+            child.add_output(Output(to_pascal_case(name), Value=getattr(outputs, name)))
 
         self.children[title.lower()] = child
         self.parent.add_resource(
@@ -81,13 +81,15 @@ class Nest:
                 # A local path, as `aws cloudformation package` reads it; packaging makes it an S3 URL.
                 TemplateURL=f"./{title.lower()}.{self.suffix}",
                 Parameters={parameter: getattr(inputs, name) for name, parameter in parameters.items()},
-                Tags=tags(),
+                Tags=platform_tags(),
                 # A resource that must outlive its stack has a policy of its own.
                 DeletionPolicy="Delete",
                 UpdateReplacePolicy="Delete",
             )
         )
-        return type(outputs)(**{name: GetAtt(title, f"Outputs.{pascal(name)}") for name in _field_names(outputs)})
+        return type(outputs)(
+            **{name: GetAtt(title, f"Outputs.{to_pascal_case(name)}") for name in _field_names(outputs)}
+        )
 
 
 def _field_names(dataclass_instance: Any) -> list[str]:

@@ -92,13 +92,13 @@ def test_code_that_changes_makes_the_templates_stale(tmp_path: Path) -> None:
     """A new version has to be published for new code: its description carries the code's digest."""
     from stacks.compute import function_code
 
-    before = function_code.digest()
+    before = function_code.digest_code()
     (tmp_path / "a.py").write_text("x = 1")
-    assert function_code.digest(tmp_path) != before
+    assert function_code.digest_code(tmp_path) != before
     (tmp_path / "__pycache__").mkdir()
-    with_cache = function_code.digest(tmp_path)
+    with_cache = function_code.digest_code(tmp_path)
     (tmp_path / "__pycache__" / "a.pyc").write_bytes(b"1")
-    assert function_code.digest(tmp_path) == with_cache
+    assert function_code.digest_code(tmp_path) == with_cache
 
 
 def test_the_committed_pictures_are_checked_with_the_templates(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.stacks.access import World
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 MATRIX = (ROOT / "docs" / "access.svg").read_text()
-DOCUMENTS = render.documents()
+DOCUMENTS = render.build_documents()
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
@@ -77,7 +77,7 @@ def test_an_arrow_says_what_the_outputs_are_of() -> None:
 
 def test_every_state_and_every_way_between_them_is_drawn() -> None:
     mermaid = read_diagram(ARCHITECTURE, 1)
-    for name, state in state_machine.definition()["States"].items():
+    for name, state in state_machine.define_states()["States"].items():
         assert re.search(rf"^ *{name}\W+[^-]", mermaid, re.MULTILINE), name
         onward = [state.get("Next"), state.get("Default"), *(choice["Next"] for choice in state.get("Choices", []))]
         onward += [catcher["Next"] for catcher in state.get("Catch", [])]
@@ -87,9 +87,9 @@ def test_every_state_and_every_way_between_them_is_drawn() -> None:
 
 def test_a_state_that_is_added_makes_the_pictures_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pictures.render_pictures(DOCUMENTS, README)["docs/architecture.md"] == ARCHITECTURE
-    definition = state_machine.definition()
+    definition = state_machine.define_states()
     definition["States"]["Another"] = {"Type": "Succeed"}
-    monkeypatch.setattr(state_machine, "definition", lambda: definition)
+    monkeypatch.setattr(state_machine, "define_states", lambda: definition)
     assert 'Another(["Another"])' in pictures.render_pictures(DOCUMENTS, README)["docs/architecture.md"]
 
 

@@ -15,7 +15,7 @@ import yaml
 from scripts import locks
 from scripts.local import runtime as local
 from stacks.compute.runtime import PYTHON, RUNTIME
-from stacks.render import documents
+from stacks.render import build_documents
 from tests.emitted import ROOT
 
 FUNCTIONS = ("Validation", "Processing", "Reconciliation")
@@ -77,7 +77,7 @@ def test_all_that_depends_on_the_runtime_follows_it(tmp_path: Path) -> None:
     """In a copy whose constant names another one."""
     for name in ("stacks", "scripts", "lambda", "lambda-layers", "templates"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-    compute = documents("json")["compute"]["Resources"]
+    compute = build_documents("json")["compute"]["Resources"]
     before = [compute[f"{title}Version"]["Properties"]["Description"]["Fn::Join"][1][0] for title in FUNCTIONS]
     constant = tmp_path / "stacks" / "compute" / "runtime.py"
     constant.write_text(constant.read_text().replace(f'PYTHON = "{PYTHON}"', 'PYTHON = "3.99"'))

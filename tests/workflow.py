@@ -10,7 +10,7 @@ import pytest
 from handlers import processing, validation
 from payments.ports import Gateway
 
-from stacks.workflow.state_machine import definition
+from stacks.workflow.state_machine import define_states
 from tests.asl import Execution, Interpreter, StatesError
 from tests.fakes import MemoryLedger, ScriptedGateway
 
@@ -62,7 +62,7 @@ class Workflow:
         }
         assert self._monkeypatch, "not installed"
         self._monkeypatch.setenv("NOTIFY_BUSINESS_OUTCOMES", self.notify)
-        return Interpreter(definition(), tasks, sleep).run(request, name, self.redrive_count)
+        return Interpreter(define_states(), tasks, sleep).run(request, name, self.redrive_count)
 
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._break(arguments["FunctionName"])

@@ -13,7 +13,7 @@ from typing import Any
 from scripts.common.evaluate import TOKEN, Evaluated, evaluate
 from scripts.common.templates import Tree, parse_template
 from stacks import settings
-from stacks.render import render
+from stacks.render import render_files
 
 ACCOUNT = "123456789012"
 PSEUDO = {
@@ -61,7 +61,7 @@ def evaluate_templates(committed: Mapping[str, Template], environment: str = PRO
 
 
 def read_committed(folder: Path) -> dict[str, Template]:
-    return {Path(name).stem: parse_template((folder / name).read_text(encoding="utf-8")) for name in render()}
+    return {Path(name).stem: parse_template((folder / name).read_text(encoding="utf-8")) for name in render_files()}
 
 
 def write_templates(templates: Mapping[str, Template], folder: Path) -> None:

@@ -81,7 +81,10 @@ def run_demonstration(target: Target, console: Console, page: Page | None = None
     sqs = target.client("sqs")
     topic_arn = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:{_name_in_environment(names.TOPIC)}"
     queue_url, queue_arn = subscriber.create_queue(sqs, topic_arn)
-    parameters = settings.load(ENVIRONMENT) | {"NotificationProtocol": "sqs", "NotificationEndpoint": queue_arn}
+    parameters = settings.load(ENVIRONMENT) | {
+        "NotificationProtocol": "sqs",
+        "NotificationEndpoint": queue_arn,
+    }
     outputs = _deploy_quietly(target, parameters, console)
     _start_reconciliation(target)
 

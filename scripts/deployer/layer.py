@@ -39,7 +39,7 @@ def build_layer(requirements: Path) -> bytes:
         )
         if pip.returncode:
             raise UserError(f"{requirements}: pip cannot install it: {pip.stderr.strip().splitlines()[-1]}")
-        entries = [(path, content, 0o644) for path, content in function_code.files(folder) if _is_content(path)]
+        entries = [(path, content, 0o644) for path, content in function_code.list_files(folder) if _is_content(path)]
     return zip_entries(entries)
 
 

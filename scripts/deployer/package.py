@@ -113,7 +113,7 @@ class _Packager:
         """Name the layer by its requirements; it is built and uploaded only if a stack needs it."""
         requirements = folder / "requirements.txt"
         try:
-            key = self._destination.digest_key(layers.digest(requirements), ".zip")
+            key = self._destination.digest_key(layers.digest_requirements(requirements), ".zip")
         except layers.RequirementError as error:
             raise UserError(str(error)) from error
         self.layers[key] = requirements
@@ -122,8 +122,8 @@ class _Packager:
 
     def _package_function(self, folder: Path, properties: dict[str, Any], materials: "Materials") -> None:
         code, runtime = folder / properties["Code"], self._runtime
-        materials.package, materials.version = zip_folder(code, runtime.files), function_code.digest(code)
-        materials.files = [*function_code.files(code), *((name, content) for name, content, _ in runtime.files)]
+        materials.package, materials.version = zip_folder(code, runtime.files), function_code.digest_code(code)
+        materials.files = [*function_code.list_files(code), *((name, content) for name, content, _ in runtime.files)]
         materials.runtimes.add(str(properties["Runtime"]))
         key = self.add_file(materials.package, ".zip")
         properties["Code"] = {"S3Bucket": self._destination.bucket, "S3Key": key}

@@ -21,7 +21,7 @@ _ERRORS_OF_AWS = {
 
 
 def draw_section() -> list[str]:
-    states = state_machine.definition()["States"]
+    states = state_machine.define_states()["States"]
     rows = [
         " | ".join(
             [

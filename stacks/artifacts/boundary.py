@@ -15,22 +15,22 @@ from troposphere import AWSHelperFn, Equals, Sub, Template
 from troposphere.iam import ManagedPolicy
 
 from .. import names
-from ..policies import ACCOUNT, LOG_DELIVERY, allow, document
+from ..policies import ACCOUNT, LOG_DELIVERY, allow, policy_document
 from ..settings import PLATFORM_BOUNDARY
 from ..suppressions import suppress_wildcards
-from ..wiring import Value, pascal
+from ..wiring import Value, to_pascal_case
 
 
-def add(template: Template, boundary: Value, environments: Sequence[str]) -> None:
+def add_boundaries(template: Template, boundary: Value, environments: Sequence[str]) -> None:
     """The boundaries themselves, in the account's own stack."""
     template.add_condition("HasOurBoundary", Equals(boundary, PLATFORM_BOUNDARY))
     for environment in environments:
         policy = template.add_resource(
             ManagedPolicy(
-                f"Boundary{pascal(environment)}",
+                f"Boundary{to_pascal_case(environment)}",
                 ManagedPolicyName=names.in_environment(names.BOUNDARY_POLICY, environment),
                 Description=f"No role of the payment platform in {environment} can do more than this",
-                PolicyDocument=document(*_ceiling(environment)),
+                PolicyDocument=policy_document(*_allowed_statements(environment)),
                 Condition="HasOurBoundary",
                 # Roles stand under it for as long as there are any.
                 DeletionPolicy="RetainExceptOnCreate",
@@ -40,12 +40,12 @@ def add(template: Template, boundary: Value, environments: Sequence[str]) -> Non
         suppress_wildcards(
             policy,
             "A boundary grants nothing; keys, secrets and log streams have names that AWS completes",
-            *_wildcards(environment),
+            *_accepted_wildcards(environment),
         )
 
 
-def _ceiling(environment: str) -> list[Statement]:
-    def named(*patterns: str) -> list[str]:
+def _allowed_statements(environment: str) -> list[Statement]:
+    def in_this_environment(*patterns: str) -> list[str]:
         return [names.in_environment(pattern, environment) for pattern in patterns]
 
     keys = [names.arn("kms", "key/*")]
@@ -63,20 +63,24 @@ def _ceiling(environment: str) -> list[Statement]:
             ],
             [
                 names.arn("dynamodb", f"table/{table}")
-                for table in named(names.TABLE, f"{names.TABLE}/index/{names.OPEN_INDEX}", names.LEDGER_TABLE)
+                for table in in_this_environment(
+                    names.TABLE, f"{names.TABLE}/index/{names.OPEN_INDEX}", names.LEDGER_TABLE
+                )
             ],
         ),
-        allow("DeadLetters", [sqs.SendMessage], [names.arn("sqs", queue) for queue in named(names.QUEUE)]),
-        allow("Notices", [sns.Publish], [names.arn("sns", topic) for topic in named(names.TOPIC)]),
+        allow(
+            "DeadLetters", [sqs.SendMessage], [names.arn("sqs", queue) for queue in in_this_environment(names.QUEUE)]
+        ),
+        allow("Notices", [sns.Publish], [names.arn("sns", topic) for topic in in_this_environment(names.TOPIC)]),
         allow(
             "Functions",
             [lambda_.InvokeFunction],
-            [names.live_function_arn(function) for function in named(*names.FUNCTIONS)],
+            [names.live_function_arn(function) for function in in_this_environment(*names.FUNCTIONS)],
         ),
         allow(
             "Backups",
             [backup.CopyIntoBackupVault, backup.DescribeBackupVault],
-            [names.arn("backup", f"backup-vault:{vault}") for vault in named(names.BACKUP_VAULT)],
+            [names.arn("backup", f"backup-vault:{vault}") for vault in in_this_environment(names.BACKUP_VAULT)],
         ),
         allow("Secrets", [secretsmanager.GetSecretValue], [names.arn("secretsmanager", "secret:*")]),
         allow(
@@ -102,7 +106,8 @@ def _ceiling(environment: str) -> list[Statement]:
                 {
                     "kms:CallerAccount": ACCOUNT,
                     "kms:EncryptionContext:aws:states:stateMachineArn": [
-                        names.arn("states", f"stateMachine:{workflow}") for workflow in named(names.WORKFLOW)
+                        names.arn("states", f"stateMachine:{workflow}")
+                        for workflow in in_this_environment(names.WORKFLOW)
                     ],
                 }
             ),
@@ -119,7 +124,7 @@ def _ceiling(environment: str) -> list[Statement]:
         allow(
             "Logs",
             [logs.CreateLogStream, logs.PutLogEvents],
-            [names.log_streams_arn(group) for group in named(*names.FUNCTION_LOG_GROUPS)],
+            [names.log_streams_arn(group) for group in in_this_environment(*names.FUNCTION_LOG_GROUPS)],
         ),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
         allow(
@@ -130,7 +135,7 @@ def _ceiling(environment: str) -> list[Statement]:
     ]
 
 
-def _wildcards(environment: str) -> list[str | AWSHelperFn]:
+def _accepted_wildcards(environment: str) -> list[str | AWSHelperFn]:
     """The resources with a wildcard that the boundary may have."""
     groups = [names.in_environment(group, environment) for group in names.FUNCTION_LOG_GROUPS]
     return [

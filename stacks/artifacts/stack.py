@@ -9,7 +9,7 @@ from awacs import s3 as s3_actions
 from awacs.aws import Allow, ArnEquals, Condition, Deny, Null, Principal, Statement, StringEquals
 from troposphere import Output, Parameter, Ref, Sub, Tags, Template, s3
 
-from ..policies import ACCOUNT, document, only_over_tls
+from ..policies import ACCOUNT, only_over_tls, policy_document
 from ..settings import Bootstrap, all_settings
 from ..suppressions import in_packs, suppress
 from . import deployers
@@ -35,7 +35,7 @@ def build(environments: Environments) -> Template:
     )
     for setting in all_settings(Bootstrap):
         template.add_parameter(setting.parameter())
-    access_logs = _access_logs(template)
+    access_logs = _add_access_logs(template)
     bucket = template.add_resource(
         s3.Bucket(
             "Artifacts",
@@ -52,7 +52,7 @@ def build(environments: Environments) -> Template:
             LoggingConfiguration=s3.LoggingConfiguration(
                 DestinationBucketName=access_logs.ref(), LogFilePrefix="artifacts/"
             ),
-            **_closed_and_versioned(),
+            **_shared_bucket_properties(),
             LifecycleConfiguration=s3.LifecycleConfiguration(
                 Rules=[
                     s3.LifecycleRule(
@@ -77,7 +77,7 @@ def build(environments: Environments) -> Template:
         s3.BucketPolicy(
             "ArtifactsPolicy",
             Bucket=bucket.ref(),
-            PolicyDocument=document(
+            PolicyDocument=policy_document(
                 only_over_tls(s3_actions.Action("*"), bucket.get_att("Arn"), Sub("${Artifacts.Arn}/*")),
                 # A key names its content: whoever may write cannot replace what a deployment will read.
                 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
@@ -103,11 +103,11 @@ def build(environments: Environments) -> Template:
         guard=("s3_bucket_object_lock_enabled_check",),
     )
     template.add_output(Output("BucketName", Value=bucket.ref()))
-    deployers.add(template, bucket.get_att("Arn"), environments)
+    deployers.add_deployers(template, bucket.get_att("Arn"), environments)
     return template
 
 
-def _access_logs(template: Template) -> s3.Bucket:
+def _add_access_logs(template: Template) -> s3.Bucket:
     """Where S3 writes down who asked for what of the artifacts."""
     bucket: s3.Bucket = template.add_resource(
         s3.Bucket(
@@ -122,7 +122,7 @@ def _access_logs(template: Template) -> s3.Bucket:
                     )
                 ]
             ),
-            **_closed_and_versioned(),
+            **_shared_bucket_properties(),
             LifecycleConfiguration=s3.LifecycleConfiguration(
                 Rules=[
                     s3.LifecycleRule(
@@ -158,7 +158,7 @@ def _access_logs(template: Template) -> s3.Bucket:
         s3.BucketPolicy(
             "AccessLogsPolicy",
             Bucket=bucket.ref(),
-            PolicyDocument=document(
+            PolicyDocument=policy_document(
                 only_over_tls(s3_actions.Action("*"), bucket.get_att("Arn"), Sub("${AccessLogs.Arn}/*")),
                 Statement(
                     Sid="S3WritesLogsOfTheArtifacts",
@@ -179,7 +179,7 @@ def _access_logs(template: Template) -> s3.Bucket:
     return bucket
 
 
-def _closed_and_versioned() -> dict[str, Any]:
+def _shared_bucket_properties() -> dict[str, Any]:
     """What both buckets have: no way in but their policies, no object lost by overwriting, events for who listens."""
     return {
         "OwnershipControls": s3.OwnershipControls(

@@ -8,7 +8,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "lambda"
 LAYER = FOLDER.parent / "lambda-layers" / "stripe"
 
 
-def files(folder: Path = FOLDER) -> Iterator[tuple[str, bytes]]:
+def list_files(folder: Path = FOLDER) -> Iterator[tuple[str, bytes]]:
     """Path inside the package and content of each source file, sorted by path.
 
     Hidden files and caches are not part of it: editors and interpreters leave them.
@@ -20,9 +20,9 @@ def files(folder: Path = FOLDER) -> Iterator[tuple[str, bytes]]:
             yield inside.as_posix(), path.read_bytes()
 
 
-def digest(folder: Path = FOLDER) -> str:
+def digest_code(folder: Path = FOLDER) -> str:
     """The same for the same files, whatever their dates and whatever the machine."""
     sha = hashlib.sha256()
-    for name, content in files(folder):
+    for name, content in list_files(folder):
         sha.update(f"{name}\0{len(content)}\0".encode() + content)
     return sha.hexdigest()

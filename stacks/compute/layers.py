@@ -42,7 +42,7 @@ def read_pins(requirements: Path) -> Iterator[Pin]:
         yield Pin(*match.groups())
 
 
-def digest(requirements: Path) -> str:
+def digest_requirements(requirements: Path) -> str:
     """Of what the layer contains: it depends on the files it is built of, and on how; not on comments or order."""
     files = sorted({pin.sha256 for pin in read_pins(requirements)})
     return hashlib.sha256("\n".join([str(BUILD), *files]).encode()).hexdigest()

@@ -11,7 +11,7 @@ from ..policies import ACCOUNT
 from ..security import keys
 from ..settings import Settings
 from ..suppressions import in_packs, suppress
-from ..wiring import ENVIRONMENT, Value, tags
+from ..wiring import ENVIRONMENT, Value, platform_tags
 from .runtime import ARCHITECTURE, RUNTIME
 from .versions import describe_version
 
@@ -79,8 +79,8 @@ class _Live:
 def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_condition("KeepsNoConcurrency", Equals(inputs.reserved_concurrency, 0))
     gateway = {"GATEWAY": inputs.gateway, "GATEWAY_SECRET_ARN": inputs.gateway_secret_arn}
-    layer = _gateway_layer(template, inputs)
-    validation = _function(
+    layer = _add_gateway_layer(template, inputs)
+    validation = _add_function(
         template,
         inputs,
         "Validation",
@@ -95,7 +95,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
             "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
         },
     )
-    processing = _function(
+    processing = _add_function(
         template,
         inputs,
         "Processing",
@@ -108,7 +108,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
     # What validation answers, processing has to understand: its new version goes live first.
     validation.alias.DependsOn = processing.alias.title
-    reconciliation = _function(
+    reconciliation = _add_function(
         template,
         inputs,
         "Reconciliation",
@@ -124,7 +124,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         },
         layer=layer,
     )
-    _schedule(template, inputs, reconciliation)
+    _add_schedule(template, inputs, reconciliation)
     return Outputs(
         validation_name=validation.function.ref(),
         validation_arn=validation.function.get_att("Arn"),
@@ -139,14 +139,14 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
 
 
-def _gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVersion:
+def _add_gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVersion:
     """The gateway's library as a layer, only where that gateway is used: it is larger than everything else."""
     template.add_condition("UsesStripe", Equals(inputs.gateway, "stripe"))
     layer: awslambda.LayerVersion = template.add_resource(
         awslambda.LayerVersion(
             "StripeLayer",
             Condition="UsesStripe",
-            LayerName=names.named(names.STRIPE_LAYER),
+            LayerName=names.in_template(names.STRIPE_LAYER),
             Description="Stripe's library for Python",
             CompatibleRuntimes=[RUNTIME],
             CompatibleArchitectures=[ARCHITECTURE],
@@ -156,15 +156,15 @@ def _gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVersion
     return layer
 
 
-def _schedule(template: Template, inputs: Inputs, reconciliation: _Live) -> None:
+def _add_schedule(template: Template, inputs: Inputs, reconciliation: _Live) -> None:
     """Every five minutes; what cannot be delivered in that time goes to the dead-letter queue."""
     rule = template.add_resource(
         events.Rule(
             "ReconciliationSchedule",
-            Name=names.named(names.RECONCILIATION_RULE),
+            Name=names.in_template(names.RECONCILIATION_RULE),
             Description="Settles overdue payments",
             ScheduleExpression="rate(5 minutes)",
-            Tags=tags(),
+            Tags=platform_tags(),
             Targets=[
                 events.Target(
                     Id="reconciliation",
@@ -187,7 +187,7 @@ def _schedule(template: Template, inputs: Inputs, reconciliation: _Live) -> None
     )
 
 
-def _function(
+def _add_function(
     template: Template,
     inputs: Inputs,
     title: str,
@@ -199,7 +199,7 @@ def _function(
     variables: dict[str, Value],
     layer: awslambda.LayerVersion | None = None,
 ) -> _Live:
-    log_group = log_groups.add(
+    log_group = log_groups.add_log_group(
         template,
         f"{title}Logs",
         log_group_name,
@@ -213,7 +213,7 @@ def _function(
     function = template.add_resource(
         awslambda.Function(
             f"{title}Function",
-            FunctionName=names.named(name),
+            FunctionName=names.in_template(name),
             Description=description,
             Runtime=RUNTIME,
             Architectures=[ARCHITECTURE],
@@ -239,7 +239,7 @@ def _function(
             ),
             **layers,
             TracingConfig=awslambda.TracingConfig(Mode="Active"),
-            Tags=tags(),
+            Tags=platform_tags(),
         )
     )
     suppress(

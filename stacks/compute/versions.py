@@ -38,27 +38,27 @@ def describe_version(
     """
     resolved = dict(names) | {str(setting.data["Ref"]): "(in the description)" for setting in settings}
     properties = encode_to_dict(function.properties)
-    held = {
-        name: _resolve(value, resolved)
+    values = {
+        name: _resolve_references(value, resolved)
         for name, value in properties.items()
         if name not in {*_NOT_VERSIONED, "Code", "Layers"} and value != _DEFAULTS.get(name)
     }
-    parts = [f"code-{_digest([function_code.digest(), held], 16)}", *settings]
+    parts = [f"code-{_digest_text([function_code.digest_code(), values], 16)}", *settings]
     if layer is not None:
         # Any change of its properties makes it anew, under another ARN.
-        contents = encode_to_dict(layer.properties) | {"Content": layers.digest(layers.STRIPE)}
-        parts.append(If(layer.resource["Condition"], f"layer-{_digest(contents, 8)}", "no-layer"))
+        contents = encode_to_dict(layer.properties) | {"Content": layers.digest_requirements(layers.STRIPE)}
+        parts.append(If(layer.resource["Condition"], f"layer-{_digest_text(contents, 8)}", "no-layer"))
     return Join(" ", parts)
 
 
-def _resolve(value: Any, names: Mapping[str, str]) -> Any:
+def _resolve_references(value: Any, names: Mapping[str, str]) -> Any:
     """``value`` with what ``names`` has in place of each reference to it."""
     if isinstance(value, dict):
         if set(value) == {"Ref"} and value["Ref"] in names:
             return names[value["Ref"]]
-        return {key: _resolve(item, names) for key, item in value.items()}
-    return [_resolve(item, names) for item in value] if isinstance(value, list) else value
+        return {key: _resolve_references(item, names) for key, item in value.items()}
+    return [_resolve_references(item, names) for item in value] if isinstance(value, list) else value
 
 
-def _digest(value: Any, length: int) -> str:
+def _digest_text(value: Any, length: int) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:length]

@@ -6,22 +6,24 @@ Beside the point-in-time recovery that every table has: a backup outlives its ta
 from troposphere import Equals, Not, Template, backup, dynamodb
 
 from .. import names
-from ..wiring import Value, house_tags
+from ..wiring import Value, platform_tag_map
 
 # UTC. A job that has not started, or not completed, within its window counts as failed.
 START_HOUR, START_WINDOW_HOURS, COMPLETION_WINDOW_HOURS = 3, 1, 3
 TABLES = 2
 
 
-def add(template: Template, role_arn: Value, key_arn: Value, retention_days: Value, *tables: dynamodb.Table) -> None:
+def add_backups(
+    template: Template, role_arn: Value, key_arn: Value, retention_days: Value, *tables: dynamodb.Table
+) -> None:
     template.add_condition("HasBackups", Not(Equals(retention_days, 0)))
     vault = template.add_resource(
         backup.BackupVault(
             "BackupVault",
             Condition="HasBackups",
-            BackupVaultName=names.named(names.BACKUP_VAULT),
+            BackupVaultName=names.in_template(names.BACKUP_VAULT),
             EncryptionKeyArn=key_arn,
-            BackupVaultTags=house_tags(),
+            BackupVaultTags=platform_tag_map(),
             DeletionPolicy="RetainExceptOnCreate",
             UpdateReplacePolicy="Retain",
         )
@@ -31,9 +33,9 @@ def add(template: Template, role_arn: Value, key_arn: Value, retention_days: Val
             "BackupPlan",
             Condition="HasBackups",
             # CloudFormation's role knows a plan by this tag: its ARN is an id.
-            BackupPlanTags=house_tags() | {"ManagedBy": "payment-platform"},
+            BackupPlanTags=platform_tag_map() | {"ManagedBy": "payment-platform"},
             BackupPlan=backup.BackupPlanResourceType(
-                BackupPlanName=names.named(names.BACKUP_PLAN),
+                BackupPlanName=names.in_template(names.BACKUP_PLAN),
                 BackupPlanRule=[
                     backup.BackupRuleResourceType(
                         RuleName="daily",

@@ -9,10 +9,10 @@ from awacs.aws import Allow, ArnEquals, ArnLike, Condition, Principal, Statement
 from troposphere import Equals, Not, Template, dynamodb, sns, sqs
 
 from .. import names
-from ..policies import ACCOUNT, document, only_over_tls
+from ..policies import ACCOUNT, only_over_tls, policy_document
 from ..settings import Settings
 from ..suppressions import suppress
-from ..wiring import ENVIRONMENT, Value, tags
+from ..wiring import ENVIRONMENT, Value, platform_tags
 from . import backups
 
 
@@ -43,13 +43,20 @@ class Outputs:
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
-    table = template.add_resource(_transactions(inputs))
-    ledger = template.add_resource(_ledger(inputs))
-    backups.add(template, inputs.backup_role_arn, inputs.dynamodb_key_arn, inputs.backup_retention_days, table, ledger)
+    table = template.add_resource(_transactions_table(inputs))
+    ledger = template.add_resource(_ledger_table(inputs))
+    backups.add_backups(
+        template, inputs.backup_role_arn, inputs.dynamodb_key_arn, inputs.backup_retention_days, table, ledger
+    )
     queue = template.add_resource(_dead_letter_queue("DeadLetters", names.QUEUE, inputs))
     template.add_resource(_queue_policy(queue))
     topic = template.add_resource(
-        sns.Topic("Notifications", TopicName=names.named(names.TOPIC), KmsMasterKeyId=inputs.sns_key_id, Tags=tags())
+        sns.Topic(
+            "Notifications",
+            TopicName=names.in_template(names.TOPIC),
+            KmsMasterKeyId=inputs.sns_key_id,
+            Tags=platform_tags(),
+        )
     )
     template.add_resource(_topic_policy(topic))
     undelivered = template.add_resource(_dead_letter_queue("UndeliveredNotices", names.NOTIFICATION_QUEUE, inputs))
@@ -80,12 +87,12 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
 
 
-def _transactions(inputs: Inputs) -> dynamodb.Table:
+def _transactions_table(inputs: Inputs) -> dynamodb.Table:
     """What each payment is now, with an index of the open ones by when they are overdue.
 
     The index is sparse: only open payments have its key. It is sharded, so that no partition takes all of them.
     """
-    return _table(
+    return _encrypted_table(
         "Transactions",
         names.TABLE,
         inputs,
@@ -108,9 +115,9 @@ def _transactions(inputs: Inputs) -> dynamodb.Table:
     )
 
 
-def _ledger(inputs: Inputs) -> dynamodb.Table:
+def _ledger_table(inputs: Inputs) -> dynamodb.Table:
     """Every step of every payment, appended and never changed: the audit record."""
-    return _table(
+    return _encrypted_table(
         "PaymentLedger",
         names.LEDGER_TABLE,
         inputs,
@@ -122,11 +129,11 @@ def _ledger(inputs: Inputs) -> dynamodb.Table:
     )
 
 
-def _table(title: str, name: str, inputs: Inputs, keys: dict[str, str], **more: Any) -> dynamodb.Table:
+def _encrypted_table(title: str, name: str, inputs: Inputs, keys: dict[str, str], **properties: Any) -> dynamodb.Table:
     """On demand, encrypted with the platform's key, restorable to any second of the last 35 days, and kept."""
     return dynamodb.Table(
         title,
-        TableName=names.named(name),
+        TableName=names.in_template(name),
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[dynamodb.KeySchema(AttributeName=key, KeyType=kind) for key, kind in keys.items()],
         SSESpecification=dynamodb.SSESpecification(
@@ -134,23 +141,23 @@ def _table(title: str, name: str, inputs: Inputs, keys: dict[str, str], **more: 
         ),
         PointInTimeRecoverySpecification=dynamodb.PointInTimeRecoverySpecification(PointInTimeRecoveryEnabled=True),
         DeletionProtectionEnabled=inputs.deletion_protection,
-        Tags=tags(),
+        Tags=platform_tags(),
         DeletionPolicy="RetainExceptOnCreate",
         UpdateReplacePolicy="Retain",
-        **more,
+        **properties,
     )
 
 
 def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
     queue = sqs.Queue(
         title,
-        QueueName=names.named(name),
+        QueueName=names.in_template(name),
         MessageRetentionPeriod=14 * 24 * 60 * 60,
         VisibilityTimeout=60,
         KmsMasterKeyId=inputs.queue_key_arn,
         # Said, because SQS takes its own kind of encryption for given, and not both.
         SqsManagedSseEnabled=False,
-        Tags=tags(),
+        Tags=platform_tags(),
         DeletionPolicy="RetainExceptOnCreate",
         UpdateReplacePolicy="Retain",
     )
@@ -171,7 +178,7 @@ def _queue_policy(queue: sqs.Queue) -> sqs.QueuePolicy:
     return sqs.QueuePolicy(
         "DeadLettersPolicy",
         Queues=[queue.ref()],
-        PolicyDocument=document(
+        PolicyDocument=policy_document(
             Statement(
                 Sid="ScheduleDeadLetters",
                 Effect=Allow,
@@ -198,7 +205,7 @@ def _undelivered_policy(queue: sqs.Queue, topic: sns.Topic) -> sqs.QueuePolicy:
     return sqs.QueuePolicy(
         "UndeliveredNoticesPolicy",
         Queues=[queue.ref()],
-        PolicyDocument=document(
+        PolicyDocument=policy_document(
             Statement(
                 Sid="UndeliveredNotices",
                 Effect=Allow,
@@ -222,7 +229,7 @@ def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
     return sns.TopicPolicy(
         "NotificationsPolicy",
         Topics=[topic.ref()],
-        PolicyDocument=document(
+        PolicyDocument=policy_document(
             Statement(
                 Sid="AlarmsPublish",
                 Effect=Allow,

@@ -50,7 +50,7 @@ _TRANSACTIONS = Source("AWS/DynamoDB", {"TableName": Ref("TableName")})
 _LEDGER = Source("AWS/DynamoDB", {"TableName": Ref("LedgerTableName")})
 # A metric exists only while there is something to count, so backup jobs that never start are silent.
 # https://docs.aws.amazon.com/aws-backup/latest/devguide/cloudwatch.html
-_BACKUPS = Source("AWS/Backup", {"BackupVaultName": names.named(names.BACKUP_VAULT)})
+_BACKUPS = Source("AWS/Backup", {"BackupVaultName": names.in_template(names.BACKUP_VAULT)})
 
 
 @dataclass(frozen=True)
@@ -214,11 +214,11 @@ def in_every_environment(section: str) -> str:
     return f"{section}-${{Environment}}"
 
 
-def sections() -> list[str]:
+def list_sections() -> list[str]:
     """The section of the runbook of every alarm, the composite alarm first."""
     return [COMPOSITE, *(alarm.section for alarm in ALARMS)]
 
 
 def alarm_names() -> list[str]:
     """The name of every alarm, the composite alarm first."""
-    return [in_every_environment(section) for section in sections()]
+    return [in_every_environment(section) for section in list_sections()]

@@ -7,7 +7,7 @@ from troposphere import Equals, If, Ref, Sub, Template, cloudwatch
 from .. import names
 from ..setting_kinds import Setting
 from ..suppressions import suppress
-from ..wiring import Value, tags
+from ..wiring import Value, platform_tags
 from .alarm_table import ALARMS, COMPOSITE, Alarm, in_every_environment
 
 PERIOD_SECONDS = 300
@@ -35,20 +35,20 @@ def _add_alarm(template: Template, alarm: Alarm, topic_arn: Value) -> cloudwatch
     resource: cloudwatch.Alarm = template.add_resource(
         cloudwatch.Alarm(
             alarm.logical_id,
-            AlarmName=names.named(alarm.name),
+            AlarmName=names.in_template(alarm.name),
             AlarmDescription=_describe(alarm.description, alarm.section),
             Namespace=alarm.source.namespace,
             MetricName=alarm.metric,
             Dimensions=[cloudwatch.MetricDimension(Name=name, Value=value) for name, value in dimensions],
             Statistic=alarm.statistic,
-            **_period(alarm),
+            **_period_properties(alarm),
             EvaluationPeriods=alarm.periods,
             ComparisonOperator=alarm.comparison,
             Threshold=alarm.threshold.ref if isinstance(alarm.threshold, Setting) else alarm.threshold,
             TreatMissingData=alarm.missing_data,
             AlarmActions=actions,
             OKActions=actions if alarm.announces_ok else Ref("AWS::NoValue"),
-            Tags=tags(),
+            Tags=platform_tags(),
             **condition,
         )
     )
@@ -62,7 +62,7 @@ def _add_alarm(template: Template, alarm: Alarm, topic_arn: Value) -> cloudwatch
     return resource
 
 
-def _period(alarm: Alarm) -> dict[str, Any]:
+def _period_properties(alarm: Alarm) -> dict[str, Any]:
     """Five minutes that slide; or whole days, after a first day and the hours of one backup that are not evaluated.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
@@ -92,12 +92,12 @@ def add_composite(template: Template, *, enabled: Value, topic_arn: Value) -> No
         cloudwatch.CompositeAlarm(
             "PaymentsFailingAlarm",
             Condition=_ONE_PAGE,
-            AlarmName=names.named(in_every_environment(COMPOSITE)),
+            AlarmName=names.in_template(in_every_environment(COMPOSITE)),
             AlarmDescription=_describe("Payments are failing", COMPOSITE),
             AlarmRule=Sub(" OR ".join(f'ALARM("${{{logical_id}}}")' for logical_id in parts)),
             AlarmActions=[topic_arn],
             OKActions=[topic_arn],
-            Tags=tags(),
+            Tags=platform_tags(),
         )
     )
 

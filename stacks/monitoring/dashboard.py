@@ -35,7 +35,7 @@ class Metric:
     id: str | None = None
     visible: bool = True
 
-    def array(self) -> list[Any]:
+    def to_array(self) -> list[Any]:
         options: dict[str, Any] = {"stat": self.stat, "label": self.label}
         options |= {"color": self.color} if self.color else {}
         options |= {"id": self.id} if self.id else {}
@@ -51,7 +51,7 @@ class Expression:
     label: str
     color: str | None = None
 
-    def array(self) -> list[Any]:
+    def to_array(self) -> list[Any]:
         color = {"color": self.color} if self.color else {}
         return [{"expression": self.expression, "label": self.label, **color}]
 
@@ -70,7 +70,7 @@ class Graph:
     # Of the left axis; None lets CloudWatch choose.
     top: int | None = None
 
-    def widget(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         axis: dict[str, Any] = {"label": self.unit, "showUnits": False, "min": 0}
         properties: dict[str, Any] = {
             "title": self.title,
@@ -79,10 +79,10 @@ class Graph:
             "stacked": self.stacked,
             "period": 300,
             "yAxis": {"left": axis | ({"max": self.top} if self.top else {})},
-            "metrics": [line.array() for line in self.lines],
+            "metrics": [line.to_array() for line in self.lines],
         }
         if self.threshold:
-            across = {"label": "alarm above", "value": _number(self.threshold), "color": _RED}
+            across = {"label": "alarm above", "value": _number_of(self.threshold), "color": _RED}
             properties["annotations"] = {"horizontal": [across]}
         return {"type": "metric", "properties": properties}
 
@@ -95,7 +95,7 @@ class Heading:
     width: int = WIDTH
     height: int = 1
 
-    def widget(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         return {"type": "text", "properties": {"markdown": self.markdown, "background": "transparent"}}
 
 
@@ -108,7 +108,7 @@ class AlarmStates:
     width: int = WIDTH
     height: int = 4
 
-    def widget(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         arns = [_ALARM_ARN + name for name in self.alarms]
         return {"type": "alarm", "properties": {"title": self.title, "alarms": arns}}
 
@@ -123,28 +123,30 @@ class Layout:
     widgets: list[dict[str, Any]] = field(default_factory=list)
     _y: int = 0
 
-    def row(self, *widgets: Widget) -> None:
+    def add_row(self, *widgets: Widget) -> None:
         x = 0
-        for one in widgets:
-            self.widgets.append({"x": x, "y": self._y, "width": one.width, "height": one.height, **one.widget()})
-            x += one.width
-        self._y += max(one.height for one in widgets)
+        for widget in widgets:
+            self.widgets.append(
+                {"x": x, "y": self._y, "width": widget.width, "height": widget.height, **widget.describe()}
+            )
+            x += widget.width
+        self._y += max(widget.height for widget in widgets)
 
 
-def body() -> str:
+def write_body() -> str:
     """JSON with ``${...}`` for the parameters of the monitoring stack, and for ``conditional_alarms``."""
     layout = Layout()
     # The composite alarm is not in every environment, and says nothing that these do not.
     alarms = (*(alarm.name for alarm in ALARMS if not alarm.condition), _PLACE_OF_CONDITIONAL_ALARMS)
-    layout.row(Heading("## Are payments succeeding?"))
-    layout.row(_outcomes(), _share_completed(), _executions())
-    layout.row(Heading("## How fast?"))
-    layout.row(_durations(), _gateway_latency(), _attempts())
-    layout.row(Heading("## What is stuck?"))
-    layout.row(_backlog(), _age(), _dead_letters())
-    layout.row(Heading("## What broke?"))
-    layout.row(AlarmStates("Alarms", alarms))
-    layout.row(_functions(), _tables(), _notices())
+    layout.add_row(Heading("## Are payments succeeding?"))
+    layout.add_row(_outcomes_graph(), _share_completed_graph(), _executions_graph())
+    layout.add_row(Heading("## How fast?"))
+    layout.add_row(_durations_graph(), _gateway_latency_graph(), _attempts_graph())
+    layout.add_row(Heading("## What is stuck?"))
+    layout.add_row(_backlog_graph(), _age_graph(), _dead_letters_graph())
+    layout.add_row(Heading("## What broke?"))
+    layout.add_row(AlarmStates("Alarms", alarms))
+    layout.add_row(_functions_graph(), _tables_graph(), _notices_graph())
     text = json.dumps({"widgets": layout.widgets}, indent=2)
     # A metric is a line, as whoever reads a change would write it.
     text = re.sub(r"\[\s+([^\[\]]+?)\s+\]", lambda innermost: f"[{' '.join(innermost[1].split())}]", text)
@@ -157,27 +159,30 @@ def conditional_alarms() -> str:
     return "".join(f', "{_ALARM_ARN}{alarm.name}"' for alarm in ALARMS if alarm.condition)
 
 
-def _number(parameter: str) -> str:
+def _number_of(parameter: str) -> str:
     """What ``body`` writes as a number: JSON has no place for a parameter but in a string."""
     return f"number of ${{{parameter}}}"
 
 
-def _ours(name: str, stat: str, label: str, *dimensions: str, **options: Any) -> Metric:
+def _platform_metric(name: str, stat: str, label: str, *dimensions: str, **options: Any) -> Metric:
     return Metric(names.METRIC_NAMESPACE, name, (*_ENVIRONMENT, *dimensions), stat, label, **options)
 
 
-def _outcomes() -> Graph:
-    lines = (_ours("Payments", "Sum", outcome, "Outcome", outcome, color=color) for outcome, color in _OUTCOMES.items())
+def _outcomes_graph() -> Graph:
+    lines = (
+        _platform_metric("Payments", "Sum", outcome, "Outcome", outcome, color=color)
+        for outcome, color in _OUTCOMES.items()
+    )
     return Graph("Payments by outcome", tuple(lines), "payments", stacked=True)
 
 
-def _share_completed() -> Graph:
+def _share_completed_graph() -> Graph:
     """Beside those that were neither declined nor rejected: what we, and not the customer, are to answer for.
 
     A payment that was unknown and is settled later counts as both: the line falls while it is not known.
     """
     counts = [
-        _ours("Payments", "Sum", outcome, "Outcome", outcome, id=outcome.lower(), visible=False)
+        _platform_metric("Payments", "Sum", outcome, "Outcome", outcome, id=outcome.lower(), visible=False)
         for outcome in ("COMPLETED", "UNKNOWN", "FAILED")
     ]
     share = Expression(
@@ -186,50 +191,58 @@ def _share_completed() -> Graph:
     return Graph("Completed, of completed, failed and unknown", (share, *counts), "percent", top=100)
 
 
-def _executions() -> Graph:
+def _executions_graph() -> Graph:
     machine = ("StateMachineArn", "${StateMachineArn}")
     colors = {"Started": _GREY, "Succeeded": _GREEN, "Failed": _RED, "TimedOut": _ORANGE, "Aborted": "#9467bd"}
-    lines = (Metric("AWS/States", f"Executions{what}", machine, "Sum", what, color) for what, color in colors.items())
+    lines = (
+        Metric("AWS/States", f"Executions{status}", machine, "Sum", status, color) for status, color in colors.items()
+    )
     return Graph("Executions", tuple(lines), "executions")
 
 
-def _durations() -> Graph:
-    lines = (_ours("PaymentDuration", stat, stat) for stat in ("p50", "p90", "p99"))
+def _durations_graph() -> Graph:
+    lines = (_platform_metric("PaymentDuration", stat, stat) for stat in ("p50", "p90", "p99"))
     return Graph(
         "From the start of the execution to the outcome", tuple(lines), "seconds",
         threshold="PaymentDurationThresholdSeconds",
     )  # fmt: skip
 
 
-def _gateway_latency() -> Graph:
-    charges = (_ours("GatewayLatency", stat, f"charge {stat}", "Operation", "charge") for stat in ("p50", "p90", "p99"))
-    lookups = _ours("GatewayLatency", "p90", "lookup p90", "Operation", "lookup", color=_GREY)
+def _gateway_latency_graph() -> Graph:
+    charges = (
+        _platform_metric("GatewayLatency", stat, f"charge {stat}", "Operation", "charge")
+        for stat in ("p50", "p90", "p99")
+    )
+    lookups = _platform_metric("GatewayLatency", "p90", "lookup p90", "Operation", "lookup", color=_GREY)
     return Graph("The gateway's answers", (*charges, lookups), "milliseconds")
 
 
-def _attempts() -> Graph:
-    lines = (_ours("Attempts", stat, label) for stat, label in (("Average", "average"), ("Maximum", "most")))
+def _attempts_graph() -> Graph:
+    lines = (_platform_metric("Attempts", stat, label) for stat, label in (("Average", "average"), ("Maximum", "most")))
     return Graph("Attempts that a payment took", tuple(lines), "attempts")
 
 
-def _backlog() -> Graph:
+def _backlog_graph() -> Graph:
     return Graph(
         "Open payments",
-        (_ours("OpenPayments", "Maximum", "open"), _ours("OverduePayments", "Maximum", "overdue", color=_ORANGE)),
+        (
+            _platform_metric("OpenPayments", "Maximum", "open"),
+            _platform_metric("OverduePayments", "Maximum", "overdue", color=_ORANGE),
+        ),
         "payments",
     )
 
 
-def _age() -> Graph:
+def _age_graph() -> Graph:
     return Graph(
         "The oldest open payment",
-        (_ours("OldestOpenPaymentAge", "Maximum", "age"),),
+        (_platform_metric("OldestOpenPaymentAge", "Maximum", "age"),),
         "seconds",
         threshold="OpenPaymentAgeThresholdSeconds",
     )
 
 
-def _dead_letters() -> Graph:
+def _dead_letters_graph() -> Graph:
     queue = ("QueueName", "${QueueName}")
     return Graph(
         "Dead letters",
@@ -238,7 +251,7 @@ def _dead_letters() -> Graph:
     )
 
 
-def _functions() -> Graph:
+def _functions_graph() -> Graph:
     functions = {name: f"${{{name.capitalize()}Name}}" for name in ("validation", "processing", "reconciliation")}
     lines = (
         Metric("AWS/Lambda", metric, ("FunctionName", function), "Sum", f"{name} {metric.lower()}")
@@ -248,7 +261,7 @@ def _functions() -> Graph:
     return Graph("Functions", tuple(lines), "in 5 minutes")
 
 
-def _tables() -> Graph:
+def _tables_graph() -> Graph:
     throttled = (
         ("ReadThrottleEvents", "${TableName}", "reads of payments"),
         ("WriteThrottleEvents", "${TableName}", "writes of payments"),
@@ -260,15 +273,15 @@ def _tables() -> Graph:
     return Graph("Throttled by the tables", tuple(lines), "in 5 minutes")
 
 
-def _notices() -> Graph:
+def _notices_graph() -> Graph:
     topic = ("TopicName", "${TopicName}")
     return Graph(
         "Notices and reconciliation",
         (
             Metric("AWS/SNS", "NumberOfNotificationsDelivered", topic, "Sum", "notices delivered", _GREEN),
             Metric("AWS/SNS", "NumberOfNotificationsFailed", topic, "Sum", "notices not delivered", _RED),
-            _ours("ReconciliationRuns", "Sum", "runs of reconciliation", color=_BLUE),
-            _ours("ReconciliationErrors", "Sum", "payments it failed at", color=_ORANGE),
+            _platform_metric("ReconciliationRuns", "Sum", "runs of reconciliation", color=_BLUE),
+            _platform_metric("ReconciliationErrors", "Sum", "payments it failed at", color=_ORANGE),
         ),
         "in 5 minutes",
     )

@@ -41,7 +41,7 @@ def _metric_filter(
 ) -> logs.MetricFilter:
     return logs.MetricFilter(
         title,
-        FilterName=names.named(name),
+        FilterName=names.in_template(name),
         LogGroupName=log_group,
         FilterPattern=pattern,
         MetricTransformations=[

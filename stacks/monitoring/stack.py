@@ -68,7 +68,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     alarms.add_composite(template, enabled=inputs.composite_alarm, topic_arn=inputs.topic_arn)
     template.add_resource(metric_filters.payment_duration_filter(inputs.processing_log_group_name))
     template.add_resource(metric_filters.heartbeat_filter(inputs.reconciliation_log_group_name))
-    template.add_resource(_dashboard())
+    template.add_resource(_dashboard_resource())
     return Outputs(
         workflow_failures_name=alarm["WorkflowFailuresAlarm"].ref(),
         workflow_failures_arn=alarm["WorkflowFailuresAlarm"].get_att("Arn"),
@@ -85,10 +85,10 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
 
 
-def _dashboard() -> cloudwatch.Dashboard:
+def _dashboard_resource() -> cloudwatch.Dashboard:
     conditional = If(HAS_BACKUPS, Sub(dashboard.conditional_alarms()), "")
     return cloudwatch.Dashboard(
         "Dashboard",
-        DashboardName=names.named(names.DASHBOARD),
-        DashboardBody=Sub(dashboard.body(), {"BackupAlarms": conditional}),
+        DashboardName=names.in_template(names.DASHBOARD),
+        DashboardBody=Sub(dashboard.write_body(), {"BackupAlarms": conditional}),
     )

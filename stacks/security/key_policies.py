@@ -16,10 +16,10 @@ from awacs.aws import Action, Allow, ArnEquals, Condition, Principal, Statement,
 from troposphere import If, Sub
 
 from .. import names
-from ..policies import ACCOUNT, account_root, account_root_arn, in_context, through
+from ..policies import ACCOUNT, account_root, account_root_arn, only_in_context, only_through
 
 
-def administration() -> Statement:
+def allow_administration() -> Statement:
     """What the resource types AWS::KMS::Key and AWS::KMS::Alias ask of CloudFormation's role."""
     return _by_cloudformation(
         "CloudFormationAdministersKey",
@@ -61,7 +61,7 @@ def _by_cloudformation(sid: str, actions: Sequence[Action], condition: StringEqu
     )
 
 
-def dynamodb() -> list[Statement]:
+def allow_dynamodb() -> list[Statement]:
     """What DynamoDB asks of a table's key, and only by way of DynamoDB.
 
     The caller's own policy must allow it too, because the principal is the account; there the table is named.
@@ -82,7 +82,7 @@ def dynamodb() -> list[Statement]:
                 kms.ReEncryptTo,
             ],
             Resource=["*"],
-            Condition=Condition([through("dynamodb")]),
+            Condition=Condition([only_through("dynamodb")]),
         ),
         # Always: a vault that is kept when backups are switched off has to be readable.
         # https://docs.aws.amazon.com/aws-backup/latest/devguide/encryption.html
@@ -92,22 +92,22 @@ def dynamodb() -> list[Statement]:
             Principal=account_root(),
             Action=[kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
             Resource=["*"],
-            Condition=Condition([through("backup")]),
+            Condition=Condition([only_through("backup")]),
         ),
         _by_cloudformation(
             "CloudFormationMakesTables",
             [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey, kms.RevokeGrant],
-            through("dynamodb"),
+            only_through("dynamodb"),
         ),
         _by_cloudformation(
             "CloudFormationMakesVaults",
             [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey, kms.RetireGrant],
-            through("backup"),
+            only_through("backup"),
         ),
     ]
 
 
-def sns() -> list[Statement]:
+def allow_sns() -> list[Statement]:
     """Publishers need the topic's key: the workflow, reconciliation, and the alarms.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
@@ -131,7 +131,7 @@ def sns() -> list[Statement]:
                             ]
                         }
                     ),
-                    through("sns", topicArn=names.topic_arn()),
+                    only_through("sns", topicArn=names.topic_arn()),
                 ]
             ),
         ),
@@ -155,7 +155,7 @@ def sns() -> list[Statement]:
     ]
 
 
-def queue() -> list[Statement]:
+def allow_queues() -> list[Statement]:
     """Whoever sends or receives a dead letter, by way of SQS; EventBridge and SNS, for what they could not deliver.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html says that
@@ -171,7 +171,9 @@ def queue() -> list[Statement]:
             Principal=account_root(),
             Action=use,
             Resource=["*"],
-            Condition=Condition([through("sqs", arn=[names.arn("sqs", queue) for queue in names.QUEUES])]),
+            Condition=Condition(
+                [only_through("sqs", arn=[names.arn("sqs", allow_queues) for allow_queues in names.QUEUES])]
+            ),
         ),
         Statement(
             Sid="ScheduleDeadLetters",
@@ -192,13 +194,13 @@ def queue() -> list[Statement]:
     ]
 
 
-def functions() -> list[Statement]:
+def allow_functions() -> list[Statement]:
     """What Lambda asks of the key of a function's variables: of who deploys it, and of its role.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
     """
     use = [kms.CreateGrant, kms.Decrypt, kms.Encrypt, kms.GenerateDataKey]
-    condition = through("lambda", FunctionArn=[names.function_arn(name) for name in names.FUNCTIONS])
+    condition = only_through("lambda", FunctionArn=[names.function_arn(name) for name in names.FUNCTIONS])
     return [
         Statement(
             Sid="EnvironmentVariablesThroughLambda",
@@ -212,7 +214,7 @@ def functions() -> list[Statement]:
     ]
 
 
-def workflow() -> list[Statement]:
+def allow_workflow() -> list[Statement]:
     """The workflow's role, and who starts or reads an execution; and the delivery of its log.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
@@ -226,7 +228,7 @@ def workflow() -> list[Statement]:
             Principal=account_root(),
             Action=[kms.Decrypt, kms.GenerateDataKey],
             Resource=["*"],
-            Condition=Condition([in_context("states", stateMachineArn=names.workflow_arn())]),
+            Condition=Condition([only_in_context("states", stateMachineArn=names.workflow_arn())]),
         ),
         # The role makes the data key that the delivery service then reads with.
         Statement(
@@ -245,7 +247,7 @@ def workflow() -> list[Statement]:
         _by_cloudformation(
             "CloudFormationMakesTheWorkflow",
             [kms.Decrypt, kms.GenerateDataKey],
-            in_context("states", stateMachineArn=names.workflow_arn()),
+            only_in_context("states", stateMachineArn=names.workflow_arn()),
         ),
         Statement(
             Sid="LogDeliveryOfTheWorkflow",
@@ -258,7 +260,7 @@ def workflow() -> list[Statement]:
     ]
 
 
-def logs() -> Statement:
+def allow_logs() -> Statement:
     """CloudWatch Logs, for our log groups only.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html

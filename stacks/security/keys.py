@@ -8,8 +8,8 @@ from troposphere import Template
 from troposphere.kms import Alias, Key
 
 from .. import names
-from ..policies import document, key_administration, only_services_grant
-from ..wiring import Value, tags
+from ..policies import key_administration, only_services_grant, policy_document
+from ..wiring import Value, platform_tags
 from . import key_policies
 
 # Its logical id: another one is another key, which the functions' versions have to be published for.
@@ -29,48 +29,48 @@ class Keys:
     workflow: Key
 
 
-def add(template: Template, window_days: Value) -> Keys:
+def add_keys(template: Template, window_days: Value) -> Keys:
     """All of them; the template has the conditions ``HasWorkflowKey`` and ``HasServiceRole``."""
 
     def key(title: str, description: str, alias: str, policy: PolicyDocument, **condition: Any) -> Key:
-        return _key(template, title, description, alias, policy, window_days, **condition)
+        return _add_key(template, title, description, alias, policy, window_days, **condition)
 
     return Keys(
         dynamodb=key(
             "DynamodbKey",
             "Encrypts the tables of payments",
             names.DYNAMODB_KEY_ALIAS,
-            _policy(*key_policies.dynamodb()),
+            _key_policy(*key_policies.allow_dynamodb()),
         ),
-        sns=key("SnsKey", "Encrypts the payment notices", names.SNS_KEY_ALIAS, _policy(*key_policies.sns())),
-        logs=key("LogsKey", "Encrypts the log groups", names.LOGS_KEY_ALIAS, _policy(key_policies.logs())),
+        sns=key("SnsKey", "Encrypts the payment notices", names.SNS_KEY_ALIAS, _key_policy(*key_policies.allow_sns())),
+        logs=key("LogsKey", "Encrypts the log groups", names.LOGS_KEY_ALIAS, _key_policy(key_policies.allow_logs())),
         queue=key(
             "QueueKey",
             "Encrypts the dead letters of payments and of notices",
             names.QUEUE_KEY_ALIAS,
-            _policy(*key_policies.queue()),
+            _key_policy(*key_policies.allow_queues()),
         ),
         functions=key(
             FUNCTIONS_KEY,
             "Encrypts the environment variables of the functions",
             names.FUNCTIONS_KEY_ALIAS,
-            _policy(*key_policies.functions()),
+            _key_policy(*key_policies.allow_functions()),
         ),
         workflow=key(
             "WorkflowKey",
             "Encrypts the executions of the workflow: their input, output and history",
             names.WORKFLOW_KEY_ALIAS,
-            _policy(*key_policies.workflow()),
+            _key_policy(*key_policies.allow_workflow()),
             Condition="HasWorkflowKey",
         ),
     )
 
 
-def _policy(*uses: Statement) -> PolicyDocument:
-    return document(key_administration(), only_services_grant(), *uses, key_policies.administration())
+def _key_policy(*uses: Statement) -> PolicyDocument:
+    return policy_document(key_administration(), only_services_grant(), *uses, key_policies.allow_administration())
 
 
-def _key(
+def _add_key(
     template: Template,
     title: str,
     description: str,
@@ -80,18 +80,20 @@ def _key(
     **condition: Any,
 ) -> Key:
     """A key that is never deleted with the stack: what it encrypted would be lost with it."""
-    made: Key = template.add_resource(
+    key: Key = template.add_resource(
         Key(
             title,
             Description=description,
             EnableKeyRotation=True,
             PendingWindowInDays=window_days,
             KeyPolicy=policy,
-            Tags=tags(),
+            Tags=platform_tags(),
             DeletionPolicy="RetainExceptOnCreate",
             UpdateReplacePolicy="Retain",
             **condition,
         )
     )
-    template.add_resource(Alias(f"{title}Alias", AliasName=names.named(alias), TargetKeyId=made.ref(), **condition))
-    return made
+    template.add_resource(
+        Alias(f"{title}Alias", AliasName=names.in_template(alias), TargetKeyId=key.ref(), **condition)
+    )
+    return key

@@ -8,36 +8,36 @@ from awacs import backup as backup_
 from awacs.aws import Action, PolicyDocument, Statement, StringEquals
 
 from .. import names
-from ..policies import ACCOUNT, LOG_DELIVERY, allow, document, in_context, through
+from ..policies import ACCOUNT, LOG_DELIVERY, allow, only_in_context, only_through, policy_document
 from .keys import Keys
 
 
-def validation(keys: Keys) -> PolicyDocument:
-    return document(
-        _record([dynamodb.PutItem]),
-        *_what_every_function_does(names.VALIDATION_FUNCTION, names.VALIDATION_LOG_GROUP, keys),
+def validation_policy(keys: Keys) -> PolicyDocument:
+    return policy_document(
+        _allow_record([dynamodb.PutItem]),
+        *_allow_function_basics(names.VALIDATION_FUNCTION, names.VALIDATION_LOG_GROUP, keys),
     )
 
 
-def processing(keys: Keys) -> PolicyDocument:
-    return document(
-        _record([dynamodb.GetItem, dynamodb.PutItem]),
-        *_what_every_function_does(names.PROCESSING_FUNCTION, names.PROCESSING_LOG_GROUP, keys),
+def processing_policy(keys: Keys) -> PolicyDocument:
+    return policy_document(
+        _allow_record([dynamodb.GetItem, dynamodb.PutItem]),
+        *_allow_function_basics(names.PROCESSING_FUNCTION, names.PROCESSING_LOG_GROUP, keys),
     )
 
 
-def reconciliation(keys: Keys) -> PolicyDocument:
-    return document(
+def reconciliation_policy(keys: Keys) -> PolicyDocument:
+    return policy_document(
         # In hundreds only to measure how old the open ones are.
-        _record([dynamodb.BatchGetItem, dynamodb.GetItem, dynamodb.PutItem]),
+        _allow_record([dynamodb.BatchGetItem, dynamodb.GetItem, dynamodb.PutItem]),
         allow("FindOverduePayments", [dynamodb.Query], [names.open_index_arn()]),
         *_publish_notices(keys),
-        *_what_every_function_does(names.RECONCILIATION_FUNCTION, names.RECONCILIATION_LOG_GROUP, keys),
+        *_allow_function_basics(names.RECONCILIATION_FUNCTION, names.RECONCILIATION_LOG_GROUP, keys),
     )
 
 
-def workflow(keys: Keys) -> PolicyDocument:
-    return document(
+def workflow_policy(keys: Keys) -> PolicyDocument:
+    return policy_document(
         allow(
             "InvokeLiveFunctions",
             [awslambda.InvokeFunction],
@@ -49,24 +49,24 @@ def workflow(keys: Keys) -> PolicyDocument:
         *_send_dead_letters("DeadLetterPayments", keys),
         *_publish_notices(keys),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
-        _tracing(
+        _allow_tracing(
             [xray.GetSamplingRules, xray.GetSamplingTargets, xray.PutTelemetryRecords, xray.PutTraceSegments],
         ),
     )
 
 
-def workflow_key(keys: Keys) -> PolicyDocument:
+def workflow_key_policy(keys: Keys) -> PolicyDocument:
     """Where the state machine has a key of its own: the use of it for the history, and for its log's delivery.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
     """
     key = [keys.workflow.get_att("Arn")]
-    return document(
+    return policy_document(
         allow(
             "UseWorkflowKeyForOwnExecutions",
             [kms.Decrypt, kms.GenerateDataKey],
             key,
-            in_context("states", stateMachineArn=names.workflow_arn()),
+            only_in_context("states", stateMachineArn=names.workflow_arn()),
         ),
         allow(
             "UseWorkflowKeyForLogDelivery",
@@ -78,13 +78,13 @@ def workflow_key(keys: Keys) -> PolicyDocument:
     )
 
 
-def backup(keys: Keys) -> PolicyDocument:
+def backup_policy(keys: Keys) -> PolicyDocument:
     """What AWS Backup does to a table: the part of its own managed policy that is about DynamoDB, on our names.
 
     https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSBackupServiceRolePolicyForBackup.html
     """
     key = [keys.dynamodb.get_att("Arn")]
-    return document(
+    return policy_document(
         allow(
             "BackUpTables",
             [dynamodb.DescribeTable, dynamodb.ListTagsOfResource, dynamodb.StartAwsBackupJob],
@@ -95,14 +95,14 @@ def backup(keys: Keys) -> PolicyDocument:
             "UseTableKeyThroughDynamoDB",
             [kms.Decrypt, kms.GenerateDataKey],
             key,
-            through("dynamodb", tableName=[names.named(table) for table in names.TABLES]),
+            only_through("dynamodb", tableName=[names.in_template(table) for table in names.TABLES]),
         ),
-        allow("UseVaultKeyThroughAWSBackup", [kms.Decrypt, kms.GenerateDataKey], key, through("backup")),
-        allow("FindVaultKey", [kms.DescribeKey], key, in_context("backup")),
+        allow("UseVaultKeyThroughAWSBackup", [kms.Decrypt, kms.GenerateDataKey], key, only_through("backup")),
+        allow("FindVaultKey", [kms.DescribeKey], key, only_in_context("backup")),
     )
 
 
-def _what_every_function_does(name: str, log_group: str, keys: Keys) -> list[Statement]:
+def _allow_function_basics(name: str, log_group: str, keys: Keys) -> list[Statement]:
     return [
         allow("AppendToLedger", [dynamodb.PutItem], [names.ledger_table_arn()]),
         allow(
@@ -110,13 +110,13 @@ def _what_every_function_does(name: str, log_group: str, keys: Keys) -> list[Sta
             [kms.Decrypt],
             [keys.dynamodb.get_att("Arn")],
             # DynamoDB names the table in the encryption context, not its ARN.
-            through("dynamodb", tableName=[names.named(table) for table in names.TABLES]),
+            only_through("dynamodb", tableName=[names.in_template(table) for table in names.TABLES]),
         ),
         allow(
             "UseFunctionsKeyThroughLambda",
             [kms.Decrypt],
             [keys.functions.get_att("Arn")],
-            through("lambda", FunctionArn=names.function_arn(name)),
+            only_through("lambda", FunctionArn=names.function_arn(name)),
         ),
         *_send_dead_letters("DeadLetterAsyncInvocations", keys),
         # Lambda names the streams: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
@@ -125,11 +125,11 @@ def _what_every_function_does(name: str, log_group: str, keys: Keys) -> list[Sta
             [logs.CreateLogStream, logs.PutLogEvents],
             [names.log_streams_arn(log_group)],
         ),
-        _tracing([xray.PutTraceSegments, xray.PutTelemetryRecords]),
+        _allow_tracing([xray.PutTraceSegments, xray.PutTelemetryRecords]),
     ]
 
 
-def _record(actions: list[Action]) -> Statement:
+def _allow_record(actions: list[Action]) -> Statement:
     return allow("RecordPayments", actions, [names.table_arn()])
 
 
@@ -141,7 +141,7 @@ def _send_dead_letters(sid: str, keys: Keys) -> list[Statement]:
             "UseQueueKeyThroughSQS",
             [kms.Decrypt, kms.GenerateDataKey],
             [keys.queue.get_att("Arn")],
-            through("sqs", arn=names.queue_arn()),
+            only_through("sqs", arn=names.queue_arn()),
         ),
     ]
 
@@ -153,11 +153,11 @@ def _publish_notices(keys: Keys) -> list[Statement]:
             "UseTopicKeyThroughSNS",
             [kms.Decrypt, kms.GenerateDataKey],
             [keys.sns.get_att("Arn")],
-            through("sns", topicArn=names.topic_arn()),
+            only_through("sns", topicArn=names.topic_arn()),
         ),
     ]
 
 
-def _tracing(actions: list[Action]) -> Statement:
+def _allow_tracing(actions: list[Action]) -> Statement:
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
     return allow("TracingHasNoResource", actions, ["*"])

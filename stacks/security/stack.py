@@ -9,10 +9,10 @@ from awacs.aws import PolicyDocument
 from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
 
 from .. import names, permissions_boundary
-from ..policies import allow, document, source_arn, through, trust
+from ..policies import allow, only_through, policy_document, source_arn, trust_policy
 from ..settings import Bootstrap, Settings
 from ..suppressions import suppress_wildcards
-from ..wiring import ENVIRONMENT, Value, tags
+from ..wiring import ENVIRONMENT, Value, platform_tags
 from . import keys, role_policies
 
 
@@ -50,75 +50,75 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_condition("HasBackups", Not(Equals(inputs.backup_retention_days, 0)))
     template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
     template.add_condition("HasServiceRole", Equals(inputs.service_role, "true"))
-    permissions_boundary.conditions(template, inputs.permissions_boundary)
-    made = keys.add(template, inputs.key_deletion_window_days)
-    gateway = _gateway_secret(template, inputs)
+    permissions_boundary.add_conditions(template, inputs.permissions_boundary)
+    created_keys = keys.add_keys(template, inputs.key_deletion_window_days)
+    gateway = _add_gateway_policy(template, inputs)
 
-    workflow = _role(
+    workflow = _add_role(
         template,
         inputs,
         "Workflow",
         names.WORKFLOW_ROLE,
-        trust("states.amazonaws.com", source_arn(names.workflow_arn())),
+        trust_policy("states.amazonaws.com", source_arn(names.workflow_arn())),
         names.WORKFLOW_POLICY,
-        role_policies.workflow(made),
-        _workflow_key_policy(template, made),
+        role_policies.workflow_policy(created_keys),
+        _add_workflow_key_policy(template, created_keys),
         wildcards=["*"],
     )
 
-    validation = _role(
+    validation = _add_role(
         template,
         inputs,
         "Validation",
         names.VALIDATION_ROLE,
-        trust("lambda.amazonaws.com"),
+        trust_policy("lambda.amazonaws.com"),
         names.VALIDATION_POLICY,
-        role_policies.validation(made),
+        role_policies.validation_policy(created_keys),
         wildcards=["*", names.log_streams_arn(names.VALIDATION_LOG_GROUP)],
     )
-    processing = _role(
+    processing = _add_role(
         template,
         inputs,
         "Processing",
         names.PROCESSING_ROLE,
-        trust("lambda.amazonaws.com"),
+        trust_policy("lambda.amazonaws.com"),
         names.PROCESSING_POLICY,
-        role_policies.processing(made),
+        role_policies.processing_policy(created_keys),
         gateway,
         wildcards=["*", names.log_streams_arn(names.PROCESSING_LOG_GROUP)],
     )
-    reconciliation = _role(
+    reconciliation = _add_role(
         template,
         inputs,
         "Reconciliation",
         names.RECONCILIATION_ROLE,
-        trust("lambda.amazonaws.com"),
+        trust_policy("lambda.amazonaws.com"),
         names.RECONCILIATION_POLICY,
-        role_policies.reconciliation(made),
+        role_policies.reconciliation_policy(created_keys),
         gateway,
         wildcards=["*", names.log_streams_arn(names.RECONCILIATION_LOG_GROUP)],
     )
-    backups = _role(
+    backups = _add_role(
         template,
         inputs,
         "Backup",
         names.BACKUP_ROLE,
-        trust("backup.amazonaws.com"),
+        trust_policy("backup.amazonaws.com"),
         names.BACKUP_POLICY,
-        role_policies.backup(made),
+        role_policies.backup_policy(created_keys),
         wildcards=[],
         Condition="HasBackups",
     )
     return Outputs(
-        dynamodb_key_id=made.dynamodb.ref(),
-        dynamodb_key_arn=made.dynamodb.get_att("Arn"),
-        sns_key_id=made.sns.ref(),
-        sns_key_arn=made.sns.get_att("Arn"),
-        logs_key_id=made.logs.ref(),
-        logs_key_arn=made.logs.get_att("Arn"),
-        queue_key_arn=made.queue.get_att("Arn"),
-        functions_key_arn=made.functions.get_att("Arn"),
-        workflow_key_arn=If("HasWorkflowKey", made.workflow.get_att("Arn"), ""),
+        dynamodb_key_id=created_keys.dynamodb.ref(),
+        dynamodb_key_arn=created_keys.dynamodb.get_att("Arn"),
+        sns_key_id=created_keys.sns.ref(),
+        sns_key_arn=created_keys.sns.get_att("Arn"),
+        logs_key_id=created_keys.logs.ref(),
+        logs_key_arn=created_keys.logs.get_att("Arn"),
+        queue_key_arn=created_keys.queue.get_att("Arn"),
+        functions_key_arn=created_keys.functions.get_att("Arn"),
+        workflow_key_arn=If("HasWorkflowKey", created_keys.workflow.get_att("Arn"), ""),
         backup_role_arn=If("HasBackups", backups.get_att("Arn"), ""),
         workflow_role_arn=workflow.get_att("Arn"),
         validation_role_arn=validation.get_att("Arn"),
@@ -127,7 +127,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
 
 
-def _role(
+def _add_role(
     template: Template,
     inputs: Inputs,
     title: str,
@@ -135,7 +135,7 @@ def _role(
     trusted: PolicyDocument,
     policy_name: str,
     policy: PolicyDocument,
-    *more: If,
+    *conditional_policies: If,
     wildcards: Sequence[str | AWSHelperFn],
     **condition: Any,
 ) -> iam.Role:
@@ -145,7 +145,7 @@ def _role(
     """
     managed = template.add_resource(
         iam.ManagedPolicy(
-            f"{title}Policy", ManagedPolicyName=names.named(policy_name), PolicyDocument=policy, **condition
+            f"{title}Policy", ManagedPolicyName=names.in_template(policy_name), PolicyDocument=policy, **condition
         )
     )
     if wildcards:
@@ -157,50 +157,52 @@ def _role(
     role: iam.Role = template.add_resource(
         iam.Role(
             f"{title}Role",
-            RoleName=names.named(name),
+            RoleName=names.in_template(name),
             AssumeRolePolicyDocument=trusted,
-            ManagedPolicyArns=[managed.ref(), *more],
-            PermissionsBoundary=permissions_boundary.of(inputs.permissions_boundary),
-            Tags=tags(),
+            ManagedPolicyArns=[managed.ref(), *conditional_policies],
+            PermissionsBoundary=permissions_boundary.boundary_property(inputs.permissions_boundary),
+            Tags=platform_tags(),
             **condition,
         )
     )
     return role
 
 
-def _gateway_secret(template: Template, inputs: Inputs) -> If:
+def _add_gateway_policy(template: Template, inputs: Inputs) -> If:
     """The policy that lets a role read the gateway's API key, where the gateway has one."""
     template.add_condition("HasGatewaySecret", Not(Equals(inputs.gateway_secret_arn, "")))
     template.add_condition("HasGatewaySecretKey", Not(Equals(inputs.gateway_secret_key_arn, "")))
-    read = allow("ReadGatewaySecret", [secretsmanager.GetSecretValue], [inputs.gateway_secret_arn])
+    read_secret = allow("ReadGatewaySecret", [secretsmanager.GetSecretValue], [inputs.gateway_secret_arn])
     # A secret under Secrets Manager's own key needs none of it.
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html#security-encryption-authz
     decrypt = allow(
         "UseSecretKeyThroughSecretsManager",
         [kms.Decrypt],
         [inputs.gateway_secret_key_arn],
-        through("secretsmanager", SecretARN=inputs.gateway_secret_arn),
+        only_through("secretsmanager", SecretARN=inputs.gateway_secret_arn),
     )
     policy = template.add_resource(
         iam.ManagedPolicy(
             "GatewaySecretPolicy",
             Condition="HasGatewaySecret",
-            ManagedPolicyName=names.named(names.GATEWAY_POLICY),
+            ManagedPolicyName=names.in_template(names.GATEWAY_POLICY),
             # awacs takes no condition among the statements.
-            PolicyDocument=If("HasGatewaySecretKey", document(read, decrypt), document(read)),
+            PolicyDocument=If(
+                "HasGatewaySecretKey", policy_document(read_secret, decrypt), policy_document(read_secret)
+            ),
         )
     )
     return If("HasGatewaySecret", policy.ref(), Ref("AWS::NoValue"))
 
 
-def _workflow_key_policy(template: Template, made: keys.Keys) -> If:
+def _add_workflow_key_policy(template: Template, created_keys: keys.Keys) -> If:
     """Where the state machine has a key of its own."""
     policy = template.add_resource(
         iam.ManagedPolicy(
             "WorkflowKeyPolicy",
             Condition="HasWorkflowKey",
-            ManagedPolicyName=names.named(names.WORKFLOW_KEY_POLICY),
-            PolicyDocument=role_policies.workflow_key(made),
+            ManagedPolicyName=names.in_template(names.WORKFLOW_KEY_POLICY),
+            PolicyDocument=role_policies.workflow_key_policy(created_keys),
         )
     )
     return If("HasWorkflowKey", policy.ref(), Ref("AWS::NoValue"))

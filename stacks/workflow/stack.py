@@ -6,8 +6,8 @@ from troposphere import AWSHelperFn, Equals, If, Sub, Template, stepfunctions
 
 from .. import log_groups, names
 from ..settings import Settings
-from ..wiring import ENVIRONMENT, Value, tags
-from .state_machine import definition
+from ..wiring import ENVIRONMENT, Value, platform_tags
+from .state_machine import define_states
 
 # The longest time that one data key serves, out of 60 to 900 seconds: fewer calls to KMS, which a payment waits for.
 DATA_KEY_REUSE_SECONDS = 900
@@ -38,7 +38,7 @@ class Outputs:
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
-    log_group = log_groups.add(
+    log_group = log_groups.add_log_group(
         template,
         "WorkflowLogs",
         names.WORKFLOW_LOG_GROUP,
@@ -51,15 +51,15 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     state_machine = template.add_resource(
         stepfunctions.StateMachine(
             "PaymentWorkflow",
-            StateMachineName=names.named(names.WORKFLOW),
+            StateMachineName=names.in_template(names.WORKFLOW),
             StateMachineType="STANDARD",
             RoleArn=inputs.workflow_role_arn,
-            Definition=definition(),
+            Definition=define_states(),
             DefinitionSubstitutions={
                 "Environment": inputs.environment,
-                "InvokeFunction": _integration("lambda:invoke"),
-                "SendMessage": _integration("sqs:sendMessage"),
-                "Publish": _integration("sns:publish"),
+                "InvokeFunction": _integration_arn("lambda:invoke"),
+                "SendMessage": _integration_arn("sqs:sendMessage"),
+                "Publish": _integration_arn("sns:publish"),
                 "ValidationFunctionArn": inputs.validation_live_arn,
                 "ProcessingFunctionArn": inputs.processing_live_arn,
                 "QueueUrl": inputs.queue_url,
@@ -87,7 +87,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
                 stepfunctions.EncryptionConfiguration(Type="AWS_OWNED_KEY"),
             ),
             TracingConfiguration=stepfunctions.TracingConfiguration(Enabled=True),
-            Tags=tags(),
+            Tags=platform_tags(),
         )
     )
     return Outputs(
@@ -97,6 +97,6 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
 
 
-def _integration(name: str) -> AWSHelperFn:
+def _integration_arn(name: str) -> AWSHelperFn:
     """The ``Resource`` of a task; a whole substitution each, because the partition differs."""
     return Sub(f"arn:${{AWS::Partition}}:states:::{name}")

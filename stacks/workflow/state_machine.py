@@ -96,7 +96,7 @@ EXECUTION = {
 }
 
 
-def definition() -> dict[str, Any]:
+def define_states() -> dict[str, Any]:
     """The state machine, with ``${...}`` where ``DefinitionSubstitutions`` puts ARNs."""
     states: dict[str, Any] = {
         "ValidatePayment": {
@@ -121,12 +121,12 @@ def definition() -> dict[str, Any]:
             "Type": "Choice",
             "Choices": _outcome_choices(),
             # No function answers anything else; should one ever, it is a failure like any other.
-            "Assign": _failure("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
+            "Assign": _failure_states("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
             "Default": "RecordFailure",
         },
         "PaymentComplete": {"Type": "Succeed"},
         "NotifyUnsuccessful": {
-            **_publish(
+            **_publish_state(
                 subject="{% 'Payment ' & $states.input.status %}",
                 outcome="{% $states.input.status %}",
                 payment_status="{% $states.input.status %}",
@@ -152,7 +152,7 @@ def definition() -> dict[str, Any]:
             "{% $states.input.transaction_id %}",
             "{% $states.input.notice_id %}",
             is_dead_lettered=False,
-            then="PaymentUnsuccessful",
+            next_state="PaymentUnsuccessful",
         ),
         "PaymentUnsuccessful": {"Type": "Succeed"},
         "RecordFailure": {
@@ -196,7 +196,7 @@ def definition() -> dict[str, Any]:
             "Next": "NotifyFailure",
         },
         "NotifyFailure": {
-            **_publish(
+            **_publish_state(
                 subject="{% $has_payment ? 'Payment ' & $outcome : 'Execution failed' %}",
                 outcome="{% $outcome %}",
                 payment_status="{% $has_payment ? $payment_status : 'NONE' %}",
@@ -212,7 +212,7 @@ def definition() -> dict[str, Any]:
             "{% $failure.transaction_id %}",
             "{% $notice_id %}",
             is_dead_lettered="{% $is_dead_lettered %}",
-            then="PaymentFailed",
+            next_state="PaymentFailed",
         ),
         "PaymentFailed": {
             "Type": "Fail",
@@ -256,7 +256,7 @@ def _function_task(function_arn: str, payload: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def _publish(subject: str, outcome: str, payment_status: str, message: str) -> dict[str, Any]:
+def _publish_state(subject: str, outcome: str, payment_status: str, message: str) -> dict[str, Any]:
     """``outcome`` is how the execution ends, ``payment_status`` what the ledger holds; subscribers filter by them."""
     return {
         "Type": "Task",
@@ -293,7 +293,9 @@ def _outcome_choices() -> list[dict[str, Any]]:
     ]
 
 
-def _record_notice(transaction_id: str, notice_id: str, *, is_dead_lettered: str | bool, then: str) -> dict[str, Any]:
+def _record_notice(
+    transaction_id: str, notice_id: str, *, is_dead_lettered: str | bool, next_state: str
+) -> dict[str, Any]:
     """Confirms what the execution sent under its claim; one that is not confirmed runs out, and is sent again."""
     return {
         **_function_task(
@@ -310,8 +312,8 @@ def _record_notice(transaction_id: str, notice_id: str, *, is_dead_lettered: str
         # The execution's output stays that of its payment.
         "Output": "{% $states.input %}",
         "Retry": RECORD_RETRY,
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": then}],
-        "Next": then,
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": next_state}],
+        "Next": next_state,
     }
 
 
@@ -337,13 +339,13 @@ def _caught_in(state: str) -> list[dict[str, Any]]:
     return [
         {
             "ErrorEquals": ["States.ALL"],
-            "Assign": _failure(state, "$substring($string($states.errorOutput.Error), 0, 256)", cause),
+            "Assign": _failure_states(state, "$substring($string($states.errorOutput.Error), 0, 256)", cause),
             "Next": "RecordFailure",
         }
     ]
 
 
-def _failure(state: str, error: str, cause: str) -> dict[str, Any]:
+def _failure_states(state: str, error: str, cause: str) -> dict[str, Any]:
     """What is remembered of a failure; total, because a catcher's own failure could not be caught."""
     # Only an id that validation would take: anything else may be payment data, or cut to somebody else's id.
     transaction_id = (

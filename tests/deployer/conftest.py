@@ -36,7 +36,7 @@ OWNER_TAGS = [{"Key": "ManagedBy", "Value": "payment-platform"}]
 LONGEST_SECONDS = 90
 
 # The templates of stacks/, which no command changes.
-_render = functools.cache(validate.render)
+_render = functools.cache(validate.render_files)
 
 # From a template's name and text to its text in an earlier release.
 Edit = Callable[[str, str], str]

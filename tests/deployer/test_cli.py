@@ -77,9 +77,9 @@ def test_help_names_the_command_by_its_script() -> None:
 def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
     from scripts.common.errors import UserError
     from scripts.deployer.validate import check_fresh
-    from stacks.render import render
+    from stacks.render import render_files
 
-    for name, text in render().items():
+    for name, text in render_files().items():
         (tmp_path / name).write_text(text)
     check_fresh(tmp_path)
     (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "# edited by hand\n")

@@ -55,7 +55,7 @@ def test_it_lists_the_functions_package_and_each_file_in_it(runtime: Runtime | N
     key, zipped = only_file(package, ".zip")
     assert (code["type"], code["hashes"]) == ("application", expected_hashes(zipped))
     assert code["hashes"][0]["content"] in key
-    assert code["version"] == function_code.digest()
+    assert code["version"] == function_code.digest_code()
     with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
         files = {name: expected_hashes(archive.read(name)) for name in archive.namelist()}
     assert {file["name"]: file["hashes"] for file in code["components"]} == files

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scripts.local import server, target
-from stacks.monitoring.alarm_table import sections
+from stacks.monitoring.alarm_table import list_sections
 from tests.e2e.conftest import Platform, deployed
 
 ALARM_SCALE = 0.01
@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if not figures:
         return
     terminalreporter.section("what an operator can rely on")
-    told = {"alarms": len(sections())} | {name: figures[name] for name in FIGURES if name in figures}
+    told = {"alarms": len(list_sections())} | {name: figures[name] for name in FIGURES if name in figures}
     for name, count in told.items():
         terminalreporter.write_line(f"{name:<36} {count:>7,}")
 

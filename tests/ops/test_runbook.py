@@ -27,7 +27,7 @@ from tests.ops.runbook_situations import SITUATIONS, an_ordinary_payment
 from tests.ops.situations import make_composite_alarm, request
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
-ALARMS = set(alarm_table.sections())
+ALARMS = set(alarm_table.list_sections())
 PROCEDURES = {
     "Reset a throttle alarm",
     "Redeploy",

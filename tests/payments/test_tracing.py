@@ -11,8 +11,8 @@ from stacks.compute import function_code
 # The SDK and its successors, what they are called by, and what a document for the daemon has.
 TELLS_XRAY = ("xray", "x-ray", "opentelemetry", "powertools", "annotation(", "put_metadata", "segment", "_x_amzn_trace")
 SOURCES = {
-    **dict(function_code.files()),
-    **{f"layer/{name}": content for name, content in function_code.files(function_code.LAYER)},
+    **dict(function_code.list_files()),
+    **{f"layer/{name}": content for name, content in function_code.list_files(function_code.LAYER)},
 }
 
 

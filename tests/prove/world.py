@@ -18,7 +18,7 @@ from handlers import processing, reconciliation, validation
 from payments.payment import OPEN, TRANSITIONS, Payment, Status
 from payments.ports import Charge, Outcome
 
-from stacks.workflow.state_machine import definition
+from stacks.workflow.state_machine import define_states
 from tests.asl import Execution, Interpreter, StatesError
 from tests.prove.faults import CLOCK_FAULTS, Crash, Fault, Faults
 from tests.prove.services import DAY, FakeDynamoDB, FakeGateway, FakeQueue, FakeSecrets, FakeTopic
@@ -212,7 +212,7 @@ class World:
 
 @functools.cache
 def load_definition() -> dict[str, Any]:
-    return definition()
+    return define_states()
 
 
 def _of_execution(letter: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from payments import errors
 
 from stacks.compute.stack import TIMEOUT_SECONDS
 from stacks.workflow import errors as workflow_errors
-from stacks.workflow.state_machine import definition, longest_execution_seconds
+from stacks.workflow.state_machine import define_states, longest_execution_seconds
 from tests.emitted import ROOT, load_template
 from tests.workflow import END_STATES
 
@@ -27,7 +27,7 @@ AWS_ERRORS = {
 
 def test_the_template_holds_this_definition() -> None:
     """What the tests of the workflow run, and what these look at, is one."""
-    assert json.loads(json.dumps(DEFINITION)) == definition()
+    assert json.loads(json.dumps(DEFINITION)) == define_states()
 
 
 def test_every_substitution_is_given_and_used() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import generate
 from scripts.deployer.validate import lint_templates
-from stacks.render import render
+from stacks.render import render_files
 from tests.emitted import ALL, NESTED, ROOT, load_template, resources, strings, substitutions
 
 HOUSE_TAGS = {
@@ -25,11 +25,11 @@ def test_committed_templates_are_what_the_generator_emits() -> None:
 
 
 def test_generating_twice_gives_the_same() -> None:
-    assert render("yaml") == render("yaml")
+    assert render_files("yaml") == render_files("yaml")
 
 
 def test_yaml_and_json_say_the_same() -> None:
-    for name, text in render("json").items():
+    for name, text in render_files("json").items():
         as_json = json.loads(text.replace(".json", ".yaml"))
         assert as_json == load_template(Path(name).stem), name
 

@@ -23,7 +23,7 @@ from scripts.deployer.archive import zip_folder
 from stacks import names, settings
 from stacks.compute import function_code, layers
 from stacks.compute import stack as compute
-from stacks.render import documents
+from stacks.render import build_documents
 from stacks.security import keys
 
 FUNCTIONS = {"Validation", "Processing", "Reconciliation"}
@@ -53,7 +53,7 @@ class Change:
         shutil.copytree(function_code.FOLDER, self.code, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(layers.STRIPE, self.requirements)
         self.parameters: dict[str, str] = {}
-        self.monkeypatch.setattr(function_code, "digest", partial(function_code.digest, self.code))
+        self.monkeypatch.setattr(function_code, "digest_code", partial(function_code.digest_code, self.code))
         self.monkeypatch.setattr(layers, "STRIPE", self.requirements)
 
     @property
@@ -79,7 +79,7 @@ class Change:
 
 def described_and_held(change: Change, gateway: str) -> dict[str, tuple[str, str]]:
     """By function: the description of its version, and all that the version would hold."""
-    templates = documents("json")
+    templates = build_documents("json")
     nested = {title: Tree(templates[title.lower()]) for title in templates["parent"]["Resources"]}
     parameters = settings.load("dev") | GATEWAYS[gateway] | change.parameters
     platform = evaluate(Tree(templates["parent"], nested), parameters, {})
@@ -159,7 +159,7 @@ CHANGES: dict[str, tuple[Callable[[Change], Any], set[str], set[str]]] = {
         set(), set()),
     "a default that is written down": (
         lambda c: c.edit_properties("Function", lambda g: g | {"PackageType": "Zip"}), set(), set()),
-    "a tag": (lambda c: c.set(compute, "tags", lambda: Tags(Other="tags")), set(), set()),
+    "a tag": (lambda c: c.set(compute, "platform_tags", lambda: Tags(Other="tags")), set(), set()),
     "the reserved concurrency": (lambda c: c.parameters.update(ReservedConcurrency="7"), set(), set()),
     "the retention of the logs": (lambda c: c.parameters.update(LogRetentionDays="30"), set(), set()),
     "a file of the code": (lambda c: (c.code / "more.py").write_text("x = 1\n"), FUNCTIONS, FUNCTIONS),
@@ -205,7 +205,7 @@ def test_another_gateway_publishes_what_calls_it(monkeypatch: pytest.MonkeyPatch
 
 def test_the_longest_description_is_one_that_lambda_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     change = Change(monkeypatch, tmp_path)
-    parameters = documents("json")["parent"]["Parameters"]
+    parameters = build_documents("json")["parent"]["Parameters"]
     amounts = ",".join(f"USD={'9' * 9}" for _ in range(10))[: parameters["MaximumAmounts"]["MaxLength"]]
     secret = "arn:aws-us-gov:secretsmanager:" + "s" * 170
     assert settings.Settings.gateway_secret_arn.accepts(secret)

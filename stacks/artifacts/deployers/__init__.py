@@ -20,7 +20,7 @@ from . import github, service_role
 from .policy_terms import Environments
 
 
-def add(template: Template, bucket_arn: AWSHelperFn, environments: Environments) -> None:
+def add_deployers(template: Template, bucket_arn: AWSHelperFn, environments: Environments) -> None:
     """Add the roles and the boundaries, each where its setting asks for it."""
     template.add_condition("HasServiceRole", Equals(Bootstrap.service_role.ref, "true"))
     template.add_condition("HasRepository", Not(Equals(Bootstrap.github_repository.ref, "")))
@@ -29,6 +29,6 @@ def add(template: Template, bucket_arn: AWSHelperFn, environments: Environments)
         "MakesProvider",
         And(ConditionReference("HasGitHub"), Equals(Bootstrap.github_oidc_provider_arn.ref, "")),
     )
-    boundary.add(template, Bootstrap.permissions_boundary.ref, (*environments.names, LOCAL))
-    service = service_role.add(template, environments)
-    github.add(template, service, bucket_arn, environments)
+    boundary.add_boundaries(template, Bootstrap.permissions_boundary.ref, (*environments.names, LOCAL))
+    service = service_role.add_service_role(template, environments)
+    github.add_github_roles(template, service, bucket_arn, environments)

@@ -26,15 +26,15 @@ from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
 from troposphere.iam import ManagedPolicy, OIDCProvider, Role
 
 from ... import names
-from ...policies import allow, document
+from ...policies import allow, policy_document
 from ...settings import Bootstrap
-from ...wiring import pascal
-from .policy_terms import Environments, actions, hyphens, policies, policy
+from ...wiring import to_pascal_case
+from .policy_terms import Environments, add_policies, add_policy, hyphenate, list_actions
 
 GITHUB = "token.actions.githubusercontent.com"
 
 
-def add(template: Template, service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> None:
+def add_github_roles(template: Template, service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> None:
     provider = template.add_resource(
         OIDCProvider(
             "GitHub",
@@ -47,21 +47,21 @@ def add(template: Template, service: Role, bucket_arn: AWSHelperFn, environments
         )
     )
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
-    plan = _plan(service, bucket_arn, environments)
+    plan = _allow_planning(service, bucket_arn, environments)
     # For both roles: what they look at before a deployment.
-    look = policies(template, "GitHubLook{}", "HasGitHub", _look_before(environments))
-    _role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, look)
-    _role(
+    look = add_policies(template, "GitHubLook{}", "HasGitHub", _allow_checks(environments))
+    _add_role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, look)
+    _add_role(
         template,
         "GitHubDeploy",
         "repo:${GithubRepository}:environment:${GithubEnvironment}",
         provider_arn,
-        [*plan, *_deploy(environments)],
+        [*plan, *_allow_deploying(environments)],
         look,
     )
 
 
-def _role(
+def _add_role(
     template: Template,
     title: str,
     subject: str,
@@ -76,12 +76,12 @@ def _role(
     renamed or transferred since July 2026, and of those that have opted in.
     https://docs.github.com/en/actions/reference/openid-connect-reference#immutable-subject-claims
     """
-    managed_policy = policy(template, title, "HasGitHub", statements)
+    managed_policy = add_policy(template, title, "HasGitHub", statements)
     role = template.add_resource(
         Role(
             f"{title}Role",
-            RoleName=f"role-payment-{hyphens(title)}",
-            AssumeRolePolicyDocument=document(
+            RoleName=f"role-payment-{hyphenate(title)}",
+            AssumeRolePolicyDocument=policy_document(
                 Statement(
                     Sid="OnlyThisRepository",
                     Effect=Allow,
@@ -92,7 +92,7 @@ def _role(
                     ),
                 )
             ),
-            ManagedPolicyArns=[managed_policy.ref(), *(other.ref() for other in look)],
+            ManagedPolicyArns=[managed_policy.ref(), *(policy.ref() for policy in look)],
             # A deployment that alarms watch may take longer than an hour, the default.
             MaxSessionDuration=7200,
             Condition="HasGitHub",
@@ -103,12 +103,12 @@ def _role(
     template.add_output(Output(f"{title}RoleArn", Value=role.get_att("Arn"), Condition="HasGitHub"))
 
 
-def _plan(service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> list[Statement]:
+def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> list[Statement]:
     """What `scripts/deploy.sh --plan` asks of AWS."""
     return [
         allow(
             "Plan",
-            actions(
+            list_actions(
                 cloudformation,
                 "CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeChangeSetHooks DescribeEvents "
                 "DescribeStacks GetTemplate ListChangeSets ListStackResources",
@@ -119,16 +119,16 @@ def _plan(service: Role, bucket_arn: AWSHelperFn, environments: Environments) ->
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
         allow(
             "ReadValidationsOfChangeSets",
-            actions(cloudformation, "DescribeChangeSet DescribeEvents"),
+            list_actions(cloudformation, "DescribeChangeSet DescribeEvents"),
             [names.arn("cloudformation", "changeSet/*")],
         ),
         allow(
             "FindTheBucket",
-            actions(cloudformation, "DescribeStacks GetTemplate"),
+            list_actions(cloudformation, "DescribeStacks GetTemplate"),
             [names.arn("cloudformation", "stack/payment-artifacts/*")],
         ),
         # Not under the keys that a deployment will ask for: an object there would stop it.
-        allow("UploadPlans", actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-plans/*")]),
+        allow("UploadPlans", list_actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-plans/*")]),
         allow("SeeWhatIsThere", [s3.ListBucket], [bucket_arn]),
         allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
         # Whether the request names the service is not documented; the role's trust lets no other service have it.
@@ -141,7 +141,7 @@ def _plan(service: Role, bucket_arn: AWSHelperFn, environments: Environments) ->
     ]
 
 
-def _look_before(environments: Environments) -> list[Statement]:
+def _allow_checks(environments: Environments) -> list[Statement]:
     """What the checks before a deployment (scripts/deployer/preflight) ask of AWS; they change nothing."""
     return [
         # None of these takes a resource that is narrower than the account.
@@ -162,28 +162,28 @@ def _look_before(environments: Environments) -> list[Statement]:
         ),
         allow(
             "LookAtTheOwnRights",
-            actions(iam, "GetRole SimulatePrincipalPolicy"),
-            [names.role_arn(f"role-payment-{hyphens(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
+            list_actions(iam, "GetRole SimulatePrincipalPolicy"),
+            [names.role_arn(f"role-payment-{hyphenate(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
         ),
-        *(_look_for_names(environment) for environment in environments.names),
+        *(_allow_lookup_of_names(environment) for environment in environments.names),
     ]
 
 
-def _look_for_names(environment: str) -> Statement:
+def _allow_lookup_of_names(environment: str) -> Statement:
     """Whether the names of an environment are taken, and by whom."""
     only = Environments((environment,))
     return allow(
-        f"LookForNamesOf{pascal(environment)}",
+        f"LookForNamesOf{to_pascal_case(environment)}",
         [
             backup.ListTags,
             cloudwatch.GetDashboard,
-            *actions(dynamodb, "DescribeTable ListTagsOfResource"),
+            *list_actions(dynamodb, "DescribeTable ListTagsOfResource"),
             events.DescribeRule,
-            *actions(iam, "GetPolicy GetRole"),
-            *actions(lambda_, "GetFunctionConcurrency ListTags"),
+            *list_actions(iam, "GetPolicy GetRole"),
+            *list_actions(lambda_, "GetFunctionConcurrency ListTags"),
             logs.ListTagsForResource,
             sns.GetTopicAttributes,
-            *actions(sqs, "GetQueueUrl ListQueueTags"),
+            *list_actions(sqs, "GetQueueUrl ListQueueTags"),
             states.DescribeStateMachine,
         ],
         [
@@ -202,12 +202,12 @@ def _look_for_names(environment: str) -> Statement:
     )
 
 
-def _deploy(environments: Environments) -> list[Statement]:
+def _allow_deploying(environments: Environments) -> list[Statement]:
     """What a deployment asks of AWS beyond its plan."""
     return [
         allow(
             "Deploy",
-            actions(
+            list_actions(
                 cloudformation,
                 "CancelUpdateStack ContinueUpdateRollback DeleteStack DescribeStackEvents ExecuteChangeSet "
                 "GetStackPolicy SetStackPolicy UpdateTerminationProtection",
@@ -216,7 +216,7 @@ def _deploy(environments: Environments) -> list[Statement]:
         ),
         allow(
             "Artifacts",
-            actions(s3, "DeleteObject GetObject PutObject"),
+            list_actions(s3, "DeleteObject GetObject PutObject"),
             [Sub("${Artifacts.Arn}/payment-platform/*")],
         ),
     ]

@@ -1,4 +1,4 @@
-"""What the policies of all deployers are written with: actions, ARNs of every environment, and policies that fit."""
+"""The terms of the deployers' policies: actions, ARNs in every environment, and policies within IAM's limits."""
 
 import json
 import re
@@ -11,9 +11,9 @@ from troposphere import AWSHelperFn, Template, encode_to_dict
 from troposphere.iam import ManagedPolicy
 
 from ... import names
-from ...policies import document
+from ...policies import policy_document
 from ...settings import SettingsError
-from ...suppressions import flatten, suppress_wildcards
+from ...suppressions import flatten_for_nag, suppress_wildcards
 
 # The characters of a managed policy, without white space, that IAM accepts.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -69,36 +69,38 @@ class Environments:
         )
 
 
-def actions(module: ModuleType, words: str) -> list[Action]:
+def list_actions(module: ModuleType, words: str) -> list[Action]:
     """``awacs`` knows each; a misspelt one is an AttributeError."""
     return [getattr(module, word) for word in words.split()]
 
 
-def policy(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> ManagedPolicy:
+def add_policy(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> ManagedPolicy:
     """A managed policy of the bootstrap stack, named after its title."""
     managed_policy: ManagedPolicy = template.add_resource(
         ManagedPolicy(
             f"{title}Policy",
-            ManagedPolicyName=f"policy-payment-{hyphens(title)}",
-            PolicyDocument=document(*statements),
+            ManagedPolicyName=f"policy-payment-{hyphenate(title)}",
+            PolicyDocument=policy_document(*statements),
             Condition=condition,
             DeletionPolicy="RetainExceptOnCreate",
             UpdateReplacePolicy="Retain",
         )
     )
     for reason, pattern in ACCEPTED_WILDCARDS.items():
-        accepted = {name: None for name in map(flatten, _resources(statements)) if pattern.fullmatch(name)}
+        accepted = {name: None for name in map(flatten_for_nag, _list_resources(statements)) if pattern.fullmatch(name)}
         if accepted:
             suppress_wildcards(managed_policy, reason, *accepted)
     return managed_policy
 
 
-def _resources(statements: Sequence[Statement]) -> Iterator[str | AWSHelperFn]:
+def _list_resources(statements: Sequence[Statement]) -> Iterator[str | AWSHelperFn]:
     for statement in statements:
         yield from statement.properties["Resource"]
 
 
-def policies(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> list[ManagedPolicy]:
+def add_policies(
+    template: Template, title: str, condition: str, statements: Sequence[Statement]
+) -> list[ManagedPolicy]:
     """As many managed policies as the statements need. ``title`` has ``{}`` for their numbers, from 1.
 
     Each statement goes into the first policy that has room for it. Raises ``SettingsError`` for one that is too long
@@ -106,34 +108,35 @@ def policies(template: Template, title: str, condition: str, statements: Sequenc
     """
     parts: list[list[Statement]] = []
     for statement in statements:
-        if length([statement]) > LONGEST_POLICY:
+        length = policy_length([statement])
+        if length > LONGEST_POLICY:
             raise SettingsError(
-                f"stacks/environments.toml: the statement {statement.properties['Sid']} takes {length([statement])} "
+                f"stacks/environments.toml: the statement {statement.properties['Sid']} takes {length} "
                 f"characters for all environments, and a policy has {LONGEST_POLICY}; give some an account of their own"
             )
-        part = next((part for part in parts if length([*part, statement]) <= LONGEST_POLICY), None)
+        part = next((part for part in parts if policy_length([*part, statement]) <= LONGEST_POLICY), None)
         if part is None:
             parts.append(part := [])
         part.append(statement)
-    return [policy(template, title.format(number), condition, part) for number, part in enumerate(parts, start=1)]
+    return [add_policy(template, title.format(number), condition, part) for number, part in enumerate(parts, start=1)]
 
 
-def length(statements: Sequence[Statement]) -> int:
+def policy_length(statements: Sequence[Statement]) -> int:
     """The most characters that a policy of these statements has once CloudFormation has filled it in."""
-    filled_in = _filled_in(encode_to_dict(document(*statements)))
+    filled_in = _fill_in_parameters(encode_to_dict(policy_document(*statements)))
     return len(json.dumps(filled_in, separators=(",", ":")))
 
 
-def _filled_in(value: object) -> object:
+def _fill_in_parameters(value: object) -> object:
     if isinstance(value, dict):
         if set(value) == {"Fn::Sub"}:
             text = str(value["Fn::Sub"])
             for parameter, longest in _LONGEST_VALUES.items():
                 text = text.replace(parameter, longest)
             return text
-        return {key: _filled_in(item) for key, item in value.items()}
-    return [_filled_in(item) for item in value] if isinstance(value, list) else value
+        return {key: _fill_in_parameters(item) for key, item in value.items()}
+    return [_fill_in_parameters(item) for item in value] if isinstance(value, list) else value
 
 
-def hyphens(title: str) -> str:
+def hyphenate(title: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "-", title.replace("GitHub", "Github")).lower()

@@ -29,13 +29,13 @@ from troposphere import Sub
 from ... import names
 from ...monitoring.alarm_table import alarm_names
 from ...policies import LOG_DELIVERY, allow
-from ...wiring import pascal
-from .policy_terms import Environments, actions
+from ...wiring import to_pascal_case
+from .policy_terms import Environments, list_actions
 
 _REQUESTS_OUR_TAG = StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"})
 
 
-def without_resource() -> list[Statement]:
+def allow_without_resource() -> list[Statement]:
     """The actions that AWS asks for on all resources (``*``), or not at all."""
     return [
         # Of composite alarms CloudWatch takes both from nobody whose right has a narrower scope:
@@ -47,7 +47,7 @@ def without_resource() -> list[Statement]:
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
         allow(
             "SubscriptionsHaveNoResource",
-            actions(sns, "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe"),
+            list_actions(sns, "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe"),
             ["*"],
         ),
         allow("NewKeysCannotBeNamed", [kms.CreateKey], ["*"], _REQUESTS_OUR_TAG),
@@ -60,28 +60,28 @@ def without_resource() -> list[Statement]:
         allow(
             "ListsHaveNoResource",
             [
-                *actions(backup, "ListBackupPlans ListBackupVaults"),
-                *actions(cloudformation, "ListStacks"),
-                *actions(cloudwatch, "ListDashboards"),
-                *actions(dynamodb, "ListTables"),
-                *actions(events, "ListRules"),
-                *actions(iam, "ListPolicies ListRoles"),
-                *actions(kms, "ListAliases ListKeys"),
-                *actions(lambda_, "ListFunctions ListLayerVersions"),
-                *actions(sns, "ListSubscriptions ListTopics"),
-                *actions(sqs, "ListQueues"),
-                *actions(states, "ListStateMachines"),
+                *list_actions(backup, "ListBackupPlans ListBackupVaults"),
+                *list_actions(cloudformation, "ListStacks"),
+                *list_actions(cloudwatch, "ListDashboards"),
+                *list_actions(dynamodb, "ListTables"),
+                *list_actions(events, "ListRules"),
+                *list_actions(iam, "ListPolicies ListRoles"),
+                *list_actions(kms, "ListAliases ListKeys"),
+                *list_actions(lambda_, "ListFunctions ListLayerVersions"),
+                *list_actions(sns, "ListSubscriptions ListTopics"),
+                *list_actions(sqs, "ListQueues"),
+                *list_actions(states, "ListStateMachines"),
             ],
             ["*"],
         ),
     ]
 
 
-def data(environments: Environments) -> list[Statement]:
+def allow_data(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Tables",
-            actions(
+            list_actions(
                 dynamodb,
                 "CreateTable DeleteTable DescribeContinuousBackups DescribeContributorInsights "
                 "DescribeKinesisStreamingDestination DescribeTable DescribeTimeToLive GetResourcePolicy "
@@ -91,7 +91,7 @@ def data(environments: Environments) -> list[Statement]:
         ),
         allow(
             "Queues",
-            actions(
+            list_actions(
                 sqs,
                 "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue "
                 "UntagQueue",
@@ -100,7 +100,7 @@ def data(environments: Environments) -> list[Statement]:
         ),
         allow(
             "Topic",
-            actions(
+            list_actions(
                 sns,
                 "CreateTopic DeleteTopic GetDataProtectionPolicy GetTopicAttributes ListSubscriptionsByTopic "
                 "ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",
@@ -110,7 +110,7 @@ def data(environments: Environments) -> list[Statement]:
     ]
 
 
-def keys(environments: Environments) -> list[Statement]:
+def allow_keys(environments: Environments) -> list[Statement]:
     """What no key's policy can allow: tags of a key that is being made, aliases, and the policy of an older key.
 
     A key that an administrator's deployment has made does not name the role yet.
@@ -118,7 +118,7 @@ def keys(environments: Environments) -> list[Statement]:
     return [
         allow(
             "KeysOfEarlierDeployments",
-            actions(kms, "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy"),
+            list_actions(kms, "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy"),
             [names.arn("kms", "key/*")],
             StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
@@ -133,13 +133,13 @@ def keys(environments: Environments) -> list[Statement]:
         ),
         allow(
             "Aliases",
-            actions(kms, "CreateAlias DeleteAlias UpdateAlias"),
+            list_actions(kms, "CreateAlias DeleteAlias UpdateAlias"),
             environments.arns("kms", *names.KEY_ALIASES),
         ),
     ]
 
 
-def backups(environments: Environments) -> list[Statement]:
+def allow_backups(environments: Environments) -> list[Statement]:
     """A plan is named by an id that nobody knows before, so it is changed and deleted by its tag.
 
     Nothing that a creation needs asks for the tag: it may count only later.
@@ -148,7 +148,7 @@ def backups(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Vaults",
-            actions(
+            list_actions(
                 backup,
                 "CreateBackupVault DeleteBackupVault DescribeBackupVault GetBackupVaultAccessPolicy "
                 "GetBackupVaultNotifications ListTags TagResource UntagResource",
@@ -158,12 +158,14 @@ def backups(environments: Environments) -> list[Statement]:
         allow("NewBackupPlans", [backup.CreateBackupPlan, backup.TagResource], plans, _REQUESTS_OUR_TAG),
         allow(
             "BackupPlansAreFilledAndRead",
-            actions(backup, "CreateBackupSelection GetBackupPlan GetBackupSelection ListBackupSelections ListTags"),
+            list_actions(
+                backup, "CreateBackupSelection GetBackupPlan GetBackupSelection ListBackupSelections ListTags"
+            ),
             plans,
         ),
         allow(
             "OurBackupPlans",
-            actions(backup, "DeleteBackupPlan DeleteBackupSelection UntagResource UpdateBackupPlan"),
+            list_actions(backup, "DeleteBackupPlan DeleteBackupSelection UntagResource UpdateBackupPlan"),
             plans,
             StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
@@ -178,7 +180,7 @@ def backups(environments: Environments) -> list[Statement]:
     ]
 
 
-def compute(environments: Environments) -> list[Statement]:
+def allow_compute(environments: Environments) -> list[Statement]:
     functions = [f"function:{name}{version}" for name in names.FUNCTIONS for version in ("", ":*")]
     layers = [f"layer:{names.STRIPE_LAYER}{version}" for version in ("", ":*")]
     targets = environments.arns("lambda", f"function:{names.RECONCILIATION_FUNCTION}:{names.LIVE}")
@@ -186,7 +188,7 @@ def compute(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Functions",
-            actions(
+            list_actions(
                 lambda_,
                 "AddPermission CreateAlias CreateFunction DeleteAlias DeleteFunction DeleteFunctionConcurrency "
                 "GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConfiguration "
@@ -199,17 +201,17 @@ def compute(environments: Environments) -> list[Statement]:
         ),
         allow(
             "Layer",
-            actions(lambda_, "DeleteLayerVersion GetLayerVersion PublishLayerVersion"),
+            list_actions(lambda_, "DeleteLayerVersion GetLayerVersion PublishLayerVersion"),
             environments.arns("lambda", *layers),
         ),
         allow(
             "Artifacts",
-            actions(s3, "GetObject GetObjectVersion"),
+            list_actions(s3, "GetObject GetObjectVersion"),
             [Sub("${Artifacts.Arn}/payment-platform/*"), Sub("${Artifacts.Arn}/payment-plans/*")],
         ),
         allow(
             "Schedule",
-            actions(
+            list_actions(
                 events,
                 "DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule RemoveTargets TagResource "
                 "UntagResource",
@@ -228,13 +230,13 @@ def compute(environments: Environments) -> list[Statement]:
     ]
 
 
-def workflow(environments: Environments) -> list[Statement]:
+def allow_workflow(environments: Environments) -> list[Statement]:
     # CloudWatch Logs asks about a log group with and without the ":*" that stands for its streams.
     groups = [f"log-group:{group}{streams}" for group in names.LOG_GROUPS for streams in ("", ":*")]
     return [
         allow(
             "StateMachine",
-            actions(
+            list_actions(
                 states,
                 "CreateStateMachine DeleteStateMachine DescribeStateMachine ListTagsForResource TagResource "
                 "UntagResource UpdateStateMachine",
@@ -243,7 +245,7 @@ def workflow(environments: Environments) -> list[Statement]:
         ),
         allow(
             "LogGroups",
-            actions(
+            list_actions(
                 logs,
                 "AssociateKmsKey CreateLogGroup DeleteDataProtectionPolicy DeleteLogGroup DeleteMetricFilter "
                 "DeleteRetentionPolicy DescribeMetricFilters DisassociateKmsKey "
@@ -255,12 +257,12 @@ def workflow(environments: Environments) -> list[Statement]:
     ]
 
 
-def monitoring(environments: Environments) -> list[Statement]:
+def allow_monitoring(environments: Environments) -> list[Statement]:
     alarms = [
         # One for each environment: all alarms of all environments are longer than a policy.
         allow(
-            f"AlarmsOf{pascal(environment)}",
-            actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
+            f"AlarmsOf{to_pascal_case(environment)}",
+            list_actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
             Environments((environment,)).arns("cloudwatch", *(f"alarm:{name}" for name in alarm_names())),
         )
         for environment in environments.names
@@ -268,7 +270,7 @@ def monitoring(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Dashboard",
-            actions(
+            list_actions(
                 cloudwatch, "DeleteDashboards GetDashboard ListTagsForResource PutDashboard TagResource UntagResource"
             ),
             environments.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
@@ -277,11 +279,11 @@ def monitoring(environments: Environments) -> list[Statement]:
     ]
 
 
-def stacks(environments: Environments) -> list[Statement]:
+def allow_nested_stacks(environments: Environments) -> list[Statement]:
     return [
         allow(
             "NestedStacks",
-            actions(
+            list_actions(
                 cloudformation,
                 "CreateStack DeleteStack DescribeStacks GetStackPolicy GetTemplate SetStackPolicy UpdateStack "
                 "UpdateTerminationProtection CreateChangeSet DescribeChangeSet DeleteChangeSet ExecuteChangeSet "

@@ -8,46 +8,46 @@ from troposphere import AWSHelperFn, Output, Template
 from troposphere.iam import Role
 
 from ... import names, permissions_boundary
-from ...policies import allow, trust
+from ...policies import allow, trust_policy
 from ...settings import Bootstrap, SettingsError
 from ...suppressions import suppress
-from ...wiring import pascal
+from ...wiring import to_pascal_case
 from . import service_rights
-from .policy_terms import Environments, actions, policies
+from .policy_terms import Environments, add_policies, list_actions
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-MOST_POLICIES = 10
+MAXIMUM_POLICIES = 10
 
 
-def add(template: Template, environments: Environments) -> Role:
+def add_service_role(template: Template, environments: Environments) -> Role:
     """Raises ``SettingsError`` where the environments need more policies than a role takes."""
     statements = [
-        *service_rights.without_resource(),
-        *service_rights.data(environments),
-        *service_rights.keys(environments),
-        *service_rights.backups(environments),
-        *service_rights.compute(environments),
-        *service_rights.workflow(environments),
-        *service_rights.monitoring(environments),
-        *service_rights.stacks(environments),
-        *_roles(environments),
+        *service_rights.allow_without_resource(),
+        *service_rights.allow_data(environments),
+        *service_rights.allow_keys(environments),
+        *service_rights.allow_backups(environments),
+        *service_rights.allow_compute(environments),
+        *service_rights.allow_workflow(environments),
+        *service_rights.allow_monitoring(environments),
+        *service_rights.allow_nested_stacks(environments),
+        *_allow_roles(environments),
     ]
-    managed_policies = policies(template, "Service{}", "HasServiceRole", statements)
+    managed_policies = add_policies(template, "Service{}", "HasServiceRole", statements)
     suppress(
         managed_policies[0],
         "cloudwatch:PutCompositeAlarm is denied unless it is allowed on all resources (*)",
         checkov=("CKV_AWS_111",),
     )
-    if len(managed_policies) > MOST_POLICIES:
+    if len(managed_policies) > MAXIMUM_POLICIES:
         raise SettingsError(
             f"stacks/environments.toml: CloudFormation's role needs {len(managed_policies)} policies for "
-            f"{len(environments.names)} environments, and a role takes {MOST_POLICIES}; give some their own account"
+            f"{len(environments.names)} environments, and a role takes {MAXIMUM_POLICIES}; give some their own account"
         )
     role: Role = template.add_resource(
         Role(
             "CloudFormationRole",
             RoleName=names.SERVICE_ROLE,
-            AssumeRolePolicyDocument=trust("cloudformation.amazonaws.com"),
+            AssumeRolePolicyDocument=trust_policy("cloudformation.amazonaws.com"),
             ManagedPolicyArns=[managed_policy.ref() for managed_policy in managed_policies],
             Condition="HasServiceRole",
             # CloudFormation goes on using it for a stack that it has used it for.
@@ -59,7 +59,7 @@ def add(template: Template, environments: Environments) -> Role:
     return role
 
 
-def _roles(environments: Environments) -> list[Statement]:
+def _allow_roles(environments: Environments) -> list[Statement]:
     """No role without the boundary, each for its service only, and with our policies only.
 
     Each by the whole of its name: a role of another team, passed to a function of ours, has no boundary.
@@ -69,7 +69,7 @@ def _roles(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Roles",
-            actions(
+            list_actions(
                 iam,
                 "DeleteRole DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies "
                 "ListRoleTags TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
@@ -77,9 +77,9 @@ def _roles(environments: Environments) -> list[Statement]:
             roles,
         ),
         *(statement for environment in environments.names for statement in _under_boundary(environment)),
-        _pass("PassRolesToLambda", environments.role_arns(*names.FUNCTION_ROLES), "lambda"),
-        _pass("PassRoleToStepFunctions", environments.role_arns(names.WORKFLOW_ROLE), "states"),
-        _pass("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
+        _allow_passing("PassRolesToLambda", environments.role_arns(*names.FUNCTION_ROLES), "lambda"),
+        _allow_passing("PassRoleToStepFunctions", environments.role_arns(names.WORKFLOW_ROLE), "states"),
+        _allow_passing("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
         # CloudFormation passes its own role on to each nested stack. Whether the request names the service is not
         # documented; the role's trust lets no other service have it.
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
@@ -91,7 +91,7 @@ def _roles(environments: Environments) -> list[Statement]:
         ),
         allow(
             "Policies",
-            actions(
+            list_actions(
                 iam,
                 "CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion "
                 "ListEntitiesForPolicy ListPolicyVersions",
@@ -104,14 +104,14 @@ def _roles(environments: Environments) -> list[Statement]:
 def _under_boundary(environment: str) -> list[Statement]:
     """The roles of one environment, under the boundary of that environment and with its policies."""
     only = Environments((environment,))
-    sid = f"RolesOf{pascal(environment)}"
-    boundary_arn = permissions_boundary.arn(Bootstrap.permissions_boundary.ref, environment)
+    sid = f"RolesOf{to_pascal_case(environment)}"
+    boundary_arn = permissions_boundary.boundary_arn(Bootstrap.permissions_boundary.ref, environment)
     under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary_arn})
     managed_policies = only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
     return [
         allow(
             f"{sid}StandUnderTheBoundary",
-            actions(iam, "CreateRole PutRolePermissionsBoundary"),
+            list_actions(iam, "CreateRole PutRolePermissionsBoundary"),
             only.role_arns(*names.ROLES),
             under_boundary,
         ),
@@ -125,5 +125,5 @@ def _under_boundary(environment: str) -> list[Statement]:
     ]
 
 
-def _pass(sid: str, roles: Sequence[AWSHelperFn], service: str) -> Statement:
+def _allow_passing(sid: str, roles: Sequence[AWSHelperFn], service: str) -> Statement:
     return allow(sid, [iam.PassRole], roles, StringEquals({"iam:PassedToService": f"{service}.amazonaws.com"}))
