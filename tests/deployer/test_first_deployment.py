@@ -26,7 +26,7 @@ from tests.deployer.aws.cloudformation import ACCOUNT, REGION, START, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
-from tests.deployer.test_plan import SCHEMA
+from tests.deployer.releases import SCHEMA
 from tests.emitted import NESTED, load_template, resources
 
 NAME = "payment-platform-prod"

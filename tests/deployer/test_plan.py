@@ -10,28 +10,7 @@ import jsonschema
 from tests.deployer.aws.cloudformation import Changes, Refused, _detail, _resource_change
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform, assert_golden, interrupt_when
-from tests.emitted import ROOT
-
-SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
-_AUDIT = """\
-  AuditTrail:
-    Type: AWS::SQS::Queue
-    Properties:
-      QueueName: !Sub payment-audit-${Environment}
-  DeadLettersPolicy:
-"""
-
-
-def with_loss(name: str, text: str) -> str:
-    """An earlier release: the ledger's key was another, there was a queue more, and a policy said something else."""
-    if name == "data.yaml":
-        text = text.replace("sequence\n        KeyType: RANGE", "step\n        KeyType: RANGE")
-        # CloudFormation refuses to replace what has a fixed name, unless the name changes as well.
-        text = text.replace("dynamodb-payment-ledger-${Environment}", "dynamodb-ledger-${Environment}")
-        return text.replace("  DeadLettersPolicy:\n", _AUDIT, 1)
-    if name == "security.yaml":
-        return text.replace("dynamodb:PutItem", "dynamodb:*", 1)
-    return text
+from tests.deployer.releases import SCHEMA, with_loss
 
 
 def test_a_replacement_in_a_nested_stack_says_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -257,3 +236,36 @@ def test_a_plan_writes_templates_only_and_where_no_deployment_reads(
     saved = set(aws.objects) - before - planned
     assert len(saved) == 3
     assert all(key.startswith(f"{BUCKET}/payment-platform/dev/") for key in saved)
+
+
+def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(
+        aws,
+        tmp_path,
+        lambda _, text: text.replace("RetentionPeriod: 1209600", "RetentionPeriod: 1209601"),
+    )
+    result = command("dev", "--plan")
+    assert (
+        "! Data/DeadLetters (AWS::SQS::Queue) has a shorter retention period: older data will be lost\n"
+        in result.stdout
+    )
+
+
+def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, aws: Service, tmp_path: Path) -> None:
+    def key(name: str, text: str) -> str:
+        return text.replace("sequence\n        KeyType", "step\n        KeyType") if name == "data.yaml" else text
+
+    add_platform(aws, tmp_path, key)
+    result = command("dev", "--plan")
+    fixed = "Data/PaymentLedger has the fixed name dynamodb-payment-ledger-dev: CloudFormation cannot replace it"
+    assert f"! {fixed} unless the name changes as well\n" in result.stdout
+
+
+def test_a_terminal_that_knows_ascii_only(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, with_loss)
+    result = command("dev", "--plan", PYTHONIOENCODING="ascii")
+    assert (result.code, "~ Data AWS::CloudFormation::Stack" in result.stdout, "├" in result.stdout) == (
+        2,
+        True,
+        False,
+    ), result

@@ -11,7 +11,7 @@ from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import GOLDEN, Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.deployer.preflight.conftest import FOREIGN_TAGS, PLATFORM_TAGS
-from tests.deployer.test_plan import SCHEMA
+from tests.deployer.releases import SCHEMA
 from tests.emitted import ROOT
 
 

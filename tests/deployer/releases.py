@@ -1,0 +1,35 @@
+"""Earlier releases of the templates, and what an update from them loses."""
+
+import json
+
+from tests.emitted import ROOT
+
+SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
+
+_AUDIT = """\
+  AuditTrail:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: !Sub payment-audit-${Environment}
+  DeadLettersPolicy:
+"""
+
+LOST = ("--destroys", "PaymentLedger", "--destroys", "AuditTrail")
+
+
+def earlier(name: str, text: str) -> str:
+    """An earlier release, of which nothing is lost: six alarms waited longer, the queue kept messages for less."""
+    text = text.replace("MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 86400")
+    return text.replace("EvaluationPeriods: 1", "EvaluationPeriods: 2", 6) if name == "monitoring.yaml" else text
+
+
+def with_loss(name: str, text: str) -> str:
+    """An earlier release: the ledger's key was another, there was a queue more, and a policy said something else."""
+    if name == "data.yaml":
+        text = text.replace("sequence\n        KeyType: RANGE", "step\n        KeyType: RANGE")
+        # CloudFormation refuses to replace what has a fixed name, unless the name changes as well.
+        text = text.replace("dynamodb-payment-ledger-${Environment}", "dynamodb-ledger-${Environment}")
+        return text.replace("  DeadLettersPolicy:\n", _AUDIT, 1)
+    if name == "security.yaml":
+        return text.replace("dynamodb:PutItem", "dynamodb:*", 1)
+    return text

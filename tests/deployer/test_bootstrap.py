@@ -1,0 +1,139 @@
+"""The stack of the artifact bucket, and the role that CloudFormation assumes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.conftest import (
+    Command,
+    add_platform,
+)
+from tests.deployer.releases import LOST, earlier, with_loss
+from tests.emitted import ROOT
+from tests.stacks.test_deployers import EVERYTHING, statements
+
+
+def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
+    add_platform(aws, tmp_path, earlier)
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    result = command("dev", "--yes", "--settings", path)
+    assert result.code == 0, result
+    bootstrap, platform = aws.asked("CreateChangeSet")
+    assert "RoleARN" not in bootstrap
+    assert platform["RoleARN"] == "role-payment-cloudformation"
+
+
+def test_a_role_that_was_created_a_moment_ago_is_waited_for(
+    command: Command, aws: Service, tmp_path: Path, settings_file: Any
+) -> None:
+    """IAM tells CloudFormation of it some seconds later."""
+    add_platform(aws, tmp_path, earlier)
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    role = "Role arn:aws:iam::123456789012:role/role-payment-cloudformation is invalid or cannot be assumed"
+    aws.errors = {"CreateChangeSet": [Refused("ValidationError", role)] * 2}
+    result = command("dev", "--yes", "--settings", path)
+    assert result.code == 0, result
+    assert len(aws.asked("CreateChangeSet")) == 4
+
+
+def test_a_plan_with_a_role_that_is_not_there_yet_says_so(
+    command: Command, aws: Service, tmp_path: Path, settings_file: Any
+) -> None:
+    add_platform(aws, tmp_path, earlier)
+    path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
+    result = command("dev", "--plan", "--settings", path)
+    assert (result.code, "does not have CloudFormation's role yet" in result.stderr) == (1, True)
+    assert aws.writes() == []
+
+
+@pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
+def test_trouble_of_the_buckets_stack_is_not_the_platforms(
+    command: Command, aws: Service, tmp_path: Path, status: str
+) -> None:
+    add_platform(aws, tmp_path, earlier)
+    (bucket,) = [one for one in aws.stacks.values() if one.name == "payment-artifacts"]
+    bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert result.stderr == (
+        f"deploy: payment-artifacts is {status} and cannot be updated; "
+        "see aws cloudformation describe-stack-events --stack-name payment-artifacts\n"
+    )
+
+
+def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    (bucket,) = [one for one in aws.stacks.values() if one.name == "payment-artifacts"]
+    bucket.text += "\n# of an earlier release\n"
+    aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)] * 20}
+    result = command("dev", "--yes")
+    assert "is not allowed to update it; deploy once with credentials that have the permissions: AWS: " in result.stderr
+
+
+def test_a_bucket_whose_template_has_changed_is_changed_too(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path)
+    (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
+    bucket.text = bucket.text.replace("NoncurrentDays: 30", "NoncurrentDays: 3")
+    result = command("dev", "--yes")
+    assert result.code == 0, result
+    assert "LifecycleConfiguration/Rules/0/NoncurrentVersionExpiration/NoncurrentDays: 3 → 30" in result.stdout
+    assert bucket.text == (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
+
+
+def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Command, aws: Service) -> None:
+    """The bucket first: what depends on a setting comes from the bucket, with a second change set."""
+    terminal = command.run_on_terminal("dev", types="y\ny\nn\n")
+    assert terminal.code == 1
+    assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
+    assert "payment-platform-dev: not deployed; the change set was" in terminal.text
+    assert aws.left == []
+
+
+def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    """Seen to fail with an operation more in the deployer, and with an action more in the role."""
+
+    def asked() -> set[str]:
+        # What the checks before it ask is compared in preflight/test_rights.py.
+        operations = {name for name, _ in aws.calls if ":" not in name} - {"GetCallerIdentity"}
+        return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
+
+    def granted(*policies: str) -> set[str]:
+        return {action for statement in statements(EVERYTHING, *policies) for action in statement["Action"]}
+
+    add_platform(aws, tmp_path, with_loss, environment="prod")
+    assert command("prod", "--plan").code == 2
+    plan = asked()
+    assert plan | _BESIDE == granted("GitHubPlanPolicy")
+    aws.fails, aws.stuck = {"Data/PaymentLedger": "no"}, {"Data/PaymentLedger": "no"}
+    assert command("prod", "--yes", *LOST).code == 1
+    aws.fails = {}
+    command("prod", "--continue-rollback", "--skip", "Data/PaymentLedger")
+    aws.stuck = {}
+    assert command("prod", "--yes", *LOST).code == 0
+    (stack,) = [one for one in aws.stacks.values() if one.name == "payment-platform-prod"]
+    stack.status = "UPDATE_IN_PROGRESS"
+    command("prod", "--cancel")
+    # What is left of a creation that failed is deleted, and a stack in review.
+    stack.status, stack.protected, aws.alarms = "ROLLBACK_COMPLETE", False, {}
+    aws.holdings.resources.clear()
+    assert command("prod", "--yes").code == 0
+    assert asked() | _BESIDE == granted("GitHubPlanPolicy", "GitHubDeployPolicy")
+
+
+_AS_ACTIONS = {
+    "HeadObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "ListObjectsV2": "s3:ListBucket",
+    "DescribeAlarms": "cloudwatch:DescribeAlarms",
+}
+
+
+# S3 says only to who may list that an object is missing; CloudFormation is handed its role; change sets are listed
+# where a stack is in review.
+_BESIDE = {"s3:ListBucket", "iam:PassRole", "cloudformation:ListChangeSets"}

@@ -1,0 +1,121 @@
+"""What protects data from a deployment: confirmation by name, termination protection, stack policies."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.conftest import (
+    Command,
+    add_platform,
+)
+from tests.deployer.releases import LOST, with_loss
+
+
+def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, with_loss)
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert result.stderr == (
+        "deploy: --yes does not cover data loss; to confirm it, add --destroys PaymentLedger --destroys AuditTrail\n"
+    )
+    misspelt = command("dev", "--yes", *LOST, "--destroys", "Ledger")
+    assert (
+        misspelt.stderr
+        == "deploy: --destroys Ledger: no such resource among those affected: AuditTrail, PaymentLedger\n"
+    )
+    assert aws.asked("ExecuteChangeSet") == []
+    assert aws.left == []
+    assert command("dev", "--yes", *LOST).code == 0
+
+
+@pytest.mark.parametrize(
+    ("types", "code"), [("PaymentLedger\nAuditTrail\ny\n", 0), ("PaymentLedger\ny\n", 1), ("y\n", 1), ("\x04", 1)]
+)
+def test_what_is_lost_is_typed_by_its_name(
+    command: Command, aws: Service, tmp_path: Path, types: str, code: int
+) -> None:
+    add_platform(aws, tmp_path, with_loss)
+    terminal = command.run_on_terminal("dev", types=types)
+    assert terminal.code == code, terminal.text
+    assert len(aws.asked("ExecuteChangeSet")) == (code == 0)
+    assert aws.left == []
+
+
+def test_prod_is_protected(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
+    assert command("prod", "--yes", *LOST).code == 0
+    assert stack.protected
+    policies = {path: json.loads(one.policy) for path, one in stack.walk()}
+    assert set(policies) == {"", "Security", "Data", "Compute", "Workflow", "Monitoring"}
+    (_, deny) = policies["Data"]["Statement"]
+    assert (deny["Action"], deny["Resource"]) == (["Update:Replace", "Update:Delete"], "*")
+    assert "AWS::DynamoDB::Table" in deny["Condition"]["StringEquals"]["ResourceType"]
+    (asked,) = aws.asked("CreateChangeSet")
+    assert asked["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
+
+
+def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = add_platform(aws, tmp_path, environment="prod")
+    assert command("prod", "--plan").code == 0
+    assert not stack.protected
+    result = command("prod", "--yes")
+    assert (result.code, stack.protected) == (0, True)
+    assert "Protected payment-platform-prod from deletion (termination protection)\n" in result.stdout
+    assert all(one.policy for _, one in stack.walk())
+    aws.calls.clear()
+    assert command("prod", "--yes").code == 0
+    assert aws.writes() == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
+    command: Command, aws: Service, tmp_path: Path, fails: bool
+) -> None:
+    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
+    for _, one in stack.walk():
+        one.policy = "protected"
+    aws.fails = {"Data/PaymentLedger": "no"} if fails else {}
+    assert command("prod", "--yes", *LOST).code == fails
+    data = [given for given in aws.asked("SetStackPolicy") if "-Data-" in given["StackName"]]
+    first = json.loads(data[0]["StackPolicyBody"])["Statement"][1]
+    assert first["NotResource"] == ["LogicalResourceId/PaymentLedger", "LogicalResourceId/AuditTrail"]
+    # Back to what it was; where the deployment went well, then to ours.
+    assert data[1]["StackPolicyBody"] == "protected"
+    assert ("NotResource" in stack.nested["Data"].policy, "Deny" in stack.nested["Data"].policy) == (False, not fails)
+    # Set before the execution, and restored after it.
+    names = [name for name, _ in aws.calls]
+    assert names.index("SetStackPolicy") < names.index("ExecuteChangeSet")
+
+
+def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_it(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
+    assert command("prod", "--yes", *LOST).code == 0
+    good = stack.nested["Data"].policy
+    stack.text += "\n# of an earlier release\n"
+    stack.nested["Data"].policy = "lifted"
+    result = command("prod", "--yes")
+    assert (result.code, stack.nested["Data"].policy) == (0, good)
+    assert "with stack policies on 1 stacks" in result.stdout
+
+
+def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
+    for _, one in stack.walk():
+        one.policy = "protected"
+
+    def refuse_from_now_on() -> None:
+        aws.errors["SetStackPolicy"] = [Refused("AccessDenied", "not you", 403)] * 20
+
+    aws.before = {"ExecuteChangeSet": refuse_from_now_on}
+    result = command("prod", "--yes", *LOST)
+    assert result.code == 0, result
+    still = "payment-platform-prod-Data-1A2B still allows deleting or replacing PaymentLedger, AuditTrail"
+    assert f"Not protected: the stack policy of {still}: AWS: " in result.stdout
+    assert "the next deployment sets it back" in result.stdout

@@ -1,0 +1,186 @@
+"""Deployments from the plan to the end, and the failures that end them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.conftest import (
+    BUCKET,
+    OWNER_TAGS,
+    Command,
+    add_bootstrap_stack,
+    add_platform,
+    assert_golden,
+)
+from tests.deployer.releases import SCHEMA, earlier
+
+
+def test_a_first_deployment(command: Command, aws: Service) -> None:
+    result = command("dev", "--yes")
+    assert result.code == 0, result
+    assert_golden("first_deployment.txt", result.stdout)
+    assert aws.left == []
+    (platform,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-dev"]
+    assert platform.tags == OWNER_TAGS
+    # The files are the environment's own, beside the bootstrap's template, and none of them is about to expire.
+    (bootstrap,) = [key for key in aws.objects if not key.startswith(f"{BUCKET}/payment-platform/dev/")]
+    assert bootstrap.startswith(f"{BUCKET}/payment-platform/bootstrap/")
+    assert aws.retired == set()
+
+
+def test_nothing_to_do_writes_nothing(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path)
+    result = command("dev", "--yes")
+    assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
+    assert aws.writes() == []
+    # Another machine has deployed it: from now on this one can compare with it offline.
+    assert command("dev", "--plan", "--offline").code == 0
+
+
+def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
+    add_platform(aws, tmp_path, earlier)
+    aws.alarms["alarm-payment-duration-dev"] = "ALARM"
+    del aws.alarms["alarm-lambda-validation-errors-dev"]
+    settings_file("dev")
+    result = command("dev", "--yes")
+    assert result.code == 0, result
+    (asked,) = aws.asked("CreateChangeSet")
+    watched = [one["Arn"].rsplit(":", 1)[-1] for one in asked["RollbackConfiguration"]["RollbackTriggers"]]
+    assert watched == [
+        "alarm-sfn-failures-dev",
+        "alarm-lambda-processing-errors-dev",
+        "alarm-lambda-processing-throttles-dev",
+    ]
+    assert (
+        "! alarm-payment-duration-dev is not a rollback trigger for this deployment: it is already in ALARM\n"
+        in result.stdout
+    )
+    assert (
+        "! alarm-lambda-validation-errors-dev is not a rollback trigger for this deployment: the alarm does not exist"
+        in result.stdout
+    )
+    assert result.stdout.endswith("payment-platform-dev: deployed\n")
+
+
+def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    aws.rings = "alarm-sfn-failures-dev"
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert "Rollback triggered by alarm: alarm-sfn-failures-dev" in result.stderr
+    assert aws.left == []
+
+
+def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    aws.fails = {"Data/DeadLetters": "Resource handler returned message: MessageRetentionPeriod is not yours to set"}
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert_golden("failed_update.txt", result.stdout)
+    assert result.stderr == (
+        "deploy: payment-platform-dev ended UPDATE_ROLLBACK_COMPLETE: Data/DeadLetters (AWS::SQS::Queue): "
+        "Resource handler returned message: MessageRetentionPeriod is not yours to set\n"
+    )
+    assert aws.left == []
+
+
+def test_a_failure_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    aws.fails = {"Data/DeadLetters": "no"}
+    result = command("dev", "--yes", "--json")
+    assert result.code == 1
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    for record in records:
+        jsonschema.validate(record, SCHEMA)
+    assert {record["type"] for record in records} == {"step", "preflight", "plan", "event", "failure"}
+    assert records[-1]["cause"]["path"] == "Data/DeadLetters"
+    assert records[-1]["declared"]["source"].startswith("stacks/data/stack.py:")
+
+
+def test_a_failed_creation_of_ours_is_cleared_away_by_the_next(command: Command, aws: Service) -> None:
+    add_bootstrap_stack(aws)
+    aws.fails = {"Security/SnsKey": "Policy contains a statement with one or more invalid principals"}
+    result = command("dev", "--yes")
+    assert (result.code, "ROLLBACK_COMPLETE" in result.stderr) == (1, True)
+    assert "next: fix the cause, then run scripts/deploy.sh dev, which first deletes the remains\n" in result.stdout
+    aws.fails = {}
+    result = command("dev", "--yes")
+    assert result.code == 0, result
+    assert "Deleting payment-platform-dev, left over from a failed creation\n" in result.stdout
+
+
+def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, status="ROLLBACK_COMPLETE", tags=[])
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in result.stderr
+
+
+def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = add_platform(aws, tmp_path, earlier, tags=[])
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
+    assert command("dev", "--yes", "--adopt").code == 0
+    assert stack.tags == OWNER_TAGS
+
+
+def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path: Path) -> None:
+    """What the release before needs is kept for going back to it; the one before that is not needed."""
+    add_platform(aws, tmp_path, earlier)
+    before = dict(aws.objects)
+    aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
+    aws.objects[f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip"] = "somebody else's"
+    assert command("dev", "--yes").code == 0
+    assert f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip" in aws.retired
+    assert f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip" not in aws.retired
+    # Of the earlier release only the root template is not needed: CloudFormation keeps it itself.
+    (root,) = before.keys() & aws.retired
+    assert "AWS::CloudFormation::Stack" in before[root]
+
+
+def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, aws: Service, tmp_path: Path) -> None:
+    """Left out, CloudFormation would take those that it saved."""
+    add_platform(aws, tmp_path, earlier)
+    aws.alarms = dict.fromkeys(aws.alarms, "ALARM")
+    assert command("dev", "--yes").code == 0
+    (asked,) = aws.asked("CreateChangeSet")
+    assert asked["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
+
+
+def test_an_adopted_stack_keeps_its_own_tags_and_gets_ours_though_nothing_changes(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    own = {"Key": "CostCenter", "Value": "42"}
+    stack = add_platform(aws, tmp_path, tags=[own])
+    assert command("dev", "--yes", "--adopt").code == 0
+    assert stack.tags == [own, *OWNER_TAGS]
+
+
+def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service, tmp_path: Path) -> None:
+    """Somebody who may plan, and so may write, was there first."""
+    add_platform(aws, tmp_path, earlier)
+    (code,) = [key for key in aws.objects if key.endswith(".zip")]
+    aws.checksums[code] = "somethingElse"
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert (
+        f"s3://{code} does not match the checksum in its name; find out who uploaded it, and delete it: aws s3api"
+        in result.stderr
+    )
+    assert aws.asked("CreateChangeSet") == []
+
+
+def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
+    aws.errors = {"DeleteObject": [Refused("AccessDenied", "not you", 403)] * 20}
+    result = command("dev", "--yes")
+    assert result.code == 0
+    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in result.stdout

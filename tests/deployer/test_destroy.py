@@ -1,0 +1,120 @@
+"""The deletion of an environment."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.common.errors import UserError
+from scripts.deployer.destroy import _delete_stack
+from scripts.deployer.stack import Stack as DeployedStack
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.conftest import (
+    Command,
+    add_bootstrap_stack,
+    add_platform,
+    assert_golden,
+)
+from tests.deployer.fake_cloudformation import error
+from tests.deployer.releases import with_loss
+
+NAME = "payment-platform-dev"
+
+
+def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = add_platform(aws, tmp_path, with_loss)
+    result = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert result.code == 0, result
+    assert_golden("destroy.txt", result.stdout)
+    assert stack.status == "DELETE_COMPLETE"
+    assert {key.split("/")[2] for key in aws.retired} == {"dev"}
+    gone = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert (gone.code, gone.stdout) == (0, f"{NAME}: is not deployed\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "destroy: cannot ask for confirmation without a terminal; run it in a terminal or add --yes\n"),
+        (("--yes",), f"destroy: --yes does not cover data loss; to confirm it, add --destroys {NAME}\n"),
+        (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: not among what is deleted: {NAME}\n"),
+    ],
+)
+def test_destroy_needs_the_name(
+    command: Command, aws: Service, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    add_platform(aws, tmp_path)
+    result = command("dev", *arguments, script="destroy")
+    assert (result.code, result.stderr) == (1, says)
+    assert aws.writes() == []
+
+
+@pytest.mark.parametrize(("types", "gone"), [(f"{NAME}\n", True), ("y\n", False)])
+def test_destroy_asks_for_the_name(command: Command, aws: Service, tmp_path: Path, types: str, gone: bool) -> None:
+    stack = add_platform(aws, tmp_path)
+    terminal = command.run_on_terminal("dev", types=types, script="destroy")
+    assert (terminal.code == 0, stack.status == "DELETE_COMPLETE") == (gone, gone)
+
+
+def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = add_platform(aws, tmp_path, protected=True)
+    flags = ("--yes", "--destroys", NAME)
+    assert (
+        "has termination protection; to delete it anyway, add --unprotect"
+        in command("dev", *flags, script="destroy").stderr
+    )
+    stack.status = "UPDATE_IN_PROGRESS"
+    assert "is UPDATE_IN_PROGRESS; wait until it has finished" in command("dev", *flags, script="destroy").stderr
+    stack.status, stack.tags = "UPDATE_COMPLETE", []
+    assert "exists but does not have the tag" in command("dev", *flags, script="destroy").stderr
+    assert aws.writes() == []
+    stack.tags = [{"Key": "ManagedBy", "Value": "payment-platform"}]
+    assert command("dev", *flags, "--unprotect", script="destroy").code == 0
+
+
+def test_protection_that_cannot_be_switched_on_again_comes_after_the_first_cause() -> None:
+    class Denies:
+        def __init__(self) -> None:
+            self.switched: list[bool] = []
+
+        def update_termination_protection(self, StackName: str, EnableTerminationProtection: bool) -> None:  # noqa: ARG002
+            self.switched.append(EnableTerminationProtection)
+            if EnableTerminationProtection:
+                raise error("ExpiredToken", "second")
+
+        def delete_stack(self, StackName: str) -> None:
+            raise error("AccessDenied", f"first: {StackName}")
+
+    with pytest.raises(UserError) as stopped:
+        _delete_stack(Denies(), DeployedStack("payment-platform-dev", id="arn:dev", termination_protection=True))
+    words = str(stopped.value)
+    assert words.index("first") < words.index("termination protection is still off") < words.index("second")
+    assert words.endswith("--stack-name payment-platform-dev --enable-termination-protection")
+
+
+def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path)
+    aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
+    result = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert (result.code, "ended DELETE_FAILED" in result.stderr) == (1, True)
+    blocked = "fix what blocks the deletion of what its events report, then run scripts/destroy.sh dev again"
+    assert f"next: {blocked}\n" in result.stdout
+
+
+def test_a_stack_in_review_goes_unless_somebodys_plan_waits_there(command: Command, aws: Service) -> None:
+    add_bootstrap_stack(aws)
+    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    result = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert (result.code, "contains nothing but a saved plan (deploy-" in result.stderr) == (1, True)
+    aws.change_sets.clear()
+    assert command("dev", "--yes", "--destroys", NAME, script="destroy").code == 0
+    assert aws.left == []
+
+
+def test_protection_is_back_on_when_the_deletion_is_refused(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = add_platform(aws, tmp_path, protected=True)
+    aws.errors = {"DeleteStack": [Refused("AccessDenied", "not you", 403)]}
+    result = command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy")
+    assert (result.code, stack.protected) == (1, True)

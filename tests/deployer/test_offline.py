@@ -1,0 +1,46 @@
+"""Plans without AWS."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.conftest import (
+    Command,
+    add_platform,
+)
+from tests.deployer.releases import earlier
+
+NAME = "payment-platform-dev"
+
+
+def test_offline_against_the_last_deployment_from_here(
+    command: Command, aws: Service, tmp_path: Path, settings_file: Any
+) -> None:
+    add_platform(aws, tmp_path, earlier)
+    assert command("dev", "--yes").code == 0
+    aws.calls.clear()
+    same = command("dev", "--plan", "--offline", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    assert (same.code, same.stdout) == (0, f"{NAME}: no changes\n")
+    changed = command("dev", "--plan", "--offline", "--settings", settings_file("dev", log_retention_days=7))
+    assert changed.code == 2, changed
+    assert "Plan: 0 to add, 4 to change, 0 to destroy.\n" in changed.stdout
+    assert "Based on a comparison of the local templates with what was deployed from this machine on " in changed.stdout
+    assert aws.calls == []
+
+
+def test_offline_against_a_revision(command: Command, aws: Service, settings_file: Any) -> None:
+    path = settings_file("dev", log_retention_days=7)
+    changed = command("dev", "--plan", "--offline", "--against", "HEAD", "--settings", path)
+    # Whatever else was edited since, this is among it.
+    assert (changed.code, "RetentionInDays: 1 → 7" in changed.stdout) == (2, True), changed
+    wrong = command("dev", "--plan", "--offline", "--against", "--upload-pack=x")
+    assert (wrong.code, wrong.stderr.startswith("deploy: --against --upload-pack=x: ")) == (1, True)
+
+
+def test_offline_with_nothing_to_compare_with(command: Command, aws: Service, tmp_path: Path) -> None:
+    result = command("dev", "--plan", "--offline")
+    assert result.code == 1
+    assert "Until then, compare with a git revision: --offline --against REVISION" in result.stderr
+    (tmp_path / "deployed").mkdir()
+    (tmp_path / "deployed" / "dev.json").write_text('{"version": 1}')
+    assert "not a valid deployment record; delete it" in command("dev", "--plan", "--offline").stderr

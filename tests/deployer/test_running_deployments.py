@@ -1,0 +1,151 @@
+"""Deployments in progress: waited for, followed, interrupted, cancelled, and their rollbacks continued."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.conftest import (
+    Command,
+    add_platform,
+    assert_golden,
+    interrupt_when,
+)
+from tests.deployer.releases import earlier
+
+
+def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = add_platform(aws, tmp_path, earlier, status="UPDATE_IN_PROGRESS")
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert result.stderr == (
+        "deploy: payment-platform-dev is UPDATE_IN_PROGRESS: another deployment is running; wait for it with --wait, "
+        "or watch it: scripts/deploy.sh dev --follow\n"
+    )
+
+    def ends_some_time() -> None:
+        if len(aws.asked("DescribeStacks")) > 8:
+            stack.status = "UPDATE_COMPLETE"
+            del aws.before["DescribeStacks"]
+
+    aws.before = {"DescribeStacks": ends_some_time}
+    result = command("dev", "--yes", "--wait")
+    assert result.code == 0, result
+    assert "Waiting until payment-platform-dev is no longer UPDATE_IN_PROGRESS\n" in result.stdout
+
+
+def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    aws.fails = {"Monitoring/ProcessingErrorsAlarm": "no such metric"}
+    aws.stuck = {"Data/DeadLetters": "The specified queue does not exist"}
+    result = command("dev", "--yes")
+    assert (result.code, "ended UPDATE_ROLLBACK_FAILED" in result.stderr) == (1, True)
+    assert "--continue-rollback --skip Data/DeadLetters\n" in result.stdout
+    aws.fails = {}
+    refused = command("dev", "--yes")
+    assert refused.stderr.endswith("fix what its events report, then: scripts/deploy.sh dev --continue-rollback\n")
+    again = command("dev", "--continue-rollback")
+    assert (again.code, "ended UPDATE_ROLLBACK_FAILED" in again.stderr) == (1, True)
+    wrong = command("dev", "--continue-rollback", "--skip", "Nowhere/Table")
+    assert "--skip Nowhere/Table: no such nested stack; the nested stacks are Security, Data, Compute" in wrong.stderr
+    skipped = command("dev", "--continue-rollback", "--skip", "Data/DeadLetters")
+    assert skipped.code == 0, skipped
+    assert aws.asked("ContinueUpdateRollback")[-1]["ResourcesToSkip"] == ["payment-platform-dev-Data-1A2B.DeadLetters"]
+    assert skipped.stdout.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
+
+
+def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_platform(aws, tmp_path, earlier)
+    aws.silent = 1000
+    process = command.start("dev", "--yes")
+    result = interrupt_when(process, lambda: len(aws.asked("DescribeStackEvents")) > 20)
+    assert result.code == 1
+    assert result.stderr == (
+        "deploy: interrupted; the deployment goes on; watch it: scripts/deploy.sh dev --follow, "
+        "or cancel it: scripts/deploy.sh dev --cancel\n"
+    )
+    assert aws.asked("CancelUpdateStack") == []
+    aws.silent = 0
+    followed = command("dev", "--follow")
+    assert followed.code == 0, followed
+    # From the beginning, not from when it was joined.
+    assert "UPDATE_IN_PROGRESS           payment-platform-dev" in followed.stdout
+    assert followed.stdout.endswith("payment-platform-dev: ended UPDATE_COMPLETE\n")
+    nothing = command("dev", "--follow")
+    assert nothing.stderr.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: no operation is in progress")
+
+
+def test_an_update_is_cancelled(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, status="UPDATE_IN_PROGRESS")
+    result = command("dev", "--cancel")
+    assert result.code == 0, result
+    assert result.stdout.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
+
+
+def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, status="CREATE_IN_PROGRESS")
+    result = command("dev", "--cancel")
+    assert result.stderr.endswith(
+        "so there is no previous state to roll back to; delete it with scripts/destroy.sh dev\n"
+    )
+
+
+def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    aws.silent = 1000
+
+    def expired() -> None:
+        if len(aws.asked("DescribeStackEvents")) > 20:
+            aws.errors["DescribeStackEvents"] = [Refused("ExpiredToken", "The security token is expired", 403)]
+
+    aws.before = {"DescribeStackEvents": expired}
+    result = command("dev", "--yes")
+    assert result.code == 1
+    assert "The security token is expired; sign in again; the deployment goes on; watch it" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("operation", ["ExecuteChangeSet", "DescribeStackEvents", "SetStackPolicy"])
+def test_a_connection_that_breaks_is_taken_up_again(
+    command: Command, aws: Service, tmp_path: Path, operation: str
+) -> None:
+    add_platform(aws, tmp_path, earlier, environment="prod")
+    aws.errors = {operation: [None, Refused("Throttling", "Rate exceeded")]}
+    result = command("prod", "--yes")
+    assert result.code == 0, result
+
+
+def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_platform(aws, tmp_path, earlier)
+    process = command.start("dev", "--yes")
+
+    def slow() -> None:
+        time.sleep(0.5)
+
+    def ended() -> bool:
+        if aws.asked("ExecuteChangeSet") and not aws._waiting:
+            aws.before = {"GetTemplate": slow}
+            return len(aws.asked("GetTemplate")) > 8
+        return False
+
+    result = interrupt_when(process, ended)
+    assert (result.code, result.stderr) == (
+        1,
+        "deploy: interrupted; payment-platform-dev is deployed, but the follow-up steps (protection, cleanup, record) "
+        "are incomplete; deploy again\n",
+    )
+
+
+def test_on_a_terminal_the_tree_is_live(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    terminal = command.run_on_terminal("dev", "--yes")
+    assert terminal.code == 0, terminal.text
+    assert_golden("terminal.txt", terminal.text.partition("AccountId")[0])
+    going = [frame for frame in terminal.frames if "UPDATE_IN_PROGRESS" in frame and "waiting" in frame]
+    assert going, "no frame shows a stack at work while another waits"

@@ -1,0 +1,138 @@
+"""Plans that are saved, and applied or discarded later."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.conftest import (
+    Command,
+    add_bootstrap_stack,
+    add_platform,
+)
+from tests.deployer.releases import earlier
+
+
+def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = add_platform(aws, tmp_path, earlier)
+    planned = command("dev", "--plan", "--out", "plan.json")
+    assert planned.code == 2, planned
+    assert planned.stdout.endswith(
+        "payment-platform-dev: the plan is saved; run scripts/deploy.sh dev --apply plan.json, or --discard plan.json\n"
+    )
+    (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
+    result = command("dev", "--apply", "plan.json", "--yes")
+    assert result.code == 0, result
+    assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
+    assert len(aws.asked("CreateChangeSet")) == 1
+    assert not (tmp_path / "plan.json").exists()
+    shown = planned.stdout[planned.stdout.index("payment-platform-dev\n├") : planned.stdout.index("Plan: ")]
+    assert shown in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["apply", "discard"])
+@pytest.mark.parametrize("key", ["environment", "account", "region", "stack_name"])
+def test_a_plan_of_another_place_is_refused(
+    command: Command, aws: Service, tmp_path: Path, verb: str, key: str
+) -> None:
+    add_bootstrap_stack(aws)
+    plan = tmp_path / "plan.json"
+    assert command("plan", "dev", "--out", "plan.json").code == 2
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {key: "another"}))
+    aws.calls.clear()
+    refused = command(verb, "dev", "plan.json")
+    assert f"plan.json: this plan is for {key.replace('_', ' ')} another, not " in refused.stderr
+    assert (refused.code, aws.writes(), plan.exists()) == (1, [], True)
+
+
+def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    stack = add_platform(aws, tmp_path, earlier)
+    assert command("plan", "dev", "--out", "plan.json").code == 2
+    stack.tags = []
+    refused = command("apply", "dev", "plan.json", "--yes")
+    assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in refused.stderr
+    assert (refused.code, aws.asked("ExecuteChangeSet")) == (1, [])
+    assert command("apply", "dev", "plan.json", "--yes", "--adopt").code == 0
+
+
+def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = add_platform(aws, tmp_path, earlier)
+    assert command("plan", "dev", "--out", "plan.json").code == 2
+
+    def refusal() -> str:
+        refused = command("apply", "dev", "plan.json", "--yes")
+        assert refused.code == 1
+        return refused.stderr.removeprefix("deploy: plan.json: ")
+
+    nested = stack.nested["Data"]
+    updated, nested.updated = nested.updated, nested.updated.replace(year=2027)
+    assert refusal() == "the stack or a nested stack has changed since the plan was made; create a new plan\n"
+    nested.updated = updated
+
+    (change_set,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
+    changes, change_set.changes = change_set.changes, change_set.changes[:1]
+    assert refusal() == "the change set no longer matches the plan; create a new plan\n"
+    change_set.changes, change_set.execution = changes, "OBSOLETE"
+    assert refusal() == "its change set is CREATE_COMPLETE and OBSOLETE; plan again\n"
+    aws.change_sets.clear()
+    assert refusal() == "its change set no longer exists; create a new plan\n"
+    assert aws.asked("ExecuteChangeSet") == []
+
+
+def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_bootstrap_stack(aws)
+    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    assert len(aws.left) == 2  # the change set, and the stack in review that it made
+    result = command("dev", "--discard", "plan.json")
+    assert result.code == 0, result
+    assert aws.left == []
+    assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "plan.json: cannot be read: No such file or directory"),
+        ("nonsense", "plan.json: not JSON, so not a plan"),
+        ("[]", "plan.json: not a plan"),
+        ('{"version": 1}', "plan.json: not a plan that --out has saved"),
+        ('{"version": 0}', "plan.json: saved by another version of this tool; create a new plan"),
+    ],
+)
+def test_a_file_that_is_no_plan(command: Command, aws: Service, tmp_path: Path, content: str | None, says: str) -> None:
+    if content is not None:
+        (tmp_path / "plan.json").write_text(content)
+    result = command("dev", "--apply", "plan.json", "--yes")
+    assert (result.code, result.stderr) == (1, f"deploy: {says}\n")
+    assert aws.calls == []
+
+
+def test_a_saved_plan_is_recorded_as_it_was_deployed(
+    command: Command, aws: Service, tmp_path: Path, settings_file: Any
+) -> None:
+    """With the settings of the plan, whatever those of today are."""
+    add_platform(aws, tmp_path)
+    path = settings_file("dev", log_retention_days=7)
+    assert command("dev", "--plan", "--out", "plan.json", "--settings", path).code == 2
+    assert command("dev", "--apply", "plan.json", "--yes").code == 0
+    recorded = json.loads((tmp_path / "deployed" / "dev.json").read_text())
+    assert recorded["parameters"]["LogRetentionDays"] == "7"
+
+
+def test_what_a_role_may_not_ask_after_a_deployment_is_said(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path, earlier)
+    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    refused = [Refused("AccessDenied", "not you", 403)] * 12
+
+    def after_the_execution() -> None:
+        aws.errors["GetTemplate"] = list(refused)
+
+    aws.before = {"ExecuteChangeSet": after_the_execution}
+    result = command("dev", "--apply", "plan.json", "--yes")
+    assert result.code == 0, result
+    assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in result.stdout

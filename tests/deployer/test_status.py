@@ -1,0 +1,62 @@
+"""The status and the outputs of an environment."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.conftest import (
+    Command,
+    add_platform,
+    assert_golden,
+)
+
+NAME = "payment-platform-dev"
+
+
+def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service, tmp_path: Path) -> None:
+    stack = add_platform(aws, tmp_path)
+    stack.nested["Data"].drift = "DRIFTED"
+    aws.alarms["alarm-sfn-failures-dev"] = "ALARM"
+    result = command("dev", "--drift", script="status")
+    assert (result.code, result.stderr) == (2, "")
+    assert_golden("status.txt", result.stdout)
+    # A root's detection does not look into its nested stacks.
+    assert len(aws.asked("DetectStackDrift")) == 6
+    assert aws.writes() == []
+
+
+def test_a_status_that_is_well(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path)
+    result = command("dev", "--json", script="status")
+    told = json.loads(result.stdout)
+    assert (result.code, len(told["stacks"]), set(told["alarms"].values())) == (0, 6, {"OK"})
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("status", f"status: {NAME} is not deployed\n"),
+        ("outputs", f"outputs: {NAME} is not deployed; deploy it with scripts/deploy.sh dev\n"),
+    ],
+)
+def test_what_is_not_there_is_said(command: Command, aws: Service, script: str, says: str) -> None:
+    result = command("dev", script=script)
+    assert (result.code, result.stderr) == (1, says)
+
+
+def test_outputs_in_every_shape(command: Command, aws: Service, tmp_path: Path) -> None:
+    add_platform(aws, tmp_path)
+    table = command("dev", script="outputs").stdout
+    assert "SnsTopicName                            sns-payment-notifications-dev\n" in table
+    assert command("dev", "SnsTopicName", script="outputs").stdout == "sns-payment-notifications-dev\n"
+    assert json.loads(command("dev", "--format", "json", script="outputs").stdout)["Region"] == "eu-west-1"
+    shell = command("dev", "--format", "env", script="outputs").stdout
+    sourced = subprocess.run(
+        ["bash", "-c", f"{shell}\necho $SNS_TOPIC_NAME"], capture_output=True, text=True, check=True
+    )
+    assert sourced.stdout == "sns-payment-notifications-dev\n"
+    wrong = command("dev", "Nope", script="outputs")
+    assert (wrong.code, wrong.stderr) == (1, f"outputs: {NAME} has no output Nope; see scripts/outputs.sh dev\n")

@@ -1,0 +1,73 @@
+"""The sub-commands of deploy.sh, the options that are their aliases, and the help of every script."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.conftest import (
+    Command,
+    add_platform,
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--plan", "--follow"), "--plan and --follow: use only one of these"),
+        (("--out", "x"), "--out requires --plan"),
+        (("--offline",), "--offline requires --plan"),
+        (("--plan", "--against", "HEAD"), "--against requires --offline"),
+        (("--skip", "A/B"), "--skip requires --continue-rollback"),
+        (("--plan", "--json", "--markdown"), "--json cannot be combined with --markdown"),
+        (("--plan", "--offline", "--out", "x"), "--out cannot be combined with --offline"),
+    ],
+)
+def test_options_that_do_not_go_together(command: Command, aws: Service, arguments: tuple[str, ...], says: str) -> None:
+    result = command("dev", *arguments)
+    assert (result.code, says in result.stderr) == (1, True), result.stderr
+    assert aws.calls == []
+
+
+def test_every_script_helps(command: Command) -> None:
+    for script in ("status", "outputs", "destroy"):
+        help_text = command("--help", script=script)
+        assert (help_text.code, f"Usage: scripts/{script}.sh [OPTIONS] ENVIRONMENT" in help_text.stdout) == (0, True)
+
+
+def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -> None:
+    general = command("--help", COLUMNS="80")
+    assert general.code == 0
+    assert max(map(len, general.stdout.splitlines())) <= 80
+    commands = re.findall(r"^  ([a-z-]+)  +[A-Z].*[.]$", general.stdout.split("Commands:")[1], re.MULTILINE)
+    assert commands == ["deploy", "plan", "apply", "discard", "follow", "cancel", "continue-rollback"]
+    assert "..." not in general.stdout
+    for name in commands:
+        own = command(name, "--help")
+        assert (own.code, f"Usage: scripts/deploy.sh {name} [OPTIONS] ENVIRONMENT" in own.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("alias", "arguments"),
+    [
+        (("dev", "--follow"), ("follow", "dev")),
+        (("dev", "--yes", "--cancel"), ("cancel", "dev")),
+        (("--continue-rollback", "dev", "--skip", "Data/X"), ("continue-rollback", "dev", "--skip", "Data/X")),
+        (("dev", "--apply", "no-plan.json", "--yes"), ("apply", "dev", "no-plan.json", "--yes")),
+        (("dev", "--discard=no-plan.json", "--json"), ("discard", "dev", "no-plan.json", "--json")),
+        (("dev", "--plan", "--offline", "--json"), ("plan", "dev", "--offline", "--json")),
+        (("dev", "--yes"), ("deploy", "dev", "--yes")),
+    ],
+)
+def test_an_option_that_is_the_alias_of_a_command_does_the_same(
+    command: Command, aws: Service, tmp_path: Path, alias: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    add_platform(aws, tmp_path)
+    assert command(*alias) == command(*arguments)
+
+
+def test_an_environment_cannot_be_called_like_a_command(command: Command, aws: Service) -> None:
+    refused = command("plan", "cancel")
+    assert refused.stderr == "deploy: an environment cannot be called cancel: that is a command of scripts/deploy.sh\n"
+    assert (refused.code, aws.calls) == (1, [])
