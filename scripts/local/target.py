@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import boto3
 
-from scripts.common.target import Target
+from scripts.common.target import EMULATOR_POLL_SECONDS, Target
 
 from . import gaps, server
 from .runtime import RUNTIME
@@ -12,9 +12,12 @@ from .runtime import RUNTIME
 
 def emulator_target(emulator: server.Server, **variables: str) -> Target:
     """Return the emulator as a target. Its functions get ``variables`` beside their own environment."""
-    session = boto3.Session(region_name=server.REGION, **server.CREDENTIALS)  # type: ignore[arg-type]
+    keys = server.CREDENTIALS
+    session = boto3.Session(keys["aws_access_key_id"], keys["aws_secret_access_key"], region_name=server.REGION)
     runtime = replace(RUNTIME, variables=variables)
-    return Target(session, endpoint_url=emulator.url, runtime=runtime, poll_seconds=0.2, gaps=gaps.GAPS)
+    return Target(
+        session, endpoint_url=emulator.url, runtime=runtime, poll_seconds=EMULATOR_POLL_SECONDS, gaps=gaps.GAPS
+    )
 
 
 def find_or_start_target() -> Target:

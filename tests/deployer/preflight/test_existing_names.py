@@ -14,6 +14,7 @@ from tests.deployer.conftest import add_platform
 from tests.deployer.preflight.conftest import (
     EXPECTED_NAMES,
     FOREIGN_TAGS,
+    FUNCTIONS,
     PLATFORM_TAGS,
     Reader,
     findings_of,
@@ -91,6 +92,27 @@ def test_whose_it_is_decides_what_to_do(
     account.existing = {"backup-vault-another": {}, name: tags}
     ((verdict, text, next_step),) = findings_of("names", situation_of())
     assert (verdict, words in text, step in next_step) == ("failure", True, True)
+
+
+def test_a_leftover_without_data_is_to_be_deleted(situation_of: Reader, account: Account) -> None:
+    name = FUNCTIONS[0]
+    account.existing, account.functions = {name: PLATFORM_TAGS}, {name: None}
+    ((_, _, step),) = findings_of("names", situation_of())
+    assert step == f"delete it: aws lambda delete-function --function-name {name}"
+
+
+def test_a_purge_is_conditional_if_the_tags_cannot_be_read(situation_of: Reader, account: Account) -> None:
+    account.existing, account.denied = {"payment-dlq-prod": PLATFORM_TAGS}, {"sqs:ListQueueTags"}
+    ((_, _, step),) = findings_of("names", situation_of())
+    assert step.startswith("if an earlier stack left it: scripts/destroy.sh prod --purge; otherwise choose")
+
+
+def test_an_existing_identity_provider_is_to_be_named_in_the_settings(situation_of: Reader, account: Account) -> None:
+    account.existing = {"token.actions.githubusercontent.com": {}}
+    findings = findings_of(
+        "names", situation_of(with_bootstrap=True, ServiceRole="true", GithubRepository="us/payments")
+    )
+    assert [step.split(" in ")[0] for _, _, step in findings] == ["set github_oidc_provider_arn"]
 
 
 @pytest.mark.parametrize("tags", [PLATFORM_TAGS, FOREIGN_TAGS])

@@ -59,13 +59,13 @@ def test_a_runtime_ends_in_steps(situation_of: Reader, aws: Service, tmp_path: P
     add_platform(aws, tmp_path)
     update = situation_of("dev")
 
-    def check_on(day: date, situation: Situation) -> Finding:
+    def check_on(day: date, situation: Situation, runtime: str = "python3.11") -> Finding:
         resources = tuple(
-            replace(item, properties=item.properties | {"Runtime": "python3.11"}) if item.type == FUNCTION else item
+            replace(item, properties=item.properties | {"Runtime": runtime}) if item.type == FUNCTION else item
             for item in situation.resources
         )
         (finding,) = check_runtime(replace(situation, resources=resources, today=day))
-        assert finding.text.startswith("python3.11")
+        assert finding.text.startswith(runtime)
         return finding
 
     for situation, day, verdict in (
@@ -76,6 +76,7 @@ def test_a_runtime_ends_in_steps(situation_of: Reader, aws: Service, tmp_path: P
         (update, date(2027, 8, 30), "warning"),
     ):
         assert check_on(day, situation).verdict.value == verdict, day
+    assert check_on(date(2026, 1, 1), update, "python3.99").verdict is Verdict.UNKNOWN
     blocked = check_on(date(2027, 8, 31), update)
     assert (blocked.verdict, "refuses any change" in blocked.text) == (Verdict.WARNING, True)
 
@@ -90,6 +91,9 @@ def test_a_region_is_known_or_unknown(situation_of: Reader) -> None:
         (finding,) = check_region(replace(situation, place={**situation.place, "region": region}))
         assert finding.verdict.value == verdict
     strange = replace(situation.resources[0], type="AWS::Outposts::Site")
+    unknown = replace(situation.resources[0], type="AWS::Nowhere::Thing")
+    (finding,) = check_region(replace(situation, resources=(unknown,)))
+    assert (finding.verdict.value, finding.text) == ("unknown", "boto3 does not know the services nowhere")
     place = {**situation.place, "region": "ap-southeast-7"}
     (finding,) = check_region(replace(situation, place=place, resources=(strange,)))
     assert (finding.verdict.value, finding.text) == ("warning", "ap-southeast-7 may not offer outposts")
