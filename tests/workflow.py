@@ -55,21 +55,16 @@ class Workflow:
 
     def pay(self, request: Any, name: str = "test", sleep: Callable[[float], None] = lambda _: None) -> Execution:
         """Run an execution to its end; ``sleep`` is told of each wait before a retry, in seconds."""
-        tasks = {
-            "${InvokeFunction}": self._invoke,
-            "${SendMessage}": self._send,
-            "${Publish}": self._publish,
-        }
+        tasks = {"${InvokeFunction}": self._invoke, "${SendMessage}": self._send, "${Publish}": self._publish}
         assert self._monkeypatch, "not installed"
         self._monkeypatch.setenv("NOTIFY_BUSINESS_OUTCOMES", self.notify)
         return Interpreter(define_states(), tasks, sleep).run(request, name, self.redrive_count)
 
     def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._break(arguments["FunctionName"])
-        handler = {
-            "${ValidationFunctionArn}": validation.handler,
-            "${ProcessingFunctionArn}": processing.handler,
-        }[arguments["FunctionName"]]
+        handler = {"${ValidationFunctionArn}": validation.handler, "${ProcessingFunctionArn}": processing.handler}[
+            arguments["FunctionName"]
+        ]
         try:
             # Lambda carries JSON in both directions.
             event = json.loads(json.dumps(arguments["Payload"]))

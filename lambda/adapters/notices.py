@@ -39,11 +39,7 @@ class TopicAndQueue:
             "failure": payment.failure or "",
             "execution_arn": payment.execution,
         }
-        attributes = {
-            "outcome": payment.outcome,
-            "payment_status": payment.status,
-            "environment": self._environment,
-        }
+        attributes = {"outcome": payment.outcome, "payment_status": payment.status, "environment": self._environment}
         self._send_message(
             self._sns.publish,
             payment,

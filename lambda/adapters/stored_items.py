@@ -24,8 +24,8 @@ SHARDS = 8
 class Codec(NamedTuple):
     """How a value is written as a DynamoDB attribute value, and read from one."""
 
-    write: Callable[[Any], dict[str, Any]]
-    read: Callable[[dict[str, Any]], Any]
+    encode: Callable[[Any], dict[str, Any]]
+    decode: Callable[[dict[str, Any]], Any]
 
 
 def to_seconds(value: float) -> dict[str, str]:
@@ -34,7 +34,7 @@ def to_seconds(value: float) -> dict[str, str]:
 
 
 TEXT = Codec(lambda value: {"S": value}, lambda attribute: attribute["S"])
-STATUS = Codec(TEXT.write, lambda attribute: Status(attribute["S"]))
+STATUS = Codec(TEXT.encode, lambda attribute: Status(attribute["S"]))
 INTEGER = Codec(lambda value: {"N": str(value)}, lambda attribute: int(attribute["N"]))
 SECONDS = Codec(to_seconds, lambda attribute: float(attribute["N"]))
 # False is not stored, so an attribute that is present is True.
@@ -99,7 +99,7 @@ def to_item(payment: Payment) -> dict[str, Any]:
         holder, _, name = field.path.rpartition(".")
         value = getattr(getattr(payment, holder) if holder else payment, name, None)
         if value is not None and (field.is_required or value != field.omitted):
-            item[field.attribute] = field.codec.write(value)
+            item[field.attribute] = field.codec.encode(value)
     if payment.overdue_at is not None:
         item["open_shard"] = {"N": str(zlib.crc32(payment.transaction_id.encode()) % SHARDS)}
         item["overdue_at"] = to_seconds(payment.overdue_at)
@@ -116,12 +116,12 @@ def from_item(item: dict[str, Any]) -> Payment:
         holder, _, name = field.path.rpartition(".")
         stored = next((item[name] for name in (field.attribute, *field.older_attributes) if name in item), None)
         if stored is not None:
-            values[holder][name] = field.codec.read(stored)
+            values[holder][name] = field.codec.decode(stored)
     notification = Notification(**values["notification"])
     if notification.is_due and notification.notifier_until is None and "announced_by" in item:
         # It was written before notices were claimed, and its notifier may still be sending.
-        notifier_until = SECONDS.read(item["updated_at"]) + NOTIFIER_SECONDS
-        notification = replace(notification, notifier=TEXT.read(item["announced_by"]), notifier_until=notifier_until)
+        notifier_until = SECONDS.decode(item["updated_at"]) + NOTIFIER_SECONDS
+        notification = replace(notification, notifier=TEXT.decode(item["announced_by"]), notifier_until=notifier_until)
     amount = Money(**values["amount"]) if values["amount"] else None
     return Payment(**values[""], amount=amount, notification=notification)
 

@@ -71,11 +71,7 @@ class StripeGateway:
     request_version = PRESENT_FORM
 
     def __init__(
-        self,
-        secret: Secret,
-        environment: str,
-        base_url: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, secret: Secret, environment: str, base_url: str | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         # At INFO it logs the error messages of Stripe, which repeat parameters.
         logging.getLogger("stripe").setLevel(logging.WARNING)

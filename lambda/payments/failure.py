@@ -30,13 +30,7 @@ class Failure:
 
 
 def record_failure(
-    transaction_id: str,
-    *,
-    request: object,
-    error: str,
-    ledger: Ledger,
-    execution: str,
-    clock: Callable[[], float],
+    transaction_id: str, *, request: object, error: str, ledger: Ledger, execution: str, clock: Callable[[], float]
 ) -> Failure:
     """Give the payment up, on behalf of an execution that failed for good, and claim the notice of that.
 

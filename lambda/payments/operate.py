@@ -45,12 +45,7 @@ def refund_payment(
 
 
 def reopen_payment(
-    transaction_id: str,
-    request: object,
-    *,
-    ledger: Ledger,
-    connect: Callable[[], Gateway],
-    clock: Callable[[], float],
+    transaction_id: str, request: object, *, ledger: Ledger, connect: Callable[[], Gateway], clock: Callable[[], float]
 ) -> Payment:
     """Let a FAILED payment be tried again; one that is not final, or has succeeded, is returned as it is.
 

@@ -42,14 +42,7 @@ TRANSITIONS: Mapping[Status | None, frozenset[Status]] = {
     ),
     # To itself: the gateway was asked in vain, and is asked again later.
     Status.UNKNOWN: frozenset(
-        {
-            Status.UNKNOWN,
-            Status.COMPLETED,
-            Status.DECLINED,
-            Status.ACTION_REQUIRED,
-            Status.FAILED,
-            Status.REVIEW,
-        }
+        {Status.UNKNOWN, Status.COMPLETED, Status.DECLINED, Status.ACTION_REQUIRED, Status.FAILED, Status.REVIEW}
     ),
     # Reopened by an operator: it was never charged, so it may be charged. COMPLETED, here and from the next two: what
     # was left open at the gateway was charged by somebody else before reconciliation could close it.

@@ -4,10 +4,7 @@ from dataclasses import dataclass, replace
 
 from adapters.stripe_gateway import StripeGateway
 from payments.money import Money
-from payments.ports import (
-    ActionRequired,
-    Charge,
-)
+from payments.ports import ActionRequired, Charge
 
 CHARGE = Charge("payment-T-1", "T-1", Money(15000, "USD"), "credit_card", "cus_1", 1, StripeGateway.request_version)
 AGAIN = replace(CHARGE, attempt=2)

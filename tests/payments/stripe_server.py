@@ -136,8 +136,8 @@ class Stripe:
         return refund
 
     def _refunded(self, reference: str) -> int:
-        made = (refund for refund in self.refunds if refund["payment_intent"] == reference)
-        return sum(refund["amount"] for refund in made if refund["status"] not in ("failed", "canceled"))
+        refunds = (refund for refund in self.refunds if refund["payment_intent"] == reference)
+        return sum(refund["amount"] for refund in refunds if refund["status"] not in ("failed", "canceled"))
 
     def handle(self, method: str, path: str, params: dict[str, str], key: str | None, api_key: str) -> Answer | None:
         """The answer, or None to drop the connection."""
@@ -151,17 +151,8 @@ class Stripe:
             self.endpoints.append(endpoint)
             fault = self.faults[endpoint].pop(0) if self.faults.get(endpoint) else ""
             fault, is_answer_lost = fault.removesuffix("_then_drop"), fault.endswith(("_then_drop", "drop_after"))
-            if key in self._in_use:
-                return problem(409, "idempotency_error", "idempotency_key_in_use")
-            if key in self._saved:
-                first_request, answer = self._saved[key]
-                if request != first_request:
-                    return problem(400, "idempotency_error")
-                return replace(answer, is_replayed=True)
-            if fault == "unauthorized":
-                return problem(401, "invalid_request_error")
-            if fault == "rate_limit":
-                return problem(429, "invalid_request_error", "rate_limit")
+            if answer := self._answer_unexecuted(request, key, fault):
+                return answer
             if key:
                 self._in_use.add(key)
         try:
@@ -178,6 +169,18 @@ class Stripe:
             return None if is_answer_lost else answer
         finally:
             self._in_use.discard(key or "")
+
+    def _answer_unexecuted(self, request: str, key: str | None, fault: str) -> Answer | None:
+        """The answer to a request that is refused at once, or was answered before under its key."""
+        if key in self._in_use:
+            return problem(409, "idempotency_error", "idempotency_key_in_use")
+        if key in self._saved:
+            first_request, answer = self._saved[key]
+            is_same = request == first_request
+            return replace(answer, is_replayed=True) if is_same else problem(400, "idempotency_error")
+        if fault == "unauthorized":
+            return problem(401, "invalid_request_error")
+        return problem(429, "invalid_request_error", "rate_limit") if fault == "rate_limit" else None
 
     def _answer(self, method: str, path: str, params: dict[str, str], fault: str) -> Answer:
         match fault:
@@ -227,8 +230,8 @@ class Stripe:
             case ["GET", "payment_intents", "search"]:
                 metadata_filter = dict(re.findall(r"metadata\['(\w+)'\]:'([^']+)'", params["query"]))
                 intents = self.intents if self.searchable is None else self.searchable
-                found = [dict(i) for i in intents.values() if metadata_filter.items() <= i["metadata"].items()]
-                return listed(found[::-1], params, "search_result")
+                intents_found = [dict(i) for i in intents.values() if metadata_filter.items() <= i["metadata"].items()]
+                return listed(intents_found[::-1], params, "search_result")
             case ["GET", "payment_intents"]:
                 since = int(params.get("created[gte]", 0))
                 of_customer = [
@@ -250,8 +253,8 @@ class Stripe:
                 metadata = _metadata(params)
                 return Answer(200, dict(self.refund_by_hand(reference, metadata=metadata)))
             case ["GET", "refunds"]:
-                made = [refund for refund in self.refunds if refund["payment_intent"] == params["payment_intent"]]
-                return listed(made[::-1], params)
+                refunds = [refund for refund in self.refunds if refund["payment_intent"] == params["payment_intent"]]
+                return listed(refunds[::-1], params)
             case ["GET", "refunds", refund_id]:
                 return Answer(200, dict(next(refund for refund in self.refunds if refund["id"] == refund_id)))
         return problem(404, "invalid_request_error", "resource_missing")

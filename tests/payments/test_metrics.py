@@ -76,11 +76,7 @@ def test_a_replay_is_not_counted(workflow: Workflow, caplog: pytest.LogCaptureFi
     [([Charged("r")], "COMPLETED"), ([NotCharged("away")] * 4, "FAILED"), ([Unknown("lost")] * 9, "UNKNOWN")],
 )
 def test_a_try_whose_answer_was_lost_is_not_counted_again(
-    workflow: Workflow,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    script: Any,
-    outcome: str,
+    workflow: Workflow, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, script: Any, outcome: str
 ) -> None:
     once = processing.handler
 

@@ -4,13 +4,7 @@ from dataclasses import replace
 
 import pytest
 from adapters.stripe_gateway import StripeGateway
-from payments.ports import (
-    Charged,
-    Declined,
-    NotCharged,
-    Refunded,
-    Unknown,
-)
+from payments.ports import Charged, Declined, NotCharged, Refunded, Unknown
 
 from tests.payments.stripe_cases import AGAIN, AUTHENTICATE, CANCEL, CHARGE, CONFIRM, EXPIRED, LIST
 from tests.payments.stripe_server import Stripe

@@ -7,12 +7,7 @@ from dataclasses import replace
 import pytest
 from adapters import stripe_requests
 from adapters.stripe_gateway import StripeGateway
-from payments.ports import (
-    Charged,
-    Declined,
-    NotCharged,
-    Unknown,
-)
+from payments.ports import Charged, Declined, NotCharged, Unknown
 
 from tests.payments.stripe_cases import AGAIN, CANCEL, CHARGE, CONFIRM, CONFIRM_KEY, CREATE, EXPIRED, INTENT_KEY, LIST
 from tests.payments.stripe_server import Stripe

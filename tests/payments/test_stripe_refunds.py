@@ -2,11 +2,7 @@
 
 import pytest
 from adapters.stripe_gateway import StripeGateway
-from payments.ports import (
-    NotRefunded,
-    Refunded,
-    Unknown,
-)
+from payments.ports import NotRefunded, Refunded, Unknown
 
 from tests.payments.stripe_cases import CHARGE, EXPIRED, REFUND, REFUND_KEY, REFUNDS
 from tests.payments.stripe_server import Stripe
@@ -148,25 +144,29 @@ def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gatew
     assert len(stripe.refunds) == 1
 
 
-OWN, ANOTHER_PAYMENT, BY_HAND = {"transaction_id": "T-1", "environment": "test"}, {"transaction_id": "T-2"}, None
+OUR_METADATA, ANOTHER_PAYMENT, BY_HAND = (
+    {"transaction_id": "T-1", "environment": "test"},
+    {"transaction_id": "T-2"},
+    None,
+)
 
 
 @pytest.mark.parametrize(
     ("refunds_made", "outcome"),
     [
-        ([("failed", OWN, 15000), ("succeeded", OWN, 15000)], Refunded("re_2")),
-        ([("succeeded", OWN, 15000), ("failed", BY_HAND, 15000)], Refunded("re_1")),
-        ([("failed", OWN, 15000), ("pending", OWN, 15000)], Unknown("pending")),
-        ([("canceled", OWN, 15000), ("failed", OWN, 15000)], NotRefunded("failed")),
-        ([("failed", OWN, 15000), ("pending", BY_HAND, 15000)], Unknown("pending")),
+        ([("failed", OUR_METADATA, 15000), ("succeeded", OUR_METADATA, 15000)], Refunded("re_2")),
+        ([("succeeded", OUR_METADATA, 15000), ("failed", BY_HAND, 15000)], Refunded("re_1")),
+        ([("failed", OUR_METADATA, 15000), ("pending", OUR_METADATA, 15000)], Unknown("pending")),
+        ([("canceled", OUR_METADATA, 15000), ("failed", OUR_METADATA, 15000)], NotRefunded("failed")),
+        ([("failed", OUR_METADATA, 15000), ("pending", BY_HAND, 15000)], Unknown("pending")),
         # Ours gives back what a part given back by hand has left.
-        ([("pending", BY_HAND, 5000), ("succeeded", OWN, 10000)], Refunded("re_2")),
-        ([("succeeded", OWN, 10000), ("succeeded", BY_HAND, 5000)], Refunded("re_1")),
+        ([("pending", BY_HAND, 5000), ("succeeded", OUR_METADATA, 10000)], Refunded("re_2")),
+        ([("succeeded", OUR_METADATA, 10000), ("succeeded", BY_HAND, 5000)], Refunded("re_1")),
         ([("succeeded", BY_HAND, 5000), ("succeeded", ANOTHER_PAYMENT, 10000)], Refunded("re_2")),
         # A part is not the whole, and what is not ours proves nothing of ours.
         ([("succeeded", BY_HAND, 5000)], Unknown("no refund found")),
         ([("failed", BY_HAND, 15000)], Unknown("no refund found")),
-        ([("succeeded", BY_HAND, 5000), ("failed", OWN, 10000)], NotRefunded("failed")),
+        ([("succeeded", BY_HAND, 5000), ("failed", OUR_METADATA, 10000)], NotRefunded("failed")),
     ],
 )
 def test_which_of_several_refunds_counts(

@@ -13,13 +13,7 @@ import pytest
 import stripe as library
 from adapters import gateway_secret, stripe_gateway, stripe_http
 from adapters.stripe_gateway import StripeGateway
-from payments.ports import (
-    GATEWAY_SECONDS,
-    Charged,
-    NotCharged,
-    Refunded,
-    Unknown,
-)
+from payments.ports import GATEWAY_SECONDS, Charged, NotCharged, Refunded, Unknown
 
 from tests.payments.stripe_cases import AGAIN, CARDS, CHARGE, CONFIRM, CREATE, REFUND, KnownKey
 from tests.payments.stripe_server import TRICKLE_SECONDS, Stripe, serving

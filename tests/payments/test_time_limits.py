@@ -28,42 +28,32 @@ def measure_slowest_call(client: Any) -> float:
     return float(config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout))
 
 
-def test_the_limits_are_as_they_were_reasoned() -> None:
-    assert {
-        "lease": charge.LEASE_SECONDS,
-        "charge window": charge.CHARGE_WINDOW_SECONDS,
-        "claim of a notice": notification.NOTIFIER_SECONDS,
-        "unclaimed notice": notification.NOTICE_SECONDS,
-        "closing": payment.CLOSING_SECONDS,
-        "longest wait": payment.LONGEST_WAIT_SECONDS,
-        "gateway": ports.GATEWAY_SECONDS,
-        "stripe": (stripe_gateway.CALL_SECONDS, stripe_http.CONNECT_SECONDS, stripe_http.REQUEST_SECONDS),
-        "idle connection": stripe_http.IDLE_SECONDS,
-        "pages": (stripe_requests._PAGE, stripe_requests._PAGES),
-        "oldest intent": stripe_requests._INTENT_SECONDS,
-        "secret": (gateway_secret.MAXIMUM_AGE_SECONDS, gateway_secret.RETRY_AFTER_SECONDS),
-        "run": (reconciliation.READ_SECONDS, reconciliation.UNANSWERED_SECONDS, reconciliation.BUDGET_SECONDS),
-        "backlog": (reconciliation.MEASURE_SECONDS, dynamodb.MEASURED_PAYMENTS, stored_items.SHARDS),
-        "salt": receive.SALT_BYTES,
-        "scores": (rules.HIGH_VALUE_SCORE, rules.RISKY_METHOD_SCORE),
-    } == {
-        "lease": MINUTE,
-        "charge window": 23 * HOUR,
-        "claim of a notice": 30 * MINUTE,
-        "unclaimed notice": 15 * MINUTE,
-        "closing": 15 * MINUTE,
-        "longest wait": HOUR,
-        "gateway": 50,
-        "stripe": (48, 2, 10),
-        "idle connection": 20,
-        "pages": (100, 10),
-        "oldest intent": 2 * DAY,
-        "secret": (5 * MINUTE, 30),
-        "run": (30, 30, 60),
-        "backlog": (270, 10_000, 8),
-        "salt": 16,
-        "scores": (30, 20),
-    }
+@pytest.mark.parametrize(
+    ("limit", "reasoned"),
+    [
+        (charge.LEASE_SECONDS, MINUTE),
+        (charge.CHARGE_WINDOW_SECONDS, 23 * HOUR),
+        (notification.NOTIFIER_SECONDS, 30 * MINUTE),
+        (notification.NOTICE_SECONDS, 15 * MINUTE),
+        (payment.CLOSING_SECONDS, 15 * MINUTE),
+        (payment.LONGEST_WAIT_SECONDS, HOUR),
+        (ports.GATEWAY_SECONDS, 50),
+        ((stripe_gateway.CALL_SECONDS, stripe_http.CONNECT_SECONDS, stripe_http.REQUEST_SECONDS), (48, 2, 10)),
+        (stripe_http.IDLE_SECONDS, 20),
+        ((stripe_requests._PAGE, stripe_requests._PAGES), (100, 10)),
+        (stripe_requests._INTENT_SECONDS, 2 * DAY),
+        ((gateway_secret.MAXIMUM_AGE_SECONDS, gateway_secret.RETRY_AFTER_SECONDS), (5 * MINUTE, 30)),
+        ((reconciliation.READ_SECONDS, reconciliation.UNANSWERED_SECONDS, reconciliation.BUDGET_SECONDS), (30, 30, 60)),
+        ((reconciliation.MEASURE_SECONDS, dynamodb.MEASURED_PAYMENTS, stored_items.SHARDS), (270, 10_000, 8)),
+        (receive.SALT_BYTES, 16),
+        ((rules.HIGH_VALUE_SCORE, rules.RISKY_METHOD_SCORE), (30, 20)),
+    ],
+)
+def test_a_limit_is_as_it_was_reasoned(limit: object, reasoned: object) -> None:
+    assert limit == reasoned
+
+
+def test_when_a_payment_is_overdue() -> None:
     assert payment.OVERDUE_SECONDS == {
         Status.PENDING: 15 * MINUTE,
         Status.PROCESSING: 5 * MINUTE,

@@ -17,7 +17,7 @@ class Life:
     def __enter__(self) -> "Life":
         self._installation = self.explorer.stage.install_ports()
         self._installation.__enter__()
-        self._state = self.explorer.begin_again()
+        self._state = self.explorer.first_state
         return self
 
     def __exit__(self, *_: object) -> None:

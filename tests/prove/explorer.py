@@ -99,7 +99,8 @@ class Explorer:
         for number, actor in enumerate(scenario.actors):
             actor.offset = number * 0.001
 
-    def begin(self) -> State:
+    @functools.cached_property
+    def first_state(self) -> State:
         positions = tuple(actor.first_position(self.stage) for actor in self.scenario.actors)
         preemptions = -1 if self.scenario.preemptions is None else self.scenario.preemptions
         return State(self.stage.take_snapshot(), positions, self.scenario.troubles, preemptions=preemptions)
@@ -194,7 +195,7 @@ class Explorer:
 
     def take_life(self, choices: list[Choice]) -> tuple[list[Choice], State]:
         """The life of these choices, as far as they can be taken, and then without trouble to its end."""
-        state, choices_taken = self.begin_again(), []
+        state, choices_taken = self.first_state, []
         for choice in choices:
             if choice in set(self.list_choices(state)):
                 state = self.take_choice(state, choice)
@@ -206,45 +207,39 @@ class Explorer:
             choices_taken.append(choice)
         return choices_taken, state
 
-    @functools.cached_property
-    def _first_state(self) -> State:
-        return self.begin()
-
-    def begin_again(self) -> State:
-        return self._first_state
-
     def print_life(self, choices: list[Choice], violations: list[Finding]) -> str:
-        """The life, step by step, and what is wrong with it."""
-        state, lines, last = self.begin_again(), [], ""
+        """Return the life, step by step, and what is wrong with it."""
+        state, lines, last = self.first_state, [], -1
         for number, choice in enumerate(choices):
-            actor, before = self.scenario.actors[choice.actor], state.positions[choice.actor]
-            received_notices, world_before, positions = (
-                len(state.snapshot.received_notices),
-                state.snapshot.digest,
-                state.positions,
-            )
-            state = self.take_choice(state, choice)
-            other_moves = [pair for pair in zip(positions, state.positions, strict=True) if pair[0] is not before]
-            is_idle = state.snapshot.digest == world_before and all(was is after for was, after in other_moves)
+            before, state = state, self.take_choice(state, choice)
             is_over = all(isinstance(self.scenario.actors[next_choice.actor], Jump) for next_choice in choices[number:])
-            if (is_idle and before.pending == START and not state.positions[choice.actor].pending) or is_over:
-                continue  # it came, and found nothing to do
-            after = state.positions[choice.actor]
-            place = f" [{before.state}]" if before.state else ""
-            broken = f"  ! {choice.trouble.value}" if choice.trouble else ""
-            new = [
-                f"{notice.outcome} ({notice.notice_id})"
-                for notice in state.snapshot.received_notices[received_notices:]
-            ]
-            hearing = f"  -> subscribers hear {', '.join(new)}" if new else ""
-            name = "" if actor.name == last else actor.name
-            lines.append(f"  {name:<22} {before.pending}{place}{broken}{hearing}")
-            if not after.pending and after.result != "done":
-                lines.append(f"  {'':<22} ends: {after.result}")
-            last = actor.name
-        findings_ = self._judge_end(state)
+            if not is_over and not self._has_no_effect(before, state, choice.actor):
+                lines += self._print_step(before, state, choice, is_named=choice.actor != last)
+                last = choice.actor
         wrong = [f"  WRONG, {finding.kind}: {finding.text}" for finding in violations]
-        return "\n".join([*lines, "  and then nothing breaks, and the schedule runs:", findings_[1], *wrong])
+        end = self._judge_end(state)[1]
+        return "\n".join([*lines, "  and then nothing breaks, and the schedule runs:", end, *wrong])
+
+    @staticmethod
+    def _has_no_effect(before: State, after: State, actor: int) -> bool:
+        """Whether the actor came, found nothing to do, and went."""
+        others = range(len(before.positions))
+        moved = [index for index in others if index != actor and before.positions[index] is not after.positions[index]]
+        is_idle = before.snapshot.digest == after.snapshot.digest and not moved
+        return is_idle and before.positions[actor].pending == START and not after.positions[actor].pending
+
+    def _print_step(self, before: State, after: State, choice: Choice, *, is_named: bool) -> list[str]:
+        position, reached = before.positions[choice.actor], after.positions[choice.actor]
+        place = f" [{position.state}]" if position.state else ""
+        broken = f"  ! {choice.trouble.value}" if choice.trouble else ""
+        notices = after.snapshot.received_notices[len(before.snapshot.received_notices) :]
+        outcomes = ", ".join(f"{notice.outcome} ({notice.notice_id})" for notice in notices)
+        hearing = f"  -> subscribers hear {outcomes}" if notices else ""
+        name = self.scenario.actors[choice.actor].name if is_named else ""
+        lines = [f"  {name:<22} {position.pending}{place}{broken}{hearing}"]
+        if not reached.pending and reached.result != "done":
+            lines.append(f"  {'':<22} ends: {reached.result}")
+        return lines
 
     def shrink_life(self, choices: list[Choice], kind: str) -> list[Choice]:
         """A shortest life that is as wrong, as far as leaving out parts and faults leads there."""
@@ -281,7 +276,7 @@ class Explorer:
     def explore_lives(self, at_most: int = 400_000) -> Exploration:
         """Every life of the scenario; fails when there are more than ``at_most`` states."""
         explored = Exploration()
-        beginning = self.begin_again()
+        beginning = self.first_state
         # How each state was reached, so that a life can be told.
         reached: dict[int, tuple[int, Choice] | None] = {beginning.digest: None}
         waiting, ends = deque([beginning]), set()
@@ -311,7 +306,7 @@ class Explorer:
 
     def take_random_life(self, chance: random.Random, rate: float = 0.08) -> list[Choice]:
         """A life by chance: mostly the one who acts goes on, and mostly nothing breaks."""
-        state = self.begin_again()
+        state = self.first_state
         life: list[Choice] = []
         while choices := list(self.list_choices(state)):
             last = life[-1].actor if life else -1

@@ -82,13 +82,13 @@ class FakeDynamoDB:
         def write_both() -> dict[str, Any]:
             stored_item = self.payments.get(state["Item"]["transaction_id"]["S"])
             key = (step["Item"]["transaction_id"]["S"], int(step["Item"]["sequence"]["N"]))
-            failed, passed = "ConditionalCheckFailed", {"Code": "None"}
-            reasons = [passed, passed]
+            failed, no_reason = "ConditionalCheckFailed", {"Code": "None"}
+            reasons = [no_reason, no_reason]
             if not _is_condition_met(state, stored_item):
                 reasons[0] = {"Code": failed, "Item": _copy(stored_item)}
             if step["ConditionExpression"] == "attribute_not_exists(transaction_id)" and key in self.steps:
                 reasons[1] = {"Code": failed}
-            if reasons != [passed, passed]:
+            if reasons != [no_reason, no_reason]:
                 raise _client_error("TransactionCanceledException", CancellationReasons=reasons)
             self.payments[key[0]] = _copy(state["Item"])
             self.steps[key] = _copy(step["Item"])

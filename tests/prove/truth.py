@@ -69,12 +69,14 @@ def _find_untruth(transaction_id: str, notice_id: str, outcome: str, world: Any)
     sequence = int(number)
     if sequence > len(statuses):
         return f"{notice_id} names a write that there is not"
-    status = statuses[sequence - 1]
+    return _find_contradiction(notice_id, outcome, statuses[sequence - 1], statuses[sequence:])
+
+
+def _find_contradiction(notice_id: str, outcome: str, status: str, later_statuses: list[str]) -> str | None:
+    """What contradicts a notice of the write that set ``status``: that write, or a later one."""
     if outcome != status and not (outcome == "UNKNOWN" and status in OPEN):
         return f"{notice_id} states {outcome}, and that write says {status}"
-    contradictions = [
-        next_status for next_status in statuses[sequence:] if next_status in FINAL and next_status != outcome
-    ]
+    contradictions = [final for final in later_statuses if final in FINAL and final != outcome]
     if outcome in FINAL and contradictions:
         return f"{notice_id} states {outcome}, and the ledger says {contradictions[-1]} since"
     return None

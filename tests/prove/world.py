@@ -179,15 +179,17 @@ class World:
         announced = {Status.FAILED, Status.REVIEW, Status.DECLINED, Status.ACTION_REQUIRED, Status.REJECTED}
         if payment.status in announced and payment.status not in ids:
             return f"{payment.status}, and nobody was notified"
-        letters = [letter for letter in self.queue.letters if letter["transaction_id"] == payment.transaction_id]
-        if payment.status in (Status.FAILED, Status.REVIEW) and not any(
-            _of_execution(letter) or _read_sequence(letter) > since for letter in letters
-        ):
+        if payment.status in (Status.FAILED, Status.REVIEW) and not self._has_dead_letter(payment, since):
             return f"{payment.status}, and no dead letter"
         received_notices = [notice["outcome"] for notice in self.notices_of(payment.transaction_id)]
         if received_notices and received_notices[-1] != payment.status:
             return f"{payment.status}, and subscribers last heard {received_notices[-1]}"
         return None
+
+    def _has_dead_letter(self, payment: Payment, since: int) -> bool:
+        """Whether a letter was left since that write; one of an execution that could not read the record counts."""
+        letters = [letter for letter in self.queue.letters if letter["transaction_id"] == payment.transaction_id]
+        return any(":execution:" in letter["notice_id"] or _read_sequence(letter) > since for letter in letters)
 
     def notices_of(self, transaction_id: str) -> list[dict[str, Any]]:
         """The payment's notices in the order in which subscribers received them; not those of executions."""
@@ -200,10 +202,9 @@ class World:
         return max((n for n, step in steps if (step.get("from_status"), step["status"]) == reopened), default=0)
 
     def _invoke_function(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        handler = {
-            "${ValidationFunctionArn}": validation.handler,
-            "${ProcessingFunctionArn}": processing.handler,
-        }[arguments["FunctionName"]]
+        handler = {"${ValidationFunctionArn}": validation.handler, "${ProcessingFunctionArn}": processing.handler}[
+            arguments["FunctionName"]
+        ]
         return {"StatusCode": 200, "Payload": self.invoke_handler(handler, arguments["Payload"])}
 
     def _pass_time(self, seconds: float) -> None:
@@ -213,11 +214,6 @@ class World:
 @functools.cache
 def load_definition() -> dict[str, Any]:
     return define_states()
-
-
-def _of_execution(letter: dict[str, Any]) -> bool:
-    """Left by an execution that could not read the record: it has the execution's name."""
-    return ":execution:" in letter["notice_id"]
 
 
 def _read_sequence(notice: dict[str, Any]) -> int:
