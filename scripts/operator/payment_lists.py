@@ -55,12 +55,6 @@ def _scan_payments(platform: Platform, since: float, statuses: Collection[str] =
     if statuses:
         values |= {f":{status}": {"S": status} for status in statuses}
         condition += f" AND #status IN ({', '.join(f':{status}' for status in statuses)})"
-    projection: dict[str, Any] = records.make_projection()
-    pages = platform.client("dynamodb").get_paginator("scan")
-    for page in pages.paginate(
-        TableName=platform.outputs["DynamodbTableName"],
-        FilterExpression=condition,
-        ExpressionAttributeValues=values,
-        **projection,
-    ):
-        yield from map(records.parse_item, page["Items"])
+    arguments: dict[str, Any] = {"FilterExpression": condition, "ExpressionAttributeValues": values}
+    arguments |= {"TableName": platform.outputs["DynamodbTableName"]} | records.make_projection()
+    yield from map(records.parse_item, platform.read_pages("dynamodb", "scan", "Items", **arguments))

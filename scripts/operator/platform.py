@@ -1,6 +1,7 @@
 """A deployed platform as an operator reaches it: clients, and names from the parent stack's outputs."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,6 +45,11 @@ class Platform:
         if service not in self._clients:
             self._clients[service] = self.target.client(service)
         return self._clients[service]
+
+    def read_pages(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """Yield the items that a paginated operation returns under ``key``."""
+        for page in self.client(service).get_paginator(operation).paginate(**arguments):
+            yield from page[key]
 
     @cached_property
     def dead_letter_queue_url(self) -> str:

@@ -167,15 +167,17 @@ def replace_control_characters(text: str) -> str:
 
 def read_open_ids(platform: Platform, overdue_at: float | None = None) -> Iterator[str]:
     """Yield the ids of open payments, or of those overdue at a time in seconds since 1970: one query for each shard."""
-    pages = platform.client("dynamodb").get_paginator("query")
     condition, values = "open_shard = :shard", {}
     if overdue_at is not None:
         condition, values = f"{condition} AND overdue_at <= :now", {":now": {"N": f"{overdue_at:.6f}"}}
     for shard in range(SHARDS):
-        for page in pages.paginate(
+        items = platform.read_pages(
+            "dynamodb",
+            "query",
+            "Items",
             TableName=platform.outputs["DynamodbTableName"],
             IndexName=OPEN_INDEX,
             KeyConditionExpression=condition,
             ExpressionAttributeValues={":shard": {"N": str(shard)}} | values,
-        ):
-            yield from (item["transaction_id"]["S"] for item in page["Items"])
+        )
+        yield from (item["transaction_id"]["S"] for item in items)

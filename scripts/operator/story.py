@@ -91,32 +91,27 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
 
 
 def _read_ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
-    pages = (
-        platform.client("dynamodb")
-        .get_paginator("query")
-        .paginate(
-            TableName=names.in_environment(names.LEDGER_TABLE, platform.environment),
-            KeyConditionExpression="transaction_id = :id",
-            ExpressionAttributeValues={":id": {"S": transaction_id}},
-            ConsistentRead=True,
-        )
+    items = platform.read_pages(
+        "dynamodb",
+        "query",
+        "Items",
+        TableName=names.in_environment(names.LEDGER_TABLE, platform.environment),
+        KeyConditionExpression="transaction_id = :id",
+        ExpressionAttributeValues={":id": {"S": transaction_id}},
+        ConsistentRead=True,
     )
-    return [
-        {name: next(iter(value.values())) for name, value in item.items()} for page in pages for item in page["Items"]
-    ]
+    return [{name: next(iter(value.values())) for name, value in item.items()} for item in items]
 
 
 def _find_executions_by_name(platform: Platform, transaction_id: str) -> list[str]:
     """Return the ARNs of executions that `start` or `dlq redrive` may have named after the payment."""
-    pages = (
-        platform.client("stepfunctions")
-        .get_paginator("list_executions")
-        .paginate(
-            stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
-            PaginationConfig={"MaxItems": PAGES * 1000, "PageSize": 1000},
-        )
+    executions = platform.read_pages(
+        "stepfunctions",
+        "list_executions",
+        "executions",
+        stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
+        PaginationConfig={"MaxItems": PAGES * 1000, "PageSize": 1000},
     )
-    executions = (execution for page in pages for execution in page["executions"])
     return [execution["executionArn"] for execution in executions if is_named_after(execution["name"], transaction_id)]
 
 

@@ -4,6 +4,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 from payments.money import Money
@@ -239,20 +240,20 @@ def _read_alarms(platform: Platform) -> list[dict[str, str]]:
     """Return the alarms by name, each with the section of the runbook that says what to do."""
     # By default, DescribeAlarms leaves out composite alarms.
     kinds = ["MetricAlarm", "CompositeAlarm"]
-    alarms = []
-    for page in platform.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmTypes=kinds):
-        for alarm in (*page.get("MetricAlarms", ()), *page.get("CompositeAlarms", ())):
-            meaning, _, to_do = str(alarm.get("AlarmDescription", "")).partition(". What to do: ")
-            alarms.append(
-                {
-                    "name": alarm["AlarmName"].removesuffix(f"-{platform.environment}"),
-                    "state": alarm["StateValue"],
-                    "since": format_time(alarm["StateUpdatedTimestamp"]),
-                    "what": meaning,
-                    "to_do": to_do,
-                }
-            )
-    return sorted(alarms, key=lambda alarm: alarm["name"])
+    pages = platform.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmTypes=kinds)
+    alarms = [alarm for page in pages for kind in kinds for alarm in page.get(f"{kind}s", ())]
+    return [_describe_alarm(alarm, platform.environment) for alarm in sorted(alarms, key=itemgetter("AlarmName"))]
+
+
+def _describe_alarm(alarm: dict[str, Any], environment: str) -> dict[str, str]:
+    meaning, _, to_do = str(alarm.get("AlarmDescription", "")).partition(". What to do: ")
+    return {
+        "name": alarm["AlarmName"].removesuffix(f"-{environment}"),
+        "state": alarm["StateValue"],
+        "since": format_time(alarm["StateUpdatedTimestamp"]),
+        "what": meaning,
+        "to_do": to_do,
+    }
 
 
 def _describe_letter(letter: DeadLetter, payment: Record | None) -> dict[str, Any]:

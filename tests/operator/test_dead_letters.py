@@ -85,6 +85,11 @@ def test_reading_leaves_all_letters_visible_if_it_fails(make_platform: Any, monk
     assert len(queue.visible_ids) == 25
 
 
+def test_letters_are_read_oldest_first(make_platform: Any) -> None:
+    queue = FakeQueue(*(json.dumps({"timestamp": f"2026-11-{day}"}) for day in (23, 21, 22)))
+    assert [letter.letter_id for letter in dead_letter_queue.read_letters(make_platform(queue))] == ["1", "2", "0"]
+
+
 def test_reading_ends_even_if_letters_come_back_meanwhile(make_platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = FakeQueue(*(write_letter(f"T-{n}") for n in range(25)))
     receive = queue.receive_message

@@ -21,6 +21,8 @@ from scripts.operator.logs import LogLine, parse_event
 from scripts.operator.records import Record, hide_card_numbers
 from scripts.operator.story import Entry, Story
 
+LETTER_FIELDS = ("transaction_id", "error", "timestamp", "state", "cause", "payment_status")
+
 
 def make_event(**fields: Any) -> dict[str, Any]:
     return {"timestamp": 1795437640810, "message": json.dumps(fields)}
@@ -74,13 +76,19 @@ def test_a_log_event_without_a_payment_is_no_line(message: str) -> None:
 
 
 def test_a_hostile_letter_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    words = {name: "\x1b[2J[/red]\x9b5n\u202e4111111111111111" for name in ("transaction_id", "error", "timestamp")}
+    words = {name: "\x1b[2J[/red]\x9b5n\u202e4111111111111111" for name in LETTER_FIELDS}
     letter = build_letter({"MessageId": "1", "ReceiptHandle": "1"}, words, {})
     views.print_letters(make_console(), [letter])
     output = capsys.readouterr().out
     assert "[/red]" in output
-    assert "4111" not in output
+    assert "4111" not in output + str(letter)
     assert all(character.isprintable() or character == "\n" for character in output)
+
+
+def test_a_record_hides_card_numbers_that_anybody_wrote() -> None:
+    names = ("payment_method", "gateway_reference", "refund_reference", "failure")
+    item = {name: {"S": "4111111111111111"} for name in names} | {"reasons": {"S": '["4111111111111111"]'}}
+    assert "4111" not in str(records.parse_item(item | {"transaction_id": {"S": "T-1"}}))
 
 
 def test_card_numbers_are_hidden_and_ids_are_not() -> None:

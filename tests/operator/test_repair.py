@@ -147,6 +147,13 @@ def test_reconcile_prints_the_overdue_payments_and_fails_with_an_error(
     assert (result.exit_code, result.output) == (code, output)
 
 
+def test_reconcile_prints_the_overdue_payments_though_the_function_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = FakeTarget({"errorMessage": "Task timed out"}, FunctionError="Unhandled")
+    result = run_command(monkeypatch, target, "UNKNOWN", "reconcile")
+    assert (result.exit_code, result.stdout) == (1, "T-1: still UNKNOWN\n")
+    assert result.stderr.startswith("payments: the function failed: Task timed out; ")
+
+
 @pytest.mark.parametrize(
     ("command", "status"),
     [(["refund", "T-1"], "COMPLETED"), (["resolve", "T-1", "--not-charged"], "REVIEW")],
