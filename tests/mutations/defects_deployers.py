@@ -268,6 +268,9 @@ _GITHUB: Planted = [
      _denial_test("a plan writes what a deployment will ask for")),
     ("a plan passes any role", ARTIFACTS, edit_statement("GitHubPlanPolicy", "CloudFormationActs", Resource=["*"]),
      _denial_test("a plan gives CloudFormation another role")),
+    ("a session ends before a watched deployment does", ARTIFACTS,
+     drop_value("GitHubDeployRole.Properties.MaxSessionDuration"),
+     "tests/stacks/test_values.py::test_a_session_of_github_outlasts_a_deployment_that_alarms_watch"),
 ]  # fmt: skip
 
 DEFECTS = [Defect(*row) for row in (*_BUCKETS, *_SERVICE, *_FIRST_DEPLOYMENT, *_BOUNDARY, *_GITHUB)]

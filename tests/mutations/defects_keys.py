@@ -12,6 +12,7 @@ from .planting import (
     edit_statement,
     replace_text,
     set_value,
+    swap_values,
 )
 
 SECURITY = "security"
@@ -146,6 +147,9 @@ _DURABLE_KEYS: Planted = [
      f"{_DEPLOYED}test_the_keys_are_rotated_and_regretted_for_a_month"),
     ("a key is gone after a week", SECURITY, set_value("DynamodbKey.Properties.PendingWindowInDays", 7),
      f"{_DEPLOYED}test_the_keys_are_rotated_and_regretted_for_a_month"),
+    ("the aliases of two keys are swapped", SECURITY,
+     swap_values("SnsKeyAlias.Properties.AliasName", "QueueKeyAlias.Properties.AliasName"),
+     "tests/stacks/test_values.py::test_the_alias_of_each_key_says_what_the_key_encrypts"),
     ("a key is deleted with its stack", SECURITY, set_value("LogsKey.DeletionPolicy", "Delete"),
      f"{_DEPLOYED}test_what_would_be_lost_outlives_its_stack"),
     ("a key is deleted when it is replaced", SECURITY, drop_value("WorkflowKey.UpdateReplacePolicy"),
