@@ -71,7 +71,7 @@ def bootstrap(session: Session, preflight: Preflight) -> dict[str, str]:
 
 def _with_defaults(parameters: dict[str, str], body: str) -> dict[str, str]:
     declared = templates.parse_template(body).get("Parameters", {})
-    return {name: parameters.get(name, str(each.get("Default", ""))) for name, each in declared.items()}
+    return {name: parameters.get(name, str(parameter.get("Default", ""))) for name, parameter in declared.items()}
 
 
 def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:

@@ -320,26 +320,26 @@ def _read_properties(details: list[dict[str, Any]]) -> tuple[PropertyChange, ...
         listed = properties.get(part.name)
         if listed is None or (listed.before, listed.after) == (None, None):
             properties[part.name] = part
-    return tuple(part for whole in properties.values() for part in _split_document(whole))
+    return tuple(part for property_change in properties.values() for part in _split_document(property_change))
 
 
-def _split_document(whole: PropertyChange) -> list[PropertyChange]:
+def _split_document(property_change: PropertyChange) -> list[PropertyChange]:
     """Return a property that is a whole JSON document as those of its parts that differ."""
     try:
-        before, after = json.loads(whole.before or ""), json.loads(whole.after or "")
+        before, after = json.loads(property_change.before or ""), json.loads(property_change.after or "")
     except ValueError:
-        return [whole]
+        return [property_change]
     if type(before) is not type(after) or not isinstance(before, dict | list):
-        return [whole]
+        return [property_change]
     return [
         replace(
-            whole,
-            name="/".join((whole.name, *part.path)),
+            property_change,
+            name="/".join((property_change.name, *part.path)),
             before=None if part.before is None else as_text(part.before),
             after=None if part.after is None else as_text(part.after),
         )
         for part in find_differences(before, after)
-    ] or [whole]
+    ] or [property_change]
 
 
 def _find_refusals(cloudformation: Any, change_set_id: str, pages: list[dict[str, Any]], name: str) -> list[str]:

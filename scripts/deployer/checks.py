@@ -36,10 +36,10 @@ def _read_hooks(cloudformation: Any, change_set_id: str) -> list[str]:
     return _explain_denial(_describe_hooks, "hooks", cloudformation, change_set_id)
 
 
-def _explain_denial(read: Any, kind: str, cloudformation: Any, change_set_id: str) -> list[str]:
+def _explain_denial(read_lines: Any, kind: str, cloudformation: Any, change_set_id: str) -> list[str]:
     """Return the lines that ``read`` yields, or one that says why they could not be read."""
     try:
-        return list(read(cloudformation, change_set_id))
+        return list(read_lines(cloudformation, change_set_id))
     except ClientError as error:
         if error.response["Error"]["Code"] in _UNKNOWN:
             return []

@@ -13,7 +13,7 @@ from .follow import EventReader, FollowOptions, follow_until_ended
 from .order import ARTIFACTS_STACK
 from .plan.compare import compare_stacks
 from .plan.model import Plan
-from .planning import named
+from .planning import find_fixed_name
 from .purge.leftover import Leftover
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
@@ -162,7 +162,7 @@ def describe_retained(stack: Evaluated, environment: str, path: str = "") -> lis
     lines = []
     for logical_id, resource in stack.resources.items():
         if resource.deletion_policy.startswith("Retain"):
-            name = named(resource)
+            name = find_fixed_name(resource)
             purge = f"scripts/destroy.sh {environment} --purge"
             in_the_way = f" {name}; it blocks the next deployment until it is deleted: {purge}" if name else ""
             lines.append(f"{path}{logical_id} ({resource.type}){in_the_way}")

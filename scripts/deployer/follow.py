@@ -133,6 +133,13 @@ class EventReader:
     def is_root(self, event: Event) -> bool:
         return event.physical_id == event.stack_id == self._root
 
+    def _concerns_all_stacks(self, event: Event) -> bool:
+        return self.is_root(event) and any(phase in event.status for phase in _ALL_STACKS)
+
+    def _is_reported(self, event: Event) -> bool:
+        """Whether the event is not the repetition by a nested stack of an event of its parent."""
+        return event.physical_id != event.stack_id or event.stack_id == self._root
+
     def read_new_events(self) -> list[Event]:
         """Return the events that were not returned before, oldest first."""
         new: list[Event] = []
@@ -141,17 +148,14 @@ class EventReader:
         todo = [stack for stack in newest if stack == self._root or stack in active or self._reads_all_stacks]
         for stack in todo:
             unseen = self._read_unseen(stack, newest.get(stack), paths)
-            if any(self.is_root(event) and any(word in event.status for word in _ALL_STACKS) for event in unseen):
+            if any(map(self._concerns_all_stacks, unseen)):
                 self._reads_all_stacks = True
                 todo += [stack_id for stack_id in newest if stack_id not in todo]
             if unseen:
                 newest[stack] = unseen[0].id
-            # A nested stack's events about itself repeat those of its parent.
-            new += [e for e in reversed(unseen) if e.physical_id != e.stack_id or e.stack_id == self._root]
-            for event in reversed(unseen):
+            new += filter(self._is_reported, reversed(unseen))
+            for event in _select_nested(stack, unseen):
                 nested_id = event.physical_id
-                if event.resource_type != STACK or not nested_id.startswith("arn:") or nested_id == stack:
-                    continue
                 paths[nested_id] = event.path
                 newest.setdefault(nested_id, None)
                 (active.add if event.status.endswith("_IN_PROGRESS") else active.discard)(nested_id)
@@ -199,3 +203,10 @@ class EventReader:
                     reason=event.get("ResourceStatusReason", ""),
                     physical_id=event.get("PhysicalResourceId", ""),
                 )
+
+
+def _select_nested(stack_id: str, events: list[Event]) -> Iterator[Event]:
+    """Yield the events of a stack that are about its nested stacks, in reverse order."""
+    for event in reversed(events):
+        if event.resource_type == STACK and event.physical_id.startswith("arn:") and event.physical_id != stack_id:
+            yield event

@@ -51,7 +51,7 @@ class Comparison:
                     change.nested, f"{path}{change.logical_id}/", after.nested[change.logical_id]
                 )
             elif change.action == "Modify" and change.replacement != "False" and change.logical_id in after.resources:
-                name = named(after.resources[change.logical_id])
+                name = find_fixed_name(after.resources[change.logical_id])
                 if name and name not in [part.after for part in change.properties]:
                     resource = f"{path}{change.logical_id} has the fixed name {name}"
                     yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"
@@ -71,7 +71,7 @@ _NAMES = (
 )
 
 
-def named(resource: Resource) -> str:
+def find_fixed_name(resource: Resource) -> str:
     """Return the name that the template fixes; empty if CloudFormation generates one."""
     return str(next((value for key, value in resource.properties.items() if key in _NAMES), ""))
 

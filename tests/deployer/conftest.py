@@ -69,7 +69,7 @@ class Command:
                 patch.delenv(name)
             for name, value in self._make_environment(environment).items():
                 patch.setenv(name, value)
-            patch.setattr(validate, "render", _render)
+            patch.setattr(validate, "render_files", _render)
             patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep))
             handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
             try:

@@ -14,16 +14,16 @@ _AUDIT = """\
   DeadLettersPolicy:
 """
 
-LOST = ("--destroys", "PaymentLedger", "--destroys", "AuditTrail")
+CONFIRMED_LOSSES = ("--destroys", "PaymentLedger", "--destroys", "AuditTrail")
 
 
-def earlier(name: str, text: str) -> str:
+def edit_harmlessly(name: str, text: str) -> str:
     """An earlier release, of which nothing is lost: six alarms waited longer, the queue kept messages for less."""
     text = text.replace("MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 86400")
     return text.replace("EvaluationPeriods: 1", "EvaluationPeriods: 2", 6) if name == "monitoring.yaml" else text
 
 
-def with_loss(name: str, text: str) -> str:
+def edit_with_loss(name: str, text: str) -> str:
     """An earlier release: the ledger's key was another, there was a queue more, and a policy said something else."""
     if name == "data.yaml":
         text = text.replace("sequence\n        KeyType: RANGE", "step\n        KeyType: RANGE")

@@ -11,13 +11,13 @@ from tests.deployer.conftest import (
     Command,
     add_platform,
 )
-from tests.deployer.releases import LOST, earlier, with_loss
+from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 from tests.emitted import ROOT
 from tests.stacks.test_deployers import EVERYTHING, statements
 
 
 def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     result = command("dev", "--yes", "--settings", path)
     assert result.code == 0, result
@@ -30,7 +30,7 @@ def test_a_role_that_was_created_a_moment_ago_is_waited_for(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
     """IAM tells CloudFormation of it some seconds later."""
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     role = "Role arn:aws:iam::123456789012:role/role-payment-cloudformation is invalid or cannot be assumed"
     aws.errors = {"CreateChangeSet": [Refused("ValidationError", role)] * 2}
@@ -42,7 +42,7 @@ def test_a_role_that_was_created_a_moment_ago_is_waited_for(
 def test_a_plan_with_a_role_that_is_not_there_yet_says_so(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     result = command("dev", "--plan", "--settings", path)
     assert (result.code, "does not have CloudFormation's role yet" in result.stderr) == (1, True)
@@ -53,8 +53,8 @@ def test_a_plan_with_a_role_that_is_not_there_yet_says_so(
 def test_trouble_of_the_buckets_stack_is_not_the_platforms(
     command: Command, aws: Service, tmp_path: Path, status: str
 ) -> None:
-    add_platform(aws, tmp_path, earlier)
-    (bucket,) = [one for one in aws.stacks.values() if one.name == "payment-artifacts"]
+    add_platform(aws, tmp_path, edit_harmlessly)
+    (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
     result = command("dev", "--yes")
     assert (result.code, aws.writes()) == (1, [])
@@ -65,8 +65,8 @@ def test_trouble_of_the_buckets_stack_is_not_the_platforms(
 
 
 def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
-    (bucket,) = [one for one in aws.stacks.values() if one.name == "payment-artifacts"]
+    add_platform(aws, tmp_path, edit_harmlessly)
+    (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.text += "\n# of an earlier release\n"
     aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)] * 20}
     result = command("dev", "--yes")
@@ -97,32 +97,32 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
 ) -> None:
     """Seen to fail with an operation more in the deployer, and with an action more in the role."""
 
-    def asked() -> set[str]:
+    def requested_actions() -> set[str]:
         # What the checks before it ask is compared in preflight/test_rights.py.
         operations = {name for name, _ in aws.calls if ":" not in name} - {"GetCallerIdentity"}
         return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
 
-    def granted(*policies: str) -> set[str]:
+    def granted_actions(*policies: str) -> set[str]:
         return {action for statement in statements(EVERYTHING, *policies) for action in statement["Action"]}
 
-    add_platform(aws, tmp_path, with_loss, environment="prod")
+    add_platform(aws, tmp_path, edit_with_loss, environment="prod")
     assert command("prod", "--plan").code == 2
-    plan = asked()
-    assert plan | _BESIDE == granted("GitHubPlanPolicy")
+    plan = requested_actions()
+    assert plan | _BESIDE == granted_actions("GitHubPlanPolicy")
     aws.fails, aws.stuck = {"Data/PaymentLedger": "no"}, {"Data/PaymentLedger": "no"}
-    assert command("prod", "--yes", *LOST).code == 1
+    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 1
     aws.fails = {}
     command("prod", "--continue-rollback", "--skip", "Data/PaymentLedger")
     aws.stuck = {}
-    assert command("prod", "--yes", *LOST).code == 0
-    (stack,) = [one for one in aws.stacks.values() if one.name == "payment-platform-prod"]
+    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 0
+    (stack,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
     stack.status = "UPDATE_IN_PROGRESS"
     command("prod", "--cancel")
     # What is left of a creation that failed is deleted, and a stack in review.
     stack.status, stack.protected, aws.alarms = "ROLLBACK_COMPLETE", False, {}
     aws.holdings.resources.clear()
     assert command("prod", "--yes").code == 0
-    assert asked() | _BESIDE == granted("GitHubPlanPolicy", "GitHubDeployPolicy")
+    assert requested_actions() | _BESIDE == granted_actions("GitHubPlanPolicy", "GitHubDeployPolicy")
 
 
 _AS_ACTIONS = {

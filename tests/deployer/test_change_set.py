@@ -22,24 +22,24 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0)
 
 
-def fake(**fields: object) -> FakeCloudFormation:
+def make_service(**fields: object) -> FakeCloudFormation:
     return FakeCloudFormation(stacks={NAME: stack(NAME, "UPDATE_COMPLETE")}, **fields)  # type: ignore[arg-type]
 
 
-def plan(cloudformation: FakeCloudFormation, before: Stack = OLD) -> StackChanges | None:
+def propose(cloudformation: FakeCloudFormation, before: Stack = OLD) -> StackChanges | None:
     """What is proposed; it is not executed."""
     with create_change_set(cloudformation, before, {"A": "2"}, TemplateURL="https://x") as proposal:
         return proposal.changes if proposal else None
 
 
-def shown(changes: StackChanges) -> str:
+def render_plan(changes: StackChanges) -> str:
     console = Console(file=io.StringIO(), width=100)
     plan_text.print_plan(console, Plan(changes))
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
 
 
 def test_all_pages_of_all_nested_sets() -> None:
-    cloudformation = fake(
+    cloudformation = make_service(
         pages={
             "root": [[change("Modify", "Data", STACK, ChangeSetId="data")],
                      [change("Add", "Queue"), change("Remove", "Old", STACK, ChangeSetId="old")]],
@@ -51,9 +51,9 @@ def test_all_pages_of_all_nested_sets() -> None:
         },
         slow={"root": 2, "data": 1},
     )  # fmt: skip
-    changes = plan(cloudformation)
+    changes = propose(cloudformation)
     assert changes is not None
-    assert shown(changes) == (
+    assert render_plan(changes) == (
         "! Data/Table (AWS::DynamoDB::Table) is replaced by an empty one: its items will be lost\n"
         "! Old/Gone (AWS::SQS::Queue) is deleted: its messages will be lost\n"
         "payment-platform-dev\n"
@@ -68,21 +68,23 @@ def test_all_pages_of_all_nested_sets() -> None:
 
 
 def test_every_property_before_and_after() -> None:
-    def detail(name: str, **target: str) -> dict[str, object]:
+    def make_detail(name: str, **target: str) -> dict[str, object]:
         return {"Target": {"Attribute": "Properties", "Name": name, **target}}
 
     details = [
-        detail("Threshold", BeforeValue="5", AfterValue="10", Path="/Properties/Threshold", RequiresRecreation="Never"),
+        make_detail(
+            "Threshold", BeforeValue="5", AfterValue="10", Path="/Properties/Threshold", RequiresRecreation="Never"
+        ),
         # A second cause of the same change carries no values.
-        detail("Threshold"),
-        detail("AlarmName", BeforeValue="a", AfterValue="b", RequiresRecreation="Always"),
-        detail("TopicArn", BeforeValue="arn:1", AfterValue=KNOWN_AFTER_APPLY, RequiresRecreation="Conditionally"),
-        detail("Body", AfterValue="x" * 500),
+        make_detail("Threshold"),
+        make_detail("AlarmName", BeforeValue="a", AfterValue="b", RequiresRecreation="Always"),
+        make_detail("TopicArn", BeforeValue="arn:1", AfterValue=KNOWN_AFTER_APPLY, RequiresRecreation="Conditionally"),
+        make_detail("Body", AfterValue="x" * 500),
     ]
     alarm = change("Modify", "Alarm", "AWS::CloudWatch::Alarm", Replacement="Conditional", Details=details)
-    changes = plan(fake(pages={"root": [[alarm]]}))
+    changes = propose(make_service(pages={"root": [[alarm]]}))
     assert changes is not None
-    assert shown(changes) == (
+    assert render_plan(changes) == (
         "payment-platform-dev\n"
         "└── ~ Alarm AWS::CloudWatch::Alarm (may be replaced)\n"
         "    ├── Threshold: 5 → 10\n"
@@ -95,13 +97,13 @@ def test_every_property_before_and_after() -> None:
 
 def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
     pages = {"root": [[change("Add", "Queue")], [change("Add", "Topic")]]}
-    changes = plan(fake(pages=pages, without_values={"Topic"}))
+    changes = propose(make_service(pages=pages, without_values={"Topic"}))
     assert changes is not None
-    assert [one.logical_id for one in changes.changes] == ["Queue", "Topic"]
+    assert [item.logical_id for item in changes.changes] == ["Queue", "Topic"]
 
 
 @pytest.mark.parametrize(
-    ("made", "says"),
+    ("listed_change", "message"),
     [
         (change("Remove", "T", "AWS::DynamoDB::Table"), "T (AWS::DynamoDB::Table) is deleted: its items will be lost"),
         (
@@ -131,35 +133,35 @@ def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
         (change("Remove", "A", "AWS::CloudWatch::Alarm"), ""),
     ],
 )
-def test_what_is_dangerous_comes_first(made: dict[str, object], says: str) -> None:
-    changes = plan(fake(pages={"root": [[made]]}))
+def test_what_is_dangerous_comes_first(listed_change: dict[str, object], message: str) -> None:
+    changes = propose(make_service(pages={"root": [[listed_change]]}))
     assert changes is not None
-    first = " ".join(shown(changes).split(NAME + "\n")[0].split())
-    assert (says in first) if says else first == ""
+    first = " ".join(render_plan(changes).split(NAME + "\n")[0].split())
+    assert (message in first) if message else first == ""
 
 
 def test_what_is_asked_for() -> None:
-    cloudformation = fake()
-    plan(cloudformation)
-    (asked,) = cloudformation.called("create_change_set")
-    assert asked["ChangeSetType"] == "UPDATE"
-    assert asked["IncludeNestedStacks"] is True
-    assert asked["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
-    assert asked["ClientToken"] == asked["ChangeSetName"]
-    assert asked["Parameters"] == [{"ParameterKey": "A", "ParameterValue": "2"}]
-    assert asked["Tags"] == [{"Key": "ManagedBy", "Value": "payment-platform"}]
+    cloudformation = make_service()
+    propose(cloudformation)
+    (request,) = cloudformation.called("create_change_set")
+    assert request["ChangeSetType"] == "UPDATE"
+    assert request["IncludeNestedStacks"] is True
+    assert request["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
+    assert request["ClientToken"] == request["ChangeSetName"]
+    assert request["Parameters"] == [{"ParameterKey": "A", "ParameterValue": "2"}]
+    assert request["Tags"] == [{"Key": "ManagedBy", "Value": "payment-platform"}]
 
 
 @pytest.mark.parametrize("before", [OLD, NEW])
 def test_what_is_not_executed_is_not_left_behind(before: Stack) -> None:
-    cloudformation = fake() if before is OLD else FakeCloudFormation()
-    assert plan(cloudformation, before) == StackChanges(NAME, ())
+    cloudformation = make_service() if before is OLD else FakeCloudFormation()
+    assert propose(cloudformation, before) == StackChanges(NAME, ())
     assert cloudformation.left == []
     assert (NAME in cloudformation.stacks) is (before is OLD)
 
 
 def test_what_is_executed_is_not_deleted() -> None:
-    cloudformation = fake()
+    cloudformation = make_service()
     with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
         assert proposal is not None
         proposal.execute()
@@ -168,14 +170,14 @@ def test_what_is_executed_is_not_deleted() -> None:
 
 @pytest.mark.parametrize("reason", [NO_CHANGES, "No updates are to be performed."])
 def test_no_changes_end_well_and_leave_nothing(reason: str) -> None:
-    cloudformation = fake(failed={"root": reason})
-    assert plan(cloudformation) is None
+    cloudformation = make_service(failed={"root": reason})
+    assert propose(cloudformation) is None
     assert cloudformation.left == []
 
 
 def test_an_empty_list_of_changes_is_not_taken_for_none() -> None:
     """A change of outputs only has no resource changes."""
-    assert plan(fake()) == StackChanges(NAME, ())
+    assert propose(make_service()) == StackChanges(NAME, ())
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -189,14 +191,14 @@ def test_a_refusal_names_the_nested_reason_and_leaves_nothing(listed: bool) -> N
         slow={flow: 2},
     )
     with pytest.raises(UserError, match=r"refuses the change set: .*: \[X\] must exist"):
-        plan(cloudformation, NEW)
+        propose(cloudformation, NEW)
     assert cloudformation.left == []
 
 
 @pytest.mark.parametrize("before", [OLD, NEW])
 def test_ctrl_c_while_it_is_being_created_leaves_nothing(before: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """CloudFormation deletes no change set that is being created."""
-    cloudformation = fake(slow={"root": 5}) if before is OLD else FakeCloudFormation(slow={"root": 5})
+    cloudformation = make_service(slow={"root": 5}) if before is OLD else FakeCloudFormation(slow={"root": 5})
     pressed: list[float] = []
 
     def interrupted(seconds: float) -> None:
@@ -206,22 +208,22 @@ def test_ctrl_c_while_it_is_being_created_leaves_nothing(before: Stack, monkeypa
 
     monkeypatch.setattr("time.sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        plan(cloudformation, before)
+        propose(cloudformation, before)
     assert cloudformation.left == []
 
 
 def test_an_answer_that_got_lost_leaves_nothing() -> None:
     cloudformation = FakeCloudFormation(errors={"create_change_set": [error("RequestTimeout")]})
     with pytest.raises(Exception, match="RequestTimeout"):
-        plan(cloudformation, NEW)
+        propose(cloudformation, NEW)
     assert cloudformation.left == []
 
 
 def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scripts.deployer.change_set.LONGEST_SECONDS", 0)
-    cloudformation = fake(slow={"root": 10})
+    cloudformation = make_service(slow={"root": 10})
     with pytest.raises(UserError, match="not ready"):
-        plan(cloudformation)
+        propose(cloudformation)
     assert cloudformation.left == []
 
 
@@ -237,18 +239,18 @@ def test_a_stack_in_review_with_somebody_elses_plan_is_not_deleted(before: Stack
     cloudformation = FakeCloudFormation(others=["theirs"])
     if before.status:
         cloudformation.stacks[NAME] = stack(NAME, "REVIEW_IN_PROGRESS")
-    plan(cloudformation, before)
+    propose(cloudformation, before)
     assert cloudformation.called("delete_stack") == []
 
 
 def test_what_cannot_be_cleaned_up_is_said() -> None:
-    cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
+    cloudformation = make_service(errors={"delete_change_set": [error("AccessDenied", "no")]})
     with pytest.raises(UserError, match=r"change set deploy-\w+ of payment-platform-dev could not be deleted"):
-        plan(cloudformation)
+        propose(cloudformation)
 
 
 def test_an_execution_whose_answer_got_lost_is_followed_all_the_same() -> None:
-    cloudformation = fake()
+    cloudformation = make_service()
     with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
         assert proposal is not None
         cloudformation._execution = "EXECUTE_IN_PROGRESS"
@@ -258,20 +260,20 @@ def test_an_execution_whose_answer_got_lost_is_followed_all_the_same() -> None:
 
 
 def test_an_execution_that_was_refused_leaves_nothing() -> None:
-    cloudformation = fake(errors={"execute_change_set": [error("Throttling")]})
+    cloudformation = make_service(errors={"execute_change_set": [error("Throttling")]})
 
-    def execute() -> None:
+    def execute_proposal() -> None:
         with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
             assert proposal is not None
             proposal.execute()
 
     with pytest.raises(Exception, match="Throttling"):
-        execute()
+        execute_proposal()
     assert cloudformation.left == []
 
 
 @pytest.mark.parametrize(
-    ("status", "says"),
+    ("status", "message"),
     [
         ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack"),
         ("UPDATE_IN_PROGRESS", "another deployment is running"),
@@ -281,8 +283,8 @@ def test_an_execution_that_was_refused_leaves_nothing() -> None:
         ("DELETE_FAILED", "scripts/destroy.sh dev"),
     ],
 )
-def test_a_stack_that_cannot_be_changed_says_what_to_do(status: str, says: str) -> None:
-    with pytest.raises(UserError, match=says):
+def test_a_stack_that_cannot_be_changed_says_what_to_do(status: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         check_ready(Stack(NAME, status=status), "dev")
 
 
@@ -299,7 +301,7 @@ def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "template", "parameters", "same"),
+    ("before", "template", "parameters", "expected"),
     [
         (OLD, "text", {"A": "1"}, True),
         (OLD, "other", {"A": "1"}, False),
@@ -307,8 +309,8 @@ def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
         (NEW, "text", {"A": "1"}, False),
     ],
 )
-def test_what_is_deployed_already(before: Stack, template: str, parameters: dict[str, str], same: bool) -> None:
-    assert is_deployed(fake(templates={NAME: "text"}), before, template, parameters) is same
+def test_what_is_deployed_already(before: Stack, template: str, parameters: dict[str, str], expected: bool) -> None:
+    assert is_deployed(make_service(templates={NAME: "text"}), before, template, parameters) is expected
 
 
 REASON = "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."
@@ -318,19 +320,19 @@ REASON = "The following hook(s)/validation failed: [AWS::EarlyValidation::Resour
 def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
     """That the validations could not be read is an addition, and so are they."""
     errors = {"describe_events": [error("AccessDenied", "not you")]} if denied else {}
-    cloudformation = fake(failed={"root": REASON}, errors=errors)
+    cloudformation = make_service(failed={"root": REASON}, errors=errors)
     cloudformation.validations = [
-        {"EventType": "VALIDATION_ERROR", "ValidationFailureMode": mode, "ValidationStatusReason": said}
-        for mode, said in (("WARN", "2,490 of 2,500 tables"), ("FAIL", "payment-dlq-dev exists"))
+        {"EventType": "VALIDATION_ERROR", "ValidationFailureMode": mode, "ValidationStatusReason": reason}
+        for mode, reason in (("WARN", "2,490 of 2,500 tables"), ("FAIL", "payment-dlq-dev exists"))
     ]
     with pytest.raises(UserError) as refused:
-        plan(cloudformation)
-    first, *more = str(refused.value).removeprefix("CloudFormation refuses the change set: ").split("; ")
+        propose(cloudformation)
+    first, *additions = str(refused.value).removeprefix("CloudFormation refuses the change set: ").split("; ")
     assert first == f"{NAME}: {REASON.rstrip('.')}"
     if denied:
-        assert more[0].startswith("the early validations could not be read: AWS: An error occurred (AccessDenied)")
+        assert additions[0].startswith("the early validations could not be read: AWS: An error occurred (AccessDenied)")
     else:
-        assert more == [
+        assert additions == [
             "early validation error: payment-dlq-dev exists",
             "early validation warning: 2,490 of 2,500 tables",
         ]
@@ -345,34 +347,34 @@ def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
     ],
 )
 def test_the_first_cause_comes_before_what_could_not_be_cleaned_up(first: BaseException, words: str) -> None:
-    cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
+    cloudformation = make_service(errors={"delete_change_set": [error("AccessDenied", "no")]})
 
-    def stops() -> None:
+    def raise_first() -> None:
         with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x"):
             raise first
 
     with pytest.raises(UserError, match=r"could not be deleted: AWS: .*AccessDenied") as stopped:
-        stops()
+        raise_first()
     assert str(stopped.value).startswith(words)
 
 
 def test_a_defect_stays_what_it_is_whatever_could_not_be_cleaned_up() -> None:
-    cloudformation = fake(errors={"delete_change_set": [error("AccessDenied", "no")]})
+    cloudformation = make_service(errors={"delete_change_set": [error("AccessDenied", "no")]})
 
-    def breaks() -> None:
+    def divide_by_zero() -> None:
         with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x"):
             raise ZeroDivisionError("ours")
 
-    with pytest.raises(ZeroDivisionError, match="ours") as broke:
-        breaks()
-    assert "could not be deleted" in broke.value.__notes__[0]
+    with pytest.raises(ZeroDivisionError, match="ours") as raised:
+        divide_by_zero()
+    assert "could not be deleted" in raised.value.__notes__[0]
 
 
 def test_an_execution_whose_beginning_cannot_be_read_says_why_first() -> None:
     """The execution's own error comes before that of the question whether it began."""
-    cloudformation = fake()
+    cloudformation = make_service()
 
-    def executes() -> None:
+    def execute_proposal() -> None:
         with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
             assert proposal is not None
             cloudformation.errors = {
@@ -382,6 +384,6 @@ def test_an_execution_whose_beginning_cannot_be_read_says_why_first() -> None:
             proposal.execute()
 
     with pytest.raises(UserError) as stopped:
-        executes()
+        execute_proposal()
     words = str(stopped.value)
     assert words.index("first") < words.index("whether the deployment began could not be read") < words.index("second")

@@ -32,7 +32,7 @@ def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "says"),
+    ("arguments", "environment", "message"),
     [
         (["nowhere"], KEYS, "no environment [nowhere]; it has dev, local, prod, staging"),
         (["dev", "--settings", "none.toml"], KEYS, "none.toml: cannot be read"),
@@ -46,10 +46,10 @@ def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         ),
     ],
 )
-def test_what_is_wrong_is_one_line(arguments: list[str], environment: dict[str, str], says: str) -> None:
+def test_what_is_wrong_is_one_line(arguments: list[str], environment: dict[str, str], message: str) -> None:
     result = deploy(*arguments, **environment)
     assert result.returncode == 1, result
-    assert says in result.stderr
+    assert message in result.stderr
     assert result.stderr.startswith("deploy: ")
     assert len(result.stderr.strip().splitlines()) == 1
     assert "Traceback" not in result.stdout + result.stderr
@@ -108,8 +108,8 @@ def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
         _make_confirm(True, ("Transactions",))("Deploy?", ["Transactions", "DeadLetters"])
 
 
-@pytest.mark.parametrize(("typed", "goes"), [("Transactions", True), ("y", False), ("", False)])
-def test_what_is_lost_goes_only_by_its_name(typed: str, goes: bool) -> None:
+@pytest.mark.parametrize(("typed", "confirmed"), [("Transactions", True), ("y", False), ("", False)])
+def test_what_is_lost_goes_only_by_its_name(typed: str, confirmed: bool) -> None:
     """In a terminal of its own, because nobody is asked anywhere else."""
     asking = (
         "from scripts.deployer.cli.deploy import _make_confirm as c\n"
@@ -120,10 +120,10 @@ def test_what_is_lost_goes_only_by_its_name(typed: str, goes: bool) -> None:
         [sys.executable, "-c", asking], cwd=ROOT, stdin=follower, stdout=subprocess.PIPE, text=True
     )
     os.write(leader, f"{typed}\ny\n".encode())
-    said, _ = process.communicate(timeout=60)
+    stdout, _ = process.communicate(timeout=60)
     os.close(leader)
     os.close(follower)
-    assert f"ANSWER {goes}" in said
+    assert f"ANSWER {confirmed}" in stdout
 
 
 def test_what_cfn_lint_refuses_is_not_deployed_and_what_it_finds_good_is_not_asked_again(
@@ -133,12 +133,12 @@ def test_what_cfn_lint_refuses_is_not_deployed_and_what_it_finds_good_is_not_ask
     from scripts.deployer import validate
 
     monkeypatch.setattr(validate, "LINTED", tmp_path / "linted")
-    asked = []
+    linted = []
     findings = ["data.yaml:1: E3002 wrong"]
-    monkeypatch.setattr(validate, "lint_templates", lambda paths: asked.append(paths) or findings)
+    monkeypatch.setattr(validate, "lint_templates", lambda paths: linted.append(paths) or findings)
     with pytest.raises(UserError, match=r"cfn-lint refuses the templates:\ndata\.yaml:1: E3002 wrong"):
         validate.check_lint(ROOT / "templates")
     findings.clear()
     for _ in range(3):
         validate.check_lint(ROOT / "templates")
-    assert len(asked) == 2
+    assert len(linted) == 2

@@ -11,24 +11,24 @@ from tests.deployer.conftest import (
     Command,
     add_platform,
 )
-from tests.deployer.releases import LOST, with_loss
+from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
 
 
 def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     result = command("dev", "--yes")
     assert result.code == 1
     assert result.stderr == (
         "deploy: --yes does not cover data loss; to confirm it, add --destroys PaymentLedger --destroys AuditTrail\n"
     )
-    misspelt = command("dev", "--yes", *LOST, "--destroys", "Ledger")
+    misspelt = command("dev", "--yes", *CONFIRMED_LOSSES, "--destroys", "Ledger")
     assert (
         misspelt.stderr
         == "deploy: --destroys Ledger: no such resource among those affected: AuditTrail, PaymentLedger\n"
     )
     assert aws.asked("ExecuteChangeSet") == []
     assert aws.left == []
-    assert command("dev", "--yes", *LOST).code == 0
+    assert command("dev", "--yes", *CONFIRMED_LOSSES).code == 0
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_pat
 def test_what_is_lost_is_typed_by_its_name(
     command: Command, aws: Service, tmp_path: Path, types: str, code: int
 ) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     terminal = command.run_on_terminal("dev", types=types)
     assert terminal.code == code, terminal.text
     assert len(aws.asked("ExecuteChangeSet")) == (code == 0)
@@ -45,16 +45,16 @@ def test_what_is_lost_is_typed_by_its_name(
 
 
 def test_prod_is_protected(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
-    assert command("prod", "--yes", *LOST).code == 0
+    stack = add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 0
     assert stack.protected
-    policies = {path: json.loads(one.policy) for path, one in stack.walk()}
+    policies = {path: json.loads(stack_or_nested.policy) for path, stack_or_nested in stack.walk()}
     assert set(policies) == {"", "Security", "Data", "Compute", "Workflow", "Monitoring"}
     (_, deny) = policies["Data"]["Statement"]
     assert (deny["Action"], deny["Resource"]) == (["Update:Replace", "Update:Delete"], "*")
     assert "AWS::DynamoDB::Table" in deny["Condition"]["StringEquals"]["ResourceType"]
-    (asked,) = aws.asked("CreateChangeSet")
-    assert asked["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
+    (request,) = aws.asked("CreateChangeSet")
+    assert request["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
 
 
 def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
@@ -66,7 +66,7 @@ def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
     result = command("prod", "--yes")
     assert (result.code, stack.protected) == (0, True)
     assert "Protected payment-platform-prod from deletion (termination protection)\n" in result.stdout
-    assert all(one.policy for _, one in stack.walk())
+    assert all(stack_or_nested.policy for _, stack_or_nested in stack.walk())
     aws.calls.clear()
     assert command("prod", "--yes").code == 0
     assert aws.writes() == []
@@ -76,12 +76,12 @@ def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
 def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
     command: Command, aws: Service, tmp_path: Path, fails: bool
 ) -> None:
-    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
-    for _, one in stack.walk():
-        one.policy = "protected"
+    stack = add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+    for _, stack_or_nested in stack.walk():
+        stack_or_nested.policy = "protected"
     aws.fails = {"Data/PaymentLedger": "no"} if fails else {}
-    assert command("prod", "--yes", *LOST).code == fails
-    data = [given for given in aws.asked("SetStackPolicy") if "-Data-" in given["StackName"]]
+    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == fails
+    data = [request for request in aws.asked("SetStackPolicy") if "-Data-" in request["StackName"]]
     first = json.loads(data[0]["StackPolicyBody"])["Statement"][1]
     assert first["NotResource"] == ["LogicalResourceId/PaymentLedger", "LogicalResourceId/AuditTrail"]
     # Back to what it was; where the deployment went well, then to ours.
@@ -95,8 +95,8 @@ def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
 def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_it(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
-    assert command("prod", "--yes", *LOST).code == 0
+    stack = add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 0
     good = stack.nested["Data"].policy
     stack.text += "\n# of an earlier release\n"
     stack.nested["Data"].policy = "lifted"
@@ -106,15 +106,15 @@ def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_
 
 
 def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, with_loss, environment="prod")
-    for _, one in stack.walk():
-        one.policy = "protected"
+    stack = add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+    for _, stack_or_nested in stack.walk():
+        stack_or_nested.policy = "protected"
 
     def refuse_from_now_on() -> None:
         aws.errors["SetStackPolicy"] = [Refused("AccessDenied", "not you", 403)] * 20
 
     aws.before = {"ExecuteChangeSet": refuse_from_now_on}
-    result = command("prod", "--yes", *LOST)
+    result = command("prod", "--yes", *CONFIRMED_LOSSES)
     assert result.code == 0, result
     still = "payment-platform-prod-Data-1A2B still allows deleting or replacing PaymentLedger, AuditTrail"
     assert f"Not protected: the stack policy of {still}: AWS: " in result.stdout

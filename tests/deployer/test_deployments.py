@@ -16,7 +16,7 @@ from tests.deployer.conftest import (
     add_platform,
     assert_golden,
 )
-from tests.deployer.releases import SCHEMA, earlier
+from tests.deployer.releases import SCHEMA, edit_harmlessly
 
 
 def test_a_first_deployment(command: Command, aws: Service) -> None:
@@ -42,14 +42,14 @@ def test_nothing_to_do_writes_nothing(command: Command, aws: Service, tmp_path: 
 
 
 def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.alarms["alarm-payment-duration-dev"] = "ALARM"
     del aws.alarms["alarm-lambda-validation-errors-dev"]
     settings_file("dev")
     result = command("dev", "--yes")
     assert result.code == 0, result
-    (asked,) = aws.asked("CreateChangeSet")
-    watched = [one["Arn"].rsplit(":", 1)[-1] for one in asked["RollbackConfiguration"]["RollbackTriggers"]]
+    (request,) = aws.asked("CreateChangeSet")
+    watched = [trigger["Arn"].rsplit(":", 1)[-1] for trigger in request["RollbackConfiguration"]["RollbackTriggers"]]
     assert watched == [
         "alarm-sfn-failures-dev",
         "alarm-lambda-processing-errors-dev",
@@ -67,7 +67,7 @@ def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: 
 
 
 def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.rings = "alarm-sfn-failures-dev"
     result = command("dev", "--yes")
     assert result.code == 1
@@ -76,7 +76,7 @@ def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service, tmp_pa
 
 
 def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.fails = {"Data/DeadLetters": "Resource handler returned message: MessageRetentionPeriod is not yours to set"}
     result = command("dev", "--yes")
     assert result.code == 1
@@ -89,7 +89,7 @@ def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Ser
 
 
 def test_a_failure_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.fails = {"Data/DeadLetters": "no"}
     result = command("dev", "--yes", "--json")
     assert result.code == 1
@@ -123,7 +123,7 @@ def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws:
 def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    stack = add_platform(aws, tmp_path, earlier, tags=[])
+    stack = add_platform(aws, tmp_path, edit_harmlessly, tags=[])
     result = command("dev", "--yes")
     assert (result.code, aws.writes()) == (1, [])
     assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
@@ -133,7 +133,7 @@ def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(
 
 def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path: Path) -> None:
     """What the release before needs is kept for going back to it; the one before that is not needed."""
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     before = dict(aws.objects)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
     aws.objects[f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip"] = "somebody else's"
@@ -147,25 +147,25 @@ def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path
 
 def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, aws: Service, tmp_path: Path) -> None:
     """Left out, CloudFormation would take those that it saved."""
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.alarms = dict.fromkeys(aws.alarms, "ALARM")
     assert command("dev", "--yes").code == 0
-    (asked,) = aws.asked("CreateChangeSet")
-    assert asked["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
+    (request,) = aws.asked("CreateChangeSet")
+    assert request["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
 
 
 def test_an_adopted_stack_keeps_its_own_tags_and_gets_ours_though_nothing_changes(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    own = {"Key": "CostCenter", "Value": "42"}
-    stack = add_platform(aws, tmp_path, tags=[own])
+    cost_tag = {"Key": "CostCenter", "Value": "42"}
+    stack = add_platform(aws, tmp_path, tags=[cost_tag])
     assert command("dev", "--yes", "--adopt").code == 0
-    assert stack.tags == [own, *OWNER_TAGS]
+    assert stack.tags == [cost_tag, *OWNER_TAGS]
 
 
 def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service, tmp_path: Path) -> None:
     """Somebody who may plan, and so may write, was there first."""
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     (code,) = [key for key in aws.objects if key.endswith(".zip")]
     aws.checksums[code] = "somethingElse"
     result = command("dev", "--yes")
@@ -178,7 +178,7 @@ def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command,
 
 
 def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
     aws.errors = {"DeleteObject": [Refused("AccessDenied", "not you", 403)] * 20}
     result = command("dev", "--yes")

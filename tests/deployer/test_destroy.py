@@ -16,24 +16,24 @@ from tests.deployer.conftest import (
     assert_golden,
 )
 from tests.deployer.fake_cloudformation import error
-from tests.deployer.releases import with_loss
+from tests.deployer.releases import edit_with_loss
 
 NAME = "payment-platform-dev"
 
 
 def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, with_loss)
+    stack = add_platform(aws, tmp_path, edit_with_loss)
     result = command("dev", "--yes", "--destroys", NAME, script="destroy")
     assert result.code == 0, result
     assert_golden("destroy.txt", result.stdout)
     assert stack.status == "DELETE_COMPLETE"
     assert {key.split("/")[2] for key in aws.retired} == {"dev"}
-    gone = command("dev", "--yes", "--destroys", NAME, script="destroy")
-    assert (gone.code, gone.stdout) == (0, f"{NAME}: is not deployed\n")
+    deleted = command("dev", "--yes", "--destroys", NAME, script="destroy")
+    assert (deleted.code, deleted.stdout) == (0, f"{NAME}: is not deployed\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ((), "destroy: cannot ask for confirmation without a terminal; run it in a terminal or add --yes\n"),
         (("--yes",), f"destroy: --yes does not cover data loss; to confirm it, add --destroys {NAME}\n"),
@@ -41,19 +41,19 @@ def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Servi
     ],
 )
 def test_destroy_needs_the_name(
-    command: Command, aws: Service, tmp_path: Path, arguments: tuple[str, ...], says: str
+    command: Command, aws: Service, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     add_platform(aws, tmp_path)
     result = command("dev", *arguments, script="destroy")
-    assert (result.code, result.stderr) == (1, says)
+    assert (result.code, result.stderr) == (1, message)
     assert aws.writes() == []
 
 
-@pytest.mark.parametrize(("types", "gone"), [(f"{NAME}\n", True), ("y\n", False)])
-def test_destroy_asks_for_the_name(command: Command, aws: Service, tmp_path: Path, types: str, gone: bool) -> None:
+@pytest.mark.parametrize(("types", "deleted"), [(f"{NAME}\n", True), ("y\n", False)])
+def test_destroy_asks_for_the_name(command: Command, aws: Service, tmp_path: Path, types: str, deleted: bool) -> None:
     stack = add_platform(aws, tmp_path)
     terminal = command.run_on_terminal("dev", types=types, script="destroy")
-    assert (terminal.code == 0, stack.status == "DELETE_COMPLETE") == (gone, gone)
+    assert (terminal.code == 0, stack.status == "DELETE_COMPLETE") == (deleted, deleted)
 
 
 def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(

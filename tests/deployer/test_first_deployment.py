@@ -43,15 +43,15 @@ def are_protected(aws: Service) -> list[bool]:
 
 
 def purge(
-    command: Command, confirm: Callable[[Mapping[str, str]], bool], environment: str = "prod", **more: Any
+    command: Command, confirm: Callable[[Mapping[str, str]], bool], environment: str = "prod", **options: Any
 ) -> tuple[bool, str]:
     """``scripts/destroy.sh ENVIRONMENT --purge`` without its process: whether anything was deleted, and the report."""
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION)
     report = StringIO()
-    wanted = Purge(environment, settings.load(environment), TEMPLATES)
-    asked = Demolition(environment, f"payment-platform-{environment}", purge=wanted, **more)
+    purge_order = Purge(environment, settings.load(environment), TEMPLATES)
+    order = Demolition(environment, f"payment-platform-{environment}", purge=purge_order, **options)
     target = Target(session, endpoint_url=command.url, poll_seconds=0.01)
-    return destroy(asked, target, ConsoleReporter(Console(file=report, width=200)), confirm), report.getvalue()
+    return destroy(order, target, ConsoleReporter(Console(file=report, width=200)), confirm), report.getvalue()
 
 
 def delete_stack(aws: Service, stack: Stack) -> None:
@@ -73,7 +73,7 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
     aws.fails = BROKEN
     failed = command("prod", "--yes")
     assert (failed.code, "ended ROLLBACK_COMPLETE" in failed.stderr, aws.holdings.names("prod")) == (1, True, set())
-    assert all(given["RetainExceptOnCreate"] for given in aws.asked("ExecuteChangeSet"))
+    assert all(request["RetainExceptOnCreate"] for request in aws.asked("ExecuteChangeSet"))
     aws.fails = {}
     aws.calls.clear()
     result = command("prod", "--yes")
@@ -85,8 +85,12 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
     assert are_protected(aws) == [True, True]
     first, second = aws.asked("CreateChangeSet")
     protection = [
-        next(one["ParameterValue"] for one in given["Parameters"] if one["ParameterKey"] == "DeletionProtection")
-        for given in (first, second)
+        next(
+            parameter["ParameterValue"]
+            for parameter in request["Parameters"]
+            if parameter["ParameterKey"] == "DeletionProtection"
+        )
+        for request in (first, second)
     ]
     assert protection == ["false", "true"]
     # The minutes of monitoring are those of the first.
@@ -104,14 +108,14 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
     add_platform(aws, tmp_path, environment="dev")
-    others = aws.holdings.names("dev")
+    other_names = aws.holdings.names("dev")
     aws.fails, aws.complete_counts_as_deleted = BROKEN, True
     failed = command("prod", "--yes", "--json")
-    left = aws.holdings.names("prod")
-    assert (failed.code, len(left)) == (1, 15)
+    left_names = aws.holdings.names("prod")
+    assert (failed.code, len(left_names)) == (1, 15)
     record = json.loads(failed.stdout.splitlines()[-1])
     jsonschema.validate(record, SCHEMA)
-    assert {event["physical_id"] for event in record["left_behind"]} == left
+    assert {event["physical_id"] for event in record["left_behind"]} == left_names
     commands = {event["delete_command"] for event in record["left_behind"]}
     assert "aws dynamodb delete-table --table-name dynamodb-transactions-prod" in commands
     assert record["next"] == (
@@ -121,18 +125,18 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
     aws.fails = {}
     questions: dict[str, str] = {}
 
-    def confirm(asked: Mapping[str, str]) -> bool:
-        questions.update(asked)
+    def confirm(requested: Mapping[str, str]) -> bool:
+        questions.update(requested)
         return True
 
     assert purge(command, confirm)[0]
     # The names of keys are their aliases.
     assert set(questions) >= {NAME, *TABLES, "alias/dynamodb-transactions-prod"}
-    assert len(questions) == len(left) + 1
+    assert len(questions) == len(left_names) + 1
     assert aws.holdings.names("prod") == set()
     assert command("prod", "--yes").code == 0
     assert are_protected(aws) == [True, True]
-    assert aws.holdings.names("dev") == others
+    assert aws.holdings.names("dev") == other_names
 
 
 def test_a_name_that_is_taken_fails_the_creation(command: Command, aws: Service) -> None:
@@ -182,19 +186,21 @@ def test_protection_of_a_saved_plan_that_fails_is_said_and_the_next_deployment_s
 
 
 def test_protection_of_existing_tables_is_not_taken_off() -> None:
-    def read(name: str) -> str:
+    def read_template(name: str) -> str:
         return (TEMPLATES / name).read_text(encoding="utf-8")
 
-    after = templates.read_tree(read("parent.yaml"), read)
-    before = templates.read_tree(read("parent.yaml"), read)
+    after = templates.read_tree(read_template("parent.yaml"), read_template)
+    before = templates.read_tree(read_template("parent.yaml"), read_template)
     del before.nested["Data"].template["Resources"]["PaymentLedger"]
-    on = settings.load("prod")
-    compared = compare_trees(NAME, (before, on), (after, on), PSEUDO)
-    late = find_late_protection(compared, after, on, PSEUDO)
+    protected = settings.load("prod")
+    compared = compare_trees(NAME, (before, protected), (after, protected), PSEUDO)
+    late = find_late_protection(compared, after, protected, PSEUDO)
     assert (late.parameters, late.undeletable) == ({}, ("Data/PaymentLedger",))
     # Where none of them is protected yet, nothing is taken off.
-    off = on | {"DeletionProtection": "false"}
-    late = find_late_protection(compare_trees(NAME, (before, off), (after, on), PSEUDO), after, on, PSEUDO)
+    off = protected | {"DeletionProtection": "false"}
+    late = find_late_protection(
+        compare_trees(NAME, (before, off), (after, protected), PSEUDO), after, protected, PSEUDO
+    )
     assert (late.parameters, late.undeletable) == ({"DeletionProtection": "true"}, ())
 
 
@@ -206,13 +212,13 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
     for environment in ("prod", "staging"):
         delete_stack(aws, add_platform(aws, tmp_path, environment=environment))
     account = aws.holdings
-    account.resources[VAULT].contents = [f"arn:aws:a:{each} COMPLETED {TABLE_ARN}" for each in (1, 2)]
+    account.resources[VAULT].contents = [f"arn:aws:a:{item} COMPLETED {TABLE_ARN}" for item in (1, 2)]
     account.resources["AWS::SQS::Queue", "payment-dlq-prod"].contents = ["letter"]
     # Of our name, but not ours; a key of nobody's; one that nobody may look at.
     account.resources["AWS::Logs::LogGroup", "/aws/vendedlogs/states/sfn-payment-workflow-prod"].tags = {}
     account.create("AWS::KMS::Key", "of-the-bank", {"Environment": "prod"}, protected=False)
     account.create("AWS::KMS::Key", "of-aws", {"aws:managed": ""}, protected=False)
-    others = account.names("staging")
+    other_names = account.names("staging")
     assert are_protected(aws) == [True, True]
 
     def refuse(_: Mapping[str, str]) -> bool:
@@ -224,14 +230,18 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
     with pytest.raises(UserError, match="--destroys payment-dlq-dev: not among what is deleted"):
         purge(command, confirm_all, destroys=("payment-dlq-dev",))
     assert aws.writes() == []
-    existed, said = purge(command, confirm_all)
+    existed, report = purge(command, confirm_all)
     assert existed
-    assert "To purge: backup-vault-payments-prod (AWS::Backup::BackupVault), 2 recovery points: its" in said
-    assert "To purge: payment-dlq-prod (AWS::SQS::Queue), about 1 message: its messages will be lost\n" in said
-    assert "Not deleted: /aws/vendedlogs/states/sfn-payment-workflow-prod (AWS::Logs::LogGroup) does not have" in said
-    assert account.names() == others | {"/aws/vendedlogs/states/sfn-payment-workflow-prod", "of-the-bank", "of-aws"}
+    assert "To purge: backup-vault-payments-prod (AWS::Backup::BackupVault), 2 recovery points: its" in report
+    assert "To purge: payment-dlq-prod (AWS::SQS::Queue), about 1 message: its messages will be lost\n" in report
+    assert "Not deleted: /aws/vendedlogs/states/sfn-payment-workflow-prod (AWS::Logs::LogGroup) does not have" in report
+    assert account.names() == other_names | {
+        "/aws/vendedlogs/states/sfn-payment-workflow-prod",
+        "of-the-bank",
+        "of-aws",
+    }
     # The window of the settings.
-    pending = [one.pending_days for one in account.resources.values() if one.pending_days is not None]
+    pending = [resource.pending_days for resource in account.resources.values() if resource.pending_days is not None]
     assert pending == [30] * 6
     assert not purge(command, confirm_all)[0]
 
@@ -242,22 +252,22 @@ def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Servic
     CloudFormation does not put its tags on every one of these types.
     """
     stack = add_platform(aws, tmp_path, environment="prod", name="a-stack-of-another-name")
-    there = aws.holdings.names()
-    existed, said = purge(command, confirm_all)
-    assert (existed, aws.holdings.names()) == (False, there)
-    assert f"belongs to the stack {stack.nested['Data'].name}, which exists\n" in said
+    names_before = aws.holdings.names()
+    existed, report = purge(command, confirm_all)
+    assert (existed, aws.holdings.names()) == (False, names_before)
+    assert f"belongs to the stack {stack.nested['Data'].name}, which exists\n" in report
     # A line for each resource.
-    assert said.count("which exists\n") == len(there)
-    assert all(f"({each}) belongs to the stack" in said for each in TYPES)
+    assert report.count("which exists\n") == len(names_before)
+    assert all(f"({item}) belongs to the stack" in report for item in TYPES)
     # CloudFormation does not answer for one: that counts as held.
     aws.errors = {"DescribeStackResources": [Refused("AccessDenied", "not authorized to perform that")]}
-    existed, said = purge(command, confirm_all)
-    assert (existed, aws.holdings.names()) == (False, there)
-    assert said.count("may belong to a stack: AWS: ") == 1
+    existed, report = purge(command, confirm_all)
+    assert (existed, aws.holdings.names()) == (False, names_before)
+    assert report.count("may belong to a stack: AWS: ") == 1
     # The stack has let one go.
     aws.skipped = {"Transactions"}
     assert purge(command, confirm_all)[0]
-    assert aws.holdings.names() == there - {TABLES[0]}
+    assert aws.holdings.names() == names_before - {TABLES[0]}
 
 
 def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(
@@ -287,16 +297,19 @@ def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(
     aws.holdings.resources["AWS::KMS::Key", live].description = "Encrypts the tables of payments"
     delete_stack(aws, stack)
     assert aws.holdings.aliases == {}
-    existed, said = purge(command, confirm_all, destroys=(alias,))
-    assert (existed, said.count(f"Purged {alias} (AWS::KMS::Key)\n")) == (True, 2)
+    existed, report = purge(command, confirm_all, destroys=(alias,))
+    assert (existed, report.count(f"Purged {alias} (AWS::KMS::Key)\n")) == (True, 2)
 
 
 def test_recovery_points_of_other_resources_keep_their_vault(command: Command, aws: Service, tmp_path: Path) -> None:
     delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
-    other = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/of-the-bank"
-    aws.holdings.resources[VAULT].contents = [f"arn:aws:a:1 COMPLETED {TABLE_ARN}", f"arn:aws:a:2 COMPLETED {other}"]
-    _, said = purge(command, confirm_all)
-    assert f"has recovery points of other resources than this environment's tables: {other}\n" in said
+    foreign_table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/of-the-bank"
+    aws.holdings.resources[VAULT].contents = [
+        f"arn:aws:a:1 COMPLETED {TABLE_ARN}",
+        f"arn:aws:a:2 COMPLETED {foreign_table}",
+    ]
+    _, report = purge(command, confirm_all)
+    assert f"has recovery points of other resources than this environment's tables: {foreign_table}\n" in report
     assert (aws.holdings.names(), len(aws.holdings.resources[VAULT].contents)) == ({VAULT[1]}, 2)
 
 
@@ -346,25 +359,27 @@ def test_what_the_templates_retain_can_be_purged() -> None:
         if str(resource.get("DeletionPolicy")).startswith("Retain")
     ]
     assert {resource["Type"] for resource in retained} == TYPES
-    descriptions = [one["Properties"]["Description"] for one in retained if one["Type"] == "AWS::KMS::Key"]
-    assert all(isinstance(one, str) for one in descriptions)
+    descriptions = [
+        resource["Properties"]["Description"] for resource in retained if resource["Type"] == "AWS::KMS::Key"
+    ]
+    assert all(isinstance(description, str) for description in descriptions)
     assert len(set(descriptions)) == len(descriptions)
 
 
 def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe() -> None:
-    def event(where: str, status: str, kind: str = "AWS::DynamoDB::Table", reason: str = "") -> Event:
-        own = kind == "AWS::CloudFormation::Stack"
+    def make_event(path: str, status: str, kind: str = "AWS::DynamoDB::Table", reason: str = "") -> Event:
+        is_stack = kind == "AWS::CloudFormation::Stack"
         return Event(
-            where + status, START, "arn:root", where, kind, status, reason, "arn:root" if own else f"name-{where}"
+            path + status, START, "arn:root", path, kind, status, reason, "arn:root" if is_stack else f"name-{path}"
         )
 
     root = "AWS::CloudFormation::Stack"
     happened = [
-        event("Data/Queue", "CREATE_FAILED", "AWS::SQS::Queue", "no"),
-        event("payment-platform-dev", "ROLLBACK_IN_PROGRESS", root),
-        event("Data/Other", "DELETE_COMPLETE"),
-        event("Data/Table", "DELETE_FAILED", reason="it is protected"),
-        event("payment-platform-dev", "ROLLBACK_FAILED", root),
+        make_event("Data/Queue", "CREATE_FAILED", "AWS::SQS::Queue", "no"),
+        make_event("payment-platform-dev", "ROLLBACK_IN_PROGRESS", root),
+        make_event("Data/Other", "DELETE_COMPLETE"),
+        make_event("Data/Table", "DELETE_FAILED", reason="it is protected"),
+        make_event("payment-platform-dev", "ROLLBACK_FAILED", root),
     ]
     failed = describe_failure("payment-platform-dev", "dev", "ROLLBACK_FAILED", happened)
     assert [event.path for event in failed.left_behind] == ["Data/Table"]
@@ -372,6 +387,8 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
         "scripts/destroy.sh dev --purge deletes the stack and, by name, what its deletion retains" in failed.next_step
     )
     # An environment that runs is not to be purged for what one of its updates left.
-    update = [event(one.path, f"UPDATE_{one.status}", one.resource_type) for one in happened[1:2]] + happened[2:4]
+    update = [
+        make_event(event.path, f"UPDATE_{event.status}", event.resource_type) for event in happened[1:2]
+    ] + happened[2:4]
     rolled_back = describe_failure("payment-platform-dev", "dev", "UPDATE_ROLLBACK_COMPLETE", update)
     assert ("--purge" in rolled_back.next_step, len(rolled_back.left_behind)) == (False, 1)

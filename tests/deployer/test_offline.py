@@ -8,7 +8,7 @@ from tests.deployer.conftest import (
     Command,
     add_platform,
 )
-from tests.deployer.releases import earlier
+from tests.deployer.releases import edit_harmlessly
 
 NAME = "payment-platform-dev"
 
@@ -16,11 +16,11 @@ NAME = "payment-platform-dev"
 def test_offline_against_the_last_deployment_from_here(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     assert command("dev", "--yes").code == 0
     aws.calls.clear()
-    same = command("dev", "--plan", "--offline", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
-    assert (same.code, same.stdout) == (0, f"{NAME}: no changes\n")
+    unchanged = command("dev", "--plan", "--offline", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    assert (unchanged.code, unchanged.stdout) == (0, f"{NAME}: no changes\n")
     changed = command("dev", "--plan", "--offline", "--settings", settings_file("dev", log_retention_days=7))
     assert changed.code == 2, changed
     assert "Plan: 0 to add, 4 to change, 0 to destroy.\n" in changed.stdout

@@ -10,11 +10,11 @@ import jsonschema
 from tests.deployer.aws.cloudformation import Changes, Refused, _detail, _resource_change
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform, assert_golden, interrupt_when
-from tests.deployer.releases import SCHEMA, with_loss
+from tests.deployer.releases import SCHEMA, edit_with_loss
 
 
 def test_a_replacement_in_a_nested_stack_says_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     result = command("dev", "--plan")
     assert result.code == 2, result
     assert_golden("plan_with_loss.txt", result.stdout)
@@ -62,7 +62,7 @@ def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Serv
 def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     warning = {
         "EventId": "1",
         "EventType": "VALIDATION_ERROR",
@@ -92,7 +92,7 @@ def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(
 
 
 def test_who_may_not_ask_for_validations_is_told(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     aws.errors = {"DescribeEvents": [Refused("AccessDenied", "not you", 403)] * 6}
     result = command("dev", "--plan")
     assert result.code == 2
@@ -101,7 +101,7 @@ def test_who_may_not_ask_for_validations_is_told(command: Command, aws: Service,
 
 def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, tmp_path: Path) -> None:
     """The root has failed already while siblings are still being made; all are waited for, and gone afterwards."""
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     aws.slow = {"Security": 4}
     aws.refuses = {"Data": "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."}
     aws.validations = [
@@ -127,14 +127,14 @@ def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, t
 
 
 def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
 
-    def says(changes: Changes) -> Changes:
+    def add_replacement(changes: Changes) -> Changes:
         detail = _detail("QueueName", "a", "b", "Conditionally", "Dynamic")
-        more = {"Replacement": "Conditional", "PolicyAction": "ReplaceAndDelete"}
-        return [*changes, _resource_change("Modify", "DeadLetters", "AWS::SQS::Queue", [detail], **more)]
+        attributes = {"Replacement": "Conditional", "PolicyAction": "ReplaceAndDelete"}
+        return [*changes, _resource_change("Modify", "DeadLetters", "AWS::SQS::Queue", [detail], **attributes)]
 
-    aws.says = {"Data": says}
+    aws.says = {"Data": add_replacement}
     result = command("dev", "--plan")
     assert (
         "! Data/DeadLetters (AWS::SQS::Queue) may be replaced by an empty one: its messages will be lost"
@@ -145,7 +145,7 @@ def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Ser
 
 def test_a_service_without_nested_change_sets(command: Command, aws: Service, tmp_path: Path) -> None:
     """The same plan, from comparing templates, and said to be that."""
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     aws.nested_sets = False
     result = command("dev", "--plan")
     assert result.code == 2
@@ -153,7 +153,7 @@ def test_a_service_without_nested_change_sets(command: Command, aws: Service, tm
 
 
 def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     result = command("dev", "--plan", "--json")
     assert (result.code, result.stderr) == (2, "")
     records = [json.loads(line) for line in result.stdout.splitlines()]
@@ -161,7 +161,7 @@ def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
         jsonschema.validate(record, SCHEMA)
     (plan,) = [record for record in records if record["type"] == "plan"]
     assert plan["count"] == {"add": 1, "change": 6, "destroy": 2, "phantom": 37}
-    assert [(one["path"], one["lost"]) for one in plan["dangers"]] == [
+    assert [(danger["path"], danger["lost"]) for danger in plan["dangers"]] == [
         ("Data/PaymentLedger", ""),
         ("Data/AuditTrail", "its messages"),
     ]
@@ -169,7 +169,7 @@ def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
 
 
 def test_for_a_pull_request(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     result = command("dev", "--plan", "--markdown")
     assert (result.code, result.stderr) == (2, "")
     assert_golden("plan_with_loss.md", result.stdout)
@@ -191,7 +191,7 @@ def test_a_plan_without_a_bucket_says_what_to_do(command: Command, aws: Service)
 
 
 def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     aws.slow = {"": 7}
     process = command.start("dev", "--plan")
     result = interrupt_when(process, lambda: len(aws.asked("DescribeChangeSet")) > 2)
@@ -200,7 +200,7 @@ def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service, tm
 
 
 def test_throttling_and_broken_connections_are_retried(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     aws.errors = {
         "DescribeStacks": [Refused("Throttling", "Rate exceeded")],
         "GetTemplate": [Refused("ServiceUnavailable", "later", 503)],
@@ -214,7 +214,7 @@ def test_throttling_and_broken_connections_are_retried(command: Command, aws: Se
 
 
 def test_expired_credentials_are_explained(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     aws.errors = {"CreateChangeSet": [Refused("ExpiredToken", "The security token is expired", 403)]}
     result = command("dev", "--plan")
     assert result.code == 1
@@ -226,7 +226,7 @@ def test_a_plan_writes_templates_only_and_where_no_deployment_reads(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
     """An object under a key of the next release would stop its deployment; a plan that is saved may be that release."""
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     before = set(aws.objects)
     assert command("dev", "--plan").code == 2
     planned = set(aws.objects) - before
@@ -252,17 +252,17 @@ def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service, tmp
 
 
 def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, aws: Service, tmp_path: Path) -> None:
-    def key(name: str, text: str) -> str:
+    def edit_key_schema(name: str, text: str) -> str:
         return text.replace("sequence\n        KeyType", "step\n        KeyType") if name == "data.yaml" else text
 
-    add_platform(aws, tmp_path, key)
+    add_platform(aws, tmp_path, edit_key_schema)
     result = command("dev", "--plan")
     fixed = "Data/PaymentLedger has the fixed name dynamodb-payment-ledger-dev: CloudFormation cannot replace it"
     assert f"! {fixed} unless the name changes as well\n" in result.stdout
 
 
 def test_a_terminal_that_knows_ascii_only(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, with_loss)
+    add_platform(aws, tmp_path, edit_with_loss)
     result = command("dev", "--plan", PYTHONIOENCODING="ascii")
     assert (result.code, "~ Data AWS::CloudFormation::Stack" in result.stdout, "├" in result.stdout) == (
         2,

@@ -13,11 +13,11 @@ from tests.deployer.conftest import (
     assert_golden,
     interrupt_when,
 )
-from tests.deployer.releases import earlier
+from tests.deployer.releases import edit_harmlessly
 
 
 def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, earlier, status="UPDATE_IN_PROGRESS")
+    stack = add_platform(aws, tmp_path, edit_harmlessly, status="UPDATE_IN_PROGRESS")
     result = command("dev", "--yes")
     assert (result.code, aws.writes()) == (1, [])
     assert result.stderr == (
@@ -37,7 +37,7 @@ def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, t
 
 
 def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.fails = {"Monitoring/ProcessingErrorsAlarm": "no such metric"}
     aws.stuck = {"Data/DeadLetters": "The specified queue does not exist"}
     result = command("dev", "--yes")
@@ -59,7 +59,7 @@ def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, 
 def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.silent = 1000
     process = command.start("dev", "--yes")
     result = interrupt_when(process, lambda: len(aws.asked("DescribeStackEvents")) > 20)
@@ -75,8 +75,8 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     # From the beginning, not from when it was joined.
     assert "UPDATE_IN_PROGRESS           payment-platform-dev" in followed.stdout
     assert followed.stdout.endswith("payment-platform-dev: ended UPDATE_COMPLETE\n")
-    nothing = command("dev", "--follow")
-    assert nothing.stderr.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: no operation is in progress")
+    idle = command("dev", "--follow")
+    assert idle.stderr.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: no operation is in progress")
 
 
 def test_an_update_is_cancelled(command: Command, aws: Service, tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service, tm
 
 
 def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     aws.silent = 1000
 
-    def expired() -> None:
+    def expire_credentials() -> None:
         if len(aws.asked("DescribeStackEvents")) > 20:
             aws.errors["DescribeStackEvents"] = [Refused("ExpiredToken", "The security token is expired", 403)]
 
-    aws.before = {"DescribeStackEvents": expired}
+    aws.before = {"DescribeStackEvents": expire_credentials}
     result = command("dev", "--yes")
     assert result.code == 1
     assert "The security token is expired; sign in again; the deployment goes on; watch it" in result.stderr
@@ -113,7 +113,7 @@ def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, t
 def test_a_connection_that_breaks_is_taken_up_again(
     command: Command, aws: Service, tmp_path: Path, operation: str
 ) -> None:
-    add_platform(aws, tmp_path, earlier, environment="prod")
+    add_platform(aws, tmp_path, edit_harmlessly, environment="prod")
     aws.errors = {operation: [None, Refused("Throttling", "Rate exceeded")]}
     result = command("prod", "--yes")
     assert result.code == 0, result
@@ -122,19 +122,19 @@ def test_a_connection_that_breaks_is_taken_up_again(
 def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     process = command.start("dev", "--yes")
 
-    def slow() -> None:
+    def slow_down() -> None:
         time.sleep(0.5)
 
-    def ended() -> bool:
+    def has_ended() -> bool:
         if aws.asked("ExecuteChangeSet") and not aws._waiting:
-            aws.before = {"GetTemplate": slow}
+            aws.before = {"GetTemplate": slow_down}
             return len(aws.asked("GetTemplate")) > 8
         return False
 
-    result = interrupt_when(process, ended)
+    result = interrupt_when(process, has_ended)
     assert (result.code, result.stderr) == (
         1,
         "deploy: interrupted; payment-platform-dev is deployed, but the follow-up steps (protection, cleanup, record) "
@@ -143,9 +143,9 @@ def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
 
 
 def test_on_a_terminal_the_tree_is_live(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     terminal = command.run_on_terminal("dev", "--yes")
     assert terminal.code == 0, terminal.text
     assert_golden("terminal.txt", terminal.text.partition("AccountId")[0])
-    going = [frame for frame in terminal.frames if "UPDATE_IN_PROGRESS" in frame and "waiting" in frame]
-    assert going, "no frame shows a stack at work while another waits"
+    busy_frames = [frame for frame in terminal.frames if "UPDATE_IN_PROGRESS" in frame and "waiting" in frame]
+    assert busy_frames, "no frame shows a stack at work while another waits"

@@ -13,24 +13,24 @@ from tests.deployer.conftest import (
     add_bootstrap_stack,
     add_platform,
 )
-from tests.deployer.releases import earlier
+from tests.deployer.releases import edit_harmlessly
 
 
 def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, earlier)
+    stack = add_platform(aws, tmp_path, edit_harmlessly)
     planned = command("dev", "--plan", "--out", "plan.json")
     assert planned.code == 2, planned
     assert planned.stdout.endswith(
         "payment-platform-dev: the plan is saved; run scripts/deploy.sh dev --apply plan.json, or --discard plan.json\n"
     )
-    (waiting,) = [one for one in aws.change_sets.values() if one.stack is stack]
+    (waiting,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
     result = command("dev", "--apply", "plan.json", "--yes")
     assert result.code == 0, result
     assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
     assert len(aws.asked("CreateChangeSet")) == 1
     assert not (tmp_path / "plan.json").exists()
-    shown = planned.stdout[planned.stdout.index("payment-platform-dev\n├") : planned.stdout.index("Plan: ")]
-    assert shown in result.stdout
+    plan_text = planned.stdout[planned.stdout.index("payment-platform-dev\n├") : planned.stdout.index("Plan: ")]
+    assert plan_text in result.stdout
 
 
 @pytest.mark.parametrize("verb", ["apply", "discard"])
@@ -51,7 +51,7 @@ def test_a_plan_of_another_place_is_refused(
 def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(
     command: Command, aws: Service, tmp_path: Path
 ) -> None:
-    stack = add_platform(aws, tmp_path, earlier)
+    stack = add_platform(aws, tmp_path, edit_harmlessly)
     assert command("plan", "dev", "--out", "plan.json").code == 2
     stack.tags = []
     refused = command("apply", "dev", "plan.json", "--yes")
@@ -61,26 +61,26 @@ def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(
 
 
 def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, earlier)
+    stack = add_platform(aws, tmp_path, edit_harmlessly)
     assert command("plan", "dev", "--out", "plan.json").code == 2
 
-    def refusal() -> str:
+    def refuse_plan() -> str:
         refused = command("apply", "dev", "plan.json", "--yes")
         assert refused.code == 1
         return refused.stderr.removeprefix("deploy: plan.json: ")
 
     nested = stack.nested["Data"]
     updated, nested.updated = nested.updated, nested.updated.replace(year=2027)
-    assert refusal() == "the stack or a nested stack has changed since the plan was made; create a new plan\n"
+    assert refuse_plan() == "the stack or a nested stack has changed since the plan was made; create a new plan\n"
     nested.updated = updated
 
     (change_set,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
     changes, change_set.changes = change_set.changes, change_set.changes[:1]
-    assert refusal() == "the change set no longer matches the plan; create a new plan\n"
+    assert refuse_plan() == "the change set no longer matches the plan; create a new plan\n"
     change_set.changes, change_set.execution = changes, "OBSOLETE"
-    assert refusal() == "its change set is CREATE_COMPLETE and OBSOLETE; plan again\n"
+    assert refuse_plan() == "its change set is CREATE_COMPLETE and OBSOLETE; plan again\n"
     aws.change_sets.clear()
-    assert refusal() == "its change set no longer exists; create a new plan\n"
+    assert refuse_plan() == "its change set no longer exists; create a new plan\n"
     assert aws.asked("ExecuteChangeSet") == []
 
 
@@ -95,7 +95,7 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (None, "plan.json: cannot be read: No such file or directory"),
         ("nonsense", "plan.json: not JSON, so not a plan"),
@@ -104,11 +104,13 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
         ('{"version": 0}', "plan.json: saved by another version of this tool; create a new plan"),
     ],
 )
-def test_a_file_that_is_no_plan(command: Command, aws: Service, tmp_path: Path, content: str | None, says: str) -> None:
+def test_a_file_that_is_no_plan(
+    command: Command, aws: Service, tmp_path: Path, content: str | None, message: str
+) -> None:
     if content is not None:
         (tmp_path / "plan.json").write_text(content)
     result = command("dev", "--apply", "plan.json", "--yes")
-    assert (result.code, result.stderr) == (1, f"deploy: {says}\n")
+    assert (result.code, result.stderr) == (1, f"deploy: {message}\n")
     assert aws.calls == []
 
 
@@ -125,7 +127,7 @@ def test_a_saved_plan_is_recorded_as_it_was_deployed(
 
 
 def test_what_a_role_may_not_ask_after_a_deployment_is_said(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, earlier)
+    add_platform(aws, tmp_path, edit_harmlessly)
     assert command("dev", "--plan", "--out", "plan.json").code == 2
     refused = [Refused("AccessDenied", "not you", 403)] * 12
 

@@ -31,20 +31,20 @@ def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service, tm
 def test_a_status_that_is_well(command: Command, aws: Service, tmp_path: Path) -> None:
     add_platform(aws, tmp_path)
     result = command("dev", "--json", script="status")
-    told = json.loads(result.stdout)
-    assert (result.code, len(told["stacks"]), set(told["alarms"].values())) == (0, 6, {"OK"})
+    status = json.loads(result.stdout)
+    assert (result.code, len(status["stacks"]), set(status["alarms"].values())) == (0, 6, {"OK"})
 
 
 @pytest.mark.parametrize(
-    ("script", "says"),
+    ("script", "message"),
     [
         ("status", f"status: {NAME} is not deployed\n"),
         ("outputs", f"outputs: {NAME} is not deployed; deploy it with scripts/deploy.sh dev\n"),
     ],
 )
-def test_what_is_not_there_is_said(command: Command, aws: Service, script: str, says: str) -> None:
+def test_what_is_not_there_is_said(command: Command, aws: Service, script: str, message: str) -> None:
     result = command("dev", script=script)
-    assert (result.code, result.stderr) == (1, says)
+    assert (result.code, result.stderr) == (1, message)
 
 
 def test_outputs_in_every_shape(command: Command, aws: Service, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.deployer.conftest import (
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("--plan", "--follow"), "--plan and --follow: use only one of these"),
         (("--out", "x"), "--out requires --plan"),
@@ -24,9 +24,11 @@ from tests.deployer.conftest import (
         (("--plan", "--offline", "--out", "x"), "--out cannot be combined with --offline"),
     ],
 )
-def test_options_that_do_not_go_together(command: Command, aws: Service, arguments: tuple[str, ...], says: str) -> None:
+def test_options_that_do_not_go_together(
+    command: Command, aws: Service, arguments: tuple[str, ...], message: str
+) -> None:
     result = command("dev", *arguments)
-    assert (result.code, says in result.stderr) == (1, True), result.stderr
+    assert (result.code, message in result.stderr) == (1, True), result.stderr
     assert aws.calls == []
 
 
@@ -44,8 +46,11 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
     assert commands == ["deploy", "plan", "apply", "discard", "follow", "cancel", "continue-rollback"]
     assert "..." not in general.stdout
     for name in commands:
-        own = command(name, "--help")
-        assert (own.code, f"Usage: scripts/deploy.sh {name} [OPTIONS] ENVIRONMENT" in own.stdout) == (0, True)
+        command_help = command(name, "--help")
+        assert (command_help.code, f"Usage: scripts/deploy.sh {name} [OPTIONS] ENVIRONMENT" in command_help.stdout) == (
+            0,
+            True,
+        )
 
 
 @pytest.mark.parametrize(

@@ -68,19 +68,21 @@ class _DeployCommand(click.Command):
 
     def invoke(self, context: click.Context) -> Any:
         values = context.params
-        chosen = [alias for alias in self._aliases if values[alias]]
-        if len(chosen) > 1:
-            options = " and ".join(f"--{self._aliases[alias].name}" for alias in chosen)
+        aliases = [alias for alias in self._aliases if values[alias]]
+        if len(aliases) > 1:
+            options = " and ".join(f"--{self._aliases[alias].name}" for alias in aliases)
             context.fail(f"{options}: use only one of these")
-        command = self._aliases[chosen[0]] if chosen else None
+        command = self._aliases[aliases[0]] if aliases else None
         for name, home in self._homes.items():
             if values[name] and home is not command:
                 required = "offline" if name == "against" else home.name
                 context.fail(f"{_find_flag(home, name)} requires --{required}")
         if command is None:
-            own = {name: value for name, value in values.items() if name not in {*self._aliases, *self._homes}}
-            return context.invoke(self.callback, **own)  # type: ignore[arg-type] # it has one
-        values["file"] = values[chosen[0]]
+            values_of_deploy = {
+                name: value for name, value in values.items() if name not in {*self._aliases, *self._homes}
+            }
+            return context.invoke(self.callback, **values_of_deploy)  # type: ignore[arg-type] # it has one
+        values["file"] = values[aliases[0]]
         return context.invoke(command, **{name: values[name] for name in _parameter_names(command)})
 
 
