@@ -27,7 +27,7 @@ from stacks import settings
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
 from tests.e2e.situations import RECONCILIATION, put_document, reconcile, without
 from tests.emitted import ROOT
-from tests.ops.situations import COMPOSITE, make_composite_alarm
+from tests.ops.situations import COMPOSITE, create_composite_alarm
 
 pytestmark = pytest.mark.e2e
 
@@ -370,7 +370,7 @@ def test_a_subscription_without_its_dead_letter_queue_is_named(platform: Platfor
 def test_a_composite_alarm_follows_its_members(platform: Platform) -> None:
     """The test creates the alarm by the rule of the template, because the emulator's CloudFormation does not."""
     cloudwatch, name = platform.client("cloudwatch"), f"{COMPOSITE}-{ENVIRONMENT}"
-    make_composite_alarm(platform)
+    create_composite_alarm(platform)
     try:
         (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
         # Failed payments of other tests may set off the other members.

@@ -1,4 +1,4 @@
-"""The platform for the operator's tests: on the AWS emulator, where five minutes of an alarm take three seconds."""
+"""The platform for the operator's tests, on an emulator where five minutes of an alarm take three seconds."""
 
 import json
 import threading
@@ -16,39 +16,39 @@ from tests.e2e.conftest import Platform, deployed
 ALARM_SCALE = 0.01
 PERIOD_SECONDS = 300 * ALARM_SCALE
 
-# What the tests record of themselves, in the order in which it is told at the end.
-RUNG, PAYMENTS, FALSE_RINGS = "rung, heard, and back to OK", "payments on an ordinary day", "false rings"
+# The figures that the tests record, in the order in which they are printed.
+RINGING_ALARMS, PAYMENTS, FALSE_RINGS = "rung, heard, and back to OK", "payments on an ordinary day", "false rings"
 COMMANDS, EXECUTED, CHECKED = "runbook commands", "executed on the AWS emulator", "checked against the service's model"
-FIGURES = (RUNG, PAYMENTS, FALSE_RINGS, COMMANDS, EXECUTED, CHECKED)
+FIGURES = (RINGING_ALARMS, PAYMENTS, FALSE_RINGS, COMMANDS, EXECUTED, CHECKED)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The figures, summed over the tests that passed or failed, whichever worker they ran on."""
-    ended = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    """Print the figures, summed over the tests that passed or failed on all workers."""
+    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
     figures: Counter[str] = Counter()
-    for report in ended:
+    for report in reports:
         for name, count in report.user_properties if "tests/ops/" in report.nodeid else ():
             figures[name] += count
     if not figures:
         return
     terminalreporter.section("what an operator can rely on")
-    told = {"alarms": len(list_sections())} | {name: figures[name] for name in FIGURES if name in figures}
-    for name, count in told.items():
+    rows = {"alarms": len(list_sections())} | {name: figures[name] for name in FIGURES if name in figures}
+    for name, count in rows.items():
         terminalreporter.write_line(f"{name:<36} {count:>7,}")
 
 
-class Repeated:
-    """Something done in the background, again and again, for the length of a ``with`` block.
+class BackgroundLoop:
+    """Repeats an action in the background for the length of a ``with`` block.
 
-    When it fails it is not done again, and the end of the block raises its error: what a block finds after that is
-    worth nothing. An error of the block itself goes first, and tells of the other.
+    After an error it stops, and the end of the block raises the error. An error of the block itself takes precedence,
+    with a note about the other.
     """
 
-    def __init__(self, do: Callable[[], object], every_seconds: float) -> None:
-        self._do, self._every_seconds = do, every_seconds
+    def __init__(self, action: Callable[[], object], every_seconds: float) -> None:
+        self._action, self._every_seconds = action, every_seconds
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self._failed: Exception | None = None
+        self._error: Exception | None = None
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -56,65 +56,71 @@ class Repeated:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._stopped.set()
         self._thread.join()
-        if self._failed and error:
-            error.add_note(f"before that, in the background: {self._failed!r}")
-        elif self._failed:
-            raise self._failed
+        if self._error and error:
+            error.add_note(f"before that, in the background: {self._error!r}")
+        elif self._error:
+            raise self._error
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every_seconds):
             try:
-                self._do()
+                self._action()
             except Exception as error:
-                self._failed = error
+                self._error = error
                 return
 
 
 class Subscriber:
-    """Hears what is published to the topic, and keeps of it what alarms say."""
+    """Receives the notifications of alarms from the topic."""
 
     def __init__(self, platform: Platform) -> None:
-        self.heard: list[dict[str, Any]] = []
+        self.notifications: list[dict[str, Any]] = []
         self._sqs, self._url = platform.target.client("sqs"), platform.notices_url
 
-    def listening(self) -> Repeated:
-        return Repeated(self._listen, 0)
+    def listen(self) -> BackgroundLoop:
+        return BackgroundLoop(self._receive, 0)
 
-    def _listen(self) -> None:
-        """Each as it comes: what an alarm says is waited for before the next is made to ring."""
+    def _receive(self) -> None:
+        """Receive without delay: a test waits for each notification before it causes the next."""
         queue = {"QueueUrl": self._url}
         for received in self._sqs.receive_message(**queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get(
             "Messages", []
         ):
             message = json.loads(json.loads(received["Body"])["Message"])
             if "AlarmName" in message:
-                self.heard.append(message)
+                self.notifications.append(message)
             self._sqs.delete_message(**queue, ReceiptHandle=received["ReceiptHandle"])
 
-    def states(self, alarm: str) -> list[str]:
-        """What it said of itself, in order."""
-        return [str(one["NewStateValue"]) for one in self.heard if one["AlarmName"] == f"{alarm}-local"]
+    def read_states(self, alarm: str) -> list[str]:
+        """Return the states of an alarm by its notifications, in order."""
+        return [
+            str(message["NewStateValue"]) for message in self.notifications if message["AlarmName"] == f"{alarm}-local"
+        ]
 
-    def rang(self) -> set[str]:
-        rang = {str(one["AlarmName"]) for one in self.heard if one["NewStateValue"] == "ALARM"}
-        return {name.removesuffix("-local") for name in rang}
+    def ringing_alarms(self) -> set[str]:
+        names = {str(message["AlarmName"]) for message in self.notifications if message["NewStateValue"] == "ALARM"}
+        return {name.removesuffix("-local") for name in names}
 
 
-def recorded(platform: Platform) -> list[str]:
-    """Which alarms have rung, in order, as CloudWatch itself has it."""
+def read_rung_alarms(platform: Platform) -> list[str]:
+    """Return the alarms that went into ALARM, in order, by CloudWatch's history."""
     pages = platform.client("cloudwatch").get_paginator("describe_alarm_history")
-    found = pages.paginate(
+    history = pages.paginate(
         AlarmTypes=["MetricAlarm", "CompositeAlarm"], HistoryItemType="StateUpdate", ScanBy="TimestampAscending"
     )
-    changes = [one for page in found for one in page["AlarmHistoryItems"]]
-    return [one["AlarmName"].removesuffix("-local") for one in changes if one["HistorySummary"].endswith("to ALARM")]
+    changes = [change for page in history for change in page["AlarmHistoryItems"]]
+    return [
+        change["AlarmName"].removesuffix("-local")
+        for change in changes
+        if change["HistorySummary"].endswith("to ALARM")
+    ]
 
 
-def heart(platform: Platform) -> Repeated:
-    """Reconciliation's schedule, in the alarms' time."""
+def run_schedule(platform: Platform) -> BackgroundLoop:
+    """Run reconciliation on its schedule, in the shortened time of the alarms."""
     client = platform.target.client("lambda")
     function = {"FunctionName": "lambda-payment-reconciliation-local", "Qualifier": "live", "Payload": b"{}"}
-    return Repeated(lambda: client.invoke(**function), PERIOD_SECONDS / 2)
+    return BackgroundLoop(lambda: client.invoke(**function), PERIOD_SECONDS / 2)
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +129,11 @@ def platform() -> Iterator[Platform]:
         yield deployed(target.emulator_target(running))
 
 
-def until(true: Callable[[], bool], seconds: float = 60, every_seconds: float = 0.2) -> bool:
-    """Whether it became so in time."""
+def wait_until(condition: Callable[[], bool], seconds: float = 60, every_seconds: float = 0.2) -> bool:
+    """Return whether ``condition`` became true in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if true():
+        if condition():
             return True
         time.sleep(every_seconds)
     return False

@@ -1,4 +1,4 @@
-"""What a platform is brought into for the operator's tests, beside what tests/e2e/situations.py has."""
+"""Situations for the operator's tests, beside those of tests/e2e/situations.py."""
 
 import uuid
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.emitted import load_template
 VAULT = "backup-vault-payments-local"
 
 
-def request(minor_units: int, **changes: Any) -> dict[str, Any]:
+def make_request(minor_units: int, **changes: Any) -> dict[str, Any]:
     return {
         "transaction_id": f"T-{uuid.uuid4().hex[:12]}",
         "payment_amount": minor_units / 100,
@@ -20,32 +20,32 @@ def request(minor_units: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def fail(platform: Platform, cents: int, times: int, **changes: Any) -> None:
-    """Payments that fail as the simulator lets these cents fail."""
-    started = [platform.start(request(15000 + cents, **changes)) for _ in range(times)]
+def run_failing_payments(platform: Platform, cents: int, times: int, **changes: Any) -> None:
+    """Run payments that the simulator lets fail by these cents."""
+    started = [platform.start(make_request(15000 + cents, **changes)) for _ in range(times)]
     for execution in started:
         assert platform.follow(execution).status == "FAILED"
 
 
 def stop_executions(platform: Platform) -> None:
-    """Cents that keep the gateway busy for a second, so that there is something to stop."""
-    execution = platform.start(request(15007))
+    """Stop an execution whose gateway is busy for a second."""
+    execution = platform.start(make_request(15007))
     platform.client("stepfunctions").stop_execution(executionArn=execution)
 
 
-def measured(namespace: str, metric: str, value: float, **dimensions: str) -> Callable[[Platform], None]:
-    """Where the AWS emulator does not do it by itself: what AWS would have measured."""
+def put_metric(namespace: str, metric: str, value: float, **dimensions: str) -> Callable[[Platform], None]:
+    """Return a function that puts the metric of AWS that the emulator does not measure."""
 
-    def put(platform: Platform) -> None:
-        named = [{"Name": name, "Value": of} for name, of in dimensions.items()]
-        datum = {"MetricName": metric, "Dimensions": named, "Value": value}
+    def put_datum(platform: Platform) -> None:
+        pairs = [{"Name": name, "Value": dimension_value} for name, dimension_value in dimensions.items()]
+        datum = {"MetricName": metric, "Dimensions": pairs, "Value": value}
         platform.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[datum])
 
-    return put
+    return put_datum
 
 
-def make_alarm_of_backups(platform: Platform, logical_id: str) -> None:
-    """Backups are off here, so CloudFormation does not create it. A day of it takes as long as five minutes do."""
+def create_backup_alarm(platform: Platform, logical_id: str) -> None:
+    """Create an alarm that the stack lacks because backups are off. Its day takes as long as five minutes."""
     alarm = load_template("monitoring")["Resources"][logical_id]["Properties"]
     name = alarm["AlarmName"]["Fn::Sub"].replace("${Environment}", "local")
     topic = platform.outputs["SnsTopicArn"]
@@ -62,8 +62,8 @@ def make_alarm_of_backups(platform: Platform, logical_id: str) -> None:
     )
 
 
-def make_composite_alarm(platform: Platform) -> None:
-    """CloudFormation does not make one here, so this makes it of the template's rule."""
+def create_composite_alarm(platform: Platform) -> None:
+    """Create the composite alarm by the rule of the template, because the emulator's CloudFormation does not."""
     alarm = load_template("monitoring")["Resources"]["PaymentsFailingAlarm"]["Properties"]
     rule = alarm["AlarmRule"]["Fn::Sub"]
     for logical_id, resource in load_template("monitoring")["Resources"].items():

@@ -1,4 +1,4 @@
-"""Each alarm is made to ring, is heard by a subscriber, and says when it is over."""
+"""Each alarm goes into ALARM by its cause, notifies a subscriber, and returns to OK."""
 
 import contextlib
 import time
@@ -14,15 +14,23 @@ from scripts.local import server
 from stacks.monitoring import alarm_table
 from tests.e2e.conftest import Platform
 from tests.e2e.situations import DAY, HOUR, call, leave, reconcile, without
-from tests.ops.conftest import PERIOD_SECONDS, RUNG, Repeated, Subscriber, heart, recorded, until
+from tests.ops.conftest import (
+    PERIOD_SECONDS,
+    RINGING_ALARMS,
+    BackgroundLoop,
+    Subscriber,
+    read_rung_alarms,
+    run_schedule,
+    wait_until,
+)
 from tests.ops.situations import (
     COMPOSITE,
     VAULT,
-    fail,
-    make_alarm_of_backups,
-    make_composite_alarm,
-    measured,
-    request,
+    create_backup_alarm,
+    create_composite_alarm,
+    make_request,
+    put_metric,
+    run_failing_payments,
     stop_executions,
 )
 
@@ -32,13 +40,13 @@ UNDELIVERED = f"http://queue/{server.ACCOUNT}/sqs-notification-dlq-local"
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:sfn-payment-workflow-local"
 
 
-def throttle(function: str) -> Callable[[Platform], None]:
-    """Two calls while no concurrency is left. By its alias the AWS emulator does not hold a function back."""
-    # The SDK would call again and again.
-    once = Config(retries={"total_max_attempts": 1})
+def throttle_function(function: str) -> Callable[[Platform], None]:
+    """Call twice without concurrency; not by the alias, which the emulator does not throttle."""
+    # Without retries of the SDK.
+    single_attempt = Config(retries={"total_max_attempts": 1})
 
     def call_without_concurrency(platform: Platform) -> None:
-        client, name = platform.target.client("lambda", once), f"lambda-payment-{function}-local"
+        client, name = platform.target.client("lambda", single_attempt), f"lambda-payment-{function}-local"
         client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
         try:
             for _ in range(2):
@@ -51,30 +59,30 @@ def throttle(function: str) -> Callable[[Platform], None]:
 
 
 def raise_errors(function: str) -> Callable[[Platform], None]:
-    """Calls that it cannot make sense of. Those of the workflow the AWS emulator does not count."""
+    """Call a function with invalid requests; the emulator does not count errors of the workflow's calls."""
 
-    def call_in_vain(platform: Platform) -> None:
+    def call_with_invalid_request(platform: Platform) -> None:
         for _ in range(6):
             assert "errorType" in call(platform, function, request={})
 
-    return call_in_vain
+    return call_with_invalid_request
 
 
-def take_ten_minutes(platform: Platform) -> None:
-    """Executions that began ten minutes ago, in two periods: the functions measure from there."""
+def delay_executions(platform: Platform) -> None:
+    """Process payments of executions that began ten minutes ago, in each of two periods."""
     for wait in (PERIOD_SECONDS, 0):
-        about = request(15000)
+        payment = make_request(15000)
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 600))
-        execution = {"id": f"arn:of-{about['transaction_id']}", "started_at": started}
-        validated = call(platform, "validation", request=about, execution=execution)
+        execution = {"id": f"arn:of-{payment['transaction_id']}", "started_at": started}
+        validated = call(platform, "validation", request=payment, execution=execution)
         call(
-            platform, "processing", action="process", transaction_id=about["transaction_id"],
+            platform, "processing", action="process", transaction_id=payment["transaction_id"],
             record_id=validated["record_id"], execution=execution,
         )  # fmt: skip
         time.sleep(wait)
 
 
-def forget_for_a_day(platform: Platform) -> None:
+def leave_open_for_a_day(platform: Platform) -> None:
     leave(platform, Status.UNKNOWN, 6, DAY)
     reconcile(platform)
 
@@ -85,37 +93,37 @@ def leave_open(platform: Platform) -> None:
 
 
 def reconcile_without(action: str) -> Callable[[Platform], None]:
-    def run(platform: Platform) -> None:
+    def fail_to_reconcile(platform: Platform) -> None:
         leave(platform, Status.PENDING, 0, HOUR)
         with without(platform, "Reconciliation", action):
             reconcile(platform)
         reconcile(platform)
 
-    return run
+    return fail_to_reconcile
 
 
-def nothing(_: Platform) -> None:
-    """Silence is the cause: no run of reconciliation, where there were some."""
+def stop_schedule(_: Platform) -> None:
+    """Do nothing: the schedule does not run, and its silence is the cause."""
 
 
-def lose_a_notice(platform: Platform) -> None:
-    """As SNS would move it; the AWS emulator does not."""
+def leave_undelivered_notice(platform: Platform) -> None:
+    """Put a notification into the dead-letter queue, as SNS does on AWS."""
     platform.client("sqs").send_message(QueueUrl=UNDELIVERED, MessageBody='{"Type": "Notification"}')
 
 
-def spend_a_night_without_backups(platform: Platform) -> None:
-    """The alarm is there from now on, and no job has completed."""
-    make_alarm_of_backups(platform, "BackupHeartbeatAlarm")
+def miss_backups(platform: Platform) -> None:
+    """Create the alarm without a completed job."""
+    create_backup_alarm(platform, "BackupHeartbeatAlarm")
 
 
-def backups(platform: Platform) -> Repeated:
-    """The nightly job of each table, in the alarms' time."""
-    completed = measured("AWS/Backup", "NumberOfBackupJobsCompleted", 2, BackupVaultName=VAULT)
-    return Repeated(lambda: completed(platform), PERIOD_SECONDS / 2)
+def run_backups(platform: Platform) -> BackgroundLoop:
+    """Run the nightly job of each table, in the shortened time of the alarms."""
+    completed = put_metric("AWS/Backup", "NumberOfBackupJobsCompleted", 2, BackupVaultName=VAULT)
+    return BackgroundLoop(lambda: completed(platform), PERIOD_SECONDS / 2)
 
 
-def settle(platform: Platform) -> None:
-    """What was left open comes to its end: the gateway answers again."""
+def finish_open_payments(platform: Platform) -> None:
+    """Remove open payments and dead letters."""
     table = platform.outputs["DynamodbTableName"]
     for item in platform.client("dynamodb").scan(TableName=table)["Items"]:
         if item["status"]["S"] in ("UNKNOWN", "PENDING", "PROCESSING"):
@@ -124,97 +132,98 @@ def settle(platform: Platform) -> None:
     platform.client("sqs").purge_queue(QueueUrl=UNDELIVERED)
 
 
-# Alarm -> how its condition comes about. Through the system, but where the AWS emulator measures nothing. In this order
-# none rings by the cause of one before it: what fails leaves dead letters, what nobody knows has failed as well, and
-# what is given up to a person has been open for long.
+# The cause of each alarm: the platform itself, or a metric that the emulator does not measure. In this order no alarm
+# rings by an earlier cause: a failed payment leaves a dead letter, an unknown outcome is a failure too, and a payment
+# for review has been open for long.
 CAUSES: dict[str, Callable[[Platform], None]] = {
-    "alarm-reconciliation-heartbeat": nothing,
-    "alarm-dead-letters": lambda platform: fail(platform, 3, 1),
-    "alarm-sfn-failures": lambda platform: fail(platform, 3, 3),
-    "alarm-sfn-timeouts": measured("AWS/States", "ExecutionsTimedOut", 1, StateMachineArn=MACHINE),
+    "alarm-reconciliation-heartbeat": stop_schedule,
+    "alarm-dead-letters": lambda platform: run_failing_payments(platform, 3, 1),
+    "alarm-sfn-failures": lambda platform: run_failing_payments(platform, 3, 3),
+    "alarm-sfn-timeouts": put_metric("AWS/States", "ExecutionsTimedOut", 1, StateMachineArn=MACHINE),
     "alarm-sfn-aborts": stop_executions,
-    "alarm-sfn-throttles": measured("AWS/States", "ExecutionThrottled", 11, StateMachineArn=MACHINE),
+    "alarm-sfn-throttles": put_metric("AWS/States", "ExecutionThrottled", 11, StateMachineArn=MACHINE),
     "alarm-lambda-validation-errors": raise_errors("validation"),
-    "alarm-lambda-validation-throttles": throttle("validation"),
+    "alarm-lambda-validation-throttles": throttle_function("validation"),
     "alarm-lambda-processing-errors": raise_errors("processing"),
-    "alarm-lambda-processing-throttles": throttle("processing"),
-    "alarm-payment-duration": take_ten_minutes,
-    "alarm-unknown-outcomes": lambda platform: fail(platform, 6, 6),
+    "alarm-lambda-processing-throttles": throttle_function("processing"),
+    "alarm-payment-duration": delay_executions,
+    "alarm-unknown-outcomes": lambda platform: run_failing_payments(platform, 6, 6),
     "alarm-open-payment-age": leave_open,
-    "alarm-reviews": forget_for_a_day,
-    "alarm-transactions-read-throttles": measured(
+    "alarm-reviews": leave_open_for_a_day,
+    "alarm-transactions-read-throttles": put_metric(
         "AWS/DynamoDB", "ReadThrottleEvents", 6, TableName="dynamodb-transactions-local"
     ),
-    "alarm-transactions-write-throttles": measured(
+    "alarm-transactions-write-throttles": put_metric(
         "AWS/DynamoDB", "WriteThrottleEvents", 6, TableName="dynamodb-transactions-local"
     ),
-    "alarm-index-write-throttles": measured(
+    "alarm-index-write-throttles": put_metric(
         "AWS/DynamoDB",
         "WriteThrottleEvents",
         6,
         TableName="dynamodb-transactions-local",
         GlobalSecondaryIndexName="open-payments",
     ),
-    "alarm-ledger-write-throttles": measured(
+    "alarm-ledger-write-throttles": put_metric(
         "AWS/DynamoDB", "WriteThrottleEvents", 6, TableName="dynamodb-payment-ledger-local"
     ),
-    "alarm-notification-failures": measured(
+    "alarm-notification-failures": put_metric(
         "AWS/SNS", "NumberOfNotificationsFailed", 1, TopicName="sns-payment-notifications-local"
     ),
-    "alarm-undelivered-notices": lose_a_notice,
-    "alarm-backup-failures": measured("AWS/Backup", "NumberOfBackupJobsFailed", 1, BackupVaultName=VAULT),
-    "alarm-backup-heartbeat": spend_a_night_without_backups,
+    "alarm-undelivered-notices": leave_undelivered_notice,
+    "alarm-backup-failures": put_metric("AWS/Backup", "NumberOfBackupJobsFailed", 1, BackupVaultName=VAULT),
+    "alarm-backup-heartbeat": miss_backups,
     "alarm-lambda-reconciliation-errors": reconcile_without("dynamodb:Query"),
     "alarm-reconciliation-incomplete": reconcile_without("dynamodb:GetItem"),
 }
-# What tells of lost notifications would lose its OK as well, and begin again.
+# Alarms about lost notifications have no action for OK, which could be lost again.
 ENDS_IN_SILENCE = {"alarm-notification-failures", "alarm-undelivered-notices"}
-# It rings with the first of those that it is made of.
+# The composite alarm rings with the first of its members.
 CAUSE_OF_COMPOSITE = "alarm-sfn-failures"
 
 
 @dataclass(frozen=True)
-class Rung:
-    """All alarms, one after the other and each by its cause, and back to OK."""
+class RungAlarms:
+    """The result of causing all alarms, one after the other."""
 
     subscriber: Subscriber
-    # Those that CloudWatch has as OK at the end.
-    over: set[str]
-    # Alarm -> the one whose cause it first rang after.
+    # The alarms that are OK for CloudWatch at the end.
+    ok_at_end: set[str]
+    # By alarm, the alarm whose cause it first rang after.
     after_cause_of: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def rung(platform: Platform) -> Rung:
-    make_composite_alarm(platform)
-    make_alarm_of_backups(platform, "BackupFailuresAlarm")
-    subscriber, wanted = Subscriber(platform), set(alarm_table.list_sections())
+def result(platform: Platform) -> RungAlarms:
+    create_composite_alarm(platform)
+    create_backup_alarm(platform, "BackupFailuresAlarm")
+    subscriber, all_alarms = Subscriber(platform), set(alarm_table.list_sections())
     after_cause_of: dict[str, str] = {}
-    with subscriber.listening():
-        with heart(platform):
+    with subscriber.listen():
+        with run_schedule(platform):
             alarms = platform.client("cloudwatch").describe_alarms
-            assert until(lambda: {one["StateValue"] for one in alarms()["MetricAlarms"]} == {"OK"})
-        before = len(recorded(platform))
-        subscriber.heard.clear()
+            assert wait_until(lambda: {alarm["StateValue"] for alarm in alarms()["MetricAlarms"]} == {"OK"})
+        before = len(read_rung_alarms(platform))
+        subscriber.notifications.clear()
         for alarm, cause in CAUSES.items():
             cause(platform)
-            assert until(lambda: alarm in subscriber.rang()), alarm  # noqa: B023 - it is asked at once
-            for one in recorded(platform)[before:]:
-                after_cause_of.setdefault(one, alarm)
-        settle(platform)
-        with heart(platform), backups(platform):
-            assert until(lambda: all(subscriber.states(one)[-1:] == ["OK"] for one in wanted - ENDS_IN_SILENCE))
-            assert until(lambda: over(platform) == wanted), wanted - over(platform)
-    return Rung(subscriber, over(platform), after_cause_of)
+            assert wait_until(lambda: alarm in subscriber.ringing_alarms()), alarm  # noqa: B023 - called at once
+            for alarm_name in read_rung_alarms(platform)[before:]:
+                after_cause_of.setdefault(alarm_name, alarm)
+        finish_open_payments(platform)
+        with run_schedule(platform), run_backups(platform):
+            expected = all_alarms - ENDS_IN_SILENCE
+            assert wait_until(lambda: all(subscriber.read_states(name)[-1:] == ["OK"] for name in expected))
+            assert wait_until(lambda: list_ok_alarms(platform) == all_alarms), all_alarms - list_ok_alarms(platform)
+    return RungAlarms(subscriber, list_ok_alarms(platform), after_cause_of)
 
 
-def over(platform: Platform) -> set[str]:
+def list_ok_alarms(platform: Platform) -> set[str]:
     kinds = {"AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
     pages = platform.client("cloudwatch").get_paginator("describe_alarms").paginate(**kinds, StateValue="OK")
     return {
-        one["AlarmName"].removesuffix("-local")
+        alarm["AlarmName"].removesuffix("-local")
         for page in pages
-        for one in (*page.get("MetricAlarms", ()), *page.get("CompositeAlarms", ()))
+        for alarm in (*page.get("MetricAlarms", ()), *page.get("CompositeAlarms", ()))
     }
 
 
@@ -223,18 +232,18 @@ def test_every_alarm_has_a_cause() -> None:
 
 
 @pytest.mark.parametrize("alarm", [*CAUSES, COMPOSITE])
-def test_it_rings_by_its_cause_is_heard_and_goes_back_to_ok(alarm: str, rung: Rung, record_property: Any) -> None:
-    assert rung.after_cause_of[alarm] == (CAUSE_OF_COMPOSITE if alarm == COMPOSITE else alarm)
-    said = rung.subscriber.states(alarm)
-    assert "ALARM" in said
-    assert said[-1] == ("ALARM" if alarm in ENDS_IN_SILENCE else "OK")
-    assert alarm in rung.over
-    record_property(RUNG, 1)
+def test_it_rings_by_its_cause_notifies_and_returns_to_ok(alarm: str, result: RungAlarms, record_property: Any) -> None:
+    assert result.after_cause_of[alarm] == (CAUSE_OF_COMPOSITE if alarm == COMPOSITE else alarm)
+    states = result.subscriber.read_states(alarm)
+    assert "ALARM" in states
+    assert states[-1] == ("ALARM" if alarm in ENDS_IN_SILENCE else "OK")
+    assert alarm in result.ok_at_end
+    record_property(RINGING_ALARMS, 1)
 
 
-def test_what_it_says_leads_to_the_runbook(rung: Rung) -> None:
-    assert rung.subscriber.heard
-    for message in rung.subscriber.heard:
+def test_each_notification_links_to_the_runbook(result: RungAlarms) -> None:
+    assert result.subscriber.notifications
+    for message in result.subscriber.notifications:
         alarm = message["AlarmName"].removesuffix("-local")
         if alarm != COMPOSITE:
             assert message["AlarmDescription"].endswith(f"docs/runbook.md#{alarm}")

@@ -1,7 +1,7 @@
-"""Every command of docs/runbook.md is executed, in a situation that its section is for, and gives what is said there.
+"""Every command of docs/runbook.md is executed in the situation of its section, and gives the output shown there.
 
-The commands run as an operator runs them, by a shell, in a copy of the repository: the copy remembers an AWS emulator
-of its own, so that one that a developer keeps in the working tree is left alone, and can go back to another revision.
+A shell runs the commands in a copy of the repository. The copy has an emulator of its own, and can check out another
+revision.
 """
 
 import json
@@ -22,9 +22,9 @@ from tests.e2e.conftest import TOPIC_ARN, Platform
 from tests.e2e.situations import call
 from tests.emitted import ROOT
 from tests.ops.conftest import CHECKED, COMMANDS, EXECUTED
-from tests.ops.desk import Desk, change_settings, commit
-from tests.ops.runbook_situations import SITUATIONS, an_ordinary_payment
-from tests.ops.situations import make_composite_alarm, request
+from tests.ops.desk import Desk, change_settings, commit_all
+from tests.ops.runbook_situations import SITUATIONS, complete_payment
+from tests.ops.situations import create_composite_alarm, make_request
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 ALARMS = set(alarm_table.list_sections())
@@ -41,51 +41,51 @@ PROCEDURES = {
 }
 PARTS = ["Means", "Customers see", "First look", "Do", "Stop when"]
 PROGRAMS = ("scripts/payments.sh ", "scripts/deploy.sh ", "scripts/status.sh ", "aws ", "git ")
-WORDS = {
+PLACEHOLDERS = {
     "TRANSACTION", "LETTER_ID", "EXECUTION_ARN", "REFERENCE", "RELEASE", "SECRET", "VERSION", "NEWER", "BACKUP_ARN",
     "RECOVERY_POINT_ARN", "RESTORE_ROLE_ARN", "WHEN", "SINCE", "UNTIL", "NOTICE", "RECEIPT_HANDLE",
     "SUBSCRIBER_QUEUE_URL", "TABLE_ARN", "BACKUP_ROLE_ARN",
 }  # fmt: skip
-# What the AWS emulator does not have: these are only checked against the service's model, by the AWS CLI.
-NOT_EMBEDDED = ("aws service-quotas ", "aws backup start-restore-job ")
-# What is made here, or belongs to whoever works here.
+# The emulator lacks these; the AWS CLI checks them against the model of the service.
+NOT_IN_EMULATOR = ("aws service-quotas ", "aws backup start-restore-job ")
+# Generated files, and those of the developer.
 NOT_COPIED = (".git", ".venv", ".local", ".deployed", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build")
 
 
 @dataclass
 class Command:
-    """A command as it stands in the runbook, with what is said to come of it."""
+    """A command of the runbook, with its expected output and exit codes."""
 
     text: str
     contains: list[str] = field(default_factory=list)
     exit_codes: tuple[int, ...] = (0,)
 
     @property
-    def embedded(self) -> bool:
-        return not self.text.startswith(NOT_EMBEDDED)
+    def is_executable(self) -> bool:
+        return not self.text.startswith(NOT_IN_EMULATOR)
 
 
-def sections(text: str) -> dict[str, str]:
-    """The text below each heading of the second level."""
+def split_sections(text: str) -> dict[str, str]:
+    """Return the text below each heading of the second level."""
     parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def commands(section: str) -> list[Command]:
-    found: list[Command] = []
+def read_commands(section: str) -> list[Command]:
+    commands: list[Command] = []
     for block in re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             if not line.startswith("# "):
-                found.append(Command(re.sub(r"  +", " ", line)))
+                commands.append(Command(re.sub(r"  +", " ", line)))
             elif code := re.match(r"# exit code (\d+)( if .*)?$", line):
-                found[-1].exit_codes = (int(code[1]), 0) if code[2] else (int(code[1]),)
+                commands[-1].exit_codes = (int(code[1]), 0) if code[2] else (int(code[1]),)
             else:
-                found[-1].contains.append(line.removeprefix("# "))
-    return found
+                commands[-1].contains.append(line.removeprefix("# "))
+    return commands
 
 
-SECTIONS = sections(RUNBOOK)
-OF_SECTION = {name: commands(text) for name, text in SECTIONS.items() if commands(text)}
+SECTIONS = split_sections(RUNBOOK)
+COMMANDS_BY_SECTION = {name: read_commands(text) for name, text in SECTIONS.items() if read_commands(text)}
 
 
 @pytest.fixture(scope="module")
@@ -96,32 +96,32 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     if validate.LINTED.exists():
         shutil.copytree(validate.LINTED, folder / ".local" / validate.LINTED.name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
-    # Periods of half a minute: long enough that what rings still does when somebody looks.
+    # Periods of half a minute, so that an alarm still rings when the command reads it.
     with server.run_server(wait_scale=0.02, alarm_scale=0.1) as running:
         (folder / ".local" / "server.json").write_text(json.dumps(asdict(running)))
-        there = target.emulator_target(running)
-        notices_url, notices_arn = subscriber.create_queue(there.client("sqs"), TOPIC_ARN)
+        emulator = target.emulator_target(running)
+        notices_url, notices_arn = subscriber.create_queue(emulator.client("sqs"), TOPIC_ARN)
         desk = Desk(
-            Platform(there, {}, {}, notices_url),
+            Platform(emulator, {}, {}, notices_url),
             folder,
             server.emulator_environment(running.url)
             | {
                 "PATH": f"{ROOT / '.venv' / 'awscli' / 'bin'}:{os.environ['PATH']}",
                 "AWS_MAX_ATTEMPTS": "1",
-                # So that no name is broken over two lines.
+                # Names are not wrapped.
                 "COLUMNS": "200",
             },
         )
-        told = f'notification_protocol = "sqs"\nnotification_endpoint = "{notices_arn}"\n'
-        change_settings(desk, told)
-        code, said = desk.run(
+        settings_lines = f'notification_protocol = "sqs"\nnotification_endpoint = "{notices_arn}"\n'
+        change_settings(desk, settings_lines)
+        code, output = desk.run_command(
             "scripts/deploy.sh local --yes && scripts/outputs.sh local --format json > .local/outputs.json"
         )
-        assert code == 0, said
+        assert code == 0, output
         desk.platform.outputs.update(json.loads((folder / ".local" / "outputs.json").read_text()))
-        commit(desk, "the release that is deployed")
-        make_composite_alarm(desk.platform)
-        # The AWS emulator does not take this from the template.
+        commit_all(desk, "the release that is deployed")
+        create_composite_alarm(desk.platform)
+        # The emulator does not read this from the template.
         desk.platform.client("dynamodb").update_continuous_backups(
             TableName="dynamodb-transactions-local",
             PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
@@ -130,60 +130,62 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
-def filled_in(text: str, words: dict[str, str]) -> str:
-    text = re.sub(rf"\b({'|'.join(WORDS)})\b", lambda word: words[word[1]], text)
+def fill_placeholders(text: str, words: dict[str, str]) -> str:
+    text = re.sub(rf"\b({'|'.join(PLACEHOLDERS)})\b", lambda word: words[word[1]], text)
     return re.sub(r"\bprod\b", "local", text)
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("section", OF_SECTION)
-def test_each_command_does_what_is_said_there(section: str, desk: Desk, record_property: Any) -> None:
-    record_property(COMMANDS, len(OF_SECTION[section]))
-    desk.quiet()
-    situation = SITUATIONS.get(section, an_ordinary_payment)(desk)
-    for command in OF_SECTION[section]:
-        text = filled_in(command.text, situation.words)
-        contains = [filled_in(one, situation.words) for one in command.contains]
+@pytest.mark.parametrize("section", COMMANDS_BY_SECTION)
+def test_each_command_gives_the_output_that_is_shown(section: str, desk: Desk, record_property: Any) -> None:
+    record_property(COMMANDS, len(COMMANDS_BY_SECTION[section]))
+    desk.clean_up()
+    situation = SITUATIONS.get(section, complete_payment)(desk)
+    for command in COMMANDS_BY_SECTION[section]:
+        text = fill_placeholders(command.text, situation.words)
+        contains = [fill_placeholders(line, situation.words) for line in command.contains]
         # Version 1 of the AWS CLI does not take SQS's endpoint from the environment.
         text = text.replace("aws sqs ", 'aws --endpoint-url "$AWS_ENDPOINT_URL" sqs ')
-        if not command.embedded:
+        if not command.is_executable:
             text += " --generate-cli-skeleton output"
         typed = next((keys for part, keys in situation.typed.items() if part in text), "y\n")
-        code, said = desk.run(text, typed, contains if 130 in command.exit_codes else None)
-        assert code in command.exit_codes, f"{text}\n{code}: {said}"
-        if command.embedded:
-            missing = [one for one in contains if one not in said]
-            assert not missing, f"{text}\nsays nothing of {missing}: {said}"
-        record_property(EXECUTED if command.embedded else CHECKED, 1)
-        desk.output = said
-        for part, then in situation.after.items():
+        code, output = desk.run_command(text, typed, contains if 130 in command.exit_codes else None)
+        assert code in command.exit_codes, f"{text}\n{code}: {output}"
+        if command.is_executable:
+            missing = [line for line in contains if line not in output]
+            assert not missing, f"{text}\ndoes not show {missing}: {output}"
+        record_property(EXECUTED if command.is_executable else CHECKED, 1)
+        desk.output = output
+        for part, follow_up in situation.after.items():
             if part in text:
-                then()
+                follow_up()
 
 
 @pytest.mark.e2e
-def test_what_is_only_checked_cannot_be_executed_and_would_be_refused_if_it_were_wrong(desk: Desk) -> None:
-    only_checked = [one.text for found in OF_SECTION.values() for one in found if not one.embedded]
+def test_a_command_that_is_only_checked_cannot_be_executed_and_must_be_valid(desk: Desk) -> None:
+    only_checked = [
+        command.text for commands in COMMANDS_BY_SECTION.values() for command in commands if not command.is_executable
+    ]
     assert only_checked
-    for one in only_checked:
-        code, _ = desk.run(filled_in(one, {word: word for word in WORDS}))
-        assert code != 0, f"the AWS emulator has it now: execute {one}"
-    listed = next(one for one in only_checked if " list-service-quotas " in one)
-    code, said = desk.run(f"{listed} --max-results none --generate-cli-skeleton output")
-    assert (code != 0, "invalid literal" in said or "invalid int value" in said) == (True, True), said
+    for text in only_checked:
+        code, _ = desk.run_command(fill_placeholders(text, {word: word for word in PLACEHOLDERS}))
+        assert code != 0, f"the AWS emulator has it now: execute {text}"
+    listed = next(text for text in only_checked if " list-service-quotas " in text)
+    code, output = desk.run_command(f"{listed} --max-results none --generate-cli-skeleton output")
+    assert (code != 0, "invalid literal" in output or "invalid int value" in output) == (True, True), output
 
 
 @pytest.mark.e2e
 def test_an_older_state_is_never_charged_as_long_as_the_ledger_is_kept(desk: Desk) -> None:
-    """What the section on restoring rests on: a state that the ledger is ahead of can take no step."""
+    """The section on restoring relies on it: a payment that is behind its ledger takes no step."""
     dynamodb, table = desk.platform.client("dynamodb"), "dynamodb-transactions-local"
-    asked = request(15000)
-    validated = call(desk.platform, "validation", request=asked, execution={"id": "arn:first"})
-    key = {"transaction_id": {"S": asked["transaction_id"]}}
+    request = make_request(15000)
+    validated = call(desk.platform, "validation", request=request, execution={"id": "arn:first"})
+    key = {"transaction_id": {"S": request["transaction_id"]}}
     pending = dynamodb.get_item(TableName=table, Key=key)["Item"]
     to_charge = {
         "action": "process",
-        "transaction_id": asked["transaction_id"],
+        "transaction_id": request["transaction_id"],
         "record_id": validated["record_id"],
     }
     charged = call(desk.platform, "processing", **to_charge, execution={"id": "arn:first"})
@@ -193,13 +195,13 @@ def test_an_older_state_is_never_charged_as_long_as_the_ledger_is_kept(desk: Des
     again = call(desk.platform, "processing", **to_charge, execution={"id": "arn:second"})
     assert (again["errorType"], "ConditionalCheckFailed" in again["errorMessage"]) == ("LedgerRefused", True)
     dynamodb.delete_item(TableName=table, Key=key)
-    anew = call(desk.platform, "validation", request=asked, execution={"id": "arn:third"})
+    anew = call(desk.platform, "validation", request=request, execution={"id": "arn:third"})
     assert (anew["errorType"], "ConditionalCheckFailed" in anew["errorMessage"]) == ("LedgerRefused", True)
     logs = desk.platform.client("logs").filter_log_events(
         logGroupName="/aws/lambda/lambda-payment-processing-local",
-        filterPattern=f'"{asked["transaction_id"]}"',
+        filterPattern=f'"{request["transaction_id"]}"',
     )["events"]
-    # The gateway was asked once.
+    # The gateway was called once.
     assert sum("gateway answered" in event["message"] for event in logs) == 1
 
 
@@ -210,8 +212,8 @@ def test_each_section_is_of_an_alarm_or_a_procedure_and_each_of_these_has_one() 
 
 
 def test_each_section_has_commands_and_each_situation_is_of_a_section() -> None:
-    assert set(OF_SECTION) == ALARMS | PROCEDURES
-    assert set(SITUATIONS) <= set(OF_SECTION)
+    assert set(COMMANDS_BY_SECTION) == ALARMS | PROCEDURES
+    assert set(SITUATIONS) <= set(COMMANDS_BY_SECTION)
 
 
 @pytest.mark.parametrize("alarm", sorted(ALARMS))
@@ -220,28 +222,28 @@ def test_an_alarms_section_has_all_its_parts(alarm: str) -> None:
 
 
 def test_each_command_is_of_a_known_program() -> None:
-    for command in (one for found in OF_SECTION.values() for one in found):
+    for command in (command for commands in COMMANDS_BY_SECTION.values() for command in commands):
         assert command.text.startswith(PROGRAMS), command.text
 
 
-def test_no_command_stands_where_it_is_not_executed() -> None:
-    """In another kind of block, or indented; a command that is only mentioned in a line has no options."""
+def test_no_command_is_outside_of_the_executed_blocks() -> None:
+    """Neither in another kind of block nor indented; a command in a sentence has no options."""
     assert set(re.findall(r"^ *```(\w*)", RUNBOOK, re.MULTILINE)) == {"sh", ""}
     assert not re.search(r"^ +```", RUNBOOK, re.MULTILINE)
     prose = re.sub(r"^```.*?^```", "", RUNBOOK, flags=re.MULTILINE | re.DOTALL)
     mentioned = re.findall(r"`([^`]+)`", prose)
     assert mentioned
-    assert [one for one in mentioned if one.startswith(PROGRAMS) and " -" in one] == []
+    assert [text for text in mentioned if text.startswith(PROGRAMS) and " -" in text] == []
 
 
-def test_the_words_that_stand_for_something_are_explained() -> None:
+def test_the_placeholders_are_explained() -> None:
     explained = set(re.findall(r"`([A-Z_]+)`", RUNBOOK[: RUNBOOK.index("## Find the right section")]))
-    assert explained == WORDS
-    used = {word for found in OF_SECTION.values() for one in found for word in re.findall(r"\b[A-Z_]+\b", one.text)}
-    assert used >= WORDS
+    assert explained == PLACEHOLDERS
+    texts = [command.text for commands in COMMANDS_BY_SECTION.values() for command in commands]
+    assert set(re.findall(r"\b[A-Z_]+\b", " ".join(texts))) >= PLACEHOLDERS
 
 
-def anchors() -> set[str]:
+def list_anchors() -> set[str]:
     headings = re.findall(r"^#{2,3} (.+)$", RUNBOOK, re.MULTILINE)
     return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -249,11 +251,11 @@ def anchors() -> set[str]:
 def test_each_link_leads_somewhere() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", RUNBOOK):
         if link.startswith("#"):
-            assert link[1:] in anchors(), link
+            assert link[1:] in list_anchors(), link
         elif not link.startswith("https://"):
             assert (ROOT / "docs" / link).exists(), link
     top = SECTIONS["Find the right section"]
-    assert {one for one in anchors() if f"(#{one})" in top} == anchors() - {
+    assert {anchor for anchor in list_anchors() if f"(#{anchor})" in top} == list_anchors() - {
         "find-the-right-section",
         "what-recovers-automatically",
         "safe-final-useless-forbidden",
@@ -268,4 +270,4 @@ def test_each_alarms_description_leads_to_its_section(templates: dict[str, dict[
     ]
     assert len(described) == len(ALARMS)
     for text in described:
-        assert text.split("${RunbookUrl}#")[1] in anchors(), text
+        assert text.split("${RunbookUrl}#")[1] in list_anchors(), text

@@ -1,4 +1,4 @@
-"""A thousand payments of an ordinary day ring nothing, and are measured."""
+"""A thousand payments of an ordinary day set off no alarm, and are measured."""
 
 import json
 import time
@@ -11,19 +11,19 @@ import pytest
 
 from tests.e2e.conftest import Platform
 from tests.ops import conftest
-from tests.ops.conftest import PERIOD_SECONDS, Subscriber, heart, recorded, until
-from tests.ops.situations import measured
+from tests.ops.conftest import PERIOD_SECONDS, Subscriber, read_rung_alarms, run_schedule, wait_until
+from tests.ops.situations import put_metric
 
 pytestmark = pytest.mark.e2e
 
 PAYMENTS = 1_000
 AT_ONCE = 4
 LOG_GROUP = "/aws/lambda/lambda-payment-processing-local"
-# Of a hundred: what the simulator makes of the cents, and rejections of amounts above the limit.
+# Of a hundred payments: outcomes of the simulator by the cents, and rejections of amounts above the limit.
 DECLINED, UNAVAILABLE_TWICE, TOO_LARGE = 5, 1, 2
 
 
-def amount(n: int) -> float:
+def choose_amount(n: int) -> float:
     match n % 100:
         case k if k < DECLINED:
             return 150.01
@@ -34,119 +34,125 @@ def amount(n: int) -> float:
     return 150.00
 
 
-def pay(platform: Platform) -> None:
+def run_payments(platform: Platform) -> None:
     running: deque[str] = deque()
     for n in range(PAYMENTS):
         request = {
             "transaction_id": f"T-{n}",
-            "payment_amount": amount(n),
+            "payment_amount": choose_amount(n),
             "payment_method": "credit_card",
             "customer_id": "CUST-1",
         }
         running.append(platform.start(request))
         if len(running) == AT_ONCE:
-            ended(platform, running.popleft())
+            wait_for_success(platform, running.popleft())
     for execution in running:
-        ended(platform, execution)
+        wait_for_success(platform, execution)
 
 
-def ended(platform: Platform, execution: str) -> None:
+def wait_for_success(platform: Platform, execution: str) -> None:
     stepfunctions = platform.client("stepfunctions")
 
-    def status() -> str:
+    def read_status() -> str:
         return str(stepfunctions.describe_execution(executionArn=execution)["status"])
 
-    assert until(lambda: status() != "RUNNING", every_seconds=0.02)
-    assert status() == "SUCCEEDED"
+    assert wait_until(lambda: read_status() != "RUNNING", every_seconds=0.02)
+    assert read_status() == "SUCCEEDED"
 
 
 @dataclass(frozen=True)
-class Rang:
-    """Which alarms did."""
+class Rings:
+    """The alarms that rang, by their notifications and by CloudWatch's history."""
 
-    heard: set[str]
+    notified: set[str]
     recorded: list[str]
 
 
 @pytest.fixture(scope="module")
-def rang(platform: Platform) -> tuple[Rang, Rang]:
-    """During that day, and when one alarm was made to ring after it, with the same subscriber still listening."""
+def rings(platform: Platform) -> tuple[Rings, Rings]:
+    """Return the alarms of the day, and those after an alarm was caused while the subscriber still listened."""
     subscriber = Subscriber(platform)
-    not_delivered = measured("AWS/SNS", "NumberOfNotificationsFailed", 1, TopicName="sns-payment-notifications-local")
-    with heart(platform), subscriber.listening():
+    not_delivered = put_metric("AWS/SNS", "NumberOfNotificationsFailed", 1, TopicName="sns-payment-notifications-local")
+    with run_schedule(platform), subscriber.listen():
         cloudwatch = platform.client("cloudwatch")
-        assert until(lambda: {one["StateValue"] for one in cloudwatch.describe_alarms()["MetricAlarms"]} == {"OK"})
-        subscriber.heard.clear()
-        before = len(recorded(platform))
-        pay(platform)
+        assert wait_until(
+            lambda: {alarm["StateValue"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]} == {"OK"}
+        )
+        subscriber.notifications.clear()
+        before = len(read_rung_alarms(platform))
+        run_payments(platform)
         time.sleep(2 * PERIOD_SECONDS)
-        day = Rang(subscriber.rang(), recorded(platform)[before:])
+        day = Rings(subscriber.ringing_alarms(), read_rung_alarms(platform)[before:])
 
         not_delivered(platform)
-        until(lambda: subscriber.rang() > day.heard)
-        after = Rang(subscriber.rang() - day.heard, recorded(platform)[before + len(day.recorded) :])
+        wait_until(lambda: subscriber.ringing_alarms() > day.notified)
+        after = Rings(
+            subscriber.ringing_alarms() - day.notified, read_rung_alarms(platform)[before + len(day.recorded) :]
+        )
     return day, after
 
 
-def test_nothing_rings(platform: Platform, rang: tuple[Rang, Rang], record_property: Any) -> None:
+def test_no_alarm_rings(platform: Platform, rings: tuple[Rings, Rings], record_property: Any) -> None:
     executions = platform.client("stepfunctions").get_paginator("list_executions")
     machine = platform.outputs["StepFunctionsStateMachineArn"]
     paid = sum(len(page["executions"]) for page in executions.paginate(stateMachineArn=machine))
-    day, _ = rang
+    day, _ = rings
     record_property(conftest.PAYMENTS, paid)
-    record_property(conftest.FALSE_RINGS, len(day.heard | set(day.recorded)))
-    assert day == Rang(heard=set(), recorded=[])
+    record_property(conftest.FALSE_RINGS, len(day.notified | set(day.recorded)))
+    assert day == Rings(notified=set(), recorded=[])
 
 
-def test_what_had_rung_would_have_been_heard(rang: tuple[Rang, Rang]) -> None:
-    """Silence says something only of somebody who hears."""
-    _, after = rang
-    rings = "alarm-notification-failures"
-    assert after == Rang(heard={rings}, recorded=[rings])
+def test_an_alarm_would_have_been_noticed(rings: tuple[Rings, Rings]) -> None:
+    """Silence proves something only if the subscriber listens."""
+    _, after = rings
+    alarm = "alarm-notification-failures"
+    assert after == Rings(notified={alarm}, recorded=[alarm])
 
 
-@pytest.mark.usefixtures("rang")
+@pytest.mark.usefixtures("rings")
 def test_every_payment_is_counted_once(platform: Platform) -> None:
     items = platform.client("dynamodb").get_paginator("scan").paginate(TableName=platform.outputs["DynamodbTableName"])
-    recorded = Counter(item["status"]["S"] for page in items for item in page["Items"])
+    statuses = Counter(item["status"]["S"] for page in items for item in page["Items"])
     shares = {"DECLINED": DECLINED, "REJECTED": TOO_LARGE, "COMPLETED": 100 - DECLINED - TOO_LARGE}
-    assert recorded == {outcome: share * PAYMENTS // 100 for outcome, share in shares.items()}
+    assert statuses == {outcome: share * PAYMENTS // 100 for outcome, share in shares.items()}
 
-    def counted() -> dict[str, float]:
-        return {outcome: told(platform, "Payments", "Sum", Outcome=outcome) for outcome in recorded}
+    def read_counts() -> dict[str, float]:
+        return {outcome: read_metric(platform, "Payments", "Sum", Outcome=outcome) for outcome in statuses}
 
-    # A line is logged a moment after the function's answer.
-    assert until(lambda: counted() == recorded), counted()
+    # A function's log lines arrive after its answer.
+    assert wait_until(lambda: read_counts() == statuses), read_counts()
 
 
-@pytest.mark.usefixtures("rang")
+@pytest.mark.usefixtures("rings")
 def test_the_duration_is_that_of_the_functions_lines(platform: Platform) -> None:
-    """The one that the metric filter of the template makes, as it is deployed, and the one that the lines embed."""
+    """Both the metric of the template's filter and the metric that the lines embed."""
     paid = PAYMENTS * (100 - TOO_LARGE) // 100
-    assert until(lambda: len(finished(platform)) == paid), len(finished(platform))
-    seconds = finished(platform)
+    assert wait_until(lambda: len(read_durations(platform)) == paid), len(read_durations(platform))
+    seconds = read_durations(platform)
     for metric in ("PaymentProcessingDuration", "PaymentDuration"):
-        assert until(lambda: told(platform, metric, "SampleCount") == paid), metric  # noqa: B023 - it is asked at once
-        assert told(platform, metric, "Sum") == pytest.approx(sum(seconds))
+        assert wait_until(lambda: read_metric(platform, metric, "SampleCount") == paid), metric  # noqa: B023 - called at once
+        assert read_metric(platform, metric, "Sum") == pytest.approx(sum(seconds))
 
 
-def finished(platform: Platform) -> list[float]:
-    """How long each payment took, as the lines of the processing function say."""
+def read_durations(platform: Platform) -> list[float]:
+    """Return the duration of each payment by the lines of the processing function."""
     pages = platform.client("logs").get_paginator("filter_log_events").paginate(logGroupName=LOG_GROUP)
-    lines = [json.loads(one["message"]) for page in pages for one in page["events"] if one["message"].startswith("{")]
-    return [one["duration_seconds"] for one in lines if one.get("message") == "payment finished"]
+    lines = [
+        json.loads(event["message"]) for page in pages for event in page["events"] if event["message"].startswith("{")
+    ]
+    return [line["duration_seconds"] for line in lines if line.get("message") == "payment finished"]
 
 
-def told(platform: Platform, metric: str, statistic: str, **dimensions: str) -> float:
-    """Of today."""
-    now = datetime.now(UTC)
-    found = platform.client("cloudwatch").get_metric_statistics(
+def read_metric(platform: Platform, metric: str, statistic: str, **dimensions: str) -> float:
+    """Return a statistic of the last hour."""
+    now_utc = datetime.now(UTC)
+    answer = platform.client("cloudwatch").get_metric_statistics(
         Namespace="PaymentWorkflow",
         MetricName=metric,
         Dimensions=[{"Name": name, "Value": value} for name, value in {"Environment": "local", **dimensions}.items()],
-        StartTime=now - timedelta(hours=1),
-        EndTime=now + timedelta(hours=1),
+        StartTime=now_utc - timedelta(hours=1),
+        EndTime=now_utc + timedelta(hours=1),
         Period=86_400,
         Statistics=[statistic],
     )
-    return float(sum(one[statistic] for one in found["Datapoints"]))
+    return float(sum(point[statistic] for point in answer["Datapoints"]))
