@@ -18,7 +18,7 @@ from tests.deployer.conftest import GOLDEN
 from tests.emitted import ROOT, load_template
 from tests.mutations.defects import DEFECTS
 from tests.ops.conftest import CHECKED, COMMANDS, EXECUTED, FIGURES
-from tests.ops.test_runbook import OF_SECTION
+from tests.ops.test_runbook import COMMANDS_BY_SECTION
 from tests.prove.conftest import FINDINGS
 
 
@@ -131,7 +131,7 @@ def test_the_readme_states_figures_that_the_complete_output_contains() -> None:
 
 
 def test_the_documents_count_what_can_be_counted_without_a_run() -> None:
-    commands = [command for section in OF_SECTION.values() for command in section]
+    commands = [command for section in COMMANDS_BY_SECTION.values() for command in section]
     executed = sum(command.embedded for command in commands)
     figures = dict(re.findall(r"^(.+?) +([\d,]+)$", MEASUREMENTS, re.MULTILINE))
     assert figures[COMMANDS] == str(len(commands))
