@@ -61,7 +61,7 @@ def service(name: str) -> Principal:
     return Principal(service=f"{name}.amazonaws.com")
 
 
-def somebody(*policies: Document, account: str = ACCOUNT, boundary: tuple[Document, ...] = ()) -> Principal:
+def foreign_role(*policies: Document, account: str = ACCOUNT, boundary: tuple[Document, ...] = ()) -> Principal:
     """A role that is none of the platform's."""
     return Principal(f"arn:aws:iam::{account}:role/somebody", policies, boundary)
 
@@ -74,12 +74,12 @@ def key_arn(title: str) -> str:
     return f"arn:aws:kms:{PLACE}:key/{uuid.uuid5(uuid.NAMESPACE_URL, title)}"
 
 
-def through(by: str, context: Context | None = None, account: str = ACCOUNT) -> dict[str, Any]:
+def kms_via(service_name: str, context: Context | None = None, account: str = ACCOUNT) -> dict[str, Any]:
     """A request to KMS by way of a service, with its encryption context.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
     """
-    return {"kms:ViaService": f"{by}.{REGION}.amazonaws.com"} | directly(context, account)
+    return {"kms:ViaService": f"{service_name}.{REGION}.amazonaws.com"} | directly(context, account)
 
 
 def directly(context: Context | None = None, account: str = ACCOUNT) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class World:
 
     def properties(self, resource: str) -> Document:
         """Of a resource by its path, such as ``Data/Transactions``; every reference is what AWS makes of it."""
-        properties: Document = self._named(self.resources[resource].properties)
+        properties: Document = self._resolve_names(self.resources[resource].properties)
         return properties
 
     def of_type(self, kind: str) -> dict[str, Document]:
@@ -130,7 +130,7 @@ class World:
     def roles(self) -> dict[str, Principal]:
         """Each role by its title, with all that is attached to it."""
         by_arn = {
-            self._attribute(path, ""): properties["PolicyDocument"]
+            self._resolve_attribute(path, ""): properties["PolicyDocument"]
             for path, properties in self.of_type("AWS::IAM::ManagedPolicy").items()
         }
 
@@ -159,63 +159,63 @@ class World:
             found[properties["FunctionName"]] = {"Statement": [_permission(properties)]}
         return found
 
-    def beside(self, arn: str, policy: Document) -> "World":
+    def with_policy(self, arn: str, policy: Document) -> "World":
         """The same world, with something in it that is not the platform's."""
         other = copy.copy(self)
         other.resource_policies = {**self.resource_policies, arn: policy}
         return other
 
-    def who(self, who: Principal | str) -> Principal:
-        return self.roles[who] if isinstance(who, str) else who
+    def principal_of(self, principal: Principal | str) -> Principal:
+        return self.roles[principal] if isinstance(principal, str) else principal
 
-    def may(self, who: Principal | str, action: str, resource: str = "*", context: Context | None = None) -> bool:
-        """``who`` is a principal, or one of the platform's roles by its title."""
-        principal = self.who(who)
-        asked = _asked(principal, action, resource, context)
+    def may(self, principal: Principal | str, action: str, resource: str = "*", context: Context | None = None) -> bool:
+        """``principal`` is a principal, or one of the platform's roles by its title."""
+        principal = self.principal_of(principal)
+        request = _evaluation_context(principal, action, resource, context)
         on = {arn: policy for arn, policy in self.resource_policies.items() if _is_of(resource, arn)}
         policy = next(iter(on.values()), None)
         if principal.service:
-            return bool(evaluate_resource_policy(policy, asked, service=principal.service).decision == "Allow")
+            return bool(evaluate_resource_policy(policy, request, service=principal.service).decision == "Allow")
         limits = [[parse_policy_document(one) for one in principal.boundary]] if principal.boundary else []
-        identity = evaluate(asked, [parse_policy_document(one) for one in principal.policies], *limits)
+        identity = evaluate(request, [parse_policy_document(one) for one in principal.policies], *limits)
         owner = resource.split(":")[4] if resource.count(":") >= 5 else ""
         # A key that is not there yet, and an alias, have no policy.
         decided = combine_resource_policy(
-            identity, asked, policy, owner or ACCOUNT, required=":key/" in resource, limits=tuple(limits)
+            identity, request, policy, owner or ACCOUNT, required=":key/" in resource, limits=tuple(limits)
         )
         return bool(decided.decision == "Allow")
 
     def policies_allow(self, role: str, action: str, resource: str, context: Context | None = None) -> bool:
         """By the role's own policies, whatever the resource's says: each of the two has to hold alone."""
-        asked = _asked(self.roles[role], action, resource, context)
+        request = _evaluation_context(self.roles[role], action, resource, context)
         own = [parse_policy_document(one) for one in self.roles[role].policies]
-        return bool(evaluate(asked, own).decision == "Allow")
+        return bool(evaluate(request, own).decision == "Allow")
 
-    def may_assume(self, role: str, who: Principal, context: Context | None = None) -> bool:
-        """By its trust policy, whatever the identity policies of ``who`` allow."""
-        trust = self._trust(role)
-        asked = _asked(who, "sts:AssumeRole", "*", context)
-        return bool(evaluate_resource_policy(trust, asked, service=who.service or None).decision == "Allow")
+    def may_assume(self, role: str, principal: Principal, context: Context | None = None) -> bool:
+        """By its trust policy, whatever the identity policies of ``principal`` allow."""
+        trust = self._trust_policy(role)
+        request = _evaluation_context(principal, "sts:AssumeRole", "*", context)
+        return bool(evaluate_resource_policy(trust, request, service=principal.service or None).decision == "Allow")
 
     def may_assume_by_token(self, role: str, provider: str, context: Context) -> bool:
-        asked = _asked(Principal(provider), "sts:AssumeRoleWithWebIdentity", "*", context)
-        return bool(evaluate_trust_policy(self._trust(role), provider, asked))
+        request = _evaluation_context(Principal(provider), "sts:AssumeRoleWithWebIdentity", "*", context)
+        return bool(evaluate_trust_policy(self._trust_policy(role), provider, request))
 
-    def _trust(self, role: str) -> Document:
+    def _trust_policy(self, role: str) -> Document:
         (path,) = [path for path in self.resources if path.rsplit("/", 1)[-1] == role]
         trust: Document = self.properties(path)["AssumeRolePolicyDocument"]
         return trust
 
-    def _named(self, value: Any) -> Any:
+    def _resolve_names(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: self._named(item) for key, item in value.items()}
+            return {key: self._resolve_names(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._named(item) for item in value]
+            return [self._resolve_names(item) for item in value]
         if isinstance(value, str):
-            return plan.TOKEN.sub(lambda match: self._attribute(match[1], match[2][1:], match[0]), value)
+            return plan.TOKEN.sub(lambda match: self._resolve_attribute(match[1], match[2][1:], match[0]), value)
         return value
 
-    def _attribute(self, path: str, attribute: str, otherwise: str = "") -> str:
+    def _resolve_attribute(self, path: str, attribute: str, otherwise: str = "") -> str:
         """What AWS puts in the place of a reference. One that leads nowhere stays as it is, and matches nothing."""
         if path not in self.resources:
             return otherwise
@@ -224,10 +224,10 @@ class World:
             return key_arn(path.split("/")[1]) if attribute == "Arn" else key_arn(path.split("/")[1]).split("/")[1]
         if (kind, attribute) not in _SHAPES:
             return otherwise
-        return self._named(_SHAPES[kind, attribute].format_map(_Known(properties)))
+        return self._resolve_names(_SHAPES[kind, attribute].format_map(_PropertiesOrNothing(properties)))
 
 
-class _Known(dict[str, Any]):
+class _PropertiesOrNothing(dict[str, Any]):
     """Properties; one without a value makes a reference that matches nothing."""
 
     def __missing__(self, key: str) -> str:
@@ -260,18 +260,18 @@ _SHAPES = {
 }
 
 
-def _asked(who: Principal, action: str, resource: str, context: Context | None) -> EvalContext:
-    told = {key.lower(): value for key, value in (context or {}).items()}
+def _evaluation_context(principal: Principal, action: str, resource: str, context: Context | None) -> EvalContext:
+    context_keys = {key.lower(): value for key, value in (context or {}).items()}
     return EvalContext(
         # A role's session asks; its ARN is the role's here, as in aws:PrincipalArn.
-        principal_arn=who.arn,
-        principal_type="Root" if who.arn.endswith(":root") else "AssumedRole",
-        principal_account=who.account,
+        principal_arn=principal.arn,
+        principal_type="Root" if principal.arn.endswith(":root") else "AssumedRole",
+        principal_account=principal.account,
         action=action,
         resource_arn=resource,
         region=REGION,
-        secure_transport=told.get("aws:securetransport", "true") == "true",
-        service_context={"aws:principalisawsservice": str(bool(who.service)).lower()} | told,
+        secure_transport=context_keys.get("aws:securetransport", "true") == "true",
+        service_context={"aws:principalisawsservice": str(bool(principal.service)).lower()} | context_keys,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.stacks.access import ACCOUNT, PLACE, World, directly, key_arn, through
+from tests.stacks.access import ACCOUNT, PLACE, World, directly, key_arn, kms_via
 
 OPERATIONS = ("create", "read", "update", "delete", "list")
 SERVICE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/role-payment-cloudformation"
@@ -202,12 +202,12 @@ def _encryption(kind: str, properties: Properties) -> tuple[dict[str, Any], str]
     """
     if kind == "AWS::DynamoDB::Table":
         context = {"aws:dynamodb:tableName": properties["TableName"], "aws:dynamodb:subscriberId": ACCOUNT}
-        return through("dynamodb", context), properties["SSESpecification"]["KMSMasterKeyId"]
+        return kms_via("dynamodb", context), properties["SSESpecification"]["KMSMasterKeyId"]
     if kind == "AWS::Backup::BackupVault":
-        return through("backup"), properties["EncryptionKeyArn"]
+        return kms_via("backup"), properties["EncryptionKeyArn"]
     if kind == "AWS::Lambda::Function":
         function = f"arn:aws:lambda:{PLACE}:function:{properties['FunctionName']}"
-        return through("lambda", {"aws:lambda:FunctionArn": function}), properties["KmsKeyArn"]
+        return kms_via("lambda", {"aws:lambda:FunctionArn": function}), properties["KmsKeyArn"]
     if kind == "AWS::StepFunctions::StateMachine":
         workflow = f"arn:aws:states:{PLACE}:stateMachine:{properties['StateMachineName']}"
         key = properties["EncryptionConfiguration"].get("KmsKeyId", "")

@@ -16,8 +16,8 @@ from tests.stacks.access import (
     ROOT,
     Principal,
     World,
+    foreign_role,
     service,
-    somebody,
 )
 
 WORKFLOW, VALIDATION, PROCESSING = "WorkflowRole", "ValidationRole", "ProcessingRole"
@@ -43,11 +43,11 @@ ALARM = f"arn:aws:cloudwatch:{PLACE}:alarm:alarm-sfn-failures-prod"
 ARTIFACTS = f"arn:aws:s3:::payment-artifacts-{ACCOUNT}-eu-central-1"
 
 EVENTS, ALARMS, SNS = service("events"), service("cloudwatch"), service("sns")
-STRANGER = somebody(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
+STRANGER = foreign_role(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
 PLAINLY = {"aws:SecureTransport": "false"}
 
 
-def from_(arn: str, account: str = ACCOUNT) -> dict[str, str]:
+def source_of(arn: str, account: str = ACCOUNT) -> dict[str, str]:
     """On behalf of what a service calls."""
     return {"aws:SourceArn": arn, "aws:SourceAccount": account}
 
@@ -82,21 +82,21 @@ MAY = {
     "a backup is kept in the vault": (BACKUP, "backup:CopyIntoBackupVault", VAULT),
     # S3 refuses a write with this header where there is an object already.
     "an administrator adds an artifact": (
-        somebody(ALL_RIGHTS),
+        foreign_role(ALL_RIGHTS),
         "s3:PutObject",
         f"{ARTIFACTS}/payment-platform/code",
         {"s3:if-none-match": "*"},
     ),
     # Services, by the policies of what they reach
-    "an alarm of ours publishes": (ALARMS, "sns:Publish", TOPIC, from_(ALARM)),
-    "the schedule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(RULE)),
-    "what the schedule cannot deliver becomes a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, from_(RULE)),
-    "what SNS cannot deliver of our topic is kept": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(TOPIC)),
+    "an alarm of ours publishes": (ALARMS, "sns:Publish", TOPIC, source_of(ALARM)),
+    "the schedule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(RULE)),
+    "what the schedule cannot deliver becomes a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE)),
+    "what SNS cannot deliver of our topic is kept": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(TOPIC)),
     "S3 writes down who reads the artifacts": (
         service("logging.s3"),
         "s3:PutObject",
         ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
-        from_(ARTIFACTS),
+        source_of(ARTIFACTS),
     ),
 }
 
@@ -150,35 +150,35 @@ MAY_NOT = {
     "a backup role deletes backups": (BACKUP, "backup:DeleteRecoveryPoint", VAULT),
     # Services, by the policies of what they reach
     "an alarm of another account publishes": (
-        ALARMS, "sns:Publish", TOPIC, from_(FOREIGN_ALARM, ANOTHER_ACCOUNT),
+        ALARMS, "sns:Publish", TOPIC, source_of(FOREIGN_ALARM, ANOTHER_ACCOUNT),
     ),
-    "an alarm that says it is of our account publishes": (ALARMS, "sns:Publish", TOPIC, from_(FOREIGN_ALARM)),
+    "an alarm that says it is of our account publishes": (ALARMS, "sns:Publish", TOPIC, source_of(FOREIGN_ALARM)),
     "an alarm publishes of itself": (ALARMS, "sns:Publish", TOPIC),
-    "an alarm publishes without TLS": (ALARMS, "sns:Publish", TOPIC, from_(ALARM) | PLAINLY),
-    "an alarm subscribes": (ALARMS, "sns:Subscribe", TOPIC, from_(ALARM)),
-    "EventBridge publishes": (EVENTS, "sns:Publish", TOPIC, from_(RULE)),
-    "S3 publishes": (service("s3"), "sns:Publish", TOPIC, from_(ARTIFACTS)),
+    "an alarm publishes without TLS": (ALARMS, "sns:Publish", TOPIC, source_of(ALARM) | PLAINLY),
+    "an alarm subscribes": (ALARMS, "sns:Subscribe", TOPIC, source_of(ALARM)),
+    "EventBridge publishes": (EVENTS, "sns:Publish", TOPIC, source_of(RULE)),
+    "S3 publishes": (service("s3"), "sns:Publish", TOPIC, source_of(ARTIFACTS)),
     "another account publishes": (STRANGER, "sns:Publish", TOPIC),
-    "a role without a policy publishes": (somebody(), "sns:Publish", TOPIC),
-    "another rule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(OTHER_RULE)),
+    "a role without a policy publishes": (foreign_role(), "sns:Publish", TOPIC),
+    "another rule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(OTHER_RULE)),
     "another account's rule runs reconciliation": (
-        EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(RULE, ANOTHER_ACCOUNT),
+        EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(RULE, ANOTHER_ACCOUNT),
     ),
-    "the schedule runs processing": (EVENTS, "lambda:InvokeFunction", LIVE_PROCESSING, from_(RULE)),
-    "S3 runs reconciliation": (service("s3"), "lambda:InvokeFunction", LIVE_RECONCILIATION, from_(ARTIFACTS)),
-    "another rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, from_(OTHER_RULE)),
-    "another account's rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, from_(RULE, ANOTHER_ACCOUNT)),
-    "EventBridge takes a dead letter": (EVENTS, "sqs:ReceiveMessage", QUEUE, from_(RULE)),
-    "the schedule sends a dead letter without TLS": (EVENTS, "sqs:SendMessage", QUEUE, from_(RULE) | PLAINLY),
-    "a topic sends a dead letter": (service("sns"), "sqs:SendMessage", QUEUE, from_(TOPIC)),
-    "SNS keeps a notice of another topic": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(f"{TOPIC}-copy")),
+    "the schedule runs processing": (EVENTS, "lambda:InvokeFunction", LIVE_PROCESSING, source_of(RULE)),
+    "S3 runs reconciliation": (service("s3"), "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(ARTIFACTS)),
+    "another rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(OTHER_RULE)),
+    "another account's rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE, ANOTHER_ACCOUNT)),
+    "EventBridge takes a dead letter": (EVENTS, "sqs:ReceiveMessage", QUEUE, source_of(RULE)),
+    "the schedule sends a dead letter without TLS": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE) | PLAINLY),
+    "a topic sends a dead letter": (service("sns"), "sqs:SendMessage", QUEUE, source_of(TOPIC)),
+    "SNS keeps a notice of another topic": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(f"{TOPIC}-copy")),
     "SNS keeps a notice of another account": (
-        SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(TOPIC, ANOTHER_ACCOUNT),
+        SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(TOPIC, ANOTHER_ACCOUNT),
     ),
     "SNS keeps a notice of nobody": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE),
-    "SNS takes a notice back": (SNS, "sqs:ReceiveMessage", NOTIFICATION_QUEUE, from_(TOPIC)),
-    "SNS keeps a notice without TLS": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(TOPIC) | PLAINLY),
-    "the schedule sends to the queue of notices": (EVENTS, "sqs:SendMessage", NOTIFICATION_QUEUE, from_(RULE)),
+    "SNS takes a notice back": (SNS, "sqs:ReceiveMessage", NOTIFICATION_QUEUE, source_of(TOPIC)),
+    "SNS keeps a notice without TLS": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(TOPIC) | PLAINLY),
+    "the schedule sends to the queue of notices": (EVENTS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(RULE)),
     "the workflow sends to the queue of notices": (WORKFLOW, "sqs:SendMessage", NOTIFICATION_QUEUE),
     "another account reads undelivered notices": (STRANGER, "sqs:ReceiveMessage", NOTIFICATION_QUEUE),
     "another account sends a dead letter": (STRANGER, "sqs:SendMessage", QUEUE),
@@ -186,19 +186,19 @@ MAY_NOT = {
         Principal(ROOT, (ALL_RIGHTS,)), "sqs:SendMessage", QUEUE, PLAINLY,
     ),
     "an administrator reads an artifact without TLS": (
-        somebody(ALL_RIGHTS), "s3:GetObject", f"{ARTIFACTS}/payment-platform/code", PLAINLY,
+        foreign_role(ALL_RIGHTS), "s3:GetObject", f"{ARTIFACTS}/payment-platform/code", PLAINLY,
     ),
     "an administrator overwrites an artifact": (
-        somebody(ALL_RIGHTS), "s3:PutObject", f"{ARTIFACTS}/payment-platform/code",
+        foreign_role(ALL_RIGHTS), "s3:PutObject", f"{ARTIFACTS}/payment-platform/code",
     ),
     "another account reads an artifact": (STRANGER, "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
     "another account's bucket writes our access logs": (
         service("logging.s3"), "s3:PutObject", ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
-        from_(ARTIFACTS, ANOTHER_ACCOUNT),
+        source_of(ARTIFACTS, ANOTHER_ACCOUNT),
     ),
     "another bucket writes our access logs": (
         service("logging.s3"), "s3:PutObject", ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
-        from_("arn:aws:s3:::another"),
+        source_of("arn:aws:s3:::another"),
     ),
 }  # fmt: skip
 
@@ -212,7 +212,7 @@ def test_it_is_so_that(sentence: str, world: World) -> None:
 def test_it_is_never_so_that(sentence: str, world: World) -> None:
     """By what each says alone: an environment may have no boundary, which would refuse much of it, too."""
     who, *asked = MAY_NOT[sentence]
-    assert not world.may(replace(world.who(who), boundary=()), *asked)
+    assert not world.may(replace(world.principal_of(who), boundary=()), *asked)
 
 
 # Trust. By whom each role is assumed, and what that service says of whom it works for.
@@ -233,18 +233,18 @@ def test_the_table_of_trust_has_every_role(world: World) -> None:
 @pytest.mark.parametrize("role", TRUST)
 def test_a_role_is_assumed_by_its_service_for_this_account_only(role: str, world: World) -> None:
     name, arn = TRUST[role]
-    assert world.may_assume(role, service(name), from_(arn))
-    assert not world.may_assume(role, service(name), from_(arn, ANOTHER_ACCOUNT))
+    assert world.may_assume(role, service(name), source_of(arn))
+    assert not world.may_assume(role, service(name), source_of(arn, ANOTHER_ACCOUNT))
     assert not world.may_assume(role, service(name)), "a service that does not say for whom"
     for other in {"states", "lambda", "backup", "cloudformation", "ec2", "events"} - {name}:
-        assert not world.may_assume(role, service(other), from_(arn))
-    for who in (Principal(ROOT), Principal(f"arn:aws:iam::{ACCOUNT}:user/admin"), somebody(ALL_RIGHTS), STRANGER):
-        assert not world.may_assume(role, who, from_(arn)), who
+        assert not world.may_assume(role, service(other), source_of(arn))
+    for who in (Principal(ROOT), Principal(f"arn:aws:iam::{ACCOUNT}:user/admin"), foreign_role(ALL_RIGHTS), STRANGER):
+        assert not world.may_assume(role, who, source_of(arn)), who
 
 
 def test_the_workflows_role_is_for_the_workflow(world: World) -> None:
     for other in (f"{STATE_MACHINE}-copy", STATE_MACHINE.replace("-prod", "-dev"), f"{STATE_MACHINE}:1"):
-        assert not world.may_assume(WORKFLOW, service("states"), from_(other)), other
+        assert not world.may_assume(WORKFLOW, service("states"), source_of(other)), other
 
 
 def test_every_arn_of_a_policy_is_complete(world: World) -> None:

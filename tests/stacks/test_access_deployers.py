@@ -13,8 +13,8 @@ from tests.stacks.access import (
     ROOT,
     Principal,
     World,
+    foreign_role,
     key_arn,
-    somebody,
 )
 from tests.stacks.test_access import (
     ARTIFACTS,
@@ -174,7 +174,7 @@ MAY_NOT = {
 def world(world: World) -> World:
     """Beside the platform, a key of another team."""
     default = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
-    return world.beside(FOREIGN_KEY, {"Statement": [default]})
+    return world.with_policy(FOREIGN_KEY, {"Statement": [default]})
 
 
 @pytest.mark.parametrize("sentence", MAY)
@@ -293,4 +293,4 @@ def test_github_acts_from_one_repository_and_deploys_from_one_environment(
         assert not world.may_assume_by_token(role, PROVIDER, {k: v for k, v in right.items() if k != claim}), claim
     assert not world.may_assume_by_token(role, PROVIDER, {**right, f"{TOKENS}:aud": "https://github.com/us"})
     assert not world.may_assume_by_token(role, PROVIDER.replace(TOKENS, "gitlab.com"), right)
-    assert not world.may_assume(role, somebody(ALL_RIGHTS), right)
+    assert not world.may_assume(role, foreign_role(ALL_RIGHTS), right)

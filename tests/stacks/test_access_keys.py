@@ -13,11 +13,11 @@ from tests.stacks.access import (
     Principal,
     World,
     directly,
+    foreign_role,
     key_arn,
+    kms_via,
     may_all,
     service,
-    somebody,
-    through,
 )
 from tests.stacks.test_access import (
     ALARM,
@@ -36,7 +36,7 @@ from tests.stacks.test_access import (
     TOPIC,
     VALIDATION,
     WORKFLOW,
-    from_,
+    source_of,
 )
 
 KEYS = {
@@ -90,7 +90,7 @@ USES: dict[tuple[str, str], tuple[tuple[str, ...], str, str, dict[str, tuple[str
 
 
 def _asked(via: str, context: dict[str, str], account: str = ACCOUNT) -> dict[str, Any]:
-    return through(via, context, account) if via else directly(context, account)
+    return kms_via(via, context, account) if via else directly(context, account)
 
 
 def test_the_table_has_every_statement_about_keys(world: World) -> None:
@@ -108,7 +108,7 @@ def test_the_table_has_every_statement_about_keys(world: World) -> None:
 def test_a_role_uses_a_key_through_its_service_and_for_what_is_named(role: str, sid: str, world: World) -> None:
     """The secret's key is not ours: its policy is taken for one that leaves all to the account."""
     actions, key, via, context = USES[role, sid]
-    world = world.beside(SECRETS_KEY, _left_to_the_account())
+    world = world.with_policy(SECRETS_KEY, _left_to_the_account())
     rights = [{name: values[index % len(values)] for name, values in context.items()} for index in range(2)]
     for action in actions:
         for right in rights:
@@ -145,16 +145,16 @@ def test_the_log_of_the_workflow_is_delivered_under_its_key(world: World) -> Non
 
 def test_alarms_of_this_account_reach_the_encrypted_topic_and_nobody_elses_do(world: World) -> None:
     for action in BOTH:
-        assert world.may(ALARMS, action, TOPIC_KEY, from_(ALARM) | directly({"aws:sns:topicArn": TOPIC}))
+        assert world.may(ALARMS, action, TOPIC_KEY, source_of(ALARM) | directly({"aws:sns:topicArn": TOPIC}))
         for wrong in (
-            from_(ALARM, ANOTHER_ACCOUNT) | directly({"aws:sns:topicArn": TOPIC}),
-            from_(ALARM) | directly({"aws:sns:topicArn": f"{TOPIC}-2"}),
-            from_(ALARM) | directly(),
+            source_of(ALARM, ANOTHER_ACCOUNT) | directly({"aws:sns:topicArn": TOPIC}),
+            source_of(ALARM) | directly({"aws:sns:topicArn": f"{TOPIC}-2"}),
+            source_of(ALARM) | directly(),
             directly({"aws:sns:topicArn": TOPIC}),
         ):
             assert not world.may(ALARMS, action, TOPIC_KEY, wrong), wrong
         for other in (EVENTS, service("s3"), service("sns")):
-            assert not world.may(other, action, TOPIC_KEY, from_(ALARM) | directly({"aws:sns:topicArn": TOPIC}))
+            assert not world.may(other, action, TOPIC_KEY, source_of(ALARM) | directly({"aws:sns:topicArn": TOPIC}))
 
 
 def test_the_schedule_reaches_the_encrypted_queue(world: World) -> None:
@@ -167,7 +167,7 @@ def test_the_schedule_reaches_the_encrypted_queue(world: World) -> None:
         for wrong in (directly(), directly({"aws:sqs:arn": f"{QUEUE}-2"})):
             assert not world.may(EVENTS, action, QUEUE_KEY, wrong)
         for other in (ALARMS, service("sns"), service("s3")):
-            assert not world.may(other, action, QUEUE_KEY, from_(RULE) | directly({"aws:sqs:arn": QUEUE}))
+            assert not world.may(other, action, QUEUE_KEY, source_of(RULE) | directly({"aws:sqs:arn": QUEUE}))
 
 
 def test_sns_keeps_what_it_cannot_deliver_in_the_encrypted_queue(world: World) -> None:
@@ -178,7 +178,7 @@ def test_sns_keeps_what_it_cannot_deliver_in_the_encrypted_queue(world: World) -
         for wrong in (directly(), directly({"aws:sqs:arn": QUEUE}), directly({"aws:sqs:arn": f"{QUEUE}-2"})):
             assert not world.may(service("sns"), action, QUEUE_KEY, wrong)
         for other in (ALARMS, EVENTS, service("s3")):
-            assert not world.may(other, action, QUEUE_KEY, from_(TOPIC) | right)
+            assert not world.may(other, action, QUEUE_KEY, source_of(TOPIC) | right)
     for action in set(ALL_OF_KMS) - set(BOTH):
         assert not world.may(service("sns"), action, QUEUE_KEY, right)
 
@@ -208,19 +208,21 @@ def test_cloudwatch_logs_uses_its_key_for_our_log_groups_only(world: World) -> N
 def test_nobody_else_uses_a_key(key: str, worlds: list[World]) -> None:
     """Whatever somebody's own policy says, there is no use but through the services that the key is for."""
     contexts = [{name: values[0] for name, values in one.items()} for one in (TABLE_NAMES, THE_QUEUE, THE_TOPIC, OWN)]
-    stranger = somebody(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
+    stranger = foreign_role(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
     for world in worlds:
         for action in ALL_OF_KMS:
             for context in ({}, *contexts):
                 # As a person with the key's ARN would ask.
-                for who in (somebody(), somebody(may_all("kms:*")), Principal(ROOT, (ALL_RIGHTS,)), stranger):
-                    for asked in ({}, directly(context), through("ec2", context), through("s3", context)):
+                for who in (foreign_role(), foreign_role(may_all("kms:*")), Principal(ROOT, (ALL_RIGHTS,)), stranger):
+                    for asked in ({}, directly(context), kms_via("ec2", context), kms_via("s3", context)):
                         assert not world.may(who, action, key, asked), (who.arn, action, asked)
                 # By way of a service that the key is for.
                 for via in ("dynamodb", "sns", "sqs", "lambda", "backup"):
-                    assert not world.may(somebody(), action, key, through(via, context)), "without a policy of its own"
+                    assert not world.may(foreign_role(), action, key, kms_via(via, context)), (
+                        "without a policy of its own"
+                    )
                     for account in (ACCOUNT, ANOTHER_ACCOUNT):
-                        assert not world.may(stranger, action, key, through(via, context, account)), "another account"
+                        assert not world.may(stranger, action, key, kms_via(via, context, account)), "another account"
 
 
 @pytest.mark.parametrize(
@@ -239,11 +241,11 @@ def test_the_accounts_own_policies_open_a_key_through_its_service_only(
     key: str, via: str, context: dict[str, str], world: World
 ) -> None:
     """What the key leaves to the account's identity policies, so that people may read what they are given to read."""
-    may = somebody(may_all("kms:*"))
+    may = foreign_role(may_all("kms:*"))
     assert world.may(may, "kms:Decrypt", key, _asked(via, context))
-    assert not world.may(somebody(), "kms:Decrypt", key, _asked(via, context))
+    assert not world.may(foreign_role(), "kms:Decrypt", key, _asked(via, context))
     for other in ("ec2", "s3", "ssm") if via else ():
-        assert not world.may(may, "kms:Decrypt", key, through(other, context))
+        assert not world.may(may, "kms:Decrypt", key, kms_via(other, context))
     assert not world.may(may, "kms:Decrypt", key, _asked(via, context, ANOTHER_ACCOUNT))
     # Of a table, the policy of who asks says which.
     for name in context if key != TABLES_KEY else ():
@@ -251,14 +253,14 @@ def test_the_accounts_own_policies_open_a_key_through_its_service_only(
 
 
 def test_the_topics_key_is_for_two_roles_by_name(world: World) -> None:
-    asked = through("sns", {"aws:sns:topicArn": TOPIC})
+    asked = kms_via("sns", {"aws:sns:topicArn": TOPIC})
     for action in BOTH:
         for role in (WORKFLOW, RECONCILIATION):
             assert world.may(role, action, TOPIC_KEY, asked)
         for role in (VALIDATION, PROCESSING, BACKUP):
             open_ = Principal(world.roles[role].arn, (ALL_RIGHTS,))
             assert not world.may(open_, action, TOPIC_KEY, asked), role
-        assert not world.may(somebody(ALL_RIGHTS), action, TOPIC_KEY, asked)
+        assert not world.may(foreign_role(ALL_RIGHTS), action, TOPIC_KEY, asked)
         assert not world.may(Principal(ROOT, (ALL_RIGHTS,)), action, TOPIC_KEY, asked)
 
 
@@ -277,9 +279,9 @@ def test_the_account_always_administers_a_key_and_does_not_use_it_by_that(key: s
     for world in there:
         for action in ADMINISTRATION:
             assert world.may(root, f"kms:{action}", key), action
-            assert world.may(somebody(may_all(f"kms:{action}")), f"kms:{action}", key), f"{action} is not delegated"
-            assert not world.may(somebody(), f"kms:{action}", key)
-            assert not world.may(somebody(ALL_RIGHTS, account=ANOTHER_ACCOUNT), f"kms:{action}", key)
+            assert world.may(foreign_role(may_all(f"kms:{action}")), f"kms:{action}", key), f"{action} is not delegated"
+            assert not world.may(foreign_role(), f"kms:{action}", key)
+            assert not world.may(foreign_role(ALL_RIGHTS, account=ANOTHER_ACCOUNT), f"kms:{action}", key)
         for action in ALL_OF_KMS:
             assert not world.may(root, action, key), action
 
@@ -289,15 +291,15 @@ def test_nobody_makes_a_grant_but_a_service_for_whom_it_works(key: str, worlds: 
     """https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource"""
     by_service = {TABLES_KEY: ("dynamodb", "backup"), FUNCTIONS_KEY: ("lambda",)}
     context = {"aws:lambda:FunctionArn": f"{FUNCTION}lambda-payment-processing-prod"}
-    administrator = somebody(may_all("kms:*"))
+    administrator = foreign_role(may_all("kms:*"))
     for world in worlds:
         # dev has functions of its own, and no backups.
         for via in by_service.get(key, ()) if world is worlds[0] else ():
-            asked = through(via, context)
+            asked = kms_via(via, context)
             assert world.may(administrator, "kms:CreateGrant", key, asked | {"kms:GrantIsForAWSResource": "true"})
             assert not world.may(administrator, "kms:CreateGrant", key, asked | {"kms:GrantIsForAWSResource": "false"})
         for who in (administrator, Principal(ROOT, (ALL_RIGHTS,)), *world.roles.values()):
-            for asked in ({}, directly(), through("dynamodb"), through("lambda", context), through("backup")):
+            for asked in ({}, directly(), kms_via("dynamodb"), kms_via("lambda", context), kms_via("backup")):
                 for said in ({}, {"kms:GrantIsForAWSResource": "false"}):
                     assert not world.may(who, "kms:CreateGrant", key, asked | said), (who.arn, asked, said)
 

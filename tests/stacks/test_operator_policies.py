@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from tests.operator_policies import TEXT, policies
-from tests.stacks.access import ACCOUNT, REGION, World, directly, key_arn, somebody, through
+from tests.stacks.access import ACCOUNT, REGION, World, directly, foreign_role, key_arn, kms_via
 from tests.stacks.test_access import NOTIFICATION_QUEUE, QUEUE, STATE_MACHINE
 from tests.stacks.test_access_keys import DELIVERY, KEYS
 
-TABLES = {f"{name}-prod": through("dynamodb", {"aws:dynamodb:tableName": f"{name}-prod"}) for name in (
+TABLES = {f"{name}-prod": kms_via("dynamodb", {"aws:dynamodb:tableName": f"{name}-prod"}) for name in (
     "dynamodb-transactions", "dynamodb-payment-ledger",
 )}  # fmt: skip
-QUEUES = [through("sqs", {"aws:sqs:arn": queue}) for queue in (QUEUE, NOTIFICATION_QUEUE)]
+QUEUES = [kms_via("sqs", {"aws:sqs:arn": queue}) for queue in (QUEUE, NOTIFICATION_QUEUE)]
 EXECUTIONS = [directly({"aws:states:stateMachineArn": STATE_MACHINE})]
 BOTH = {"kms:Decrypt", "kms:GenerateDataKey"}
 # Section -> key -> what its commands make the services ask of the key.
@@ -32,9 +32,9 @@ CONTEXTS: dict[str, list[dict[str, Any]]] = {
     "DynamodbKey": list(TABLES.values()),
     "QueueKey": QUEUES,
     "WorkflowKey": EXECUTIONS,
-    "SnsKey": [through("sns")],
-    "LogsKey": [through("logs")],
-    "FunctionsKey": [through("lambda")],
+    "SnsKey": [kms_via("sns")],
+    "LogsKey": [kms_via("logs")],
+    "FunctionsKey": [kms_via("lambda")],
 }
 KEY_IDS = {
     placeholder: key_arn(title).split("/")[1]
@@ -59,7 +59,7 @@ def test_the_document_has_a_policy_for_each_group() -> None:
 
 @pytest.mark.parametrize("section", ASKED)
 def test_a_group_opens_the_keys_that_its_commands_need_and_no_others(section: str, world: World) -> None:
-    operator = somebody(POLICIES[section])
+    operator = foreign_role(POLICIES[section])
     for title in KEYS:
         for context in CONTEXTS[title]:
             for action in ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt"):

@@ -12,7 +12,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from scripts.audit.deployed import OPTIONAL_PARTS
 from stacks import settings
 from tests.emitted import ALL, load_template
-from tests.stacks.access import PLACE, ROOT, World, directly, key_arn, through
+from tests.stacks.access import PLACE, ROOT, World, directly, key_arn, kms_via
 from tests.stacks.handler_calls import OPERATIONS, PLAN_ID, REFUSED, SERVICE_ROLE, UNUSED, WITHOUT_RESOURCE, Call, calls
 
 ROLE = "CloudFormationRole"
@@ -169,13 +169,13 @@ def test_a_key_is_used_and_administered_only_where_its_policy_names_the_role(tag
     """Of a key whose policy leaves all to IAM, as a new key's does by default."""
     stranger = f"arn:aws:kms:{PLACE}:key/5d2e9c1a-0000-4000-8000-000000000000"
     default = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
-    world = world_of("prod").beside(stranger, {"Statement": [default]})
+    world = world_of("prod").with_policy(stranger, {"Statement": [default]})
     granted = {statement["Sid"]: set(statement["Action"]) for statement in service_statements(world)}
     for action in {call.action for _, _, call in asked_calls("prod") if call.action.startswith("kms:")}:
         if action in WITHOUT_RESOURCE or action == "kms:TagResource":
             continue
         allowed = bool(tags) and action in granted[EARLIER_KEYS]
-        for context in (directly(), through("dynamodb"), through("backup"), through("lambda")):
+        for context in (directly(), kms_via("dynamodb"), kms_via("backup"), kms_via("lambda")):
             assert world.may(ROLE, action, stranger, context | tags) == allowed, action
 
 
@@ -209,8 +209,8 @@ def test_the_schedule_invokes_reconciliation_and_nothing_else(targets: list[str]
 
 # How each key is used by way of a service: by which, and in which context; the others only administer it.
 USED_THROUGH = {
-    "DynamodbKey": through("dynamodb"),
-    "FunctionsKey": through(
+    "DynamodbKey": kms_via("dynamodb"),
+    "FunctionsKey": kms_via(
         "lambda", {"aws:lambda:FunctionArn": f"arn:aws:lambda:{PLACE}:function:lambda-payment-processing-prod"}
     ),
     "WorkflowKey": directly(
@@ -227,7 +227,7 @@ def test_it_uses_a_key_by_way_of_its_service_only(key: str) -> None:
     world, context = world_of("prod"), USED_THROUGH[key]
     for action in ("kms:Decrypt", "kms:GenerateDataKey"):
         assert world.may(ROLE, action, key_arn(key), context) == (context is not None)
-        for value in (directly(), through("s3"), through("lambda"), through("dynamodb", account="999988887777")):
+        for value in (directly(), kms_via("s3"), kms_via("lambda"), kms_via("dynamodb", account="999988887777")):
             assert not world.may(ROLE, action, key_arn(key), value), (action, value)
 
 

@@ -28,7 +28,7 @@ def documents(value: Any, path: str) -> Iterator[tuple[str, list[dict[str, Any]]
             yield from documents(item, f"{path}.{index}")
 
 
-def told(world: World) -> str:
+def describe_statements(world: World) -> str:
     lines = []
     for path in world.resources:
         for where, statements in documents(world.properties(path), path):
@@ -44,7 +44,7 @@ def told(world: World) -> str:
 
 
 def test_every_statement_is_as_it_was_read_last(world: World) -> None:
-    now = told(world)
+    now = describe_statements(world)
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(now, encoding="utf-8")
     assert now == GOLDEN.read_text(encoding="utf-8"), f"{GOLDEN} says otherwise; UPDATE_GOLDEN=1 writes it"
