@@ -280,9 +280,9 @@ def another_request() -> dict[str, Any]:
     return request(payment_amount=99.5)
 
 
-def charges_all(_do_charge: Charge) -> Outcome | None:
+def charges_all(_charge: Charge) -> Outcome | None:
     return None
 
 
-def stays_away(_do_charge: Charge) -> Outcome | None:
+def stays_away(_charge: Charge) -> Outcome | None:
     return NotCharged("away")

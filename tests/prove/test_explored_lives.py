@@ -38,11 +38,11 @@ A = frozenset({"a"})
 OPERATOR = frozenset({"operator, refund", "reconciliation"})
 
 
-def declines_all(_do_charge: Charge) -> Outcome | None:
+def declines_all(_charge: Charge) -> Outcome | None:
     return Declined("insufficient_funds")
 
 
-def never_answers(_do_charge: Charge) -> Outcome | None:
+def never_answers(_charge: Charge) -> Outcome | None:
     return SILENCE
 
 
