@@ -231,6 +231,16 @@ def test_one_thread_reads_for_all_followers_and_rests_without_any(monkeypatch: p
     assert not thread.is_alive()
 
 
+def test_a_deployment_is_waited_for(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    def raise_not_deployed(_source: snapshot.Source) -> dict[str, Any]:
+        raise snapshot.NotDeployedYet("not yet")
+
+    monkeypatch.setattr(snapshot.Source, "take_snapshot", raise_not_deployed)
+    connection, response = client.open_events()
+    assert [response.readline() for _ in range(6)][-1] == b'data: {"waiting": "not yet"}\n'
+    connection.close()
+
+
 def test_a_bug_is_shown_and_does_not_end_the_feed(monkeypatch: pytest.MonkeyPatch, client: Client, capsys: Any) -> None:
     monkeypatch.setattr(snapshot.Source, "take_snapshot", lambda _: {}["nothing"])
     connection, response = client.open_events()
