@@ -25,9 +25,10 @@ from scripts.deployer.package import package_templates
 from stacks import names, settings
 from stacks.monitoring.alarm_table import alarm_names
 from tests.deployer.aws.account import Account
-from tests.deployer.aws.cloudformation import REGION, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serving
+from tests.deployer.aws.settings import REGION
+from tests.deployer.aws.stacks import Stack
 from tests.emitted import ROOT
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -200,7 +201,7 @@ def add_bootstrap_stack(aws: Service, **parameters: str) -> None:
     """Add the stack of the artifact bucket."""
     text = (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
     stack = Stack(
-        "payment-artifacts", aws._arn("stack", "payment-artifacts"), "CREATE_COMPLETE", text=text, tags=OWNER_TAGS
+        "payment-artifacts", aws.make_arn("stack", "payment-artifacts"), "CREATE_COMPLETE", text=text, tags=OWNER_TAGS
     )
     stack.parameters = {"Owner": "PaymentTeam", **settings.load_bootstrap(), **parameters}
     aws.stacks[stack.id] = stack
@@ -224,7 +225,7 @@ def add_platform(
     packaged = package_templates(templates / "parent.yaml", destination)
     for key, content in packaged.files.items():
         aws.objects[f"{BUCKET}/{key}"] = content.decode("latin-1")
-    stack = aws._proposed(None, f"payment-platform-{environment}", packaged.template, settings.load(environment))
+    stack = aws.propose_stack(None, f"payment-platform-{environment}", packaged.template, settings.load(environment))
     stack.status, stack.tags = "UPDATE_COMPLETE", OWNER_TAGS
     for _, nested in stack.walk()[1:]:
         nested.status, nested.root = "UPDATE_COMPLETE", stack

@@ -17,7 +17,7 @@ from scripts.deployer.plan.spurious import mark_spurious
 from scripts.deployer.planning import Comparison
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.markdown import render_plan
-from tests.deployer.aws.cloudformation import START
+from tests.deployer.aws.settings import START
 
 PSEUDO = {"AWS::Region": "eu-west-1"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import (
     Command,
     add_platform,

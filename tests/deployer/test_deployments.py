@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import (
     BUCKET,
     OWNER_TAGS,

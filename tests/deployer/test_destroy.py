@@ -8,7 +8,7 @@ from scripts.common.errors import UserError
 from scripts.deployer.destroy import _delete_stack
 from scripts.deployer.stack import Stack as DeployedStack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import (
     Command,
     add_bootstrap_stack,

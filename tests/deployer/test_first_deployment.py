@@ -22,9 +22,10 @@ from scripts.deployer.planning import compare_trees
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from stacks import settings
-from tests.deployer.aws.cloudformation import ACCOUNT, REGION, START, Stack
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.settings import ACCOUNT, REGION, START
+from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import SCHEMA
 from tests.emitted import NESTED, load_template, resources
@@ -57,7 +58,7 @@ def purge(
 def delete_stack(aws: Service, stack: Stack) -> None:
     """As it is done in the console: what is retained stays."""
     aws.delete_stack(StackName=stack.id)
-    aws._waiting.pop()()
+    aws.waiting.pop()()
     assert stack.status == "DELETE_COMPLETE"
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import jsonschema
 
-from tests.deployer.aws.cloudformation import Changes, Refused, _detail, _resource_change
+from tests.deployer.aws.changes import describe_property, describe_resource
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Changes
 from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform, assert_golden, interrupt_when
 from tests.deployer.releases import SCHEMA, edit_with_loss
 
@@ -130,9 +132,9 @@ def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Ser
     add_platform(aws, tmp_path, edit_with_loss)
 
     def add_replacement(changes: Changes) -> Changes:
-        detail = _detail("QueueName", "a", "b", "Conditionally", "Dynamic")
+        detail = describe_property("QueueName", "a", "b", "Conditionally", "Dynamic")
         attributes = {"Replacement": "Conditional", "PolicyAction": "ReplaceAndDelete"}
-        return [*changes, _resource_change("Modify", "DeadLetters", "AWS::SQS::Queue", [detail], **attributes)]
+        return [*changes, describe_resource("Modify", "DeadLetters", "AWS::SQS::Queue", [detail], **attributes)]
 
     aws.says = {"Data": add_replacement}
     result = command("dev", "--plan")

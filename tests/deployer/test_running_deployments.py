@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import (
     Command,
     add_platform,
@@ -129,7 +129,7 @@ def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
         time.sleep(0.5)
 
     def has_ended() -> bool:
-        if aws.asked("ExecuteChangeSet") and not aws._waiting:
+        if aws.asked("ExecuteChangeSet") and not aws.waiting:
             aws.before = {"GetTemplate": slow_down}
             return len(aws.asked("GetTemplate")) > 8
         return False

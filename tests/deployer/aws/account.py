@@ -6,7 +6,8 @@ Everything is set before a command is run; an empty account has nothing, and a c
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.deployer.aws.cloudformation import ACCOUNT, REGION, Refused
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.settings import ACCOUNT, REGION
 
 
 @dataclass

@@ -11,117 +11,32 @@ Whether the rollback of a creation counts a nested stack that was complete as ne
 say; ``complete_counts_as_deleted`` sets it.
 """
 
-import json
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-from scripts.common import templates
-from scripts.common.evaluate import TOKEN, evaluate
-from scripts.common.templates import STACK
-from scripts.deployer.plan.model import KNOWN_AFTER_APPLY
-from tests.deployer.aws.data_services import DataServices
-from tests.deployer.aws.holdings import (
-    NAMES,
-    Holdings,
-    Refused,
-    has_system_tags,
-    own_tags,
-    physical_id,
-    physical_name,
-    resolved,
+from tests.deployer.aws import templates
+from tests.deployer.aws.changes import (
+    describe_change,
+    describe_resource,
+    is_referred_to,
+    leave_out_values,
+    pass_on,
 )
+from tests.deployer.aws.data_services import DataServices
+from tests.deployer.aws.deployments import Deployments
+from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
+from tests.deployer.aws.settings import ACCOUNT, REGION, START
+from tests.deployer.aws.stacks import STACK, Changes, ChangeSet, Stack
 
-ACCOUNT, REGION = "123456789012", "eu-west-1"
-START = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
 PAGE = 3
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 UNSUPPORTED = "Nested change set {} was not successfully created: Currently in FAILED."
-ALIAS = "AWS::KMS::Alias"
-# What replaces a resource of the platform, as far as the tests change it.
-
-REPLACED_BY = {
-    "AWS::DynamoDB::Table": ("TableName", "KeySchema"),
-    "AWS::SQS::Queue": ("QueueName",),
-    "AWS::Logs::LogGroup": ("LogGroupName",),
-    "AWS::Lambda::Version": ("Description",),
-    "AWS::CloudWatch::Alarm": ("AlarmName",),
-}
-
-Changes = list[dict[str, Any]]
 
 
 @dataclass
-class Stack:
-    name: str
-    id: str
-    status: str
-    # The nested stack's logical id; empty for a root.
-    logical_id: str = ""
-    text: str = "{}"
-    parameters: dict[str, str] = field(default_factory=dict)
-    tags: list[dict[str, str]] = field(default_factory=list)
-    nested: dict[str, "Stack"] = field(default_factory=dict)
-    updated: datetime = START
-    protected: bool = False
-    policy: str = ""
-    reason: str = ""
-    drift: str = "NOT_CHECKED"
-    root: "Stack | None" = None
-
-    @property
-    def template(self) -> templates.Template:
-        return templates.parse_template(self.text)
-
-    @property
-    def resources(self) -> dict[str, dict[str, Any]]:
-        """Those that its conditions let be."""
-        return _resources(self.text, tuple(sorted(self.parameters.items())))
-
-    def outputs(self) -> dict[str, str]:
-        stack = evaluate(self.tree(), self.parameters, _PSEUDO)
-
-        def physical(token: re.Match[str]) -> str:
-            *above, logical_id = token[1].split("/")
-            there = stack
-            for name in above:
-                there = there.nested[name]
-            properties = there.resources[logical_id].properties
-            name = next((value for key, value in properties.items() if key.endswith("Name")), logical_id)
-            return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}" if "Alarm" in logical_id else name
-
-        return {name: TOKEN.sub(physical, str(value)) for name, value in stack.outputs.items()}
-
-    def tree(self) -> templates.Tree:
-        return templates.Tree(self.template, {name: one.tree() for name, one in self.nested.items()})
-
-    def walk(self, path: str = "") -> list[tuple[str, "Stack"]]:
-        below = [one for name, child in self.nested.items() for one in child.walk(f"{path}/{name}" if path else name)]
-        return [(path, self), *below]
-
-
-@dataclass
-class ChangeSet:
-    id: str
-    name: str
-    stack: Stack
-    changes: Changes
-    # Looks until it has been made.
-    looks: int = 0
-    reason: str = ""
-    execution: str = "AVAILABLE"
-    deleting: int = -1
-    nested: list["ChangeSet"] = field(default_factory=list)
-    proposed: Stack | None = None
-    given: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class CloudFormation:
+class CloudFormation(Deployments):
     """What is set before a command is run; and ``calls``, to look at afterwards."""
 
     # By the logical id of the nested stack, "" for the root: looks until its change set is made, why it is refused,
@@ -159,7 +74,7 @@ class CloudFormation:
     checksums: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock)
-    _waiting: list[Callable[[], None]] = field(default_factory=list)
+    waiting: list[Callable[[], None]] = field(default_factory=list)
     _count: int = 0
     # Of the deployment that runs: what fails, by path, and what it has created, with its stack and logical id.
     _failing: dict[str, str] = field(default_factory=dict)
@@ -198,8 +113,8 @@ class CloudFormation:
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
         stack = self._stack(StackName)
-        if stack.status == "DELETE_IN_PROGRESS" and self._waiting:
-            self._waiting.pop(0)()
+        if stack.status == "DELETE_IN_PROGRESS" and self.waiting:
+            self.waiting.pop(0)()
         told: dict[str, Any] = {
             "StackName": stack.name,
             "StackId": stack.id,
@@ -214,7 +129,7 @@ class CloudFormation:
         if stack.reason:
             told["StackStatusReason"] = stack.reason
         if stack.status.endswith("_COMPLETE") and stack.root is None:
-            told["Outputs"] = [{"OutputKey": k, "OutputValue": v} for k, v in stack.outputs().items()]
+            told["Outputs"] = [{"OutputKey": k, "OutputValue": v} for k, v in stack.outputs.items()]
         return {"Stacks": [told]}
 
     def get_template(self, StackName: str, TemplateStage: str) -> dict[str, Any]:
@@ -249,7 +164,7 @@ class CloudFormation:
         for logical_id, resource in list(stack.resources.items())[:100]:
             kind, status = resource["Type"], "CREATE_COMPLETE"
             if kind in NAMES:
-                physical = physical_id(kind, self._name(stack, logical_id))
+                physical = physical_id(kind, self.name_resource(stack, logical_id))
             else:
                 physical = _physical_id(logical_id, resource, stack)
             if logical_id in self.skipped or stack.status == "DELETE_COMPLETE":
@@ -260,10 +175,10 @@ class CloudFormation:
 
     def create_change_set(self, **given: Any) -> dict[str, Any]:
         name = given["StackName"]
-        stack = next((one for one in self.stacks.values() if one.name == name and _is_there(one)), None)
+        stack = next((one for one in self.stacks.values() if one.name == name and one.is_there), None)
         if stack is None:
             assert given["ChangeSetType"] == "CREATE"
-            stack = Stack(name, self._arn("stack", name), "REVIEW_IN_PROGRESS", tags=given["Tags"])
+            stack = Stack(name, self.make_arn("stack", name), "REVIEW_IN_PROGRESS", tags=given["Tags"])
             self.stacks[stack.id] = stack
         elif stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
             raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
@@ -277,9 +192,9 @@ class CloudFormation:
         previous = stack.text if given.get("UsePreviousTemplate") else None
         text = previous or given.get("TemplateBody") or self._object(given["TemplateURL"])
         parameters = {one["ParameterKey"]: one["ParameterValue"] for one in given.get("Parameters", [])}
-        declared = templates.parse_template(text).get("Parameters", {})
+        declared = templates.parse(text).get("Parameters", {})
         defaults = {key: str(one["Default"]) for key, one in declared.items() if "Default" in one}
-        after = self._proposed(stack, name, text, {**defaults, **parameters})
+        after = self.propose_stack(stack, name, text, {**defaults, **parameters})
         after.tags = given["Tags"]
         before = stack if stack.status != "REVIEW_IN_PROGRESS" else None
         made = self._change_set(given["ChangeSetName"], stack, before, after, "", unknown=set())
@@ -316,7 +231,7 @@ class CloudFormation:
             return told | {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
         if one.stack.root is not None:
             told |= {"ExecutionStatus": "UNAVAILABLE", "StatusReason": "Only executable from the root change set."}
-        changes = one.changes if IncludePropertyValues else [_without_values(change) for change in one.changes]
+        changes = one.changes if IncludePropertyValues else [leave_out_values(change) for change in one.changes]
         return told | _page("Changes", changes, NextToken)
 
     def describe_events(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
@@ -348,16 +263,16 @@ class CloudFormation:
             raise Refused("InvalidChangeSetStatus", f"ChangeSet [{one.id}] cannot be executed in its current status")
         for other in [each for each in self.change_sets.values() if each.stack is one.stack]:
             self._forget(other)
-        self._run(one)
+        self.run_change_set(one)
 
     def describe_stack_events(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
         """Newest first. A look at a root lets some more happen."""
         stack = self._stack(StackName)
-        if stack.root is None and NextToken == "0" and self._waiting:
-            if self.silent > 0 and len(self._waiting) == 1:
+        if stack.root is None and NextToken == "0" and self.waiting:
+            if self.silent > 0 and len(self.waiting) == 1:
                 self.silent -= 1
             else:
-                self._waiting.pop(0)()
+                self.waiting.pop(0)()
         return _page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
 
     def delete_stack(self, StackName: str) -> None:
@@ -370,20 +285,20 @@ class CloudFormation:
             assert not [one for one in self.change_sets.values() if one.stack is stack], "it still has change sets"
             del self.stacks[stack.id]
             return
-        self._event(stack, "", STACK, "DELETE_IN_PROGRESS", "User Initiated")
+        self.add_event(stack, "", STACK, "DELETE_IN_PROGRESS", "User Initiated")
 
         def gone() -> None:
-            for _, nested in reversed([pair for pair in stack.walk()[1:] if _is_there(pair[1])]):
+            for _, nested in reversed([pair for pair in stack.walk()[1:] if pair[1].is_there]):
                 for logical_id in nested.resources:
-                    self._remove(nested, logical_id, retains=("Retain", "RetainExceptOnCreate"))
-                self._event(nested, "", STACK, "DELETE_COMPLETE")
-                self._event(stack, nested.logical_id, STACK, "DELETE_COMPLETE", physical=nested.id)
+                    self.remove_resource(nested, logical_id, retains=("Retain", "RetainExceptOnCreate"))
+                self.add_event(nested, "", STACK, "DELETE_COMPLETE")
+                self.add_event(stack, nested.logical_id, STACK, "DELETE_COMPLETE", physical=nested.id)
             if stack.name in self.fails:
-                self._event(stack, "", STACK, "DELETE_FAILED", self.fails[stack.name])
+                self.add_event(stack, "", STACK, "DELETE_FAILED", self.fails[stack.name])
             else:
-                self._event(stack, "", STACK, "DELETE_COMPLETE")
+                self.add_event(stack, "", STACK, "DELETE_COMPLETE")
 
-        self._waiting = [gone]
+        self.waiting = [gone]
 
     def update_termination_protection(self, StackName: str, EnableTerminationProtection: bool) -> dict[str, Any]:
         stack = self._stack(StackName)
@@ -399,8 +314,8 @@ class CloudFormation:
 
     def cancel_update_stack(self, StackName: str) -> None:
         stack = self._stack(StackName)
-        self._event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
-        self._waiting = [lambda: self._event(stack, "", STACK, "UPDATE_ROLLBACK_COMPLETE")]
+        self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+        self.waiting = [lambda: self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_COMPLETE")]
 
     def continue_update_rollback(self, StackName: str, ResourcesToSkip: list[str] | None = None) -> None:
         stack = self._stack(StackName)
@@ -410,9 +325,9 @@ class CloudFormation:
                 raise Refused("ValidationError", f"ResourcesToSkip: {skipped} is not in a state that can be skipped")
         names = [path.replace("/", ".") for path in self.stuck]
         skipped = {one.split("-")[3] + "." + one.split(".")[1] for one in ResourcesToSkip or [] if "." in one}
-        self._event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+        self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
         end = "UPDATE_ROLLBACK_COMPLETE" if set(names) <= skipped else "UPDATE_ROLLBACK_FAILED"
-        self._waiting = [lambda: self._event(stack, "", STACK, end)]
+        self.waiting = [lambda: self.add_event(stack, "", STACK, end)]
 
     def detect_stack_drift(self, StackName: str) -> dict[str, Any]:
         stack = self._stack(StackName)
@@ -459,7 +374,7 @@ class CloudFormation:
         for root in self.stacks.values():
             for _, stack in root.walk():
                 # One that has been deleted is still found by its id.
-                if name == stack.id or (name == stack.name and _is_there(stack)):
+                if name == stack.id or (name == stack.name and stack.is_there):
                     return stack
         raise Refused("ValidationError", f"Stack with id {name} does not exist")
 
@@ -479,21 +394,21 @@ class CloudFormation:
             raise Refused("ValidationError", f"S3 error: The specified key does not exist: {key}")
         return self.objects[key]
 
-    def _arn(self, kind: str, name: str) -> str:
+    def make_arn(self, kind: str, name: str) -> str:
         self._count += 1
         return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:{kind}/{name}/{self._count:08}"
 
-    def _proposed(self, there: Stack | None, name: str, text: str, parameters: dict[str, str]) -> Stack:
+    def propose_stack(self, there: Stack | None, name: str, text: str, parameters: dict[str, str]) -> Stack:
         """The stack as it will be, with the nested stacks that the templates behind the URLs describe."""
-        after = Stack(name, there.id if there else self._arn("stack", name), "", text=text, parameters=parameters)
+        after = Stack(name, there.id if there else self.make_arn("stack", name), "", text=text, parameters=parameters)
         for logical_id, resource in after.template["Resources"].items():
             if resource["Type"] != STACK:
                 continue
             old = there.nested.get(logical_id) if there else None
             url = resource["Properties"]["TemplateURL"]
-            given = {k: _given(v, parameters) for k, v in resource["Properties"].get("Parameters", {}).items()}
+            given = {k: pass_on(v, parameters) for k, v in resource["Properties"].get("Parameters", {}).items()}
             below = old.name if old else f"{name}-{logical_id}-1A2B"
-            nested = self._proposed(old, below, self._object(url), given)
+            nested = self.propose_stack(old, below, self._object(url), given)
             nested.logical_id, nested.root = logical_id, after
             after.nested[logical_id] = nested
         return after
@@ -509,13 +424,13 @@ class CloudFormation:
         listed: set[str] = set()
         replaced: set[str] = set()
         for one in [*new, *(each for each in old if each not in new)]:
-            change = _change(one, old.get(one), new.get(one), before, after, changed, unknown, listed, replaced)
+            change = describe_change(one, old.get(one), new.get(one), before, after, changed, unknown, listed, replaced)
             if one in after.nested and (change or before):
                 was = before.nested.get(one) if before else None
                 nested_unknown = {
                     key
                     for key, value in new[one]["Properties"].get("Parameters", {}).items()
-                    if before and any(_reads(value, each) for each in listed)
+                    if before and any(is_referred_to(value, each) for each in listed)
                 }
                 if not change and not nested_unknown and self._same(before, after, one):
                     continue
@@ -524,14 +439,14 @@ class CloudFormation:
                     self.change_sets.pop(nested.id)
                     continue
                 below.append(nested)
-                change = change or _resource_change("Modify", one, STACK, [])
+                change = change or describe_resource("Modify", one, STACK, [])
                 if self.nested_sets:
                     change["ResourceChange"]["ChangeSetId"] = nested.id
             if change:
                 listed.add(one)
                 replaced |= {one} if change["ResourceChange"].get("Replacement", "False") != "False" else set()
                 changes.append(change)
-        made = ChangeSet(self._arn("changeSet", name), name, stack, self.says.get(logical_id, list)(changes))
+        made = ChangeSet(self.make_arn("changeSet", name), name, stack, self.says.get(logical_id, list)(changes))
         made.looks = self.slow.get(logical_id, 0)
         made.reason = self.refuses.get(logical_id, "")
         made.nested = [each for one in below for each in [one, *one.nested]]
@@ -550,234 +465,6 @@ class CloudFormation:
         failed = next((each for each in one.nested if each.reason and each.looks == 0), None)
         return one.reason or (UNSUPPORTED.format(failed.id) if failed else "")
 
-    def _run(self, one: ChangeSet) -> None:
-        """What will happen, in pieces that each look at the root's events lets go on."""
-        stack, after = one.stack, one.proposed
-        assert after is not None
-        self._created, self._failing = [], self.fails | self._collisions(one, after)
-        verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
-        self._event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
-        if verb == "CREATE":
-            # The nested stacks appear as they are made.
-            stack.nested = {name: self._bare(nested, stack) for name, nested in after.nested.items()}
-        pieces: list[Callable[[], None]] = []
-        for change in one.changes:
-            pieces.append(lambda change=change: self._do(one, change["ResourceChange"], verb))
-        pieces.append(lambda: self._end(stack, after, verb, one.given))
-        self._waiting = pieces
-
-    def _bare(self, nested: Stack, root: Stack) -> Stack:
-        bare = Stack(nested.name, nested.id, "CREATE_IN_PROGRESS", nested.logical_id, text=nested.text, root=root)
-        bare.parameters = nested.parameters
-        return bare
-
-    def _do(self, one: ChangeSet, resource: dict[str, Any], verb: str) -> None:
-        stack, logical_id = one.stack, resource["LogicalResourceId"]
-        if stack.reason == "failed":
-            return
-        nested = stack.nested.get(logical_id)
-        if nested is None:
-            self._resource(stack, resource, verb, logical_id)
-            return
-        self._event(stack, logical_id, STACK, f"{verb}_IN_PROGRESS", physical=nested.id)
-        inner = next((each for each in one.nested if each.stack.logical_id == logical_id), None)
-        bad = [path for path in self._failing if path.startswith(f"{logical_id}/")]
-        for change in inner.changes if inner else []:
-            below = change["ResourceChange"]
-            self._resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
-        if bad:
-            told = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: " + (
-                "The following resource(s) failed to " + f"{verb.lower()}: [{bad[0].split('/')[1]}]."
-            )
-            self._event(stack, logical_id, STACK, f"{verb}_FAILED", told, physical=nested.id)
-            stack.reason = "failed"
-        else:
-            self._event(stack, logical_id, STACK, f"{verb}_COMPLETE", physical=nested.id)
-
-    def _resource(self, stack: Stack, resource: dict[str, Any], verb: str, path: str) -> None:
-        logical_id, kind = resource["LogicalResourceId"], resource["ResourceType"]
-        self._event(stack, logical_id, kind, f"{verb}_IN_PROGRESS")
-        above = path.rpartition("/")[0]
-        if path in self._failing:
-            self._event(stack, logical_id, kind, f"{verb}_FAILED", self._failing[path])
-            if not above:
-                stack.reason = "failed"
-        elif any(other.rpartition("/")[0] == above for other in self._failing):
-            self._event(stack, logical_id, kind, f"{verb}_FAILED", f"Resource {verb.lower()} cancelled")
-        else:
-            if resource["Action"] == "Add":
-                self._create(stack, logical_id)
-            self._event(stack, logical_id, kind, f"{verb}_COMPLETE")
-
-    def _end(self, stack: Stack, after: Stack, verb: str, given: dict[str, Any]) -> None:
-        if stack.reason == "failed" or self.rings:
-            stack.reason = ""
-            back = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
-            why = f"Rollback triggered by alarm: {self.rings}" if self.rings else "The following resource(s) failed"
-            self._event(stack, "", STACK, f"{back}_IN_PROGRESS", why)
-            self._waiting = [lambda: self._roll_back(stack, verb, back)]
-            return
-        policies = {path: nested.policy for path, nested in stack.walk()}
-        stack.text, stack.parameters, stack.tags = after.text, after.parameters, given.get("Tags", [])
-        stack.nested = after.nested
-        for path, nested in after.walk()[1:]:
-            nested.status, nested.root = f"{verb}_COMPLETE", stack
-            nested.policy = policies.get(path, "")
-        self._protect_tables(stack)
-        if verb == "UPDATE":
-            self._event(stack, "", STACK, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
-        self._event(stack, "", STACK, f"{verb}_COMPLETE")
-
-    def _roll_back(self, stack: Stack, verb: str, back: str) -> None:
-        for path, nested in stack.walk()[1:]:
-            if any(failed.startswith(f"{path}/") for failed in self.stuck):
-                name, told = next((p.split("/")[1], t) for p, t in self.stuck.items() if p.startswith(f"{path}/"))
-                self._event(nested, name, "AWS::DynamoDB::Table", "UPDATE_FAILED", told)
-            elif any(failed.startswith(f"{path}/") for failed in self._failing):
-                for name, resource in list(nested.resources.items())[:2]:
-                    done = "DELETE_COMPLETE" if verb == "CREATE" else "UPDATE_COMPLETE"
-                    self._event(nested, name, resource["Type"], done)
-        left = [
-            created for created in reversed(self._created) if not self._remove(*created, self._retained(created[0]))
-        ]
-        if verb == "CREATE":
-            for _, nested in reversed(stack.walk()[1:]):
-                end = "DELETE_FAILED" if any(nested is owner for owner, _ in left) else "DELETE_COMPLETE"
-                self._event(nested, "", STACK, end)
-                self._event(stack, nested.logical_id, STACK, end, physical=nested.id)
-        # What an update cannot clean up does not fail its rollback.
-        fails = self.stuck or (left and verb == "CREATE")
-        self._event(stack, "", STACK, f"{back}_FAILED" if fails else f"{back}_COMPLETE")
-
-    def _retained(self, stack: Stack) -> tuple[str, ...]:
-        """The policies that keep what the operation that rolls back has created in a stack."""
-        complete = not any(path.rpartition("/")[0] == stack.logical_id for path in self._failing)
-        if complete and stack.root is not None and self.complete_counts_as_deleted:
-            return ("Retain", "RetainExceptOnCreate")
-        return () if self._retain_except_on_create else ("Retain",)
-
-    def provision(self, root: Stack) -> None:
-        """What a stack that is there already has."""
-        for _, stack in root.walk():
-            for logical_id in stack.resources:
-                self._create(stack, logical_id)
-
-    def _collisions(self, one: ChangeSet, after: Stack) -> dict[str, str]:
-        """By path, the resources to be created whose names are taken."""
-        found = {}
-        for each in [one, *one.nested]:
-            path = each.stack.logical_id
-            stack = next(proposed for _, proposed in after.walk() if proposed.logical_id == path)
-            for change in each.changes:
-                logical_id = change["ResourceChange"]["LogicalResourceId"]
-                resource = stack.resources.get(logical_id, {})
-                if change["ResourceChange"]["Action"] != "Add" or resource["Type"] not in NAMES:
-                    continue
-                name = physical_name(logical_id, resource, stack.parameters, stack.name)
-                if resource["Type"] != "AWS::KMS::Key" and self.holdings.holds(resource["Type"], name):
-                    found[f"{path}/{logical_id}".lstrip("/")] = (
-                        f"Resource of type '{resource['Type']}' with identifier '{name}' already exists."
-                    )
-        return found
-
-    def _create(self, stack: Stack, logical_id: str) -> None:
-        resource = stack.resources.get(logical_id, {})
-        if resource.get("Type") == ALIAS:
-            key = resource["Properties"]["TargetKeyId"]["Ref"]
-            self.holdings.aliases[self._alias(stack, logical_id)] = self._name(stack, key)
-            self._created.append((stack, logical_id))
-        if resource.get("Type") not in NAMES:
-            return
-        root = stack.root or stack
-        system = {"stack-name": stack.name, "stack-id": stack.id, "logical-id": logical_id}
-        tags = {tag["Key"]: tag["Value"] for tag in root.tags} | own_tags(resource, stack.parameters)
-        if has_system_tags(resource["Type"]):
-            tags |= {f"aws:cloudformation:{key}": value for key, value in system.items()}
-        created = self.holdings.create(
-            resource["Type"], self._name(stack, logical_id), tags, _is_protected(resource, stack.parameters)
-        )
-        created.stack_id = stack.id
-        created.description = str(resource.get("Properties", {}).get("Description", ""))
-        self._created.append((stack, logical_id))
-
-    def _name(self, stack: Stack, logical_id: str) -> str:
-        """A key's is of its stack: each creation makes another."""
-        name = physical_name(logical_id, stack.resources[logical_id], stack.parameters, stack.name)
-        return f"{name}-{stack.id[-8:]}" if stack.resources[logical_id]["Type"] == "AWS::KMS::Key" else name
-
-    def _alias(self, stack: Stack, logical_id: str) -> str:
-        return str(resolved(stack.resources[logical_id]["Properties"]["AliasName"], stack.parameters))
-
-    def _remove(self, stack: Stack, logical_id: str, retains: tuple[str, ...]) -> bool:
-        """Delete a resource unless its policy is one of ``retains``; whether that succeeded."""
-        resource = stack.resources[logical_id]
-        if resource["Type"] == ALIAS:
-            self.holdings.aliases.pop(self._alias(stack, logical_id), None)
-        if resource["Type"] not in NAMES or not self.holdings.holds(resource["Type"], self._name(stack, logical_id)):
-            return True
-        name, kind = self._name(stack, logical_id), resource["Type"]
-        if resource.get("DeletionPolicy") in retains:
-            self._event(stack, logical_id, kind, "DELETE_SKIPPED", physical=name)
-            return True
-        try:
-            self.holdings.delete(kind, name)
-        except Refused as refused:
-            self._event(stack, logical_id, kind, "DELETE_FAILED", str(refused), physical=name)
-            return False
-        self._event(stack, logical_id, kind, "DELETE_COMPLETE", physical=name)
-        return True
-
-    def _protect_tables(self, root: Stack) -> None:
-        for _, stack in root.walk():
-            for logical_id, resource in stack.resources.items():
-                there = (resource["Type"], self._name(stack, logical_id)) if resource["Type"] in NAMES else None
-                if there in self.holdings.resources:
-                    self.holdings.resources[there].protected = _is_protected(resource, stack.parameters)
-
-    def _event(
-        self, stack: Stack, logical_id: str, kind: str, status: str, reason: str = "", physical: str = ""
-    ) -> None:
-        self._count += 1
-        at = START + timedelta(seconds=sum(map(len, self.events.values())) // 3)  # several in one instant
-        own = not logical_id
-        if own:
-            stack.status, stack.updated = status, at
-        event: dict[str, Any] = {
-            "EventId": f"event-{self._count}",
-            "Timestamp": at,
-            "StackId": stack.id,
-            "StackName": stack.name,
-            "LogicalResourceId": stack.name if own else logical_id,
-            "PhysicalResourceId": stack.id if own else physical or f"{stack.name}-{logical_id}",
-            "ResourceType": kind,
-            "ResourceStatus": status,
-        }
-        self.events.setdefault(stack.id, []).append(event | ({"ResourceStatusReason": reason} if reason else {}))
-
-
-_PSEUDO = {
-    "AWS::AccountId": ACCOUNT,
-    "AWS::Region": REGION,
-    "AWS::Partition": "aws",
-    "AWS::URLSuffix": "amazonaws.com",
-}
-
-
-@lru_cache(maxsize=64)
-def _resources(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, dict[str, Any]]:
-    template = templates.parse_template(text)
-    there = evaluate(templates.Tree(template), dict(parameters), _PSEUDO).resources
-    return {name: one for name, one in template.get("Resources", {}).items() if name in there}
-
-
-def _is_protected(resource: dict[str, Any], parameters: dict[str, str]) -> bool:
-    value = resource.get("Properties", {}).get("DeletionProtectionEnabled", False)
-    return str(resolved(value, parameters)).lower() == "true"
-
-
-def _is_there(stack: Stack) -> bool:
-    return stack.status != "DELETE_COMPLETE"
-
 
 def _page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str, Any]:
     first = int(token)
@@ -791,104 +478,3 @@ def _physical_id(logical_id: str, resource: dict[str, Any], stack: Stack) -> str
     if named and "Fn::Sub" in named[0] and isinstance(named[0]["Fn::Sub"], str):
         return str(named[0]["Fn::Sub"]).replace("${Environment}", environment)
     return f"{stack.name}-{logical_id}"
-
-
-def _reads(value: Any, name: str, *, attributes: bool = False) -> bool:
-    """Whether an expression refers to a resource or a parameter; or, of a resource, to its attributes only."""
-    text = json.dumps(value)
-    if f'"Fn::GetAtt": ["{name}"' in text or f"${{{name}." in text:
-        return True
-    return not attributes and (f'"Ref": "{name}"' in text or f"${{{name}}}" in text)
-
-
-def _resource_change(action: str, logical_id: str, kind: str, details: Changes, **more: Any) -> dict[str, Any]:
-    change = {"Action": action, "LogicalResourceId": logical_id, "ResourceType": kind, "Details": details, **more}
-    return {"Type": "Resource", "ResourceChange": change}
-
-
-def _change(
-    logical_id: str,
-    old: dict[str, Any] | None,
-    new: dict[str, Any] | None,
-    before: Stack | None,
-    after: Stack,
-    changed: set[str],
-    unknown: set[str],
-    listed: set[str],
-    replaced: set[str],
-) -> dict[str, Any] | None:
-    """What the service says of one resource."""
-    if old is None and new is not None:
-        return _resource_change("Add", logical_id, new["Type"], [])
-    if new is None and old is not None:
-        kept = str(old.get("DeletionPolicy", "Delete")).startswith("Retain")
-        return _resource_change("Remove", logical_id, old["Type"], [], PolicyAction="Retain" if kept else "Delete")
-    assert old is not None
-    assert new is not None
-    assert before is not None
-    kind = new["Type"]
-    replacing = REPLACED_BY.get(kind, ())
-    details, replacement = [], "False"
-    for name in {**old.get("Properties", {}), **new.get("Properties", {})}:
-        was, now = old.get("Properties", {}).get(name), new.get("Properties", {}).get(name)
-        # An attribute of a resource that changes is not known; a reference only where another takes its place.
-        sources = {one for one in unknown | replaced if _reads(now, one)}
-        sources |= {one for one in listed if _reads(now, one, attributes=True)}
-        if was != now or any(_reads(now, one) for one in changed):
-            if name == "TemplateURL":
-                continue
-            always = name in replacing
-            replacement = "True" if always else replacement
-            details.append(
-                _detail(name, _shown(was, before), _shown(now, after), "Always" if always else "Never", "Static")
-            )
-        elif sources and kind != STACK:
-            may = name in replacing
-            replacement = "Conditional" if may and replacement == "False" else replacement
-            known = _shown(was, before)
-            details.append(_detail(name, known, KNOWN_AFTER_APPLY, "Conditionally" if may else "Never", "Dynamic"))
-    if not details:
-        return None
-    more = {}
-    if replacement != "False":
-        more["PolicyAction"] = f"ReplaceAnd{new.get('UpdateReplacePolicy', 'Delete')}"
-    return _resource_change("Modify", logical_id, kind, details, Replacement=replacement, **more)
-
-
-def _given(expression: Any, parameters: dict[str, str]) -> str:
-    """What a nested stack is given: a parameter's value, or some text that stands for an output."""
-    if isinstance(expression, dict) and "Ref" in expression:
-        return parameters.get(expression["Ref"], expression["Ref"])
-    return "-".join(re.findall(r"\w+", json.dumps(expression))).replace("Fn-GetAtt-", "")
-
-
-def _shown(value: Any, stack: Stack) -> str:
-    """A property's value with the stack's parameters in it, as far as they are texts."""
-    if isinstance(value, dict) and isinstance(value.get("Fn::Sub"), str):
-        value = value["Fn::Sub"]
-    text = value if isinstance(value, str) else json.dumps(value)
-    for name, given in stack.parameters.items():
-        reference = f'{{"Ref": "{name}"}}'
-        text = given if text == reference else text.replace(reference, json.dumps(given)).replace(f"${{{name}}}", given)
-    return text
-
-
-def _detail(name: str, before: str, after: str, recreation: str, evaluation: str) -> dict[str, Any]:
-    target = {
-        "Attribute": "Properties",
-        "Name": name,
-        "Path": f"/Properties/{name}",
-        "RequiresRecreation": recreation,
-        "BeforeValue": before,
-        "AfterValue": after,
-    }
-    return {"Target": target, "Evaluation": evaluation, "ChangeSource": "DirectModification"}
-
-
-def _without_values(change: dict[str, Any]) -> dict[str, Any]:
-    resource = change["ResourceChange"]
-    bare = [
-        {**one, "Target": {k: v for k, v in one["Target"].items() if k not in ("BeforeValue", "AfterValue")}}
-        for one in resource["Details"]
-    ]
-    return {**change, "ResourceChange": {**resource, "Details": bare}}

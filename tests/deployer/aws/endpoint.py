@@ -17,8 +17,10 @@ from botocore import xform_name
 
 from tests.deployer.aws import wire
 from tests.deployer.aws.account import Account
-from tests.deployer.aws.cloudformation import ACCOUNT, START, CloudFormation, Refused
+from tests.deployer.aws.cloudformation import CloudFormation
 from tests.deployer.aws.data_services import NO_QUEUE
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.settings import ACCOUNT, START
 
 _model = cache(wire.model)
 # The methods and paths of the operations of Lambda and AWS Backup, by their service models.

@@ -18,9 +18,9 @@ from scripts.deployer.preflight.situation import Situation
 from stacks import names, settings
 from stacks.monitoring.alarm_table import alarm_names
 from tests.deployer.aws.account import Account
-from tests.deployer.aws.cloudformation import REGION
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serving
+from tests.deployer.aws.settings import REGION
 
 PLATFORM_TAGS = {"ManagedBy": "payment-platform"}
 FOREIGN_TAGS = {"Team": "orders"}

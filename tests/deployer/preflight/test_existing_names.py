@@ -8,8 +8,9 @@ import pytest
 from scripts.deployer.preflight.examine import collect_findings
 from scripts.deployer.preflight.name_lookups import LOOKUPS
 from tests.deployer.aws.account import Account
-from tests.deployer.aws.cloudformation import ACCOUNT, REGION, Refused
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.settings import ACCOUNT, REGION
 from tests.deployer.conftest import add_platform
 from tests.deployer.preflight.conftest import (
     EXPECTED_NAMES,

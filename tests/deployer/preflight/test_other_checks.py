@@ -14,7 +14,7 @@ from scripts.deployer.preflight.runtime import check_runtime
 from scripts.deployer.preflight.situation import Situation
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.cloudformation import Refused
+from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import add_bootstrap_stack, add_platform
 from tests.deployer.preflight.conftest import Reader, findings_of, not_passed
 

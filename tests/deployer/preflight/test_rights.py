@@ -9,8 +9,8 @@ import pytest
 from scripts.deployer.finding import Verdict
 from scripts.deployer.preflight.examine import collect_findings
 from tests.deployer.aws.account import Account
-from tests.deployer.aws.cloudformation import ACCOUNT, REGION
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.settings import ACCOUNT, REGION
 from tests.deployer.preflight.conftest import (
     FOREIGN_TAGS,
     PLATFORM_TAGS,

@@ -1,0 +1,248 @@
+"""How a deployment goes on: in events, to its end or back, with what it provisions in the account."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from tests.deployer.aws.holdings import (
+    NAMES,
+    Holdings,
+    Refused,
+    has_system_tags,
+    own_tags,
+    physical_name,
+    resolved,
+)
+from tests.deployer.aws.settings import START
+from tests.deployer.aws.stacks import STACK, ChangeSet, Stack
+
+ALIAS = "AWS::KMS::Alias"
+
+
+class Deployments:
+    """The half of the service that executes change sets; what the tests set before is in ``CloudFormation``."""
+
+    fails: dict[str, str]
+    stuck: dict[str, str]
+    rings: str
+    complete_counts_as_deleted: bool
+    holdings: Holdings
+    events: dict[str, list[dict[str, Any]]]
+    waiting: list[Callable[[], None]]
+    _count: int
+    _failing: dict[str, str]
+    _created: list[tuple[Stack, str]]
+    _retain_except_on_create: bool
+
+    def run_change_set(self, one: ChangeSet) -> None:
+        """What will happen, in pieces that each look at the root's events lets go on."""
+        stack, after = one.stack, one.proposed
+        assert after is not None
+        self._created, self._failing = [], self.fails | self._collisions(one, after)
+        verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
+        self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
+        if verb == "CREATE":
+            # The nested stacks appear as they are made.
+            stack.nested = {name: self._bare(nested, stack) for name, nested in after.nested.items()}
+        pieces: list[Callable[[], None]] = []
+        for change in one.changes:
+            pieces.append(lambda change=change: self._do(one, change["ResourceChange"], verb))
+        pieces.append(lambda: self._end(stack, after, verb, one.given))
+        self.waiting = pieces
+
+    def _bare(self, nested: Stack, root: Stack) -> Stack:
+        bare = Stack(nested.name, nested.id, "CREATE_IN_PROGRESS", nested.logical_id, text=nested.text, root=root)
+        bare.parameters = nested.parameters
+        return bare
+
+    def _do(self, one: ChangeSet, resource: dict[str, Any], verb: str) -> None:
+        stack, logical_id = one.stack, resource["LogicalResourceId"]
+        if stack.reason == "failed":
+            return
+        nested = stack.nested.get(logical_id)
+        if nested is None:
+            self._resource(stack, resource, verb, logical_id)
+            return
+        self.add_event(stack, logical_id, STACK, f"{verb}_IN_PROGRESS", physical=nested.id)
+        inner = next((each for each in one.nested if each.stack.logical_id == logical_id), None)
+        bad = [path for path in self._failing if path.startswith(f"{logical_id}/")]
+        for change in inner.changes if inner else []:
+            below = change["ResourceChange"]
+            self._resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
+        if bad:
+            told = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: " + (
+                "The following resource(s) failed to " + f"{verb.lower()}: [{bad[0].split('/')[1]}]."
+            )
+            self.add_event(stack, logical_id, STACK, f"{verb}_FAILED", told, physical=nested.id)
+            stack.reason = "failed"
+        else:
+            self.add_event(stack, logical_id, STACK, f"{verb}_COMPLETE", physical=nested.id)
+
+    def _resource(self, stack: Stack, resource: dict[str, Any], verb: str, path: str) -> None:
+        logical_id, kind = resource["LogicalResourceId"], resource["ResourceType"]
+        self.add_event(stack, logical_id, kind, f"{verb}_IN_PROGRESS")
+        above = path.rpartition("/")[0]
+        if path in self._failing:
+            self.add_event(stack, logical_id, kind, f"{verb}_FAILED", self._failing[path])
+            if not above:
+                stack.reason = "failed"
+        elif any(other.rpartition("/")[0] == above for other in self._failing):
+            self.add_event(stack, logical_id, kind, f"{verb}_FAILED", f"Resource {verb.lower()} cancelled")
+        else:
+            if resource["Action"] == "Add":
+                self._create(stack, logical_id)
+            self.add_event(stack, logical_id, kind, f"{verb}_COMPLETE")
+
+    def _end(self, stack: Stack, after: Stack, verb: str, given: dict[str, Any]) -> None:
+        if stack.reason == "failed" or self.rings:
+            stack.reason = ""
+            back = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
+            why = f"Rollback triggered by alarm: {self.rings}" if self.rings else "The following resource(s) failed"
+            self.add_event(stack, "", STACK, f"{back}_IN_PROGRESS", why)
+            self.waiting = [lambda: self._roll_back(stack, verb, back)]
+            return
+        policies = {path: nested.policy for path, nested in stack.walk()}
+        stack.text, stack.parameters, stack.tags = after.text, after.parameters, given.get("Tags", [])
+        stack.nested = after.nested
+        for path, nested in after.walk()[1:]:
+            nested.status, nested.root = f"{verb}_COMPLETE", stack
+            nested.policy = policies.get(path, "")
+        self._protect_tables(stack)
+        if verb == "UPDATE":
+            self.add_event(stack, "", STACK, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        self.add_event(stack, "", STACK, f"{verb}_COMPLETE")
+
+    def _roll_back(self, stack: Stack, verb: str, back: str) -> None:
+        for path, nested in stack.walk()[1:]:
+            if any(failed.startswith(f"{path}/") for failed in self.stuck):
+                name, told = next((p.split("/")[1], t) for p, t in self.stuck.items() if p.startswith(f"{path}/"))
+                self.add_event(nested, name, "AWS::DynamoDB::Table", "UPDATE_FAILED", told)
+            elif any(failed.startswith(f"{path}/") for failed in self._failing):
+                for name, resource in list(nested.resources.items())[:2]:
+                    done = "DELETE_COMPLETE" if verb == "CREATE" else "UPDATE_COMPLETE"
+                    self.add_event(nested, name, resource["Type"], done)
+        left = [
+            (owner, logical_id)
+            for owner, logical_id in reversed(self._created)
+            if not self.remove_resource(owner, logical_id, self._retained(owner))
+        ]
+        if verb == "CREATE":
+            for _, nested in reversed(stack.walk()[1:]):
+                end = "DELETE_FAILED" if any(nested is owner for owner, _ in left) else "DELETE_COMPLETE"
+                self.add_event(nested, "", STACK, end)
+                self.add_event(stack, nested.logical_id, STACK, end, physical=nested.id)
+        # What an update cannot clean up does not fail its rollback.
+        fails = self.stuck or (left and verb == "CREATE")
+        self.add_event(stack, "", STACK, f"{back}_FAILED" if fails else f"{back}_COMPLETE")
+
+    def _retained(self, stack: Stack) -> tuple[str, ...]:
+        """The policies that keep what the operation that rolls back has created in a stack."""
+        complete = not any(path.rpartition("/")[0] == stack.logical_id for path in self._failing)
+        if complete and stack.root is not None and self.complete_counts_as_deleted:
+            return ("Retain", "RetainExceptOnCreate")
+        return () if self._retain_except_on_create else ("Retain",)
+
+    def provision(self, root: Stack) -> None:
+        """What a stack that is there already has."""
+        for _, stack in root.walk():
+            for logical_id in stack.resources:
+                self._create(stack, logical_id)
+
+    def _collisions(self, one: ChangeSet, after: Stack) -> dict[str, str]:
+        """By path, the resources to be created whose names are taken."""
+        found = {}
+        for each in [one, *one.nested]:
+            path = each.stack.logical_id
+            stack = next(proposed for _, proposed in after.walk() if proposed.logical_id == path)
+            for change in each.changes:
+                logical_id = change["ResourceChange"]["LogicalResourceId"]
+                resource = stack.resources.get(logical_id, {})
+                if change["ResourceChange"]["Action"] != "Add" or resource["Type"] not in NAMES:
+                    continue
+                name = physical_name(logical_id, resource, stack.parameters, stack.name)
+                if resource["Type"] != "AWS::KMS::Key" and self.holdings.holds(resource["Type"], name):
+                    found[f"{path}/{logical_id}".lstrip("/")] = (
+                        f"Resource of type '{resource['Type']}' with identifier '{name}' already exists."
+                    )
+        return found
+
+    def _create(self, stack: Stack, logical_id: str) -> None:
+        resource = stack.resources.get(logical_id, {})
+        if resource.get("Type") == ALIAS:
+            key = resource["Properties"]["TargetKeyId"]["Ref"]
+            self.holdings.aliases[self._alias(stack, logical_id)] = self.name_resource(stack, key)
+            self._created.append((stack, logical_id))
+        if resource.get("Type") not in NAMES:
+            return
+        root = stack.root or stack
+        system = {"stack-name": stack.name, "stack-id": stack.id, "logical-id": logical_id}
+        tags = {tag["Key"]: tag["Value"] for tag in root.tags} | own_tags(resource, stack.parameters)
+        if has_system_tags(resource["Type"]):
+            tags |= {f"aws:cloudformation:{key}": value for key, value in system.items()}
+        created = self.holdings.create(
+            resource["Type"], self.name_resource(stack, logical_id), tags, _is_protected(resource, stack.parameters)
+        )
+        created.stack_id = stack.id
+        created.description = str(resource.get("Properties", {}).get("Description", ""))
+        self._created.append((stack, logical_id))
+
+    def name_resource(self, stack: Stack, logical_id: str) -> str:
+        """A key's is of its stack: each creation makes another."""
+        name = physical_name(logical_id, stack.resources[logical_id], stack.parameters, stack.name)
+        return f"{name}-{stack.id[-8:]}" if stack.resources[logical_id]["Type"] == "AWS::KMS::Key" else name
+
+    def _alias(self, stack: Stack, logical_id: str) -> str:
+        return str(resolved(stack.resources[logical_id]["Properties"]["AliasName"], stack.parameters))
+
+    def remove_resource(self, stack: Stack, logical_id: str, retains: tuple[str, ...]) -> bool:
+        """Delete a resource unless its policy is one of ``retains``; whether that succeeded."""
+        resource = stack.resources[logical_id]
+        if resource["Type"] == ALIAS:
+            self.holdings.aliases.pop(self._alias(stack, logical_id), None)
+        if resource["Type"] not in NAMES or not self.holdings.holds(
+            resource["Type"], self.name_resource(stack, logical_id)
+        ):
+            return True
+        name, kind = self.name_resource(stack, logical_id), resource["Type"]
+        if resource.get("DeletionPolicy") in retains:
+            self.add_event(stack, logical_id, kind, "DELETE_SKIPPED", physical=name)
+            return True
+        try:
+            self.holdings.delete(kind, name)
+        except Refused as refused:
+            self.add_event(stack, logical_id, kind, "DELETE_FAILED", str(refused), physical=name)
+            return False
+        self.add_event(stack, logical_id, kind, "DELETE_COMPLETE", physical=name)
+        return True
+
+    def _protect_tables(self, root: Stack) -> None:
+        for _, stack in root.walk():
+            for logical_id, resource in stack.resources.items():
+                there = (resource["Type"], self.name_resource(stack, logical_id)) if resource["Type"] in NAMES else None
+                if there in self.holdings.resources:
+                    self.holdings.resources[there].protected = _is_protected(resource, stack.parameters)
+
+    def add_event(
+        self, stack: Stack, logical_id: str, kind: str, status: str, reason: str = "", physical: str = ""
+    ) -> None:
+        self._count += 1
+        at = START + timedelta(seconds=sum(map(len, self.events.values())) // 3)  # several in one instant
+        own = not logical_id
+        if own:
+            stack.status, stack.updated = status, at
+        event: dict[str, Any] = {
+            "EventId": f"event-{self._count}",
+            "Timestamp": at,
+            "StackId": stack.id,
+            "StackName": stack.name,
+            "LogicalResourceId": stack.name if own else logical_id,
+            "PhysicalResourceId": stack.id if own else physical or f"{stack.name}-{logical_id}",
+            "ResourceType": kind,
+            "ResourceStatus": status,
+        }
+        self.events.setdefault(stack.id, []).append(event | ({"ResourceStatusReason": reason} if reason else {}))
+
+
+def _is_protected(resource: dict[str, Any], parameters: dict[str, str]) -> bool:
+    value = resource.get("Properties", {}).get("DeletionProtectionEnabled", False)
+    return str(resolved(value, parameters)).lower() == "true"

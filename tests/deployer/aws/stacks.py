@@ -1,0 +1,68 @@
+"""What the service keeps of stacks and of change sets."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.deployer.aws import templates
+from tests.deployer.aws.settings import START
+
+STACK = "AWS::CloudFormation::Stack"
+
+Changes = list[dict[str, Any]]
+
+
+@dataclass
+class Stack:
+    name: str
+    id: str
+    status: str
+    # The nested stack's logical id; empty for a root.
+    logical_id: str = ""
+    text: str = "{}"
+    parameters: dict[str, str] = field(default_factory=dict)
+    tags: list[dict[str, str]] = field(default_factory=list)
+    nested: dict[str, "Stack"] = field(default_factory=dict)
+    updated: datetime = START
+    protected: bool = False
+    policy: str = ""
+    reason: str = ""
+    drift: str = "NOT_CHECKED"
+    root: "Stack | None" = None
+
+    @property
+    def template(self) -> dict[str, Any]:
+        return templates.parse(self.text)
+
+    @property
+    def resources(self) -> templates.Resources:
+        """Those whose conditions hold."""
+        return templates.select_resources(self.text, tuple(sorted(self.parameters.items())))
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return templates.evaluate_outputs(self, self.parameters)
+
+    @property
+    def is_there(self) -> bool:
+        return self.status != "DELETE_COMPLETE"
+
+    def walk(self, path: str = "") -> list[tuple[str, "Stack"]]:
+        below = [one for name, child in self.nested.items() for one in child.walk(f"{path}/{name}" if path else name)]
+        return [(path, self), *below]
+
+
+@dataclass
+class ChangeSet:
+    id: str
+    name: str
+    stack: Stack
+    changes: Changes
+    # Looks until it has been made.
+    looks: int = 0
+    reason: str = ""
+    execution: str = "AVAILABLE"
+    deleting: int = -1
+    nested: list["ChangeSet"] = field(default_factory=list)
+    proposed: Stack | None = None
+    given: dict[str, Any] = field(default_factory=dict)

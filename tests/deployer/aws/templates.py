@@ -1,0 +1,108 @@
+"""What a template comes to, as MiniStack's engine has it: the deployer's own evaluator is what the tests examine."""
+
+import contextvars
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from ministack.core import responses
+from ministack.services.cloudformation import engine
+
+from tests.deployer.aws.settings import ACCOUNT, REGION
+
+if TYPE_CHECKING:
+    from tests.deployer.aws.stacks import Stack
+
+Resources = dict[str, dict[str, Any]]
+
+
+class _Loader(yaml.CSafeLoader):
+    """MiniStack's reading of the short forms, such as ``!Sub``, on libyaml, which is ten times as fast."""
+
+    yaml_constructors = engine.CfnLoader.yaml_constructors
+
+
+@lru_cache(maxsize=64)
+def parse(text: str) -> dict[str, Any]:
+    template: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - it extends the safe loader
+    return template
+
+
+@lru_cache(maxsize=64)
+def select_resources(text: str, parameters: tuple[tuple[str, str], ...]) -> Resources:
+    """The resources whose conditions hold with these parameters, as the template declares them."""
+    template = parse(text)
+    conditions = engine._evaluate_conditions(template, _complete(template, dict(parameters)))
+    declared = template.get("Resources", {}).items()
+    return {name: resource for name, resource in declared if conditions.get(resource.get("Condition"), True)}
+
+
+def evaluate_outputs(stack: "Stack", parameters: Mapping[str, str]) -> dict[str, str]:
+    """The outputs of a stack whose conditions hold. Every attribute of a resource is its physical name."""
+    evaluation = _Evaluation(stack, parameters)
+    outputs = parse(stack.text).get("Outputs", {}).items()
+    return {
+        name: str(evaluation.resolve(output["Value"]))
+        for name, output in outputs
+        if evaluation.conditions.get(output.get("Condition"), True)
+    }
+
+
+class _Evaluation(Mapping[str, dict[str, Any]]):
+    """The resources of a stack, each with the physical id and the attributes that expressions read."""
+
+    def __init__(self, stack: "Stack", parameters: Mapping[str, str]) -> None:
+        self._stack, self._template = stack, parse(stack.text)
+        self._parameters = _complete(self._template, parameters)
+        self.conditions = engine._evaluate_conditions(self._template, self._parameters)
+
+    def resolve(self, expression: Any) -> Any:
+        context = contextvars.copy_context()
+        context.run(responses.set_request_region, REGION)
+        context.run(responses.set_request_account_id, ACCOUNT)
+        mappings, name, stack_id = self._template.get("Mappings", {}), self._stack.name, self._stack.id
+        arguments = (expression, self, self._parameters, self.conditions, mappings, name, stack_id)
+        return context.run(engine._resolve_refs, *arguments)
+
+    def __getitem__(self, logical_id: str) -> dict[str, Any]:
+        properties = self._template["Resources"][logical_id].get("Properties", {})
+        nested = self._stack.nested.get(logical_id)
+        if nested:
+            given = {name: _as_text(self.resolve(value)) for name, value in properties.get("Parameters", {}).items()}
+            outputs = {f"Outputs.{name}": value for name, value in evaluate_outputs(nested, given).items()}
+            return {"PhysicalResourceId": nested.id, "Attributes": outputs}
+        named = next((self.resolve(value) for key, value in properties.items() if key.endswith("Name")), logical_id)
+        physical = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{named}" if "Alarm" in logical_id else str(named)
+        return {"PhysicalResourceId": physical, "Attributes": _EveryAttribute(physical)}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._template["Resources"])
+
+    def __len__(self) -> int:
+        return len(self._template["Resources"])
+
+
+class _EveryAttribute(dict[str, str]):
+    def __init__(self, value: str) -> None:
+        super().__init__()
+        self._value = value
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __getitem__(self, _: str) -> str:
+        return self._value
+
+
+def _complete(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The parameters, and the defaults of the others, as MiniStack's engine takes them."""
+    declared = template.get("Parameters", {}).items()
+    values = {name: parameters.get(name, _as_text(one.get("Default", ""))) for name, one in declared}
+    return {name: {"Value": value, "Type": template["Parameters"][name]["Type"]} for name, value in values.items()}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_as_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
