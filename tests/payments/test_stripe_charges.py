@@ -91,11 +91,11 @@ def test_a_charge_under_keys_that_stripe_does_not_know_any_more_is_found(
 def test_two_environments_on_one_account_do_not_meet(stripe: Stripe, gateway: StripeGateway) -> None:
     """The same transaction id in both: seen to answer with the other's charge, and to cancel it."""
     with serving(stripe) as url:
-        another = StripeGateway(KnownKey("sk_test_x"), "other", url)
+        another_gateway = StripeGateway(KnownKey("sk_test_x"), "other", url)
         assert gateway.charge(CHARGE) == Charged("pi_1")
-        assert another.lookup(EXPIRED) == Unknown("the idempotency key is forgotten")
-        assert another.charge(AGAIN) == Charged("pi_2")
-        assert another.lookup(CHARGE) == Charged("pi_2")
+        assert another_gateway.lookup(EXPIRED) == Unknown("the idempotency key is forgotten")
+        assert another_gateway.charge(AGAIN) == Charged("pi_2")
+        assert another_gateway.lookup(CHARGE) == Charged("pi_2")
 
 
 def test_a_lookup_makes_not_charged_final(stripe: Stripe, gateway: StripeGateway) -> None:
@@ -120,8 +120,8 @@ def test_the_same_charge_at_the_same_time_is_charged_once(stripe: Stripe, gatewa
 def test_the_same_key_for_another_amount_is_not_charged(stripe: Stripe, gateway: StripeGateway, charge: Charge) -> None:
     """Nor is the charge of the first amount an answer for it."""
     gateway.charge(CHARGE)
-    another = replace(charge, amount=Money(15001, "USD"))
-    assert gateway.charge(another) == gateway.lookup(another) == Unknown("another_amount")
+    changed = replace(charge, amount=Money(15001, "USD"))
+    assert gateway.charge(changed) == gateway.lookup(changed) == Unknown("another_amount")
     assert stripe.money_moved == 15000
 
 

@@ -223,8 +223,8 @@ class Explorer:
     @staticmethod
     def _has_no_effect(before: State, after: State, actor: int) -> bool:
         """Whether the actor came, found nothing to do, and went."""
-        others = range(len(before.positions))
-        moved = [index for index in others if index != actor and before.positions[index] is not after.positions[index]]
+        indexes = range(len(before.positions))
+        moved = [index for index in indexes if index != actor and before.positions[index] is not after.positions[index]]
         is_idle = before.snapshot.digest == after.snapshot.digest and not moved
         return is_idle and before.positions[actor].pending == START and not after.positions[actor].pending
 
