@@ -132,7 +132,7 @@ def test_the_readme_states_figures_that_the_complete_output_contains() -> None:
 
 def test_the_documents_count_what_can_be_counted_without_a_run() -> None:
     commands = [command for section in COMMANDS_BY_SECTION.values() for command in section]
-    executed = sum(command.embedded for command in commands)
+    executed = sum(command.is_executable for command in commands)
     figures = dict(re.findall(r"^(.+?) +([\d,]+)$", MEASUREMENTS, re.MULTILINE))
     assert figures[COMMANDS] == str(len(commands))
     assert figures[EXECUTED] == str(executed)

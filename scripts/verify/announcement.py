@@ -1,6 +1,6 @@
 """Announces what a run will do: payments, notifications, temporary resources, minutes, and the price."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .run import Run
 from .runner import Group
@@ -64,41 +64,45 @@ def estimate_minutes(run: Run, groups: Sequence[Group]) -> int:
 
 def announce_run(run: Run, groups: Sequence[Group]) -> list[str]:
     """Return the lines of the announcement."""
-    target, names = run.platform.target, {group.name for group in groups}
+    target = run.platform.target
     scope = f"{run.tree.stack.name} in account {target.account}, {target.region}: {len(groups)} groups of checks"
     head = f"{scope}, about {estimate_minutes(run, groups)} min, {_format_price(estimate_price(run, groups))}"
     if target.endpoint_url:
         head = f"{scope} on the AWS emulator: about 1 min, up to 7 if it was deployed just now; at no cost"
     if run.read_only:
         return [head, f"Nothing is written ({run.read_only_reason})."]
-    writes = []
+    if not (writes := list(_list_writes(run, groups))):
+        return [head, "It writes nothing."]
+    return [head, "It will", *(f"  - {line}" for line in writes)]
+
+
+def _list_writes(run: Run, groups: Sequence[Group]) -> Iterator[str]:
+    names = {group.name for group in groups}
     if "payments" in names:
-        notified = [sample for sample in make_samples(run.settings) if sample.status != "COMPLETED"]
-        writes.append(
-            f"start {len(make_samples(run.settings)) + 1} executions of payments {run.name}-*. The payments stay in "
-            f"the tables, because the ledger is append-only; their dead letters are deleted. Subscribers are notified "
-            f"of up to {len(notified)} of them. Those that fail set off alarms (failures, errors, dead letters), which "
-            f"notify, and may page, every subscriber: do not deploy until the alarms are OK again"
+        samples = make_samples(run.settings)
+        notified = [sample for sample in samples if sample.status != "COMPLETED"]
+        yield (
+            f"start {len(samples) + 1} executions of payments {run.name}-*. The payments stay in the tables, because "
+            f"the ledger is append-only; their dead letters are deleted. Subscribers are notified of up to "
+            f"{len(notified)} of them. Those that fail set off alarms (failures, errors, dead letters), which notify, "
+            "and may page, every subscriber: do not deploy until the alarms are OK again"
         )
     if "reconciliation" in names and run.settings["Gateway"] == "simulator":
-        writes.append("leave one more payment open, set its times back, and run reconciliation")
+        yield "leave one more payment open, set its times back, and run reconciliation"
     if any(group.needs_mailbox for group in groups):
-        writes.append(f"subscribe a temporary queue, payment-verify-{run.id}, to the topic, and delete it at the end")
+        yield f"subscribe a temporary queue, payment-verify-{run.id}, to the topic, and delete it at the end"
     if "alarms" in names:
-        writes.append(
+        yield (
             f"set {_count_notifying_alarms(run)} alarms to ALARM and back: this notifies, and may page, every "
             "subscriber twice for each"
         )
     if "schedule" in names and "undeliverable event" not in run.gaps:
-        writes.append(
+        yield (
             "give the schedule's rule a second target that refuses its event, and remove it: the event's dead letter "
             "may set off an alarm"
         )
     if "backups" in names and run.settings["BackupRetentionDays"] != "0":
-        writes.append("back up the ledger, and delete the backup")
-    if not writes:
-        return [head, "It writes nothing."]
-    return [head, "It will", *(f"  - {line}" for line in writes)]
+        yield "back up the ledger, and delete the backup"
 
 
 def _format_price(cost: float) -> str:

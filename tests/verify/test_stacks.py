@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from scripts.deployer.rollout import Rollout
 from scripts.deployer.stack import Stack, StackTree
 from scripts.verify import stacks
 from scripts.verify.expected import Expected
@@ -46,3 +47,26 @@ def test_a_missing_resource_and_a_stack_of_somebody_else_are_named() -> None:
     assert missing == (Status.FAILED, "Data/Transactions (AWS::DynamoDB::Table) is not deployed")
     status, observation = run_completeness_check(replace(COMPLETE, owned=False))
     assert (status, "does not have the tag" in observation) == (Status.FAILED, True)
+
+
+def test_each_parameter_that_differs_from_its_source_is_named() -> None:
+    lines = stacks.find_parameter_differences({"A": "1", "B": "2"}, {"A": "1", "B": "3", "C": "4"}, "[bootstrap] says")
+    assert lines == {"B": "B is '2', [bootstrap] says '3'", "C": "C is 'not set', [bootstrap] says '4'"}
+
+
+def test_a_gap_is_no_wrong_parameter() -> None:
+    tree = StackTree(replace(COMPLETE, parameters={"Gateway": "other"}))
+    run = make_run({}, TABLE, tree=tree)
+    run.settings = {"Gateway": "simulator"}
+    assert run_check("stacks", "parameters", stacks._check_parameters, run, []).status is Status.FAILED
+    assert run_check("stacks", "parameters", stacks._check_parameters, run, ["Gateway"]).status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("rollout", "status"), [(Rollout(termination_protection=True), Status.FAILED), (Rollout(), Status.OK)]
+)
+def test_a_stack_without_the_protection_of_the_settings_is_named(rollout: Rollout, status: Status) -> None:
+    run = make_run({}, TABLE, tree=StackTree(COMPLETE))
+    run.rollout = rollout
+    check = run_check("stacks", "protection", stacks._check_protection, run)
+    assert (check.status, "termination protection" in check.observation) == (status, True)
