@@ -44,10 +44,12 @@ audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown diagrams in headless Chromium
 	$(BIN)/python -m pytest tests/browser
 
-# The end-to-end tests run once: the audit judges what they recorded in `test`, from a folder that is new each time.
-check: lock-check validate lint types demo browser-test  ## Everything that CI runs
+# What is quick to fail comes first, then what takes long, side by side. The end-to-end tests and the planting of defects
+# run once: the audit judges what they recorded in `test`, from a folder that is new each time.
+check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed $(VENV)/browser/installed  ## Everything that CI runs
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
-	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
+	  $(MAKE) --no-print-directory --jobs 2 --output-sync lock-check validate lint types; \
+	  RECORDINGS=$$recordings $(MAKE) --no-print-directory --jobs 3 --output-sync test demo browser-test; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/

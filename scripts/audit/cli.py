@@ -57,7 +57,7 @@ def _run_audit(console: Console, lists: bool, scans_only: bool, recorded: Path |
         table.show_scans(console, results)
         if trial is None:
             return all(result.has_passed for result in results)
-        mutations = trials.run_mutations(folder)
+        mutations = trials.read_mutations(recorded) if recorded else trials.run_mutations(folder)
         compared, markers = trial.result()
     if lists:
         table.show_lists(console, compared)

@@ -19,7 +19,7 @@ from .scanners import read_output
 
 MARKERS_REPORT = "MARKERS_REPORT"
 # The files of a folder of recordings; the last one exists only if all tests have passed.
-CALLS, MARKERS, COMPLETE = "calls", "markers.json", "complete"
+CALLS, MARKERS, MUTATIONS, COMPLETE = "calls", "markers.json", "mutations.json", "complete"
 # Far more than the tests need.
 LONGEST_SECONDS = 600
 
@@ -43,7 +43,7 @@ class Mutations:
 
 def run_end_to_end_tests(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
     """Run all end-to-end tests and judge their recordings. Raises ``UserError`` if a test fails."""
-    tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadfile"]
+    tests = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "3", "--dist", "loadgroup"]
     try:
         process = subprocess.run(
             [*tests, "--disable-warnings", "--tb", "line"],
@@ -90,6 +90,14 @@ def _judge_recordings(committed: Mapping[str, Template], folder: Path) -> tuple[
 
 def run_mutations(folder: Path) -> Mutations:
     """Run the mutations and return their result; a defect that was not caught is no error here."""
-    report = folder / "mutations.json"
+    report = folder / MUTATIONS
     read_output([sys.executable, "-m", "tests.mutations", "--json", report], good_exit_codes=(0, 1))
+    return read_mutations(folder)
+
+
+def read_mutations(folder: Path) -> Mutations:
+    """Return the result of the mutations of an earlier run. Raises ``UserError`` if there is none."""
+    report = folder / MUTATIONS
+    if not report.exists():
+        raise UserError("the tests have not reported which planted defects they caught")
     return Mutations(**json.loads(report.read_text(encoding="utf-8")))

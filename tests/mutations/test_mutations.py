@@ -1,17 +1,19 @@
 """Each planted defect is detected by the test that is named for it. It takes about fifteen seconds."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from scripts.audit import trials
 from tests.emitted import ALL, ROOT
 from tests.mutations.defects import DEFECTS
 
 
 def test_every_defect_is_detected(tmp_path: Path) -> None:
-    """It runs in a process of its own because it forks."""
-    report = tmp_path / "mutations.json"
+    """It runs in a process of its own because it forks. The audit reads the report, so defects are planted once."""
+    report = Path(os.environ.get("RECORDINGS") or tmp_path) / trials.MUTATIONS
     command = [sys.executable, "-m", "tests.mutations", "--json", report]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
     assert process.returncode == 0, process.stdout + process.stderr
