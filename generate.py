@@ -45,8 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
 def write_files(files: dict[str, str], folder: Path, kind: str = "templates") -> int:
     try:
         for name, text in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(text.encode())
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Whoever reads a fresh file at this moment does not find half of it.
+            if not path.is_file() or path.read_bytes() != text.encode():
+                path.write_bytes(text.encode())
     except OSError as error:
         return _fail(f"{error.filename}: cannot be written: {error.strerror}")
     print(f"{len(files)} {kind} written to {folder}/")
