@@ -18,7 +18,8 @@ emit.py            a troposphere template as YAML or JSON text
 names.py           every resource name and ARN pattern
 wiring.py          Inputs and Outputs of a module <-> Parameters and Outputs of its template
 policies.py        what the policies are written with
-permissions_boundary.py  how roles refer to their boundary
+boundary_reference.py  how roles refer to their permissions boundary
 log_groups.py      a log group as every stack has it
+log_masking.py     the policy that hides payment data in a log group
 suppressions.py    rules of linters that are broken on purpose, each with its reason
 """

@@ -1,4 +1,4 @@
-"""Every name that more than one stack, the deployer or a test needs. Names of alarms: monitoring/alarm_table.py.
+"""Every name that more than one stack, the deployer or a test needs. Names of alarms: monitoring/alarms.py.
 
 A name is written in the syntax of ``Fn::Sub``, and each template has the parameter ``Environment``, so
 ``in_template(TABLE)`` works in all of them. Because names are deterministic, a policy in the security stack can have

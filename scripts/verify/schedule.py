@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stacks import names
-from stacks.monitoring.alarm_table import HEARTBEAT_METRIC
+from stacks.monitoring.alarms import HEARTBEAT_METRIC
 
 from .results import Check, Failed, Skipped, run_check
 from .run import Run

@@ -1,107 +1,224 @@
-"""Makes the alarms of the table, and one more that notifies once for all that an incident sets off."""
+"""The alarms, one row each: the only place that a new alarm on a metric is written to.
 
-from typing import Any
+A row gives the alarm's name and threshold, its section of docs/runbook.md, its place on the dashboard, and what
+CloudFormation's role may touch. Order is the dashboard's; alarms with a condition come last there.
+"""
 
-from troposphere import Equals, If, Ref, Sub, Template, cloudwatch
+from dataclasses import dataclass
+
+from troposphere import Ref
 
 from .. import names
+from ..data import backups
 from ..setting_kinds import Setting
-from ..suppressions import suppress
-from ..wiring import Value, platform_tags
-from .alarm_table import ALARMS, COMPOSITE, Alarm, in_every_environment
+from ..settings import Settings
+from ..wiring import Value
 
-PERIOD_SECONDS = 300
-DAY_SECONDS = 86_400
-# A whole day that began after the alarm's creation, and the hours of the night in which it may be created.
-WARM_UP_MINUTES = 30 * 60
-_ONE_PAGE = "OnePagePerIncident"
-# Rows of the table are emitted service by service, and stay in the table's order within each.
-_SERVICES = ("AWS/States", "AWS/Lambda", names.METRIC_NAMESPACE, "AWS/SQS", "AWS/SNS", "AWS/DynamoDB", "AWS/Backup")
-_ORDER = {service: place for place, service in enumerate(_SERVICES)} | {"AWS/SNS": _SERVICES.index("AWS/SQS")}
+DURATION_METRIC = "PaymentProcessingDuration"
+HEARTBEAT_METRIC = "ReconciliationRuns"
+# The composite alarm: it rings while any of the rows with ``payments_fail`` does.
+COMPOSITE = "alarm-payments-failing"
+HAS_BACKUPS = "HasBackups"
 
 
-def add_alarms(template: Template, topic_arn: Value) -> dict[str, cloudwatch.Alarm]:
-    """Add every row of the table. Returns the alarms by logical id."""
-    rows = sorted(ALARMS, key=lambda alarm: _ORDER.get(alarm.source.namespace, len(_ORDER)))
-    return {alarm.logical_id: _add_alarm(template, alarm, topic_arn) for alarm in rows}
+@dataclass(frozen=True)
+class Source:
+    """A resource that publishes metrics. Each ``Ref`` is to a parameter of the monitoring stack."""
+
+    namespace: str
+    dimensions: dict[str, Value | str]
+
+    def narrowed(self, **dimensions: str) -> "Source":
+        return Source(self.namespace, {**self.dimensions, **dimensions})
 
 
-def _add_alarm(template: Template, alarm: Alarm, topic_arn: Value) -> cloudwatch.Alarm:
-    actions: Value | list[Value] = [topic_arn]
-    if alarm.payments_fail:
-        actions = If(_ONE_PAGE, Ref("AWS::NoValue"), [topic_arn])
-    condition: dict[str, Any] = {"Condition": alarm.condition} if alarm.condition else {}
-    dimensions = alarm.source.dimensions.items()
-    resource: cloudwatch.Alarm = template.add_resource(
-        cloudwatch.Alarm(
-            alarm.logical_id,
-            AlarmName=names.in_template(alarm.name),
-            AlarmDescription=_describe(alarm.description, alarm.section),
-            Namespace=alarm.source.namespace,
-            MetricName=alarm.metric,
-            Dimensions=[cloudwatch.MetricDimension(Name=name, Value=value) for name, value in dimensions],
-            Statistic=alarm.statistic,
-            **_period_properties(alarm),
-            EvaluationPeriods=alarm.periods,
-            ComparisonOperator=alarm.comparison,
-            Threshold=alarm.threshold.ref if isinstance(alarm.threshold, Setting) else alarm.threshold,
-            TreatMissingData=alarm.missing_data,
-            AlarmActions=actions,
-            OKActions=actions if alarm.announces_ok else Ref("AWS::NoValue"),
-            Tags=platform_tags(),
-            **condition,
-        )
-    )
-    if alarm.payments_fail:
-        suppress(
-            resource,
-            "The composite alarm notifies on its behalf, so that one incident sends one page",
-            nag=("NIST.800.53.R5-CloudWatchAlarmAction", "HIPAA.Security-CloudWatchAlarmAction"),
-            guard=("cloudwatch_alarm_action_check",),
-        )
-    return resource
+# https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
+_WORKFLOW = Source("AWS/States", {"StateMachineArn": Ref("StateMachineArn")})
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+_VALIDATION = Source("AWS/Lambda", {"FunctionName": Ref("ValidationName")})
+_PROCESSING = Source("AWS/Lambda", {"FunctionName": Ref("ProcessingName")})
+_RECONCILIATION = Source("AWS/Lambda", {"FunctionName": Ref("ReconciliationName")})
+# What the functions log: two metric filters, and lambda/adapters/metrics.py.
+_PAYMENTS = Source(names.METRIC_NAMESPACE, {"Environment": Ref("Environment")})
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+_DEAD_LETTERS = Source("AWS/SQS", {"QueueName": Ref("QueueName")})
+_UNDELIVERED_NOTICES = Source("AWS/SQS", {"QueueName": Ref("NotificationQueueName")})
+# https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html
+_NOTICES = Source("AWS/SNS", {"TopicName": Ref("TopicName")})
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+_TRANSACTIONS = Source("AWS/DynamoDB", {"TableName": Ref("TableName")})
+_LEDGER = Source("AWS/DynamoDB", {"TableName": Ref("LedgerTableName")})
+# A metric exists only while there is something to count, so backup jobs that never start are silent.
+# https://docs.aws.amazon.com/aws-backup/latest/devguide/cloudwatch.html
+_BACKUPS = Source("AWS/Backup", {"BackupVaultName": names.in_template(names.BACKUP_VAULT)})
 
 
-def _period_properties(alarm: Alarm) -> dict[str, Any]:
-    """Five minutes that slide; or whole days, after a first day and the hours of one backup that are not evaluated.
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm on one metric, over ``periods`` of five minutes. ``section`` is its heading in the runbook."""
 
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-warm-up.html
-    """
-    if alarm.day_ends_at_hour is None:
-        return {"Period": PERIOD_SECONDS}
-    # Midnight is at that hour in the time zone that is as many hours behind UTC.
-    window = cloudwatch.WallClockWindow(Timezone=f"-{alarm.day_ends_at_hour:02}:00")
-    return {
-        "Period": DAY_SECONDS,
-        "EvaluationWindow": cloudwatch.EvaluationWindow(WallClockWindow=window),
-        "WarmUpConfiguration": cloudwatch.WarmUpConfiguration(
-            WarmUpPeriodDurationInMinutes=WARM_UP_MINUTES, OnlyStartEvaluatingAfterWarmUpPeriodEnds=True
-        ),
-    }
+    logical_id: str
+    section: str
+    description: str
+    source: Source
+    metric: str
+    threshold: Setting | int
+    statistic: str = "Sum"
+    periods: int = 1
+    comparison: str = "GreaterThanThreshold"
+    # No payments is no data, and no alarm.
+    missing_data: str = "notBreaching"
+    # Whether it is a sign of payments failing now, and so a part of the composite alarm.
+    payments_fail: bool = False
+    announces_ok: bool = True
+    # The condition of the monitoring stack under which the alarm exists; empty for every environment.
+    condition: str = ""
+    # Where a period is a day: the hour (UTC) at which the day ends.
+    day_ends_at_hour: int | None = None
 
-
-def add_composite(template: Template, *, enabled: Value, topic_arn: Value) -> None:
-    """Add an alarm that rings while any alarm with ``payments_fail`` does, so that one incident is one page.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm.html
-    """
-    template.add_condition(_ONE_PAGE, Equals(enabled, "true"))
-    parts = [alarm.logical_id for alarm in ALARMS if alarm.payments_fail]
-    template.add_resource(
-        cloudwatch.CompositeAlarm(
-            "PaymentsFailingAlarm",
-            Condition=_ONE_PAGE,
-            AlarmName=names.in_template(in_every_environment(COMPOSITE)),
-            AlarmDescription=_describe("Payments are failing", COMPOSITE),
-            AlarmRule=Sub(" OR ".join(f'ALARM("${{{logical_id}}}")' for logical_id in parts)),
-            AlarmActions=[topic_arn],
-            OKActions=[topic_arn],
-            Tags=platform_tags(),
-        )
-    )
+    @property
+    def name(self) -> str:
+        return in_every_environment(self.section)
 
 
-def _describe(description: str, section: str) -> Sub:
-    """The description, with the section of the runbook that says what to do."""
-    return Sub(f"{description}. What to do: ${{RunbookUrl}}#{section}")
+_THROTTLED = "Lambda throttled the {} function: its concurrency is exhausted"
+# No alarm on throttles of DynamoDB is part of the composite alarm: DynamoDB publishes throttles only while it
+# throttles, and by PutMetricAlarm's reference an alarm on AWS/DynamoDB ignores missing data whatever its configuration.
+# It may stay in ALARM until an operator resets it, and would keep the composite from reporting the next incident.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+ALARMS = (
+    Alarm(
+        "WorkflowFailuresAlarm", "alarm-sfn-failures", "Payments failed for technical reasons",
+        _WORKFLOW, "ExecutionsFailed", Settings.workflow_failures_threshold, payments_fail=True,
+    ),
+    Alarm(
+        "WorkflowTimeoutsAlarm", "alarm-sfn-timeouts",
+        "Executions timed out, without recording a failure or notifying anyone",
+        _WORKFLOW, "ExecutionsTimedOut", Settings.executions_cut_short_threshold, payments_fail=True,
+    ),
+    Alarm(
+        "WorkflowAbortsAlarm", "alarm-sfn-aborts",
+        "Somebody aborted executions: reconciliation finalises their payments",
+        _WORKFLOW, "ExecutionsAborted", Settings.executions_cut_short_threshold,
+    ),
+    Alarm(
+        "WorkflowThrottlesAlarm", "alarm-sfn-throttles",
+        "Step Functions throttles executions: the account's state-transition quota is exhausted",
+        _WORKFLOW, "ExecutionThrottled", Settings.workflow_throttles_threshold, payments_fail=True,
+    ),
+    Alarm(
+        "ValidationErrorsAlarm", "alarm-lambda-validation-errors", "The validation function raised errors",
+        _VALIDATION, "Errors", Settings.function_errors_threshold, payments_fail=True,
+    ),
+    Alarm(
+        "ValidationThrottlesAlarm", "alarm-lambda-validation-throttles", _THROTTLED.format("validation"),
+        _VALIDATION, "Throttles", Settings.function_throttles_threshold, payments_fail=True,
+    ),
+    Alarm(
+        "ProcessingErrorsAlarm", "alarm-lambda-processing-errors", "The processing function raised errors",
+        _PROCESSING, "Errors", Settings.function_errors_threshold, payments_fail=True,
+    ),
+    Alarm(
+        "ProcessingThrottlesAlarm", "alarm-lambda-processing-throttles", _THROTTLED.format("processing"),
+        _PROCESSING, "Throttles", Settings.function_throttles_threshold, payments_fail=True,
+    ),
+    Alarm(
+        "PaymentDurationAlarm", "alarm-payment-duration",
+        "Payments take too long, from the start of the execution to the outcome",
+        _PAYMENTS, DURATION_METRIC, Settings.payment_duration_threshold_seconds, statistic="Average", periods=2,
+    ),
+    Alarm(
+        "UnknownOutcomesAlarm", "alarm-unknown-outcomes",
+        "Payments ended without the gateway confirming whether it charged",
+        _PAYMENTS.narrowed(Outcome="UNKNOWN"), "Payments", Settings.unknown_outcomes_threshold, payments_fail=True,
+    ),
+    Alarm(
+        "ReviewsAlarm", "alarm-reviews",
+        "A payment needs manual review: it is unknown whether it was charged or refunded",
+        _PAYMENTS.narrowed(Outcome="REVIEW"), "Payments", Settings.reviews_threshold,
+    ),
+    Alarm(
+        "DeadLettersAlarm", "alarm-dead-letters",
+        "The dead-letter queue holds payments that failed after all retries, or undeliverable events",
+        _DEAD_LETTERS, "ApproximateNumberOfMessagesVisible", Settings.dead_letters_threshold, statistic="Maximum",
+    ),
+    Alarm(
+        "OpenPaymentAgeAlarm", "alarm-open-payment-age", "A payment has had no final status for too long",
+        _PAYMENTS, "OldestOpenPaymentAge", Settings.open_payment_age_threshold_seconds, statistic="Maximum",
+    ),
+    Alarm(
+        "TransactionsReadThrottlesAlarm", "alarm-transactions-read-throttles", "DynamoDB throttles reads of payments",
+        _TRANSACTIONS, "ReadThrottleEvents", Settings.table_throttles_threshold,
+    ),
+    Alarm(
+        "TransactionsWriteThrottlesAlarm", "alarm-transactions-write-throttles",
+        "DynamoDB throttles writes of payments",
+        _TRANSACTIONS, "WriteThrottleEvents", Settings.table_throttles_threshold,
+    ),
+    Alarm(
+        # A throttled index holds its table back, and is measured apart from it.
+        "IndexWriteThrottlesAlarm", "alarm-index-write-throttles",
+        "DynamoDB throttles writes of the index of open payments",
+        _TRANSACTIONS.narrowed(GlobalSecondaryIndexName=names.OPEN_INDEX), "WriteThrottleEvents",
+        Settings.table_throttles_threshold,
+    ),
+    Alarm(
+        "LedgerWriteThrottlesAlarm", "alarm-ledger-write-throttles", "DynamoDB throttles writes of the ledger",
+        _LEDGER, "WriteThrottleEvents", Settings.table_throttles_threshold,
+    ),
+    Alarm(
+        "NotificationFailuresAlarm", "alarm-notification-failures",
+        "SNS could not deliver notifications to a subscriber",
+        # It notifies the same topic: an OK that cannot be delivered would set the alarm off again.
+        _NOTICES, "NumberOfNotificationsFailed", Settings.notification_failures_threshold, announces_ok=False,
+    ),
+    Alarm(
+        "UndeliveredNoticesAlarm", "alarm-undelivered-notices",
+        "Notices that a subscriber never received wait in their dead-letter queue",
+        _UNDELIVERED_NOTICES, "ApproximateNumberOfMessagesVisible", 0, statistic="Maximum", announces_ok=False,
+    ),
+    Alarm(
+        "BackupFailuresAlarm", "alarm-backup-failures", "A backup of a table failed",
+        _BACKUPS, "NumberOfBackupJobsFailed", 0, condition=HAS_BACKUPS,
+    ),
+    Alarm(
+        "BackupHeartbeatAlarm", "alarm-backup-heartbeat",
+        "A night passed without a completed backup of each table",
+        _BACKUPS, "NumberOfBackupJobsCompleted", backups.TABLES, comparison="LessThanThreshold",
+        missing_data="breaching", condition=HAS_BACKUPS,
+        # An hour after the end of the last job's window, for its metric to arrive.
+        day_ends_at_hour=backups.START_HOUR + backups.START_WINDOW_HOURS + backups.COMPLETION_WINDOW_HOURS + 1,
+    ),
+    Alarm(
+        "ReconciliationErrorsAlarm", "alarm-lambda-reconciliation-errors", "Entire reconciliation runs failed",
+        _RECONCILIATION, "Errors", Settings.reconciliation_errors_threshold,
+    ),
+    Alarm(
+        "ReconciliationIncompleteAlarm", "alarm-reconciliation-incomplete",
+        "Reconciliation could not finalise payments or send their notifications",
+        _PAYMENTS, "ReconciliationErrors", Settings.reconciliation_errors_threshold,
+    ),
+    Alarm(
+        "ReconciliationHeartbeatAlarm", "alarm-reconciliation-heartbeat",
+        "Reconciliation has not finished a run recently: overdue payments stay open",
+        _PAYMENTS, HEARTBEAT_METRIC, 1, comparison="LessThanThreshold", missing_data="breaching",
+        # It runs every 5 minutes; three misses in a row are no accident. It rings later: where data is missing,
+        # CloudWatch evaluates older periods. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+        periods=3,
+    ),
+)  # fmt: skip
+
+
+def in_every_environment(section: str) -> str:
+    """The alarm's name as ``Fn::Sub`` reads it."""
+    return f"{section}-${{Environment}}"
+
+
+def list_sections() -> list[str]:
+    """The section of the runbook of every alarm, the composite alarm first."""
+    return [COMPOSITE, *(alarm.section for alarm in ALARMS)]
+
+
+def alarm_names() -> list[str]:
+    """The name of every alarm, the composite alarm first."""
+    return [in_every_environment(section) for section in list_sections()]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import names
-from .alarm_table import ALARMS
+from .alarms import ALARMS
 
 WIDTH = 24
 _ENVIRONMENT = ("Environment", "${Environment}")

@@ -4,7 +4,7 @@ from troposphere import logs
 
 from .. import names
 from ..wiring import Value
-from .alarm_table import DURATION_METRIC, HEARTBEAT_METRIC
+from .alarms import DURATION_METRIC, HEARTBEAT_METRIC
 
 
 def payment_duration_filter(processing_log_group_name: Value) -> logs.MetricFilter:

@@ -7,8 +7,8 @@ from troposphere import Equals, If, Not, Sub, Template, cloudwatch
 from .. import names
 from ..settings import Settings
 from ..wiring import ENVIRONMENT, Value
-from . import alarms, dashboard, metric_filters
-from .alarm_table import HAS_BACKUPS
+from . import alarm_resources, dashboard, metric_filters
+from .alarms import HAS_BACKUPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ class Outputs:
 def build(template: Template, inputs: Inputs) -> Outputs:
     """Add alarms, metric filters and the dashboard. The outputs are those of the reference's six alarms."""
     template.add_condition(HAS_BACKUPS, Not(Equals(inputs.backup_retention_days, 0)))
-    alarm = alarms.add_alarms(template, inputs.topic_arn)
-    alarms.add_composite(template, enabled=inputs.composite_alarm, topic_arn=inputs.topic_arn)
+    alarm = alarm_resources.add_alarms(template, inputs.topic_arn)
+    alarm_resources.add_composite(template, enabled=inputs.composite_alarm, topic_arn=inputs.topic_arn)
     template.add_resource(metric_filters.payment_duration_filter(inputs.processing_log_group_name))
     template.add_resource(metric_filters.heartbeat_filter(inputs.reconciliation_log_group_name))
     template.add_resource(_dashboard_resource())

@@ -8,7 +8,7 @@ from awacs import kms, secretsmanager
 from awacs.aws import PolicyDocument
 from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
 
-from .. import names, permissions_boundary
+from .. import boundary_reference, names
 from ..policies import allow, only_through, policy_document, source_arn, trust_policy
 from ..settings import Bootstrap, Settings
 from ..suppressions import suppress_wildcards
@@ -50,7 +50,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_condition("HasBackups", Not(Equals(inputs.backup_retention_days, 0)))
     template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
     template.add_condition("HasServiceRole", Equals(inputs.service_role, "true"))
-    permissions_boundary.add_conditions(template, inputs.permissions_boundary)
+    boundary_reference.add_conditions(template, inputs.permissions_boundary)
     created_keys = keys.add_keys(template, inputs.key_deletion_window_days)
     gateway = _add_gateway_policy(template, inputs)
 
@@ -160,7 +160,7 @@ def _add_role(
             RoleName=names.in_template(name),
             AssumeRolePolicyDocument=trusted,
             ManagedPolicyArns=[managed.ref(), *conditional_policies],
-            PermissionsBoundary=permissions_boundary.boundary_property(inputs.permissions_boundary),
+            PermissionsBoundary=boundary_reference.boundary_property(inputs.permissions_boundary),
             Tags=platform_tags(),
             **condition,
         )

@@ -23,7 +23,7 @@ from scripts.common.packaging import Destination
 from scripts.deployer import validate
 from scripts.deployer.package import package_templates
 from stacks import names, settings
-from stacks.monitoring.alarm_table import alarm_names
+from stacks.monitoring.alarms import alarm_names
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serving

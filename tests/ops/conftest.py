@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scripts.local import server, target
-from stacks.monitoring.alarm_table import list_sections
+from stacks.monitoring.alarms import list_sections
 from tests.e2e.conftest import Platform, deployed
 
 ALARM_SCALE = 0.01

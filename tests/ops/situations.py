@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from stacks.monitoring.alarm_table import COMPOSITE
+from stacks.monitoring.alarms import COMPOSITE
 from tests.e2e.conftest import Platform
 from tests.emitted import load_template
 

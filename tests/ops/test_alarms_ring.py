@@ -11,7 +11,7 @@ from botocore.config import Config
 from payments.payment import Status
 
 from scripts.local import server
-from stacks.monitoring import alarm_table
+from stacks.monitoring.alarms import list_sections
 from tests.e2e.conftest import Platform
 from tests.e2e.situations import DAY, HOUR, call, leave, reconcile, without
 from tests.ops.conftest import (
@@ -196,7 +196,7 @@ class RungAlarms:
 def result(platform: Platform) -> RungAlarms:
     create_composite_alarm(platform)
     create_backup_alarm(platform, "BackupFailuresAlarm")
-    subscriber, all_alarms = Subscriber(platform), set(alarm_table.list_sections())
+    subscriber, all_alarms = Subscriber(platform), set(list_sections())
     after_cause_of: dict[str, str] = {}
     with subscriber.listen():
         with run_schedule(platform):
@@ -228,7 +228,7 @@ def list_ok_alarms(platform: Platform) -> set[str]:
 
 
 def test_every_alarm_has_a_cause() -> None:
-    assert {*CAUSES, COMPOSITE} == set(alarm_table.list_sections())
+    assert {*CAUSES, COMPOSITE} == set(list_sections())
 
 
 @pytest.mark.parametrize("alarm", [*CAUSES, COMPOSITE])

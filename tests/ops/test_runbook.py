@@ -17,7 +17,7 @@ import pytest
 from scripts.demo import subscriber
 from scripts.deployer import validate
 from scripts.local import server, target
-from stacks.monitoring import alarm_table
+from stacks.monitoring.alarms import list_sections
 from tests.e2e.conftest import TOPIC_ARN, Platform
 from tests.e2e.situations import call
 from tests.emitted import ROOT
@@ -27,7 +27,7 @@ from tests.ops.runbook_situations import SITUATIONS, complete_payment
 from tests.ops.situations import create_composite_alarm, make_request
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
-ALARMS = set(alarm_table.list_sections())
+ALARMS = set(list_sections())
 PROCEDURES = {
     "Reset a throttle alarm",
     "Redeploy",

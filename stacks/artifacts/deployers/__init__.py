@@ -15,7 +15,7 @@ from troposphere import And, AWSHelperFn, Equals, Not, Template
 from troposphere import Condition as ConditionReference
 
 from ...settings import LOCAL, Bootstrap
-from .. import boundary
+from .. import permissions_boundary
 from . import github, service_role
 from .policy_terms import Environments
 
@@ -29,6 +29,6 @@ def add_deployers(template: Template, bucket_arn: AWSHelperFn, environments: Env
         "MakesProvider",
         And(ConditionReference("HasGitHub"), Equals(Bootstrap.github_oidc_provider_arn.ref, "")),
     )
-    boundary.add_boundaries(template, Bootstrap.permissions_boundary.ref, (*environments.names, LOCAL))
+    permissions_boundary.add_boundaries(template, Bootstrap.permissions_boundary.ref, (*environments.names, LOCAL))
     service = service_role.add_service_role(template, environments)
     github.add_github_roles(template, service, bucket_arn, environments)

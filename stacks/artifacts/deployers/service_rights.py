@@ -27,7 +27,7 @@ from awacs.aws import ForAllValuesArnEquals, Null, Statement, StringEquals
 from troposphere import Sub
 
 from ... import names
-from ...monitoring.alarm_table import alarm_names
+from ...monitoring.alarms import alarm_names
 from ...policies import LOG_DELIVERY, allow
 from ...wiring import to_pascal_case
 from .policy_terms import Environments, list_actions

@@ -7,7 +7,7 @@ from awacs.aws import ArnEquals, ArnLike, Statement, StringEquals, StringEqualsI
 from troposphere import AWSHelperFn, Output, Template
 from troposphere.iam import Role
 
-from ... import names, permissions_boundary
+from ... import boundary_reference, names
 from ...policies import allow, trust_policy
 from ...settings import Bootstrap, SettingsError
 from ...suppressions import suppress
@@ -105,7 +105,7 @@ def _under_boundary(environment: str) -> list[Statement]:
     """The roles of one environment, under the boundary of that environment and with its policies."""
     only = Environments((environment,))
     sid = f"RolesOf{to_pascal_case(environment)}"
-    boundary_arn = permissions_boundary.boundary_arn(Bootstrap.permissions_boundary.ref, environment)
+    boundary_arn = boundary_reference.boundary_arn(Bootstrap.permissions_boundary.ref, environment)
     under_boundary = ArnEquals({"iam:PermissionsBoundary": boundary_arn})
     managed_policies = only.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
     return [

@@ -16,7 +16,7 @@ from scripts.deployer.order import Order
 from scripts.deployer.preflight.examine import CHECKS, read_situation
 from scripts.deployer.preflight.situation import Situation
 from stacks import names, settings
-from stacks.monitoring.alarm_table import alarm_names
+from stacks.monitoring.alarms import alarm_names
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.endpoint import serving

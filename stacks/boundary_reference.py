@@ -1,4 +1,4 @@
-"""How a template with roles refers to their permissions boundary, which artifacts/boundary.py creates."""
+"""How a template refers to the permissions boundary of its roles; artifacts/permissions_boundary.py creates it."""
 
 from troposphere import Equals, If, Not, Ref, Template
 
@@ -8,17 +8,17 @@ from .wiring import Value
 
 
 def add_conditions(template: Template, boundary: Value) -> None:
-    """What ``of`` needs of a template that has roles."""
+    """Add the conditions that the other functions of this module refer to."""
     template.add_condition("HasBoundary", Not(Equals(boundary, "")))
     template.add_condition("HasOurBoundary", Equals(boundary, PLATFORM_BOUNDARY))
 
 
 def boundary_arn(boundary: Value, environment: str = "${Environment}") -> If:
-    """The boundary's ARN, where there is one. ``environment`` is a name, or the reference that a template has to it."""
+    """Return the ARN of the boundary. ``environment`` is a name, or a reference to the parameter that holds it."""
     policy = names.BOUNDARY_POLICY.replace("${Environment}", environment)
     return If("HasOurBoundary", names.arn("iam", f"policy/{policy}", region=False), boundary)
 
 
 def boundary_property(boundary: Value) -> If:
-    """A role's ``PermissionsBoundary``."""
+    """Return the value of a role's ``PermissionsBoundary``: no value where the setting is empty."""
     return If("HasBoundary", boundary_arn(boundary), Ref("AWS::NoValue"))
