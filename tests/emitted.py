@@ -12,30 +12,30 @@ NESTED = ("security", "data", "compute", "workflow", "monitoring")
 ALL = ("parent", *NESTED, "artifacts")
 
 _folder = ROOT / "templates"
-_read: dict[str, dict[str, Any]] = {}
+_loaded: dict[str, dict[str, Any]] = {}
 
 
 def read_from(folder: Path) -> None:
-    """Before a test module is imported: some read their template at once."""
+    """Read another folder. Call this before a test module is imported: some load their template at once."""
     global _folder
     _folder = folder
-    _read.clear()
+    _loaded.clear()
 
 
 def stand_in(templates: dict[str, dict[str, Any]]) -> None:
-    """These from now on, and not what is in any folder."""
-    _read.update(templates)
+    """Return these templates from now on, instead of those in a folder."""
+    _loaded.update(templates)
 
 
 def load_template(name: str) -> dict[str, Any]:
-    """A template, with intrinsic functions in their long form. Nobody changes what others read, too."""
-    if name not in _read:
+    """Return a template, with intrinsic functions in their long form. It is shared: do not change it."""
+    if name not in _loaded:
         path = _folder / f"{name}.json"
         if path.exists():
-            _read[name] = json.loads(path.read_text(encoding="utf-8"))
+            _loaded[name] = json.loads(path.read_text(encoding="utf-8"))
         else:
-            _read[name] = cfn_flip.load((_folder / f"{name}.yaml").read_text(encoding="utf-8"))[0]
-    return _read[name]
+            _loaded[name] = cfn_flip.load((_folder / f"{name}.yaml").read_text(encoding="utf-8"))[0]
+    return _loaded[name]
 
 
 def resources(template: dict[str, Any], resource_type: str | None = None) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def resources(template: dict[str, Any], resource_type: str | None = None) -> dic
 
 
 def strings(value: Any) -> list[str]:
-    """Every string in a document, keys too."""
+    """Return every string in a document, its keys included."""
     if isinstance(value, dict):
         return [*map(str, value), *(text for item in value.values() for text in strings(item))]
     if isinstance(value, list):
@@ -55,5 +55,19 @@ def strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def substitutions(text: str) -> set[str]:
-    return set(re.findall(r"\$\{([A-Za-z0-9]+)\}", text))
+def find_arguments(function: str, value: Any) -> list[Any]:
+    """Return the arguments of each use of an intrinsic function in a part of a template."""
+    if isinstance(value, dict):
+        nested = [argument for item in value.values() for argument in find_arguments(function, item)]
+        return [value[function], *nested] if function in value else nested
+    items = value if isinstance(value, list) else []
+    return [argument for item in items for argument in find_arguments(function, item)]
+
+
+def find_references(value: Any) -> set[str]:
+    """Return the names that a part of a template refers to: by Ref, and by Sub that does not define them itself."""
+    references = set(find_arguments("Ref", value))
+    for argument in find_arguments("Fn::Sub", value):
+        text, variables = argument if isinstance(argument, list) else (argument, {})
+        references |= set(re.findall(r"\$\{([A-Za-z0-9]+)\}", text)) - set(variables)
+    return references

@@ -40,7 +40,7 @@ _STACKS: Planted = [
      set_value("Transactions.Properties.StreamSpecification", {"StreamViewType": "NEW_IMAGE"}), _NOWHERE_ELSE),
     ("logs show when a card expires", COMPUTE,
      replace_text("ValidationLogs.Properties.DataProtectionPolicy", "CreditCardExpiration", "CreditCardNumber"),
-     _NOWHERE_ELSE),
+     LOGS),
     ("a key's alias leads to another key", "security",
      set_value("LogsKeyAlias.Properties.TargetKeyId", {"Ref": "DynamodbKey"}),
      f"{_REVIEWED}test_each_key_is_as_each_other_and_its_alias_is_its_own"),

@@ -127,6 +127,26 @@ def test_an_alarm_watches_what_it_is_named_for_and_tells(title: str, world: Worl
         assert 300 <= alarm["Period"] * alarm["EvaluationPeriods"] <= 900
 
 
+# The alarms of the reference, with its thresholds: dev has the defaults of all settings.
+REFERENCE = {
+    "alarm-sfn-failures": (STATES, "ExecutionsFailed", "Sum", 300, 1, "2"),
+    "alarm-lambda-validation-errors": (LAMBDA, "Errors", "Sum", 300, 1, "5"),
+    "alarm-lambda-validation-throttles": (LAMBDA, "Throttles", "Sum", 300, 1, "1"),
+    "alarm-lambda-processing-errors": (LAMBDA, "Errors", "Sum", 300, 1, "5"),
+    "alarm-lambda-processing-throttles": (LAMBDA, "Throttles", "Sum", 300, 1, "1"),
+    "alarm-payment-duration": ("PaymentWorkflow", "PaymentProcessingDuration", "Average", 300, 2, "120"),
+}
+
+
+def test_alarms_are_the_references(worlds: list[World]) -> None:
+    names = ("Namespace", "MetricName", "Statistic", "Period", "EvaluationPeriods", "Threshold")
+    alarms = {
+        alarm["AlarmName"].removesuffix("-dev"): tuple(alarm[name] for name in names)
+        for alarm in worlds[1].of_type(ALARM_TYPE).values()
+    }
+    assert alarms.items() >= REFERENCE.items()
+
+
 def test_the_composite_alarm_rings_with_each_of_its_parts_and_tells(world: World) -> None:
     composite = world.properties("Monitoring/PaymentsFailingAlarm")
     names = {world.properties(f"Monitoring/{title}Alarm")["AlarmName"] for title in PARTS_OF_COMPOSITE}

@@ -1,25 +1,25 @@
-"""What prod gets: settings filled in, every value followed through the parent to the resource that it names.
+"""What prod gets: with the settings filled in, and every value followed through the parent to its resource.
 
-A scanner reads one template and sees that there is a key; here it is the right one, and the setting reaches it.
+A scanner of one template sees that there is a key. These tests see that it is the right one, and that settings apply.
 """
 
-import json
 import re
 from typing import Any
 
 import pytest
 
-from tests.emitted import load_template
+from tests.emitted import ROOT, find_arguments, load_template
 from tests.stacks.access import ACCOUNT, PLACE, REGION, World, key_arn
 
+STATE_MACHINE_TYPE = "AWS::StepFunctions::StateMachine"
 TABLES = ("Data/Transactions", "Data/PaymentLedger")
 FUNCTIONS = ("Validation", "Processing", "Reconciliation")
 QUEUE = f"arn:aws:sqs:{PLACE}:payment-dlq-prod"
 NOTIFICATION_QUEUE = f"arn:aws:sqs:{PLACE}:sqs-notification-dlq-prod"
 QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/payment-dlq-prod"
 TOPIC = f"arn:aws:sns:{PLACE}:sns-payment-notifications-prod"
-# What is lost with it: data, or what data is read with.
-KEPT = {
+# Resources that hold data, or the keys that data is read with.
+RETAINED = {
     "AWS::DynamoDB::Table",
     "AWS::SQS::Queue",
     "AWS::KMS::Key",
@@ -31,13 +31,12 @@ KEPT = {
 
 def test_every_reference_leads_somewhere(world: World) -> None:
     """Also an output that the parent reads and the child does not have."""
+    values: dict[str, Any] = dict(world.platform.outputs)
     for path, resource in world.resources.items():
-        properties = {name: one for name, one in resource.properties.items() if name != "Definition"}
-        for name, attribute in re.findall(r"\$\{([A-Za-z0-9/]+)((?:\.[A-Za-z0-9.]+)?)\}", str(properties)):
-            assert name in world.resources, f"{path} refers to {name}{attribute}"
-    for output, value in world.platform.outputs.items():
-        for name, _ in re.findall(r"\$\{([A-Za-z0-9/]+)((?:\.[A-Za-z0-9.]+)?)\}", str(value)):
-            assert name in world.resources, f"output {output} refers to {name}"
+        values[path] = {name: value for name, value in resource.properties.items() if name != "Definition"}
+    for path, value in values.items():
+        for name in re.findall(r"\$\{([A-Za-z0-9/]+)(?:\.[A-Za-z0-9.]+)?\}", str(value)):
+            assert name in world.resources, f"{path} refers to {name}"
 
 
 # Data
@@ -81,28 +80,36 @@ def test_each_store_is_encrypted_with_its_key(store: str, world: World) -> None:
     assert value == (key_arn(key).split("/")[1] if store.endswith("topic") else key_arn(key))
 
 
-def test_an_encryption_is_of_a_customers_key(world: World) -> None:
+def test_every_store_is_encrypted(world: World) -> None:
+    """A resource of these types has to be in the table above."""
+    types = (*RETAINED - {"AWS::KMS::Key", "AWS::S3::Bucket"}, "AWS::SNS::Topic", "AWS::Lambda::Function")
+    assert {store.rsplit("-", 1)[0] for store in STORES} == {
+        path for path, resource in world.resources.items() if resource.type in (*types, STATE_MACHINE_TYPE)
+    }
+
+
+def test_an_encryption_is_of_a_customers_key(worlds: list[World]) -> None:
     for table in TABLES:
-        sse = world.properties(table)["SSESpecification"]
-        assert (sse["SSEEnabled"], sse["SSEType"]) == (True, "KMS")
-    assert world.properties("Workflow/PaymentWorkflow")["EncryptionConfiguration"]["Type"] == "CUSTOMER_MANAGED_KMS_KEY"
+        encryption = worlds[0].properties(table)["SSESpecification"]
+        assert (encryption["SSEEnabled"], encryption["SSEType"]) == (True, "KMS")
+    types = [world.properties("Workflow/PaymentWorkflow")["EncryptionConfiguration"]["Type"] for world in worlds]
+    assert types == ["CUSTOMER_MANAGED_KMS_KEY", "AWS_OWNED_KEY"], "it does not come from the setting"
 
 
 def test_the_keys_are_rotated_and_regretted_for_a_month(world: World) -> None:
     keys = world.of_type("AWS::KMS::Key")
     assert len(keys) == 6
     for title, key in keys.items():
-        assert key.get("EnableKeyRotation") is True, title
-        assert key.get("PendingWindowInDays") == "30", title
+        assert (key.get("EnableKeyRotation"), key.get("PendingWindowInDays")) == (True, "30"), title
 
 
 def test_what_would_be_lost_outlives_its_stack(worlds: list[World]) -> None:
     for world in worlds:
         for path, resource in world.resources.items():
-            if resource.type in KEPT:
+            if resource.type in RETAINED:
                 assert resource.deletion_policy == "RetainExceptOnCreate", path
                 assert resource.update_replace_policy == "Retain", path
-    assert {resource.type for resource in worlds[0].resources.values()} >= KEPT
+    assert {resource.type for resource in worlds[0].resources.values()} >= RETAINED
 
 
 def test_the_boundary_and_the_role_above_outlive_their_stack(world: World) -> None:
@@ -116,7 +123,9 @@ def test_the_boundary_and_the_role_above_outlive_their_stack(world: World) -> No
         assert world.resources[title].update_replace_policy == "Retain", title
 
 
-def test_the_tables_are_backed_up_daily_for_35_days(world: World) -> None:
+def test_the_tables_are_backed_up_daily_for_35_days(worlds: list[World]) -> None:
+    world, dev = worlds
+    assert not [path for path in dev.resources if path.startswith("Data/Backup")], "it does not come from the setting"
     selection = world.properties("Data/BackupSelection")["BackupSelection"]
     assert selection["Resources"] == [
         f"arn:aws:dynamodb:{PLACE}:table/dynamodb-{name}-prod" for name in ("transactions", "payment-ledger")
@@ -130,7 +139,8 @@ def test_the_tables_are_backed_up_daily_for_35_days(world: World) -> None:
 
 def test_dead_letters_are_kept_as_long_as_sqs_can(world: World) -> None:
     for queue in ("Data/DeadLetters", "Data/UndeliveredNotices"):
-        assert world.properties(queue).get("MessageRetentionPeriod") == 14 * 24 * 60 * 60
+        properties = world.properties(queue)
+        assert (properties.get("MessageRetentionPeriod"), properties["VisibilityTimeout"]) == (14 * 24 * 60 * 60, 60)
 
 
 def test_notices_that_no_subscriber_takes_are_kept(world: World) -> None:
@@ -141,9 +151,9 @@ def test_notices_that_no_subscriber_takes_are_kept(world: World) -> None:
 
 
 def test_the_buckets_are_closed_versioned_and_encrypted(world: World) -> None:
-    buckets = {path: p for path, p in world.of_type("AWS::S3::Bucket").items()}
-    assert set(buckets) == {"Artifacts", "AccessLogs"}
+    buckets = world.of_type("AWS::S3::Bucket")
     algorithms = {"Artifacts": "aws:kms", "AccessLogs": "AES256"}
+    assert set(buckets) == set(algorithms)
     for title, bucket in buckets.items():
         block = bucket.get("PublicAccessBlockConfiguration", {})
         assert len(block) == 4
@@ -165,12 +175,15 @@ def test_logs_are_kept_for_more_than_a_year_and_masked(world: World) -> None:
     for path, group in groups.items():
         assert group.get("RetentionInDays") == "400", path
         statements = group.get("DataProtectionPolicy", {}).get("Statement", [])
-        # Either is refused without the other.
-        assert [list(one["Operation"]) for one in statements] == [["Audit"], ["Deidentify"]], path
-        audit, hide = statements
-        assert audit["DataIdentifier"] == hide["DataIdentifier"]
-        told = {identifier.rsplit("/", 1)[1] for identifier in hide["DataIdentifier"]}
-        assert {"CreditCardNumber", "CreditCardSecurityCode", "EmailAddress", "BankAccountNumber-US"} <= told
+        # CloudWatch Logs refuses either without the other.
+        assert [list(statement["Operation"]) for statement in statements] == [["Audit"], ["Deidentify"]], path
+        audit, mask = statements
+        assert audit["DataIdentifier"] == mask["DataIdentifier"]
+        identifiers = {identifier.rsplit("/", 1)[1] for identifier in mask["DataIdentifier"]}
+        assert {"CreditCardNumber", "CreditCardExpiration", "CreditCardSecurityCode", "EmailAddress"} <= identifiers
+        assert len([name for name in identifiers if name.startswith("BankAccountNumber-")]) == 6, path
+    for name in ("compute", "workflow"):
+        assert load_template(name)["Conditions"]["MasksLogs"] == {"Fn::Equals": [{"Ref": "LogDataProtection"}, "true"]}
 
 
 def test_the_workflow_logs_everything_but_payment_data(world: World) -> None:
@@ -198,21 +211,24 @@ VARIABLES = {
 }
 
 
-def test_what_validation_answers_is_understood_when_it_goes_live(world: World) -> None:
+def test_what_validation_answers_is_understood_when_it_goes_live() -> None:
     """The workflow takes it to processing, whose version goes live first."""
-    resource = load_template("compute")["Resources"]["ValidationLive"]
-    assert resource["DependsOn"] == "ProcessingLive"
+    assert load_template("compute")["Resources"]["ValidationLive"]["DependsOn"] == "ProcessingLive"
 
 
 @pytest.mark.parametrize("title", FUNCTIONS)
-def test_a_function_is_wired(title: str, world: World) -> None:
+def test_a_function_is_wired(title: str, worlds: list[World]) -> None:
+    world, dev = worlds
     function, name = world.properties(f"Compute/{title}Function"), f"lambda-payment-{title.lower()}-prod"
     assert function["FunctionName"] == name
     assert function["Handler"] == f"handlers.{title.lower()}.handler"
     assert function.get("Role") == world.roles[f"{title}Role"].arn
     assert function.get("DeadLetterConfig") == {"TargetArn": QUEUE}
-    assert function["LoggingConfig"]["LogGroup"] == f"/aws/lambda/{name}"
+    assert (ROOT / "lambda" / "handlers" / f"{title.lower()}.py").exists()
+    assert (function["MemorySize"], function["Timeout"], function["Runtime"][:8]) == (256, 300, "python3.")
+    assert function["LoggingConfig"].items() >= {"LogGroup": f"/aws/lambda/{name}", "LogFormat": "JSON"}.items()
     assert function.get("ReservedConcurrentExecutions") == "50"
+    assert "ReservedConcurrentExecutions" not in dev.properties(f"Compute/{title}Function")
     variables = function["Environment"]["Variables"]
     assert set(variables) == VARIABLES[title]
     assert variables["DYNAMODB_TABLE_NAME"] == "dynamodb-transactions-prod"
@@ -220,20 +236,20 @@ def test_a_function_is_wired(title: str, world: World) -> None:
     assert variables.get("SNS_TOPIC_ARN", TOPIC) == TOPIC
     assert variables.get("DLQ_URL", QUEUE_URL) == QUEUE_URL
     assert "AKIA" not in str(variables)
-    live = world.properties(f"Compute/{title}Live")
-    assert (live["FunctionName"], live["Name"]) == (name, "live")
+    live, version = world.properties(f"Compute/{title}Live"), world.properties(f"Compute/{title}Version")
+    assert (live["FunctionName"], live["Name"], version["FunctionName"]) == (name, "live", name)
     assert live["FunctionVersion"] == f"${{Compute/{title}Version.Version}}"
 
 
 def test_the_workflow_is_wired(world: World) -> None:
     workflow = world.properties("Workflow/PaymentWorkflow")
-    given = workflow["DefinitionSubstitutions"]
+    substitutions = workflow["DefinitionSubstitutions"]
     assert workflow["RoleArn"] == world.roles["WorkflowRole"].arn
     for title in ("Validation", "Processing"):
         live = f"arn:aws:lambda:{PLACE}:function:lambda-payment-{title.lower()}-prod:live"
-        assert given[f"{title}FunctionArn"] == live
-    assert (given["QueueUrl"], given["TopicArn"]) == (QUEUE_URL, TOPIC)
-    integrations = [given[name] for name in ("InvokeFunction", "SendMessage", "Publish")]
+        assert substitutions[f"{title}FunctionArn"] == live
+    assert (substitutions["QueueUrl"], substitutions["TopicArn"]) == (QUEUE_URL, TOPIC)
+    integrations = [substitutions[name] for name in ("InvokeFunction", "SendMessage", "Publish")]
     assert integrations == [f"arn:aws:states:::{name}" for name in ("lambda:invoke", "sqs:sendMessage", "sns:publish")]
 
 
@@ -248,17 +264,17 @@ def test_reconciliation_runs_every_five_minutes_and_nothing_of_it_is_lost(world:
 
 
 def test_the_policies_stand_on_the_queue_the_topic_and_the_buckets(world: World) -> None:
-    on = {arn for arn in world.resource_policies if ":key/" not in arn and ":lambda:" not in arn}
+    arns = {arn for arn in world.resource_policies if ":key/" not in arn and ":lambda:" not in arn}
     buckets = {f"arn:aws:s3:::{p['BucketName']}" for p in world.of_type("AWS::S3::Bucket").values()}
-    assert on == {QUEUE, NOTIFICATION_QUEUE, TOPIC} | buckets
+    assert arns == {QUEUE, NOTIFICATION_QUEUE, TOPIC} | buckets
 
 
 def test_no_stack_waits_for_itself() -> None:
     """A nested stack takes what it needs from those before it, in the order of the parent."""
     before: set[str] = set()
     for title, stack in load_template("parent")["Resources"].items():
-        read = set(re.findall(r'"Fn::GetAtt": \["([A-Za-z]+)", "Outputs\.', json.dumps(stack)))
-        assert read or title == "Security"
+        sources = {source for source, _ in find_arguments("Fn::GetAtt", stack)}
+        assert sources or title == "Security"
         depends = stack.get("DependsOn", [])
-        assert read | set([depends] if isinstance(depends, str) else depends) <= before, title
+        assert sources | set([depends] if isinstance(depends, str) else depends) <= before, title
         before.add(title)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 from troposphere import Ref, Template
@@ -10,7 +9,7 @@ from troposphere import Ref, Template
 from stacks.security import stack as security
 from stacks.settings import Bootstrap, all_settings
 from stacks.wiring import Nest
-from tests.emitted import NESTED, ROOT, load_template
+from tests.emitted import NESTED, ROOT, find_arguments, load_template
 
 PREAMBLE = """
 from troposphere import Ref, Template
@@ -74,19 +73,11 @@ def test_no_condition_reads_what_another_stack_puts_out() -> None:
     checked = 0
     for title in (name.capitalize() for name in NESTED):
         parameters = parent[title]["Properties"]["Parameters"]
-        outputs = {name for name, value in parameters.items() if arguments_of("Fn::GetAtt", value)}
+        outputs = {name for name, value in parameters.items() if find_arguments("Fn::GetAtt", value)}
         conditions = load_template(title.lower()).get("Conditions", {})
         for condition, value in conditions.items():
-            assert not outputs.intersection(arguments_of("Ref", value)), (
+            assert not outputs.intersection(find_arguments("Ref", value)), (
                 f"{title}: condition {condition} reads an output; use a setting"
             )
             checked += 1
     assert checked >= 5
-
-
-def arguments_of(function: str, value: Any) -> list[Any]:
-    """The arguments of each use of an intrinsic function in a part of a template."""
-    if isinstance(value, dict):
-        nested = [argument for item in value.values() for argument in arguments_of(function, item)]
-        return [value[function], *nested] if function in value else nested
-    return [argument for item in value for argument in arguments_of(function, item)] if isinstance(value, list) else []
