@@ -15,7 +15,7 @@ from rich.console import Console
 from scripts.common.paths import ROOT
 from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
-from scripts.deployer.order import Order
+from scripts.deployer.deployment_options import DeploymentOptions
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.session import Session
 from scripts.local import server, target
@@ -34,8 +34,8 @@ def compare_payments(reference: Path) -> Iterator[str]:
         _extract_functions(reference, Path(folder))
         platform = target.emulator_target(emulator)
         quiet = Console(file=io.StringIO())
-        order = Order("local", settings.load("local"), settings.load_bootstrap())
-        outputs = deploy(Session(order, platform, ConsoleReporter(quiet), confirm=lambda *_: True)).outputs
+        options = DeploymentOptions("local", settings.load("local"), settings.load_bootstrap())
+        outputs = deploy(Session(options, platform, ConsoleReporter(quiet), confirm=lambda *_: True)).outputs
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),

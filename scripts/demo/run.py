@@ -16,7 +16,7 @@ from scripts.common import command
 from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
-from scripts.deployer.order import Order
+from scripts.deployer.deployment_options import DeploymentOptions
 from scripts.deployer.session import Session
 from scripts.local import server
 from scripts.local.examples import EXAMPLES, REPLAYED
@@ -130,21 +130,21 @@ def _keep_page_until_interrupt(page: Page, console: Console) -> None:
 def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console) -> dict[str, str]:
     """Deploy, print one line, and return the outputs; print the whole report if the deployment fails."""
     report = Quiet()
-    order = Order(ENVIRONMENT, parameters, settings.load_bootstrap(), wait=True)
+    options = DeploymentOptions(ENVIRONMENT, parameters, settings.load_bootstrap(), wait=True)
     started_at = time.monotonic()
     try:
         with console.status("validate, package, change set, execute"):
-            deployed = deploy(Session(order, target, report, confirm=lambda *_: True))
+            deployed = deploy(Session(options, target, report, confirm=lambda *_: True))
     except UserError as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         console.print(report.text)
         raise
     if not deployed.changed:
-        console.print(f"{order.stack_name} is deployed already")
+        console.print(f"{options.stack_name} is deployed already")
         return deployed.outputs
     console.print(
-        f"deployed {order.stack_name}: {report.created_resources} resources, {len(deployed.outputs)} outputs, "
+        f"deployed {options.stack_name}: {report.created_resources} resources, {len(deployed.outputs)} outputs, "
         f"{time.monotonic() - started_at:.0f} s"
     )
     return deployed.outputs

@@ -2,8 +2,8 @@
 
 cli/           the commands; the one place where an expected error becomes one line
 deploy.py      the steps in order
-  order.py       what is asked for
-  session.py     an order, where it is carried out, and who is told and asked
+  deployment_options.py  the environment to deploy, its settings, and the options of the command
+  session.py     these options, the place of the deployment, and who is told and asked
   bootstrap.py   what an account needs before
   rollout.py     how the environment wants it
   validate.py    the committed templates are fresh, and cfn-lint has nothing to say
@@ -14,20 +14,24 @@ deploy.py      the steps in order
   layer.py       the requirements of the gateway's library -> its layer, the same bytes everywhere
   preflight/     what the account, the Region and the caller allow, before anything is changed
   upload.py      a Package -> the artifact bucket, what is not there yet
-  change_set.py  a template and parameters -> a Proposal, its changes walked to every nested stack
-  checks.py      what CloudFormation remarked on it: early validations, hooks
+  change_set.py  a template and parameters -> a Proposal: a change set to execute, save or delete
+    change_set_reader.py       a change set -> its changes, walked to every nested stack, or why it was refused
+    change_set_validations.py  the early validations that failed, and the hooks that will run
   planning.py    a Proposal, what is deployed and what will be -> a Plan
   plan/          what a Plan is, and how templates are compared; touches no network
-  protect.py     alarms that roll back, termination protection, stack policies
+  stack_safeguards.py     alarms that roll back, termination protection, stack policies
   deletion_protection.py  what a second change set protects, once the first has created it
   execute.py     a Plan that was agreed to -> an environment that is deployed, protected and tidied up
   follow.py      a Proposal -> executed, its events told, and how it ended
-  failure.py     events -> the first cause, and what to do next; source.py finds the line that declared it
-    removal.py     the AWS CLI's command for what a rollback left behind
-  retire.py      what no deployed stack needs expires
+  failure.py     events -> the first cause, and what to do next
+    declarations.py       the lines that declare a resource, in Python and in YAML
+    deletion_commands.py  the AWS CLI's command for what a rollback left behind
+  unneeded_artifacts.py  deletes the files in the bucket that no deployed stack needs
 finding.py     what a check of the preflight says
 report/        who is told what: people, programs, pull requests; touches no network
-saved.py       what is kept between two commands; apply.py: a plan that was kept
+saved_plan.py  a plan that is kept in a file; apply.py: executed later, or discarded
+last_deployment.py  the record of what was deployed from this machine
+  json_files.py  these two are read, checked and written as JSON
 offline.py     a Plan without AWS
 rollback.py    out of a deployment that goes wrong
 destroy.py     an environment -> gone; status.py: how it is

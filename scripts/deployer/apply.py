@@ -4,11 +4,12 @@ from pathlib import Path
 
 from scripts.common.errors import Aborted, UserError
 
-from . import change_set, saved
+from . import change_set
 from .deletion_protection import LateProtection
+from .deployment_options import Deployed
 from .execute import confirmed_losses, execute_plan, finish_deployment
-from .order import Deployed
 from .plan.danger import find_dangers
+from .saved_plan import SavedPlan, digest_changes, load_plan
 from .session import Session
 from .stack import Stack, StackTree, check_owned, check_ready, describe_stack, read_snapshot
 
@@ -19,19 +20,19 @@ def apply_plan(session: Session, path: Path) -> Deployed:
     Raises ``UserError`` if the stack or the change set differs from what was planned, and ``Aborted`` if the deployment
     is not confirmed.
     """
-    order, report, cloudformation = session.order, session.report, session.cloudformation
+    options, report, cloudformation = session.options, session.report, session.cloudformation
     saved_plan = _load_plan(session, path)
     try:
         stack = describe_stack(cloudformation, saved_plan.stack_id)
-        if not order.adopt:
+        if not options.adopt:
             check_owned(stack)
-        check_ready(stack, order.environment)
+        check_ready(stack, options.environment)
         before = read_snapshot(cloudformation, stack)
         proposal = _read_proposal(session, saved_plan, before.tree)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     report.show_plan(saved_plan.plan)
-    losses = confirmed_losses(saved_plan.plan, order.destroys)
+    losses = confirmed_losses(saved_plan.plan, options.destroys)
     if not session.confirm(f"Deploy {saved_plan.stack_name}?", list(losses)):
         raise Aborted(
             f"{saved_plan.stack_name}: not deployed; the plan is still saved (delete it with --discard {path})"
@@ -55,14 +56,14 @@ def discard_plan(session: Session, path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _load_plan(session: Session, path: Path) -> saved.SavedPlan:
+def _load_plan(session: Session, path: Path) -> SavedPlan:
     """Raises ``UserError`` for a plan of another environment, account or Region."""
-    saved_plan = saved.load_plan(path)
+    saved_plan = load_plan(path)
     expected = {
-        "environment": session.order.environment,
+        "environment": session.options.environment,
         "account": session.target.account,
         "region": session.target.region,
-        "stack_name": session.order.stack_name,
+        "stack_name": session.options.stack_name,
     }
     for name, value in expected.items():
         planned = getattr(saved_plan, name)
@@ -71,13 +72,13 @@ def _load_plan(session: Session, path: Path) -> saved.SavedPlan:
     return saved_plan
 
 
-def _read_proposal(session: Session, saved_plan: saved.SavedPlan, tree: StackTree) -> change_set.Proposal:
+def _read_proposal(session: Session, saved_plan: SavedPlan, tree: StackTree) -> change_set.Proposal:
     """Return the saved plan's change set; raises ``UserError`` if it or the tree has changed since it was made."""
     if {stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists} != saved_plan.changed_at:
         raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
     proposal = change_set.read_change_set(session.cloudformation, saved_plan.change_set_id)
     shown_paths = {danger.path for danger in find_dangers(saved_plan.plan.stack)}
     certain_paths = {danger.path for danger in find_dangers(proposal.changes) if not danger.effect.startswith("may")}
-    if saved.digest_changes(proposal.changes) != saved_plan.digest or not certain_paths <= shown_paths:
+    if digest_changes(proposal.changes) != saved_plan.digest or not certain_paths <= shown_paths:
         raise UserError("the change set no longer matches the plan; create a new plan")
     return proposal

@@ -7,13 +7,12 @@ from scripts.common.errors import Aborted, UserError, describe_aws_error
 from stacks import emit
 
 from .change_set import ExecutionOptions, create_change_set
+from .deployment_options import ARTIFACTS_STACK
 from .follow import execute_and_follow
-from .order import ARTIFACTS_STACK
 from .package import Package
 from .plan.danger import confirmation_names, find_dangers
 from .planning import compare_trees
 from .preflight.examine import Preflight
-from .retire import delete_unneeded_artifacts
 from .session import Session
 from .stack import (
     Stack,
@@ -26,6 +25,7 @@ from .stack import (
     read_snapshot,
     wait_until_idle,
 )
+from .unneeded_artifacts import delete_unneeded_artifacts
 from .upload import upload_package
 from .validate import check_lint
 
@@ -42,15 +42,15 @@ def bootstrap(session: Session, preflight: Preflight) -> dict[str, str]:
     A plan needs the bucket too, because CloudFormation reads nested templates from it. Raises ``UserError`` if there is
     none to plan with, and if the caller is not allowed to change the stack.
     """
-    order, cloudformation = session.order, session.cloudformation
+    options, cloudformation = session.options, session.cloudformation
     stack = describe_stack(cloudformation, ARTIFACTS_STACK)
-    if order.only_plan and not stack.exists:
+    if options.only_plan and not stack.exists:
         preflight.run_checks(with_bootstrap=True)
         raise UserError(f"{ARTIFACTS_STACK} is not deployed, and a plan needs its bucket; deploy once without --plan")
-    body = (order.templates / "artifacts.yaml").read_text(encoding="utf-8")
-    if not order.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(order.bootstrap, body)):
+    body = (options.templates / "artifacts.yaml").read_text(encoding="utf-8")
+    if not options.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(options.bootstrap, body)):
         check_owned(stack)
-        check_lint(order.templates)
+        check_lint(options.templates)
         preflight.run_checks(with_bootstrap=True)
         purpose = "the bucket that templates and code are deployed from; once per account and Region"
         session.report.announce_step("Bootstrapping", f"{ARTIFACTS_STACK}: {purpose}")
@@ -81,7 +81,7 @@ def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
     and then, with a second change set, what depends on a setting: the boundaries and the roles that deploy.
     """
     cloudformation = session.cloudformation
-    if session.order.wait and stack.is_busy:
+    if session.options.wait and stack.is_busy:
         stack = wait_until_idle(cloudformation, ARTIFACTS_STACK, session.report)
     if is_failed_creation(stack):
         stack = delete_failed_creation(cloudformation, stack)
@@ -104,11 +104,11 @@ def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
 
 def _deploy_template(session: Session, stack: Stack, body: str, **source: str) -> Stack:
     """Show a change set of the template ``body``, which is at ``source``, and execute it once it is confirmed."""
-    cloudformation, order = session.cloudformation, session.order
+    cloudformation, options = session.cloudformation, session.options
     before = read_snapshot(cloudformation, stack)
-    after = (templates.Tree(templates.parse_template(body)), order.bootstrap)
+    after = (templates.Tree(templates.parse_template(body)), options.bootstrap)
     compared = compare_trees(ARTIFACTS_STACK, before.source, after, session.target.pseudo_parameters())
-    with create_change_set(cloudformation, stack, order.bootstrap, ExecutionOptions(), **source) as proposal:
+    with create_change_set(cloudformation, stack, options.bootstrap, ExecutionOptions(), **source) as proposal:
         if proposal is None:
             return stack
         plan = compared.make_plan(proposal.changes, proposal.notices)

@@ -94,7 +94,7 @@ def switch_on_protection(session: Session, late: LateProtection) -> None:
     """
     if not late.parameters:
         return
-    stack_name, environment = session.order.stack_name, session.order.environment
+    stack_name, environment = session.options.stack_name, session.options.environment
     session.report.announce_step("Protecting", f"{', '.join(late.paths)} from deletion, with a second change set")
     try:
         _execute_second_change_set(session, late)
@@ -110,7 +110,7 @@ def switch_on_protection(session: Session, late: LateProtection) -> None:
 
 def _execute_second_change_set(session: Session, late: LateProtection) -> None:
     cloudformation = session.cloudformation
-    stack = describe_stack(cloudformation, session.order.stack_name)
+    stack = describe_stack(cloudformation, session.options.stack_name)
     # The deployed values: a saved plan may be older than the current settings.
     parameters = stack.parameters | late.parameters
     with create_change_set(cloudformation, stack, parameters, ExecutionOptions(), UsePreviousTemplate=True) as proposal:

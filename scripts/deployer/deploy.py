@@ -5,15 +5,16 @@ from pathlib import Path
 from scripts.common import templates
 from scripts.common.errors import Aborted, UserError
 
-from . import planning, protect, saved
+from . import planning
 from .bootstrap import bootstrap
 from .change_set import ExecutionOptions, Proposal, create_change_set
 from .deletion_protection import LateProtection, find_late_protection
+from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import confirmed_losses, execute_plan, finish_deployment, keep_protected, record_deployment
-from .order import ARTIFACTS_STACK, Deployed
 from .package import Package, package_templates, repackage_for_plan
 from .plan.model import Plan
 from .preflight.examine import Preflight
+from .saved_plan import SavedPlan, digest_changes, save_plan
 from .session import Session
 from .stack import (
     Snapshot,
@@ -28,6 +29,7 @@ from .stack import (
     read_snapshot,
     wait_until_idle,
 )
+from .stack_safeguards import find_rollback_triggers
 from .upload import upload_package
 from .validate import check_fresh, check_lint
 
@@ -37,27 +39,27 @@ def deploy(session: Session) -> Deployed:
 
     Raises ``UserError`` for anything that a user can correct, and ``Aborted`` if the deployment is not confirmed.
     """
-    order, target, report = session.order, session.target, session.report
-    check_fresh(order.templates)
-    preflight = Preflight(order, target, report)
+    options, target, report = session.options, session.target, session.report
+    check_fresh(options.templates)
+    preflight = Preflight(options, target, report)
     bucket = bootstrap(session, preflight)
-    if order.bootstrap.get("ServiceRole") == "true" and "ServiceRoleArn" not in bucket:
+    if options.bootstrap.get("ServiceRole") == "true" and "ServiceRoleArn" not in bucket:
         raise UserError(
             f"{ARTIFACTS_STACK} does not have CloudFormation's role yet, though service_role is true; deploy without "
             "--plan, with credentials that may update it"
         )
     packaged = package_templates(
-        order.templates / "parent.yaml", target.destination(bucket["BucketName"], order.environment), target.runtime
+        options.templates / "parent.yaml", target.destination(bucket["BucketName"], options.environment), target.runtime
     )
     stack = _prepare_stack(session, preflight)
     # An adopted stack is updated even if nothing else changes, because it gets the owner tag.
-    if stack.owned and is_deployed(session.cloudformation, stack, packaged.template, order.parameters):
-        if not order.only_plan:
+    if stack.owned and is_deployed(session.cloudformation, stack, packaged.template, options.parameters):
+        if not options.only_plan:
             _complete_last_deployment(session, stack, packaged)
         return Deployed(stack.outputs, changed=False)
     preflight.run_checks()
     # A saved plan may be executed later, so it needs all files.
-    uploaded = repackage_for_plan(packaged) if order.only_plan and not order.out else packaged
+    uploaded = repackage_for_plan(packaged) if options.only_plan and not options.out else packaged
     _upload_files(session, uploaded)
     before = read_snapshot(session.cloudformation, stack)
     role_arn = bucket.get("ServiceRoleArn", "")
@@ -66,9 +68,9 @@ def deploy(session: Session) -> Deployed:
 
 def _complete_last_deployment(session: Session, stack: Stack, packaged: Package) -> None:
     """Protect and record what is deployed, where an interrupted deployment or one from another machine did not."""
-    order = session.order
-    is_protected = order.rollout.termination_protection or order.rollout.stack_policy
-    is_recorded = order.record is None or order.record.exists()
+    options = session.options
+    is_protected = options.rollout.termination_protection or options.rollout.stack_policy
+    is_recorded = options.record is None or options.record.exists()
     if is_recorded and not is_protected:
         return
     deployed = read_snapshot(session.cloudformation, stack)
@@ -79,26 +81,26 @@ def _complete_last_deployment(session: Session, stack: Stack, packaged: Package)
 
 def _prepare_stack(session: Session, preflight: Preflight) -> Stack:
     """Return the platform's stack, ready for a change set."""
-    order, report, cloudformation = session.order, session.report, session.cloudformation
-    stack = describe_stack(cloudformation, order.stack_name)
-    if order.wait and stack.is_busy:
-        stack = wait_until_idle(cloudformation, order.stack_name, report)
-    if is_failed_creation(stack) and not order.only_plan:
+    options, report, cloudformation = session.options, session.report, session.cloudformation
+    stack = describe_stack(cloudformation, options.stack_name)
+    if options.wait and stack.is_busy:
+        stack = wait_until_idle(cloudformation, options.stack_name, report)
+    if is_failed_creation(stack) and not options.only_plan:
         preflight.run_checks()
         report.announce_step("Deleting", f"{stack.name}, left over from a failed creation")
         stack = delete_failed_creation(cloudformation, stack)
-    if not order.adopt:
+    if not options.adopt:
         check_owned(stack)
-    check_ready(stack, order.environment)
+    check_ready(stack, options.environment)
     return stack
 
 
 def _upload_files(session: Session, packaged: Package) -> None:
     """Upload the package; templates that cfn-lint refuses are not uploaded."""
-    order, report = session.order, session.report
-    report.announce_step("Validating", f"{len(list(order.templates.glob('*.yaml')))} templates with cfn-lint")
-    check_lint(order.templates)
-    layers = bool(packaged.layers) and order.parameters.get("Gateway") == "stripe"
+    options, report = session.options, session.report
+    report.announce_step("Validating", f"{len(list(options.templates.glob('*.yaml')))} templates with cfn-lint")
+    check_lint(options.templates)
+    layers = bool(packaged.layers) and options.parameters.get("Gateway") == "stripe"
     report.announce_step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
     uploaded = upload_package(packaged, session.target.client("s3"), session.target.account, layers=layers)
     report.announce_step("Uploaded", f"{uploaded} of them; the others were already there")
@@ -108,28 +110,28 @@ def _deploy_changes(
     session: Session, before: Snapshot, after: templates.Tree, template_url: str, role_arn: str
 ) -> Deployed:
     """Show a change set of the uploaded templates; save it, or execute it once it is confirmed."""
-    order, target, report = session.order, session.target, session.report
+    options, target, report = session.options, session.target, session.report
     stack = before.tree.stack
     pseudo = target.pseudo_parameters()
-    parameters = order.parameters
+    parameters = options.parameters
     compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
     late = find_late_protection(compared, after, parameters, pseudo)
     if late.parameters:
         parameters = late.leave_off(parameters)
         compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
     alarms, notices = _choose_alarms(session, stack, compared)
-    options = ExecutionOptions(role_arn, alarms, order.rollout.monitoring_minutes)
+    execution = ExecutionOptions(role_arn, alarms, options.rollout.monitoring_minutes)
     report.announce_step("Planning", f"a change set of {stack.name}")
-    with create_change_set(session.cloudformation, stack, parameters, options, TemplateURL=template_url) as proposal:
+    with create_change_set(session.cloudformation, stack, parameters, execution, TemplateURL=template_url) as proposal:
         if proposal is None:
             return Deployed(stack.outputs, changed=False)
         plan = compared.make_plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
         report.show_plan(plan)
-        if order.only_plan:
-            if order.out:
-                _save_plan(session, before.tree, proposal, plan, late, order.out)
+        if options.only_plan:
+            if options.out:
+                _save_plan(session, before.tree, proposal, plan, late, options.out)
             return Deployed(stack.outputs, changed=True)
-        losses = confirmed_losses(plan, order.destroys)
+        losses = confirmed_losses(plan, options.destroys)
         if not session.confirm(f"Deploy {stack.name}?", list(losses)):
             raise Aborted(f"{stack.name}: not deployed; the change set was deleted")
         execute_plan(session, proposal, before.tree, plan, list(losses.values()), late)
@@ -138,26 +140,26 @@ def _deploy_changes(
 
 def _choose_alarms(session: Session, stack: Stack, compared: planning.Comparison) -> tuple[tuple[str, ...], list[str]]:
     """Return the ARNs of the alarms that roll the deployment back, and notices about alarms that cannot."""
-    if not stack.exists or not session.order.rollout.rollback_on_alarms:
+    if not stack.exists or not session.options.rollout.rollback_on_alarms:
         return (), []
     cloudwatch = session.target.client("cloudwatch")
-    return protect.find_rollback_triggers(cloudwatch, stack.outputs, compared.find_removed_values("AlarmName"))
+    return find_rollback_triggers(cloudwatch, stack.outputs, compared.find_removed_values("AlarmName"))
 
 
 def _save_plan(
     session: Session, tree: StackTree, proposal: Proposal, plan: Plan, late: LateProtection, path: Path
 ) -> None:
-    saved.save_plan(
+    save_plan(
         path,
-        saved.SavedPlan(
-            environment=session.order.environment,
+        SavedPlan(
+            environment=session.options.environment,
             account=session.target.account,
             region=session.target.region,
             stack_name=tree.stack.name,
             stack_id=proposal.stack_id,
             change_set_id=proposal.change_set_id,
             changed_at={stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists},
-            digest=saved.digest_changes(proposal.changes),
+            digest=digest_changes(proposal.changes),
             plan=plan,
             late_parameters=late.parameters,
             late_paths=list(late.paths),

@@ -9,23 +9,23 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, rai
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
+from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
-from .order import ARTIFACTS_STACK
 from .plan.compare import compare_stacks
 from .plan.model import Plan
 from .planning import find_fixed_name
 from .purge.leftover import Leftover
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
-from .retire import delete_unneeded_artifacts
 from .stack import Stack, check_owned, describe_stack, read_snapshot
+from .unneeded_artifacts import delete_unneeded_artifacts
 
 # Called before anything is deleted, with a question by each name that has to be typed.
 Confirm = Callable[[Mapping[str, str]], bool]
 
 
 @dataclass(frozen=True)
-class Demolition:
+class DeletionOptions:
     """The environment to delete, and the options of the command."""
 
     environment: str
@@ -40,60 +40,60 @@ class Demolition:
     destroys: tuple[str, ...] = ()
 
 
-def destroy(order: Demolition, target: Target, report: Reporter, confirm: Confirm) -> bool:
+def destroy(options: DeletionOptions, target: Target, report: Reporter, confirm: Confirm) -> bool:
     """Delete the stack, and return whether anything existed.
 
     Raises ``UserError`` for a stack that is busy, protected or not ours, and ``DeploymentFailed`` if it is not deleted.
     """
     cloudformation = target.client("cloudformation")
-    stack = describe_stack(cloudformation, order.stack_name)
-    _check_ready(stack, order)
+    stack = describe_stack(cloudformation, options.stack_name)
+    _check_ready(stack, options)
     snapshot = read_snapshot(cloudformation, stack)
     tree, deployed = snapshot.tree, None
     if snapshot.source:
         deployed = evaluate(*snapshot.source, target.pseudo_parameters())
         plan = Plan(compare_stacks(stack.name, deployed, None))
         report.show_plan(plan)
-        for line in [] if order.purge else describe_retained(deployed, order.environment):
+        for line in [] if options.purge else describe_retained(deployed, options.environment):
             report.announce_step("Retained:", line)
-    store, leftovers = _find_leftovers(order, target, deployed, {nested.id for _, nested in tree.walk()}, report)
-    _check_names(order, [leftover.name for leftover in leftovers])
+    store, leftovers = _find_leftovers(options, target, deployed, {nested.id for _, nested in tree.walk()}, report)
+    _check_names(options, [leftover.name for leftover in leftovers])
     _confirm_all(stack, leftovers, confirm)
     if stack.exists:
         reader = EventReader(cloudformation, stack.id, tree)
         _delete_stack(cloudformation, stack)
         with report.follow_events(plan, stack.name) as receive_events:
-            options = FollowOptions(order.environment, receive_events, target.poll_seconds)
-            follow_until_ended(reader, stack.name, options, {"DELETE_COMPLETE"}, "deletion")
+            following = FollowOptions(options.environment, receive_events, target.poll_seconds)
+            follow_until_ended(reader, stack.name, following, {"DELETE_COMPLETE"}, "deletion")
     elif stack.status:
-        _drop_review(cloudformation, stack, order.environment)
+        _drop_review(cloudformation, stack, options.environment)
     if store:
-        _delete_leftovers(store, leftovers, order.environment, report)
+        _delete_leftovers(store, leftovers, options.environment, report)
     if stack.exists:
-        _tidy_up(order, target, report)
+        _tidy_up(options, target, report)
     return bool(stack.status or leftovers)
 
 
-def _check_ready(stack: Stack, order: Demolition) -> None:
+def _check_ready(stack: Stack, options: DeletionOptions) -> None:
     if stack.status == "":
         return
     check_owned(stack)
     if stack.is_busy and stack.status != "CREATE_IN_PROGRESS":
         raise UserError(
             f"{stack.name} is {stack.status}; wait until it has finished: "
-            f"scripts/deploy.sh {order.environment} --follow"
+            f"scripts/deploy.sh {options.environment} --follow"
         )
-    if stack.termination_protection and not order.unprotect:
+    if stack.termination_protection and not options.unprotect:
         raise UserError(f"{stack.name} has termination protection; to delete it anyway, add --unprotect")
 
 
 def _find_leftovers(
-    order: Demolition, target: Target, deployed: Evaluated | None, stack_ids: Collection[str], report: Reporter
+    options: DeletionOptions, target: Target, deployed: Evaluated | None, stack_ids: Collection[str], report: Reporter
 ) -> tuple[Leftovers | None, tuple[Leftover, ...]]:
     """Report each resource to purge, with what is lost; without a purge there is none."""
-    if not order.purge:
+    if not options.purge:
         return None, ()
-    store = Leftovers(order.purge, target)
+    store = Leftovers(options.purge, target)
     search = store.find_all(deployed, stack_ids)
     for leftover in search.leftovers:
         report.announce_step("To purge:", f"{leftover}, {leftover.contents}: {store.describe_loss(leftover)}")
@@ -102,11 +102,11 @@ def _find_leftovers(
     return store, search.leftovers
 
 
-def _check_names(order: Demolition, names: Collection[str]) -> None:
+def _check_names(options: DeletionOptions, names: Collection[str]) -> None:
     """Raises ``UserError`` for a confirmed name that is not deleted: it is probably misspelt."""
-    for name in order.destroys:
-        if name not in (order.stack_name, *names):
-            raise UserError(f"--destroys {name}: not among what is deleted: {', '.join((order.stack_name, *names))}")
+    for name in options.destroys:
+        if name not in (options.stack_name, *names):
+            raise UserError(f"--destroys {name}: not among what is deleted: {', '.join((options.stack_name, *names))}")
 
 
 def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm) -> None:
@@ -171,15 +171,15 @@ def describe_retained(stack: Evaluated, environment: str, path: str = "") -> lis
     return lines
 
 
-def _tidy_up(order: Demolition, target: Target, report: Reporter) -> None:
+def _tidy_up(options: DeletionOptions, target: Target, report: Reporter) -> None:
     """Delete the artifacts and the record; errors are reported, not raised, because the stack is deleted."""
     try:
         bucket = describe_stack(target.client("cloudformation"), ARTIFACTS_STACK).outputs.get("BucketName")
         if bucket:
             delete_unneeded_artifacts(
-                target.client("s3"), target.destination(bucket, order.environment), target.account, ()
+                target.client("s3"), target.destination(bucket, options.environment), target.account, ()
             )
-        if order.record:
-            order.record.unlink(missing_ok=True)
+        if options.record:
+            options.record.unlink(missing_ok=True)
     except (*AWS_ERRORS, OSError) as error:
         report.announce_step("Deleted,", f"but the cleanup failed: {describe_aws_error(error)}")

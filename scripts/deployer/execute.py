@@ -7,16 +7,17 @@ from scripts.common import templates
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
 from scripts.common.packaging import Destination
 
-from . import follow, protect, saved
+from . import follow, stack_safeguards
 from .change_set import Proposal
 from .deletion_protection import LateProtection, switch_on_protection
+from .deployment_options import ARTIFACTS_STACK, Deployed
 from .failure import DeploymentFailed
-from .order import ARTIFACTS_STACK, Deployed
+from .last_deployment import LastDeployment, save_deployment
 from .plan.danger import Danger, confirmation_names, find_dangers
 from .plan.model import Plan
-from .retire import delete_unneeded_artifacts, find_artifact_keys
 from .session import Session
 from .stack import Snapshot, Stack, StackTree, describe_stack, read_original_template, read_snapshot
+from .unneeded_artifacts import delete_unneeded_artifacts, find_artifact_keys
 
 
 def confirmed_losses(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
@@ -46,7 +47,7 @@ def execute_plan(
     """
     try:
         with (
-            protect.lift_stack_policies(session, tree, losses),
+            stack_safeguards.lift_stack_policies(session, tree, losses),
             session.follow_stack(plan, tree.stack.name) as following,
         ):
             follow.execute_and_follow(proposal, tree, following)
@@ -69,10 +70,10 @@ def finish_deployment(session: Session, before: templates.Tree | None, late: Lat
     that comes first, and no other error can prevent it.
     """
     switch_on_protection(session, late)
-    order, report, cloudformation = session.order, session.report, session.cloudformation
-    stack = Stack(order.stack_name)
+    options, report, cloudformation = session.options, session.report, session.cloudformation
+    stack = Stack(options.stack_name)
     try:
-        stack = describe_stack(cloudformation, order.stack_name)
+        stack = describe_stack(cloudformation, options.stack_name)
         deployed = read_snapshot(cloudformation, stack)
         keep_protected(session, deployed.tree)
         _tidy_up(session, deployed, before)
@@ -81,7 +82,7 @@ def finish_deployment(session: Session, before: templates.Tree | None, late: Lat
         report.announce_step("Deployed,", f"but a follow-up step failed: {reason}")
     except KeyboardInterrupt:
         raise UserError(
-            f"interrupted; {order.stack_name} is deployed, but the follow-up steps (protection, cleanup, record) are "
+            f"interrupted; {options.stack_name} is deployed, but the follow-up steps (protection, cleanup, record) are "
             "incomplete; deploy again"
         ) from None
     return Deployed(stack.outputs, changed=True)
@@ -89,21 +90,21 @@ def finish_deployment(session: Session, before: templates.Tree | None, late: Lat
 
 def keep_protected(session: Session, tree: StackTree) -> None:
     """Set the termination protection and the stack policies that the settings require and that are missing."""
-    rollout, report, stack = session.order.rollout, session.report, tree.stack
+    rollout, report, stack = session.options.rollout, session.report, tree.stack
     if rollout.termination_protection and not stack.termination_protection:
-        protect.enable_termination_protection(session.cloudformation, stack.name)
+        stack_safeguards.enable_termination_protection(session.cloudformation, stack.name)
         report.announce_step("Protected", f"{stack.name} from deletion (termination protection)")
-    if rollout.stack_policy and (unprotected := protect.find_without_policy(session.cloudformation, tree)):
-        protect.set_stack_policies(session.cloudformation, unprotected)
+    if rollout.stack_policy and (unprotected := stack_safeguards.find_without_policy(session.cloudformation, tree)):
+        stack_safeguards.set_stack_policies(session.cloudformation, unprotected)
         report.announce_step("Protected", f"data resources, with stack policies on {len(unprotected)} stacks")
 
 
 def record_deployment(session: Session, deployed: Snapshot, destination: Destination) -> None:
     """Save what is deployed now, for offline plans."""
-    if not session.order.record or deployed.template_tree is None:
+    if not session.options.record or deployed.template_tree is None:
         return
-    last = saved.LastDeployment(
-        stack_name=session.order.stack_name,
+    last = LastDeployment(
+        stack_name=session.options.stack_name,
         account=session.target.account,
         region=session.target.region,
         deployed_at=datetime.now(UTC).isoformat(),
@@ -113,16 +114,16 @@ def record_deployment(session: Session, deployed: Snapshot, destination: Destina
         parameters=deployed.tree.stack.parameters,
         tree=deployed.template_tree,
     )
-    saved.save_deployment(session.order.record, last)
+    save_deployment(session.options.record, last)
 
 
 def _tidy_up(session: Session, deployed: Snapshot, before: templates.Tree | None) -> None:
     """Record the deployment, and let artifacts expire that neither it nor the previous deployment needs."""
-    cloudformation, target, order = session.cloudformation, session.target, session.order
+    cloudformation, target, options = session.cloudformation, session.target, session.options
     destination = target.destination(
-        describe_stack(cloudformation, ARTIFACTS_STACK).outputs["BucketName"], order.environment
+        describe_stack(cloudformation, ARTIFACTS_STACK).outputs["BucketName"], options.environment
     )
-    root = read_original_template(cloudformation, order.stack_name)
+    root = read_original_template(cloudformation, options.stack_name)
     needed_keys = {destination.content_key(root.encode(), ".yaml")}
     for tree in filter(None, (deployed.template_tree, before)):
         needed_keys |= find_artifact_keys(tree, destination)

@@ -7,7 +7,7 @@ from datetime import datetime
 from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 
-from .source import Declaration, find_declaration
+from .declarations import Declaration, find_declaration
 
 # The reasons of resources that fail only because another one failed.
 _CONSEQUENCES = ("cancelled", "Embedded stack", "The following resource(s) failed", "Nested stack")

@@ -12,29 +12,29 @@ from scripts.common.target import pseudo_parameters
 from scripts.local.runtime import RUNTIME
 from stacks import settings
 
-from .order import Order
+from .deployment_options import DeploymentOptions
+from .last_deployment import LastDeployment, load_deployment
 from .package import package_templates
 from .planning import Comparison, compare_trees, parse_package
 from .report.reporter import Reporter
-from .saved import LastDeployment, load_deployment
 from .validate import check_fresh
 
 _LONGEST_SECONDS = 60
 
 
-def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
+def plan_offline(options: DeploymentOptions, revision: str | None, report: Reporter) -> bool:
     """Report the plan, and return whether there are changes; raises ``UserError`` if nothing can be compared."""
-    check_fresh(order.templates)
+    check_fresh(options.templates)
     if revision:
-        compared = _compare_with_revision(order, revision)
+        compared = _compare_with_revision(options, revision)
         source = f"revision {revision}"
     else:
-        if order.record is None:
+        if options.record is None:
             raise UserError(
                 "no deployment is recorded on this machine; give a git revision to compare with: --against REVISION"
             )
-        last = load_deployment(order.record)
-        compared = _compare_with_last_deployment(order, last)
+        last = load_deployment(options.record)
+        compared = _compare_with_last_deployment(options, last)
         source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
     if not compared.changes.changes and not compared.changes.outputs:
         return False
@@ -46,13 +46,13 @@ def plan_offline(order: Order, revision: str | None, report: Reporter) -> bool:
     return True
 
 
-def _compare_with_last_deployment(order: Order, last: LastDeployment) -> Comparison:
-    destination = Destination.for_environment(last.bucket, last.endpoint, order.environment)
+def _compare_with_last_deployment(options: DeploymentOptions, last: LastDeployment) -> Comparison:
+    destination = Destination.for_environment(last.bucket, last.endpoint, options.environment)
     after = parse_package(
-        package_templates(order.templates / "parent.yaml", destination, _find_runtime(order.environment))
+        package_templates(options.templates / "parent.yaml", destination, _find_runtime(options.environment))
     )
     pseudo = pseudo_parameters(last.account, last.region)
-    return compare_trees(order.stack_name, (last.tree, last.parameters), (after, order.parameters), pseudo)
+    return compare_trees(options.stack_name, (last.tree, last.parameters), (after, options.parameters), pseudo)
 
 
 def _find_runtime(environment: str) -> Runtime | None:
@@ -60,11 +60,11 @@ def _find_runtime(environment: str) -> Runtime | None:
     return RUNTIME if environment == "local" else None
 
 
-def _compare_with_revision(order: Order, revision: str) -> Comparison:
+def _compare_with_revision(options: DeploymentOptions, revision: str) -> Comparison:
     """Compare the templates as committed, not packaged; the descriptions of function versions contain code digests."""
 
     def read_local(name: str) -> str:
-        return (order.templates / name).read_text(encoding="utf-8")
+        return (options.templates / name).read_text(encoding="utf-8")
 
     def read_committed(name: str) -> str:
         return _read_from_git(revision, f"templates/{name.removeprefix('./')}")
@@ -75,11 +75,11 @@ def _compare_with_revision(order: Order, revision: str) -> Comparison:
         file = Path(folder) / "environments.toml"
         file.write_text(_read_from_git(revision, "stacks/environments.toml"), encoding="utf-8")
         try:
-            parameters = settings.load(order.environment, file)
+            parameters = settings.load(options.environment, file)
         except settings.SettingsError as error:
             reason = str(error).replace(str(file), f"{revision}:stacks/environments.toml")
             raise UserError(f"the current code cannot read that revision's settings: {reason}") from error
-    return compare_trees(order.stack_name, (before, parameters), (after, order.parameters), {})
+    return compare_trees(options.stack_name, (before, parameters), (after, options.parameters), {})
 
 
 def _read_from_git(revision: str, path: str) -> str:

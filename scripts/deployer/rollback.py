@@ -20,7 +20,7 @@ def follow_operation(session: Session) -> str:
     if not stack.is_busy:
         raise UserError(
             f"{stack.name} is {stack.status}: no operation is in progress; for the last result, see "
-            f"scripts/status.sh {session.order.environment}"
+            f"scripts/status.sh {session.options.environment}"
         )
     with session.follow_stack(None, stack.name) as options:
         return follow_running(session.cloudformation, stack, options)
@@ -32,7 +32,7 @@ def cancel_update(session: Session) -> str:
     if stack.status == "CREATE_IN_PROGRESS":
         raise UserError(
             f"{stack.name} is being created, so there is no previous state to roll back to; delete it with "
-            f"scripts/destroy.sh {session.order.environment}"
+            f"scripts/destroy.sh {session.options.environment}"
         )
     if stack.status != "UPDATE_IN_PROGRESS":
         raise UserError(f"{stack.name} is {stack.status}: only an update in progress can be cancelled")
@@ -81,8 +81,8 @@ def _name_skipped_resource(tree: StackTree, path: str) -> str:
 
 def _describe_platform(session: Session) -> Stack:
     """Raises ``UserError`` if the platform is not deployed, or the stack is not ours."""
-    stack = describe_stack(session.cloudformation, session.order.stack_name)
+    stack = describe_stack(session.cloudformation, session.options.stack_name)
     if not stack.exists:
-        raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {session.order.environment}")
+        raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {session.options.environment}")
     check_owned(stack)
     return stack

@@ -1,4 +1,4 @@
-"""What the steps of one command share: the order, where it is carried out, and who is told and asked."""
+"""What the steps of one command share: its options, the place of the deployment, and who is told and asked."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from typing import Any
 
 from scripts.common.target import Target
 
+from .deployment_options import DeploymentOptions
 from .follow import FollowOptions
-from .order import Order
 from .plan.model import Plan
 from .report.reporter import Reporter
 
@@ -23,7 +23,7 @@ def refuse(_question: str, _names: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Session:
-    order: Order
+    options: DeploymentOptions
     target: Target
     report: Reporter
     confirm: Confirm = refuse
@@ -36,6 +36,6 @@ class Session:
     def follow_stack(self, plan: Plan | None, stack_name: str) -> Iterator[FollowOptions]:
         """Report the events of an operation on the stack, which carries out ``plan`` if there is one."""
         # The commands that follow and cancel a deployment know the environments' stacks only.
-        environment = self.order.environment if stack_name == self.order.stack_name else ""
+        environment = self.options.environment if stack_name == self.options.stack_name else ""
         with self.report.follow_events(plan, stack_name) as watching:
             yield FollowOptions(environment, watching, self.target.poll_seconds)

@@ -10,7 +10,7 @@ from botocore.config import Config
 
 from scripts.common.errors import UserError
 from scripts.common.target import Target
-from scripts.deployer.order import stack_name
+from scripts.deployer.deployment_options import stack_name
 from scripts.deployer.stack import describe_stack
 from stacks import names
 

@@ -11,7 +11,7 @@ from payments.money import Money
 from payments.request import is_transaction_id
 
 from scripts.common.errors import UserError
-from scripts.deployer.order import stack_name
+from scripts.deployer.deployment_options import stack_name
 from scripts.deployer.stack import describe_stack
 from scripts.local.examples import EXAMPLES, Example
 from scripts.operator import dead_letter_queue

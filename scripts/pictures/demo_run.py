@@ -21,7 +21,7 @@ from rich.console import Console
 from scripts.common.paths import ROOT
 from scripts.common.target import Target
 from scripts.deployer.deploy import deploy
-from scripts.deployer.order import Order
+from scripts.deployer.deployment_options import DeploymentOptions
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.session import Session
 from scripts.local import server, target
@@ -45,9 +45,9 @@ def main() -> None:
     server.isolate_from_user_configuration()
     with server.run_server(wait_scale=0.05, alarm_scale=SCALE) as running:
         platform = target.emulator_target(running)
-        order = Order(ENVIRONMENT, settings.load(ENVIRONMENT), settings.load_bootstrap())
+        options = DeploymentOptions(ENVIRONMENT, settings.load(ENVIRONMENT), settings.load_bootstrap())
         report = ConsoleReporter(Console(file=io.StringIO()))
-        outputs = deploy(Session(order, platform, report, confirm=lambda *_: True)).outputs
+        outputs = deploy(Session(options, platform, report, confirm=lambda *_: True)).outputs
         started_at = datetime.now(UTC)
         states = _run_payments(platform, outputs["StepFunctionsStateMachineArn"])
         body = _dashboard_body(platform)
@@ -82,7 +82,7 @@ def _run_payments(platform: Target, machine: str) -> dict[str, str]:
 
 
 def _make_request(number: int, mix: dict[int, int]) -> dict[str, Any]:
-    """Each hundred requests have the mix, in an order that looks random: 37 and 100 have no common divisor."""
+    """Each hundred requests have the mix, in an options that looks random: 37 and 100 have no common divisor."""
     hundred = [cents for cents, times in mix.items() for _ in range(times)]
     return {
         "transaction_id": f"PAY-{number}",

@@ -5,7 +5,7 @@ Its buckets are left to drift detection: they hold templates and code, and no pa
 
 from collections.abc import Iterator
 
-from scripts.deployer.order import ARTIFACTS_STACK
+from scripts.deployer.deployment_options import ARTIFACTS_STACK
 from scripts.deployer.stack import StackTree, describe_stack
 
 from . import expected

@@ -11,7 +11,8 @@ from rich.console import Console
 from scripts.common.errors import AWS_ERRORS, Aborted, describe_error
 from scripts.common.target import Target
 from scripts.deployer import rollout
-from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options, confirm_question
+from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options
+from scripts.deployer.cli.confirmation import confirm_question
 from scripts.operator.platform import Platform
 from stacks import settings
 
@@ -26,7 +27,7 @@ _TEST_KEYS = ("sk_test_", "rk_test_")
 @click.command(cls=ExitsWith1, context_settings=HELP)
 @common_options
 @click.option("--read-only", "only_reads", is_flag=True, help="Make no write call: safe on prod.")
-@click.option("--yes", "-y", is_flag=True, help="Do not confirm_question before anything is written.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before anything is written.")
 @click.option(
     "--only",
     "names",

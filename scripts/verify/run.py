@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from botocore.exceptions import ClientError
 
 from scripts.common.errors import UserError
-from scripts.deployer.order import stack_name
+from scripts.deployer.deployment_options import stack_name
 from scripts.deployer.rollout import Rollout
 from scripts.deployer.stack import StackTree, describe_stack, describe_tree
 from scripts.operator.platform import Platform

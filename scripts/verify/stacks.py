@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from scripts.deployer import protect
+from scripts.deployer.stack_safeguards import find_without_policy
 from scripts.deployer.status import read_status
 
 from .results import Check, Failed, run_check
@@ -66,7 +66,7 @@ def _check_protection(run: Run) -> str:
     if rollout.termination_protection and not root.termination_protection:
         problems.append(f"{root.name} has no termination protection")
     if rollout.stack_policy:
-        unprotected = protect.find_without_policy(run.client("cloudformation"), run.tree)
+        unprotected = find_without_policy(run.client("cloudformation"), run.tree)
         problems += [f"{stack.name} does not have the stack policy" for stack in unprotected]
     if problems:
         raise Failed(f"{'; '.join(problems)}; scripts/deploy.sh {run.environment} sets it")

@@ -220,7 +220,7 @@ def test_an_answer_that_got_lost_leaves_nothing() -> None:
 
 
 def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.deployer.change_set.LONGEST_SECONDS", 0)
+    monkeypatch.setattr("scripts.deployer.change_set_reader.LONGEST_SECONDS", 0)
     cloudformation = make_service(slow={"root": 10})
     with pytest.raises(UserError, match="not ready"):
         propose(cloudformation)

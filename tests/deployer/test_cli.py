@@ -100,20 +100,20 @@ def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
 
 def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
     from scripts.common.errors import UserError
-    from scripts.deployer.cli.deploy import _make_confirm
+    from scripts.deployer.cli.confirmation import confirm_deployment
 
-    assert _make_confirm(True, ())("Deploy?", [])
-    assert _make_confirm(True, ("Transactions", "DeadLetters"))("Deploy?", ["Transactions"])
+    assert confirm_deployment(True, (), "Deploy?", [])
+    assert confirm_deployment(True, ("Transactions", "DeadLetters"), "Deploy?", ["Transactions"])
     with pytest.raises(UserError, match=r"to confirm it, add --destroys DeadLetters$"):
-        _make_confirm(True, ("Transactions",))("Deploy?", ["Transactions", "DeadLetters"])
+        confirm_deployment(True, ("Transactions",), "Deploy?", ["Transactions", "DeadLetters"])
 
 
 @pytest.mark.parametrize(("typed", "confirmed"), [("Transactions", True), ("y", False), ("", False)])
 def test_what_is_lost_goes_only_by_its_name(typed: str, confirmed: bool) -> None:
     """In a terminal of its own, because nobody is asked anywhere else."""
     asking = (
-        "from scripts.deployer.cli.deploy import _make_confirm as c\n"
-        "print('ANSWER', c(False, ())('Deploy?', ['Transactions']))"
+        "from scripts.deployer.cli.confirmation import confirm_deployment as confirm\n"
+        "print('ANSWER', confirm(False, (), 'Deploy?', ['Transactions']))"
     )
     leader, follower = pty.openpty()
     process = subprocess.Popen(

@@ -16,7 +16,7 @@ from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
 from scripts.common.target import Target
 from scripts.deployer.deletion_protection import find_late_protection
-from scripts.deployer.destroy import Demolition, destroy
+from scripts.deployer.destroy import DeletionOptions, destroy
 from scripts.deployer.failure import Event, describe_failure
 from scripts.deployer.planning import compare_trees
 from scripts.deployer.purge.search import Purge
@@ -44,15 +44,15 @@ def are_protected(aws: Service) -> list[bool]:
 
 
 def purge(
-    command: Command, confirm: Callable[[Mapping[str, str]], bool], environment: str = "prod", **options: Any
+    command: Command, confirm: Callable[[Mapping[str, str]], bool], environment: str = "prod", **values: Any
 ) -> tuple[bool, str]:
     """``scripts/destroy.sh ENVIRONMENT --purge`` without its process: whether anything was deleted, and the report."""
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION)
     report = StringIO()
-    purge_order = Purge(environment, settings.load(environment), TEMPLATES)
-    order = Demolition(environment, f"payment-platform-{environment}", purge=purge_order, **options)
+    purged = Purge(environment, settings.load(environment), TEMPLATES)
+    options = DeletionOptions(environment, f"payment-platform-{environment}", purge=purged, **values)
     target = Target(session, endpoint_url=command.url, poll_seconds=0.01)
-    return destroy(order, target, ConsoleReporter(Console(file=report, width=200)), confirm), report.getvalue()
+    return destroy(options, target, ConsoleReporter(Console(file=report, width=200)), confirm), report.getvalue()
 
 
 def delete_stack(aws: Service, stack: Stack) -> None:

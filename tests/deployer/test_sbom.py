@@ -19,8 +19,8 @@ from scripts.common.errors import UserError
 from scripts.common.packaging import Runtime
 from scripts.deployer.package import BILL, Package
 from scripts.deployer.planning import parse_package
-from scripts.deployer.retire import find_artifact_keys
 from scripts.deployer.sbom import Materials, read_libraries, render_bill
+from scripts.deployer.unneeded_artifacts import find_artifact_keys
 from stacks.compute import function_code
 from stacks.compute.runtime import RUNTIME
 from tests.deployer.test_package import DESTINATION, package_repository
@@ -87,7 +87,7 @@ def test_its_serial_number_follows_from_its_content_and_it_has_no_date() -> None
 
 
 def test_a_deployment_that_keeps_a_package_keeps_its_bill() -> None:
-    """The keys that a tree names are kept (retire.py); no template names the root template, which is kept by itself."""
+    """The keys that a tree names are kept; no template names the root template, which is kept by itself."""
     package = package_repository()
     key, _ = only_file(package, ".cdx.json")
     (compute,) = (text.decode() for text in package.files.values() if b"AWS::Lambda::Function" in text)

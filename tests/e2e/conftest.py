@@ -18,7 +18,7 @@ from scripts.common.target import Target
 from scripts.demo import subscriber
 from scripts.demo.subscriber import receive_objects
 from scripts.deployer.deploy import deploy
-from scripts.deployer.order import Order
+from scripts.deployer.deployment_options import DeploymentOptions
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.session import Session
 from scripts.local import server, target
@@ -98,8 +98,8 @@ class Platform:
     def deploy(self, **parameters: str) -> str:
         """Deploy again, with other parameters; what the deployer said."""
         console = Console(file=io.StringIO(), width=200)
-        order = Order(ENVIRONMENT, self.parameters | parameters)
-        deployed = deploy(Session(order, self.target, ConsoleReporter(console), confirm=lambda *_: True))
+        options = DeploymentOptions(ENVIRONMENT, self.parameters | parameters)
+        deployed = deploy(Session(options, self.target, ConsoleReporter(console), confirm=lambda *_: True))
         said: str = console.file.getvalue()  # type: ignore[attr-defined]
         return said + ("changed" if deployed.changed else "no changes")
 
@@ -113,8 +113,8 @@ def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: 
         | parameters
     )
     console = Console(file=io.StringIO(), width=200)
-    order = Order(ENVIRONMENT, parameters, bootstrap or {})
-    outputs = deploy(Session(order, to, ConsoleReporter(console), confirm=lambda *_: True)).outputs
+    options = DeploymentOptions(ENVIRONMENT, parameters, bootstrap or {})
+    outputs = deploy(Session(options, to, ConsoleReporter(console), confirm=lambda *_: True)).outputs
     return Platform(to, parameters, outputs, notices_url)
 
 

@@ -1,6 +1,7 @@
 """The commands of the deployer, a module each, and what they share.
 
 common.py   their options, where they work, and how an expected error becomes one line
+confirmation.py  the questions before a change, and the refusal of --yes where data is lost
 deploy.py   deploy.sh
 status.py   status.sh
 outputs.py  outputs.sh

@@ -1,8 +1,7 @@
-"""What the commands share: their options, how they ask for confirmation, and how an error ends them."""
+"""What the commands share: their options, and how an error ends them."""
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import click
 from rich.console import Console
 
 from scripts.common import command
-from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
 from scripts.common.target import Target
 from scripts.local.reach import reach_environment
@@ -93,31 +91,3 @@ def common_options(function: Callable[..., None]) -> Callable[..., None]:
     ):
         call_with_options = option(call_with_options)
     return call_with_options
-
-
-def confirm_name(question: str, name: str) -> bool:
-    """Ask a person to type the name of a resource that is lost; whether it was typed."""
-    check_terminal()
-    try:
-        answer = click.prompt(question, default="", show_default=False, err=True)
-    except click.Abort:  # Ctrl-C or Ctrl-D at the prompt
-        click.echo(err=True)
-        return False
-    if answer and answer != name:
-        click.echo(f"The name does not match {name}; nothing was changed.", err=True)
-    return bool(answer == name)
-
-
-def confirm_question(question: str) -> bool:
-    check_terminal()
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        click.echo(err=True)
-        return False
-
-
-def check_terminal() -> None:
-    """Raises ``UserError`` if nobody can answer a question."""
-    if not sys.stdin.isatty():
-        raise UserError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")

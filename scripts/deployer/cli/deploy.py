@@ -6,8 +6,9 @@
 
 import copy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ from scripts.common.errors import UserError
 from scripts.deployer import apply as saved_plans
 from scripts.deployer import rollback, rollout
 from scripts.deployer.deploy import deploy as deploy_platform
+from scripts.deployer.deployment_options import Deployed, DeploymentOptions, stack_name
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.offline import plan_offline
-from scripts.deployer.order import Deployed, Order, stack_name
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.json_reporter import JsonReporter
 from scripts.deployer.report.reporter import Reporter
-from scripts.deployer.session import Confirm, Session
+from scripts.deployer.session import Session
 from stacks import settings
 
-from .common import HELP, CommonOptions, ExitsWith1, common_options, confirm_name, confirm_question
+from .common import HELP, CommonOptions, ExitsWith1, common_options
+from .confirmation import confirm_deployment
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -150,12 +152,12 @@ def plan(
     if out and offline:
         raise click.UsageError("--out cannot be combined with --offline")
     with _open_reporter(common, as_json, as_markdown) as (report, console):
-        order = _read_order(common, only_plan=True, out=out, wait=wait, adopt=adopt)
+        options = _read_options(common, only_plan=True, out=out, wait=wait, adopt=adopt)
         if offline:
-            changed = plan_offline(order, against, report)
+            changed = plan_offline(options, against, report)
         else:
-            changed = deploy_platform(Session(order, common.reach_target(announce_start_on=console), report)).changed
-        _end_plan(order, report, changed)
+            changed = deploy_platform(Session(options, common.reach_target(announce_start_on=console), report)).changed
+        _end_plan(options, report, changed)
 
 
 @main.command()
@@ -168,9 +170,9 @@ def plan(
 def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...], adopt: bool, as_json: bool) -> None:
     """Execute exactly the plan saved in FILE."""
     with _open_reporter(common, as_json) as (report, console):
-        order = _read_order(common, destroys=destroys, adopt=adopt)
+        options = _read_options(common, destroys=destroys, adopt=adopt)
         target = common.reach_target(announce_start_on=console)
-        session = Session(order, target, report, _make_confirm(yes, destroys))
+        session = Session(options, target, report, partial(confirm_deployment, yes, destroys))
         _end_deployment(session, saved_plans.apply_plan(session, file))
 
 
@@ -181,10 +183,10 @@ def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...
 def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     """Delete the plan saved in FILE, and its change set."""
     with _open_reporter(common, as_json) as (report, console):
-        order = _read_order(common)
-        saved_plans.discard_plan(Session(order, common.reach_target(announce_start_on=console), report), file)
+        options = _read_options(common)
+        saved_plans.discard_plan(Session(options, common.reach_target(announce_start_on=console), report), file)
         message = "the saved plan has been deleted"
-        report.show_result("discarded", stack_name=order.stack_name, outputs={}, message=message)
+        report.show_result("discarded", stack_name=options.stack_name, outputs={}, message=message)
 
 
 @main.command()
@@ -223,9 +225,9 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
 def deploy(common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bool, adopt: bool, as_json: bool) -> None:
     """Show the plan, ask for confirmation, and deploy."""
     with _open_reporter(common, as_json) as (report, console):
-        order = _read_order(common, destroys=destroys, wait=wait, adopt=adopt)
+        options = _read_options(common, destroys=destroys, wait=wait, adopt=adopt)
         target = common.reach_target(announce_start_on=console)
-        session = Session(order, target, report, _make_confirm(yes, destroys))
+        session = Session(options, target, report, partial(confirm_deployment, yes, destroys))
         _end_deployment(session, deploy_platform(session))
 
 
@@ -252,60 +254,43 @@ def _open_reporter(
             raise
 
 
-def _read_order(common: CommonOptions, **options: Any) -> Order:
+def _read_options(common: CommonOptions, **command_options: Any) -> DeploymentOptions:
     environment, settings_file = common.environment, common.settings_file
     if environment in main.commands:
         raise UserError(f"an environment cannot be called {environment}: that is a command of scripts/deploy.sh")
-    return Order(
+    return DeploymentOptions(
         environment,
         settings.load(environment, settings_file),
         settings.load_bootstrap(settings_file),
         rollout.load_rollout(environment, settings_file),
         record=common.record,
-        **options,
+        **command_options,
     )
 
 
 def _run_operation(common: CommonOptions, as_json: bool, operation: Callable[[Session], str]) -> None:
     with _open_reporter(common, as_json) as (report, _):
-        session = Session(_read_order(common), common.reach_target(), report)
+        session = Session(_read_options(common), common.reach_target(), report)
         status = operation(session)
-        report.show_result("ended", stack_name=session.order.stack_name, outputs={}, message=f"ended {status}")
+        report.show_result("ended", stack_name=session.options.stack_name, outputs={}, message=f"ended {status}")
 
 
 def _end_deployment(session: Session, deployed: Deployed) -> None:
     result, message = ("deployed", "") if deployed.changed else ("no changes", "no changes; nothing was done")
-    session.report.show_result(result, stack_name=session.order.stack_name, outputs=deployed.outputs, message=message)
+    session.report.show_result(result, stack_name=session.options.stack_name, outputs=deployed.outputs, message=message)
 
 
-def _end_plan(order: Order, report: Reporter, changed: bool) -> None:
+def _end_plan(options: DeploymentOptions, report: Reporter, changed: bool) -> None:
     """Report the result, and exit with 2 if there are changes."""
     if not changed:
-        report.show_result("no changes", stack_name=order.stack_name, outputs={}, message="no changes")
+        report.show_result("no changes", stack_name=options.stack_name, outputs={}, message="no changes")
         sys.exit(0)
     message = "nothing was changed"
-    if order.out:
-        command = f"scripts/deploy.sh {order.environment} --apply {order.out}"
-        message = f"the plan is saved; run {command}, or --discard {order.out}"
-    report.show_result("planned", stack_name=order.stack_name, outputs={}, message=message)
+    if options.out:
+        command = f"scripts/deploy.sh {options.environment} --apply {options.out}"
+        message = f"the plan is saved; run {command}, or --discard {options.out}"
+    report.show_result("planned", stack_name=options.stack_name, outputs={}, message=message)
     sys.exit(2)
-
-
-def _make_confirm(yes: bool, destroys: Sequence[str]) -> Confirm:
-    """Return a function that confirms a deployment; ``yes`` does not cover losses, which are confirmed by name."""
-
-    def confirm_deployment(question: str, losses: Sequence[str]) -> bool:
-        unnamed = [name for name in dict.fromkeys(losses) if name not in destroys]
-        if unnamed and yes:
-            flags = " ".join(f"--destroys {name}" for name in unnamed)
-            raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
-        if not all(
-            confirm_name(f"Type {name} to confirm that it may be deleted or replaced", name) for name in unnamed
-        ):
-            return False
-        return yes or confirm_question(question)
-
-    return confirm_deployment
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """scripts/destroy.sh"""
 
-from collections.abc import Mapping
+from functools import partial
 
 import click
 from rich.console import Console
 
-from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
-from scripts.deployer.destroy import Demolition, destroy
+from scripts.deployer.deployment_options import stack_name
+from scripts.deployer.destroy import DeletionOptions, destroy
 from scripts.deployer.failure import DeploymentFailed
-from scripts.deployer.order import stack_name
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from stacks import settings
 
-from .common import HELP, CommonOptions, ExitsWith1, common_options, confirm_name, confirm_question
+from .common import HELP, CommonOptions, ExitsWith1, common_options
+from .confirmation import confirm_deletion
 
 
 @click.command(cls=ExitsWith1, context_settings=HELP)
@@ -50,17 +50,7 @@ def main(
         parameters = settings.load(environment, common.settings_file)
         report = ConsoleReporter(Console(highlight=False))
         target = common.reach_target()
-
-        def confirm_deletions(questions: Mapping[str, str]) -> bool:
-            unnamed = {loss: question for loss, question in questions.items() if loss not in destroys}
-            if unnamed and yes:
-                flags = " ".join(f"--destroys {loss}" for loss in unnamed)
-                raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
-            if not all(confirm_name(f"{question} Type {loss} to confirm", loss) for loss, question in unnamed.items()):
-                return False
-            return yes or bool(unnamed) or confirm_question(f"Delete {', '.join(questions)}?")
-
-        order = Demolition(
+        options = DeletionOptions(
             environment,
             name,
             unprotect,
@@ -69,7 +59,7 @@ def main(
             destroys,
         )
         try:
-            existed = destroy(order, target, report, confirm_deletions)
+            existed = destroy(options, target, report, partial(confirm_deletion, yes, destroys))
         except DeploymentFailed as failed:
             report.show_failure(failed.failure)
             raise

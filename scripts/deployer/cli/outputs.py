@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 
 from scripts.common.errors import UserError
-from scripts.deployer.order import stack_name
 from scripts.deployer.report import plan_text
 from scripts.deployer.stack import describe_stack
 from stacks import settings
 
+from ..deployment_options import stack_name
 from .common import HELP, CommonOptions, ExitsWith1, common_options
 
 

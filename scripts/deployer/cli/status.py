@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.deployer.order import stack_name
 from scripts.deployer.status import Status, read_status
 from stacks import settings
 
+from ..deployment_options import stack_name
 from .common import HELP, CommonOptions, ExitsWith1, common_options
 
 

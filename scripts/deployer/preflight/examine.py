@@ -13,12 +13,12 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.packaging import Destination
 from scripts.common.target import Target
-from scripts.deployer.order import ARTIFACTS_STACK, Order
 from scripts.deployer.package import PLANS
 from scripts.deployer.report.reporter import Reporter
 from scripts.deployer.stack import Stack, StackTree, describe_stack, describe_tree, is_failed_creation
 from stacks.settings import Bootstrap
 
+from ..deployment_options import ARTIFACTS_STACK, DeploymentOptions
 from ..finding import Finding, Verdict
 from . import concurrency, existing_names, github_subject, logs_policies, region, rights, runtime
 from .concurrency import check_concurrency
@@ -51,8 +51,8 @@ _PLACE = {"partition": "Partition", "region": "Region", "account": "AccountId"}
 class Preflight:
     """Runs the checks once, before the first step that writes."""
 
-    def __init__(self, order: Order, target: Target, report: Reporter) -> None:
-        self._order, self._target, self._report = order, target, report
+    def __init__(self, options: DeploymentOptions, target: Target, report: Reporter) -> None:
+        self._options, self._target, self._report = options, target, report
         self._is_done = False
 
     def run_checks(self, *, with_bootstrap: bool = False) -> None:
@@ -63,7 +63,7 @@ class Preflight:
         if self._is_done:
             return
         self._is_done = True
-        findings = collect_findings(read_situation(self._order, self._target, with_bootstrap=with_bootstrap))
+        findings = collect_findings(read_situation(self._options, self._target, with_bootstrap=with_bootstrap))
         self._report.show_findings(findings)
         failures = [finding for finding in findings if finding.verdict is Verdict.FAILURE]
         if failures:
@@ -85,13 +85,13 @@ def collect_findings(situation: Situation) -> list[Finding]:
         return [finding for findings in pool.map(run_check, CHECKS, CHECKS.values()) for finding in findings]
 
 
-def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Situation:
+def read_situation(options: DeploymentOptions, target: Target, *, with_bootstrap: bool) -> Situation:
     """Read the input of the checks from the templates, the settings and CloudFormation."""
     cloudformation = target.client("cloudformation")
-    stack = describe_stack(cloudformation, order.stack_name)
+    stack = describe_stack(cloudformation, options.stack_name)
     platform, bootstrap = (
-        _evaluate_template(order, target, "parent.yaml"),
-        _evaluate_template(order, target, "artifacts.yaml"),
+        _evaluate_template(options, target, "parent.yaml"),
+        _evaluate_template(options, target, "artifacts.yaml"),
     )
     resources = [*declared_resources(platform, _read_held_ids(cloudformation, stack), is_of_environment=True)]
     if with_bootstrap:
@@ -101,31 +101,31 @@ def read_situation(order: Order, target: Target, *, with_bootstrap: bool) -> Sit
     return Situation(
         target=target,
         place={name: pseudo[f"AWS::{key}"] for name, key in _PLACE.items()},
-        environment=order.environment,
-        stack_name=order.stack_name,
-        parameters=order.parameters,
+        environment=options.environment,
+        stack_name=options.stack_name,
+        parameters=options.parameters,
         deployed_parameters=stack.parameters if stack.exists else {},
         resources=tuple(resources),
         bootstrap=bootstrap,
-        github_repository=order.bootstrap.get(Bootstrap.github_repository.parameter_name, ""),
+        github_repository=options.bootstrap.get(Bootstrap.github_repository.parameter_name, ""),
         is_deployed=stack.exists and not is_failed_creation(stack),
-        only_plan=order.only_plan,
-        upload_prefix=_upload_prefix(order),
+        only_plan=options.only_plan,
+        upload_prefix=_upload_prefix(options),
         today=_aws_date(target.identity),
     )
 
 
-def _upload_prefix(order: Order) -> str:
+def _upload_prefix(options: DeploymentOptions) -> str:
     """Return the prefix of the keys; a plan that is not saved has one of its own."""
-    if order.only_plan and not order.out:
-        return f"{PLANS}/{order.environment}"
-    return Destination.for_environment("", "", order.environment).prefix
+    if options.only_plan and not options.out:
+        return f"{PLANS}/{options.environment}"
+    return Destination.for_environment("", "", options.environment).prefix
 
 
-def _evaluate_template(order: Order, target: Target, name: str) -> Evaluated:
+def _evaluate_template(options: DeploymentOptions, target: Target, name: str) -> Evaluated:
     """Evaluate a committed template and those nested in it with the values of the settings."""
-    parameters = order.bootstrap if name == "artifacts.yaml" else order.parameters
-    return evaluate(templates.read_tree_from_folder(order.templates, name), parameters, target.pseudo_parameters())
+    parameters = options.bootstrap if name == "artifacts.yaml" else options.parameters
+    return evaluate(templates.read_tree_from_folder(options.templates, name), parameters, target.pseudo_parameters())
 
 
 def _read_held_ids(cloudformation: "CloudFormationClient", stack: Stack) -> HeldIds | None:

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from botocore.exceptions import ClientError
 
 from scripts.common.errors import AWS_ERRORS
-from scripts.deployer.order import ARTIFACTS_STACK
 from scripts.deployer.stack import OWNER_TAG, WORKERS
 
+from ..deployment_options import ARTIFACTS_STACK
 from ..finding import Finding, Verdict
 from .name_lookups import LOOKUPS, Lookup, exclusive_name
 from .resources import DeclaredResource

@@ -11,8 +11,8 @@ from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import Plan, count_changes
 from scripts.deployer.plan.serialization import to_json
-from scripts.deployer.removal import removal_command
 
+from ..deletion_commands import removal_command
 from ..finding import Finding
 from .reporter import EventListener
 

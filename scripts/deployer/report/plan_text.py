@@ -22,7 +22,8 @@ from scripts.deployer.plan.model import (
     StatementChange,
     count_changes,
 )
-from scripts.deployer.removal import removal_command
+
+from ..deletion_commands import removal_command
 
 LONGEST_VALUE = 120
 # On a narrower terminal, each policy statement is printed as a few lines instead of a table row.

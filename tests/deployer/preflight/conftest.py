@@ -11,8 +11,8 @@ import pytest
 from botocore.config import Config
 
 from scripts.common.target import Target
+from scripts.deployer.deployment_options import DeploymentOptions
 from scripts.deployer.finding import Finding, Verdict
-from scripts.deployer.order import Order
 from scripts.deployer.preflight.examine import CHECKS, read_situation
 from scripts.deployer.preflight.situation import Situation
 from stacks import names, settings
@@ -79,8 +79,10 @@ def situation_of(
     ) -> Situation:
         bootstrap = settings.load_bootstrap()
         bootstrap |= {name: parameters[name] for name in ("ServiceRole", "GithubRepository") if name in parameters}
-        order = Order(environment, settings.load(environment) | parameters, bootstrap, only_plan=only_plan, out=out)
-        return read_situation(order, replace(simulated[2]), with_bootstrap=with_bootstrap)
+        options = DeploymentOptions(
+            environment, settings.load(environment) | parameters, bootstrap, only_plan=only_plan, out=out
+        )
+        return read_situation(options, replace(simulated[2]), with_bootstrap=with_bootstrap)
 
     return read_environment
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from scripts.deployer.source import find_declaration
+from scripts.deployer.declarations import find_declaration
 from tests.emitted import ALL, ROOT, load_template
 
 # What functions of stacks/ append to the title of a resource to name another one that belongs to it.

@@ -11,7 +11,7 @@ ARTIFACTS_STACK = "payment-artifacts"
 
 
 @dataclass(frozen=True)
-class Order:
+class DeploymentOptions:
     """The environment to deploy, its settings, and the options of the command."""
 
     environment: str

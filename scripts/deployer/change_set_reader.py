@@ -1,0 +1,146 @@
+"""Reads a change set: the changes of all its pages and nested change sets, or why CloudFormation refused it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scripts.common.errors import UserError
+from scripts.common.waiting import poll_with_backoff
+
+from .change_set_validations import read_failed_validations
+from .plan.compare import as_text, find_differences
+from .plan.model import Change, PropertyChange, StackChanges
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import DescribeChangeSetOutputTypeDef, ResourceChangeDetailTypeDef
+
+LONGEST_SECONDS = 15 * 60
+CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
+_NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
+# The reason for omitting resources from an answer with property values; the answer without values has them.
+_WITHOUT_VALUES = "[WARN] --include-property-values"
+
+
+def wait_until_created(cloudformation: "CloudFormationClient", change_set_id: str) -> "DescribeChangeSetOutputTypeDef":
+    """Return the change set with the changes of all its pages, once its creation has succeeded or failed."""
+    for _ in poll_with_backoff(LONGEST_SECONDS):
+        change_set = _read_pages(cloudformation, change_set_id, with_values=True)
+        if change_set["Status"] not in CREATING:
+            if _WITHOUT_VALUES in change_set.get("StatusReason", ""):
+                listed = {change["ResourceChange"]["LogicalResourceId"] for change in change_set["Changes"]}
+                complete = _read_pages(cloudformation, change_set_id, with_values=False)["Changes"]
+                change_set["Changes"] += [
+                    change for change in complete if change["ResourceChange"]["LogicalResourceId"] not in listed
+                ]
+            return change_set
+    raise UserError(f"change set {change_set_id} is not ready after {LONGEST_SECONDS // 60} minutes")
+
+
+def _read_pages(
+    cloudformation: "CloudFormationClient", change_set_id: str, *, with_values: bool
+) -> "DescribeChangeSetOutputTypeDef":
+    paginator = cloudformation.get_paginator("describe_change_set")
+    pages = list(paginator.paginate(ChangeSetName=change_set_id, IncludePropertyValues=with_values))
+    return {**pages[0], "Changes": [change for page in pages for change in page.get("Changes", [])]}
+
+
+def is_without_changes(change_set: "DescribeChangeSetOutputTypeDef") -> bool:
+    """Whether the reason says so; the list of changes does not, because it is empty if only outputs change."""
+    return any(text in change_set.get("StatusReason", "") for text in _NO_CHANGES)
+
+
+def read_changes(
+    cloudformation: "CloudFormationClient",
+    change_set: "DescribeChangeSetOutputTypeDef",
+    change_set_ids: list[str],
+    name: str = "",
+) -> StackChanges:
+    """Return the changes of the change set and its nested ones, whose ids are appended to ``change_set_ids``."""
+    changes = []
+    for resource in (change["ResourceChange"] for change in change_set["Changes"]):
+        nested = None
+        if resource.get("ChangeSetId"):
+            change_set_ids.append(resource["ChangeSetId"])
+            nested_set = wait_until_created(cloudformation, resource["ChangeSetId"])
+            nested = read_changes(cloudformation, nested_set, change_set_ids, resource["LogicalResourceId"])
+        changes.append(
+            Change(
+                action=resource["Action"],
+                logical_id=resource["LogicalResourceId"],
+                resource_type=resource["ResourceType"],
+                replacement=resource.get("Replacement", "False"),
+                properties=_read_properties(resource.get("Details", [])),
+                policy_action=resource.get("PolicyAction", ""),
+                nested=nested,
+            )
+        )
+    return StackChanges(name or change_set["StackName"], tuple(changes))
+
+
+def _read_properties(details: "Sequence[ResourceChangeDetailTypeDef]") -> tuple[PropertyChange, ...]:
+    """Return each property once: the API lists a detail for each cause of its change, some without values."""
+    properties: dict[str, PropertyChange] = {}
+    for target in (detail["Target"] for detail in details):
+        # The path where there is one: /Properties/KeySchema/0/AttributeName.
+        path = target.get("Path", "").removeprefix("/Properties/").strip("/")
+        part = PropertyChange(
+            name=path or target.get("Name") or target["Attribute"],
+            before=target.get("BeforeValue"),
+            after=target.get("AfterValue"),
+            recreation=target.get("RequiresRecreation") or "Never",
+        )
+        listed = properties.get(part.name)
+        if listed is None or (listed.before, listed.after) == (None, None):
+            properties[part.name] = part
+    return tuple(part for property_change in properties.values() for part in _split_document(property_change))
+
+
+def _split_document(property_change: PropertyChange) -> list[PropertyChange]:
+    """Return a property that is a whole JSON document as those of its parts that differ."""
+    try:
+        before, after = json.loads(property_change.before or ""), json.loads(property_change.after or "")
+    except ValueError:
+        return [property_change]
+    if type(before) is not type(after) or not isinstance(before, dict | list):
+        return [property_change]
+    return [
+        replace(
+            property_change,
+            name="/".join((property_change.name, *part.path)),
+            before=None if part.before is None else as_text(part.before),
+            after=None if part.after is None else as_text(part.after),
+        )
+        for part in find_differences(before, after)
+    ] or [property_change]
+
+
+def find_refusals(
+    cloudformation: "CloudFormationClient", change_set: "DescribeChangeSetOutputTypeDef", change_set_id: str, name: str
+) -> list[str]:
+    """Return the reasons of the change sets that failed by themselves, each with its failed validations.
+
+    The reason of a root says only that a nested set failed, and names it, whether the root lists its changes or not.
+    All nested sets are waited for: the root fails as soon as one does, and none can be deleted before all exist.
+    """
+    reason = change_set.get("StatusReason", "no reason given")
+    listed = (change["ResourceChange"] for change in change_set["Changes"])
+    nested = {change["ChangeSetId"]: change["LogicalResourceId"] for change in listed if change.get("ChangeSetId")}
+    for nested_id in (word.strip(".,") for word in reason.split() if ":changeSet/" in word):
+        nested.setdefault(nested_id, "")
+    refusals: list[str] = []
+    for nested_id, logical_id in nested.items():
+        nested_set = wait_until_created(cloudformation, nested_id)
+        if nested_set["Status"] == "FAILED" and not is_without_changes(nested_set):
+            nested_name = logical_id or _find_logical_id(nested_set["StackName"], change_set["StackName"])
+            refusals += find_refusals(cloudformation, nested_set, nested_id, nested_name)
+    if refusals:
+        return refusals
+    # CloudFormation's own reason comes first; the validations, or why they could not be read, are added.
+    return [f"{name}: {'; '.join([reason.rstrip('.'), *read_failed_validations(cloudformation, change_set_id)])}"]
+
+
+def _find_logical_id(nested_name: str, name: str) -> str:
+    """Return ``Data`` for ``payment-platform-dev-Data-1ABC``, the name that CloudFormation generates."""
+    return nested_name.removeprefix(f"{name}-").rsplit("-", 1)[0] if nested_name.startswith(f"{name}-") else nested_name

@@ -1,0 +1,58 @@
+"""Asks before anything is changed; data that would be lost is confirmed by name, which ``--yes`` does not cover."""
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+
+import click
+
+from scripts.common.errors import UserError
+
+
+def confirm_deployment(yes: bool, destroys: Collection[str], question: str, losses: Sequence[str]) -> bool:
+    """Ask for each of ``losses`` by name, then the question; ``yes`` and ``destroys`` are answers given in advance."""
+    questions = {name: f"Type {name} to confirm that it may be deleted or replaced" for name in losses}
+    return _confirm_losses(yes, destroys, questions) and (yes or confirm_question(question))
+
+
+def confirm_deletion(yes: bool, destroys: Collection[str], questions: Mapping[str, str]) -> bool:
+    """Ask a question for each name that is deleted; if all were named in advance, one question for all of them."""
+    typed = {name: f"{question} Type {name} to confirm" for name, question in questions.items()}
+    if not _confirm_losses(yes, destroys, typed):
+        return False
+    return yes or not set(questions) <= set(destroys) or confirm_question(f"Delete {', '.join(questions)}?")
+
+
+def _confirm_losses(yes: bool, destroys: Collection[str], questions: Mapping[str, str]) -> bool:
+    unnamed = {name: question for name, question in questions.items() if name not in destroys}
+    if unnamed and yes:
+        flags = " ".join(f"--destroys {name}" for name in unnamed)
+        raise UserError(f"--yes does not cover data loss; to confirm it, add {flags}")
+    return all(_confirm_name(question, name) for name, question in unnamed.items())
+
+
+def _confirm_name(question: str, name: str) -> bool:
+    """Ask a person to type the name of a resource that is lost; whether it was typed."""
+    _check_terminal()
+    try:
+        answer = click.prompt(question, default="", show_default=False, err=True)
+    except click.Abort:  # Ctrl-C or Ctrl-D at the prompt
+        click.echo(err=True)
+        return False
+    if answer and answer != name:
+        click.echo(f"The name does not match {name}; nothing was changed.", err=True)
+    return bool(answer == name)
+
+
+def confirm_question(question: str) -> bool:
+    _check_terminal()
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        return False
+
+
+def _check_terminal() -> None:
+    """Raises ``UserError`` if nobody can answer a question."""
+    if not sys.stdin.isatty():
+        raise UserError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")

@@ -1,0 +1,48 @@
+"""Reads and writes the JSON files that are kept between two commands."""
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from scripts.common.errors import UserError
+
+# Of the saved plans and of the records of last deployments.
+VERSION = 1
+
+
+def check_texts(values: dict[str, Any], exceptions: tuple[str, ...] = ()) -> None:
+    """Raises ``TypeError`` for a value that is not a string."""
+    for name, value in values.items():
+        if name not in exceptions and not isinstance(value, str):
+            raise TypeError(name)
+
+
+def read_document(path: Path, kind: str) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON, so not {kind}") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: not {kind}")
+    return document
+
+
+def write_document(path: Path, document: dict[str, Any]) -> None:
+    """Replace the file atomically."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(document, file, indent=1, ensure_ascii=False)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
