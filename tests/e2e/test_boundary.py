@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from scripts.common.paths import TEMPLATES
-from scripts.deployer.destroy import Demolition, destroy
+from scripts.deployer.destroy import DeletionOptions, destroy
 from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local import server, target
@@ -80,7 +80,7 @@ def test_an_environment_is_purged_and_deployed_again_twice(platform: Platform) -
     dynamodb, kms = platform.client("dynamodb"), platform.client("kms")
     tables = [names.in_environment(name, ENVIRONMENT) for name in (names.TABLE, names.LEDGER_TABLE)]
     purge = Purge(ENVIRONMENT, platform.parameters, TEMPLATES)
-    asked = Demolition(ENVIRONMENT, f"payment-platform-{ENVIRONMENT}", purge=purge)
+    asked = DeletionOptions(ENVIRONMENT, f"payment-platform-{ENVIRONMENT}", purge=purge)
     report = ConsoleReporter(Console(file=io.StringIO(), width=200))
     for _ in range(2):
         for name in tables:
