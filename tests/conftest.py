@@ -38,6 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW & set(item.path.parts) or "command" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
+        if "prove" in item.path.parts:
+            # They compute for a minute when nothing else does, and here four other workers do.
+            item.add_marker(pytest.mark.timeout(900))
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.xdist_group(_emulator_of(item)))
     items.sort(key=lambda item: "prove" not in item.path.parts)

@@ -26,12 +26,12 @@ class Account:
     denied_by_simulation: set[str] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)
 
-    def answer(self, service: str, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if f"{service}:{operation}" in self.denied:
             raise Refused(
                 "AccessDenied", f"User: {self.caller} is not authorized to perform: {service}:{operation}", 403
             )
-        answer: dict[str, Any] = getattr(self, f"_{service}")(operation, given)
+        answer: dict[str, Any] = getattr(self, f"_{service}")(operation, request)
         return answer
 
     def _exists(self, name: str, code: str, status: int = 400) -> dict[str, str]:
@@ -39,7 +39,7 @@ class Account:
             raise Refused(code, f"{name} does not exist", status)
         return self.existing[name]
 
-    def _lambda(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _lambda(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "GetAccountSettings":
             reserved = self.reserved_by_others + sum(one or 0 for one in self.functions.values())
             unreserved = self.concurrency - reserved
@@ -49,7 +49,7 @@ class Account:
                     "UnreservedConcurrentExecutions": unreserved,
                 }
             }
-        name = given["name"]
+        name = request["name"]
         if operation == "ListTags":
             return {"Tags": self.existing.get(name, {})}
         if name not in self.functions:
@@ -57,68 +57,68 @@ class Account:
         reserved_now = self.functions[name]
         return {} if reserved_now is None else {"ReservedConcurrentExecutions": reserved_now}
 
-    def _backup(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _backup(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "ListBackupVaults":
             names = sorted(name for name in self.existing if name.startswith("backup-vault-"))
             arn = f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:"
             return {"BackupVaultList": [{"BackupVaultName": name, "BackupVaultArn": f"{arn}{name}"} for name in names]}
         # AWS Backup does not say that a vault does not exist: https://github.com/aws/aws-sdk-js/issues/2625
-        tags = self._exists(given["name"], "AccessDeniedException", 403)
-        return {"Tags": tags} if operation == "ListTags" else {"BackupVaultName": given["name"]}
+        tags = self._exists(request["name"], "AccessDeniedException", 403)
+        return {"Tags": tags} if operation == "ListTags" else {"BackupVaultName": request["name"]}
 
-    def _dynamodb(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
-        name = given.get("TableName") or given["ResourceArn"].rpartition("/")[2]
+    def _dynamodb(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        name = request.get("TableName") or request["ResourceArn"].rpartition("/")[2]
         tags = self._exists(name, "ResourceNotFoundException")
         if operation == "ListTagsOfResource":
             return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
         return {"Table": {"TableName": name, "TableStatus": "ACTIVE"}}
 
-    def _sqs(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
-        name = given.get("QueueName") or given["QueueUrl"].rpartition("/")[2]
+    def _sqs(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        name = request.get("QueueName") or request["QueueUrl"].rpartition("/")[2]
         tags = self._exists(name, "AWS.SimpleQueueService.NonExistentQueue")
         if operation == "ListQueueTags":
             return {"Tags": tags}
         return {"QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"}
 
-    def _sns(self, _: str, given: dict[str, Any]) -> dict[str, Any]:
-        self._exists(given["TopicArn"].rpartition(":")[2], "NotFound", 404)
-        return {"Attributes": {"TopicArn": given["TopicArn"]}}
+    def _sns(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._exists(request["TopicArn"].rpartition(":")[2], "NotFound", 404)
+        return {"Attributes": {"TopicArn": request["TopicArn"]}}
 
     def _kms(self, _: str, __: dict[str, Any]) -> dict[str, Any]:
         names = [name for name in self.existing if name.startswith("alias/")]
         return {"Aliases": [{"AliasName": name} for name in names], "Truncated": False}
 
-    def _logs(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _logs(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "DescribeResourcePolicies":
             named = self.log_policies.items()
             return {"resourcePolicies": [{"policyName": k, "policyDocument": v} for k, v in named]}
         if operation == "ListTagsForResource":
-            return {"tags": self.existing[given["resourceArn"].rpartition("log-group:")[2]]}
-        names = sorted(name for name in self.existing if name.startswith(given["logGroupNamePrefix"]))
-        return {"logGroups": [{"logGroupName": name} for name in names[: given["limit"]]]}
+            return {"tags": self.existing[request["resourceArn"].rpartition("log-group:")[2]]}
+        names = sorted(name for name in self.existing if name.startswith(request["logGroupNamePrefix"]))
+        return {"logGroups": [{"logGroupName": name} for name in names[: request["limit"]]]}
 
-    def _states(self, _: str, given: dict[str, Any]) -> dict[str, Any]:
-        assert given["includedData"] == "METADATA_ONLY", "the definition may be encrypted"
-        self._exists(given["stateMachineArn"].rpartition(":")[2], "StateMachineDoesNotExist")
-        return {"stateMachineArn": given["stateMachineArn"]}
+    def _states(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
+        assert request["includedData"] == "METADATA_ONLY", "the definition may be encrypted"
+        self._exists(request["stateMachineArn"].rpartition(":")[2], "StateMachineDoesNotExist")
+        return {"stateMachineArn": request["stateMachineArn"]}
 
-    def _events(self, _: str, given: dict[str, Any]) -> dict[str, Any]:
-        self._exists(given["Name"], "ResourceNotFoundException")
-        return {"Name": given["Name"]}
+    def _events(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._exists(request["Name"], "ResourceNotFoundException")
+        return {"Name": request["Name"]}
 
-    def _monitoring(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _monitoring(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         assert operation == "GetDashboard", operation
-        self._exists(given["DashboardName"], "ResourceNotFound", 404)
-        return {"DashboardName": given["DashboardName"]}
+        self._exists(request["DashboardName"], "ResourceNotFound", 404)
+        return {"DashboardName": request["DashboardName"]}
 
-    def _s3(self, _: str, given: dict[str, Any]) -> dict[str, Any]:
-        self._exists(given["name"], "404", 404)
+    def _s3(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._exists(request["name"], "404", 404)
         return {}
 
-    def _iam(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _iam(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "SimulatePrincipalPolicy":
-            return self._simulated(given)
-        name = given.get("RoleName") or next(iter(given.values())).split("/", 1)[1]
+            return self._simulated(request)
+        name = request.get("RoleName") or next(iter(request.values())).split("/", 1)[1]
         if operation == "GetRole" and f"assumed-role/{name}/" in self.caller:
             return {"Role": _role(name, f"arn:aws:iam::{ACCOUNT}:role/people/{name}", {})}
         tags = self._exists(name, "NoSuchEntity", 404)
@@ -128,7 +128,7 @@ class Account:
             return {"Policy": {"PolicyName": name, "Tags": _tags(tags)}}
         return {"Url": name}
 
-    def _simulated(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _simulated(self, request: dict[str, Any]) -> dict[str, Any]:
         """https://docs.aws.amazon.com/IAM/latest/APIReference/API_EvaluationResult.html"""
         results = [
             {
@@ -136,8 +136,8 @@ class Account:
                 "EvalResourceName": arn,
                 "EvalDecision": "implicitDeny" if action in self.denied_by_simulation else "allowed",
             }
-            for action in given["ActionNames"]
-            for arn in given["ResourceArns"]
+            for action in request["ActionNames"]
+            for arn in request["ResourceArns"]
         ]
         return {"EvaluationResults": results, "IsTruncated": False}
 

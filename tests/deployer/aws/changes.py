@@ -94,9 +94,13 @@ def show_value(value: Any, stack: Stack) -> str:
     if isinstance(value, dict) and isinstance(value.get("Fn::Sub"), str):
         value = value["Fn::Sub"]
     text = value if isinstance(value, str) else json.dumps(value)
-    for name, given in stack.parameters.items():
+    for name, argument in stack.parameters.items():
         reference = f'{{"Ref": "{name}"}}'
-        text = given if text == reference else text.replace(reference, json.dumps(given)).replace(f"${{{name}}}", given)
+        text = (
+            argument
+            if text == reference
+            else text.replace(reference, json.dumps(argument)).replace(f"${{{name}}}", argument)
+        )
     return text
 
 

@@ -85,8 +85,8 @@ class CloudFormation(Deployments):
     def data(self) -> DataServices:
         return DataServices(self.holdings)
 
-    def called(self, operation: str, given: dict[str, Any]) -> None:
-        self.calls.append((operation, given))
+    def called(self, operation: str, request: dict[str, Any]) -> None:
+        self.calls.append((operation, request))
         if operation in self.before:
             self.before[operation]()
         if self.errors.get(operation):
@@ -96,7 +96,7 @@ class CloudFormation(Deployments):
             raise wrong
 
     def asked(self, operation: str) -> list[dict[str, Any]]:
-        return [given for name, given in self.calls if name == operation]
+        return [request for name, request in self.calls if name == operation]
 
     @property
     def left(self) -> list[str]:
@@ -115,7 +115,7 @@ class CloudFormation(Deployments):
         stack = self._stack(StackName)
         if stack.status == "DELETE_IN_PROGRESS" and self.waiting:
             self.waiting.pop(0)()
-        told: dict[str, Any] = {
+        description: dict[str, Any] = {
             "StackName": stack.name,
             "StackId": stack.id,
             "StackStatus": stack.status,
@@ -127,10 +127,10 @@ class CloudFormation(Deployments):
             "DriftInformation": {"StackDriftStatus": stack.drift},
         }
         if stack.reason:
-            told["StackStatusReason"] = stack.reason
+            description["StackStatusReason"] = stack.reason
         if stack.status.endswith("_COMPLETE") and stack.root is None:
-            told["Outputs"] = [{"OutputKey": k, "OutputValue": v} for k, v in stack.outputs.items()]
-        return {"Stacks": [told]}
+            description["Outputs"] = [{"OutputKey": k, "OutputValue": v} for k, v in stack.outputs.items()]
+        return {"Stacks": [description]}
 
     def get_template(self, StackName: str, TemplateStage: str) -> dict[str, Any]:
         assert TemplateStage == "Original"
@@ -173,32 +173,32 @@ class CloudFormation(Deployments):
             found.append({**one, "PhysicalResourceId": physical, "ResourceStatus": status, "Timestamp": START})
         return {"StackResources": found}
 
-    def create_change_set(self, **given: Any) -> dict[str, Any]:
-        name = given["StackName"]
+    def create_change_set(self, **request: Any) -> dict[str, Any]:
+        name = request["StackName"]
         stack = next((one for one in self.stacks.values() if one.name == name and one.is_there), None)
         if stack is None:
-            assert given["ChangeSetType"] == "CREATE"
-            stack = Stack(name, self.make_arn("stack", name), "REVIEW_IN_PROGRESS", tags=given["Tags"])
+            assert request["ChangeSetType"] == "CREATE"
+            stack = Stack(name, self.make_arn("stack", name), "REVIEW_IN_PROGRESS", tags=request["Tags"])
             self.stacks[stack.id] = stack
         elif stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
             raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
-        if len(given.get("TemplateBody", "").encode()) > 51_200:
+        if len(request.get("TemplateBody", "").encode()) > 51_200:
             raise Refused(
                 "ValidationError",
                 "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have "
                 "length less than or equal to 51200",
             )
-        previous = stack.text if given.get("UsePreviousTemplate") else None
-        text = previous or given.get("TemplateBody") or self._object(given["TemplateURL"])
-        parameters = {one["ParameterKey"]: one["ParameterValue"] for one in given.get("Parameters", [])}
+        previous = stack.text if request.get("UsePreviousTemplate") else None
+        text = previous or request.get("TemplateBody") or self._object(request["TemplateURL"])
+        parameters = {one["ParameterKey"]: one["ParameterValue"] for one in request.get("Parameters", [])}
         declared = templates.parse(text).get("Parameters", {})
         defaults = {key: str(one["Default"]) for key, one in declared.items() if "Default" in one}
         after = self.propose_stack(stack, name, text, {**defaults, **parameters})
-        after.tags = given["Tags"]
+        after.tags = request["Tags"]
         before = stack if stack.status != "REVIEW_IN_PROGRESS" else None
-        made = self._change_set(given["ChangeSetName"], stack, before, after, "", unknown=set())
-        made.proposed, made.given = after, given
+        made = self._change_set(request["ChangeSetName"], stack, before, after, "", unknown=set())
+        made.proposed, made.request = after, request
         return {"Id": made.id, "StackId": stack.id}
 
     def describe_change_set(
@@ -208,49 +208,54 @@ class CloudFormation(Deployments):
         NextToken: str = "0",
         IncludePropertyValues: bool = False,
     ) -> dict[str, Any]:
-        one = self._find(ChangeSetName, StackName)
-        told: dict[str, Any] = {
-            "ChangeSetId": one.id,
-            "ChangeSetName": one.name,
-            "StackId": one.stack.id,
-            "StackName": one.stack.name,
-            "ExecutionStatus": one.execution,
+        change_set = self._find(ChangeSetName, StackName)
+        description: dict[str, Any] = {
+            "ChangeSetId": change_set.id,
+            "ChangeSetName": change_set.name,
+            "StackId": change_set.stack.id,
+            "StackName": change_set.stack.name,
+            "ExecutionStatus": change_set.execution,
             "Status": "CREATE_COMPLETE",
         }
-        if one.deleting >= 0:
-            one.deleting -= 1
-            if one.deleting < 0:
-                self._forget(one)
-            return told | {"Status": "DELETE_IN_PROGRESS"}
-        for nested in one.nested:
+        if change_set.deleting >= 0:
+            change_set.deleting -= 1
+            if change_set.deleting < 0:
+                self._forget(change_set)
+            return description | {"Status": "DELETE_IN_PROGRESS"}
+        for nested in change_set.nested:
             nested.looks = max(nested.looks - 1, 0)  # each at its own pace, whoever looks
-        if one.looks > 0:
-            one.looks -= 1
-            return told | {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE"}
-        if reason := self._reason(one):
-            return told | {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
-        if one.stack.root is not None:
-            told |= {"ExecutionStatus": "UNAVAILABLE", "StatusReason": "Only executable from the root change set."}
-        changes = one.changes if IncludePropertyValues else [leave_out_values(change) for change in one.changes]
-        return told | _page("Changes", changes, NextToken)
+        if change_set.looks > 0:
+            change_set.looks -= 1
+            return description | {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE"}
+        if reason := self._reason(change_set):
+            return description | {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
+        if change_set.stack.root is not None:
+            description |= {
+                "ExecutionStatus": "UNAVAILABLE",
+                "StatusReason": "Only executable from the root change set.",
+            }
+        changes = (
+            change_set.changes if IncludePropertyValues else [leave_out_values(change) for change in change_set.changes]
+        )
+        return description | _page("Changes", changes, NextToken)
 
     def describe_events(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
-        one = self._find(ChangeSetName)
-        own = [event for event in self.validations if event.get("_in", "") == one.stack.logical_id]
-        told = [{key: value for key, value in event.items() if key != "_in"} for event in own]
-        return _page("OperationEvents", told, NextToken)
+        change_set = self._find(ChangeSetName)
+        own = [event for event in self.validations if event.get("_in", "") == change_set.stack.logical_id]
+        description = [{key: value for key, value in event.items() if key != "_in"} for event in own]
+        return _page("OperationEvents", description, NextToken)
 
     def describe_change_set_hooks(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
-        one = self._find(ChangeSetName)
-        return _page("Hooks", self.hooks if one.stack.root is None else [], NextToken)
+        change_set = self._find(ChangeSetName)
+        return _page("Hooks", self.hooks if change_set.stack.root is None else [], NextToken)
 
     def delete_change_set(self, ChangeSetName: str, StackName: str = "") -> None:
-        one = self._find(ChangeSetName, StackName)
-        if one.stack.root is not None:
+        change_set = self._find(ChangeSetName, StackName)
+        if change_set.stack.root is not None:
             raise Refused("InvalidChangeSetStatus", "Only the root change set can be deleted")
-        if any(each.looks > 0 for each in [one, *one.nested]):
+        if any(each.looks > 0 for each in [change_set, *change_set.nested]):
             raise Refused("InvalidChangeSetStatus", "ChangeSet cannot be deleted in status CREATE_IN_PROGRESS")
-        one.deleting = 1
+        change_set.deleting = 1
 
     def list_change_sets(self, StackName: str) -> dict[str, Any]:
         stack = self._stack(StackName)
@@ -258,12 +263,14 @@ class CloudFormation(Deployments):
 
     def execute_change_set(self, ChangeSetName: str, RetainExceptOnCreate: bool = False) -> None:
         self._retain_except_on_create = RetainExceptOnCreate
-        one = self._find(ChangeSetName)
-        if one.stack.root is not None or one.execution != "AVAILABLE":
-            raise Refused("InvalidChangeSetStatus", f"ChangeSet [{one.id}] cannot be executed in its current status")
-        for other in [each for each in self.change_sets.values() if each.stack is one.stack]:
+        change_set = self._find(ChangeSetName)
+        if change_set.stack.root is not None or change_set.execution != "AVAILABLE":
+            raise Refused(
+                "InvalidChangeSetStatus", f"ChangeSet [{change_set.id}] cannot be executed in its current status"
+            )
+        for other in [each for each in self.change_sets.values() if each.stack is change_set.stack]:
             self._forget(other)
-        self.run_change_set(one)
+        self.run_change_set(change_set)
 
     def describe_stack_events(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
         """Newest first. A look at a root lets some more happen."""
@@ -384,8 +391,8 @@ class CloudFormation(Deployments):
                 return one
         raise Refused("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
 
-    def _forget(self, one: ChangeSet) -> None:
-        for each in [one, *one.nested]:
+    def _forget(self, change_set: ChangeSet) -> None:
+        for each in [change_set, *change_set.nested]:
             self.change_sets.pop(each.id, None)
 
     def _object(self, url: str) -> str:
@@ -406,9 +413,9 @@ class CloudFormation(Deployments):
                 continue
             old = there.nested.get(logical_id) if there else None
             url = resource["Properties"]["TemplateURL"]
-            given = {k: pass_on(v, parameters) for k, v in resource["Properties"].get("Parameters", {}).items()}
+            request = {k: pass_on(v, parameters) for k, v in resource["Properties"].get("Parameters", {}).items()}
             below = old.name if old else f"{name}-{logical_id}-1A2B"
-            nested = self.propose_stack(old, below, self._object(url), given)
+            nested = self.propose_stack(old, below, self._object(url), request)
             nested.logical_id, nested.root = logical_id, after
             after.nested[logical_id] = nested
         return after
@@ -460,10 +467,10 @@ class CloudFormation(Deployments):
         new = after.nested[one]
         return old is not None and old.text == new.text and old.parameters == new.parameters
 
-    def _reason(self, one: ChangeSet) -> str:
+    def _reason(self, change_set: ChangeSet) -> str:
         """A root fails as soon as one nested set has failed, whether its siblings are made or not."""
-        failed = next((each for each in one.nested if each.reason and each.looks == 0), None)
-        return one.reason or (UNSUPPORTED.format(failed.id) if failed else "")
+        failed = next((each for each in change_set.nested if each.reason and each.looks == 0), None)
+        return change_set.reason or (UNSUPPORTED.format(failed.id) if failed else "")
 
 
 def _page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str, Any]:

@@ -26,67 +26,67 @@ class DataServices:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
 
-    def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Of an operation of the JSON protocols, or of AWS Backup's REST protocol with the parts of its path."""
-        return self._answers[operation](given) or {}
+        return self._answers[operation](request) or {}
 
     @cached_property
     def _answers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]]:
         return {
-            "DescribeTable": lambda given: {"Table": self._table(given)},
-            "ListTagsOfResource": lambda given: {"Tags": _listed(self._by_arn(TABLE, given["ResourceArn"]))},
+            "DescribeTable": lambda request: {"Table": self._table(request)},
+            "ListTagsOfResource": lambda request: {"Tags": _listed(self._by_arn(TABLE, request["ResourceArn"]))},
             "UpdateTable": self._update_table,
-            "DeleteTable": lambda given: self._delete(TABLE, given["TableName"], "ResourceNotFoundException"),
-            "GetQueueUrl": lambda given: {"QueueUrl": physical_id(QUEUE, self._queue(given["QueueName"]).name)},
-            "ListQueueTags": lambda given: {"Tags": self._queue(given["QueueUrl"]).tags},
-            "GetQueueAttributes": lambda given: {
-                "Attributes": {"ApproximateNumberOfMessages": str(len(self._queue(given["QueueUrl"]).contents))}
+            "DeleteTable": lambda request: self._delete(TABLE, request["TableName"], "ResourceNotFoundException"),
+            "GetQueueUrl": lambda request: {"QueueUrl": physical_id(QUEUE, self._queue(request["QueueName"]).name)},
+            "ListQueueTags": lambda request: {"Tags": self._queue(request["QueueUrl"]).tags},
+            "GetQueueAttributes": lambda request: {
+                "Attributes": {"ApproximateNumberOfMessages": str(len(self._queue(request["QueueUrl"]).contents))}
             },
-            "DeleteQueue": lambda given: self._delete(QUEUE, self._queue(given["QueueUrl"]).name, NO_QUEUE),
-            "DescribeLogGroups": lambda given: {"logGroups": self._groups(given["logGroupNamePrefix"])},
-            "ListTagsForResource": lambda given: {"tags": self._by_arn(GROUP, given["resourceArn"]).tags},
-            "DeleteLogGroup": lambda given: self._delete(GROUP, given["logGroupName"], "ResourceNotFoundException"),
+            "DeleteQueue": lambda request: self._delete(QUEUE, self._queue(request["QueueUrl"]).name, NO_QUEUE),
+            "DescribeLogGroups": lambda request: {"logGroups": self._groups(request["logGroupNamePrefix"])},
+            "ListTagsForResource": lambda request: {"tags": self._by_arn(GROUP, request["resourceArn"]).tags},
+            "DeleteLogGroup": lambda request: self._delete(GROUP, request["logGroupName"], "ResourceNotFoundException"),
             "ListKeys": lambda _: {"Keys": [{"KeyId": one.name} for one in self._all(KEY)], "Truncated": False},
-            "ListResourceTags": lambda given: {"Tags": self._key_tags(given["KeyId"]), "Truncated": False},
+            "ListResourceTags": lambda request: {"Tags": self._key_tags(request["KeyId"]), "Truncated": False},
             "ListAliases": lambda _: {"Aliases": self._aliases(), "Truncated": False},
-            "DescribeKey": lambda given: {"KeyMetadata": self._key_metadata(given["KeyId"])},
+            "DescribeKey": lambda request: {"KeyMetadata": self._key_metadata(request["KeyId"])},
             "ScheduleKeyDeletion": self._schedule_key_deletion,
             "ListBackupVaults": lambda _: {
                 "BackupVaultList": [
                     {"BackupVaultName": one.name, "BackupVaultArn": _arn(one)} for one in self._all(VAULT)
                 ]
             },
-            "DescribeBackupVault": lambda given: {"BackupVaultName": self._vault(given["name"]).name},
-            "ListTags": lambda given: {"Tags": self._vault(given["name"]).tags},
+            "DescribeBackupVault": lambda request: {"BackupVaultName": self._vault(request["name"]).name},
+            "ListTags": lambda request: {"Tags": self._vault(request["name"]).tags},
             "ListRecoveryPointsByBackupVault": self._recovery_points,
             "DeleteRecoveryPoint": self._delete_recovery_point,
-            "DeleteBackupVault": lambda given: self._delete(VAULT, given["name"], "ResourceNotFoundException"),
+            "DeleteBackupVault": lambda request: self._delete(VAULT, request["name"], "ResourceNotFoundException"),
         }
 
-    def holds(self, service: str, operation: str, given: dict[str, Any]) -> bool:
+    def holds(self, service: str, operation: str, request: dict[str, Any]) -> bool:
         """Whether an operation is about something that is held here, or lists or changes what is."""
         if service == "lambda" or operation not in self._answers:
             return False
-        kind, name = _subject(operation, given)
+        kind, name = _subject(operation, request)
         return not kind or operation not in _READS or self._holdings.holds(kind, name)
 
-    def _recovery_points(self, given: dict[str, Any]) -> dict[str, Any]:
-        points = [point.split() for point in self._vault(given["name"]).contents]
+    def _recovery_points(self, request: dict[str, Any]) -> dict[str, Any]:
+        points = [point.split() for point in self._vault(request["name"]).contents]
         return {
             "RecoveryPoints": [
                 {"RecoveryPointArn": arn, "Status": status, "ResourceArn": source} for arn, status, source in points
             ]
         }
 
-    def _delete_recovery_point(self, given: dict[str, Any]) -> None:
+    def _delete_recovery_point(self, request: dict[str, Any]) -> None:
         """AWS Backup deletes it later.
 
         https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DeleteRecoveryPoint.html
         """
-        contents = self._vault(given["name"]).contents
-        point = next(one for one in contents if one.startswith(f"{given['point']} "))
+        contents = self._vault(request["name"]).contents
+        point = next(one for one in contents if one.startswith(f"{request['point']} "))
         if " DELETING " in point:
-            raise Refused("InvalidResourceStateException", f"{given['point']} is being deleted")
+            raise Refused("InvalidResourceStateException", f"{request['point']} is being deleted")
         contents.remove(point)
 
     def _vault(self, name: str) -> Resource:
@@ -102,17 +102,17 @@ class DataServices:
         self._holdings.of(kind, name, missing)
         self._holdings.delete(kind, name)
 
-    def _table(self, given: dict[str, Any]) -> dict[str, Any]:
-        table = self._holdings.of(TABLE, given["TableName"], "ResourceNotFoundException")
+    def _table(self, request: dict[str, Any]) -> dict[str, Any]:
+        table = self._holdings.of(TABLE, request["TableName"], "ResourceNotFoundException")
         size = sum(map(len, table.contents))
         numbers = {"ItemCount": len(table.contents), "TableSizeBytes": size}
         state = {"TableStatus": "ACTIVE", "DeletionProtectionEnabled": table.protected}
         return {"TableName": table.name, "TableArn": _arn(table), **numbers, **state}
 
-    def _update_table(self, given: dict[str, Any]) -> dict[str, Any]:
-        table = self._holdings.of(TABLE, given["TableName"], "ResourceNotFoundException")
-        table.protected = given["DeletionProtectionEnabled"]
-        return {"TableDescription": self._table(given)}
+    def _update_table(self, request: dict[str, Any]) -> dict[str, Any]:
+        table = self._holdings.of(TABLE, request["TableName"], "ResourceNotFoundException")
+        table.protected = request["DeletionProtectionEnabled"]
+        return {"TableDescription": self._table(request)}
 
     def _queue(self, name_or_url: str) -> Resource:
         return self._holdings.of(QUEUE, name_or_url.rpartition("/")[2], NO_QUEUE)
@@ -143,26 +143,26 @@ class DataServices:
         state = "Enabled" if key.pending_days is None else "PendingDeletion"
         return {"KeyId": key_id, "KeyState": state, "Description": key.description}
 
-    def _schedule_key_deletion(self, given: dict[str, Any]) -> dict[str, Any]:
-        key = self._holdings.of(KEY, given["KeyId"], "NotFoundException")
-        if not 7 <= given["PendingWindowInDays"] <= 30:
+    def _schedule_key_deletion(self, request: dict[str, Any]) -> dict[str, Any]:
+        key = self._holdings.of(KEY, request["KeyId"], "NotFoundException")
+        if not 7 <= request["PendingWindowInDays"] <= 30:
             raise Refused("ValidationException", "PendingWindowInDays must be between 7 and 30")
         if key.pending_days is not None:
             raise Refused("KMSInvalidStateException", f"{key.name} is pending deletion.")
-        key.pending_days = given["PendingWindowInDays"]
+        key.pending_days = request["PendingWindowInDays"]
         return {"KeyId": key.name, "KeyState": "PendingDeletion"}
 
 
-def _subject(operation: str, given: dict[str, Any]) -> tuple[str, str]:
+def _subject(operation: str, request: dict[str, Any]) -> tuple[str, str]:
     """The type and the name of what is asked about; empty where it is not one resource of a name."""
     if operation in ("DescribeBackupVault", "ListTags"):
-        return VAULT, given["name"]
+        return VAULT, request["name"]
     if operation in ("DescribeTable", "ListTagsOfResource"):
-        return TABLE, given.get("TableName") or given["ResourceArn"].rpartition("/")[2]
+        return TABLE, request.get("TableName") or request["ResourceArn"].rpartition("/")[2]
     if operation in ("GetQueueUrl", "ListQueueTags"):
-        return QUEUE, given.get("QueueName") or given["QueueUrl"].rpartition("/")[2]
+        return QUEUE, request.get("QueueName") or request["QueueUrl"].rpartition("/")[2]
     if operation == "ListTagsForResource":
-        return GROUP, given["resourceArn"].rpartition("log-group:")[2]
+        return GROUP, request["resourceArn"].rpartition("log-group:")[2]
     return "", ""
 
 

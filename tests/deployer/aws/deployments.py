@@ -34,20 +34,20 @@ class Deployments:
     _created: list[tuple[Stack, str]]
     _retain_except_on_create: bool
 
-    def run_change_set(self, one: ChangeSet) -> None:
+    def run_change_set(self, change_set: ChangeSet) -> None:
         """What will happen, in pieces that each look at the root's events lets go on."""
-        stack, after = one.stack, one.proposed
+        stack, after = change_set.stack, change_set.proposed
         assert after is not None
-        self._created, self._failing = [], self.fails | self._collisions(one, after)
+        self._created, self._failing = [], self.fails | self._collisions(change_set, after)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
         if verb == "CREATE":
             # The nested stacks appear as they are made.
             stack.nested = {name: self._bare(nested, stack) for name, nested in after.nested.items()}
         pieces: list[Callable[[], None]] = []
-        for change in one.changes:
-            pieces.append(lambda change=change: self._do(one, change["ResourceChange"], verb))
-        pieces.append(lambda: self._end(stack, after, verb, one.given))
+        for change in change_set.changes:
+            pieces.append(lambda change=change: self._do(change_set, change["ResourceChange"], verb))
+        pieces.append(lambda: self._end(stack, after, verb, change_set.request))
         self.waiting = pieces
 
     def _bare(self, nested: Stack, root: Stack) -> Stack:
@@ -55,8 +55,8 @@ class Deployments:
         bare.parameters = nested.parameters
         return bare
 
-    def _do(self, one: ChangeSet, resource: dict[str, Any], verb: str) -> None:
-        stack, logical_id = one.stack, resource["LogicalResourceId"]
+    def _do(self, change_set: ChangeSet, resource: dict[str, Any], verb: str) -> None:
+        stack, logical_id = change_set.stack, resource["LogicalResourceId"]
         if stack.reason == "failed":
             return
         nested = stack.nested.get(logical_id)
@@ -64,16 +64,16 @@ class Deployments:
             self._resource(stack, resource, verb, logical_id)
             return
         self.add_event(stack, logical_id, STACK, f"{verb}_IN_PROGRESS", physical=nested.id)
-        inner = next((each for each in one.nested if each.stack.logical_id == logical_id), None)
+        inner = next((each for each in change_set.nested if each.stack.logical_id == logical_id), None)
         bad = [path for path in self._failing if path.startswith(f"{logical_id}/")]
         for change in inner.changes if inner else []:
             below = change["ResourceChange"]
             self._resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
         if bad:
-            told = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: " + (
+            description = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: " + (
                 "The following resource(s) failed to " + f"{verb.lower()}: [{bad[0].split('/')[1]}]."
             )
-            self.add_event(stack, logical_id, STACK, f"{verb}_FAILED", told, physical=nested.id)
+            self.add_event(stack, logical_id, STACK, f"{verb}_FAILED", description, physical=nested.id)
             stack.reason = "failed"
         else:
             self.add_event(stack, logical_id, STACK, f"{verb}_COMPLETE", physical=nested.id)
@@ -93,7 +93,7 @@ class Deployments:
                 self._create(stack, logical_id)
             self.add_event(stack, logical_id, kind, f"{verb}_COMPLETE")
 
-    def _end(self, stack: Stack, after: Stack, verb: str, given: dict[str, Any]) -> None:
+    def _end(self, stack: Stack, after: Stack, verb: str, request: dict[str, Any]) -> None:
         if stack.reason == "failed" or self.rings:
             stack.reason = ""
             back = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
@@ -102,7 +102,7 @@ class Deployments:
             self.waiting = [lambda: self._roll_back(stack, verb, back)]
             return
         policies = {path: nested.policy for path, nested in stack.walk()}
-        stack.text, stack.parameters, stack.tags = after.text, after.parameters, given.get("Tags", [])
+        stack.text, stack.parameters, stack.tags = after.text, after.parameters, request.get("Tags", [])
         stack.nested = after.nested
         for path, nested in after.walk()[1:]:
             nested.status, nested.root = f"{verb}_COMPLETE", stack
@@ -115,8 +115,10 @@ class Deployments:
     def _roll_back(self, stack: Stack, verb: str, back: str) -> None:
         for path, nested in stack.walk()[1:]:
             if any(failed.startswith(f"{path}/") for failed in self.stuck):
-                name, told = next((p.split("/")[1], t) for p, t in self.stuck.items() if p.startswith(f"{path}/"))
-                self.add_event(nested, name, "AWS::DynamoDB::Table", "UPDATE_FAILED", told)
+                name, description = next(
+                    (p.split("/")[1], t) for p, t in self.stuck.items() if p.startswith(f"{path}/")
+                )
+                self.add_event(nested, name, "AWS::DynamoDB::Table", "UPDATE_FAILED", description)
             elif any(failed.startswith(f"{path}/") for failed in self._failing):
                 for name, resource in list(nested.resources.items())[:2]:
                     done = "DELETE_COMPLETE" if verb == "CREATE" else "UPDATE_COMPLETE"
@@ -148,10 +150,10 @@ class Deployments:
             for logical_id in stack.resources:
                 self._create(stack, logical_id)
 
-    def _collisions(self, one: ChangeSet, after: Stack) -> dict[str, str]:
+    def _collisions(self, change_set: ChangeSet, after: Stack) -> dict[str, str]:
         """By path, the resources to be created whose names are taken."""
         found = {}
-        for each in [one, *one.nested]:
+        for each in [change_set, *change_set.nested]:
             path = each.stack.logical_id
             stack = next(proposed for _, proposed in after.walk() if proposed.logical_id == path)
             for change in each.changes:

@@ -94,19 +94,19 @@ class _Handler(BaseHTTPRequestHandler):
             return self._ask("sts", operation, lambda **_: identity, form)
         if self.scope in ("iam", "sns"):
             service = self.scope
-            method = lambda **given: self.account.answer(service, operation, given)  # noqa: E731
+            method = lambda **request: self.account.answer(service, operation, request)  # noqa: E731
             return self._ask(service, operation, method, form, called=f"{service}:{operation}")
         return self._ask("cloudformation", operation, getattr(self.service, xform_name(operation), None), form)
 
     def _ask(self, service: str, operation: str, method: Any, form: dict[str, str], called: str = "") -> None:
         shapes = _model(service).operation_model(operation)
-        given = wire.arguments(shapes.input_shape, form) if shapes.input_shape else {}
+        request = wire.arguments(shapes.input_shape, form) if shapes.input_shape else {}
         try:
             with self.service.lock:
-                self.service.called(called or operation, given)
+                self.service.called(called or operation, request)
                 if method is None:
                     raise Refused("InvalidAction", f"Could not find operation {operation}")
-                values = method(**given) or {}
+                values = method(**request) or {}
         except Refused as refused:
             return self._answer(refused.http_status, wire.error(refused.code, str(refused)), "text/xml")
         except ConnectionAbortedError:
@@ -116,13 +116,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(400, wire.error("MistakeInTheTest", repr(error)), "text/xml")
         return self._answer(200, wire.answer(operation, shapes.output_shape, values), "text/xml")
 
-    def _of_services(self, operation: str, given: dict[str, Any]) -> None:
+    def _of_services(self, operation: str, request: dict[str, Any]) -> None:
         """A service whose answers are JSON; and S3, where a bucket is there or not."""
         service = self.scope
         try:
             with self.service.lock:
-                self.service.called(f"{service}:{operation}", given)
-                answer = self._json_answer(service, operation, given)
+                self.service.called(f"{service}:{operation}", request)
+                answer = self._json_answer(service, operation, request)
         except Refused as refused:
             # SQS tells the code of its older protocol in a header.
             query = {"x-amzn-query-error": f"{refused.code};Sender"} if refused.code == NO_QUEUE else {}
@@ -136,31 +136,31 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(400, body, "application/x-amz-json-1.0")
         return self._answer(200, json.dumps(answer), "application/x-amz-json-1.0")
 
-    def _json_answer(self, service: str, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _json_answer(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Of what stacks have provisioned, as it is held; of anything else, as the test has set it."""
         held = self.service.data
         if operation == "DescribeLogGroups":
-            others = self.account.answer(service, operation, {"limit": 50, **given})["logGroups"]
-            return {"logGroups": [*held.answer(operation, given)["logGroups"], *others]}
+            others = self.account.answer(service, operation, {"limit": 50, **request})["logGroups"]
+            return {"logGroups": [*held.answer(operation, request)["logGroups"], *others]}
         if operation == "ListBackupVaults":
-            others = self.account.answer(service, operation, given)["BackupVaultList"]
-            return _page_of_vaults([*held.answer(operation, given)["BackupVaultList"], *others], given)
+            others = self.account.answer(service, operation, request)["BackupVaultList"]
+            return _page_of_vaults([*held.answer(operation, request)["BackupVaultList"], *others], request)
         if operation == "ListAliases":
-            others = self.account.answer(service, operation, given)["Aliases"]
-            return {"Aliases": [*held.answer(operation, given)["Aliases"], *others], "Truncated": False}
-        if held.holds(service, operation, given):
-            return held.answer(operation, given)
-        return self.account.answer(service, operation, given)
+            others = self.account.answer(service, operation, request)["Aliases"]
+            return {"Aliases": [*held.answer(operation, request)["Aliases"], *others], "Truncated": False}
+        if held.holds(service, operation, request):
+            return held.answer(operation, request)
+        return self.account.answer(service, operation, request)
 
-    def _alarms(self, given: dict[str, Any]) -> None:
+    def _alarms(self, request: dict[str, Any]) -> None:
         with self.service.lock:
-            self.service.called("DescribeAlarms", given)
+            self.service.called("DescribeAlarms", request)
             states = self.service.alarms
-            alarms = [{"AlarmName": n, "StateValue": states[n]} for n in given["AlarmNames"] if n in states]
+            alarms = [{"AlarmName": n, "StateValue": states[n]} for n in request["AlarmNames"] if n in states]
         composite = [one for one in alarms if one["AlarmName"].startswith("alarm-payments-failing-")]
         answer = {"MetricAlarms": [one for one in alarms if one not in composite]}
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
-        if "CompositeAlarm" in given.get("AlarmTypes", []):
+        if "CompositeAlarm" in request.get("AlarmTypes", []):
             answer["CompositeAlarms"] = composite
         self._answer(200, json.dumps(answer), "application/x-amz-json-1.0")
 
@@ -250,12 +250,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
 
-def _page_of_vaults(vaults: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
+def _page_of_vaults(vaults: list[dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
     """A page of one vault: AWS may answer with fewer than MaxResults.
 
     https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListBackupVaults.html
     """
-    first = int(given.get("nextToken", 0))
+    first = int(request.get("nextToken", 0))
     following = {"NextToken": str(first + 1)} if first + 1 < len(vaults) else {}
     return {"BackupVaultList": vaults[first : first + 1], **following}
 

@@ -102,8 +102,8 @@ def resolved(value: Any, parameters: dict[str, str]) -> Any:
         return parameters.get(value["Ref"], value["Ref"])
     text = value.get("Fn::Sub") if isinstance(value, dict) else value
     if isinstance(text, str):
-        for name, given in parameters.items():
-            text = text.replace(f"${{{name}}}", given)
+        for name, argument in parameters.items():
+            text = text.replace(f"${{{name}}}", argument)
     return text
 
 

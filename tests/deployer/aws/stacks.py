@@ -65,4 +65,4 @@ class ChangeSet:
     deleting: int = -1
     nested: list["ChangeSet"] = field(default_factory=list)
     proposed: Stack | None = None
-    given: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)

@@ -62,15 +62,16 @@ class _Evaluation(Mapping[str, dict[str, Any]]):
         context.run(responses.set_request_region, REGION)
         context.run(responses.set_request_account_id, ACCOUNT)
         mappings, name, stack_id = self._template.get("Mappings", {}), self._stack.name, self._stack.id
-        arguments = (expression, self, self._parameters, self.conditions, mappings, name, stack_id)
-        return context.run(engine._resolve_refs, *arguments)
+        variables = (self._parameters, self.conditions, mappings, name, stack_id)
+        return context.run(engine._resolve_refs, expression, self, *variables)
 
     def __getitem__(self, logical_id: str) -> dict[str, Any]:
         properties = self._template["Resources"][logical_id].get("Properties", {})
         nested = self._stack.nested.get(logical_id)
         if nested:
-            given = {name: _as_text(self.resolve(value)) for name, value in properties.get("Parameters", {}).items()}
-            outputs = {f"Outputs.{name}": value for name, value in evaluate_outputs(nested, given).items()}
+            values = properties.get("Parameters", {}).items()
+            arguments = {name: _as_text(self.resolve(value)) for name, value in values}
+            outputs = {f"Outputs.{name}": value for name, value in evaluate_outputs(nested, arguments).items()}
             return {"PhysicalResourceId": nested.id, "Attributes": outputs}
         named = next((self.resolve(value) for key, value in properties.items() if key.endswith("Name")), logical_id)
         physical = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{named}" if "Alarm" in logical_id else str(named)
