@@ -3,9 +3,8 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any
 
 from adapters.stored_items import SHARDS
@@ -21,17 +20,16 @@ from .platform import Platform
 BATCH = 100
 # Seconds between two attempts to read what the table was too busy for.
 _WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-_TEXTS = ("status", "execution", "payment_method", "gateway_reference", "refund_reference", "failure")
-# Each with the name of the attribute in items that older versions wrote.
-_NOTICES = {
+# The attributes of fields with other names; second, the name that older versions wrote.
+_ATTRIBUTES = {
+    "method": ("payment_method",),
     "notified_status": ("notified_status", "told"),
     "announced_by": ("notifier", "announced_by"),
     "letter": ("dead_lettered", "letter"),
     "notice_due": ("notification_due", "notice_due"),
     "confirmed": ("notification_confirmed", "told_id"),
+    "amount": ("amount_minor", "currency"),
 }
-_NUMBERS = ("amount_minor", "currency", "attempt", "created_at", "updated_at", "overdue_at", "reasons")
-ATTRIBUTES = ("transaction_id", *_TEXTS, "closed", "fingerprint", "salt", *chain(*_NOTICES.values()), *_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,9 @@ class Record:
 
 
 def make_projection() -> dict[str, Any]:
-    """Return the arguments that limit a read to ``ATTRIBUTES``; aliases, because ``status`` is a reserved word."""
-    return {
-        "ProjectionExpression": ", ".join(f"#{name}" for name in ATTRIBUTES),
-        "ExpressionAttributeNames": {f"#{name}": name for name in ATTRIBUTES},
-    }
+    """Return the arguments that limit a read to what a record holds; aliases, because ``status`` is a reserved word."""
+    aliases = {f"#{name}": name for field in fields(Record) for name in _ATTRIBUTES.get(field.name, (field.name,))}
+    return {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
 
 
 def read_payment(platform: Platform, transaction_id: str) -> Record:
@@ -97,8 +93,8 @@ def read_payments(
     dynamodb, table = platform.client("dynamodb"), platform.outputs["DynamodbTableName"]
     unique_ids, payments = list(dict.fromkeys(transaction_ids)), {}
     for batch in (unique_ids[first : first + BATCH] for first in range(0, len(unique_ids), BATCH)):
-        keys: Any = [{"transaction_id": {"S": transaction_id}} for transaction_id in batch]
-        request = {table: {"Keys": keys, "ConsistentRead": True} | make_projection()}
+        keys = [{"transaction_id": {"S": transaction_id}} for transaction_id in batch]
+        request: Any = {table: {"Keys": keys, "ConsistentRead": True} | make_projection()}
         for wait in (*_WAITS, None):
             response = dynamodb.batch_get_item(RequestItems=request)
             for record in map(parse_item, response["Responses"].get(table, [])):
@@ -116,34 +112,24 @@ def read_payments(
 
 def parse_item(item: dict[str, Any]) -> Record:
     """Return the record of an item of the table; attributes that are missing are empty."""
-    value = {name: next(iter(typed.values())) for name, typed in item.items()}
-    amount = ""
-    if "amount_minor" in value:
-        amount = str(Money(int(value["amount_minor"]), value.get("currency", "")))
-    notices = {name: value.get(new, value.get(old)) for name, (new, old) in _NOTICES.items()}
-    return Record(
-        transaction_id=replace_control_characters(value["transaction_id"]),
-        status=replace_control_characters(value.get("status", "")),
-        amount=amount,
-        method=hide_card_numbers(value.get("payment_method", "")),
-        attempt=int(value.get("attempt", 0)),
-        gateway_reference=hide_card_numbers(value.get("gateway_reference", "")),
-        refund_reference=hide_card_numbers(value.get("refund_reference", "")),
-        failure=hide_card_numbers(value.get("failure", "")),
-        reasons=tuple(hide_card_numbers(str(reason)) for reason in json.loads(value.get("reasons", "[]"))),
-        notified_status=replace_control_characters(str(notices["notified_status"] or "")),
-        letter=bool(notices["letter"]),
-        notice_due=bool(notices["notice_due"]),
-        confirmed=bool(notices["confirmed"]),
-        closed=bool(value.get("closed")),
-        execution=replace_control_characters(value.get("execution", "")),
-        announced_by=replace_control_characters(str(notices["announced_by"] or "")),
-        fingerprint=value.get("fingerprint", ""),
-        salt=value.get("salt", ""),
-        created_at=format_timestamp(value.get("created_at")),
-        updated_at=format_timestamp(value.get("updated_at")),
-        overdue_at=format_timestamp(value.get("overdue_at")),
-    )
+    values = {name: next(iter(typed.values())) for name, typed in item.items()}
+    # With all of their digits, because ARNs and what a request is compared with need them.
+    texts = ("transaction_id", "status", "execution", "notified_status", "announced_by", "fingerprint", "salt")
+    readers: dict[tuple[str, ...], Callable[[Any], Any]] = {
+        texts: lambda value: replace_control_characters(str(value or "")),
+        ("method", "gateway_reference", "refund_reference", "failure"): lambda value: hide_card_numbers(value or ""),
+        ("letter", "notice_due", "confirmed", "closed"): bool,
+        ("created_at", "updated_at", "overdue_at"): format_timestamp,
+        ("attempt",): lambda value: int(value or 0),
+        ("reasons",): lambda value: tuple(hide_card_numbers(str(reason)) for reason in json.loads(value or "[]")),
+    }
+    amount = str(Money(int(values["amount_minor"]), values.get("currency", ""))) if "amount_minor" in values else ""
+    record: dict[str, Any] = {"amount": amount}
+    for names, read in readers.items():
+        for name in names:
+            attributes = _ATTRIBUTES.get(name, (name,))
+            record[name] = read(next((values[attribute] for attribute in attributes if attribute in values), None))
+    return Record(**record)
 
 
 def format_timestamp(seconds: str | float | None) -> str:
