@@ -65,11 +65,12 @@ class Batch:
     def send_requests(self) -> Iterator[Result]:
         """Start what was not started before, and yield each result."""
         payments = records.read_payments(self._platform, self._requests)
-        for transaction_id, request in self._requests.items():
-            record = payments.get(transaction_id)
-            result = _describe_recorded(request, record) if record else _start_execution(self._platform, request)
-            self.results[transaction_id] = result
-            yield result
+        for key, request in self._requests.items():
+            record = payments.get(key)
+            self.results[key] = (
+                _describe_recorded(request, record) if record else _start_execution(self._platform, request)
+            )
+            yield self.results[key]
 
     def wait_for_outcomes(
         self, pause: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
@@ -91,10 +92,8 @@ class Batch:
             # Read after the executions, so it has all that an execution wrote before it ended.
             payments = records.read_payments(self._platform, [result.transaction_id for result in pending])
             for result in pending:
-                transaction_id = result.transaction_id
-                has_ended, is_late = transaction_id in ended_ids, waited > LONGEST_SECONDS
-                updated = self._update_result(result, payments.get(transaction_id), has_ended, is_late)
-                self.results[transaction_id] = updated
+                key, is_late = result.transaction_id, waited > LONGEST_SECONDS
+                updated = self.results[key] = self._update_result(result, payments.get(key), key in ended_ids, is_late)
                 if updated.is_final:
                     yield updated
             looks += 1
@@ -105,7 +104,7 @@ class Batch:
     def _update_result(self, result: Result, record: Record | None, has_ended: bool, is_late: bool) -> Result:
         if record is not None:
             if not record.matches(self._requests[result.transaction_id].content):
-                return _report_conflict(result, record)
+                return _refuse_id(result, f"is {record.status}")
             result = _apply_record(result, record)
             if record.status in FINAL:
                 return _finish(result, record)
@@ -124,7 +123,7 @@ class Batch:
             if error.response["Error"]["Code"] not in NOT_FOUND_CODES:
                 raise
             return is_consistent
-        return bool(execution["status"] != "RUNNING")
+        return execution["status"] != "RUNNING"
 
 
 def _select_in_turn(results: Sequence[Result], turn: int, limit: int) -> list[Result]:
@@ -137,15 +136,11 @@ def _describe_recorded(request: Request, record: Record) -> Result:
     """Return the result of a recorded payment, which is not sent: the workflow would answer with the record."""
     result = _apply_record(Result(request.transaction_id), record)
     if not record.matches(request.content):
-        return _report_conflict(result, record)
+        return _refuse_id(result, f"is {record.status}")
     if record.status not in FINAL:
         return replace(result, comment="already sent")
     final = _finish(result, record)
     return replace(final, comment=f"had its outcome before{', ' + final.comment if final.comment else ''}")
-
-
-def _report_conflict(result: Result, record: Record) -> Result:
-    return _refuse_id(result, f"is {record.status}")
 
 
 def _refuse_id(result: Result, state: str) -> Result:
@@ -187,39 +182,35 @@ def _start_execution(platform: Platform, request: Request) -> Result:
         except stepfunctions.exceptions.ExecutionAlreadyExists:
             execution = stepfunctions.describe_execution(executionArn=arn)
             is_running = execution["status"] == "RUNNING"
-            sent_before = _read_input(execution)
+            sent_before = _parse_request(execution["input"])
             if sent_before is None or sent_before.transaction_id != request.transaction_id:
                 continue
             if sent_before.canonical != request.content.canonical:
-                return _refuse_id(
-                    result, "is being processed" if is_running else "was sent before, and is not recorded"
-                )
-            if is_running:
-                return replace(result, status="SENT", comment="already sent")
-            continue
-        if _has_run_before(response):
-            return replace(result, status="SENT", comment="already sent")
-        return replace(result, status="SENT", is_newly_sent=True)
+                state = "is being processed" if is_running else "was sent before, and is not recorded"
+                return _refuse_id(result, state)
+            if not is_running:
+                continue
+            is_new = False
+        else:
+            is_new = not _has_run_before(response)
+        return replace(result, status="SENT", comment="" if is_new else "already sent", is_newly_sent=is_new)
     comment = f"{MOST_EXECUTIONS} executions ended before they recorded it; see the last one's history"
     return _fail(result, comment, status="NOT RECORDED")
 
 
-def _read_input(execution: dict[str, Any]) -> PaymentRequest | None:
-    """Return the request that an execution was started with, or None if its input is not one."""
+def _parse_request(text: str) -> PaymentRequest | None:
     try:
-        return read_request(json.loads(execution["input"]))
+        return read_request(json.loads(text))
     except (ValueError, RecursionError, MalformedRequest):
         return None
 
 
-def _has_run_before(response: dict[str, Any]) -> bool:
+def _has_run_before(response: Any) -> bool:
     """Return whether StartExecution answered with an execution that was running already.
 
     It does so for the same name and input. By AWS's own clock, which has a resolution of a second: an execution that
     began in the same moment passes for ours.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
-    responded_at = response["ResponseMetadata"]["HTTPHeaders"].get("date")
-    if responded_at is None:
-        return False
-    return bool((parsedate_to_datetime(responded_at) - response["startDate"]).total_seconds() > 2)
+    date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return date is not None and (parsedate_to_datetime(date) - response["startDate"]).total_seconds() > 2

@@ -4,9 +4,12 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .records import hide_card_numbers
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 # What operators call the states, in the order of a payment's path; states for bookkeeping have no label.
 STATE_LABELS = {
@@ -25,6 +28,13 @@ STATE_LABELS = {
     "PaymentFailed": "Failed",
 }
 
+_MOMENT_KINDS = {
+    "ExecutionStarted": "started",
+    "TaskScheduled": "tried",
+    "TaskSucceeded": "succeeded",
+    **dict.fromkeys(("TaskFailed", "TaskTimedOut", "TaskSubmitFailed", "EvaluationFailed"), "failed"),
+    **dict.fromkeys(("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"), "ended"),
+}
 # The error codes for an execution that does not exist; Step Functions keeps executions for 90 days.
 NOT_FOUND_CODES = ("ExecutionDoesNotExist", "InvalidArn", "ValidationException")
 
@@ -48,8 +58,6 @@ class Moment:
 
 @dataclass
 class Execution:
-    """An execution up to now."""
-
     execution_arn: str
     status: str = "RUNNING"
     states: list[str] = field(default_factory=list)
@@ -84,12 +92,10 @@ class Execution:
         return len(self.states) + sum(tries - 1 for tries in self.tries.values())
 
 
-def read_execution(stepfunctions: Any, execution_arn: str) -> Execution:
+def read_execution(stepfunctions: "SFNClient", execution_arn: str) -> Execution:
     """Return the execution up to now. Raises the SDK's ``ExecutionDoesNotExist`` for an unknown or expired one."""
     description = stepfunctions.describe_execution(executionArn=execution_arn)
-    execution = Execution(
-        execution_arn, status=description["status"], error=hide_card_numbers(description.get("error", ""))
-    )
+    execution = Execution(execution_arn, description["status"], error=hide_card_numbers(description.get("error", "")))
     transaction_id = parse_object(description.get("input", "")).get("transaction_id")
     execution.transaction_id = transaction_id if isinstance(transaction_id, str) else ""
     if "output" in description and execution.status == "SUCCEEDED":
@@ -102,7 +108,7 @@ def read_execution(stepfunctions: Any, execution_arn: str) -> Execution:
     return execution
 
 
-def _add_event(execution: Execution, event: dict[str, Any]) -> None:
+def _add_event(execution: Execution, event: Any) -> None:
     kind = event["type"]
     if "stateEnteredEventDetails" in event:
         execution.states.append(event["stateEnteredEventDetails"]["name"])
@@ -110,30 +116,20 @@ def _add_event(execution: Execution, event: dict[str, Any]) -> None:
         execution.tries[execution.states[-1]] += 1
     state = execution.states[-1] if execution.states else ""
     details: dict[str, Any] = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
-    # Whoever stops an execution chooses its error and cause.
-    failure: dict[str, Any] = {
-        "error": hide_card_numbers(details.get("error", "")),
-        "cause": hide_card_numbers(parse_cause(details.get("cause", ""))),
-    }
-    at = event["timestamp"]
-    match kind:
-        case "ExecutionStarted":
-            moment = Moment(at, "started")
-        case "TaskScheduled":
-            moment = Moment(at, "tried", state, execution.tries[state])
-        case "TaskFailed" | "TaskTimedOut" | "TaskSubmitFailed" | "EvaluationFailed":
-            moment = Moment(at, "failed", state, execution.tries[state], **failure)
-        case "TaskSucceeded":
+    moment_kind = "entered" if kind.endswith("StateEntered") else _MOMENT_KINDS.get(kind)
+    if moment_kind is not None:
+        moment = Moment(
+            event["timestamp"],
+            moment_kind,
+            state,
+            execution.tries[state],
+            # Whoever stops an execution chooses its error and cause.
+            error=hide_card_numbers(details.get("error", "")),
+            cause=hide_card_numbers(parse_cause(details.get("cause", ""))),
             # A function's answer has no MessageId.
-            message_id = str(parse_object(details.get("output", "")).get("MessageId", ""))
-            moment = Moment(at, "succeeded", state, message_id=message_id)
-        case "ExecutionSucceeded" | "ExecutionFailed" | "ExecutionTimedOut" | "ExecutionAborted":
-            moment = Moment(at, "ended", state, **failure)
-        case _ if kind.endswith("StateEntered"):
-            moment = Moment(at, "entered", state)
-        case _:
-            return
-    execution.moments.append(moment)
+            message_id=str(parse_object(details.get("output", "")).get("MessageId", "")),
+        )
+        execution.moments.append(moment)
 
 
 def parse_cause(text: str) -> str:
