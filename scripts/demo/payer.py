@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -15,11 +15,14 @@ from scripts.common.errors import UserError
 from scripts.local.examples import Example
 from scripts.operator.executions import Execution, read_execution
 
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
 LONGEST_SECONDS = 180
 
 
 class Payer:
-    def __init__(self, stepfunctions: Any, state_machine_arn: str, console: Console) -> None:
+    def __init__(self, stepfunctions: "SFNClient", state_machine_arn: str, console: Console) -> None:
         self._stepfunctions = stepfunctions
         self._state_machine_arn = state_machine_arn
         self._console = console
@@ -30,15 +33,9 @@ class Payer:
         deadline = time.monotonic() + LONGEST_SECONDS
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
             while True:
-                executions = [
-                    (
-                        example,
-                        execution
-                        if execution.has_ended
-                        else read_execution(self._stepfunctions, execution.execution_arn),
-                    )
-                    for example, execution in executions
-                ]
+                for position, (example, execution) in enumerate(executions):
+                    if not execution.has_ended:
+                        executions[position] = example, read_execution(self._stepfunctions, execution.execution_arn)
                 live.update(_make_progress_table(executions), refresh=True)
                 if all(execution.has_ended for _, execution in executions):
                     return executions
@@ -52,7 +49,7 @@ class Payer:
             name=f"{request['transaction_id']}-{uuid.uuid4().hex[:6]}",
             input=json.dumps(request),
         )
-        return str(response["executionArn"])
+        return response["executionArn"]
 
 
 def _make_progress_table(executions: list[tuple[Example, Execution]]) -> Table:

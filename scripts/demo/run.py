@@ -5,8 +5,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 
 import click
@@ -47,30 +46,28 @@ def main(keep: bool) -> None:
     While it runs, a web page on 127.0.0.1 shows the payments in progress; its address is printed first.
     """
     server.isolate_from_user_configuration()
-    console = Console(highlight=False)
-    if not sys.stdout.isatty():
-        # A file has no width of its own.
-        console = Console(highlight=False, width=100)
+    # A file has no width of its own.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     interrupt_message = "stop the AWS emulator with `make local-stop`" if keep else "the AWS emulator has been stopped"
-    with command.report_errors("demo", interrupt_message=interrupt_message):
-        if keep:
-            emulator, _ = server.find_or_start_server()
-            target = emulator_target(emulator)
-            with _serve_page(target, console) as page:
-                # Two at once would deploy the same stacks, and receive each other's notifications.
-                with emulator.take_turn(lambda: console.print("waiting for the end of another demonstration on it")):
-                    run_demonstration(target, console, page)
+    with (
+        command.report_errors("demo", interrupt_message=interrupt_message),
+        nullcontext(server.find_or_start_server()[0]) if keep else server.run_server() as emulator,
+    ):
+        target = emulator_target(emulator)
+        platform = Platform(ENVIRONMENT, target, getpass.getuser())
+        # Copies, because a platform keeps the outputs that it has read.
+        with serve_page(lambda: replace(platform)) as page:
+            console.print(f"[bold]{page.url}[/] shows the run live until this command ends", soft_wrap=True)
+            # Two at once would deploy the same stacks, and receive each other's notifications.
+            with emulator.take_turn(lambda: console.print("waiting for the end of another demonstration on it")):
+                run_demonstration(platform, console, page)
+            if keep:
                 _print_next_steps(target, console)
-                if sys.stdout.isatty():
-                    _keep_page_until_interrupt(page, console)
-        else:
-            with server.run_server() as emulator:
-                target = emulator_target(emulator)
-                with _serve_page(target, console) as page:
-                    run_demonstration(target, console, page)
+            if keep and sys.stdout.isatty():
+                _keep_page_until_interrupt(page, console)
 
 
-def run_demonstration(target: Target, console: Console, page: Page | None = None) -> None:
+def run_demonstration(platform: Platform, console: Console, page: Page) -> None:
     """Deploy, run payments, and show their outcomes; the dead letters stay in the queue. ``page`` leaves those alone.
 
     Raises ``UserError`` if the deployment fails or a payment does not end.
@@ -78,24 +75,26 @@ def run_demonstration(target: Target, console: Console, page: Page | None = None
     console.rule("Deploying the same templates with the same deployer to a local AWS emulator")
     if notice := describe_interpreter():
         console.print(notice)
-    sqs = target.client("sqs")
+    target, sqs = platform.target, platform.client("sqs")
     topic_arn = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:{_name_in_environment(names.TOPIC)}"
     queue_url, queue_arn = subscriber.create_queue(sqs, topic_arn)
-    parameters = settings.load(ENVIRONMENT) | {
-        "NotificationProtocol": "sqs",
-        "NotificationEndpoint": queue_arn,
-    }
+    parameters = settings.load(ENVIRONMENT) | {"NotificationProtocol": "sqs", "NotificationEndpoint": queue_arn}
     outputs = _deploy_quietly(target, parameters, console)
-    _start_reconciliation(target)
+    # Nobody waits for it: an alarm rings until reconciliation has run once.
+    platform.client("lambda").invoke(
+        FunctionName=_name_in_environment(names.RECONCILIATION_FUNCTION),
+        Qualifier=names.LIVE,
+        InvocationType="Event",
+        Payload=json.dumps({"action": "reconcile"}),
+    )
 
     console.rule("Running payments")
     run = f"DEMO-{uuid.uuid4().hex[:4]}"
-    payer = Payer(target.client("stepfunctions"), outputs["StepFunctionsStateMachineArn"], console)
+    payer = Payer(platform.client("stepfunctions"), outputs["StepFunctionsStateMachineArn"], console)
     executions = payer.run_payments(EXAMPLES, run)
     executions += payer.run_payments([replace(REPLAYED, description="the first payment, sent again")], run)
 
-    platform = Platform(ENVIRONMENT, target, getpass.getuser())
-    with page.source.reserve_letters() if page else nullcontext():
+    with page.source.reserve_letters():
         letters = dead_letter_queue.read_letters(platform)
     # A server that was running already may hold dead letters of others, and notifications of alarms.
     letters = [letter for letter in letters if letter.transaction_id.startswith(run)]
@@ -108,14 +107,6 @@ def run_demonstration(target: Target, console: Console, page: Page | None = None
     console.print(summary.make_table(executions, payments, letters, notifications, console.width))
     console.print()
     console.print(summary.summarize_run(executions, letters, notifications))
-
-
-@contextmanager
-def _serve_page(target: Target, console: Console) -> Iterator[Page]:
-    """Serve the page of the platform that is about to be deployed, and print its address."""
-    with serve_page(lambda: Platform(ENVIRONMENT, target, getpass.getuser())) as page:
-        console.print(f"[bold]{page.url}[/] shows the run live until this command ends", soft_wrap=True)
-        yield page
 
 
 def _keep_page_until_interrupt(page: Page, console: Console) -> None:
@@ -140,24 +131,10 @@ def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console
             raise KeyboardInterrupt from None
         console.print(report.text)
         raise
-    if not deployed.changed:
-        console.print(f"{options.stack_name} is deployed already")
-        return deployed.outputs
-    console.print(
-        f"deployed {options.stack_name}: {report.created_resources} resources, {len(deployed.outputs)} outputs, "
-        f"{time.monotonic() - started_at:.0f} s"
-    )
+    counts = f"{report.created_resources} resources, {len(deployed.outputs)} outputs"
+    summary_line = f"deployed {options.stack_name}: {counts}, {time.monotonic() - started_at:.0f} s"
+    console.print(summary_line if deployed.changed else f"{options.stack_name} is deployed already")
     return deployed.outputs
-
-
-def _start_reconciliation(target: Target) -> None:
-    """Start the first run, and do not wait for it: an alarm rings until reconciliation has run once."""
-    target.client("lambda").invoke(
-        FunctionName=_name_in_environment(names.RECONCILIATION_FUNCTION),
-        Qualifier=names.LIVE,
-        InvocationType="Event",
-        Payload=json.dumps({"action": "reconcile"}),
-    )
 
 
 def _print_next_steps(target: Target, console: Console) -> None:

@@ -1,16 +1,19 @@
 """A queue that receives the platform's notifications, as a team's own system would."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Condition, PolicyDocument, Principal, Statement
 
 from scripts.operator.executions import parse_object
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
 NAME = "payment-notices"
 
 
-def create_queue(sqs: Any, topic_arn: str) -> tuple[str, str]:
+def create_queue(sqs: "SQSClient", topic_arn: str) -> tuple[str, str]:
     """Create a queue to which only this topic may send, and return its URL and ARN."""
     url = sqs.create_queue(QueueName=NAME)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -30,12 +33,11 @@ def create_queue(sqs: Any, topic_arn: str) -> tuple[str, str]:
     return url, arn
 
 
-def receive_objects(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
+def receive_objects(sqs: "SQSClient", url: str) -> list[dict[str, Any]]:
     """Receive and delete all messages of a queue, and return those that are JSON objects: others may send anything."""
     bodies = []
-    request = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
-    while messages := sqs.receive_message(**request).get("Messages"):
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
         for message in messages:
             bodies.append(parse_object(message["Body"]))
-            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return [body for body in bodies if body]

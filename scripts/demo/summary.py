@@ -29,10 +29,8 @@ def make_table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), row_styles=["", "on grey11"]
     )
     table.add_column("Payment, and its path through the workflow", no_wrap=not is_narrow, overflow="fold")
-    table.add_column("Attempts", justify="right", no_wrap=True)
-    table.add_column("Final status", no_wrap=True)
-    table.add_column("Seconds", justify="right", no_wrap=True)
-    table.add_column("Notified", no_wrap=True)
+    for name in ("Attempts", "Final status", "Seconds", "Notified"):
+        table.add_column(name, justify="right" if name in ("Attempts", "Seconds") else "left", no_wrap=True)
     notified_of = {
         "DLQ": {letter.execution_arn for letter in letters},
         "subscribers": {str(notification.get("execution_arn")) for notification in notifications},

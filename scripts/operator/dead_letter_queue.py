@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Delete
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -58,15 +58,15 @@ def hold_letters(
         letters = [build_letter(messages[letter_id], body, payments) for letter_id, body in bodies.items()]
         selected = sorted(filter(is_selected, letters), key=lambda letter: letter.timestamp)
         unselected_ids = messages.keys() - {letter.letter_id for letter in selected}
-        _set_visibility(platform, _list_receipts(messages[letter_id] for letter_id in unselected_ids), 0)
+        _show_messages(platform, [messages[letter_id] for letter_id in unselected_ids])
         for letter_id in unselected_ids:
             del messages[letter_id]
         yield selected
     except BaseException:
         with suppress(*AWS_ERRORS):  # the first error is the one to report
-            _set_visibility(platform, _list_receipts(messages.values()), 0)
+            _show_messages(platform, messages.values())
         raise
-    _set_visibility(platform, _list_receipts(messages.values()), 0)
+    _show_messages(platform, messages.values())
 
 
 def keep_holding(
@@ -102,31 +102,28 @@ def delete_letter(platform: Platform, letter: DeadLetter) -> None:
 
 def count_held_by_others(platform: Platform) -> int:
     """Return about how many letters others hold, which cannot be read; 0 if the caller may not know."""
-    name = "ApproximateNumberOfMessagesNotVisible"
+    name: Final = "ApproximateNumberOfMessagesNotVisible"
     try:
-        response = platform.client("sqs").get_queue_attributes(
-            QueueUrl=platform.dead_letter_queue_url, AttributeNames=[name]
-        )
+        url = platform.dead_letter_queue_url
+        return int(platform.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
     except ClientError:
         return 0  # only a hint
-    return int(response["Attributes"][name])
 
 
 def _receive_messages(platform: Platform, messages: dict[str, Any], seconds: int) -> None:
     """Add messages until there are no more, or all have come back: reading a long queue can outlast their hiding."""
-    sqs = platform.client("sqs")
-    request = {"QueueUrl": platform.dead_letter_queue_url, "MaxNumberOfMessages": _BATCH, "VisibilityTimeout": seconds}
-    # Without waiting, SQS asks only some of its servers and may miss messages.
-    request["WaitTimeSeconds"] = 1
-    while received := sqs.receive_message(**request).get("Messages"):
+    sqs, url, count = platform.client("sqs"), platform.dead_letter_queue_url, -1
+    while count < len(messages):
         count = len(messages)
-        messages |= {message["MessageId"]: message for message in received}
-        if len(messages) == count:
-            break
+        # Without waiting, SQS asks only some of its servers and may miss messages.
+        response = sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=_BATCH, VisibilityTimeout=seconds, WaitTimeSeconds=1
+        )
+        messages |= {message["MessageId"]: message for message in response.get("Messages", [])}
 
 
-def _list_receipts(messages: Iterable[Any]) -> list[str]:
-    return [message["ReceiptHandle"] for message in messages]
+def _show_messages(platform: Platform, messages: Iterable[Any]) -> None:
+    _set_visibility(platform, [message["ReceiptHandle"] for message in messages], 0)
 
 
 def _set_visibility(platform: Platform, receipts: Sequence[str], seconds: int) -> None:
@@ -135,15 +132,14 @@ def _set_visibility(platform: Platform, receipts: Sequence[str], seconds: int) -
     SQS refuses single receipts of letters that were deleted or are visible again; these need nothing.
     """
     errors: list[Exception] = []
+    url = platform.dead_letter_queue_url
     for first in range(0, len(receipts), _BATCH):
-        entries = [
+        entries: Any = [
             {"Id": str(position), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
             for position, receipt in enumerate(receipts[first : first + _BATCH])
         ]
         try:
-            platform.client("sqs").change_message_visibility_batch(
-                QueueUrl=platform.dead_letter_queue_url, Entries=entries
-            )
+            platform.client("sqs").change_message_visibility_batch(QueueUrl=url, Entries=entries)
         except AWS_ERRORS as error:
             errors.append(error)
     if errors:

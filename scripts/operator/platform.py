@@ -3,16 +3,20 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.config import Config
 
+from scripts.common.clients import ClientFactory
 from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.deployer.deployment_options import stack_name
 from scripts.deployer.stack import describe_stack
 from stacks import names
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
 
 # A little more than the timeout of the reconciliation function.
 _READ_TIMEOUT_SECONDS = 310
@@ -37,14 +41,9 @@ class Platform:
         return stack.outputs
 
     @cached_property
-    def _clients(self) -> dict[str, Any]:
-        return {}
-
-    def client(self, service: str) -> Any:
-        """Return the client of a service, which is created once: creating one takes longer than most calls."""
-        if service not in self._clients:
-            self._clients[service] = self.target.client(service)
-        return self._clients[service]
+    def client(self) -> ClientFactory:
+        """Returns the client of a service, which is created once: creating one takes longer than most calls."""
+        return cast(ClientFactory, cache(self.target.client))
 
     def read_pages(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Yield the items that a paginated operation returns under ``key``."""
@@ -55,7 +54,7 @@ class Platform:
     def dead_letter_queue_url(self) -> str:
         self.check_deployed()
         queue = names.in_environment(names.QUEUE, self.environment)
-        return str(self.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"])
+        return self.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"]
 
     def invoke_payment_action(self, action: str, transaction_id: str, **parameters: Any) -> dict[str, Any]:
         """Let the reconciliation function act on a payment, and return ``{"transaction_id", "status", "failure"}``.
@@ -85,7 +84,7 @@ class Platform:
         return answer
 
     @cached_property
-    def _lambda_client(self) -> Any:
+    def _lambda_client(self) -> "LambdaClient":
         """A client that waits for the function's timeout: a retry before that would run the function twice at once."""
         return self.target.client(
             "lambda", Config(read_timeout=_READ_TIMEOUT_SECONDS, retries={"total_max_attempts": 1})

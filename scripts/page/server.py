@@ -32,12 +32,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from payments.money import Money
+
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 from scripts.local.examples import EXAMPLES
 from scripts.operator.platform import Platform
 
 from .feed import Feed, TooManyFollowers
-from .snapshot import Source, list_examples
+from .snapshot import Source
 
 HOST = "127.0.0.1"
 # For a client to send or receive.
@@ -171,7 +173,12 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _send_events(self) -> None:
-        hello = {"token": self.server.token, "examples": list_examples()}
+        amounts = [str(Money.parse(example.amount, example.currency)) for example in EXAMPLES]
+        examples = [
+            {"name": example.name, "what": example.description, "amount": amount}
+            for example, amount in zip(EXAMPLES, amounts, strict=True)
+        ]
+        hello = {"token": self.server.token, "examples": examples}
         with closing(self.server.feed.follow_snapshots(self._has_client_left)) as snapshots:
             try:
                 snapshot = next(snapshots, None)

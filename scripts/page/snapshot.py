@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
-from payments.money import Money
 from payments.request import is_transaction_id
 
 from scripts.common.errors import UserError
 from scripts.deployer.deployment_options import stack_name
 from scripts.deployer.stack import describe_stack
-from scripts.local.examples import EXAMPLES, Example
-from scripts.operator import dead_letter_queue
+from scripts.local.examples import Example
 from scripts.operator.batch import Batch
+from scripts.operator.dead_letter_queue import hold_letters, read_letters
 from scripts.operator.dead_letters import DeadLetter
 from scripts.operator.executions import STATE_LABELS, Execution, read_execution
 from scripts.operator.json_output import to_json
@@ -65,11 +64,8 @@ class Source:
         platform = self.reach_platform()
         running, executions = self._read_executions(platform)
         payments = list_recent_payments(platform, limit=MOST_COUNTED)
-        states = {
-            execution.transaction_id: execution.states[-1]
-            for execution in executions
-            if execution.states and not execution.has_ended
-        }
+        pending = (execution for execution in executions if execution.states and not execution.has_ended)
+        states = {execution.transaction_id: STATE_LABELS.get(execution.states[-1], "") for execution in pending}
         newest = sorted(payments, key=lambda payment: payment.created_at, reverse=True)[:MOST_LISTED]
         payments_by_id = {payment.transaction_id: payment for payment in payments}
         return {
@@ -78,8 +74,7 @@ class Source:
             "running": running,
             "executions": [_describe_execution(execution) for execution in executions],
             "payments": [
-                _describe_payment(payment) | {"state": STATE_LABELS.get(states.get(payment.transaction_id, ""), "")}
-                for payment in newest
+                _describe_payment(payment) | {"state": states.get(payment.transaction_id, "")} for payment in newest
             ],
             "alarms": _read_alarms(platform),
             "letters": [
@@ -102,7 +97,7 @@ class Source:
         if queue_state == self._queue_state or not self._queue_lock.acquire(blocking=False):
             return False
         try:
-            self._letters = dead_letter_queue.read_letters(platform)
+            self._letters = read_letters(platform)
         finally:
             self._queue_lock.release()
         self._queue_state = queue_state
@@ -128,14 +123,8 @@ class Source:
 
     def start_payment(self, example: Example, run: str) -> str:
         """Start a payment of the example and return its transaction id."""
-        fields = example.request(run)
-        request = read_arguments(
-            fields["transaction_id"],
-            str(example.amount),
-            fields["payment_method"],
-            fields["customer_id"],
-            fields["currency"],
-        )
+        transaction_id, amount, method, customer, currency = map(str, example.request(run).values())
+        request = read_arguments(transaction_id, amount, method, customer, currency)
         (result,) = Batch(self.reach_platform(), [request]).send_requests()
         if not result.is_newly_sent:
             raise UserError(f"{result.transaction_id}: {result.comment or result.status}")
@@ -146,9 +135,7 @@ class Source:
         platform = self.reach_platform()
         with self._queue_lock:
             self._queue_state = None
-            with dead_letter_queue.hold_letters(
-                platform, is_selected=lambda letter: letter.letter_id == letter_id
-            ) as letters:
+            with hold_letters(platform, is_selected=lambda letter: letter.letter_id == letter_id) as letters:
                 if not letters:
                     raise UserError("this dead letter was redriven or cleared, or somebody else is about to")
                 outcome = Redrives(platform).redrive_letter(letters[0])
@@ -175,13 +162,14 @@ class Source:
 
     def _read_executions(self, platform: Platform) -> tuple[str, list[Execution]]:
         """Return the number of running executions, or "N or more"; and those and the newest ones, oldest first."""
-        stepfunctions = platform.client("stepfunctions")
-        request = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "maxResults": MOST_EXECUTIONS}
+        stepfunctions, machine = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
         # One page of each: no paginator, which would read them all.
-        response = stepfunctions.list_executions(statusFilter="RUNNING", **request)
+        response = stepfunctions.list_executions(
+            stateMachineArn=machine, maxResults=MOST_EXECUTIONS, statusFilter="RUNNING"
+        )
         running = response["executions"]
         count = f"{len(running)} or more" if "nextToken" in response else str(len(running))
-        newest = stepfunctions.list_executions(**request)["executions"]
+        newest = stepfunctions.list_executions(stateMachineArn=machine, maxResults=MOST_EXECUTIONS)["executions"]
         dates = {execution["executionArn"]: execution["startDate"] for execution in (*running, *newest)}
         for execution in running[MOST_RUNNING:]:
             del dates[execution["executionArn"]]
@@ -199,23 +187,11 @@ class Source:
         return count, executions
 
 
-def list_examples() -> list[dict[str, str]]:
-    return [
-        {
-            "name": example.name,
-            "what": example.description,
-            "amount": str(Money.parse(example.amount, example.currency)),
-        }
-        for example in EXAMPLES
-    ]
-
-
 def _describe_execution(execution: Execution) -> dict[str, Any]:
     """Return its path through the states; of its input only a valid transaction id."""
-    is_valid = is_transaction_id(execution.transaction_id)
     return {
         "id": hide_card_numbers(execution.name),
-        "payment": execution.transaction_id if is_valid else "",
+        "payment": execution.transaction_id if is_transaction_id(execution.transaction_id) else "",
         "path": list(execution.states),
         "tries": max(execution.tries.values(), default=0),
         "status": execution.status,
@@ -239,21 +215,18 @@ def _describe_payment(payment: Record) -> dict[str, Any]:
 def _read_alarms(platform: Platform) -> list[dict[str, str]]:
     """Return the alarms by name, each with the section of the runbook that says what to do."""
     # By default, DescribeAlarms leaves out composite alarms.
-    kinds = ["MetricAlarm", "CompositeAlarm"]
-    pages = platform.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmTypes=kinds)
-    alarms = [alarm for page in pages for kind in kinds for alarm in page.get(f"{kind}s", ())]
-    return [_describe_alarm(alarm, platform.environment) for alarm in sorted(alarms, key=itemgetter("AlarmName"))]
-
-
-def _describe_alarm(alarm: dict[str, Any], environment: str) -> dict[str, str]:
-    meaning, _, to_do = str(alarm.get("AlarmDescription", "")).partition(". What to do: ")
-    return {
-        "name": alarm["AlarmName"].removesuffix(f"-{environment}"),
-        "state": alarm["StateValue"],
-        "since": format_time(alarm["StateUpdatedTimestamp"]),
-        "what": meaning,
-        "to_do": to_do,
-    }
+    pages = platform.client("cloudwatch").get_paginator("describe_alarms")
+    alarms: list[Any] = []
+    for page in pages.paginate(AlarmTypes=["MetricAlarm", "CompositeAlarm"]):
+        alarms += [*page.get("MetricAlarms", ()), *page.get("CompositeAlarms", ())]
+    described = []
+    for alarm in sorted(alarms, key=itemgetter("AlarmName")):
+        meaning, _, to_do = alarm.get("AlarmDescription", "").partition(". What to do: ")
+        name, since = alarm["AlarmName"].removesuffix(f"-{platform.environment}"), alarm["StateUpdatedTimestamp"]
+        described.append(
+            {"name": name, "state": alarm["StateValue"], "since": format_time(since), "what": meaning, "to_do": to_do}
+        )
+    return described
 
 
 def _describe_letter(letter: DeadLetter, payment: Record | None) -> dict[str, Any]:

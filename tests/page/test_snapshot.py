@@ -46,7 +46,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> FakePlatform:
         platform.reads += 1
         return []
 
-    monkeypatch.setattr(snapshot.dead_letter_queue, "read_letters", count_read)
+    monkeypatch.setattr(snapshot, "read_letters", count_read)
     return FakePlatform()
 
 
