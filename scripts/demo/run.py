@@ -28,7 +28,7 @@ from scripts.page.server import Page, serve_page, wait_for_interrupt
 from stacks import names, settings
 
 from . import subscriber, summary
-from .payer import Payer
+from .payer import run_payments
 from .quiet import Quiet
 
 ENVIRONMENT = "local"
@@ -79,7 +79,7 @@ def run_demonstration(platform: Platform, console: Console, page: Page) -> None:
     topic_arn = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:{_name_in_environment(names.TOPIC)}"
     queue_url, queue_arn = subscriber.create_queue(sqs, topic_arn)
     parameters = settings.load(ENVIRONMENT) | {"NotificationProtocol": "sqs", "NotificationEndpoint": queue_arn}
-    outputs = _deploy_quietly(target, parameters, console)
+    _deploy_quietly(target, parameters, console)
     # Nobody waits for it: an alarm rings until reconciliation has run once.
     platform.client("lambda").invoke(
         FunctionName=_name_in_environment(names.RECONCILIATION_FUNCTION),
@@ -90,9 +90,9 @@ def run_demonstration(platform: Platform, console: Console, page: Page) -> None:
 
     console.rule("Running payments")
     run = f"DEMO-{uuid.uuid4().hex[:4]}"
-    payer = Payer(platform.client("stepfunctions"), outputs["StepFunctionsStateMachineArn"], console)
-    executions = payer.run_payments(EXAMPLES, run)
-    executions += payer.run_payments([replace(REPLAYED, description="the first payment, sent again")], run)
+    executions = run_payments(platform, EXAMPLES, run, console)
+    replayed = replace(REPLAYED, description="the first payment, sent again")
+    executions += run_payments(platform, [replayed], run, console)
 
     with page.source.reserve_letters():
         letters = dead_letter_queue.read_letters(platform)
@@ -118,8 +118,8 @@ def _keep_page_until_interrupt(page: Page, console: Console) -> None:
         console.print("\nthe page is closed; the AWS emulator is still running, stop it with `make local-stop`")
 
 
-def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console) -> dict[str, str]:
-    """Deploy, print one line, and return the outputs; print the whole report if the deployment fails."""
+def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console) -> None:
+    """Deploy and print one line; print the whole report if the deployment fails."""
     report = Quiet()
     options = DeploymentOptions(ENVIRONMENT, parameters, settings.load_bootstrap(), wait=True)
     started_at = time.monotonic()
@@ -134,7 +134,6 @@ def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console
     counts = f"{report.created_resources} resources, {len(deployed.outputs)} outputs"
     summary_line = f"deployed {options.stack_name}: {counts}, {time.monotonic() - started_at:.0f} s"
     console.print(summary_line if deployed.changed else f"{options.stack_name} is deployed already")
-    return deployed.outputs
 
 
 def _print_next_steps(target: Target, console: Console) -> None:

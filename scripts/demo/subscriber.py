@@ -17,18 +17,14 @@ def create_queue(sqs: "SQSClient", topic_arn: str) -> tuple[str, str]:
     """Create a queue to which only this topic may send, and return its URL and ARN."""
     url = sqs.create_queue(QueueName=NAME)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = PolicyDocument(
-        Version="2012-10-17",
-        Statement=[
-            Statement(
-                Effect=Allow,
-                Principal=Principal("Service", "sns.amazonaws.com"),
-                Action=[actions.SendMessage],
-                Resource=[arn],
-                Condition=Condition([ArnEquals({"aws:SourceArn": topic_arn})]),
-            )
-        ],
+    statement = Statement(
+        Effect=Allow,
+        Principal=Principal("Service", "sns.amazonaws.com"),
+        Action=[actions.SendMessage],
+        Resource=[arn],
+        Condition=Condition([ArnEquals({"aws:SourceArn": topic_arn})]),
     )
+    policy = PolicyDocument(Version="2012-10-17", Statement=[statement])
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy.to_json()})
     return url, arn
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from scripts.local.examples import Example
+from scripts.operator.cli.views import style_status
 from scripts.operator.dead_letters import DeadLetter
 from scripts.operator.executions import Execution
 from scripts.operator.records import Record
@@ -37,11 +37,12 @@ def make_table(
     }
     for example, execution in executions:
         receivers = [name for name, arns in notified_of.items() if execution.execution_arn in arns]
+        status = style_status(payments[execution.transaction_id].status)
         path = execution.path.replace("→", " →") if is_narrow else execution.path
         table.add_row(
             f"{example.description}\n[dim]{path}[/]",
             str(execution.tries["ProcessPayment"]),
-            _make_status_cell(payments[execution.transaction_id].status, execution.error),
+            status if not execution.error else status.append(f"\n{execution.error}", style="dim"),
             f"{execution.seconds:.1f}",
             "\n".join(receivers) or "nobody",
         )
@@ -57,9 +58,3 @@ def summarize_run(
         f"{len(executions)} executions of {len(payments)} payments: {len(references)} charges, "
         f"{len(letters)} dead letters, {len(notifications)} notifications."
     )
-
-
-def _make_status_cell(status: str, error: str) -> Text:
-    """Return the payment's status, and under it the error of its execution."""
-    text = Text(status, style={"COMPLETED": "green", "FAILED": "red", "UNKNOWN": "red"}.get(status, "yellow"))
-    return text.append(f"\n{error}", style="dim") if error else text
