@@ -130,7 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route_get(self) -> None:
         if self.path in _FILES:
-            self._send_file(*_FILES[self.path])
+            name, kind = _FILES[self.path]
+            text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+            self._send_text(HTTPStatus.OK, kind, text.replace("{{token}}", self.server.token))
             return
         if self.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             raise Refused(HTTPStatus.FORBIDDEN, "cross-site request refused")
@@ -194,10 +196,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _has_client_left(self) -> bool:
         """The client sends nothing more, so anything to read is the end of its connection."""
         return bool(select.select([self.connection], [], [], 0)[0])
-
-    def _send_file(self, name: str, kind: str) -> None:
-        text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-        self._send_text(HTTPStatus.OK, kind, text.replace("{{token}}", self.server.token))
 
     def _send_json(self, status: HTTPStatus, value: dict[str, Any]) -> None:
         self._send_text(status, "application/json", json.dumps(value))
