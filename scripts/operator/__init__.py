@@ -17,5 +17,4 @@ dead_letters.py       what a dead letter says, and what a redrive would do
 dead_letter_queue.py  read, hold and delete dead letters
 redrives.py           send failed payments through the workflow again
 json_output.py        data classes as the JSON that commands print
-reconciliation.py     run reconciliation now instead of waiting for its schedule
 """

@@ -43,9 +43,9 @@ def read_letters(platform: Platform) -> list[DeadLetter]:
 
 @contextmanager
 def hold_letters(
-    platform: Platform, seconds: int = ACT_SECONDS, is_selected: Callable[[DeadLetter], bool] = lambda _: True
+    platform: Platform, seconds: int = ACT_SECONDS, is_selected: Callable[[DeadLetter], bool] | None = None
 ) -> Iterator[list[DeadLetter]]:
-    """Hide the selected letters from everybody else inside the ``with`` block, and return them, oldest first.
+    """Hide the selected letters, or all, from everybody else inside the ``with`` block; return them, oldest first.
 
     If this process is killed in the block, they stay hidden for ``seconds``.
     """

@@ -23,6 +23,16 @@ _EXPLANATIONS = {
     "InternalError": "a bug in the platform; the cause names the place in the code",
     "States.QueryEvaluationError": "the request is larger than the workflow accepts",
 }
+# What a redrive would do, by the current status.
+_ADVICE: dict[str, str] = {
+    **dict.fromkeys(SETTLED, "the payment has its outcome; a redrive only clears the dead letter"),
+    Status.FAILED: "a redrive will try it again",
+    Status.PENDING: "a redrive will try it again",
+    Status.UNKNOWN: "a redrive looks it up at the gateway again; it does not charge",
+    Status.PROCESSING: "it is being processed, or reconciliation will handle it within five minutes; "
+    "it cannot be redriven",
+    Status.REVIEW: "look it up at the gateway and `resolve` it; it cannot be redriven",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,6 @@ class DeadLetter:
 
     @property
     def explanation(self) -> str:
-        """Why the payment failed."""
         if self.error == "LedgerRefused" and "ConditionalCheckFailed" in self.cause:
             return "the ledger is ahead of the table for this payment (was the table restored?); see docs/runbook.md"
         return _EXPLANATIONS.get(self.error, "see the execution's history")
@@ -62,23 +71,10 @@ class DeadLetter:
 
     @property
     def advice(self) -> str:
-        """What a redrive would do."""
         if self.is_of_another_request:
             return "the id belongs to another payment; it cannot be redriven"
-        if self.current_status in SETTLED:
-            return "the payment has its outcome; a redrive only clears the dead letter"
-        match self.current_status:
-            case Status.FAILED | Status.PENDING:
-                return "a redrive will try it again"
-            case Status.UNKNOWN:
-                return "a redrive looks it up at the gateway again; it does not charge"
-            case Status.PROCESSING:
-                return (
-                    "it is being processed, or reconciliation will handle it within five minutes; it cannot be redriven"
-                )
-            case Status.REVIEW:
-                return "look it up at the gateway and `resolve` it; it cannot be redriven"
-        return "no payment is recorded under this id; it cannot be redriven, but `dlq clear` deletes the dead letter"
+        missing = "no payment is recorded under this id; it cannot be redriven, but `dlq clear` deletes the dead letter"
+        return _ADVICE.get(self.current_status, missing)
 
 
 def read_transaction_id(body: dict[str, Any]) -> str:

@@ -69,18 +69,15 @@ def read_lines(
 
 def _parse_events(events: Iterable[Any], function: str, transaction_id: str) -> Iterator[LogLine]:
     reported: set[tuple[str, str, str]] = set()
-    for event in events:
-        line = parse_event(event, function)
-        # The filter pattern finds an id within a longer one, too.
-        if line is None or (transaction_id and line.transaction_id != transaction_id):
-            continue
-        # Lambda's runtime repeats, in the same words, an error that the function has logged.
+    for line in filter(None, (parse_event(event, function) for event in events)):
         failure = (line.request_id, line.transaction_id, line.detail)
-        if line.bad and line.request_id and line.detail:
-            if failure in reported:
-                continue
-            reported.add(failure)
-        yield line
+        # Lambda's runtime repeats, in the same words, an error that the function has logged.
+        is_repeated = line.bad and all(failure) and failure in reported
+        # The filter pattern finds an id within a longer one, too.
+        if not is_repeated and transaction_id in ("", line.transaction_id):
+            if line.bad:
+                reported.add(failure)
+            yield line
 
 
 def parse_event(event: dict[str, Any], function: str) -> LogLine | None:

@@ -25,7 +25,8 @@ from scripts.common.errors import UserError
 
 LARGEST_BYTES = 5 * 1024 * 1024
 MOST_PAYMENTS = 5000
-_WHITESPACE = re.compile(r"[ \t\r\n]*")
+# What JSON does not ignore, or the end.
+_VISIBLE = re.compile(r"[^ \t\r\n]|\Z")
 _REQUIRED_FIELDS = ("transaction_id", "payment_amount", "payment_method", "customer_id")
 
 
@@ -47,15 +48,9 @@ class InvalidRequest(UserError):
 
 def read_arguments(transaction_id: str, amount: str, method: str, customer: str, currency: str | None) -> Request:
     """Return the request of these arguments. Raises ``InvalidRequest``."""
-    fields: dict[str, Any] = {
-        "transaction_id": transaction_id,
-        "payment_amount": amount,
-        "payment_method": method,
-        "customer_id": customer,
-    }
-    return _check_request(
-        fields | ({} if currency is None else {"currency": currency}), "the payment", numbers_are_text=True
-    )
+    fields = dict(zip(_REQUIRED_FIELDS, (transaction_id, amount, method, customer), strict=True))
+    fields |= {} if currency is None else {"currency": currency}
+    return _check_request(fields, "the payment", numbers_are_text=True)
 
 
 def read_file(path: Path) -> list[Request]:
@@ -67,10 +62,8 @@ def read_file(path: Path) -> list[Request]:
     for line, fields in _parse_json(text, path) if is_json else _parse_csv(text, path):
         place = f"{path}:{line}"
         request = _check_request(fields, place, numbers_are_text=not is_json)
-        if request.transaction_id in lines:
-            raise InvalidRequest(
-                f"{place}: {request.transaction_id} is already in line {lines[request.transaction_id]}"
-            )
+        if first_line := lines.get(request.transaction_id):
+            raise InvalidRequest(f"{place}: {request.transaction_id} is already in line {first_line}")
         lines[request.transaction_id] = line
         requests.append(request)
         if len(requests) > MOST_PAYMENTS:
@@ -118,10 +111,8 @@ def _parse_csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _check_header(header: list[str], path: Path) -> None:
     if not header:
         raise InvalidRequest(f"{path}: contains no payments")
-    if missing := [name for name in _REQUIRED_FIELDS if name not in header]:
-        raise InvalidRequest(
-            f"{path}:1: missing column {', '.join(missing)}; the first line must be a comma-separated header"
-        )
+    if missing := ", ".join(name for name in _REQUIRED_FIELDS if name not in header):
+        raise InvalidRequest(f"{path}:1: missing column {missing}; the first line must be a comma-separated header")
     unknown = [name for name in header if name not in FIELDS]
     if unknown or len(set(header)) < len(header):
         problem = f"{len(unknown)} unknown" if unknown else "the same column twice"
@@ -130,15 +121,18 @@ def _check_header(header: list[str], path: Path) -> None:
 
 def _parse_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each object with the number of the line in which it begins."""
-
-    def skip_whitespace(start: int) -> int:
-        spaces = _WHITESPACE.match(text, start)
-        return spaces.end() if spaces else start
-
-    position = skip_whitespace(0)
+    position = 0
     decoder = json.JSONDecoder(
         parse_float=_SpelledNumber, parse_constant=_reject_constant, object_pairs_hook=_reject_duplicate_fields
     )
+
+    def skip_character(character: str) -> bool:
+        """Skip whitespace, and then the character if it follows; return whether it did."""
+        nonlocal position
+        position = next(_VISIBLE.finditer(text, position)).start()
+        follows = text.startswith(character, position)
+        position += len(character) if follows else 0
+        return follows
 
     def current_line() -> int:
         return text.count("\n", 0, position) + 1
@@ -147,25 +141,20 @@ def _parse_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         return InvalidRequest(f"{path}:{current_line()}: {problem}")
 
     try:
-        is_list = text[position : position + 1] == "["
-        if is_list:
-            position = skip_whitespace(position + 1)
-        while not is_list or text[position : position + 1] != "]":
+        is_list = skip_character("[")
+        has_ended = is_list and skip_character("]")
+        while not has_ended:
             value, end = decoder.raw_decode(text, position)
             if not isinstance(value, dict):
                 raise make_error("not an object; each payment must be a JSON object")
             yield current_line(), value
-            position = skip_whitespace(end)
-            if not is_list:
-                break
-            if text[position : position + 1] == ",":
-                position = skip_whitespace(position + 1)
-                if text[position : position + 1] == "]":
-                    raise make_error("not JSON: a comma before the end of the list")
-            elif text[position : position + 1] != "]":
+            position = end
+            has_ended = not is_list or skip_character("]")
+            if not has_ended and not skip_character(","):
                 raise make_error("not JSON: a comma or the end of the list is missing")
-        if is_list:
-            position = skip_whitespace(position + 1)
+            if not has_ended and skip_character("]"):
+                raise make_error("not JSON: a comma before the end of the list")
+        skip_character("")
         if position < len(text):
             raise make_error("not JSON: unexpected content after the end; put several payments in a list")
     except json.JSONDecodeError as error:
@@ -207,10 +196,9 @@ def _reject_constant(_constant: str) -> Any:
 def _check_request(fields: dict[str, Any], place: str, *, numbers_are_text: bool) -> Request:
     """Return the request, or raise ``InvalidRequest`` for a malformed one, which would use up its transaction id."""
     amount = fields.get("payment_amount")
-    if isinstance(amount, _SpelledNumber):
-        amount = _parse_amount(amount.text, place)
-    elif numbers_are_text and isinstance(amount, str):
-        amount = _parse_amount(amount, place)
+    text = amount.text if isinstance(amount, _SpelledNumber) else amount if numbers_are_text else None
+    if isinstance(text, str):
+        amount = _parse_amount(text, place)
     raw = fields | {"payment_amount": amount}
     try:
         request = read_request(raw)
@@ -228,7 +216,7 @@ def _parse_amount(text: str, place: str) -> int | float:
     try:
         exact = Decimal(text)
     except InvalidOperation:
-        raise InvalidRequest(f"{place}: payment_amount must be a number, such as 150.00") from None
+        exact = Decimal("NaN")
     if not exact.is_finite() or not text.isascii() or "_" in text:
         raise InvalidRequest(f"{place}: payment_amount must be a number, such as 150.00")
     if exact <= 0:

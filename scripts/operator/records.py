@@ -156,14 +156,9 @@ def read_open_ids(platform: Platform, overdue_at: float | None = None) -> Iterat
     condition, values = "open_shard = :shard", {}
     if overdue_at is not None:
         condition, values = f"{condition} AND overdue_at <= :now", {":now": {"N": f"{overdue_at:.6f}"}}
+    request = {"TableName": platform.outputs["DynamodbTableName"], "IndexName": OPEN_INDEX}
+    request |= {"KeyConditionExpression": condition}
     for shard in range(SHARDS):
-        items = platform.read_pages(
-            "dynamodb",
-            "query",
-            "Items",
-            TableName=platform.outputs["DynamodbTableName"],
-            IndexName=OPEN_INDEX,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues={":shard": {"N": str(shard)}} | values,
-        )
+        shard_values = {":shard": {"N": str(shard)}} | values
+        items = platform.read_pages("dynamodb", "query", "Items", **request, ExpressionAttributeValues=shard_values)
         yield from (item["transaction_id"]["S"] for item in items)

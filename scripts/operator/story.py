@@ -4,7 +4,7 @@ It costs one read of the table, a query of the ledger, two calls for each execut
 executions by name, and one call for each log group and each megabyte logged between the payment's first and last event.
 """
 
-from collections.abc import Iterator
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,10 +77,10 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
         executions = [
             execution for execution in kept_executions if execution and execution.transaction_id == transaction_id
         ]
-    executions.sort(
-        key=lambda execution: execution.moments[0].at if execution.moments else datetime.max.replace(tzinfo=UTC)
-    )
-    entries = [entry for execution in executions for entry in _describe_execution(execution)]
+    never = datetime.max.replace(tzinfo=UTC)
+    executions.sort(key=lambda execution: execution.moments[0].at if execution.moments else never)
+    moments = [(execution, moment) for execution in executions for moment in execution.moments]
+    entries = [entry for entry in itertools.starmap(_describe_moment, moments) if entry]
     entries += [_describe_step(step) for step in steps]
     entries += _read_log_entries(platform, payment, latest=max((entry.at for entry in entries), default=""))
     # Entries of the same time stay in causal order: the ledger's step, its log line, then the workflow.
@@ -91,27 +91,21 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
 
 
 def _read_ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
-    items = platform.read_pages(
-        "dynamodb",
-        "query",
-        "Items",
-        TableName=names.in_environment(names.LEDGER_TABLE, platform.environment),
-        KeyConditionExpression="transaction_id = :id",
-        ExpressionAttributeValues={":id": {"S": transaction_id}},
-        ConsistentRead=True,
-    )
+    request = {
+        "TableName": names.in_environment(names.LEDGER_TABLE, platform.environment),
+        "KeyConditionExpression": "transaction_id = :id",
+        "ExpressionAttributeValues": {":id": {"S": transaction_id}},
+        "ConsistentRead": True,
+    }
+    items = platform.read_pages("dynamodb", "query", "Items", **request)
     return [{name: next(iter(value.values())) for name, value in item.items()} for item in items]
 
 
 def _find_executions_by_name(platform: Platform, transaction_id: str) -> list[str]:
     """Return the ARNs of executions that `start` or `dlq redrive` may have named after the payment."""
-    executions = platform.read_pages(
-        "stepfunctions",
-        "list_executions",
-        "executions",
-        stateMachineArn=platform.outputs["StepFunctionsStateMachineArn"],
-        PaginationConfig={"MaxItems": PAGES * 1000, "PageSize": 1000},
-    )
+    limit = {"MaxItems": PAGES * 1000, "PageSize": 1000}
+    request = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "PaginationConfig": limit}
+    executions = platform.read_pages("stepfunctions", "list_executions", "executions", **request)
     return [execution["executionArn"] for execution in executions if is_named_after(execution["name"], transaction_id)]
 
 
@@ -125,42 +119,37 @@ def _read_execution_if_kept(platform: Platform, arn: str) -> Execution | None:
         return None
 
 
-def _describe_execution(execution: Execution) -> Iterator[Entry]:
-    for moment in execution.moments:
-        source, summary, detail, bad = _describe_moment(execution, moment)
-        if summary:
-            yield Entry(format_time(moment.at), source, summary, detail, bad, execution.execution_arn)
-
-
-def _describe_moment(execution: Execution, moment: Moment) -> tuple[str, str, str, bool]:
-    """Return the source, summary, detail and badness of an entry; the summary is empty if there is nothing to show."""
-    label = STATE_LABELS.get(moment.state, moment.state)
+def _describe_moment(execution: Execution, moment: Moment) -> Entry | None:
+    """Return the entry of an event of the execution, or None if there is nothing to show."""
+    label = STATE_LABELS.get(moment.state) or moment.state
+    source, detail, bad = "workflow", "", False
     match moment.kind:
         case "started":
-            return "workflow", "started", hide_card_numbers(execution.name), False
+            summary, detail = "started", hide_card_numbers(execution.name)
         case "tried" if moment.tries > 1:
-            return "workflow", f"{label or moment.state}, attempt {moment.tries}", "", False
+            summary = f"{label}, attempt {moment.tries}"
         case "entered" if moment.state in ("ValidatePayment", "ProcessPayment", "RecordFailure"):
-            return "workflow", label, "", False
+            summary = label
         case "failed":
-            cause = moment.cause.removeprefix(f"transaction {execution.transaction_id}: ")
-            return "workflow", f"{label or moment.state} failed: {moment.error}", cause, True
-        case "succeeded" if moment.message_id and moment.state == "SendToDeadLetterQueue":
-            return "notice", "dead letter sent", moment.message_id, True
+            summary, bad = f"{label} failed: {moment.error}", True
+            detail = moment.cause.removeprefix(f"transaction {execution.transaction_id}: ")
         case "succeeded" if moment.message_id:
-            return "notice", "subscribers notified", moment.message_id, False
+            bad = moment.state == "SendToDeadLetterQueue"
+            source, summary = "notice", "dead letter sent" if bad else "subscribers notified"
+            detail = moment.message_id
         case "ended":
             summary = f"{execution.status.lower()}{': ' + moment.error if moment.error else ''}"
-            return "workflow", summary, execution.path, execution.status != "SUCCEEDED"
-    return "workflow", "", "", False
+            detail, bad = execution.path, execution.status != "SUCCEEDED"
+        case _:
+            return None
+    return Entry(format_time(moment.at), source, summary, detail, bad, execution.execution_arn)
 
 
 def _describe_step(step: dict[str, Any]) -> Entry:
     """Return the entry of a ledger item: a change of the status, or a note of a notification."""
     before, status = step.get("from_status"), step["status"]
     if "note" in step:
-        source, summary, bad = "notice", f"recorded: {_describe_note(step['note'])}", False
-        details = []
+        source, summary, bad, details = "notice", f"recorded: {_describe_note(step['note'])}", False, []
     else:
         source, summary = "ledger", f"{before} → {status}" if before else status
         if status == Status.PROCESSING:
@@ -171,8 +160,8 @@ def _describe_step(step: dict[str, Any]) -> Entry:
     actor = step.get("actor", "")
     if " by way of " in actor:
         details.append(f"by {actor.split(' by way of ')[0]}")
-    at = format_timestamp(step["at"])
-    return Entry(at, source, summary, hide_card_numbers(", ".join(details)), bad, step.get("execution", ""))
+    detail = hide_card_numbers(", ".join(details))
+    return Entry(format_timestamp(step["at"]), source, summary, detail, bad, step.get("execution", ""))
 
 
 def _describe_note(note: str) -> str:

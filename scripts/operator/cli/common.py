@@ -4,7 +4,7 @@ import getpass
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
@@ -18,14 +18,9 @@ from stacks import settings
 from ..platform import Platform
 
 NAME = "payments"
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+# Commands get this instead of a platform: they check their arguments before they reach it.
+ReachPlatform = Callable[[], Platform]
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-class UsageError(click.UsageError):
-    """An invalid argument: nothing was done."""
-
-    exit_code = 2
 
 
 class OneLineErrors(click.Group):
@@ -45,13 +40,7 @@ class OneLineErrors(click.Group):
 @click.option("--region", help="The AWS Region.  [default: the profile's]")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.pass_context
-def main(
-    context: click.Context,
-    environment: str,
-    profile: str | None,
-    region: str | None,
-    debug: bool,  # noqa: ARG001 - the group reads it
-) -> None:
+def main(context: click.Context, /, environment: str, profile: str | None, region: str | None, **_: Any) -> None:
     """Operate payments: start them, inspect them, and repair failures.
 
     Exit codes: 0 success; 1 the command or a payment failed; 2 invalid arguments, nothing was done; 130 Ctrl-C.
@@ -88,7 +77,3 @@ def make_console() -> Console:
     """Return a console as wide as the terminal, or wide enough not to break lines in a file."""
     # Values are printed as text, whatever brackets and colons they contain.
     return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-
-
-def exit_with_error(message: str, code: int = 1) -> NoReturn:
-    command.exit_with_error(NAME, message, code)

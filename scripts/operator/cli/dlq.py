@@ -1,10 +1,10 @@
 """scripts/payments.sh dlq"""
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import click
+from click import UsageError
 
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
@@ -14,7 +14,7 @@ from ..json_output import to_json
 from ..platform import Platform
 from ..redrives import Redrives
 from . import views
-from .common import NAME, UsageError, as_json, ask_confirmation, echo_json, main, make_console
+from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main, make_console
 
 
 @main.group()
@@ -25,13 +25,13 @@ def dlq() -> None:
 @dlq.command("list")
 @as_json
 @click.pass_obj
-def list_letters(reach_platform: Callable[[], Platform], as_json: bool) -> None:
+def list_letters(reach_platform: ReachPlatform, as_json: bool) -> None:
     """List the dead letters and the current status of their payments."""
     platform = reach_platform()
     letters = queue.read_letters(platform)
     held_letters = _describe_held_letters(platform)  # after reading, which holds letters itself
     if as_json:
-        echo_json([_to_json(letter) for letter in letters])
+        _echo_letters(letters)
     elif letters:
         views.print_letters(make_console(), letters)
     else:
@@ -44,14 +44,14 @@ def list_letters(reach_platform: Callable[[], Platform], as_json: bool) -> None:
 @click.argument("transaction_id")
 @as_json
 @click.pass_obj
-def explain(reach_platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
+def explain(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -> None:
     """Explain why a payment failed and what a redrive would do."""
     platform = reach_platform()
     letters = [letter for letter in queue.read_letters(platform) if letter.transaction_id == transaction_id]
     if not letters:
         raise _no_letter_error(platform, f"no dead letter for transaction {transaction_id}")
     if as_json:
-        echo_json([_to_json(letter) for letter in letters])
+        _echo_letters(letters)
         return
     for letter in letters:
         click.echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
@@ -67,21 +67,20 @@ def explain(reach_platform: Callable[[], Platform], transaction_id: str, as_json
 @click.argument("transaction_id", required=False)
 @click.option("--all", "redrive_all", is_flag=True, help="Redrive all dead letters.")
 @click.pass_obj
-def redrive(reach_platform: Callable[[], Platform], transaction_id: str | None, redrive_all: bool) -> None:
+def redrive(reach_platform: ReachPlatform, transaction_id: str | None, redrive_all: bool) -> None:
     """Send a payment through the workflow again. Safe to repeat: it is charged at most once."""
     if (transaction_id is None) is not redrive_all:
         raise UsageError("give either TRANSACTION_ID or --all")
     platform = reach_platform()
     has_failed = False
-    with queue.hold_letters(
-        platform, is_selected=lambda letter: redrive_all or letter.transaction_id == transaction_id
-    ) as letters:
-        if not letters and redrive_all:
-            if held_letters := _describe_held_letters(platform):
-                raise UserError(held_letters)
-            click.echo("no dead letters")
-        elif not letters:
+    is_selected = None if redrive_all else lambda letter: letter.transaction_id == transaction_id
+    with queue.hold_letters(platform, is_selected=is_selected) as letters:
+        if not letters and not redrive_all:
             raise _no_letter_error(platform, f"no dead letter for transaction {transaction_id}")
+        if not letters and (held_letters := _describe_held_letters(platform)):
+            raise UserError(held_letters)
+        if not letters:
+            click.echo("no dead letters")
         redrives = Redrives(platform)
         for letter in queue.keep_holding(platform, letters):
             label = letter.transaction_id or letter.execution_arn or letter.letter_id[:8]
@@ -100,7 +99,7 @@ def redrive(reach_platform: Callable[[], Platform], transaction_id: str | None, 
 @click.argument("letter_id", metavar="LETTER_ID")
 @click.option("--yes", "-y", is_flag=True, help="Clear it without asking.")
 @click.pass_obj
-def clear(reach_platform: Callable[[], Platform], letter_id: str, yes: bool) -> None:
+def clear(reach_platform: ReachPlatform, letter_id: str, yes: bool) -> None:
     """Delete a dead letter that has been handled. LETTER_ID is the start of its id, as shown by `dlq list`."""
     platform = reach_platform()
     if not letter_id:
@@ -130,5 +129,5 @@ def _describe_held_letters(platform: Platform) -> str:
     return f"{subject} being read or redriven by somebody else; try again in a few minutes" if count else ""
 
 
-def _to_json(letter: DeadLetter) -> dict[str, Any]:
-    return to_json(letter) | {"explanation": letter.explanation, "advice": letter.advice}
+def _echo_letters(letters: Sequence[DeadLetter]) -> None:
+    echo_json([to_json(letter) | {"explanation": letter.explanation, "advice": letter.advice} for letter in letters])

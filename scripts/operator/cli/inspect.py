@@ -3,20 +3,19 @@
 import json
 import re
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import click
+from click import UsageError
 
 from scripts.common.command import Interrupted
 
 from ..json_output import to_json
 from ..payment_lists import Selection, list_recent_payments
-from ..platform import Platform
 from ..story import read_story
 from ..tail import follow_lines
 from . import views
-from .common import UsageError, as_json, echo_json, main, make_console
+from .common import ReachPlatform, as_json, echo_json, main, make_console
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 
@@ -25,7 +24,7 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 @click.argument("transaction_id")
 @as_json
 @click.pass_obj
-def show(reach_platform: Callable[[], Platform], transaction_id: str, as_json: bool) -> None:
+def show(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -> None:
     """Show everything that happened to a payment, in chronological order.
 
     Combines its executions, the ledger and the functions' logs. What is masked in the logs is not
@@ -63,16 +62,15 @@ def show(reach_platform: Callable[[], Platform], transaction_id: str, as_json: b
 @as_json
 @click.pass_obj
 def list_payments(
-    reach_platform: Callable[[], Platform], selection: Selection | None, since: str | None, limit: int, as_json: bool
+    reach_platform: ReachPlatform, selection: Selection | None, since: str | None, limit: int, as_json: bool
 ) -> None:
     """List the payments that changed most recently.
 
     --open and --unknown read the index of open payments; their cost depends on how many are open. --failed, and listing
     all payments, scan the whole table: on AWS that costs half a read request unit per 4 KB of everything ever recorded.
     """
-    payments = list_recent_payments(
-        reach_platform(), selection=Selection(selection or Selection.EVERY), since=parse_since(since), limit=limit
-    )
+    selection = Selection(selection or Selection.EVERY)
+    payments = list_recent_payments(reach_platform(), selection=selection, since=parse_since(since), limit=limit)
     if as_json:
         echo_json([to_json(payment) for payment in payments])
     elif not payments:
@@ -87,7 +85,7 @@ def list_payments(
 @click.option("--since", metavar="WHEN", help="Start at this time: 30m, 2h or 2026-11-23T12:00 (UTC).  [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 @click.pass_obj
-def tail(reach_platform: Callable[[], Platform], since: str | None, as_json: bool) -> None:
+def tail(reach_platform: ReachPlatform, since: str | None, as_json: bool) -> None:
     """Follow payments as they change, until Ctrl-C.
 
     Reads the three functions' logs every two seconds, or every ten when nothing happens; CloudWatch delivers a line

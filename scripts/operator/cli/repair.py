@@ -1,17 +1,18 @@
 """scripts/payments.sh refund, resolve, reconcile"""
 
 import sys
-from collections.abc import Callable
+import time
 from typing import Any
 
 import click
+from click import UsageError
 from payments.payment import Status
 
+from scripts.common.errors import UserError
+
 from .. import records
-from ..platform import Platform
-from ..reconciliation import run_reconciliation
 from . import views
-from .common import NAME, UsageError, as_json, ask_confirmation, echo_json, main
+from .common import NAME, ReachPlatform, as_json, ask_confirmation, echo_json, main
 
 
 @main.command()
@@ -19,7 +20,7 @@ from .common import NAME, UsageError, as_json, ask_confirmation, echo_json, main
 @click.option("--yes", "-y", is_flag=True, help="Refund without asking.")
 @as_json
 @click.pass_obj
-def refund(reach_platform: Callable[[], Platform], transaction_id: str, yes: bool, as_json: bool) -> None:
+def refund(reach_platform: ReachPlatform, transaction_id: str, yes: bool, as_json: bool) -> None:
     """Refund a completed payment in full. Safe to repeat: it is refunded at most once."""
     platform = reach_platform()
     payment = records.read_payment(platform, transaction_id)
@@ -30,9 +31,8 @@ def refund(reach_platform: Callable[[], Platform], transaction_id: str, yes: boo
     answer = platform.invoke_payment_action("refund", transaction_id)
     _print_answer(answer, as_json)
     if answer["status"] == Status.REFUNDING:
-        click.echo(
-            "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes", err=True
-        )
+        message = "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes"
+        click.echo(message, err=True)
     if answer["status"] == Status.COMPLETED:
         sys.exit(1)  # the gateway refused the refund
 
@@ -46,7 +46,7 @@ def refund(reach_platform: Callable[[], Platform], transaction_id: str, yes: boo
 @as_json
 @click.pass_obj
 def resolve(
-    reach_platform: Callable[[], Platform],
+    reach_platform: ReachPlatform,
     transaction_id: str,
     charged: str | None,
     not_charged: bool,
@@ -67,28 +67,38 @@ def resolve(
     if not yes and payment.status == Status.REVIEW:
         click.echo(views.describe_payment(payment), err=True)
         ask_confirmation(f"Record it as {status}{f' under {reference}' if reference else ''}? That is final.")
-    _print_answer(
-        platform.invoke_payment_action("resolve", transaction_id, status=status, reference=reference), as_json
-    )
+    answer = platform.invoke_payment_action("resolve", transaction_id, status=status, reference=reference)
+    _print_answer(answer, as_json)
 
 
 @main.command()
 @as_json
 @click.pass_obj
-def reconcile(reach_platform: Callable[[], Platform], as_json: bool) -> None:
+def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
     """Run reconciliation now instead of waiting for its five-minute schedule.
 
     Prints the result for each overdue payment.
     """
-    changes, error = run_reconciliation(reach_platform())
+    platform = reach_platform()
+    overdue_ids = list(records.read_open_ids(platform, time.time()))
+    before = records.read_payments(platform, overdue_ids)
+    error = ""
+    try:
+        errors = platform.invoke_reconciliation({"action": "reconcile"}).get("errors", 0)
+        error = f"{errors} error{'s' if errors > 1 else ''}" if errors else ""
+    except UserError as failure:
+        error = str(failure)
+    after = records.read_payments(platform, overdue_ids)
+    # The index is eventually consistent and may list settled payments; the table decides. Payments that the schedule
+    # settles at the same time are among them.
+    changes = [(key, before[key].status, after[key].status) for key in overdue_ids if key in before and key in after]
     if as_json:
-        echo_json({"payments": [{"transaction_id": key, "was": before, "is": after} for key, before, after in changes]})
+        echo_json({"payments": [{"transaction_id": key, "was": was, "is": now} for key, was, now in changes]})
     elif not changes:
         click.echo("nothing is overdue")
     else:
-        for transaction_id, before, after in changes:
-            outcome = f"{before} → {after}" if before != after else f"still {after}"
-            click.echo(f"{transaction_id}: {outcome}")
+        for transaction_id, was, now in changes:
+            click.echo(f"{transaction_id}: {f'{was} → {now}' if was != now else f'still {now}'}")
     if error:
         click.echo(f"{NAME}: {error}; the log of the reconciliation function says more", err=True)
         sys.exit(1)

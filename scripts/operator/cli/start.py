@@ -1,21 +1,21 @@
 """scripts/payments.sh start"""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from click import UsageError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.common.command import Interrupted
+from scripts.common import command
 
 from ..batch import Batch, Result
 from ..json_output import to_json
 from ..payment_requests import InvalidRequest, Request, read_arguments, read_file
-from ..platform import Platform
 from . import views
-from .common import UsageError, as_json, echo_json, exit_with_error, main, make_console
+from .common import NAME, ReachPlatform, as_json, echo_json, main, make_console
 
 
 @main.command()
@@ -31,7 +31,7 @@ from .common import UsageError, as_json, echo_json, exit_with_error, main, make_
 @as_json
 @click.pass_obj
 def start(
-    reach_platform: Callable[[], Platform],
+    reach_platform: ReachPlatform,
     transaction_id: str | None,
     amount: str | None,
     method: str | None,
@@ -53,16 +53,15 @@ def start(
     try:
         requests = _read_requests(file, arguments, currency)
     except InvalidRequest as error:
-        exit_with_error(f"{error}; nothing was sent", UsageError.exit_code)
+        command.exit_with_error(NAME, f"{error}; nothing was sent", UsageError.exit_code)
     batch = Batch(reach_platform(), requests)
     try:
-        with _make_progress() as progress:
-            _show_progress(progress, "sending", batch.send_requests(), len(requests))
-            if wait:
-                final_results = sum(result.is_final for result in batch.results.values())
-                _show_progress(progress, "waiting", batch.wait_for_outcomes(), len(requests), final_results)
+        _show_progress("sending", batch.send_requests(), len(requests))
+        if wait:
+            final_results = sum(result.is_final for result in batch.results.values())
+            _show_progress("waiting", batch.wait_for_outcomes(), len(requests), final_results)
     except KeyboardInterrupt:
-        raise Interrupted(_describe_progress(batch)) from None
+        raise command.Interrupted(_describe_progress(batch)) from None
     except Exception:
         # The operator needs to know that some may be on their way as well as what went wrong.
         click.echo(_describe_progress(batch), err=True)
@@ -82,10 +81,8 @@ def _read_requests(file: Path | None, arguments: dict[str, str | None], currency
         if superfluous:
             raise UsageError(f"--file already contains everything; leave out {', '.join(superfluous)}")
         return read_file(file)
-    if missing := [name for name, value in arguments.items() if value is None]:
-        raise UsageError(
-            f"{', '.join(missing)} missing; a payment needs TRANSACTION_ID --amount --method --customer, or --file"
-        )
+    if missing := ", ".join(name for name, value in arguments.items() if value is None):
+        raise UsageError(f"{missing} missing; a payment needs TRANSACTION_ID --amount --method --customer, or --file")
     transaction_id, amount, method, customer = map(str, arguments.values())
     return [read_arguments(transaction_id, amount, method, customer, currency)]
 
@@ -96,17 +93,11 @@ def _describe_progress(batch: Batch) -> str:
     return f"{sent_count} of {len(batch.results)} were sent; it is safe to run the same command again: it {repetition}"
 
 
-def _make_progress() -> Progress:
-    """Return a progress bar that shows only on a terminal, on standard error, and disappears at the end."""
+def _show_progress(description: str, results: Iterator[Result], total: int, completed: int = 0) -> None:
+    """Draw a progress bar on standard error, only on a terminal, until there are no more results."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _show_progress(
-    progress: Progress, description: str, results: Iterator[Result], total: int, completed: int = 0
-) -> None:
-    task = progress.add_task(description, total=total, completed=completed)
-    for _ in results:
-        progress.advance(task)
-    progress.remove_task(task)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total, completed=completed)
+        for _ in results:
+            progress.advance(task)

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from payments.payment import Status
 from rich import box
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, JustifyMethod
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..batch import Result
@@ -28,9 +28,8 @@ def style_status(value: str) -> Text:
 
 def describe_payment(payment: Record) -> str:
     """Describe a payment in the line above a question."""
-    amount = f", {payment.amount}" if payment.amount else ""
-    reference = f", charged as {payment.gateway_reference}" if payment.gateway_reference else ""
-    return f"{payment.transaction_id} is {payment.status}{amount}{reference}"
+    reference = payment.gateway_reference and f"charged as {payment.gateway_reference}"
+    return ", ".join(filter(None, (f"{payment.transaction_id} is {payment.status}", payment.amount, reference)))
 
 
 def print_story(console: Console, story: Story) -> None:
@@ -50,10 +49,8 @@ def print_story(console: Console, story: Story) -> None:
     ):
         if value:
             console.print(Text.assemble("  ", (f"{label:<10}", "dim"), value), soft_wrap=True)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    columns = Column(no_wrap=True, style="dim"), Column(no_wrap=True), Column(overflow="fold")
+    table = Table(*columns, box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     day, detail = "", ""
     for entry in story.timeline:
         if entry.at[:10] != day:
@@ -70,7 +67,7 @@ def print_story(console: Console, story: Story) -> None:
 
 
 def print_payments(console: Console, payments: Sequence[Record]) -> None:
-    table = _make_table("Payment", "Status", "Amount", "Attempts", "Changed UTC", right=("Amount", "Attempts"))
+    table = _make_table("Payment", "Status", "Amount", "Attempts", "Changed UTC")
     for payment in payments:
         due = f"due {_format_minute(payment.overdue_at)}" if payment.overdue_at else ""
         table.add_row(
@@ -86,11 +83,10 @@ def print_payments(console: Console, payments: Sequence[Record]) -> None:
 def print_letters(console: Console, letters: Sequence[DeadLetter]) -> None:
     table = _make_table("Id", "Payment and error", "Status now", "Time (UTC)")
     for letter in letters:
+        error = f"{letter.error} in {letter.state}" if letter.state else letter.error
         table.add_row(
             letter.letter_id[:8],
-            _make_id_cell(
-                letter.transaction_id or "-", f"{letter.error} in {letter.state}" if letter.state else letter.error
-            ),
+            _make_id_cell(letter.transaction_id or "-", error),
             style_status(letter.current_status) if letter.current_status else Text("not recorded"),
             _format_minute(letter.timestamp),
         )
@@ -99,11 +95,10 @@ def print_letters(console: Console, letters: Sequence[DeadLetter]) -> None:
 
 def print_results(console: Console, results: Sequence[Result]) -> None:
     """Print the outcomes, and their counts below."""
-    table = _make_table("Payment", "Amount", "Status", right=("Amount",))
+    table = _make_table("Payment", "Amount", "Status")
     for result in results:
-        table.add_row(
-            _make_id_cell(result.transaction_id, result.comment), result.amount or "-", style_status(result.status)
-        )
+        label = _make_id_cell(result.transaction_id, result.comment)
+        table.add_row(label, result.amount or "-", style_status(result.status))
     console.print(table)
     counts = Counter(result.status for result in results)
     newly_sent = sum(result.is_newly_sent for result in results)
@@ -121,13 +116,13 @@ def print_log_line(console: Console, line: LogLine) -> None:
     console.print(Text.assemble(at, function, (f"{line.transaction_id}  ", "bold"), summary), soft_wrap=True)
 
 
-def _make_table(*columns: str, right: Sequence[str] = ()) -> Table:
+def _make_table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         # Ids may be longer than a terminal is wide, and are useless when they are cut off.
         folds = name.startswith("Payment")
-        justify = "right" if name in right else "left"
-        table.add_column(name, overflow="fold", no_wrap=not folds, justify=justify)  # type: ignore[arg-type]
+        justify: JustifyMethod = "right" if name in ("Amount", "Attempts") else "left"
+        table.add_column(name, overflow="fold", no_wrap=not folds, justify=justify)
     return table
 
 
