@@ -4,10 +4,10 @@ It costs one read of the table, a query of the ledger, two calls for each execut
 executions by name, and one call for each log group and each megabyte logged between the payment's first and last event.
 """
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -79,9 +79,7 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
         ]
     never = datetime.max.replace(tzinfo=UTC)
     executions.sort(key=lambda execution: execution.moments[0].at if execution.moments else never)
-    moments = [(execution, moment) for execution in executions for moment in execution.moments]
-    entries = [entry for entry in itertools.starmap(_describe_moment, moments) if entry]
-    entries += [_describe_step(step) for step in steps]
+    entries = [*chain.from_iterable(map(_describe_execution, executions)), *map(_describe_step, steps)]
     entries += _read_log_entries(platform, payment, latest=max((entry.at for entry in entries), default=""))
     # Entries of the same time stay in causal order: the ledger's step, its log line, then the workflow.
     order = {"ledger": 0, "workflow": 2, "notice": 2}
@@ -117,6 +115,10 @@ def _read_execution_if_kept(platform: Platform, arn: str) -> Execution | None:
         if error.response["Error"]["Code"] not in NOT_FOUND_CODES:
             raise
         return None
+
+
+def _describe_execution(execution: Execution) -> list[Entry]:
+    return [entry for moment in execution.moments if (entry := _describe_moment(execution, moment))]
 
 
 def _describe_moment(execution: Execution, moment: Moment) -> Entry | None:
