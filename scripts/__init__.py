@@ -12,5 +12,5 @@ local/     the AWS emulator, and how a command reaches it or AWS
 common/    what all commands share
 
 locks.py   the versions and hashes of all that is installed
-names.py   the names in the sources, counted
+weak_names.py  the names in the sources, counted
 """

@@ -63,9 +63,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         "file_or_dir", "keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly",
     )  # fmt: skip
     if not any(getattr(session.config.option, one, None) for one in leaving_out):
-        from scripts.audit import trials
+        from scripts.audit import recorded_runs
 
-        trials.mark_complete(Path(folder))
+        recorded_runs.mark_complete(Path(folder))
 
 
 @pytest.fixture(scope="session")

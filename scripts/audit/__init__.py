@@ -9,7 +9,7 @@ workflows.py            the scanner of GitHub's workflows
 packs.py                the rule packs from npm
 environments.py         findings in dev and staging that prod does not have
 privileges.py           compares granted privileges with recorded calls
-trials.py               runs the end-to-end tests and the mutations
+recorded_runs.py        runs the end-to-end tests and the mutations
 results.py              findings, suppressions, and the result of a check
 table.py                prints the results
 """

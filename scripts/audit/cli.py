@@ -13,7 +13,7 @@ from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
 from scripts.deployer.validate import check_fresh
 
-from . import deployed, environments, packs, scanners, table, trials, workflows
+from . import deployed, environments, packs, recorded_runs, scanners, table, workflows
 from .results import Result, Suppressions
 
 
@@ -47,21 +47,21 @@ def _run_audit(console: Console, lists: bool, scans_only: bool, recorded: Path |
         folder = Path(name)
         # The end-to-end tests mostly wait, so the scanners run at the same time.
         if scans_only:
-            trial = None
+            recording = None
         elif recorded:
-            trial = pool.submit(trials.read_recordings, committed, recorded)
-            trial.result()  # refuse stale recordings before the scans
+            recording = pool.submit(recorded_runs.read_recordings, committed, recorded)
+            recording.result()  # refuse stale recordings before the scans
         else:
-            trial = pool.submit(trials.run_end_to_end_tests, committed, folder)
+            recording = pool.submit(recorded_runs.run_end_to_end_tests, committed, folder)
         results = _run_scanners(committed, folder)
         table.show_scans(console, results)
-        if trial is None:
+        if recording is None:
             return all(result.has_passed for result in results)
-        mutations = trials.read_mutations(recorded) if recorded else trials.run_mutations(folder)
-        compared, markers = trial.result()
+        mutations = recorded_runs.read_mutations(recorded) if recorded else recorded_runs.run_mutations(folder)
+        compared, markers = recording.result()
     if lists:
         table.show_lists(console, compared)
-    table.show_trials(console, compared, markers, mutations)
+    table.show_recorded_runs(console, compared, markers, mutations)
     nothing_leaked = markers.leaked == 0 < markers.places
     all_detected = mutations.detected == mutations.planted > 0
     return all([*(result.has_passed for result in results), compared.holds, nothing_leaked, all_detected])

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .privileges import Comparison, Grant
+from .recorded_runs import Markers, Mutations
 from .results import Result, Suppression
-from .trials import Markers, Mutations
 
 WIDTH = 100
 
@@ -34,7 +34,7 @@ def show_scans(console: Console, results: list[Result]) -> None:
     console.print(_make_suppressions_table(results))
 
 
-def show_trials(console: Console, compared: Comparison, markers: Markers, mutations: Mutations) -> None:
+def show_recorded_runs(console: Console, compared: Comparison, markers: Markers, mutations: Mutations) -> None:
     console.print(_make_privileges_table(compared))
     for grant in compared.unused:
         console.print(f"granted and not used: {_describe_grant(grant)}", style="red", highlight=False)

@@ -2,7 +2,7 @@
 
 __main__.py      stops the emulator that a command left running
 server.py        starts the emulator, finds it, stops it
-serve.py         its process
+emulator_process.py  its process
 corrections.py   the corrections of MiniStack, each with its reason
 cloudwatch_corrections.py  those of metrics and alarms
 gaps.py          what MiniStack does not do: scripts/verify skips it
@@ -11,6 +11,6 @@ metrics.py       makes metrics of log lines
 recorder.py      records the calls of the platform's roles
 runtime.py       the runtime of its functions
 target.py        the emulator as a target of the deployer
-reach.py         decides between AWS and the emulator
+choose_target.py  decides between AWS and the emulator
 examples.py      example payments, one for each outcome
 """

@@ -32,7 +32,7 @@ NOT_RUNNING = "the AWS emulator is not running; start it with `make demo KEEP=1`
 _PREFIX = "payment-platform-"
 # A file in the server's folder that its process holds locked.
 LOCK = "lock"
-MODULE = "scripts.local.serve"
+MODULE = "scripts.local.emulator_process"
 # The variable with the folder for recorder.py; whoever starts a server may set it.
 RECORDED_CALLS = "RECORDED_CALLS"
 # The variable by which a server shortens the periods of alarms.

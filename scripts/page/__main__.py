@@ -5,7 +5,7 @@ import getpass
 import click
 
 from scripts.common import command
-from scripts.local.reach import LOCAL, reach_environment
+from scripts.local.choose_target import LOCAL, reach_environment
 from scripts.operator.platform import Platform
 
 from . import server

@@ -16,7 +16,7 @@ described_access.py    roles, policies, keys
 described_compute.py   functions, the state machine, the schedule
 described_data.py      tables, backups, queues, topics
 described_monitoring.py log groups and alarms
-compared.py       finds the differences between properties, and between policies
+property_differences.py  finds the differences between properties, and between policies
 
 Groups of checks:
 stacks.py         stacks, settings, protection, drift

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import described_access, described_compute, described_data, described_monitoring
-from .compared import find_differences
 from .expected import Clients, Expected
+from .property_differences import find_differences
 
 Describe = Callable[[Clients, Expected], dict[str, Any]]
 

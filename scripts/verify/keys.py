@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from .compared import contains_expected
 from .expected import Expected
+from .property_differences import contains_expected
 from .results import Check, Failed, Unknown, run_check
 from .run import Run
 

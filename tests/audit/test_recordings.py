@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.audit import deployed, trials
+from scripts.audit import deployed, recorded_runs
 from scripts.common.errors import UserError
 from tests.emitted import ROOT
 
@@ -17,20 +17,20 @@ FIGURES = {"markers": 3, "paths": 2, "places": 1, "leaked": 0}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / trials.CALLS).mkdir()
+    (tmp_path / recorded_runs.CALLS).mkdir()
     line = json.dumps({"role": "r", "session": "s", "action": "sqs:SendMessage", "resource": "q"})
-    (tmp_path / trials.CALLS / "1.jsonl").write_text(f"{line}\n")
-    (tmp_path / trials.MARKERS).write_text(json.dumps(FIGURES))
+    (tmp_path / recorded_runs.CALLS / "1.jsonl").write_text(f"{line}\n")
+    (tmp_path / recorded_runs.MARKERS).write_text(json.dumps(FIGURES))
     return tmp_path
 
 
-def read_markers(folder: Path) -> trials.Markers:
-    return trials.read_recordings(deployed.read_committed(ROOT / "templates"), folder)[1]
+def read_markers(folder: Path) -> recorded_runs.Markers:
+    return recorded_runs.read_recordings(deployed.read_committed(ROOT / "templates"), folder)[1]
 
 
 def test_the_recordings_of_a_complete_run_are_judged(folder: Path) -> None:
-    trials.mark_complete(folder)
-    assert read_markers(folder) == trials.Markers(**FIGURES)
+    recorded_runs.mark_complete(folder)
+    assert read_markers(folder) == recorded_runs.Markers(**FIGURES)
 
 
 def test_a_run_that_has_not_passed_is_refused(folder: Path) -> None:
@@ -39,14 +39,14 @@ def test_a_run_that_has_not_passed_is_refused(folder: Path) -> None:
 
 
 def test_a_run_with_other_templates_is_refused(folder: Path) -> None:
-    (folder / trials.COMPLETE).write_text("digest of other templates")
+    (folder / recorded_runs.COMPLETE).write_text("digest of other templates")
     with pytest.raises(UserError, match="recordings of other templates"):
         read_markers(folder)
 
 
 def test_a_run_without_the_marked_values_is_refused(folder: Path) -> None:
-    trials.mark_complete(folder)
-    (folder / trials.MARKERS).unlink()
+    recorded_runs.mark_complete(folder)
+    (folder / recorded_runs.MARKERS).unlink()
     with pytest.raises(UserError, match="what became of the marked values"):
         read_markers(folder)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from scripts.audit import trials
+from scripts.audit import recorded_runs
 from scripts.common.target import Target
 from scripts.demo import subscriber
 from scripts.demo.subscriber import receive_objects
@@ -36,8 +36,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         # The hook is called for the tests of all folders.
         ours = item.path.is_relative_to(Path(__file__).parent)
         if ours and (folder := os.environ.get("RECORDINGS")):
-            patch.setenv(server.RECORDED_CALLS, str(Path(folder) / trials.CALLS))
-            patch.setenv(trials.MARKERS_REPORT, str(Path(folder) / trials.MARKERS))
+            patch.setenv(server.RECORDED_CALLS, str(Path(folder) / recorded_runs.CALLS))
+            patch.setenv(recorded_runs.MARKERS_REPORT, str(Path(folder) / recorded_runs.MARKERS))
         return (yield)
 
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.audit import trials
+from scripts.audit import recorded_runs
 from tests.emitted import ALL, ROOT
 from tests.mutations.defects import DEFECTS
 
 
 def test_every_defect_is_detected(tmp_path: Path) -> None:
     """It runs in a process of its own because it forks. The audit reads the report, so defects are planted once."""
-    report = Path(os.environ.get("RECORDINGS") or tmp_path) / trials.MUTATIONS
+    report = Path(os.environ.get("RECORDINGS") or tmp_path) / recorded_runs.MUTATIONS
     command = [sys.executable, "-m", "tests.mutations", "--json", report]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
     assert process.returncode == 0, process.stdout + process.stderr

@@ -14,7 +14,7 @@ from rich.console import Console
 from scripts.common import command
 from scripts.common.paths import ROOT
 from scripts.common.target import Target
-from scripts.local.reach import reach_environment
+from scripts.local.choose_target import reach_environment
 from stacks import settings
 
 HELP = command.HELP

@@ -12,7 +12,7 @@ from rich.console import Console
 from scripts.common import command
 from scripts.common.command import Interrupted
 from scripts.common.errors import describe_error
-from scripts.local.reach import LOCAL, reach_environment
+from scripts.local.choose_target import LOCAL, reach_environment
 from stacks import settings
 
 from ..platform import Platform

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scripts.verify.compared import find_differences, find_policy_differences
+from scripts.verify.property_differences import find_differences, find_policy_differences
 
 KEY_ID = "0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11"
 KEY_ARN = f"arn:aws:kms:eu-west-1:123456789012:key/{KEY_ID}"

@@ -1,4 +1,4 @@
-"""``python -m scripts.names``: count the names in the Python of this repository that say nothing of what they hold.
+"""``python -m scripts.weak_names``: count the names in the Python sources that say nothing of what they hold.
 
 A pronoun or a bare participle (``it``, ``made``) tells a reader nothing that the assignment beside it does not. The
 share of such names may not exceed ``LARGEST_SHARE`` of all names that are bound; ``--list`` prints where each stands.
@@ -58,7 +58,7 @@ def is_one_word(binding: Binding) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.names", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m scripts.weak_names", description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", type=Path, help="Files or folders.  [default: all Python sources]")
     parser.add_argument("--list", action="store_true", help="Print where each weak name and one-word function stands.")
     options = parser.parse_args(arguments)
