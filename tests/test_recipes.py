@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, followed in a copy of the tree: each part that is left out is noticed."""
+"""The recipes of CONTRIBUTING.md, followed in a copy of the repository: the tests notice each omitted step."""
 
 import os
 import re
@@ -33,10 +33,19 @@ scripts/payments.sh --env prod metrics
 """
 RUNBOOK_CHECK = "tests/ops/test_runbook.py::test_each_section_is_of_an_alarm_or_a_procedure_and_each_of_these_has_one"
 TRIGGER_CHECK = "tests/ops/test_alarms_ring.py::test_every_alarm_has_a_cause"
+RIGHTS_CHECK = "tests/stacks/test_service_role.py::test_it_may_do_every_operation_on_every_resource"
+ALARMS, STATEMENTS = "tests/stacks/test_alarms.py", "tests/stacks/test_statements.py"
+EVERY_STATEMENT = "test_every_statement_is_as_it_was_read_last"
+# Importing hypothesis takes longer than most of these tests.
+PLUGINS_OFF = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+# A relative folder is not the one of the pictures, so none are drawn.
+GENERATE_AND_TEST = (
+    "import generate, pytest, sys\nsys.exit(generate.main(['--output', 'templates']) or pytest.main(sys.argv[1:]))"
+)
 
 
 class Copy:
-    """A copy of the tree to follow a recipe in."""
+    """A copy of the repository to follow a recipe in."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -46,7 +55,7 @@ class Copy:
             if path.is_file():
                 shutil.copy(path, root)
 
-    def follow(self, title: str, without: str = "") -> None:
+    def follow_recipe(self, title: str, without: str = "") -> None:
         """Apply the diffs of a recipe, but not those to the file ``without``."""
         recipe = re.search(rf"^### {title}\n(.*?)(?=^##)", CONTRIBUTING, re.MULTILINE | re.DOTALL)
         assert recipe, title
@@ -57,31 +66,28 @@ class Copy:
                 before = "".join(line[1:] for line in lines if line[0] in " -").rstrip("\n")
                 after = "".join(line[1:] for line in lines if line[0] in " +").rstrip("\n")
                 if path != without:
-                    self.replace(path, before, after)
+                    self.replace_text(path, before, after)
 
-    def replace(self, path: str, before: str, after: str) -> None:
+    def replace_text(self, path: str, before: str, after: str) -> None:
         file = self.root / path
         text = file.read_text(encoding="utf-8")
         assert text.count(before) == 1, (path, before)
         file.write_text(text.replace(before, after), encoding="utf-8")
 
-    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run_python(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *command], cwd=self.root, env=os.environ | variables, capture_output=True, text=True,
         )  # fmt: skip
 
-    def generate(self) -> None:
-        process = self.run("generate.py")
-        assert process.returncode == 0, process.stderr
-
-    def template(self, name: str) -> str:
-        return (self.root / "templates" / f"{name}.yaml").read_text(encoding="utf-8")
-
-    def failures(self, *tests: str, **variables: str) -> set[str]:
-        """Run tests. Returns the names of those that fail, without their parameters."""
-        process = self.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, **variables)
+    def list_failures(self, *tests: str, **variables: str) -> set[str]:
+        """Generate the templates, and run tests in the same process. Returns the failed ones, without parameters."""
+        process = self.run_python("-c", GENERATE_AND_TEST, *PLUGINS_OFF, *tests, **variables)
         assert process.returncode in (0, 1), process.stdout + process.stderr
+        assert process.stdout.startswith("7 templates written"), process.stdout + process.stderr
         return {name.split("[")[0] for name in re.findall(r"^FAILED (\S+)", process.stdout, re.MULTILINE)}
+
+    def read_template(self, name: str) -> str:
+        return (self.root / "templates" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -90,63 +96,66 @@ def tree(tmp_path: Path) -> Copy:
 
 
 @pytest.mark.parametrize(
-    ("missing", "noticed_by"),
-    [("docs/runbook.md", RUNBOOK_CHECK), ("tests/ops/test_alarms_ring.py", TRIGGER_CHECK), ("", "")],
+    ("missing", "noticed_by"), [("docs/runbook.md", RUNBOOK_CHECK), ("tests/ops/test_alarms_ring.py", TRIGGER_CHECK)]
 )
-def test_an_alarm_is_a_row_a_runbook_section_and_a_trigger(missing: str, noticed_by: str, tree: Copy) -> None:
-    tree.follow("An alarm", without=missing)
+def test_an_alarm_without_a_runbook_section_or_a_trigger_is_noticed(missing: str, noticed_by: str, tree: Copy) -> None:
+    follow_alarm_recipe(tree, missing)
+    assert tree.list_failures(RUNBOOK_CHECK, TRIGGER_CHECK) == {noticed_by}
+
+
+def test_an_alarm_is_a_row_a_runbook_section_and_a_trigger(tree: Copy) -> None:
+    follow_alarm_recipe(tree)
+    updates = (f"{ALARMS}::test_the_tables_have_every_alarm_and_every_filter", f"{STATEMENTS}::{EVERY_STATEMENT}")
+    assert tree.list_failures(RUNBOOK_CHECK, TRIGGER_CHECK, *updates, UPDATE_GOLDEN="1") == set()
+    assert (
+        tree.list_failures(ALARMS, STATEMENTS, "tests/stacks/test_dashboard.py", f"{RIGHTS_CHECK}[prod-create]")
+        == set()
+    )
+
+
+def follow_alarm_recipe(tree: Copy, missing: str = "") -> None:
+    tree.follow_recipe("An alarm", without=missing)
     if missing != "docs/runbook.md":
-        tree.replace("docs/runbook.md", "\n## alarm-dead-letters\n", f"{SECTION}## alarm-dead-letters\n")
-    tree.generate()
-    assert tree.failures(RUNBOOK_CHECK, TRIGGER_CHECK) == ({noticed_by} if noticed_by else set())
-    if not missing:
-        goldens = ("tests/stacks/test_alarms.py", "tests/stacks/test_statements.py")
-        assert tree.failures(*goldens, "-k", "have_every_alarm or every_statement", UPDATE_GOLDEN="1") == set()
-        assert tree.failures(*goldens, "tests/stacks/test_dashboard.py") == set()
-        assert tree.failures("tests/stacks/test_service_role.py", "-k", "prod-create") == set()
+        tree.replace_text("docs/runbook.md", "\n## alarm-dead-letters\n", f"{SECTION}## alarm-dead-letters\n")
 
 
 def test_a_setting_is_a_declaration_an_input_and_its_use(tree: Copy) -> None:
-    tree.follow("A setting")
-    tree.generate()
-    assert "MaximumRetryAttempts: !Ref ScheduleRetries" in tree.template("compute")
-    assert "ScheduleRetries: !Ref ScheduleRetries" in tree.template("parent")
-    assert tree.failures("tests/stacks/test_templates.py", "tests/stacks/test_settings.py") == set()
+    tree.follow_recipe("A setting")
+    # cfn-lint takes seconds, and judges the committed templates.
+    wiring = ("tests/stacks/test_templates.py", "tests/stacks/test_settings.py", "-k", "not cfn_lint")
+    assert tree.list_failures(*wiring) == set()
+    assert "MaximumRetryAttempts: !Ref ScheduleRetries" in tree.read_template("compute")
+    assert "ScheduleRetries: !Ref ScheduleRetries" in tree.read_template("parent")
 
 
 def test_a_setting_that_no_stack_reads_is_noticed(tree: Copy) -> None:
-    tree.follow("A setting", without="stacks/compute/stack.py")
-    tree.generate()
-    assert tree.failures("tests/stacks/test_templates.py", "-k", "cfn_lint")
+    tree.follow_recipe("A setting", without="stacks/compute/stack.py")
+    assert tree.list_failures("tests/stacks/test_templates.py", "-k", "every_parameter_of_the_parent")
 
 
 @pytest.mark.parametrize("has_rights", [True, False])
 def test_a_resource_is_a_name_and_a_line_of_its_stack(has_rights: bool, tree: Copy) -> None:
-    tree.follow("A resource")
+    tree.follow_recipe("A resource")
     if not has_rights:
-        tree.replace("stacks/names.py", ", RECEIPTS_QUEUE)", ")")
-    tree.generate()
-    role = "tests/stacks/test_service_role.py"
-    expected = set() if has_rights else {f"{role}::test_it_may_do_every_operation_on_every_resource"}
-    assert tree.failures(role, "-k", "prod-create") == expected
+        tree.replace_text("stacks/names.py", ", RECEIPTS_QUEUE)", ")")
+    assert tree.list_failures(f"{RIGHTS_CHECK}[prod-create]") == (set() if has_rights else {RIGHTS_CHECK})
 
 
 def test_an_environment_is_a_table_of_settings(tree: Copy) -> None:
     environments = (tree.root / "stacks" / "environments.toml").read_text(encoding="utf-8")
     staging = re.search(r"^\[staging\]\n.*?\n\n", environments, re.MULTILINE | re.DOTALL)
     assert staging
-    tree.replace("stacks/environments.toml", staging[0], staging[0] + staging[0].replace("[staging]", "[qa1]"))
-    tree.generate()
-    assert "policy-payment-boundary-qa1" in tree.template("artifacts")
-    assert tree.failures("tests/stacks/test_settings.py", "tests/stacks/test_deployers.py") == set()
+    tree.replace_text("stacks/environments.toml", staging[0], staging[0] + staging[0].replace("[staging]", "[qa1]"))
+    assert tree.list_failures("tests/stacks/test_settings.py", "tests/stacks/test_deployers.py") == set()
+    assert "policy-payment-boundary-qa1" in tree.read_template("artifacts")
 
 
 def test_templates_are_written_if_the_pictures_cannot_be_drawn(tree: Copy) -> None:
-    tree.replace("scripts/pictures/svg.py", "    return words.translate(_ESCAPED)\n", "    return {}[words]\n")
+    tree.replace_text("scripts/pictures/svg.py", "    return words.translate(_ESCAPED)\n", "    return {}[words]\n")
     (tree.root / "templates" / "data.yaml").unlink()
-    process = tree.run("generate.py")
+    process = tree.run_python("generate.py")
     assert process.returncode == 1
     assert process.stdout.startswith("7 templates written")
-    assert tree.template("data")
+    assert tree.read_template("data")
     failure = r"generate\.py: the pictures cannot be drawn: KeyError: .* \(in svg\.py:\d+\)\n"
     assert re.fullmatch(failure, process.stderr)
