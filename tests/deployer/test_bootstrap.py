@@ -13,7 +13,7 @@ from tests.deployer.conftest import (
 )
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 from tests.emitted import ROOT
-from tests.stacks.test_deployers import EVERYTHING, statements
+from tests.stacks.test_deployers import list_actions
 
 
 def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
@@ -102,13 +102,10 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
         operations = {name for name, _ in aws.calls if ":" not in name} - {"GetCallerIdentity"}
         return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
 
-    def granted_actions(*policies: str) -> set[str]:
-        return {action for statement in statements(EVERYTHING, *policies) for action in statement["Action"]}
-
     add_platform(aws, tmp_path, edit_with_loss, environment="prod")
     assert command("prod", "--plan").code == 2
     plan = requested_actions()
-    assert plan | _BESIDE == granted_actions("GitHubPlanPolicy")
+    assert plan | _BESIDE == list_actions("GitHubPlanPolicy")
     aws.fails, aws.stuck = {"Data/PaymentLedger": "no"}, {"Data/PaymentLedger": "no"}
     assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 1
     aws.fails = {}
@@ -122,7 +119,7 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
     stack.status, stack.protected, aws.alarms = "ROLLBACK_COMPLETE", False, {}
     aws.holdings.resources.clear()
     assert command("prod", "--yes").code == 0
-    assert requested_actions() | _BESIDE == granted_actions("GitHubPlanPolicy", "GitHubDeployPolicy")
+    assert requested_actions() | _BESIDE == list_actions("GitHubPlanPolicy", "GitHubDeployPolicy")
 
 
 _AS_ACTIONS = {

@@ -36,6 +36,11 @@ ANOTHER_ACCOUNT = "999988887777"
 PLACE = f"{REGION}:{ACCOUNT}"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 ALL_RIGHTS = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+# What KMS gives a new key: all is left to the identity policies of the account.
+DEFAULT_KEY_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}],
+}
 # In the names of what this file deploys.
 ENVIRONMENT = "prod"
 

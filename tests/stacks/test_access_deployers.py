@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
+from stacks import settings
 from tests.stacks.access import (
     ACCOUNT,
     ALL_RIGHTS,
+    DEFAULT_KEY_POLICY,
     PLACE,
     REGION,
-    ROOT,
     Principal,
     World,
     foreign_role,
@@ -25,8 +26,10 @@ from tests.stacks.test_access import (
     STATE_MACHINE,
     TABLE,
     TOPIC,
+    TRUST,
 )
 
+ENVIRONMENTS = settings.deployed_environments()
 CLOUDFORMATION, PLAN, DEPLOY = "CloudFormationRole", "GitHubPlanRole", "GitHubDeployRole"
 IAM = f"arn:aws:iam::{ACCOUNT}"
 BOUNDARY = f"{IAM}:policy/policy-payment-boundary-prod"
@@ -122,6 +125,9 @@ MAY_NOT = {
     "CloudFormation changes its own role": (
         CLOUDFORMATION, "iam:AttachRolePolicy", f"{IAM}:role/role-payment-cloudformation", ATTACHED,
     ),
+    "CloudFormation changes its own policy": (
+        CLOUDFORMATION, "iam:CreatePolicyVersion", f"{IAM}:policy/policy-payment-service-1",
+    ),
     "CloudFormation makes a user": (CLOUDFORMATION, "iam:CreateUser", f"{IAM}:user/x"),
     "CloudFormation makes an access key": (CLOUDFORMATION, "iam:CreateAccessKey", f"{IAM}:user/x"),
     "CloudFormation makes a key that is nobody's": (CLOUDFORMATION, "kms:CreateKey", "*"),
@@ -155,6 +161,7 @@ MAY_NOT = {
     "a deployment touches another stack": (
         DEPLOY, "cloudformation:ExecuteChangeSet", f"arn:aws:cloudformation:{PLACE}:stack/another/1",
     ),
+    "a plan overwrites a template": (PLAN, "s3:PutObject", f"{ARTIFACTS}/payment-plans/prod/template"),
     "a deployment overwrites an artifact": (DEPLOY, "s3:PutObject", f"{ARTIFACTS}/payment-platform/code"),
     **{
         f"{role}: {action}": (role, action, resource)
@@ -172,9 +179,8 @@ MAY_NOT = {
 
 @pytest.fixture(scope="module")
 def world(world: World) -> World:
-    """Beside the platform, a key of another team."""
-    default = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
-    return world.with_policy(FOREIGN_KEY, {"Statement": [default]})
+    """The platform, and a key of another team."""
+    return world.with_policy(FOREIGN_KEY, DEFAULT_KEY_POLICY)
 
 
 @pytest.mark.parametrize("sentence", MAY)
@@ -185,6 +191,29 @@ def test_it_is_so_that(sentence: str, world: World) -> None:
 @pytest.mark.parametrize("sentence", MAY_NOT)
 def test_it_is_never_so_that(sentence: str, world: World) -> None:
     assert not world.may(*MAY_NOT[sentence])
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_role_stands_under_the_boundary_of_its_environment_and_gets_its_policies_only(
+    environment: str, world: World
+) -> None:
+    role, policy, boundary = (arn.replace("-prod", f"-{environment}") for arn in (OUR_ROLE, OUR_POLICY, BOUNDARY))
+    for action in ("iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:AttachRolePolicy"):
+        for value in (boundary, *(BOUNDARY.replace("-prod", f"-{name}") for name in ENVIRONMENTS), ""):
+            context = {"iam:PolicyARN": policy} | ({"iam:PermissionsBoundary": value} if value else {})
+            assert world.may(CLOUDFORMATION, action, role, context) == (value == boundary), (action, value)
+    for name in set(ENVIRONMENTS) - {environment}:
+        context = {"iam:PermissionsBoundary": boundary, "iam:PolicyARN": OUR_POLICY.replace("-prod", f"-{name}")}
+        assert not world.may(CLOUDFORMATION, "iam:AttachRolePolicy", role, context), name
+
+
+@pytest.mark.parametrize("role", OURS)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_role_is_passed_to_its_own_service_only(role: str, environment: str, world: World) -> None:
+    arn = world.roles[role].arn.replace("-prod", f"-{environment}")
+    for name in ("lambda", "states", "backup", "cloudformation", "ec2"):
+        context = {"iam:PassedToService": f"{name}.amazonaws.com"}
+        assert world.may(CLOUDFORMATION, "iam:PassRole", arn, context) == (name == TRUST[role][0]), name
 
 
 # The boundary
@@ -198,29 +227,31 @@ def test_every_role_of_the_platform_stands_under_the_boundary(world: World) -> N
 def test_what_a_role_may_do_lies_within_the_boundary(world: World) -> None:
     """Each action on each resource of each statement, in the context that the statement asks for."""
     ceiling = [parse_policy_document({"Statement": world.policies["BoundaryProd"]})]
-    checked = 0
-    for role in OURS:
-        for policy in world.roles[role].policies:
-            for statement in policy["Statement"]:
-                for action in statement["Action"]:
-                    for resource in statement["Resource"]:
-                        asked = EvalContext(
-                            world.roles[role].arn, "AssumedRole", ACCOUNT, action, resource, REGION,
-                            secure_transport=True, service_context=_fitting(statement.get("Condition", {})),
-                        )  # fmt: skip
-                        assert evaluate(asked, ceiling).decision == "Allow", (role, statement["Sid"], action, resource)
-                        checked += 1
-    assert checked > 60
+    requests = [
+        (role, statement, action, resource)
+        for role in OURS
+        for policy in world.roles[role].policies
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    ]
+    assert len(requests) > 60
+    for role, statement, action, resource in requests:
+        request = EvalContext(
+            world.roles[role].arn, "AssumedRole", ACCOUNT, action, resource, REGION,
+            secure_transport=True, service_context=_satisfy_conditions(statement),
+        )  # fmt: skip
+        assert evaluate(request, ceiling).decision == "Allow", (role, statement["Sid"], action, resource)
 
 
-def _fitting(conditions: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    fitting = {
+def _satisfy_conditions(statement: dict[str, Any]) -> dict[str, Any]:
+    values = {
         key.lower(): value[0] if isinstance(value, list) else value
-        for operator in conditions.values()
+        for operator in statement.get("Condition", {}).values()
         for key, value in operator.items()
     }
-    # KMS tells it of every request.
-    return {"kms:calleraccount": ACCOUNT} | fitting
+    # KMS sets this key for every request.
+    return {"kms:calleraccount": ACCOUNT} | values
 
 
 # Whatever policies a role is given, it can do none of these.
@@ -278,7 +309,7 @@ def test_github_acts_from_one_repository_and_deploys_from_one_environment(
     """https://docs.github.com/en/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect"""
     right = {f"{TOKENS}:aud": "sts.amazonaws.com", f"{TOKENS}:sub": subject}
     assert world.may_assume_by_token(role, PROVIDER, right)
-    others = {PULL, PROD} - {subject} | {
+    wrong_subjects = {PULL, PROD} - {subject} | {
         subject.replace("us/payments", "us/payments-fork"),
         subject.replace("us/payments", "them/payments"),
         "repo:us/payments:ref:refs/heads/main",
@@ -287,8 +318,8 @@ def test_github_acts_from_one_repository_and_deploys_from_one_environment(
         # Whoever takes an old name has ids in the subject.
         subject.replace("us/payments", "us@123/payments@456"),
     }
-    for other in others:
-        assert not world.may_assume_by_token(role, PROVIDER, {**right, f"{TOKENS}:sub": other}), other
+    for wrong_subject in wrong_subjects:
+        assert not world.may_assume_by_token(role, PROVIDER, {**right, f"{TOKENS}:sub": wrong_subject}), wrong_subject
     for claim in right:
         assert not world.may_assume_by_token(role, PROVIDER, {k: v for k, v in right.items() if k != claim}), claim
     assert not world.may_assume_by_token(role, PROVIDER, {**right, f"{TOKENS}:aud": "https://github.com/us"})

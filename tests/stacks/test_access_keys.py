@@ -8,6 +8,7 @@ from tests.stacks.access import (
     ACCOUNT,
     ALL_RIGHTS,
     ANOTHER_ACCOUNT,
+    DEFAULT_KEY_POLICY,
     PLACE,
     ROOT,
     Principal,
@@ -108,7 +109,7 @@ def test_the_table_has_every_statement_about_keys(world: World) -> None:
 def test_a_role_uses_a_key_through_its_service_and_for_what_is_named(role: str, sid: str, world: World) -> None:
     """The secret's key is not ours: its policy is taken for one that leaves all to the account."""
     actions, key, via, context = USES[role, sid]
-    world = world.with_policy(SECRETS_KEY, _left_to_the_account())
+    world = world.with_policy(SECRETS_KEY, DEFAULT_KEY_POLICY)
     rights = [{name: values[index % len(values)] for name, values in context.items()} for index in range(2)]
     for action in actions:
         for right in rights:
@@ -302,8 +303,3 @@ def test_nobody_makes_a_grant_but_a_service_for_whom_it_works(key: str, worlds: 
             for asked in ({}, directly(), kms_via("dynamodb"), kms_via("lambda", context), kms_via("backup")):
                 for said in ({}, {"kms:GrantIsForAWSResource": "false"}):
                     assert not world.may(who, "kms:CreateGrant", key, asked | said), (who.arn, asked, said)
-
-
-def _left_to_the_account() -> dict[str, Any]:
-    allow = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
-    return {"Version": "2012-10-17", "Statement": [allow]}

@@ -1,7 +1,4 @@
-"""Values that only a person would miss: names, periods, and what each environment sets.
-
-Nothing else in the templates refers to them, so no other check fails if two of them are swapped.
-"""
+"""Names, periods and settings that nothing else in the templates refers to: no other test fails if two are swapped."""
 
 import pytest
 
@@ -20,10 +17,11 @@ FILTERS = {
     "PaymentDurationFilter": "metric-filter-payment-duration-prod",
     "ReconciliationHeartbeatFilter": "metric-filter-reconciliation-heartbeat-prod",
 }
-# Every environment that is deployed to AWS, with its values that an auditor asks for.
+# Every environment that is deployed to AWS, with the values that an auditor asks for.
 AUDITED = {
     "dev": {"LogRetentionDays": "1", "KeyDeletionWindowDays": "7", "DeletionProtection": "false",
-            "BackupRetentionDays": "0", "WorkflowLogExecutionData": "true", "WorkflowCustomerKey": "false"},
+            "BackupRetentionDays": "0", "WorkflowLogExecutionData": "true", "WorkflowCustomerKey": "false",
+            "MaximumAmounts": "USD=10000"},
     "staging": {"LogRetentionDays": "30", "KeyDeletionWindowDays": "7", "DeletionProtection": "true",
                 "BackupRetentionDays": "0", "WorkflowLogExecutionData": "false", "WorkflowCustomerKey": "true"},
     "prod": {"LogRetentionDays": "400", "KeyDeletionWindowDays": "30", "DeletionProtection": "true",

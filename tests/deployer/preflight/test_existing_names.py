@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.common.templates import parse_template
 from scripts.deployer.preflight.examine import collect_findings
 from scripts.deployer.preflight.name_lookups import LOOKUPS
 from tests.deployer.aws.account import Account
@@ -23,7 +24,6 @@ from tests.deployer.preflight.conftest import (
     occupy_all_names,
 )
 from tests.emitted import ROOT
-from tests.stacks.test_deployers import parse_template
 
 
 def test_every_name_that_exists_outside_the_stack_is_found(

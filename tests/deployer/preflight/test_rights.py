@@ -19,7 +19,7 @@ from tests.deployer.preflight.conftest import (
     not_passed,
     occupy_all_names,
 )
-from tests.stacks.test_deployers import EVERYTHING, LOOK_POLICIES, statements
+from tests.stacks.test_deployers import LOOK_POLICIES, STACK, list_actions
 
 
 def simulations(aws: Service) -> list[dict[str, Any]]:
@@ -154,7 +154,7 @@ def test_githubs_roles_may_read_exactly_what_the_checks_read(
     account.existing, account.functions = {}, {}
     collect_findings(situation_of(ServiceRole="true", only_plan=True))
     actions = {name.replace("monitoring:", "cloudwatch:") for name, _ in aws.calls if ":" in name}
-    assert {action for look in statements(EVERYTHING, *LOOK_POLICIES) for action in look["Action"]} == actions
+    assert list_actions(*LOOK_POLICIES) == actions
     for role in ("GitHubPlanRole", "GitHubDeployRole"):
-        attached = EVERYTHING.resources[role].properties["ManagedPolicyArns"]
+        attached = STACK.resources[role].properties["ManagedPolicyArns"]
         assert {f"${{{title}}}" for title in LOOK_POLICIES} <= set(attached)
