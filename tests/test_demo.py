@@ -15,27 +15,13 @@ from scripts.demo.subscriber import receive_objects
 from scripts.deployer.failure import Event
 from scripts.local.examples import EXAMPLES
 from scripts.operator.executions import Execution
-
-
-class FakeQueue:
-    """Gives each message once."""
-
-    def __init__(self, *bodies: str) -> None:
-        self.waiting = [{"Body": body, "ReceiptHandle": str(n)} for n, body in enumerate(bodies)]
-        self.deleted_receipts: list[str] = []
-
-    def receive_message(self, MaxNumberOfMessages: int, **_arguments: Any) -> dict[str, Any]:
-        messages, self.waiting = self.waiting[:MaxNumberOfMessages], self.waiting[MaxNumberOfMessages:]
-        return {"Messages": messages} if messages else {}
-
-    def delete_message(self, ReceiptHandle: str, **_arguments: Any) -> None:
-        self.deleted_receipts.append(ReceiptHandle)
+from tests.operator.fake_queue import FakeQueue
 
 
 def test_messages_of_others_are_deleted_and_not_returned() -> None:
-    queue = FakeQueue("hello", '{"Message": "m"}', "[1]", "null", "", *["{"] * 10)
+    queue: Any = FakeQueue("hello", '{"Message": "m"}', "[1]", "null", "", *["{"] * 10)
     assert receive_objects(queue, "http://queue") == [{"Message": "m"}]
-    assert len(queue.deleted_receipts) == 15
+    assert queue.bodies == {}
 
 
 def make_event(logical_id: str, kind: str, status: str) -> Event:

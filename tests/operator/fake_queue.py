@@ -19,7 +19,7 @@ class FakeQueue:
     def visible_ids(self) -> list[str]:
         return [message_id for message_id in self.bodies if self._visible_at[message_id] <= self.clock]
 
-    def receive_message(self, MaxNumberOfMessages: int, VisibilityTimeout: int, **_: Any) -> dict[str, Any]:
+    def receive_message(self, MaxNumberOfMessages: int, VisibilityTimeout: int = 30, **_: Any) -> dict[str, Any]:
         messages = []
         for message_id in self.visible_ids[:MaxNumberOfMessages]:
             self._received += 1
