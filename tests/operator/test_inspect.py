@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from scripts.operator.logs import LogLine, parse_event
 from scripts.operator.records import Record, hide_card_numbers
 from scripts.operator.story import Entry, Story
 
+YES = {"BOOL": True}
 LETTER_FIELDS = ("transaction_id", "error", "timestamp", "state", "cause", "payment_status")
 
 
@@ -37,34 +39,27 @@ def test_a_log_line_shows_only_what_our_functions_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("detail", "transaction_id"),
-    [
-        ("transaction T-1: not charged", "T-1"),
-        ("transaction A:1.b is recorded for another request", "A:1.b"),
-        ("transaction T-1: 4111111111111111", "T-1"),
-    ],
+    ("transaction_id", "words"),
+    [("T-1", ": not charged"), ("A:1.b", " is recorded for another request"), ("T-1", ": 4111111111111111")],
 )
-def test_an_error_belongs_to_the_payment_in_its_detail(detail: str, transaction_id: str) -> None:
-    line = parse_event(make_event(level="WARNING", message="payment error", error="E", detail=detail), "processing")
+def test_an_error_belongs_to_the_payment_in_its_detail(transaction_id: str, words: str) -> None:
+    error = {"message": "payment error", "error": "E", "detail": f"transaction {transaction_id}{words}"}
+    line = parse_event(make_event(level="WARNING", **error), "processing")
     assert line is not None
     assert (line.transaction_id, line.summary, line.bad) == (transaction_id, "E", True)
     assert "4111" not in line.detail
 
 
-def test_a_reconciliation_run_yields_each_payment_and_an_error_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    error = {"error": "E", "detail": "transaction T-4: away", "level": "WARNING", "message": "payment error"}
+def test_a_reconciliation_run_yields_each_payment_and_an_error_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = {"level": "ERROR", "message": "payment not reconciled", "error": "E"}
     logged = [
         {"level": "INFO", "message": "payment reconciled", "transaction_id": "T-1", "status": "COMPLETED"},
-        {"level": "ERROR", "message": "payment not reconciled", "transaction_id": "T-2", "error": "E"},
-        {"level": "ERROR", "message": "payment not reconciled", "transaction_id": "T-3", "error": "E"},
-        error,
-        {"level": "ERROR", "errorType": "E", "errorMessage": error["detail"]},  # the runtime's
+        *(failure | {"transaction_id": transaction_id} for transaction_id in ("T-2", "T-3")),
+        {"level": "WARNING", "message": "payment error", "error": "E", "detail": "transaction T-4: away"},
+        {"level": "ERROR", "errorType": "E", "errorMessage": "transaction T-4: away"},  # the runtime's
     ]
     page = {"events": [make_event(requestId="1", **fields) for fields in logged]}
-    pages = SimpleNamespace(paginate=lambda **_: [page])
-    client = SimpleNamespace(get_paginator=lambda _: pages)
+    client = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: [page]))
     monkeypatch.setattr(logs, "GROUPS", {"reconciliation": ""})
     platform: Any = SimpleNamespace(environment="dev", client=lambda _: client)
     assert [line.transaction_id for line in logs.read_lines(platform, 0)] == ["T-1", "T-2", "T-3", "T-4"]
@@ -96,45 +91,34 @@ def test_card_numbers_are_hidden_and_ids_are_not() -> None:
     assert hide_card_numbers("sim_317205b21a575eb9 20261123124040") == "sim_317205b21a575eb9 20261123124040"
 
 
-def make_line(key: str) -> LogLine:
-    return LogLine(f"2026-11-23T12:00:0{key}Z", "processing", "T", "what", "", False, "", key)
+def follow_looks(monkeypatch: pytest.MonkeyPatch, looks: Iterable[Any], interval: int) -> tuple[list[str], list[float]]:
+    """Return the keys of the lines that `tail` shows of these looks, and how long it waits after each."""
+    remaining, times, waits = iter(looks), itertools.count(1000, interval), []
 
+    def read_lines(*_: Any) -> Iterator[LogLine]:
+        for key in next(remaining, [KeyboardInterrupt()]):
+            if isinstance(key, BaseException):
+                raise key
+            yield LogLine(f"2026-11-23T12:00:0{key}Z", "processing", "T", "what", "", False, "", key)
 
-def test_tail_shows_each_line_once_and_slows_down_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "FilterLogEvents")
-    looks: list[Any] = [["1"], ["2", "1"], throttled, ["2", "3"], [], [], [], []]
-    waits: list[float] = []
-    times = itertools.count(1000)
-
-    def read_looks(*_: Any) -> Any:
-        look = looks.pop(0) if looks else KeyboardInterrupt()
-        if isinstance(look, BaseException):
-            raise look
-        return [make_line(key) for key in look]
-
-    monkeypatch.setattr(tail.logs, "read_lines", read_looks)
+    monkeypatch.setattr(tail.logs, "read_lines", read_lines)
     keys: list[str] = []
     lines = tail.follow_lines(None, 0, pause=waits.append, clock=lambda: next(times))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         keys.extend(line.key for line in lines)
-    assert keys == ["1", "2", "3"]
-    assert waits == [2, 2, 10, 2, 3, 4.5, 6.75, 10]
+    return keys, waits
+
+
+THROTTLED = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "FilterLogEvents")
+
+
+def test_tail_shows_each_line_once_and_slows_down_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [["1"], ["2", "1"], [THROTTLED], ["2", "3"], [], [], [], []]
+    assert follow_looks(monkeypatch, looks, 1) == (["1", "2", "3"], [2, 2, 10, 2, 3, 4.5, 6.75, 10])
 
 
 def test_tail_repeats_nothing_however_long_it_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = iter([ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "FilterLogEvents")] * 50)
-    times = itertools.count(1000, 10)
-
-    def read_looks(*_: Any) -> Any:
-        yield make_line("1")
-        raise next(looks, KeyboardInterrupt())
-
-    monkeypatch.setattr(tail.logs, "read_lines", read_looks)
-    keys: list[str] = []
-    lines = tail.follow_lines(None, 0, pause=lambda _: None, clock=lambda: next(times))  # type: ignore[arg-type]
-    with pytest.raises(KeyboardInterrupt):
-        keys.extend(line.key for line in lines)
-    assert keys == ["1"]
+    assert follow_looks(monkeypatch, [["1", THROTTLED]] * 50, 10)[0] == ["1"]
 
 
 def test_a_missing_permission_is_named() -> None:
@@ -194,23 +178,15 @@ def test_the_explanation_tells_a_restored_table_from_missing_access(cause: str, 
         # An execution may have published a notice of itself, so only the record counts.
         ({}, ()),
         ({"notified_status": {"S": "UNKNOWN"}}, ("subscribers: UNKNOWN, not confirmed",)),
+        ({"notified_status": {"S": "UNKNOWN"}, "notification_confirmed": YES}, ("subscribers: UNKNOWN",)),
         (
-            {"notified_status": {"S": "UNKNOWN"}, "notification_confirmed": {"BOOL": True}},
-            ("subscribers: UNKNOWN",),
-        ),
-        (
-            {
-                "notified_status": {"S": "FAILED"},
-                "notifier": {"S": "arn:1"},
-                "notification_due": {"BOOL": True},
-                "dead_lettered": {"BOOL": True},
-            },
+            {"notified_status": {"S": "FAILED"}, "notifier": {"S": "a"}, "notification_due": YES, "dead_lettered": YES},
             ("a notification of FAILED is being sent", "the dead-letter queue"),
         ),
-        ({"notification_due": {"BOOL": True}}, ("a notification is due; reconciliation will send it",)),
+        ({"notification_due": YES}, ("a notification is due; reconciliation will send it",)),
         # Written by an older version.
         (
-            {"told": {"S": "FAILED"}, "told_id": {"S": "T-1:2"}, "letter": {"BOOL": True}},
+            {"told": {"S": "FAILED"}, "told_id": {"S": "T-1:2"}, "letter": YES},
             ("subscribers: FAILED", "the dead-letter queue"),
         ),
     ],

@@ -15,6 +15,8 @@ from scripts.operator.platform import Platform
 from stacks import names
 
 ANSWER = {"transaction_id": "T-1", "status": "REFUNDED", "failure": ""}
+RESOLVE = {"action": "resolve"}
+UNCONFIRMED = "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes\n"
 
 
 class FakeTarget:
@@ -54,15 +56,9 @@ def run_command(monkeypatch: pytest.MonkeyPatch, target: Any, status: str, *argu
     ("arguments", "event"),
     [
         (["refund", "T-1", "--yes"], {"action": "refund"}),
-        (
-            ["resolve", "T-1", "--charged", "ch_1", "--yes"],
-            {"action": "resolve", "status": "COMPLETED", "reference": "ch_1"},
-        ),
-        (
-            ["resolve", "T-1", "--refunded", "re_1", "--yes"],
-            {"action": "resolve", "status": "REFUNDED", "reference": "re_1"},
-        ),
-        (["resolve", "T-1", "--not-charged", "--yes"], {"action": "resolve", "status": "FAILED"}),
+        (["resolve", "T-1", "--charged", "c", "--yes"], RESOLVE | {"status": "COMPLETED", "reference": "c"}),
+        (["resolve", "T-1", "--refunded", "r", "--yes"], RESOLVE | {"status": "REFUNDED", "reference": "r"}),
+        (["resolve", "T-1", "--not-charged", "--yes"], RESOLVE | {"status": "FAILED"}),
     ],
 )
 def test_the_live_function_learns_the_action_and_the_operator(
@@ -96,15 +92,7 @@ def test_a_failure_or_refusal_of_the_function_is_an_error(
 
 @pytest.mark.parametrize(
     ("status", "code", "output"),
-    [
-        ("COMPLETED", 1, "T-1: COMPLETED: no\n"),
-        (
-            "REFUNDING",
-            0,
-            "T-1: REFUNDING: no\n"
-            "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes\n",
-        ),
-    ],
+    [("COMPLETED", 1, "T-1: COMPLETED: no\n"), ("REFUNDING", 0, f"T-1: REFUNDING: no\n{UNCONFIRMED}")],
 )
 def test_a_refund_that_is_refused_fails_and_one_that_is_unconfirmed_does_not(
     monkeypatch: pytest.MonkeyPatch, status: str, code: int, output: str
@@ -121,42 +109,30 @@ def test_a_payment_is_resolved_to_one_outcome(monkeypatch: pytest.MonkeyPatch, o
     assert target.calls == []
 
 
+CHANGES = {"payments": [{"transaction_id": "T-1", "was": "UNKNOWN", "is": "FAILED"}]}
+
+
 @pytest.mark.parametrize(
-    ("answer", "options", "code", "output"),
+    ("answer", "options", "output", "error"),
     [
-        ({"errors": 0}, [], 0, "T-1: still UNKNOWN\n"),
-        ({"errors": 0, "after": "FAILED"}, [], 0, "T-1: UNKNOWN → FAILED\n"),
-        (
-            {"errors": 1},
-            [],
-            1,
-            "T-1: still UNKNOWN\npayments: 1 error; the log of the reconciliation function says more\n",
-        ),
-        (
-            {"errors": 0, "after": "FAILED"},
-            ["--json"],
-            0,
-            json.dumps({"payments": [{"transaction_id": "T-1", "was": "UNKNOWN", "is": "FAILED"}]}, indent=2) + "\n",
-        ),
+        ({"errors": 0}, [], "T-1: still UNKNOWN\n", ""),
+        ({"errors": 0, "after": "FAILED"}, [], "T-1: UNKNOWN → FAILED\n", ""),
+        ({"errors": 0, "after": "FAILED"}, ["--json"], json.dumps(CHANGES, indent=2) + "\n", ""),
+        ({"errors": 1}, [], "T-1: still UNKNOWN\n", "1 error"),
+        ({"errorMessage": "Task timed out"}, [], "T-1: still UNKNOWN\n", "the function failed: Task timed out"),
     ],
 )
 def test_reconcile_prints_the_overdue_payments_and_fails_with_an_error(
-    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], options: list[str], code: int, output: str
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], options: list[str], output: str, error: str
 ) -> None:
-    result = run_command(monkeypatch, FakeTarget(answer), "UNKNOWN", "reconcile", *options)
-    assert (result.exit_code, result.output) == (code, output)
-
-
-def test_reconcile_prints_the_overdue_payments_though_the_function_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = FakeTarget({"errorMessage": "Task timed out"}, FunctionError="Unhandled")
-    result = run_command(monkeypatch, target, "UNKNOWN", "reconcile")
-    assert (result.exit_code, result.stdout) == (1, "T-1: still UNKNOWN\n")
-    assert result.stderr.startswith("payments: the function failed: Task timed out; ")
+    target = FakeTarget(answer, **{"FunctionError": "Unhandled"} if "errorMessage" in answer else {})
+    result = run_command(monkeypatch, target, "UNKNOWN", "reconcile", *options)
+    assert (result.exit_code, result.stdout) == (1 if error else 0, output)
+    assert result.stderr == (f"payments: {error}; the log of the reconciliation function says more\n" if error else "")
 
 
 @pytest.mark.parametrize(
-    ("command", "status"),
-    [(["refund", "T-1"], "COMPLETED"), (["resolve", "T-1", "--not-charged"], "REVIEW")],
+    ("command", "status"), [(["refund", "T-1"], "COMPLETED"), (["resolve", "T-1", "--not-charged"], "REVIEW")]
 )
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 1), (KeyboardInterrupt(), 130), (EOFError(), 1)])
 def test_only_a_yes_changes_a_payment(
