@@ -46,16 +46,11 @@ class FakeStepFunctions:
 
     def start_execution(self, **arguments: Any) -> dict[str, Any]:
         headers = {"date": format_datetime(START, usegmt=True)}
-        name = arguments["name"]
-        first = self.calls.setdefault(name, arguments)
-        if first is not arguments and (first["input"] != arguments["input"] or self._read_final_status(name)):
+        arn = f"arn:aws:states:eu-west-1:1:execution:m:{arguments['name']}"
+        first = self.calls.setdefault(arguments["name"], arguments)
+        if first is not arguments and (first["input"] != arguments["input"] or self._read_status(arn) != "RUNNING"):
             raise ExecutionAlreadyExists
         return {"startDate": self._started_at, "ResponseMetadata": {"HTTPHeaders": headers}}
-
-    def _read_final_status(self, name: str) -> str:
-        """Return the status, or an empty text while the execution runs."""
-        status = str(self._read_status(f"arn:aws:states:eu-west-1:1:execution:m:{name}"))
-        return "" if status == "RUNNING" else status
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:
         self.described_arns.append(executionArn)
@@ -69,12 +64,9 @@ def make_request(transaction_id: str = "T-0", amount: str = "150") -> Request:
 
 def make_item(request: Request, status: str, salt: str | None) -> dict[str, dict[str, str]]:
     """Return the item that the functions store; without a salt, the item of a version without keyed fingerprints."""
-    fields = {
-        "transaction_id": request.transaction_id,
-        "status": status,
-        "fingerprint": request.content.compute_fingerprint(salt),
-    }
-    return {name: {"S": value} for name, value in (fields | ({"salt": salt} if salt else {})).items()}
+    fields = {"transaction_id": request.transaction_id, "status": status} | ({"salt": salt} if salt else {})
+    fields["fingerprint"] = request.content.compute_fingerprint(salt)
+    return {name: {"S": value} for name, value in fields.items()}
 
 
 def send_batch(
@@ -103,38 +95,27 @@ def send_batch(
 
 
 def wait_for_batch(batch: Any) -> list[Result]:
-    seconds = [0.0]
-
-    def advance_clock(interval: float) -> None:
-        seconds[0] += interval
-
-    return list(batch.wait_for_outcomes(advance_clock, lambda: seconds[0]))
+    intervals: list[float] = []
+    return list(batch.wait_for_outcomes(intervals.append, lambda: sum(intervals)))
 
 
+@pytest.mark.parametrize("is_known_at_once", [True, False])
 def test_a_payment_that_completes_while_its_execution_is_described_is_completed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, is_known_at_once: bool
 ) -> None:
-    table: dict[str, str] = {}
-
-    def complete_payment(_arn: str) -> str:
-        table["T-0"] = "COMPLETED"
-        return "SUCCEEDED"
-
-    (result,) = wait_for_batch(send_batch(monkeypatch, FakeStepFunctions(complete_payment), table))
-    assert (result.status, result.failed) == ("COMPLETED", False)
-
-
-def test_an_execution_that_step_functions_does_not_know_yet_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if Step Functions does not know the execution yet: it has not ended for that."""
     table: dict[str, str] = {}
     looks: list[str] = []
 
-    def complete_at_second_look(arn: str) -> str:
+    def complete_payment(arn: str) -> str:
         looks.append(arn)
-        if len(looks) == 2:
+        if is_known_at_once or len(looks) == 2:
             table["T-0"] = "COMPLETED"
+        if is_known_at_once:
+            return "SUCCEEDED"
         raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": ""}}, "DescribeExecution")
 
-    (result,) = wait_for_batch(send_batch(monkeypatch, FakeStepFunctions(complete_at_second_look), table))
+    (result,) = wait_for_batch(send_batch(monkeypatch, FakeStepFunctions(complete_payment), table))
     assert (result.status, result.failed) == ("COMPLETED", False)
 
 
@@ -182,7 +163,7 @@ def test_a_request_that_is_on_its_way_is_not_sent_again(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("spell", SPELLINGS)
 def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: pytest.MonkeyPatch, spell: Any) -> None:
-    """Under the next name, up to ``MOST_EXECUTIONS``."""
+    """Under the next name, up to ``MOST_EXECUTIONS``; none of the names holds a hash of the request."""
     stepfunctions = FakeStepFunctions(lambda _: "FAILED")
     stepfunctions.start_execution(name="T-0", input=spell(make_request()))
     for number in range(2, MOST_EXECUTIONS + 1):
@@ -192,6 +173,7 @@ def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: 
     (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
     assert (result.status, result.failed, result.is_final) == ("NOT RECORDED", True, True)
     assert len(stepfunctions.calls) == MOST_EXECUTIONS
+    assert find_pieces(make_request().body, stepfunctions.calls.values()) == []
 
 
 @pytest.mark.parametrize(("status", "state"), [("RUNNING", "is being processed"), ("FAILED", "was sent before")])
@@ -236,14 +218,6 @@ def test_what_is_recorded_decides_whether_a_request_is_the_same(
     assert [result.status for result in wait_for_batch(pending)] == [status]
 
 
-def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    stepfunctions = FakeStepFunctions(lambda _: "FAILED")
-    for _ in range(MOST_EXECUTIONS):
-        send_batch(monkeypatch, stepfunctions, {})
-    assert len(stepfunctions.calls) == MOST_EXECUTIONS
-    assert find_pieces(make_request().body, stepfunctions.calls.values()) == []
-
-
 def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pytest.MonkeyPatch) -> None:
     """With both, anybody could try all amounts."""
     record = records.parse_item(make_item(make_request(), "COMPLETED", SALT))
@@ -259,24 +233,18 @@ def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pyte
     assert CliRunner().invoke(cli.main, ["--env", "dev", "list", "--limit", "1"]).stderr == hint
 
 
-def make_busy_platform(times: int) -> Any:
-    """Return a platform whose table is too busy so many times."""
-    remaining = [times]
+def test_a_busy_table_is_read_again_later_and_not_for_ever() -> None:
+    waits: list[float] = []
 
     def batch_get_item(RequestItems: dict[str, Any]) -> dict[str, Any]:
-        remaining[0] -= 1
-        if remaining[0] >= 0:
+        if len(waits) != 3:
             return {"Responses": {}, "UnprocessedKeys": RequestItems}
         return {"Responses": {"t": [{"transaction_id": {"S": "T-1"}}]}, "UnprocessedKeys": {}}
 
     client = SimpleNamespace(batch_get_item=batch_get_item)
-    return SimpleNamespace(client=lambda _: client, outputs={"DynamodbTableName": "t"})
-
-
-def test_a_busy_table_is_read_again_later_and_not_for_ever() -> None:
-    waits: list[float] = []
-    assert set(records.read_payments(make_busy_platform(3), ["T-1"], waits.append)) == {"T-1"}
+    platform: Any = SimpleNamespace(client=lambda _: client, outputs={"DynamodbTableName": "t"})
+    assert set(records.read_payments(platform, ["T-1"], waits.append)) == {"T-1"}
     assert waits == sorted(waits)
-    assert len(waits) == 3
+    waits += [0.0]
     with pytest.raises(UserError, match="t is too busy to read 1 payments"):
-        records.read_payments(make_busy_platform(10_000), ["T-1"], waits.append)
+        records.read_payments(platform, ["T-1"], waits.append)

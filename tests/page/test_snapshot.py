@@ -22,9 +22,9 @@ class FakePlatform:
     environment = "local"
     dead_letter_queue_url = "http://queue/letters"
 
-    def __init__(self, outputs: dict[str, str] | None = None) -> None:
+    def __init__(self, *outputs: str) -> None:
         self.waiting, self.hidden, self.reads = 1, 0, 0
-        self._outputs = {"Some": "output"} if outputs is None else outputs
+        self._outputs = [{"OutputKey": key, "OutputValue": "value"} for key in outputs]
 
     def client(self, _service: str) -> "FakePlatform":
         return self
@@ -34,24 +34,22 @@ class FakePlatform:
         return {"Attributes": {name: str(count) for name, count in zip(request["AttributeNames"], counts, strict=True)}}
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
-        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in self._outputs.items()]
-        return {
-            "Stacks": [{"StackId": "s", "StackName": StackName, "StackStatus": "S", "Outputs": outputs, "Tags": []}]
-        }
+        stack = {"StackId": "s", "StackName": StackName, "StackStatus": "S", "Outputs": self._outputs, "Tags": []}
+        return {"Stacks": [stack]}
 
 
 @pytest.fixture
-def platform(monkeypatch: pytest.MonkeyPatch) -> FakePlatform:
+def platform(monkeypatch: pytest.MonkeyPatch) -> Any:
     def count_read(platform: FakePlatform) -> list[Any]:
         platform.reads += 1
         return []
 
     monkeypatch.setattr(snapshot, "read_letters", count_read)
-    return FakePlatform()
+    return FakePlatform("Output")
 
 
-def test_letters_are_read_only_after_the_queue_changed(platform: FakePlatform) -> None:
-    source = Source(lambda: platform)  # type: ignore[arg-type,return-value]
+def test_letters_are_read_only_after_the_queue_changed(platform: Any) -> None:
+    source = Source(lambda: platform)
     # A letter that somebody reads is hidden, and still counts.
     for platform.waiting, platform.hidden, reads in ((1, 0, 1), (1, 0, 1), (0, 1, 1), (2, 0, 2), (1, 0, 3)):
         source.refresh_letters()
@@ -61,8 +59,8 @@ def test_letters_are_read_only_after_the_queue_changed(platform: FakePlatform) -
     assert platform.reads == 4
 
 
-def test_reserved_letters_are_not_read(platform: FakePlatform) -> None:
-    source = Source(lambda: platform)  # type: ignore[arg-type,return-value]
+def test_reserved_letters_are_not_read(platform: Any) -> None:
+    source = Source(lambda: platform)
     answers: list[bool] = []
     looks = [threading.Thread(target=lambda: answers.append(source.refresh_letters())) for _ in range(2)]
     with source.reserve_letters():
@@ -75,11 +73,12 @@ def test_reserved_letters_are_not_read(platform: FakePlatform) -> None:
 
 
 def test_a_platform_without_outputs_is_not_deployed_yet() -> None:
-    platforms = [FakePlatform({}), FakePlatform()]
-    source = Source(lambda: platforms.pop(0))  # type: ignore[arg-type,return-value]
+    platforms: Any = [FakePlatform(), FakePlatform("Output")]
+    source = Source(lambda: platforms.pop(0))
     with pytest.raises(NotDeployedYet, match="the platform is not deployed in local yet"):
         source.reach_platform()
-    assert source.reach_platform()._outputs  # type: ignore[attr-defined]
+    source.reach_platform()
+    assert platforms == []
 
 
 @pytest.mark.parametrize(("next_page", "count"), [({}, "2"), ({"nextToken": "t"}, "2 or more")])
@@ -103,10 +102,7 @@ def test_an_invalid_transaction_id_is_not_shown(transaction_id: str) -> None:
     assert "411111" not in str(description)
 
 
-@pytest.mark.parametrize(
-    ("status", "is_redrivable"),
-    [("FAILED", True), ("COMPLETED", True), ("REVIEW", False)],
-)
+@pytest.mark.parametrize(("status", "is_redrivable"), [("FAILED", True), ("COMPLETED", True), ("REVIEW", False)])
 def test_a_redrive_is_offered_by_the_current_status(status: str, is_redrivable: bool) -> None:
     """Whatever the status was when the letter was read."""
     fields: Any = dict.fromkeys((field.name for field in dataclasses.fields(DeadLetter)), "")
