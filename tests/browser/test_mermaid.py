@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,46 +33,30 @@ async ([id, text]) => {
 """
 
 
-@dataclass(frozen=True)
-class Diagram:
-    file: str
-    line: int
-    text: str
-
-    @property
-    def place(self) -> str:
-        return f"{self.file}:{self.line}"
-
-
-def find_diagrams(file: str, text: str) -> list[Diagram]:
-    """Return the ``mermaid`` blocks of a Markdown file."""
+def find_diagrams(file: str, text: str) -> dict[str, str]:
+    """Return the ``mermaid`` blocks of a Markdown file by their place: the file and the line."""
     blocks = re.finditer(r"^( *)```mermaid *\n(.*?)^\1```", text, re.MULTILINE | re.DOTALL)
-    return [Diagram(file, text.count("\n", 0, block.start()) + 1, block[2]) for block in blocks]
+    return {f"{file}:{len(text[: block.start()].splitlines()) + 1}": block[2] for block in blocks}
 
 
-def list_markdown_files() -> list[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    return sorted(name for name in set(listed.split("\n")) if name and (ROOT / name).exists())
+LISTED = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+    cwd=ROOT, check=True, capture_output=True, text=True,
+).stdout  # fmt: skip
+DIAGRAMS: dict[str, str] = {}
+for name in sorted(set(LISTED.splitlines())):
+    if (ROOT / name).exists():
+        DIAGRAMS |= find_diagrams(name, (ROOT / name).read_text(encoding="utf-8"))
 
 
-DIAGRAMS = [
-    diagram
-    for name in list_markdown_files()
-    for diagram in find_diagrams(name, (ROOT / name).read_text(encoding="utf-8"))
-]
-
-
-def draw_diagram(page: "Page", diagram: Diagram) -> dict[str, float]:
+def draw_diagram(page: "Page", place: str, text: str) -> dict[str, float]:
     from playwright.sync_api import Error
 
     try:
-        measurements: dict[str, float] = page.evaluate(DRAW, ["drawn", diagram.text])
+        measurements: dict[str, float] = page.evaluate(DRAW, ["drawn", text])
     except Error as error:
         message = error.message.partition("\n    at ")[0]
-        pytest.fail(f"{diagram.place}: Mermaid cannot draw it: {message}", pytrace=False)
+        pytest.fail(f"{place}: Mermaid cannot draw it: {message}", pytrace=False)
     return measurements
 
 
@@ -83,29 +66,27 @@ def mermaid_page(page: "Page") -> "Page":
     return page
 
 
-@pytest.mark.parametrize("diagram", DIAGRAMS, ids=lambda diagram: diagram.place)
-def test_a_diagram_is_rendered_and_legible(mermaid_page: "Page", diagram: Diagram) -> None:
-    measurements = draw_diagram(mermaid_page, diagram)
-    assert measurements["nodes"] > 1, diagram.place
-    assert not measurements["flat"], f"{diagram.place}: nothing is to be seen of {measurements['flat']}"
+@pytest.mark.parametrize("place", DIAGRAMS)
+def test_a_diagram_is_rendered_and_legible(mermaid_page: "Page", place: str) -> None:
+    measurements = draw_diagram(mermaid_page, place, DIAGRAMS[place])
+    assert measurements["nodes"] > 1, place
+    assert not measurements["flat"], f"{place}: nothing is to be seen of {measurements['flat']}"
     assert COLUMN / measurements["width"] >= LEAST_SCALE, (
-        f"{diagram.place}: {measurements['width']:.0f} px wide, of which GitHub shows {COLUMN}"
+        f"{place}: {measurements['width']:.0f} px wide, of which GitHub shows {COLUMN}"
     )
 
 
-def test_the_readme_opens_with_a_diagram() -> None:
-    assert [diagram for diagram in DIAGRAMS if diagram.line < 12 and diagram.file == "README.md"]
+def test_the_files_of_the_repository_are_read_and_the_readme_opens_with_a_diagram() -> None:
+    lines = {file: int(line) for file, line in (place.rsplit(":", 1) for place in reversed(DIAGRAMS))}
+    assert {"README.md", "docs/architecture.md", "docs/payment-status.md"} <= set(lines)
+    assert lines["README.md"] < 12
 
 
 def test_a_broken_diagram_is_reported_by_file_and_line(mermaid_page: "Page") -> None:
-    (broken,) = find_diagrams("docs/some.md", "# Title\n\n```mermaid\nflowchart LR\n  a -->\n```\n")
+    ((place, broken),) = find_diagrams("docs/some.md", "# Title\n\n```mermaid\nflowchart LR\n  a -->\n```\n").items()
     with pytest.raises(pytest.fail.Exception, match=r"docs/some\.md:3: Mermaid cannot draw it: .*Parse error"):
-        draw_diagram(mermaid_page, broken)
+        draw_diagram(mermaid_page, place, broken)
 
 
 def test_other_fenced_text_is_not_a_diagram() -> None:
-    assert find_diagrams("a.md", "```text\nmermaid\n```\n```sh\nls\n```\n") == []
-
-
-def test_the_files_of_the_repository_are_read() -> None:
-    assert {"README.md", "docs/architecture.md", "docs/payment-status.md"} <= {diagram.file for diagram in DIAGRAMS}
+    assert find_diagrams("a.md", "```text\nmermaid\n```\n```sh\nls\n```\n") == {}

@@ -10,29 +10,22 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+OURS = ("file:///a.svg", "data:text/plain,a", "about:blank", "http://localhost:1/", "http://[::1]/")
+FOREIGN = ("https://example.com/", "http://localhost.example.com/", "wss://example.com/")
+
+
+@pytest.mark.parametrize("url", OURS + FOREIGN)
+def test_urls_of_this_machine_are_told_from_foreign_ones(url: str) -> None:
+    assert is_on_this_machine(url) is (url in OURS)
+
+
 @pytest.mark.parametrize(
-    "url", ["file:///a.svg", "data:text/plain,a", "about:blank", "http://localhost:1/", "http://[::1]/"]
+    ("content", "message"),
+    [
+        ('<img src="http://example.com/a.png">', r"asked of the network: \['http://example.com/a.png'\]"),
+        ("<script>nothing()</script>", r"scripts failed: .*nothing is not defined"),
+    ],
 )
-def test_urls_of_this_machine_are_allowed(url: str) -> None:
-    assert is_on_this_machine(url)
-
-
-@pytest.mark.parametrize("url", ["https://example.com/", "http://localhost.example.com/", "wss://example.com/"])
-def test_other_urls_are_foreign(url: str) -> None:
-    assert not is_on_this_machine(url)
-
-
-def test_a_foreign_request_is_refused_and_fails(browser: "Browser") -> None:
-    with (
-        pytest.raises(AssertionError, match=r"asked of the network: \['http://example.com/a.png'\]"),
-        open_watched_page(browser) as page,
-    ):
-        page.set_content('<img src="http://example.com/a.png">')
-
-
-def test_a_script_error_fails(browser: "Browser") -> None:
-    with (
-        pytest.raises(AssertionError, match=r"scripts failed: .*nothing is not defined"),
-        open_watched_page(browser) as page,
-    ):
-        page.set_content("<script>nothing()</script>")
+def test_a_foreign_request_or_a_script_error_fails(browser: "Browser", content: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message), open_watched_page(browser) as page:
+        page.set_content(content)

@@ -1,9 +1,7 @@
 """The SVG pictures in a browser: no text overlaps another, or leaves its frame, with the fonts that are installed."""
 
 import json
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING
 
 from scripts.pictures import dashboard
 from tests.emitted import ROOT
@@ -43,17 +41,12 @@ def find_misplaced_texts(page: "Page", picture: str) -> list[str]:
     return misplaced
 
 
-@pytest.fixture
-def body(world: World) -> dict[str, Any]:
-    dashboard_body: dict[str, Any] = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
-    return dashboard_body
-
-
 def test_the_matrix(page: "Page") -> None:
     assert find_misplaced_texts(page, (ROOT / "docs" / "access.svg").read_text(encoding="utf-8")) == []
 
 
-def test_the_dashboard(page: "Page", body: dict[str, Any]) -> None:
+def test_the_dashboard(page: "Page", world: World) -> None:
+    body = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
     assert find_misplaced_texts(page, dashboard.draw_dashboard(body, measured, {})) == []
 
 
