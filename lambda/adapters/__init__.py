@@ -8,7 +8,7 @@ stripe_gateway.py   Stripe as the gateway: what each answer means for a payment
 stripe_requests.py  Stripe's requests: their forms, their idempotency keys, what their errors mean
 stripe_http.py      HTTP that ends in time
 gateway_secret.py   the gateway's API key, and how it is rotated
-measured.py         a gateway whose calls are measured
+measured_gateway.py  a gateway whose calls are measured
 notices.py          notices and dead letters
 metrics.py          metrics as lines of the log
 """

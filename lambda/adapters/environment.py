@@ -6,7 +6,7 @@ from payments.errors import InternalError
 from payments.ports import Gateway
 
 from adapters import dynamodb
-from adapters.measured import MeasuredGateway
+from adapters.measured_gateway import MeasuredGateway
 
 
 def read_variable(name: str) -> str:

@@ -4,5 +4,5 @@ validation.py      request -> recorded payment
 processing.py      recorded payment -> its outcome, and what is recorded of a failed execution
 reconciliation.py  overdue payments -> settled; and what operators ask for
 events.py          what is read of an event
-handling.py        logging, answers, and no payment data in an error
+lambda_handler.py  logging, answers, and no payment data in an error
 """

@@ -22,8 +22,8 @@ from payments.ports import Gateway
 from payments.request import is_transaction_id
 
 from .events import read_execution_id, read_text, read_transaction_id, seconds_since_start
-from .handling import clock, describe_payment, log
-from .handling import lambda_handler as lambda_handler
+from .lambda_handler import clock, describe_payment, log
+from .lambda_handler import lambda_handler as lambda_handler
 
 # The outcome that a notice of an execution has: it states nothing of a payment.
 EXECUTION_FAILED = "EXECUTION_FAILED"

@@ -25,14 +25,14 @@ from payments.errors import (
     PaymentError,
     PaymentNotRecorded,
 )
-from payments.operate import RESOLUTIONS, refund_payment, reopen_payment, resolve_payment
+from payments.operator_actions import RESOLUTIONS, refund_payment, reopen_payment, resolve_payment
 from payments.payment import OPEN, Payment, Status
 from payments.ports import Gateway, Notices
 from payments.settle import needs_gateway, send_due_notice, settle_overdue_payment
 
 from .events import read_text, read_transaction_id
-from .handling import clock, log
-from .handling import lambda_handler as lambda_handler
+from .lambda_handler import clock, log
+from .lambda_handler import lambda_handler as lambda_handler
 
 # The function's limit of 300 s less what the payment at hand may take, 232 s: 50 s of the gateway and 7 of its key,
 # six calls of the tables and one of the index at 21 s, two of topic and queue at 14 s. The next run begins with another

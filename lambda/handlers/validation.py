@@ -13,8 +13,8 @@ from payments.receive import receive_payment
 from payments.rules import Limits
 
 from .events import read_execution_id
-from .handling import clock, describe_payment, log
-from .handling import lambda_handler as lambda_handler
+from .lambda_handler import clock, describe_payment, log
+from .lambda_handler import lambda_handler as lambda_handler
 
 
 @functools.cache

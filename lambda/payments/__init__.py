@@ -11,6 +11,6 @@ receive.py    request  -> recorded payment, PENDING or REJECTED
 charge.py     recorded payment -> claimed, charged once, finished
 failure.py    execution that failed for good -> what is recorded, and who announces it
 settle.py     overdue payment -> looked up, settled, announced
-operate.py    what an operator may do: refund, reopen, resolve
+operator_actions.py  what an operator may do: refund, reopen, resolve
 errors.py     the failures, under the names that the state machine retries and catches
 """

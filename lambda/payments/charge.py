@@ -94,7 +94,7 @@ def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
     generation = f"-{payment.generation}" if payment.generation else ""
     return Charge(
         # Of the transaction: whatever happens, a second charge of it carries the same key. The next generation follows
-        # only when nothing can be charged under this one any more (operate.reopen).
+        # only when nothing can be charged under this one any more (operator_actions.reopen_payment).
         idempotency_key=f"payment-{payment.transaction_id}{generation}",
         transaction_id=payment.transaction_id,
         amount=payment.amount,

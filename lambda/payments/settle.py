@@ -5,7 +5,7 @@ from collections.abc import Callable
 from .charge import claim_notice, is_charge_window_over, look_up_outcome, record_outcome, write_step
 from .errors import NoticeNotSent, PaymentGivenUp
 from .failure import confirm_notice
-from .operate import close_payment, request_refund
+from .operator_actions import close_payment, request_refund
 from .payment import Payment, Status
 from .ports import Gateway, Ledger, Notices, Unknown
 

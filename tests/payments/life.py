@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from payments.charge import charge_payment
 from payments.failure import Failure, confirm_notice, record_failure
-from payments.operate import reopen_payment
+from payments.operator_actions import reopen_payment
 from payments.payment import Payment, Status
 from payments.receive import receive_payment
 from payments.settle import settle_overdue_payment

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from adapters.measured import MeasuredGateway
+from adapters.measured_gateway import MeasuredGateway
 from adapters.metrics import METRICS, NAMESPACE, count_payment, embed_metrics
 from awslambdaric.lambda_runtime_log_utils import JsonFormatter
 from handlers import processing, reconciliation

@@ -6,7 +6,7 @@ import pytest
 from payments.charge import CHARGE_WINDOW_SECONDS
 from payments.errors import GatewayUnavailable, IdempotencyConflict, NotAllowed, NoticeNotSent
 from payments.notification import NOTICE_SECONDS, NOTIFIER_SECONDS
-from payments.operate import refund_payment, reopen_payment, resolve_payment
+from payments.operator_actions import refund_payment, reopen_payment, resolve_payment
 from payments.payment import CLOSING_SECONDS, LONGEST_WAIT_SECONDS, OVERDUE_SECONDS, Payment, Status
 from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Outcome, RefundOutcome, Unknown
 from payments.settle import send_due_notice, settle_overdue_payment

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from adapters import stripe_requests
-from adapters.measured import MeasuredGateway
+from adapters.measured_gateway import MeasuredGateway
 from adapters.stripe_gateway import StripeGateway
 from payments.money import Money
 from payments.ports import Charge, Charged, Declined, NotCharged, Refunded, Unknown

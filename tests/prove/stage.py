@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.dynamodb import DynamoDBLedger
-from handlers import handling
+from handlers import lambda_handler
 from payments.ports import Charge, Outcome, RefundOutcome, Unknown
 
 from tests.asl import StatesError
@@ -179,11 +179,11 @@ class Stage(World):
     def install_ports(self) -> Iterator["Stage"]:
         """The handlers' ports are this stage's for the length of the block. Nothing is logged: it is run many times."""
         with super().install_ports():
-            handling.log.disabled = True
+            lambda_handler.log.disabled = True
             try:
                 yield self
             finally:
-                handling.log.disabled = False
+                lambda_handler.log.disabled = False
 
     def clock(self) -> float:
         moment: float = self.seam.call("clock", lambda: self.time + (0.0 if self.seam.passing else self.seam.offset))

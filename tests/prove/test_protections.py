@@ -9,7 +9,7 @@ import pytest
 from adapters.dynamodb import DynamoDBLedger
 from handlers import processing
 from payments import charge as charging
-from payments import failure, operate
+from payments import failure, operator_actions
 from payments.notification import Notification
 from payments.payment import Payment, Status
 from payments.ports import Charge, NotCharged, Outcome, Unknown
@@ -42,7 +42,7 @@ def a_key_per_attempt(patch: pytest.MonkeyPatch) -> None:
         charge = build_charge(payment, key_expired)
         return replace(charge, idempotency_key=f"{charge.idempotency_key}-{charge.attempt}")
 
-    for module in (charging, operate):
+    for module in (charging, operator_actions):
         patch.setattr(module, "build_charge", per_attempt)
 
 
@@ -116,7 +116,7 @@ def a_forgotten_key_to_look_up(patch: pytest.MonkeyPatch) -> None:
 
 def a_forgotten_key_to_refund(patch: pytest.MonkeyPatch) -> None:
     build_charge = charging.build_charge
-    patch.setattr(operate, "build_charge", lambda payment, _: build_charge(payment))
+    patch.setattr(operator_actions, "build_charge", lambda payment, _: build_charge(payment))
 
 
 def no_refunding_before_the_refund(patch: pytest.MonkeyPatch) -> None:
@@ -127,8 +127,8 @@ def no_refunding_before_the_refund(patch: pytest.MonkeyPatch) -> None:
             replace(before, status=after.status) if after.status is Status.REFUNDING else write(before, after, ledger)
         )
 
-    write = operate.write_step
-    patch.setattr(operate, "write_step", unmarked)
+    write = operator_actions.write_step
+    patch.setattr(operator_actions, "write_step", unmarked)
 
 
 def no_reconciliation(patch: pytest.MonkeyPatch) -> None:
