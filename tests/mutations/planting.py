@@ -8,11 +8,12 @@ Template = dict[str, Any]
 Plant = Callable[[Template], None]
 Parameters = ParamSpec("Parameters")
 
-# Rows of a table of defects, with the fields of ``Defect``.
-Planted = list[tuple[str, str, Plant, str]]
+# Rows of a table of defects of one template: the fields of ``Defect`` but that template.
+Planted = list[tuple[str, Plant, str]]
 
 ROOT = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}
-_STATES = "PaymentWorkflow.Properties.Definition.States"
+_STATES = "PaymentWorkflow.Definition.States"
+_ATTRIBUTES = {"Condition", "DeletionPolicy", "DependsOn", "Properties", "UpdateReplacePolicy"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Defect:
     detected_by: str
 
 
+def make_defects(template: str, *tables: Planted) -> list[Defect]:
+    return [Defect(name, template, plant, test) for table in tables for name, plant, test in table]
+
+
 def deferred(edit: Callable[Concatenate[Template, Parameters], None]) -> Callable[Parameters, Plant]:
     """Make a function that edits a template return a ``Plant``, which edits the template that it is given."""
 
@@ -33,8 +38,8 @@ def deferred(edit: Callable[Concatenate[Template, Parameters], None]) -> Callabl
     return make_plant
 
 
-# Values, by a path below Resources such as ``Transactions.Properties.SSESpecification``; a number is a list index.
-# A path that begins with a slash starts at the template itself.
+# Values, by the path of a property or an attribute of a resource, such as ``Transactions.SSESpecification`` or
+# ``Transactions.DeletionPolicy``; a number is a list index. A path that begins with a slash starts at the template.
 
 
 @deferred
@@ -134,6 +139,8 @@ def _find_parent(template: Template, path: str) -> tuple[Any, Any]:
     """Return the map or list that holds the value at ``path``, and its key or index there."""
     value: Any = template if path.startswith("/") else template["Resources"]
     *parents, last = path.removeprefix("/").split(".")
+    if not path.startswith("/") and parents and (*parents, last)[1] not in _ATTRIBUTES:
+        parents.insert(1, "Properties")
     for part in parents:
         value = value[int(part) if isinstance(value, list) else part]
     return value, int(last) if isinstance(value, list) else last
