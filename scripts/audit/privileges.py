@@ -82,9 +82,8 @@ class Comparison:
 def compare_privileges(committed: Mapping[str, Template], recorded: Iterable[Call]) -> Comparison:
     platform = _evaluate_platform(committed)
     granted = sorted(set(_list_grants(platform)))
-    calls = [_normalize_call(call, platform) for call in recorded]
-    exercised = sorted({call for call in calls if call is not None})
-    exercised = sorted({*exercised, *(key for call in exercised for key in _derive_key_calls(call, platform))})
+    calls = {call for record in recorded if (call := _normalize_call(record, platform))}
+    exercised = sorted(calls.union(*(_derive_key_calls(call, platform) for call in calls)))
     unused, exempt, by_key = [], [], []
     for grant in granted:
         if reason := _find_exemption(grant):

@@ -6,10 +6,13 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmSta
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .results import Check, Failed, Skipped, Unknown, run_check
 from .run import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch.literals import StateValueType
 
 GROUP = "alarms"
 NOTIFICATION_SECONDS = 90
@@ -79,7 +82,7 @@ def _check_composite_alarm(run: Run, composite: str, members: Sequence[str]) -> 
     return f"a notification arrived while {member} was in ALARM"
 
 
-def _read_states(run: Run, alarms: Sequence[str]) -> dict[str, str]:
+def _read_states(run: Run, alarms: Sequence[str]) -> dict[str, "StateValueType"]:
     answer = run.client("cloudwatch").describe_alarms(
         AlarmNames=list(alarms), AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=100
     )
@@ -87,7 +90,7 @@ def _read_states(run: Run, alarms: Sequence[str]) -> dict[str, str]:
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described}
 
 
-def _set_state(run: Run, alarm: str, state: str) -> None:
+def _set_state(run: Run, alarm: str, state: "StateValueType") -> None:
     reason = f"scripts/verify.sh {run.environment}, run {run.id}: a test, nothing is wrong"
     run.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue=state, StateReason=reason)
 
@@ -98,14 +101,14 @@ def _notified_alarms(run: Run) -> set[str]:
 
 def _describe_last_action(run: Run, alarm: str) -> str:
     """Return CloudWatch's summary of the last action of the alarm."""
-    pages: Any = run.client("cloudwatch").describe_alarm_history(
+    history = run.client("cloudwatch").describe_alarm_history(
         AlarmName=alarm,
         AlarmTypes=["MetricAlarm", "CompositeAlarm"],
         HistoryItemType="Action",
         StartDate=datetime.fromtimestamp(run.started_at, UTC),
         MaxRecords=1,
     )
-    items = pages.get("AlarmHistoryItems", [])
+    items = history.get("AlarmHistoryItems", [])
     if items:
         return str(items[0]["HistorySummary"])
     return "CloudWatch's history has no action of it; has it AlarmActions, and may it publish by the topic's policy?"

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from scripts.common.clients import ClientFactory
+
 from . import described_access, described_compute, described_data, described_monitoring
-from .expected import Clients, Expected
+from .expected import Expected
 from .property_differences import find_differences
 
-Describe = Callable[[Clients, Expected], dict[str, Any]]
+Describe = Callable[[ClientFactory, Expected], dict[str, Any]]
 
 # Returns the properties that are compared, by resource type.
 DESCRIBED: Mapping[str, Describe] = {
@@ -50,7 +52,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 SILENT = frozenset({"AWS::CloudWatch::Dashboard", "AWS::Lambda::LayerVersion"})
 
 
-def describe(client: Clients, resource: Expected, gaps: Mapping[str, str]) -> dict[str, Any]:
+def describe(client: ClientFactory, resource: Expected, gaps: Mapping[str, str]) -> dict[str, Any]:
     """Return the properties of a resource as AWS has them, without those in ``gaps``."""
     actual = DESCRIBED[resource.type](client, resource)
     for name, describe_property in PROPERTIES.items():

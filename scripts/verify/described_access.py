@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
-from .expected import Clients, Expected
+from scripts.common.clients import ClientFactory
+
+from .expected import Expected
 
 
-def describe_role(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_role(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     iam, name = client("iam"), resource.physical_id
     role = iam.get_role(RoleName=name)["Role"]
     attached = iam.get_paginator("list_attached_role_policies").paginate(RoleName=name)
@@ -21,14 +23,14 @@ def describe_role(client: Clients, resource: Expected) -> dict[str, Any]:
     }
 
 
-def describe_managed_policy(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_managed_policy(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     iam = client("iam")
     version = iam.get_policy(PolicyArn=resource.physical_id)["Policy"]["DefaultVersionId"]
     policy = iam.get_policy_version(PolicyArn=resource.physical_id, VersionId=version)
     return {"PolicyDocument": policy["PolicyVersion"]["Document"]}
 
 
-def describe_key(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_key(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     kms, key = client("kms"), resource.physical_id
     state = kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
     return {
@@ -39,22 +41,22 @@ def describe_key(client: Clients, resource: Expected) -> dict[str, Any]:
     }
 
 
-def describe_key_alias(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_key_alias(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     return {"TargetKeyId": client("kms").describe_key(KeyId=resource.physical_id)["KeyMetadata"]["KeyId"]}
 
 
-def describe_queue_policy(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_queue_policy(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     url = resource.properties["Queues"][0]
     attributes = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
     return {"PolicyDocument": json.loads(attributes.get("Policy") or "{}")}
 
 
-def describe_topic_policy(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_topic_policy(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     attributes = client("sns").get_topic_attributes(TopicArn=resource.properties["Topics"][0])["Attributes"]
     return {"PolicyDocument": json.loads(attributes.get("Policy") or "{}")}
 
 
-def describe_permission(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_permission(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     """Describe the statement of the function's policy that permits the expected source, if there is one."""
     policy = client("lambda").get_policy(FunctionName=resource.properties["FunctionName"])["Policy"]
     for statement in json.loads(policy)["Statement"]:

@@ -2,13 +2,18 @@
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .expected import Clients, Expected
+from scripts.common.clients import ClientFactory
+
+from .expected import Expected
 from .results import Unknown
 
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions.type_defs import LoggingConfigurationOutputTypeDef
 
-def describe_function(client: Clients, resource: Expected) -> dict[str, Any]:
+
+def describe_function(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     function = client("lambda").get_function(FunctionName=resource.physical_id)
     configuration = function["Configuration"]
     names = ("Runtime", "Handler", "Role", "MemorySize", "Timeout", "DeadLetterConfig", "Environment", "LoggingConfig")
@@ -22,12 +27,12 @@ def describe_function(client: Clients, resource: Expected) -> dict[str, Any]:
     }
 
 
-def describe_version(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_version(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     configuration = client("lambda").get_function_configuration(FunctionName=resource.physical_id)
     return {"Description": configuration["Description"]}
 
 
-def describe_alias(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_alias(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     properties = resource.properties
     alias = client("lambda").get_alias(FunctionName=properties["FunctionName"], Name=properties["Name"])
     return {
@@ -37,7 +42,7 @@ def describe_alias(client: Clients, resource: Expected) -> dict[str, Any]:
     }
 
 
-def describe_state_machine(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_state_machine(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     stepfunctions = client("stepfunctions")
     machine = stepfunctions.describe_state_machine(stateMachineArn=resource.physical_id)
     encryption = machine.get("encryptionConfiguration", {})
@@ -63,7 +68,7 @@ def describe_state_machine(client: Clients, resource: Expected) -> dict[str, Any
     }
 
 
-def _describe_logging(configuration: dict[str, Any]) -> dict[str, Any]:
+def _describe_logging(configuration: "LoggingConfigurationOutputTypeDef") -> dict[str, Any]:
     groups = [destination.get("cloudWatchLogsLogGroup", {}) for destination in configuration.get("destinations", [])]
     return {
         "Level": configuration.get("level", "OFF"),
@@ -72,7 +77,7 @@ def _describe_logging(configuration: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe_rule(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_rule(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     events, name = client("events"), resource.physical_id
     rule = events.describe_rule(Name=name)
     pages = events.get_paginator("list_targets_by_rule").paginate(Rule=name)

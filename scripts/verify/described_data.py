@@ -1,24 +1,31 @@
 """Describes tables, backups, queues, topics, and subscriptions as AWS has them."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .expected import Clients, Expected
+from scripts.common.clients import ClientFactory
+
+from .expected import Expected
 from .results import Failed
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
-def describe_table(client: Clients, resource: Expected) -> dict[str, Any]:
+
+def describe_table(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     dynamodb, name = client("dynamodb"), resource.physical_id
     table = dynamodb.describe_table(TableName=name)["Table"]
     backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     recovery = backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
     encryption = table.get("SSEDescription", {})
     indexes = table.get("GlobalSecondaryIndexes", [])
-    index_properties = ("IndexName", "KeySchema", "Projection")
     return {
         "BillingMode": table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"),
         "KeySchema": table["KeySchema"],
-        "GlobalSecondaryIndexes": [{name: index[name] for name in index_properties} for index in indexes],
+        "GlobalSecondaryIndexes": [
+            {"IndexName": index["IndexName"], "KeySchema": index["KeySchema"], "Projection": index["Projection"]}
+            for index in indexes
+        ],
         "DeletionProtectionEnabled": table.get("DeletionProtectionEnabled", False),
         "SSESpecification": {
             # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_SSEDescription.html
@@ -31,21 +38,21 @@ def describe_table(client: Clients, resource: Expected) -> dict[str, Any]:
     }
 
 
-def describe_vault(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_vault(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     backup = client("backup")
     vault = backup.describe_backup_vault(BackupVaultName=resource.physical_id)
     tags = backup.list_tags(ResourceArn=vault["BackupVaultArn"])["Tags"]
     return {"EncryptionKeyArn": vault.get("EncryptionKeyArn"), "BackupVaultTags": tags}
 
 
-def describe_backup_plan(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_backup_plan(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     plan = client("backup").get_backup_plan(BackupPlanId=resource.physical_id)["BackupPlan"]
     names = {"TargetBackupVaultName": "TargetBackupVault"}
     rules = [{names.get(name, name): value for name, value in rule.items()} for rule in plan["Rules"]]
     return {"BackupPlan": {"BackupPlanName": plan["BackupPlanName"], "BackupPlanRule": rules}}
 
 
-def describe_backup_selection(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_backup_selection(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     backup, plan = client("backup"), resource.properties["BackupPlanId"]
     pages = backup.get_paginator("list_backup_selections").paginate(BackupPlanId=plan)
     selection_ids = [selection["SelectionId"] for page in pages for selection in page["BackupSelectionsList"]]
@@ -56,22 +63,23 @@ def describe_backup_selection(client: Clients, resource: Expected) -> dict[str, 
     return {"BackupSelection": {name: selection[name] for name in ("SelectionName", "IamRoleArn", "Resources")}}
 
 
-def describe_queue(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_queue(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     sqs = client("sqs")
     attributes = sqs.get_queue_attributes(QueueUrl=resource.physical_id, AttributeNames=["All"])["Attributes"]
+    names: tuple[QueueAttributeNameType, ...]
     names = ("MessageRetentionPeriod", "VisibilityTimeout", "KmsMasterKeyId", "SqsManagedSseEnabled")
     tags = sqs.list_queue_tags(QueueUrl=resource.physical_id).get("Tags", {})
     return {name: attributes.get(name) for name in names} | {"Tags": tags}
 
 
-def describe_topic(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_topic(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     sns = client("sns")
     attributes = sns.get_topic_attributes(TopicArn=resource.physical_id)["Attributes"]
     tags = sns.list_tags_for_resource(ResourceArn=resource.physical_id)["Tags"]
     return {"KmsMasterKeyId": attributes.get("KmsMasterKeyId"), "Tags": tags}
 
 
-def describe_subscription(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_subscription(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     """Raise ``Failed`` for one that the topic does not have, or that is not confirmed and so has no ARN.
 
     Only the list is documented to have the protocol and the endpoint:

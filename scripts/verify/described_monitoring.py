@@ -1,13 +1,19 @@
 """Describes log groups, metric filters, and alarms as AWS has them."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from .expected import Clients, Expected
+from scripts.common.clients import ClientFactory
+
+from .expected import Expected
 from .results import Failed
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch.literals import AlarmTypeType
 
-def describe_log_group(client: Clients, resource: Expected) -> dict[str, Any]:
+
+def describe_log_group(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     logs, name = client("logs"), resource.physical_id
     pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
     group = next((group for page in pages for group in page["logGroups"] if group["logGroupName"] == name), None)
@@ -20,12 +26,12 @@ def describe_log_group(client: Clients, resource: Expected) -> dict[str, Any]:
     }
 
 
-def describe_data_protection(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_data_protection(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     answer = client("logs").get_data_protection_policy(logGroupIdentifier=resource.physical_id)
     return {"DataProtectionPolicy": json.loads(answer.get("policyDocument") or "{}")}
 
 
-def describe_metric_filter(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_metric_filter(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     group = resource.properties["LogGroupName"]
     paginator = client("logs").get_paginator("describe_metric_filters")
     pages = paginator.paginate(logGroupName=group, filterNamePrefix=resource.physical_id)
@@ -49,21 +55,21 @@ def describe_metric_filter(client: Clients, resource: Expected) -> dict[str, Any
     }
 
 
-def describe_alarm(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_alarm(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     alarm = _read_alarm(client, resource, "MetricAlarm")
     names = ("MetricName", "Namespace", "Statistic", "Dimensions", "Period", "EvaluationPeriods", "Threshold")
     properties = {name: alarm.get(name) for name in (*names, "ComparisonOperator", "TreatMissingData")}
     return properties | _select_actions(alarm)
 
 
-def describe_composite_alarm(client: Clients, resource: Expected) -> dict[str, Any]:
+def describe_composite_alarm(client: ClientFactory, resource: Expected) -> dict[str, Any]:
     alarm = _read_alarm(client, resource, "CompositeAlarm")
     return {"AlarmRule": alarm["AlarmRule"]} | _select_actions(alarm)
 
 
-def _read_alarm(client: Clients, resource: Expected, kind: str) -> dict[str, Any]:
+def _read_alarm(client: ClientFactory, resource: Expected, kind: "AlarmTypeType") -> dict[str, Any]:
     cloudwatch, name = client("cloudwatch"), resource.physical_id.rsplit(":alarm:", 1)[-1]
-    answer = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=[kind])
+    answer: Mapping[str, Any] = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=[kind])
     alarms: list[dict[str, Any]] = answer.get(f"{kind}s", [])
     if not alarms:
         raise Failed(f"alarm {name} does not exist")

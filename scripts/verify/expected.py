@@ -4,10 +4,10 @@ The settings decide, not the parameters of the deployed stack. Only physical ids
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scripts.common.evaluate import TOKEN, Evaluated, evaluate
 from scripts.common.paths import TEMPLATES
@@ -15,9 +15,10 @@ from scripts.common.target import Target
 from scripts.common.templates import STACK, Tree, parse_template
 from scripts.deployer.stack import WORKERS, StackTree
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
 FUNCTION = "AWS::Lambda::Function"
-# Returns a client by the name of its service.
-Clients = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def read_committed_templates() -> Tree:
     return Tree(parent, nested)
 
 
-def list_deployed_resources(cloudformation: Any, tree: StackTree) -> dict[str, Actual]:
+def list_deployed_resources(cloudformation: "CloudFormationClient", tree: StackTree) -> dict[str, Actual]:
     """Return the resources of the stacks of ``tree``, by path."""
 
     def list_resources(stack_id: str) -> list[Any]:

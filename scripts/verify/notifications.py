@@ -2,8 +2,8 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Bool, Condition, Deny, PolicyDocument, Principal, Statement
@@ -13,6 +13,9 @@ from stacks import names
 
 from .results import Check, Failed, Skipped, run_check
 from .run import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns.type_defs import SubscriptionTypeDef
 
 GROUP = "notifications"
 QUEUE_PREFIX = "payment-verify-"
@@ -56,7 +59,7 @@ def check_subscribers(run: Run) -> str:
     return f"{endpoint}, confirmed"
 
 
-def _describe_uninvited(run: Run, subscription: Mapping[str, str]) -> str:
+def _describe_uninvited(run: Run, subscription: "SubscriptionTypeDef") -> str:
     """Name the subscriber; for a queue that an earlier run left, with the command that removes it."""
     endpoint = subscription["Endpoint"]
     if subscription["Protocol"] != "sqs" or not endpoint.startswith(_queue_arn(run, QUEUE_PREFIX)):

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError
 
+from scripts.common.clients import ClientFactory
 from scripts.common.errors import UserError
 from scripts.deployer.deployment_options import stack_name
 from scripts.deployer.rollout import Rollout
@@ -67,8 +68,9 @@ class Run:
         """The prefix of the ids of this run's payments."""
         return f"{PREFIX}-{self.id}"
 
-    def client(self, service: str) -> Any:
-        return self.platform.client(service)
+    @property
+    def client(self) -> ClientFactory:
+        return self.platform.client
 
     def resource_name(self, name: str) -> str:
         """Return a name of stacks/names.py in this environment."""

@@ -3,13 +3,17 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stacks import names
 from stacks.monitoring.alarms import HEARTBEAT_METRIC
 
 from .results import Check, Failed, Skipped, run_check
 from .run import Run
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import TargetTypeDef
 
 GROUP = "schedule"
 # Three periods of five minutes, as for the alarm, and a minute until a metric can be read.
@@ -89,7 +93,7 @@ def check_undeliverable_event(run: Run) -> str:
     target_id = f"{TARGET_PREFIX}{run.id}"
     url = run.platform.dead_letter_queue_url
     attributes = run.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
-    target = {
+    target: TargetTypeDef = {
         "Id": target_id,
         "Arn": run.mailbox.arn,
         "DeadLetterConfig": {"Arn": attributes["QueueArn"]},
@@ -110,7 +114,7 @@ def check_undeliverable_event(run: Run) -> str:
     return f"in the dead-letter queue with {letter}, deleted there"
 
 
-def _remove_leftovers(events: Any, rule: str) -> None:
+def _remove_leftovers(events: "EventBridgeClient", rule: str) -> None:
     """Remove the targets of runs that were killed."""
     targets = [target["Id"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]]
     if leftovers := [target_id for target_id in targets if target_id.startswith(TARGET_PREFIX)]:
