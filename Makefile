@@ -63,10 +63,12 @@ validate: $(VENV)/installed  ## Check that templates/ and diagrams are fresh, an
 	$(BIN)/python generate.py --check
 	$(BIN)/cfn-lint
 
-lint: $(VENV)/installed  ## Check style, security rules and format with ruff, and who imports whom
+lint: $(VENV)/installed  ## Check style, security rules, format, names, complexity, and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=.:lambda $(BIN)/lint-imports --no-logo
+	PYTHONPATH=. $(BIN)/python -m scripts.weak_names
+	PYTHONPATH=. $(BIN)/python -m scripts.complexity
 
 types: $(VENV)/installed  ## Check types with mypy, strict
 	$(BIN)/mypy

@@ -13,4 +13,5 @@ common/    what all commands share
 
 locks.py   the versions and hashes of all that is installed
 weak_names.py  the names in the sources, counted
+complexity.py  the functions that have too many branches
 """

@@ -8,14 +8,14 @@ import argparse
 import ast
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from scripts.common.paths import ROOT
 
 LARGEST_SHARE = 0.01
-FOLDERS = ("lambda", "scripts", "stacks", "tests")
+SOURCES = ("lambda", "scripts", "stacks", "tests", "generate.py")
 WEAK_NAMES = frozenset(
     word
     for line in Path(__file__).with_name("weak_names.txt").read_text(encoding="utf-8").splitlines()
@@ -49,6 +49,12 @@ def read_bindings(path: Path) -> Iterator[Binding]:
                 yield Binding(name, "variable", path, node.lineno)
 
 
+def list_sources(paths: Iterable[Path] = ()) -> list[Path]:
+    """Return the Python sources in these files and folders, or all of this repository."""
+    roots = [path.resolve() for path in paths] or [ROOT / name for name in SOURCES]
+    return sorted(path for root in roots for path in ([root] if root.is_file() else root.rglob("*.py")))
+
+
 def is_weak(name: str) -> bool:
     return name.strip("_").lower() in WEAK_NAMES
 
@@ -62,9 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("paths", nargs="*", type=Path, help="Files or folders.  [default: all Python sources]")
     parser.add_argument("--list", action="store_true", help="Print where each weak name and one-word function stands.")
     options = parser.parse_args(arguments)
-    roots = [path.resolve() for path in options.paths] or [ROOT / folder for folder in FOLDERS] + [ROOT / "generate.py"]
-    files = sorted(path for root in roots for path in ([root] if root.is_file() else root.rglob("*.py")))
-    bindings = [binding for path in files for binding in read_bindings(path)]
+    bindings = [binding for path in list_sources(options.paths) for binding in read_bindings(path)]
     weak = [binding for binding in bindings if is_weak(binding.name)]
     functions = [binding for binding in bindings if binding.kind == "function" and not binding.name.startswith("__")]
     if options.list:
