@@ -1,18 +1,28 @@
 """Planning: pages, nested sets, no changes, refusals, and nothing left behind however it ends."""
 
 import io
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from scripts.common import waiting
 from scripts.common.errors import UserError
-from scripts.deployer.change_set import create_change_set
+from scripts.deployer.change_set import Proposal, create_change_set
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Plan, StackChanges
 from scripts.deployer.report import plan_text
 from scripts.deployer.stack import Stack, check_ready, describe_stack, is_deployed
-from tests.deployer.fake_cloudformation import NAME, NO_CHANGES, STACK, FakeCloudFormation, change, error, stack
+from tests.deployer.aws.changes import describe_resource
+from tests.deployer.aws.client import make_client
+from tests.deployer.aws.cloudformation import NO_CHANGES, CloudFormation
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import STACK, Changes, ChangeSet
+from tests.deployer.aws.stacks import Stack as SimulatedStack
 
+NAME = "payment-platform-dev"
+TEMPLATE_URL = "https://bucket/template"
 NEW = Stack(NAME)
 OLD = Stack(NAME, status="UPDATE_COMPLETE", id=f"arn:{NAME}", parameters={"A": "1"})
 
@@ -22,14 +32,42 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0)
 
 
-def make_service(**fields: object) -> FakeCloudFormation:
-    return FakeCloudFormation(stacks={NAME: stack(NAME, "UPDATE_COMPLETE")}, **fields)  # type: ignore[arg-type]
+def make_change(
+    action: str, logical_id: str, kind: str = "AWS::SQS::Queue", details: Changes | None = None, **more: str
+) -> dict[str, Any]:
+    return describe_resource(action, logical_id, kind, details or [], **more)
 
 
-def propose(cloudformation: FakeCloudFormation, before: Stack = OLD) -> StackChanges | None:
-    """What is proposed; it is not executed."""
-    with create_change_set(cloudformation, before, {"A": "2"}, TemplateURL="https://x") as proposal:
+def make_service(
+    changes: Changes | None = None, nested: dict[str, Changes] | None = None, *, before: Stack = OLD, **fields: Any
+) -> CloudFormation:
+    """Return a service that answers with these changes, and has these nested change sets, by id."""
+    aws = CloudFormation(objects={"template": "Resources: {}"}, **fields)
+    aws.scripted_answers[""] = lambda _: changes or []
+    root = SimulatedStack(NAME, f"arn:{NAME}", before.status)
+    if before.status:
+        aws.stacks[root.id] = root
+    for name, listed in (nested or {}).items():
+        stack = SimulatedStack(f"nested-{name}", f"arn:{name}", before.status, name, root=root)
+        aws.change_sets[name] = ChangeSet(name, "deploy-1", stack, listed)
+    return aws
+
+
+def propose(aws: CloudFormation, before: Stack = OLD) -> StackChanges | None:
+    """Return the changes of a change set that is not executed."""
+    with open_change_set(aws, before) as proposal:
         return proposal.changes if proposal else None
+
+
+def open_change_set(aws: CloudFormation, before: Stack = OLD) -> AbstractContextManager[Proposal | None]:
+    return create_change_set(make_client(aws), before, {"A": "2"}, TemplateURL=TEMPLATE_URL)
+
+
+def execute_change_set(aws: CloudFormation) -> Proposal:
+    with open_change_set(aws) as proposal:
+        assert proposal is not None
+        proposal.execute()
+    return proposal
 
 
 def render_plan(changes: StackChanges) -> str:
@@ -39,19 +77,26 @@ def render_plan(changes: StackChanges) -> str:
 
 
 def test_all_pages_of_all_nested_sets() -> None:
-    cloudformation = make_service(
-        pages={
-            "root": [[change("Modify", "Data", STACK, ChangeSetId="data")],
-                     [change("Add", "Queue"), change("Remove", "Old", STACK, ChangeSetId="old")]],
-            "data": [[change("Modify", "Table", "AWS::DynamoDB::Table", Replacement="True",
-                             Details=[{"Target": {"Attribute": "Properties", "Name": "KeySchema"}}])],
-                     [change("Modify", "Topic", "AWS::SNS::Topic", Replacement="Conditional",
-                             Details=[{"Target": {"Attribute": "Tags"}}, {"Target": {"Attribute": "Tags"}}])]],
-            "old": [[change("Remove", "Gone")]],
+    aws = make_service(
+        [
+            make_change("Modify", "Data", STACK, ChangeSetId="data"),
+            make_change("Add", "Queue"),
+            make_change("Remove", "Old", STACK, ChangeSetId="old"),
+        ],
+        {
+            "data": [
+                make_change("Modify", "Table", "AWS::DynamoDB::Table", [
+                    {"Target": {"Attribute": "Properties", "Name": "KeySchema"}}], Replacement="True"),
+                make_change("Modify", "Topic", "AWS::SNS::Topic", [{"Target": {"Attribute": "Tags"}}] * 2,
+                            Replacement="Conditional"),
+            ],
+            "old": [make_change("Remove", "Gone")],
         },
-        slow={"root": 2, "data": 1},
+        slow={"": 2},
+        changes_per_page=1,
     )  # fmt: skip
-    changes = propose(cloudformation)
+    aws.change_sets["data"].looks = 1
+    changes = propose(aws)
     assert changes is not None
     assert render_plan(changes) == (
         "! Data/Table (AWS::DynamoDB::Table) is replaced by an empty one: its items will be lost\n"
@@ -68,7 +113,7 @@ def test_all_pages_of_all_nested_sets() -> None:
 
 
 def test_every_property_before_and_after() -> None:
-    def make_detail(name: str, **target: str) -> dict[str, object]:
+    def make_detail(name: str, **target: str) -> dict[str, Any]:
         return {"Target": {"Attribute": "Properties", "Name": name, **target}}
 
     details = [
@@ -81,8 +126,8 @@ def test_every_property_before_and_after() -> None:
         make_detail("TopicArn", BeforeValue="arn:1", AfterValue=KNOWN_AFTER_APPLY, RequiresRecreation="Conditionally"),
         make_detail("Body", AfterValue="x" * 500),
     ]
-    alarm = change("Modify", "Alarm", "AWS::CloudWatch::Alarm", Replacement="Conditional", Details=details)
-    changes = propose(make_service(pages={"root": [[alarm]]}))
+    alarm = make_change("Modify", "Alarm", "AWS::CloudWatch::Alarm", details, Replacement="Conditional")
+    changes = propose(make_service([alarm]))
     assert changes is not None
     assert render_plan(changes) == (
         "payment-platform-dev\n"
@@ -96,8 +141,8 @@ def test_every_property_before_and_after() -> None:
 
 
 def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
-    pages = {"root": [[change("Add", "Queue")], [change("Add", "Topic")]]}
-    changes = propose(make_service(pages=pages, without_values={"Topic"}))
+    listed = [make_change("Add", "Queue"), make_change("Add", "Topic")]
+    changes = propose(make_service(listed, without_values={"Topic"}, changes_per_page=1))
     assert changes is not None
     assert [item.logical_id for item in changes.changes] == ["Queue", "Topic"]
 
@@ -105,45 +150,48 @@ def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
 @pytest.mark.parametrize(
     ("listed_change", "message"),
     [
-        (change("Remove", "T", "AWS::DynamoDB::Table"), "T (AWS::DynamoDB::Table) is deleted: its items will be lost"),
         (
-            change("Remove", "T", "AWS::DynamoDB::Table", PolicyAction="Retain"),
+            make_change("Remove", "T", "AWS::DynamoDB::Table"),
+            "T (AWS::DynamoDB::Table) is deleted: its items will be lost",
+        ),
+        (
+            make_change("Remove", "T", "AWS::DynamoDB::Table", PolicyAction="Retain"),
             "T (AWS::DynamoDB::Table) is removed from the stack: it is retained with its data, outside the stack",
         ),
         (
-            change("Modify", "K", "AWS::KMS::Key", Replacement="True"),
+            make_change("Modify", "K", "AWS::KMS::Key", Replacement="True"),
             "K (AWS::KMS::Key) is replaced by an empty one: whatever",
         ),
         (
-            change("Modify", "Q", Replacement="Conditional"),
+            make_change("Modify", "Q", Replacement="Conditional"),
             "Q (AWS::SQS::Queue) may be replaced by an empty one: its messages",
         ),
         (
-            change("Remove", "Data", STACK),
+            make_change("Remove", "Data", STACK),
             "Data (AWS::CloudFormation::Stack) is deleted: all that it holds will be lost",
         ),
-        (change("Dynamic", "Q"), "Q (AWS::SQS::Queue) may be replaced by an empty one: its messages"),
+        (make_change("Dynamic", "Q"), "Q (AWS::SQS::Queue) may be replaced by an empty one: its messages"),
         (
-            change("Remove", "S", "AWS::StepFunctions::StateMachine"),
+            make_change("Remove", "S", "AWS::StepFunctions::StateMachine"),
             "S (AWS::StepFunctions::StateMachine) is deleted: its executions, including running ones, will be lost",
         ),
-        (change("Modify", "Data", STACK, Replacement="Conditional"), ""),
-        (change("Modify", "Q", Replacement="False"), ""),
-        (change("Add", "Q"), ""),
-        (change("Remove", "A", "AWS::CloudWatch::Alarm"), ""),
+        (make_change("Modify", "Data", STACK, Replacement="Conditional"), ""),
+        (make_change("Modify", "Q", Replacement="False"), ""),
+        (make_change("Add", "Q"), ""),
+        (make_change("Remove", "A", "AWS::CloudWatch::Alarm"), ""),
     ],
 )
-def test_what_is_dangerous_comes_first(listed_change: dict[str, object], message: str) -> None:
-    changes = propose(make_service(pages={"root": [[listed_change]]}))
+def test_what_is_dangerous_comes_first(listed_change: dict[str, Any], message: str) -> None:
+    changes = propose(make_service([listed_change]))
     assert changes is not None
     first = " ".join(render_plan(changes).split(NAME + "\n")[0].split())
     assert (message in first) if message else first == ""
 
 
 def test_what_is_asked_for() -> None:
-    cloudformation = make_service()
-    propose(cloudformation)
-    (request,) = cloudformation.called("create_change_set")
+    aws = make_service()
+    propose(aws)
+    (request,) = aws.asked("CreateChangeSet")
     assert request["ChangeSetType"] == "UPDATE"
     assert request["IncludeNestedStacks"] is True
     assert request["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
@@ -154,25 +202,23 @@ def test_what_is_asked_for() -> None:
 
 @pytest.mark.parametrize("before", [OLD, NEW])
 def test_what_is_not_executed_is_not_left_behind(before: Stack) -> None:
-    cloudformation = make_service() if before is OLD else FakeCloudFormation()
-    assert propose(cloudformation, before) == StackChanges(NAME, ())
-    assert cloudformation.left == []
-    assert (NAME in cloudformation.stacks) is (before is OLD)
+    aws = make_service(before=before)
+    assert propose(aws, before) == StackChanges(NAME, ())
+    assert aws.left == []
+    assert [stack.name for stack in aws.stacks.values()] == [NAME] * (before is OLD)
 
 
 def test_what_is_executed_is_not_deleted() -> None:
-    cloudformation = make_service()
-    with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
-        assert proposal is not None
-        proposal.execute()
-    assert cloudformation.called("delete_change_set") == []
+    aws = make_service()
+    execute_change_set(aws)
+    assert aws.asked("DeleteChangeSet") == []
 
 
 @pytest.mark.parametrize("reason", [NO_CHANGES, "No updates are to be performed."])
 def test_no_changes_end_well_and_leave_nothing(reason: str) -> None:
-    cloudformation = make_service(failed={"root": reason})
-    assert propose(cloudformation) is None
-    assert cloudformation.left == []
+    aws = make_service(refuses={"": reason})
+    assert propose(aws) is None
+    assert aws.left == []
 
 
 def test_an_empty_list_of_changes_is_not_taken_for_none() -> None:
@@ -183,22 +229,25 @@ def test_an_empty_list_of_changes_is_not_taken_for_none() -> None:
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_refusal_names_the_nested_reason_and_leaves_nothing(listed: bool) -> None:
     """A failed root lists its changes or not; its reason names the nested set that failed."""
-    flow = "arn:aws:cloudformation:r:a:changeSet/flow/1"
-    changes = [change("Add", "Data", STACK, ChangeSetId="data"), change("Add", "Workflow", STACK, ChangeSetId=flow)]
-    cloudformation = FakeCloudFormation(
-        pages={"root": [changes if listed else []]},
-        failed={"root": f"Nested change set {flow} was not created", "data": NO_CHANGES, flow: "[X] must exist"},
-        slow={flow: 2},
-    )
+    flow = "arn:aws:aws:r:a:changeSet/flow/1"
+    changes = [
+        make_change("Add", "Data", STACK, ChangeSetId="data"),
+        make_change("Add", "Workflow", STACK, ChangeSetId=flow),
+    ]
+    refusal = {"": f"Nested change set {flow} was not created"}
+    aws = make_service(changes, {"data": [], flow: []}, before=NEW, refuses=refusal, lists_refused=listed)
+    aws.change_sets["data"].reason = NO_CHANGES
+    aws.change_sets[flow].reason = "[X] must exist"
+    aws.change_sets[flow].looks = 2
     with pytest.raises(UserError, match=r"refuses the change set: .*: \[X\] must exist"):
-        propose(cloudformation, NEW)
-    assert cloudformation.left == []
+        propose(aws, NEW)
+    assert aws.left == []
 
 
 @pytest.mark.parametrize("before", [OLD, NEW])
 def test_ctrl_c_while_it_is_being_created_leaves_nothing(before: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """CloudFormation deletes no change set that is being created."""
-    cloudformation = make_service(slow={"root": 5}) if before is OLD else FakeCloudFormation(slow={"root": 5})
+    aws = make_service(before=before, slow={"": 5})
     pressed: list[float] = []
 
     def interrupted(seconds: float) -> None:
@@ -208,68 +257,64 @@ def test_ctrl_c_while_it_is_being_created_leaves_nothing(before: Stack, monkeypa
 
     monkeypatch.setattr("time.sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        propose(cloudformation, before)
-    assert cloudformation.left == []
+        propose(aws, before)
+    assert aws.left == []
 
 
 def test_an_answer_that_got_lost_leaves_nothing() -> None:
-    cloudformation = FakeCloudFormation(errors={"create_change_set": [error("RequestTimeout")]})
+    aws = make_service(before=NEW, errors={"CreateChangeSet": [Refused("RequestTimeout", "")]})
+    aws.before["CreateChangeSet"] = lambda: aws.create_change_set(**aws.calls[-1][1])
     with pytest.raises(Exception, match="RequestTimeout"):
-        propose(cloudformation, NEW)
-    assert cloudformation.left == []
+        propose(aws, NEW)
+    assert aws.left == []
 
 
 def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scripts.deployer.change_set_reader.LONGEST_SECONDS", 0)
-    cloudformation = make_service(slow={"root": 10})
+    aws = make_service(slow={"": 10})
     with pytest.raises(UserError, match="not ready"):
-        propose(cloudformation)
-    assert cloudformation.left == []
+        propose(aws)
+    assert aws.left == []
 
 
 def test_a_stack_that_somebody_has_created_meanwhile_is_not_deleted() -> None:
-    cloudformation = FakeCloudFormation()
-    with create_change_set(cloudformation, NEW, {}, TemplateURL="https://x"):
-        cloudformation.stacks[NAME]["StackStatus"] = "CREATE_COMPLETE"
-    assert cloudformation.called("delete_stack") == []
+    aws = make_service(before=NEW)
+    with open_change_set(aws, NEW):
+        next(iter(aws.stacks.values())).status = "CREATE_COMPLETE"
+    assert aws.asked("DeleteStack") == []
 
 
 @pytest.mark.parametrize("before", [NEW, Stack(NAME, status="REVIEW_IN_PROGRESS")])
 def test_a_stack_in_review_with_somebody_elses_plan_is_not_deleted(before: Stack) -> None:
-    cloudformation = FakeCloudFormation(others=["theirs"])
-    if before.status:
-        cloudformation.stacks[NAME] = stack(NAME, "REVIEW_IN_PROGRESS")
-    propose(cloudformation, before)
-    assert cloudformation.called("delete_stack") == []
+    aws = make_service(before=before)
+    with open_change_set(aws, before):
+        stack = next(iter(aws.stacks.values()))
+        aws.change_sets["theirs"] = ChangeSet("theirs", "theirs", stack, [])
+    assert aws.asked("DeleteStack") == []
 
 
 def test_what_cannot_be_cleaned_up_is_said() -> None:
-    cloudformation = make_service(errors={"delete_change_set": [error("AccessDenied", "no")]})
+    aws = make_service(errors={"DeleteChangeSet": [Refused("AccessDenied", "no")]})
     with pytest.raises(UserError, match=r"change set deploy-\w+ of payment-platform-dev could not be deleted"):
-        propose(cloudformation)
+        propose(aws)
 
 
 def test_an_execution_whose_answer_got_lost_is_followed_all_the_same() -> None:
-    cloudformation = make_service()
-    with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
-        assert proposal is not None
-        cloudformation._execution = "EXECUTE_IN_PROGRESS"
-        cloudformation.errors = {"execute_change_set": [error("RequestTimeout")]}
-        proposal.execute()
-        assert proposal.is_executed
+    aws = make_service(errors={"ExecuteChangeSet": [Refused("RequestTimeout", "")]})
+
+    def start_execution() -> None:
+        (change_set,) = aws.change_sets.values()
+        change_set.execution = "EXECUTE_IN_PROGRESS"
+
+    aws.before["ExecuteChangeSet"] = start_execution
+    assert execute_change_set(aws).is_executed
 
 
 def test_an_execution_that_was_refused_leaves_nothing() -> None:
-    cloudformation = make_service(errors={"execute_change_set": [error("Throttling")]})
-
-    def execute_proposal() -> None:
-        with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
-            assert proposal is not None
-            proposal.execute()
-
+    aws = make_service(errors={"ExecuteChangeSet": [Refused("Throttling", "")]})
     with pytest.raises(Exception, match="Throttling"):
-        execute_proposal()
-    assert cloudformation.left == []
+        execute_change_set(aws)
+    assert aws.left == []
 
 
 @pytest.mark.parametrize(
@@ -294,10 +339,10 @@ def test_a_stack_that_can_be_changed(status: str) -> None:
 
 
 def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
-    assert describe_stack(FakeCloudFormation(), NAME) == Stack(NAME)
-    hidden = FakeCloudFormation(errors={"describe_stacks": [error("AccessDenied", "no such stack does not exist")]})
+    assert describe_stack(make_client(CloudFormation()), NAME) == Stack(NAME)
+    hidden = CloudFormation(errors={"DescribeStacks": [Refused("AccessDenied", "no such stack does not exist")]})
     with pytest.raises(Exception, match="AccessDenied"):
-        describe_stack(hidden, NAME)
+        describe_stack(make_client(hidden), NAME)
 
 
 @pytest.mark.parametrize(
@@ -310,23 +355,32 @@ def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
     ],
 )
 def test_what_is_deployed_already(before: Stack, template: str, parameters: dict[str, str], expected: bool) -> None:
-    assert is_deployed(make_service(templates={NAME: "text"}), before, template, parameters) is expected
+    aws = CloudFormation(stacks={OLD.id: SimulatedStack(NAME, OLD.id, OLD.status, text="text")})
+    assert is_deployed(make_client(aws), before, template, parameters) is expected
 
 
 REASON = "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."
 
 
+def test_a_service_without_validations_and_hooks_has_no_notices() -> None:
+    unknown = Refused("InvalidAction", "an older service")
+    aws = make_service(errors={"DescribeEvents": [unknown], "DescribeChangeSetHooks": [unknown]})
+    with open_change_set(aws) as proposal:
+        assert proposal is not None
+        assert proposal.notices == ()
+
+
 @pytest.mark.parametrize("denied", [True, False])
 def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
     """That the validations could not be read is an addition, and so are they."""
-    errors = {"describe_events": [error("AccessDenied", "not you")]} if denied else {}
-    cloudformation = make_service(failed={"root": REASON}, errors=errors)
-    cloudformation.validations = [
+    errors = {"DescribeEvents": [Refused("AccessDenied", "not you")]} if denied else {}
+    aws = make_service(refuses={"": REASON}, errors=errors)
+    aws.validations = [
         {"EventType": "VALIDATION_ERROR", "ValidationFailureMode": mode, "ValidationStatusReason": reason}
         for mode, reason in (("WARN", "2,490 of 2,500 tables"), ("FAIL", "payment-dlq-dev exists"))
     ]
     with pytest.raises(UserError) as refused:
-        propose(cloudformation)
+        propose(aws)
     first, *additions = str(refused.value).removeprefix("CloudFormation refuses the change set: ").split("; ")
     assert first == f"{NAME}: {REASON.rstrip('.')}"
     if denied:
@@ -342,15 +396,18 @@ def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
     ("first", "words"),
     [
         (UserError("no change set for you"), "no change set for you; change set deploy-"),
-        (error("ExpiredToken", "signed out"), "AWS: An error occurred (ExpiredToken)"),
+        (
+            ClientError({"Error": {"Code": "ExpiredToken", "Message": "signed out"}}, "CreateChangeSet"),
+            "AWS: An error occurred (ExpiredToken)",
+        ),
         (KeyboardInterrupt(), "interrupted; change set deploy-"),
     ],
 )
 def test_the_first_cause_comes_before_what_could_not_be_cleaned_up(first: BaseException, words: str) -> None:
-    cloudformation = make_service(errors={"delete_change_set": [error("AccessDenied", "no")]})
+    aws = make_service(errors={"DeleteChangeSet": [Refused("AccessDenied", "no")]})
 
     def raise_first() -> None:
-        with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x"):
+        with open_change_set(aws):
             raise first
 
     with pytest.raises(UserError, match=r"could not be deleted: AWS: .*AccessDenied") as stopped:
@@ -359,10 +416,10 @@ def test_the_first_cause_comes_before_what_could_not_be_cleaned_up(first: BaseEx
 
 
 def test_a_defect_stays_what_it_is_whatever_could_not_be_cleaned_up() -> None:
-    cloudformation = make_service(errors={"delete_change_set": [error("AccessDenied", "no")]})
+    aws = make_service(errors={"DeleteChangeSet": [Refused("AccessDenied", "no")]})
 
     def divide_by_zero() -> None:
-        with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x"):
+        with open_change_set(aws):
             raise ZeroDivisionError("ours")
 
     with pytest.raises(ZeroDivisionError, match="ours") as raised:
@@ -372,18 +429,11 @@ def test_a_defect_stays_what_it_is_whatever_could_not_be_cleaned_up() -> None:
 
 def test_an_execution_whose_beginning_cannot_be_read_says_why_first() -> None:
     """The execution's own error comes before that of the question whether it began."""
-    cloudformation = make_service()
-
-    def execute_proposal() -> None:
-        with create_change_set(cloudformation, OLD, {}, TemplateURL="https://x") as proposal:
-            assert proposal is not None
-            cloudformation.errors = {
-                "execute_change_set": [error("RequestTimeout", "first")],
-                "describe_change_set": [error("ExpiredToken", "second")],
-            }
-            proposal.execute()
-
+    errors = {"ExecuteChangeSet": [Refused("RequestTimeout", "first")]}
+    aws = make_service(errors=errors)
+    expire = lambda: aws.errors.update(DescribeChangeSet=[Refused("ExpiredToken", "second")])  # noqa: E731
+    aws.before["ExecuteChangeSet"] = expire
     with pytest.raises(UserError) as stopped:
-        execute_proposal()
+        execute_change_set(aws)
     words = str(stopped.value)
     assert words.index("first") < words.index("whether the deployment began could not be read") < words.index("second")

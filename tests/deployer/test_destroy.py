@@ -7,15 +7,11 @@ import pytest
 from scripts.common.errors import UserError
 from scripts.deployer.destroy import _delete_stack
 from scripts.deployer.stack import Stack as DeployedStack
+from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.conftest import (
-    Command,
-    add_bootstrap_stack,
-    add_platform,
-    assert_golden,
-)
-from tests.deployer.fake_cloudformation import error
+from tests.deployer.aws.stacks import Stack
+from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.deployer.releases import edit_with_loss
 
 NAME = "payment-platform-dev"
@@ -74,21 +70,13 @@ def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(
     assert command("dev", *flags, "--unprotect", script="destroy").code == 0
 
 
-def test_protection_that_cannot_be_switched_on_again_comes_after_the_first_cause() -> None:
-    class Denies:
-        def __init__(self) -> None:
-            self.switched: list[bool] = []
-
-        def update_termination_protection(self, StackName: str, EnableTerminationProtection: bool) -> None:  # noqa: ARG002
-            self.switched.append(EnableTerminationProtection)
-            if EnableTerminationProtection:
-                raise error("ExpiredToken", "second")
-
-        def delete_stack(self, StackName: str) -> None:
-            raise error("AccessDenied", f"first: {StackName}")
-
+def test_protection_that_cannot_be_switched_on_again_comes_after_the_first_cause(aws: Service) -> None:
+    aws.stacks["arn:dev"] = Stack(NAME, "arn:dev", "UPDATE_COMPLETE", protected=True)
+    aws.errors["DeleteStack"] = [Refused("AccessDenied", "first")]
+    expire = lambda: aws.errors.update(UpdateTerminationProtection=[Refused("ExpiredToken", "second")])  # noqa: E731
+    aws.before["DeleteStack"] = expire
     with pytest.raises(UserError) as stopped:
-        _delete_stack(Denies(), DeployedStack("payment-platform-dev", id="arn:dev", termination_protection=True))
+        _delete_stack(make_client(aws), DeployedStack(NAME, id="arn:dev", termination_protection=True))
     words = str(stopped.value)
     assert words.index("first") < words.index("termination protection is still off") < words.index("second")
     assert words.endswith("--stack-name payment-platform-dev --enable-termination-protection")

@@ -136,7 +136,7 @@ def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Ser
         attributes = {"Replacement": "Conditional", "PolicyAction": "ReplaceAndDelete"}
         return [*changes, describe_resource("Modify", "DeadLetters", "AWS::SQS::Queue", [detail], **attributes)]
 
-    aws.says = {"Data": add_replacement}
+    aws.scripted_answers = {"Data": add_replacement}
     result = command("dev", "--plan")
     assert (
         "! Data/DeadLetters (AWS::SQS::Queue) may be replaced by an empty one: its messages will be lost"

@@ -4,6 +4,7 @@ Nothing here is computed by the code that it examines: templates are evaluated b
 
 endpoint.py        the services over HTTP, at one URL
 wire.py            AWS's query protocol, by botocore's description of each operation
+client.py          the operations of CloudFormation without HTTP, for tests of functions
 cloudformation.py  the operations of CloudFormation, and what a test sets before it runs a command
 stacks.py          what CloudFormation keeps of stacks and change sets
 templates.py       what a template comes to with its parameters

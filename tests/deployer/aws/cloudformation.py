@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore import xform_name
+
 from tests.deployer.aws import templates
 from tests.deployer.aws.changes import (
     describe_change,
@@ -43,7 +45,13 @@ class CloudFormation(Deployments):
     # and what to make of its changes.
     slow: dict[str, int] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)
-    says: dict[str, Callable[[Changes], Changes]] = field(default_factory=dict)
+    scripted_answers: dict[str, Callable[[Changes], Changes]] = field(default_factory=dict)
+    changes_per_page: int = 3
+    # Resources that an answer with property values omits, and whether a refused change set lists its changes.
+    without_values: set[str] = field(default_factory=set)
+    lists_refused: bool = False
+    # The steps of the next deployment, instead of those of its change set.
+    scripted_steps: list[Callable[[], None]] = field(default_factory=list)
     # Whether nested change sets are made at all; an emulator may not.
     nested_sets: bool = True
     validations: list[dict[str, Any]] = field(default_factory=list)
@@ -58,7 +66,7 @@ class CloudFormation(Deployments):
     # Looks at the root for which a deployment goes on silently before it ends.
     silent: int = 0
     # Errors by operation, one by one; None is a connection that breaks.
-    errors: dict[str, list[Refused | None]] = field(default_factory=dict)
+    errors: dict[str, list[BaseException | None]] = field(default_factory=dict)
     # Called before an operation is done, by operation.
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     alarms: dict[str, str] = field(default_factory=dict)
@@ -94,6 +102,15 @@ class CloudFormation(Deployments):
             if wrong is None:
                 raise ConnectionAbortedError
             raise wrong
+
+    def answer_request(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Do an operation; raises what ``errors`` has for it, or ``Refused``."""
+        with self.lock:
+            self.called(operation, request)
+            method = getattr(self, xform_name(operation), None)
+            if method is None:
+                raise Refused("InvalidAction", f"Could not find operation {operation}")
+            return method(**request) or {}
 
     def asked(self, operation: str) -> list[dict[str, Any]]:
         return [request for name, request in self.calls if name == operation]
@@ -228,16 +245,20 @@ class CloudFormation(Deployments):
             change_set.looks -= 1
             return description | {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE"}
         if reason := self._reason(change_set):
-            return description | {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
+            description |= {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
+            return description | (_page("Changes", change_set.changes, NextToken) if self.lists_refused else {})
         if change_set.stack.root is not None:
             description |= {
                 "ExecutionStatus": "UNAVAILABLE",
                 "StatusReason": "Only executable from the root change set.",
             }
-        changes = (
-            change_set.changes if IncludePropertyValues else [leave_out_values(change) for change in change_set.changes]
-        )
-        return description | _page("Changes", changes, NextToken)
+        changes = change_set.changes
+        if not IncludePropertyValues:
+            changes = [leave_out_values(change) for change in changes]
+        elif self.without_values:
+            description["StatusReason"] = "[WARN] --include-property-values omits resources"
+            changes = [c for c in changes if c["ResourceChange"]["LogicalResourceId"] not in self.without_values]
+        return description | _page("Changes", changes, NextToken, self.changes_per_page)
 
     def describe_events(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
         change_set = self._find(ChangeSetName)
@@ -270,7 +291,10 @@ class CloudFormation(Deployments):
             )
         for other in [each for each in self.change_sets.values() if each.stack is change_set.stack]:
             self._forget(other)
-        self.run_change_set(change_set)
+        if self.scripted_steps:
+            self.waiting = list(self.scripted_steps)
+        else:
+            self.run_change_set(change_set)
 
     def describe_stack_events(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
         """Newest first. A look at a root lets some more happen."""
@@ -453,7 +477,9 @@ class CloudFormation(Deployments):
                 listed.add(one)
                 replaced |= {one} if change["ResourceChange"].get("Replacement", "False") != "False" else set()
                 changes.append(change)
-        made = ChangeSet(self.make_arn("changeSet", name), name, stack, self.says.get(logical_id, list)(changes))
+        made = ChangeSet(
+            self.make_arn("changeSet", name), name, stack, self.scripted_answers.get(logical_id, list)(changes)
+        )
         made.looks = self.slow.get(logical_id, 0)
         made.reason = self.refuses.get(logical_id, "")
         made.nested = [each for one in below for each in [one, *one.nested]]

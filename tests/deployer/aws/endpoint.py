@@ -13,8 +13,6 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from botocore import xform_name
-
 from tests.deployer.aws import wire
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation
@@ -88,25 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
         if target:
             return self._of_services(target.rpartition(".")[2], json.loads(body or "{}"))
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
-        operation = form["Action"]
-        if operation == "GetCallerIdentity":
-            identity = {"Account": ACCOUNT, "Arn": self.account.caller, "UserId": "U"}
-            return self._ask("sts", operation, lambda **_: identity, form)
-        if self.scope in ("iam", "sns"):
-            service = self.scope
-            method = lambda **request: self.account.answer(service, operation, request)  # noqa: E731
-            return self._ask(service, operation, method, form, called=f"{service}:{operation}")
-        return self._ask("cloudformation", operation, getattr(self.service, xform_name(operation), None), form)
-
-    def _ask(self, service: str, operation: str, method: Any, form: dict[str, str], called: str = "") -> None:
+        operation, service = form["Action"], self.scope
         shapes = _model(service).operation_model(operation)
         request = wire.arguments(shapes.input_shape, form) if shapes.input_shape else {}
         try:
-            with self.service.lock:
-                self.service.called(called or operation, request)
-                if method is None:
-                    raise Refused("InvalidAction", f"Could not find operation {operation}")
-                values = method(**request) or {}
+            values = self._answer_query(service, operation, request)
         except Refused as refused:
             return self._answer(refused.http_status, wire.error(refused.code, str(refused)), "text/xml")
         except ConnectionAbortedError:
@@ -115,6 +99,17 @@ class _Handler(BaseHTTPRequestHandler):
             # A mistake of the test's: said at once, where a failure of the service would be retried.
             return self._answer(400, wire.error("MistakeInTheTest", repr(error)), "text/xml")
         return self._answer(200, wire.answer(operation, shapes.output_shape, values), "text/xml")
+
+    def _answer_query(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer a request to a service of the query protocol: CloudFormation, STS, IAM or SNS."""
+        if service == "cloudformation":
+            return self.service.answer_request(operation, request)
+        with self.service.lock:
+            if service == "sts":
+                self.service.called(operation, request)
+                return {"Account": ACCOUNT, "Arn": self.account.caller, "UserId": "U"}
+            self.service.called(f"{service}:{operation}", request)
+            return self.account.answer(service, operation, request)
 
     def _of_services(self, operation: str, request: dict[str, Any]) -> None:
         """A service whose answers are JSON; and S3, where a bucket is there or not."""
