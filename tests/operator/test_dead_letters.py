@@ -25,6 +25,9 @@ def write_letter(transaction_id: str, error: str = "GatewayUnavailable", amount:
     return json.dumps({"transaction_id": transaction_id, "error": error, "execution_arn": request, "timestamp": "1"})
 
 
+MANY_LETTERS = [write_letter(f"T-{n}") for n in range(25)]
+
+
 class FakePlatform:
     """A platform with a queue and with payments of these statuses; records what was reopened and started."""
 
@@ -62,8 +65,8 @@ class FakePlatform:
 
 @pytest.fixture
 def make_platform(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def make(queue: FakeQueue, **statuses: str) -> Any:
-        platform = FakePlatform(queue, **statuses)
+    def make(*letters: str, **statuses: str) -> Any:
+        platform = FakePlatform(FakeQueue(*letters), **statuses)
         monkeypatch.setattr(records, "read_payments", platform.read_payments)
         monkeypatch.setattr(common, "reach_platform", lambda *_: platform)
         return platform
@@ -88,9 +91,8 @@ def run_dlq(*arguments: str) -> Result:
 
 
 def test_reading_leaves_all_letters_visible(make_platform: Any) -> None:
-    queue = FakeQueue(*(write_letter(f"T-{n}") for n in range(25)))
-    assert len(dead_letter_queue.read_letters(make_platform(queue))) == 25
-    assert len(queue.visible_ids) == 25
+    platform = make_platform(*MANY_LETTERS)
+    assert len(dead_letter_queue.read_letters(platform)) == len(platform.queue.visible_ids) == 25
 
 
 @pytest.mark.parametrize(("errors", "visible"), [([], 25), ([THROTTLED], 15)])
@@ -98,30 +100,29 @@ def test_the_first_error_of_reading_is_raised_and_the_letters_become_visible(
     make_platform: Any, monkeypatch: pytest.MonkeyPatch, errors: list[ClientError], visible: int
 ) -> None:
     """But for the batch for which showing them fails, too."""
-    queue = FakeQueue(*(write_letter(f"T-{n}") for n in range(25)))
-    platform = make_platform(queue)
-    fail_first(monkeypatch, queue, "change_message_visibility_batch", errors)
+    platform = make_platform(*MANY_LETTERS)
+    fail_first(monkeypatch, platform.queue, "change_message_visibility_batch", errors)
     monkeypatch.setattr(records, "read_payments", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         dead_letter_queue.read_letters(platform)
-    assert len(queue.visible_ids) == visible
+    assert len(platform.queue.visible_ids) == visible
 
 
 def test_letters_are_read_oldest_first(make_platform: Any) -> None:
-    queue = FakeQueue(*(json.dumps({"timestamp": f"2026-11-{day}"}) for day in (23, 21, 22)))
-    assert [letter.letter_id for letter in dead_letter_queue.read_letters(make_platform(queue))] == ["1", "2", "0"]
+    platform = make_platform(*(json.dumps({"timestamp": f"2026-11-{day}"}) for day in (23, 21, 22)))
+    assert [letter.letter_id for letter in dead_letter_queue.read_letters(platform)] == ["1", "2", "0"]
 
 
 def test_reading_ends_even_if_letters_come_back_meanwhile(make_platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    queue = FakeQueue(*(write_letter(f"T-{n}") for n in range(25)))
-    receive = queue.receive_message
+    platform = make_platform(*MANY_LETTERS)
+    queue, receive = platform.queue, platform.queue.receive_message
 
     def receive_slowly(**arguments: Any) -> dict[str, Any]:
         queue.clock += dead_letter_queue.READ_SECONDS / 2
         return receive(**arguments)
 
     monkeypatch.setattr(queue, "receive_message", receive_slowly)
-    letter_ids = [letter.letter_id for letter in dead_letter_queue.read_letters(make_platform(queue))]
+    letter_ids = [letter.letter_id for letter in dead_letter_queue.read_letters(platform)]
     assert len(letter_ids) == len(set(letter_ids)) >= 20
     assert len(queue.visible_ids) == 25
 
@@ -139,49 +140,46 @@ def test_reading_ends_even_if_letters_come_back_meanwhile(make_platform: Any, mo
 def test_letters_that_others_hold_are_mentioned(
     make_platform: Any, arguments: list[str], code: int, output: str
 ) -> None:
-    queue = FakeQueue(write_letter("T-1"))
-    make_platform(queue, **{"T-1": "FAILED"})
+    platform = make_platform(write_letter("T-1"), **{"T-1": "FAILED"})
     assert "somebody else" not in run_dlq("list").output
-    queue.receive_message(10, 60)
+    platform.queue.receive_message(10, 60)
     answer = run_dlq(*arguments)
     hint = "1 dead letter is being read or redriven by somebody else; try again in a few minutes\n"
     assert (answer.exit_code, answer.output) == (code, f"{output}{hint}")
 
 
 def test_only_the_selected_letter_is_hidden(make_platform: Any) -> None:
-    queue = FakeQueue(write_letter("T-1"), write_letter("T-2"))
-    platform = make_platform(queue, **{"T-1": "COMPLETED"})
+    platform = make_platform(write_letter("T-1"), write_letter("T-2"), **{"T-1": "COMPLETED"})
     with dead_letter_queue.hold_letters(platform, is_selected=lambda letter: letter.letter_id == "0") as (letter,):
-        assert queue.visible_ids == ["1"]
+        assert platform.queue.visible_ids == ["1"]
         dead_letter_queue.delete_letter(platform, letter)
-    assert list(queue.bodies) == queue.visible_ids == ["1"]
+    assert list(platform.queue.bodies) == platform.queue.visible_ids == ["1"]
 
 
 def test_a_letter_that_another_received_meanwhile_is_not_cleared(make_platform: Any) -> None:
-    queue = FakeQueue(write_letter("T-1"))
-    platform = make_platform(queue, **{"T-1": "COMPLETED"})
+    platform = make_platform(write_letter("T-1"), **{"T-1": "COMPLETED"})
     with dead_letter_queue.hold_letters(platform) as (letter,):
-        queue.clock += dead_letter_queue.ACT_SECONDS
-        queue.receive_message(10, 60)
+        platform.queue.clock += dead_letter_queue.ACT_SECONDS
+        platform.queue.receive_message(10, 60)
         with pytest.raises(UserError, match="no longer reserved"):
             dead_letter_queue.delete_letter(platform, letter)
         with pytest.raises(UserError, match="no longer reserved"):
             Redrives(platform).redrive_letter(letter)
-    assert list(queue.bodies) == ["0"]
+    assert list(platform.queue.bodies) == ["0"]
 
 
 def test_a_payment_that_left_two_letters_is_started_once(make_platform: Any) -> None:
-    queue = FakeQueue(write_letter("T-1"), write_letter("T-1"), write_letter("T-2"))
-    platform = make_platform(queue, **{"T-1": "FAILED", "T-2": "REVIEW"})
+    letters = [write_letter(transaction_id) for transaction_id in ("T-1", "T-1", "T-2")]
+    platform = make_platform(*letters, **{"T-1": "FAILED", "T-2": "REVIEW"})
     answer = run_dlq("redrive", "--all")
     assert (platform.reopened, len(platform.started)) == (["T-1"], 1)
     assert "T-1: started already; cleared this dead letter of the same request\n" in answer.stdout
-    assert (answer.exit_code, list(queue.bodies)) == (1, ["2"])
-    assert queue.visible_ids == ["2"]
+    assert (answer.exit_code, list(platform.queue.bodies)) == (1, ["2"])
+    assert platform.queue.visible_ids == ["2"]
 
 
 def test_a_redrive_starts_the_request_as_it_was_and_carries_no_hash_of_it(make_platform: Any) -> None:
-    platform = make_platform(FakeQueue(write_letter("T-1")), **{"T-1": "FAILED"})
+    platform = make_platform(write_letter("T-1"), **{"T-1": "FAILED"})
     assert run_dlq("redrive", "T-1").exit_code == 0
     (started,) = platform.started
     assert started["input"] == json.loads(write_letter("T-1"))["execution_arn"]
@@ -189,16 +187,16 @@ def test_a_redrive_starts_the_request_as_it_was_and_carries_no_hash_of_it(make_p
 
 
 def test_a_letter_of_another_request_under_the_id_is_kept(make_platform: Any) -> None:
-    queue = FakeQueue(write_letter("T-1"), write_letter("T-1", "LedgerUnavailable", amount=151))
-    platform = make_platform(queue, **{"T-1": "FAILED"})
+    letters = write_letter("T-1"), write_letter("T-1", "LedgerUnavailable", amount=151)
+    platform = make_platform(*letters, **{"T-1": "FAILED"})
     answer = run_dlq("redrive", "--all")
     assert len(platform.started) == 1
     assert "payments: T-1: IdempotencyConflict: recorded for another request\n" in answer.stderr
-    assert (answer.exit_code, queue.visible_ids) == (1, ["1"])
+    assert (answer.exit_code, platform.queue.visible_ids) == (1, ["1"])
 
 
 def test_letters_of_a_payment_with_an_outcome_are_cleared_until_none_is_left(make_platform: Any) -> None:
-    make_platform(FakeQueue(write_letter("T-1"), write_letter("T-1")), **{"T-1": "COMPLETED"})
+    make_platform(write_letter("T-1"), write_letter("T-1"), **{"T-1": "COMPLETED"})
     assert run_dlq("redrive", "--all").output == "T-1: has its outcome\n" * 2
     answer = run_dlq("redrive", "--all")
     assert (answer.exit_code, answer.output) == (0, "no dead letters\n")
@@ -207,50 +205,46 @@ def test_letters_of_a_payment_with_an_outcome_are_cleared_until_none_is_left(mak
 def test_a_started_payment_is_not_started_again_if_its_letter_stays(
     make_platform: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = FakeQueue(write_letter("T-1"), write_letter("T-1"))
-    platform = make_platform(queue, **{"T-1": "FAILED"})
-    fail_first(monkeypatch, queue, "delete_message", [THROTTLED])
+    platform = make_platform(write_letter("T-1"), write_letter("T-1"), **{"T-1": "FAILED"})
+    fail_first(monkeypatch, platform.queue, "delete_message", [THROTTLED])
     answer = run_dlq("redrive", "--all")
     assert len(platform.started) == 1
     assert answer.stderr.startswith("payments: T-1: started arn:T-1_redrive")
     assert "but its dead letter was not deleted: " in answer.stderr
-    assert queue.visible_ids == ["0"]
+    assert platform.queue.visible_ids == ["0"]
 
 
 def test_a_slow_redrive_keeps_holding_the_remaining_letters(
     make_platform: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = FakeQueue(*(write_letter(f"T-{n}") for n in range(30)))
-    platform = make_platform(queue, **{f"T-{n}": "FAILED" for n in range(30)})
+    platform = make_platform(*MANY_LETTERS, **{f"T-{n}": "FAILED" for n in range(25)})
     reopen = platform.invoke_payment_action
 
     def reopen_slowly(*arguments: Any, **parameters: Any) -> dict[str, str]:
-        queue.clock += 300
+        platform.queue.clock += 300
         return reopen(*arguments, **parameters)
 
     monkeypatch.setattr(platform, "invoke_payment_action", reopen_slowly)
     redrives = Redrives(platform)
     with dead_letter_queue.hold_letters(platform) as letters:
-        for letter in dead_letter_queue.keep_holding(platform, letters, lambda: queue.clock):
+        for letter in dead_letter_queue.keep_holding(platform, letters, lambda: platform.queue.clock):
             redrives.redrive_letter(letter)
-    assert (len(platform.started), queue.bodies) == (30, {})
+    assert (len(platform.started), platform.queue.bodies) == (25, {})
 
 
 def test_a_redrive_decides_by_the_current_status(make_platform: Any) -> None:
-    queue = FakeQueue(write_letter("T-1"))
-    platform = make_platform(queue, **{"T-1": "FAILED"})
+    platform = make_platform(write_letter("T-1"), **{"T-1": "FAILED"})
     with dead_letter_queue.hold_letters(platform) as (letter,):
         platform.statuses["T-1"] = "PROCESSING"
         with pytest.raises(UserError, match="it cannot be redriven"):
             Redrives(platform).redrive_letter(letter)
-    assert queue.visible_ids == ["0"]
+    assert platform.queue.visible_ids == ["0"]
 
 
 @pytest.mark.parametrize("status", ["", "NEW", "PROCESSING", "REVIEW"])
 def test_a_payment_in_another_status_is_not_redriven(make_platform: Any, status: str) -> None:
-    queue = FakeQueue(write_letter("T-1"))
-    platform = make_platform(queue, **({"T-1": status} if status else {}))
+    platform = make_platform(write_letter("T-1"), **({"T-1": status} if status else {}))
     with dead_letter_queue.hold_letters(platform) as (letter,):
         assert not letter.is_redrivable
     assert run_dlq("redrive", "T-1").exit_code == 1
-    assert (platform.reopened, list(queue.bodies)) == ([], ["0"])
+    assert (platform.reopened, list(platform.queue.bodies)) == ([], ["0"])

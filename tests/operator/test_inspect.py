@@ -23,6 +23,7 @@ from scripts.operator.records import Record, hide_card_numbers
 from scripts.operator.story import Entry, Story
 
 YES = {"BOOL": True}
+MESSAGE = {"MessageId": "1", "ReceiptHandle": "1"}
 LETTER_FIELDS = ("transaction_id", "error", "timestamp", "state", "cause", "payment_status")
 
 
@@ -72,7 +73,7 @@ def test_a_log_event_without_a_payment_is_no_line(message: str) -> None:
 
 def test_a_hostile_letter_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     words = {name: "\x1b[2J[/red]\x9b5n\u202e4111111111111111" for name in LETTER_FIELDS}
-    letter = build_letter({"MessageId": "1", "ReceiptHandle": "1"}, words, {})
+    letter = build_letter(MESSAGE, words, {})
     views.print_letters(make_console(), [letter])
     output = capsys.readouterr().out
     assert "[/red]" in output
@@ -167,9 +168,7 @@ def test_programs_find_the_documented_names_and_no_secrets(value_class: Any, ren
     ],
 )
 def test_the_explanation_tells_a_restored_table_from_missing_access(cause: str, explanation: str) -> None:
-    fields: Any = dict.fromkeys((field.name for field in dataclasses.fields(DeadLetter)), "")
-    letter = DeadLetter(**fields | {"error": "LedgerRefused", "cause": cause})
-    assert letter.explanation.startswith(explanation)
+    assert build_letter(MESSAGE, {"error": "LedgerRefused", "cause": cause}, {}).explanation.startswith(explanation)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the page shows, and when it reads the dead letters."""
 
-import dataclasses
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from scripts.local import server
-from scripts.operator.dead_letters import DeadLetter
+from scripts.operator.dead_letters import build_letter
 from scripts.operator.executions import Execution
 from scripts.page import __main__ as command
 from scripts.page import snapshot
@@ -105,10 +104,10 @@ def test_an_invalid_transaction_id_is_not_shown(transaction_id: str) -> None:
 @pytest.mark.parametrize(("status", "is_redrivable"), [("FAILED", True), ("COMPLETED", True), ("REVIEW", False)])
 def test_a_redrive_is_offered_by_the_current_status(status: str, is_redrivable: bool) -> None:
     """Whatever the status was when the letter was read."""
-    fields: Any = dict.fromkeys((field.name for field in dataclasses.fields(DeadLetter)), "")
     payment: Any = SimpleNamespace(status=status)
     for earlier in ("PROCESSING", "FAILED"):
-        letter = DeadLetter(**fields | {"current_status": earlier})
+        payments: Any = {"": SimpleNamespace(status=earlier)}
+        letter = build_letter({"MessageId": "1", "ReceiptHandle": "1"}, {}, payments)
         assert snapshot._describe_letter(letter, payment)["can_be_redriven"] is is_redrivable
     assert snapshot._describe_letter(letter, None)["can_be_redriven"] is False
 
