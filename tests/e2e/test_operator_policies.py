@@ -4,7 +4,6 @@ IAM is enforced here, but for keys: tests/stacks/test_operator_policies.py asks 
 """
 
 import json
-from collections.abc import Callable
 
 import boto3
 import pytest
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.e2e
 KEY_IDS = dict.fromkeys(("TABLES_KEY_ID", "QUEUES_KEY_ID", "WORKFLOW_KEY_ID"), "0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11")
 POLICIES = policies({"ENVIRONMENT": ENVIRONMENT, "REGION": server.REGION, "ACCOUNT_ID": server.ACCOUNT} | KEY_IDS)
 TRUST = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{server.ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
-Run = Callable[..., Result]
 
 
 def make_operator(platform: Platform, section: str) -> Operated:
@@ -48,19 +46,16 @@ def make_operator(platform: Platform, section: str) -> Operated:
     return Operated(ENVIRONMENT, target, "alice")
 
 
-@pytest.fixture(params=POLICIES)
-def group(request: pytest.FixtureRequest, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Run]:
-    operated = make_operator(platform, request.param)
+@pytest.mark.parametrize("section", POLICIES)
+def test_a_group_runs_its_commands_and_no_others(
+    section: str, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operated = make_operator(platform, section)
     monkeypatch.setattr(common, "reach_platform", lambda *_: operated)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.main, ["--env", ENVIRONMENT, *arguments], input="y\n")
 
-    return request.param, run
-
-
-def test_a_group_runs_its_commands_and_no_others(group: tuple[str, Run], platform: Platform) -> None:
-    section, run = group
     request, _ = platform.pay(payment_amount=150.03)
     failed = request["transaction_id"]
     paid = platform.pay()[0]["transaction_id"]
