@@ -35,9 +35,9 @@ def pytest_sessionstart() -> None:
         pytest.exit("Chromium, its driver or Mermaid is not there: `make browser-test` installs or names it", 1)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
-    """A browser with a temporary profile."""
+@contextmanager
+def launch_chromium() -> Iterator["Browser"]:
+    """Return a browser with a temporary profile."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -45,6 +45,12 @@ def browser() -> Iterator["Browser"]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=os.geteuid() != 0)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    with launch_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

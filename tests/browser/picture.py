@@ -1,48 +1,33 @@
 """``make pictures``: the page of payments as docs/pictures/page.png, of a platform on the AWS emulator."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.local import server, target
+from scripts.local.examples import EXAMPLES
 from scripts.operator.platform import Platform
 from scripts.page.server import serve_page
 from tests.e2e.conftest import ENVIRONMENT, deployed
 from tests.emitted import ROOT
 
-from .conftest import CHROMIUM, FLAGS
+from .conftest import launch_chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PICTURE = ROOT / "docs" / "pictures" / "page.png"
 # Payments that have ended when the picture is taken, and those that are running then.
-ENDED_EXAMPLES = (
-    *("an ordinary payment", "declined by the gateway", "gateway stays unavailable", "a currency without minor units"),
-    *(
-        "above the amount limit",
-        "response lost, confirmed not charged",
-        "an ordinary payment",
-        "high-value bank transfer",
-    ),
-    *("charged, but the response was lost", "an ordinary payment"),
-)
-RUNNING_EXAMPLES = (
-    "gateway unavailable twice, then back",
-    "a slow gateway",
-    "gateway stays unavailable",
-    "an ordinary payment",
-)
+ENDED_EXAMPLES = ["plain", "no-funds", "gateway-down", "yen", "too-much", "never-charged"]
+ENDED_EXAMPLES += ["plain", "suspicious", "lost-answer", "plain"]
+RUNNING_EXAMPLES = ["hiccup", "slow", "gateway-down", "plain"]
+DESCRIPTIONS = {example.name: example.description for example in EXAMPLES}
 
 
 def main(picture: Path = PICTURE) -> None:
-    from playwright.sync_api import sync_playwright
-
     server.isolate_from_user_configuration()
-    with server.run_server(wait_scale=0.2) as running, sync_playwright() as driver:
+    with server.run_server(wait_scale=0.2) as running, launch_chromium() as browser:
         platform = Platform(ENVIRONMENT, deployed(target.emulator_target(running)).target, "picture")
         platform.invoke_reconciliation({"action": "reconcile"})
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, chromium_sandbox=os.geteuid() != 0)
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
         with serve_page(lambda: platform) as served:
             page.goto(served.url)
@@ -59,13 +44,12 @@ def main(picture: Path = PICTURE) -> None:
             picture.parent.mkdir(parents=True, exist_ok=True)
             page.mouse.move(0, 0)
             page.screenshot(path=picture)
-        browser.close()
 
 
-def _start_payments(page: "Page", examples: tuple[str, ...]) -> None:
-    for description in examples:
+def _start_payments(page: "Page", examples: list[str]) -> None:
+    for name in examples:
         before = page.locator("#paid").inner_text()
-        page.locator("#examples").get_by_role("button", name=description).click()
+        page.locator("#examples").get_by_role("button", name=DESCRIPTIONS[name]).click()
         page.wait_for_function("before => document.getElementById('paid').textContent !== before", arg=before)
 
 

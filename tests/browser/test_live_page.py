@@ -17,10 +17,8 @@ from scripts.page.server import Page as Served
 from scripts.page.server import serve_page
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
 
-from .conftest import open_watched_page
-
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 # Chromium reconnects every second, and a payment takes less than two seconds here.
 TIMEOUT_MILLISECONDS = 20_000
@@ -193,14 +191,6 @@ def test_a_phone_scrolls_vertically_only(live_page: "Page") -> None:
         box = live_page.locator(place).first.bounding_box()
         assert box
         assert (box["x"] >= 0, box["x"] + box["width"] <= 390, box["width"] > 300) == (True, True, True), place
-
-
-def test_two_pages_show_the_same(live_page: "Page", page_server: Served, browser: "Browser") -> None:
-    with open_watched_page(browser) as second_page:
-        open_page(second_page, page_server)
-        transaction_id = start_payment(live_page, "declined by the gateway")
-        for page in (live_page, second_page):
-            wait_for_status(page, transaction_id, "DECLINED")
 
 
 def test_a_ringing_alarm_comes_first(live_page: "Page", platform: Platform) -> None:
