@@ -20,7 +20,7 @@ from .platform import Platform
 BATCH = 100
 # Seconds between two attempts to read what the table was too busy for.
 _WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-# The attributes of fields with other names; second, the name that older versions wrote.
+# The attributes of fields that have other names. Of a notice, older versions wrote the second one.
 _ATTRIBUTES = {
     "method": ("payment_method",),
     "notified_status": ("notified_status", "told"),
@@ -113,11 +113,12 @@ def read_payments(
 def parse_item(item: dict[str, Any]) -> Record:
     """Return the record of an item of the table; attributes that are missing are empty."""
     values = {name: next(iter(typed.values())) for name, typed in item.items()}
-    # With all of their digits, because ARNs and what a request is compared with need them.
-    texts = ("transaction_id", "status", "execution", "notified_status", "announced_by", "fingerprint", "salt")
-    readers: dict[tuple[str, ...], Callable[[Any], Any]] = {
+    # With all of their digits, because ARNs need them.
+    texts = ("transaction_id", "status", "execution", "notified_status", "announced_by")
+    converters: dict[tuple[str, ...], Callable[[Any], Any]] = {
         texts: lambda value: replace_control_characters(str(value or "")),
         ("method", "gateway_reference", "refund_reference", "failure"): lambda value: hide_card_numbers(value or ""),
+        ("fingerprint", "salt"): lambda value: value or "",
         ("letter", "notice_due", "confirmed", "closed"): bool,
         ("created_at", "updated_at", "overdue_at"): format_timestamp,
         ("attempt",): lambda value: int(value or 0),
@@ -125,10 +126,10 @@ def parse_item(item: dict[str, Any]) -> Record:
     }
     amount = str(Money(int(values["amount_minor"]), values.get("currency", ""))) if "amount_minor" in values else ""
     record: dict[str, Any] = {"amount": amount}
-    for names, read in readers.items():
+    for names, convert in converters.items():
         for name in names:
             attributes = _ATTRIBUTES.get(name, (name,))
-            record[name] = read(next((values[attribute] for attribute in attributes if attribute in values), None))
+            record[name] = convert(next((values[attribute] for attribute in attributes if attribute in values), None))
     return Record(**record)
 
 

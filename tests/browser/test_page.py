@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-OURS = ("file:///a.svg", "data:text/plain,a", "about:blank", "http://localhost:1/", "http://[::1]/")
-FOREIGN = ("https://example.com/", "http://localhost.example.com/", "wss://example.com/")
+LOCAL_URLS = ("file:///a.svg", "data:text/plain,a", "about:blank", "http://localhost:1/", "http://[::1]/")
+FOREIGN_URLS = ("https://example.com/", "http://localhost.example.com/", "wss://example.com/")
 
 
-@pytest.mark.parametrize("url", OURS + FOREIGN)
+@pytest.mark.parametrize("url", LOCAL_URLS + FOREIGN_URLS)
 def test_urls_of_this_machine_are_told_from_foreign_ones(url: str) -> None:
-    assert is_on_this_machine(url) is (url in OURS)
+    assert is_on_this_machine(url) is (url in LOCAL_URLS)
 
 
 @pytest.mark.parametrize(

@@ -93,12 +93,12 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
     # settles at the same time are among them.
     changes = [(key, before[key].status, after[key].status) for key in overdue_ids if key in before and key in after]
     if as_json:
-        echo_json({"payments": [{"transaction_id": key, "was": was, "is": now} for key, was, now in changes]})
+        echo_json({"payments": [{"transaction_id": key, "was": old, "is": new} for key, old, new in changes]})
     elif not changes:
         click.echo("nothing is overdue")
     else:
-        for transaction_id, was, now in changes:
-            click.echo(f"{transaction_id}: {f'{was} → {now}' if was != now else f'still {now}'}")
+        for transaction_id, old, new in changes:
+            click.echo(f"{transaction_id}: {f'{old} → {new}' if old != new else f'still {new}'}")
     if error:
         click.echo(f"{NAME}: {error}; the log of the reconciliation function says more", err=True)
         sys.exit(1)
