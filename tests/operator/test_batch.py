@@ -163,7 +163,7 @@ def test_a_request_that_is_on_its_way_is_not_sent_again(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("spell", SPELLINGS)
 def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: pytest.MonkeyPatch, spell: Any) -> None:
-    """Under the next name, up to ``MOST_EXECUTIONS``; none of the names holds a hash of the request."""
+    """Under the next name, up to ``MOST_EXECUTIONS``."""
     stepfunctions = FakeStepFunctions(lambda _: "FAILED")
     stepfunctions.start_execution(name="T-0", input=spell(make_request()))
     for number in range(2, MOST_EXECUTIONS + 1):
@@ -173,7 +173,6 @@ def test_a_request_whose_executions_recorded_nothing_is_sent_again(monkeypatch: 
     (result,) = send_batch(monkeypatch, stepfunctions, {}).results.values()
     assert (result.status, result.failed, result.is_final) == ("NOT RECORDED", True, True)
     assert len(stepfunctions.calls) == MOST_EXECUTIONS
-    assert find_pieces(make_request().body, stepfunctions.calls.values()) == []
 
 
 @pytest.mark.parametrize(("status", "state"), [("RUNNING", "is being processed"), ("FAILED", "was sent before")])
@@ -216,6 +215,14 @@ def test_what_is_recorded_decides_whether_a_request_is_the_same(
     pending = send_batch(monkeypatch, stepfunctions, table := {}, recorded=recorded, salt=salt)
     table["T-0"] = "COMPLETED"
     assert [result.status for result in wait_for_batch(pending)] == [status]
+
+
+def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepfunctions = FakeStepFunctions(lambda _: "FAILED")
+    for _ in range(MOST_EXECUTIONS):
+        send_batch(monkeypatch, stepfunctions, {})
+    assert len(stepfunctions.calls) == MOST_EXECUTIONS
+    assert find_pieces(make_request().body, stepfunctions.calls.values()) == []
 
 
 def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pytest.MonkeyPatch) -> None:
