@@ -26,8 +26,11 @@ LONG_SECONDS = 3 * PERIOD_SECONDS
 TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "x.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
 
 
+Clients = Callable[[str], Any]
+
+
 @contextmanager
-def run_ministack(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+def run_ministack(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
     """Run a server, corrected or as released, and yield a function that returns a client by service."""
     monkeypatch.setattr(server, "MODULE", module)
     with server.run_server() as running:
@@ -35,7 +38,18 @@ def run_ministack(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         yield lambda service: session.client(service, endpoint_url=running.url)
 
 
-def create_role(client: Callable[[str], Any]) -> str:
+@pytest.fixture(params=[CORRECTED, RELEASED])
+def is_corrected(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == CORRECTED)
+
+
+@pytest.fixture
+def client(is_corrected: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
+    with run_ministack(CORRECTED if is_corrected else RELEASED, monkeypatch) as client:
+        yield client
+
+
+def create_role(client: Clients) -> str:
     role = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
     return str(role["Arn"])
 
@@ -50,133 +64,114 @@ def wait_for_stack(cloudformation: Any, name: str) -> str:
     raise AssertionError(status)
 
 
-@pytest.mark.parametrize(("module", "status"), [(CORRECTED, "UPDATE_COMPLETE"), (RELEASED, "UPDATE_ROLLBACK_FAILED")])
-def test_a_nested_stack_can_be_updated_when_a_resource_reads_an_attribute(
-    module: str, status: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_nested_stack_can_be_updated_when_a_resource_reads_an_attribute(client: Clients, is_corrected: bool) -> None:
     """A nested stack in which one resource reads an attribute of a role, updated once."""
-    with run_ministack(module, monkeypatch) as client:
-        s3, cloudformation = client("s3"), client("cloudformation")
-        s3.create_bucket(Bucket="templates")
+    s3, cloudformation = client("s3"), client("cloudformation")
+    s3.create_bucket(Bucket="templates")
 
-        def parent_stack(key: str) -> dict[str, str]:
-            role = {"RoleName": "r", "AssumeRolePolicyDocument": TRUST}
-            value = {"Fn::Join": [key, ["of ", {"Fn::GetAtt": ["Role", "Arn"]}]]}
-            reads = {"Name": "p", "Type": "String", "Value": value}
-            nested = {
-                "Role": {"Type": "AWS::IAM::Role", "Properties": role},
-                "Reads": {"Type": "AWS::SSM::Parameter", "Properties": reads},
-            }
-            s3.put_object(Bucket="templates", Key=key, Body=json.dumps({"Resources": nested}))
-            url = f"{s3.meta.endpoint_url}/templates/{key}"
-            child = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
-            return {"StackName": "parent", "TemplateBody": json.dumps({"Resources": {"Child": child}})}
-
-        capabilities = ["CAPABILITY_NAMED_IAM"]
-        cloudformation.create_stack(**parent_stack("first"), Capabilities=capabilities)
-        assert wait_for_stack(cloudformation, "parent") == "CREATE_COMPLETE"
-        cloudformation.update_stack(**parent_stack("second"), Capabilities=capabilities)
-        assert wait_for_stack(cloudformation, "parent") == status
-
-
-@pytest.mark.parametrize(("module", "carried"), [(CORRECTED, {"outcome"}), (RELEASED, set())])
-def test_the_workflow_publishes_message_attributes(
-    module: str, carried: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with run_ministack(module, monkeypatch) as client:
-        topic = client("sns").create_topic(Name="t")["TopicArn"]
-        queue = client("sqs").create_queue(QueueName="q")["QueueUrl"]
-        arn = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
-        policy = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}]}
-        client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
-        client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        attributes = {"outcome": {"DataType": "String", "StringValue": "FAILED"}}
-        publish = {
-            "Type": "Task",
-            "Resource": "arn:aws:states:::sns:publish",
-            "Arguments": {"TopicArn": topic, "Message": "m", "MessageAttributes": attributes},
-            "End": True,
+    def parent_stack(key: str) -> dict[str, str]:
+        role = {"RoleName": "r", "AssumeRolePolicyDocument": TRUST}
+        value = {"Fn::Join": [key, ["of ", {"Fn::GetAtt": ["Role", "Arn"]}]]}
+        reads = {"Name": "p", "Type": "String", "Value": value}
+        nested = {
+            "Role": {"Type": "AWS::IAM::Role", "Properties": role},
+            "Reads": {"Type": "AWS::SSM::Parameter", "Properties": reads},
         }
-        definition = {"QueryLanguage": "JSONata", "StartAt": "Publish", "States": {"Publish": publish}}
-        machine = client("stepfunctions").create_state_machine(
-            name="m", definition=json.dumps(definition), roleArn=create_role(client)
-        )["stateMachineArn"]
-        client("stepfunctions").start_execution(stateMachineArn=machine)
-        (message,) = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
-        assert set(json.loads(message["Body"]).get("MessageAttributes", {})) == carried
+        s3.put_object(Bucket="templates", Key=key, Body=json.dumps({"Resources": nested}))
+        url = f"{s3.meta.endpoint_url}/templates/{key}"
+        child = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+        return {"StackName": "parent", "TemplateBody": json.dumps({"Resources": {"Child": child}})}
+
+    capabilities = ["CAPABILITY_NAMED_IAM"]
+    cloudformation.create_stack(**parent_stack("first"), Capabilities=capabilities)
+    assert wait_for_stack(cloudformation, "parent") == "CREATE_COMPLETE"
+    cloudformation.update_stack(**parent_stack("second"), Capabilities=capabilities)
+    assert wait_for_stack(cloudformation, "parent") == ("UPDATE_COMPLETE" if is_corrected else "UPDATE_ROLLBACK_FAILED")
 
 
-@pytest.mark.parametrize(("module", "is_configured"), [(CORRECTED, True), (RELEASED, False)])
-def test_a_function_has_its_dead_letter_queue(
-    module: str, is_configured: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with run_ministack(module, monkeypatch) as client:
-        target = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
-        properties = {
-            "FunctionName": "f",
-            "Runtime": RUNTIME,
-            "Handler": "index.handler",
-            "Role": f"arn:aws:iam::{server.ACCOUNT}:role/r",
-            "Code": {"ZipFile": "def handler(event, context): pass"},
-            "DeadLetterConfig": {"TargetArn": target},
-        }
-        body = {"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": properties}}}
-        client("cloudformation").create_stack(StackName="s", TemplateBody=json.dumps(body))
-        assert wait_for_stack(client("cloudformation"), "s") == "CREATE_COMPLETE"
-        configuration = client("lambda").get_function_configuration(FunctionName="f")
-        assert (configuration.get("DeadLetterConfig") == {"TargetArn": target}) is is_configured
+def test_the_workflow_publishes_message_attributes(client: Clients, is_corrected: bool) -> None:
+    topic = client("sns").create_topic(Name="t")["TopicArn"]
+    queue = client("sqs").create_queue(QueueName="q")["QueueUrl"]
+    arn = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
+    policy = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}]}
+    client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+    client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    attributes = {"outcome": {"DataType": "String", "StringValue": "FAILED"}}
+    publish = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sns:publish",
+        "Arguments": {"TopicArn": topic, "Message": "m", "MessageAttributes": attributes},
+        "End": True,
+    }
+    definition = {"QueryLanguage": "JSONata", "StartAt": "Publish", "States": {"Publish": publish}}
+    machine = client("stepfunctions").create_state_machine(
+        name="m", definition=json.dumps(definition), roleArn=create_role(client)
+    )["stateMachineArn"]
+    client("stepfunctions").start_execution(stateMachineArn=machine)
+    (message,) = client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
+    assert set(json.loads(message["Body"]).get("MessageAttributes", {})) == ({"outcome"} if is_corrected else set())
 
 
-@pytest.mark.parametrize(("module", "has_layer"), [(CORRECTED, True), (RELEASED, False)])
-def test_a_custom_runtime_finds_the_layers(
-    module: str, has_layer: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_function_has_its_dead_letter_queue(client: Clients, is_corrected: bool) -> None:
+    target = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:q"
+    properties = {
+        "FunctionName": "f",
+        "Runtime": RUNTIME,
+        "Handler": "index.handler",
+        "Role": f"arn:aws:iam::{server.ACCOUNT}:role/r",
+        "Code": {"ZipFile": "def handler(event, context): pass"},
+        "DeadLetterConfig": {"TargetArn": target},
+    }
+    body = {"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": properties}}}
+    client("cloudformation").create_stack(StackName="s", TemplateBody=json.dumps(body))
+    assert wait_for_stack(client("cloudformation"), "s") == "CREATE_COMPLETE"
+    configuration = client("lambda").get_function_configuration(FunctionName="f")
+    assert (configuration.get("DeadLetterConfig") == {"TargetArn": target}) is is_corrected
+
+
+def test_a_custom_runtime_finds_the_layers(client: Clients, is_corrected: bool, tmp_path: Path) -> None:
     """The bootstrap prints a file of the layer and exits, and the error message repeats its output."""
     bootstrap = ("bootstrap", b'#!/bin/sh\ncat "$_LAMBDA_LAYERS_DIRS/python/marked.py"\n', 0o755)
     for name in ("layer/python", "code"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "marked.py").write_text(f"# of the {name}")
-    with run_ministack(module, monkeypatch) as client:
-        content = {"ZipFile": zip_folder(tmp_path / "layer")}
-        layer = client("lambda").publish_layer_version(LayerName="l", Content=content)
-        client("lambda").create_function(
-            FunctionName="f",
-            Runtime="provided.al2023",
-            Handler="index.handler",
-            Role=create_role(client),
-            Code={"ZipFile": zip_folder(tmp_path / "code", (bootstrap,))},
-            Layers=[layer["LayerVersionArn"]],
-        )
-        answer = json.loads(client("lambda").invoke(FunctionName="f")["Payload"].read())
-        assert ("of the layer" in answer["errorMessage"]) is has_layer
+    content = {"ZipFile": zip_folder(tmp_path / "layer")}
+    layer = client("lambda").publish_layer_version(LayerName="l", Content=content)
+    client("lambda").create_function(
+        FunctionName="f",
+        Runtime="provided.al2023",
+        Handler="index.handler",
+        Role=create_role(client),
+        Code={"ZipFile": zip_folder(tmp_path / "code", (bootstrap,))},
+        Layers=[layer["LayerVersionArn"]],
+    )
+    answer = json.loads(client("lambda").invoke(FunctionName="f")["Payload"].read())
+    assert ("of the layer" in answer["errorMessage"]) is is_corrected
 
 
-@pytest.mark.parametrize(("module", "allowed"), [(CORRECTED, True), (RELEASED, False)])
-def test_a_request_on_loopback_counts_as_tls(module: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_on_loopback_counts_as_tls(client: Clients, is_corrected: bool) -> None:
     over_tls = {"Bool": {"aws:SecureTransport": "true"}}
     statement = {"Effect": "Allow", "Action": "sqs:ListQueues", "Resource": "*", "Condition": over_tls}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    with run_ministack(module, monkeypatch) as client:
-        iam = client("iam")
-        iam.create_user(UserName="u")
-        iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=policy)
-        key = iam.create_access_key(UserName="u")["AccessKey"]
-        user_sqs = boto3.client(
-            "sqs",
-            endpoint_url=iam.meta.endpoint_url,
-            region_name=server.REGION,
-            aws_access_key_id=key["AccessKeyId"],
-            aws_secret_access_key=key["SecretAccessKey"],
-        )
-        if allowed:
+    iam = client("iam")
+    iam.create_user(UserName="u")
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="u")["AccessKey"]
+    user_sqs = boto3.client(
+        "sqs",
+        endpoint_url=iam.meta.endpoint_url,
+        region_name=server.REGION,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+    if is_corrected:
+        user_sqs.list_queues()
+    else:
+        with pytest.raises(ClientError, match="AccessDenied"):
             user_sqs.list_queues()
-        else:
-            with pytest.raises(ClientError, match="AccessDenied"):
-                user_sqs.list_queues()
 
 
-@pytest.mark.parametrize(("module", "bounded"), [(CORRECTED, True), (RELEASED, False)])
-def test_a_role_has_its_permissions_boundary(module: str, bounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_has_its_permissions_boundary(client: Clients, is_corrected: bool) -> None:
     trusted = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
     template = {
@@ -195,19 +190,13 @@ def test_a_role_has_its_permissions_boundary(module: str, bounded: bool, monkeyp
             },
         }
     }
-    with run_ministack(module, monkeypatch) as client:
-        cloudformation = client("cloudformation")
-        cloudformation.create_stack(
-            StackName="s", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"]
-        )
-        cloudformation.get_waiter("stack_create_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
-        assert ("PermissionsBoundary" in client("iam").get_role(RoleName="r")["Role"]) is bounded
+    cloudformation = client("cloudformation")
+    cloudformation.create_stack(StackName="s", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"])
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
+    assert ("PermissionsBoundary" in client("iam").get_role(RoleName="r")["Role"]) is is_corrected
 
 
-@pytest.mark.parametrize("module", [CORRECTED, RELEASED])
-def test_a_nested_stack_retains_an_unprotected_table_which_can_then_be_deleted(
-    module: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_nested_stack_retains_a_table_which_can_then_be_deleted(client: Clients, is_corrected: bool) -> None:
     """The protection of the table is a parameter, which is off."""
     key = {"AttributeName": "k"}
     table = {
@@ -222,76 +211,70 @@ def test_a_nested_stack_retains_an_unprotected_table_which_can_then_be_deleted(
         },
     }
     nested = {"Parameters": {"Protected": {"Type": "String"}}, "Resources": {"Table": table}}
-    with run_ministack(module, monkeypatch) as client:
-        s3, cloudformation, dynamodb = client("s3"), client("cloudformation"), client("dynamodb")
-        s3.create_bucket(Bucket="templates")
-        s3.put_object(Bucket="templates", Key="nested.json", Body=json.dumps(nested))
-        url = f"{s3.meta.endpoint_url}/templates/nested.json"
-        stack = {
-            "Type": "AWS::CloudFormation::Stack",
-            "Properties": {"TemplateURL": url, "Parameters": {"Protected": "false"}},
-        }
-        cloudformation.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"Nested": stack}}))
-        assert wait_for_stack(cloudformation, "s") == "CREATE_COMPLETE"
-        protected = dynamodb.describe_table(TableName="t")["Table"]["DeletionProtectionEnabled"]
-        assert (protected is False) is (module == CORRECTED)
-        # The release silently fails to delete a table that it takes for protected.
-        dynamodb.update_table(TableName="t", DeletionProtectionEnabled=False)
-        cloudformation.delete_stack(StackName="s")
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
-        assert (dynamodb.list_tables()["TableNames"] == ["t"]) is (module == CORRECTED)
+    s3, cloudformation, dynamodb = client("s3"), client("cloudformation"), client("dynamodb")
+    s3.create_bucket(Bucket="templates")
+    s3.put_object(Bucket="templates", Key="nested.json", Body=json.dumps(nested))
+    url = f"{s3.meta.endpoint_url}/templates/nested.json"
+    stack = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": url, "Parameters": {"Protected": "false"}},
+    }
+    cloudformation.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"Nested": stack}}))
+    assert wait_for_stack(cloudformation, "s") == "CREATE_COMPLETE"
+    protected = dynamodb.describe_table(TableName="t")["Table"]["DeletionProtectionEnabled"]
+    assert (protected is False) is is_corrected
+    # The release silently fails to delete a table that it takes for protected.
+    dynamodb.update_table(TableName="t", DeletionProtectionEnabled=False)
+    cloudformation.delete_stack(StackName="s")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
+    assert (dynamodb.list_tables()["TableNames"] == ["t"]) is is_corrected
 
 
-@pytest.mark.parametrize("module", [CORRECTED, RELEASED])
-def test_a_stack_is_found_by_the_physical_id_of_a_resource(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_is_found_by_the_physical_id_of_a_resource(client: Clients, is_corrected: bool) -> None:
     template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t"}}}}
-    with run_ministack(module, monkeypatch) as client:
-        cloudformation = client("cloudformation")
-        cloudformation.create_stack(StackName="s", TemplateBody=json.dumps(template))
-        assert wait_for_stack(cloudformation, "s") == "CREATE_COMPLETE"
-        (listed,) = cloudformation.list_stack_resources(StackName="s")["StackResourceSummaries"]
+    cloudformation = client("cloudformation")
+    cloudformation.create_stack(StackName="s", TemplateBody=json.dumps(template))
+    assert wait_for_stack(cloudformation, "s") == "CREATE_COMPLETE"
+    (listed,) = cloudformation.list_stack_resources(StackName="s")["StackResourceSummaries"]
 
-        def find_stacks(physical_id: str) -> set[str]:
-            resources = cloudformation.describe_stack_resources(PhysicalResourceId=physical_id)["StackResources"]
-            return {resource["StackName"] for resource in resources}
+    def find_stacks(physical_id: str) -> set[str]:
+        resources = cloudformation.describe_stack_resources(PhysicalResourceId=physical_id)["StackResources"]
+        return {resource["StackName"] for resource in resources}
 
-        if module == CORRECTED:
-            assert find_stacks(listed["PhysicalResourceId"]) == {"s"}
-        else:
-            with pytest.raises(ClientError, match="does not exist"):
-                find_stacks(listed["PhysicalResourceId"])
-        with pytest.raises(ClientError, match="Stack for other does not exist" if module == CORRECTED else "not exist"):
-            find_stacks("other")
+    if is_corrected:
+        assert find_stacks(listed["PhysicalResourceId"]) == {"s"}
+    else:
+        with pytest.raises(ClientError, match="does not exist"):
+            find_stacks(listed["PhysicalResourceId"])
+    with pytest.raises(ClientError, match="Stack for other does not exist" if is_corrected else "not exist"):
+        find_stacks("other")
 
 
-@pytest.mark.parametrize(("module", "invoked_by"), [(CORRECTED, {"permitted"}), (RELEASED, {"refused", "permitted"})])
-def test_a_rule_invokes_a_function_only_with_permission(
-    module: str, invoked_by: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_rule_invokes_a_function_only_with_permission(client: Clients, is_corrected: bool, tmp_path: Path) -> None:
     """Two rules have one function as their target; its policy permits the second one."""
     (tmp_path / "index.py").write_text("def handler(event, context): print('invoked by', event['source'])")
-    with run_ministack(module, monkeypatch) as client:
-        function = client("lambda").create_function(
-            FunctionName="f",
-            Runtime=RUNTIME,
-            Handler="index.handler",
-            Role=create_role(client),
-            Code={"ZipFile": zip_folder(tmp_path)},
-        )["FunctionArn"]
-        events = client("events")
-        for name in ("refused", "permitted"):
-            rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]
-            events.put_targets(Rule=name, Targets=[{"Id": "f", "Arn": function}])
-        client("lambda").add_permission(
-            FunctionName="f",
-            StatementId="s",
-            Action="lambda:InvokeFunction",
-            Principal="events.amazonaws.com",
-            SourceArn=rule,
-        )
-        for name in ("refused", "permitted"):
-            events.put_events(Entries=[{"Source": name, "DetailType": "d", "Detail": "{}"}])
-        assert wait_for_sources(client("logs"), len(invoked_by)) == invoked_by
+    function = client("lambda").create_function(
+        FunctionName="f",
+        Runtime=RUNTIME,
+        Handler="index.handler",
+        Role=create_role(client),
+        Code={"ZipFile": zip_folder(tmp_path)},
+    )["FunctionArn"]
+    events = client("events")
+    for name in ("refused", "permitted"):
+        rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]
+        events.put_targets(Rule=name, Targets=[{"Id": "f", "Arn": function}])
+    client("lambda").add_permission(
+        FunctionName="f",
+        StatementId="s",
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+        SourceArn=rule,
+    )
+    for name in ("refused", "permitted"):
+        events.put_events(Entries=[{"Source": name, "DetailType": "d", "Detail": "{}"}])
+    expected = {"permitted"} if is_corrected else {"refused", "permitted"}
+    assert wait_for_sources(client("logs"), len(expected)) == expected
 
 
 def wait_for_sources(logs: Any, count: int) -> set[str]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from scripts.common.errors import UserError
 from scripts.deployer.stack import Stack, StackTree
-from scripts.verify import announcement, backups, cli, read_only, report, runner, schedule
+from scripts.verify import announcement, backups, cli, report, runner, schedule
 from scripts.verify.cleanup import Cleanup
 from scripts.verify.expected import Expected
 from scripts.verify.results import Check, Failed, Skipped, Status, Stopped, Unknown, run_check
@@ -78,13 +78,6 @@ def test_a_failed_undo_is_reported_and_the_rest_is_undone() -> None:
     cleanup.undo_all()
     assert undone == ["first"]
     assert cleanup.problems == ["delete the queue q: not authorized: iam:GetRole; your role needs this permission"]
-
-
-@pytest.mark.parametrize(
-    "operation", ["SetAlarmState", "PutTargets", "ReceiveMessage", "StartExecution", "GetSecretValue"]
-)
-def test_an_operation_that_is_not_a_read_is_refused(operation: str) -> None:
-    assert not read_only.is_read(operation)
 
 
 @pytest.fixture(autouse=True)
