@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -14,8 +14,13 @@ from scripts.common.waiting import poll_with_backoff
 
 from .report.reporter import Reporter
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import TagTypeDef
+
+
 # The tag of each of our stacks, which CloudFormation copies to their resources.
-OWNER_TAG = {"Key": "ManagedBy", "Value": "payment-platform"}
+OWNER_TAG: "TagTypeDef" = {"Key": "ManagedBy", "Value": "payment-platform"}
 LONGEST_DELETION_SECONDS = 15 * 60
 # Longer than a deployment with the longest monitoring time, which is three hours.
 LONGEST_WAIT_SECONDS = 4 * 60 * 60
@@ -38,7 +43,7 @@ class Stack:
     changed_at: str = ""
     reason: str = ""
     termination_protection: bool = False
-    tags: tuple[dict[str, str], ...] = ()
+    tags: tuple["TagTypeDef", ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -77,7 +82,7 @@ class Snapshot:
         return (self.template_tree, self.tree.stack.parameters) if self.template_tree else None
 
 
-def describe_stack(cloudformation: Any, name: str) -> Stack:
+def describe_stack(cloudformation: "CloudFormationClient", name: str) -> Stack:
     """Return the stack with this name or ARN; without a status if there is none."""
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -100,7 +105,7 @@ def describe_stack(cloudformation: Any, name: str) -> Stack:
     )
 
 
-def describe_tree(cloudformation: Any, root: Stack) -> StackTree:
+def describe_tree(cloudformation: "CloudFormationClient", root: Stack) -> StackTree:
     """Return the stack with its nested stacks, except deleted ones."""
     nested = {}
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=root.id):
@@ -119,14 +124,14 @@ def describe_tree(cloudformation: Any, root: Stack) -> StackTree:
     )
 
 
-def read_snapshot(cloudformation: Any, stack: Stack) -> Snapshot:
+def read_snapshot(cloudformation: "CloudFormationClient", stack: Stack) -> Snapshot:
     if not stack.exists:
         return Snapshot(StackTree(stack))
     tree = describe_tree(cloudformation, stack)
     return Snapshot(tree, read_templates(cloudformation, tree))
 
 
-def read_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
+def read_templates(cloudformation: "CloudFormationClient", tree: StackTree) -> templates.Tree:
     with ThreadPoolExecutor(WORKERS) as pool:
         texts = dict(pool.map(lambda item: (item[0], read_original_template(cloudformation, item[1].id)), tree.walk()))
 
@@ -137,7 +142,7 @@ def read_templates(cloudformation: Any, tree: StackTree) -> templates.Tree:
     return parse_tree("", tree)
 
 
-def read_original_template(cloudformation: Any, name: str) -> Any:
+def read_original_template(cloudformation: "CloudFormationClient", name: str) -> Any:
     """Return the template as it was submitted: a string, or a dictionary if it is JSON."""
     return cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
 
@@ -147,7 +152,7 @@ def is_failed_creation(stack: Stack) -> bool:
     return stack.status == "ROLLBACK_COMPLETE" and stack.owned
 
 
-def delete_failed_creation(cloudformation: Any, stack: Stack) -> Stack:
+def delete_failed_creation(cloudformation: "CloudFormationClient", stack: Stack) -> Stack:
     """Delete it, wait, and return the stack to create; raises ``UserError`` if it cannot be deleted."""
     cloudformation.delete_stack(StackName=stack.id)
     status = stack.status
@@ -180,44 +185,33 @@ def check_ready(stack: Stack, environment: str = "") -> None:
 
     Without an ``environment``, the advice names the AWS CLI, because our commands work on environments.
     """
-    if stack.status == "ROLLBACK_COMPLETE" and stack.owned and environment:
-        raise UserError(
-            f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; the next deployment deletes what is left of it, "
-            f"and until then there is nothing to compare a plan with"
+    aws, deploy = f"aws cloudformation %s --stack-name {stack.name}", f"scripts/deploy.sh {environment}"
+    problem = ""
+    if is_failed_creation(stack) and environment:
+        problem = (
+            ": its creation failed; the next deployment deletes what is left of it, and until then there is nothing to "
+            "compare a plan with"
         )
-    if not environment and (stack.is_busy or stack.status.endswith("_FAILED")):
-        raise UserError(
-            f"{stack.name} is {stack.status} and cannot be updated; "
-            f"see aws cloudformation describe-stack-events --stack-name {stack.name}"
+    elif not environment and (stack.is_busy or stack.status.endswith("_FAILED")):
+        problem = f" and cannot be updated; see {aws % 'describe-stack-events'}"
+    elif stack.status == "ROLLBACK_COMPLETE":
+        problem = f": its creation failed; delete it and deploy again: {aws % 'delete-stack'}"
+    elif stack.status == "UPDATE_ROLLBACK_FAILED":
+        problem = f": it is stuck between two versions; fix what its events report, then: {deploy} --continue-rollback"
+    elif stack.is_busy:
+        problem = f": another deployment is running; wait for it with --wait, or watch it: {deploy} --follow"
+    elif stack.status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
+        problem = (
+            ": its creation failed, and so did the rollback; delete the stack and what it retains: "
+            f"scripts/destroy.sh {environment} --purge"
         )
-    if stack.status == "ROLLBACK_COMPLETE":
-        raise UserError(
-            f"{stack.name} is ROLLBACK_COMPLETE: its creation failed; delete it and deploy again: "
-            f"aws cloudformation delete-stack --stack-name {stack.name}"
-        )
-    if stack.status == "UPDATE_ROLLBACK_FAILED":
-        raise UserError(
-            f"{stack.name} is UPDATE_ROLLBACK_FAILED: it is stuck between two versions; fix what its events report, "
-            f"then: scripts/deploy.sh {environment} --continue-rollback"
-        )
-    if stack.is_busy:
-        raise UserError(
-            f"{stack.name} is {stack.status}: another deployment is running; "
-            f"wait for it with --wait, or watch it: scripts/deploy.sh {environment} --follow"
-        )
-    if stack.status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
-        raise UserError(
-            f"{stack.name} is {stack.status}: its creation failed, and so did the rollback; "
-            f"delete the stack and what it retains: scripts/destroy.sh {environment} --purge"
-        )
-    if stack.status.endswith("_FAILED"):
-        raise UserError(
-            f"{stack.name} is {stack.status} and takes no change; "
-            f"delete what is left of it: scripts/destroy.sh {environment}"
-        )
+    elif stack.status.endswith("_FAILED"):
+        problem = f" and takes no change; delete what is left of it: scripts/destroy.sh {environment}"
+    if problem:
+        raise UserError(f"{stack.name} is {stack.status}{problem}")
 
 
-def wait_until_idle(cloudformation: Any, name: str, report: Reporter) -> Stack:
+def wait_until_idle(cloudformation: "CloudFormationClient", name: str, report: Reporter) -> Stack:
     """Wait for an operation in progress, and return the stack; raises ``UserError`` after four hours."""
     status = ""
     for _ in poll_with_backoff(LONGEST_WAIT_SECONDS):
@@ -230,7 +224,9 @@ def wait_until_idle(cloudformation: Any, name: str, report: Reporter) -> Stack:
     raise UserError(f"{name} still is {status}; try again later")
 
 
-def is_deployed(cloudformation: Any, stack: Stack, template: str, parameters: dict[str, str]) -> bool:
+def is_deployed(
+    cloudformation: "CloudFormationClient", stack: Stack, template: str, parameters: dict[str, str]
+) -> bool:
     """Whether the stack has exactly this template and these parameters.
 
     The keys of nested templates and code are digests of their content, so an equal parent template means an equal tree.

@@ -3,13 +3,19 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
 
 from .stack import WORKERS, StackTree, describe_stack, describe_tree
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import DescribeStackResourceDriftsInputTypeDef
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
 
 LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -71,7 +77,7 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Sta
     return Status(stacks, tuple(chain.from_iterable(resources)), alarm_states, root.reason)
 
 
-def _detect_drift(cloudformation: Any, stack_id: str) -> None:
+def _detect_drift(cloudformation: "CloudFormationClient", stack_id: str) -> None:
     """Detect the drift of one stack; the detection of a root does not include its nested stacks.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-drift.html
@@ -86,30 +92,30 @@ def _detect_drift(cloudformation: Any, stack_id: str) -> None:
     raise UserError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")
 
 
-def _read_drift(cloudformation: Any, stack_id: str) -> tuple[str, str]:
+def _read_drift(cloudformation: "CloudFormationClient", stack_id: str) -> tuple[str, str]:
     information = cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0].get("DriftInformation", {})
     checked = information.get("LastCheckTimestamp")
     return information.get("StackDriftStatus", "NOT_CHECKED"), checked.isoformat() if checked else ""
 
 
-def _find_drifted_resources(cloudformation: Any, path: str, stack_id: str) -> list[Drift]:
+def _find_drifted_resources(cloudformation: "CloudFormationClient", path: str, stack_id: str) -> list[Drift]:
+    request: DescribeStackResourceDriftsInputTypeDef = {
+        "StackName": stack_id,
+        "StackResourceDriftStatusFilters": ["MODIFIED", "DELETED"],
+    }
     drifts = []
-    token: dict[str, str] = {}
     while True:
-        page = cloudformation.describe_stack_resource_drifts(
-            StackName=stack_id, StackResourceDriftStatusFilters=["MODIFIED", "DELETED"], **token
-        )
+        page = cloudformation.describe_stack_resource_drifts(**request)
         for drift in page["StackResourceDrifts"]:
-            differences = drift.get("PropertyDifferences", [])
-            properties = tuple(difference["PropertyPath"].strip("/") for difference in differences)
+            properties = (difference["PropertyPath"].strip("/") for difference in drift.get("PropertyDifferences", []))
             resource = f"{path}/{drift['LogicalResourceId']}" if path else drift["LogicalResourceId"]
-            drifts.append(Drift(resource, drift["ResourceType"], drift["StackResourceDriftStatus"], properties))
+            drifts.append(Drift(resource, drift["ResourceType"], drift["StackResourceDriftStatus"], tuple(properties)))
         if not page.get("NextToken"):
             return drifts
-        token = {"NextToken": page["NextToken"]}
+        request["NextToken"] = page["NextToken"]
 
 
-def _find_alarms(cloudformation: Any, stack_id: str) -> list[str]:
+def _find_alarms(cloudformation: "CloudFormationClient", stack_id: str) -> list[str]:
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
     return [
         # A name, or an ARN that ends in it.
@@ -120,7 +126,7 @@ def _find_alarms(cloudformation: Any, stack_id: str) -> list[str]:
     ]
 
 
-def _read_alarm_states(cloudwatch: Any, names: list[str]) -> dict[str, str]:
+def _read_alarm_states(cloudwatch: "CloudWatchClient", names: list[str]) -> dict[str, str]:
     if not names:
         return {}
     states: dict[str, str] = {}
