@@ -8,10 +8,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
+from scripts.common.clients import (
+    CloudFormationClient,
+    CreateChangeSetOutputTypeDef,
+    DeleteChangeSetInputTypeDef,
+    DescribeChangeSetOutputTypeDef,
+)
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, raise_both
 from scripts.common.waiting import poll_with_backoff
 
@@ -19,14 +25,6 @@ from .change_set_reader import CREATING, find_refusals, is_without_changes, read
 from .change_set_validations import read_notices
 from .plan.model import StackChanges
 from .stack import OWNER_TAG, Stack, describe_stack
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import (
-        CreateChangeSetOutputTypeDef,
-        DeleteChangeSetInputTypeDef,
-        DescribeChangeSetOutputTypeDef,
-    )
 
 CLEANUP_SECONDS = 60
 NEW_ROLE_SECONDS = 30
@@ -57,7 +55,7 @@ class ExecutionOptions:
 class Proposal:
     """A change set that may be executed, once."""
 
-    cloudformation: "CloudFormationClient"
+    cloudformation: CloudFormationClient
     stack_id: str
     change_set_id: str
     changes: StackChanges
@@ -89,7 +87,7 @@ class Proposal:
 
 @contextmanager
 def create_change_set(
-    cloudformation: "CloudFormationClient",
+    cloudformation: CloudFormationClient,
     stack: Stack,
     parameters: dict[str, str],
     options: ExecutionOptions = ExecutionOptions(),
@@ -140,7 +138,7 @@ def _must_stay(proposal: Proposal | None) -> bool:
     return proposal is not None and (proposal.is_executed or proposal.is_saved)
 
 
-def _request_change_set(cloudformation: "CloudFormationClient", **arguments: Any) -> "CreateChangeSetOutputTypeDef":
+def _request_change_set(cloudformation: CloudFormationClient, **arguments: Any) -> CreateChangeSetOutputTypeDef:
     """Request the change set, repeatedly until CloudFormation can assume a role that has just been created.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
@@ -155,7 +153,7 @@ def _request_change_set(cloudformation: "CloudFormationClient", **arguments: Any
     raise UserError(describe_aws_error(refusal)) from refusal
 
 
-def read_change_set(cloudformation: "CloudFormationClient", change_set_id: str) -> Proposal:
+def read_change_set(cloudformation: CloudFormationClient, change_set_id: str) -> Proposal:
     """Return an existing change set; raises ``UserError`` if it can no longer be executed."""
     try:
         change_set = wait_until_created(cloudformation, change_set_id)
@@ -170,8 +168,8 @@ def read_change_set(cloudformation: "CloudFormationClient", change_set_id: str) 
 
 
 def _read_proposal(
-    cloudformation: "CloudFormationClient",
-    change_set: "DescribeChangeSetOutputTypeDef",
+    cloudformation: CloudFormationClient,
+    change_set: DescribeChangeSetOutputTypeDef,
     change_set_id: str,
     stack_id: str,
 ) -> Proposal:
@@ -180,7 +178,7 @@ def _read_proposal(
     return Proposal(cloudformation, stack_id, change_set_id, changes, read_notices(cloudformation, change_set_ids))
 
 
-def delete_change_set(cloudformation: "CloudFormationClient", before: Stack, name: str) -> None:
+def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name: str) -> None:
     """Delete the change set and the empty stack in review that it created; raises ``UserError`` if that fails.
 
     CloudFormation refuses to delete a change set while it is being created, and deletes it asynchronously.
@@ -214,7 +212,7 @@ def delete_change_set(cloudformation: "CloudFormationClient", before: Stack, nam
         ) from error
 
 
-def _request_deletion(cloudformation: "CloudFormationClient", change_set: "DeleteChangeSetInputTypeDef") -> None:
+def _request_deletion(cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef) -> None:
     """Tolerate a refusal: a failed root may have nested change sets that are still being created."""
     try:
         cloudformation.delete_change_set(**change_set)
@@ -223,7 +221,7 @@ def _request_deletion(cloudformation: "CloudFormationClient", change_set: "Delet
             raise
 
 
-def _read_status(cloudformation: "CloudFormationClient", change_set: "DeleteChangeSetInputTypeDef") -> str | None:
+def _read_status(cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef) -> str | None:
     """Return the status of the change set, or None if it does not exist."""
     try:
         return str(cloudformation.describe_change_set(**change_set)["Status"])
@@ -238,7 +236,7 @@ def _is_missing(error: ClientError) -> bool:
     return code in ("ChangeSetNotFound", "ChangeSetNotFoundException") or "does not exist" in str(error)
 
 
-def _is_empty_review(cloudformation: "CloudFormationClient", name: str) -> bool:
+def _is_empty_review(cloudformation: CloudFormationClient, name: str) -> bool:
     """Whether the stack is in review and has no change sets, so that no saved plan is lost with it."""
     if describe_stack(cloudformation, name).status != "REVIEW_IN_PROGRESS":
         return False

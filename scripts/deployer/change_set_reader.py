@@ -3,18 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from scripts.common.clients import CloudFormationClient, DescribeChangeSetOutputTypeDef, ResourceChangeDetailTypeDef
 from scripts.common.errors import UserError
 from scripts.common.waiting import poll_with_backoff
 
 from .change_set_validations import read_failed_validations
 from .plan.compare import as_text, find_differences
 from .plan.model import Change, PropertyChange, StackChanges
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import DescribeChangeSetOutputTypeDef, ResourceChangeDetailTypeDef
 
 LONGEST_SECONDS = 15 * 60
 CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
@@ -23,7 +19,7 @@ _NO_CHANGES = ("The submitted information didn't contain changes", "No updates a
 _WITHOUT_VALUES = "[WARN] --include-property-values"
 
 
-def wait_until_created(cloudformation: "CloudFormationClient", change_set_id: str) -> "DescribeChangeSetOutputTypeDef":
+def wait_until_created(cloudformation: CloudFormationClient, change_set_id: str) -> DescribeChangeSetOutputTypeDef:
     """Return the change set with the changes of all its pages, once its creation has succeeded or failed."""
     for _ in poll_with_backoff(LONGEST_SECONDS):
         change_set = _read_pages(cloudformation, change_set_id, with_values=True)
@@ -39,21 +35,21 @@ def wait_until_created(cloudformation: "CloudFormationClient", change_set_id: st
 
 
 def _read_pages(
-    cloudformation: "CloudFormationClient", change_set_id: str, *, with_values: bool
-) -> "DescribeChangeSetOutputTypeDef":
+    cloudformation: CloudFormationClient, change_set_id: str, *, with_values: bool
+) -> DescribeChangeSetOutputTypeDef:
     paginator = cloudformation.get_paginator("describe_change_set")
     pages = list(paginator.paginate(ChangeSetName=change_set_id, IncludePropertyValues=with_values))
     return {**pages[0], "Changes": [change for page in pages for change in page.get("Changes", [])]}
 
 
-def is_without_changes(change_set: "DescribeChangeSetOutputTypeDef") -> bool:
+def is_without_changes(change_set: DescribeChangeSetOutputTypeDef) -> bool:
     """Whether the reason says so; the list of changes does not, because it is empty if only outputs change."""
     return any(text in change_set.get("StatusReason", "") for text in _NO_CHANGES)
 
 
 def read_changes(
-    cloudformation: "CloudFormationClient",
-    change_set: "DescribeChangeSetOutputTypeDef",
+    cloudformation: CloudFormationClient,
+    change_set: DescribeChangeSetOutputTypeDef,
     change_set_ids: list[str],
     name: str = "",
 ) -> StackChanges:
@@ -79,7 +75,7 @@ def read_changes(
     return StackChanges(name or change_set["StackName"], tuple(changes))
 
 
-def _read_properties(details: "Sequence[ResourceChangeDetailTypeDef]") -> tuple[PropertyChange, ...]:
+def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[PropertyChange, ...]:
     """Return each property once: the API lists a detail for each cause of its change, some without values."""
     properties: dict[str, PropertyChange] = {}
     for target in (detail["Target"] for detail in details):
@@ -117,7 +113,7 @@ def _split_document(property_change: PropertyChange) -> list[PropertyChange]:
 
 
 def find_refusals(
-    cloudformation: "CloudFormationClient", change_set: "DescribeChangeSetOutputTypeDef", change_set_id: str, name: str
+    cloudformation: CloudFormationClient, change_set: DescribeChangeSetOutputTypeDef, change_set_id: str, name: str
 ) -> list[str]:
     """Return the reasons of the change sets that failed by themselves, each with its failed validations.
 

@@ -6,23 +6,19 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-de
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import describe_aws_error
 
 from .stack import WORKERS
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-
 
 # The error codes of a service that does not support the operation.
 _UNKNOWN = ("InvalidAction", "UnknownOperationException")
 
 
-def read_notices(cloudformation: "CloudFormationClient", change_set_ids: list[str]) -> tuple[str, ...]:
+def read_notices(cloudformation: CloudFormationClient, change_set_ids: list[str]) -> tuple[str, ...]:
     """Return a line for each failed validation and each hook of the change sets, without duplicates."""
 
     def read_lines(change_set_id: str) -> list[str]:
@@ -33,7 +29,7 @@ def read_notices(cloudformation: "CloudFormationClient", change_set_ids: list[st
         return tuple(dict.fromkeys(line for lines in pool.map(read_lines, change_set_ids) for line in lines))
 
 
-def read_failed_validations(cloudformation: "CloudFormationClient", change_set_id: str) -> list[str]:
+def read_failed_validations(cloudformation: CloudFormationClient, change_set_id: str) -> list[str]:
     """Return a line for each failed early validation; those that only warn come last."""
     return _explain_denial("early validations", _describe_failures(cloudformation, change_set_id))
 
@@ -48,7 +44,7 @@ def _explain_denial(kind: str, lines: Iterator[str]) -> list[str]:
         return [f"the {kind} could not be read: {describe_aws_error(error)}"]
 
 
-def _describe_failures(cloudformation: "CloudFormationClient", change_set_id: str) -> Iterator[str]:
+def _describe_failures(cloudformation: CloudFormationClient, change_set_id: str) -> Iterator[str]:
     pages = cloudformation.get_paginator("describe_events").paginate(ChangeSetName=change_set_id)
     failures = [
         event
@@ -64,7 +60,7 @@ def _describe_failures(cloudformation: "CloudFormationClient", change_set_id: st
         yield f"{line} ({place})" if place else line
 
 
-def _describe_hooks(cloudformation: "CloudFormationClient", change_set_id: str) -> Iterator[str]:
+def _describe_hooks(cloudformation: CloudFormationClient, change_set_id: str) -> Iterator[str]:
     token: dict[str, str] = {}
     while True:
         page = cloudformation.describe_change_set_hooks(ChangeSetName=change_set_id, **token)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, raise_both
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
@@ -19,10 +19,6 @@ from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter
 from .stack import Stack, check_owned, describe_stack, read_snapshot
 from .unneeded_artifacts import delete_unneeded_artifacts
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-
 
 # Called before anything is deleted, with a question by each name that has to be typed.
 Confirm = Callable[[Mapping[str, str]], bool]
@@ -132,7 +128,7 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
         report.announce_step("Purged", str(leftover) if existed else f"{leftover}: it went with its stack")
 
 
-def _delete_stack(cloudformation: "CloudFormationClient", stack: Stack) -> None:
+def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
     """Request the deletion; termination protection is off for it, and on again if the request fails."""
     if not stack.termination_protection:
         cloudformation.delete_stack(StackName=stack.id)
@@ -150,7 +146,7 @@ def _delete_stack(cloudformation: "CloudFormationClient", stack: Stack) -> None:
         raise
 
 
-def _drop_review(cloudformation: "CloudFormationClient", stack: Stack, environment: str) -> None:
+def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment: str) -> None:
     """Delete a stack in review; raises ``UserError`` if it has a change set, which is somebody's saved plan."""
     if waiting := cloudformation.list_change_sets(StackName=stack.id)["Summaries"]:
         names = ", ".join(change_set["ChangeSetName"] for change_set in waiting)

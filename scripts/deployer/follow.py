@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
 from scripts.common.target import POLL_SECONDS
 from scripts.common.templates import STACK
@@ -13,10 +13,6 @@ from scripts.common.templates import STACK
 from .change_set import Proposal
 from .failure import DeploymentFailed, Event, describe_failure
 from .stack import Stack, StackTree, describe_tree
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-
 
 # Longer than the longest monitoring time of rollback triggers, which is three hours.
 LONGEST_SECONDS = 4 * 60 * 60
@@ -56,7 +52,7 @@ def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptio
     follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
 
 
-def follow_running(cloudformation: "CloudFormationClient", stack: Stack, options: FollowOptions) -> str:
+def follow_running(cloudformation: CloudFormationClient, stack: Stack, options: FollowOptions) -> str:
     """Follow the running operation from its beginning, and return the final status."""
     reader = EventReader(cloudformation, stack.id, describe_tree(cloudformation, stack), from_beginning=True)
     return follow_until_ended(reader, stack.name, options, _SUCCEEDED)
@@ -122,7 +118,7 @@ class EventReader:
     """Reads the events of a stack and its nested stacks: from now on, or from the beginning of a running operation."""
 
     def __init__(
-        self, cloudformation: "CloudFormationClient", stack_id: str, tree: StackTree, *, from_beginning: bool = False
+        self, cloudformation: CloudFormationClient, stack_id: str, tree: StackTree, *, from_beginning: bool = False
     ) -> None:
         self._cloudformation, self._root = cloudformation, stack_id
         self._paths = {stack_id: ""} | {stack.id: path for path, stack in tree.walk() if path}

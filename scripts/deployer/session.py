@@ -4,18 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from scripts.common.clients import CloudFormationClient
 from scripts.common.target import Target
 
 from .deployment_options import DeploymentOptions
 from .follow import FollowOptions
 from .plan.model import Plan
 from .report.reporter import Reporter
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-
 
 # Called before anything is changed, with a question and the names of the resources that would lose their data.
 Confirm = Callable[[str, Sequence[str]], bool]
@@ -33,7 +29,7 @@ class Session:
     confirm: Confirm = refuse
 
     @cached_property
-    def cloudformation(self) -> "CloudFormationClient":
+    def cloudformation(self) -> CloudFormationClient:
         return self.target.client("cloudformation")
 
     @contextmanager

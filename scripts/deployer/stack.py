@@ -3,24 +3,20 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
+from scripts.common.clients import CloudFormationClient, TagTypeDef
 from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 from scripts.common.waiting import poll_with_backoff
 
 from .report.reporter import Reporter
 
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import TagTypeDef
-
-
 # The tag of each of our stacks, which CloudFormation copies to their resources.
-OWNER_TAG: "TagTypeDef" = {"Key": "ManagedBy", "Value": "payment-platform"}
+OWNER_TAG: TagTypeDef = {"Key": "ManagedBy", "Value": "payment-platform"}
 LONGEST_DELETION_SECONDS = 15 * 60
 # Longer than a deployment with the longest monitoring time, which is three hours.
 LONGEST_WAIT_SECONDS = 4 * 60 * 60
@@ -43,7 +39,7 @@ class Stack:
     changed_at: str = ""
     reason: str = ""
     termination_protection: bool = False
-    tags: tuple["TagTypeDef", ...] = ()
+    tags: tuple[TagTypeDef, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -82,7 +78,7 @@ class Snapshot:
         return (self.template_tree, self.tree.stack.parameters) if self.template_tree else None
 
 
-def describe_stack(cloudformation: "CloudFormationClient", name: str) -> Stack:
+def describe_stack(cloudformation: CloudFormationClient, name: str) -> Stack:
     """Return the stack with this name or ARN; without a status if there is none."""
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -105,7 +101,7 @@ def describe_stack(cloudformation: "CloudFormationClient", name: str) -> Stack:
     )
 
 
-def describe_tree(cloudformation: "CloudFormationClient", root: Stack) -> StackTree:
+def describe_tree(cloudformation: CloudFormationClient, root: Stack) -> StackTree:
     """Return the stack with its nested stacks, except deleted ones."""
     nested = {}
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=root.id):
@@ -124,14 +120,14 @@ def describe_tree(cloudformation: "CloudFormationClient", root: Stack) -> StackT
     )
 
 
-def read_snapshot(cloudformation: "CloudFormationClient", stack: Stack) -> Snapshot:
+def read_snapshot(cloudformation: CloudFormationClient, stack: Stack) -> Snapshot:
     if not stack.exists:
         return Snapshot(StackTree(stack))
     tree = describe_tree(cloudformation, stack)
     return Snapshot(tree, read_templates(cloudformation, tree))
 
 
-def read_templates(cloudformation: "CloudFormationClient", tree: StackTree) -> templates.Tree:
+def read_templates(cloudformation: CloudFormationClient, tree: StackTree) -> templates.Tree:
     with ThreadPoolExecutor(WORKERS) as pool:
         texts = dict(pool.map(lambda item: (item[0], read_original_template(cloudformation, item[1].id)), tree.walk()))
 
@@ -142,7 +138,7 @@ def read_templates(cloudformation: "CloudFormationClient", tree: StackTree) -> t
     return parse_tree("", tree)
 
 
-def read_original_template(cloudformation: "CloudFormationClient", name: str) -> Any:
+def read_original_template(cloudformation: CloudFormationClient, name: str) -> Any:
     """Return the template as it was submitted: a string, or a dictionary if it is JSON."""
     return cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
 
@@ -152,7 +148,7 @@ def is_failed_creation(stack: Stack) -> bool:
     return stack.status == "ROLLBACK_COMPLETE" and stack.owned
 
 
-def delete_failed_creation(cloudformation: "CloudFormationClient", stack: Stack) -> Stack:
+def delete_failed_creation(cloudformation: CloudFormationClient, stack: Stack) -> Stack:
     """Delete it, wait, and return the stack to create; raises ``UserError`` if it cannot be deleted."""
     cloudformation.delete_stack(StackName=stack.id)
     status = stack.status
@@ -211,7 +207,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
         raise UserError(f"{stack.name} is {stack.status}{problem}")
 
 
-def wait_until_idle(cloudformation: "CloudFormationClient", name: str, report: Reporter) -> Stack:
+def wait_until_idle(cloudformation: CloudFormationClient, name: str, report: Reporter) -> Stack:
     """Wait for an operation in progress, and return the stack; raises ``UserError`` after four hours."""
     status = ""
     for _ in poll_with_backoff(LONGEST_WAIT_SECONDS):
@@ -224,9 +220,7 @@ def wait_until_idle(cloudformation: "CloudFormationClient", name: str, report: R
     raise UserError(f"{name} still is {status}; try again later")
 
 
-def is_deployed(
-    cloudformation: "CloudFormationClient", stack: Stack, template: str, parameters: dict[str, str]
-) -> bool:
+def is_deployed(cloudformation: CloudFormationClient, stack: Stack, template: str, parameters: dict[str, str]) -> bool:
     """Whether the stack has exactly this template and these parameters.
 
     The keys of nested templates and code are digests of their content, so an equal parent template means an equal tree.

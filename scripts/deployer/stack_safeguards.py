@@ -4,19 +4,15 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scripts.common.clients import CloudFormationClient, CloudWatchClient
 from scripts.common.errors import AWS_ERRORS, describe_aws_error
 from scripts.common.templates import STACK
 
 from .plan.danger import HOLDS_DATA, Danger
 from .session import Session
 from .stack import WORKERS, Stack, StackTree
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudwatch import CloudWatchClient
-
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
 MOST_TRIGGERS = 5
@@ -31,7 +27,7 @@ TRIGGERS = (
 
 
 def find_rollback_triggers(
-    cloudwatch: "CloudWatchClient", outputs: dict[str, str], removed_names: set[str]
+    cloudwatch: CloudWatchClient, outputs: dict[str, str], removed_names: set[str]
 ) -> tuple[tuple[str, ...], list[str]]:
     """Return the ARNs of the alarms to watch, and a notice for each alarm that cannot be watched.
 
@@ -59,11 +55,11 @@ def find_rollback_triggers(
     return tuple(watched), notices
 
 
-def enable_termination_protection(cloudformation: "CloudFormationClient", stack_name: str) -> None:
+def enable_termination_protection(cloudformation: CloudFormationClient, stack_name: str) -> None:
     cloudformation.update_termination_protection(StackName=stack_name, EnableTerminationProtection=True)
 
 
-def find_without_policy(cloudformation: "CloudFormationClient", tree: StackTree) -> list[Stack]:
+def find_without_policy(cloudformation: CloudFormationClient, tree: StackTree) -> list[Stack]:
     """Return the stacks without our stack policy; a root's policy does not apply to its nested stacks."""
     stacks = [stack for _, stack in tree.walk()]
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -71,7 +67,7 @@ def find_without_policy(cloudformation: "CloudFormationClient", tree: StackTree)
     return [stack for stack, policy in zip(stacks, policies, strict=True) if policy != _render_policy(())]
 
 
-def set_stack_policies(cloudformation: "CloudFormationClient", stacks: Sequence[Stack]) -> None:
+def set_stack_policies(cloudformation: CloudFormationClient, stacks: Sequence[Stack]) -> None:
     for stack in stacks:
         cloudformation.set_stack_policy(StackName=stack.id, StackPolicyBody=_render_policy(()))
 
@@ -110,7 +106,7 @@ def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Dang
                     )
 
 
-def _read_policy(cloudformation: "CloudFormationClient", stack: Stack) -> str:
+def _read_policy(cloudformation: CloudFormationClient, stack: Stack) -> str:
     return str(cloudformation.get_stack_policy(StackName=stack.id).get("StackPolicyBody", ""))
 
 

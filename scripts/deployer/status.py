@@ -3,19 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
+from scripts.common.clients import CloudFormationClient, CloudWatchClient, DescribeStackResourceDriftsInputTypeDef
 from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
 
 from .stack import WORKERS, StackTree, describe_stack, describe_tree
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import DescribeStackResourceDriftsInputTypeDef
-    from mypy_boto3_cloudwatch import CloudWatchClient
-
 
 LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -77,7 +71,7 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Sta
     return Status(stacks, tuple(chain.from_iterable(resources)), alarm_states, root.reason)
 
 
-def _detect_drift(cloudformation: "CloudFormationClient", stack_id: str) -> None:
+def _detect_drift(cloudformation: CloudFormationClient, stack_id: str) -> None:
     """Detect the drift of one stack; the detection of a root does not include its nested stacks.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-drift.html
@@ -92,13 +86,13 @@ def _detect_drift(cloudformation: "CloudFormationClient", stack_id: str) -> None
     raise UserError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")
 
 
-def _read_drift(cloudformation: "CloudFormationClient", stack_id: str) -> tuple[str, str]:
+def _read_drift(cloudformation: CloudFormationClient, stack_id: str) -> tuple[str, str]:
     information = cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0].get("DriftInformation", {})
     checked = information.get("LastCheckTimestamp")
     return information.get("StackDriftStatus", "NOT_CHECKED"), checked.isoformat() if checked else ""
 
 
-def _find_drifted_resources(cloudformation: "CloudFormationClient", path: str, stack_id: str) -> list[Drift]:
+def _find_drifted_resources(cloudformation: CloudFormationClient, path: str, stack_id: str) -> list[Drift]:
     request: DescribeStackResourceDriftsInputTypeDef = {
         "StackName": stack_id,
         "StackResourceDriftStatusFilters": ["MODIFIED", "DELETED"],
@@ -115,7 +109,7 @@ def _find_drifted_resources(cloudformation: "CloudFormationClient", path: str, s
         request["NextToken"] = page["NextToken"]
 
 
-def _find_alarms(cloudformation: "CloudFormationClient", stack_id: str) -> list[str]:
+def _find_alarms(cloudformation: CloudFormationClient, stack_id: str) -> list[str]:
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
     return [
         # A name, or an ARN that ends in it.
@@ -126,7 +120,7 @@ def _find_alarms(cloudformation: "CloudFormationClient", stack_id: str) -> list[
     ]
 
 
-def _read_alarm_states(cloudwatch: "CloudWatchClient", names: list[str]) -> dict[str, str]:
+def _read_alarm_states(cloudwatch: CloudWatchClient, names: list[str]) -> dict[str, str]:
     if not names:
         return {}
     states: dict[str, str] = {}

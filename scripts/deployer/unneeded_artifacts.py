@@ -8,15 +8,12 @@ only thirty days later.
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
+from scripts.common.clients import S3Client
 from scripts.common.packaging import Destination
 from scripts.common.templates import Template, Tree
 
 from .stack import WORKERS
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 
 def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
@@ -25,7 +22,7 @@ def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
     return {key for template in _walk_templates(tree) for key in pattern.findall(str(template))}
 
 
-def delete_unneeded_artifacts(s3: "S3Client", destination: Destination, account: str, kept_keys: Iterable[str]) -> int:
+def delete_unneeded_artifacts(s3: S3Client, destination: Destination, account: str, kept_keys: Iterable[str]) -> int:
     """Delete the objects whose keys are not in ``kept_keys``; return how many they were."""
     bucket = destination.bucket
     pages = s3.get_paginator("list_objects_v2").paginate(

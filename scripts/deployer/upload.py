@@ -10,22 +10,19 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from scripts.common.clients import S3Client
 from scripts.common.errors import UserError
 
 from .layer import build_layer
 from .package import Package
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
 _THREADS = 8
 
 
-def upload_package(package: Package, s3: "S3Client", account: str, *, layers: bool = False) -> int:
+def upload_package(package: Package, s3: S3Client, account: str, *, layers: bool = False) -> int:
     """Return how many files were uploaded. ``layers`` are built on request only, for the stacks that need them.
 
     Raises ``UserError`` for a file in the bucket whose content is not the one that its key names.
@@ -61,7 +58,7 @@ def upload_package(package: Package, s3: "S3Client", account: str, *, layers: bo
         return sum(pool.map(upload_file, contents, contents.values()))
 
 
-def _is_uploaded(s3: "S3Client", bucket: str, account: str, key: str, checksum: str) -> bool:
+def _is_uploaded(s3: S3Client, bucket: str, account: str, key: str, checksum: str) -> bool:
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html"""
     try:
         uploaded = s3.head_object(Bucket=bucket, ExpectedBucketOwner=account, Key=key, ChecksumMode="ENABLED")

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from scripts.common import templates
+from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.packaging import Destination
@@ -30,9 +31,6 @@ from .resources import HeldIds, declared_resources, read_held_ids
 from .rights import check_rights
 from .runtime import check_runtime
 from .situation import Situation
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
 
 Check = Callable[[Situation], list[Finding]]
 CHECKS: dict[str, Check] = {
@@ -128,7 +126,7 @@ def _evaluate_template(options: DeploymentOptions, target: Target, name: str) ->
     return evaluate(templates.read_tree_from_folder(options.templates, name), parameters, target.pseudo_parameters())
 
 
-def _read_held_ids(cloudformation: "CloudFormationClient", stack: Stack) -> HeldIds | None:
+def _read_held_ids(cloudformation: CloudFormationClient, stack: Stack) -> HeldIds | None:
     """Return None if the caller may not list them. A failed creation holds nothing: it is deleted before the next."""
     if stack.status == "ROLLBACK_COMPLETE":
         return {}

@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scripts.common.clients import CloudFormationClient
 from scripts.common.evaluate import Evaluated
 from scripts.common.templates import STACK
 from scripts.deployer.stack import WORKERS, StackTree
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
 
 # The statuses of resources that the stack no longer holds: deleted, or retained outside it.
 _RELEASED = ("DELETE_COMPLETE", "DELETE_SKIPPED")
@@ -42,7 +40,7 @@ class DeclaredResource:
 HeldIds = dict[str, frozenset[str]]
 
 
-def read_held_ids(cloudformation: "CloudFormationClient", tree: StackTree) -> HeldIds:
+def read_held_ids(cloudformation: CloudFormationClient, tree: StackTree) -> HeldIds:
     """Return the physical ids that the stacks of the tree hold, by resource type."""
     if not tree.stack.exists:
         return {}

@@ -6,17 +6,15 @@ https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
+
+from scripts.common.clients import ContextEntryTypeDef
 
 from ..finding import Finding, Verdict
 from .name_lookups import LOOKUPS, exclusive_name
 from .resources import DeclaredResource
 from .situation import Situation, unknown_finding
-
-if TYPE_CHECKING:
-    from mypy_boto3_iam.type_defs import ContextEntryTypeDef
 
 SUBJECT = "rights"
 _PLAN = "CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeStacks GetTemplate ListStackResources"
@@ -25,7 +23,7 @@ _DEPLOY = f"{_PLAN} DescribeStackEvents ExecuteChangeSet"
 _ANY_ID = "00000000-0000-0000-0000-000000000000"
 # At most so many denied actions are listed.
 _LISTED_ACTIONS = 5
-_PASSED_TO_CLOUDFORMATION: "ContextEntryTypeDef" = {
+_PASSED_TO_CLOUDFORMATION: ContextEntryTypeDef = {
     "ContextKeyName": "iam:PassedToService",
     "ContextKeyType": "string",
     "ContextKeyValues": ["cloudformation.amazonaws.com"],

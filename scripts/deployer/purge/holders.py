@@ -5,23 +5,18 @@ CloudFormation's own tags do not answer this: tables, queues and keys do not get
 """
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import describe_aws_error
 
 from ..stack import describe_stack
 
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-
 _RELEASED = ("DELETE_COMPLETE", "DELETE_SKIPPED")
 
 
-def find_reason_to_keep(
-    cloudformation: "CloudFormationClient", physical_id: str, deleted_stacks: Collection[str]
-) -> str:
+def find_reason_to_keep(cloudformation: CloudFormationClient, physical_id: str, deleted_stacks: Collection[str]) -> str:
     """Return why a resource is not a leftover, as the end of a sentence; empty if no remaining stack holds it.
 
     ``deleted_stacks`` are the ids of the stacks that are about to be deleted. A resource whose stack cannot be

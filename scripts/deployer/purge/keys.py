@@ -5,14 +5,12 @@ description.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from .leftover import Leftover
+from scripts.common.clients import KMSClient
 
-if TYPE_CHECKING:
-    from mypy_boto3_kms import KMSClient
+from .leftover import Leftover
 
 TYPE = "AWS::KMS::Key"
 LOSS = "then whatever was encrypted with it, backups included, can never be decrypted"
@@ -21,7 +19,7 @@ LOSS = "then whatever was encrypted with it, backups included, can never be decr
 class Keys:
     """``window_days`` is the waiting period during which the deletion can be cancelled."""
 
-    def __init__(self, client: "KMSClient", window_days: int) -> None:
+    def __init__(self, client: KMSClient, window_days: int) -> None:
         self._client, self._window_days = client, window_days
 
     def find_all(self, environment: str, aliases: Mapping[str, str]) -> Iterator[Leftover]:

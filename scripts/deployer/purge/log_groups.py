@@ -1,11 +1,8 @@
 """CloudWatch log groups."""
 
-from typing import TYPE_CHECKING
+from scripts.common.clients import CloudWatchLogsClient
 
 from .leftover import Leftover, format_size
-
-if TYPE_CHECKING:
-    from mypy_boto3_logs import CloudWatchLogsClient
 
 _TYPE = "AWS::Logs::LogGroup"
 
@@ -14,7 +11,7 @@ class LogGroups:
     name_property = "LogGroupName"
     loss = "its log"
 
-    def __init__(self, client: "CloudWatchLogsClient") -> None:
+    def __init__(self, client: CloudWatchLogsClient) -> None:
         self._client = client
 
     def find(self, name: str) -> Leftover | None:

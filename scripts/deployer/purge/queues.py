@@ -1,11 +1,8 @@
 """SQS queues."""
 
-from typing import TYPE_CHECKING
+from scripts.common.clients import SQSClient
 
 from .leftover import Leftover, format_count
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 _TYPE = "AWS::SQS::Queue"
 
@@ -14,7 +11,7 @@ class Queues:
     name_property = "QueueName"
     loss = "its messages"
 
-    def __init__(self, client: "SQSClient") -> None:
+    def __init__(self, client: SQSClient) -> None:
         self._client = client
 
     def find(self, name: str) -> Leftover | None:

@@ -1,15 +1,10 @@
 """DynamoDB tables."""
 
-from typing import TYPE_CHECKING
-
+from scripts.common.clients import DynamoDBClient, TableDescriptionTypeDef
 from scripts.common.errors import UserError
 from scripts.common.waiting import poll_with_backoff
 
 from .leftover import Leftover, format_count, format_size
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 _TYPE = "AWS::DynamoDB::Table"
 _TIMEOUT_SECONDS = 10 * 60
@@ -19,7 +14,7 @@ class Tables:
     name_property = "TableName"
     loss = "its items and their point-in-time recovery"
 
-    def __init__(self, client: "DynamoDBClient") -> None:
+    def __init__(self, client: DynamoDBClient) -> None:
         self._client = client
 
     def find(self, name: str) -> Leftover | None:
@@ -57,7 +52,7 @@ class Tables:
                 return
         raise UserError(f"{name} is not ACTIVE after {_TIMEOUT_SECONDS // 60} minutes; try again")
 
-    def _describe_table(self, name: str) -> "TableDescriptionTypeDef | None":
+    def _describe_table(self, name: str) -> TableDescriptionTypeDef | None:
         try:
             return self._client.describe_table(TableName=name)["Table"]
         except self._client.exceptions.ResourceNotFoundException:

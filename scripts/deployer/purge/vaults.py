@@ -1,15 +1,10 @@
 """Backup vaults, with the recovery points in them."""
 
-from typing import TYPE_CHECKING
-
+from scripts.common.clients import BackupClient, RecoveryPointByBackupVaultTypeDef
 from scripts.common.errors import UserError
 from scripts.common.waiting import poll_with_backoff
 
 from .leftover import Leftover, format_count
-
-if TYPE_CHECKING:
-    from mypy_boto3_backup import BackupClient
-    from mypy_boto3_backup.type_defs import RecoveryPointByBackupVaultTypeDef
 
 _TYPE = "AWS::Backup::BackupVault"
 _TIMEOUT_SECONDS = 10 * 60
@@ -19,7 +14,7 @@ class Vaults:
     name_property = "BackupVaultName"
     loss = "its recovery points"
 
-    def __init__(self, client: "BackupClient") -> None:
+    def __init__(self, client: BackupClient) -> None:
         self._client = client
 
     def find(self, name: str) -> Leftover | None:
@@ -63,7 +58,7 @@ class Vaults:
                 return
         raise UserError(f"{leftover} still holds recovery points after {_TIMEOUT_SECONDS // 60} minutes; run it again")
 
-    def _recovery_points(self, name: str) -> list["RecoveryPointByBackupVaultTypeDef"]:
+    def _recovery_points(self, name: str) -> list[RecoveryPointByBackupVaultTypeDef]:
         paginator = self._client.get_paginator("list_recovery_points_by_backup_vault")
         pages = paginator.paginate(BackupVaultName=name)
         return [point for page in pages for point in page["RecoveryPoints"]]
