@@ -6,7 +6,7 @@ deployment unless the deployment replaces the resource.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,13 @@ class Evaluated:
     resources: dict[str, Resource] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     nested: dict[str, "Evaluated"] = field(default_factory=dict)
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
+        """Yield each resource of the tree with its path from the root, such as Data/Transactions."""
+        for logical_id, resource in self.resources.items():
+            yield f"{path}{logical_id}", resource
+            if logical_id in self.nested:
+                yield from self.nested[logical_id].walk(f"{path}{logical_id}/")
 
 
 def evaluate(tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str], path: str = "") -> Evaluated:

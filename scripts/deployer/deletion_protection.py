@@ -6,7 +6,7 @@ off, and a second one, in which nothing else changes, switches it on.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scripts.common import templates
@@ -17,7 +17,7 @@ from .change_set import ExecutionOptions, create_change_set
 from .failure import DeploymentFailed
 from .follow import execute_and_follow
 from .plan.compare import as_text, compare_stacks
-from .plan.model import Change, StackChanges
+from .plan.model import Change
 from .planning import Comparison
 from .session import Session
 from .stack import describe_stack, describe_tree
@@ -72,15 +72,16 @@ def find_late_protection(
     A parameter that already protects a resource is not set later: no deployment takes protection off data.
     ``compared.after`` is the evaluation of ``tree`` with ``parameters``.
     """
-    created = set(_find_protected(compared.after)) & set(_find_created(compared.changes))
-    protected_before = set(_find_protected(compared.before)) if compared.before else set()
+    protected_after = _find_protected(compared.after)
+    created = protected_after & {path for path, change in compared.changes.walk() if change.creates_resource}
+    protected_before = _find_protected(compared.before) if compared.before else set()
     late: dict[str, str] = {}
     paths: list[str] = []
     for name, value in parameters.items():
         if not created or value != "true":
             continue
         without = evaluate(tree, {**parameters, name: "false"}, pseudo)
-        switched = set(_find_protected(compared.after)) - set(_find_protected(without))
+        switched = protected_after - _find_protected(without)
         if switched & created and not switched & protected_before and _changes_only_protection(compared.after, without):
             late[name] = value
             paths += sorted(switched)
@@ -120,22 +121,9 @@ def _execute_second_change_set(session: Session, late: LateProtection) -> None:
             execute_and_follow(proposal, describe_tree(cloudformation, stack), following)
 
 
-def _find_protected(stack: Evaluated, path: str = "") -> Iterator[str]:
-    """Yield the paths of all resources with deletion protection."""
-    for logical_id, resource in stack.resources.items():
-        if as_text(resource.properties.get(_PROPERTY, False)) == "true":
-            yield f"{path}{logical_id}"
-        if logical_id in stack.nested:
-            yield from _find_protected(stack.nested[logical_id], f"{path}{logical_id}/")
-
-
-def _find_created(stack: StackChanges, path: str = "") -> Iterator[str]:
-    """Yield the paths of all resources that are created, as new ones or as replacements."""
-    for change in stack.changes:
-        if change.action == "Add" or change.replacement != "False":
-            yield f"{path}{change.logical_id}"
-        if change.nested:
-            yield from _find_created(change.nested, f"{path}{change.logical_id}/")
+def _find_protected(stack: Evaluated) -> set[str]:
+    """Return the paths of all resources with deletion protection."""
+    return {path for path, resource in stack.walk() if as_text(resource.properties.get(_PROPERTY, False)) == "true"}
 
 
 def _changes_only_protection(before: Evaluated, after: Evaluated) -> bool:

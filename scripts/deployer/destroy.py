@@ -157,17 +157,15 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
     cloudformation.delete_stack(StackName=stack.id)
 
 
-def describe_retained(stack: Evaluated, environment: str, path: str = "") -> list[str]:
+def describe_retained(stack: Evaluated, environment: str) -> list[str]:
     """Return a line for each retained resource; one with a fixed name blocks the next deployment."""
     lines = []
-    for logical_id, resource in stack.resources.items():
+    for path, resource in stack.walk():
         if resource.deletion_policy.startswith("Retain"):
             name = find_fixed_name(resource)
             purge = f"scripts/destroy.sh {environment} --purge"
             in_the_way = f" {name}; it blocks the next deployment until it is deleted: {purge}" if name else ""
-            lines.append(f"{path}{logical_id} ({resource.type}){in_the_way}")
-        if logical_id in stack.nested:
-            lines += describe_retained(stack.nested[logical_id], environment, f"{path}{logical_id}/")
+            lines.append(f"{path} ({resource.type}){in_the_way}")
     return lines
 
 

@@ -10,7 +10,7 @@ from .package import Package
 from .plan import spurious
 from .plan.compare import compare_stacks
 from .plan.iam import statement_changes
-from .plan.model import Plan, StackChanges, StatementChange
+from .plan.model import Plan, StackChanges
 
 BY_COMPARISON = (
     "Nested change sets are not supported here: changes inside nested stacks come from comparing the deployed "
@@ -29,39 +29,38 @@ class Comparison:
     def make_plan(self, service: StackChanges, notices: tuple[str, ...]) -> Plan:
         """The service's changes, with nested changes, spurious marks and policy statements from the comparison."""
         # CloudFormation knows more about replacements than the schemas of the resource types.
-        certain = frozenset(_find_certain_replacements(service, ""))
+        certain = frozenset(
+            path for path, change in service.walk() if change.replacement == "True" and not change.nested
+        )
         compared = compare_stacks(self.changes.name, self.before, self.after, certain)
         filled, any_filled = spurious.fill_nested_stacks(service, compared)
         source = BY_COMPARISON if any_filled else ""
         stack = spurious.mark_spurious(filled, compared)
-        return Plan(stack, self._compare_statements(), (*notices, *self._find_refused_replacements(stack, "")), source)
-
-    def find_removed_values(self, property_name: str) -> set[str]:
-        """Return the values of a property, such as AlarmName, of all resources that are deleted or replaced."""
-        return set(_find_removed(self.changes, self.before, property_name)) if self.before else set()
-
-    def _find_refused_replacements(
-        self, stack: StackChanges, path: str, after: Evaluated | None = None
-    ) -> Iterator[str]:
-        """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/troubleshooting.html#troubleshooting-errors-custom-named-resource-replacement"""
-        after = after or self.after
-        for change in stack.changes:
-            if change.nested and change.logical_id in after.nested:
-                yield from self._find_refused_replacements(
-                    change.nested, f"{path}{change.logical_id}/", after.nested[change.logical_id]
-                )
-            elif change.action == "Modify" and change.replacement != "False" and change.logical_id in after.resources:
-                name = find_fixed_name(after.resources[change.logical_id])
-                if name and name not in [part.after for part in change.properties]:
-                    resource = f"{path}{change.logical_id} has the fixed name {name}"
-                    yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"
+        notices = (*notices, *self._find_refused_replacements(stack))
+        return Plan(stack, statement_changes(self.before, self.after), notices, source)
 
     def make_offline_plan(self, source: str) -> Plan:
         """Return the plan of the comparison alone; ``source`` says what was compared."""
-        return Plan(self.changes, self._compare_statements(), (), source)
+        return Plan(self.changes, statement_changes(self.before, self.after), (), source)
 
-    def _compare_statements(self) -> tuple[StatementChange, ...]:
-        return statement_changes(self.before, self.after)
+    def find_removed_values(self, property_name: str) -> set[str]:
+        """Return the values of a property, such as AlarmName, of all resources that are deleted or replaced."""
+        resources = dict(self.before.walk()) if self.before else {}
+        return {
+            str(resources[path].properties.get(property_name, ""))
+            for path, change in self.changes.walk()
+            if path in resources and (change.action == "Remove" or change.replacement != "False")
+        }
+
+    def _find_refused_replacements(self, stack: StackChanges) -> Iterator[str]:
+        """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/troubleshooting.html#troubleshooting-errors-custom-named-resource-replacement"""
+        resources = dict(self.after.walk())
+        for path, change in stack.walk():
+            if change.action == "Modify" and change.replacement != "False" and path in resources:
+                name = find_fixed_name(resources[path])
+                if name and name not in [part.after for part in change.properties]:
+                    resource = f"{path} has the fixed name {name}"
+                    yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"
 
 
 # Properties that fix the name of a resource, so that no second one can exist.
@@ -74,22 +73,6 @@ _NAMES = (
 def find_fixed_name(resource: Resource) -> str:
     """Return the name that the template fixes; empty if CloudFormation generates one."""
     return str(next((value for key, value in resource.properties.items() if key in _NAMES), ""))
-
-
-def _find_certain_replacements(stack: StackChanges, path: str) -> Iterator[str]:
-    for change in stack.changes:
-        if change.nested:
-            yield from _find_certain_replacements(change.nested, f"{path}{change.logical_id}/")
-        elif change.replacement == "True":
-            yield f"{path}{change.logical_id}"
-
-
-def _find_removed(stack: StackChanges, before: Evaluated, property_name: str) -> Iterator[str]:
-    for change in stack.changes:
-        if change.nested and change.logical_id in before.nested:
-            yield from _find_removed(change.nested, before.nested[change.logical_id], property_name)
-        elif change.action == "Remove" or change.replacement != "False":
-            yield str(before.resources[change.logical_id].properties.get(property_name, ""))
 
 
 def compare_trees(

@@ -42,14 +42,15 @@ def find_rollback_triggers(
     states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
     watched, notices = [], []
     for name, arn in names.items():
+        problem = ""
         if name not in states:
-            notices.append(f"{name} is not a rollback trigger for this deployment: the alarm does not exist")
+            problem = "the alarm does not exist"
         elif states[name] == "ALARM":
-            notices.append(f"{name} is not a rollback trigger for this deployment: it is already in ALARM")
+            problem = "it is already in ALARM"
         elif name in removed_names:
-            notices.append(
-                f"{name} is not a rollback trigger for this deployment: the deployment deletes or replaces it"
-            )
+            problem = "the deployment deletes or replaces it"
+        if problem:
+            notices.append(f"{name} is not a rollback trigger for this deployment: {problem}")
         else:
             watched.append(arn)
     return tuple(watched), notices

@@ -31,18 +31,10 @@ def compare_stacks(
     while True:
         # A replaced resource changes those that refer to it, which may replace them too.
         changes = _compare_stack(name, old, new, "", replaced)
-        now_replaced = certainly_replaced | frozenset(_replaced_paths(changes, ""))
+        now_replaced = certainly_replaced | {path for path, change in changes.walk() if change.creates_resource}
         if now_replaced == replaced:
             return changes
         replaced = now_replaced
-
-
-def _replaced_paths(stack: StackChanges, path: str) -> Iterator[str]:
-    for change in stack.changes:
-        if change.nested:
-            yield from _replaced_paths(change.nested, f"{path}{change.logical_id}/")
-        if change.action == "Add" or change.replacement != "False":
-            yield f"{path}{change.logical_id}"
 
 
 def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, replaced: frozenset[str]) -> StackChanges:

@@ -44,8 +44,8 @@ class _Grant:
 
 def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tuple[StatementChange, ...]:
     """Return the added and the removed statements by holder; a statement whose condition changes is both."""
-    old = set(_read_grants(before, "")) if before else set()
-    new = set(_read_grants(after, "")) if after else set()
+    old = set(_read_grants(before)) if before else set()
+    new = set(_read_grants(after)) if after else set()
     changes = [*_group_actions(old - new, added=False), *_group_actions(new - old, added=True)]
     return tuple(sorted(changes, key=lambda change: (change.holder, change.kind, change.resource, change.added)))
 
@@ -60,17 +60,14 @@ def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementCha
         yield StatementChange(added, holder, kind, effect, tuple(actions), resource, condition)
 
 
-def _read_grants(stack: Evaluated, path: str) -> Iterator[_Grant]:
-    for logical_id, resource in stack.resources.items():
-        holder = f"{path}{logical_id}"
+def _read_grants(stack: Evaluated) -> Iterator[_Grant]:
+    for holder, resource in stack.walk():
         yield from _permission_grants(holder, resource)
         for policy in resource.properties.get("ManagedPolicyArns", []):
             yield _Grant(holder, "attached", "Allow", as_text(policy), "", "(all that the policy says)")
         for kind, document in _policy_documents(resource):
             for statement in _as_list(document["Statement"]):
                 yield from _statement_grants(holder, kind, statement)
-    for logical_id, nested in stack.nested.items():
-        yield from _read_grants(nested, f"{path}{logical_id}/")
 
 
 def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:

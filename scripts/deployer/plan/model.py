@@ -1,6 +1,7 @@
 """The data of a plan, which is shown, saved, written as JSON and executed."""
 
 import operator
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
 from scripts.common.templates import STACK
@@ -39,6 +40,11 @@ class Change:
     # Whether the service lists it although, by the templates, no value changes.
     is_spurious: bool = False
 
+    @property
+    def creates_resource(self) -> bool:
+        """Whether it creates the resource, or may do so to replace the old one."""
+        return self.action == "Add" or self.replacement != "False"
+
 
 @dataclass(frozen=True)
 class StackChanges:
@@ -50,6 +56,13 @@ class StackChanges:
     unchanged: tuple[str, ...] = ()
     # Changed outputs, if outputs were compared.
     outputs: tuple[str, ...] = ()
+
+    def walk(self, path: str = "") -> "Iterator[tuple[str, Change]]":
+        """Yield each change of the tree with its path from the root, such as Data/Transactions."""
+        for change in self.changes:
+            yield f"{path}{change.logical_id}", change
+            if change.nested:
+                yield from change.nested.walk(f"{path}{change.logical_id}/")
 
 
 @dataclass(frozen=True)

@@ -63,17 +63,13 @@ def read_held_ids(cloudformation: CloudFormationClient, tree: StackTree) -> Held
 
 
 def declared_resources(
-    stack: Evaluated, held_ids: HeldIds | None, *, is_of_environment: bool, path: str = ""
+    stack: Evaluated, held_ids: HeldIds | None, *, is_of_environment: bool
 ) -> Iterator[DeclaredResource]:
     """Yield the resources of the tree except its nested stacks; ``held_ids`` is None if they could not be read."""
-    for logical_id, resource in stack.resources.items():
-        if logical_id in stack.nested:
-            yield from declared_resources(
-                stack.nested[logical_id], held_ids, is_of_environment=is_of_environment, path=f"{path}{logical_id}/"
-            )
-        elif resource.type != STACK:
+    for path, resource in stack.walk():
+        if resource.type != STACK:
             yield DeclaredResource(
-                path=f"{path}{logical_id}",
+                path=path,
                 type=resource.type,
                 properties=resource.properties,
                 is_retained=resource.deletion_policy.startswith("Retain"),

@@ -111,13 +111,11 @@ class Leftovers:
 
     def _retained_names(self, stack: Evaluated) -> Iterator[tuple[str, str]]:
         """Yield the type and the name of each retained resource that has a fixed name."""
-        for logical_id, resource in stack.resources.items():
-            if logical_id in stack.nested:
-                yield from self._retained_names(stack.nested[logical_id])
+        for path, resource in stack.walk():
             if not resource.deletion_policy.startswith("Retain") or resource.type == TYPE:
                 continue
             if resource.type not in self._services:
-                raise UserError(f"{logical_id} ({resource.type}): --purge cannot delete this type of resource")
+                raise UserError(f"{path} ({resource.type}): --purge cannot delete this type of resource")
             name = resource.properties.get(self._services[resource.type].name_property)
             # A name that the service generated collides with no other.
             if isinstance(name, str):
@@ -126,12 +124,11 @@ class Leftovers:
 
 def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
     """Yield the description of each key, and its alias."""
-    for logical_id, resource in stack.resources.items():
-        if logical_id in stack.nested:
-            yield from _key_aliases(stack.nested[logical_id])
+    resources = dict(stack.walk())
+    for resource in resources.values():
         if resource.type == "AWS::KMS::Alias":
             reference = str(resource.properties["TargetKeyId"]).removeprefix("${").removesuffix("}")
-            key = stack.resources.get(reference.rsplit("/", 1)[-1].split(".")[0])
+            key = resources.get(reference.split(".")[0])
             if key and "Description" in key.properties:
                 yield str(key.properties["Description"]), str(resource.properties["AliasName"])
 
