@@ -168,10 +168,7 @@ def read_change_set(cloudformation: CloudFormationClient, change_set_id: str) ->
 
 
 def _read_proposal(
-    cloudformation: CloudFormationClient,
-    change_set: DescribeChangeSetOutputTypeDef,
-    change_set_id: str,
-    stack_id: str,
+    cloudformation: CloudFormationClient, change_set: DescribeChangeSetOutputTypeDef, change_set_id: str, stack_id: str
 ) -> Proposal:
     change_set_ids = [change_set_id]
     changes = read_changes(cloudformation, change_set, change_set_ids)

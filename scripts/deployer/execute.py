@@ -34,12 +34,7 @@ def confirmed_losses(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
 
 
 def execute_plan(
-    session: Session,
-    proposal: Proposal,
-    tree: StackTree,
-    plan: Plan,
-    losses: Sequence[Danger],
-    late: LateProtection,
+    session: Session, proposal: Proposal, tree: StackTree, plan: Plan, losses: Sequence[Danger], late: LateProtection
 ) -> None:
     """Execute the change set, with the stack policies lifted for ``losses``.
 

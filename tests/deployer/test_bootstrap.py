@@ -7,10 +7,7 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.conftest import (
-    Command,
-    add_platform,
-)
+from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_harmlessly, edit_with_loss
 from tests.emitted import ROOT
 from tests.stacks.test_deployers import list_actions

@@ -8,14 +8,7 @@ import jsonschema
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.conftest import (
-    BUCKET,
-    OWNER_TAGS,
-    Command,
-    add_bootstrap_stack,
-    add_platform,
-    assert_golden,
-)
+from tests.deployer.conftest import BUCKET, OWNER_TAGS, Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.deployer.releases import SCHEMA, edit_harmlessly
 
 

@@ -4,10 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import (
-    Command,
-    add_platform,
-)
+from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import edit_harmlessly
 
 NAME = "payment-platform-dev"

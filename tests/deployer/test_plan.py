@@ -241,11 +241,7 @@ def test_a_plan_writes_templates_only_and_where_no_deployment_reads(
 
 
 def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(
-        aws,
-        tmp_path,
-        lambda _, text: text.replace("RetentionPeriod: 1209600", "RetentionPeriod: 1209601"),
-    )
+    add_platform(aws, tmp_path, lambda _, text: text.replace("RetentionPeriod: 1209600", "RetentionPeriod: 1209601"))
     result = command("dev", "--plan")
     assert (
         "! Data/DeadLetters (AWS::SQS::Queue) has a shorter retention period: older data will be lost\n"

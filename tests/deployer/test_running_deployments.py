@@ -7,12 +7,7 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.conftest import (
-    Command,
-    add_platform,
-    assert_golden,
-    interrupt_when,
-)
+from tests.deployer.conftest import Command, add_platform, assert_golden, interrupt_when
 from tests.deployer.releases import edit_harmlessly
 
 

@@ -8,11 +8,7 @@ import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
-from tests.deployer.conftest import (
-    Command,
-    add_bootstrap_stack,
-    add_platform,
-)
+from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
 from tests.deployer.releases import edit_harmlessly
 
 

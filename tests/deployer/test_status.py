@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import (
-    Command,
-    add_platform,
-    assert_golden,
-)
+from tests.deployer.conftest import Command, add_platform, assert_golden
 
 NAME = "payment-platform-dev"
 

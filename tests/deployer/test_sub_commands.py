@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.conftest import (
-    Command,
-    add_platform,
-)
+from tests.deployer.conftest import Command, add_platform
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,7 @@ from .confirmation import confirm_deletion
     help="Also delete what stacks of ENVIRONMENT have retained: tables, queues, log groups, backups, keys.",
 )
 @click.option("--unprotect", is_flag=True, help="Disable termination protection first.")
-def main(
-    common: CommonOptions,
-    yes: bool,
-    destroys: tuple[str, ...],
-    purge: bool,
-    unprotect: bool,
-) -> None:
+def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: bool, unprotect: bool) -> None:
     """Delete ENVIRONMENT's stack. Lists first what is lost and what is retained outside the stack.
 
     With --purge, what is retained is deleted, too, each resource after its name was confirmed; also when the stack has

@@ -27,11 +27,7 @@ from .common import HELP, CommonOptions, ExitsWith1, common_options
     help="The env format can be sourced by a shell.",
 )
 @click.argument("names", nargs=-1)
-def main(
-    common: CommonOptions,
-    shape: str,
-    names: tuple[str, ...],
-) -> None:
+def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
     """Print the outputs of ENVIRONMENT's stack, or only those in NAMES.
 
     With one name and the table format, prints only the value.

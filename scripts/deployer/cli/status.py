@@ -21,11 +21,7 @@ from .common import HELP, CommonOptions, ExitsWith1, common_options
 @common_options
 @click.option("--drift", "detect_drift", is_flag=True, help="Detect drift now, in every nested stack; takes a while.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(
-    common: CommonOptions,
-    detect_drift: bool,
-    as_json: bool,
-) -> None:
+def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
     """Show the status of ENVIRONMENT: its stacks, manual changes (drift), and alarms.
 
     Exits with 2 if a stack has failed or drifted, or if an alarm is in ALARM or missing.

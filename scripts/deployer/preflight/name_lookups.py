@@ -249,10 +249,7 @@ LOOKUPS = {
         "StateMachineName",
         "states:DescribeStateMachine",
         _find_one_by_one(
-            "stepfunctions",
-            "describe_state_machine",
-            stateMachineArn=_STATE_MACHINE,
-            includedData="METADATA_ONLY",
+            "stepfunctions", "describe_state_machine", stateMachineArn=_STATE_MACHINE, includedData="METADATA_ONLY"
         ),
         f"aws stepfunctions delete-state-machine --state-machine-arn {_STATE_MACHINE}",
         arn=_STATE_MACHINE,

@@ -62,11 +62,7 @@ def account(simulated: tuple[Service, Account, SharedClients]) -> Account:
 
 
 @pytest.fixture
-def situation_of(
-    aws: Service,
-    account: Account,
-    simulated: tuple[Service, Account, SharedClients],
-) -> Reader:
+def situation_of(aws: Service, account: Account, simulated: tuple[Service, Account, SharedClients]) -> Reader:
     """Reads the situation of an environment; settings are given by the names of their parameters."""
 
     def read_environment(
