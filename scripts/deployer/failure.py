@@ -1,6 +1,6 @@
 """Explains a failed deployment: the first cause, later causes, what was rolled back, and what to do next."""
 
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -64,29 +64,29 @@ class DeploymentFailed(UserError):
 def describe_failure(stack_name: str, environment: str, status: str, events: list[Event]) -> Failure:
     """Return the failure of a deployment that ended with ``status``, from its events in order of time."""
     failures = _find_independent_failures(events)
-    cause = failures[0] if failures else next(iter(_find_failed(events)), None) or _find_root_reason(events)
+    reasons = [event for event in events if event.status.endswith("_FAILED") and event.reason]
+    # The stack's own events say why it is rolled back, for example because of an alarm.
+    rollback = _select_rollback(events)
+    reasons += [event for event in rollback if _is_rollback_of_root(event) and event.reason]
+    cause = next(iter([*failures, *reasons]), None)
     # What an update deletes before its rollback begins is deleted as planned.
-    undoing = _select_rollback(events) if status.startswith("UPDATE_") else events
-    left_behind = _find_left_behind(undoing)
-    blocking_paths = _find_blocking(_select_rollback(events) or events)
-    outcome, next_step = _describe_outcome(status, environment, blocking_paths, left_behind)
+    left_behind = _find_left_behind(rollback if status.startswith("UPDATE_") else events)
+    blocking_paths = [event.path for event in _find_independent_failures(rollback or events)]
+    outcome, next_step = _describe_outcome(status, environment, blocking_paths, bool(left_behind))
     if not environment:
         next_step = f"fix the cause; see aws cloudformation describe-stack-events --stack-name {stack_name}"
+    restored = [event for event in rollback if event.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE")]
     return Failure(
         stack_name,
         status,
         cause,
         later_causes=tuple(failures[1:]),
         declared=find_declaration(cause.path) if cause else None,
-        rolled_back=_count_rolled_back(events),
+        rolled_back=len({event.path for event in restored if event.resource_type != STACK}),
         outcome=outcome,
         next_step=next_step,
         left_behind=left_behind,
     )
-
-
-def _find_failed(events: list[Event]) -> list[Event]:
-    return [event for event in events if event.status.endswith("_FAILED") and event.reason]
 
 
 def _find_independent_failures(events: list[Event]) -> list[Event]:
@@ -98,27 +98,13 @@ def _find_independent_failures(events: list[Event]) -> list[Event]:
     return list(failures.values())
 
 
-def _find_root_reason(events: list[Event]) -> Event | None:
-    """Return the stack's own event that says why it is rolled back, for example because of an alarm."""
-    rollback_events = [event for event in events if event.physical_id == event.stack_id and "ROLLBACK" in event.status]
-    return next((event for event in rollback_events if event.reason), None)
-
-
 def _select_rollback(events: list[Event]) -> list[Event]:
     """Return the events from the beginning of the rollback on."""
-    start = next((i for i, e in enumerate(events) if e.physical_id == e.stack_id and "ROLLBACK" in e.status), None)
-    return [] if start is None else events[start:]
+    return list(itertools.dropwhile(lambda event: not _is_rollback_of_root(event), events))
 
 
-def _count_rolled_back(events: list[Event]) -> int:
-    """Return how many resources, nested stacks not counted, the rollback deleted or updated."""
-    changed = [event for event in _select_rollback(events) if event.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE")]
-    return len({event.path for event in changed if event.resource_type != STACK})
-
-
-def _find_blocking(events: list[Event]) -> list[str]:
-    """Return the paths of the resources that block a rollback or a deletion, from its events."""
-    return [event.path for event in _find_independent_failures(events)]
+def _is_rollback_of_root(event: Event) -> bool:
+    return event.physical_id == event.stack_id and "ROLLBACK" in event.status
 
 
 def _find_left_behind(events: list[Event]) -> tuple[Event, ...]:
@@ -132,38 +118,43 @@ def _find_left_behind(events: list[Event]) -> tuple[Event, ...]:
 
 
 def _describe_outcome(
-    status: str, environment: str, blocking_paths: list[str], left_behind: Sequence[Event] = ()
+    status: str, environment: str, blocking_paths: list[str], leaves_resources: bool
 ) -> tuple[str, str]:
     """Return the state of the stack, and what to do next."""
-    deploy, purge = f"scripts/deploy.sh {environment}", f"scripts/destroy.sh {environment} --purge"
-    if status == "UPDATE_ROLLBACK_COMPLETE" and left_behind:
+    deploy, destroy = f"scripts/deploy.sh {environment}", f"scripts/destroy.sh {environment}"
+    skip = "".join(f" --skip {path}" for path in blocking_paths) or " --skip STACK/RESOURCE"
+    blocking = ", ".join(blocking_paths) or "what its events report"
+    created_in_part = (
+        "created in part, and its rollback is not complete",
+        f"fix the cause; {destroy} --purge deletes the stack and, by name, what its deletion retains; "
+        f"then run {deploy}",
+    )
+    outcomes = {
         # A purge would delete the running environment.
-        return "rolled back to its previous state", f"fix the cause, delete what was left behind, then run {deploy}"
-    if status == "UPDATE_ROLLBACK_COMPLETE":
-        return "rolled back to its previous state", f"fix the cause, then run {deploy}"
-    if status == "ROLLBACK_COMPLETE" and left_behind:
-        return (
+        ("UPDATE_ROLLBACK_COMPLETE", True): (
+            "rolled back to its previous state",
+            f"fix the cause, delete what was left behind, then run {deploy}",
+        ),
+        ("UPDATE_ROLLBACK_COMPLETE", False): ("rolled back to its previous state", f"fix the cause, then run {deploy}"),
+        ("ROLLBACK_COMPLETE", True): (
             "rolled back, but not everything that it created is deleted",
-            f"fix the cause; {purge} deletes the stack and, by name, what was left behind; then run {deploy}",
-        )
-    if status == "ROLLBACK_COMPLETE":
-        return (
+            f"fix the cause; {destroy} --purge deletes the stack and, by name, what was left behind; then run {deploy}",
+        ),
+        ("ROLLBACK_COMPLETE", False): (
             "empty: its creation was rolled back",
             f"fix the cause, then run {deploy}, which first deletes the remains",
-        )
-    if status == "UPDATE_ROLLBACK_FAILED":
-        skip = "".join(f" --skip {path}" for path in blocking_paths) or " --skip STACK/RESOURCE"
-        unblock = f"fix what blocks the rollback, then run {deploy} --continue-rollback; or skip the resource: {deploy}"
-        return "stuck between two versions (UPDATE_ROLLBACK_FAILED)", f"{unblock} --continue-rollback{skip}"
-    if status in ("ROLLBACK_FAILED", "CREATE_FAILED"):
-        return (
-            "created in part, and its rollback is not complete",
-            f"fix the cause; {purge} deletes the stack and, by name, what its deletion retains; then run {deploy}",
-        )
-    if status == "DELETE_FAILED":
-        blocking = ", ".join(blocking_paths) or "what its events report"
-        return (
+        ),
+        "UPDATE_ROLLBACK_FAILED": (
+            "stuck between two versions (UPDATE_ROLLBACK_FAILED)",
+            f"fix what blocks the rollback, then run {deploy} --continue-rollback; or skip the resource: {deploy} "
+            f"--continue-rollback{skip}",
+        ),
+        "ROLLBACK_FAILED": created_in_part,
+        "CREATE_FAILED": created_in_part,
+        "DELETE_FAILED": (
             "some resources could not be deleted",
-            f"fix what blocks the deletion of {blocking}, then run scripts/destroy.sh {environment} again",
-        )
-    return status, f"scripts/status.sh {environment}"
+            f"fix what blocks the deletion of {blocking}, then run {destroy} again",
+        ),
+    }
+    unknown = (status, f"scripts/status.sh {environment}")
+    return outcomes.get((status, leaves_resources)) or outcomes.get(status, unknown)

@@ -169,10 +169,7 @@ def plan(
 @_json
 def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...], adopt: bool, as_json: bool) -> None:
     """Execute exactly the plan saved in FILE."""
-    with _open_reporter(common, as_json) as (report, console):
-        options = _read_options(common, destroys=destroys, adopt=adopt)
-        target = common.reach_target(announce_start_on=console)
-        session = Session(options, target, report, partial(confirm_deployment, yes, destroys))
+    with _open_session(common, as_json, yes, destroys=destroys, adopt=adopt) as session:
         _end_deployment(session, saved_plans.apply_plan(session, file))
 
 
@@ -182,11 +179,10 @@ def apply(common: CommonOptions, file: Path, yes: bool, destroys: tuple[str, ...
 @_json
 def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
     """Delete the plan saved in FILE, and its change set."""
-    with _open_reporter(common, as_json) as (report, console):
-        options = _read_options(common)
-        saved_plans.discard_plan(Session(options, common.reach_target(announce_start_on=console), report), file)
+    with _open_session(common, as_json) as session:
+        saved_plans.discard_plan(session, file)
         message = "the saved plan has been deleted"
-        report.show_result("discarded", stack_name=options.stack_name, outputs={}, message=message)
+        session.report.show_result("discarded", stack_name=session.options.stack_name, outputs={}, message=message)
 
 
 @main.command()
@@ -224,10 +220,7 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
 @_json
 def deploy(common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bool, adopt: bool, as_json: bool) -> None:
     """Show the plan, ask for confirmation, and deploy."""
-    with _open_reporter(common, as_json) as (report, console):
-        options = _read_options(common, destroys=destroys, wait=wait, adopt=adopt)
-        target = common.reach_target(announce_start_on=console)
-        session = Session(options, target, report, partial(confirm_deployment, yes, destroys))
+    with _open_session(common, as_json, yes, destroys=destroys, wait=wait, adopt=adopt) as session:
         _end_deployment(session, deploy_platform(session))
 
 
@@ -252,6 +245,14 @@ def _open_reporter(
         except DeploymentFailed as failed:
             report.show_failure(failed.failure)
             raise
+
+
+@contextmanager
+def _open_session(common: CommonOptions, as_json: bool, yes: bool = False, **command_options: Any) -> Iterator[Session]:
+    with _open_reporter(common, as_json) as (report, console):
+        options = _read_options(common, **command_options)
+        target = common.reach_target(announce_start_on=console)
+        yield Session(options, target, report, partial(confirm_deployment, yes, options.destroys))
 
 
 def _read_options(common: CommonOptions, **command_options: Any) -> DeploymentOptions:
