@@ -3,6 +3,7 @@
 import errno
 import functools
 import importlib
+import json
 import os
 import pty
 import re
@@ -10,11 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pyte
 import pytest
 from click.testing import CliRunner
@@ -31,6 +35,7 @@ from tests.deployer.aws.settings import REGION
 from tests.deployer.aws.stacks import Stack
 from tests.emitted import ROOT
 
+_SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
 GOLDEN = Path(__file__).with_name("golden")
 BUCKET = f"payment-artifacts-123456789012-{REGION}"
 OWNER_TAGS = [{"Key": "ManagedBy", "Value": "payment-platform"}]
@@ -52,6 +57,13 @@ class CommandResult:
     @property
     def output(self) -> str:
         return self.stdout + self.stderr
+
+    def read_records(self) -> list[dict[str, Any]]:
+        """Return the JSON Lines of the standard output, each valid by the documented schema."""
+        records = [json.loads(line) for line in self.stdout.splitlines()]
+        for record in records:
+            jsonschema.validate(record, _SCHEMA)
+        return records
 
 
 @dataclass
@@ -207,22 +219,18 @@ def add_bootstrap_stack(aws: Service, **parameters: str) -> None:
     aws.stacks[stack.id] = stack
 
 
-def add_platform(
-    aws: Service, tmp_path: Path, edit: Edit | None = None, environment: str = "dev", **attributes: object
-) -> Stack:
+def add_platform(aws: Service, edit: Edit | None = None, environment: str = "dev", **attributes: object) -> Stack:
     """Deploy the platform from the current templates, or from those of an earlier release, which ``edit`` makes."""
     add_bootstrap_stack(aws)
-    templates = ROOT / "templates"
-    if edit:
-        release = tmp_path / "release"
-        shutil.copytree(templates, release / "templates")
-        for folder in ("lambda", "lambda-layers"):
-            (release / folder).symlink_to(ROOT / folder)
-        templates = release / "templates"
-        for path in templates.glob("*.yaml"):
-            path.write_text(edit(path.name, path.read_text(encoding="utf-8")), encoding="utf-8")
     destination = Destination.for_environment(BUCKET, f"https://s3.{REGION}.amazonaws.com", environment)
-    packaged = package_templates(templates / "parent.yaml", destination)
+    with tempfile.TemporaryDirectory() as release:
+        templates = Path(release) / "templates"
+        shutil.copytree(ROOT / "templates", templates)
+        for folder in ("lambda", "lambda-layers"):
+            (Path(release) / folder).symlink_to(ROOT / folder)
+        for path in templates.glob("*.yaml") if edit else ():
+            path.write_text(edit(path.name, path.read_text(encoding="utf-8")), encoding="utf-8")
+        packaged = package_templates(templates / "parent.yaml", destination)
     for key, content in packaged.files.items():
         aws.objects[f"{BUCKET}/{key}"] = content.decode("latin-1")
     stack = aws.propose_stack(None, f"payment-platform-{environment}", packaged.template, settings.load(environment))

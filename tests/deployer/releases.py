@@ -1,11 +1,5 @@
 """Earlier releases of the templates, and what an update from them loses."""
 
-import json
-
-from tests.emitted import ROOT
-
-SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
-
 _AUDIT = """\
   AuditTrail:
     Type: AWS::SQS::Queue

@@ -1,6 +1,5 @@
 """The stack of the artifact bucket, and the role that CloudFormation assumes."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from tests.emitted import ROOT
 from tests.stacks.test_deployers import list_actions
 
 
-def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_the_service_role_acts(command: Command, aws: Service, settings_file: Any) -> None:
+    add_platform(aws, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     result = command("dev", "--yes", "--settings", path)
     assert result.code == 0, result
@@ -23,11 +22,9 @@ def test_the_service_role_acts(command: Command, aws: Service, tmp_path: Path, s
     assert platform["RoleARN"] == "role-payment-cloudformation"
 
 
-def test_a_role_that_was_created_a_moment_ago_is_waited_for(
-    command: Command, aws: Service, tmp_path: Path, settings_file: Any
-) -> None:
+def test_a_role_that_was_created_a_moment_ago_is_waited_for(command: Command, aws: Service, settings_file: Any) -> None:
     """IAM tells CloudFormation of it some seconds later."""
-    add_platform(aws, tmp_path, edit_harmlessly)
+    add_platform(aws, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     role = "Role arn:aws:iam::123456789012:role/role-payment-cloudformation is invalid or cannot be assumed"
     aws.errors = {"CreateChangeSet": [Refused("ValidationError", role)] * 2}
@@ -36,10 +33,8 @@ def test_a_role_that_was_created_a_moment_ago_is_waited_for(
     assert len(aws.asked("CreateChangeSet")) == 4
 
 
-def test_a_plan_with_a_role_that_is_not_there_yet_says_so(
-    command: Command, aws: Service, tmp_path: Path, settings_file: Any
-) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_a_plan_with_a_role_that_is_not_there_yet_says_so(command: Command, aws: Service, settings_file: Any) -> None:
+    add_platform(aws, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     result = command("dev", "--plan", "--settings", path)
     assert (result.code, "does not have CloudFormation's role yet" in result.stderr) == (1, True)
@@ -47,10 +42,8 @@ def test_a_plan_with_a_role_that_is_not_there_yet_says_so(
 
 
 @pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
-def test_trouble_of_the_buckets_stack_is_not_the_platforms(
-    command: Command, aws: Service, tmp_path: Path, status: str
-) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_trouble_of_the_buckets_stack_is_not_the_platforms(command: Command, aws: Service, status: str) -> None:
+    add_platform(aws, edit_harmlessly)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
     result = command("dev", "--yes")
@@ -61,8 +54,8 @@ def test_trouble_of_the_buckets_stack_is_not_the_platforms(
     )
 
 
-def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.text += "\n# of an earlier release\n"
     aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)] * 20}
@@ -70,8 +63,8 @@ def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws:
     assert "is not allowed to update it; deploy once with credentials that have the permissions: AWS: " in result.stderr
 
 
-def test_a_bucket_whose_template_has_changed_is_changed_too(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path)
+def test_a_bucket_whose_template_has_changed_is_changed_too(command: Command, aws: Service) -> None:
+    add_platform(aws)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.text = bucket.text.replace("NoncurrentDays: 30", "NoncurrentDays: 3")
     result = command("dev", "--yes")
@@ -89,9 +82,7 @@ def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Co
     assert aws.left == []
 
 
-def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
+def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(command: Command, aws: Service) -> None:
     """Seen to fail with an operation more in the deployer, and with an action more in the role."""
 
     def requested_actions() -> set[str]:
@@ -99,7 +90,7 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(
         operations = {name for name, _ in aws.calls if ":" not in name} - {"GetCallerIdentity"}
         return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
 
-    add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+    add_platform(aws, edit_with_loss, environment="prod")
     assert command("prod", "--plan").code == 2
     plan = requested_actions()
     assert plan | _BESIDE == list_actions("GitHubPlanPolicy")

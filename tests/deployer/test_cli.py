@@ -1,9 +1,7 @@
 """The command scripts/deploy.sh, as a process: what is wrong is one line and a non-zero exit."""
 
 import os
-import pty
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -96,34 +94,6 @@ def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
     path.write_text("Resources:\n  A:\n    Type: AWS::SNS::Topic\n    Properties: {Nmae: x}\n")
     (finding,) = lint_templates([path])
     assert finding.startswith(f"{path}:4: E3002")
-
-
-def test_yes_does_not_cover_what_is_lost_with_its_data() -> None:
-    from scripts.common.errors import UserError
-    from scripts.deployer.cli.confirmation import confirm_deployment
-
-    assert confirm_deployment(True, (), "Deploy?", [])
-    assert confirm_deployment(True, ("Transactions", "DeadLetters"), "Deploy?", ["Transactions"])
-    with pytest.raises(UserError, match=r"to confirm it, add --destroys DeadLetters$"):
-        confirm_deployment(True, ("Transactions",), "Deploy?", ["Transactions", "DeadLetters"])
-
-
-@pytest.mark.parametrize(("typed", "confirmed"), [("Transactions", True), ("y", False), ("", False)])
-def test_what_is_lost_goes_only_by_its_name(typed: str, confirmed: bool) -> None:
-    """In a terminal of its own, because nobody is asked anywhere else."""
-    asking = (
-        "from scripts.deployer.cli.confirmation import confirm_deployment as confirm\n"
-        "print('ANSWER', confirm(False, (), 'Deploy?', ['Transactions']))"
-    )
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", asking], cwd=ROOT, stdin=follower, stdout=subprocess.PIPE, text=True
-    )
-    os.write(leader, f"{typed}\ny\n".encode())
-    stdout, _ = process.communicate(timeout=60)
-    os.close(leader)
-    os.close(follower)
-    assert f"ANSWER {confirmed}" in stdout
 
 
 def test_what_cfn_lint_refuses_is_not_deployed_and_what_it_finds_good_is_not_asked_again(

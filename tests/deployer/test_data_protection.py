@@ -1,7 +1,6 @@
 """What protects data from a deployment: confirmation by name, termination protection, stack policies."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
 
 
-def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     result = command("dev", "--yes")
     assert result.code == 1
     assert result.stderr == (
@@ -31,18 +30,16 @@ def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service, tmp_pat
 @pytest.mark.parametrize(
     ("types", "code"), [("PaymentLedger\nAuditTrail\ny\n", 0), ("PaymentLedger\ny\n", 1), ("y\n", 1), ("\x04", 1)]
 )
-def test_what_is_lost_is_typed_by_its_name(
-    command: Command, aws: Service, tmp_path: Path, types: str, code: int
-) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_what_is_lost_is_typed_by_its_name(command: Command, aws: Service, types: str, code: int) -> None:
+    add_platform(aws, edit_with_loss)
     terminal = command.run_on_terminal("dev", types=types)
     assert terminal.code == code, terminal.text
     assert len(aws.asked("ExecuteChangeSet")) == (code == 0)
     assert aws.left == []
 
 
-def test_prod_is_protected(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+def test_prod_is_protected(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_with_loss, environment="prod")
     assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 0
     assert stack.protected
     policies = {path: json.loads(stack_or_nested.policy) for path, stack_or_nested in stack.walk()}
@@ -54,10 +51,8 @@ def test_prod_is_protected(command: Command, aws: Service, tmp_path: Path) -> No
     assert request["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
 
 
-def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
-    stack = add_platform(aws, tmp_path, environment="prod")
+def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, environment="prod")
     assert command("prod", "--plan").code == 0
     assert not stack.protected
     result = command("prod", "--yes")
@@ -70,10 +65,8 @@ def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
-    command: Command, aws: Service, tmp_path: Path, fails: bool
-) -> None:
-    stack = add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(command: Command, aws: Service, fails: bool) -> None:
+    stack = add_platform(aws, edit_with_loss, environment="prod")
     for _, stack_or_nested in stack.walk():
         stack_or_nested.policy = "protected"
     aws.fails = {"Data/PaymentLedger": "no"} if fails else {}
@@ -90,9 +83,9 @@ def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(
 
 
 def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_it(
-    command: Command, aws: Service, tmp_path: Path
+    command: Command, aws: Service
 ) -> None:
-    stack = add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+    stack = add_platform(aws, edit_with_loss, environment="prod")
     assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 0
     good = stack.nested["Data"].policy
     stack.text += "\n# of an earlier release\n"
@@ -102,8 +95,8 @@ def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_
     assert "with stack policies on 1 stacks" in result.stdout
 
 
-def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, edit_with_loss, environment="prod")
+def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_with_loss, environment="prod")
     for _, stack_or_nested in stack.walk():
         stack_or_nested.policy = "protected"
 

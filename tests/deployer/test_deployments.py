@@ -1,15 +1,11 @@
 """Deployments from the plan to the end, and the failures that end them."""
 
-import json
-from pathlib import Path
 from typing import Any
-
-import jsonschema
 
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import BUCKET, OWNER_TAGS, Command, add_bootstrap_stack, add_platform, assert_golden
-from tests.deployer.releases import SCHEMA, edit_harmlessly
+from tests.deployer.releases import edit_harmlessly
 
 
 def test_a_first_deployment(command: Command, aws: Service) -> None:
@@ -25,8 +21,8 @@ def test_a_first_deployment(command: Command, aws: Service) -> None:
     assert aws.retired == set()
 
 
-def test_nothing_to_do_writes_nothing(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path)
+def test_nothing_to_do_writes_nothing(command: Command, aws: Service) -> None:
+    add_platform(aws)
     result = command("dev", "--yes")
     assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
     assert aws.writes() == []
@@ -34,8 +30,8 @@ def test_nothing_to_do_writes_nothing(command: Command, aws: Service, tmp_path: 
     assert command("dev", "--plan", "--offline").code == 0
 
 
-def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_an_update_watches_our_alarms(command: Command, aws: Service, settings_file: Any) -> None:
+    add_platform(aws, edit_harmlessly)
     aws.alarms["alarm-payment-duration-dev"] = "ALARM"
     del aws.alarms["alarm-lambda-validation-errors-dev"]
     settings_file("dev")
@@ -59,8 +55,8 @@ def test_an_update_watches_our_alarms(command: Command, aws: Service, tmp_path: 
     assert result.stdout.endswith("payment-platform-dev: deployed\n")
 
 
-def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     aws.rings = "alarm-sfn-failures-dev"
     result = command("dev", "--yes")
     assert result.code == 1
@@ -68,8 +64,8 @@ def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service, tmp_pa
     assert aws.left == []
 
 
-def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     aws.fails = {"Data/DeadLetters": "Resource handler returned message: MessageRetentionPeriod is not yours to set"}
     result = command("dev", "--yes")
     assert result.code == 1
@@ -81,14 +77,12 @@ def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Ser
     assert aws.left == []
 
 
-def test_a_failure_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_a_failure_for_programs(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     aws.fails = {"Data/DeadLetters": "no"}
     result = command("dev", "--yes", "--json")
     assert result.code == 1
-    records = [json.loads(line) for line in result.stdout.splitlines()]
-    for record in records:
-        jsonschema.validate(record, SCHEMA)
+    records = result.read_records()
     assert {record["type"] for record in records} == {"step", "preflight", "plan", "event", "failure"}
     assert records[-1]["cause"]["path"] == "Data/DeadLetters"
     assert records[-1]["declared"]["source"].startswith("stacks/data/stack.py:")
@@ -106,17 +100,15 @@ def test_a_failed_creation_of_ours_is_cleared_away_by_the_next(command: Command,
     assert "Deleting payment-platform-dev, left over from a failed creation\n" in result.stdout
 
 
-def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, status="ROLLBACK_COMPLETE", tags=[])
+def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws: Service) -> None:
+    add_platform(aws, status="ROLLBACK_COMPLETE", tags=[])
     result = command("dev", "--yes")
     assert (result.code, aws.writes()) == (1, [])
     assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in result.stderr
 
 
-def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
-    stack = add_platform(aws, tmp_path, edit_harmlessly, tags=[])
+def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_harmlessly, tags=[])
     result = command("dev", "--yes")
     assert (result.code, aws.writes()) == (1, [])
     assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
@@ -124,9 +116,9 @@ def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(
     assert stack.tags == OWNER_TAGS
 
 
-def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_what_is_needed_no_more_expires(command: Command, aws: Service) -> None:
     """What the release before needs is kept for going back to it; the one before that is not needed."""
-    add_platform(aws, tmp_path, edit_harmlessly)
+    add_platform(aws, edit_harmlessly)
     before = dict(aws.objects)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
     aws.objects[f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip"] = "somebody else's"
@@ -138,9 +130,9 @@ def test_what_is_needed_no_more_expires(command: Command, aws: Service, tmp_path
     assert "AWS::CloudFormation::Stack" in before[root]
 
 
-def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, aws: Service) -> None:
     """Left out, CloudFormation would take those that it saved."""
-    add_platform(aws, tmp_path, edit_harmlessly)
+    add_platform(aws, edit_harmlessly)
     aws.alarms = dict.fromkeys(aws.alarms, "ALARM")
     assert command("dev", "--yes").code == 0
     (request,) = aws.asked("CreateChangeSet")
@@ -148,17 +140,17 @@ def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, a
 
 
 def test_an_adopted_stack_keeps_its_own_tags_and_gets_ours_though_nothing_changes(
-    command: Command, aws: Service, tmp_path: Path
+    command: Command, aws: Service
 ) -> None:
     cost_tag = {"Key": "CostCenter", "Value": "42"}
-    stack = add_platform(aws, tmp_path, tags=[cost_tag])
+    stack = add_platform(aws, tags=[cost_tag])
     assert command("dev", "--yes", "--adopt").code == 0
     assert stack.tags == [cost_tag, *OWNER_TAGS]
 
 
-def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service) -> None:
     """Somebody who may plan, and so may write, was there first."""
-    add_platform(aws, tmp_path, edit_harmlessly)
+    add_platform(aws, edit_harmlessly)
     (code,) = [key for key in aws.objects if key.endswith(".zip")]
     aws.checksums[code] = "somethingElse"
     result = command("dev", "--yes")
@@ -170,8 +162,8 @@ def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command,
     assert aws.asked("CreateChangeSet") == []
 
 
-def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
     aws.errors = {"DeleteObject": [Refused("AccessDenied", "not you", 403)] * 20}
     result = command("dev", "--yes")

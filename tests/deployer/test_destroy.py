@@ -1,7 +1,5 @@
 """The deletion of an environment."""
 
-from pathlib import Path
-
 import pytest
 
 from scripts.common.errors import UserError
@@ -17,8 +15,8 @@ from tests.deployer.releases import edit_with_loss
 NAME = "payment-platform-dev"
 
 
-def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, edit_with_loss)
+def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_with_loss)
     result = command("dev", "--yes", "--destroys", NAME, script="destroy")
     assert result.code == 0, result
     assert_golden("destroy.txt", result.stdout)
@@ -36,26 +34,22 @@ def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Servi
         (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: not among what is deleted: {NAME}\n"),
     ],
 )
-def test_destroy_needs_the_name(
-    command: Command, aws: Service, tmp_path: Path, arguments: tuple[str, ...], message: str
-) -> None:
-    add_platform(aws, tmp_path)
+def test_destroy_needs_the_name(command: Command, aws: Service, arguments: tuple[str, ...], message: str) -> None:
+    add_platform(aws)
     result = command("dev", *arguments, script="destroy")
     assert (result.code, result.stderr) == (1, message)
     assert aws.writes() == []
 
 
 @pytest.mark.parametrize(("types", "deleted"), [(f"{NAME}\n", True), ("y\n", False)])
-def test_destroy_asks_for_the_name(command: Command, aws: Service, tmp_path: Path, types: str, deleted: bool) -> None:
-    stack = add_platform(aws, tmp_path)
+def test_destroy_asks_for_the_name(command: Command, aws: Service, types: str, deleted: bool) -> None:
+    stack = add_platform(aws)
     terminal = command.run_on_terminal("dev", types=types, script="destroy")
     assert (terminal.code == 0, stack.status == "DELETE_COMPLETE") == (deleted, deleted)
 
 
-def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
-    stack = add_platform(aws, tmp_path, protected=True)
+def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, protected=True)
     flags = ("--yes", "--destroys", NAME)
     assert (
         "has termination protection; to delete it anyway, add --unprotect"
@@ -82,8 +76,8 @@ def test_protection_that_cannot_be_switched_on_again_comes_after_the_first_cause
     assert words.endswith("--stack-name payment-platform-dev --enable-termination-protection")
 
 
-def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path)
+def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Service) -> None:
+    add_platform(aws)
     aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
     result = command("dev", "--yes", "--destroys", NAME, script="destroy")
     assert (result.code, "ended DELETE_FAILED" in result.stderr) == (1, True)
@@ -101,8 +95,8 @@ def test_a_stack_in_review_goes_unless_somebodys_plan_waits_there(command: Comma
     assert aws.left == []
 
 
-def test_protection_is_back_on_when_the_deletion_is_refused(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, protected=True)
+def test_protection_is_back_on_when_the_deletion_is_refused(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, protected=True)
     aws.errors = {"DeleteStack": [Refused("AccessDenied", "not you", 403)]}
     result = command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy")
     assert (result.code, stack.protected) == (1, True)

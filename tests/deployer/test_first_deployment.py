@@ -3,11 +3,9 @@
 import json
 from collections.abc import Callable, Mapping
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import boto3
-import jsonschema
 import pytest
 from rich.console import Console
 
@@ -27,7 +25,6 @@ from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.settings import ACCOUNT, REGION, START
 from tests.deployer.aws.stacks import Stack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform
-from tests.deployer.releases import SCHEMA
 from tests.emitted import NESTED, load_template, resources
 
 NAME = "payment-platform-prod"
@@ -106,16 +103,15 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
 
 
 def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deployment(
-    command: Command, aws: Service, tmp_path: Path
+    command: Command, aws: Service
 ) -> None:
-    add_platform(aws, tmp_path, environment="dev")
+    add_platform(aws, environment="dev")
     other_names = aws.holdings.names("dev")
     aws.fails, aws.complete_counts_as_deleted = BROKEN, True
     failed = command("prod", "--yes", "--json")
     left_names = aws.holdings.names("prod")
     assert (failed.code, len(left_names)) == (1, 15)
-    record = json.loads(failed.stdout.splitlines()[-1])
-    jsonschema.validate(record, SCHEMA)
+    record = failed.read_records()[-1]
     assert {event["physical_id"] for event in record["left_behind"]} == left_names
     commands = {event["delete_command"] for event in record["left_behind"]}
     assert "aws dynamodb delete-table --table-name dynamodb-transactions-prod" in commands
@@ -205,13 +201,11 @@ def test_protection_of_existing_tables_is_not_taken_off() -> None:
     assert (late.parameters, late.undeletable) == ({"DeletionProtection": "true"}, ())
 
 
-def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
+def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
     # What staging has left is staging's.
     for environment in ("prod", "staging"):
-        delete_stack(aws, add_platform(aws, tmp_path, environment=environment))
+        delete_stack(aws, add_platform(aws, environment=environment))
     account = aws.holdings
     account.resources[VAULT].contents = [f"arn:aws:a:{item} COMPLETED {TABLE_ARN}" for item in (1, 2)]
     account.resources["AWS::SQS::Queue", "payment-dlq-prod"].contents = ["letter"]
@@ -247,12 +241,12 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(
     assert not purge(command, confirm_all)[0]
 
 
-def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Service) -> None:
     """Somebody deployed the templates under another name, with the tags of this environment.
 
     CloudFormation does not put its tags on every one of these types.
     """
-    stack = add_platform(aws, tmp_path, environment="prod", name="a-stack-of-another-name")
+    stack = add_platform(aws, environment="prod", name="a-stack-of-another-name")
     names_before = aws.holdings.names()
     existed, report = purge(command, confirm_all)
     assert (existed, aws.holdings.names()) == (False, names_before)
@@ -271,16 +265,14 @@ def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Servic
     assert aws.holdings.names() == names_before - {TABLES[0]}
 
 
-def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
+def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(command: Command, aws: Service) -> None:
     alias = "alias/dynamodb-transactions-prod"
     # Left by an earlier stack: no alias.
-    delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
+    delete_stack(aws, add_platform(aws, environment="prod"))
     data = {name for name in aws.holdings.names() if "DynamodbKey" not in name}
     for kind, name in [pair for pair in aws.holdings.resources if pair[1] in data]:
         del aws.holdings.resources[kind, name]
-    stack = add_platform(aws, tmp_path, environment="prod", name="payment-platform-prod")
+    stack = add_platform(aws, environment="prod", name="payment-platform-prod")
     # Of the existing stack: the description is not that of the templates, the alias is.
     live = aws.holdings.aliases[alias]
     aws.holdings.resources["AWS::KMS::Key", live].description = "Encrypts the tables, as an earlier release had it"
@@ -302,8 +294,8 @@ def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(
     assert (existed, report.count(f"Purged {alias} (AWS::KMS::Key)\n")) == (True, 2)
 
 
-def test_recovery_points_of_other_resources_keep_their_vault(command: Command, aws: Service, tmp_path: Path) -> None:
-    delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
+def test_recovery_points_of_other_resources_keep_their_vault(command: Command, aws: Service) -> None:
+    delete_stack(aws, add_platform(aws, environment="prod"))
     foreign_table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/of-the-bank"
     aws.holdings.resources[VAULT].contents = [
         f"arn:aws:a:1 COMPLETED {TABLE_ARN}",
@@ -314,10 +306,8 @@ def test_recovery_points_of_other_resources_keep_their_vault(command: Command, a
     assert (aws.holdings.names(), len(aws.holdings.resources[VAULT].contents)) == ({VAULT[1]}, 2)
 
 
-def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
-    delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
+def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(command: Command, aws: Service) -> None:
+    delete_stack(aws, add_platform(aws, environment="prod"))
     vault = aws.holdings.resources[VAULT]
     vault.contents = [f"arn:aws:a:1 DELETING {TABLE_ARN}"]
 
@@ -332,16 +322,16 @@ def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(
     assert aws.asked("backup:DeleteRecoveryPoint") == []
 
 
-def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: Service, tmp_path: Path) -> None:
-    delete_stack(aws, add_platform(aws, tmp_path, environment="prod"))
+def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: Service) -> None:
+    delete_stack(aws, add_platform(aws, environment="prod"))
     aws.errors = {"dynamodb:DeleteTable": [Refused("ResourceInUseException", "a backup is being made")]}
     with pytest.raises(UserError, match=r"a backup is being made; .* --purge deletes the rest"):
         purge(command, confirm_all)
     assert are_protected(aws) == [True, True]
 
 
-def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, environment="prod")
+def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, environment="prod")
     result = command("prod", "--purge", "--yes", "--destroys", NAME, "--destroys", TABLES[0], script="destroy")
     assert (result.code, stack.status) == (1, "UPDATE_COMPLETE")
     assert result.stderr.startswith(

@@ -10,10 +10,8 @@ from tests.deployer.releases import edit_harmlessly
 NAME = "payment-platform-dev"
 
 
-def test_offline_against_the_last_deployment_from_here(
-    command: Command, aws: Service, tmp_path: Path, settings_file: Any
-) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_offline_against_the_last_deployment_from_here(command: Command, aws: Service, settings_file: Any) -> None:
+    add_platform(aws, edit_harmlessly)
     assert command("dev", "--yes").code == 0
     aws.calls.clear()
     unchanged = command("dev", "--plan", "--offline", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")

@@ -1,22 +1,18 @@
 """Plans, as a person, a program and a pull request get them, from a service with nested change sets."""
 
-import json
 import re
-from pathlib import Path
 from typing import Any
-
-import jsonschema
 
 from tests.deployer.aws.changes import describe_property, describe_resource
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Changes
 from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_platform, assert_golden, interrupt_when
-from tests.deployer.releases import SCHEMA, edit_with_loss
+from tests.deployer.releases import edit_with_loss
 
 
-def test_a_replacement_in_a_nested_stack_says_what_is_lost(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_a_replacement_in_a_nested_stack_says_what_is_lost(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     result = command("dev", "--plan")
     assert result.code == 2, result
     assert_golden("plan_with_loss.txt", result.stdout)
@@ -35,25 +31,25 @@ def test_every_page_of_every_nested_set_is_in_the_plan(command: Command, aws: Se
     assert [name for name, _ in aws.calls if name == "DeleteStack"] == ["DeleteStack"]
 
 
-def test_phantoms_are_told_apart(command: Command, aws: Service, tmp_path: Path, settings_file: Any) -> None:
+def test_phantoms_are_told_apart(command: Command, aws: Service, settings_file: Any) -> None:
     """The service lists what reads another stack's outputs; only the alarms' thresholds and the retention change."""
-    add_platform(aws, tmp_path)
+    add_platform(aws)
     path = settings_file("dev", log_retention_days=7, function_errors_threshold=9)
     result = command("dev", "--plan", "--settings", path)
     assert result.code == 2, result
     assert_golden("plan_phantoms.txt", result.stdout)
 
 
-def test_no_change_is_exit_code_0_and_no_change_set(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path)
+def test_no_change_is_exit_code_0_and_no_change_set(command: Command, aws: Service) -> None:
+    add_platform(aws)
     result = command("dev", "--plan")
     assert (result.code, result.stdout) == (0, "payment-platform-dev: no changes\n")
     assert aws.writes() == []
 
 
-def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Service) -> None:
     """Only the template's place differs: the text that is stored was written in another order, say."""
-    stack = add_platform(aws, tmp_path)
+    stack = add_platform(aws)
     stack.text = stack.text + "\n# by hand\n"
     aws.refuses = {"": "No updates are to be performed."}
     result = command("dev", "--plan")
@@ -61,10 +57,8 @@ def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Serv
     assert aws.left == []
 
 
-def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     warning = {
         "EventId": "1",
         "EventType": "VALIDATION_ERROR",
@@ -93,17 +87,17 @@ def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(
     assert "! hook Corp::Guard::Hook runs on Data (Modify) and stops the deployment if it fails\n" in result.stdout
 
 
-def test_who_may_not_ask_for_validations_is_told(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_who_may_not_ask_for_validations_is_told(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     aws.errors = {"DescribeEvents": [Refused("AccessDenied", "not you", 403)] * 6}
     result = command("dev", "--plan")
     assert result.code == 2
     assert "! the early validations could not be read: AWS: An error occurred (AccessDenied)" in result.stdout
 
 
-def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service) -> None:
     """The root has failed already while siblings are still being made; all are waited for, and gone afterwards."""
-    add_platform(aws, tmp_path, edit_with_loss)
+    add_platform(aws, edit_with_loss)
     aws.slow = {"Security": 4}
     aws.refuses = {"Data": "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."}
     aws.validations = [
@@ -128,8 +122,8 @@ def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service, t
     assert aws.left == []
 
 
-def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
 
     def add_replacement(changes: Changes) -> Changes:
         detail = describe_property("QueueName", "a", "b", "Conditionally", "Dynamic")
@@ -145,22 +139,20 @@ def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Ser
     assert "~ DeadLetters AWS::SQS::Queue (may be replaced)" in result.stdout
 
 
-def test_a_service_without_nested_change_sets(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_a_service_without_nested_change_sets(command: Command, aws: Service) -> None:
     """The same plan, from comparing templates, and said to be that."""
-    add_platform(aws, tmp_path, edit_with_loss)
+    add_platform(aws, edit_with_loss)
     aws.nested_sets = False
     result = command("dev", "--plan")
     assert result.code == 2
     assert_golden("plan_by_comparison.txt", result.stdout)
 
 
-def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_for_programs(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     result = command("dev", "--plan", "--json")
     assert (result.code, result.stderr) == (2, "")
-    records = [json.loads(line) for line in result.stdout.splitlines()]
-    for record in records:
-        jsonschema.validate(record, SCHEMA)
+    records = result.read_records()
     (plan,) = [record for record in records if record["type"] == "plan"]
     assert plan["count"] == {"add": 1, "change": 6, "destroy": 2, "phantom": 37}
     assert [(danger["path"], danger["lost"]) for danger in plan["dangers"]] == [
@@ -170,15 +162,15 @@ def test_for_programs(command: Command, aws: Service, tmp_path: Path) -> None:
     assert records[-1]["result"] == "planned"
 
 
-def test_for_a_pull_request(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_for_a_pull_request(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     result = command("dev", "--plan", "--markdown")
     assert (result.code, result.stderr) == (2, "")
     assert_golden("plan_with_loss.md", result.stdout)
 
 
-def test_for_a_pull_request_without_changes(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path)
+def test_for_a_pull_request_without_changes(command: Command, aws: Service) -> None:
+    add_platform(aws)
     result = command("dev", "--plan", "--markdown")
     assert (result.code, result.stdout) == (0, "### Deployment of `payment-platform-dev`\n\nNo changes.\n")
 
@@ -192,8 +184,8 @@ def test_a_plan_without_a_bucket_says_what_to_do(command: Command, aws: Service)
     assert aws.writes() == []
 
 
-def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     aws.slow = {"": 7}
     process = command.start("dev", "--plan")
     result = interrupt_when(process, lambda: len(aws.asked("DescribeChangeSet")) > 2)
@@ -201,8 +193,8 @@ def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service, tm
     assert aws.left == []
 
 
-def test_throttling_and_broken_connections_are_retried(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_throttling_and_broken_connections_are_retried(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     aws.errors = {
         "DescribeStacks": [Refused("Throttling", "Rate exceeded")],
         "GetTemplate": [Refused("ServiceUnavailable", "later", 503)],
@@ -215,8 +207,8 @@ def test_throttling_and_broken_connections_are_retried(command: Command, aws: Se
     assert aws.left == []
 
 
-def test_expired_credentials_are_explained(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_expired_credentials_are_explained(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     aws.errors = {"CreateChangeSet": [Refused("ExpiredToken", "The security token is expired", 403)]}
     result = command("dev", "--plan")
     assert result.code == 1
@@ -224,11 +216,9 @@ def test_expired_credentials_are_explained(command: Command, aws: Service, tmp_p
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_plan_writes_templates_only_and_where_no_deployment_reads(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
+def test_a_plan_writes_templates_only_and_where_no_deployment_reads(command: Command, aws: Service) -> None:
     """An object under a key of the next release would stop its deployment; a plan that is saved may be that release."""
-    add_platform(aws, tmp_path, edit_with_loss)
+    add_platform(aws, edit_with_loss)
     before = set(aws.objects)
     assert command("dev", "--plan").code == 2
     planned = set(aws.objects) - before
@@ -240,8 +230,8 @@ def test_a_plan_writes_templates_only_and_where_no_deployment_reads(
     assert all(key.startswith(f"{BUCKET}/payment-platform/dev/") for key in saved)
 
 
-def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, lambda _, text: text.replace("RetentionPeriod: 1209600", "RetentionPeriod: 1209601"))
+def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service) -> None:
+    add_platform(aws, lambda _, text: text.replace("RetentionPeriod: 1209600", "RetentionPeriod: 1209601"))
     result = command("dev", "--plan")
     assert (
         "! Data/DeadLetters (AWS::SQS::Queue) has a shorter retention period: older data will be lost\n"
@@ -249,18 +239,18 @@ def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service, tmp
     )
 
 
-def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, aws: Service, tmp_path: Path) -> None:
+def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, aws: Service) -> None:
     def edit_key_schema(name: str, text: str) -> str:
         return text.replace("sequence\n        KeyType", "step\n        KeyType") if name == "data.yaml" else text
 
-    add_platform(aws, tmp_path, edit_key_schema)
+    add_platform(aws, edit_key_schema)
     result = command("dev", "--plan")
     fixed = "Data/PaymentLedger has the fixed name dynamodb-payment-ledger-dev: CloudFormation cannot replace it"
     assert f"! {fixed} unless the name changes as well\n" in result.stdout
 
 
-def test_a_terminal_that_knows_ascii_only(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_with_loss)
+def test_a_terminal_that_knows_ascii_only(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
     result = command("dev", "--plan", PYTHONIOENCODING="ascii")
     assert (result.code, "~ Data AWS::CloudFormation::Stack" in result.stdout, "├" in result.stdout) == (
         2,

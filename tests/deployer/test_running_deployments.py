@@ -1,7 +1,6 @@
 """Deployments in progress: waited for, followed, interrupted, cancelled, and their rollbacks continued."""
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ from tests.deployer.conftest import Command, add_platform, assert_golden, interr
 from tests.deployer.releases import edit_harmlessly
 
 
-def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, edit_harmlessly, status="UPDATE_IN_PROGRESS")
+def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_harmlessly, status="UPDATE_IN_PROGRESS")
     result = command("dev", "--yes")
     assert (result.code, aws.writes()) == (1, [])
     assert result.stderr == (
@@ -31,8 +30,8 @@ def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service, t
     assert "Waiting until payment-platform-dev is no longer UPDATE_IN_PROGRESS\n" in result.stdout
 
 
-def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     aws.fails = {"Monitoring/ProcessingErrorsAlarm": "no such metric"}
     aws.stuck = {"Data/DeadLetters": "The specified queue does not exist"}
     result = command("dev", "--yes")
@@ -52,9 +51,9 @@ def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service, 
 
 
 def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled(
-    command: Command, aws: Service, tmp_path: Path
+    command: Command, aws: Service
 ) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+    add_platform(aws, edit_harmlessly)
     aws.silent = 1000
     process = command.start("dev", "--yes")
     result = interrupt_when(process, lambda: len(aws.asked("DescribeStackEvents")) > 20)
@@ -74,23 +73,23 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     assert idle.stderr.startswith("deploy: payment-platform-dev is UPDATE_COMPLETE: no operation is in progress")
 
 
-def test_an_update_is_cancelled(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, status="UPDATE_IN_PROGRESS")
+def test_an_update_is_cancelled(command: Command, aws: Service) -> None:
+    add_platform(aws, status="UPDATE_IN_PROGRESS")
     result = command("dev", "--cancel")
     assert result.code == 0, result
     assert result.stdout.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
 
 
-def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, status="CREATE_IN_PROGRESS")
+def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service) -> None:
+    add_platform(aws, status="CREATE_IN_PROGRESS")
     result = command("dev", "--cancel")
     assert result.stderr.endswith(
         "so there is no previous state to roll back to; delete it with scripts/destroy.sh dev\n"
     )
 
 
-def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_credentials_that_expire_while_it_runs(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     aws.silent = 1000
 
     def expire_credentials() -> None:
@@ -105,19 +104,15 @@ def test_credentials_that_expire_while_it_runs(command: Command, aws: Service, t
 
 
 @pytest.mark.parametrize("operation", ["ExecuteChangeSet", "DescribeStackEvents", "SetStackPolicy"])
-def test_a_connection_that_breaks_is_taken_up_again(
-    command: Command, aws: Service, tmp_path: Path, operation: str
-) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly, environment="prod")
+def test_a_connection_that_breaks_is_taken_up_again(command: Command, aws: Service, operation: str) -> None:
+    add_platform(aws, edit_harmlessly, environment="prod")
     aws.errors = {operation: [None, Refused("Throttling", "Rate exceeded")]}
     result = command("prod", "--yes")
     assert result.code == 0, result
 
 
-def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     process = command.start("dev", "--yes")
 
     def slow_down() -> None:
@@ -137,8 +132,8 @@ def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(
     )
 
 
-def test_on_a_terminal_the_tree_is_live(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_on_a_terminal_the_tree_is_live(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     terminal = command.run_on_terminal("dev", "--yes")
     assert terminal.code == 0, terminal.text
     assert_golden("terminal.txt", terminal.text.partition("AccountId")[0])

@@ -13,7 +13,7 @@ from tests.deployer.releases import edit_harmlessly
 
 
 def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, edit_harmlessly)
+    stack = add_platform(aws, edit_harmlessly)
     planned = command("dev", "--plan", "--out", "plan.json")
     assert planned.code == 2, planned
     assert planned.stdout.endswith(
@@ -44,10 +44,8 @@ def test_a_plan_of_another_place_is_refused(
     assert (refused.code, aws.writes(), plan.exists()) == (1, [], True)
 
 
-def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(
-    command: Command, aws: Service, tmp_path: Path
-) -> None:
-    stack = add_platform(aws, tmp_path, edit_harmlessly)
+def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_harmlessly)
     assert command("plan", "dev", "--out", "plan.json").code == 2
     stack.tags = []
     refused = command("apply", "dev", "plan.json", "--yes")
@@ -56,8 +54,8 @@ def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(
     assert command("apply", "dev", "plan.json", "--yes", "--adopt").code == 0
 
 
-def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path, edit_harmlessly)
+def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_harmlessly)
     assert command("plan", "dev", "--out", "plan.json").code == 2
 
     def refuse_plan() -> str:
@@ -114,7 +112,7 @@ def test_a_saved_plan_is_recorded_as_it_was_deployed(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
     """With the settings of the plan, whatever those of today are."""
-    add_platform(aws, tmp_path)
+    add_platform(aws)
     path = settings_file("dev", log_retention_days=7)
     assert command("dev", "--plan", "--out", "plan.json", "--settings", path).code == 2
     assert command("dev", "--apply", "plan.json", "--yes").code == 0
@@ -122,8 +120,8 @@ def test_a_saved_plan_is_recorded_as_it_was_deployed(
     assert recorded["parameters"]["LogRetentionDays"] == "7"
 
 
-def test_what_a_role_may_not_ask_after_a_deployment_is_said(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, edit_harmlessly)
+def test_what_a_role_may_not_ask_after_a_deployment_is_said(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
     assert command("dev", "--plan", "--out", "plan.json").code == 2
     refused = [Refused("AccessDenied", "not you", 403)] * 12
 

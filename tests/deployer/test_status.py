@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from tests.deployer.conftest import Command, add_platform, assert_golden
 NAME = "payment-platform-dev"
 
 
-def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service, tmp_path: Path) -> None:
-    stack = add_platform(aws, tmp_path)
+def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service) -> None:
+    stack = add_platform(aws)
     stack.nested["Data"].drift = "DRIFTED"
     aws.alarms["alarm-sfn-failures-dev"] = "ALARM"
     result = command("dev", "--drift", script="status")
@@ -24,8 +23,8 @@ def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service, tm
     assert aws.writes() == []
 
 
-def test_a_status_that_is_well(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path)
+def test_a_status_that_is_well(command: Command, aws: Service) -> None:
+    add_platform(aws)
     result = command("dev", "--json", script="status")
     status = json.loads(result.stdout)
     assert (result.code, len(status["stacks"]), set(status["alarms"].values())) == (0, 6, {"OK"})
@@ -43,8 +42,8 @@ def test_what_is_not_there_is_said(command: Command, aws: Service, script: str, 
     assert (result.code, result.stderr) == (1, message)
 
 
-def test_outputs_in_every_shape(command: Command, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path)
+def test_outputs_in_every_shape(command: Command, aws: Service) -> None:
+    add_platform(aws)
     table = command("dev", script="outputs").stdout
     assert "SnsTopicName                            sns-payment-notifications-dev\n" in table
     assert command("dev", "SnsTopicName", script="outputs").stdout == "sns-payment-notifications-dev\n"

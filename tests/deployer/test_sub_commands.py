@@ -1,7 +1,6 @@
 """The sub-commands of deploy.sh, the options that are their aliases, and the help of every script."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -63,9 +62,9 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
     ],
 )
 def test_an_option_that_is_the_alias_of_a_command_does_the_same(
-    command: Command, aws: Service, tmp_path: Path, alias: tuple[str, ...], arguments: tuple[str, ...]
+    command: Command, aws: Service, alias: tuple[str, ...], arguments: tuple[str, ...]
 ) -> None:
-    add_platform(aws, tmp_path)
+    add_platform(aws)
     assert command(*alias) == command(*arguments)
 
 

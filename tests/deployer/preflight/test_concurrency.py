@@ -1,7 +1,5 @@
 """Checks of Lambda's concurrency against the reservations in the templates."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.deployer.aws.account import Account
@@ -32,10 +30,10 @@ def test_reservations_leave_100_unreserved(
 
 
 def test_existing_reservations_count_as_available_to_their_functions(
-    situation_of: Reader, account: Account, aws: Service, tmp_path: Path
+    situation_of: Reader, account: Account, aws: Service
 ) -> None:
     """With 850 reserved by others and 3 times 10 by the platform, 3 times 16 fit and 3 times 17 do not."""
-    stack = add_platform(aws, tmp_path, environment="prod")
+    stack = add_platform(aws, environment="prod")
     stack.parameters["ReservedConcurrency"] = "10"
     account.reserved_by_others, account.functions = 850, dict.fromkeys(FUNCTIONS, 10)
     for setting, verdict in (("16", "ok"), ("17", "failure"), ("10", "ok"), ("5", "ok")):
@@ -44,10 +42,10 @@ def test_existing_reservations_count_as_available_to_their_functions(
 
 
 def test_a_function_that_an_operator_stopped_needs_no_reservation(
-    situation_of: Reader, account: Account, aws: Service, tmp_path: Path
+    situation_of: Reader, account: Account, aws: Service
 ) -> None:
     """CloudFormation sets no reservation that the template has not changed, even if others use up the rest."""
-    stack = add_platform(aws, tmp_path, environment="prod")
+    stack = add_platform(aws, environment="prod")
     stack.parameters["ReservedConcurrency"] = "50"
     account.reserved_by_others, account.functions = 900, dict.fromkeys(FUNCTIONS, 0)
     ((verdict, *_),) = findings_of("concurrency", situation_of(ReservedConcurrency="50"))

@@ -1,7 +1,6 @@
 """Checks of names that exist outside the stack."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -35,20 +34,18 @@ def test_every_name_that_exists_outside_the_stack_is_found(
     assert len(EXPECTED_NAMES) > 50
 
 
-def test_what_the_stack_holds_is_no_obstacle(
-    situation_of: Reader, aws: Service, account: Account, tmp_path: Path
-) -> None:
-    add_platform(aws, tmp_path, environment="prod")
+def test_what_the_stack_holds_is_no_obstacle(situation_of: Reader, aws: Service, account: Account) -> None:
+    add_platform(aws, environment="prod")
     occupy_all_names(aws, account, {})
     assert not_passed(collect_findings(situation_of())) == []
 
 
 @pytest.mark.parametrize("status", ["UPDATE_COMPLETE", "ROLLBACK_COMPLETE"])
 def test_a_resource_that_the_stack_retained_takes_its_name(
-    situation_of: Reader, aws: Service, account: Account, tmp_path: Path, status: str
+    situation_of: Reader, aws: Service, account: Account, status: str
 ) -> None:
     """Such as one that an update removed, which is still listed, or one that a failed creation left."""
-    add_platform(aws, tmp_path, environment="prod", status=status)
+    add_platform(aws, environment="prod", status=status)
     if status == "ROLLBACK_COMPLETE":
         aws.holdings.resources.clear()
         aws.alarms = {}
@@ -132,10 +129,10 @@ def test_no_advice_takes_down_what_another_region_uses(
 
 @pytest.mark.parametrize("tags", [PLATFORM_TAGS, FOREIGN_TAGS])
 def test_no_advice_takes_down_an_environment_that_runs(
-    situation_of: Reader, aws: Service, account: Account, tmp_path: Path, tags: dict[str, str]
+    situation_of: Reader, aws: Service, account: Account, tags: dict[str, str]
 ) -> None:
     """Such as deleting a vault that was retained when backups were switched off, before they are switched on again."""
-    add_platform(aws, tmp_path, environment="prod")
+    add_platform(aws, environment="prod")
     aws.holdings.resources.clear()
     aws.skipped = {item.path.rpartition("/")[2] for item in situation_of().resources if item.is_retained}
     occupy_all_names(aws, account, tags)
@@ -194,8 +191,8 @@ def test_every_type_with_a_fixed_name_is_looked_up_or_may_share_it() -> None:
             assert kind in LOOKUPS or kind in may_share, (kind, key)
 
 
-def test_what_the_stack_holds_must_be_readable(situation_of: Reader, aws: Service, tmp_path: Path) -> None:
-    add_platform(aws, tmp_path, environment="prod")
+def test_what_the_stack_holds_must_be_readable(situation_of: Reader, aws: Service) -> None:
+    add_platform(aws, environment="prod")
     aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)]}
     ((verdict, _, step),) = findings_of("names", situation_of())
     assert (verdict, step) == ("unknown", "grant cloudformation:ListStackResources")

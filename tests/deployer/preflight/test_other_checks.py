@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -54,9 +53,9 @@ def test_a_repository_without_ids_is_warned_about(situation_of: Reader, reposito
     assert all("opt in to immutable subjects" in finding.next_step for finding in not_passed(findings))
 
 
-def test_a_runtime_ends_in_steps(situation_of: Reader, aws: Service, tmp_path: Path) -> None:
+def test_a_runtime_ends_in_steps(situation_of: Reader, aws: Service) -> None:
     first_deployment = situation_of("dev")
-    add_platform(aws, tmp_path)
+    add_platform(aws)
     update = situation_of("dev")
 
     def check_on(day: date, situation: Situation, runtime: str = "python3.11") -> Finding:

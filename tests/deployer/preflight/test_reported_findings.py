@@ -1,9 +1,5 @@
 """How a deployment reports the findings, and that a failure stops it before it changes anything."""
 
-import json
-from pathlib import Path
-
-import jsonschema
 import pytest
 
 from scripts.deployer.preflight.examine import CHECKS
@@ -11,7 +7,6 @@ from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.conftest import GOLDEN, Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.deployer.preflight.conftest import FOREIGN_TAGS, PLATFORM_TAGS
-from tests.deployer.releases import SCHEMA
 from tests.emitted import ROOT
 
 
@@ -27,11 +22,11 @@ def create_obstacles(account: Account) -> None:
 
 @pytest.mark.parametrize("is_failed_creation", [False, True])
 def test_a_failure_stops_the_deployment_before_it_changes_anything(
-    command: Command, aws: Service, account: Account, tmp_path: Path, is_failed_creation: bool
+    command: Command, aws: Service, account: Account, is_failed_creation: bool
 ) -> None:
     """Before the first deployment of an account, and after a failed creation."""
     if is_failed_creation:
-        add_platform(aws, tmp_path, status="ROLLBACK_COMPLETE")
+        add_platform(aws, status="ROLLBACK_COMPLETE")
         aws.holdings.resources.clear()
         aws.alarms = {}
     stacks, objects = set(aws.stacks), dict(aws.objects)
@@ -67,9 +62,7 @@ def test_the_findings_fit_a_terminal(command: Command, aws: Service, account: Ac
 def test_the_findings_for_programs_and_pull_requests(command: Command, aws: Service, account: Account) -> None:
     add_bootstrap_stack(aws)
     create_obstacles(account)
-    records = [json.loads(line) for line in command("dev", "--plan", "--json").stdout.splitlines()]
-    for record in records:
-        jsonschema.validate(record, SCHEMA)
+    records = command("dev", "--plan", "--json").read_records()
     (preflight,) = [record for record in records if record["type"] == "preflight"]
     # No repository is set.
     assert {finding["subject"] for finding in preflight["findings"]} == set(CHECKS) - {"github"}
