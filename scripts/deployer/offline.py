@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.common import templates
 from scripts.common.errors import UserError
-from scripts.common.packaging import Destination, Runtime
+from scripts.common.packaging import Destination
 from scripts.common.paths import ROOT
 from scripts.common.target import pseudo_parameters
 from scripts.local.runtime import RUNTIME
@@ -48,29 +48,21 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
 
 def _compare_with_last_deployment(options: DeploymentOptions, last: LastDeployment) -> Comparison:
     destination = Destination.for_environment(last.bucket, last.endpoint, options.environment)
-    after = parse_package(
-        package_templates(options.templates / "parent.yaml", destination, _find_runtime(options.environment))
-    )
+    # The emulator's runtime of functions is part of the templates that are deployed to it.
+    runtime = RUNTIME if options.environment == "local" else None
+    after = parse_package(package_templates(options.templates / "parent.yaml", destination, runtime))
     pseudo = pseudo_parameters(last.account, last.region)
     return compare_trees(options.stack_name, (last.tree, last.parameters), (after, options.parameters), pseudo)
-
-
-def _find_runtime(environment: str) -> Runtime | None:
-    """Return the runtime of functions on the AWS emulator, which is part of the templates deployed to it."""
-    return RUNTIME if environment == "local" else None
 
 
 def _compare_with_revision(options: DeploymentOptions, revision: str) -> Comparison:
     """Compare the templates as committed, not packaged; the descriptions of function versions contain code digests."""
 
-    def read_local(name: str) -> str:
-        return (options.templates / name).read_text(encoding="utf-8")
-
     def read_committed(name: str) -> str:
         return _read_from_git(revision, f"templates/{name.removeprefix('./')}")
 
     before = templates.read_tree(read_committed("parent.yaml"), read_committed)
-    after = templates.read_tree(read_local("parent.yaml"), read_local)
+    after = templates.read_tree_from_folder(options.templates, "parent.yaml")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "environments.toml"
         file.write_text(_read_from_git(revision, "stacks/environments.toml"), encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.conftest import BUCKET, OWNER_TAGS, Command, add_bootstrap_stack, add_platform, assert_golden
@@ -107,15 +109,6 @@ def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws:
     assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in result.stderr
 
 
-def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(command: Command, aws: Service) -> None:
-    stack = add_platform(aws, edit_harmlessly, tags=[])
-    result = command("dev", "--yes")
-    assert (result.code, aws.writes()) == (1, [])
-    assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
-    assert command("dev", "--yes", "--adopt").code == 0
-    assert stack.tags == OWNER_TAGS
-
-
 def test_what_is_needed_no_more_expires(command: Command, aws: Service) -> None:
     """What the release before needs is kept for going back to it; the one before that is not needed."""
     add_platform(aws, edit_harmlessly)
@@ -139,15 +132,6 @@ def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, a
     assert request["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
 
 
-def test_an_adopted_stack_keeps_its_own_tags_and_gets_ours_though_nothing_changes(
-    command: Command, aws: Service
-) -> None:
-    cost_tag = {"Key": "CostCenter", "Value": "42"}
-    stack = add_platform(aws, tags=[cost_tag])
-    assert command("dev", "--yes", "--adopt").code == 0
-    assert stack.tags == [cost_tag, *OWNER_TAGS]
-
-
 def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service) -> None:
     """Somebody who may plan, and so may write, was there first."""
     add_platform(aws, edit_harmlessly)
@@ -162,10 +146,28 @@ def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command,
     assert aws.asked("CreateChangeSet") == []
 
 
-def test_tidying_up_that_fails_does_not_fail_the_deployment(command: Command, aws: Service) -> None:
+def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(command: Command, aws: Service) -> None:
+    """Then it keeps its own tags and gets ours, though nothing else changes."""
+    cost_tag = {"Key": "CostCenter", "Value": "42"}
+    stack = add_platform(aws, tags=[cost_tag])
+    result = command("dev", "--yes")
+    assert (result.code, aws.writes()) == (1, [])
+    assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
+    assert command("dev", "--yes", "--adopt").code == 0
+    assert stack.tags == [cost_tag, *OWNER_TAGS]
+
+
+@pytest.mark.parametrize("operation", ["GetTemplate", "DeleteObject"])
+def test_a_follow_up_step_that_fails_does_not_fail_the_deployment(
+    command: Command, aws: Service, operation: str
+) -> None:
     add_platform(aws, edit_harmlessly)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
-    aws.errors = {"DeleteObject": [Refused("AccessDenied", "not you", 403)] * 20}
+
+    def refuse_operation() -> None:
+        aws.errors[operation] = [Refused("AccessDenied", "not you", 403)] * 20
+
+    aws.before = {"ExecuteChangeSet": refuse_operation}
     result = command("dev", "--yes")
-    assert result.code == 0
+    assert result.code == 0, result
     assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in result.stdout

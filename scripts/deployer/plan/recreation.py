@@ -1,6 +1,7 @@
 """Tells which changed properties replace a resource, by the resource schemas that cfn-lint ships."""
 
 from functools import cache
+from typing import Any
 
 # Schemas differ between Regions only in properties that are not available yet.
 _REGION = "us-east-1"
@@ -20,16 +21,23 @@ _Paths = tuple[tuple[str, ...], ...]
 @cache
 def _create_only(resource_type: str) -> tuple[_Paths, _Paths]:
     """https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-createonlyproperties"""
-    # Imported here because it takes most of a second, and only a comparison needs it.
+    schema = read_schema(resource_type)
+    if schema is None:
+        return (), ((),)
+    always = _split_pointers(schema.get("createOnlyProperties", []))
+    return always, _split_pointers(schema.get("conditionalCreateOnlyProperties", []))
+
+
+def read_schema(resource_type: str) -> dict[str, Any] | None:
+    """Return the schema of a resource type, or None if cfn-lint does not have it."""
+    # Imported here because it takes most of a second, and few commands need it.
     from cfnlint.schema._exceptions import ResourceNotFoundError
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
     try:
-        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(_REGION, resource_type).schema
+        return dict(PROVIDER_SCHEMA_MANAGER.get_resource_schema(_REGION, resource_type).schema)
     except ResourceNotFoundError:
-        return (), ((),)
-    always = _split_pointers(schema.get("createOnlyProperties", []))
-    return always, _split_pointers(schema.get("conditionalCreateOnlyProperties", []))
+        return None
 
 
 def _split_pointers(pointers: list[str]) -> _Paths:

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from scripts.common.clients import ContextEntryTypeDef
 
 from ..finding import Finding, Verdict
+from ..plan.recreation import read_schema
 from .name_lookups import LOOKUPS, exclusive_name
 from .resources import DeclaredResource
 from .situation import Situation, unknown_finding
@@ -152,15 +153,7 @@ def _create_actions(resource_type: str) -> list[str]:
 
     https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-handlers
     """
-    # Imported here because it takes most of a second, and a deployment with a service role does not need it.
-    from cfnlint.schema._exceptions import ResourceNotFoundError
-    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-
-    try:
-        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource_type).schema
-    except ResourceNotFoundError:
-        return []
-    permissions = schema.get("handlers", {}).get("create", {}).get("permissions", [])
+    permissions = (read_schema(resource_type) or {}).get("handlers", {}).get("create", {}).get("permissions", [])
     namespace = resource_type.split("::")[1]
     prefix = _IAM_PREFIX.get(namespace, namespace.lower())
     creating = [permission for permission in permissions if permission.startswith(f"{prefix}:Create")]
