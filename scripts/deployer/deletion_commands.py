@@ -16,7 +16,7 @@ _COMMANDS = {
 }
 
 
-def removal_command(resource_type: str, physical_id: str) -> str:
-    """The command, or an empty text for a type that has none here."""
+def deletion_command(resource_type: str, physical_id: str) -> str:
+    """Return the command, or an empty string for a type that is not in the table."""
     command = _COMMANDS.get(resource_type)
     return f"aws {command} {physical_id}" if command and physical_id else ""

@@ -89,17 +89,17 @@ def _check_ready(stack: Stack, options: DeletionOptions) -> None:
 
 def _find_leftovers(
     options: DeletionOptions, target: Target, deployed: Evaluated | None, stack_ids: Collection[str], report: Reporter
-) -> tuple[Leftovers | None, tuple[Leftover, ...]]:
+) -> tuple[Leftovers | None, list[Leftover]]:
     """Report each resource to purge, with what is lost; without a purge there is none."""
     if not options.purge:
-        return None, ()
+        return None, []
     store = Leftovers(options.purge, target)
-    search = store.find_all(deployed, stack_ids)
-    for leftover in search.leftovers:
+    leftovers, not_ours = store.find_all(deployed, stack_ids)
+    for leftover in leftovers:
         report.announce_step("To purge:", f"{leftover}, {leftover.contents}: {store.describe_loss(leftover)}")
-    for line in search.not_ours:
+    for line in not_ours:
         report.announce_step("Not deleted:", line)
-    return store, search.leftovers
+    return store, leftovers
 
 
 def _check_names(options: DeletionOptions, names: Collection[str]) -> None:

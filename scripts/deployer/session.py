@@ -17,16 +17,12 @@ from .report.reporter import Reporter
 Confirm = Callable[[str, Sequence[str]], bool]
 
 
-def refuse(_question: str, _names: Sequence[str]) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Session:
     options: DeploymentOptions
     target: Target
     report: Reporter
-    confirm: Confirm = refuse
+    confirm: Confirm = lambda _question, _names: False
 
     @cached_property
     def cloudformation(self) -> CloudFormationClient:

@@ -64,15 +64,12 @@ class Situation:
         return "arn:{partition}:iam::{account}:role/{name}".format(**self.place, name=role.properties["RoleName"])
 
 
-def is_denied(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] in (
-        "403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation",
-    )  # fmt: skip
+_DENIED = ("403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation")
 
 
 def unknown_finding(subject: str, topic: str, action: str, error: Exception) -> Finding:
     """Return the finding for a question that AWS did not answer; ``action`` is the permission that it needs."""
-    if isinstance(error, ClientError) and is_denied(error):
+    if isinstance(error, ClientError) and error.response["Error"]["Code"] in _DENIED:
         return Finding(
             subject, Verdict.UNKNOWN, f"{topic} could not be checked: {action} is not allowed", f"grant {action}"
         )

@@ -46,12 +46,3 @@ class Service(Protocol):
 
 def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def format_size(number_of_bytes: float) -> str:
-    """Return a size such as "3.4 kB"."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number_of_bytes < 1000:
-            return f"{number_of_bytes:.0f} bytes" if unit == "bytes" else f"{number_of_bytes:.1f} {unit}"
-        number_of_bytes /= 1000
-    return f"{number_of_bytes:,.1f} TB"

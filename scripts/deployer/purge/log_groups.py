@@ -1,8 +1,10 @@
 """CloudWatch log groups."""
 
+from rich import filesize
+
 from scripts.common.clients import CloudWatchLogsClient
 
-from .leftover import Leftover, format_size
+from .leftover import Leftover
 
 _TYPE = "AWS::Logs::LogGroup"
 
@@ -22,7 +24,7 @@ class LogGroups:
         # Tags belong to the ARN without the wildcard for the streams.
         arn = groups[0]["arn"].removesuffix(":*")
         tags = self._client.list_tags_for_resource(resourceArn=arn)["tags"]
-        return Leftover(_TYPE, name, name, tags, f"about {format_size(groups[0].get('storedBytes', 0))}")
+        return Leftover(_TYPE, name, name, tags, f"about {filesize.decimal(groups[0].get('storedBytes', 0))}")
 
     def delete(self, leftover: Leftover) -> None:
         self._client.delete_log_group(logGroupName=leftover.id)

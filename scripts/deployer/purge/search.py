@@ -29,13 +29,6 @@ class Purge:
     templates: Path
 
 
-@dataclass(frozen=True)
-class Search:
-    leftovers: tuple[Leftover, ...]
-    # A line for each resource that has an expected name and is not to be deleted.
-    not_ours: tuple[str, ...] = ()
-
-
 class Leftovers:
     """Finds and deletes what an environment has left behind."""
 
@@ -50,8 +43,12 @@ class Leftovers:
         }
         self._keys = Keys(target.client("kms"), int(purge.parameters["KeyDeletionWindowDays"]))
 
-    def find_all(self, deployed: Evaluated | None, deleted_stacks: Collection[str] = ()) -> Search:
+    def find_all(
+        self, deployed: Evaluated | None, deleted_stacks: Collection[str] = ()
+    ) -> tuple[list[Leftover], list[str]]:
         """Search by the names in the committed templates and in the ``deployed`` ones, and by the tags of keys.
+
+        Returns the leftovers, and a line for each resource that has an expected name and is not to be deleted.
 
         ``deleted_stacks`` are the ids of the stacks that are about to be deleted; what another existing stack holds is
         not a leftover. Raises ``UserError`` for a template that retains a type which cannot be deleted here.
@@ -73,7 +70,7 @@ class Leftovers:
                 not_ours.append(f"{candidate} {reason}")
             else:
                 leftovers.append(candidate)
-        return Search(tuple(leftovers), tuple(not_ours))
+        return leftovers, not_ours
 
     def describe_loss(self, leftover: Leftover) -> str:
         """Return what is lost with it, as the end of a sentence."""

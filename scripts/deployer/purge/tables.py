@@ -1,10 +1,12 @@
 """DynamoDB tables."""
 
+from rich import filesize
+
 from scripts.common.clients import DynamoDBClient, TableDescriptionTypeDef
 from scripts.common.errors import UserError
 from scripts.common.waiting import poll_with_backoff
 
-from .leftover import Leftover, format_count, format_size
+from .leftover import Leftover, format_count
 
 _TYPE = "AWS::DynamoDB::Table"
 _TIMEOUT_SECONDS = 10 * 60
@@ -24,7 +26,7 @@ class Tables:
         pages = self._client.get_paginator("list_tags_of_resource").paginate(ResourceArn=table["TableArn"])
         tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
         # DynamoDB updates both numbers about every six hours.
-        contents = f"about {format_count(table['ItemCount'], 'item')}, {format_size(table['TableSizeBytes'])}"
+        contents = f"about {format_count(table['ItemCount'], 'item')}, {filesize.decimal(table['TableSizeBytes'])}"
         return Leftover(_TYPE, name, name, tags, contents)
 
     def delete(self, leftover: Leftover) -> None:

@@ -12,7 +12,7 @@ from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import Plan, count_changes
 from scripts.deployer.plan.serialization import to_json
 
-from ..deletion_commands import removal_command
+from ..deletion_commands import deletion_command
 from ..finding import Finding
 from .reporter import EventListener
 
@@ -52,7 +52,7 @@ class JsonReporter:
             declared=asdict(failure.declared) if failure.declared else None,
             rolled_back=failure.rolled_back,
             left_behind=[
-                _event_to_json(event) | {"delete_command": removal_command(event.resource_type, event.physical_id)}
+                _event_to_json(event) | {"delete_command": deletion_command(event.resource_type, event.physical_id)}
                 for event in failure.left_behind
             ],
             now=failure.outcome,

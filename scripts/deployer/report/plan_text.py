@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from scripts.common.templates import STACK
-from scripts.deployer.failure import Event, Failure
+from scripts.deployer.failure import Failure
 from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
@@ -23,7 +23,7 @@ from scripts.deployer.plan.model import (
     count_changes,
 )
 
-from ..deletion_commands import removal_command
+from ..deletion_commands import deletion_command
 
 LONGEST_VALUE = 120
 # On a narrower terminal, each policy statement is printed as a few lines instead of a table row.
@@ -88,17 +88,15 @@ def print_failure(console: Console, failure: Failure) -> None:
     if failure.declared:
         lines.append(("declared in", str(failure.declared)))
     lines += [("also failed:", f"{event}: {event.reason}") for event in failure.later_causes]
-    lines += [("left behind:", describe_left_behind(event)) for event in failure.left_behind]
+    for event in failure.left_behind:
+        command = deletion_command(event.resource_type, event.physical_id)
+        lines.append(
+            ("left behind:", f"{event} {event.physical_id}" + (f"; delete it with: {command}" if command else ""))
+        )
     resources = "1 resource" if failure.rolled_back == 1 else f"{failure.rolled_back} resources"
     lines += [("rolled back:", f"{resources}; {failure.stack_name}: {failure.outcome}"), ("next:", failure.next_step)]
     for label, text in lines:
         console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), text), soft_wrap=True)
-
-
-def describe_left_behind(event: Event) -> str:
-    """Return a resource that exists outside any stack, with the command that deletes it."""
-    command = removal_command(event.resource_type, event.physical_id)
-    return f"{event} {event.physical_id}" + (f"; delete it with: {command}" if command else "")
 
 
 def describe_action(change: Change) -> tuple[str, str, str]:
