@@ -57,23 +57,24 @@ def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Serv
     assert aws.left == []
 
 
-def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(command: Command, aws: Service) -> None:
-    add_platform(aws, edit_with_loss)
-    warning = {
+def make_validation(mode: str, name: str, reason: str, path: str) -> dict[str, str]:
+    """Return the event of a failed early validation of the stack Data."""
+    return {
         "EventId": "1",
         "EventType": "VALIDATION_ERROR",
-        "ValidationFailureMode": "WARN",
+        "ValidationFailureMode": mode,
         "ValidationStatus": "FAILED",
+        "ValidationName": f"AWS::EarlyValidation::{name}",
+        "ValidationStatusReason": reason,
+        "ValidationPath": path,
         "_in": "Data",
     }
-    aws.validations = [
-        warning
-        | {
-            "ValidationName": "AWS::EarlyValidation::ServiceQuota",
-            "ValidationStatusReason": "2,490 of 2,500 tables are in use",
-            "ValidationPath": "/Resources/PaymentLedger",
-        }
-    ]
+
+
+def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_with_loss)
+    reason = "2,490 of 2,500 tables are in use"
+    aws.validations = [make_validation("WARN", "ServiceQuota", reason, "/Resources/PaymentLedger")]
     target = {"LogicalResourceId": "Data", "ResourceType": "AWS::CloudFormation::Stack", "ResourceAction": "Modify"}
     aws.hooks = [
         {
@@ -100,18 +101,8 @@ def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service) -
     add_platform(aws, edit_with_loss)
     aws.slow = {"Security": 4}
     aws.refuses = {"Data": "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."}
-    aws.validations = [
-        {
-            "EventId": "1",
-            "EventType": "VALIDATION_ERROR",
-            "ValidationFailureMode": "FAIL",
-            "ValidationStatus": "FAILED",
-            "ValidationName": "AWS::EarlyValidation::ResourceExistenceCheck",
-            "ValidationStatusReason": "Resource of type AWS::SQS::Queue with identifier payment-dlq-dev already exists",
-            "ValidationPath": "/Resources/DeadLetters",
-            "_in": "Data",
-        }
-    ]
+    reason = "Resource of type AWS::SQS::Queue with identifier payment-dlq-dev already exists"
+    aws.validations = [make_validation("FAIL", "ResourceExistenceCheck", reason, "/Resources/DeadLetters")]
     result = command("dev", "--plan")
     assert result.code == 1
     assert result.stderr == (
