@@ -29,13 +29,8 @@ QUEUE_KEY_ALIAS = "alias/sqs-payment-dlq-${Environment}"
 FUNCTIONS_KEY_ALIAS = "alias/lambda-payment-functions-${Environment}"
 WORKFLOW_KEY_ALIAS = "alias/sfn-payment-workflow-${Environment}"
 KEY_ALIASES = (
-    DYNAMODB_KEY_ALIAS,
-    SNS_KEY_ALIAS,
-    LOGS_KEY_ALIAS,
-    QUEUE_KEY_ALIAS,
-    FUNCTIONS_KEY_ALIAS,
-    WORKFLOW_KEY_ALIAS,
-)
+    DYNAMODB_KEY_ALIAS, SNS_KEY_ALIAS, LOGS_KEY_ALIAS, QUEUE_KEY_ALIAS, FUNCTIONS_KEY_ALIAS, WORKFLOW_KEY_ALIAS,
+)  # fmt: skip
 
 WORKFLOW_ROLE = "role-sfn-payment-workflow-${Environment}"
 VALIDATION_ROLE = "role-lambda-validation-${Environment}"

@@ -1,6 +1,6 @@
-"""The parent stack, whose nested stacks stand in the order of their deployment.
+"""The parent stack, with the nested stacks in the order of their deployment.
 
-Each nested stack is given what an earlier one puts out. Its other inputs are settings, and have them by default.
+A nested stack takes outputs of earlier ones. Its other inputs are settings, which are their defaults.
 """
 
 from troposphere import AWSHelperFn, Output, Parameter, Ref, Template
@@ -33,12 +33,7 @@ def build(suffix: str) -> dict[str, Template]:
     parent.add_parameter(Bootstrap.service_role.parameter())
     nest = Nest(parent, suffix)
 
-    secure = nest.add(
-        "Security",
-        security.build,
-        security.Inputs(),
-        "Payment platform: keys and roles",
-    )
+    secure = nest.add("Security", security.build, security.Inputs(), "Payment platform: keys and roles")
     store = nest.add(
         "Data",
         data.build,
@@ -137,18 +132,7 @@ def _reference_outputs(
         "cloudwatch_log_group_processing_arn": names.log_group_arn(names.PROCESSING_LOG_GROUP),
         "cloudwatch_log_group_stepfunctions_name": flow.log_group_name,
         "cloudwatch_log_group_stepfunctions_arn": names.log_group_arn(names.WORKFLOW_LOG_GROUP),
-        "cloudwatch_alarm_sfn_failures_name": watch.workflow_failures_name,
-        "cloudwatch_alarm_sfn_failures_arn": watch.workflow_failures_arn,
-        "cloudwatch_alarm_validation_errors_name": watch.validation_errors_name,
-        "cloudwatch_alarm_validation_errors_arn": watch.validation_errors_arn,
-        "cloudwatch_alarm_validation_throttles_name": watch.validation_throttles_name,
-        "cloudwatch_alarm_validation_throttles_arn": watch.validation_throttles_arn,
-        "cloudwatch_alarm_processing_errors_name": watch.processing_errors_name,
-        "cloudwatch_alarm_processing_errors_arn": watch.processing_errors_arn,
-        "cloudwatch_alarm_processing_throttles_name": watch.processing_throttles_name,
-        "cloudwatch_alarm_processing_throttles_arn": watch.processing_throttles_arn,
-        "cloudwatch_alarm_payment_duration_name": watch.payment_duration_name,
-        "cloudwatch_alarm_payment_duration_arn": watch.payment_duration_arn,
+        **{f"cloudwatch_alarm_{name.replace('workflow', 'sfn')}": value for name, value in vars(watch).items()},
         "kms_key_dynamodb_id": secure.dynamodb_key_id,
         "kms_key_dynamodb_arn": secure.dynamodb_key_arn,
         "kms_key_sns_id": secure.sns_key_id,

@@ -1,6 +1,7 @@
-"""Short words for what the policies of more than one stack say. Every document is awacs; none is a dict or a string."""
+"""Statements and conditions that the policies of several stacks share. Every document is built with awacs."""
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 from awacs import kms, logs, sts
 from awacs.aws import (
@@ -20,17 +21,19 @@ from awacs.aws import (
 from troposphere import AWSHelperFn, Ref, Sub
 
 ACCOUNT = Ref("AWS::AccountId")
+
+
+def list_actions(module: ModuleType, words: str) -> list[Action]:
+    """Return actions of a service by their names. Raises ``AttributeError`` for one that ``awacs`` does not know."""
+    return [getattr(module, word) for word in words.split()]
+
+
 # Log delivery is set up for the account; none of these knows a resource.
 # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-LOG_DELIVERY = (
-    logs.CreateLogDelivery,
-    logs.DeleteLogDelivery,
-    logs.DescribeLogGroups,
-    logs.DescribeResourcePolicies,
-    logs.GetLogDelivery,
-    logs.ListLogDeliveries,
-    logs.PutResourcePolicy,
-    logs.UpdateLogDelivery,
+LOG_DELIVERY = list_actions(
+    logs,
+    "CreateLogDelivery DeleteLogDelivery DescribeLogGroups DescribeResourcePolicies GetLogDelivery ListLogDeliveries "
+    "PutResourcePolicy UpdateLogDelivery",
 )
 
 
@@ -39,13 +42,27 @@ def policy_document(*statements: Statement) -> PolicyDocument:
 
 
 def allow(sid: str, actions: Sequence[Action], resources: Sequence[object], *conditions: ConditionElement) -> Statement:
-    """A statement of an identity policy."""
+    """Return a statement of an identity policy."""
     condition = {"Condition": Condition(list(conditions))} if conditions else {}
     return Statement(Sid=sid, Effect=Allow, Action=list(actions), Resource=list(resources), **condition)
 
 
+def allow_principal(
+    sid: str,
+    principal: Principal,
+    actions: Sequence[Action],
+    resources: Sequence[object],
+    *conditions: ConditionElement,
+) -> Statement:
+    """Return a statement of a resource's policy."""
+    condition = Condition(list(conditions))
+    return Statement(
+        Sid=sid, Effect=Allow, Principal=principal, Action=list(actions), Resource=list(resources), Condition=condition
+    )
+
+
 def trust_policy(service: str, *conditions: ConditionElement) -> PolicyDocument:
-    """A trust policy: only ``service``, and only on behalf of this account (the confused-deputy condition)."""
+    """Return a trust policy for ``service`` on behalf of this account only, against the confused-deputy problem."""
     return policy_document(
         Statement(
             Sid="OnlyTheServiceForThisAccount",
@@ -70,18 +87,18 @@ def account_root_arn() -> AWSHelperFn:
 
 
 def only_through(service: str, **context: object) -> StringEquals:
-    """Only by way of ``service`` (``kms:ViaService``), for callers of this account and one encryption context."""
+    """Require a request by way of ``service``, from this account, with one encryption context."""
     via = {"kms:ViaService": Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")}
     return StringEquals(via | _of_this_account(service, context))
 
 
 def only_in_context(service: str, **context: object) -> StringEquals:
-    """Only for callers of this account and one encryption context: the service calls KMS as the role itself."""
+    """Require this account and one encryption context, for a service that calls KMS as the role itself."""
     return StringEquals(_of_this_account(service, context))
 
 
 def _of_this_account(service: str, context: Mapping[str, object]) -> dict[str, object]:
-    # Only Secrets Manager does not name itself in its context.
+    # Of these services, only Secrets Manager does not put its name into the context.
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     prefix = "" if service == "secretsmanager" else f"aws:{service}:"
     keys = {f"kms:EncryptionContext:{prefix}{key}": value for key, value in context.items()}
@@ -89,7 +106,7 @@ def _of_this_account(service: str, context: Mapping[str, object]) -> dict[str, o
 
 
 def only_over_tls(action: Action, *resources: object) -> Statement:
-    """Whoever asks without TLS is refused."""
+    """Deny requests without TLS."""
     return Statement(
         Sid="OnlyOverTLS",
         Effect=Deny,
@@ -101,7 +118,7 @@ def only_over_tls(action: Action, *resources: object) -> Statement:
 
 
 def key_administration() -> Statement:
-    """The account administers the key, and delegates that by IAM. Using the key is not among it.
+    """Allow the account to administer a key and to delegate that by IAM, but not to use the key.
 
     Without the account root a key becomes unmanageable:
     https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
@@ -110,37 +127,19 @@ def key_administration() -> Statement:
         Sid="AccountAdministersKey",
         Effect=Allow,
         Principal=account_root(),
-        Action=[
-            kms.CancelKeyDeletion,
-            kms.DeleteAlias,
-            kms.CreateAlias,
-            kms.DescribeKey,
-            kms.DisableKey,
-            kms.DisableKeyRotation,
-            kms.EnableKey,
-            kms.EnableKeyRotation,
-            kms.GetKeyPolicy,
-            kms.GetKeyRotationStatus,
-            kms.ListAliases,
-            kms.ListGrants,
-            kms.ListKeyPolicies,
-            kms.ListKeyRotations,
-            kms.ListResourceTags,
-            kms.PutKeyPolicy,
-            kms.RevokeGrant,
-            kms.RotateKeyOnDemand,
-            kms.ScheduleKeyDeletion,
-            kms.TagResource,
-            kms.UntagResource,
-            kms.UpdateAlias,
-            kms.UpdateKeyDescription,
-        ],
+        Action=list_actions(
+            kms,
+            "CancelKeyDeletion DeleteAlias CreateAlias DescribeKey DisableKey DisableKeyRotation EnableKey "
+            "EnableKeyRotation GetKeyPolicy GetKeyRotationStatus ListAliases ListGrants ListKeyPolicies "
+            "ListKeyRotations ListResourceTags PutKeyPolicy RevokeGrant RotateKeyOnDemand ScheduleKeyDeletion "
+            "TagResource UntagResource UpdateAlias UpdateKeyDescription",
+        ),
         Resource=["*"],
     )
 
 
 def only_services_grant() -> Statement:
-    """A grant lets in whoever it names, past the key's policy: only a service makes one, for whom it works.
+    """Allow only AWS services to create grants: a grant gives its principal access beyond the key's policy.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource
     """

@@ -226,8 +226,8 @@ def _check_table(table: Any, declared_in: type, place: str) -> dict[str, Any]:
         raise SettingsError(f"{place}: it must be a table")
     for key in table:
         if key not in settings:
-            written = key if key.isidentifier() else _to_toml(key)
-            raise SettingsError(f"{place} {written}: unknown key; allowed are {', '.join(settings)}")
+            shown_key = key if key.isidentifier() else _to_toml(key)
+            raise SettingsError(f"{place} {shown_key}: unknown key; allowed are {', '.join(settings)}")
     values = {}
     for name, setting in settings.items():
         value = values[name] = table.get(name, setting.default)

@@ -3,20 +3,20 @@
 from typing import Any
 
 from awacs import s3 as s3_actions
-from awacs.aws import Allow, ArnEquals, Condition, Deny, Null, Principal, Statement, StringEquals
+from awacs.aws import ArnEquals, Condition, Deny, Null, Principal, Statement, StringEquals
 from troposphere import Ref, Sub, Tags, Template, s3
 
-from ..policies import ACCOUNT, only_over_tls, policy_document
+from ..policies import ACCOUNT, allow_principal, only_over_tls, policy_document
 from ..suppressions import in_packs, suppress
 
-# The account and region make the name unique, and guessable by nobody else's deployment.
+# The account and region make the name unique.
 BUCKET = "payment-artifacts-${AWS::AccountId}-${AWS::Region}"
 ACCESS_LOGS_BUCKET = "payment-artifacts-logs-${AWS::AccountId}-${AWS::Region}"
-# For so long what the deployer has deleted can be had back.
+# How long objects that the deployer deleted can be restored.
 KEPT_DAYS = 30
-# The templates of a plan are read while it is made, and by nobody later.
+# The templates of a plan are read only while its change set is created.
 PLANNED_DAYS = 7
-# Who asked for what of it is kept for so long.
+# The retention of access logs.
 LOGGED_DAYS = 365
 
 
@@ -30,7 +30,7 @@ def add_buckets(template: Template) -> s3.Bucket:
             BucketEncryption=s3.BucketEncryption(
                 ServerSideEncryptionConfiguration=[
                     s3.ServerSideEncryptionRule(
-                        # With the account's own key for S3, whose policy lets in all who may use the bucket.
+                        # The account's AWS managed key: its policy allows everyone who may use the bucket.
                         ServerSideEncryptionByDefault=s3.ServerSideEncryptionByDefault(SSEAlgorithm="aws:kms"),
                         BucketKeyEnabled=True,
                     )
@@ -43,7 +43,7 @@ def add_buckets(template: Template) -> s3.Bucket:
             LifecycleConfiguration=s3.LifecycleConfiguration(
                 Rules=[
                     s3.LifecycleRule(
-                        # The deployer deletes what is needed no more; the days count from then on.
+                        # The days count from the deletion by the deployer.
                         Id="WhatWasDeletedExpires",
                         Status="Enabled",
                         NoncurrentVersionExpiration=s3.NoncurrentVersionExpiration(NoncurrentDays=KEPT_DAYS),
@@ -93,7 +93,7 @@ def add_buckets(template: Template) -> s3.Bucket:
 
 
 def _add_access_logs(template: Template) -> s3.Bucket:
-    """Where S3 writes down who asked for what of the artifacts."""
+    """Add the bucket that receives the access logs of the artifacts."""
     bucket: s3.Bucket = template.add_resource(
         s3.Bucket(
             "AccessLogs",
@@ -145,18 +145,13 @@ def _add_access_logs(template: Template) -> s3.Bucket:
             Bucket=bucket.ref(),
             PolicyDocument=policy_document(
                 only_over_tls(s3_actions.Action("*"), bucket.get_att("Arn"), Sub("${AccessLogs.Arn}/*")),
-                Statement(
-                    Sid="S3WritesLogsOfTheArtifacts",
-                    Effect=Allow,
-                    Principal=Principal("Service", "logging.s3.amazonaws.com"),
-                    Action=[s3_actions.PutObject],
-                    Resource=[Sub("${AccessLogs.Arn}/artifacts/*")],
-                    Condition=Condition(
-                        [
-                            StringEquals({"aws:SourceAccount": ACCOUNT}),
-                            ArnEquals({"aws:SourceArn": Sub(f"arn:${{AWS::Partition}}:s3:::{BUCKET}")}),
-                        ]
-                    ),
+                allow_principal(
+                    "S3WritesLogsOfTheArtifacts",
+                    Principal("Service", "logging.s3.amazonaws.com"),
+                    [s3_actions.PutObject],
+                    [Sub("${AccessLogs.Arn}/artifacts/*")],
+                    StringEquals({"aws:SourceAccount": ACCOUNT}),
+                    ArnEquals({"aws:SourceArn": Sub(f"arn:${{AWS::Partition}}:s3:::{BUCKET}")}),
                 ),
             ),
         )
@@ -165,7 +160,7 @@ def _add_access_logs(template: Template) -> s3.Bucket:
 
 
 def _shared_bucket_properties() -> dict[str, Any]:
-    """What both buckets have: no way in but their policies, no object lost by overwriting, events for who listens."""
+    """Properties of both buckets: no public access or ACLs, versioning, and events for EventBridge."""
     return {
         "OwnershipControls": s3.OwnershipControls(
             Rules=[s3.OwnershipControlsRule(ObjectOwnership="BucketOwnerEnforced")]

@@ -1,8 +1,8 @@
 """The permissions boundary: what no role of the platform can do, whatever policies it is given.
 
-The account's own stack (templates/artifacts.yaml) has one for each environment, and each role of the environment stands
-under it. Who deploys with CloudFormation's role may make roles and policies of the platform's names; the boundary keeps
-what those can do to what the platform does, in their own environment.
+The account's own stack (templates/artifacts.yaml) has one boundary for each environment, and every role of that
+environment has it. A deployment with CloudFormation's role may create roles and policies under the platform's names;
+the boundary limits them to what the platform does in their own environment.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 """
 
@@ -15,14 +15,14 @@ from troposphere import AWSHelperFn, Equals, Sub, Template
 from troposphere.iam import ManagedPolicy
 
 from .. import names
-from ..policies import ACCOUNT, LOG_DELIVERY, allow, policy_document
+from ..policies import ACCOUNT, LOG_DELIVERY, allow, list_actions, policy_document
 from ..settings import PLATFORM_BOUNDARY
 from ..suppressions import suppress_wildcards
 from ..wiring import Value, to_pascal_case
 
 
 def add_boundaries(template: Template, boundary: Value, environments: Sequence[str]) -> None:
-    """The boundaries themselves, in the account's own stack."""
+    """Add the boundary of each environment to the account's own stack."""
     template.add_condition("HasOurBoundary", Equals(boundary, PLATFORM_BOUNDARY))
     for environment in environments:
         policy = template.add_resource(
@@ -32,7 +32,7 @@ def add_boundaries(template: Template, boundary: Value, environments: Sequence[s
                 Description=f"No role of the payment platform in {environment} can do more than this",
                 PolicyDocument=policy_document(*_allowed_statements(environment)),
                 Condition="HasOurBoundary",
-                # Roles stand under it for as long as there are any.
+                # It is in use as long as there are roles.
                 DeletionPolicy="RetainExceptOnCreate",
                 UpdateReplacePolicy="Retain",
             )
@@ -52,15 +52,9 @@ def _allowed_statements(environment: str) -> list[Statement]:
     return [
         allow(
             "Tables",
-            [
-                dynamodb.BatchGetItem,
-                dynamodb.DescribeTable,
-                dynamodb.GetItem,
-                dynamodb.ListTagsOfResource,
-                dynamodb.PutItem,
-                dynamodb.Query,
-                dynamodb.StartAwsBackupJob,
-            ],
+            list_actions(
+                dynamodb, "BatchGetItem DescribeTable GetItem ListTagsOfResource PutItem Query StartAwsBackupJob"
+            ),
             [
                 names.arn("dynamodb", f"table/{table}")
                 for table in in_this_environment(
@@ -136,11 +130,7 @@ def _allowed_statements(environment: str) -> list[Statement]:
 
 
 def _accepted_wildcards(environment: str) -> list[str | AWSHelperFn]:
-    """The resources with a wildcard that the boundary may have."""
+    """Return the resources with a wildcard that the boundary may contain."""
     groups = [names.in_environment(group, environment) for group in names.FUNCTION_LOG_GROUPS]
-    return [
-        names.arn("secretsmanager", "secret:*"),
-        names.arn("kms", "key/*"),
-        *(names.log_streams_arn(group) for group in groups),
-        "*",
-    ]
+    streams = [names.log_streams_arn(group) for group in groups]
+    return [names.arn("secretsmanager", "secret:*"), names.arn("kms", "key/*"), *streams, "*"]

@@ -5,11 +5,11 @@ from typing import Any
 
 from awacs import sns as sns_actions
 from awacs import sqs as sqs_actions
-from awacs.aws import Allow, ArnEquals, ArnLike, Condition, Principal, Statement, StringEquals
-from troposphere import Equals, Not, Template, dynamodb, sns, sqs
+from awacs.aws import ArnEquals, ArnLike, Principal, StringEquals
+from troposphere import AWSHelperFn, Equals, Not, Template, dynamodb, sns, sqs
 
 from .. import names
-from ..policies import ACCOUNT, only_over_tls, policy_document
+from ..policies import ACCOUNT, allow_principal, only_over_tls, policy_document
 from ..settings import Settings
 from ..suppressions import suppress
 from ..wiring import ENVIRONMENT, Value, platform_tags
@@ -49,7 +49,9 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         template, inputs.backup_role_arn, inputs.dynamodb_key_arn, inputs.backup_retention_days, table, ledger
     )
     queue = template.add_resource(_dead_letter_queue("DeadLetters", names.QUEUE, inputs))
-    template.add_resource(_queue_policy(queue))
+    template.add_resource(
+        _queue_policy("DeadLettersPolicy", "ScheduleDeadLetters", queue, "events", names.reconciliation_rule_arn())
+    )
     topic = template.add_resource(
         sns.Topic(
             "Notifications",
@@ -60,7 +62,9 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
     template.add_resource(_topic_policy(topic))
     undelivered = template.add_resource(_dead_letter_queue("UndeliveredNotices", names.NOTIFICATION_QUEUE, inputs))
-    policy = template.add_resource(_undelivered_policy(undelivered, topic))
+    policy = template.add_resource(
+        _queue_policy("UndeliveredNoticesPolicy", "UndeliveredNotices", undelivered, "sns", topic.ref())
+    )
     template.add_condition("HasSubscriber", Not(Equals(inputs.notification_endpoint, "")))
     template.add_resource(
         sns.SubscriptionResource(
@@ -170,51 +174,23 @@ def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
     return queue
 
 
-def _queue_policy(queue: sqs.Queue) -> sqs.QueuePolicy:
-    """What EventBridge could not deliver to the reconciliation function is not lost either.
+def _queue_policy(title: str, sid: str, queue: sqs.Queue, service: str, source_arn: AWSHelperFn) -> sqs.QueuePolicy:
+    """Allow a service to send what it could not deliver, on behalf of one source in this account.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
-    """
-    return sqs.QueuePolicy(
-        "DeadLettersPolicy",
-        Queues=[queue.ref()],
-        PolicyDocument=policy_document(
-            Statement(
-                Sid="ScheduleDeadLetters",
-                Effect=Allow,
-                Principal=Principal("Service", "events.amazonaws.com"),
-                Action=[sqs_actions.SendMessage],
-                Resource=[queue.get_att("Arn")],
-                Condition=Condition(
-                    [
-                        StringEquals({"aws:SourceAccount": ACCOUNT}),
-                        ArnEquals({"aws:SourceArn": names.reconciliation_rule_arn()}),
-                    ]
-                ),
-            ),
-            only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),
-        ),
-    )
-
-
-def _undelivered_policy(queue: sqs.Queue, topic: sns.Topic) -> sqs.QueuePolicy:
-    """The right of SNS to move a notice of this topic here when it gives up delivering it, whoever the subscriber is.
-
     https://docs.aws.amazon.com/sns/latest/dg/sns-configure-dead-letter-queue.html
     """
     return sqs.QueuePolicy(
-        "UndeliveredNoticesPolicy",
+        title,
         Queues=[queue.ref()],
         PolicyDocument=policy_document(
-            Statement(
-                Sid="UndeliveredNotices",
-                Effect=Allow,
-                Principal=Principal("Service", "sns.amazonaws.com"),
-                Action=[sqs_actions.SendMessage],
-                Resource=[queue.get_att("Arn")],
-                Condition=Condition(
-                    [StringEquals({"aws:SourceAccount": ACCOUNT}), ArnEquals({"aws:SourceArn": topic.ref()})]
-                ),
+            allow_principal(
+                sid,
+                Principal("Service", f"{service}.amazonaws.com"),
+                [sqs_actions.SendMessage],
+                [queue.get_att("Arn")],
+                StringEquals({"aws:SourceAccount": ACCOUNT}),
+                ArnEquals({"aws:SourceArn": source_arn}),
             ),
             only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),
         ),
@@ -230,18 +206,13 @@ def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
         "NotificationsPolicy",
         Topics=[topic.ref()],
         PolicyDocument=policy_document(
-            Statement(
-                Sid="AlarmsPublish",
-                Effect=Allow,
-                Principal=Principal("Service", "cloudwatch.amazonaws.com"),
-                Action=[sns_actions.Publish],
-                Resource=[topic.ref()],
-                Condition=Condition(
-                    [
-                        StringEquals({"aws:SourceAccount": ACCOUNT}),
-                        ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
-                    ]
-                ),
+            allow_principal(
+                "AlarmsPublish",
+                Principal("Service", "cloudwatch.amazonaws.com"),
+                [sns_actions.Publish],
+                [topic.ref()],
+                StringEquals({"aws:SourceAccount": ACCOUNT}),
+                ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
             ),
             # A topic's policy takes only the actions of topics, so no wildcard stands for them.
             only_over_tls(sns_actions.Publish, topic.ref()),

@@ -1,12 +1,12 @@
 """The monitoring stack: the alarms, the metric filters behind two of them, and the dashboard."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from troposphere import Equals, If, Not, Sub, Template, cloudwatch
 
 from .. import names
 from ..settings import Settings
-from ..wiring import ENVIRONMENT, Value
+from ..wiring import ENVIRONMENT, Value, to_pascal_case
 from . import alarm_resources, dashboard, metric_filters
 from .alarms import HAS_BACKUPS
 
@@ -64,25 +64,17 @@ class Outputs:
 def build(template: Template, inputs: Inputs) -> Outputs:
     """Add alarms, metric filters and the dashboard. The outputs are those of the reference's six alarms."""
     template.add_condition(HAS_BACKUPS, Not(Equals(inputs.backup_retention_days, 0)))
-    alarm = alarm_resources.add_alarms(template, inputs.topic_arn)
+    alarms = alarm_resources.add_alarms(template, inputs.topic_arn)
     alarm_resources.add_composite(template, enabled=inputs.composite_alarm, topic_arn=inputs.topic_arn)
     template.add_resource(metric_filters.payment_duration_filter(inputs.processing_log_group_name))
     template.add_resource(metric_filters.heartbeat_filter(inputs.reconciliation_log_group_name))
     template.add_resource(_dashboard_resource())
-    return Outputs(
-        workflow_failures_name=alarm["WorkflowFailuresAlarm"].ref(),
-        workflow_failures_arn=alarm["WorkflowFailuresAlarm"].get_att("Arn"),
-        validation_errors_name=alarm["ValidationErrorsAlarm"].ref(),
-        validation_errors_arn=alarm["ValidationErrorsAlarm"].get_att("Arn"),
-        validation_throttles_name=alarm["ValidationThrottlesAlarm"].ref(),
-        validation_throttles_arn=alarm["ValidationThrottlesAlarm"].get_att("Arn"),
-        processing_errors_name=alarm["ProcessingErrorsAlarm"].ref(),
-        processing_errors_arn=alarm["ProcessingErrorsAlarm"].get_att("Arn"),
-        processing_throttles_name=alarm["ProcessingThrottlesAlarm"].ref(),
-        processing_throttles_arn=alarm["ProcessingThrottlesAlarm"].get_att("Arn"),
-        payment_duration_name=alarm["PaymentDurationAlarm"].ref(),
-        payment_duration_arn=alarm["PaymentDurationAlarm"].get_att("Arn"),
-    )
+    outputs = {}
+    for field in fields(Outputs):
+        alarm, attribute = field.name.rsplit("_", 1)
+        resource = alarms[f"{to_pascal_case(alarm)}Alarm"]
+        outputs[field.name] = resource.ref() if attribute == "name" else resource.get_att("Arn")
+    return Outputs(**outputs)
 
 
 def _dashboard_resource() -> cloudwatch.Dashboard:

@@ -1,98 +1,80 @@
-"""Who may use each customer-managed key, and for what: through which services, in which encryption context.
+"""Who may use each customer-managed key: through which services, and in which encryption context.
 
-The principal is the account wherever a role is meant: KMS refuses a role that does not exist yet, and loses one that is
-made anew. So a role's own policy has to allow the use, too (role_policies.py).
+The principal is the account instead of a role: KMS refuses a role that does not exist yet, and no longer recognizes one
+that was deleted and created again. The role's own policy therefore has to allow the use, too (role_policies.py).
 
-CloudFormation's role is the exception, where the account has one: it is named, so the key's policy alone allows what it
-does to the key. Its own policy could only name keys by a tag, which may count as late as five minutes after the key was
-made.
+CloudFormation's role, where the account has one, is named. Its own policy could identify a key only by a tag, which may
+take five minutes after the creation of the key to take effect.
 https://docs.aws.amazon.com/kms/latest/developerguide/tag-authorization.html
 """
 
 from collections.abc import Sequence
 
 from awacs import kms
-from awacs.aws import Action, Allow, ArnEquals, Condition, Principal, Statement, StringEquals
+from awacs.aws import Action, ArnEquals, ConditionElement, Principal, Statement, StringEquals
 from troposphere import If, Sub
 
 from .. import names
-from ..policies import ACCOUNT, account_root, account_root_arn, only_in_context, only_through
+from ..policies import (
+    ACCOUNT,
+    account_root,
+    account_root_arn,
+    allow_principal,
+    list_actions,
+    only_in_context,
+    only_through,
+)  # fmt: skip
+
+_PUBLISHERS = (names.WORKFLOW_ROLE, names.RECONCILIATION_ROLE)
 
 
 def allow_administration() -> Statement:
-    """What the resource types AWS::KMS::Key and AWS::KMS::Alias ask of CloudFormation's role."""
+    """Allow what the handlers of AWS::KMS::Key and AWS::KMS::Alias request with CloudFormation's role."""
     return _by_cloudformation(
         "CloudFormationAdministersKey",
-        [
-            kms.CreateAlias,
-            kms.DeleteAlias,
-            kms.DescribeKey,
-            kms.DisableKey,
-            kms.DisableKeyRotation,
-            kms.EnableKey,
-            kms.EnableKeyRotation,
-            kms.GetKeyPolicy,
-            kms.GetKeyRotationStatus,
-            kms.ListResourceTags,
-            kms.PutKeyPolicy,
-            kms.ScheduleKeyDeletion,
-            kms.TagResource,
-            kms.UntagResource,
-            kms.UpdateAlias,
-            kms.UpdateKeyDescription,
-        ],
+        list_actions(
+            kms,
+            "CreateAlias DeleteAlias DescribeKey DisableKey DisableKeyRotation EnableKey EnableKeyRotation "
+            "GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy ScheduleKeyDeletion TagResource "
+            "UntagResource UpdateAlias UpdateKeyDescription",
+        ),
         StringEquals({"kms:CallerAccount": ACCOUNT}),
     )
 
 
 def _by_cloudformation(sid: str, actions: Sequence[Action], condition: StringEquals) -> Statement:
-    """For CloudFormation's role where the account has it; else for the account, which the role's absence leaves it to.
+    """Allow CloudFormation's role where it exists, otherwise the account, because a policy cannot name a missing role.
 
-    Only a role that exists can be named. The template has the condition ``HasServiceRole``.
+    The template has the condition ``HasServiceRole``.
     """
     role = If("HasServiceRole", names.role_arn(names.SERVICE_ROLE), account_root_arn())
-    return Statement(
-        Sid=sid,
-        Effect=Allow,
-        Principal=Principal("AWS", role),
-        Action=list(actions),
-        Resource=["*"],
-        Condition=Condition([condition]),
-    )
+    return _allow_use(sid, Principal("AWS", role), actions, condition)
+
+
+def _allow_use(sid: str, principal: Principal, actions: Sequence[Action], *conditions: ConditionElement) -> Statement:
+    return allow_principal(sid, principal, actions, ["*"], *conditions)
 
 
 def allow_dynamodb() -> list[Statement]:
-    """What DynamoDB asks of a table's key, and only by way of DynamoDB.
+    """Allow what DynamoDB requests of a table's key, only by way of DynamoDB.
 
-    The caller's own policy must allow it too, because the principal is the account; there the table is named.
+    The principal is the account, so the caller's own policy must allow it, too; that policy names the table.
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
     """
     return [
-        Statement(
-            Sid="TableEncryptionThroughDynamoDB",
-            Effect=Allow,
-            Principal=account_root(),
-            Action=[
-                kms.CreateGrant,
-                kms.Decrypt,
-                kms.DescribeKey,
-                kms.Encrypt,
-                kms.GenerateDataKey,
-                kms.ReEncryptFrom,
-                kms.ReEncryptTo,
-            ],
-            Resource=["*"],
-            Condition=Condition([only_through("dynamodb")]),
+        _allow_use(
+            "TableEncryptionThroughDynamoDB",
+            account_root(),
+            list_actions(kms, "CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey ReEncryptFrom ReEncryptTo"),
+            only_through("dynamodb"),
         ),
-        # Always: a vault that is kept when backups are switched off has to be readable.
+        # In every environment: a vault that is retained when backups are switched off has to stay readable.
         # https://docs.aws.amazon.com/aws-backup/latest/devguide/encryption.html
-        Statement(
-            Sid="BackupVaultThroughAWSBackup",
-            Effect=Allow,
-            Principal=account_root(),
-            Action=[kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
-            Resource=["*"],
-            Condition=Condition([only_through("backup")]),
+        _allow_use(
+            "BackupVaultThroughAWSBackup",
+            account_root(),
+            [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
+            only_through("backup"),
         ),
         _by_cloudformation(
             "CloudFormationMakesTables",
@@ -108,174 +90,116 @@ def allow_dynamodb() -> list[Statement]:
 
 
 def allow_sns() -> list[Statement]:
-    """Publishers need the topic's key: the workflow, reconciliation, and the alarms.
+    """Allow the publishers to use the topic's key: the workflow, reconciliation, and the alarms.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     """
     use = [kms.Decrypt, kms.GenerateDataKey]
     return [
-        Statement(
-            Sid="RolesPublish",
-            Effect=Allow,
+        _allow_use(
+            "RolesPublish",
             # KMS refuses a role that does not exist yet, so the roles are named in a condition.
-            Principal=account_root(),
-            Action=use,
-            Resource=["*"],
-            Condition=Condition(
-                [
-                    ArnEquals(
-                        {
-                            "aws:PrincipalArn": [
-                                names.role_arn(names.WORKFLOW_ROLE),
-                                names.role_arn(names.RECONCILIATION_ROLE),
-                            ]
-                        }
-                    ),
-                    only_through("sns", topicArn=names.topic_arn()),
-                ]
-            ),
+            account_root(),
+            use,
+            ArnEquals({"aws:PrincipalArn": [names.role_arn(role) for role in _PUBLISHERS]}),
+            only_through("sns", topicArn=names.topic_arn()),
         ),
-        Statement(
-            Sid="AlarmsPublish",
-            Effect=Allow,
-            Principal=Principal("Service", "cloudwatch.amazonaws.com"),
-            Action=use,
-            Resource=["*"],
-            Condition=Condition(
-                [
-                    StringEquals(
-                        {
-                            "aws:SourceAccount": ACCOUNT,
-                            "kms:EncryptionContext:aws:sns:topicArn": names.topic_arn(),
-                        }
-                    )
-                ]
-            ),
+        _allow_use(
+            "AlarmsPublish",
+            Principal("Service", "cloudwatch.amazonaws.com"),
+            use,
+            StringEquals({"aws:SourceAccount": ACCOUNT, "kms:EncryptionContext:aws:sns:topicArn": names.topic_arn()}),
         ),
     ]
 
 
 def allow_queues() -> list[Statement]:
-    """Whoever sends or receives a dead letter, by way of SQS; EventBridge and SNS, for what they could not deliver.
+    """Allow use by way of SQS, and by EventBridge and SNS for what they could not deliver.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html says that
-    EventBridge gives no source in the key's policy; the queue's own policy names the rule. The same for SNS, whose
-    topic the other queue's policy names.
+    EventBridge passes no source to KMS, so the queue's own policy names the rule. The same applies to SNS.
     https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
     """
     use = [kms.Decrypt, kms.GenerateDataKey]
     return [
-        Statement(
-            Sid="DeadLettersThroughSQS",
-            Effect=Allow,
-            Principal=account_root(),
-            Action=use,
-            Resource=["*"],
-            Condition=Condition(
-                [only_through("sqs", arn=[names.arn("sqs", allow_queues) for allow_queues in names.QUEUES])]
-            ),
+        _allow_use(
+            "DeadLettersThroughSQS",
+            account_root(),
+            use,
+            only_through("sqs", arn=[names.arn("sqs", queue) for queue in names.QUEUES]),
         ),
-        Statement(
-            Sid="ScheduleDeadLetters",
-            Effect=Allow,
-            Principal=Principal("Service", "events.amazonaws.com"),
-            Action=use,
-            Resource=["*"],
-            Condition=Condition([StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.queue_arn()})]),
+        _allow_use(
+            "ScheduleDeadLetters",
+            Principal("Service", "events.amazonaws.com"),
+            use,
+            StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.queue_arn()}),
         ),
-        Statement(
-            Sid="UndeliveredNotices",
-            Effect=Allow,
-            Principal=Principal("Service", "sns.amazonaws.com"),
-            Action=use,
-            Resource=["*"],
-            Condition=Condition([StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.notification_queue_arn()})]),
+        _allow_use(
+            "UndeliveredNotices",
+            Principal("Service", "sns.amazonaws.com"),
+            use,
+            StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.notification_queue_arn()}),
         ),
     ]
 
 
 def allow_functions() -> list[Statement]:
-    """What Lambda asks of the key of a function's variables: of who deploys it, and of its role.
+    """Allow Lambda to encrypt and decrypt the functions' variables for their roles and for who deploys them.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
     """
     use = [kms.CreateGrant, kms.Decrypt, kms.Encrypt, kms.GenerateDataKey]
     condition = only_through("lambda", FunctionArn=[names.function_arn(name) for name in names.FUNCTIONS])
     return [
-        Statement(
-            Sid="EnvironmentVariablesThroughLambda",
-            Effect=Allow,
-            Principal=account_root(),
-            Action=use,
-            Resource=["*"],
-            Condition=Condition([condition]),
-        ),
+        _allow_use("EnvironmentVariablesThroughLambda", account_root(), use, condition),
         _by_cloudformation("CloudFormationMakesFunctions", use, condition),
     ]
 
 
 def allow_workflow() -> list[Statement]:
-    """The workflow's role, and who starts or reads an execution; and the delivery of its log.
+    """Allow the workflow's role, callers that start or read an execution, and the delivery of its log.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
     """
-    # The context is written like a pattern, and compared to the letter.
+    # The value looks like a pattern; KMS compares it literally.
     delivery = {"kms:EncryptionContext:SourceArn": names.arn("logs", "*")}
     return [
-        Statement(
-            Sid="ExecutionsOfTheWorkflow",
-            Effect=Allow,
-            Principal=account_root(),
-            Action=[kms.Decrypt, kms.GenerateDataKey],
-            Resource=["*"],
-            Condition=Condition([only_in_context("states", stateMachineArn=names.workflow_arn())]),
+        _allow_use(
+            "ExecutionsOfTheWorkflow",
+            account_root(),
+            [kms.Decrypt, kms.GenerateDataKey],
+            only_in_context("states", stateMachineArn=names.workflow_arn()),
         ),
-        # The role makes the data key that the delivery service then reads with.
-        Statement(
-            Sid="RoleEncryptsLogDelivery",
-            Effect=Allow,
-            Principal=account_root(),
-            Action=[kms.GenerateDataKey],
-            Resource=["*"],
-            Condition=Condition(
-                [
-                    ArnEquals({"aws:PrincipalArn": names.role_arn(names.WORKFLOW_ROLE)}),
-                    StringEquals({"kms:CallerAccount": ACCOUNT, **delivery}),
-                ]
-            ),
+        # The role generates the data key that the delivery service decrypts.
+        _allow_use(
+            "RoleEncryptsLogDelivery",
+            account_root(),
+            [kms.GenerateDataKey],
+            ArnEquals({"aws:PrincipalArn": names.role_arn(names.WORKFLOW_ROLE)}),
+            StringEquals({"kms:CallerAccount": ACCOUNT, **delivery}),
         ),
         _by_cloudformation(
             "CloudFormationMakesTheWorkflow",
             [kms.Decrypt, kms.GenerateDataKey],
             only_in_context("states", stateMachineArn=names.workflow_arn()),
         ),
-        Statement(
-            Sid="LogDeliveryOfTheWorkflow",
-            Effect=Allow,
-            Principal=Principal("Service", "delivery.logs.amazonaws.com"),
-            Action=[kms.Decrypt],
-            Resource=["*"],
-            Condition=Condition([StringEquals(delivery)]),
+        _allow_use(
+            "LogDeliveryOfTheWorkflow",
+            Principal("Service", "delivery.logs.amazonaws.com"),
+            [kms.Decrypt],
+            StringEquals(delivery),
         ),
     ]
 
 
 def allow_logs() -> Statement:
-    """CloudWatch Logs, for our log groups only.
+    """Allow CloudWatch Logs, for our log groups only.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
     """
-    return Statement(
-        Sid="LogGroupsOfThisPlatform",
-        Effect=Allow,
-        Principal=Principal("Service", Sub("logs.${AWS::Region}.${AWS::URLSuffix}")),
-        Action=[kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey, kms.ReEncryptFrom, kms.ReEncryptTo],
-        Resource=["*"],
-        Condition=Condition(
-            [
-                ArnEquals(
-                    {"kms:EncryptionContext:aws:logs:arn": [names.log_group_arn(group) for group in names.LOG_GROUPS]}
-                )
-            ]
-        ),
+    return _allow_use(
+        "LogGroupsOfThisPlatform",
+        Principal("Service", Sub("logs.${AWS::Region}.${AWS::URLSuffix}")),
+        [kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey, kms.ReEncryptFrom, kms.ReEncryptTo],
+        ArnEquals({"kms:EncryptionContext:aws:logs:arn": [names.log_group_arn(group) for group in names.LOG_GROUPS]}),
     )

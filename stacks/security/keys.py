@@ -1,4 +1,4 @@
-"""The customer-managed keys: one for each kind of what is stored, each with a policy of its own."""
+"""The customer-managed keys: one for each kind of stored data, each with its own policy."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from ..policies import key_administration, only_services_grant, policy_document
 from ..wiring import Value, platform_tags
 from . import key_policies
 
-# Its logical id: another one is another key, which the functions' versions have to be published for.
+# The logical id. A change of it replaces the key, so the functions' versions include it.
 FUNCTIONS_KEY = "FunctionsKey"
 
 
@@ -30,7 +30,7 @@ class Keys:
 
 
 def add_keys(template: Template, window_days: Value) -> Keys:
-    """All of them; the template has the conditions ``HasWorkflowKey`` and ``HasServiceRole``."""
+    """Add all keys. The template needs the conditions ``HasWorkflowKey`` and ``HasServiceRole``."""
 
     def key(title: str, description: str, alias: str, policy: PolicyDocument, **condition: Any) -> Key:
         return _add_key(template, title, description, alias, policy, window_days, **condition)
@@ -79,7 +79,7 @@ def _add_key(
     window_days: Value,
     **condition: Any,
 ) -> Key:
-    """A key that is never deleted with the stack: what it encrypted would be lost with it."""
+    """Add a key, which outlives its stack so that encrypted data stays readable."""
     key: Key = template.add_resource(
         Key(
             title,

@@ -1,7 +1,4 @@
-"""What each role may do: the documents of its managed policies.
-
-They name what later stacks create by its deterministic ARN (names.py).
-"""
+"""The policy document of each role. It names resources of later stacks by their deterministic ARNs (names.py)."""
 
 from awacs import awslambda, dynamodb, kms, logs, sns, sqs, xray
 from awacs import backup as backup_
@@ -28,7 +25,7 @@ def processing_policy(keys: Keys) -> PolicyDocument:
 
 def reconciliation_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
-        # In hundreds only to measure how old the open ones are.
+        # BatchGetItem serves only to measure the age of open payments.
         _allow_record([dynamodb.BatchGetItem, dynamodb.GetItem, dynamodb.PutItem]),
         allow("FindOverduePayments", [dynamodb.Query], [names.open_index_arn()]),
         *_publish_notices(keys),
@@ -56,7 +53,7 @@ def workflow_policy(keys: Keys) -> PolicyDocument:
 
 
 def workflow_key_policy(keys: Keys) -> PolicyDocument:
-    """Where the state machine has a key of its own: the use of it for the history, and for its log's delivery.
+    """Allow the state machine to use its own key for the execution history and the delivery of its log.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
     """
@@ -72,14 +69,14 @@ def workflow_key_policy(keys: Keys) -> PolicyDocument:
             "UseWorkflowKeyForLogDelivery",
             [kms.GenerateDataKey],
             key,
-            # The context is written like a pattern, and compared to the letter.
+            # The value looks like a pattern; KMS compares it literally.
             StringEquals({"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": names.arn("logs", "*")}),
         ),
     )
 
 
 def backup_policy(keys: Keys) -> PolicyDocument:
-    """What AWS Backup does to a table: the part of its own managed policy that is about DynamoDB, on our names.
+    """Allow AWS Backup what the DynamoDB part of its managed policy allows, on our tables only.
 
     https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSBackupServiceRolePolicyForBackup.html
     """

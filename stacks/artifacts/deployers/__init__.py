@@ -1,9 +1,8 @@
-"""Who deploys, where that shall not be a person with all rights: CloudFormation's own role, and GitHub's two.
+"""The roles that deploy, so that no administrator has to: CloudFormation's service role, and GitHub's two.
 
-The role of CloudFormation may do what the platform's resource types ask of it, to the platform's resources in the
-environments of environments.toml, and nothing else; tests/stacks/test_service_role.py asks it for every operation on
-every resource. The roles of GitHub Actions may plan, or deploy, with that role, and have no rights on any resource of
-the platform.
+CloudFormation's role may do what the platform's resource types require, on the platform's resources in the environments
+of environments.toml, and nothing else; tests/stacks/test_service_role.py checks every operation on every resource. The
+roles of GitHub Actions may plan, or deploy, with that role, and have no rights on resources of the platform.
 
 service_role.py    CloudFormation's role
 service_rights.py  what it may do to the platform's resources
@@ -21,7 +20,7 @@ from .policy_terms import Environments
 
 
 def add_deployers(template: Template, bucket_arn: AWSHelperFn, environments: Environments) -> None:
-    """Add the roles and the boundaries, each where its setting asks for it."""
+    """Add the roles and the boundaries, each under the condition of its setting."""
     template.add_condition("HasServiceRole", Equals(Bootstrap.service_role.ref, "true"))
     template.add_condition("HasRepository", Not(Equals(Bootstrap.github_repository.ref, "")))
     template.add_condition("HasGitHub", And(ConditionReference("HasServiceRole"), ConditionReference("HasRepository")))

@@ -6,30 +6,16 @@ Both act through CloudFormation's role, and have no rights on any resource of th
 from collections.abc import Sequence
 
 from awacs import awslambda as lambda_
-from awacs import (
-    backup,
-    cloudformation,
-    cloudwatch,
-    dynamodb,
-    events,
-    iam,
-    kms,
-    logs,
-    s3,
-    sns,
-    sqs,
-    states,
-    sts,
-)
+from awacs import backup, cloudformation, cloudwatch, dynamodb, events, iam, kms, logs, s3, sns, sqs, states, sts
 from awacs.aws import Allow, Condition, Principal, Statement, StringEquals, StringEqualsIfExists
 from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
 from troposphere.iam import ManagedPolicy, OIDCProvider, Role
 
 from ... import names
-from ...policies import allow, policy_document
+from ...policies import allow, list_actions, policy_document
 from ...settings import Bootstrap
 from ...wiring import to_pascal_case
-from .policy_terms import Environments, add_policies, add_policy, hyphenate, list_actions
+from .policy_terms import Environments, add_policies, add_policy, hyphenate
 
 GITHUB = "token.actions.githubusercontent.com"
 
@@ -69,7 +55,7 @@ def _add_role(
     statements: Sequence[Statement],
     look: Sequence[ManagedPolicy],
 ) -> None:
-    """A role for tokens with exactly this subject.
+    """Add a role for tokens with exactly this subject.
 
     The repository stands in the subject as in the setting: OWNER/NAME, or OWNER@ID/NAME@ID. Only ids
     tell it from another one that takes its name: GitHub puts them into the subject of each repository that was created,
@@ -104,7 +90,7 @@ def _add_role(
 
 
 def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Environments) -> list[Statement]:
-    """What `scripts/deploy.sh --plan` asks of AWS."""
+    """Allow the requests of `scripts/deploy.sh --plan`."""
     return [
         allow(
             "Plan",
@@ -142,7 +128,7 @@ def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Enviro
 
 
 def _allow_checks(environments: Environments) -> list[Statement]:
-    """What the checks before a deployment (scripts/deployer/preflight) ask of AWS; they change nothing."""
+    """Allow the read-only requests of the checks before a deployment (scripts/deployer/preflight)."""
     return [
         # None of these takes a resource that is narrower than the account.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
@@ -154,8 +140,7 @@ def _allow_checks(environments: Environments) -> list[Statement]:
             [
                 backup.ListBackupVaults,
                 lambda_.GetAccountSettings,
-                logs.DescribeLogGroups,
-                logs.DescribeResourcePolicies,
+                *list_actions(logs, "DescribeLogGroups DescribeResourcePolicies"),
                 kms.ListAliases,
             ],
             ["*"],
@@ -170,7 +155,7 @@ def _allow_checks(environments: Environments) -> list[Statement]:
 
 
 def _allow_lookup_of_names(environment: str) -> Statement:
-    """Whether the names of an environment are taken, and by whom."""
+    """Allow finding out whether the names of an environment are taken, and by whom."""
     only = Environments((environment,))
     return allow(
         f"LookForNamesOf{to_pascal_case(environment)}",
@@ -203,7 +188,7 @@ def _allow_lookup_of_names(environment: str) -> Statement:
 
 
 def _allow_deploying(environments: Environments) -> list[Statement]:
-    """What a deployment asks of AWS beyond its plan."""
+    """Allow the requests of a deployment beyond those of its plan."""
     return [
         allow(
             "Deploy",

@@ -1,12 +1,11 @@
-"""The terms of the deployers' policies: actions, ARNs in every environment, and policies within IAM's limits."""
+"""What the deployers' policies are written with: ARNs in every environment, and policies within IAM's limits."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
-from awacs.aws import Action, Statement
+from awacs.aws import Statement
 from troposphere import AWSHelperFn, Template, encode_to_dict
 from troposphere.iam import ManagedPolicy
 
@@ -67,11 +66,6 @@ class Environments:
         return self.arns(
             "cloudformation", "stack/payment-platform-${Environment}/*", "stack/payment-platform-${Environment}-*"
         )
-
-
-def list_actions(module: ModuleType, words: str) -> list[Action]:
-    """``awacs`` knows each; a misspelt one is an AttributeError."""
-    return [getattr(module, word) for word in words.split()]
 
 
 def add_policy(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> ManagedPolicy:

@@ -1,4 +1,4 @@
-"""What CloudFormation may do to the platform's resources: what their types ask for, on the platform's names.
+"""The rights of CloudFormation on the platform's resources: the actions of their types, on the platform's names.
 
 The resource types' schemas say which actions a create, read, update, delete or list needs
 (https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-handlers);
@@ -28,9 +28,9 @@ from troposphere import Sub
 
 from ... import names
 from ...monitoring.alarms import alarm_names
-from ...policies import LOG_DELIVERY, allow
+from ...policies import LOG_DELIVERY, allow, list_actions
 from ...wiring import to_pascal_case
-from .policy_terms import Environments, list_actions
+from .policy_terms import Environments
 
 _REQUESTS_OUR_TAG = StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"})
 

@@ -8,12 +8,12 @@ from troposphere import AWSHelperFn, Output, Template
 from troposphere.iam import Role
 
 from ... import boundary_reference, names
-from ...policies import allow, trust_policy
+from ...policies import allow, list_actions, trust_policy
 from ...settings import Bootstrap, SettingsError
 from ...suppressions import suppress
 from ...wiring import to_pascal_case
 from . import service_rights
-from .policy_terms import Environments, add_policies, list_actions
+from .policy_terms import Environments, add_policies
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAXIMUM_POLICIES = 10
