@@ -85,7 +85,7 @@ def world() -> Any:
     """The platform in prod, and what its account has once, as they are deployed."""
     from tests.stacks.access import World
 
-    return World({name: load_template(name) for name in emitted.ALL})
+    return World()
 
 
 @pytest.fixture(scope="session")
@@ -93,4 +93,4 @@ def worlds(world: Any) -> list[Any]:
     """With everything switched on, and with as little as dev has: each branch of what is conditional."""
     from tests.stacks.access import World
 
-    return [world, World({name: load_template(name) for name in emitted.ALL}, "dev")]
+    return [world, World("dev")]

@@ -9,7 +9,7 @@ import cfn_flip
 
 ROOT = Path(__file__).resolve().parents[1]
 NESTED = ("security", "data", "compute", "workflow", "monitoring")
-ALL = ("parent", *NESTED, "artifacts")
+TEMPLATES = ("parent", *NESTED, "artifacts")
 
 _folder = ROOT / "templates"
 _loaded: dict[str, dict[str, Any]] = {}

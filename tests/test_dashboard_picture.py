@@ -76,9 +76,9 @@ def test_a_threshold_is_a_dashed_line_within_the_axis() -> None:
 
 def test_a_line_breaks_where_nothing_was_measured() -> None:
     first = every_five_minutes(1, 2, 3)
-    later = [(moment + timedelta(hours=1), value) for moment, value in first]
+    second = [(moment + timedelta(hours=1), value) for moment, value in first]
     single = [(AT + timedelta(hours=5), 4.0)]
-    picture = dashboard.draw_dashboard(body_with_graph([["N", "M"]]), lambda _: [*first, *later, *single], {})
+    picture = dashboard.draw_dashboard(body_with_graph([["N", "M"]]), lambda _: [*first, *second, *single], {})
     assert picture.count("<polyline") == 2
     assert picture.count("<circle") == 1
 

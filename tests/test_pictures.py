@@ -201,9 +201,9 @@ def test_every_process_draws_the_same(world: World) -> None:
         policy["Statement"] = statements
     body = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
     source = {"documents": documents, "readme": README, "body": body}
-    first, *later = (draw_in_process(seed, source) for seed in range(1, 5))
+    first, *repeated = (draw_in_process(seed, source) for seed in range(1, 5))
     assert set(first) == {*pictures.render_pictures(DOCUMENTS, README), "docs/dashboard.svg"}
-    for drawings in later:
+    for drawings in repeated:
         assert drawings == first
 
 
@@ -213,7 +213,7 @@ def resource_types() -> list[str]:
     for module in pkgutil.iter_modules(troposphere.__path__):
         if not module.ispkg:
             classes = vars(importlib.import_module(f"troposphere.{module.name}")).values()
-            types |= {kind for found in classes if (kind := getattr(found, "resource_type", None))}
+            types |= {kind for class_ in classes if (kind := getattr(class_, "resource_type", None))}
     return sorted(types)
 
 

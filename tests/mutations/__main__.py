@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         print(f"no defect has {options.only!r} in its name", file=sys.stderr)
         return 2
     # Plain dicts are copied faster.
-    emitted.stand_in({name: to_plain_types(emitted.load_template(name)) for name in emitted.ALL})
+    emitted.stand_in({name: to_plain_types(emitted.load_template(name)) for name in emitted.TEMPLATES})
     if options.write:
         for number, defect in enumerate(defects):
             _write_templates(_plant_defect(defect), options.write / str(number))
@@ -98,7 +98,7 @@ class _Suite:
                 failing[check] = f"without the defect the test is {outcome}"
         rules = {defect.detected_by for defect in self._defects if defect.detected_by.startswith(LINT)}
         if rules:
-            findings = _lint_templates([emitted.ROOT / "templates" / f"{name}.yaml" for name in emitted.ALL])
+            findings = _lint_templates([emitted.ROOT / "templates" / f"{name}.yaml" for name in emitted.TEMPLATES])
             failing |= {rule: "found without the defect" for rule in rules if rule.removeprefix(LINT) in findings}
         return failing
 
@@ -153,7 +153,7 @@ def _run_defect(number: int) -> str:
 
 
 def _plant_defect(defect: Defect) -> dict[str, dict[str, Any]]:
-    templates = {name: copy.deepcopy(emitted.load_template(name)) for name in emitted.ALL}
+    templates = {name: copy.deepcopy(emitted.load_template(name)) for name in emitted.TEMPLATES}
     defect.plant(templates[defect.template])
     return templates
 

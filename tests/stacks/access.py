@@ -1,7 +1,7 @@
-"""May this principal do this action on this resource, in this context?
+"""Answers whether a principal may do an action on a resource in a context, according to the emitted templates.
 
-Asked of the emitted templates as they are deployed, because no emulator enforces all of it: parameters filled in,
-conditions decided, references made ARNs. What decides is the emulator's evaluator, given what AWS looks at:
+No emulator enforces all policies, so the templates are evaluated as they are deployed: with parameters, conditions and
+references resolved. The emulator's evaluator decides, by the policies that AWS considers:
 
 - the identity policies of the principal, and its permissions boundary;
 - the policy of the resource. A key's must allow by itself or by delegating to the account; a queue's or a topic's may;
@@ -30,6 +30,7 @@ from scripts.audit.deployed import ACCOUNT, BOOTSTRAP, OPTIONAL_PARTS, PSEUDO
 from scripts.common import evaluate as plan
 from scripts.common.templates import Tree, to_plain_types
 from stacks import settings
+from tests.emitted import TEMPLATES, load_template
 
 REGION = PSEUDO["AWS::Region"]
 ANOTHER_ACCOUNT = "999988887777"
@@ -50,7 +51,7 @@ Context = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: with an ARN and identity policies, or a service (``service``), which has neither."""
+    """Who makes a request: an ARN with identity policies, or a ``service``, which has neither."""
 
     arn: str = ""
     policies: tuple[Document, ...] = ()
@@ -67,7 +68,7 @@ def service(name: str) -> Principal:
 
 
 def foreign_role(*policies: Document, account: str = ACCOUNT, boundary: tuple[Document, ...] = ()) -> Principal:
-    """A role that is none of the platform's."""
+    """Return a role that does not belong to the platform."""
     return Principal(f"arn:aws:iam::{account}:role/somebody", policies, boundary)
 
 
@@ -95,33 +96,30 @@ def directly(context: Context | None = None, account: str = ACCOUNT) -> dict[str
 class World:
     """The platform and the account's own stack, as they are deployed."""
 
-    def __init__(
-        self,
-        templates: Mapping[str, Document],
-        environment: str = ENVIRONMENT,
-        parameters: Mapping[str, str] | None = None,
-    ) -> None:
-        """``parameters`` stand for those of the settings file."""
-        committed = {name: to_plain_types(template) for name, template in templates.items()}
+    def __init__(self, environment: str = ENVIRONMENT, parameters: Mapping[str, str] | None = None) -> None:
+        """``parameters`` replace those of the settings file."""
+        committed = {name: to_plain_types(load_template(name)) for name in TEMPLATES}
         nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
-        # Of prod everything; another environment as it is set.
-        more = OPTIONAL_PARTS | {"ReservedConcurrency": "50"} if environment == ENVIRONMENT else {}
+        # All optional parts in prod; in another environment those of its settings.
+        optional = OPTIONAL_PARTS | {"ReservedConcurrency": "50"} if environment == ENVIRONMENT else {}
         self.platform = plan.evaluate(
             Tree(committed["parent"], nested),
-            dict(parameters or settings.load(environment) | more),
+            dict(parameters or settings.load(environment) | optional),
             {**PSEUDO, "AWS::StackName": "stack"},
         )
         self.account = plan.evaluate(Tree(committed["artifacts"]), OPTIONAL_PARTS | BOOTSTRAP, PSEUDO)
         stacks = [(f"{title}/", stack) for title, stack in self.platform.nested.items()] + [("", self.account)]
-        self.resources = {f"{path}{title}": one for path, stack in stacks for title, one in stack.resources.items()}
+        self.resources = {
+            f"{path}{title}": resource for path, stack in stacks for title, resource in stack.resources.items()
+        }
 
     def properties(self, resource: str) -> Document:
-        """Of a resource by its path, such as ``Data/Transactions``; every reference is what AWS makes of it."""
+        """Return the properties of a resource by its path, such as ``Data/Transactions``, with references resolved."""
         properties: Document = self._resolve_names(self.resources[resource].properties)
         return properties
 
     def of_type(self, kind: str) -> dict[str, Document]:
-        return {path: self.properties(path) for path, one in self.resources.items() if one.type == kind}
+        return {path: self.properties(path) for path, resource in self.resources.items() if resource.type == kind}
 
     @functools.cached_property
     def policies(self) -> dict[str, list[Document]]:
@@ -141,34 +139,34 @@ class World:
 
         def role(properties: Document) -> Principal:
             limits = (by_arn[properties["PermissionsBoundary"]],) if "PermissionsBoundary" in properties else ()
-            own = tuple(by_arn[arn] for arn in properties["ManagedPolicyArns"])
-            return Principal(f"arn:aws:iam::{ACCOUNT}:role/{properties['RoleName']}", own, limits)
+            attached = tuple(by_arn[arn] for arn in properties["ManagedPolicyArns"])
+            return Principal(f"arn:aws:iam::{ACCOUNT}:role/{properties['RoleName']}", attached, limits)
 
         return {path.rsplit("/", 1)[-1]: role(p) for path, p in self.of_type("AWS::IAM::Role").items()}
 
     @functools.cached_property
     def resource_policies(self) -> dict[str, Document]:
-        """By the ARN of what they stand on."""
-        found = {key_arn(path.split("/")[1]): p["KeyPolicy"] for path, p in self.of_type("AWS::KMS::Key").items()}
+        """The resource policies, by the ARN of the resource."""
+        policies = {key_arn(path.split("/")[1]): p["KeyPolicy"] for path, p in self.of_type("AWS::KMS::Key").items()}
         for properties in self.of_type("AWS::SQS::QueuePolicy").values():
             # A queue is referred to by its URL.
-            found |= {
+            policies |= {
                 f"arn:aws:sqs:{PLACE}:{url.rsplit('/', 1)[1]}": properties["PolicyDocument"]
                 for url in properties["Queues"]
             }
         for properties in self.of_type("AWS::SNS::TopicPolicy").values():
-            found |= dict.fromkeys(properties["Topics"], properties["PolicyDocument"])
+            policies |= dict.fromkeys(properties["Topics"], properties["PolicyDocument"])
         for properties in self.of_type("AWS::S3::BucketPolicy").values():
-            found[f"arn:aws:s3:::{properties['Bucket']}"] = properties["PolicyDocument"]
+            policies[f"arn:aws:s3:::{properties['Bucket']}"] = properties["PolicyDocument"]
         for properties in self.of_type("AWS::Lambda::Permission").values():
-            found[properties["FunctionName"]] = {"Statement": [_permission(properties)]}
-        return found
+            policies[properties["FunctionName"]] = {"Statement": [_permission(properties)]}
+        return policies
 
     def with_policy(self, arn: str, policy: Document) -> "World":
-        """The same world, with something in it that is not the platform's."""
-        other = copy.copy(self)
-        other.resource_policies = {**self.resource_policies, arn: policy}
-        return other
+        """Return the same world with the policy of a resource that does not belong to the platform."""
+        world = copy.copy(self)
+        world.resource_policies = {**self.resource_policies, arn: policy}
+        return world
 
     def principal_of(self, principal: Principal | str) -> Principal:
         return self.roles[principal] if isinstance(principal, str) else principal
@@ -177,12 +175,12 @@ class World:
         """``principal`` is a principal, or one of the platform's roles by its title."""
         principal = self.principal_of(principal)
         request = _evaluation_context(principal, action, resource, context)
-        on = {arn: policy for arn, policy in self.resource_policies.items() if _is_of(resource, arn)}
-        policy = next(iter(on.values()), None)
+        policies = {arn: policy for arn, policy in self.resource_policies.items() if _is_of(resource, arn)}
+        policy = next(iter(policies.values()), None)
         if principal.service:
             return bool(evaluate_resource_policy(policy, request, service=principal.service).decision == "Allow")
-        limits = [[parse_policy_document(one) for one in principal.boundary]] if principal.boundary else []
-        identity = evaluate(request, [parse_policy_document(one) for one in principal.policies], *limits)
+        limits = [[parse_policy_document(document) for document in principal.boundary]] if principal.boundary else []
+        identity = evaluate(request, [parse_policy_document(document) for document in principal.policies], *limits)
         owner = resource.split(":")[4] if resource.count(":") >= 5 else ""
         # A key that is not there yet, and an alias, have no policy.
         decided = combine_resource_policy(
@@ -191,13 +189,13 @@ class World:
         return bool(decided.decision == "Allow")
 
     def policies_allow(self, role: str, action: str, resource: str, context: Context | None = None) -> bool:
-        """By the role's own policies, whatever the resource's says: each of the two has to hold alone."""
+        """Decide by the role's own policies alone: neither these nor the resource's policy may rely on the other."""
         request = _evaluation_context(self.roles[role], action, resource, context)
-        own = [parse_policy_document(one) for one in self.roles[role].policies]
-        return bool(evaluate(request, own).decision == "Allow")
+        documents = [parse_policy_document(document) for document in self.roles[role].policies]
+        return bool(evaluate(request, documents).decision == "Allow")
 
     def may_assume(self, role: str, principal: Principal, context: Context | None = None) -> bool:
-        """By its trust policy, whatever the identity policies of ``principal`` allow."""
+        """Decide by the trust policy alone, whatever the identity policies of ``principal`` allow."""
         trust = self._trust_policy(role)
         request = _evaluation_context(principal, "sts:AssumeRole", "*", context)
         return bool(evaluate_resource_policy(trust, request, service=principal.service or None).decision == "Allow")
@@ -221,7 +219,7 @@ class World:
         return value
 
     def _resolve_attribute(self, path: str, attribute: str, otherwise: str = "") -> str:
-        """What AWS puts in the place of a reference. One that leads nowhere stays as it is, and matches nothing."""
+        """Return the value of a reference. A reference to no resource stays as it is, and matches nothing."""
         if path not in self.resources:
             return otherwise
         kind, properties = self.resources[path].type, self.resources[path].properties
@@ -295,10 +293,10 @@ def _permission(properties: Document) -> Document:
         condition["StringEquals"] = {"aws:SourceAccount": properties["SourceAccount"]}
     if "SourceArn" in properties:
         condition["ArnLike"] = {"aws:SourceArn": properties["SourceArn"]}
-    named = "*" if properties["Principal"] == "*" else {"Service": properties["Principal"]}
+    principal = "*" if properties["Principal"] == "*" else {"Service": properties["Principal"]}
     return {
         "Effect": "Allow",
-        "Principal": named,
+        "Principal": principal,
         "Action": properties["Action"],
         "Resource": properties["FunctionName"],
         "Condition": condition,

@@ -1,8 +1,8 @@
-"""What CloudFormation asks AWS for when it creates, reads, updates, deletes or lists a resource.
+"""The requests that CloudFormation makes when it creates, reads, updates, deletes or lists a resource.
 
-The actions are those of the resource types' schemas. On which resource AWS asks for each is written down here, after
-the Service Authorization Reference
-(https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html), and not read from our policies.
+The actions come from the schemas of the resource types. The resource of each action is written down here, after the
+Service Authorization Reference, and not read from our policies.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html
 """
 
 from collections.abc import Iterator
@@ -225,11 +225,8 @@ def _roles(kind: str, properties: Properties) -> list[str]:
 
 
 def _arns(kind: str, properties: Properties) -> list[str]:
-    """The resource itself, by each of the ARNs under which AWS may ask for it."""
-    return [
-        resource if resource.startswith("arn:") else f"arn:aws:{resource}"
-        for resource in _SHAPES[kind](properties)
-    ]  # fmt: skip
+    """Return each ARN of the resource itself that AWS may ask for."""
+    return [arn if arn.startswith("arn:") else f"arn:aws:{arn}" for arn in _SHAPES[kind](properties)]
 
 
 def _function_arns(properties: Properties, *qualifiers: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""Who may do what, asked of the emitted policies: each line of the tables is a sentence that an auditor can check.
+"""Who may do what according to the emitted policies: each line of the tables is a sentence that an auditor can check.
 
-The keys have tables of their own in test_access_keys.py, those who deploy in test_access_deployers.py.
+Keys: test_access_keys.py. Deploying roles: test_access_deployers.py.
 """
 
 import re
@@ -22,7 +22,7 @@ from tests.stacks.access import (
 
 WORKFLOW, VALIDATION, PROCESSING = "WorkflowRole", "ValidationRole", "ProcessingRole"
 RECONCILIATION, BACKUP = "ReconciliationRole", "BackupRole"
-OURS = (WORKFLOW, VALIDATION, PROCESSING, RECONCILIATION, BACKUP)
+PLATFORM_ROLES = (WORKFLOW, VALIDATION, PROCESSING, RECONCILIATION, BACKUP)
 
 FUNCTION = f"arn:aws:lambda:{PLACE}:function:"
 LIVE_VALIDATION = f"{FUNCTION}lambda-payment-validation-prod:live"
@@ -42,7 +42,11 @@ STATE_MACHINE = f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-workflow-prod"
 ALARM = f"arn:aws:cloudwatch:{PLACE}:alarm:alarm-sfn-failures-prod"
 ARTIFACTS = f"arn:aws:s3:::payment-artifacts-{ACCOUNT}-eu-central-1"
 
-EVENTS, ALARMS, SNS = service("events"), service("cloudwatch"), service("sns")
+ACCESS_LOG = f"arn:aws:s3:::payment-artifacts-logs-{ACCOUNT}-eu-central-1/artifacts/2026"
+ARTIFACT = f"{ARTIFACTS}/payment-platform/code"
+
+EVENTS, ALARMS, SNS, S3_LOGGING = service("events"), service("cloudwatch"), service("sns"), service("logging.s3")
+ADMINISTRATOR = foreign_role(ALL_RIGHTS)
 STRANGER = foreign_role(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
 PLAINLY = {"aws:SecureTransport": "false"}
 
@@ -81,24 +85,14 @@ MAY = {
     "a backup is made of the ledger": (BACKUP, "dynamodb:StartAwsBackupJob", LEDGER),
     "a backup is kept in the vault": (BACKUP, "backup:CopyIntoBackupVault", VAULT),
     # S3 refuses a write with this header where there is an object already.
-    "an administrator adds an artifact": (
-        foreign_role(ALL_RIGHTS),
-        "s3:PutObject",
-        f"{ARTIFACTS}/payment-platform/code",
-        {"s3:if-none-match": "*"},
-    ),
+    "an administrator adds an artifact": (ADMINISTRATOR, "s3:PutObject", ARTIFACT, {"s3:if-none-match": "*"}),
     # Services, by the policies of what they reach
     "an alarm of ours publishes": (ALARMS, "sns:Publish", TOPIC, source_of(ALARM)),
     "the schedule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(RULE)),
     "what the schedule cannot deliver becomes a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE)),
     "what SNS cannot deliver of our topic is kept": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(TOPIC)),
-    "S3 writes down who reads the artifacts": (
-        service("logging.s3"),
-        "s3:PutObject",
-        ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
-        source_of(ARTIFACTS),
-    ),
-}
+    "S3 writes down who reads the artifacts": (S3_LOGGING, "s3:PutObject", ACCESS_LOG, source_of(ARTIFACTS)),
+}  # fmt: skip
 
 OTHER_RULE = RULE.replace("payment-reconciliation", "other")
 FOREIGN_ALARM = ALARM.replace(ACCOUNT, ANOTHER_ACCOUNT)
@@ -132,7 +126,7 @@ MAY_NOT = {
     "reconciliation invokes a function": (RECONCILIATION, "lambda:InvokeFunction", LIVE_PROCESSING),
     **{
         f"{role} {words}": (role, action, resource)
-        for role in OURS
+        for role in PLATFORM_ROLES
         for words, action, resource in (
             ("deletes a payment", "dynamodb:DeleteItem", TABLE),
             ("changes the ledger", "dynamodb:UpdateItem", LEDGER),
@@ -142,7 +136,7 @@ MAY_NOT = {
             ("empties the queue", "sqs:PurgeQueue", QUEUE),
             ("deletes logs", "logs:DeleteLogGroup", STREAMS.format("processing").split(":log-stream")[0]),
             ("becomes another role", "sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/somebody"),
-            ("reads the artifacts", "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
+            ("reads the artifacts", "s3:GetObject", ARTIFACT),
         )
     },
     # Backups
@@ -185,21 +179,13 @@ MAY_NOT = {
     "the account itself sends a dead letter without TLS": (
         Principal(ROOT, (ALL_RIGHTS,)), "sqs:SendMessage", QUEUE, PLAINLY,
     ),
-    "an administrator reads an artifact without TLS": (
-        foreign_role(ALL_RIGHTS), "s3:GetObject", f"{ARTIFACTS}/payment-platform/code", PLAINLY,
-    ),
-    "an administrator overwrites an artifact": (
-        foreign_role(ALL_RIGHTS), "s3:PutObject", f"{ARTIFACTS}/payment-platform/code",
-    ),
-    "another account reads an artifact": (STRANGER, "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
+    "an administrator reads an artifact without TLS": (ADMINISTRATOR, "s3:GetObject", ARTIFACT, PLAINLY),
+    "an administrator overwrites an artifact": (ADMINISTRATOR, "s3:PutObject", ARTIFACT),
+    "another account reads an artifact": (STRANGER, "s3:GetObject", ARTIFACT),
     "another account's bucket writes our access logs": (
-        service("logging.s3"), "s3:PutObject", ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
-        source_of(ARTIFACTS, ANOTHER_ACCOUNT),
+        S3_LOGGING, "s3:PutObject", ACCESS_LOG, source_of(ARTIFACTS, ANOTHER_ACCOUNT),
     ),
-    "another bucket writes our access logs": (
-        service("logging.s3"), "s3:PutObject", ARTIFACTS.replace("artifacts", "artifacts-logs") + "/artifacts/2026",
-        source_of("arn:aws:s3:::another"),
-    ),
+    "another bucket writes our access logs": (S3_LOGGING, "s3:PutObject", ACCESS_LOG, source_of("arn:aws:s3:::theirs")),
 }  # fmt: skip
 
 
@@ -211,8 +197,8 @@ def test_it_is_so_that(sentence: str, world: World) -> None:
 @pytest.mark.parametrize("sentence", MAY_NOT)
 def test_it_is_never_so_that(sentence: str, world: World) -> None:
     """By what each says alone: an environment may have no boundary, which would refuse much of it, too."""
-    who, *asked = MAY_NOT[sentence]
-    assert not world.may(replace(world.principal_of(who), boundary=()), *asked)
+    principal, *request = MAY_NOT[sentence]
+    assert not world.may(replace(world.principal_of(principal), boundary=()), *request)
 
 
 # Trust. By whom each role is assumed, and what that service says of whom it works for.
@@ -236,15 +222,16 @@ def test_a_role_is_assumed_by_its_service_for_this_account_only(role: str, world
     assert world.may_assume(role, service(name), source_of(arn))
     assert not world.may_assume(role, service(name), source_of(arn, ANOTHER_ACCOUNT))
     assert not world.may_assume(role, service(name)), "a service that does not say for whom"
-    for other in {"states", "lambda", "backup", "cloudformation", "ec2", "events"} - {name}:
-        assert not world.may_assume(role, service(other), source_of(arn))
-    for who in (Principal(ROOT), Principal(f"arn:aws:iam::{ACCOUNT}:user/admin"), foreign_role(ALL_RIGHTS), STRANGER):
-        assert not world.may_assume(role, who, source_of(arn)), who
+    for service_name in {"states", "lambda", "backup", "cloudformation", "ec2", "events"} - {name}:
+        assert not world.may_assume(role, service(service_name), source_of(arn))
+    user = Principal(f"arn:aws:iam::{ACCOUNT}:user/admin")
+    for principal in (Principal(ROOT), user, ADMINISTRATOR, STRANGER):
+        assert not world.may_assume(role, principal, source_of(arn)), principal
 
 
 def test_the_workflows_role_is_for_the_workflow(world: World) -> None:
-    for other in (f"{STATE_MACHINE}-copy", STATE_MACHINE.replace("-prod", "-dev"), f"{STATE_MACHINE}:1"):
-        assert not world.may_assume(WORKFLOW, service("states"), source_of(other)), other
+    for state_machine in (f"{STATE_MACHINE}-copy", STATE_MACHINE.replace("-prod", "-dev"), f"{STATE_MACHINE}:1"):
+        assert not world.may_assume(WORKFLOW, service("states"), source_of(state_machine)), state_machine
 
 
 def test_every_arn_of_a_policy_is_complete(world: World) -> None:

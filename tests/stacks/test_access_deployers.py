@@ -20,7 +20,7 @@ from tests.stacks.access import (
 from tests.stacks.test_access import (
     ARTIFACTS,
     LIVE_PROCESSING,
-    OURS,
+    PLATFORM_ROLES,
     QUEUE,
     SECRET,
     STATE_MACHINE,
@@ -53,9 +53,7 @@ MAY = {
     "CloudFormation attaches our policy": (CLOUDFORMATION, "iam:AttachRolePolicy", OUR_ROLE, ATTACHED),
     "CloudFormation gives a function its role": (CLOUDFORMATION, "iam:PassRole", OUR_ROLE, TO_LAMBDA),
     "CloudFormation makes our policy": (CLOUDFORMATION, "iam:CreatePolicy", OUR_POLICY),
-    "CloudFormation makes a key of ours": (
-        CLOUDFORMATION, "kms:CreateKey", "*", TAGGED_AS_OURS,
-    ),
+    "CloudFormation makes a key of ours": (CLOUDFORMATION, "kms:CreateKey", "*", TAGGED_AS_OURS),
     "CloudFormation tags the key that it makes": (CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), TAGGED_AS_OURS),
     "CloudFormation changes a key of ours": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), OF_THIS_ACCOUNT),
     "CloudFormation changes a key of an earlier deployment": (
@@ -207,7 +205,7 @@ def test_a_role_stands_under_the_boundary_of_its_environment_and_gets_its_polici
         assert not world.may(CLOUDFORMATION, "iam:AttachRolePolicy", role, context), name
 
 
-@pytest.mark.parametrize("role", OURS)
+@pytest.mark.parametrize("role", PLATFORM_ROLES)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_role_is_passed_to_its_own_service_only(role: str, environment: str, world: World) -> None:
     arn = world.roles[role].arn.replace("-prod", f"-{environment}")
@@ -220,7 +218,7 @@ def test_a_role_is_passed_to_its_own_service_only(role: str, environment: str, w
 
 
 def test_every_role_of_the_platform_stands_under_the_boundary(world: World) -> None:
-    for role in OURS:
+    for role in PLATFORM_ROLES:
         assert world.roles[role].boundary == ({"Version": "2012-10-17", "Statement": world.policies["BoundaryProd"]},)
 
 
@@ -229,7 +227,7 @@ def test_what_a_role_may_do_lies_within_the_boundary(world: World) -> None:
     ceiling = [parse_policy_document({"Statement": world.policies["BoundaryProd"]})]
     requests = [
         (role, statement, action, resource)
-        for role in OURS
+        for role in PLATFORM_ROLES
         for policy in world.roles[role].policies
         for statement in policy["Statement"]
         for action in statement["Action"]

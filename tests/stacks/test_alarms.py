@@ -1,6 +1,6 @@
-"""Every alarm against what AWS publishes: a name that is wrong by a letter is an alarm that never goes off.
+"""Every alarm against the metrics that AWS publishes: an alarm on a misspelt metric never fires.
 
-No scanner knows the metrics of a service, nor which of its resources a dimension means.
+No scanner knows the metrics of a service, or which of its resources a dimension identifies.
 """
 
 import json
@@ -13,11 +13,9 @@ import pytest
 from adapters.metrics import METRICS, NAMESPACE
 
 from scripts.local.alarms import evaluate_alarm
-from tests import emitted
-from tests.emitted import load_template
 from tests.stacks.access import PLACE, World
 
-STATES, LAMBDA, SQS, SNS, DYNAMODB, BACKUP, OURS = (
+STATES, LAMBDA, SQS, SNS, DYNAMODB, BACKUP, PLATFORM = (
     "AWS/States", "AWS/Lambda", "AWS/SQS", "AWS/SNS", "AWS/DynamoDB", "AWS/Backup", "PaymentWorkflow",
 )  # fmt: skip
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -56,7 +54,7 @@ INDEX = {DYNAMODB: {"GlobalSecondaryIndexName"}}
 MACHINE = f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-workflow-prod"
 TOPIC = f"arn:aws:sns:{PLACE}:sns-payment-notifications-prod"
 ALARM_TYPE = "AWS::CloudWatch::Alarm"
-# Every alarm as it is in prod, as it was read last. UPDATE_GOLDEN=1 writes the file, to be read before it is committed.
+# Every alarm of prod as it was last reviewed. UPDATE_GOLDEN=1 writes the file; review it before you commit it.
 GOLDEN = Path(__file__).with_name("alarms.json")
 ALARMS: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
 # In prod the composite alarm notifies for its parts.
@@ -80,16 +78,34 @@ FILTERS = {
 }
 
 
-def described(alarm: dict[str, Any]) -> dict[str, Any]:
+def list_platform_metrics(world: World) -> list[tuple[str, str, set[str]]]:
+    """Return namespace, name and dimensions of the metrics that filters make, and that the functions embed in logs."""
+    transformations = [
+        transformation
+        for metric_filter in world.of_type("AWS::Logs::MetricFilter").values()
+        for transformation in metric_filter["MetricTransformations"]
+    ]
+    return [
+        (metric["MetricNamespace"], metric["MetricName"], {dimension["Key"] for dimension in metric["Dimensions"]})
+        for metric in transformations
+    ] + [
+        (NAMESPACE, name, {"Environment", *dimensions})
+        for name, metric in METRICS.items()
+        for dimensions in metric.dimension_sets
+    ]
+
+
+def describe_alarm(alarm: dict[str, Any]) -> dict[str, Any]:
     """What an alarm watches and whom it notifies, without tags, and without actions where it has none."""
     return {name: value for name, value in alarm.items() if name != "Tags" and value != []}
 
 
 def test_the_tables_have_every_alarm_and_every_filter(world: World) -> None:
-    alarms = world.of_type(ALARM_TYPE)
+    alarms = {path: describe_alarm(alarm) for path, alarm in world.of_type(ALARM_TYPE).items()}
     if os.environ.get("UPDATE_GOLDEN"):
         rows = [
-            f'"{path.split("/")[1].removesuffix("Alarm")}": {json.dumps(described(p))}' for path, p in alarms.items()
+            f'"{path.split("/")[1].removesuffix("Alarm")}": {json.dumps(described)}'
+            for path, described in alarms.items()
         ]
         GOLDEN.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -106,22 +122,12 @@ def test_an_alarm_watches_a_metric_that_there_is(title: str, world: World) -> No
         assert alarm["MetricName"] in metrics
         assert names in (dimensions, dimensions | INDEX.get(alarm["Namespace"], set()))
     else:
-        made = [
-            (one["MetricNamespace"], one["MetricName"], {dimension["Key"] for dimension in one["Dimensions"]})
-            for filter_ in world.of_type("AWS::Logs::MetricFilter").values()
-            for one in filter_["MetricTransformations"]
-        ]
-        told = [
-            (NAMESPACE, name, {"Environment", *dimensions})
-            for name, metric in METRICS.items()
-            for dimensions in metric.dimension_sets
-        ]
-        assert (alarm["Namespace"], alarm["MetricName"], names) in made + told
+        assert (alarm["Namespace"], alarm["MetricName"], names) in list_platform_metrics(world)
 
 
 @pytest.mark.parametrize("title", ALARMS)
 def test_an_alarm_watches_what_it_is_named_for_and_tells(title: str, world: World) -> None:
-    alarm = described(world.properties(f"Monitoring/{title}Alarm"))
+    alarm = describe_alarm(world.properties(f"Monitoring/{title}Alarm"))
     assert alarm == ALARMS[title], f"UPDATE_GOLDEN=1 writes {GOLDEN}"
     if alarm["Period"] == 300:
         assert 300 <= alarm["Period"] * alarm["EvaluationPeriods"] <= 900
@@ -155,11 +161,11 @@ def test_the_composite_alarm_rings_with_each_of_its_parts_and_tells(world: World
 
 
 def test_without_a_composite_alarm_each_tells_for_itself() -> None:
-    alone = World({name: load_template(name) for name in emitted.ALL}, "local")
-    assert alone.of_type("AWS::CloudWatch::CompositeAlarm") == {}
-    assert len(alone.of_type("AWS::CloudWatch::Alarm")) == len(ALARMS) - len(ALARMS_ON_BACKUPS)
+    local = World("local")
+    assert local.of_type("AWS::CloudWatch::CompositeAlarm") == {}
+    assert len(local.of_type("AWS::CloudWatch::Alarm")) == len(ALARMS) - len(ALARMS_ON_BACKUPS)
     for title in set(ALARMS) - ALARMS_ON_BACKUPS:
-        alarm = alone.properties(f"Monitoring/{title}Alarm")
+        alarm = local.properties(f"Monitoring/{title}Alarm")
         topic = [TOPIC.replace("-prod", "-local")]
         assert alarm.get("AlarmActions") == topic
         assert alarm.get("OKActions", []) == ([] if title in SILENT_WHEN_OVER else topic)
@@ -175,15 +181,15 @@ def test_every_alarm_leads_to_its_section_of_the_runbook(world: World) -> None:
 @pytest.mark.parametrize("title", FILTERS)
 def test_a_filter_makes_the_metric_that_an_alarm_watches(title: str, world: World) -> None:
     """The line is the function's own: tests/payments/test_workflow.py runs it."""
-    filter_ = world.properties(f"Monitoring/{title}")
-    (made,) = filter_["MetricTransformations"]
+    metric_filter = world.properties(f"Monitoring/{title}")
+    (metric,) = metric_filter["MetricTransformations"]
     assert FILTERS[title] == (
-        made["MetricName"], filter_["LogGroupName"], filter_["FilterPattern"], made["MetricValue"],
+        metric["MetricName"], metric_filter["LogGroupName"], metric_filter["FilterPattern"], metric["MetricValue"],
     )  # fmt: skip
-    assert made["MetricNamespace"] == OURS
-    assert made["Dimensions"] == [{"Key": "Environment", "Value": "$.Environment"}]
+    assert metric["MetricNamespace"] == PLATFORM
+    assert metric["Dimensions"] == [{"Key": "Environment", "Value": "$.Environment"}]
     # With dimensions there is none: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
-    assert "DefaultValue" not in made
+    assert "DefaultValue" not in metric
 
 
 def test_what_the_dimensions_name_is_there(world: World) -> None:

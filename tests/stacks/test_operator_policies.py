@@ -20,12 +20,12 @@ TABLES = {f"{name}-prod": kms_via("dynamodb", {"aws:dynamodb:tableName": f"{name
 )}  # fmt: skip
 QUEUES = [kms_via("sqs", {"aws:sqs:arn": queue}) for queue in (QUEUE, NOTIFICATION_QUEUE)]
 EXECUTIONS = [directly({"aws:states:stateMachineArn": STATE_MACHINE})]
-BOTH = {"kms:Decrypt", "kms:GenerateDataKey"}
+READ_WRITE = {"kms:Decrypt", "kms:GenerateDataKey"}
 # Section -> key -> what its commands make the services ask of the key.
-ASKED: dict[str, dict[str, set[str]]] = {
-    "Start payments": {"DynamodbKey": {"kms:Decrypt"}, "WorkflowKey": BOTH},
+KEY_USES: dict[str, dict[str, set[str]]] = {
+    "Start payments": {"DynamodbKey": {"kms:Decrypt"}, "WorkflowKey": READ_WRITE},
     "List and show payments": {"DynamodbKey": {"kms:Decrypt"}, "WorkflowKey": {"kms:Decrypt"}},
-    "Handle dead letters": {"DynamodbKey": {"kms:Decrypt"}, "QueueKey": {"kms:Decrypt"}, "WorkflowKey": BOTH},
+    "Handle dead letters": {"DynamodbKey": {"kms:Decrypt"}, "QueueKey": {"kms:Decrypt"}, "WorkflowKey": READ_WRITE},
     "Act on payments": {"DynamodbKey": {"kms:Decrypt"}},
 }
 CONTEXTS: dict[str, list[dict[str, Any]]] = {
@@ -46,7 +46,7 @@ POLICIES = policies({"ENVIRONMENT": "prod", "REGION": REGION, "ACCOUNT_ID": ACCO
 
 
 def test_the_document_has_a_policy_for_each_group() -> None:
-    assert set(POLICIES) == set(ASKED)
+    assert set(POLICIES) == set(KEY_USES)
     # A key is named by its id: as a resource of these calls, an alias matches nothing.
     # https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
     for policy in POLICIES.values():
@@ -57,14 +57,14 @@ def test_the_document_has_a_policy_for_each_group() -> None:
     assert all(f"`{placeholder}`" in TEXT for placeholder in KEY_IDS)
 
 
-@pytest.mark.parametrize("section", ASKED)
+@pytest.mark.parametrize("section", KEY_USES)
 def test_a_group_opens_the_keys_that_its_commands_need_and_no_others(section: str, world: World) -> None:
     operator = foreign_role(POLICIES[section])
     for title in KEYS:
         for context in CONTEXTS[title]:
             for action in ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt"):
                 may = world.may(operator, action, key_arn(title), context)
-                assert may == (action in ASKED[section].get(title, set())), (title, action, context)
+                assert may == (action in KEY_USES[section].get(title, set())), (title, action, context)
         # Not by itself, and not to read how the log is delivered.
         for context in (directly(), directly({"SourceArn": DELIVERY["SourceArn"][0]})):
             assert not world.may(operator, "kms:Decrypt", key_arn(title), context), title

@@ -1,6 +1,6 @@
-"""What is written in the policies: each action of each role, and each wildcard with its reason.
+"""The text of the policies: each action of each role, and each wildcard with its reason.
 
-Whether they do what they say is asked in test_access.py, test_access_keys.py and test_access_deployers.py.
+What the policies allow is tested in test_access.py, test_access_keys.py and test_access_deployers.py.
 """
 
 import re
@@ -12,7 +12,7 @@ from tests.emitted import load_template, resources
 from tests.stacks.access import World
 
 # On everything, and why, which the Sid says: AWS has no resource for it, or none that can be named before.
-EVERYTHING = {
+UNRESTRICTED = {
     "WorkflowPolicy": {"LogDeliveryHasNoResource", "TracingHasNoResource"},
     "ValidationPolicy": {"TracingHasNoResource"},
     "ProcessingPolicy": {"TracingHasNoResource"},
@@ -22,19 +22,14 @@ EVERYTHING = {
         for environment in ("Dev", "Local", "Prod", "Staging")
     },
     "Service1Policy": {
-        "AlarmsCannotBeDescribedByName",
-        "CompositeAlarmsCannotBePutByName",
-        "IndexPoliciesHaveNoResource",
-        "ListsHaveNoResource",
-        "LogDeliveryHasNoResource",
-        "NewKeysCannotBeNamed",
-        "SubscriptionsHaveNoResource",
+        "AlarmsCannotBeDescribedByName", "CompositeAlarmsCannotBePutByName", "IndexPoliciesHaveNoResource",
+        "ListsHaveNoResource", "LogDeliveryHasNoResource", "NewKeysCannotBeNamed", "SubscriptionsHaveNoResource",
         "VaultStorageHasNoResource",
     },
     "GitHubLook1Policy": {"AccountHasNoResource"},
     "GitHubPlanPolicy": {"AlarmsCannotBeDescribedByName"},
     "GitHubDeployPolicy": {"AlarmsCannotBeDescribedByName"},
-}
+}  # fmt: skip
 REASON = re.compile("(Has|Have)NoResource$|CannotBe[A-Z]")
 
 # Open at one place of an ARN. The roles of the platform, and the boundaries: the streams of a log group, whose names
@@ -58,12 +53,12 @@ MADE_UP = {
 
 
 def test_the_exact_list_of_what_is_allowed_on_everything(world: World) -> None:
-    found = {
+    sids_of = {
         policy: {statement["Sid"] for statement in statements if "*" in statement["Resource"]}
         for policy, statements in world.policies.items()
     }
-    assert {policy: sids for policy, sids in found.items() if sids} == EVERYTHING
-    for policy, sids in EVERYTHING.items():
+    assert {policy: sids for policy, sids in sids_of.items() if sids} == UNRESTRICTED
+    for policy, sids in UNRESTRICTED.items():
         for statement in world.policies[policy]:
             if statement["Sid"] in sids:
                 assert REASON.search(statement["Sid"]), (policy, statement["Sid"])
@@ -80,12 +75,12 @@ def test_the_exact_list_of_where_an_arn_is_open(world: World) -> None:
                 if "*" not in name or name in MADE_UP:
                     continue
                 if policy in STREAMS:
-                    own = policy.removesuffix("Policy").lower()
-                    assert name == f"log-group:/aws/lambda/lambda-payment-{own}-prod:*"
+                    function = policy.removesuffix("Policy").lower()
+                    assert name == f"log-group:/aws/lambda/lambda-payment-{function}-prod:*"
                     assert statement["Sid"] == "LogStreamsAreNamedByLambda"
                 elif policy.startswith("Boundary"):
-                    own = policy.removeprefix("Boundary").lower()
-                    assert re.fullmatch(rf"log-group:/aws/lambda/lambda-payment-\w+-{own}:\*", name), name
+                    function = policy.removeprefix("Boundary").lower()
+                    assert re.fullmatch(rf"log-group:/aws/lambda/lambda-payment-\w+-{function}:\*", name), name
                 else:
                     assert OF_ONE_RESOURCE.fullmatch(name), (policy, statement["Sid"], name)
                 assert "*" not in resource.removesuffix(name), "partition, service, region and account are named"
@@ -108,13 +103,11 @@ def test_nobody_is_allowed_by_being_anybody(world: World) -> None:
 
 
 def test_every_statement_says_what_it_is_for(world: World) -> None:
-    documents = list(world.policies.items())
-    documents += [
-        (arn, policy["Statement"]) for arn, policy in world.resource_policies.items() if ":lambda:" not in arn
-    ]
-    for name, statements in documents:
-        sids = [statement["Sid"] for statement in statements]
-        assert len(set(sids)) == len(sids), name
+    documents = world.policies | {
+        arn: policy["Statement"] for arn, policy in world.resource_policies.items() if ":lambda:" not in arn
+    }
+    for name, statements in documents.items():
+        assert len({statement["Sid"] for statement in statements}) == len(statements), name
 
 
 def test_every_use_of_a_key_is_under_a_condition(world: World) -> None:
@@ -123,11 +116,11 @@ def test_every_use_of_a_key_is_under_a_condition(world: World) -> None:
     for policy, statements in world.policies.items():
         for statement in statements:
             if uses & set(statement["Action"]):
-                told = {key for operator in statement.get("Condition", {}).values() for key in operator}
-                assert any(key.startswith("kms:") for key in told), (policy, statement["Sid"])
+                keys = {key for operator in statement.get("Condition", {}).values() for key in operator}
+                assert any(key.startswith("kms:") for key in keys), (policy, statement["Sid"])
 
 
-OWN = {
+FUNCTION_BASICS = {
     "AppendToLedger": ["dynamodb:PutItem"],
     "UseTableKeyThroughDynamoDB": ["kms:Decrypt"],
     "UseFunctionsKeyThroughLambda": ["kms:Decrypt"],
@@ -141,13 +134,13 @@ PUBLISH = {"PublishNotices": ["sns:Publish"], "UseTopicKeyThroughSNS": ["kms:Dec
 
 # Of each policy, by Sid.
 ALLOWED: dict[str, dict[str, list[str]]] = {
-    "ValidationPolicy": {"RecordPayments": ["dynamodb:PutItem"], **OWN},
-    "ProcessingPolicy": {"RecordPayments": ["dynamodb:GetItem", "dynamodb:PutItem"], **OWN},
+    "ValidationPolicy": {"RecordPayments": ["dynamodb:PutItem"], **FUNCTION_BASICS},
+    "ProcessingPolicy": {"RecordPayments": ["dynamodb:GetItem", "dynamodb:PutItem"], **FUNCTION_BASICS},
     "ReconciliationPolicy": {
         "RecordPayments": ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"],
         "FindOverduePayments": ["dynamodb:Query"],
         **PUBLISH,
-        **OWN,
+        **FUNCTION_BASICS,
     },
     "GatewaySecretPolicy": {
         "ReadGatewaySecret": ["secretsmanager:GetSecretValue"],
@@ -160,23 +153,12 @@ ALLOWED: dict[str, dict[str, list[str]]] = {
         **PUBLISH,
         # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
         "LogDeliveryHasNoResource": [
-            f"logs:{action}"
-            for action in (
-                "CreateLogDelivery",
-                "DeleteLogDelivery",
-                "DescribeLogGroups",
-                "DescribeResourcePolicies",
-                "GetLogDelivery",
-                "ListLogDeliveries",
-                "PutResourcePolicy",
-                "UpdateLogDelivery",
-            )
+            "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups",
+            "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy",
+            "logs:UpdateLogDelivery",
         ],
         "TracingHasNoResource": [
-            "xray:GetSamplingRules",
-            "xray:GetSamplingTargets",
-            "xray:PutTelemetryRecords",
-            "xray:PutTraceSegments",
+            "xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
         ],
     },
     "WorkflowKeyPolicy": {
@@ -190,7 +172,7 @@ ALLOWED: dict[str, dict[str, list[str]]] = {
         "UseVaultKeyThroughAWSBackup": ["kms:Decrypt", "kms:GenerateDataKey"],
         "FindVaultKey": ["kms:DescribeKey"],
     },
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("policy", ALLOWED)
@@ -206,11 +188,11 @@ def test_a_role_has_its_policies_from_its_first_moment(templates: dict[str, Any]
         "ReconciliationRole": ["HasGatewaySecret", "GatewaySecretPolicy"],
     }
     for title, role in resources(templates["security"], "AWS::IAM::Role").items():
-        own, *more = role["Properties"]["ManagedPolicyArns"]
-        assert own == {"Ref": title.replace("Role", "Policy")}
+        first, *optional = role["Properties"]["ManagedPolicyArns"]
+        assert first == {"Ref": title.replace("Role", "Policy")}
         condition = also.get(title)
-        given = [{"Fn::If": [condition[0], {"Ref": condition[1]}, {"Ref": "AWS::NoValue"}]}] if condition else []
-        assert more == given, title
+        expected = [{"Fn::If": [condition[0], {"Ref": condition[1]}, {"Ref": "AWS::NoValue"}]}] if condition else []
+        assert optional == expected, title
     for name in ("security", "artifacts"):
         assert not [r for r in resources(load_template(name)).values() if "Policies" in r.get("Properties", {})]
 
@@ -223,7 +205,7 @@ def test_the_gateways_secret_is_decrypted_only_where_a_key_is_named(templates: d
     assert policy["Condition"] == "HasGatewaySecret"
     condition, with_key, without = policy["Properties"]["PolicyDocument"]["Fn::If"]
     assert condition == "HasGatewaySecretKey"
-    read, decrypt = with_key["Statement"]
-    assert without["Statement"] == [read]
-    assert read["Resource"] == [{"Ref": "GatewaySecretArn"}]
+    allow_read, decrypt = with_key["Statement"]
+    assert without["Statement"] == [allow_read]
+    assert allow_read["Resource"] == [{"Ref": "GatewaySecretArn"}]
     assert decrypt["Resource"] == [{"Ref": "GatewaySecretKeyArn"}]

@@ -11,7 +11,6 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from scripts.audit.deployed import OPTIONAL_PARTS
 from stacks import settings
-from tests.emitted import ALL, load_template
 from tests.stacks.access import DEFAULT_KEY_POLICY, PLACE, World, directly, key_arn, kms_via
 from tests.stacks.handler_calls import OPERATIONS, PLAN_ID, REFUSED, SERVICE_ROLE, UNUSED, WITHOUT_RESOURCE, Call, calls
 
@@ -33,7 +32,7 @@ EARLIER_KEYS = "KeysOfEarlierDeployments"
 def world_of(environment: str) -> World:
     """An environment with everything switched on."""
     parameters = settings.load("prod") | OPTIONAL_PARTS | {"Environment": environment}
-    world = World({name: load_template(name) for name in ALL}, environment, parameters)
+    world = World(environment, parameters)
     world.resources |= world.platform.resources
     return world
 

@@ -141,10 +141,7 @@ def test_how_prod_is_rolled_out() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "[dev.rollout]\nprotection = true",
-            "[dev.rollout] protection: unknown key; allowed are termination_protection",
-        ),
+        ("[dev.rollout]\nprotection = true", "[dev.rollout] protection: unknown key; allowed are termination"),
         ("[dev.rollout]\nstack_policy = 1", "[dev.rollout] stack_policy = 1: it must be true or false"),
         ("[dev.rollout]\nmonitoring_minutes = 181", "monitoring_minutes = 181: it must be an integer from 0 to 180"),
         ("[dev]\nrollout = 5", "[dev.rollout]: it must be a table"),

@@ -6,23 +6,25 @@ from typing import Any
 
 import pytest
 from payments import errors
+from payments.charge import LEASE_SECONDS
+from payments.notification import NOTIFIER_SECONDS
+from payments.payment import SETTLED
+from payments.request import CARD_NUMBER, TRANSACTION_ID
+from payments.status import UNSUCCESSFUL
 
 from stacks.compute.stack import TIMEOUT_SECONDS
 from stacks.workflow import errors as workflow_errors
+from stacks.workflow import state_machine
 from stacks.workflow.state_machine import define_states, longest_execution_seconds
-from tests.emitted import ROOT, load_template
-from tests.workflow import END_STATES
+from tests.emitted import load_template
+from tests.stacks.test_states_language import list_targets
+from tests.stacks.test_workflow_errors import RETRIED
+from tests.workflow import END_STATES, Workflow, request
 
 EMITTED: dict[str, Any] = load_template("workflow")["Resources"]["PaymentWorkflow"]["Properties"]
 DEFINITION: dict[str, Any] = EMITTED["Definition"]
 STATES: dict[str, Any] = DEFINITION["States"]
-AWS_ERRORS = {
-    *workflow_errors.THROTTLED,
-    *workflow_errors.NOT_READY,
-    *workflow_errors.TRANSIENT,
-    *workflow_errors.CRASHED,
-    "States.ALL",
-}
+AWS_ERRORS = {*RETRIED, "States.ALL"}
 
 
 def test_the_template_holds_this_definition() -> None:
@@ -37,11 +39,6 @@ def test_every_substitution_is_given_and_used() -> None:
     assert text.count("${") == sum(text.count(f"${{{name}}}") for name in EMITTED["DefinitionSubstitutions"])
 
 
-def test_every_target_exists() -> None:
-    for name, state in STATES.items():
-        assert set(_next(state)) <= set(STATES), name
-
-
 def test_every_state_has_a_name_in_the_demonstration() -> None:
     from scripts.operator.executions import STATE_LABELS
 
@@ -49,26 +46,17 @@ def test_every_state_has_a_name_in_the_demonstration() -> None:
 
 
 def test_every_state_is_reachable() -> None:
-    seen, todo = set(), [DEFINITION["StartAt"]]
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo += _next(STATES[name])
-    assert seen == set(STATES)
+    assert list_reachable(DEFINITION["StartAt"]) == set(STATES)
 
 
 def test_every_path_ends_in_a_state_meant_for_it() -> None:
     ends = {name for name, state in STATES.items() if state["Type"] in ("Succeed", "Fail")}
     assert ends == END_STATES
-    assert all(_next(STATES[name]) for name in set(STATES) - ends)
+    assert all(list_targets(STATES[name]) for name in set(STATES) - ends)
 
-    def walk(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, f"a cycle: {path}"
-        for target in _next(STATES[name]):
-            walk(target, (*path, name))
-
-    walk(DEFINITION["StartAt"], ())
+    for name in STATES:
+        for target in list_targets(STATES[name]):
+            assert name not in list_reachable(target), "a cycle"
 
 
 @pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["Type"] == "Task"])
@@ -89,12 +77,7 @@ def test_every_task_catches_everything_into_what_follows(name: str) -> None:
 
 def test_a_failed_payment_can_only_end_as_a_failed_execution() -> None:
     """From where its failure is recorded on; before, the payment may turn out to have its outcome."""
-    seen, todo = set(), ["SendToDeadLetterQueue"]
-    while todo:
-        name = todo.pop()
-        seen.add(name)
-        todo += _next(STATES[name])
-    assert {name for name in seen if STATES[name]["Type"] in ("Succeed", "Fail")} == {"PaymentFailed"}
+    assert list_reachable("SendToDeadLetterQueue") & END_STATES == {"PaymentFailed"}
 
 
 def test_an_outcome_leads_to_the_same_end_whether_an_answer_was_lost_or_not() -> None:
@@ -103,19 +86,12 @@ def test_an_outcome_leads_to_the_same_end_whether_an_answer_was_lost_or_not() ->
 
 
 def test_the_statuses_of_outcomes_are_those_of_the_functions() -> None:
-    from payments.payment import SETTLED
-    from payments.status import UNSUCCESSFUL
-
-    from stacks.workflow import state_machine
-
     assert set(state_machine.UNSUCCESSFUL) == UNSUCCESSFUL
     assert set(state_machine.COMPLETED) == SETTLED - UNSUCCESSFUL
 
 
 def test_a_claim_of_a_notice_lasts_until_its_execution_cannot_send_it_any_more() -> None:
     """Each way from a claim to the end of the last try to send it, every attempt at its full timeout."""
-    from payments.notification import NOTIFIER_SECONDS
-
     ways = [
         ("RecordFailure", ["SendToDeadLetterQueue", "NotifyFailure"]),
         ("ProcessPayment", ["NotifyUnsuccessful"]),
@@ -129,36 +105,23 @@ def test_a_claim_of_a_notice_lasts_until_its_execution_cannot_send_it_any_more()
 
 
 def test_every_error_name_is_a_class_in_the_code_or_awss_own() -> None:
-    ours = {name for name, _ in inspect.getmembers(errors, inspect.isclass)}
+    code_errors = {name for name, _ in inspect.getmembers(errors, inspect.isclass)}
     for state in STATES.values():
         for field in [*state.get("Retry", []), *state.get("Catch", [])]:
-            assert set(field["ErrorEquals"]) <= ours | AWS_ERRORS
+            assert set(field["ErrorEquals"]) <= code_errors | AWS_ERRORS
 
 
 def test_every_error_of_the_code_is_retried_or_not_on_purpose() -> None:
     """A new error class has to be put in one of the two lists."""
     retried = {name for r in STATES["ProcessPayment"]["Retry"] for name in r["ErrorEquals"]} - AWS_ERRORS
     final = {
-        "PaymentError",
-        "MalformedRequest",
-        "IdempotencyConflict",
-        "PaymentNotRecorded",
-        "LedgerRefused",
-        "PaymentGivenUp",
-        "ReviewNeeded",
-        "NotAllowed",
-        "NoticeNotSent",
-        "InternalError",
-    }
+        "PaymentError", "MalformedRequest", "IdempotencyConflict", "PaymentNotRecorded", "LedgerRefused",
+        "PaymentGivenUp", "ReviewNeeded", "NotAllowed", "NoticeNotSent", "InternalError",
+    }  # fmt: skip
     assert retried | final == {name for name, _ in inspect.getmembers(errors, inspect.isclass)}
     assert not retried & final
-    drawn = {line.strip("|-` ").split(" ")[0] for line in (errors.__doc__ or "").splitlines() if "-- " in line}
-    assert drawn | {"PaymentError"} == retried | final, "the tree in the docstring of errors.py"
-
-
-def test_the_references_retry_policy() -> None:
-    (transient,) = (r for r in STATES["ProcessPayment"]["Retry"] if "GatewayUnavailable" in r["ErrorEquals"])
-    assert (transient["IntervalSeconds"], transient["MaxAttempts"], transient["BackoffRate"]) == (2, 3, 2)
+    documented = {line.strip("|-` ").split(" ")[0] for line in (errors.__doc__ or "").splitlines() if "-- " in line}
+    assert documented | {"PaymentError"} == retried | final, "the tree in the docstring of errors.py"
 
 
 def test_each_timeout_exceeds_what_it_waits_for() -> None:
@@ -196,35 +159,24 @@ def test_the_retriers() -> None:
 
 
 def test_an_id_is_the_same_thing_here_and_in_the_functions() -> None:
-    from payments.request import CARD_NUMBER, TRANSACTION_ID
-
-    from stacks.workflow import state_machine
-
     assert TRANSACTION_ID.pattern == state_machine.TRANSACTION_ID
     assert CARD_NUMBER.pattern == state_machine.CARD_NUMBER
 
 
 def test_waiting_for_another_attempt_outlasts_its_lease() -> None:
-    from payments.charge import LEASE_SECONDS
-
     (waits,) = (r for r in STATES["ProcessPayment"]["Retry"] if r["ErrorEquals"] == ["PaymentInProgress"])
     assert waits["IntervalSeconds"] * waits["MaxAttempts"] > LEASE_SECONDS
 
 
 def test_a_completed_payment_costs_four_transitions() -> None:
-    from tests.workflow import Workflow, request
-
     with pytest.MonkeyPatch.context() as monkeypatch:
         execution = Workflow().install(monkeypatch).pay(request())
     assert execution.path == ["ValidatePayment", "ProcessPayment", "PaymentOutcome", "PaymentComplete"]
 
 
-def test_names_of_the_reference() -> None:
-    assert {"ValidatePayment", "ProcessPayment", "PaymentComplete", "NotifyFailure"} <= set(STATES)
-    assert (ROOT / "templates" / "workflow.yaml").exists()
-
-
-def _next(state: dict[str, Any]) -> list[str]:
-    targets = [state.get("Next"), state.get("Default")]
-    targets += [one["Next"] for one in [*state.get("Choices", []), *state.get("Catch", [])]]
-    return [target for target in targets if target]
+def list_reachable(name: str) -> set[str]:
+    """Return a state and all that may follow it."""
+    reachable = {name}
+    while targets := {target for state in reachable for target in list_targets(STATES[state])} - reachable:
+        reachable |= targets
+    return reachable

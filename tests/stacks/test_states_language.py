@@ -48,14 +48,21 @@ TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
 MOST_ATTEMPTS = 10
 
 
-def _fits(fields: dict[str, Any], known: tuple[set[str], set[str]], where: str) -> None:
-    must, may = known
-    assert must <= set(fields), f"{where} lacks {must - set(fields)}"
-    assert set(fields) <= must | may, f"{where} has {set(fields) - must - may}, which the language does not know"
+def list_targets(state: dict[str, Any]) -> list[str]:
+    """Return the names of the states that may follow a state."""
+    targets = [state.get("Next"), state.get("Default")]
+    targets += [rule["Next"] for rule in [*state.get("Choices", []), *state.get("Catch", [])]]
+    return [target for target in targets if target]
+
+
+def check_fields(fields: dict[str, Any], names: tuple[set[str], set[str]], place: str) -> None:
+    required, optional = names
+    assert required <= set(fields), f"{place} lacks {required - set(fields)}"
+    assert set(fields) <= required | optional, f"{place} has fields that the language does not know: {set(fields)}"
 
 
 def test_the_definition_has_known_fields_only() -> None:
-    _fits(DEFINITION, ({"StartAt", "States"}, MACHINE), "the definition")
+    check_fields(DEFINITION, ({"StartAt", "States"}, MACHINE), "the definition")
     assert DEFINITION["QueryLanguage"] == "JSONata"
     assert DEFINITION["StartAt"] in STATES
     assert 0 < DEFINITION["TimeoutSeconds"] < 99_999_999
@@ -65,10 +72,10 @@ def test_the_definition_has_known_fields_only() -> None:
 def test_a_state_has_known_fields_only(name: str) -> None:
     state = STATES[name]
     assert state["Type"] in FIELDS
-    _fits(state, FIELDS[state["Type"]], name)
-    for field, known in (("Retry", RETRIER), ("Catch", CATCHER), ("Choices", CHOICE)):
-        for index, one in enumerate(state.get(field, [])):
-            _fits(one, known, f"{name}.{field}[{index}]")
+    check_fields(state, FIELDS[state["Type"]], name)
+    for field, field_names in (("Retry", RETRIER), ("Catch", CATCHER), ("Choices", CHOICE)):
+        for index, item in enumerate(state.get(field, [])):
+            check_fields(item, field_names, f"{name}.{field}[{index}]")
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -80,8 +87,7 @@ def test_a_state_goes_on_or_ends(name: str) -> None:
         assert state.get("Default") in STATES, "what no choice takes is States.NoChoiceMatched, which nobody catches"
     else:
         assert ("Next" in state) != (state.get("End") is True)
-    targets = [state.get("Next"), *(one["Next"] for one in [*state.get("Choices", []), *state.get("Catch", [])])]
-    assert {target for target in targets if target} <= set(STATES)
+    assert set(list_targets(state)) <= set(STATES)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -106,19 +112,19 @@ def test_a_retry_is_one_that_ends(name: str) -> None:
 def test_what_takes_all_errors_stands_alone_and_last(name: str) -> None:
     """Otherwise the service refuses the definition: https://states-language.net/spec.html#errors"""
     for field in ("Retry", "Catch"):
-        named = [one["ErrorEquals"] for one in STATES[name].get(field, [])]
-        assert all(names for names in named)
-        for names in named[:-1]:
+        error_lists = [item["ErrorEquals"] for item in STATES[name].get(field, [])]
+        assert all(names for names in error_lists)
+        for names in error_lists[:-1]:
             assert "States.ALL" not in names
-        for names in named[-1:]:
+        for names in error_lists[-1:]:
             assert "States.ALL" not in names or names == ["States.ALL"]
 
 
 def test_a_function_is_called_by_its_live_alias() -> None:
     """By its name alone it would be $LATEST: whatever was uploaded last."""
-    called = {state["Arguments"]["FunctionName"] for state in STATES.values() if "Arguments" in state
+    function_arns = {state["Arguments"]["FunctionName"] for state in STATES.values() if "Arguments" in state
               if "FunctionName" in state["Arguments"]}  # fmt: skip
-    assert called == {"${ValidationFunctionArn}", "${ProcessingFunctionArn}"}
+    assert function_arns == {"${ValidationFunctionArn}", "${ProcessingFunctionArn}"}
     for title in ("Validation", "Processing"):
         assert EMITTED["DefinitionSubstitutions"][f"{title}FunctionArn"] == {"Ref": f"{title}LiveArn"}
     outputs = load_template("compute")["Outputs"]

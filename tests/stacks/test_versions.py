@@ -74,7 +74,7 @@ class Change:
 
     def edit_properties(self, kind: str, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         create = getattr(awslambda, kind)
-        self.monkeypatch.setattr(awslambda, kind, lambda title, **given: create(title, **edit(given)))
+        self.monkeypatch.setattr(awslambda, kind, lambda title, **properties: create(title, **edit(properties)))
 
 
 def described_and_held(change: Change, gateway: str) -> dict[str, tuple[str, str]]:
@@ -87,13 +87,13 @@ def described_and_held(change: Change, gateway: str) -> dict[str, tuple[str, str
     return {
         title: (
             resources[f"{title}Version"].properties["Description"],
-            str(held(resources[f"{title}Function"].properties, platform, change)),
+            str(describe_version(resources[f"{title}Function"].properties, platform, change)),
         )
         for title in FUNCTIONS
     }
 
 
-def held(properties: dict[str, Any], platform: Evaluated, change: Change) -> Any:
+def describe_version(properties: dict[str, Any], platform: Evaluated, change: Change) -> Any:
     configuration = {name: value for name, value in (DEFAULTS | properties).items() if name.lower() in VERSIONED}
     return physical(
         [*sorted(configuration.items()), hashlib.sha256(zip_folder(change.code)).hexdigest()], platform, change
@@ -125,9 +125,9 @@ def identity(platform: Evaluated, change: Change, token: re.Match[str]) -> str:
     return str(physical(name, platform, change)) + token[2]
 
 
-def reverse_variables(given: dict[str, Any]) -> dict[str, Any]:
-    variables = given["Environment"].properties["Variables"]
-    return given | {"Environment": awslambda.Environment(Variables=dict(reversed(variables.items())))}
+def reverse_variables(properties: dict[str, Any]) -> dict[str, Any]:
+    variables = properties["Environment"].properties["Variables"]
+    return properties | {"Environment": awslambda.Environment(Variables=dict(reversed(variables.items())))}
 
 
 CHANGES: dict[str, tuple[Callable[[Change], Any], set[str], set[str]]] = {

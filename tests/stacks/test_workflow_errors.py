@@ -1,7 +1,5 @@
 """The table of errors against what AWS documents, in both directions, and against the retriers of the workflow."""
 
-from typing import Any
-
 import pytest
 from awslambdaric.lambda_runtime_exception import FaultException
 from botocore.loaders import Loader
@@ -12,36 +10,18 @@ from stacks.workflow.state_machine import FUNCTION_RETRY
 from tests.emitted import load_template
 from tests.workflow import Workflow, request
 
-STATES: dict[str, Any] = load_template("workflow")["Resources"]["PaymentWorkflow"]["Properties"]["Definition"]["States"]
-
-RETRIED = {
-    name
-    for names in (
-        workflow_errors.THROTTLED,
-        workflow_errors.NOT_READY,
-        workflow_errors.TRANSIENT,
-        workflow_errors.CRASHED,
-    )
-    for name in names
-}
+STATES = load_template("workflow")["Resources"]["PaymentWorkflow"]["Properties"]["Definition"]["States"]
+RETRIED_NAMES = [
+    *workflow_errors.THROTTLED, *workflow_errors.NOT_READY, *workflow_errors.TRANSIENT, *workflow_errors.CRASHED,
+]  # fmt: skip
+RETRIED = set(RETRIED_NAMES)
 # The names that are on a page; those of Lambda's Invoke and of the Python runtime are read from AWS's libraries.
 PAGES = {
     "https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html": {
-        "States.ALL",
-        "States.DataLimitExceeded",
-        "States.ExceedToleratedFailureThreshold",
-        "States.HeartbeatTimeout",
-        "States.Http.Socket",
-        "States.IntrinsicFailure",
-        "States.ItemReaderFailed",
-        "States.NoChoiceMatched",
-        "States.ParameterPathFailure",
-        "States.Permissions",
-        "States.QueryEvaluationError",
-        "States.ResultPathMatchFailure",
-        "States.ResultWriterFailed",
-        "States.Runtime",
-        "States.TaskFailed",
+        "States.ALL", "States.DataLimitExceeded", "States.ExceedToleratedFailureThreshold", "States.HeartbeatTimeout",
+        "States.Http.Socket", "States.IntrinsicFailure", "States.ItemReaderFailed", "States.NoChoiceMatched",
+        "States.ParameterPathFailure", "States.Permissions", "States.QueryEvaluationError",
+        "States.ResultPathMatchFailure", "States.ResultWriterFailed", "States.Runtime", "States.TaskFailed",
         "States.Timeout",
     },
     "https://states-language.net/spec.html#appendix-a": {"States.BranchFailed"},
@@ -60,10 +40,10 @@ PAGES = {
     },
     "https://repost.aws/knowledge-center/lambda-runtime-error": {"Runtime.ExitError"},
     "https://github.com/awslabs/aws-deployment-framework/issues/758": {"Runtime.OutOfMemory"},
-}
+}  # fmt: skip
 
 
-def _documented() -> set[str]:
+def list_documented() -> set[str]:
     invoke = Loader().load_service_model("lambda", "service-2")["operations"]["Invoke"]
     runtime = {value for value in vars(FaultException).values() if str(value).startswith("Runtime.")}
     assert len(invoke["errors"]) >= 40, "botocore's model has moved"
@@ -73,22 +53,16 @@ def _documented() -> set[str]:
 
 def test_every_documented_error_is_retried_or_has_a_reason_not_to_be() -> None:
     """A new release of botocore or of the runtime client may bring an error: put it in the table."""
-    assert _documented() - RETRIED - set(workflow_errors.NOT_RETRIED) == set()
+    assert list_documented() - RETRIED - set(workflow_errors.NOT_RETRIED) == set()
 
 
 def test_the_table_has_only_documented_errors() -> None:
     """A name that nobody reports is a typing error, and retries nothing."""
-    assert (RETRIED | set(workflow_errors.NOT_RETRIED)) - _documented() == set()
+    assert (RETRIED | set(workflow_errors.NOT_RETRIED)) - list_documented() == set()
 
 
 def test_an_error_is_in_the_table_once() -> None:
-    names = [
-        *workflow_errors.THROTTLED,
-        *workflow_errors.NOT_READY,
-        *workflow_errors.TRANSIENT,
-        *workflow_errors.CRASHED,
-        *workflow_errors.NOT_RETRIED,
-    ]
+    names = [*RETRIED_NAMES, *workflow_errors.NOT_RETRIED]
     assert sorted(names) == sorted(set(names))
     assert all(workflow_errors.NOT_RETRIED.values()), "a reason is missing"
 
@@ -121,10 +95,10 @@ def test_a_payment_waits_for_functions_that_were_idle_for_weeks(error: str, monk
     waited: dict[str, float] = dict.fromkeys(workflow.broken, 0.0)
 
     def become_ready(seconds: float) -> None:
-        called = next(iter(workflow.broken))
-        waited[called] += seconds
-        if waited[called] > 106:
-            del workflow.broken[called]
+        function = next(iter(workflow.broken))
+        waited[function] += seconds
+        if waited[function] > 106:
+            del workflow.broken[function]
 
     execution = workflow.install(monkeypatch).pay(request(), sleep=become_ready)
     assert (execution.status, execution.output["status"]) == ("SUCCEEDED", "COMPLETED")
