@@ -50,7 +50,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
     queue = template.add_resource(_dead_letter_queue("DeadLetters", names.QUEUE, inputs))
     template.add_resource(
-        _queue_policy("DeadLettersPolicy", "ScheduleDeadLetters", queue, "events", names.reconciliation_rule_arn())
+        _queue_policy("DeadLettersPolicy", queue, "events", names.reconciliation_rule_arn(), sid="ScheduleDeadLetters")
     )
     topic = template.add_resource(
         sns.Topic(
@@ -63,7 +63,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_resource(_topic_policy(topic))
     undelivered = template.add_resource(_dead_letter_queue("UndeliveredNotices", names.NOTIFICATION_QUEUE, inputs))
     policy = template.add_resource(
-        _queue_policy("UndeliveredNoticesPolicy", "UndeliveredNotices", undelivered, "sns", topic.ref())
+        _queue_policy("UndeliveredNoticesPolicy", undelivered, "sns", topic.ref(), sid="UndeliveredNotices")
     )
     template.add_condition("HasSubscriber", Not(Equals(inputs.notification_endpoint, "")))
     template.add_resource(
@@ -174,7 +174,7 @@ def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
     return queue
 
 
-def _queue_policy(title: str, sid: str, queue: sqs.Queue, service: str, source_arn: AWSHelperFn) -> sqs.QueuePolicy:
+def _queue_policy(title: str, queue: sqs.Queue, service: str, source_arn: AWSHelperFn, *, sid: str) -> sqs.QueuePolicy:
     """Allow a service to send what it could not deliver, on behalf of one source in this account.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
