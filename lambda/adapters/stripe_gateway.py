@@ -1,14 +1,12 @@
 """Stripe as the gateway: PaymentIntents, and what each answer means for the payment.
 
-A charge is two requests. Creating a PaymentIntent moves no money; confirming it, with the customer's newest card, does.
-So a failure before the confirmation proves that nothing was charged; and a lookup lists the payment's intents, and
-cancels those that are open: then they can never be charged. Where there is none it creates one, and cancels it: an
-earlier attempt that is only slow finds that instead of creating its own. The creation has the same parameters for every
-attempt, whatever cards the customer adds or removes meanwhile: a key is refused with other parameters than it was first
-used with.
+A charge is two requests. Creating a PaymentIntent moves no money; confirming it with the customer's newest card does.
+So a failure before the confirmation proves that nothing was charged. A lookup lists the payment's intents and cancels
+the open ones, which can then never be charged. If there is none, it creates one and cancels it, so that an attempt that
+is only slow finds that one instead of creating its own. Every attempt creates with the same parameters, whatever cards
+the customer adds or removes, because Stripe refuses a key with other parameters than it was first used with.
 
-How requests are repeated without being done twice is in ``stripe_requests.py``.
-
+``stripe_requests.py`` explains how requests are repeated without taking effect twice.
 https://docs.stripe.com/payments/paymentintents/lifecycle
 """
 
@@ -55,17 +53,17 @@ _AUTHENTICATION_REQUIRED = "authentication_required"
 
 
 def connect_with_secret(secret_arn: str, environment: str, base_url: str | None = None) -> "StripeGateway":
-    """The gateway with the API key of a secret, which is read at once: without a key no payment shall be claimed.
+    """Return the gateway with the API key of a secret. The key is read at once: no payment is claimed without a key.
 
-    Raises what ``Secret.api_key`` raises.
+    Raises what ``Secret.read_api_key`` raises.
     """
     return StripeGateway(Secret(secret_arn, gateway_secret.create_client()), environment, base_url)
 
 
 class StripeGateway:
-    """One environment's payments: others may use the same Stripe account, and the same transaction ids.
+    """The gateway of one environment; others may use the same Stripe account and the same transaction ids.
 
-    ``clock`` gives seconds, and is what a call's time is measured with.
+    ``clock`` returns seconds, and measures the time of a call.
     """
 
     request_version = PRESENT_FORM
@@ -139,7 +137,7 @@ class _Call:
         return self._settle_earlier_intent(intent)
 
     def settle_intents(self) -> Outcome:
-        """What became of the payment's intents; none of them is left open."""
+        """Return the outcome of the payment's intents, and leave none of them open."""
         try:
             intents = self._requests.list_intents()
         except stripe.StripeError as error:
@@ -155,24 +153,23 @@ class _Call:
         return self._settle_all(intents)
 
     def search_charge(self) -> Outcome:
-        """Where the key is forgotten: what is found is true, and closed; what is not found proves nothing."""
+        """Search for a charge after the key's lifetime, and close what is found; finding nothing proves nothing."""
         try:
-            intents = [intent for intent in self._requests.search_intents() if self._requests.is_of_payment(intent)]
+            intents = self._requests.search_intents()
         except stripe.StripeError as error:
             return Unknown(self._note_error_code(error))
         outcome = self._settle_all(intents) if intents else None
         return outcome if isinstance(outcome, Charged) else Unknown("the idempotency key is forgotten")
 
     def close_intents(self) -> Outcome:
-        """What the payment's intents came to, none of which is left open; none is created.
+        """Close the payment's intents and return their outcome; creates none.
 
-        The list reaches back two days, and is never behind; the search knows what is older.
+        The list reaches back two days and is never behind; the search has what is older.
         """
         try:
             intents = {intent.id: intent for intent in self._requests.list_intents()}
             if self._charge.key_expired:
-                older = [intent for intent in self._requests.search_intents() if self._requests.is_of_payment(intent)]
-                intents = {intent.id: intent for intent in older} | intents
+                intents = {intent.id: intent for intent in self._requests.search_intents()} | intents
         except stripe.StripeError as error:
             return Unknown(self._note_error_code(error))
         return self._settle_all(list(intents.values())) if intents else NotCharged("no_intent")
@@ -188,7 +185,7 @@ class _Call:
     # Charging
 
     def _decline_unless_charged(self, reason: str) -> Outcome:
-        """A decline of what cannot be charged now; but an earlier attempt may have been able to, and charged."""
+        """Decline what cannot be charged now, unless an earlier attempt charged it."""
         if self._charge.attempt == 1:
             return Declined(reason)
         outcome = self.settle_intents()
@@ -211,10 +208,10 @@ class _Call:
         return self._cancel_intent(confirmed, _read_refusal(confirmed)) if is_waiting else _read_outcome(confirmed)
 
     def _read_after_failed_confirmation(self, intent: Any, error: stripe.StripeError) -> Outcome:
-        """What the intent says, where Stripe answered; an earlier attempt may have confirmed it, with another card.
+        """Return what the intent says if Stripe answered: an earlier attempt may have confirmed it with another card.
 
-        One that is open is left to a lookup, which ends it: no attempt can confirm it any more under the payment's key,
-        and what this one did may show later.
+        An open intent is left to a lookup, which cancels it. No attempt can confirm it under the payment's key,
+        and the effect of this attempt may show later.
         """
         if error.http_status is None:
             return Unknown(self._note_error_code(error))
@@ -227,14 +224,14 @@ class _Call:
         return self._settle_earlier_intent(intent)
 
     def _settle_earlier_intent(self, intent: Any) -> Outcome:
-        """``Unknown`` for a canceled one: ``NotCharged`` of a charge would be tried again, in vain."""
+        """Return the outcome; ``Unknown`` if the intent is canceled, since ``NotCharged`` would be retried in vain."""
         outcome = self._settle_intent(intent)
         return Unknown(outcome.reason) if isinstance(outcome, NotCharged) else outcome
 
     # Closing
 
     def _settle_all(self, intents: list[Any]) -> Outcome:
-        """Cancel every open one, and tell what they came to together."""
+        """Cancel every open intent, and return the outcome of all together."""
         if not self._are_of_this_amount(intents):
             return Unknown("another_amount")
         outcomes = [self._settle_intent(intent) for intent in intents]
@@ -249,9 +246,9 @@ class _Call:
         return self._cancel_intent(intent, _read_refusal(intent)) if intent.status in _OPEN else _read_outcome(intent)
 
     def _cancel_intent(self, intent: Any, refusal: Declined | ActionRequired | None) -> Outcome:
-        """Cancel an open intent, so that nobody can charge it any more, whoever has its id or its client secret.
+        """Cancel an open intent, so that nobody who has its id or client secret can charge it, and return its outcome.
 
-        ``refusal`` is what kept it from being charged, if anything did; canceling may clear that from the intent.
+        ``refusal`` is the reason why it was not charged, if there is one; canceling may clear that from the intent.
         https://docs.stripe.com/api/payment_intents/cancel
         """
         try:
@@ -268,15 +265,14 @@ class _Call:
         return replace(refusal, is_closed=ended.status == "canceled")
 
     def _are_of_this_amount(self, intents: list[Any]) -> bool:
-        """Whether all are of this payment's amount; the same transaction with another is not this payment."""
+        """Whether all intents have this payment's amount; one with another amount is not of this payment."""
         amount = self._charge.amount
         return all((i.amount, i.currency.upper()) == (amount.minor_units, amount.currency) for i in intents)
 
     # Refunds
 
     def _create_refund(self, reference: str) -> RefundOutcome:
-        """Raises ``stripe.StripeError`` where what was done is not known."""
-
+        """Refund and return the outcome; raises ``stripe.StripeError`` if the effect is unknown."""
         # Whether a request under an earlier key may have an effect that shows later.
         is_in_doubt = False
 
@@ -300,10 +296,10 @@ class _Call:
         return outcome or self._find_refund(reference) or Unknown("no refund found")
 
     def _find_refund(self, reference: str) -> RefundOutcome | None:
-        """What was given back of the charge so far, by us or by hand; never gives anything back itself.
+        """Return what the existing refunds, also those made by hand, come to; None if they decide nothing.
 
-        There may be several: parts, and one that failed before the next was tried. None where there is nothing that
-        decides. Raises ``stripe.StripeError``. https://docs.stripe.com/refunds
+        There may be partial refunds, and one that failed before the next. Raises ``stripe.StripeError``.
+        https://docs.stripe.com/refunds
         """
         refunds = self._requests.list_refunds(reference)
         own_refunds = [refund for refund in refunds if self._requests.is_of_payment(refund)]
@@ -317,14 +313,14 @@ class _Call:
         return NotRefunded(str(own_refunds[0].status)) if own_refunds else None
 
     def _note_error_code(self, error: stripe.StripeError) -> str:
-        """A code, never the message: Stripe repeats parameters in it. A key that it refused is noted on the way."""
+        """Return the error's code, never its message, which repeats parameters. Expires an API key that was refused."""
         if isinstance(error, stripe.AuthenticationError):
             self._secret.expire_key()
         return str(error.code or type(error).__name__)
 
 
 def _read_outcome(intent: Any) -> Outcome:
-    """What the intent says of itself; ``NotCharged`` is final, for only a canceled one has it."""
+    """Return the outcome that the intent states; ``NotCharged`` is final, because the intent is canceled."""
     refusal = _read_refusal(intent)
     match intent.status:
         case "succeeded":
@@ -335,7 +331,7 @@ def _read_outcome(intent: Any) -> Outcome:
 
 
 def _read_refusal(intent: Any) -> Declined | ActionRequired | None:
-    """What kept a confirmed intent from being charged; None for one that was charged or never confirmed.
+    """Return why a confirmed intent was not charged; None if it was charged or never confirmed.
 
     https://docs.stripe.com/api/payment_intents/object#payment_intent_object-last_payment_error
     """

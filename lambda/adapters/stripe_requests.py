@@ -64,11 +64,11 @@ FORMS = {
         confirmation={"off_session": True},
     ),
 }
-# What is new to a payment is claimed with the newest.
+# A payment is claimed first with the newest form.
 PRESENT_FORM = max(FORMS)
 
-# What fails as often as it is tried, by its code and, where that is not enough, its parameter; and the reason that it
-# is declined with. https://docs.stripe.com/error-codes
+# Errors that every repetition gets, by code and, if needed, parameter, and the reason of the decline that each becomes.
+# https://docs.stripe.com/error-codes
 _CERTAIN_FAILURES = {
     ("resource_missing", "customer"): "customer_not_found",
     ("amount_too_small", None): "amount_too_small",
@@ -100,9 +100,9 @@ class Requests:
         return cards.data[0].id if cards.data else None
 
     def list_intents(self) -> list[Any]:
-        """Every intent of the payment, as it is now; lists are, other than searches, never behind.
+        """Return every intent of the payment as it is now; unlike a search, a list is never behind.
 
-        Those that were canceled under an earlier key of the payment are left out: a redrive goes on without them.
+        Intents that were canceled under an earlier key of the payment are left out: a redrive ignores them.
         https://docs.stripe.com/search#data-freshness
         """
         since = int(time.time()) - _INTENT_SECONDS
@@ -113,15 +113,16 @@ class Requests:
         return [intent for intent in intents if intent.status != "canceled" or self._is_of_generation(intent)]
 
     def search_intents(self) -> list[Any]:
-        """The intents of the payment, whatever their age; each may have changed since, and the newest may be missing.
+        """Return the payment's intents of any age. Each may have changed since, and the newest may be missing.
 
         https://docs.stripe.com/search#data-freshness
         """
         query = " AND ".join(f"metadata['{name}']:'{value}'" for name, value in self._identity.items())
-        return self._stripe.payment_intents.search(params={"query": query, "limit": _PAGE}).data
+        intents = self._stripe.payment_intents.search(params={"query": query, "limit": _PAGE}).data
+        return [intent for intent in intents if self.is_of_payment(intent)]
 
     def create_intent(self) -> list[Any]:
-        """A new intent of the payment, as it was made; or all that there are."""
+        """Create an intent and return it alone, or return all intents that already exist."""
         return self.create_once("intent", self._create_intent, self.list_intents)
 
     def retrieve_intent(self, intent_id: str) -> Any:
@@ -136,19 +137,19 @@ class Requests:
         return self._stripe.payment_intents.cancel(intent_id)
 
     def list_refunds(self, reference: str) -> list[Any]:
-        """Every refund of the charge, ours or made by hand, the newest first."""
+        """Return every refund of the charge, the newest first, including those made by hand."""
         return _list_all(self._stripe.refunds.list, {"payment_intent": reference})
 
     def create_refund(self, reference: str, key: str) -> Any:
-        """Without an amount it is of all that is left. https://docs.stripe.com/api/refunds/create"""
+        """Refund all that is left: there is no amount. https://docs.stripe.com/api/refunds/create"""
         return self._stripe.refunds.create(
             params={"payment_intent": reference, "metadata": self._metadata}, options={"idempotency_key": key}
         )
 
     def create_once(self, kind: str, create: Callable[[str], Created], find: Callable[[], Created | None]) -> Created:
-        """What ``create`` makes under the first key of the chain that is not used up, or what ``find`` finds before.
+        """Return what ``create`` makes under the first unused key of the chain, or what ``find`` finds before that.
 
-        The end of the call's time ends the chain, with a request that raises.
+        The chain ends at the latest when the time of the call is over, because the next request raises.
         """
         for number in itertools.count(1):
             try:
@@ -164,7 +165,7 @@ class Requests:
         raise AssertionError("a count does not end")
 
     def is_of_payment(self, resource: Any) -> bool:
-        """Whether an intent or a refund is ours, and of this payment; one made by hand is not."""
+        """Whether an intent or a refund was made by the platform for this payment, and not by hand."""
         return all(getattr(resource.metadata, name, None) == value for name, value in self._identity.items())
 
     def _is_of_generation(self, intent: Any) -> bool:
@@ -195,7 +196,7 @@ class Requests:
 
 
 def is_key_used_up(error: stripe.StripeError) -> bool:
-    """Whether no request under the key can be answered otherwise, for as long as Stripe remembers the key.
+    """Whether Stripe answers every request under the key with this error for as long as it remembers the key.
 
     https://docs.stripe.com/api/idempotent_requests
     """
@@ -203,7 +204,7 @@ def is_key_used_up(error: stripe.StripeError) -> bool:
 
 
 def is_refusal(error: stripe.StripeError) -> bool:
-    """Whether the request was refused just now, and had no effect; a replay says nothing of today.
+    """Whether the request was refused just now and had no effect. A replay does not tell that.
 
     https://docs.stripe.com/error-low-level#content-errors
     """
@@ -211,7 +212,7 @@ def is_refusal(error: stripe.StripeError) -> bool:
 
 
 def find_certain_failure(error: stripe.StripeError) -> str | None:
-    """The reason of an error that no repetition of the payment's request can avoid, else None."""
+    """Return the decline reason of an error that every repetition of the request would get, else None."""
     if not isinstance(error, stripe.InvalidRequestError):
         return None
     for (code, param), reason in _CERTAIN_FAILURES.items():
@@ -221,7 +222,7 @@ def find_certain_failure(error: stripe.StripeError) -> str | None:
 
 
 def _list_all(list_page: Callable[..., Any], params: dict[str, Any]) -> list[Any]:
-    """All of a list; raises where it is longer than a call has time for, since what is missing could be what matters.
+    """Return the whole list. Raises if it is longer than a call has time for, since the missing part could matter.
 
     https://docs.stripe.com/api/pagination
     """

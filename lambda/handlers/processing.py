@@ -92,7 +92,9 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
         )
     payment = failure.payment
     if payment is None:
-        fields = {"status": "NOT_RECORDED", "error": error} | _identify_if_valid(transaction_id)
+        fields = {"status": "NOT_RECORDED", "error": error}
+        if is_transaction_id(transaction_id):
+            fields["transaction_id"] = str(transaction_id)
         log.error("payment failed", extra=fields | _count_outcome(Status.FAILED, None, event))
         return {
             "has_payment": False,
@@ -113,10 +115,6 @@ def _record_failure(event: Mapping[str, Any]) -> dict[str, Any]:
     )
     log.error("payment failed", extra=fields | measured)
     return {"has_payment": True, **describe_payment(payment, execution), "announce": failure.is_announced}
-
-
-def _identify_if_valid(transaction_id: object) -> dict[str, Any]:
-    return {"transaction_id": transaction_id} if is_transaction_id(transaction_id) else {}
 
 
 def _record_notice(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -195,45 +195,36 @@ def _count_outcome(before: Payment, after: Payment) -> dict[str, Any]:
     return count_payment(after.status, after.payment_method)
 
 
-def _answer_operator(act: Callable[[Mapping[str, Any]], dict[str, Any]], event: Mapping[str, Any]) -> dict[str, Any]:
-    """What an operator may not do is an answer: as an error of the function it would ring an alarm."""
+def _answer_operator(act: Callable[[Mapping[str, Any]], Payment], event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changed payment, or the refusal: raised, it would count as an error of the function and alarm."""
     try:
-        return act(event)
+        payment = act(event)
     except REFUSALS as refusal:
         error, detail = type(refusal).__name__, str(refusal)
         log.warning("payment error", extra={"error": error, "detail": detail})
         return {"refused": error, "detail": detail}
+    log.info("payment changed", extra={"transaction_id": payment.transaction_id, "status": payment.status})
+    return {"transaction_id": payment.transaction_id, "status": payment.status, "failure": payment.failure or ""}
 
 
-def _refuse_action(_event: Mapping[str, Any]) -> dict[str, Any]:
+def _refuse_action(_event: Mapping[str, Any]) -> Payment:
     raise MalformedRequest("action must be reconcile, refund, reopen or resolve")
 
 
-def _refund_payment(event: Mapping[str, Any]) -> dict[str, Any]:
-    signed_ledger = get_ledger(read_text(event, "operator"))
-    return _report_change(
-        refund_payment(read_transaction_id(event), ledger=signed_ledger, connect=get_gateway, clock=clock)
-    )
+def _refund_payment(event: Mapping[str, Any]) -> Payment:
+    ledger = get_ledger(read_text(event, "operator"))
+    return refund_payment(read_transaction_id(event), ledger=ledger, connect=get_gateway, clock=clock)
 
 
-def _reopen_payment(event: Mapping[str, Any]) -> dict[str, Any]:
-    signed_ledger = get_ledger(read_text(event, "operator"))
+def _reopen_payment(event: Mapping[str, Any]) -> Payment:
+    ledger = get_ledger(read_text(event, "operator"))
     transaction_id, request = read_transaction_id(event), event.get("request")
-    return _report_change(
-        reopen_payment(transaction_id, request, ledger=signed_ledger, connect=get_gateway, clock=clock)
-    )
+    return reopen_payment(transaction_id, request, ledger=ledger, connect=get_gateway, clock=clock)
 
 
-def _resolve_payment(event: Mapping[str, Any]) -> dict[str, Any]:
-    signed_ledger, status = get_ledger(read_text(event, "operator")), read_text(event, "status")
+def _resolve_payment(event: Mapping[str, Any]) -> Payment:
+    ledger, status = get_ledger(read_text(event, "operator")), read_text(event, "status")
     if status not in RESOLUTIONS:
         raise MalformedRequest(f"status must be one of {', '.join(RESOLUTIONS)}")
-    reference = event.get("reference")
-    reference = None if reference is None else read_text(event, "reference")
-    payment = resolve_payment(read_transaction_id(event), Status(status), reference, ledger=signed_ledger, clock=clock)
-    return _report_change(payment)
-
-
-def _report_change(payment: Payment) -> dict[str, Any]:
-    log.info("payment changed", extra={"transaction_id": payment.transaction_id, "status": payment.status})
-    return {"transaction_id": payment.transaction_id, "status": payment.status, "failure": payment.failure or ""}
+    reference = None if event.get("reference") is None else read_text(event, "reference")
+    return resolve_payment(read_transaction_id(event), Status(status), reference, ledger=ledger, clock=clock)

@@ -1,12 +1,12 @@
-"""The second step: claim the payment, charge it once, record the outcome.
+"""The second step: claims the payment, charges it once, and records the outcome.
 
-However often this runs for a payment, and from wherever it is taken up, the customer is charged at most once:
-nothing is charged unclaimed; a claim is a conditional write; every attempt charges under the same idempotency key, and
-none after the gateway may have forgotten it; and an outcome that is not known is looked up, never charged again.
+However often this step runs for a payment, the customer is charged at most once. A charge needs a claim, which is a
+conditional write. Every attempt charges under the same idempotency key, and no attempt charges after the gateway may
+have forgotten that key. An unknown outcome is looked up, never charged again.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import (
     ChargeOutcomeUnknown,
@@ -28,6 +28,8 @@ LEASE_SECONDS = 60
 # the check and the charge, and between two clocks.
 CHARGE_WINDOW_SECONDS = 23 * 60 * 60
 
+Answer = TypeVar("Answer")
+
 
 def charge_payment(
     transaction_id: str,
@@ -41,14 +43,14 @@ def charge_payment(
 ) -> Payment:
     """Bring the payment to its outcome and return it: COMPLETED, DECLINED, ACTION_REQUIRED or (as validated) REJECTED.
 
-    A payment that has its outcome already is returned as it is, but for a claim: if subscribers are still to hear of
-    an outcome without a charge and nobody is at it, ``execution`` claims the notice. ``connect`` gives the gateway, and
-    is called only where it is needed, and before anything is claimed. Raises the errors of ``errors.py``.
+    A payment that already has its outcome is not charged again. If a notice of an outcome without a charge is due and
+    unclaimed, ``execution`` claims it. ``connect`` returns the gateway; it is called only if the gateway is needed, and
+    before the payment is claimed. Raises the errors of ``errors.py``.
     """
     payment = ledger.find_payment(transaction_id)
     if payment is None:
         raise PaymentNotRecorded(f"transaction {transaction_id} was never validated")
-    # An execution that began before the request's fingerprint left the table alone has that instead of a record's id.
+    # Executions of an earlier release carry the fingerprint of the request instead of the record's id.
     if record_id not in (payment.record_id, payment.fingerprint):
         raise IdempotencyConflict(f"transaction {transaction_id} is recorded for another request")
     match payment.status:
@@ -67,14 +69,14 @@ def charge_payment(
             return record_outcome(claimed, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
         case status if status in UNSUCCESSFUL:
             return claim_notice(payment, ledger, execution, clock())
-        case _:  # it was charged; an execution sends no notice of that
+        case _:  # charged, and an execution sends no notice of a charge
             return payment
 
 
 def claim_notice(payment: Payment, ledger: Ledger, notifier: str, at: float) -> Payment:
-    """Claim the notice that is due of ``payment``, and return the payment; as it is, if there is nothing to claim.
+    """Claim the payment's due notice for ``notifier``, and return the payment; unchanged if there is nothing to claim.
 
-    The holder of a claim may claim again: its answer may have been lost. Raises ``PaymentChanged``.
+    The holder of a claim may claim again, because its answer may have been lost. Raises ``PaymentChanged``.
     """
     notification = payment.notification
     if not notification.is_due or notification.is_claimed_by_another(notifier, at):
@@ -88,13 +90,13 @@ def is_charge_window_over(payment: Payment, current_time: float) -> bool:
 
 
 def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
-    """What the gateway is asked for; the same for every attempt but for its number."""
+    """Return what the gateway is asked for. Only the attempt number differs between attempts."""
     if payment.amount is None or payment.payment_method is None or payment.customer_id is None:
         raise ValueError("only a validated payment has a charge")
     generation = f"-{payment.generation}" if payment.generation else ""
     return Charge(
-        # Of the transaction: whatever happens, a second charge of it carries the same key. The next generation follows
-        # only when nothing can be charged under this one any more (operator_actions.reopen_payment).
+        # Every charge of the transaction carries this key. The next generation starts only when nothing can be charged
+        # under this one any more (operator_actions.reopen_payment).
         idempotency_key=f"payment-{payment.transaction_id}{generation}",
         transaction_id=payment.transaction_id,
         amount=payment.amount,
@@ -108,7 +110,7 @@ def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
 
 
 def write_step(before: Payment, after: Payment, ledger: Ledger) -> Payment:
-    """Take the step and return ``after``; raises ``PaymentChanged`` when somebody else wrote first."""
+    """Write the step and return ``after``; raises ``PaymentChanged`` if somebody else wrote the payment first."""
     stored = ledger.write_step(before, after)
     if stored is not None:
         unrecorded = f"; not recorded: {after.gateway_reference}" if after.gateway_reference else ""
@@ -128,11 +130,11 @@ def record_outcome(
     notify_outcomes: bool,
     execution: str | None = None,
 ) -> Payment:
-    """Record an outcome, if it is known. An unknown outcome is never answered with another charge.
+    """Record a known outcome and return the payment. ``notify_outcomes``: also notify of outcomes without a charge.
 
-    An ``execution`` claims the notice of an outcome without a charge, unless another notice is under way. All other
-    notices, and of whatever is settled without an execution, are reconciliation's to send. ``notify_outcomes``: whether
-    subscribers want to hear of outcomes without a charge.
+    An ``execution`` claims the notice of an outcome without a charge, unless another notice is being sent.
+    Reconciliation sends all other notices. Raises ``PaymentGivenUp`` for a payment that was not charged, and
+    ``ChargeOutcomeUnknown`` for an unknown outcome.
     """
     current_time = clock()
     holder: dict[str, Any] = {} if execution is None else {"execution": execution}
@@ -158,23 +160,25 @@ def record_outcome(
 
 
 def look_up_outcome(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> Outcome:
-    """What became of a payment that may have been charged."""
-    try:
-        return gateway.lookup(build_charge(payment, is_charge_window_over(payment, clock())))
-    except Exception as error:  # a defect of the adapter, and nothing is known
-        return Unknown(f"{type(error).__name__} of the gateway's adapter")
+    """Return the outcome of a payment that may have been charged."""
+    return ask_gateway(lambda: gateway.lookup(build_charge(payment, is_charge_window_over(payment, clock()))))
 
 
 def close_at_gateway(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> Outcome:
-    """Have the gateway end what is open under a payment that was not charged, and return what it came to."""
+    """Have the gateway close what is open under a payment that was not charged, and return the outcome."""
+    return ask_gateway(lambda: gateway.close(build_charge(payment, is_charge_window_over(payment, clock()))))
+
+
+def ask_gateway(call: Callable[[], Answer]) -> Answer | Unknown:
+    """Return the answer to a gateway call; ``Unknown`` if the adapter raises, because money may have moved."""
     try:
-        return gateway.close(build_charge(payment, is_charge_window_over(payment, clock())))
-    except Exception as error:  # a defect of the adapter, and nothing is known
+        return call()
+    except Exception as error:
         return Unknown(f"{type(error).__name__} of the gateway's adapter")
 
 
 def proves_closed(outcome: Outcome) -> bool:
-    """Whether it proves that nothing can be charged under the payment's key any more."""
+    """Whether the outcome proves that nothing can be charged under the payment's key any more."""
     if isinstance(outcome, Declined | ActionRequired):
         return outcome.is_closed
     return isinstance(outcome, NotCharged)
@@ -185,7 +189,7 @@ def _claim_payment(payment: Payment, gateway: Gateway, ledger: Ledger, execution
     if payment.lease_until is not None and current_time < payment.lease_until:
         raise PaymentInProgress(f"transaction {payment.transaction_id} is held by attempt {payment.attempt}")
     if is_charge_window_over(payment, current_time):
-        # Reconciliation finds out, or a person; charging would not be safe.
+        # Charging is not safe any more. Reconciliation, or a person, finds the outcome out.
         raise ReviewNeeded(f"transaction {payment.transaction_id} is too old to be charged")
     is_first = payment.first_claimed_at is None
     claimed = payment.with_status(
@@ -203,16 +207,13 @@ def _claim_payment(payment: Payment, gateway: Gateway, ledger: Ledger, execution
 def _charge_claimed(
     claimed: Payment, gateway: Gateway, ledger: Ledger, clock: Callable[[], float], *, is_taken_over: bool
 ) -> Outcome:
-    """Charge, and return the outcome: charged or refused.
+    """Charge the claimed payment, and return whether it was charged or refused.
 
-    The holder of a claim that ran out may have charged before it died; under the same key the gateway answers with
-    what it did then. But that this attempt did nothing proves nothing about that one. Raises ``GatewayUnavailable`` or
-    ``ChargeOutcomeUnknown`` after recording that.
+    If the claim was taken over, its former holder may have charged before it died. Under the same key the gateway
+    answers with that charge; but ``NotCharged`` for this attempt does not prove anything about that one. Raises
+    ``GatewayUnavailable`` or ``ChargeOutcomeUnknown`` after recording it.
     """
-    try:
-        outcome = gateway.charge(build_charge(claimed))
-    except Exception as error:  # a defect of the adapter, and the money may have moved
-        outcome = Unknown(f"{type(error).__name__} of the gateway's adapter")
+    outcome: Outcome = ask_gateway(lambda: gateway.charge(build_charge(claimed)))
     if is_taken_over and isinstance(outcome, NotCharged):
         outcome = Unknown(f"{outcome.reason}, and an earlier attempt was lost")
     match outcome:

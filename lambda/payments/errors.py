@@ -1,82 +1,65 @@
 """Technical failures. Business outcomes (rejected, declined) are returned, never raised.
 
-A class's name is the error's name in the state machine, which decides by it what to retry::
-
-    PaymentError
-    |-- MalformedRequest       nothing to record: the request has no usable transaction id
-    |-- IdempotencyConflict    the transaction id was used before, for another request
-    |-- PaymentNotRecorded     asked to process what was never validated
-    |-- PaymentInProgress      another attempt holds the payment          (retried until its lease is over)
-    |-- PaymentChanged         somebody else wrote the payment first      (retried)
-    |-- LedgerUnavailable      the ledger did not take the call           (retried)
-    |-- LedgerRefused          the ledger will not take the call: no access, no table
-    |-- GatewayUnavailable     the gateway did not charge, for certain    (retried)
-    |-- ChargeOutcomeUnknown   the gateway may or may not have charged    (retried: looked up, not charged again)
-    |-- PaymentGivenUp         it ended FAILED: not charged
-    |-- ReviewNeeded           nobody but a person can find out whether it was charged
-    |-- NotAllowed             an operator asked for what the payment's status does not allow
-    |-- NoticeNotSent          the outcome is recorded, but its notice was not sent
-    `-- InternalError          a defect of ours, without the data that caused it
-
-Messages carry ids and codes, never payment data: they end up in logs, notices and the dead-letter queue.
+A class's name is the name of the error in the state machine, which decides by it what to retry. Messages carry ids and
+codes, never payment data, because they are written to logs, notices and the dead-letter queue.
 """
 
 
 class PaymentError(Exception):
-    """Base of all."""
+    """The base class of all of them."""
 
 
 class MalformedRequest(PaymentError):
-    pass
+    """The request has no usable transaction id, so there is nothing to record it under."""
 
 
 class IdempotencyConflict(PaymentError):
-    pass
+    """The transaction id was used before, for another request."""
 
 
 class PaymentNotRecorded(PaymentError):
-    pass
+    """The payment to process was never validated."""
 
 
 class PaymentInProgress(PaymentError):
-    pass
+    """Another attempt holds the payment. Retried until its lease expires."""
 
 
 class PaymentChanged(PaymentError):
-    pass
+    """Somebody else wrote the payment first. Retried."""
 
 
 class LedgerUnavailable(PaymentError):
-    pass
+    """The ledger did not take the call. Retried."""
 
 
 class LedgerRefused(PaymentError):
-    pass
+    """The ledger will not take the call: access or a table is missing."""
 
 
 class GatewayUnavailable(PaymentError):
-    pass
+    """The gateway certainly did not charge. Retried."""
 
 
 class ChargeOutcomeUnknown(PaymentError):
-    pass
+    """The gateway may have charged. Retried with a lookup, never with another charge."""
 
 
 class PaymentGivenUp(PaymentError):
-    pass
+    """The payment ended FAILED and was not charged."""
 
 
 class ReviewNeeded(PaymentError):
-    pass
+    """Only a person can find out whether the payment was charged."""
 
 
 class NotAllowed(PaymentError):
-    pass
+    """The payment's status does not allow what an operator asked for."""
 
 
 class NoticeNotSent(PaymentError):
-    pass
+    """The outcome is recorded, but its notice was not sent."""
 
 
 class InternalError(PaymentError):
-    pass
+    """A defect of this code; the message leaves out the data that caused it."""

@@ -1,9 +1,9 @@
-"""An execution that failed for good: what is recorded of its payment, and who sends the notice of that.
+"""Records the failure of an execution, and decides who sends its notice.
 
-Each failure is announced and dead-lettered by one execution, which claims the notice. Another execution that failed at
-the same payment, or was sent the same request again, only fails. An execution that was sent another request than the
-one on record, or none that could be recorded, has no payment: its notice is of the execution alone. An execution whose
-payment has its outcome has not failed.
+One execution claims the notice of each failure, announces it and leaves its dead letter. Other executions of the same
+payment or the same request only fail. An execution whose request differs from the recorded one, or could not be
+recorded, has no payment; its notice is about the execution alone. An execution whose payment has its outcome has not
+failed.
 """
 
 from collections.abc import Callable
@@ -18,27 +18,26 @@ from .request import read_request
 
 @dataclass(frozen=True)
 class Failure:
-    """``payment`` is the execution's, as the ledger holds it; None if nothing is recorded for its request.
+    """The execution's payment as the ledger holds it, or None if nothing is recorded for its request.
 
-    ``is_announced`` tells whether this execution is to send the notice: of the payment, or of itself without one.
+    ``is_announced``: whether this execution has to send the notice, about the payment or else about itself.
     """
 
     payment: Payment | None
     is_announced: bool
-    # This execution had claimed the notice before: its answer was lost.
+    # This execution claimed the notice before, and the answer was lost.
     is_repeated: bool = False
 
 
 def record_failure(
     transaction_id: str, *, request: object, error: str, ledger: Ledger, execution: str, clock: Callable[[], float]
 ) -> Failure:
-    """Give the payment up, on behalf of an execution that failed for good, and claim the notice of that.
+    """Record that an execution failed for good, claim the notice for it, and return the ``Failure``.
 
-    Only a payment that is for certain not charged (PENDING), and that nobody else has taken up since, becomes
-    FAILED. Everything else stays as it is, to be settled by whoever finds out what happened. ``request`` is what the
-    execution was sent, or None where that is too large.
+    Only a PENDING payment, which is certainly not charged, becomes FAILED, and only if the execution still holds it.
+    Reconciliation settles every other status. ``request`` is the input of the execution, or None if it is too large.
 
-    May be repeated: the same execution gets the same answer. Raises ``PaymentChanged`` when somebody else wrote first.
+    The same execution gets the same answer again. Raises ``PaymentChanged`` if somebody else wrote first.
     """
     payment, current_time = ledger.find_payment(transaction_id), clock()
     if payment is None or not (payment.execution == execution or _is_recorded_for(payment, request)):
@@ -54,7 +53,7 @@ def record_failure(
             )
             return Failure(write_step(payment, after, ledger), is_announced=True)
         case Status.PENDING | Status.PROCESSING if payment.execution != execution:
-            return Failure(payment, is_announced=False)  # the other execution is at it, and tells how it ends
+            return Failure(payment, is_announced=False)  # the execution that holds it announces its end
         case Status.PROCESSING | Status.UNKNOWN:
             is_heard = notification.notified_status is Status.UNKNOWN and notification.is_dead_lettered
             if is_heard and not is_repeated:
@@ -62,7 +61,7 @@ def record_failure(
             after = payment.with_changes(at=current_time).with_claimed_notice(execution, current_time)
             return Failure(write_step(payment, after, ledger), is_announced=True, is_repeated=is_repeated)
         case Status.COMPLETED | Status.REFUNDING | Status.REFUNDED:
-            return Failure(payment, is_announced=False)  # no failure: reconciliation announces it, if it is due
+            return Failure(payment, is_announced=False)  # not a failure; reconciliation sends its notice if one is due
     payment = claim_notice(payment, ledger, execution, current_time)
     return Failure(payment, payment.notification.notifier == execution, is_repeated)
 
@@ -77,18 +76,18 @@ def confirm_notice(
     ledger: Ledger,
     clock: Callable[[], float],
 ) -> Payment | None:
-    """Record what ``notifier`` has done under its claim, and give the claim back; what was not done stays due.
+    """Record what ``notifier`` sent under its claim, release the claim, and return the payment; the rest stays due.
 
-    ``notice_id`` is that of the claim, or the notifier's name where it could not read the payment and claimed nothing.
-    Returns the payment as it is then. May be repeated. Raises ``PaymentChanged`` when somebody else wrote first.
+    ``notice_id`` is the id in the claim, or the notifier's name if it could not read the payment and claimed nothing.
+    Safe to repeat. Raises ``PaymentChanged`` if somebody else wrote first.
     """
     payment = ledger.find_payment(transaction_id)
     if payment is None:
         return None
     notification = payment.notification
     if notification.notifier != notifier:
-        # An execution that could not read the ledger claimed nothing; its letter counts for the payment that it holds.
-        # One that claimed has confirmed before, and its answer was lost: the payment may be at another try by now.
+        # An execution that could not read the ledger claimed nothing, but its dead letter counts for the payment it
+        # holds. Any other notifier confirmed before and lost the answer; the payment may have been reopened since.
         is_unread = notice_id == notifier == payment.execution
         if not (is_unread and is_dead_lettered) or notification.is_dead_lettered:
             return payment

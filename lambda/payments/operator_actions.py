@@ -7,6 +7,7 @@ from typing import Any
 
 from .charge import (
     CHARGE_WINDOW_SECONDS,
+    ask_gateway,
     build_charge,
     close_at_gateway,
     is_charge_window_over,
@@ -15,7 +16,7 @@ from .charge import (
 )
 from .errors import IdempotencyConflict, NotAllowed, PaymentNotRecorded
 from .payment import UNSUCCESSFUL, Payment, Status
-from .ports import Charged, Gateway, Ledger, NotRefunded, Refunded, Unknown
+from .ports import Charged, Gateway, Ledger, NotRefunded, Refunded, RefundOutcome, Unknown
 from .request import read_request
 
 # The states in which a person may find a payment under REVIEW.
@@ -47,12 +48,12 @@ def refund_payment(
 def reopen_payment(
     transaction_id: str, request: object, *, ledger: Ledger, connect: Callable[[], Gateway], clock: Callable[[], float]
 ) -> Payment:
-    """Let a FAILED payment be tried again; one that is not final, or has succeeded, is returned as it is.
+    """Make a FAILED payment PENDING again and return it; a payment that is open or charged is returned as it is.
 
-    ``request`` is what is to be sent again. What becomes of the payment, and of an UNKNOWN one, is announced anew. A
-    payment that is closed at the gateway is charged under a new idempotency key: nothing can be charged under the one
-    before. One whose key is too old to be used is closed first. Raises ``IdempotencyConflict`` for another request,
-    ``NotAllowed`` for a payment that ended otherwise, or that the gateway does not close now.
+    ``request`` is the request that will be sent again. The next outcome of the payment is announced anew, also that of
+    an UNKNOWN one. A payment that is closed at the gateway gets a new idempotency key; one whose key is too old is
+    closed first. Raises ``IdempotencyConflict`` for another request, and ``NotAllowed`` for a payment that ended
+    otherwise or that the gateway cannot close now.
     """
     payment, current_time = _find_recorded(transaction_id, ledger), clock()
     if not payment.is_recorded_for(read_request(request)):
@@ -85,16 +86,15 @@ def _build_reopened_payment(payment: Payment, current_time: float) -> Payment:
     if payment.idempotency_key_closed:
         changes = {"idempotency_key_closed": False, "generation": payment.generation + 1, "first_claimed_at": None}
     reopened = payment.with_status(Status.PENDING, at=current_time, failure=None, **changes)
-    # Subscribers may have received that it failed, so its end has to be announced.
+    # Subscribers may have been notified of the failure, so the next end has to be announced.
     return replace(reopened, notification=reopened.notification.for_new_try(Status.FAILED))
 
 
 def close_payment(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float]) -> Payment:
-    """End at the gateway what an attempt left open under a payment that was not charged; return what it is then.
+    """Close at the gateway what an attempt left open under a payment that was not charged; return the payment.
 
-    Somebody may have charged it meanwhile, with the intent's client secret. Then the payment becomes COMPLETED, and
-    subscribers, who were notified otherwise, are notified of that. ``idempotency_key_closed`` requires
-    proof that nothing is open.
+    If somebody charged it meanwhile, with the client secret of the intent, the payment becomes COMPLETED and
+    subscribers are notified. ``idempotency_key_closed`` is set only on proof that nothing is open.
     """
     outcome, current_time = close_at_gateway(payment, gateway, clock), clock()
     if isinstance(outcome, Charged):
@@ -110,10 +110,10 @@ def close_payment(payment: Payment, ledger: Ledger, gateway: Gateway, clock: Cal
 def resolve_payment(
     transaction_id: str, status: Status, reference: str | None, *, ledger: Ledger, clock: Callable[[], float]
 ) -> Payment:
-    """Record what a person saw at the gateway of a payment under REVIEW; one that says so already stays.
+    """Record what a person found at the gateway about a payment in REVIEW, and return the payment.
 
-    COMPLETED: it was charged, under ``reference``. FAILED: it was not, and cannot be any more. REFUNDED: the charge was
-    given back, under ``reference``. Raises ``NotAllowed`` for what contradicts the record.
+    COMPLETED: it was charged, under ``reference``. FAILED: it was not charged and cannot be any more. REFUNDED: the
+    charge was refunded, under ``reference``. Raises ``NotAllowed`` if that contradicts the record.
     """
     payment, current_time = _find_recorded(transaction_id, ledger), clock()
     references = {Status.COMPLETED: payment.gateway_reference, Status.REFUNDED: payment.refund_reference}
@@ -142,18 +142,16 @@ def resolve_payment(
 def request_refund(
     payment: Payment, ledger: Ledger, gateway: Gateway, clock: Callable[[], float], *, notify_refusal: bool = False
 ) -> Payment:
-    """Ask the gateway, always under the same key, and record its answer; without one it is the same payment.
+    """Ask the gateway for the refund and return the payment; unchanged, the same object, if there is no answer yet.
 
-    After the key's lifetime it is only looked for, and what is not found then is left to a person. ``notify_refusal``
-    tells whether subscribers are to hear of a refusal.
+    All requests carry the same key. After its lifetime the refund is only looked up, and becomes REVIEW if it is not
+    found. ``notify_refusal``: whether subscribers are notified of a refusal.
     """
     if payment.gateway_reference is None:
         raise ValueError("only a charged payment has a reference")
     too_late = clock() >= payment.since + CHARGE_WINDOW_SECONDS
-    try:
-        outcome = gateway.refund(build_charge(payment, too_late), payment.gateway_reference)
-    except Exception as error:  # a defect of the adapter, and the money may have moved
-        outcome = Unknown(f"{type(error).__name__} of the gateway's adapter")
+    charge_reference = payment.gateway_reference
+    outcome: RefundOutcome = ask_gateway(lambda: gateway.refund(build_charge(payment, too_late), charge_reference))
     match outcome:
         case Refunded(reference):
             return write_step(
@@ -176,7 +174,7 @@ def _find_recorded(transaction_id: str, ledger: Ledger) -> Payment:
 
 
 def _refuse_while_notice_is_claimed(payment: Payment, current_time: float) -> None:
-    """An operator's step waits for a notice that is on its way: it would arrive after the step, and be wrong."""
+    """Raise ``NotAllowed`` while a notice is being sent, because it could arrive after the operator's step."""
     if payment.notification.is_claimed(current_time):
         minutes = math.ceil(payment.notification.seconds_claimed(current_time) / 60)
         raise NotAllowed(

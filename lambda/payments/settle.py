@@ -1,4 +1,4 @@
-"""What the workflow left behind: find out the outcome of an overdue payment, settle it, announce it. Never charges."""
+"""Settles and announces the overdue payments that the workflow left behind. It looks outcomes up and never charges."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from .operator_actions import close_payment, request_refund
 from .payment import Payment, Status
 from .ports import Gateway, Ledger, Notices, Unknown
 
-# Who holds the claim of the notices that reconciliation sends.
+# The notifier in the claims of the notices that reconciliation sends.
 NOTIFIER = "reconciliation"
 
 
@@ -21,23 +21,23 @@ def settle_overdue_payment(
     clock: Callable[[], float],
     notify_outcomes: bool,
 ) -> Payment:
-    """Settle ``payment``, an overdue one as it was just read, as far as that can be known; return what it is now.
+    """Settle an overdue payment that was just read, as far as its outcome can be known, and return it.
 
-    ``connect`` gives the gateway, and is called only where it is needed; what it raises is raised. Raises
-    ``PaymentChanged`` when somebody else settles it at the same time.
+    ``connect`` returns the gateway and is called only if it is needed; its errors are raised. Raises ``PaymentChanged``
+    if somebody else settles the payment at the same time.
     """
     current_time = clock()
     if not payment.is_overdue(current_time):
         return payment
     match payment.status:
         case Status.PENDING:
-            # For certain not charged, and nobody is at it any more.
+            # Certainly not charged, and no execution works on it any more.
             return write_step(payment, payment.with_status(Status.FAILED, at=current_time, failure="abandoned"), ledger)
         case Status.REFUNDING:
             asked_for = request_refund(payment, ledger, connect(), clock, notify_refusal=True)
             if asked_for is not payment:
                 return asked_for
-            # Behind the others, to be asked for again.
+            # The write moves it behind the other payments, to be asked for again.
             return write_step(payment, payment.with_status(Status.REFUNDING, at=clock()), ledger)
         case Status.PROCESSING | Status.UNKNOWN:
             return _settle_by_lookup(payment, ledger, connect(), clock, notify_outcomes)
@@ -47,14 +47,14 @@ def settle_overdue_payment(
 
 
 def needs_gateway(payment: Payment, current_time: float) -> bool:
-    """Whether ``reconcile`` asks the gateway: for the outcome of a payment, or to close what is left open under one."""
+    """Whether reconciliation asks the gateway for the payment's outcome, or to close what is open under it."""
     return payment.status in (Status.PROCESSING, Status.UNKNOWN, Status.REFUNDING) or _is_to_be_closed(
         payment, current_time
     )
 
 
 def _is_to_be_closed(payment: Payment, current_time: float) -> bool:
-    """Not while a notice is on its way: it states that the payment was not charged."""
+    """Whether to close the payment now; not while a notice is being sent that states that it was not charged."""
     is_due = payment.closing_due_at is not None and current_time >= payment.closing_due_at
     return is_due and not payment.notification.is_claimed(current_time)
 
@@ -62,12 +62,12 @@ def _is_to_be_closed(payment: Payment, current_time: float) -> bool:
 def send_due_notice(
     payment: Payment, *, ledger: Ledger, notices: Notices, clock: Callable[[], float], broken: set[str]
 ) -> Payment:
-    """Send the notice that is due of ``payment``, and the dead letter that it lacks; return what it is then.
+    """Send the payment's due notice, and its dead letter if it lacks one, and return the payment.
 
-    The notice is claimed first and confirmed afterwards: a crash in between repeats it under its id. A payment whose
-    notice somebody else is sending is returned as it is. Raises ``NoticeNotSent`` for what could not be done, after
-    recording what could; it stays due. ``broken`` names the calls that failed before and are not to be tried now; one
-    that fails is added.
+    The notice is claimed first and confirmed afterwards, so a crash in between repeats it under the same id. A payment
+    whose notice somebody else is sending is returned as it is. ``broken`` names the calls that failed before in this
+    run; they are not tried again, and one that fails is added. Raises ``NoticeNotSent`` after recording what was sent;
+    the rest stays due.
     """
     current_time = clock()
     if not payment.notification.is_due or payment.notification.is_claimed(current_time):
