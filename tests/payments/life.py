@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from payments.charge import charge_payment
 from payments.failure import Failure, confirm_notice, record_failure
-from payments.operator_actions import reopen_payment
+from payments.operator_actions import reopen_payment, resolve_payment
 from payments.payment import Payment, Status
+from payments.ports import Gateway
 from payments.receive import receive_payment
 from payments.settle import settle_overdue_payment
 
@@ -13,7 +14,8 @@ from tests.fakes import MemoryLedger, ScriptedGateway
 from tests.payments.test_request import LIMITS
 from tests.workflow import request
 
-EXECUTION = "arn:execution:1"
+EXECUTION, ANOTHER_EXECUTION = "arn:execution:1", "arn:execution:2"
+SAME_REQUEST = object()
 
 
 class Life:
@@ -36,34 +38,39 @@ class Life:
             notify_outcomes=self.notify_outcomes,
         )
 
-    def process(self, execution: str = EXECUTION, clock: Callable[[], float] | None = None) -> Payment:
-        recorded = self.payment
+    def process(
+        self,
+        execution: str = EXECUTION,
+        *,
+        connect: Callable[[], Gateway] | None = None,
+        record_id: str | None = None,
+    ) -> Payment:
         return charge_payment(
-            recorded.transaction_id,
-            recorded.record_id,
+            self.request["transaction_id"],
+            self.payment.record_id if record_id is None else record_id,
             ledger=self.ledger,
-            connect=lambda: self.gateway,
+            connect=connect or (lambda: self.gateway),
             execution=execution,
-            clock=clock or (lambda: self.time),
+            clock=lambda: self.time,
             notify_outcomes=self.notify_outcomes,
         )
 
-    def fail(self, execution: str = EXECUTION, error: str = "Broken", **changes: object) -> Failure:
-        """An execution fails for good that was sent the payment's request, or another with these ``changes``."""
+    def fail(self, execution: str = EXECUTION, error: str = "Broken", *, sent: object = SAME_REQUEST) -> Failure:
+        """An execution fails for good that was sent the payment's request, or another request ``sent``."""
         return record_failure(
             self.payment.transaction_id,
-            request=request(**changes) if changes else self.request,
+            request=self.request if sent is SAME_REQUEST else sent,
             error=error,
             ledger=self.ledger,
             execution=execution,
             clock=lambda: self.time,
         )
 
-    def reopen(self) -> Payment:
-        """An operator has the same request sent again."""
+    def reopen(self, **changes: object) -> Payment:
+        """An operator has the request sent again, with these ``changes``."""
         return reopen_payment(
             self.payment.transaction_id,
-            self.request,
+            self.request | changes,
             ledger=self.ledger,
             connect=lambda: self.gateway,
             clock=lambda: self.time,
@@ -83,15 +90,21 @@ class Life:
             clock=lambda: self.time,
         )
 
-    def reconcile(self, after: float = 0) -> Payment:
-        """The schedule, so many seconds later."""
+    def reconcile(self, after: float = 0, connect: Callable[[], Gateway] | None = None) -> Payment:
+        """The schedule takes the payment up, ``after`` seconds later."""
         self.time += after
         return settle_overdue_payment(
             self.payment,
             ledger=self.ledger,
-            connect=lambda: self.gateway,
+            connect=connect or (lambda: self.gateway),
             clock=lambda: self.time,
             notify_outcomes=self.notify_outcomes,
+        )
+
+    def resolve(self, status: Status, reference: str | None) -> Payment:
+        """An operator records what the gateway's records say."""
+        return resolve_payment(
+            self.payment.transaction_id, status, reference, ledger=self.ledger, clock=lambda: self.time
         )
 
     @property

@@ -39,6 +39,19 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield DynamoDBLedger("table", "ledger", client, "function:1"), stub, client
 
 
+def expect_query(
+    shard: int, condition: str = "", values: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """Return the query of a shard of the index, with more of a condition and its values."""
+    return {
+        "TableName": "table",
+        "IndexName": "open-payments",
+        "KeyConditionExpression": f"open_shard = :shard{condition}",
+        "ExpressionAttributeValues": {":shard": {"N": str(shard)}, **(values or {})},
+        **changes,
+    }
+
+
 def transaction(before: Payment | None, after: Payment) -> dict[str, Any]:
     """What is sent: the state under its condition, and the step that is appended, together or not at all."""
     state: dict[str, Any] = {
@@ -115,22 +128,14 @@ def test_why_a_transaction_was_cancelled(stubbed: Any, codes: list[str], error: 
 
 def test_overdue_payments_of_all_shards_and_pages(stubbed: Any) -> None:
     ledger, stub, _ = stubbed
-
-    def expect_query(shard: int, **changes: Any) -> dict[str, Any]:
-        return {
-            "TableName": "table",
-            "IndexName": "open-payments",
-            "KeyConditionExpression": "open_shard = :shard AND overdue_at <= :now",
-            "ExpressionAttributeValues": {":shard": {"N": str(shard)}, ":now": {"N": "305.5"}},
-            **changes,
-        }
-
+    is_overdue = (" AND overdue_at <= :now", {":now": {"N": "305.5"}})
     key = {"transaction_id": {"S": "T-1"}}
     # It is the second five minutes since 1970: the second shard comes first, and the first one last.
-    stub.add_response("query", {"Items": [key], "LastEvaluatedKey": key}, expect_query(1))
-    stub.add_response("query", {"Items": [{"transaction_id": {"S": "T-2"}}]}, expect_query(1, ExclusiveStartKey=key))
+    stub.add_response("query", {"Items": [key], "LastEvaluatedKey": key}, expect_query(1, *is_overdue))
+    next_page = expect_query(1, *is_overdue, ExclusiveStartKey=key)
+    stub.add_response("query", {"Items": [{"transaction_id": {"S": "T-2"}}]}, next_page)
     for shard in (2, 3, 4, 5, 6, 7, 0):
-        stub.add_response("query", {"Items": []}, expect_query(shard))
+        stub.add_response("query", {"Items": []}, expect_query(shard, *is_overdue))
     assert list(ledger.list_overdue_ids(305.5)) == ["T-1", "T-2"]
     stub.assert_no_pending_responses()
 
@@ -143,14 +148,6 @@ def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(
         {"status": {"S": "COMPLETED"}, "since": {"N": "3"}},  # ended, and to be told of
         {"status": {"S": "PENDING"}, "since": {"N": "20"}},
     ]
-
-    def expect_query(shard: int) -> dict[str, Any]:
-        return {
-            "TableName": "table",
-            "IndexName": "open-payments",
-            "KeyConditionExpression": "open_shard = :shard",
-            "ExpressionAttributeValues": {":shard": {"N": str(shard)}},
-        }
 
     def expect_read(keys_page: list[dict[str, Any]]) -> dict[str, Any]:
         names = {

@@ -8,9 +8,8 @@ from payments.payment import Payment, Status
 from payments.ports import ActionRequired, Charged, Declined, NotCharged, Outcome, Unknown
 
 from tests.fakes import MemoryLedger
-from tests.payments.life import EXECUTION, Life
-
-ANOTHER_EXECUTION = "arn:execution:2"
+from tests.payments.life import ANOTHER_EXECUTION, EXECUTION, Life
+from tests.workflow import request
 
 
 @pytest.fixture
@@ -116,7 +115,7 @@ def test_nobody_gives_up_a_payment_that_another_execution_holds(life: Life) -> N
 def test_another_request_under_the_id_is_a_failure_of_its_execution_alone(life: Life, error: str) -> None:
     life.process()
     before = life.payment
-    failure = life.fail(ANOTHER_EXECUTION, error=error, payment_amount=151)
+    failure = life.fail(ANOTHER_EXECUTION, error, sent=request(payment_amount=151))
     assert (failure.payment, failure.is_announced) == (None, True)
     assert life.payment == before
 
@@ -157,15 +156,7 @@ def test_an_end_is_due_until_subscribers_heard_it_for_certain(life: Life) -> Non
 
 @pytest.mark.parametrize("request_sent", [None, {"transaction_id": 1}, "x"])
 def test_a_request_that_cannot_be_compared_is_another(life: Life, request_sent: object) -> None:
-    failure = record_failure(
-        life.payment.transaction_id,
-        request=request_sent,
-        error="Broken",
-        ledger=life.ledger,
-        execution=ANOTHER_EXECUTION,
-        clock=lambda: life.time,
-    )
-    assert failure.payment is None
+    assert life.fail(ANOTHER_EXECUTION, sent=request_sent).payment is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,14 +12,14 @@ from adapters.metrics import METRICS, NAMESPACE, count_payment, embed_metrics
 from awslambdaric.lambda_runtime_log_utils import JsonFormatter
 from handlers import processing, reconciliation
 from payments.errors import LedgerUnavailable
-from payments.payment import Payment, Status
+from payments.payment import Status
 from payments.ports import Charged, Declined, NotCharged, Unknown
 from payments.request import PAYMENT_METHODS
 
 from scripts.local.metrics import metrics_of_line
 from tests.fakes import ScriptedGateway
-from tests.payments.test_workflow import request
-from tests.workflow import Workflow
+from tests.payments.test_dynamodb import PAYMENT
+from tests.workflow import Workflow, request
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
 UNITS = {"Count", "Seconds", "Milliseconds"}
@@ -182,24 +183,14 @@ def test_without_values_a_line_is_no_metric(monkeypatch: pytest.MonkeyPatch) -> 
     assert "_aws" not in embed_metrics({})
 
 
-def in_status(status: Status) -> Payment:
-    return Payment(
-        transaction_id="T",
-        status=status,
-        sequence=3,
-        fingerprint="f",
-        execution="e",
-        created_at=0,
-        updated_at=0,
-        since=0,
-    )
-
-
 def test_a_refund_that_was_refused_completes_nothing_anew() -> None:
-    refunding = in_status(Status.REFUNDING)
-    assert reconciliation._count_outcome(refunding, in_status(Status.COMPLETED)) == {}
-    assert reconciliation._count_outcome(refunding, in_status(Status.REVIEW))["Payments"] == 1
-    assert reconciliation._count_outcome(in_status(Status.UNKNOWN), in_status(Status.COMPLETED))["Payments"] == 1
+    refunding, unknown, completed, review = (
+        replace(PAYMENT, status=status)
+        for status in (Status.REFUNDING, Status.UNKNOWN, Status.COMPLETED, Status.REVIEW)
+    )
+    assert reconciliation._count_outcome(refunding, completed) == {}
+    assert reconciliation._count_outcome(refunding, review)["Payments"] == 1
+    assert reconciliation._count_outcome(unknown, completed)["Payments"] == 1
 
 
 @pytest.mark.parametrize("event", [{"action": "refnud"}, {"action": 7}])

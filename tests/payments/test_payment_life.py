@@ -1,7 +1,7 @@
 """A payment's life: recorded once, claimed before it is charged, charged at most once, finished once."""
 
 import pytest
-from payments.charge import CHARGE_WINDOW_SECONDS, LEASE_SECONDS, charge_payment
+from payments.charge import CHARGE_WINDOW_SECONDS, LEASE_SECONDS
 from payments.errors import (
     ChargeOutcomeUnknown,
     GatewayUnavailable,
@@ -16,7 +16,7 @@ from payments.notification import NOTIFIER_SECONDS
 from payments.payment import TRANSITIONS, Payment, Status
 from payments.ports import GATEWAY_SECONDS, ActionRequired, Charge, Charged, Declined, NotCharged, Outcome, Unknown
 
-from tests.fakes import MemoryLedger, ScriptedGateway
+from tests.fakes import ScriptedGateway
 from tests.payments.life import EXECUTION, Life
 
 
@@ -72,23 +72,12 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
     def connect() -> ScriptedGateway:
         raise GatewayUnavailable("the secret cannot be read")
 
-    def process_without_it() -> Payment:
-        return charge_payment(
-            life.payment.transaction_id,
-            life.payment.record_id,
-            ledger=life.ledger,
-            connect=connect,
-            execution=EXECUTION,
-            clock=lambda: life.time,
-            notify_outcomes=True,
-        )
-
     life.validate()
     with pytest.raises(GatewayUnavailable):
-        process_without_it()
+        life.process(connect=connect)
     assert life.payment.status is Status.PENDING  # nothing is claimed
     life.process()
-    assert process_without_it().status is Status.COMPLETED
+    assert life.process(connect=connect).status is Status.COMPLETED
 
 
 def test_a_declined_payment_keeps_the_code(life: Life) -> None:
@@ -116,31 +105,14 @@ def test_another_request_under_the_same_id_is_a_conflict(life: Life) -> None:
 def test_another_record_under_the_same_id_is_a_conflict(life: Life) -> None:
     life.validate()
     with pytest.raises(IdempotencyConflict):
-        charge_payment(
-            "TXN-TEST-001",
-            "1.0",
-            ledger=life.ledger,
-            connect=lambda: life.gateway,
-            execution=EXECUTION,
-            clock=lambda: life.time,
-            notify_outcomes=True,
-        )
+        life.process(record_id="1.0")
     assert life.gateway.calls == []
 
 
-def test_a_payment_that_was_never_validated_is_not_charged() -> None:
-    gateway = ScriptedGateway()
+def test_a_payment_that_was_never_validated_is_not_charged(life: Life) -> None:
     with pytest.raises(PaymentNotRecorded):
-        charge_payment(
-            "T-1",
-            "1.0",
-            ledger=MemoryLedger(),
-            connect=lambda: gateway,
-            execution=EXECUTION,
-            clock=lambda: 1.0,
-            notify_outcomes=True,
-        )
-    assert gateway.calls == []
+        life.process(record_id="1.0")
+    assert life.gateway.calls == []
 
 
 def test_a_gateway_that_is_away_leaves_the_payment_to_be_tried_again(life: Life) -> None:

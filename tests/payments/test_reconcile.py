@@ -6,14 +6,13 @@ import pytest
 from payments.charge import CHARGE_WINDOW_SECONDS
 from payments.errors import GatewayUnavailable, IdempotencyConflict, NotAllowed, NoticeNotSent
 from payments.notification import NOTICE_SECONDS, NOTIFIER_SECONDS
-from payments.operator_actions import refund_payment, reopen_payment, resolve_payment
+from payments.operator_actions import refund_payment
 from payments.payment import CLOSING_SECONDS, LONGEST_WAIT_SECONDS, OVERDUE_SECONDS, Payment, Status
 from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Outcome, RefundOutcome, Unknown
-from payments.settle import send_due_notice, settle_overdue_payment
+from payments.settle import send_due_notice
 
 from tests.fakes import ScriptedGateway
 from tests.payments.life import EXECUTION, Life
-from tests.workflow import request
 
 HOUR = 60 * 60
 
@@ -295,32 +294,20 @@ def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> No
     def connect() -> ScriptedGateway:
         raise GatewayUnavailable("the secret cannot be read")
 
-    def reconcile_without_it() -> Payment:
-        life.time += HOUR
-        return settle_overdue_payment(
-            life.payment, ledger=life.ledger, connect=connect, clock=lambda: life.time, notify_outcomes=True
-        )
-
-    assert reconcile_without_it().status is Status.FAILED
+    assert life.reconcile(HOUR, connect).status is Status.FAILED
     second_life = Life()
     second_life.validate()
     unknown(second_life)
     life.ledger.payments = second_life.ledger.payments
     with pytest.raises(GatewayUnavailable):
-        reconcile_without_it()
+        life.reconcile(HOUR, connect)
     assert life.payment.status is Status.UNKNOWN
 
 
 def test_another_request_reopens_nothing(life: Life) -> None:
     life.fail()
     with pytest.raises(IdempotencyConflict):
-        reopen_payment(
-            "TXN-TEST-001",
-            request(payment_amount=151),
-            ledger=life.ledger,
-            connect=lambda: life.gateway,
-            clock=lambda: life.time,
-        )
+        life.reopen(payment_amount=151)
 
 
 def test_a_gateways_adapter_that_raises_proves_nothing_of_the_charge(life: Life) -> None:
@@ -406,22 +393,22 @@ def test_what_a_person_found_out(
     review(life, charged)
     if not allowed:
         with pytest.raises(NotAllowed, match="TXN-TEST-001"):
-            resolve_payment("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.time)
+            life.resolve(status, reference)
         assert life.payment.status is Status.REVIEW
         return
     for _ in range(2):  # safe to repeat
-        resolved = resolve_payment("TXN-TEST-001", status, reference, ledger=life.ledger, clock=lambda: life.time)
+        resolved = life.resolve(status, reference)
     assert (resolved.status, resolved.notification.is_due) == (status, True)
     assert reference in (None, resolved.gateway_reference, resolved.refund_reference)
 
 
 def test_a_resolution_is_not_taken_back_by_another(life: Life) -> None:
     review(life, charged=False)
-    resolve_payment("TXN-TEST-001", Status.COMPLETED, "pi_1", ledger=life.ledger, clock=lambda: life.time)
+    life.resolve(Status.COMPLETED, "pi_1")
     with pytest.raises(NotAllowed):
-        resolve_payment("TXN-TEST-001", Status.COMPLETED, "pi_2", ledger=life.ledger, clock=lambda: life.time)
+        life.resolve(Status.COMPLETED, "pi_2")
 
 
 def test_only_what_is_under_review_can_be_resolved(life: Life) -> None:
     with pytest.raises(NotAllowed, match="is PENDING"):
-        resolve_payment("TXN-TEST-001", Status.FAILED, None, ledger=life.ledger, clock=lambda: life.time)
+        life.resolve(Status.FAILED, None)
