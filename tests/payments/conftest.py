@@ -1,12 +1,27 @@
-"""The Stripe gateway over real HTTP, and the server that it talks to."""
+"""One payment on the core alone, the workflow in memory, and the Stripe gateway over real HTTP with its server."""
 
 from collections.abc import Iterator
 
 import pytest
 from adapters.stripe_gateway import StripeGateway
 
+from tests.payments.life import Life
 from tests.payments.stripe_cases import KnownKey
 from tests.payments.stripe_server import Stripe, serving
+from tests.workflow import Workflow
+
+
+@pytest.fixture
+def life() -> Life:
+    """A payment that is validated."""
+    life = Life()
+    life.validate()
+    return life
+
+
+@pytest.fixture
+def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    return Workflow().install(monkeypatch)
 
 
 @pytest.fixture

@@ -39,15 +39,13 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield DynamoDBLedger("table", "ledger", client, "function:1"), stub, client
 
 
-def expect_query(
-    shard: int, condition: str = "", values: dict[str, Any] | None = None, **changes: Any
-) -> dict[str, Any]:
-    """Return the query of a shard of the index, with more of a condition and its values."""
+def expect_query(shard: int, condition: str = "", values: Any = (), **changes: Any) -> dict[str, Any]:
+    """Return the query of a shard of the index, with the rest of a condition and its values."""
     return {
         "TableName": "table",
         "IndexName": "open-payments",
         "KeyConditionExpression": f"open_shard = :shard{condition}",
-        "ExpressionAttributeValues": {":shard": {"N": str(shard)}, **(values or {})},
+        "ExpressionAttributeValues": {":shard": {"N": str(shard)}, **dict(values)},
         **changes,
     }
 

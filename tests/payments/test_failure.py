@@ -12,13 +12,6 @@ from tests.payments.life import ANOTHER_EXECUTION, EXECUTION, Life
 from tests.workflow import request
 
 
-@pytest.fixture
-def life() -> Life:
-    life = Life()
-    life.validate()
-    return life
-
-
 def make_unknown(life: Life, execution: str = EXECUTION) -> None:
     life.gateway.script = [Unknown("timeout")]
     with pytest.raises(ChargeOutcomeUnknown):

@@ -170,8 +170,9 @@ def test_one_retry_at_most(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) ->
     assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 4)
 
 
-def test_a_key_that_stripe_refuses_is_renewed_for_the_next_call(secrets: Secrets, secret: Secret) -> None:
-    stripe = stripe_server.Stripe()
+def test_a_key_that_stripe_refuses_is_renewed_for_the_next_call(
+    secrets: Secrets, secret: Secret, stripe: stripe_server.Stripe
+) -> None:
     stripe.api_key = "sk_MARKED_1"
     with stripe_server.serving(stripe) as url:
         gateway = StripeGateway(secret, "test", url)
@@ -181,8 +182,9 @@ def test_a_key_that_stripe_refuses_is_renewed_for_the_next_call(secrets: Secrets
     assert secrets.requests == 2
 
 
-def test_a_key_that_is_refused_at_the_confirmation_charged_nothing(secrets: Secrets, secret: Secret) -> None:
-    stripe = stripe_server.Stripe()
+def test_a_key_that_is_refused_at_the_confirmation_charged_nothing(
+    secrets: Secrets, secret: Secret, stripe: stripe_server.Stripe
+) -> None:
     stripe.api_key = "sk_MARKED_1"
     stripe.faults = {"POST payment_intents/confirm": ["unauthorized"]}
     with stripe_server.serving(stripe) as url:
@@ -193,10 +195,9 @@ def test_a_key_that_is_refused_at_the_confirmation_charged_nothing(secrets: Secr
 
 
 @pytest.fixture
-def workflow(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workflow]:
+def workflow(secrets: Secrets, monkeypatch: pytest.MonkeyPatch, stripe: stripe_server.Stripe) -> Iterator[Workflow]:
     """The workflow with Stripe as its gateway, by way of the environment as the function has it."""
     flow = Workflow().install(monkeypatch)
-    stripe = stripe_server.Stripe()
     stripe.api_key = "sk_MARKED_1"
     with stripe_server.serving(stripe) as url:
         for name, value in {"GATEWAY": "stripe", "GATEWAY_SECRET_ARN": ARN, "GATEWAY_URL": url}.items():

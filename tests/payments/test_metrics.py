@@ -25,10 +25,9 @@ from tests.workflow import Workflow, request
 UNITS = {"Count", "Seconds", "Milliseconds"}
 
 
-@pytest.fixture
-def workflow(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Workflow:
+@pytest.fixture(autouse=True)
+def log_info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    return Workflow().install(monkeypatch)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -164,7 +163,6 @@ def test_a_backlog_that_cannot_be_measured_is_an_error_of_the_run_and_does_not_f
     def read_open_times(_: object) -> list[float]:
         raise LedgerUnavailable("batch_get_item: ThrottlingException")
 
-    caplog.set_level(logging.INFO)
     tables = SimpleNamespace(list_overdue_ids=lambda _: iter(()), read_open_times=read_open_times)
     monkeypatch.setattr(reconciliation, "get_ledger", lambda: tables)
     assert reconciliation.handler({}, None) == {"overdue": 0, "settled": 0, "open": 0, "errors": 1}

@@ -25,6 +25,10 @@ def life() -> Life:
     return Life()
 
 
+def die_before_charging(_charge: Charge) -> Charged:
+    raise SystemExit
+
+
 def test_a_payment_that_goes_well(life: Life) -> None:
     life.validate()
     completed = life.process()
@@ -184,10 +188,6 @@ def test_a_claim_keeps_everybody_else_out_until_its_lease_is_over(life: Life) ->
 
 def test_a_take_over_charges_what_the_dead_attempt_did_not(life: Life) -> None:
     life.validate()
-
-    def die_before_charging(charge: Charge) -> Charged:
-        raise SystemExit
-
     life.gateway.script = [die_before_charging]
     with pytest.raises(SystemExit):
         life.process()
@@ -199,11 +199,7 @@ def test_a_take_over_charges_what_the_dead_attempt_did_not(life: Life) -> None:
 
 def test_that_a_take_over_did_nothing_proves_nothing_about_the_dead_attempt(life: Life) -> None:
     life.validate()
-
-    def die(charge: Charge) -> Charged:
-        raise SystemExit
-
-    life.gateway.script = [die, NotCharged("away")]
+    life.gateway.script = [die_before_charging, NotCharged("away")]
     with pytest.raises(SystemExit):
         life.process()
     life.time += LEASE_SECONDS

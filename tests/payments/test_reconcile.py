@@ -37,13 +37,6 @@ class Subscribers:
         self.letters.append(payment.notice_id)
 
 
-@pytest.fixture
-def life() -> Life:
-    life = Life()
-    life.validate()
-    return life
-
-
 def unknown(life: Life, lookup: object = None) -> None:
     """The payment's outcome is unknown since now."""
     charged = life.payment.with_status(Status.PROCESSING, at=life.time, attempt=1, first_claimed_at=life.time)

@@ -13,6 +13,14 @@ from tests.payments.stripe_cases import AGAIN, CANCEL, CHARGE, CONFIRM, CONFIRM_
 from tests.payments.stripe_server import Stripe
 
 
+def create_two_intents(stripe: Stripe, gateway: StripeGateway, confirmation: str) -> None:
+    """Confirm an intent, with this fault; another, whose creation had failed before, shows late."""
+    stripe.faults = {CREATE: ["error_late"], CONFIRM: [confirmation]}
+    gateway.charge(CHARGE)
+    gateway.charge(AGAIN)
+    stripe.catch_up()
+
+
 def test_a_saved_error_of_a_creation_is_followed_by_the_next_key(stripe: Stripe, gateway: StripeGateway) -> None:
     """Under its key Stripe would answer with it for a day, and says so: https://docs.stripe.com/error-low-level
 
@@ -61,10 +69,7 @@ def test_two_open_intents_are_both_ended(stripe: Stripe, gateway: StripeGateway,
 
 
 def test_one_of_two_intents_was_declined(stripe: Stripe, gateway: StripeGateway) -> None:
-    stripe.faults = {CREATE: ["error_late"], CONFIRM: ["decline_then_drop"]}
-    gateway.charge(CHARGE)
-    gateway.charge(AGAIN)
-    stripe.catch_up()
+    create_two_intents(stripe, gateway, "decline_then_drop")
     assert gateway.lookup(CHARGE) == Declined("card_declined")
     assert [intent["status"] for intent in stripe.intents.values()] == ["canceled", "canceled"]
 
@@ -73,10 +78,7 @@ def test_one_of_two_intents_was_declined(stripe: Stripe, gateway: StripeGateway)
 def test_a_decline_is_closed_when_all_intents_are(
     stripe: Stripe, gateway: StripeGateway, cancellations: list[str]
 ) -> None:
-    stripe.faults = {CREATE: ["error_late"], CONFIRM: ["decline_then_drop"]}
-    gateway.charge(CHARGE)
-    gateway.charge(AGAIN)
-    stripe.catch_up()
+    create_two_intents(stripe, gateway, "decline_then_drop")
     stripe.intents["pi_2"]["last_payment_error"] = stripe.intents["pi_1"]["last_payment_error"]
     stripe.faults = {CANCEL: cancellations}
     assert gateway.lookup(CHARGE) == Declined("card_declined", is_closed=False)
@@ -203,9 +205,6 @@ def test_a_search_that_is_behind(stripe: Stripe, gateway: StripeGateway) -> None
 def test_an_open_intent_is_closed_beside_a_charged_one_though_the_key_is_forgotten(
     stripe: Stripe, gateway: StripeGateway
 ) -> None:
-    stripe.faults = {CREATE: ["error_late"]}
-    gateway.charge(CHARGE)
-    gateway.charge(AGAIN)
-    stripe.catch_up()
+    create_two_intents(stripe, gateway, "")
     assert gateway.lookup(EXPIRED) == Charged("pi_1")
     assert stripe.intents["pi_2"]["status"] == "canceled"

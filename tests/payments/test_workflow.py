@@ -15,11 +15,6 @@ from tests.fakes import ScriptedGateway
 from tests.workflow import Workflow, request
 
 
-@pytest.fixture
-def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
-    return Workflow().install(monkeypatch)
-
-
 def test_completed(workflow: Workflow) -> None:
     execution = workflow.pay(request())
     assert execution.status == "SUCCEEDED"

@@ -13,11 +13,6 @@ from tests.workflow import END_STATES, Workflow, request
 REFUSED = "States.QueryEvaluationError"
 
 
-@pytest.fixture
-def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
-    return Workflow().install(monkeypatch)
-
-
 def sized(characters: int, character: str) -> dict[str, Any]:
     """A request whose JSON, without white space, has so many characters."""
     data = request(payment_amount=150, customer_id="")
