@@ -28,7 +28,7 @@ from tests.e2e import marked
 from tests.e2e.conftest import TOPIC_ARN, Platform, deployed
 from tests.e2e.marked import FINGERPRINT_DIGITS, MARKS, SENT, Sender, every_way, every_way_of_stripe
 from tests.e2e.places import KINDS, Place, letters_url, places, search, table
-from tests.payments.stripe_server import Stripe, serving
+from tests.payments.stripe_server import Stripe, serve_stripe
 
 pytestmark = pytest.mark.e2e
 
@@ -46,7 +46,7 @@ def stripe() -> Stripe:
 
 @pytest.fixture(scope="module")
 def platform(stripe: Stripe) -> Iterator[Platform]:
-    with serving(stripe) as url, server.run_server(wait_scale=0.005) as running:
+    with serve_stripe(stripe) as url, server.run_server(wait_scale=0.005) as running:
         to = target.emulator_target(running, GATEWAY_URL=url)
         assert to.runtime is not None
         # The AWS emulator does not hand the level on.

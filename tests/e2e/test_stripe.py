@@ -17,7 +17,7 @@ from scripts.local.runtime import RUNTIME
 from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
 from tests.e2e.situations import call
-from tests.payments.stripe_server import Stripe, serving
+from tests.payments.stripe_server import Stripe, serve_stripe
 
 pytestmark = pytest.mark.e2e
 
@@ -36,7 +36,7 @@ def one_stripe() -> Stripe:
 
 @pytest.fixture(scope="module")
 def platform(one_stripe: Stripe) -> Iterator[Platform]:
-    with serving(one_stripe) as url, server.run_server(wait_scale=0.02) as running:
+    with serve_stripe(one_stripe) as url, server.run_server(wait_scale=0.02) as running:
         to = target.emulator_target(running, GATEWAY_URL=url)
         key = to.client("kms").create_key()["KeyMetadata"]["Arn"]
         secret = to.client("secretsmanager").create_secret(

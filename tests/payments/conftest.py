@@ -7,7 +7,7 @@ from adapters.stripe_gateway import StripeGateway
 
 from tests.payments.life import Life
 from tests.payments.stripe_cases import KnownKey
-from tests.payments.stripe_server import Stripe, serving
+from tests.payments.stripe_server import Stripe, serve_stripe
 from tests.workflow import Workflow
 
 
@@ -31,5 +31,5 @@ def stripe() -> Stripe:
 
 @pytest.fixture
 def gateway(stripe: Stripe) -> Iterator[StripeGateway]:
-    with serving(stripe) as url:
+    with serve_stripe(stripe) as url:
         yield StripeGateway(KnownKey("sk_test_x"), "test", url)

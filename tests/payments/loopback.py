@@ -14,10 +14,10 @@ class JsonHandler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
-    def body(self) -> str:
+    def read_body(self) -> str:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
 
-    def answer(self, answer_sent: tuple[int, dict[str, Any]] | None) -> None:
+    def send_answer(self, answer_sent: tuple[int, dict[str, Any]] | None) -> None:
         """A status and what it says, or None to drop the connection."""
         if answer_sent is None:
             self.connection.close()
@@ -31,7 +31,7 @@ class JsonHandler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handler: type[JsonHandler]) -> Iterator[str]:
+def serve_handler(handler: type[JsonHandler]) -> Iterator[str]:
     """The URL of a server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

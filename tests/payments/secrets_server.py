@@ -17,21 +17,21 @@ class Secrets:
 
 
 @contextmanager
-def serving(secrets: Secrets) -> Iterator[str]:
+def serve_secrets(secrets: Secrets) -> Iterator[str]:
     """The URL of a server on a free port of this machine."""
 
     class Handler(loopback.JsonHandler):
         content_type = "application/x-amz-json-1.1"
 
         def do_POST(self) -> None:
-            self.body()
+            self.read_body()
             secrets.requests += 1
             fault = secrets.faults.pop(0) if secrets.faults else (200, "")
             if fault == "slow":
                 time.sleep(0.5)
             status, code = fault if isinstance(fault, tuple) else (200, "")
             answer = {"__type": code, "message": "MARKED"} if code else {"SecretString": secrets.text}
-            self.answer(None if fault == "drop" else (status, answer))
+            self.send_answer(None if fault == "drop" else (status, answer))
 
-    with loopback.serving(Handler) as url:
+    with loopback.serve_handler(Handler) as url:
         yield url

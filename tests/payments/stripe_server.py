@@ -142,7 +142,7 @@ class Stripe:
     def handle(self, method: str, path: str, params: dict[str, str], key: str | None, api_key: str) -> Answer | None:
         """The answer, or None to drop the connection."""
         if api_key != self.api_key:
-            return problem(401, "invalid_request_error")
+            return build_error(401, "invalid_request_error")
         parts = path.split("/")[2:]
         endpoint = f"{method} {parts[0]}/{parts[2]}" if len(parts) > 2 else f"{method} {parts[0]}"
         request = json.dumps([path, params], sort_keys=True)
@@ -173,47 +173,47 @@ class Stripe:
     def _answer_unexecuted(self, request: str, key: str | None, fault: str) -> Answer | None:
         """The answer to a request that is refused at once, or was answered before under its key."""
         if key in self._in_use:
-            return problem(409, "idempotency_error", "idempotency_key_in_use")
+            return build_error(409, "idempotency_error", "idempotency_key_in_use")
         if key in self._saved:
             first_request, answer = self._saved[key]
             is_same = request == first_request
-            return replace(answer, is_replayed=True) if is_same else problem(400, "idempotency_error")
+            return replace(answer, is_replayed=True) if is_same else build_error(400, "idempotency_error")
         if fault == "unauthorized":
-            return problem(401, "invalid_request_error")
-        return problem(429, "invalid_request_error", "rate_limit") if fault == "rate_limit" else None
+            return build_error(401, "invalid_request_error")
+        return build_error(429, "invalid_request_error", "rate_limit") if fault == "rate_limit" else None
 
     def _answer(self, method: str, path: str, params: dict[str, str], fault: str) -> Answer:
         match fault:
             case "refused":
-                return problem(400, "invalid_request_error", "parameter_invalid")
+                return build_error(400, "invalid_request_error", "parameter_invalid")
             case "error_before":
-                return problem(500, "api_error")
+                return build_error(500, "api_error")
             case "error_late":
                 self._late.append((method, path, params))
-                return problem(500, "api_error")
+                return build_error(500, "api_error")
             case "error_after":
                 self._execute(method, path, params, fault)
-                return problem(500, "api_error")
+                return build_error(500, "api_error")
         return self._execute(method, path, params, fault)
 
     def _execute(self, method: str, path: str, params: dict[str, str], fault: str) -> Answer:
         parts = path.strip("/").split("/")[1:]
         if len(parts) > 1 and parts[0] == "payment_intents" and parts[1] not in (*self.intents, "search"):
-            return problem(404, "invalid_request_error", "resource_missing", "intent")
+            return build_error(404, "invalid_request_error", "resource_missing", "intent")
         if params.get("customer") in self.unknown_customers:
-            return problem(400, "invalid_request_error", "resource_missing", "customer")
+            return build_error(400, "invalid_request_error", "resource_missing", "customer")
         match [method, *parts]:
             case ["GET", "payment_methods"]:
                 cards = self.cards.get(params["customer"], ["pm_card"])
-                return listed([{"id": card, "object": "payment_method"} for card in cards], params)
+                return build_page([{"id": card, "object": "payment_method"} for card in cards], params)
             case ["POST", "payment_intents"]:
                 amount, minimum = int(params["amount"]), MINIMUM.get(params["currency"])
                 if minimum is None:
-                    return problem(400, "invalid_request_error", None, "currency")
+                    return build_error(400, "invalid_request_error", None, "currency")
                 if amount < minimum:
-                    return problem(400, "invalid_request_error", "amount_too_small", "amount")
+                    return build_error(400, "invalid_request_error", "amount_too_small", "amount")
                 if amount > self.maximum:
-                    return problem(400, "invalid_request_error", "amount_too_large", "amount")
+                    return build_error(400, "invalid_request_error", "amount_too_large", "amount")
                 return Answer(200, dict(self._add_intent(params)))
             case ["POST", "payment_intents", intent_id, "confirm"]:
                 return self._confirm(self.intents[intent_id], params, fault)
@@ -222,7 +222,7 @@ class Stripe:
                 if fault == "confirmed_before":
                     intent["status"] = "succeeded"
                 if intent["status"] in ("succeeded", "canceled"):
-                    return problem(400, "invalid_request_error", "payment_intent_unexpected_state")
+                    return build_error(400, "invalid_request_error", "payment_intent_unexpected_state")
                 intent["status"] = "canceled"
                 if self.canceling_clears_errors:
                     intent["last_payment_error"] = None
@@ -231,7 +231,7 @@ class Stripe:
                 metadata_filter = dict(re.findall(r"metadata\['(\w+)'\]:'([^']+)'", params["query"]))
                 intents = self.intents if self.searchable is None else self.searchable
                 intents_found = [dict(i) for i in intents.values() if metadata_filter.items() <= i["metadata"].items()]
-                return listed(intents_found[::-1], params, "search_result")
+                return build_page(intents_found[::-1], params, "search_result")
             case ["GET", "payment_intents"]:
                 since = int(params.get("created[gte]", 0))
                 of_customer = [
@@ -239,25 +239,25 @@ class Stripe:
                     for i in self.intents.values()
                     if i["customer"] == params["customer"] and i["created"] >= since
                 ]
-                return listed(of_customer[::-1], params)
+                return build_page(of_customer[::-1], params)
             case ["GET", "payment_intents", intent_id]:
                 return Answer(200, dict(self.intents[intent_id]))
             case ["POST", "refunds"]:
                 reference = params["payment_intent"]
                 if reference not in self.intents:
-                    return problem(404, "invalid_request_error", "resource_missing", "payment_intent")
+                    return build_error(404, "invalid_request_error", "resource_missing", "payment_intent")
                 if self._refunded(reference) == self.intents[reference]["amount"]:
-                    return problem(400, "invalid_request_error", "charge_already_refunded")
+                    return build_error(400, "invalid_request_error", "charge_already_refunded")
                 if self.balance < self.intents[reference]["amount"] - self._refunded(reference):
-                    return problem(400, "invalid_request_error")
+                    return build_error(400, "invalid_request_error")
                 metadata = _metadata(params)
                 return Answer(200, dict(self.refund_by_hand(reference, metadata=metadata)))
             case ["GET", "refunds"]:
                 refunds = [refund for refund in self.refunds if refund["payment_intent"] == params["payment_intent"]]
-                return listed(refunds[::-1], params)
+                return build_page(refunds[::-1], params)
             case ["GET", "refunds", refund_id]:
                 return Answer(200, dict(next(refund for refund in self.refunds if refund["id"] == refund_id)))
-        return problem(404, "invalid_request_error", "resource_missing")
+        return build_error(404, "invalid_request_error", "resource_missing")
 
     def _add_intent(self, params: dict[str, str]) -> dict[str, Any]:
         card = params.get("payment_method")
@@ -279,7 +279,7 @@ class Stripe:
     def _confirm(self, intent: dict[str, Any], params: dict[str, str], fault: str) -> Answer:
         card = params.get("payment_method") or intent["payment_method"]
         if intent["status"] not in ("requires_payment_method", "requires_confirmation") or card is None:
-            return problem(400, "invalid_request_error", "payment_intent_unexpected_state")
+            return build_error(400, "invalid_request_error", "payment_intent_unexpected_state")
         intent["payment_method"] = card
         is_off_session = params.get("off_session") == "true"
         errors = {
@@ -291,7 +291,7 @@ class Stripe:
             # The card is taken off the intent again.
             intent["status"], intent["payment_method"] = "requires_payment_method", None
             intent["last_payment_error"] = {"type": "card_error", **errors[fault]}
-            return problem(402, "card_error", **errors[fault])
+            return build_error(402, "card_error", **errors[fault])
         intent["status"] = "requires_action" if fault == "action" else "succeeded"
         return Answer(200, dict(intent))
 
@@ -300,7 +300,7 @@ def _metadata(params: dict[str, str]) -> dict[str, str]:
     return {name[9:-1]: value for name, value in params.items() if name.startswith("metadata[")}
 
 
-def problem(
+def build_error(
     status: int, kind: str, code: str | None = None, param: str | None = None, decline_code: str | None = None
 ) -> Answer:
     """An error, with those of its attributes that it has. https://docs.stripe.com/api/errors"""
@@ -309,18 +309,18 @@ def problem(
     return Answer(status, {"error": error})
 
 
-def listed(objects: list[dict[str, Any]], params: dict[str, str], kind: str = "list") -> Answer:
+def build_page(objects: list[dict[str, Any]], params: dict[str, str], kind: str = "list") -> Answer:
     """A page. https://docs.stripe.com/api/pagination"""
     if "starting_after" in params:
         objects = objects[1 + [item["id"] for item in objects].index(params["starting_after"]) :]
     limit = int(params.get("limit", 10))
     if not 1 <= limit <= 100:
-        return problem(400, "invalid_request_error", "parameter_invalid_integer", "limit")
+        return build_error(400, "invalid_request_error", "parameter_invalid_integer", "limit")
     return Answer(200, {"object": kind, "data": objects[:limit], "has_more": len(objects) > limit, "url": "/"})
 
 
 @contextmanager
-def serving(stripe: Stripe) -> Iterator[str]:
+def serve_stripe(stripe: Stripe) -> Iterator[str]:
     """The URL of a server on a free port of this machine."""
 
     class Handler(loopback.JsonHandler):
@@ -340,7 +340,7 @@ def serving(stripe: Stripe) -> Iterator[str]:
 
         def _serve(self) -> None:
             url = urlsplit(self.path)
-            body = self.body()
+            body = self.read_body()
             params = dict(parse_qsl(body if self.command == "POST" else url.query))
             api_key = self.headers["Authorization"].removeprefix("Bearer ")
             answer = stripe.handle(self.command, url.path, params, self.headers.get("Idempotency-Key"), api_key)
@@ -378,5 +378,5 @@ def serving(stripe: Stripe) -> Iterator[str]:
 
         do_GET = do_POST = _serve
 
-    with loopback.serving(Handler) as url:
+    with loopback.serve_handler(Handler) as url:
         yield url

@@ -50,7 +50,7 @@ def expect_query(shard: int, condition: str = "", values: Any = (), **changes: A
     }
 
 
-def transaction(before: Payment | None, after: Payment) -> dict[str, Any]:
+def expect_transaction(before: Payment | None, after: Payment) -> dict[str, Any]:
     """What is sent: the state under its condition, and the step that is appended, together or not at all."""
     state: dict[str, Any] = {
         "TableName": "table",
@@ -74,7 +74,7 @@ def transaction(before: Payment | None, after: Payment) -> dict[str, Any]:
 
 def test_a_step_is_conditional_on_the_very_write_that_was_read(stubbed: Any) -> None:
     ledger, stub, _ = stubbed
-    stub.add_response("transact_write_items", {}, transaction(PAYMENT, CLAIMED))
+    stub.add_response("transact_write_items", {}, expect_transaction(PAYMENT, CLAIMED))
     assert ledger.write_step(PAYMENT, CLAIMED) is None
 
 
@@ -87,7 +87,7 @@ def test_reads_are_consistent(stubbed: Any) -> None:
     assert ledger.find_payment("T-1") is None
 
 
-def cancelled(*reasons: dict[str, Any]) -> dict[str, Any]:
+def build_cancellation(*reasons: dict[str, Any]) -> dict[str, Any]:
     return {
         "service_error_code": "TransactionCanceledException",
         "http_status_code": 400,
@@ -102,7 +102,9 @@ def test_a_failed_condition_tells_what_is_held_unless_it_is_our_own_write(
     """The own write: its answer was lost, botocore sent it again, and it met itself."""
     ledger, stub, _ = stubbed
     reasons = {"Code": "ConditionalCheckFailed", "Item": to_item(stored)}, {"Code": "None"}
-    stub.add_client_error("transact_write_items", **cancelled(*reasons), expected_params=transaction(None, PAYMENT))
+    stub.add_client_error(
+        "transact_write_items", **build_cancellation(*reasons), expected_params=expect_transaction(None, PAYMENT)
+    )
     assert ledger.write_step(None, PAYMENT) == answer
 
 
@@ -119,7 +121,7 @@ def test_a_failed_condition_tells_what_is_held_unless_it_is_our_own_write(
 )
 def test_why_a_transaction_was_cancelled(stubbed: Any, codes: list[str], error: type[Exception]) -> None:
     ledger, stub, _ = stubbed
-    stub.add_client_error("transact_write_items", **cancelled(*({"Code": code} for code in codes)))
+    stub.add_client_error("transact_write_items", **build_cancellation(*({"Code": code} for code in codes)))
     with pytest.raises(error):
         ledger.write_step(None, PAYMENT)
 

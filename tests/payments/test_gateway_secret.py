@@ -17,7 +17,7 @@ from payments.payment import Status
 from payments.ports import Charge, Charged, NotCharged
 
 from tests.payments import stripe_server
-from tests.payments.secrets_server import Secrets, serving
+from tests.payments.secrets_server import Secrets, serve_secrets
 from tests.workflow import Workflow, request
 
 ARN = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:stripe-AbCdEf"
@@ -44,7 +44,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secrets]:
     monkeypatch.setattr(gateway_secret, "READ_SECONDS", 0.2)
     for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "DEFAULT_REGION": "eu-central-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    with serving(state) as url:
+    with serve_secrets(state) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
         yield state
 
@@ -174,7 +174,7 @@ def test_a_key_that_stripe_refuses_is_renewed_for_the_next_call(
     secrets: Secrets, secret: Secret, stripe: stripe_server.Stripe
 ) -> None:
     stripe.api_key = "sk_MARKED_1"
-    with stripe_server.serving(stripe) as url:
+    with stripe_server.serve_stripe(stripe) as url:
         gateway = StripeGateway(secret, "test", url)
         secrets.text, stripe.api_key = text("sk_MARKED_2"), "sk_MARKED_2"
         assert gateway.charge(CHARGE) == NotCharged("AuthenticationError")
@@ -187,7 +187,7 @@ def test_a_key_that_is_refused_at_the_confirmation_charged_nothing(
 ) -> None:
     stripe.api_key = "sk_MARKED_1"
     stripe.faults = {"POST payment_intents/confirm": ["unauthorized"]}
-    with stripe_server.serving(stripe) as url:
+    with stripe_server.serve_stripe(stripe) as url:
         gateway = StripeGateway(secret, "test", url)
         assert gateway.charge(CHARGE) == NotCharged("AuthenticationError")
         assert gateway.charge(CHARGE) == Charged("pi_1")
@@ -199,7 +199,7 @@ def workflow(secrets: Secrets, monkeypatch: pytest.MonkeyPatch, stripe: stripe_s
     """The workflow with Stripe as its gateway, by way of the environment as the function has it."""
     flow = Workflow().install(monkeypatch)
     stripe.api_key = "sk_MARKED_1"
-    with stripe_server.serving(stripe) as url:
+    with stripe_server.serve_stripe(stripe) as url:
         for name, value in {"GATEWAY": "stripe", "GATEWAY_SECRET_ARN": ARN, "GATEWAY_URL": url}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(processing, "get_gateway", functools.cache(environment.build_gateway))

@@ -30,7 +30,7 @@ def log_info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
 
-def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+def format_log_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [JsonFormatter().format(record) for record in caplog.records]
 
 
@@ -38,7 +38,7 @@ def list_metric_values(caplog: pytest.LogCaptureFixture, metric: str, *dimension
     """The values of a metric under these dimensions beside the environment's: ``(*dimensions, value)``."""
     return [
         (*(datum.dimensions[name] for name in dimensions), datum.value)
-        for line in lines(caplog)
+        for line in format_log_lines(caplog)
         for datum in metrics_of_line(line, [])
         if datum.name == metric and set(datum.dimensions) == {"Environment", *dimensions}
     ]
@@ -131,7 +131,7 @@ def test_a_gateways_call_is_measured_and_its_answer_passed_on(
     ((operation, milliseconds), *_) = list_metric_values(caplog, "GatewayLatency", "Operation")
     assert operation == "charge"
     assert milliseconds >= 0
-    answers = [json.loads(line) for line in lines(caplog) if "gateway answered" in line]
+    answers = [json.loads(line) for line in format_log_lines(caplog) if "gateway answered" in line]
     assert answers[0]["answer"] == type(answer).__name__
     assert "secret" not in json.dumps(answers)
 

@@ -19,7 +19,7 @@ LIMITS = Limits(
 )
 
 
-def reasons(**changes: object) -> list[str]:
+def find_reasons(**changes: object) -> list[str]:
     return find_rejection_reasons(read_request(request() | changes), LIMITS)
 
 
@@ -66,7 +66,7 @@ def test_what_is_no_amount(amount: object, currency: str, reason: str) -> None:
 def test_the_references_example_is_accepted() -> None:
     paid = read_request(request())
     assert paid.amount == Money(15000, "USD")
-    assert reasons() == []
+    assert find_reasons() == []
 
 
 @pytest.mark.parametrize("raw", [None, 1, "x", [], [{}], {}, {"transaction_id": None}, {"transaction_id": 7}])
@@ -125,7 +125,7 @@ def test_an_id_of_many_digits_is_none_that_looks_like_one(transaction_id: str) -
     ],
 )
 def test_what_is_rejected(changes: dict[str, object], reason: str) -> None:
-    (reason,) = reasons(**changes)
+    (reason,) = find_reasons(**changes)
     assert reason in reason
 
 
@@ -140,16 +140,16 @@ def test_what_is_rejected(changes: dict[str, object], reason: str) -> None:
     ],
 )
 def test_what_is_accepted(changes: dict[str, object]) -> None:
-    assert reasons(**changes) == []
+    assert find_reasons(**changes) == []
 
 
 def test_all_reasons_are_told_at_once() -> None:
-    assert len(reasons(payment_amount=-1, payment_method="cash", customer_id="")) == 3
+    assert len(find_reasons(payment_amount=-1, payment_method="cash", customer_id="")) == 3
 
 
 def test_no_reason_repeats_what_was_sent() -> None:
     marked = {"payment_method": "MARKED", "customer_id": "MARKED ", "currency": "MARKED", "MARKED": 1}
-    assert "MARKED" not in " ".join(reasons(**marked))
+    assert "MARKED" not in " ".join(find_reasons(**marked))
 
 
 @pytest.mark.parametrize(

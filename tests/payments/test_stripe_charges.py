@@ -12,7 +12,7 @@ from payments.money import Money
 from payments.ports import Charge, Charged, Declined, NotCharged, Refunded, Unknown
 
 from tests.payments.stripe_cases import AGAIN, AUTHENTICATE, CHARGE, CONFIRM, CREATE, EXPIRED, LIST, KnownKey
-from tests.payments.stripe_server import Stripe, serving
+from tests.payments.stripe_server import Stripe, serve_stripe
 
 
 def test_charged_once_however_often_it_is_asked(stripe: Stripe, gateway: StripeGateway) -> None:
@@ -90,7 +90,7 @@ def test_a_charge_under_keys_that_stripe_does_not_know_any_more_is_found(
 
 def test_two_environments_on_one_account_do_not_meet(stripe: Stripe, gateway: StripeGateway) -> None:
     """The same transaction id in both: seen to answer with the other's charge, and to cancel it."""
-    with serving(stripe) as url:
+    with serve_stripe(stripe) as url:
         another_gateway = StripeGateway(KnownKey("sk_test_x"), "other", url)
         assert gateway.charge(CHARGE) == Charged("pi_1")
         assert another_gateway.lookup(EXPIRED) == Unknown("the idempotency key is forgotten")
@@ -266,7 +266,7 @@ def test_an_upgrade_in_the_middle_of_a_payment(
 
     https://docs.stripe.com/api/idempotent_requests
     """
-    with serving(stripe) as url, monkeypatch.context() as older:
+    with serve_stripe(stripe) as url, monkeypatch.context() as older:
         # As the first release had it, for good.
         older.setattr(stripe_requests, "FORMS", {1: stripe_requests.Form({"payment_method_types": ["card"]}, {})})
         stripe.faults = {CONFIRM: ["drop_after"]}

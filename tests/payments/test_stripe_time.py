@@ -16,7 +16,7 @@ from adapters.stripe_gateway import StripeGateway
 from payments.ports import GATEWAY_SECONDS, Charged, NotCharged, Refunded, Unknown
 
 from tests.payments.stripe_cases import AGAIN, CARDS, CHARGE, CONFIRM, CREATE, REFUND, KnownKey
-from tests.payments.stripe_server import TRICKLE_SECONDS, Stripe, serving
+from tests.payments.stripe_server import TRICKLE_SECONDS, Stripe, serve_stripe
 
 
 class RequestClock:
@@ -31,7 +31,7 @@ class RequestClock:
 
 @pytest.fixture
 def slow_gateway(stripe: Stripe) -> Iterator[StripeGateway]:
-    with serving(stripe) as url:
+    with serve_stripe(stripe) as url:
         yield StripeGateway(KnownKey("sk_test_x"), "test", url, RequestClock(stripe))
 
 

@@ -27,7 +27,7 @@ any_json = st.recursive(
 )
 
 
-def deep(depth: int) -> Any:
+def nest_lists(depth: int) -> Any:
     value: Any = 1
     for _ in range(depth):
         value = [value]
@@ -35,7 +35,7 @@ def deep(depth: int) -> Any:
 
 
 extremes = st.one_of(
-    st.sampled_from([0, 1, 500, 900]).map(deep),
+    st.sampled_from([0, 1, 500, 900]).map(nest_lists),
     st.sampled_from([1, 19_000, 25_000, 250_000]).map(lambda size: "x" * size),
     st.sampled_from(["", "\u0000", "\U0001f4b3" * 50, "\u202e1", "0", "-", "a\nb", "{% $states.input %}", "'; DROP"]),
     st.sampled_from([0, -1, 0.001, 1e-300, 1e300, 10**300, 149.999, 10000, 10000.01, 5000.01, True]),
@@ -87,5 +87,5 @@ def test_no_input_ends_an_execution_elsewhere(monkeypatch: pytest.MonkeyPatch) -
 def test_what_the_function_cannot_even_read_ends_in_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """As Lambda reports an event that its runtime cannot parse."""
     workflow = Workflow(broken={"${ValidationFunctionArn}": "Runtime.UnmarshalError"}).install(monkeypatch)
-    execution = workflow.pay({"transaction_id": "T-1", "payment_amount": deep(900)})
+    execution = workflow.pay({"transaction_id": "T-1", "payment_amount": nest_lists(900)})
     assert (execution.path[-1], execution.error) == ("PaymentFailed", "Runtime.UnmarshalError")

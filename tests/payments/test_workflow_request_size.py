@@ -7,13 +7,13 @@ import pytest
 
 from stacks.workflow.state_machine import MAXIMUM_REQUEST_CHARACTERS
 from tests.asl import LIMIT_BYTES
-from tests.payments.test_workflow_any_input import deep
+from tests.payments.test_workflow_any_input import nest_lists
 from tests.workflow import END_STATES, Workflow, request
 
 REFUSED = "States.QueryEvaluationError"
 
 
-def sized(characters: int, character: str) -> dict[str, Any]:
+def build_request(characters: int, character: str) -> dict[str, Any]:
     """A request whose JSON, without white space, has so many characters."""
     data = request(payment_amount=150, customer_id="")
     size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
@@ -22,9 +22,9 @@ def sized(characters: int, character: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("character", ["a", "é", "日", "💳"])
 def test_the_longest_request_that_is_let_in_is_as_long_in_every_language(workflow: Workflow, character: str) -> None:
-    let_in = workflow.pay(sized(MAXIMUM_REQUEST_CHARACTERS, character))
+    let_in = workflow.pay(build_request(MAXIMUM_REQUEST_CHARACTERS, character))
     assert let_in.error != REFUSED
-    refused = workflow.pay(sized(MAXIMUM_REQUEST_CHARACTERS + 1, character), name="2")
+    refused = workflow.pay(build_request(MAXIMUM_REQUEST_CHARACTERS + 1, character), name="2")
     assert (refused.path[-1], refused.error) == ("PaymentFailed", REFUSED)
     assert workflow.dead_letters[-1]["error"] == REFUSED
 
@@ -32,7 +32,7 @@ def test_the_longest_request_that_is_let_in_is_as_long_in_every_language(workflo
 @pytest.mark.parametrize("character", ["💳", "\u0001"])
 def test_what_is_let_in_is_far_below_the_limit_that_ends_an_execution(workflow: Workflow, character: str) -> None:
     """In UTF-8 a character has up to four bytes; one that JSON escapes is counted as it is written."""
-    widest = sized(MAXIMUM_REQUEST_CHARACTERS, character)
+    widest = build_request(MAXIMUM_REQUEST_CHARACTERS, character)
     assert len(json.dumps(widest, ensure_ascii=False).encode()) < LIMIT_BYTES / 2
     assert workflow.pay(widest).path[-1] in END_STATES
 
@@ -49,4 +49,4 @@ def test_a_number_that_is_no_double_is_refused_and_told(workflow: Workflow) -> N
 
 
 def test_a_deep_request_is_measured(workflow: Workflow) -> None:
-    assert workflow.pay(request() | {"more": deep(900)}).path[-1] in END_STATES
+    assert workflow.pay(request() | {"more": nest_lists(900)}).path[-1] in END_STATES
