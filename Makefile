@@ -35,8 +35,9 @@ prove: $(VENV)/installed  ## Inject every fault into the payment core, and print
 ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Trigger every alarm, execute every runbook command, and print the figures
 	$(BIN)/python -m pytest tests/ops $(PARALLEL)
 
-mutate: $(VENV)/installed  ## Plant defects in the templates, and check that a test catches each; ONLY=WORDS plants some
+mutate: $(VENV)/installed  ## Plant defects in templates and sources, and check that a test catches each; ONLY=WORDS plants some
 	@scripts/python.sh tests.mutations --only '$(ONLY)'
+	@scripts/python.sh tests.mutations.sources --only '$(ONLY)'
 
 audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## Scanners, compliance rule packs, least privilege, planted defects, payment data; LISTS=1
 	@scripts/python.sh scripts.audit $(if $(LISTS),--lists) $(if $(RECORDED),--recorded $(RECORDED))

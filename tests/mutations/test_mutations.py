@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scripts.audit import recorded_runs
 from tests.emitted import ROOT, TEMPLATES
+from tests.mutations import sources
 from tests.mutations.defects import DEFECTS
 
 
@@ -24,3 +25,10 @@ def test_every_defect_is_detected(tmp_path: Path) -> None:
 def test_there_are_defects_of_every_template_and_each_has_a_name() -> None:
     assert {defect.template for defect in DEFECTS} == set(TEMPLATES)
     assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) >= 50
+
+
+def test_each_defect_of_the_sources_can_be_planted() -> None:
+    """`make mutate` plants them; that takes minutes, because each test starts anew."""
+    defects = sources.read_defects()
+    assert len({defect.name for defect in defects}) == len(defects) >= 60
+    assert not [d.name for d in defects if (ROOT / d.path).read_text(encoding="utf-8").count(d.before) != 1]

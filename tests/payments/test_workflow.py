@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from adapters.simulator import Simulator
-from handlers import processing
-from payments.errors import LedgerUnavailable
+from handlers import processing, validation
+from payments.errors import LedgerUnavailable, MalformedRequest
 from payments.ports import NotCharged, Unknown
 
 from tests.emitted import load_template
@@ -236,6 +236,20 @@ def test_a_defect_tells_its_place_and_not_the_data(
     assert "MARKED" not in revealed_text
 
 
+@pytest.mark.usefixtures("workflow")
+def test_an_error_reports_neither_its_cause_nor_our_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda reports the chain of causes with an error, and a cause may hold payment data."""
+
+    def fail_because_of(*_: object, **__: object) -> None:
+        raise MalformedRequest("transaction_id is missing") from ValueError("MARKED")
+
+    monkeypatch.setattr("handlers.validation.receive_payment", fail_because_of)
+    with pytest.raises(MalformedRequest) as raised:
+        validation.handler({"request": {}}, None)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+
+
 def test_no_payment_data_leaves_the_table(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     marked = {"customer_id": "MARKED-1", "payment_amount": 4321.0}
@@ -281,7 +295,6 @@ def test_the_duration_alarm_reads_a_line_that_is_really_logged(
 
 @pytest.mark.parametrize("event", [None, [], "x", {}, {"action": "charge"}, {"action": "process"}])
 def test_an_event_that_is_none_is_malformed(workflow: Workflow, event: Any) -> None:
-    from handlers import validation
     from payments.errors import MalformedRequest
 
     for handler in (validation.handler, processing.handler):
