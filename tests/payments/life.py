@@ -55,11 +55,13 @@ class Life:
             notify_outcomes=self.notify_outcomes,
         )
 
-    def fail(self, execution: str = EXECUTION, error: str = "Broken", *, sent: object = SAME_REQUEST) -> Failure:
-        """An execution fails for good that was sent the payment's request, or another request ``sent``."""
+    def fail(
+        self, execution: str = EXECUTION, error: str = "Broken", *, request_sent: object = SAME_REQUEST
+    ) -> Failure:
+        """An execution fails for good that was sent the payment's request, or ``request_sent`` instead."""
         return record_failure(
             self.payment.transaction_id,
-            request=self.request if sent is SAME_REQUEST else sent,
+            request=self.request if request_sent is SAME_REQUEST else request_sent,
             error=error,
             ledger=self.ledger,
             execution=execution,

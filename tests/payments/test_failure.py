@@ -108,7 +108,7 @@ def test_nobody_gives_up_a_payment_that_another_execution_holds(life: Life) -> N
 def test_another_request_under_the_id_is_a_failure_of_its_execution_alone(life: Life, error: str) -> None:
     life.process()
     before = life.payment
-    failure = life.fail(ANOTHER_EXECUTION, error, sent=request(payment_amount=151))
+    failure = life.fail(ANOTHER_EXECUTION, error, request_sent=request(payment_amount=151))
     assert (failure.payment, failure.is_announced) == (None, True)
     assert life.payment == before
 
@@ -149,7 +149,7 @@ def test_an_end_is_due_until_subscribers_heard_it_for_certain(life: Life) -> Non
 
 @pytest.mark.parametrize("request_sent", [None, {"transaction_id": 1}, "x"])
 def test_a_request_that_cannot_be_compared_is_another(life: Life, request_sent: object) -> None:
-    assert life.fail(ANOTHER_EXECUTION, sent=request_sent).payment is None
+    assert life.fail(ANOTHER_EXECUTION, request_sent=request_sent).payment is None
 
 
 @pytest.mark.parametrize(
