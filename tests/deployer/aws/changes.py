@@ -2,14 +2,14 @@
 
 import json
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.deployer.aws.stacks import STACK, Changes, Stack
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets-view.html
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
-# What replaces a resource of the platform, as far as the tests change it.
-
+# The properties whose change replaces a resource of the platform, as far as the tests change them.
 REPLACED_BY = {
     "AWS::DynamoDB::Table": ("TableName", "KeySchema"),
     "AWS::SQS::Queue": ("QueueName",),
@@ -32,54 +32,72 @@ def describe_resource(action: str, logical_id: str, kind: str, details: Changes,
     return {"Type": "Resource", "ResourceChange": change}
 
 
-def describe_change(
-    logical_id: str,
-    old: dict[str, Any] | None,
-    new: dict[str, Any] | None,
-    before: Stack | None,
-    after: Stack,
-    changed: set[str],
-    unknown: set[str],
-    listed: set[str],
-    replaced: set[str],
-) -> dict[str, Any] | None:
-    """What the service says of one resource."""
-    if old is None and new is not None:
-        return describe_resource("Add", logical_id, new["Type"], [])
-    if new is None and old is not None:
-        kept = str(old.get("DeletionPolicy", "Delete")).startswith("Retain")
-        return describe_resource("Remove", logical_id, old["Type"], [], PolicyAction="Retain" if kept else "Delete")
-    assert old is not None
-    assert new is not None
-    assert before is not None
-    kind = new["Type"]
-    replacing = REPLACED_BY.get(kind, ())
-    details, replacement = [], "False"
-    for name in {**old.get("Properties", {}), **new.get("Properties", {})}:
-        was, now = old.get("Properties", {}).get(name), new.get("Properties", {}).get(name)
+@dataclass
+class Comparison:
+    """Lists the changes of a stack, in the order of its resources: later changes depend on earlier ones."""
+
+    before: Stack | None
+    after: Stack
+    # Parameters of the stack whose values are known only after the deployment.
+    unknown: set[str] = field(default_factory=set)
+    # The resources that have been listed so far, and those of them that may be replaced.
+    listed: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.old, self.new = self.before.resources if self.before else {}, self.after.resources
+        values = self.after.parameters.items()
+        self.changed = {key for key, value in values if self.before and self.before.parameters.get(key) != value}
+
+    def add_change(self, change: dict[str, Any]) -> None:
+        resource = change["ResourceChange"]
+        self.listed.add(resource["LogicalResourceId"])
+        if resource.get("Replacement", "False") != "False":
+            self.replaced.add(resource["LogicalResourceId"])
+
+    def find_unknown_parameters(self, logical_id: str) -> set[str]:
+        """Return the parameters of a nested stack that refer to listed resources."""
+        if self.before is None:
+            return set()
+        parameters = self.new[logical_id]["Properties"].get("Parameters", {}).items()
+        return {key for key, value in parameters if any(is_referred_to(value, name) for name in self.listed)}
+
+    def describe_change(self, logical_id: str) -> dict[str, Any] | None:
+        """Return the change of one resource as the service describes it, or None."""
+        old, new = self.old.get(logical_id), self.new.get(logical_id)
+        if new is None:
+            policy = "Retain" if str(self.old[logical_id].get("DeletionPolicy")).startswith("Retain") else "Delete"
+            return describe_resource("Remove", logical_id, self.old[logical_id]["Type"], [], PolicyAction=policy)
+        if old is None:
+            return describe_resource("Add", logical_id, new["Type"], [])
+        before, after = old.get("Properties", {}), new.get("Properties", {})
+        properties = (self._compare(new["Type"], key, before.get(key), after.get(key)) for key in {**before, **after})
+        details = [detail for detail in properties if detail]
+        if not details:
+            return None
+        recreations = {detail["Target"]["RequiresRecreation"] for detail in details}
+        if recreations == {"Never"}:
+            return describe_resource("Modify", logical_id, new["Type"], details, Replacement="False")
+        replacement = "True" if "Always" in recreations else "Conditional"
+        policy = f"ReplaceAnd{new.get('UpdateReplacePolicy', 'Delete')}"
+        more = {"Replacement": replacement, "PolicyAction": policy}
+        return describe_resource("Modify", logical_id, new["Type"], details, **more)
+
+    def _compare(self, kind: str, name: str, old: Any, new: Any) -> dict[str, Any] | None:
+        assert self.before is not None
+        if name == "TemplateURL":
+            return None
+        replaces, before = name in REPLACED_BY.get(kind, ()), show_value(old, self.before)
+        if old != new or any(is_referred_to(new, parameter) for parameter in self.changed):
+            recreation = "Always" if replaces else "Never"
+            return describe_property(name, before, show_value(new, self.after), recreation, "Static")
         # An attribute of a resource that changes is not known; a reference only where another takes its place.
-        sources = {one for one in unknown | replaced if is_referred_to(now, one)}
-        sources |= {one for one in listed if is_referred_to(now, one, attributes=True)}
-        if was != now or any(is_referred_to(now, one) for one in changed):
-            if name == "TemplateURL":
-                continue
-            always = name in replacing
-            replacement = "True" if always else replacement
-            recreation = "Always" if always else "Never"
-            values = show_value(was, before), show_value(now, after)
-            details.append(describe_property(name, *values, recreation, "Static"))
-        elif sources and kind != STACK:
-            may = name in replacing
-            replacement = "Conditional" if may and replacement == "False" else replacement
-            known = show_value(was, before)
-            recreation = "Conditionally" if may else "Never"
-            details.append(describe_property(name, known, KNOWN_AFTER_APPLY, recreation, "Dynamic"))
-    if not details:
-        return None
-    more = {}
-    if replacement != "False":
-        more["PolicyAction"] = f"ReplaceAnd{new.get('UpdateReplacePolicy', 'Delete')}"
-    return describe_resource("Modify", logical_id, kind, details, Replacement=replacement, **more)
+        is_unknown = any(is_referred_to(new, source) for source in self.unknown | self.replaced)
+        is_unknown |= any(is_referred_to(new, source, attributes=True) for source in self.listed)
+        if not is_unknown or kind == STACK:
+            return None
+        recreation = "Conditionally" if replaces else "Never"
+        return describe_property(name, before, KNOWN_AFTER_APPLY, recreation, "Dynamic")
 
 
 def pass_on(expression: Any, parameters: dict[str, str]) -> str:

@@ -19,13 +19,7 @@ from typing import Any
 from botocore import xform_name
 
 from tests.deployer.aws import templates
-from tests.deployer.aws.changes import (
-    describe_change,
-    describe_resource,
-    is_referred_to,
-    leave_out_values,
-    pass_on,
-)
+from tests.deployer.aws.changes import Comparison, describe_resource, leave_out_values, pass_on
 from tests.deployer.aws.data_services import DataServices
 from tests.deployer.aws.deployments import Deployments
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
@@ -155,17 +149,17 @@ class CloudFormation(Deployments):
 
     def list_stack_resources(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
         stack = self._stack(StackName)
-        found = []
-        for logical_id, resource in stack.resources.items():
-            nested = stack.nested.get(logical_id)
-            physical = nested.id if nested else _physical_id(logical_id, resource, stack)
-            summary = {
+        summaries = [
+            {
                 "LogicalResourceId": logical_id,
                 "ResourceType": resource["Type"],
                 "ResourceStatus": "DELETE_SKIPPED" if logical_id in self.skipped else "CREATE_COMPLETE",
+                "PhysicalResourceId": _physical_id(logical_id, resource, stack),
+                "LastUpdatedTimestamp": START,
             }
-            found.append({**summary, "PhysicalResourceId": physical, "LastUpdatedTimestamp": START})
-        return _page("StackResourceSummaries", found, NextToken, size=20)
+            for logical_id, resource in stack.resources.items()
+        ]
+        return _page("StackResourceSummaries", summaries, NextToken, size=20)
 
     def describe_stack_resources(self, PhysicalResourceId: str) -> dict[str, Any]:
         """Those of the stack that a resource belongs to, the first hundred; of a deleted stack, too.
@@ -177,28 +171,25 @@ class CloudFormation(Deployments):
         if not ids or not ids[0]:
             raise Refused("ValidationError", f"Stack for {PhysicalResourceId} does not exist")
         stack = self._stack(ids[0])
-        found = []
-        for logical_id, resource in list(stack.resources.items())[:100]:
-            kind, status = resource["Type"], "CREATE_COMPLETE"
-            if kind in NAMES:
-                physical = physical_id(kind, self.name_resource(stack, logical_id))
-            else:
-                physical = _physical_id(logical_id, resource, stack)
-            if logical_id in self.skipped or stack.status == "DELETE_COMPLETE":
-                status = "DELETE_SKIPPED"
-            one = {"StackName": stack.name, "StackId": stack.id, "LogicalResourceId": logical_id, "ResourceType": kind}
-            found.append({**one, "PhysicalResourceId": physical, "ResourceStatus": status, "Timestamp": START})
-        return {"StackResources": found}
+        is_deleted = stack.status == "DELETE_COMPLETE"
+        resources = [
+            {
+                "StackName": stack.name,
+                "StackId": stack.id,
+                "LogicalResourceId": logical_id,
+                "ResourceType": resource["Type"],
+                "ResourceStatus": "DELETE_SKIPPED" if is_deleted or logical_id in self.skipped else "CREATE_COMPLETE",
+                "PhysicalResourceId": physical_id(resource["Type"], self.name_resource(stack, logical_id))
+                if resource["Type"] in NAMES
+                else _physical_id(logical_id, resource, stack),
+                "Timestamp": START,
+            }
+            for logical_id, resource in list(stack.resources.items())[:100]
+        ]
+        return {"StackResources": resources}
 
     def create_change_set(self, **request: Any) -> dict[str, Any]:
-        name = request["StackName"]
-        stack = next((one for one in self.stacks.values() if one.name == name and one.is_there), None)
-        if stack is None:
-            assert request["ChangeSetType"] == "CREATE"
-            stack = Stack(name, self.make_arn("stack", name), "REVIEW_IN_PROGRESS", tags=request["Tags"])
-            self.stacks[stack.id] = stack
-        elif stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
-            raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+        stack = self._find_stack_to_change(request)
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
         if len(request.get("TemplateBody", "").encode()) > 51_200:
             raise Refused(
@@ -208,15 +199,27 @@ class CloudFormation(Deployments):
             )
         previous = stack.text if request.get("UsePreviousTemplate") else None
         text = previous or request.get("TemplateBody") or self._object(request["TemplateURL"])
-        parameters = {one["ParameterKey"]: one["ParameterValue"] for one in request.get("Parameters", [])}
-        declared = templates.parse(text).get("Parameters", {})
-        defaults = {key: str(one["Default"]) for key, one in declared.items() if "Default" in one}
-        after = self.propose_stack(stack, name, text, {**defaults, **parameters})
+        parameters = {item["ParameterKey"]: item["ParameterValue"] for item in request.get("Parameters", [])}
+        declared = templates.parse(text).get("Parameters", {}).items()
+        defaults = {name: str(parameter["Default"]) for name, parameter in declared if "Default" in parameter}
+        after = self.propose_stack(stack, stack.name, text, {**defaults, **parameters})
         after.tags = request["Tags"]
         before = stack if stack.status != "REVIEW_IN_PROGRESS" else None
-        made = self._change_set(request["ChangeSetName"], stack, before, after, "", unknown=set())
-        made.proposed, made.request = after, request
-        return {"Id": made.id, "StackId": stack.id}
+        change_set = self._create_change_set(request["ChangeSetName"], stack, Comparison(before, after))
+        change_set.proposed, change_set.request = after, request
+        return {"Id": change_set.id, "StackId": stack.id}
+
+    def _find_stack_to_change(self, request: dict[str, Any]) -> Stack:
+        """Return the stack of a request, which is created if it does not exist."""
+        name = request["StackName"]
+        stack = next((stack for stack in self.stacks.values() if stack.name == name and stack.is_there), None)
+        if stack is None:
+            assert request["ChangeSetType"] == "CREATE"
+            stack = Stack(name, self.make_arn("stack", name), "REVIEW_IN_PROGRESS", tags=request["Tags"])
+            self.stacks[stack.id] = stack
+        elif stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
+            raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+        return stack
 
     def describe_change_set(
         self,
@@ -444,54 +447,47 @@ class CloudFormation(Deployments):
             after.nested[logical_id] = nested
         return after
 
-    def _change_set(
-        self, name: str, stack: Stack, before: Stack | None, after: Stack, logical_id: str, unknown: set[str]
-    ) -> ChangeSet:
+    def _create_change_set(self, name: str, stack: Stack, comparison: Comparison) -> ChangeSet:
+        before, after = comparison.before, comparison.after
         changes: Changes = []
-        below: list[ChangeSet] = []
-        old = before.resources if before else {}
-        new = after.resources
-        changed = {k for k, v in after.parameters.items() if before and before.parameters.get(k) != v}
-        listed: set[str] = set()
-        replaced: set[str] = set()
-        for one in [*new, *(each for each in old if each not in new)]:
-            change = describe_change(one, old.get(one), new.get(one), before, after, changed, unknown, listed, replaced)
-            if one in after.nested and (change or before):
-                was = before.nested.get(one) if before else None
-                nested_unknown = {
-                    key
-                    for key, value in new[one]["Properties"].get("Parameters", {}).items()
-                    if before and any(is_referred_to(value, each) for each in listed)
-                }
-                if not change and not nested_unknown and self._same(before, after, one):
+        nested_sets: list[ChangeSet] = []
+        for logical_id in dict.fromkeys([*comparison.new, *comparison.old]):
+            change = comparison.describe_change(logical_id)
+            if logical_id in after.nested and (change or before):
+                nested = self._create_nested_change_set(name, comparison, logical_id, change)
+                if nested is None:
                     continue
-                nested = self._change_set(name, was or after.nested[one], was, after.nested[one], one, nested_unknown)
-                if not nested.changes:
-                    self.change_sets.pop(nested.id)
-                    continue
-                below.append(nested)
-                change = change or describe_resource("Modify", one, STACK, [])
+                nested_sets += [nested, *nested.nested]
+                change = change or describe_resource("Modify", logical_id, STACK, [])
                 if self.nested_sets:
                     change["ResourceChange"]["ChangeSetId"] = nested.id
             if change:
-                listed.add(one)
-                replaced |= {one} if change["ResourceChange"].get("Replacement", "False") != "False" else set()
+                comparison.add_change(change)
                 changes.append(change)
-        made = ChangeSet(
-            self.make_arn("changeSet", name), name, stack, self.scripted_answers.get(logical_id, list)(changes)
-        )
-        made.looks = self.slow.get(logical_id, 0)
-        made.reason = self.refuses.get(logical_id, "")
-        made.nested = [each for one in below for each in [one, *one.nested]]
-        if not changes and not logical_id and before and (before.text, before.tags) == (after.text, after.tags):
-            made.reason = made.reason or NO_CHANGES
-        self.change_sets[made.id] = made
-        return made
+        answer = self.scripted_answers.get(after.logical_id, list)(changes)
+        change_set = ChangeSet(self.make_arn("changeSet", name), name, stack, answer, nested=nested_sets)
+        change_set.looks = self.slow.get(after.logical_id, 0)
+        change_set.reason = self.refuses.get(after.logical_id, "")
+        is_same = before is not None and (before.text, before.tags) == (after.text, after.tags)
+        if not changes and not after.logical_id and is_same:
+            change_set.reason = change_set.reason or NO_CHANGES
+        self.change_sets[change_set.id] = change_set
+        return change_set
 
-    def _same(self, before: Stack | None, after: Stack, one: str) -> bool:
-        old = before.nested.get(one) if before else None
-        new = after.nested[one]
-        return old is not None and old.text == new.text and old.parameters == new.parameters
+    def _create_nested_change_set(
+        self, name: str, comparison: Comparison, logical_id: str, change: dict[str, Any] | None
+    ) -> ChangeSet | None:
+        """Return the change set of a nested stack, or None if nothing changes in it."""
+        before = comparison.before.nested.get(logical_id) if comparison.before else None
+        after, unknown = comparison.after.nested[logical_id], comparison.find_unknown_parameters(logical_id)
+        is_same = before is not None and (before.text, before.parameters) == (after.text, after.parameters)
+        if is_same and not change and not unknown:
+            return None
+        change_set = self._create_change_set(name, before or after, Comparison(before, after, unknown))
+        if change_set.changes:
+            return change_set
+        del self.change_sets[change_set.id]
+        return None
 
     def _reason(self, change_set: ChangeSet) -> str:
         """A root fails as soon as one nested set has failed, whether its siblings are made or not."""
@@ -506,6 +502,8 @@ def _page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str
 
 
 def _physical_id(logical_id: str, resource: dict[str, Any], stack: Stack) -> str:
+    if logical_id in stack.nested:
+        return stack.nested[logical_id].id
     named = [v for k, v in resource.get("Properties", {}).items() if k.endswith("Name") and isinstance(v, dict)]
     environment = stack.name.split("-")[2] if stack.name.count("-") > 1 else ""
     if named and "Fn::Sub" in named[0] and isinstance(named[0]["Fn::Sub"], str):

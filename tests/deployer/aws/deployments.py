@@ -114,28 +114,30 @@ class Deployments:
 
     def _roll_back(self, stack: Stack, verb: str, back: str) -> None:
         for path, nested in stack.walk()[1:]:
-            if any(failed.startswith(f"{path}/") for failed in self.stuck):
-                name, description = next(
-                    (p.split("/")[1], t) for p, t in self.stuck.items() if p.startswith(f"{path}/")
-                )
-                self.add_event(nested, name, "AWS::DynamoDB::Table", "UPDATE_FAILED", description)
-            elif any(failed.startswith(f"{path}/") for failed in self._failing):
-                for name, resource in list(nested.resources.items())[:2]:
-                    done = "DELETE_COMPLETE" if verb == "CREATE" else "UPDATE_COMPLETE"
-                    self.add_event(nested, name, resource["Type"], done)
-        left = [
-            (owner, logical_id)
+            self._restore_resources(path, nested, "DELETE_COMPLETE" if verb == "CREATE" else "UPDATE_COMPLETE")
+        kept_stacks = [
+            owner
             for owner, logical_id in reversed(self._created)
             if not self.remove_resource(owner, logical_id, self._retained(owner))
         ]
         if verb == "CREATE":
             for _, nested in reversed(stack.walk()[1:]):
-                end = "DELETE_FAILED" if any(nested is owner for owner, _ in left) else "DELETE_COMPLETE"
+                end = "DELETE_FAILED" if any(nested is owner for owner in kept_stacks) else "DELETE_COMPLETE"
                 self.add_event(nested, "", STACK, end)
                 self.add_event(stack, nested.logical_id, STACK, end, physical=nested.id)
         # What an update cannot clean up does not fail its rollback.
-        fails = self.stuck or (left and verb == "CREATE")
+        fails = self.stuck or (kept_stacks and verb == "CREATE")
         self.add_event(stack, "", STACK, f"{back}_FAILED" if fails else f"{back}_COMPLETE")
+
+    def _restore_resources(self, path: str, nested: Stack, status: str) -> None:
+        """Report the resource that cannot be rolled back, or the first two of a stack in which something failed."""
+        for stuck, reason in self.stuck.items():
+            if stuck.startswith(f"{path}/"):
+                return self.add_event(nested, stuck.split("/")[1], "AWS::DynamoDB::Table", "UPDATE_FAILED", reason)
+        if any(failed.startswith(f"{path}/") for failed in self._failing):
+            for name, resource in list(nested.resources.items())[:2]:
+                self.add_event(nested, name, resource["Type"], status)
+        return None
 
     def _retained(self, stack: Stack) -> tuple[str, ...]:
         """The policies that keep what the operation that rolls back has created in a stack."""
