@@ -30,7 +30,7 @@ from stacks import names, settings
 from stacks.monitoring.alarms import alarm_names
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.endpoint import serving
+from tests.deployer.aws.endpoint import serve_account
 from tests.deployer.aws.settings import REGION
 from tests.deployer.aws.stacks import Stack
 from tests.emitted import ROOT
@@ -187,7 +187,7 @@ def account() -> Account:
 
 @pytest.fixture
 def command(aws: Service, account: Account, tmp_path: Path) -> Iterator[Command]:
-    with serving(aws, account) as url:
+    with serve_account(aws, account) as url:
         yield Command(url, tmp_path)
 
 
@@ -240,7 +240,7 @@ def add_platform(aws: Service, edit: Edit | None = None, environment: str = "dev
     for name, value in attributes.items():
         setattr(stack, name, value)
     aws.stacks[stack.id] = stack
-    aws.provision(stack)
+    aws.provision_resources(stack)
     aws.alarms = {names.in_environment(name, environment): "OK" for name in alarm_names()}
     return stack
 

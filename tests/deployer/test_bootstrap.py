@@ -22,7 +22,7 @@ def test_the_service_role_acts_once_cloudformation_can_assume_it(
     aws.errors = {"CreateChangeSet": [Refused("ValidationError", role)] * 2}
     result = command("dev", "--yes", "--settings", path)
     assert result.code == 0, result
-    *bootstrap, platform = aws.asked("CreateChangeSet")
+    *bootstrap, platform = aws.find_requests("CreateChangeSet")
     assert (len(bootstrap), any("RoleARN" in request for request in bootstrap)) == (3, False)
     assert platform["RoleARN"] == "role-payment-cloudformation"
 
@@ -32,7 +32,7 @@ def test_a_plan_with_a_role_that_is_not_there_yet_says_so(command: Command, aws:
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     result = command("dev", "--plan", "--settings", path)
     assert (result.code, "does not have CloudFormation's role yet" in result.stderr) == (1, True)
-    assert aws.writes() == []
+    assert aws.find_writes() == []
 
 
 @pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
@@ -41,7 +41,7 @@ def test_trouble_of_the_buckets_stack_is_not_the_platforms(command: Command, aws
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
     result = command("dev", "--yes")
-    assert (result.code, aws.writes()) == (1, [])
+    assert (result.code, aws.find_writes()) == (1, [])
     assert result.stderr == (
         f"deploy: payment-artifacts is {status} and cannot be updated; "
         "see aws cloudformation describe-stack-events --stack-name payment-artifacts\n"
@@ -73,7 +73,7 @@ def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Co
     assert terminal.code == 1
     assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
     assert "payment-platform-dev: not deployed; the change set was" in terminal.text
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(command: Command, aws: Service) -> None:

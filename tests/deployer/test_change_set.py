@@ -191,7 +191,7 @@ def test_what_is_dangerous_comes_first(listed_change: dict[str, Any], message: s
 def test_what_is_asked_for() -> None:
     aws = make_service()
     propose(aws)
-    (request,) = aws.asked("CreateChangeSet")
+    (request,) = aws.find_requests("CreateChangeSet")
     assert request["ChangeSetType"] == "UPDATE"
     assert request["IncludeNestedStacks"] is True
     assert request["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
@@ -204,21 +204,21 @@ def test_what_is_asked_for() -> None:
 def test_what_is_not_executed_is_not_left_behind(before: Stack) -> None:
     aws = make_service(before=before)
     assert propose(aws, before) == StackChanges(NAME, ())
-    assert aws.left == []
+    assert aws.remaining_names == []
     assert [stack.name for stack in aws.stacks.values()] == [NAME] * (before is OLD)
 
 
 def test_what_is_executed_is_not_deleted() -> None:
     aws = make_service()
     execute_change_set(aws)
-    assert aws.asked("DeleteChangeSet") == []
+    assert aws.find_requests("DeleteChangeSet") == []
 
 
 @pytest.mark.parametrize("reason", [NO_CHANGES, "No updates are to be performed."])
 def test_no_changes_end_well_and_leave_nothing(reason: str) -> None:
     aws = make_service(refuses={"": reason})
     assert propose(aws) is None
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_an_empty_list_of_changes_is_not_taken_for_none() -> None:
@@ -241,7 +241,7 @@ def test_a_refusal_names_the_nested_reason_and_leaves_nothing(listed: bool) -> N
     aws.change_sets[flow].looks = 2
     with pytest.raises(UserError, match=r"refuses the change set: .*: \[X\] must exist"):
         propose(aws, NEW)
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 @pytest.mark.parametrize("before", [OLD, NEW])
@@ -258,7 +258,7 @@ def test_ctrl_c_while_it_is_being_created_leaves_nothing(before: Stack, monkeypa
     monkeypatch.setattr("time.sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         propose(aws, before)
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_an_answer_that_got_lost_leaves_nothing() -> None:
@@ -266,7 +266,7 @@ def test_an_answer_that_got_lost_leaves_nothing() -> None:
     aws.before["CreateChangeSet"] = lambda: aws.create_change_set(**aws.calls[-1][1])
     with pytest.raises(Exception, match="RequestTimeout"):
         propose(aws, NEW)
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,14 +274,14 @@ def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> 
     aws = make_service(slow={"": 10})
     with pytest.raises(UserError, match="not ready"):
         propose(aws)
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_a_stack_that_somebody_has_created_meanwhile_is_not_deleted() -> None:
     aws = make_service(before=NEW)
     with open_change_set(aws, NEW):
         next(iter(aws.stacks.values())).status = "CREATE_COMPLETE"
-    assert aws.asked("DeleteStack") == []
+    assert aws.find_requests("DeleteStack") == []
 
 
 @pytest.mark.parametrize("before", [NEW, Stack(NAME, status="REVIEW_IN_PROGRESS")])
@@ -290,7 +290,7 @@ def test_a_stack_in_review_with_somebody_elses_plan_is_not_deleted(before: Stack
     with open_change_set(aws, before):
         stack = next(iter(aws.stacks.values()))
         aws.change_sets["theirs"] = ChangeSet("theirs", "theirs", stack, [])
-    assert aws.asked("DeleteStack") == []
+    assert aws.find_requests("DeleteStack") == []
 
 
 def test_what_cannot_be_cleaned_up_is_said() -> None:
@@ -314,7 +314,7 @@ def test_an_execution_that_was_refused_leaves_nothing() -> None:
     aws = make_service(errors={"ExecuteChangeSet": [Refused("Throttling", "")]})
     with pytest.raises(Exception, match="Throttling"):
         execute_change_set(aws)
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service) -> None
         misspelt.stderr
         == "deploy: --destroys Ledger: no such resource among those affected: AuditTrail, PaymentLedger\n"
     )
-    assert aws.asked("ExecuteChangeSet") == []
-    assert aws.left == []
+    assert aws.find_requests("ExecuteChangeSet") == []
+    assert aws.remaining_names == []
     assert command("dev", "--yes", *CONFIRMED_LOSSES).code == 0
 
 
@@ -34,8 +34,8 @@ def test_what_is_lost_is_typed_by_its_name(command: Command, aws: Service, types
     add_platform(aws, edit_with_loss)
     terminal = command.run_on_terminal("dev", types=types)
     assert terminal.code == code, terminal.text
-    assert len(aws.asked("ExecuteChangeSet")) == (code == 0)
-    assert aws.left == []
+    assert len(aws.find_requests("ExecuteChangeSet")) == (code == 0)
+    assert aws.remaining_names == []
 
 
 def test_prod_is_protected(command: Command, aws: Service) -> None:
@@ -47,7 +47,7 @@ def test_prod_is_protected(command: Command, aws: Service) -> None:
     (_, deny) = policies["Data"]["Statement"]
     assert (deny["Action"], deny["Resource"]) == (["Update:Replace", "Update:Delete"], "*")
     assert "AWS::DynamoDB::Table" in deny["Condition"]["StringEquals"]["ResourceType"]
-    (request,) = aws.asked("CreateChangeSet")
+    (request,) = aws.find_requests("CreateChangeSet")
     assert request["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
 
 
@@ -61,7 +61,7 @@ def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(comman
     assert all(stack_or_nested.policy for _, stack_or_nested in stack.walk())
     aws.calls.clear()
     assert command("prod", "--yes").code == 0
-    assert aws.writes() == []
+    assert aws.find_writes() == []
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -71,7 +71,7 @@ def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(command: Comm
         stack_or_nested.policy = "protected"
     aws.fails = {"Data/PaymentLedger": "no"} if fails else {}
     assert command("prod", "--yes", *CONFIRMED_LOSSES).code == fails
-    data = [request for request in aws.asked("SetStackPolicy") if "-Data-" in request["StackName"]]
+    data = [request for request in aws.find_requests("SetStackPolicy") if "-Data-" in request["StackName"]]
     first = json.loads(data[0]["StackPolicyBody"])["Statement"][1]
     assert first["NotResource"] == ["LogicalResourceId/PaymentLedger", "LogicalResourceId/AuditTrail"]
     # Back to what it was; where the deployment went well, then to ours.

@@ -14,7 +14,7 @@ def test_a_first_deployment(command: Command, aws: Service) -> None:
     result = command("dev", "--yes")
     assert result.code == 0, result
     assert_golden("first_deployment.txt", result.stdout)
-    assert aws.left == []
+    assert aws.remaining_names == []
     (platform,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-dev"]
     assert platform.tags == OWNER_TAGS
     # The files are the environment's own, beside the bootstrap's template, and none of them is about to expire.
@@ -27,7 +27,7 @@ def test_nothing_to_do_writes_nothing(command: Command, aws: Service) -> None:
     add_platform(aws)
     result = command("dev", "--yes")
     assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
-    assert aws.writes() == []
+    assert aws.find_writes() == []
     # Another machine has deployed it: from now on this one can compare with it offline.
     assert command("dev", "--plan", "--offline").code == 0
 
@@ -39,7 +39,7 @@ def test_an_update_watches_our_alarms(command: Command, aws: Service, settings_f
     settings_file("dev")
     result = command("dev", "--yes")
     assert result.code == 0, result
-    (request,) = aws.asked("CreateChangeSet")
+    (request,) = aws.find_requests("CreateChangeSet")
     watched = [trigger["Arn"].rsplit(":", 1)[-1] for trigger in request["RollbackConfiguration"]["RollbackTriggers"]]
     assert watched == [
         "alarm-sfn-failures-dev",
@@ -63,7 +63,7 @@ def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service) -> Non
     result = command("dev", "--yes")
     assert result.code == 1
     assert "Rollback triggered by alarm: alarm-sfn-failures-dev" in result.stderr
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Service) -> None:
@@ -76,7 +76,7 @@ def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Ser
         "deploy: payment-platform-dev ended UPDATE_ROLLBACK_COMPLETE: Data/DeadLetters (AWS::SQS::Queue): "
         "Resource handler returned message: MessageRetentionPeriod is not yours to set\n"
     )
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_a_failure_for_programs(command: Command, aws: Service) -> None:
@@ -105,7 +105,7 @@ def test_a_failed_creation_of_ours_is_cleared_away_by_the_next(command: Command,
 def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws: Service) -> None:
     add_platform(aws, status="ROLLBACK_COMPLETE", tags=[])
     result = command("dev", "--yes")
-    assert (result.code, aws.writes()) == (1, [])
+    assert (result.code, aws.find_writes()) == (1, [])
     assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in result.stderr
 
 
@@ -128,7 +128,7 @@ def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, a
     add_platform(aws, edit_harmlessly)
     aws.alarms = dict.fromkeys(aws.alarms, "ALARM")
     assert command("dev", "--yes").code == 0
-    (request,) = aws.asked("CreateChangeSet")
+    (request,) = aws.find_requests("CreateChangeSet")
     assert request["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
 
 
@@ -143,7 +143,7 @@ def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command,
         f"s3://{code} does not match the checksum in its name; find out who uploaded it, and delete it: aws s3api"
         in result.stderr
     )
-    assert aws.asked("CreateChangeSet") == []
+    assert aws.find_requests("CreateChangeSet") == []
 
 
 def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(command: Command, aws: Service) -> None:
@@ -151,7 +151,7 @@ def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(command: Com
     cost_tag = {"Key": "CostCenter", "Value": "42"}
     stack = add_platform(aws, tags=[cost_tag])
     result = command("dev", "--yes")
-    assert (result.code, aws.writes()) == (1, [])
+    assert (result.code, aws.find_writes()) == (1, [])
     assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
     assert command("dev", "--yes", "--adopt").code == 0
     assert stack.tags == [cost_tag, *OWNER_TAGS]

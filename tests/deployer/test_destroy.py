@@ -38,7 +38,7 @@ def test_destroy_needs_the_name(command: Command, aws: Service, arguments: tuple
     add_platform(aws)
     result = command("dev", *arguments, script="destroy")
     assert (result.code, result.stderr) == (1, message)
-    assert aws.writes() == []
+    assert aws.find_writes() == []
 
 
 @pytest.mark.parametrize(("types", "deleted"), [(f"{NAME}\n", True), ("y\n", False)])
@@ -59,7 +59,7 @@ def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(command: Comman
     assert "is UPDATE_IN_PROGRESS; wait until it has finished" in command("dev", *flags, script="destroy").stderr
     stack.status, stack.tags = "UPDATE_COMPLETE", []
     assert "exists but does not have the tag" in command("dev", *flags, script="destroy").stderr
-    assert aws.writes() == []
+    assert aws.find_writes() == []
     stack.tags = [{"Key": "ManagedBy", "Value": "payment-platform"}]
     assert command("dev", *flags, "--unprotect", script="destroy").code == 0
 
@@ -92,7 +92,7 @@ def test_a_stack_in_review_goes_unless_somebodys_plan_waits_there(command: Comma
     assert (result.code, "contains nothing but a saved plan (deploy-" in result.stderr) == (1, True)
     aws.change_sets.clear()
     assert command("dev", "--yes", "--destroys", NAME, script="destroy").code == 0
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_protection_is_back_on_when_the_deletion_is_refused(command: Command, aws: Service) -> None:

@@ -70,8 +70,12 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
     add_bootstrap_stack(aws)
     aws.fails = BROKEN
     failed = command("prod", "--yes")
-    assert (failed.code, "ended ROLLBACK_COMPLETE" in failed.stderr, aws.holdings.names("prod")) == (1, True, set())
-    assert all(request["RetainExceptOnCreate"] for request in aws.asked("ExecuteChangeSet"))
+    assert (failed.code, "ended ROLLBACK_COMPLETE" in failed.stderr, aws.holdings.find_names("prod")) == (
+        1,
+        True,
+        set(),
+    )
+    assert all(request["RetainExceptOnCreate"] for request in aws.find_requests("ExecuteChangeSet"))
     aws.fails = {}
     aws.calls.clear()
     result = command("prod", "--yes")
@@ -81,7 +85,7 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
         "creation, because a failed creation of a protected table cannot be rolled back\n"
     ) in result.stdout
     assert are_protected(aws) == [True, True]
-    first, second = aws.asked("CreateChangeSet")
+    first, second = aws.find_requests("CreateChangeSet")
     protection = [
         next(
             parameter["ParameterValue"]
@@ -99,17 +103,17 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
     assert recorded["parameters"]["DeletionProtection"] == "true"
     aws.calls.clear()
     assert command("prod", "--yes").stdout.splitlines()[-1] == f"{NAME}: no changes; nothing was done"
-    assert aws.writes() == []
+    assert aws.find_writes() == []
 
 
 def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deployment(
     command: Command, aws: Service
 ) -> None:
     add_platform(aws, environment="dev")
-    other_names = aws.holdings.names("dev")
+    other_names = aws.holdings.find_names("dev")
     aws.fails, aws.complete_counts_as_deleted = BROKEN, True
     failed = command("prod", "--yes", "--json")
-    left_names = aws.holdings.names("prod")
+    left_names = aws.holdings.find_names("prod")
     assert (failed.code, len(left_names)) == (1, 15)
     record = failed.read_records()[-1]
     assert {event["physical_id"] for event in record["left_behind"]} == left_names
@@ -130,21 +134,21 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
     # The names of keys are their aliases.
     assert set(questions) >= {NAME, *TABLES, "alias/dynamodb-transactions-prod"}
     assert len(questions) == len(left_names) + 1
-    assert aws.holdings.names("prod") == set()
+    assert aws.holdings.find_names("prod") == set()
     assert command("prod", "--yes").code == 0
     assert are_protected(aws) == [True, True]
-    assert aws.holdings.names("dev") == other_names
+    assert aws.holdings.find_names("dev") == other_names
 
 
 def test_a_name_that_is_taken_fails_the_creation(command: Command, aws: Service) -> None:
     """As AWS answers, where somebody takes it after the checks; it is not lost with the rollback."""
     add_bootstrap_stack(aws)
     table = ("AWS::DynamoDB::Table", TABLES[0], {})
-    aws.before = {"ExecuteChangeSet": lambda: aws.holdings.create(*table, protected=True)}
+    aws.before = {"ExecuteChangeSet": lambda: aws.holdings.create_resource(*table, protected=True)}
     result = command("prod", "--yes")
     assert result.code == 1
     assert f"with identifier '{TABLES[0]}' already exists." in result.stderr
-    assert aws.holdings.names() == {TABLES[0]}
+    assert aws.holdings.find_names() == {TABLES[0]}
 
 
 @pytest.mark.parametrize("operation", ["GetStackPolicy", "SetStackPolicy", "UpdateTerminationProtection"])
@@ -163,7 +167,7 @@ def test_protection_of_a_saved_plan_that_fails_is_said_and_the_next_deployment_s
     add_bootstrap_stack(aws)
 
     def fail_the_second() -> None:
-        aws.fails = {"Data/Transactions": "Rate exceeded"} if len(aws.asked("ExecuteChangeSet")) == 2 else {}
+        aws.fails = {"Data/Transactions": "Rate exceeded"} if len(aws.find_requests("ExecuteChangeSet")) == 2 else {}
 
     aws.before = {"ExecuteChangeSet": fail_the_second}
     assert command("prod", "--plan", "--out", "plan.json").code == 2
@@ -211,9 +215,9 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(comman
     account.resources["AWS::SQS::Queue", "payment-dlq-prod"].contents = ["letter"]
     # Of our name, but not ours; a key of nobody's; one that nobody may look at.
     account.resources["AWS::Logs::LogGroup", "/aws/vendedlogs/states/sfn-payment-workflow-prod"].tags = {}
-    account.create("AWS::KMS::Key", "of-the-bank", {"Environment": "prod"}, protected=False)
-    account.create("AWS::KMS::Key", "of-aws", {"aws:managed": ""}, protected=False)
-    other_names = account.names("staging")
+    account.create_resource("AWS::KMS::Key", "of-the-bank", {"Environment": "prod"}, protected=False)
+    account.create_resource("AWS::KMS::Key", "of-aws", {"aws:managed": ""}, protected=False)
+    other_names = account.find_names("staging")
     assert are_protected(aws) == [True, True]
 
     def refuse(_: Mapping[str, str]) -> bool:
@@ -224,13 +228,13 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(comman
         purge(command, refuse)
     with pytest.raises(UserError, match="--destroys payment-dlq-dev: not among what is deleted"):
         purge(command, confirm_all, destroys=("payment-dlq-dev",))
-    assert aws.writes() == []
+    assert aws.find_writes() == []
     existed, report = purge(command, confirm_all)
     assert existed
     assert "To purge: backup-vault-payments-prod (AWS::Backup::BackupVault), 2 recovery points: its" in report
     assert "To purge: payment-dlq-prod (AWS::SQS::Queue), about 1 message: its messages will be lost\n" in report
     assert "Not deleted: /aws/vendedlogs/states/sfn-payment-workflow-prod (AWS::Logs::LogGroup) does not have" in report
-    assert account.names() == other_names | {
+    assert account.find_names() == other_names | {
         "/aws/vendedlogs/states/sfn-payment-workflow-prod",
         "of-the-bank",
         "of-aws",
@@ -247,9 +251,9 @@ def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Servic
     CloudFormation does not put its tags on every one of these types.
     """
     stack = add_platform(aws, environment="prod", name="a-stack-of-another-name")
-    names_before = aws.holdings.names()
+    names_before = aws.holdings.find_names()
     existed, report = purge(command, confirm_all)
-    assert (existed, aws.holdings.names()) == (False, names_before)
+    assert (existed, aws.holdings.find_names()) == (False, names_before)
     assert f"belongs to the stack {stack.nested['Data'].name}, which exists\n" in report
     # A line for each resource.
     assert report.count("which exists\n") == len(names_before)
@@ -257,19 +261,19 @@ def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Servic
     # CloudFormation does not answer for one: that counts as held.
     aws.errors = {"DescribeStackResources": [Refused("AccessDenied", "not authorized to perform that")]}
     existed, report = purge(command, confirm_all)
-    assert (existed, aws.holdings.names()) == (False, names_before)
+    assert (existed, aws.holdings.find_names()) == (False, names_before)
     assert report.count("may belong to a stack: AWS: ") == 1
     # The stack has let one go.
     aws.skipped = {"Transactions"}
     assert purge(command, confirm_all)[0]
-    assert aws.holdings.names() == names_before - {TABLES[0]}
+    assert aws.holdings.find_names() == names_before - {TABLES[0]}
 
 
 def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(command: Command, aws: Service) -> None:
     alias = "alias/dynamodb-transactions-prod"
     # Left by an earlier stack: no alias.
     delete_stack(aws, add_platform(aws, environment="prod"))
-    data = {name for name in aws.holdings.names() if "DynamodbKey" not in name}
+    data = {name for name in aws.holdings.find_names() if "DynamodbKey" not in name}
     for kind, name in [pair for pair in aws.holdings.resources if pair[1] in data]:
         del aws.holdings.resources[kind, name]
     stack = add_platform(aws, environment="prod", name="payment-platform-prod")
@@ -303,7 +307,7 @@ def test_recovery_points_of_other_resources_keep_their_vault(command: Command, a
     ]
     _, report = purge(command, confirm_all)
     assert f"has recovery points of other resources than this environment's tables: {foreign_table}\n" in report
-    assert (aws.holdings.names(), len(aws.holdings.resources[VAULT].contents)) == ({VAULT[1]}, 2)
+    assert (aws.holdings.find_names(), len(aws.holdings.resources[VAULT].contents)) == ({VAULT[1]}, 2)
 
 
 def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(command: Command, aws: Service) -> None:
@@ -313,13 +317,13 @@ def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(c
 
     def list_points() -> None:
         # To be shown, before the deletion, for what is to be deleted; then they have gone.
-        if len(aws.asked("backup:ListRecoveryPointsByBackupVault")) == 4:
+        if len(aws.find_requests("backup:ListRecoveryPointsByBackupVault")) == 4:
             vault.contents = []
 
     aws.before = {"backup:ListRecoveryPointsByBackupVault": list_points}
     assert purge(command, confirm_all)[0]
-    assert aws.holdings.names() == set()
-    assert aws.asked("backup:DeleteRecoveryPoint") == []
+    assert aws.holdings.find_names() == set()
+    assert aws.find_requests("backup:DeleteRecoveryPoint") == []
 
 
 def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: Service) -> None:
@@ -338,7 +342,7 @@ def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Serv
         "destroy: --yes does not cover data loss; to confirm it, add --destroys payment-dlq-prod --destroys "
     )
     # One for each name that is retained, but those that were given.
-    assert result.stderr.count("--destroys") == len(aws.holdings.names("prod")) - 1
+    assert result.stderr.count("--destroys") == len(aws.holdings.find_names("prod")) - 1
 
 
 def test_what_the_templates_retain_can_be_purged() -> None:

@@ -16,8 +16,8 @@ def test_a_replacement_in_a_nested_stack_says_what_is_lost(command: Command, aws
     result = command("dev", "--plan")
     assert result.code == 2, result
     assert_golden("plan_with_loss.txt", result.stdout)
-    assert aws.asked("ExecuteChangeSet") == []
-    assert aws.left == []
+    assert aws.find_requests("ExecuteChangeSet") == []
+    assert aws.remaining_names == []
 
 
 def test_every_page_of_every_nested_set_is_in_the_plan(command: Command, aws: Service) -> None:
@@ -27,7 +27,7 @@ def test_every_page_of_every_nested_set_is_in_the_plan(command: Command, aws: Se
     assert result.code == 2, result
     assert_golden("plan_first.txt", result.stdout)
     # A stack in review came with the change set, and went with it.
-    assert aws.left == []
+    assert aws.remaining_names == []
     assert [name for name, _ in aws.calls if name == "DeleteStack"] == ["DeleteStack"]
 
 
@@ -44,7 +44,7 @@ def test_no_change_is_exit_code_0_and_no_change_set(command: Command, aws: Servi
     add_platform(aws)
     result = command("dev", "--plan")
     assert (result.code, result.stdout) == (0, "payment-platform-dev: no changes\n")
-    assert aws.writes() == []
+    assert aws.find_writes() == []
 
 
 def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Service) -> None:
@@ -54,7 +54,7 @@ def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Serv
     aws.refuses = {"": "No updates are to be performed."}
     result = command("dev", "--plan")
     assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes")
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def make_validation(mode: str, name: str, reason: str, path: str) -> dict[str, str]:
@@ -110,7 +110,7 @@ def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service) -
         "[AWS::EarlyValidation::ResourceExistenceCheck]; ResourceExistenceCheck error: Resource of type "
         "AWS::SQS::Queue with identifier payment-dlq-dev already exists (/Resources/DeadLetters)\n"
     )
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Service) -> None:
@@ -172,16 +172,16 @@ def test_a_plan_without_a_bucket_says_what_to_do(command: Command, aws: Service)
         1,
         "deploy: payment-artifacts is not deployed, and a plan needs its bucket; deploy once without --plan\n",
     )
-    assert aws.writes() == []
+    assert aws.find_writes() == []
 
 
 def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     aws.slow = {"": 7}
     process = command.start("dev", "--plan")
-    result = interrupt_when(process, lambda: len(aws.asked("DescribeChangeSet")) > 2)
+    result = interrupt_when(process, lambda: len(aws.find_requests("DescribeChangeSet")) > 2)
     assert (result.code, result.stderr) == (130, "deploy: interrupted; payment-platform-dev was not changed\n")
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_throttling_and_broken_connections_are_retried(command: Command, aws: Service) -> None:
@@ -195,7 +195,7 @@ def test_throttling_and_broken_connections_are_retried(command: Command, aws: Se
     }
     result = command("dev", "--plan")
     assert result.code == 2, result
-    assert aws.left == []
+    assert aws.remaining_names == []
 
 
 def test_expired_credentials_are_explained(command: Command, aws: Service) -> None:

@@ -13,14 +13,14 @@ from tests.deployer.releases import edit_harmlessly
 def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_harmlessly, status="UPDATE_IN_PROGRESS")
     result = command("dev", "--yes")
-    assert (result.code, aws.writes()) == (1, [])
+    assert (result.code, aws.find_writes()) == (1, [])
     assert result.stderr == (
         "deploy: payment-platform-dev is UPDATE_IN_PROGRESS: another deployment is running; wait for it with --wait, "
         "or watch it: scripts/deploy.sh dev --follow\n"
     )
 
     def ends_some_time() -> None:
-        if len(aws.asked("DescribeStacks")) > 8:
+        if len(aws.find_requests("DescribeStacks")) > 8:
             stack.status = "UPDATE_COMPLETE"
             del aws.before["DescribeStacks"]
 
@@ -46,7 +46,9 @@ def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service) 
     assert "--skip Nowhere/Table: no such nested stack; the nested stacks are Security, Data, Compute" in wrong.stderr
     skipped = command("dev", "--continue-rollback", "--skip", "Data/DeadLetters")
     assert skipped.code == 0, skipped
-    assert aws.asked("ContinueUpdateRollback")[-1]["ResourcesToSkip"] == ["payment-platform-dev-Data-1A2B.DeadLetters"]
+    assert aws.find_requests("ContinueUpdateRollback")[-1]["ResourcesToSkip"] == [
+        "payment-platform-dev-Data-1A2B.DeadLetters"
+    ]
     assert skipped.stdout.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
 
 
@@ -56,13 +58,13 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     add_platform(aws, edit_harmlessly)
     aws.silent = 1000
     process = command.start("dev", "--yes")
-    result = interrupt_when(process, lambda: len(aws.asked("DescribeStackEvents")) > 20)
+    result = interrupt_when(process, lambda: len(aws.find_requests("DescribeStackEvents")) > 20)
     assert result.code == 1
     assert result.stderr == (
         "deploy: interrupted; the deployment goes on; watch it: scripts/deploy.sh dev --follow, "
         "or cancel it: scripts/deploy.sh dev --cancel\n"
     )
-    assert aws.asked("CancelUpdateStack") == []
+    assert aws.find_requests("CancelUpdateStack") == []
     aws.silent = 0
     followed = command("dev", "--follow")
     assert followed.code == 0, followed
@@ -93,7 +95,7 @@ def test_credentials_that_expire_while_it_runs(command: Command, aws: Service) -
     aws.silent = 1000
 
     def expire_credentials() -> None:
-        if len(aws.asked("DescribeStackEvents")) > 20:
+        if len(aws.find_requests("DescribeStackEvents")) > 20:
             aws.errors["DescribeStackEvents"] = [Refused("ExpiredToken", "The security token is expired", 403)]
 
     aws.before = {"DescribeStackEvents": expire_credentials}
@@ -119,9 +121,9 @@ def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(comma
         time.sleep(0.5)
 
     def has_ended() -> bool:
-        if aws.asked("ExecuteChangeSet") and not aws.waiting:
+        if aws.find_requests("ExecuteChangeSet") and not aws.waiting:
             aws.before = {"GetTemplate": slow_down}
-            return len(aws.asked("GetTemplate")) > 8
+            return len(aws.find_requests("GetTemplate")) > 8
         return False
 
     result = interrupt_when(process, has_ended)

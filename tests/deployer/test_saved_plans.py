@@ -21,8 +21,8 @@ def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_pat
     (waiting,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
     result = command("dev", "--apply", "plan.json", "--yes")
     assert result.code == 0, result
-    assert aws.asked("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
-    assert len(aws.asked("CreateChangeSet")) == 1
+    assert aws.find_requests("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
+    assert len(aws.find_requests("CreateChangeSet")) == 1
     assert not (tmp_path / "plan.json").exists()
     plan_text = planned.stdout[planned.stdout.index("payment-platform-dev\n├") : planned.stdout.index("Plan: ")]
     assert plan_text in result.stdout
@@ -40,7 +40,7 @@ def test_a_plan_of_another_place_is_refused(
     aws.calls.clear()
     refused = command(verb, "dev", "plan.json")
     assert f"plan.json: this plan is for {key.replace('_', ' ')} another, not " in refused.stderr
-    assert (refused.code, aws.writes(), plan.exists()) == (1, [], True)
+    assert (refused.code, aws.find_writes(), plan.exists()) == (1, [], True)
 
 
 def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(command: Command, aws: Service) -> None:
@@ -49,7 +49,7 @@ def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(command
     stack.tags = []
     refused = command("apply", "dev", "plan.json", "--yes")
     assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in refused.stderr
-    assert (refused.code, aws.asked("ExecuteChangeSet")) == (1, [])
+    assert (refused.code, aws.find_requests("ExecuteChangeSet")) == (1, [])
     assert command("apply", "dev", "plan.json", "--yes", "--adopt").code == 0
 
 
@@ -74,16 +74,16 @@ def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) 
     assert refuse_plan() == "its change set is CREATE_COMPLETE and OBSOLETE; plan again\n"
     aws.change_sets.clear()
     assert refuse_plan() == "its change set no longer exists; create a new plan\n"
-    assert aws.asked("ExecuteChangeSet") == []
+    assert aws.find_requests("ExecuteChangeSet") == []
 
 
 def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Path) -> None:
     add_bootstrap_stack(aws)
     assert command("dev", "--plan", "--out", "plan.json").code == 2
-    assert len(aws.left) == 2  # the change set, and the stack in review that it made
+    assert len(aws.remaining_names) == 2  # the change set, and the stack in review that it made
     result = command("dev", "--discard", "plan.json")
     assert result.code == 0, result
-    assert aws.left == []
+    assert aws.remaining_names == []
     assert not (tmp_path / "plan.json").exists()
 
 

@@ -19,8 +19,8 @@ def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service) ->
     assert (result.code, result.stderr) == (2, "")
     assert_golden("status.txt", result.stdout)
     # A root's detection does not look into its nested stacks.
-    assert len(aws.asked("DetectStackDrift")) == 6
-    assert aws.writes() == []
+    assert len(aws.find_requests("DetectStackDrift")) == 6
+    assert aws.find_writes() == []
 
 
 def test_a_status_that_is_well(command: Command, aws: Service) -> None:

@@ -26,22 +26,22 @@ class Account:
     denied_by_simulation: set[str] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)
 
-    def answer(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def answer_request(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if f"{service}:{operation}" in self.denied:
             raise Refused(
                 "AccessDenied", f"User: {self.caller} is not authorized to perform: {service}:{operation}", 403
             )
-        answer: dict[str, Any] = getattr(self, f"_{service}")(operation, request)
+        answer: dict[str, Any] = getattr(self, f"_answer_{service}")(operation, request)
         return answer
 
-    def _exists(self, name: str, code: str, status: int = 400) -> dict[str, str]:
+    def _find_tags(self, name: str, code: str, status: int = 400) -> dict[str, str]:
         if name not in self.existing:
             raise Refused(code, f"{name} does not exist", status)
         return self.existing[name]
 
-    def _lambda(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_lambda(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "GetAccountSettings":
-            reserved = self.reserved_by_others + sum(one or 0 for one in self.functions.values())
+            reserved = self.reserved_by_others + sum(reservation or 0 for reservation in self.functions.values())
             unreserved = self.concurrency - reserved
             return {
                 "AccountLimit": {
@@ -57,78 +57,78 @@ class Account:
         reserved_now = self.functions[name]
         return {} if reserved_now is None else {"ReservedConcurrentExecutions": reserved_now}
 
-    def _backup(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_backup(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "ListBackupVaults":
             names = sorted(name for name in self.existing if name.startswith("backup-vault-"))
             arn = f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:"
             return {"BackupVaultList": [{"BackupVaultName": name, "BackupVaultArn": f"{arn}{name}"} for name in names]}
         # AWS Backup does not say that a vault does not exist: https://github.com/aws/aws-sdk-js/issues/2625
-        tags = self._exists(request["name"], "AccessDeniedException", 403)
+        tags = self._find_tags(request["name"], "AccessDeniedException", 403)
         return {"Tags": tags} if operation == "ListTags" else {"BackupVaultName": request["name"]}
 
-    def _dynamodb(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_dynamodb(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         name = request.get("TableName") or request["ResourceArn"].rpartition("/")[2]
-        tags = self._exists(name, "ResourceNotFoundException")
+        tags = self._find_tags(name, "ResourceNotFoundException")
         if operation == "ListTagsOfResource":
             return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
         return {"Table": {"TableName": name, "TableStatus": "ACTIVE"}}
 
-    def _sqs(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_sqs(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         name = request.get("QueueName") or request["QueueUrl"].rpartition("/")[2]
-        tags = self._exists(name, "AWS.SimpleQueueService.NonExistentQueue")
+        tags = self._find_tags(name, "AWS.SimpleQueueService.NonExistentQueue")
         if operation == "ListQueueTags":
             return {"Tags": tags}
         return {"QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"}
 
-    def _sns(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
-        self._exists(request["TopicArn"].rpartition(":")[2], "NotFound", 404)
+    def _answer_sns(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._find_tags(request["TopicArn"].rpartition(":")[2], "NotFound", 404)
         return {"Attributes": {"TopicArn": request["TopicArn"]}}
 
-    def _kms(self, _: str, __: dict[str, Any]) -> dict[str, Any]:
+    def _answer_kms(self, _: str, __: dict[str, Any]) -> dict[str, Any]:
         names = [name for name in self.existing if name.startswith("alias/")]
         return {"Aliases": [{"AliasName": name} for name in names], "Truncated": False}
 
-    def _logs(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_logs(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "DescribeResourcePolicies":
-            named = self.log_policies.items()
-            return {"resourcePolicies": [{"policyName": k, "policyDocument": v} for k, v in named]}
+            policies = self.log_policies.items()
+            return {"resourcePolicies": [{"policyName": k, "policyDocument": v} for k, v in policies]}
         if operation == "ListTagsForResource":
             return {"tags": self.existing[request["resourceArn"].rpartition("log-group:")[2]]}
         names = sorted(name for name in self.existing if name.startswith(request["logGroupNamePrefix"]))
         return {"logGroups": [{"logGroupName": name} for name in names[: request["limit"]]]}
 
-    def _states(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_states(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
         assert request["includedData"] == "METADATA_ONLY", "the definition may be encrypted"
-        self._exists(request["stateMachineArn"].rpartition(":")[2], "StateMachineDoesNotExist")
+        self._find_tags(request["stateMachineArn"].rpartition(":")[2], "StateMachineDoesNotExist")
         return {"stateMachineArn": request["stateMachineArn"]}
 
-    def _events(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
-        self._exists(request["Name"], "ResourceNotFoundException")
+    def _answer_events(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._find_tags(request["Name"], "ResourceNotFoundException")
         return {"Name": request["Name"]}
 
-    def _monitoring(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_monitoring(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         assert operation == "GetDashboard", operation
-        self._exists(request["DashboardName"], "ResourceNotFound", 404)
+        self._find_tags(request["DashboardName"], "ResourceNotFound", 404)
         return {"DashboardName": request["DashboardName"]}
 
-    def _s3(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
-        self._exists(request["name"], "404", 404)
+    def _answer_s3(self, _: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._find_tags(request["name"], "404", 404)
         return {}
 
-    def _iam(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_iam(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "SimulatePrincipalPolicy":
-            return self._simulated(request)
+            return self._simulate_policy(request)
         name = request.get("RoleName") or next(iter(request.values())).split("/", 1)[1]
         if operation == "GetRole" and f"assumed-role/{name}/" in self.caller:
-            return {"Role": _role(name, f"arn:aws:iam::{ACCOUNT}:role/people/{name}", {})}
-        tags = self._exists(name, "NoSuchEntity", 404)
+            return {"Role": _describe_role(name, f"arn:aws:iam::{ACCOUNT}:role/people/{name}", {})}
+        tags = self._find_tags(name, "NoSuchEntity", 404)
         if operation == "GetRole":
-            return {"Role": _role(name, f"arn:aws:iam::{ACCOUNT}:role/{name}", tags)}
+            return {"Role": _describe_role(name, f"arn:aws:iam::{ACCOUNT}:role/{name}", tags)}
         if operation == "GetPolicy":
-            return {"Policy": {"PolicyName": name, "Tags": _tags(tags)}}
+            return {"Policy": {"PolicyName": name, "Tags": _list_tags(tags)}}
         return {"Url": name}
 
-    def _simulated(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _simulate_policy(self, request: dict[str, Any]) -> dict[str, Any]:
         """https://docs.aws.amazon.com/IAM/latest/APIReference/API_EvaluationResult.html"""
         results = [
             {
@@ -142,16 +142,16 @@ class Account:
         return {"EvaluationResults": results, "IsTruncated": False}
 
 
-def _role(name: str, arn: str, tags: dict[str, str]) -> dict[str, Any]:
+def _describe_role(name: str, arn: str, tags: dict[str, str]) -> dict[str, Any]:
     return {
         "Path": "/",
         "RoleName": name,
         "RoleId": "AROA0000000000000000",
         "Arn": arn,
         "CreateDate": "2026-01-01T09:00:00Z",
-        "Tags": _tags(tags),
+        "Tags": _list_tags(tags),
     }
 
 
-def _tags(tags: dict[str, str]) -> list[dict[str, str]]:
+def _list_tags(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -27,8 +27,8 @@ def is_referred_to(value: Any, name: str, *, attributes: bool = False) -> bool:
     return not attributes and (f'"Ref": "{name}"' in text or f"${{{name}}}" in text)
 
 
-def describe_resource(action: str, logical_id: str, kind: str, details: Changes, **more: Any) -> dict[str, Any]:
-    change = {"Action": action, "LogicalResourceId": logical_id, "ResourceType": kind, "Details": details, **more}
+def describe_resource(action: str, logical_id: str, kind: str, details: Changes, **attributes: Any) -> dict[str, Any]:
+    change = {"Action": action, "LogicalResourceId": logical_id, "ResourceType": kind, "Details": details, **attributes}
     return {"Type": "Resource", "ResourceChange": change}
 
 
@@ -80,8 +80,8 @@ class Comparison:
             return describe_resource("Modify", logical_id, new["Type"], details, Replacement="False")
         replacement = "True" if "Always" in recreations else "Conditional"
         policy = f"ReplaceAnd{new.get('UpdateReplacePolicy', 'Delete')}"
-        more = {"Replacement": replacement, "PolicyAction": policy}
-        return describe_resource("Modify", logical_id, new["Type"], details, **more)
+        attributes = {"Replacement": replacement, "PolicyAction": policy}
+        return describe_resource("Modify", logical_id, new["Type"], details, **attributes)
 
     def _compare(self, kind: str, name: str, old: Any, new: Any) -> dict[str, Any] | None:
         assert self.before is not None
@@ -137,7 +137,7 @@ def describe_property(name: str, before: str, after: str, recreation: str, evalu
 def leave_out_values(change: dict[str, Any]) -> dict[str, Any]:
     resource = change["ResourceChange"]
     bare = [
-        {**one, "Target": {k: v for k, v in one["Target"].items() if k not in ("BeforeValue", "AfterValue")}}
-        for one in resource["Details"]
+        {**detail, "Target": {k: v for k, v in detail["Target"].items() if k not in ("BeforeValue", "AfterValue")}}
+        for detail in resource["Details"]
     ]
     return {**change, "ResourceChange": {**resource, "Details": bare}}

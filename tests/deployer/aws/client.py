@@ -15,7 +15,7 @@ def make_client(cloudformation: CloudFormation) -> Any:
     """Return a client that checks its arguments and pages as boto3 does, but repeats no failed request."""
 
     def answer_call(model: Any, params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
-        request = wire.arguments(model.input_shape, {key: str(value) for key, value in params["body"].items()})
+        request = wire.parse_arguments(model.input_shape, {key: str(value) for key, value in params["body"].items()})
         try:
             return SimpleNamespace(status_code=200), cloudformation.answer_request(model.name, request)
         except Refused as refusal:

@@ -84,10 +84,10 @@ class CloudFormation(Deployments):
     _retain_except_on_create: bool = False
 
     @property
-    def data(self) -> DataServices:
+    def data_services(self) -> DataServices:
         return DataServices(self.holdings)
 
-    def called(self, operation: str, request: dict[str, Any]) -> None:
+    def record_call(self, operation: str, request: dict[str, Any]) -> None:
         self.calls.append((operation, request))
         if operation in self.before:
             self.before[operation]()
@@ -100,22 +100,22 @@ class CloudFormation(Deployments):
     def answer_request(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Do an operation; raises what ``errors`` has for it, or ``Refused``."""
         with self.lock:
-            self.called(operation, request)
+            self.record_call(operation, request)
             method = getattr(self, xform_name(operation), None)
             if method is None:
                 raise Refused("InvalidAction", f"Could not find operation {operation}")
             return method(**request) or {}
 
-    def asked(self, operation: str) -> list[dict[str, Any]]:
+    def find_requests(self, operation: str) -> list[dict[str, Any]]:
         return [request for name, request in self.calls if name == operation]
 
     @property
-    def left(self) -> list[str]:
+    def remaining_names(self) -> list[str]:
         """What a command has left behind: change sets, and stacks in review."""
         review = [stack.name for stack in self.stacks.values() if stack.status == "REVIEW_IN_PROGRESS"]
-        return [one.name for one in self.change_sets.values() if one.stack.root is None] + review
+        return [change_set.name for change_set in self.change_sets.values() if change_set.stack.root is None] + review
 
-    def writes(self) -> list[str]:
+    def find_writes(self) -> list[str]:
         """Operations that change something."""
         reads = ("Describe", "Get", "List", "Head", "Detect", "Simulate")
         return [name for name, _ in self.calls if not name.rpartition(":")[2].startswith(reads)]
@@ -123,7 +123,7 @@ class CloudFormation(Deployments):
     # Operations
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
-        stack = self._stack(StackName)
+        stack = self._find_stack(StackName)
         if stack.status == "DELETE_IN_PROGRESS" and self.waiting:
             self.waiting.pop(0)()
         description: dict[str, Any] = {
@@ -145,10 +145,10 @@ class CloudFormation(Deployments):
 
     def get_template(self, StackName: str, TemplateStage: str) -> dict[str, Any]:
         assert TemplateStage == "Original"
-        return {"TemplateBody": self._stack(StackName).text}
+        return {"TemplateBody": self._find_stack(StackName).text}
 
     def list_stack_resources(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
-        stack = self._stack(StackName)
+        stack = self._find_stack(StackName)
         summaries = [
             {
                 "LogicalResourceId": logical_id,
@@ -159,18 +159,22 @@ class CloudFormation(Deployments):
             }
             for logical_id, resource in stack.resources.items()
         ]
-        return _page("StackResourceSummaries", summaries, NextToken, size=20)
+        return _make_page("StackResourceSummaries", summaries, NextToken, size=20)
 
     def describe_stack_resources(self, PhysicalResourceId: str) -> dict[str, Any]:
         """Those of the stack that a resource belongs to, the first hundred; of a deleted stack, too.
 
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
         """
-        held = self.holdings.resources.values()
-        ids = [one.stack_id for one in held if physical_id(one.kind, one.name) == PhysicalResourceId]
+        resources = self.holdings.resources.values()
+        ids = [
+            resource.stack_id
+            for resource in resources
+            if physical_id(resource.kind, resource.name) == PhysicalResourceId
+        ]
         if not ids or not ids[0]:
             raise Refused("ValidationError", f"Stack for {PhysicalResourceId} does not exist")
-        stack = self._stack(ids[0])
+        stack = self._find_stack(ids[0])
         is_deleted = stack.status == "DELETE_COMPLETE"
         resources = [
             {
@@ -198,9 +202,9 @@ class CloudFormation(Deployments):
                 "length less than or equal to 51200",
             )
         previous = stack.text if request.get("UsePreviousTemplate") else None
-        text = previous or request.get("TemplateBody") or self._object(request["TemplateURL"])
+        text = previous or request.get("TemplateBody") or self._read_object(request["TemplateURL"])
         parameters = {item["ParameterKey"]: item["ParameterValue"] for item in request.get("Parameters", [])}
-        declared = templates.parse(text).get("Parameters", {}).items()
+        declared = templates.parse_template(text).get("Parameters", {}).items()
         defaults = {name: str(parameter["Default"]) for name, parameter in declared if "Default" in parameter}
         after = self.propose_stack(stack, stack.name, text, {**defaults, **parameters})
         after.tags = request["Tags"]
@@ -228,7 +232,7 @@ class CloudFormation(Deployments):
         NextToken: str = "0",
         IncludePropertyValues: bool = False,
     ) -> dict[str, Any]:
-        change_set = self._find(ChangeSetName, StackName)
+        change_set = self._find_change_set(ChangeSetName, StackName)
         description: dict[str, Any] = {
             "ChangeSetId": change_set.id,
             "ChangeSetName": change_set.name,
@@ -240,16 +244,16 @@ class CloudFormation(Deployments):
         if change_set.deleting >= 0:
             change_set.deleting -= 1
             if change_set.deleting < 0:
-                self._forget(change_set)
+                self._remove_change_set(change_set)
             return description | {"Status": "DELETE_IN_PROGRESS"}
         for nested in change_set.nested:
             nested.looks = max(nested.looks - 1, 0)  # each at its own pace, whoever looks
         if change_set.looks > 0:
             change_set.looks -= 1
             return description | {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE"}
-        if reason := self._reason(change_set):
+        if reason := self._find_reason(change_set):
             description |= {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
-            return description | (_page("Changes", change_set.changes, NextToken) if self.lists_refused else {})
+            return description | (_make_page("Changes", change_set.changes, NextToken) if self.lists_refused else {})
         if change_set.stack.root is not None:
             description |= {
                 "ExecutionStatus": "UNAVAILABLE",
@@ -261,39 +265,39 @@ class CloudFormation(Deployments):
         elif self.without_values:
             description["StatusReason"] = "[WARN] --include-property-values omits resources"
             changes = [c for c in changes if c["ResourceChange"]["LogicalResourceId"] not in self.without_values]
-        return description | _page("Changes", changes, NextToken, self.changes_per_page)
+        return description | _make_page("Changes", changes, NextToken, self.changes_per_page)
 
     def describe_events(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
-        change_set = self._find(ChangeSetName)
-        own = [event for event in self.validations if event.get("_in", "") == change_set.stack.logical_id]
-        description = [{key: value for key, value in event.items() if key != "_in"} for event in own]
-        return _page("OperationEvents", description, NextToken)
+        change_set = self._find_change_set(ChangeSetName)
+        events = [event for event in self.validations if event.get("_in", "") == change_set.stack.logical_id]
+        description = [{key: value for key, value in event.items() if key != "_in"} for event in events]
+        return _make_page("OperationEvents", description, NextToken)
 
     def describe_change_set_hooks(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
-        change_set = self._find(ChangeSetName)
-        return _page("Hooks", self.hooks if change_set.stack.root is None else [], NextToken)
+        change_set = self._find_change_set(ChangeSetName)
+        return _make_page("Hooks", self.hooks if change_set.stack.root is None else [], NextToken)
 
     def delete_change_set(self, ChangeSetName: str, StackName: str = "") -> None:
-        change_set = self._find(ChangeSetName, StackName)
+        change_set = self._find_change_set(ChangeSetName, StackName)
         if change_set.stack.root is not None:
             raise Refused("InvalidChangeSetStatus", "Only the root change set can be deleted")
-        if any(each.looks > 0 for each in [change_set, *change_set.nested]):
+        if any(member.looks > 0 for member in [change_set, *change_set.nested]):
             raise Refused("InvalidChangeSetStatus", "ChangeSet cannot be deleted in status CREATE_IN_PROGRESS")
         change_set.deleting = 1
 
     def list_change_sets(self, StackName: str) -> dict[str, Any]:
-        stack = self._stack(StackName)
+        stack = self._find_stack(StackName)
         return {"Summaries": [{"ChangeSetName": o.name} for o in self.change_sets.values() if o.stack is stack]}
 
     def execute_change_set(self, ChangeSetName: str, RetainExceptOnCreate: bool = False) -> None:
         self._retain_except_on_create = RetainExceptOnCreate
-        change_set = self._find(ChangeSetName)
+        change_set = self._find_change_set(ChangeSetName)
         if change_set.stack.root is not None or change_set.execution != "AVAILABLE":
             raise Refused(
                 "InvalidChangeSetStatus", f"ChangeSet [{change_set.id}] cannot be executed in its current status"
             )
-        for other in [each for each in self.change_sets.values() if each.stack is change_set.stack]:
-            self._forget(other)
+        for sibling in [candidate for candidate in self.change_sets.values() if candidate.stack is change_set.stack]:
+            self._remove_change_set(sibling)
         if self.scripted_steps:
             self.waiting = list(self.scripted_steps)
         else:
@@ -301,27 +305,29 @@ class CloudFormation(Deployments):
 
     def describe_stack_events(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
         """Newest first. A look at a root lets some more happen."""
-        stack = self._stack(StackName)
+        stack = self._find_stack(StackName)
         if stack.root is None and NextToken == "0" and self.waiting:
             if self.silent > 0 and len(self.waiting) == 1:
                 self.silent -= 1
             else:
                 self.waiting.pop(0)()
-        return _page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
+        return _make_page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
 
     def delete_stack(self, StackName: str) -> None:
-        stack = self._stack(StackName)
+        stack = self._find_stack(StackName)
         if stack.protected:
             raise Refused(
                 "ValidationError", f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
             )
         if stack.status == "REVIEW_IN_PROGRESS":
-            assert not [one for one in self.change_sets.values() if one.stack is stack], "it still has change sets"
+            assert not [change_set for change_set in self.change_sets.values() if change_set.stack is stack], (
+                "it still has change sets"
+            )
             del self.stacks[stack.id]
             return
         self.add_event(stack, "", STACK, "DELETE_IN_PROGRESS", "User Initiated")
 
-        def gone() -> None:
+        def finish_deletion() -> None:
             for _, nested in reversed([pair for pair in stack.walk()[1:] if pair[1].is_there]):
                 for logical_id in nested.resources:
                     self.remove_resource(nested, logical_id, retains=("Retain", "RetainExceptOnCreate"))
@@ -332,39 +338,45 @@ class CloudFormation(Deployments):
             else:
                 self.add_event(stack, "", STACK, "DELETE_COMPLETE")
 
-        self.waiting = [gone]
+        self.waiting = [finish_deletion]
 
     def update_termination_protection(self, StackName: str, EnableTerminationProtection: bool) -> dict[str, Any]:
-        stack = self._stack(StackName)
+        stack = self._find_stack(StackName)
         stack.protected = EnableTerminationProtection
         return {"StackId": stack.id}
 
     def set_stack_policy(self, StackName: str, StackPolicyBody: str) -> None:
-        self._stack(StackName).policy = StackPolicyBody
+        self._find_stack(StackName).policy = StackPolicyBody
 
     def get_stack_policy(self, StackName: str) -> dict[str, Any]:
-        policy = self._stack(StackName).policy
+        policy = self._find_stack(StackName).policy
         return {"StackPolicyBody": policy} if policy else {}
 
     def cancel_update_stack(self, StackName: str) -> None:
-        stack = self._stack(StackName)
+        stack = self._find_stack(StackName)
         self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
         self.waiting = [lambda: self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_COMPLETE")]
 
     def continue_update_rollback(self, StackName: str, ResourcesToSkip: list[str] | None = None) -> None:
-        stack = self._stack(StackName)
-        known = {f"{one.name}.{n}" if path else n for path, one in stack.walk() for n in one.resources}
+        stack = self._find_stack(StackName)
+        resource_names = {
+            f"{nested.name}.{n}" if path else n for path, nested in stack.walk() for n in nested.resources
+        }
         for skipped in ResourcesToSkip or []:
-            if skipped not in known:
+            if skipped not in resource_names:
                 raise Refused("ValidationError", f"ResourcesToSkip: {skipped} is not in a state that can be skipped")
         names = [path.replace("/", ".") for path in self.stuck]
-        skipped = {one.split("-")[3] + "." + one.split(".")[1] for one in ResourcesToSkip or [] if "." in one}
+        skipped_names = {
+            resource.split("-")[3] + "." + resource.split(".")[1]
+            for resource in ResourcesToSkip or []
+            if "." in resource
+        }
         self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
-        end = "UPDATE_ROLLBACK_COMPLETE" if set(names) <= skipped else "UPDATE_ROLLBACK_FAILED"
+        end = "UPDATE_ROLLBACK_COMPLETE" if set(names) <= skipped_names else "UPDATE_ROLLBACK_FAILED"
         self.waiting = [lambda: self.add_event(stack, "", STACK, end)]
 
     def detect_stack_drift(self, StackName: str) -> dict[str, Any]:
-        stack = self._stack(StackName)
+        stack = self._find_stack(StackName)
         if stack.drift == "NOT_CHECKED":
             stack.drift = "IN_SYNC"
         return {"StackDriftDetectionId": stack.id}
@@ -381,8 +393,8 @@ class CloudFormation(Deployments):
         self, StackName: str, StackResourceDriftStatusFilters: list[str], NextToken: str = "0"
     ) -> dict[str, Any]:
         assert "MODIFIED" in StackResourceDriftStatusFilters
-        stack = self._stack(StackName)
-        found = [
+        stack = self._find_stack(StackName)
+        drifts = [
             {
                 "StackId": stack.id,
                 "LogicalResourceId": logical_id,
@@ -400,11 +412,11 @@ class CloudFormation(Deployments):
             }
             for logical_id, resource in list(stack.resources.items())[:1]
         ]
-        return _page("StackResourceDrifts", found, NextToken)
+        return _make_page("StackResourceDrifts", drifts, NextToken)
 
     # How it gets there
 
-    def _stack(self, name: str) -> Stack:
+    def _find_stack(self, name: str) -> Stack:
         for root in self.stacks.values():
             for _, stack in root.walk():
                 # One that has been deleted is still found by its id.
@@ -412,17 +424,19 @@ class CloudFormation(Deployments):
                     return stack
         raise Refused("ValidationError", f"Stack with id {name} does not exist")
 
-    def _find(self, name: str, stack_name: str = "") -> ChangeSet:
-        for one in self.change_sets.values():
-            if name == one.id or (name == one.name and stack_name in (one.stack.name, one.stack.id)):
-                return one
+    def _find_change_set(self, name: str, stack_name: str = "") -> ChangeSet:
+        for change_set in self.change_sets.values():
+            if name == change_set.id or (
+                name == change_set.name and stack_name in (change_set.stack.name, change_set.stack.id)
+            ):
+                return change_set
         raise Refused("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
 
-    def _forget(self, change_set: ChangeSet) -> None:
-        for each in [change_set, *change_set.nested]:
-            self.change_sets.pop(each.id, None)
+    def _remove_change_set(self, change_set: ChangeSet) -> None:
+        for member in [change_set, *change_set.nested]:
+            self.change_sets.pop(member.id, None)
 
-    def _object(self, url: str) -> str:
+    def _read_object(self, url: str) -> str:
         key = url.split("/", 3)[3]
         if key not in self.objects:
             raise Refused("ValidationError", f"S3 error: The specified key does not exist: {key}")
@@ -432,17 +446,17 @@ class CloudFormation(Deployments):
         self._count += 1
         return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:{kind}/{name}/{self._count:08}"
 
-    def propose_stack(self, there: Stack | None, name: str, text: str, parameters: dict[str, str]) -> Stack:
+    def propose_stack(self, before: Stack | None, name: str, text: str, parameters: dict[str, str]) -> Stack:
         """The stack as it will be, with the nested stacks that the templates behind the URLs describe."""
-        after = Stack(name, there.id if there else self.make_arn("stack", name), "", text=text, parameters=parameters)
+        after = Stack(name, before.id if before else self.make_arn("stack", name), "", text=text, parameters=parameters)
         for logical_id, resource in after.template["Resources"].items():
             if resource["Type"] != STACK:
                 continue
-            old = there.nested.get(logical_id) if there else None
+            old = before.nested.get(logical_id) if before else None
             url = resource["Properties"]["TemplateURL"]
             request = {k: pass_on(v, parameters) for k, v in resource["Properties"].get("Parameters", {}).items()}
             below = old.name if old else f"{name}-{logical_id}-1A2B"
-            nested = self.propose_stack(old, below, self._object(url), request)
+            nested = self.propose_stack(old, below, self._read_object(url), request)
             nested.logical_id, nested.root = logical_id, after
             after.nested[logical_id] = nested
         return after
@@ -489,23 +503,23 @@ class CloudFormation(Deployments):
         del self.change_sets[change_set.id]
         return None
 
-    def _reason(self, change_set: ChangeSet) -> str:
+    def _find_reason(self, change_set: ChangeSet) -> str:
         """A root fails as soon as one nested set has failed, whether its siblings are made or not."""
-        failed = next((each for each in change_set.nested if each.reason and each.looks == 0), None)
+        failed = next((nested for nested in change_set.nested if nested.reason and nested.looks == 0), None)
         return change_set.reason or (UNSUPPORTED.format(failed.id) if failed else "")
 
 
-def _page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str, Any]:
+def _make_page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str, Any]:
     first = int(token)
-    rest = {"NextToken": str(first + size)} if first + size < len(items) else {}
-    return {name: items[first : first + size], **rest}
+    following = {"NextToken": str(first + size)} if first + size < len(items) else {}
+    return {name: items[first : first + size], **following}
 
 
 def _physical_id(logical_id: str, resource: dict[str, Any], stack: Stack) -> str:
     if logical_id in stack.nested:
         return stack.nested[logical_id].id
-    named = [v for k, v in resource.get("Properties", {}).items() if k.endswith("Name") and isinstance(v, dict)]
+    names = [v for k, v in resource.get("Properties", {}).items() if k.endswith("Name") and isinstance(v, dict)]
     environment = stack.name.split("-")[2] if stack.name.count("-") > 1 else ""
-    if named and "Fn::Sub" in named[0] and isinstance(named[0]["Fn::Sub"], str):
-        return str(named[0]["Fn::Sub"]).replace("${Environment}", environment)
+    if names and "Fn::Sub" in names[0] and isinstance(names[0]["Fn::Sub"], str):
+        return str(names[0]["Fn::Sub"]).replace("${Environment}", environment)
     return f"{stack.name}-{logical_id}"

@@ -26,52 +26,70 @@ class DataServices:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
 
-    def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def answer_request(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Of an operation of the JSON protocols, or of AWS Backup's REST protocol with the parts of its path."""
         return self._answers[operation](request) or {}
 
     @cached_property
     def _answers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]]:
         return {
-            "DescribeTable": lambda request: {"Table": self._table(request)},
-            "ListTagsOfResource": lambda request: {"Tags": _listed(self._by_arn(TABLE, request["ResourceArn"]))},
-            "UpdateTable": self._update_table,
-            "DeleteTable": lambda request: self._delete(TABLE, request["TableName"], "ResourceNotFoundException"),
-            "GetQueueUrl": lambda request: {"QueueUrl": physical_id(QUEUE, self._queue(request["QueueName"]).name)},
-            "ListQueueTags": lambda request: {"Tags": self._queue(request["QueueUrl"]).tags},
-            "GetQueueAttributes": lambda request: {
-                "Attributes": {"ApproximateNumberOfMessages": str(len(self._queue(request["QueueUrl"]).contents))}
+            "DescribeTable": lambda request: {"Table": self._describe_table(request)},
+            "ListTagsOfResource": lambda request: {
+                "Tags": _list_tags(self._find_by_arn(TABLE, request["ResourceArn"]))
             },
-            "DeleteQueue": lambda request: self._delete(QUEUE, self._queue(request["QueueUrl"]).name, NO_QUEUE),
-            "DescribeLogGroups": lambda request: {"logGroups": self._groups(request["logGroupNamePrefix"])},
-            "ListTagsForResource": lambda request: {"tags": self._by_arn(GROUP, request["resourceArn"]).tags},
-            "DeleteLogGroup": lambda request: self._delete(GROUP, request["logGroupName"], "ResourceNotFoundException"),
-            "ListKeys": lambda _: {"Keys": [{"KeyId": one.name} for one in self._all(KEY)], "Truncated": False},
+            "UpdateTable": self._update_table,
+            "DeleteTable": lambda request: self._delete_resource(
+                TABLE, request["TableName"], "ResourceNotFoundException"
+            ),
+            "GetQueueUrl": lambda request: {
+                "QueueUrl": physical_id(QUEUE, self._find_queue(request["QueueName"]).name)
+            },
+            "ListQueueTags": lambda request: {"Tags": self._find_queue(request["QueueUrl"]).tags},
+            "GetQueueAttributes": lambda request: {
+                "Attributes": {"ApproximateNumberOfMessages": str(len(self._find_queue(request["QueueUrl"]).contents))}
+            },
+            "DeleteQueue": lambda request: self._delete_resource(
+                QUEUE, self._find_queue(request["QueueUrl"]).name, NO_QUEUE
+            ),
+            "DescribeLogGroups": lambda request: {
+                "logGroups": self._describe_log_groups(request["logGroupNamePrefix"])
+            },
+            "ListTagsForResource": lambda request: {"tags": self._find_by_arn(GROUP, request["resourceArn"]).tags},
+            "DeleteLogGroup": lambda request: self._delete_resource(
+                GROUP, request["logGroupName"], "ResourceNotFoundException"
+            ),
+            "ListKeys": lambda _: {
+                "Keys": [{"KeyId": key.name} for key in self._select_resources(KEY)],
+                "Truncated": False,
+            },
             "ListResourceTags": lambda request: {"Tags": self._key_tags(request["KeyId"]), "Truncated": False},
-            "ListAliases": lambda _: {"Aliases": self._aliases(), "Truncated": False},
+            "ListAliases": lambda _: {"Aliases": self._list_aliases(), "Truncated": False},
             "DescribeKey": lambda request: {"KeyMetadata": self._key_metadata(request["KeyId"])},
             "ScheduleKeyDeletion": self._schedule_key_deletion,
             "ListBackupVaults": lambda _: {
                 "BackupVaultList": [
-                    {"BackupVaultName": one.name, "BackupVaultArn": _arn(one)} for one in self._all(VAULT)
+                    {"BackupVaultName": vault.name, "BackupVaultArn": _make_arn(vault)}
+                    for vault in self._select_resources(VAULT)
                 ]
             },
-            "DescribeBackupVault": lambda request: {"BackupVaultName": self._vault(request["name"]).name},
-            "ListTags": lambda request: {"Tags": self._vault(request["name"]).tags},
+            "DescribeBackupVault": lambda request: {"BackupVaultName": self._find_vault(request["name"]).name},
+            "ListTags": lambda request: {"Tags": self._find_vault(request["name"]).tags},
             "ListRecoveryPointsByBackupVault": self._recovery_points,
             "DeleteRecoveryPoint": self._delete_recovery_point,
-            "DeleteBackupVault": lambda request: self._delete(VAULT, request["name"], "ResourceNotFoundException"),
+            "DeleteBackupVault": lambda request: self._delete_resource(
+                VAULT, request["name"], "ResourceNotFoundException"
+            ),
         }
 
-    def holds(self, service: str, operation: str, request: dict[str, Any]) -> bool:
+    def is_responsible(self, service: str, operation: str, request: dict[str, Any]) -> bool:
         """Whether an operation is about something that is held here, or lists or changes what is."""
         if service == "lambda" or operation not in self._answers:
             return False
-        kind, name = _subject(operation, request)
+        kind, name = _identify_resource(operation, request)
         return not kind or operation not in _READS or self._holdings.holds(kind, name)
 
     def _recovery_points(self, request: dict[str, Any]) -> dict[str, Any]:
-        points = [point.split() for point in self._vault(request["name"]).contents]
+        points = [point.split() for point in self._find_vault(request["name"]).contents]
         return {
             "RecoveryPoints": [
                 {"RecoveryPointArn": arn, "Status": status, "ResourceArn": source} for arn, status, source in points
@@ -83,68 +101,68 @@ class DataServices:
 
         https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DeleteRecoveryPoint.html
         """
-        contents = self._vault(request["name"]).contents
-        point = next(one for one in contents if one.startswith(f"{request['point']} "))
+        contents = self._find_vault(request["name"]).contents
+        point = next(item for item in contents if item.startswith(f"{request['point']} "))
         if " DELETING " in point:
             raise Refused("InvalidResourceStateException", f"{request['point']} is being deleted")
         contents.remove(point)
 
-    def _vault(self, name: str) -> Resource:
-        return self._holdings.of(VAULT, name, "ResourceNotFoundException")
+    def _find_vault(self, name: str) -> Resource:
+        return self._holdings.find_resource(VAULT, name, "ResourceNotFoundException")
 
-    def _all(self, kind: str) -> list[Resource]:
-        return [one for one in self._holdings.resources.values() if one.kind == kind]
+    def _select_resources(self, kind: str) -> list[Resource]:
+        return [resource for resource in self._holdings.resources.values() if resource.kind == kind]
 
-    def _by_arn(self, kind: str, arn: str) -> Resource:
-        return next(one for one in self._all(kind) if _arn(one) == arn)
+    def _find_by_arn(self, kind: str, arn: str) -> Resource:
+        return next(resource for resource in self._select_resources(kind) if _make_arn(resource) == arn)
 
-    def _delete(self, kind: str, name: str, missing: str) -> None:
-        self._holdings.of(kind, name, missing)
-        self._holdings.delete(kind, name)
+    def _delete_resource(self, kind: str, name: str, missing: str) -> None:
+        self._holdings.find_resource(kind, name, missing)
+        self._holdings.delete_resource(kind, name)
 
-    def _table(self, request: dict[str, Any]) -> dict[str, Any]:
-        table = self._holdings.of(TABLE, request["TableName"], "ResourceNotFoundException")
+    def _describe_table(self, request: dict[str, Any]) -> dict[str, Any]:
+        table = self._holdings.find_resource(TABLE, request["TableName"], "ResourceNotFoundException")
         size = sum(map(len, table.contents))
         numbers = {"ItemCount": len(table.contents), "TableSizeBytes": size}
         state = {"TableStatus": "ACTIVE", "DeletionProtectionEnabled": table.protected}
-        return {"TableName": table.name, "TableArn": _arn(table), **numbers, **state}
+        return {"TableName": table.name, "TableArn": _make_arn(table), **numbers, **state}
 
     def _update_table(self, request: dict[str, Any]) -> dict[str, Any]:
-        table = self._holdings.of(TABLE, request["TableName"], "ResourceNotFoundException")
+        table = self._holdings.find_resource(TABLE, request["TableName"], "ResourceNotFoundException")
         table.protected = request["DeletionProtectionEnabled"]
-        return {"TableDescription": self._table(request)}
+        return {"TableDescription": self._describe_table(request)}
 
-    def _queue(self, name_or_url: str) -> Resource:
-        return self._holdings.of(QUEUE, name_or_url.rpartition("/")[2], NO_QUEUE)
+    def _find_queue(self, name_or_url: str) -> Resource:
+        return self._holdings.find_resource(QUEUE, name_or_url.rpartition("/")[2], NO_QUEUE)
 
-    def _groups(self, prefix: str) -> list[dict[str, Any]]:
-        groups = [one for one in self._all(GROUP) if one.name.startswith(prefix)]
+    def _describe_log_groups(self, prefix: str) -> list[dict[str, Any]]:
+        groups = [group for group in self._select_resources(GROUP) if group.name.startswith(prefix)]
         return [
-            {"logGroupName": one.name, "arn": f"{_arn(one)}:*", "storedBytes": sum(map(len, one.contents))}
-            for one in groups
+            {"logGroupName": group.name, "arn": f"{_make_arn(group)}:*", "storedBytes": sum(map(len, group.contents))}
+            for group in groups
         ]
 
     def _key_tags(self, key_id: str) -> list[dict[str, str]]:
-        tags = self._holdings.of(KEY, key_id, "NotFoundException").tags
+        tags = self._holdings.find_resource(KEY, key_id, "NotFoundException").tags
         if "aws:managed" in tags:
             raise Refused("AccessDeniedException", "not authorized to perform: kms:ListResourceTags")
         return [{"TagKey": key, "TagValue": value} for key, value in tags.items()]
 
-    def _aliases(self) -> list[dict[str, str]]:
+    def _list_aliases(self) -> list[dict[str, str]]:
         """An alias goes with its key.
 
         https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html
         """
         aliases = self._holdings.aliases.items()
-        return [{"AliasName": one, "TargetKeyId": key} for one, key in aliases if self._holdings.holds(KEY, key)]
+        return [{"AliasName": alias, "TargetKeyId": key} for alias, key in aliases if self._holdings.holds(KEY, key)]
 
     def _key_metadata(self, key_id: str) -> dict[str, str]:
-        key = self._holdings.of(KEY, key_id, "NotFoundException")
+        key = self._holdings.find_resource(KEY, key_id, "NotFoundException")
         state = "Enabled" if key.pending_days is None else "PendingDeletion"
         return {"KeyId": key_id, "KeyState": state, "Description": key.description}
 
     def _schedule_key_deletion(self, request: dict[str, Any]) -> dict[str, Any]:
-        key = self._holdings.of(KEY, request["KeyId"], "NotFoundException")
+        key = self._holdings.find_resource(KEY, request["KeyId"], "NotFoundException")
         if not 7 <= request["PendingWindowInDays"] <= 30:
             raise Refused("ValidationException", "PendingWindowInDays must be between 7 and 30")
         if key.pending_days is not None:
@@ -153,7 +171,7 @@ class DataServices:
         return {"KeyId": key.name, "KeyState": "PendingDeletion"}
 
 
-def _subject(operation: str, request: dict[str, Any]) -> tuple[str, str]:
+def _identify_resource(operation: str, request: dict[str, Any]) -> tuple[str, str]:
     """The type and the name of what is asked about; empty where it is not one resource of a name."""
     if operation in ("DescribeBackupVault", "ListTags"):
         return VAULT, request["name"]
@@ -166,11 +184,11 @@ def _subject(operation: str, request: dict[str, Any]) -> tuple[str, str]:
     return "", ""
 
 
-def _listed(resource: Resource) -> list[dict[str, str]]:
+def _list_tags(resource: Resource) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in resource.tags.items()]
 
 
-def _arn(resource: Resource) -> str:
+def _make_arn(resource: Resource) -> str:
     service, separator = {
         TABLE: ("dynamodb", "table/"),
         GROUP: ("logs", "log-group:"),

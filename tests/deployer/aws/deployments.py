@@ -9,9 +9,9 @@ from tests.deployer.aws.holdings import (
     Holdings,
     Refused,
     has_system_tags,
-    own_tags,
     physical_name,
-    resolved,
+    read_tags,
+    resolve_parameters,
 )
 from tests.deployer.aws.settings import START
 from tests.deployer.aws.stacks import STACK, ChangeSet, Stack
@@ -38,37 +38,37 @@ class Deployments:
         """What will happen, in pieces that each look at the root's events lets go on."""
         stack, after = change_set.stack, change_set.proposed
         assert after is not None
-        self._created, self._failing = [], self.fails | self._collisions(change_set, after)
+        self._created, self._failing = [], self.fails | self._find_collisions(change_set, after)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
         if verb == "CREATE":
             # The nested stacks appear as they are made.
-            stack.nested = {name: self._bare(nested, stack) for name, nested in after.nested.items()}
+            stack.nested = {name: self._copy_empty(nested, stack) for name, nested in after.nested.items()}
         pieces: list[Callable[[], None]] = []
         for change in change_set.changes:
-            pieces.append(lambda change=change: self._do(change_set, change["ResourceChange"], verb))
-        pieces.append(lambda: self._end(stack, after, verb, change_set.request))
+            pieces.append(lambda change=change: self._change_resource(change_set, change["ResourceChange"], verb))
+        pieces.append(lambda: self._end_deployment(stack, after, verb, change_set.request))
         self.waiting = pieces
 
-    def _bare(self, nested: Stack, root: Stack) -> Stack:
+    def _copy_empty(self, nested: Stack, root: Stack) -> Stack:
         bare = Stack(nested.name, nested.id, "CREATE_IN_PROGRESS", nested.logical_id, text=nested.text, root=root)
         bare.parameters = nested.parameters
         return bare
 
-    def _do(self, change_set: ChangeSet, resource: dict[str, Any], verb: str) -> None:
+    def _change_resource(self, change_set: ChangeSet, resource: dict[str, Any], verb: str) -> None:
         stack, logical_id = change_set.stack, resource["LogicalResourceId"]
         if stack.reason == "failed":
             return
         nested = stack.nested.get(logical_id)
         if nested is None:
-            self._resource(stack, resource, verb, logical_id)
+            self._report_resource(stack, resource, verb, logical_id)
             return
         self.add_event(stack, logical_id, STACK, f"{verb}_IN_PROGRESS", physical=nested.id)
-        inner = next((each for each in change_set.nested if each.stack.logical_id == logical_id), None)
+        inner = next((candidate for candidate in change_set.nested if candidate.stack.logical_id == logical_id), None)
         bad = [path for path in self._failing if path.startswith(f"{logical_id}/")]
         for change in inner.changes if inner else []:
             below = change["ResourceChange"]
-            self._resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
+            self._report_resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
         if bad:
             description = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: " + (
                 "The following resource(s) failed to " + f"{verb.lower()}: [{bad[0].split('/')[1]}]."
@@ -78,7 +78,7 @@ class Deployments:
         else:
             self.add_event(stack, logical_id, STACK, f"{verb}_COMPLETE", physical=nested.id)
 
-    def _resource(self, stack: Stack, resource: dict[str, Any], verb: str, path: str) -> None:
+    def _report_resource(self, stack: Stack, resource: dict[str, Any], verb: str, path: str) -> None:
         logical_id, kind = resource["LogicalResourceId"], resource["ResourceType"]
         self.add_event(stack, logical_id, kind, f"{verb}_IN_PROGRESS")
         above = path.rpartition("/")[0]
@@ -86,19 +86,19 @@ class Deployments:
             self.add_event(stack, logical_id, kind, f"{verb}_FAILED", self._failing[path])
             if not above:
                 stack.reason = "failed"
-        elif any(other.rpartition("/")[0] == above for other in self._failing):
+        elif any(failed.rpartition("/")[0] == above for failed in self._failing):
             self.add_event(stack, logical_id, kind, f"{verb}_FAILED", f"Resource {verb.lower()} cancelled")
         else:
             if resource["Action"] == "Add":
-                self._create(stack, logical_id)
+                self._create_resource(stack, logical_id)
             self.add_event(stack, logical_id, kind, f"{verb}_COMPLETE")
 
-    def _end(self, stack: Stack, after: Stack, verb: str, request: dict[str, Any]) -> None:
+    def _end_deployment(self, stack: Stack, after: Stack, verb: str, request: dict[str, Any]) -> None:
         if stack.reason == "failed" or self.rings:
             stack.reason = ""
             back = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
-            why = f"Rollback triggered by alarm: {self.rings}" if self.rings else "The following resource(s) failed"
-            self.add_event(stack, "", STACK, f"{back}_IN_PROGRESS", why)
+            reason = f"Rollback triggered by alarm: {self.rings}" if self.rings else "The following resource(s) failed"
+            self.add_event(stack, "", STACK, f"{back}_IN_PROGRESS", reason)
             self.waiting = [lambda: self._roll_back(stack, verb, back)]
             return
         policies = {path: nested.policy for path, nested in stack.walk()}
@@ -118,7 +118,7 @@ class Deployments:
         kept_stacks = [
             owner
             for owner, logical_id in reversed(self._created)
-            if not self.remove_resource(owner, logical_id, self._retained(owner))
+            if not self.remove_resource(owner, logical_id, self._select_retaining_policies(owner))
         ]
         if verb == "CREATE":
             for _, nested in reversed(stack.walk()[1:]):
@@ -139,51 +139,51 @@ class Deployments:
                 self.add_event(nested, name, resource["Type"], status)
         return None
 
-    def _retained(self, stack: Stack) -> tuple[str, ...]:
+    def _select_retaining_policies(self, stack: Stack) -> tuple[str, ...]:
         """The policies that keep what the operation that rolls back has created in a stack."""
         complete = not any(path.rpartition("/")[0] == stack.logical_id for path in self._failing)
         if complete and stack.root is not None and self.complete_counts_as_deleted:
             return ("Retain", "RetainExceptOnCreate")
         return () if self._retain_except_on_create else ("Retain",)
 
-    def provision(self, root: Stack) -> None:
+    def provision_resources(self, root: Stack) -> None:
         """What a stack that is there already has."""
         for _, stack in root.walk():
             for logical_id in stack.resources:
-                self._create(stack, logical_id)
+                self._create_resource(stack, logical_id)
 
-    def _collisions(self, change_set: ChangeSet, after: Stack) -> dict[str, str]:
+    def _find_collisions(self, change_set: ChangeSet, after: Stack) -> dict[str, str]:
         """By path, the resources to be created whose names are taken."""
-        found = {}
-        for each in [change_set, *change_set.nested]:
-            path = each.stack.logical_id
+        collisions = {}
+        for member in [change_set, *change_set.nested]:
+            path = member.stack.logical_id
             stack = next(proposed for _, proposed in after.walk() if proposed.logical_id == path)
-            for change in each.changes:
+            for change in member.changes:
                 logical_id = change["ResourceChange"]["LogicalResourceId"]
                 resource = stack.resources.get(logical_id, {})
                 if change["ResourceChange"]["Action"] != "Add" or resource["Type"] not in NAMES:
                     continue
                 name = physical_name(logical_id, resource, stack.parameters, stack.name)
                 if resource["Type"] != "AWS::KMS::Key" and self.holdings.holds(resource["Type"], name):
-                    found[f"{path}/{logical_id}".lstrip("/")] = (
+                    collisions[f"{path}/{logical_id}".lstrip("/")] = (
                         f"Resource of type '{resource['Type']}' with identifier '{name}' already exists."
                     )
-        return found
+        return collisions
 
-    def _create(self, stack: Stack, logical_id: str) -> None:
+    def _create_resource(self, stack: Stack, logical_id: str) -> None:
         resource = stack.resources.get(logical_id, {})
         if resource.get("Type") == ALIAS:
             key = resource["Properties"]["TargetKeyId"]["Ref"]
-            self.holdings.aliases[self._alias(stack, logical_id)] = self.name_resource(stack, key)
+            self.holdings.aliases[self._read_alias(stack, logical_id)] = self.name_resource(stack, key)
             self._created.append((stack, logical_id))
         if resource.get("Type") not in NAMES:
             return
         root = stack.root or stack
         system = {"stack-name": stack.name, "stack-id": stack.id, "logical-id": logical_id}
-        tags = {tag["Key"]: tag["Value"] for tag in root.tags} | own_tags(resource, stack.parameters)
+        tags = {tag["Key"]: tag["Value"] for tag in root.tags} | read_tags(resource, stack.parameters)
         if has_system_tags(resource["Type"]):
             tags |= {f"aws:cloudformation:{key}": value for key, value in system.items()}
-        created = self.holdings.create(
+        created = self.holdings.create_resource(
             resource["Type"], self.name_resource(stack, logical_id), tags, _is_protected(resource, stack.parameters)
         )
         created.stack_id = stack.id
@@ -195,14 +195,14 @@ class Deployments:
         name = physical_name(logical_id, stack.resources[logical_id], stack.parameters, stack.name)
         return f"{name}-{stack.id[-8:]}" if stack.resources[logical_id]["Type"] == "AWS::KMS::Key" else name
 
-    def _alias(self, stack: Stack, logical_id: str) -> str:
-        return str(resolved(stack.resources[logical_id]["Properties"]["AliasName"], stack.parameters))
+    def _read_alias(self, stack: Stack, logical_id: str) -> str:
+        return str(resolve_parameters(stack.resources[logical_id]["Properties"]["AliasName"], stack.parameters))
 
     def remove_resource(self, stack: Stack, logical_id: str, retains: tuple[str, ...]) -> bool:
         """Delete a resource unless its policy is one of ``retains``; whether that succeeded."""
         resource = stack.resources[logical_id]
         if resource["Type"] == ALIAS:
-            self.holdings.aliases.pop(self._alias(stack, logical_id), None)
+            self.holdings.aliases.pop(self._read_alias(stack, logical_id), None)
         if resource["Type"] not in NAMES or not self.holdings.holds(
             resource["Type"], self.name_resource(stack, logical_id)
         ):
@@ -212,7 +212,7 @@ class Deployments:
             self.add_event(stack, logical_id, kind, "DELETE_SKIPPED", physical=name)
             return True
         try:
-            self.holdings.delete(kind, name)
+            self.holdings.delete_resource(kind, name)
         except Refused as refused:
             self.add_event(stack, logical_id, kind, "DELETE_FAILED", str(refused), physical=name)
             return False
@@ -222,25 +222,25 @@ class Deployments:
     def _protect_tables(self, root: Stack) -> None:
         for _, stack in root.walk():
             for logical_id, resource in stack.resources.items():
-                there = (resource["Type"], self.name_resource(stack, logical_id)) if resource["Type"] in NAMES else None
-                if there in self.holdings.resources:
-                    self.holdings.resources[there].protected = _is_protected(resource, stack.parameters)
+                key = (resource["Type"], self.name_resource(stack, logical_id)) if resource["Type"] in NAMES else None
+                if key in self.holdings.resources:
+                    self.holdings.resources[key].protected = _is_protected(resource, stack.parameters)
 
     def add_event(
         self, stack: Stack, logical_id: str, kind: str, status: str, reason: str = "", physical: str = ""
     ) -> None:
         self._count += 1
         at = START + timedelta(seconds=sum(map(len, self.events.values())) // 3)  # several in one instant
-        own = not logical_id
-        if own:
+        is_stack = not logical_id
+        if is_stack:
             stack.status, stack.updated = status, at
         event: dict[str, Any] = {
             "EventId": f"event-{self._count}",
             "Timestamp": at,
             "StackId": stack.id,
             "StackName": stack.name,
-            "LogicalResourceId": stack.name if own else logical_id,
-            "PhysicalResourceId": stack.id if own else physical or f"{stack.name}-{logical_id}",
+            "LogicalResourceId": stack.name if is_stack else logical_id,
+            "PhysicalResourceId": stack.id if is_stack else physical or f"{stack.name}-{logical_id}",
             "ResourceType": kind,
             "ResourceStatus": status,
         }
@@ -249,4 +249,4 @@ class Deployments:
 
 def _is_protected(resource: dict[str, Any], parameters: dict[str, str]) -> bool:
     value = resource.get("Properties", {}).get("DeletionProtectionEnabled", False)
-    return str(resolved(value, parameters)).lower() == "true"
+    return str(resolve_parameters(value, parameters)).lower() == "true"

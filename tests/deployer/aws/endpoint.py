@@ -20,9 +20,9 @@ from tests.deployer.aws.data_services import NO_QUEUE
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.settings import ACCOUNT, START
 
-_model = cache(wire.model)
+_model = cache(wire.load_model)
 # The methods and paths of the operations of Lambda and AWS Backup, by their service models.
-_REST = {
+_REST_OPERATIONS = {
     "lambda": {
         r"GET .*/account-settings$": "GetAccountSettings",
         r"GET .*/functions/(?P<name>[^/]+)/concurrency$": "GetFunctionConcurrency",
@@ -40,7 +40,7 @@ _REST = {
 
 
 @contextmanager
-def serving(cloudformation: CloudFormation, its_account: Account | None = None) -> Iterator[str]:
+def serve_account(cloudformation: CloudFormation, its_account: Account | None = None) -> Iterator[str]:
     """The URL, for the length of the block."""
 
     class Handler(_Handler):
@@ -79,26 +79,26 @@ class _Handler(BaseHTTPRequestHandler):
         return signed[1] if signed else ""
 
     def do_POST(self) -> None:
-        body = self._body()
+        body = self._read_body()
         target = self.headers.get("X-Amz-Target")
         if target and target.endswith(".DescribeAlarms"):
-            return self._alarms(json.loads(body))
+            return self._describe_alarms(json.loads(body))
         if target:
-            return self._of_services(target.rpartition(".")[2], json.loads(body or "{}"))
+            return self._answer_service(target.rpartition(".")[2], json.loads(body or "{}"))
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         operation, service = form["Action"], self.scope
         shapes = _model(service).operation_model(operation)
-        request = wire.arguments(shapes.input_shape, form) if shapes.input_shape else {}
+        request = wire.parse_arguments(shapes.input_shape, form) if shapes.input_shape else {}
         try:
             values = self._answer_query(service, operation, request)
         except Refused as refused:
-            return self._answer(refused.http_status, wire.error(refused.code, str(refused)), "text/xml")
+            return self._send_answer(refused.http_status, wire.render_error(refused.code, str(refused)), "text/xml")
         except ConnectionAbortedError:
             return self._hang_up()
         except Exception as error:
             # A mistake of the test's: said at once, where a failure of the service would be retried.
-            return self._answer(400, wire.error("MistakeInTheTest", repr(error)), "text/xml")
-        return self._answer(200, wire.answer(operation, shapes.output_shape, values), "text/xml")
+            return self._send_answer(400, wire.render_error("MistakeInTheTest", repr(error)), "text/xml")
+        return self._send_answer(200, wire.render_answer(operation, shapes.output_shape, values), "text/xml")
 
     def _answer_query(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Answer a request to a service of the query protocol: CloudFormation, STS, IAM or SNS."""
@@ -106,132 +106,139 @@ class _Handler(BaseHTTPRequestHandler):
             return self.service.answer_request(operation, request)
         with self.service.lock:
             if service == "sts":
-                self.service.called(operation, request)
+                self.service.record_call(operation, request)
                 return {"Account": ACCOUNT, "Arn": self.account.caller, "UserId": "U"}
-            self.service.called(f"{service}:{operation}", request)
-            return self.account.answer(service, operation, request)
+            self.service.record_call(f"{service}:{operation}", request)
+            return self.account.answer_request(service, operation, request)
 
-    def _of_services(self, operation: str, request: dict[str, Any]) -> None:
+    def _answer_service(self, operation: str, request: dict[str, Any]) -> None:
         """A service whose answers are JSON; and S3, where a bucket is there or not."""
         service = self.scope
         try:
             with self.service.lock:
-                self.service.called(f"{service}:{operation}", request)
-                answer = self._json_answer(service, operation, request)
+                self.service.record_call(f"{service}:{operation}", request)
+                answer = self._answer_json(service, operation, request)
         except Refused as refused:
             # SQS tells the code of its older protocol in a header.
             query = {"x-amzn-query-error": f"{refused.code};Sender"} if refused.code == NO_QUEUE else {}
             code = "com.amazonaws.sqs#QueueDoesNotExist" if query else refused.code
             body = json.dumps({"__type": code, "message": str(refused), "Code": code, "Message": str(refused)})
             headers = {"x-amzn-errortype": code, **query}
-            return self._answer(refused.http_status, body, "application/x-amz-json-1.0", headers)
+            return self._send_answer(refused.http_status, body, "application/x-amz-json-1.0", headers)
         except Exception as error:
             # A mistake of the test's: said at once, where a failure of the service would be retried.
             body = json.dumps({"__type": "MistakeInTheTest", "message": repr(error)})
-            return self._answer(400, body, "application/x-amz-json-1.0")
-        return self._answer(200, json.dumps(answer), "application/x-amz-json-1.0")
+            return self._send_answer(400, body, "application/x-amz-json-1.0")
+        return self._send_answer(200, json.dumps(answer), "application/x-amz-json-1.0")
 
-    def _json_answer(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer_json(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Of what stacks have provisioned, as it is held; of anything else, as the test has set it."""
-        held = self.service.data
+        data_services = self.service.data_services
         if operation == "DescribeLogGroups":
-            others = self.account.answer(service, operation, {"limit": 50, **request})["logGroups"]
-            return {"logGroups": [*held.answer(operation, request)["logGroups"], *others]}
+            account_items = self.account.answer_request(service, operation, {"limit": 50, **request})["logGroups"]
+            return {"logGroups": [*data_services.answer_request(operation, request)["logGroups"], *account_items]}
         if operation == "ListBackupVaults":
-            others = self.account.answer(service, operation, request)["BackupVaultList"]
-            return _page_of_vaults([*held.answer(operation, request)["BackupVaultList"], *others], request)
+            account_items = self.account.answer_request(service, operation, request)["BackupVaultList"]
+            return _page_of_vaults(
+                [*data_services.answer_request(operation, request)["BackupVaultList"], *account_items], request
+            )
         if operation == "ListAliases":
-            others = self.account.answer(service, operation, request)["Aliases"]
-            return {"Aliases": [*held.answer(operation, request)["Aliases"], *others], "Truncated": False}
-        if held.holds(service, operation, request):
-            return held.answer(operation, request)
-        return self.account.answer(service, operation, request)
+            account_items = self.account.answer_request(service, operation, request)["Aliases"]
+            return {
+                "Aliases": [*data_services.answer_request(operation, request)["Aliases"], *account_items],
+                "Truncated": False,
+            }
+        if data_services.is_responsible(service, operation, request):
+            return data_services.answer_request(operation, request)
+        return self.account.answer_request(service, operation, request)
 
-    def _alarms(self, request: dict[str, Any]) -> None:
+    def _describe_alarms(self, request: dict[str, Any]) -> None:
         with self.service.lock:
-            self.service.called("DescribeAlarms", request)
+            self.service.record_call("DescribeAlarms", request)
             states = self.service.alarms
             alarms = [{"AlarmName": n, "StateValue": states[n]} for n in request["AlarmNames"] if n in states]
-        composite = [one for one in alarms if one["AlarmName"].startswith("alarm-payments-failing-")]
-        answer = {"MetricAlarms": [one for one in alarms if one not in composite]}
+        composite = [alarm for alarm in alarms if alarm["AlarmName"].startswith("alarm-payments-failing-")]
+        answer = {"MetricAlarms": [alarm for alarm in alarms if alarm not in composite]}
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
         if "CompositeAlarm" in request.get("AlarmTypes", []):
             answer["CompositeAlarms"] = composite
-        self._answer(200, json.dumps(answer), "application/x-amz-json-1.0")
+        self._send_answer(200, json.dumps(answer), "application/x-amz-json-1.0")
 
     # S3, by paths: the bucket, then the key.
 
     def do_HEAD(self) -> None:
-        if "/" not in self._key().rstrip("/"):
-            return self._of_services("HeadBucket", {"name": self._key()})
+        if "/" not in self._read_key().rstrip("/"):
+            return self._answer_service("HeadBucket", {"name": self._read_key()})
         with self.service.lock:
-            self.service.called("HeadObject", {"Key": self._key()})
-            found = self.service.objects.get(self._key())
-        if found is None:
-            return self._answer(404, "")
-        checksum = self.service.checksums.get(self._key()) or _sha256(found.encode("latin-1"))
-        return self._answer(200, "", headers={"x-amz-checksum-sha256": checksum})
+            self.service.record_call("HeadObject", {"Key": self._read_key()})
+            content = self.service.objects.get(self._read_key())
+        if content is None:
+            return self._send_answer(404, "")
+        checksum = self.service.checksums.get(self._read_key()) or _compute_sha256(content.encode("latin-1"))
+        return self._send_answer(200, "", headers={"x-amz-checksum-sha256": checksum})
 
     def do_PUT(self) -> None:
-        body = self._body()
+        body = self._read_body()
         operation = "PutObject"
         with self.service.lock:
             try:
-                self.service.called(operation, {"Key": self._key()})
+                self.service.record_call(operation, {"Key": self._read_key()})
             except Refused as refused:
-                said = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
-                return self._answer(refused.http_status, said, "application/xml")
+                error = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
+                return self._send_answer(refused.http_status, error, "application/xml")
             if self.headers.get("If-None-Match") != "*":
-                return self._answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
-            if self._key() in self.service.objects:
-                return self._answer(412, "<Error><Code>PreconditionFailed</Code></Error>", "application/xml")
-            self.service.objects[self._key()] = _unchunked(body, self.headers).decode("latin-1")
-        return self._answer(200, "")
+                return self._send_answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
+            if self._read_key() in self.service.objects:
+                return self._send_answer(412, "<Error><Code>PreconditionFailed</Code></Error>", "application/xml")
+            self.service.objects[self._read_key()] = _decode_chunks(body, self.headers).decode("latin-1")
+        return self._send_answer(200, "")
 
     def do_DELETE(self) -> None:
-        if self.scope in _REST:
-            return self._rest()
+        if self.scope in _REST_OPERATIONS:
+            return self._answer_rest()
         with self.service.lock:
             try:
-                self.service.called("DeleteObject", {"Key": self._key()})
+                self.service.record_call("DeleteObject", {"Key": self._read_key()})
             except Refused as refused:
-                said = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
-                return self._answer(refused.http_status, said, "application/xml")
-            self.service.retired.add(self._key())
-            self.service.objects.pop(self._key(), None)
-        return self._answer(204, "")
+                error = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
+                return self._send_answer(refused.http_status, error, "application/xml")
+            self.service.retired.add(self._read_key())
+            self.service.objects.pop(self._read_key(), None)
+        return self._send_answer(204, "")
 
     def do_GET(self) -> None:
-        if self.scope in _REST:
-            return self._rest()
+        if self.scope in _REST_OPERATIONS:
+            return self._answer_rest()
         bucket = urlsplit(self.path).path.strip("/")
         prefix = dict(parse_qsl(urlsplit(self.path).query))["prefix"]
         with self.service.lock:
-            self.service.called("ListObjectsV2", {"Bucket": bucket})
+            self.service.record_call("ListObjectsV2", {"Bucket": bucket})
             keys = [key.removeprefix(f"{bucket}/") for key in sorted(self.service.objects)]
             keys = [key for key in keys if key.startswith(prefix)]
         contents = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys)
         body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
-        return self._answer(200, body, "application/xml")
+        return self._send_answer(200, body, "application/xml")
 
-    def _rest(self) -> None:
+    def _answer_rest(self) -> None:
         url = urlsplit(self.path)
         line = f"{self.command} {unquote(url.path)}"
-        for pattern, operation in _REST[self.scope].items():
+        for pattern, operation in _REST_OPERATIONS[self.scope].items():
             if match := re.match(pattern, line):
-                return self._of_services(operation, dict(parse_qsl(url.query)) | match.groupdict())
-        return self._answer(400, json.dumps({"__type": "MistakeInTheTest", "message": line}), "application/json")
+                return self._answer_service(operation, dict(parse_qsl(url.query)) | match.groupdict())
+        return self._send_answer(400, json.dumps({"__type": "MistakeInTheTest", "message": line}), "application/json")
 
-    def _key(self) -> str:
+    def _read_key(self) -> str:
         return unquote(urlsplit(self.path).path).lstrip("/")
 
-    def _body(self) -> bytes:
+    def _read_body(self) -> bytes:
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.send_response_only(100)
             self.end_headers()
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-    def _answer(self, status: int, body: str, kind: str = "text/plain", headers: dict[str, str] | None = None) -> None:
+    def _send_answer(
+        self, status: int, body: str, kind: str = "text/plain", headers: dict[str, str] | None = None
+    ) -> None:
         content = body.encode()
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
@@ -255,19 +262,19 @@ def _page_of_vaults(vaults: list[dict[str, Any]], request: dict[str, Any]) -> di
     return {"BackupVaultList": vaults[first : first + 1], **following}
 
 
-def _sha256(content: bytes) -> str:
+def _compute_sha256(content: bytes) -> str:
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
-def _unchunked(body: bytes, headers: Any) -> bytes:
+def _decode_chunks(body: bytes, headers: Any) -> bytes:
     """The SDK sends objects in signed chunks: a length in hexadecimal, the content, and a checksum behind."""
     if "aws-chunked" not in headers.get("Content-Encoding", ""):
         return body
-    content, rest = b"", body
-    while rest:
-        length, _, rest = rest.partition(b"\r\n")
+    content, remainder = b"", body
+    while remainder:
+        length, _, remainder = remainder.partition(b"\r\n")
         size = int(length.split(b";")[0], 16)
         if size == 0:
             return content
-        content, rest = content + rest[:size], rest[size + 2 :]
+        content, remainder = content + remainder[:size], remainder[size + 2 :]
     return content

@@ -53,7 +53,7 @@ class Holdings:
     # Key by alias.
     aliases: dict[str, str] = field(default_factory=dict)
 
-    def create(self, kind: str, name: str, tags: dict[str, str], protected: bool) -> Resource:
+    def create_resource(self, kind: str, name: str, tags: dict[str, str], protected: bool) -> Resource:
         if self.holds(kind, name):
             raise Refused(
                 "AlreadyExists", f"Resource of type '{kind}' with identifier '{name}' already exists.", http_status=400
@@ -61,7 +61,7 @@ class Holdings:
         self.resources[kind, name] = Resource(kind, name, tags, protected)
         return self.resources[kind, name]
 
-    def delete(self, kind: str, name: str) -> None:
+    def delete_resource(self, kind: str, name: str) -> None:
         resource = self.resources[kind, name]
         if resource.protected:
             raise Refused("ValidationException", PROTECTED.format(name))
@@ -75,15 +75,15 @@ class Holdings:
     def holds(self, kind: str, name: str) -> bool:
         return (kind, name) in self.resources
 
-    def names(self, environment: str = "") -> set[str]:
-        """Of all that is there and stays, by the tag of the environment; all, without one."""
+    def find_names(self, environment: str = "") -> set[str]:
+        """Of all that is there and stays, by the tag of the environment; all, without resource."""
         return {
             name
-            for (_, name), one in self.resources.items()
-            if one.pending_days is None and environment in ("", one.tags.get("Environment"))
+            for (_, name), resource in self.resources.items()
+            if resource.pending_days is None and environment in ("", resource.tags.get("Environment"))
         }
 
-    def of(self, kind: str, name: str, missing: str, message: str = "") -> Resource:
+    def find_resource(self, kind: str, name: str, missing: str, message: str = "") -> Resource:
         """Or the service's own error for one that does not exist."""
         if not self.holds(kind, name):
             raise Refused(missing, message or f"{name} not found")
@@ -93,10 +93,10 @@ class Holdings:
 def physical_name(logical_id: str, resource: dict[str, Any], parameters: dict[str, str], stack_name: str) -> str:
     """The name that the template fixes, or one that is made up."""
     expression = resource.get("Properties", {}).get(NAMES[resource["Type"]])
-    return str(resolved(expression, parameters)) if expression else f"{stack_name}-{logical_id}"
+    return str(resolve_parameters(expression, parameters)) if expression else f"{stack_name}-{logical_id}"
 
 
-def resolved(value: Any, parameters: dict[str, str]) -> Any:
+def resolve_parameters(value: Any, parameters: dict[str, str]) -> Any:
     """A property's value, as far as it is made of parameters."""
     if isinstance(value, dict) and set(value) == {"Ref"}:
         return parameters.get(value["Ref"], value["Ref"])
@@ -122,8 +122,8 @@ def has_system_tags(kind: str) -> bool:
     return bool(schema.get("tagging", {}).get("cloudFormationSystemTags", True))
 
 
-def own_tags(resource: dict[str, Any], parameters: dict[str, str]) -> dict[str, str]:
+def read_tags(resource: dict[str, Any], parameters: dict[str, str]) -> dict[str, str]:
     properties = resource.get("Properties", {})
     if "BackupVaultTags" in properties:
-        return {key: resolved(value, parameters) for key, value in properties["BackupVaultTags"].items()}
-    return {tag["Key"]: resolved(tag["Value"], parameters) for tag in properties.get("Tags", [])}
+        return {key: resolve_parameters(value, parameters) for key, value in properties["BackupVaultTags"].items()}
+    return {tag["Key"]: resolve_parameters(tag["Value"], parameters) for tag in properties.get("Tags", [])}

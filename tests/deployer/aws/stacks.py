@@ -32,7 +32,7 @@ class Stack:
 
     @property
     def template(self) -> dict[str, Any]:
-        return templates.parse(self.text)
+        return templates.parse_template(self.text)
 
     @property
     def resources(self) -> templates.Resources:
@@ -48,7 +48,7 @@ class Stack:
         return self.status != "DELETE_COMPLETE"
 
     def walk(self, path: str = "") -> list[tuple[str, "Stack"]]:
-        below = [one for name, child in self.nested.items() for one in child.walk(f"{path}/{name}" if path else name)]
+        below = [item for name, child in self.nested.items() for item in child.walk(f"{path}/{name}" if path else name)]
         return [(path, self), *below]
 
 

@@ -24,7 +24,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 @lru_cache(maxsize=64)
-def parse(text: str) -> dict[str, Any]:
+def parse_template(text: str) -> dict[str, Any]:
     template: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - it extends the safe loader
     return template
 
@@ -32,8 +32,8 @@ def parse(text: str) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def select_resources(text: str, parameters: tuple[tuple[str, str], ...]) -> Resources:
     """The resources whose conditions hold with these parameters, as the template declares them."""
-    template = parse(text)
-    conditions = engine._evaluate_conditions(template, _complete(template, dict(parameters)))
+    template = parse_template(text)
+    conditions = engine._evaluate_conditions(template, _complete_parameters(template, dict(parameters)))
     declared = template.get("Resources", {}).items()
     return {name: resource for name, resource in declared if conditions.get(resource.get("Condition"), True)}
 
@@ -41,9 +41,9 @@ def select_resources(text: str, parameters: tuple[tuple[str, str], ...]) -> Reso
 def evaluate_outputs(stack: "Stack", parameters: Mapping[str, str]) -> dict[str, str]:
     """The outputs of a stack whose conditions hold. Every attribute of a resource is its physical name."""
     evaluation = _Evaluation(stack, parameters)
-    outputs = parse(stack.text).get("Outputs", {}).items()
+    outputs = parse_template(stack.text).get("Outputs", {}).items()
     return {
-        name: str(evaluation.resolve(output["Value"]))
+        name: str(evaluation.resolve_expression(output["Value"]))
         for name, output in outputs
         if evaluation.conditions.get(output.get("Condition"), True)
     }
@@ -53,11 +53,11 @@ class _Evaluation(Mapping[str, dict[str, Any]]):
     """The resources of a stack, each with the physical id and the attributes that expressions read."""
 
     def __init__(self, stack: "Stack", parameters: Mapping[str, str]) -> None:
-        self._stack, self._template = stack, parse(stack.text)
-        self._parameters = _complete(self._template, parameters)
+        self._stack, self._template = stack, parse_template(stack.text)
+        self._parameters = _complete_parameters(self._template, parameters)
         self.conditions = engine._evaluate_conditions(self._template, self._parameters)
 
-    def resolve(self, expression: Any) -> Any:
+    def resolve_expression(self, expression: Any) -> Any:
         context = contextvars.copy_context()
         context.run(responses.set_request_region, REGION)
         context.run(responses.set_request_account_id, ACCOUNT)
@@ -70,11 +70,17 @@ class _Evaluation(Mapping[str, dict[str, Any]]):
         nested = self._stack.nested.get(logical_id)
         if nested:
             values = properties.get("Parameters", {}).items()
-            arguments = {name: _as_text(self.resolve(value)) for name, value in values}
+            arguments = {name: _as_text(self.resolve_expression(value)) for name, value in values}
             outputs = {f"Outputs.{name}": value for name, value in evaluate_outputs(nested, arguments).items()}
             return {"PhysicalResourceId": nested.id, "Attributes": outputs}
-        named = next((self.resolve(value) for key, value in properties.items() if key.endswith("Name")), logical_id)
-        physical = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{named}" if "Alarm" in logical_id else str(named)
+        physical_name = next(
+            (self.resolve_expression(value) for key, value in properties.items() if key.endswith("Name")), logical_id
+        )
+        physical = (
+            f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{physical_name}"
+            if "Alarm" in logical_id
+            else str(physical_name)
+        )
         return {"PhysicalResourceId": physical, "Attributes": _EveryAttribute(physical)}
 
     def __iter__(self) -> Iterator[str]:
@@ -96,10 +102,10 @@ class _EveryAttribute(dict[str, str]):
         return self._value
 
 
-def _complete(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _complete_parameters(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The parameters, and the defaults of the others, as MiniStack's engine takes them."""
     declared = template.get("Parameters", {}).items()
-    values = {name: parameters.get(name, _as_text(one.get("Default", ""))) for name, one in declared}
+    values = {name: parameters.get(name, _as_text(parameter.get("Default", ""))) for name, parameter in declared}
     return {name: {"Value": value, "Type": template["Parameters"][name]["Type"]} for name, value in values.items()}
 
 

@@ -12,16 +12,16 @@ import boto3
 from botocore.model import Shape
 
 
-def model(service: str) -> Any:
+def load_model(service: str) -> Any:
     return boto3.client(service, region_name="us-east-1").meta.service_model  # type: ignore[call-overload]
 
 
-def arguments(shape: Shape, form: Mapping[str, str], prefix: str = "") -> Any:
+def parse_arguments(shape: Shape, form: Mapping[str, str], prefix: str = "") -> Any:
     """The request's parameters, in the types that boto3 was given."""
     if shape.type_name == "structure":
         dot = f"{prefix}." if prefix else ""
         return {
-            name: arguments(member, form, f"{dot}{name}")
+            name: parse_arguments(member, form, f"{dot}{name}")
             for name, member in shape.members.items()  # type: ignore[attr-defined]
             if any(key == f"{dot}{name}" or key.startswith(f"{dot}{name}.") for key in form)
         }
@@ -31,7 +31,7 @@ def arguments(shape: Shape, form: Mapping[str, str], prefix: str = "") -> Any:
             key == f"{prefix}.member.{len(items) + 1}" or key.startswith(f"{prefix}.member.{len(items) + 1}.")
             for key in form
         ):
-            items.append(arguments(shape.member, form, f"{prefix}.member.{len(items) + 1}"))  # type: ignore[attr-defined]
+            items.append(parse_arguments(shape.member, form, f"{prefix}.member.{len(items) + 1}"))  # type: ignore[attr-defined]
         return items
     text = form[prefix]
     if shape.type_name == "boolean":
@@ -39,26 +39,26 @@ def arguments(shape: Shape, form: Mapping[str, str], prefix: str = "") -> Any:
     return int(text) if shape.type_name in ("integer", "long") else text
 
 
-def answer(operation: str, shape: Shape | None, values: Mapping[str, Any]) -> str:
-    body = _element(shape, values) if shape else ""
+def render_answer(operation: str, shape: Shape | None, values: Mapping[str, Any]) -> str:
+    body = _render_element(shape, values) if shape else ""
     return f"<{operation}Response><{operation}Result>{body}</{operation}Result></{operation}Response>"
 
 
-def error(code: str, message: str) -> str:
+def render_error(code: str, message: str) -> str:
     return (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
         f"<Message>{escape(message)}</Message></Error><RequestId>fake</RequestId></ErrorResponse>"
     )
 
 
-def _element(shape: Shape, value: Any) -> str:
+def _render_element(shape: Shape, value: Any) -> str:
     if shape.type_name == "structure":
         members = shape.members  # type: ignore[attr-defined]
         unknown = set(value) - set(members)
         assert not unknown, f"{shape.name} has no {unknown}"
-        return "".join(f"<{name}>{_element(members[name], item)}</{name}>" for name, item in value.items())
+        return "".join(f"<{name}>{_render_element(members[name], item)}</{name}>" for name, item in value.items())
     if shape.type_name == "list":
-        return "".join(f"<member>{_element(shape.member, item)}</member>" for item in value)  # type: ignore[attr-defined]
+        return "".join(f"<member>{_render_element(shape.member, item)}</member>" for item in value)  # type: ignore[attr-defined]
     if isinstance(value, bool):
         return "true" if value else "false"
     return escape(value.isoformat() if isinstance(value, datetime) else str(value))

@@ -19,7 +19,7 @@ from stacks import names, settings
 from stacks.monitoring.alarms import alarm_names
 from tests.deployer.aws.account import Account
 from tests.deployer.aws.cloudformation import CloudFormation as Service
-from tests.deployer.aws.endpoint import serving
+from tests.deployer.aws.endpoint import serve_account
 from tests.deployer.aws.settings import REGION
 
 PLATFORM_TAGS = {"ManagedBy": "payment-platform"}
@@ -43,7 +43,7 @@ class SharedClients(Target):
 @pytest.fixture(scope="module")
 def simulated() -> Iterator[tuple[Service, Account, SharedClients]]:
     service, account_ = Service(), Account()
-    with serving(service, account_) as url:
+    with serve_account(service, account_) as url:
         yield service, account_, SharedClients(boto3.Session("x", "x", region_name=REGION), url)
 
 

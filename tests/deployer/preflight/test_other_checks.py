@@ -22,7 +22,7 @@ def test_an_empty_account_passes_all_checks(situation_of: Reader, aws: Service) 
     add_bootstrap_stack(aws)
     for environment in ("dev", "staging", "prod"):
         assert not_passed(collect_findings(situation_of(environment))) == []
-    assert aws.writes() == []
+    assert aws.find_writes() == []
 
 
 @pytest.mark.parametrize(

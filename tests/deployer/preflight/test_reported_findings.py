@@ -38,7 +38,7 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
         "stack of this platform left it; delete it with its data (scripts/destroy.sh dev --purge), or import it into "
         "the stack (2 more above); nothing was changed"
     ]
-    assert aws.writes() == []
+    assert aws.find_writes() == []
     assert (set(aws.stacks), aws.objects) == (stacks, objects)
 
 
