@@ -75,14 +75,13 @@ def describe_failure(stack_name: str, environment: str, status: str, events: lis
     outcome, next_step = _describe_outcome(status, environment, blocking_paths, bool(left_behind))
     if not environment:
         next_step = f"fix the cause; see aws cloudformation describe-stack-events --stack-name {stack_name}"
-    restored = [event for event in rollback if event.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE")]
     return Failure(
         stack_name,
         status,
         cause,
         later_causes=tuple(failures[1:]),
         declared=find_declaration(cause.path) if cause else None,
-        rolled_back=len({event.path for event in restored if event.resource_type != STACK}),
+        rolled_back=_count_restored_resources(rollback),
         outcome=outcome,
         next_step=next_step,
         left_behind=left_behind,
@@ -105,6 +104,11 @@ def _select_rollback(events: list[Event]) -> list[Event]:
 
 def _is_rollback_of_root(event: Event) -> bool:
     return event.physical_id == event.stack_id and "ROLLBACK" in event.status
+
+
+def _count_restored_resources(rollback: list[Event]) -> int:
+    restored = [event for event in rollback if event.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE")]
+    return len({event.path for event in restored if event.resource_type != STACK})
 
 
 def _find_left_behind(events: list[Event]) -> tuple[Event, ...]:
