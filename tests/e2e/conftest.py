@@ -34,8 +34,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Record for the audit while an end-to-end test is set up and runs: what other tests call proves no grant used."""
     with pytest.MonkeyPatch.context() as patch:
         # The hook is called for the tests of all folders.
-        ours = item.path.is_relative_to(Path(__file__).parent)
-        if ours and (folder := os.environ.get("RECORDINGS")):
+        is_in_folder = item.path.is_relative_to(Path(__file__).parent)
+        if is_in_folder and (folder := os.environ.get("RECORDINGS")):
             patch.setenv(server.RECORDED_CALLS, str(Path(folder) / recorded_runs.CALLS))
             patch.setenv(recorded_runs.MARKERS_REPORT, str(Path(folder) / recorded_runs.MARKERS))
         return (yield)
@@ -100,8 +100,8 @@ class Platform:
         console = Console(file=io.StringIO(), width=200)
         options = DeploymentOptions(ENVIRONMENT, self.parameters | parameters)
         deployed = deploy(Session(options, self.target, ConsoleReporter(console), confirm=lambda *_: True))
-        said: str = console.file.getvalue()  # type: ignore[attr-defined]
-        return said + ("changed" if deployed.changed else "no changes")
+        output: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return output + ("changed" if deployed.changed else "no changes")
 
 
 def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: str) -> Platform:

@@ -28,13 +28,13 @@ PERSONAL = {
     "name": NAME,
     "marked_field": {"iban": "DE89370400440532013000"},
 }
-SENT = (
+SENT_MARKS = (
     *(CUSTOMER, STRIPE_CUSTOMER, str(MAJOR_UNITS), METHOD, CARD, *SPELT, NAME, TEXT, CURRENCY, "marked-737"),
     *("marja@marked.example", "marked_field", "DE89370400440532013000"),
 )
 # What only the gateway knows and says.
 API_KEY = "sk_test_marked"
-MARKS = (*SENT, MESSAGE, API_KEY)
+MARKS = (*SENT_MARKS, MESSAGE, API_KEY)
 # Of a fingerprint, what an execution's name had of it; found wherever all of it stands.
 FINGERPRINT_DIGITS = 16
 # Executions at the same time.
@@ -91,9 +91,9 @@ class Sender:
         payload = event if isinstance(event, bytes) else json.dumps(event).encode()
         self.platform.client("lambda").invoke(FunctionName=name, Payload=payload, **options)
 
-    def operate(self, action: str, transaction_id: str, **more: Any) -> None:
-        asked = {"action": action, "transaction_id": transaction_id, "operator": "alice", **more}
-        self.invoke("reconciliation", asked)
+    def operate(self, action: str, transaction_id: str, **parameters: Any) -> None:
+        event = {"action": action, "transaction_id": transaction_id, "operator": "alice", **parameters}
+        self.invoke("reconciliation", event)
 
     def leave(self, status: Status, cents: int, age: float) -> str:
         """A payment as a workflow that died has left it."""
@@ -188,8 +188,8 @@ def _by_hand(send: Sender) -> None:
         event |= {"error": "GatewayUnavailable", "request": request, "is_sent": True, "is_dead_lettered": True}
         for action in ("process", "record_failure", "record_notice", TEXT):
             send.invoke("processing", event | {"action": action})
-        for asked in (request, TEXT):
-            send.operate("reopen", transaction_id, request=asked)
+        for new_request in (request, TEXT):
+            send.operate("reopen", transaction_id, request=new_request)
         for status in ("COMPLETED", TEXT):
             send.operate("resolve", transaction_id, status=status, reference="sim_1")
         send.operate("refund", transaction_id)

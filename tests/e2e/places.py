@@ -22,8 +22,8 @@ Place = tuple[str, str, str]
 
 def places(platform: Platform) -> list[Place]:
     """All there are now. The messages of both queues are taken out of them."""
-    found = [*_logs(platform), *_metrics(platform), *_messages(platform), *_executions(platform), *_rules(platform)]
-    return [(kind, name, _DIMENSION.sub("", text.replace(_METHODS, ""))) for kind, name, text in found]
+    entries = [*_logs(platform), *_metrics(platform), *_messages(platform), *_executions(platform), *_rules(platform)]
+    return [(kind, name, _DIMENSION.sub("", text.replace(_METHODS, ""))) for kind, name, text in entries]
 
 
 def search(markers: Iterable[str], among: Iterable[Place]) -> list[tuple[str, str, str]]:
@@ -78,14 +78,14 @@ def _executions(platform: Platform) -> Iterator[Place]:
     stepfunctions = platform.client("stepfunctions")
     for machine in stepfunctions.list_state_machines()["stateMachines"]:
         listed = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine["stateMachineArn"])
-        for execution in (one for page in listed for one in page["executions"]):
+        for execution in (entry for page in listed for entry in page["executions"]):
             arn = execution["executionArn"]
             described = stepfunctions.describe_execution(executionArn=arn)
-            told = {name: described.get(name) for name in ("name", "status", "error", "cause", "output")}
-            yield "execution", arn, json.dumps(told)
+            description = {name: described.get(name) for name in ("name", "status", "error", "cause", "output")}
+            yield "execution", arn, json.dumps(description)
             pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=arn)
             events = [event for page in pages for event in page["events"]]
-            yield "history", arn, "\n".join(json.dumps(one, default=str) for one in _without_the_request(events))
+            yield "history", arn, "\n".join(json.dumps(event, default=str) for event in _without_the_request(events))
 
 
 def _without_the_request(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -23,8 +23,8 @@ def call(platform: Platform, function: str, **event: Any) -> dict[str, Any]:
     answer = platform.client("lambda").invoke(
         FunctionName=f"lambda-payment-{function}-local", Qualifier="live", Payload=json.dumps(event).encode()
     )
-    told: dict[str, Any] = json.loads(answer["Payload"].read())
-    return told
+    result: dict[str, Any] = json.loads(answer["Payload"].read())
+    return result
 
 
 def reconcile(platform: Platform) -> dict[str, Any]:
@@ -34,34 +34,34 @@ def reconcile(platform: Platform) -> dict[str, Any]:
 
 def leave(platform: Platform, status: Status, cents: int, age: float) -> str:
     """A payment as a workflow that died ``age`` seconds ago has left it."""
-    then = time.time() - age
+    updated_at = time.time() - age
     payment = Payment(
         transaction_id=f"T-{uuid.uuid4().hex[:12]}",
         status=status,
         sequence=2,
         fingerprint="f" * 64,
         execution="arn:of-an-execution-that-died",
-        created_at=then,
-        updated_at=then,
-        since=then,
+        created_at=updated_at,
+        updated_at=updated_at,
+        since=updated_at,
         amount=Money(15000 + cents, "USD"),
         payment_method="credit_card",
         customer_id="CUST-1",
         attempt=1,
-        lease_until=then + 60 if status is Status.PROCESSING else None,
-        first_claimed_at=then,
+        lease_until=updated_at + 60 if status is Status.PROCESSING else None,
+        first_claimed_at=updated_at,
     )
     platform.client("dynamodb").put_item(TableName=platform.outputs["DynamodbTableName"], Item=to_item(payment))
     return payment.transaction_id
 
 
 def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = platform.client("dynamodb").query(
+    records: list[dict[str, Any]] = platform.client("dynamodb").query(
         TableName="dynamodb-payment-ledger-local",
         KeyConditionExpression="transaction_id = :id",
         ExpressionAttributeValues={":id": {"S": transaction_id}},
     )["Items"]
-    return found
+    return records
 
 
 def policy_arn(role: str) -> str:
@@ -73,26 +73,26 @@ def policy_arn(role: str) -> str:
 def document(platform: Platform, function: str) -> dict[str, Any]:
     iam = platform.client("iam")
     version = iam.get_policy(PolicyArn=policy_arn(function))["Policy"]["DefaultVersionId"]
-    found: dict[str, Any] = iam.get_policy_version(PolicyArn=policy_arn(function), VersionId=version)["PolicyVersion"][
+    policy: dict[str, Any] = iam.get_policy_version(PolicyArn=policy_arn(function), VersionId=version)["PolicyVersion"][
         "Document"
     ]
-    return found
+    return policy
 
 
 @contextmanager
 def without(platform: Platform, function: str, action: str) -> Iterator[None]:
     """The function's role without one action."""
-    iam, whole = platform.client("iam"), document(platform, function)
-    less = json.loads(json.dumps(whole))
-    for statement in less["Statement"]:
-        statement["Action"] = [one for one in statement["Action"] if one != action]
-    less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
-    assert less != whole
-    put_document(iam, policy_arn(function), less)
+    iam, policy = platform.client("iam"), document(platform, function)
+    reduced = json.loads(json.dumps(policy))
+    for statement in reduced["Statement"]:
+        statement["Action"] = [name for name in statement["Action"] if name != action]
+    reduced["Statement"] = [statement for statement in reduced["Statement"] if statement["Action"]]
+    assert reduced != policy
+    put_document(iam, policy_arn(function), reduced)
     try:
         yield
     finally:
-        put_document(iam, policy_arn(function), whole)
+        put_document(iam, policy_arn(function), policy)
 
 
 def put_document(iam: Any, arn: str, policy: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ import pytest
 from scripts.local import server, target
 from tests.e2e import marked
 from tests.e2e.conftest import TOPIC_ARN, Platform, deployed
-from tests.e2e.marked import FINGERPRINT_DIGITS, MARKS, SENT, Sender, every_way, every_way_of_stripe
+from tests.e2e.marked import FINGERPRINT_DIGITS, MARKS, SENT_MARKS, Sender, every_way, every_way_of_stripe
 from tests.e2e.places import KINDS, Place, letters_url, places, search, table
 from tests.payments.stripe_server import Stripe, serve_stripe
 
@@ -160,7 +160,7 @@ def test_what_is_kept_is_in_the_table_of_payments_and_not_in_the_ledger(sender: 
 
 
 def test_every_mark_was_sent(inputs: str) -> None:
-    assert [mark for mark in SENT if mark not in inputs] == []
+    assert [mark for mark in SENT_MARKS if mark not in inputs] == []
 
 
 def test_every_way_was_gone(searched: list[Place], sender: Sender) -> None:
