@@ -125,8 +125,8 @@ def test_an_id_of_many_digits_is_none_that_looks_like_one(transaction_id: str) -
     ],
 )
 def test_what_is_rejected(changes: dict[str, object], reason: str) -> None:
-    (reason,) = find_reasons(**changes)
-    assert reason in reason
+    (given_reason,) = find_reasons(**changes)
+    assert reason in given_reason
 
 
 @pytest.mark.parametrize(
