@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 def test_completed(platform: Platform) -> None:
     request, story = platform.pay()
     assert story.states == ["ValidatePayment", "ProcessPayment", "PaymentOutcome", "PaymentComplete"]
-    assert (story.status, story.transitions) == ("SUCCEEDED", 4)
+    assert (story.status, story.transition_count) == ("SUCCEEDED", 4)
     item = platform.item(request["transaction_id"])
     assert item["status"] == {"S": "COMPLETED"}
     assert item["amount_minor"] == {"N": "15000"}
