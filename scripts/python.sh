@@ -6,6 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 needed=.venv/deploy-installed
 for argument in "$@"; do case $argument in local | *=local) needed=.venv/installed ;; esac; done
 # Sets up .venv on first use, and after a change of the dependencies.
-make --no-print-directory --silent -C "$root" "$needed" >&2
+# As if no other make had started this: the variables of a parallel one would make this one warn.
+env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory --silent -C "$root" "$needed" >&2
 # The commands import the payment core of the functions.
 PYTHONPATH="$root:$root/lambda${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m "$@"

@@ -33,13 +33,13 @@ from pathlib import Path
 from scripts.common.packaging import Destination
 from scripts.deployer import layer, package, sbom
 from scripts.local import runtime
-from stacks.render import documents, render
+from stacks.render import build_documents, render_files
 
-for name, text in render().items():
+for name, text in render_files().items():
     Path("templates", name).write_text(text)
 
 def properties(kind):
-    resources = documents("json")["compute"]["Resources"].values()
+    resources = build_documents("json")["compute"]["Resources"].values()
     return [one["Properties"] for one in resources if one["Type"] == f"AWS::Lambda::{kind}"]
 
 class Pip:
