@@ -7,7 +7,7 @@ ENV    ?= dev
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
 # More workers than the two cores that CI has: about half of them wait for an emulator. Its tests stay on one worker.
-PARALLEL := -n 5 --dist loadgroup
+PARALLEL := -n 3 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo page test test-fast prove ops-test audit mutate browser-test chromium check generate pictures validate lint types \
@@ -50,7 +50,8 @@ browser-test: $(VENV)/browser/installed  ## Test the live page and the Markdown 
 check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed $(VENV)/browser/installed  ## Everything that CI runs
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
 	  $(MAKE) --no-print-directory --jobs 2 --output-sync lock-check validate lint types; \
-	  RECORDINGS=$$recordings $(MAKE) --no-print-directory --jobs 3 --output-sync test demo browser-test; \
+	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
+	  $(MAKE) --no-print-directory --jobs 2 --output-sync demo browser-test; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/

@@ -192,4 +192,5 @@ def test_executions_are_logged_without_their_data_and_told_to_no_rule(platform: 
     # Of the platform, and of its nested stack with the workflow.
     assert logged == ["false", "false"]
     rules = platform.client("events").list_rules()["Rules"]
-    assert [rule["Name"] for rule in rules if "EventPattern" in rule] == ["planted"]
+    # The test of the search plants one.
+    assert {rule["Name"] for rule in rules if "EventPattern" in rule} <= {"planted"}
