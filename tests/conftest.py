@@ -38,9 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW & set(item.path.parts) or "command" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
-        if "prove" in item.path.parts:
-            # They compute for a minute when nothing else does, and here four other workers do.
-            item.add_marker(pytest.mark.timeout(900))
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.xdist_group(_emulator_of(item)))
     items.sort(key=lambda item: "prove" not in item.path.parts)
@@ -62,7 +59,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     leaving_out = (
         "file_or_dir", "keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly",
     )  # fmt: skip
-    if not any(getattr(session.config.option, one, None) for one in leaving_out):
+    if not any(getattr(session.config.option, option, None) for option in leaving_out):
         from scripts.audit import recorded_runs
 
         recorded_runs.mark_complete(Path(folder))

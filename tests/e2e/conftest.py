@@ -126,7 +126,10 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture(autouse=True)
-def _empty_queues(platform: Platform) -> None:
-    """Each test counts only its own messages."""
+def _clean_up_after_earlier_tests(platform: Platform) -> None:
+    """Let what earlier tests started end, and empty the queues: each test counts only its own payments and messages."""
+    machine = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "statusFilter": "RUNNING"}
+    for execution in platform.client("stepfunctions").list_executions(**machine)["executions"]:
+        platform.follow(execution["executionArn"])
     for queue in (platform.notices_url, f"http://queue/{server.ACCOUNT}/payment-dlq-{ENVIRONMENT}"):
         platform.client("sqs").purge_queue(QueueUrl=queue)

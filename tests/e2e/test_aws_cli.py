@@ -20,9 +20,9 @@ def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path)
         environment = server.emulator_environment(running.url)
 
         def aws(*arguments: str) -> str:
-            ran = subprocess.run([AWS, *arguments], env=environment, capture_output=True, text=True, timeout=200)
-            assert ran.returncode == 0, ran
-            return ran.stdout
+            process = subprocess.run([AWS, *arguments], env=environment, capture_output=True, text=True, timeout=200)
+            assert process.returncode == 0, process
+            return process.stdout
 
         packaged = str(tmp_path / "packaged.yaml")
         aws("s3", "mb", "s3://artifacts")
@@ -30,10 +30,10 @@ def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path)
         package = ("cloudformation", "package", "--template-file", templates, "--s3-bucket", "artifacts")
         aws(*package, "--output-template-file", packaged)
         # The boundary comes with the stack that our own deployer makes first; nor is a composite alarm made here.
-        given = settings.load("dev") | {"PermissionsBoundary": "", "CompositeAlarm": "false"}
-        parameters = [f"{name}={value}" for name, value in given.items()]
+        settings_by_name = settings.load("dev") | {"PermissionsBoundary": "", "CompositeAlarm": "false"}
+        parameters = [f"{name}={value}" for name, value in settings_by_name.items()]
         deploy = ("cloudformation", "deploy", "--template-file", packaged, "--stack-name", "payment-platform-dev")
-        told = aws(*deploy, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *parameters)
-        assert "Successfully created/updated stack - payment-platform-dev" in told
+        output = aws(*deploy, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *parameters)
+        assert "Successfully created/updated stack - payment-platform-dev" in output
         stack = describe_stack(target.emulator_target(running).client("cloudformation"), "payment-platform-dev")
         assert (stack.status, len(stack.outputs)) == ("CREATE_COMPLETE", 43)

@@ -48,11 +48,15 @@ def test_payments_complete_with_every_role_under_the_boundary(platform: Platform
 def test_a_role_that_is_given_everything_still_does_no_more_than_the_platform(platform: Platform) -> None:
     """Its trust is opened as well: somebody has taken the role over."""
     iam, name = platform.client("iam"), names.in_environment(names.VALIDATION_ROLE, ENVIRONMENT)
-    taken = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{server.ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    open_trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{server.ACCOUNT}:root"},
+        "Action": "sts:AssumeRole",
+    }
     role = iam.get_role(RoleName=name)["Role"]
     iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     iam.update_assume_role_policy(
-        RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [taken]})
+        RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [open_trust]})
     )
     session = platform.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="taken")["Credentials"]
 
@@ -80,12 +84,12 @@ def test_an_environment_is_purged_and_deployed_again_twice(platform: Platform) -
     dynamodb, kms = platform.client("dynamodb"), platform.client("kms")
     tables = [names.in_environment(name, ENVIRONMENT) for name in (names.TABLE, names.LEDGER_TABLE)]
     purge = Purge(ENVIRONMENT, platform.parameters, TEMPLATES)
-    asked = DeletionOptions(ENVIRONMENT, f"payment-platform-{ENVIRONMENT}", purge=purge)
+    options = DeletionOptions(ENVIRONMENT, f"payment-platform-{ENVIRONMENT}", purge=purge)
     report = ConsoleReporter(Console(file=io.StringIO(), width=200))
     for _ in range(2):
         for name in tables:
             assert dynamodb.describe_table(TableName=name)["Table"]["DeletionProtectionEnabled"] is True
-        assert destroy(asked, platform.target, report, lambda _: True)
+        assert destroy(options, platform.target, report, lambda _: True)
         assert dynamodb.list_tables()["TableNames"] == []
         assert platform.client("logs").describe_log_groups()["logGroups"] == []
         keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] for key in kms.list_keys()["Keys"]]

@@ -15,15 +15,15 @@ pytestmark = pytest.mark.e2e
 def test_the_second_deployment_changes_nothing_uploads_nothing_and_says_so(platform: Platform) -> None:
     cloudformation = platform.client("cloudformation")
     before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
-    said = platform.deploy()
-    assert said == "no changes"
+    output = platform.deploy()
+    assert output == "no changes"
     assert cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"] == before
     assert cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"][1:] == []
 
 
-@pytest.mark.parametrize(("changes", "code", "says"), [({}, 0, "no changes"), ({"LogRetentionDays": "7"}, 2, "Plan:")])
+@pytest.mark.parametrize(("changes", "code", "text"), [({}, 0, "no changes"), ({"LogRetentionDays": "7"}, 2, "Plan:")])
 def test_a_plan_tells_by_its_exit_code_and_changes_nothing(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], code: int, says: str
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], code: int, text: str
 ) -> None:
     monkeypatch.setattr(settings, "load", lambda *_: platform.parameters | changes)
     monkeypatch.setattr("scripts.deployer.cli.common.reach_environment", lambda *_, **__: platform.target)
@@ -31,7 +31,7 @@ def test_a_plan_tells_by_its_exit_code_and_changes_nothing(
     before = cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"]
     sets = cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"]
     planned = CliRunner().invoke(main, ["local", "--plan"])
-    assert (planned.exit_code, says in planned.output) == (code, True), planned.output
+    assert (planned.exit_code, text in planned.output) == (code, True), planned.output
     assert cloudformation.describe_stack_events(StackName="payment-platform-local")["StackEvents"] == before
     assert cloudformation.list_change_sets(StackName="payment-platform-local")["Summaries"] == sets
 
@@ -48,10 +48,10 @@ def test_a_setting_reaches_the_version_that_the_workflow_calls(platform: Platfor
     """Seen to fail when the version's description leaves the setting out: the alias keeps the old limit."""
     assert platform.pay(payment_amount=900)[1].output["status"] == "COMPLETED"
     lower = {"MaximumAmounts": "EUR=10000,JPY=1500000,USD=800"}
-    said = platform.deploy(**lower)
+    output = platform.deploy(**lower)
     # MiniStack gives no nested change sets: the plan is from comparing templates, and only what changes is in it.
-    assert "ValidationVersion AWS::Lambda::Version (replaced)" in said
-    assert "unchanged: Security, Data, Workflow, Monitoring" in said
+    assert "ValidationVersion AWS::Lambda::Version (replaced)" in output
+    assert "unchanged: Security, Data, Workflow, Monitoring" in output
     try:
         _, story = platform.pay(payment_amount=900)
         assert story.output["reasons"] == ["payment_amount exceeds the limit"]
@@ -66,6 +66,6 @@ def test_outputs_are_the_real_resources(platform: Platform) -> None:
     table = platform.client("dynamodb").describe_table(TableName=outputs["DynamodbTableName"])["Table"]
     assert table["TableArn"] == outputs["DynamodbTableArn"]
     alarms = platform.client("cloudwatch").describe_alarms()["MetricAlarms"]
-    told = {value for key, value in outputs.items() if key.startswith("CloudwatchAlarm") and key.endswith("Arn")}
-    assert told <= {alarm["AlarmArn"] for alarm in alarms}
-    assert len(told) == 6
+    alarm_arns = {value for key, value in outputs.items() if key.startswith("CloudwatchAlarm") and key.endswith("Arn")}
+    assert alarm_arns <= {alarm["AlarmArn"] for alarm in alarms}
+    assert len(alarm_arns) == 6

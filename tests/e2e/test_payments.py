@@ -138,11 +138,11 @@ def test_the_functions_log_json_and_no_payment_data(platform: Platform) -> None:
     for _ in range(50):
         pages = [page for group in groups for page in logs.paginate(logGroupName=group)]
         text = "\n".join(event["message"] for page in pages for event in page["events"])
-        ours = [line for line in text.splitlines() if request["transaction_id"] in line]
-        if any("payment failed" in line for line in ours):
+        lines_of_payment = [line for line in text.splitlines() if request["transaction_id"] in line]
+        if any("payment failed" in line for line in lines_of_payment):
             break
         time.sleep(0.1)
-    assert {json.loads(line)["message"] for line in ours if '"message"' in line} >= {
+    assert {json.loads(line)["message"] for line in lines_of_payment if '"message"' in line} >= {
         "payment validated",
         "payment failed",
     }

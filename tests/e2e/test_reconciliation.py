@@ -27,8 +27,10 @@ def test_what_was_left_is_settled(platform: Platform, status: Status, cents: int
     transaction_id = leave(platform, status, cents, age)
     reconcile(platform)
     assert platform.item(transaction_id)["status"] == {"S": settled}
-    told = [notice for notice in platform.notices() if notice["transaction_id"] == transaction_id]
-    assert [notice["status"] for notice in told] == ([settled] if settled in ("COMPLETED", "FAILED", "REVIEW") else [])
+    notices = [notice for notice in platform.notices() if notice["transaction_id"] == transaction_id]
+    assert [notice["status"] for notice in notices] == (
+        [settled] if settled in ("COMPLETED", "FAILED", "REVIEW") else []
+    )
     # Once: a second run finds nothing to tell.
     reconcile(platform)
     assert [n for n in platform.notices() if n["transaction_id"] == transaction_id] == []
@@ -62,8 +64,8 @@ def test_the_ledger_tells_every_step_and_who_took_it(platform: Platform) -> None
 
 def test_a_refund_is_made_once_however_often_it_is_asked_for(platform: Platform) -> None:
     request, _ = platform.pay()
-    asked = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
-    answers = [call(platform, "reconciliation", **asked) for _ in range(2)]
+    refund = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
+    answers = [call(platform, "reconciliation", **refund) for _ in range(2)]
     assert [answer["status"] for answer in answers] == ["REFUNDED", "REFUNDED"]
     steps = ledger(platform, request["transaction_id"])
     assert [step["status"]["S"] for step in steps][-2:] == ["REFUNDING", "REFUNDED"]

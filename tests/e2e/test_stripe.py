@@ -91,8 +91,11 @@ def test_an_answer_that_is_lost_is_looked_up_and_charged_once(platform: Platform
 def test_a_refund_gives_the_money_back_once(platform: Platform, stripe: Stripe) -> None:
     """By the reconciliation function: its role and its layer are its own."""
     request, story = platform.pay()
-    asked = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
-    assert [call(platform, "reconciliation", **asked)["status"] for _ in range(2)] == ["REFUNDED", "REFUNDED"]
+    request_to_refund = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
+    assert [call(platform, "reconciliation", **request_to_refund)["status"] for _ in range(2)] == [
+        "REFUNDED",
+        "REFUNDED",
+    ]
     assert [refund["payment_intent"] for refund in stripe.refunds] == [story.output["gateway_reference"]]
     assert stripe.money_moved == 0
 
