@@ -81,6 +81,14 @@ def _list_arrows(documents: Mapping[str, Template]) -> dict[tuple[str, str], str
             continue
         if grant.grantee in actors:
             verbs.setdefault((actors[grant.grantee], end), set()).add(verb)
+    verbs = _join_arrows_of_functions(documents, verbs)
+    return {arrow: ", ".join(sorted(label)) for arrow, label in verbs.items()}
+
+
+def _join_arrows_of_functions(
+    documents: Mapping[str, Template], verbs: dict[tuple[str, str], set[str]]
+) -> dict[tuple[str, str], set[str]]:
+    """Replace the arrows that all functions of a stack have alike by one from the stack."""
     for stack in list_children(documents):
         functions = list(of_type(documents[stack.lower()], "AWS::Lambda::Function"))
         for end in dict.fromkeys(end for _, end in verbs) if functions else ():
@@ -88,7 +96,7 @@ def _list_arrows(documents: Mapping[str, Template]) -> dict[tuple[str, str], str
             if first and all(verbs_of_function == first for verbs_of_function in remaining):
                 verbs = {arrow: label for arrow, label in verbs.items() if arrow[0] not in functions or arrow[1] != end}
                 verbs[stack, end] = first
-    return {arrow: ", ".join(sorted(label)) for arrow, label in verbs.items()}
+    return verbs
 
 
 def _boxes_of_stores(documents: Mapping[str, Template]) -> dict[str, str]:

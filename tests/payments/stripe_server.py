@@ -206,58 +206,74 @@ class Stripe:
             case ["GET", "payment_methods"]:
                 cards = self.cards.get(params["customer"], ["pm_card"])
                 return build_page([{"id": card, "object": "payment_method"} for card in cards], params)
-            case ["POST", "payment_intents"]:
-                amount, minimum = int(params["amount"]), MINIMUM.get(params["currency"])
-                if minimum is None:
-                    return build_error(400, "invalid_request_error", None, "currency")
-                if amount < minimum:
-                    return build_error(400, "invalid_request_error", "amount_too_small", "amount")
-                if amount > self.maximum:
-                    return build_error(400, "invalid_request_error", "amount_too_large", "amount")
-                return Answer(200, dict(self._add_intent(params)))
-            case ["POST", "payment_intents", intent_id, "confirm"]:
-                return self._confirm(self.intents[intent_id], params, fault)
-            case ["POST", "payment_intents", intent_id, "cancel"]:
-                intent = self.intents[intent_id]
-                if fault == "confirmed_before":
-                    intent["status"] = "succeeded"
-                if intent["status"] in ("succeeded", "canceled"):
-                    return build_error(400, "invalid_request_error", "payment_intent_unexpected_state")
-                intent["status"] = "canceled"
-                if self.canceling_clears_errors:
-                    intent["last_payment_error"] = None
-                return Answer(200, dict(intent))
-            case ["GET", "payment_intents", "search"]:
-                metadata_filter = dict(re.findall(r"metadata\['(\w+)'\]:'([^']+)'", params["query"]))
-                intents = self.intents if self.searchable is None else self.searchable
-                intents_found = [dict(i) for i in intents.values() if metadata_filter.items() <= i["metadata"].items()]
-                return build_page(intents_found[::-1], params, "search_result")
-            case ["GET", "payment_intents"]:
-                since = int(params.get("created[gte]", 0))
-                of_customer = [
-                    dict(i)
-                    for i in self.intents.values()
-                    if i["customer"] == params["customer"] and i["created"] >= since
-                ]
-                return build_page(of_customer[::-1], params)
-            case ["GET", "payment_intents", intent_id]:
-                return Answer(200, dict(self.intents[intent_id]))
+            case [_, "payment_intents", *rest_of_path]:
+                return self._execute_on_intents([method, *rest_of_path], params, fault)
             case ["POST", "refunds"]:
-                reference = params["payment_intent"]
-                if reference not in self.intents:
-                    return build_error(404, "invalid_request_error", "resource_missing", "payment_intent")
-                if self._refunded(reference) == self.intents[reference]["amount"]:
-                    return build_error(400, "invalid_request_error", "charge_already_refunded")
-                if self.balance < self.intents[reference]["amount"] - self._refunded(reference):
-                    return build_error(400, "invalid_request_error")
-                metadata = _metadata(params)
-                return Answer(200, dict(self.refund_by_hand(reference, metadata=metadata)))
+                return self._create_refund(params)
             case ["GET", "refunds"]:
                 refunds = [refund for refund in self.refunds if refund["payment_intent"] == params["payment_intent"]]
                 return build_page(refunds[::-1], params)
             case ["GET", "refunds", refund_id]:
                 return Answer(200, dict(next(refund for refund in self.refunds if refund["id"] == refund_id)))
         return build_error(404, "invalid_request_error", "resource_missing")
+
+    def _execute_on_intents(self, request: list[str], params: dict[str, str], fault: str) -> Answer:
+        match request:
+            case ["POST"]:
+                return self._create_intent(params)
+            case ["POST", intent_id, "confirm"]:
+                return self._confirm(self.intents[intent_id], params, fault)
+            case ["POST", intent_id, "cancel"]:
+                return self._cancel(self.intents[intent_id], fault)
+            case ["GET", "search"]:
+                return self._search_intents(params)
+            case ["GET"]:
+                return self._list_intents(params)
+            case ["GET", intent_id]:
+                return Answer(200, dict(self.intents[intent_id]))
+        return build_error(404, "invalid_request_error", "resource_missing")
+
+    def _create_intent(self, params: dict[str, str]) -> Answer:
+        amount, minimum = int(params["amount"]), MINIMUM.get(params["currency"])
+        if minimum is None:
+            return build_error(400, "invalid_request_error", None, "currency")
+        if amount < minimum:
+            return build_error(400, "invalid_request_error", "amount_too_small", "amount")
+        if amount > self.maximum:
+            return build_error(400, "invalid_request_error", "amount_too_large", "amount")
+        return Answer(200, dict(self._add_intent(params)))
+
+    def _cancel(self, intent: dict[str, Any], fault: str) -> Answer:
+        if fault == "confirmed_before":
+            intent["status"] = "succeeded"
+        if intent["status"] in ("succeeded", "canceled"):
+            return build_error(400, "invalid_request_error", "payment_intent_unexpected_state")
+        intent["status"] = "canceled"
+        if self.canceling_clears_errors:
+            intent["last_payment_error"] = None
+        return Answer(200, dict(intent))
+
+    def _search_intents(self, params: dict[str, str]) -> Answer:
+        metadata_filter = dict(re.findall(r"metadata\['(\w+)'\]:'([^']+)'", params["query"]))
+        intents = self.intents if self.searchable is None else self.searchable
+        matches = [dict(i) for i in intents.values() if metadata_filter.items() <= i["metadata"].items()]
+        return build_page(matches[::-1], params, "search_result")
+
+    def _list_intents(self, params: dict[str, str]) -> Answer:
+        since = int(params.get("created[gte]", 0))
+        intents = [i for i in self.intents.values() if i["customer"] == params["customer"] and i["created"] >= since]
+        return build_page([dict(i) for i in intents[::-1]], params)
+
+    def _create_refund(self, params: dict[str, str]) -> Answer:
+        reference = params["payment_intent"]
+        if reference not in self.intents:
+            return build_error(404, "invalid_request_error", "resource_missing", "payment_intent")
+        unrefunded = self.intents[reference]["amount"] - self._refunded(reference)
+        if not unrefunded:
+            return build_error(400, "invalid_request_error", "charge_already_refunded")
+        if self.balance < unrefunded:
+            return build_error(400, "invalid_request_error")
+        return Answer(200, dict(self.refund_by_hand(reference, metadata=_metadata(params))))
 
     def _add_intent(self, params: dict[str, str]) -> dict[str, Any]:
         card = params.get("payment_method")

@@ -133,19 +133,10 @@ def calls(world: World, path: str, operation: str, permission: str) -> Iterator[
         return
     # A tag counts some time after the resource exists: a creation, and what is read in it, has to do without.
     context = HELD_TAGS if operation in ("update", "delete") else {}
-    if permission == "kms:CreateKey":
-        yield Call(permission, "*", REQUESTED_TAGS)
-    elif permission in WITHOUT_RESOURCE:
-        yield Call(permission, "*")
-    elif permission == "iam:PassRole":
-        for role in _roles(kind, properties):
-            yield Call(permission, role, {"iam:PassedToService": PASSED_TO[kind]})
-    elif permission == "iam:GetRole" and kind != "AWS::IAM::Role":
-        for role in _roles(kind, properties):
-            yield Call(permission, role)
-    elif permission == "iam:CreateServiceLinkedRole":
-        role = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup"
-        yield Call(permission, role, {"iam:AWSServiceName": "backup.amazonaws.com"})
+    if permission in WITHOUT_RESOURCE:
+        yield Call(permission, "*", REQUESTED_TAGS if permission == "kms:CreateKey" else {})
+    elif permission.startswith("iam:"):
+        yield from _iam_calls(kind, properties, permission, context)
     elif permission == "lambda:GetLayerVersion" and kind == "AWS::Lambda::Function":
         # A layer's version is numbered when it is made; its name is the platform's.
         for layer in (world.properties("Compute/StripeLayer") for _ in properties.get("Layers", ())):
@@ -154,19 +145,39 @@ def calls(world: World, path: str, operation: str, permission: str) -> Iterator[
         yield Call(permission, ARTIFACT)
     elif permission.startswith("kms:"):
         yield from _key_calls(kind, properties, path, operation, permission)
+    else:
+        yield from _plain_calls(kind, properties, permission, context)
+
+
+def _plain_calls(kind: str, properties: Properties, permission: str, context: dict[str, Any]) -> Iterator[Call]:
+    """On the resource itself, with the tags that the request carries."""
+    if permission in ("cloudformation:CreateStack", "cloudformation:UpdateStack"):
+        # The nested template, of a deployment or of a plan, is read with the role as well.
+        yield Call("s3:GetObject", ARTIFACT)
+        yield Call("s3:GetObject", ARTIFACT.replace("payment-platform/", "payment-plans/"))
+    if permission == "events:PutTargets":
+        context = {"events:TargetArn": [target["Arn"] for target in properties["Targets"]]}
+    tags = REQUESTED_TAGS if permission.endswith((":TagResource", ":CreateBackupPlan")) else {}
+    for arn in _arns(kind, properties):
+        yield Call(permission, arn, {**context, **tags})
+
+
+def _iam_calls(kind: str, properties: Properties, permission: str, context: dict[str, Any]) -> Iterator[Call]:
+    """On the roles that a resource passes or reads, or on the resource itself: a role, a policy or a provider."""
+    if permission == "iam:PassRole":
+        for role in _roles(kind, properties):
+            yield Call(permission, role, {"iam:PassedToService": PASSED_TO[kind]})
+    elif permission == "iam:CreateServiceLinkedRole":
+        role = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup"
+        yield Call(permission, role, {"iam:AWSServiceName": "backup.amazonaws.com"})
     elif kind == "AWS::IAM::Role":
         yield from _role_calls(properties, permission)
-    elif permission == "events:PutTargets":
-        targets = [target["Arn"] for target in properties["Targets"]]
-        yield Call(permission, _arns(kind, properties)[0], {"events:TargetArn": targets})
+    elif permission == "iam:GetRole":
+        for role in _roles(kind, properties):
+            yield Call(permission, role)
     else:
-        if permission in ("cloudformation:CreateStack", "cloudformation:UpdateStack"):
-            # The nested template, of a deployment or of a plan, is read with the role as well.
-            yield Call("s3:GetObject", ARTIFACT)
-            yield Call("s3:GetObject", ARTIFACT.replace("payment-platform/", "payment-plans/"))
-        tags = REQUESTED_TAGS if permission.endswith((":TagResource", ":CreateBackupPlan")) else {}
         for arn in _arns(kind, properties):
-            yield Call(permission, arn, {**context, **tags})
+            yield Call(permission, arn, context)
 
 
 def _role_calls(properties: Properties, permission: str) -> Iterator[Call]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.deployer.status import Status, read_status
+from scripts.deployer.status import StackStatus, Status, read_status
 from stacks import settings
 
 from ..deployment_options import stack_name
@@ -48,30 +48,34 @@ def _print_status(console: Console, status: Status, environment: str) -> None:
     for name in ("Stack", "Status", "Last changed", "Drift"):
         table.add_column(name, overflow="fold")
     for stack in status.stacks:
-        colour = "red" if "FAILED" in stack.status or "ROLLBACK" in stack.status else "green"
-        indent = "  " * (stack.path.count("/") + 1) if stack.path else ""
-        state = stack.drift.lower().replace("_", " ")
-        table.add_row(
-            f"{indent}{stack.path.rsplit('/', 1)[-1] or stack.name}",
-            Text(stack.status, style="yellow" if stack.status.endswith("IN_PROGRESS") else colour),
-            _format_minute(stack.changed_at),
-            Text(state + (f", {_format_minute(stack.drift_checked_at)}" if stack.drift_checked_at else "")),
-        )
+        table.add_row(*_format_stack(stack))
     console.print(table)
     if status.reason:
         console.print(status.reason, style="red", soft_wrap=True)
     for drift in status.drifts:
         names = f": {', '.join(drift.properties)}" if drift.properties else ""
         console.print(f"! {drift.path} ({drift.resource_type}) is {drift.status.lower()}{names}", style="red")
-    ringing = sorted(name for name, state in status.alarms.items() if state == "ALARM")
-    for name in ringing:
-        console.print(f"! {name} is in ALARM", style="red")
-    for name in sorted(name for name, state in status.alarms.items() if state == "missing"):
-        console.print(f"! {name} is missing", style="red")
-    counts = f"alarms: {len(ringing)} in ALARM, {len(status.alarms) - len(ringing)} not"
+    for state in ("ALARM", "missing"):
+        for name in sorted(name for name, alarm_state in status.alarms.items() if alarm_state == state):
+            console.print(f"! {name} is {'in ALARM' if state == 'ALARM' else state}", style="red")
+    ringing = list(status.alarms.values()).count("ALARM")
+    counts = f"alarms: {ringing} in ALARM, {len(status.alarms) - ringing} not"
     console.print(counts if status.alarms else "no alarms")
     if any(stack.drift == "NOT_CHECKED" for stack in status.stacks):
         console.print(f"drift has not been checked; run scripts/status.sh {environment} --drift", style="dim")
+
+
+def _format_stack(stack: StackStatus) -> tuple[str | Text, ...]:
+    """Return the cells of a stack's row: its name, status, last change, and drift."""
+    colour = "red" if "FAILED" in stack.status or "ROLLBACK" in stack.status else "green"
+    indent = "  " * (stack.path.count("/") + 1) if stack.path else ""
+    drift = stack.drift.lower().replace("_", " ")
+    return (
+        f"{indent}{stack.path.rsplit('/', 1)[-1] or stack.name}",
+        Text(stack.status, style="yellow" if stack.status.endswith("IN_PROGRESS") else colour),
+        _format_minute(stack.changed_at),
+        Text(drift + (f", {_format_minute(stack.drift_checked_at)}" if stack.drift_checked_at else "")),
+    )
 
 
 def _format_minute(moment: str) -> str:
