@@ -36,8 +36,7 @@ ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Trigger every alarm, exec
 	$(BIN)/python -m pytest tests/ops $(PARALLEL)
 
 mutate: $(VENV)/installed  ## Plant defects in templates and sources, and check that a test catches each; ONLY=WORDS plants some
-	@scripts/python.sh tests.mutations --only '$(ONLY)'
-	@scripts/python.sh tests.mutations.sources --only '$(ONLY)'
+	@scripts/python.sh tests.mutations --sources --only '$(ONLY)'
 
 audit: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/packs/installed  ## Scanners, compliance rule packs, least privilege, planted defects, payment data; LISTS=1
 	@scripts/python.sh scripts.audit $(if $(LISTS),--lists) $(if $(RECORDED),--recorded $(RECORDED))

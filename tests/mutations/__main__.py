@@ -1,8 +1,8 @@
-"""``python -m tests.mutations [--json FILE] [--only WORDS] [--write FOLDER]``: checks that each defect is detected.
+"""``python -m tests.mutations [--sources] [--json FILE] [--only WORDS]``: checks that each defect is detected.
 
 Each defect is planted alone into the templates, and one test, or one rule of cfn-lint, is run on them: it must fail
 with the defect, and pass without it. All tests are collected once; then a process is forked for each defect, plants
-it, and runs its test.
+it, and runs its test. Defects of the sources are in sources.py.
 """
 
 import argparse
@@ -24,46 +24,58 @@ from rich.table import Table
 from scripts.common.templates import to_plain_types
 from tests import emitted
 
+from . import sources
 from .defects import DEFECTS
 from .planting import Defect
+from .sources import DETECTED
 
 LINT = "cfn-lint "
-DETECTED = "caught"
-# The options of setup.cfg without output and without explanations of failures.
-_QUIET = ("-o", "addopts=", "--import-mode=importlib", "--assert=plain")
-_QUIET += tuple(option for name in ("cacheprovider", "xdist", "terminal") for option in ("-p", f"no:{name}"))
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutations")
     parser.add_argument("--json", type=Path, help="write what was planted, caught and missed to this file")
     parser.add_argument("--only", default="", help="plant only defects whose name has these words")
+    parser.add_argument("--sources", action="store_true", help="plant the defects of the sources as well: minutes")
     parser.add_argument("--write", type=Path, help="keep the templates with each defect here, for pytest --templates")
     options = parser.parse_args(arguments)
-    defects = [defect for defect in DEFECTS if options.only.casefold() in defect.name.casefold()]
-    if not defects:
+    source_defects = _select(sources.read_defects() if options.sources else [], options.only)
+    defects = _select(DEFECTS, options.only)
+    if not defects and not source_defects:
         print(f"no defect has {options.only!r} in its name", file=sys.stderr)
         return 2
+    # First, because they run in copies of this repository: the fewer of its modules are imported, the better.
+    results = dict(zip(source_defects, sources.plant_defects(source_defects), strict=True)) if source_defects else {}
     # Plain dicts are copied faster.
     emitted.stand_in({name: to_plain_types(emitted.load_template(name)) for name in emitted.TEMPLATES})
-    if options.write:
-        for number, defect in enumerate(defects):
-            _write_templates(_plant_defect(defect), options.write / str(number))
+    for number, defect in enumerate(defects if options.write else ()):
+        _write_templates(_plant_defect(defect), options.write / str(number))
+    rows = [(defect.name, defect.path, defect.caught_by, result) for defect, result in results.items()]
+    rows += _plant_in_templates(defects)
+    _show_results(rows)
+    missed = [f"{name}: {result}" for name, _, _, result in rows if result != DETECTED]
+    detected = len(rows) - len(missed)
+    if options.json:
+        figures = {"planted": len(rows), "detected": detected, "missed": missed}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(f"mutations: caught {detected} / planted {len(rows)}")
+    return 1 if missed else 0
+
+
+def _select(defects: list[Any], words: str) -> list[Any]:
+    return [defect for defect in defects if words.casefold() in defect.name.casefold()]
+
+
+def _plant_in_templates(defects: list[Defect]) -> list[tuple[str, str, str, str]]:
+    """Return name, template, check and result of each defect; ends the process if the tests cannot be collected."""
+    if not defects:
+        return []
     suite = _Suite(defects)
     tests = sorted({defect.detected_by for defect in defects if not defect.detected_by.startswith(LINT)})
-    exit_code = pytest.main([*tests, *_QUIET], plugins=[suite])
+    exit_code = pytest.main([*tests, *sources.QUIET], plugins=[suite])
     if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        print(f"the tests cannot be collected: pytest ends with {exit_code!r}", file=sys.stderr)
-        return 1
-    _show_results(defects, suite.results)
-    results = zip(defects, suite.results, strict=True)
-    missed = [f"{defect.name}: {result}" for defect, result in results if result != DETECTED]
-    detected = len(defects) - len(missed)
-    if options.json:
-        figures = {"planted": len(defects), "detected": detected, "missed": missed}
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(f"mutations: caught {detected} / planted {len(defects)}")
-    return 1 if missed else 0
+        sys.exit(f"the tests cannot be collected: pytest ends with {exit_code!r}")
+    return [(d.name, d.template, d.detected_by, result) for d, result in zip(defects, suite.results, strict=True)]
 
 
 class _Suite:
@@ -170,10 +182,10 @@ def _lint_templates(paths: list[Path]) -> set[str]:
     return {finding.split(": ", 1)[1].split(" ", 1)[0] for finding in lint_templates(paths)}
 
 
-def _show_results(defects: list[Defect], results: list[str]) -> None:
+def _show_results(rows: list[tuple[str, str, str, str]]) -> None:
     table = Table("defect", "planted in", "caught by", "")
-    for defect, result in zip(defects, results, strict=True):
-        table.add_row(defect.name, defect.template, defect.detected_by.removeprefix("tests/stacks/"), result)
+    for name, place, test, result in rows:
+        table.add_row(name, place, test.removeprefix("tests/").removeprefix("stacks/"), result)
     Console(width=None if sys.stdout.isatty() else 220, markup=False).print(table)
 
 

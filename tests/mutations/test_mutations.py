@@ -28,7 +28,7 @@ def test_there_are_defects_of_every_template_and_each_has_a_name() -> None:
 
 
 def test_each_defect_of_the_sources_can_be_planted() -> None:
-    """`make mutate` plants them; that takes minutes, because each test starts anew."""
+    """`make mutate` plants them, which takes minutes because each test starts anew."""
     defects = sources.read_defects()
     assert len({defect.name for defect in defects}) == len(defects) >= 60
     assert not [d.name for d in defects if (ROOT / d.path).read_text(encoding="utf-8").count(d.before) != 1]
