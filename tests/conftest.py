@@ -43,6 +43,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "prove" not in item.path.parts)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail a worker whose pytest-xdist ignores the groups: each emulator would be started once on every worker."""
+    if getattr(session.config.option, "loadgroup", False):
+        for item in session.items:
+            for group in item.iter_markers("xdist_group"):
+                if not item.nodeid.endswith(f"@{group.args[0]}"):
+                    raise pytest.UsageError(f"{item.nodeid} is not in the group {group.args[0]} of pytest-xdist")
+
+
 def _emulator_of(item: pytest.Item) -> str:
     """The name of the emulator that a test uses: its module's own, or one of two for all other modules."""
     name = item.path.stem
