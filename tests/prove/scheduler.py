@@ -1,75 +1,72 @@
-"""A deterministic scheduler: runs actors in every order in which their calls can fall.
+"""A deterministic scheduler that runs actors in every order in which their calls can occur.
 
-Each actor is a thread that stops before every call it makes to the world. The scheduler lets one go on at a time; a run
-is the list of its choices, and the next run differs from the last in its last choice that has an alternative left
-(depth first), until there is none.
+Each actor has a thread that stops before every call it makes to the world. The scheduler resumes one at a time. A run is
+the list of its choices; the next run differs from the last one in the last choice that has an alternative left (depth
+first), until no alternative is left.
 """
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 Actor = Callable[[], object]
-PATIENCE_SECONDS = 10
 
 
-@dataclass
-class _Running:
-    actor: Actor
-    may_go_on: threading.Event = field(default_factory=threading.Event)
-    stopped: threading.Event = field(default_factory=threading.Event)
-    is_done: bool = False
-    error: BaseException | None = None
+class _Runner(threading.Thread):
+    """The thread of an actor, which runs only inside ``resume``."""
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__(daemon=True)
+        self._actor = actor
+        self._may_run, self._has_stopped = threading.Semaphore(0), threading.Semaphore(0)
+        self._error: BaseException | None = None
+        self.is_done = False
+        self.start()
+        self.resume()  # up to the first call
+
+    def run(self) -> None:
+        self._may_run.acquire()
+        try:
+            self._actor()
+        except BaseException as error:
+            self._error = error
+        self.is_done = True
+        self._has_stopped.release()
+
+    def resume(self) -> None:
+        """Run the actor up to its next call or its end, and raise what it raised."""
+        self._may_run.release()
+        self._has_stopped.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def pause(self) -> None:
+        self._has_stopped.release()
+        self._may_run.acquire()
 
 
 class Scheduler:
-    """One run of ``actors`` by ``choices``; ``options`` tells afterwards how many there were at each."""
+    """One run by ``choices``. Afterwards, ``options`` holds the number of actors that each choice was made from."""
 
     def __init__(self, choices: list[int]) -> None:
         self._choices = choices
-        self._by_thread: dict[int, _Running] = {}
         self.options: list[int] = []
 
     def switch(self, _call: str) -> None:
-        """Called by an actor before each of its calls: stop until chosen. Other threads pass."""
-        running = self._by_thread.get(threading.get_ident())
-        if running is not None:
-            running.stopped.set()
-            assert running.may_go_on.wait(PATIENCE_SECONDS), "the scheduler is gone"
-            running.may_go_on.clear()
+        """Pause the actor that is about to make a call. Threads that belong to no actor go on."""
+        thread = threading.current_thread()
+        if isinstance(thread, _Runner):
+            thread.pause()
 
     def run_actors(self, actors: list[Actor]) -> None:
-        runners = [_Running(actor) for actor in actors]
-        threads = [threading.Thread(target=self._live, args=(running,), daemon=True) for running in runners]
-        for thread, running in zip(threads, runners, strict=True):
-            thread.start()  # up to its first call, and before the next one starts
-            assert running.stopped.wait(PATIENCE_SECONDS)
-        while alive := [running for running in runners if not running.is_done]:
+        runners = [_Runner(actor) for actor in actors]
+        while alive := [runner for runner in runners if not runner.is_done]:
             step = len(self.options)
-            choice = self._choices[step] if step < len(self._choices) else 0
             self.options.append(len(alive))
-            running = alive[choice]
-            running.stopped.clear()
-            running.may_go_on.set()
-            assert running.stopped.wait(PATIENCE_SECONDS), "an actor does not come back"
-        for thread, running in zip(threads, runners, strict=True):
-            thread.join(PATIENCE_SECONDS)
-            if running.error is not None:
-                raise running.error
-
-    def _live(self, running: _Running) -> None:
-        self._by_thread[threading.get_ident()] = running
-        try:
-            running.actor()
-        except BaseException as error:
-            running.error = error
-        finally:
-            running.is_done = True
-            running.stopped.set()
+            alive[self._choices[step] if step < len(self._choices) else 0].resume()
 
 
 def every_order(race: Callable[[Scheduler], None], at_most: int) -> Iterator[list[int]]:
-    """Run ``race`` in every order, and give the choices of each; fails if there are more than ``at_most``."""
+    """Run ``race`` in every order and yield the choices of each run; fail after ``at_most`` orders."""
     choices: list[int] = []
     for _ in range(at_most):
         scheduler = Scheduler(choices)

@@ -1,6 +1,6 @@
-"""Two or more at one payment at once, in every order in which their calls can fall.
+"""Several invocations act on one payment at once, in every order in which their calls can occur.
 
-Afterwards: charged at most once, and all that ``World.check`` holds.
+After each order the payment is charged at most once, and ``World.check_payments`` finds nothing wrong.
 """
 
 from collections.abc import Callable
@@ -12,78 +12,68 @@ from payments.charge import LEASE_SECONDS
 
 from tests.asl import StatesError
 from tests.prove.scheduler import Actor, Scheduler, every_order
-from tests.prove.services import DAY
 from tests.prove.world import World
 from tests.workflow import request
 
 AT_MOST = 60_000
+HOUR = 60 * 60
+TRANSACTION_ID = request()["transaction_id"]
+
+Race = Callable[[World], list[Actor]]
 
 
-def execution(name: str) -> dict[str, str]:
-    return {"id": name, "started_at": "2026-01-01T00:00:00.000Z"}
+def tolerate_losing(act: Callable[[], object]) -> Actor:
+    """Return an actor that may lose a race: the workflow retries or reports that error.
 
-
-def validate_and_process(world: World, name: str) -> Actor:
-    def act() -> None:
-        recorded = world.invoke_handler(validation.handler, {"request": request(), "execution": execution(name)})
-        process(world, name, recorded)()
-
-    return quietly(act)
-
-
-def process(world: World, name: str, recorded: dict[str, Any]) -> Actor:
-    event = {
-        "action": "process",
-        "transaction_id": recorded["transaction_id"],
-        "record_id": recorded["record_id"],
-        "execution": execution(name),
-    }
-    return quietly(lambda: world.invoke_handler(processing.handler, event))
-
-
-def give_up(world: World, name: str) -> Actor:
-    event = {
-        "action": "record_failure",
-        "transaction_id": request()["transaction_id"],
-        "request": request(),
-        "error": "Broken",
-        "execution": execution(name),
-    }
-    return quietly(lambda: world.invoke_handler(processing.handler, event))
-
-
-def operate(world: World, action: str) -> Actor:
-    event: dict[str, Any] = {"action": action, "transaction_id": request()["transaction_id"], "operator": "somebody"}
-    event["request"] = request()
-    return quietly(lambda: world.invoke_handler(reconciliation.handler, event))
-
-
-def run_schedule(world: World) -> Actor:
-    def act() -> None:
-        # It reads the clock before anything else, and what it reads decides what it finds.
-        world.faults.switch("schedule")
-        world.invoke_handler(reconciliation.handler, {})
-
-    return quietly(act)
-
-
-def quietly(act: Callable[[], object]) -> Actor:
-    """Losing a race is an error that the workflow retries or reports; here it only has to be harmless.
-
-    These are not for losing a race: something is broken, and nothing is here.
+    The errors of a defect fail the test, because nothing is broken here.
     """
 
-    def quiet() -> None:
+    def act_or_lose() -> None:
         try:
             act()
         except StatesError as error:
             if error.error in ("LedgerRefused", "InternalError"):
                 raise AssertionError(f"a race is lost with {error.error}") from None
 
-    return quiet
+    return act_or_lose
 
 
-def time_passes(world: World, seconds: float) -> Actor:
+def validate(world: World, execution: str) -> str:
+    """Record the payment and return its record id."""
+    event = {"request": request(), "execution": {"id": execution, "started_at": "2026-01-01T00:00:00.000Z"}}
+    return str(world.invoke_handler(validation.handler, event)["record_id"])
+
+
+def invoke_processing(world: World, execution: str, action: str, **fields: Any) -> None:
+    started = {"id": execution, "started_at": "2026-01-01T00:00:00.000Z"}
+    event = {"action": action, "transaction_id": TRANSACTION_ID, "execution": started, **fields}
+    world.invoke_handler(processing.handler, event)
+
+
+def process(world: World, execution: str, record_id: str) -> Actor:
+    return tolerate_losing(lambda: invoke_processing(world, execution, "process", record_id=record_id))
+
+
+def give_up(world: World, execution: str, error: str = "Broken", **changes: Any) -> Actor:
+    fields = {"request": request(**changes), "error": error}
+    return tolerate_losing(lambda: invoke_processing(world, execution, "record_failure", **fields))
+
+
+def operate(world: World, action: str) -> Actor:
+    event = {"action": action, "transaction_id": TRANSACTION_ID, "operator": "somebody", "request": request()}
+    return tolerate_losing(lambda: world.invoke_handler(reconciliation.handler, event))
+
+
+def run_schedule(world: World) -> Actor:
+    def act() -> None:
+        # The handler first reads the clock, and that time decides which payments it finds.
+        world.faults.switch("schedule")
+        world.invoke_handler(reconciliation.handler, {})
+
+    return tolerate_losing(act)
+
+
+def pass_time(world: World, seconds: float) -> Actor:
     def act() -> None:
         world.faults.switch("time")
         world.time += seconds
@@ -91,109 +81,84 @@ def time_passes(world: World, seconds: float) -> Actor:
     return act
 
 
-def validated(world: World) -> dict[str, Any]:
-    recorded: dict[str, Any] = world.invoke_handler(
-        validation.handler, {"request": request(), "execution": execution("first")}
-    )
-    return recorded
+def complete_payment(world: World) -> None:
+    process(world, "first", validate(world, "first"))()
 
 
-def completed(world: World) -> dict[str, Any]:
-    recorded = validated(world)
-    process(world, "first", recorded)()
-    return recorded
+def two_executions(world: World) -> list[Actor]:
+    def start(execution: str) -> Actor:
+        return tolerate_losing(lambda: process(world, execution, validate(world, execution))())
 
-
-def twice_at_once(world: World) -> list[Actor]:
-    return [validate_and_process(world, "first"), validate_and_process(world, "second")]
+    return [start("first"), start("second")]
 
 
 def two_functions(world: World) -> list[Actor]:
-    recorded = validated(world)
-    return [process(world, "first", recorded), process(world, "second", recorded)]
+    record_id = validate(world, "first")
+    return [process(world, "first", record_id), process(world, "second", record_id)]
 
 
 def slow_holder(world: World) -> list[Actor]:
-    recorded = validated(world)
-    return [
-        process(world, "first", recorded),
-        process(world, "second", recorded),
-        time_passes(world, LEASE_SECONDS + 1),
-    ]
+    return [*two_functions(world), pass_time(world, LEASE_SECONDS + 1)]
 
 
 def reconciliation_against_processing(world: World) -> list[Actor]:
-    recorded = validated(world)
-    return [process(world, "first", recorded), run_schedule(world), time_passes(world, 60 * 60)]
+    return [process(world, "first", validate(world, "first")), run_schedule(world), pass_time(world, HOUR)]
 
 
 def giving_up_against_processing(world: World) -> list[Actor]:
-    recorded = validated(world)
-    return [process(world, "second", recorded), give_up(world, "first"), give_up(world, "second")]
+    return [process(world, "second", validate(world, "first")), give_up(world, "first"), give_up(world, "second")]
 
 
 def another_request_under_the_id(world: World) -> list[Actor]:
-    """It fails, and its execution gives up; the payment is not its to give up."""
-    recorded = validated(world)
-
-    def act() -> None:
-        event = {
-            "action": "record_failure",
-            "transaction_id": request()["transaction_id"],
-            "request": request(payment_amount=99.5),
-            "error": "IdempotencyConflict",
-            "execution": execution("another"),
-        }
-        world.invoke_handler(processing.handler, event)
-
-    return [process(world, "first", recorded), quietly(act)]
+    """The other request fails and its execution gives up, but the payment does not belong to it."""
+    processing_first = process(world, "first", validate(world, "first"))
+    return [processing_first, give_up(world, "another", "IdempotencyConflict", payment_amount=99.5)]
 
 
 def an_index_that_lags(world: World) -> list[Actor]:
-    """Reconciliation is sent to a payment that a function is at."""
-    recorded = validated(world)
+    """The index leads reconciliation to a payment that a function is processing."""
+    record_id = validate(world, "first")
     world.dynamodb.index_lags = True
-    return [process(world, "first", recorded), run_schedule(world)]
+    return [process(world, "first", record_id), run_schedule(world)]
 
 
 def refund_twice(world: World) -> list[Actor]:
-    completed(world)
+    complete_payment(world)
     return [operate(world, "refund"), operate(world, "refund")]
 
 
 def refund_against_reconciliation(world: World) -> list[Actor]:
-    completed(world)
-    return [operate(world, "refund"), run_schedule(world), time_passes(world, 60 * 60)]
+    complete_payment(world)
+    return [operate(world, "refund"), run_schedule(world), pass_time(world, HOUR)]
 
 
 def reopen_twice_and_process(world: World) -> list[Actor]:
-    recorded = validated(world)
+    record_id = validate(world, "first")
     give_up(world, "first")()
-    return [operate(world, "reopen"), operate(world, "reopen"), process(world, "second", recorded)]
+    return [operate(world, "reopen"), operate(world, "reopen"), process(world, "second", record_id)]
 
 
-# Where a payment may end that nothing happens to but the race.
-COMPLETED, REFUNDED = {"COMPLETED"}, {"REFUNDED"}
-ABANDONED, GIVEN_UP = {"COMPLETED", "FAILED"}, {"COMPLETED", "FAILED"}
-RACES = {
-    twice_at_once: COMPLETED,
-    two_functions: COMPLETED,
-    slow_holder: COMPLETED,
-    reconciliation_against_processing: ABANDONED,
-    an_index_that_lags: COMPLETED,
-    giving_up_against_processing: GIVEN_UP,
-    another_request_under_the_id: COMPLETED,
-    refund_twice: REFUNDED,
-    refund_against_reconciliation: REFUNDED,
-    reopen_twice_and_process: GIVEN_UP,
+# The statuses in which a payment may end when nothing but the race happens to it.
+RACES: dict[Race, set[str]] = {
+    two_executions: {"COMPLETED"},
+    two_functions: {"COMPLETED"},
+    slow_holder: {"COMPLETED"},
+    reconciliation_against_processing: {"COMPLETED", "FAILED"},
+    an_index_that_lags: {"COMPLETED"},
+    giving_up_against_processing: {"COMPLETED", "FAILED"},
+    another_request_under_the_id: {"COMPLETED"},
+    refund_twice: {"REFUNDED"},
+    refund_against_reconciliation: {"REFUNDED"},
+    reopen_twice_and_process: {"COMPLETED", "FAILED"},
 }
 
 
-def run_race(race: Callable[[World], list[Actor]]) -> int:
-    """In every order; how many there are. Fails at the first that leaves something wrong."""
-    worlds: list[World] = []
+def run_race(race: Race) -> int:
+    """Run a race in every order and return the number of orders; fail at the first that leaves something wrong."""
+    world = World()
 
-    def once(scheduler: Scheduler) -> None:
+    def run_order(scheduler: Scheduler) -> None:
+        nonlocal world
         world = World()
         with world.install_ports():
             actors = race(world)
@@ -201,25 +166,24 @@ def run_race(race: Callable[[World], list[Actor]]) -> int:
             scheduler.run_actors(actors)
             world.faults.switch = lambda _: None
             world.dynamodb.index_lags = False
-            world.run_schedule(2 * DAY)
-        worlds[:] = [world]
+            world.run_schedule()
 
     orders = 0
-    for choices in every_order(once, AT_MOST):
+    for choices in every_order(run_order, AT_MOST):
         orders += 1
         try:
-            worlds[0].check_payments()
-            (payment,) = worlds[0].read_payments().values()
+            world.check_payments()
+            (payment,) = world.read_payments().values()
             assert payment.status in RACES[race], f"ended {payment.status}"
-            # A holder may be so slow that its lease is over before it charges: then the key alone protects.
-            assert race is slow_holder or worlds[0].gateway.at_once == 0, "two charges at once"
+            # A holder can be so slow that its lease ends before it charges; then only the idempotency key protects.
+            assert race is slow_holder or world.gateway.at_once == 0, "two charges at once"
         except AssertionError as error:
             raise AssertionError(f"{race.__name__}, in the order {choices}: {error}") from None
     return orders
 
 
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
-def test_every_order(race: Callable[[World], list[Actor]], record_figure: Any) -> None:
+def test_no_order_of_a_race_leaves_anything_wrong(race: Race, record_figure: Any) -> None:
     orders = run_race(race)
     print(f"\nraces, {race.__name__}: {orders} orders")
     record_figure("races run", 1)
