@@ -1,8 +1,8 @@
 """A deterministic scheduler that runs actors in every order in which their calls can occur.
 
-Each actor has a thread that stops before every call it makes to the world. The scheduler resumes one at a time. A run is
-the list of its choices; the next run differs from the last one in the last choice that has an alternative left (depth
-first), until no alternative is left.
+Each actor has a thread that stops before every call it makes to the world. The scheduler resumes one at a time. A run
+is the list of its choices; the next run differs from the last one in the last choice that has an alternative left
+(depth first), until no alternative is left.
 """
 
 import threading

@@ -1,10 +1,11 @@
-"""Lives explored, not sampled, and longer ones by chance; after each, what truth.py holds.
+"""Explores every life of each scenario, and longer lives by chance; truth.py judges each of them.
 
-Each scenario says who takes part. All orders of their calls are taken, or all with so many interruptions, and in each
-every single fault (or pair) of the table in explorer.py. A scenario without ``preemptions`` covers every order.
+A scenario lists its actors. The explorer takes their calls in every order, or in every order with a limited number of
+interruptions (``preemptions``), and in each order it injects every single fault, or pair of faults, of troubles.py.
 """
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,13 +30,12 @@ from tests.prove.faults import Fault
 from tests.prove.services import DAY, SILENCE
 from tests.prove.troubles import OF_AN_INVOCATION, Directed
 
-# How many wrong lives of a scenario are printed: each different, each a shortest.
-PRINTED = 6
+# How many wrong lives of a scenario are printed; each is a shortest life with its own finding.
+PRINTED_LIVES = 6
 LATE = frozenset({Fault.TIMEOUT_LATE, Fault.CRASH_LATE, Directed.LATE})
 LOST_ANSWERS = frozenset({Fault.TIMEOUT_WITH_EFFECT, Fault.CRASH_AFTER, Directed.ANSWERS_LOST})
 SAVED = frozenset({Directed.SAVED_ERROR, Directed.SAVED_ERROR_WITH_EFFECT})
 A = frozenset({"a"})
-OPERATOR = frozenset({"operator, refund", "reconciliation"})
 
 
 def declines_all(_charge: Charge) -> Outcome | None:
@@ -47,43 +47,25 @@ def never_answers(_charge: Charge) -> Outcome | None:
 
 
 def away_at_first(charge: Charge) -> Outcome | None:
-    """As long as the first execution tries."""
+    """Refuse all attempts of the first execution."""
     return NotCharged("away") if charge.attempt <= 4 else None
 
 
-def pay_a() -> Execution:
-    return Execution("a")
-
-
-def pay_b() -> Execution:
-    return Execution("b")
-
-
-def pay_other() -> Execution:
-    return Execution("another request", another_request())
-
-
-def claim_over() -> Jump:
-    return Jump(NOTIFIER_SECONDS + 1, "time, the claim of a notice is over")
-
-
-def lease_over() -> Jump:
-    return Jump(LEASE_SECONDS + 1, "time, the lease is over")
-
-
-def a_day() -> Jump:
-    return Jump(DAY + 1, "time, a day")
-
+pay_a, pay_b = partial(Execution, "a"), partial(Execution, "b")
+pay_other = partial(Execution, "another request", another_request())
+claim_over = partial(Jump, NOTIFIER_SECONDS + 1, "time, the claim of a notice is over")
+lease_over = partial(Jump, LEASE_SECONDS + 1, "time, the lease is over")
+a_day = partial(Jump, DAY + 1, "time, a day")
 
 SCENARIOS = {
-    # One execution, and every pair of faults.
+    # One execution with every fault or pair of faults.
     "charged, two faults": Scenario((pay_a(),), troubles=2),
     "declined, two faults": Scenario((pay_a(),), declines_all, troubles=2),
     "away, one fault": Scenario((pay_a(), schedule_run(), claim_over()), stays_away, troubles=1, preemptions=0),
     "silent, one fault": Scenario(
         (pay_a(), a_day(), schedule_run(), resolve_call()), never_answers, troubles=1, preemptions=0
     ),
-    # The same request twice, and another one under the id.
+    # The same request twice, or another request under the same id.
     "two executions, every order": Scenario((pay_a(), pay_b())),
     "two executions, the lease over, every order": Scenario((pay_a(), pay_b(), lease_over()), preemptions=3),
     "two executions declined, every order": Scenario((pay_a(), pay_b()), declines_all),
@@ -99,13 +81,13 @@ SCENARIOS = {
         (pay_a(), pay_b(), schedule_run(), refund_call(), claim_over()),
         **{"troubles": 1, "troubled": A, "preemptions": 1, "only": frozenset(OF_AN_INVOCATION)},
     ),
-    # Stopped at every point, and never continued.
+    # An execution is stopped at every point and never continues.
     "declined and stopped, sent again": Scenario((pay_a(), Stop("a"), pay_b()), declines_all, preemptions=2),
     "charged and stopped, sent again": Scenario((pay_a(), Stop("a"), pay_b()), preemptions=2),
     "away and stopped, reconciled": Scenario(
         (pay_a(), Stop("a"), claim_over(), schedule_run()), stays_away, preemptions=2
     ),
-    # Answers that are lost and effects that come late.
+    # Answers are lost, or effects come late.
     "late, sent again": Scenario((pay_a(), pay_b(), Late()), troubles=1, preemptions=2, only=LATE),
     "late, reconciled": Scenario(
         (pay_a(), claim_over(), schedule_run(), Late()), away_at_first, troubles=1, preemptions=1, only=LATE
@@ -113,7 +95,7 @@ SCENARIOS = {
     "answers lost, reconciled": Scenario(
         (pay_a(), claim_over(), schedule_run()), troubles=2, preemptions=1, only=LOST_ANSWERS
     ),
-    # Operators.
+    # Operators act.
     "refunded": Scenario((pay_a(), refund_call(), claim_over(), schedule_run()), troubles=1, preemptions=1),
     "refunded, saved errors": Scenario(
         (pay_a(), refund_call(), schedule_run(), a_day()), troubles=2, preemptions=1, only=SAVED
@@ -128,13 +110,12 @@ SCENARIOS = {
     "resolved": Scenario(
         (pay_a(), a_day(), schedule_run(), resolve_call(), schedule_run("next run")), never_answers, preemptions=1
     ),
-    # Two executions, reconciliation and an operator.
     "everybody": Scenario((pay_a(), pay_b(), schedule_run(), refund_call(), claim_over()), preemptions=2),
 }
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_life(name: str, record_figure: Any) -> None:
+def test_no_life_of_a_scenario_ends_wrong(name: str, record_figure: Any) -> None:
     explorer = Explorer(SCENARIOS[name])
     with explorer.stage.install_ports():
         explored = explorer.explore_lives()
@@ -143,7 +124,7 @@ def test_every_life(name: str, record_figure: Any) -> None:
     record_figure("ends of lives explored", explored.lives)
     lives = list(explored.wrong.items())
     assert not lives, f"{name}: {dict(explored.finding_counts)}" + "".join(
-        f"\n\n{finding.kind}: {finding.text}\n{life}" for finding, life in lives[:PRINTED]
+        f"\n\n{finding.kind}: {finding.text}\n{life}" for finding, life in lives[:PRINTED_LIVES]
     )
 
 
@@ -165,8 +146,8 @@ LIVES = 400
 
 
 @pytest.mark.parametrize("name", BY_CHANCE)
-def test_lives_by_chance(name: str, record_figure: Any) -> None:
-    """The same lives each time."""
+def test_no_random_life_ends_wrong(name: str, record_figure: Any) -> None:
+    """The seeds are fixed, so each run takes the same lives."""
     explorer = Explorer(BY_CHANCE[name])
     wrong: dict[str, str] = {}
     with explorer.stage.install_ports():

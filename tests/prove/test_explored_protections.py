@@ -48,7 +48,7 @@ def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> 
 
 
 def a_claim_that_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:
-    """Of a notice. That of a payment is test_protections.no_lease: the key and the fence keep it from doing harm."""
+    """Of a notice. That of a payment is test_protections.py: the key and the fence keep it from doing harm."""
     patch.setattr(notification.Notification, "is_claimed", lambda *_: False)
 
 
@@ -65,10 +65,10 @@ NOT_TOLD = Scenario(
 SENT_TWICE = replace(lives.SCENARIOS["two executions, one fault"], only=frozenset({Directed.REFUSED}))
 
 PLANTED: dict[Plant, tuple[Scenario, str]] = {
-    protections.a_key_per_attempt: (ONE_EXECUTION, truth.DOUBLE),
-    protections.a_lookup_that_is_not_final: (LATE, truth.LOST_OR_STUCK),
+    protections.use_a_key_per_attempt: (ONE_EXECUTION, truth.DOUBLE),
+    protections.trust_a_lookup_that_is_not_final: (LATE, truth.LOST_OR_STUCK),
     a_refund_that_trusts_a_saved_error: (SAVED, truth.LOST_OR_STUCK),
-    protections.confirmed_before_it_is_sent: (NOT_TOLD, truth.LAST_DIFFERS),
+    protections.confirm_before_sending: (NOT_TOLD, truth.LAST_DIFFERS),
     a_notice_of_a_non_holder_that_is_not_recorded: (SENT_TWICE, truth.LAST_DIFFERS),
     a_claim_that_ignores_the_lease: (lives.SCENARIOS["redriven"], truth.UNTRUE),
 }

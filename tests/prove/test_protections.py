@@ -1,4 +1,4 @@
-"""Each protection removed, one at a time: the enumeration of crash points then finds what it protects from."""
+"""Removes each protection in turn: a test of crash points, outages or races must then fail."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 import payments.payment
 import pytest
 from adapters.dynamodb import DynamoDBLedger
-from handlers import processing
+from handlers import processing, reconciliation
 from payments import charge as charging
 from payments import failure, operator_actions
 from payments.notification import Notification
@@ -26,6 +26,7 @@ from tests.prove.test_crash_points import (
     run_scenario,
 )
 from tests.prove.test_races import (
+    Race,
     an_index_that_lags,
     another_request_under_the_id,
     giving_up_against_processing,
@@ -34,251 +35,215 @@ from tests.prove.test_races import (
 )
 from tests.prove.world import World
 
+Removal = Callable[[pytest.MonkeyPatch], None]
 
-def a_key_per_attempt(patch: pytest.MonkeyPatch) -> None:
+
+def replace_attribute(owner: Any, name: str, value: Any) -> Removal:
+    return lambda patch: patch.setattr(owner, name, value)
+
+
+def use_a_key_per_attempt(patch: pytest.MonkeyPatch) -> None:
     build_charge = charging.build_charge
 
-    def per_attempt(payment: Payment, key_expired: bool = False) -> Charge:
+    def build_with_attempt(payment: Payment, key_expired: bool = False) -> Charge:
         charge = build_charge(payment, key_expired)
         return replace(charge, idempotency_key=f"{charge.idempotency_key}-{charge.attempt}")
 
     for module in (charging, operator_actions):
-        patch.setattr(module, "build_charge", per_attempt)
+        patch.setattr(module, "build_charge", build_with_attempt)
 
 
-def no_condition_on_the_payment(patch: pytest.MonkeyPatch) -> None:
-    """The step's own condition still fences, but whoever loses takes it for a defect."""
+def drop_all_conditions(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(services, "_is_condition_met", lambda *_: True)
-
-
-def no_condition_on_the_step(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DynamoDBLedger, "NEW_STEP", "")
 
 
-def no_condition_at_all(patch: pytest.MonkeyPatch) -> None:
-    no_condition_on_the_payment(patch)
-    no_condition_on_the_step(patch)
-
-
-def no_lease(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(charging, "LEASE_SECONDS", 0)
-
-
-def no_claim(patch: pytest.MonkeyPatch) -> None:
-    """Charge first, write afterwards."""
-
-    def unclaimed(payment: Payment, *_: Any) -> Payment:
-        return replace(payment, attempt=payment.attempt + 1)
-
-    patch.setattr(charging, "_claim_payment", unclaimed)
+def charge_without_a_claim(patch: pytest.MonkeyPatch) -> None:
+    """Charge first and write afterwards."""
+    patch.setattr(charging, "_claim_payment", lambda payment, *_: replace(payment, attempt=payment.attempt + 1))
     any_status = {status: frozenset(Status) for status in [None, *Status]}
     for module in (payments.payment, world):
         patch.setattr(module, "TRANSITIONS", any_status)
 
 
-def no_closing(patch: pytest.MonkeyPatch) -> None:
-    """Reconciliation would find, and complete, what was charged under a payment that failed."""
+def close_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Otherwise reconciliation finds and completes what was charged under a failed payment."""
     patch.setattr(Payment, "needs_closing", False)
 
 
-def no_doubt_after_a_take_over(patch: pytest.MonkeyPatch) -> None:
-    no_closing(patch)
+def trust_a_take_over(patch: pytest.MonkeyPatch) -> None:
+    close_nothing(patch)
     charge = charging._charge_claimed
     patch.setattr(charging, "_charge_claimed", lambda *args, **_: charge(*args, is_taken_over=False))
 
 
-def a_lookup_that_is_not_final(patch: pytest.MonkeyPatch) -> None:
-    def lookup(self: FakeGateway, charge: Charge) -> Outcome:
+def trust_a_lookup_that_is_not_final(patch: pytest.MonkeyPatch) -> None:
+    def find_answer(self: FakeGateway, charge: Charge) -> Outcome:
         return self._answers.get(charge.idempotency_key) or NotCharged("not yet")
 
-    patch.setattr(FakeGateway, "_do_lookup", lookup)
+    patch.setattr(FakeGateway, "_do_lookup", find_answer)
 
 
-def an_unknown_outcome_taken_for_a_failure(patch: pytest.MonkeyPatch) -> None:
-    no_closing(patch)
-    really = FakeGateway.charge
+def take_an_unknown_outcome_for_a_failure(patch: pytest.MonkeyPatch) -> None:
+    close_nothing(patch)
+    charge_really = FakeGateway.charge
 
-    def charge(self: FakeGateway, charge: Charge) -> Outcome:
-        outcome = really(self, charge)
+    def charge_or_fail(self: FakeGateway, charge: Charge) -> Outcome:
+        outcome = charge_really(self, charge)
         return NotCharged(outcome.reason) if isinstance(outcome, Unknown) else outcome
 
-    patch.setattr(FakeGateway, "charge", charge)
+    patch.setattr(FakeGateway, "charge", charge_or_fail)
 
 
-def no_stop_before_the_key_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(charging, "is_charge_window_over", lambda *_: False)
-
-
-def a_forgotten_key_to_look_up(patch: pytest.MonkeyPatch) -> None:
+def use_a_forgotten_key(module: Any) -> Removal:
+    """The charges of a module never say that the gateway has forgotten their key."""
     build_charge = charging.build_charge
-    patch.setattr(charging, "build_charge", lambda payment, *_: build_charge(payment))
+    return replace_attribute(module, "build_charge", lambda payment, *_: build_charge(payment))
 
 
-def a_forgotten_key_to_refund(patch: pytest.MonkeyPatch) -> None:
-    build_charge = charging.build_charge
-    patch.setattr(operator_actions, "build_charge", lambda payment, _: build_charge(payment))
+def refund_before_it_is_recorded(patch: pytest.MonkeyPatch) -> None:
+    """Ask the gateway first and write afterwards."""
+    write_step = operator_actions.write_step
+
+    def write_unless_refunding(before: Payment, after: Payment, ledger: Any) -> Payment:
+        if after.status is Status.REFUNDING:
+            return replace(before, status=after.status)
+        return write_step(before, after, ledger)
+
+    patch.setattr(operator_actions, "write_step", write_unless_refunding)
 
 
-def no_refunding_before_the_refund(patch: pytest.MonkeyPatch) -> None:
-    """Ask the gateway first, write afterwards."""
+def give_up_payments_of_others(patch: pytest.MonkeyPatch) -> None:
+    """An execution that fails gives up the payment and announces it, whichever execution holds the payment."""
+    find_payment, record_failure = DynamoDBLedger.find_payment, failure.record_failure
 
-    def unmarked(before: Payment, after: Payment, ledger: Any) -> Payment:
-        return (
-            replace(before, status=after.status) if after.status is Status.REFUNDING else write(before, after, ledger)
-        )
+    def give_up_any(transaction_id: str, *, execution: str, ledger: Any, **fields: Any) -> failure.Failure:
+        payment = find_payment(ledger, transaction_id)
+        holder = payment.execution if payment else execution
+        return record_failure(transaction_id, execution=holder, ledger=ledger, **fields)
 
-    write = operator_actions.write_step
-    patch.setattr(operator_actions, "write_step", unmarked)
-
-
-def no_reconciliation(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("handlers.reconciliation.handler", lambda *_: {})
+    patch.setattr(processing, "record_failure", give_up_any)
 
 
-def no_second_look_whether_it_is_overdue(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Payment, "is_overdue", lambda *_: True)
-
-
-def no_holder_of_a_payment(patch: pytest.MonkeyPatch) -> None:
-    """Whoever fails at a payment gives it up and announces it."""
-    find = DynamoDBLedger.find_payment
-
-    def give_up_any(transaction_id: str, *, execution: str, ledger: Any, **arguments: Any) -> failure.Failure:
-        payment = find(ledger, transaction_id)
-        return really(transaction_id, execution=payment.execution if payment else execution, ledger=ledger, **arguments)
-
-    really = failure.record_failure
-    patch.setattr("handlers.processing.record_failure", give_up_any)
-
-
-def no_claim_of_a_notice(patch: pytest.MonkeyPatch) -> None:
-    """Whoever fails announces it."""
-    really = failure.record_failure
+def announce_without_a_claim(patch: pytest.MonkeyPatch) -> None:
+    """Each execution that fails announces it."""
+    record_failure = failure.record_failure
     patch.setattr(
-        "handlers.processing.record_failure",
-        lambda *args, **arguments: replace(really(*args, **arguments), is_announced=True),
+        processing,
+        "record_failure",
+        lambda *args, **fields: replace(record_failure(*args, **fields), is_announced=True),
     )
 
 
-def no_confirmation(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("handlers.processing.confirm_notice", lambda *_, **__: None)
-
-
-def no_notice_due(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Notification, "must_announce", lambda *_: False)
-
-
-def no_thought_of_what_was_heard_before(patch: pytest.MonkeyPatch) -> None:
-    failures = (Status.FAILED, Status.REVIEW)
-    patch.setattr(Notification, "must_announce", lambda _, status: status in failures)
-
-
-def nobody_to_announce_a_decline(patch: pytest.MonkeyPatch) -> None:
-    answer = processing.describe_payment
-    patch.setattr("handlers.processing.describe_payment", lambda *args: answer(*args) | {"announce": False})
-    # Whoever holds the claim is taken for done.
-    confirm = failure.confirm_notice
-    patch.setattr(
-        "handlers.processing.confirm_notice", lambda *args, **arguments: confirm(*args, **arguments | {"is_sent": True})
-    )
-    patch.setattr("handlers.reconciliation.send_due_notice", lambda payment, **_: payment)
-
-
-def a_letter_taken_for_left(patch: pytest.MonkeyPatch) -> None:
-    confirm = failure.confirm_notice
-    patch.setattr(
-        "handlers.processing.confirm_notice",
-        lambda *args, **arguments: confirm(*args, **arguments | {"is_dead_lettered": True}),
+def confirm_as(**confirmed: bool) -> Removal:
+    """Processing records a notice or a dead letter as sent, whether it was sent or not."""
+    confirm_notice = failure.confirm_notice
+    return replace_attribute(
+        processing, "confirm_notice", lambda *args, **fields: confirm_notice(*args, **fields | confirmed)
     )
 
 
-def confirmed_before_it_is_sent(patch: pytest.MonkeyPatch) -> None:
-    def confirm_first(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
+def leave_declines_unannounced(patch: pytest.MonkeyPatch) -> None:
+    describe_payment = processing.describe_payment
+    patch.setattr(processing, "describe_payment", lambda *args: describe_payment(*args) | {"announce": False})
+    confirm_as(is_sent=True)(patch)
+    patch.setattr(reconciliation, "send_due_notice", lambda payment, **_: payment)
+
+
+def confirm_before_sending(patch: pytest.MonkeyPatch) -> None:
+    def confirm_and_send(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
         claimed = charging.claim_notice(payment, ledger, "reconciliation", clock())
-        confirmed = failure.confirm_notice(
-            payment.transaction_id,
-            "reconciliation",
-            notice_id=payment.notice_id,
-            is_sent=True,
-            is_dead_lettered=True,
-            ledger=ledger,
-            clock=clock,
-        )
+        sent = {"notice_id": payment.notice_id, "is_sent": True, "is_dead_lettered": True}
+        confirmed = failure.confirm_notice(payment.transaction_id, "reconciliation", ledger=ledger, clock=clock, **sent)
         notices.dead_letter(payment)
         notices.announce(payment)
         return confirmed or claimed
 
-    patch.setattr("handlers.reconciliation.send_due_notice", confirm_first)
+    patch.setattr(reconciliation, "send_due_notice", confirm_and_send)
 
 
-def by_crash_points(*scenarios: str) -> Callable[[], None]:
+def by_crash_points(name: str) -> Callable[[], object]:
+    def run_checked(plan: dict[int, Any]) -> World:
+        scenario: Scenario = SCENARIOS[name]
+        world = run_scenario(scenario, plan)
+        world.check_payments()
+        return world
+
     def prove() -> None:
-        for scenario in (SCENARIOS[name] for name in scenarios):
-            for first in list_plans(_run_checked(scenario, {})):
-                for second in list_plans(_run_checked(scenario, dict([first])), beyond=first[0]):
-                    _run_checked(scenario, dict([first, second]))
+        for first in list_plans(run_checked({})):
+            for second in list_plans(run_checked(dict([first])), beyond=first[0]):
+                run_checked(dict([first, second]))
 
     return prove
 
 
-def by_outage(scenario: str, service: str) -> Callable[[], None]:
+def by_outage(scenario: str, service: str) -> Callable[[], object]:
     return lambda: run_scenario(SCENARIOS[scenario], {}, (service, 0)).check_payments()
 
 
-def by_race(race: Callable[[World], list[Any]]) -> Callable[[], None]:
-    def prove() -> None:
-        run_race(race)
-
-    return prove
+def by_race(race: Race) -> Callable[[], object]:
+    return lambda: run_race(race)
 
 
-def by_a_request_again_after_a_day() -> None:
-    check_again_after_a_day()
+# How each protection is removed, which proof then fails, and with which message.
+REMOVALS: dict[str, tuple[Removal, Callable[[], object], str]] = {
+    "one key for all attempts": (use_a_key_per_attempt, by_crash_points("charged"), "charged 2 times"),
+    "the claim before a charge": (charge_without_a_claim, by_crash_points("charged"), "FAILED, and (was )?charged"),
+    "the lease": (replace_attribute(charging, "LEASE_SECONDS", 0), by_race(two_functions), "two charges at once"),
+    "the doubt after a take-over": (
+        trust_a_take_over, by_crash_points("away after the first try"), "FAILED, and (was )?charged"),
+    "a lookup that is final": (
+        trust_a_lookup_that_is_not_final, by_crash_points("charged"), "FAILED, and (was )?charged"),
+    "an unknown outcome is no failure": (
+        take_an_unknown_outcome_for_a_failure, by_crash_points("away after the first try"),
+        "FAILED, and (was )?charged"),
+    "no charge under a forgotten key": (
+        replace_attribute(charging, "is_charge_window_over", lambda *_: False), check_again_after_a_day,
+        "charged 2 times"),
+    "no lookup of a forgotten key": (
+        use_a_forgotten_key(charging), by_crash_points("charged, and no schedule for a day"),
+        "FAILED, and (was )?charged"),
+    "no refund under a forgotten key": (
+        use_a_forgotten_key(operator_actions), by_crash_points("refunded, and no schedule for a day"),
+        "refunded 2 times"),
+    "REFUNDING before the refund": (refund_before_it_is_recorded, by_crash_points("refunded"), "refunded 1 times"),
+    "reconciliation": (
+        replace_attribute(reconciliation, "handler", lambda *_: {}), by_crash_points("charged"), "still "),
+    "the second check that a payment is overdue": (
+        replace_attribute(Payment, "is_overdue", lambda *_: True), by_race(an_index_that_lags), "ended FAILED"),
+    # The condition of the step still protects, but whoever loses the race takes that for a defect.
+    "the condition of the payment": (
+        replace_attribute(services, "_is_condition_met", lambda *_: True), by_race(two_functions),
+        "lost with LedgerRefused"),
+    "the condition of the step": (
+        replace_attribute(DynamoDBLedger, "NEW_STEP", ""), check_table_put_back_in_time, "overwritten"),
+    "both conditions": (
+        drop_all_conditions, by_race(giving_up_against_processing), "the ledger|FAILED, and (was )?charged"),
+    "the holder of a payment": (
+        give_up_payments_of_others, by_race(another_request_under_the_id), "ended FAILED"),
+    "the claim of a notice": (announce_without_a_claim, check_twice, "announced twice"),
+    "the confirmation of a notice": (
+        replace_attribute(processing, "confirm_notice", lambda *_, **__: None), check_twice, "announced twice"),
+    "due notices": (
+        replace_attribute(Notification, "must_announce", lambda *_: False), by_crash_points("silent for good"),
+        "nobody was notified"),
+    "what subscribers heard before": (
+        replace_attribute(
+            Notification, "must_announce", lambda _, status: status in (Status.FAILED, Status.REVIEW)),
+        by_crash_points("redriven"), "last heard FAILED"),
+    "the notice of a decline": (leave_declines_unannounced, by_crash_points("declined"), "still due"),
+    "the check for the dead letter": (
+        confirm_as(is_dead_lettered=True), by_outage("away for good", "workflow.send"), "dead letter"),
+    "sending before confirming": (confirm_before_sending, by_crash_points("silent for good"), "nobody was notified"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("remove", "prove", "message"),
-    [
-        (a_key_per_attempt, by_crash_points("charged"), "charged 2 times"),
-        (no_claim, by_crash_points("charged"), "FAILED, and charged"),
-        (no_lease, by_race(two_functions), "two charges at once"),
-        (no_doubt_after_a_take_over, by_crash_points("away after the first try"), "FAILED, and charged"),
-        (a_lookup_that_is_not_final, by_crash_points("charged"), "FAILED, and charged"),
-        (an_unknown_outcome_taken_for_a_failure, by_crash_points("away after the first try"), "FAILED, and charged"),
-        (no_stop_before_the_key_is_forgotten, by_a_request_again_after_a_day, "charged 2 times"),
-        (a_forgotten_key_to_look_up, by_crash_points("charged, and no schedule for a day"), "FAILED, and charged"),
-        (a_forgotten_key_to_refund, by_crash_points("refunded, and no schedule for a day"), "refunded 2 times"),
-        (no_refunding_before_the_refund, by_crash_points("refunded"), "refunded 1 times"),
-        (no_reconciliation, by_crash_points("charged"), "still "),
-        (no_second_look_whether_it_is_overdue, by_race(an_index_that_lags), "ended FAILED"),
-        (no_condition_on_the_payment, by_race(two_functions), "lost with LedgerRefused"),
-        (no_condition_on_the_step, check_table_put_back_in_time, "overwritten"),
-        (no_condition_at_all, by_race(giving_up_against_processing), "the ledger|FAILED, and charged"),
-        (no_holder_of_a_payment, by_race(another_request_under_the_id), "ended FAILED"),
-        (no_claim_of_a_notice, check_twice, "announced twice"),
-        (no_confirmation, check_twice, "announced twice"),
-        (no_notice_due, by_crash_points("silent for good"), "nobody was notified"),
-        (no_thought_of_what_was_heard_before, by_crash_points("redriven"), "last heard FAILED"),
-        (nobody_to_announce_a_decline, by_crash_points("declined"), "still due"),
-        (a_letter_taken_for_left, by_outage("away for good", "workflow.send"), "no dead letter"),
-        (confirmed_before_it_is_sent, by_crash_points("silent for good"), "nobody was notified"),
-    ],
-    ids=lambda value: "" if getattr(value, "__name__", "prove") in ("prove", "<lambda>") else value.__name__,
-)
-def test_without_it_the_proof_fails(
-    remove: Callable[[pytest.MonkeyPatch], None],
-    prove: Callable[[], object],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    record_figure: Any,
+@pytest.mark.parametrize("protection", REMOVALS)
+def test_a_proof_fails_without_the_protection(
+    protection: str, monkeypatch: pytest.MonkeyPatch, record_figure: Any
 ) -> None:
+    remove, prove, message = REMOVALS[protection]
     remove(monkeypatch)
     with pytest.raises(AssertionError, match=message):
         prove()
     record_figure("protections removed, each noticed", 1)
-
-
-def _run_checked(scenario: Scenario, plan: dict[int, Any]) -> World:
-    world = run_scenario(scenario, plan)
-    world.check_payments()
-    return world
