@@ -1,10 +1,12 @@
-"""An execution fails for good: what it gives up, and who announces it."""
+"""An execution fails for good: which payment it gives up, and who announces the failure."""
+
+from collections.abc import Callable
 
 import pytest
 from payments.errors import ChargeOutcomeUnknown, NotAllowed, PaymentChanged, PaymentGivenUp
 from payments.failure import record_failure
 from payments.notification import NOTIFIER_SECONDS
-from payments.payment import Payment, Status
+from payments.payment import Status
 from payments.ports import ActionRequired, Charged, Declined, NotCharged, Outcome, Unknown
 
 from tests.fakes import MemoryLedger
@@ -12,19 +14,23 @@ from tests.payments.life import ANOTHER_EXECUTION, EXECUTION, Life
 from tests.workflow import request
 
 
-def make_unknown(life: Life, execution: str = EXECUTION) -> None:
-    life.gateway.script = [Unknown("timeout")]
-    with pytest.raises(ChargeOutcomeUnknown):
-        life.process(execution=execution)
+def lose_the_outcome(life: Life, execution: str = EXECUTION) -> None:
+    life.assert_process_raises(ChargeOutcomeUnknown, Unknown("timeout"), execution=execution)
 
 
-def test_a_payment_that_is_certainly_not_charged_is_given_up_and_announced(life: Life) -> None:
+def complete_after_a_notice_of_unknown(life: Life) -> None:
+    lose_the_outcome(life)
+    life.fail_and_confirm()
+    life.gateway.script = [Charged("ref-1")]
+    life.process()
+
+
+def test_a_payment_that_was_certainly_not_charged_is_given_up_and_announced(life: Life) -> None:
     failure = life.fail()
     assert (failure.is_announced, failure.payment) == (True, life.payment)
     assert (life.payment.status, life.payment.failure) == (Status.FAILED, "Broken")
     assert (life.payment.notification.is_due, life.payment.notification.notifier) == (True, EXECUTION)
-    with pytest.raises(PaymentGivenUp):
-        life.process()
+    life.assert_process_raises(PaymentGivenUp)
     assert life.gateway.calls == []
 
 
@@ -37,7 +43,7 @@ def test_the_same_execution_gets_the_same_answer_again(life: Life) -> None:
     assert first.payment.notice_id == second.payment.notice_id
 
 
-def test_a_notice_is_on_record_before_it_is_sent_and_is_due_until_it_is_confirmed(life: Life) -> None:
+def test_a_notice_is_recorded_before_it_is_sent_and_is_due_until_it_is_confirmed(life: Life) -> None:
     life.fail()
     notification = life.payment.notification
     assert (notification.notified_status, notification.notice_id) == (Status.FAILED, life.payment.notice_id)
@@ -60,7 +66,7 @@ def test_a_notice_or_a_dead_letter_that_was_not_sent_stays_due(
     assert (notification.is_due, notification.notifier) == (True, None)
 
 
-def test_an_execution_that_claimed_nothing_confirms_nothing(life: Life) -> None:
+def test_an_execution_without_the_claim_confirms_nothing(life: Life) -> None:
     life.fail()
     before = life.payment
     life.confirm(ANOTHER_EXECUTION)
@@ -72,7 +78,7 @@ def test_a_dead_letter_of_an_execution_that_could_not_read_counts_for_the_paymen
     assert life.payment.notification.is_dead_lettered
 
 
-def test_a_confirmation_that_is_repeated_after_a_redrive_says_nothing_of_the_new_try(life: Life) -> None:
+def test_a_late_confirmation_does_not_count_for_a_reopened_payment(life: Life) -> None:
     life.fail()
     notice_id = life.payment.notice_id
     life.confirm()
@@ -82,7 +88,7 @@ def test_a_confirmation_that_is_repeated_after_a_redrive_says_nothing_of_the_new
 
 
 @pytest.mark.parametrize("is_confirmed", [True, False])
-def test_the_same_request_again_does_not_announce_the_failure_again(life: Life, is_confirmed: bool) -> None:
+def test_a_repeated_request_does_not_announce_the_failure_again(life: Life, is_confirmed: bool) -> None:
     life.fail()
     if is_confirmed:
         life.confirm()
@@ -91,21 +97,21 @@ def test_the_same_request_again_does_not_announce_the_failure_again(life: Life, 
     assert life.payment == before
 
 
-def test_a_failure_whose_notifier_is_gone_is_announced_by_the_next(life: Life) -> None:
+def test_the_next_execution_announces_a_failure_whose_claim_has_ended(life: Life) -> None:
     life.fail()
     life.time += NOTIFIER_SECONDS
     assert life.fail(ANOTHER_EXECUTION).is_announced
     assert life.payment.notification.notifier == ANOTHER_EXECUTION
 
 
-def test_nobody_gives_up_a_payment_that_another_execution_holds(life: Life) -> None:
+def test_no_execution_gives_up_a_payment_that_another_holds(life: Life) -> None:
     failure = life.fail(ANOTHER_EXECUTION)
     assert (failure.payment, failure.is_announced) == (life.payment, False)
     assert life.payment.status is Status.PENDING
 
 
 @pytest.mark.parametrize("error", ["IdempotencyConflict", "LedgerUnavailable"])
-def test_another_request_under_the_id_is_a_failure_of_its_execution_alone(life: Life, error: str) -> None:
+def test_another_request_under_the_id_fails_its_execution_and_not_the_payment(life: Life, error: str) -> None:
     life.process()
     before = life.payment
     failure = life.fail(ANOTHER_EXECUTION, error, request_sent=request(payment_amount=151))
@@ -113,42 +119,31 @@ def test_another_request_under_the_id_is_a_failure_of_its_execution_alone(life: 
     assert life.payment == before
 
 
-def test_the_same_request_is_recognized_though_it_was_not_even_let_in(life: Life) -> None:
+def test_the_same_request_is_recognized_even_if_validation_failed(life: Life) -> None:
     life.process()
     failure = life.fail(ANOTHER_EXECUTION, error="LedgerUnavailable")
     assert (failure.payment, failure.is_announced) == (life.payment, False)
 
 
-@pytest.mark.parametrize("is_process", [True, False])
-def test_no_execution_claims_a_notice_that_it_does_not_send(life: Life, is_process: bool) -> None:
-    """COMPLETED is announced by reconciliation alone: an execution that claimed it would only keep it from that."""
-    make_unknown(life)
-    life.fail()
-    life.confirm()
-    life.gateway.script = [Charged("ref-1")]
-    life.process()
+@pytest.mark.parametrize("act", [Life.process, Life.fail])
+def test_no_execution_claims_a_notice_that_it_does_not_send(life: Life, act: Callable[[Life, str], object]) -> None:
+    """Only reconciliation announces COMPLETED; a claim of an execution would delay it."""
+    complete_after_a_notice_of_unknown(life)
     assert life.payment.notification.is_due
-    if is_process:
-        life.process(execution=ANOTHER_EXECUTION)
-    else:
-        life.fail(ANOTHER_EXECUTION)
+    act(life, ANOTHER_EXECUTION)
     assert not life.payment.notification.is_claimed(life.time)
 
 
-def test_an_end_is_due_until_subscribers_heard_it_for_certain(life: Life) -> None:
-    """A notice of the same status was claimed before, and never sent."""
-    make_unknown(life)
-    life.fail()
-    life.confirm()
-    life.gateway.script = [Charged("ref-1")]
-    completed = life.process()
-    claimed = completed.with_changes(at=life.time).with_claimed_notice("reconciliation", life.time)
-    back = claimed.with_status(Status.REFUNDING, at=life.time).with_status(Status.COMPLETED, at=life.time)
-    assert back.notification.is_due
+def test_a_final_status_is_due_until_its_notice_is_confirmed(life: Life) -> None:
+    """An earlier notice of the same status was claimed and never sent."""
+    complete_after_a_notice_of_unknown(life)
+    claimed = life.payment.with_changes(at=life.time).with_claimed_notice("reconciliation", life.time)
+    completed = claimed.with_status(Status.REFUNDING, at=life.time).with_status(Status.COMPLETED, at=life.time)
+    assert completed.notification.is_due
 
 
 @pytest.mark.parametrize("request_sent", [None, {"transaction_id": 1}, "x"])
-def test_a_request_that_cannot_be_compared_is_another(life: Life, request_sent: object) -> None:
+def test_an_unreadable_request_counts_as_another_request(life: Life, request_sent: object) -> None:
     assert life.fail(ANOTHER_EXECUTION, request_sent=request_sent).payment is None
 
 
@@ -160,10 +155,9 @@ def test_a_request_that_cannot_be_compared_is_another(life: Life, request_sent: 
         (ActionRequired("authentication_required"), Status.ACTION_REQUIRED, True),
     ],
 )
-def test_an_execution_whose_payment_has_its_outcome_announces_that_and_no_failure(
+def test_an_execution_that_lost_the_answer_announces_the_outcome_and_no_failure(
     life: Life, outcome: Outcome, status: Status, is_announced: bool
 ) -> None:
-    """Its answer was lost; a charged payment is no failure."""
     life.gateway.script = [outcome]
     life.process()
     failure = life.fail()
@@ -172,14 +166,14 @@ def test_an_execution_whose_payment_has_its_outcome_announces_that_and_no_failur
     assert life.payment.outcome is status
 
 
-def test_what_may_have_been_charged_is_never_given_up(life: Life) -> None:
-    make_unknown(life)
+def test_a_payment_that_may_have_been_charged_is_never_given_up(life: Life) -> None:
+    lose_the_outcome(life)
     failure = life.fail()
     assert (failure.payment, failure.is_announced) == (life.payment, True)
     assert (life.payment.status, life.payment.notification.notified_status) == (Status.UNKNOWN, Status.UNKNOWN)
 
 
-def test_a_payment_that_was_never_recorded_is_a_failure_of_its_execution_alone() -> None:
+def test_a_failure_before_the_payment_is_recorded_is_announced_for_the_execution() -> None:
     ledger = MemoryLedger()
     failure = record_failure("T-1", request={}, error="Broken", ledger=ledger, execution=EXECUTION, clock=lambda: 1.0)
     assert (failure.payment, failure.is_announced) == (None, True)
@@ -187,39 +181,38 @@ def test_a_payment_that_was_never_recorded_is_a_failure_of_its_execution_alone()
 
 
 @pytest.mark.parametrize("is_confirmed", [True, False])
-def test_whoever_may_have_heard_that_it_is_unknown_hears_how_it_ended(life: Life, is_confirmed: bool) -> None:
-    make_unknown(life)
+def test_subscribers_that_may_have_heard_unknown_are_notified_of_the_outcome(life: Life, is_confirmed: bool) -> None:
+    lose_the_outcome(life)
     life.fail()
     if is_confirmed:
         life.confirm()
     life.gateway.script = [Charged("ref-1")]
-    assert life.process(execution=ANOTHER_EXECUTION).notification.is_due
-    if not is_confirmed:  # a late confirmation takes nothing of that back
+    assert life.process(ANOTHER_EXECUTION).notification.is_due
+    if not is_confirmed:  # a late confirmation does not change that
         life.confirm()
         assert life.payment.notification.is_due
 
 
 def test_an_outcome_that_stays_unknown_is_announced_by_one_execution(life: Life) -> None:
-    make_unknown(life)
-    make_unknown(life, ANOTHER_EXECUTION)
+    lose_the_outcome(life)
+    lose_the_outcome(life, ANOTHER_EXECUTION)
     assert life.fail(ANOTHER_EXECUTION).is_announced
     assert not life.fail().is_announced
     life.confirm(ANOTHER_EXECUTION)
     assert not life.fail().is_announced
-    # An operator wants to know again.
+    # Reopened, it may be announced again.
     life.reopen()
     assert life.fail().is_announced
 
 
-def test_whoever_heard_that_it_failed_hears_that_it_completed_after_all(life: Life) -> None:
-    life.fail()
-    life.confirm()
+def test_subscribers_that_heard_of_a_failure_are_notified_when_the_payment_completes(life: Life) -> None:
+    life.fail_and_confirm()
     life.reopen()
-    assert life.process(execution=ANOTHER_EXECUTION).notification.is_due
+    assert life.process(ANOTHER_EXECUTION).notification.is_due
 
 
-def test_an_operators_step_waits_for_a_notice_that_is_on_its_way(life: Life) -> None:
-    """It would arrive after the step, and state what is not true any more."""
+def test_an_operators_step_waits_for_a_notice_that_is_being_sent(life: Life) -> None:
+    """The notice would arrive after the step and state an outdated status."""
     life.fail()
     with pytest.raises(NotAllowed, match="FAILED is being sent; repeat this when it is sent, or after 30 min"):
         life.reopen()
@@ -227,31 +220,21 @@ def test_an_operators_step_waits_for_a_notice_that_is_on_its_way(life: Life) -> 
     assert life.reopen().status is Status.PENDING
 
 
-def test_a_payment_that_is_closed_at_the_gateway_is_charged_under_another_key(life: Life) -> None:
-    make_unknown(life)
-    life.gateway.script = [NotCharged("no such charge")]
-    with pytest.raises(PaymentGivenUp):
-        life.process()
+def test_a_reopened_payment_is_charged_under_another_key_if_the_first_is_closed(life: Life) -> None:
+    lose_the_outcome(life)
+    life.assert_process_raises(PaymentGivenUp, NotCharged("no such charge"))
     assert (life.payment.notification.is_due, life.payment.idempotency_key_closed) == (True, True)
     failure = life.fail()
     assert (failure.payment, failure.is_announced) == (life.payment, True)
     life.confirm()
     life.reopen()
-    assert life.process(execution=ANOTHER_EXECUTION).status is Status.COMPLETED
+    assert life.process(ANOTHER_EXECUTION).status is Status.COMPLETED
     keys = [charge.idempotency_key for _, charge in life.gateway.calls]
     assert keys == ["payment-TXN-TEST-001", "payment-TXN-TEST-001", "payment-TXN-TEST-001-1"]
 
 
-def test_a_failure_is_not_recorded_over_a_faster_step(life: Life) -> None:
-    find_payment_now = life.ledger.find_payment
-
-    def claimed_in_between(transaction_id: str) -> Payment | None:
-        payment = find_payment_now(transaction_id)
-        life.ledger.find_payment = find_payment_now  # type: ignore[method-assign]
-        life.process()
-        return payment
-
-    life.ledger.find_payment = claimed_in_between  # type: ignore[method-assign]
+def test_a_failure_does_not_overwrite_a_step_that_was_faster(life: Life) -> None:
+    life.act_after_next_read(life.process)
     with pytest.raises(PaymentChanged):
         life.fail()
     assert life.payment.status is Status.COMPLETED

@@ -1,4 +1,4 @@
-"""What the workflow left: settled, announced, closed, asked for again later; and what a person may resolve."""
+"""Reconciliation settles, announces and closes what the workflow left; operators refund, reopen and resolve."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ HOUR = 60 * 60
 
 
 class Subscribers:
-    """What was sent; ``broken`` is what refuses."""
+    """What was sent. The call that ``broken`` names fails."""
 
     def __init__(self, broken: str = "") -> None:
         self.broken = broken
@@ -37,15 +37,7 @@ class Subscribers:
         self.letters.append(payment.notice_id)
 
 
-def unknown(life: Life, lookup: object = None) -> None:
-    """The payment's outcome is unknown since now."""
-    charged = life.payment.with_status(Status.PROCESSING, at=life.time, attempt=1, first_claimed_at=life.time)
-    life.ledger.write_step(life.payment, charged)
-    life.ledger.write_step(charged, charged.with_status(Status.UNKNOWN, at=life.time))
-    life.gateway.script = [lookup or Unknown("timeout")] * 50  # type: ignore[list-item]
-
-
-def send(life: Life, subscribers: Subscribers) -> Payment:
+def send_notice(life: Life, subscribers: Subscribers) -> Payment:
     return send_due_notice(
         life.payment, ledger=life.ledger, notices=subscribers, clock=lambda: life.time, broken=subscribers.failed
     )
@@ -55,20 +47,20 @@ def send(life: Life, subscribers: Subscribers) -> Payment:
     ("outcome", "status"),
     [(Charged("r"), Status.COMPLETED), (Declined("c"), Status.DECLINED), (NotCharged("n"), Status.FAILED)],
 )
-def test_what_the_gateway_knows_is_settled_and_announced(life: Life, outcome: object, status: Status) -> None:
-    unknown(life, outcome)
+def test_an_outcome_from_the_gateway_is_settled_and_announced(life: Life, outcome: object, status: Status) -> None:
+    life.leave_unknown(outcome)
     settled = life.reconcile(HOUR)
     assert (settled.status, settled.notification.is_due, settled.execution) == (status, True, EXECUTION)
 
 
-def test_what_is_not_overdue_is_left_alone(life: Life) -> None:
-    unknown(life)
+def test_a_payment_that_is_not_overdue_is_left_alone(life: Life) -> None:
+    life.leave_unknown()
     assert life.reconcile(OVERDUE_SECONDS[Status.UNKNOWN] - 1) == life.payment
     assert life.gateway.calls == []
 
 
-def test_what_is_asked_in_vain_waits_longer_each_time(life: Life) -> None:
-    unknown(life)
+def test_each_lookup_without_an_answer_doubles_the_wait(life: Life) -> None:
+    life.leave_unknown()
     waits = []
     for _ in range(6):
         before, overdue_at = life.time, life.payment.overdue_at
@@ -79,8 +71,8 @@ def test_what_is_asked_in_vain_waits_longer_each_time(life: Life) -> None:
     assert waits == [60 * wait for wait in minutes]
 
 
-def test_what_nobody_can_find_out_any_more_is_left_to_a_person(life: Life) -> None:
-    unknown(life)
+def test_an_outcome_that_can_no_longer_be_looked_up_goes_to_review(life: Life) -> None:
+    life.leave_unknown()
     review = life.reconcile(CHARGE_WINDOW_SECONDS)
     assert (review.status, review.failure, review.notification.is_due) == (Status.REVIEW, "timeout", True)
 
@@ -89,19 +81,16 @@ def test_a_failure_is_announced_and_dead_lettered_once(life: Life) -> None:
     life.reconcile(HOUR)
     subscribers, due = Subscribers(), life.payment
     for _ in range(2):
-        send(life, subscribers)
+        send_notice(life, subscribers)
     assert subscribers.notices == subscribers.letters == [due.notice_id]
     notification = life.payment.notification
-    assert (notification.notified_status, notification.is_confirmed, notification.is_due) == (
-        Status.FAILED,
-        True,
-        False,
-    )
+    assert (notification.notified_status, notification.is_confirmed) == (Status.FAILED, True)
+    assert not notification.is_due
     assert life.payment.overdue_at is None
 
 
 def test_a_notice_is_claimed_before_it_is_sent(life: Life) -> None:
-    """A run that dies after sending it leaves on record what subscribers may have heard."""
+    """If a run dies after sending it, the record still says what subscribers may have heard."""
     life.reconcile(HOUR)
 
     class Dying(Subscribers):
@@ -112,117 +101,113 @@ def test_a_notice_is_claimed_before_it_is_sent(life: Life) -> None:
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        send(life, Dying())
+        send_notice(life, Dying())
     assert life.payment.notification.is_due
 
 
-def test_a_notice_that_an_execution_is_sending_is_left_to_it(life: Life) -> None:
+def test_a_notice_that_an_execution_has_claimed_is_left_to_it(life: Life) -> None:
     life.fail()
     subscribers = Subscribers()
-    send(life, subscribers)
+    send_notice(life, subscribers)
     assert subscribers.notices == []
     life.time += NOTIFIER_SECONDS
-    send(life, subscribers)
+    send_notice(life, subscribers)
     assert subscribers.notices == [life.payment.notice_id]
 
 
-def test_a_failure_of_which_there_is_a_dead_letter_gets_no_second_one(life: Life) -> None:
-    unknown(life, NotCharged("n"))
-    life.fail()
-    life.confirm()
+def test_a_failure_that_has_a_dead_letter_gets_no_second_one(life: Life) -> None:
+    life.leave_unknown(NotCharged("n"))
+    life.fail_and_confirm()
     life.reconcile(HOUR)
     subscribers = Subscribers()
-    send(life, subscribers)
+    send_notice(life, subscribers)
     assert (len(subscribers.notices), subscribers.letters) == (1, [])
 
 
 @pytest.mark.parametrize(("broken", "expected"), [("announce", ([], 1)), ("dead_letter", (["TXN-TEST-001:2"], 0))])
-def test_what_could_not_be_sent_stays_due_and_is_sent_later(
+def test_a_notice_or_dead_letter_that_cannot_be_sent_stays_due_and_is_sent_later(
     life: Life, broken: str, expected: tuple[list[str], int]
 ) -> None:
     life.reconcile(HOUR)
     subscribers = Subscribers(broken)
     with pytest.raises(NoticeNotSent, match=broken):
-        send(life, subscribers)
+        send_notice(life, subscribers)
     assert (subscribers.notices, len(subscribers.letters)) == expected
     assert life.payment.is_overdue(life.time + NOTICE_SECONDS)
-    # What was done is not done again.
+    # What was sent is not sent again.
     subscribers.broken, subscribers.failed = "", set()
-    send(life, subscribers)
+    send_notice(life, subscribers)
     assert (subscribers.notices, subscribers.letters) == (["TXN-TEST-001:2"], ["TXN-TEST-001:2"])
     assert not life.payment.notification.is_due
 
 
-def test_what_failed_before_is_not_tried_for_every_payment(life: Life) -> None:
+def test_a_call_that_failed_in_this_run_is_not_tried_for_each_payment(life: Life) -> None:
     life.reconcile(HOUR)
     subscribers = Subscribers()
     subscribers.failed = {"announce"}
     with pytest.raises(NoticeNotSent):
-        send(life, subscribers)
+        send_notice(life, subscribers)
     assert (subscribers.notices, len(subscribers.letters)) == ([], 1)
 
 
-@pytest.mark.parametrize("is_unknown_heard", [True, False])
-def test_a_decline_that_nobody_wants_to_hear_of_is_due_only_where_they_heard_otherwise(
-    life: Life, is_unknown_heard: bool
+@pytest.mark.parametrize("has_notified_unknown", [True, False])
+def test_an_unwanted_notice_of_a_decline_is_due_only_if_subscribers_heard_otherwise(
+    life: Life, has_notified_unknown: bool
 ) -> None:
     life.notify_outcomes = False
-    unknown(life)
-    if is_unknown_heard:
-        life.fail()
-        life.confirm()
+    life.leave_unknown()
+    if has_notified_unknown:
+        life.fail_and_confirm()
     life.gateway.script = [Declined("c")]
-    assert life.reconcile(HOUR).notification.is_due is is_unknown_heard
+    assert life.reconcile(HOUR).notification.is_due is has_notified_unknown
 
 
-def test_a_reopened_payment_is_announced_anew(life: Life) -> None:
-    life.fail()
-    life.confirm()
+def test_a_reopened_payment_that_fails_again_is_announced_again(life: Life) -> None:
+    life.fail_and_confirm()
     life.reopen()
     assert life.fail().is_announced
     life.time += NOTIFIER_SECONDS
     subscribers = Subscribers()
-    send(life, subscribers)
+    send_notice(life, subscribers)
     assert subscribers.notices == subscribers.letters == [life.payment.notice_id]
 
 
-# What is left open at the gateway
+# Closing
 
 
-def failed(life: Life) -> None:
-    """An attempt did nothing, and the payment was given up and announced."""
+def fail_after_an_attempt(life: Life) -> None:
+    """An attempt charged nothing, and the failure was announced."""
     claimed = life.payment.with_status(Status.PROCESSING, at=life.time, attempt=1, first_claimed_at=life.time)
     life.ledger.write_step(life.payment, claimed)
     life.ledger.write_step(claimed, claimed.with_status(Status.PENDING, at=life.time))
-    life.fail()
-    life.confirm()
+    life.fail_and_confirm()
 
 
-def declined(life: Life, *, is_closed: bool = False) -> None:
+def decline_payment(life: Life, *, is_closed: bool = False) -> None:
     life.gateway.script = [Declined("card_declined", is_closed)]
     life.process()
     life.confirm(is_dead_lettered=False)
 
 
-@pytest.mark.parametrize("leave_open", [failed, declined])
-def test_what_is_left_open_under_a_payment_without_a_charge_is_closed(life: Life, leave_open: Any) -> None:
+@pytest.mark.parametrize("leave_open", [fail_after_an_attempt, decline_payment])
+def test_what_is_open_under_an_uncharged_payment_is_closed(life: Life, leave_open: Any) -> None:
     leave_open(life)
     before = life.payment.status
     life.gateway.script = [Unknown("timeout"), NotCharged("canceled")]
     assert life.reconcile(CLOSING_SECONDS - 1).needs_closing
-    for _ in range(2):  # looked up again, because the first lookup had no answer
+    for _ in range(2):  # the first call gets no answer
         life.reconcile(HOUR)
     assert (life.payment.idempotency_key_closed, life.payment.status, life.payment.overdue_at) == (True, before, None)
-    assert [name for name, _ in life.gateway.calls][-2:] == ["close", "close"]
+    assert life.gateway_calls[-2:] == ["close", "close"]
 
 
-def test_a_decline_that_left_nothing_open_needs_no_closing(life: Life) -> None:
-    declined(life, is_closed=True)
+def test_a_decline_that_leaves_nothing_open_needs_no_closing(life: Life) -> None:
+    decline_payment(life, is_closed=True)
     assert life.payment.overdue_at is None
 
 
-@pytest.mark.parametrize("leave_open", [failed, declined])
-def test_what_somebody_charged_before_it_was_closed_is_completed_and_announced(life: Life, leave_open: Any) -> None:
+@pytest.mark.parametrize("leave_open", [fail_after_an_attempt, decline_payment])
+def test_a_charge_that_happens_before_the_closing_completes_the_payment(life: Life, leave_open: Any) -> None:
     leave_open(life)
     life.gateway.script = [Charged("pi_1")]
     completed = life.reconcile(CLOSING_SECONDS)
@@ -231,14 +216,13 @@ def test_what_somebody_charged_before_it_was_closed_is_completed_and_announced(l
 
 
 def test_a_payment_that_never_reached_the_gateway_needs_no_closing(life: Life) -> None:
-    life.fail()
-    life.confirm()
+    life.fail_and_confirm()
     assert life.payment.overdue_at is None
 
 
 @pytest.mark.parametrize("answer", [Unknown("timeout"), Declined("card_declined", is_closed=False)])
-def test_what_is_not_proven_closed_is_closed_later_however_old_it_is(life: Life, answer: Outcome) -> None:
-    failed(life)
+def test_closing_is_repeated_until_the_gateway_proves_it(life: Life, answer: Outcome) -> None:
+    fail_after_an_attempt(life)
     life.gateway.script = [answer] * 3
     for after in (CLOSING_SECONDS, HOUR, CHARGE_WINDOW_SECONDS):
         life.reconcile(after)
@@ -247,16 +231,16 @@ def test_what_is_not_proven_closed_is_closed_later_however_old_it_is(life: Life,
     assert (life.payment.idempotency_key_closed, life.payment.overdue_at) == (True, None)
 
 
-def test_what_is_left_open_is_closed_though_its_notice_cannot_be_sent(life: Life) -> None:
-    failed(life)
+def test_a_payment_is_closed_even_if_its_notice_cannot_be_sent(life: Life) -> None:
+    fail_after_an_attempt(life)
     life.ledger.write_step(life.payment, life.payment.with_changes(at=life.time).with_notice_due())
     life.reconcile(HOUR)
     assert life.payment.idempotency_key_closed
 
 
-def test_nothing_is_charged_later_under_a_payment_whose_notice_is_on_its_way(life: Life) -> None:
-    """It states that the payment was not charged."""
-    failed(life)
+def test_a_charge_is_not_recorded_while_a_notice_of_the_failure_is_being_sent(life: Life) -> None:
+    """The notice states that the payment was not charged."""
+    fail_after_an_attempt(life)
     life.time += HOUR
     life.ledger.write_step(
         life.payment, life.payment.with_changes(at=life.time).with_notice_due().with_claimed_notice("arn:2", life.time)
@@ -269,10 +253,10 @@ def test_nothing_is_charged_later_under_a_payment_whose_notice_is_on_its_way(lif
 @pytest.mark.parametrize(
     ("answer", "status"), [(NotCharged("no_intent"), Status.PENDING), (Charged("pi_1"), Status.COMPLETED)]
 )
-def test_a_payment_that_is_too_old_for_its_key_is_closed_before_it_is_tried_again(
+def test_a_payment_that_is_too_old_for_its_key_is_closed_before_it_is_reopened(
     life: Life, answer: Outcome, status: Status
 ) -> None:
-    failed(life)
+    fail_after_an_attempt(life)
     life.time += CHARGE_WINDOW_SECONDS
     life.gateway.script = [Unknown("timeout"), answer]
     with pytest.raises(NotAllowed, match="redrive it again later"):
@@ -283,14 +267,14 @@ def test_a_payment_that_is_too_old_for_its_key_is_closed_before_it_is_tried_agai
         assert (life.payment.generation, life.payment.first_claimed_at) == (1, None)
 
 
-def test_a_gateway_that_cannot_be_had_stops_only_what_needs_it(life: Life) -> None:
+def test_an_unavailable_gateway_stops_only_what_needs_it(life: Life) -> None:
     def connect() -> ScriptedGateway:
         raise GatewayUnavailable("the secret cannot be read")
 
     assert life.reconcile(HOUR, connect).status is Status.FAILED
     second_life = Life()
     second_life.validate()
-    unknown(second_life)
+    second_life.leave_unknown()
     life.ledger.payments = second_life.ledger.payments
     with pytest.raises(GatewayUnavailable):
         life.reconcile(HOUR, connect)
@@ -303,13 +287,12 @@ def test_another_request_reopens_nothing(life: Life) -> None:
         life.reopen(payment_amount=151)
 
 
-def test_a_gateways_adapter_that_raises_proves_nothing_of_the_charge(life: Life) -> None:
-    unknown(life)
-
-    def defect(_: Charge) -> Outcome:
+def test_an_adapter_that_raises_proves_nothing_about_the_charge(life: Life) -> None:
+    def raise_defect(_: Charge) -> Outcome:
         raise ValueError
 
-    life.gateway.script = [defect] * 2
+    life.leave_unknown()
+    life.gateway.script = [raise_defect] * 2
     assert life.reconcile(HOUR).status is Status.UNKNOWN
     assert life.reconcile(CHARGE_WINDOW_SECONDS).status is Status.REVIEW
 
@@ -318,7 +301,7 @@ def test_a_gateways_adapter_that_raises_proves_nothing_of_the_charge(life: Life)
 
 
 class Refunds:
-    """A gateway that answers refunds as told, and remembers whether the key was to be used."""
+    """A gateway that answers each refund with ``outcome`` and records whether its key had expired."""
 
     def __init__(self, outcome: RefundOutcome) -> None:
         self.outcome = outcome
@@ -329,7 +312,7 @@ class Refunds:
         return self.outcome
 
 
-def refunding(life: Life, outcome: RefundOutcome) -> Refunds:
+def refund_completed_payment(life: Life, outcome: RefundOutcome) -> Refunds:
     life.process()
     gateway = Refunds(outcome)
     refund_payment("TXN-TEST-001", ledger=life.ledger, connect=lambda: gateway, clock=lambda: life.time)  # type: ignore[arg-type, return-value]
@@ -337,31 +320,31 @@ def refunding(life: Life, outcome: RefundOutcome) -> Refunds:
     return gateway
 
 
-def test_a_refund_without_an_answer_is_asked_for_again_and_after_the_keys_life_only_looked_for(life: Life) -> None:
-    gateway = refunding(life, Unknown("timeout"))
+def test_an_unanswered_refund_is_repeated_and_only_looked_up_once_its_key_has_expired(life: Life) -> None:
+    gateway = refund_completed_payment(life, Unknown("timeout"))
     for after in (HOUR, HOUR, CHARGE_WINDOW_SECONDS):
         life.reconcile(after)
     assert gateway.expired == [False, False, False, True]
     assert (life.payment.status, life.payment.notification.is_due) == (Status.REVIEW, True)
 
 
-def test_a_refusal_is_announced_where_no_operator_waits_for_it(life: Life) -> None:
-    refunding(life, NotRefunded("no"))
+def test_a_refused_refund_is_announced_only_if_no_operator_waits_for_it(life: Life) -> None:
+    refund_completed_payment(life, NotRefunded("no"))
     assert (life.payment.status, life.payment.notification.is_due) == (Status.COMPLETED, False)
-    again = refunding(life, Unknown("timeout"))
-    again.outcome = NotRefunded("no")
+    gateway = refund_completed_payment(life, Unknown("timeout"))
+    gateway.outcome = NotRefunded("no")
     life.reconcile(HOUR)
     assert (life.payment.status, life.payment.notification.is_due) == (Status.COMPLETED, True)
 
 
-# A person resolves
+# Resolutions
 
 
-def review(life: Life, charged: bool) -> None:
+def leave_for_review(life: Life, charged: bool) -> None:
     if charged:
-        refunding(life, Unknown("timeout"))
+        refund_completed_payment(life, Unknown("timeout"))
     else:
-        unknown(life)
+        life.leave_unknown()
     life.reconcile(CHARGE_WINDOW_SECONDS)
     assert life.payment.status is Status.REVIEW
 
@@ -380,10 +363,10 @@ def review(life: Life, charged: bool) -> None:
         (True, Status.REFUNDED, None, False),
     ],
 )
-def test_what_a_person_found_out(
+def test_a_resolution_must_agree_with_what_is_recorded(
     life: Life, charged: bool, status: Status, reference: str | None, allowed: bool
 ) -> None:
-    review(life, charged)
+    leave_for_review(life, charged)
     if not allowed:
         with pytest.raises(NotAllowed, match="TXN-TEST-001"):
             life.resolve(status, reference)
@@ -395,13 +378,13 @@ def test_what_a_person_found_out(
     assert reference in (None, resolved.gateway_reference, resolved.refund_reference)
 
 
-def test_a_resolution_is_not_taken_back_by_another(life: Life) -> None:
-    review(life, charged=False)
+def test_a_resolution_cannot_be_changed(life: Life) -> None:
+    leave_for_review(life, charged=False)
     life.resolve(Status.COMPLETED, "pi_1")
     with pytest.raises(NotAllowed):
         life.resolve(Status.COMPLETED, "pi_2")
 
 
-def test_only_what_is_under_review_can_be_resolved(life: Life) -> None:
+def test_only_a_payment_under_review_can_be_resolved(life: Life) -> None:
     with pytest.raises(NotAllowed, match="is PENDING"):
         life.resolve(Status.FAILED, None)
