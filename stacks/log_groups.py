@@ -5,7 +5,7 @@ from troposphere.logs import LogGroup
 
 from . import names
 from .log_masking import masking_policy
-from .wiring import Value, platform_tags
+from .wiring import RETAINED, Value, platform_tags
 
 
 def add_log_group(
@@ -21,8 +21,7 @@ def add_log_group(
             KmsKeyId=key_arn,
             DataProtectionPolicy=If("MasksLogs", masking_policy(), Ref("AWS::NoValue")),
             Tags=platform_tags(),
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
+            **RETAINED,
         )
     )
     return group

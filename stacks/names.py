@@ -1,8 +1,8 @@
-"""Every name that more than one stack, the deployer or a test needs. Names of alarms: monitoring/alarms.py.
+"""The resource names and ARNs that several stacks, the deployer or the tests use. Alarm names: monitoring/alarms.py.
 
-A name is written in the syntax of ``Fn::Sub``, and each template has the parameter ``Environment``, so
-``in_template(TABLE)`` works in all of them. Because names are deterministic, a policy in the security stack can have
-the exact ARN of a resource that a later stack creates; this prevents cycles between stacks.
+A name is written in the syntax of ``Fn::Sub``. Every template has the parameter ``Environment``, so
+``in_template(TABLE)`` works in each of them. Because the names are deterministic, a policy in the security stack can
+contain the exact ARN of a resource that a later stack creates, and the stacks need no circular references.
 """
 
 import string
@@ -11,13 +11,13 @@ from troposphere import AWSHelperFn, Sub
 
 TABLE = "dynamodb-transactions-${Environment}"
 LEDGER_TABLE = "dynamodb-payment-ledger-${Environment}"
-# Open payments by when they are overdue; the adapter of the functions names it too.
+# The index of open payments by due time. lambda/adapters/dynamodb.py repeats the name.
 OPEN_INDEX = "open-payments"
 QUEUE = "payment-dlq-${Environment}"
-# Of the notices that SNS could not deliver. The operator's commands read QUEUE.
+# Holds the notices that SNS could not deliver. The operator's commands read only QUEUE.
 NOTIFICATION_QUEUE = "sqs-notification-dlq-${Environment}"
 TOPIC = "sns-payment-notifications-${Environment}"
-# The names of a type, as the rights on them list them: a new name is a constant, and a member of its tuple.
+# Policies list the names of a resource type by these tuples: add each new name to its tuple.
 TABLES = (TABLE, LEDGER_TABLE)
 QUEUES = (QUEUE, NOTIFICATION_QUEUE)
 TOPICS = (TOPIC,)
@@ -56,9 +56,9 @@ POLICIES = (
     BACKUP_POLICY,
     WORKFLOW_KEY_POLICY,
 )
-# The permissions boundary of an environment's roles, in the account's own stack.
+# The permissions boundary of an environment's roles, which the artifacts stack creates.
 BOUNDARY_POLICY = "policy-payment-boundary-${Environment}"
-# CloudFormation's role, one for the account.
+# The service role of CloudFormation, one for each account.
 SERVICE_ROLE = "role-payment-cloudformation"
 
 VALIDATION_FUNCTION = "lambda-payment-validation-${Environment}"
@@ -66,7 +66,7 @@ PROCESSING_FUNCTION = "lambda-payment-processing-${Environment}"
 RECONCILIATION_FUNCTION = "lambda-payment-reconciliation-${Environment}"
 STRIPE_LAYER = "layer-stripe-${Environment}"
 FUNCTIONS = (VALIDATION_FUNCTION, PROCESSING_FUNCTION, RECONCILIATION_FUNCTION)
-# The alias that the workflow calls; it points at the version of the deployed code.
+# The alias that the workflow invokes; it points to the deployed version.
 LIVE = "live"
 
 RECONCILIATION_RULE = "rule-payment-reconciliation-${Environment}"
@@ -86,78 +86,53 @@ LOG_GROUPS = (*FUNCTION_LOG_GROUPS, WORKFLOW_LOG_GROUP)
 RECONCILIATION_HEARTBEAT_FILTER = "metric-filter-reconciliation-heartbeat-${Environment}"
 PAYMENT_DURATION_FILTER = "metric-filter-payment-duration-${Environment}"
 DASHBOARD = "dashboard-payments-${Environment}"
-# Of the metrics that the functions' log lines carry; lambda/adapters/metrics.py names it too.
+# The namespace of the functions' embedded metrics. lambda/adapters/metrics.py repeats it.
 METRIC_NAMESPACE = "PaymentWorkflow"
 
 
 def in_template(name: str) -> AWSHelperFn:
-    """The name, with the environment filled in by CloudFormation."""
+    """Return the name as a reference that CloudFormation resolves."""
     return Sub(name)
 
 
 def in_environment(name: str, environment: str) -> str:
-    """The name in one environment, for programs that work on a deployed stack."""
+    """Return the name in one environment, for programs that work with a deployed stack."""
     return string.Template(name).substitute(Environment=environment)
 
 
 def arn(service: str, resource: str, *, region: bool = True) -> AWSHelperFn:
-    """The ARN of ``resource`` in this partition, account and (unless the service is global) region."""
+    """Return the ARN of ``resource`` in the stack's partition, account and, unless the service is global, region."""
     place = "${AWS::Region}" if region else ""
     return Sub(f"arn:${{AWS::Partition}}:{service}:{place}:${{AWS::AccountId}}:{resource}")
-
-
-def table_arn() -> AWSHelperFn:
-    return arn("dynamodb", f"table/{TABLE}")
-
-
-def ledger_table_arn() -> AWSHelperFn:
-    return arn("dynamodb", f"table/{LEDGER_TABLE}")
-
-
-def open_index_arn() -> AWSHelperFn:
-    return arn("dynamodb", f"table/{TABLE}/index/{OPEN_INDEX}")
-
-
-def topic_arn() -> AWSHelperFn:
-    return arn("sns", TOPIC)
-
-
-def queue_arn() -> AWSHelperFn:
-    return arn("sqs", QUEUE)
-
-
-def notification_queue_arn() -> AWSHelperFn:
-    return arn("sqs", NOTIFICATION_QUEUE)
 
 
 def role_arn(role: str) -> AWSHelperFn:
     return arn("iam", f"role/{role}", region=False)
 
 
-def live_function_arn(function: str) -> AWSHelperFn:
-    return arn("lambda", f"function:{function}:{LIVE}")
-
-
 def function_arn(function: str) -> AWSHelperFn:
     return arn("lambda", f"function:{function}")
 
 
-def backup_vault_arn() -> AWSHelperFn:
-    return arn("backup", f"backup-vault:{BACKUP_VAULT}")
-
-
-def reconciliation_rule_arn() -> AWSHelperFn:
-    return arn("events", f"rule/{RECONCILIATION_RULE}")
-
-
-def workflow_arn() -> AWSHelperFn:
-    return arn("states", f"stateMachine:{WORKFLOW}")
+def live_function_arn(function: str) -> AWSHelperFn:
+    return function_arn(f"{function}:{LIVE}")
 
 
 def log_group_arn(log_group: str) -> AWSHelperFn:
-    """Without the ``:*`` that stands for its streams, as in the encryption context that KMS sees."""
+    """Return the ARN without the ``:*`` that stands for the streams, as in the encryption context that KMS receives."""
     return arn("logs", f"log-group:{log_group}")
 
 
 def log_streams_arn(log_group: str) -> AWSHelperFn:
-    return arn("logs", f"log-group:{log_group}:*")
+    return log_group_arn(f"{log_group}:*")
+
+
+TABLE_ARN = arn("dynamodb", f"table/{TABLE}")
+LEDGER_TABLE_ARN = arn("dynamodb", f"table/{LEDGER_TABLE}")
+OPEN_INDEX_ARN = arn("dynamodb", f"table/{TABLE}/index/{OPEN_INDEX}")
+TOPIC_ARN = arn("sns", TOPIC)
+QUEUE_ARN = arn("sqs", QUEUE)
+NOTIFICATION_QUEUE_ARN = arn("sqs", NOTIFICATION_QUEUE)
+BACKUP_VAULT_ARN = arn("backup", f"backup-vault:{BACKUP_VAULT}")
+RECONCILIATION_RULE_ARN = arn("events", f"rule/{RECONCILIATION_RULE}")
+WORKFLOW_ARN = arn("states", f"stateMachine:{WORKFLOW}")

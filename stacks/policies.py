@@ -1,4 +1,4 @@
-"""Statements and conditions that the policies of several stacks share. Every document is built with awacs."""
+"""The statements and conditions that policies of several stacks share. Every policy document is built with awacs."""
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -7,7 +7,6 @@ from awacs import kms, logs, sts
 from awacs.aws import (
     Action,
     Allow,
-    ArnEquals,
     Bool,
     BoolIfExists,
     Condition,
@@ -18,9 +17,11 @@ from awacs.aws import (
     Statement,
     StringEquals,
 )
-from troposphere import AWSHelperFn, Ref, Sub
+from troposphere import Ref, Sub
 
 ACCOUNT = Ref("AWS::AccountId")
+ACCOUNT_ROOT_ARN = Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
+ACCOUNT_ROOT = Principal("AWS", ACCOUNT_ROOT_ARN)
 
 
 def list_actions(module: ModuleType, words: str) -> list[Action]:
@@ -28,7 +29,7 @@ def list_actions(module: ModuleType, words: str) -> list[Action]:
     return [getattr(module, word) for word in words.split()]
 
 
-# Log delivery is set up for the account; none of these knows a resource.
+# Log delivery is set up for the whole account; none of these actions supports resource-level permissions.
 # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 LOG_DELIVERY = list_actions(
     logs,
@@ -41,24 +42,17 @@ def policy_document(*statements: Statement) -> PolicyDocument:
     return PolicyDocument(Version="2012-10-17", Statement=list(statements))
 
 
-def allow(sid: str, actions: Sequence[Action], resources: Sequence[object], *conditions: ConditionElement) -> Statement:
-    """Return a statement of an identity policy."""
-    condition = {"Condition": Condition(list(conditions))} if conditions else {}
-    return Statement(Sid=sid, Effect=Allow, Action=list(actions), Resource=list(resources), **condition)
-
-
-def allow_principal(
+def allow(
     sid: str,
-    principal: Principal,
     actions: Sequence[Action],
     resources: Sequence[object],
     *conditions: ConditionElement,
+    principal: Principal | None = None,
 ) -> Statement:
-    """Return a statement of a resource's policy."""
-    condition = Condition(list(conditions))
-    return Statement(
-        Sid=sid, Effect=Allow, Principal=principal, Action=list(actions), Resource=list(resources), Condition=condition
-    )
+    """Return a statement of an identity policy, or, with a ``principal``, of a resource policy."""
+    who = {"Principal": principal} if principal else {}
+    condition = {"Condition": Condition(list(conditions))} if conditions else {}
+    return Statement(Sid=sid, Effect=Allow, **who, Action=list(actions), Resource=list(resources), **condition)
 
 
 def trust_policy(service: str, *conditions: ConditionElement) -> PolicyDocument:
@@ -72,18 +66,6 @@ def trust_policy(service: str, *conditions: ConditionElement) -> PolicyDocument:
             Condition=Condition([StringEquals({"aws:SourceAccount": ACCOUNT}), *conditions]),
         )
     )
-
-
-def source_arn(arn: AWSHelperFn) -> ArnEquals:
-    return ArnEquals({"aws:SourceArn": arn})
-
-
-def account_root() -> Principal:
-    return Principal("AWS", account_root_arn())
-
-
-def account_root_arn() -> AWSHelperFn:
-    return Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
 
 
 def only_through(service: str, **context: object) -> StringEquals:
@@ -126,7 +108,7 @@ def key_administration() -> Statement:
     return Statement(
         Sid="AccountAdministersKey",
         Effect=Allow,
-        Principal=account_root(),
+        Principal=ACCOUNT_ROOT,
         Action=list_actions(
             kms,
             "CancelKeyDeletion DeleteAlias CreateAlias DescribeKey DisableKey DisableKeyRotation EnableKey "

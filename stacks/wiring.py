@@ -28,6 +28,8 @@ from .settings import Bootstrap, Settings, all_settings
 Value = AWSHelperFn
 # The parameter that every template has.
 ENVIRONMENT = Ref("Environment")
+# The attributes of a resource whose data must outlive its stack. A failed creation is rolled back.
+RETAINED: dict[str, Any] = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 I = TypeVar("I")  # noqa: E741 - Inputs
 O = TypeVar("O")  # noqa: E741 - Outputs
 

@@ -18,7 +18,7 @@ from .. import names
 from ..policies import ACCOUNT, LOG_DELIVERY, allow, list_actions, policy_document
 from ..settings import PLATFORM_BOUNDARY
 from ..suppressions import suppress_wildcards
-from ..wiring import Value, to_pascal_case
+from ..wiring import RETAINED, Value, to_pascal_case
 
 
 def add_boundaries(template: Template, boundary: Value, environments: Sequence[str]) -> None:
@@ -33,8 +33,7 @@ def add_boundaries(template: Template, boundary: Value, environments: Sequence[s
                 PolicyDocument=policy_document(*_allowed_statements(environment)),
                 Condition="HasOurBoundary",
                 # It is in use as long as there are roles.
-                DeletionPolicy="RetainExceptOnCreate",
-                UpdateReplacePolicy="Retain",
+                **RETAINED,
             )
         )
         suppress_wildcards(

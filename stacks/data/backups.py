@@ -6,7 +6,7 @@ Beside the point-in-time recovery that every table has: a backup outlives its ta
 from troposphere import Equals, Not, Template, backup, dynamodb
 
 from .. import names
-from ..wiring import Value, platform_tag_map
+from ..wiring import RETAINED, Value, platform_tag_map
 
 # UTC. A job that has not started, or not completed, within its window counts as failed.
 START_HOUR, START_WINDOW_HOURS, COMPLETION_WINDOW_HOURS = 3, 1, 3
@@ -24,8 +24,7 @@ def add_backups(
             BackupVaultName=names.in_template(names.BACKUP_VAULT),
             EncryptionKeyArn=key_arn,
             BackupVaultTags=platform_tag_map(),
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
+            **RETAINED,
         )
     )
     plan = template.add_resource(

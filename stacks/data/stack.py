@@ -9,10 +9,10 @@ from awacs.aws import ArnEquals, ArnLike, Principal, StringEquals
 from troposphere import AWSHelperFn, Equals, Not, Template, dynamodb, sns, sqs
 
 from .. import names
-from ..policies import ACCOUNT, allow_principal, only_over_tls, policy_document
+from ..policies import ACCOUNT, allow, only_over_tls, policy_document
 from ..settings import Settings
 from ..suppressions import suppress
-from ..wiring import ENVIRONMENT, Value, platform_tags
+from ..wiring import ENVIRONMENT, RETAINED, Value, platform_tags
 from . import backups
 
 
@@ -50,7 +50,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
     queue = template.add_resource(_dead_letter_queue("DeadLetters", names.QUEUE, inputs))
     template.add_resource(
-        _queue_policy("DeadLettersPolicy", queue, "events", names.reconciliation_rule_arn(), sid="ScheduleDeadLetters")
+        _queue_policy("DeadLettersPolicy", queue, "events", names.RECONCILIATION_RULE_ARN, sid="ScheduleDeadLetters")
     )
     topic = template.add_resource(
         sns.Topic(
@@ -146,8 +146,7 @@ def _encrypted_table(title: str, name: str, inputs: Inputs, keys: dict[str, str]
         PointInTimeRecoverySpecification=dynamodb.PointInTimeRecoverySpecification(PointInTimeRecoveryEnabled=True),
         DeletionProtectionEnabled=inputs.deletion_protection,
         Tags=platform_tags(),
-        DeletionPolicy="RetainExceptOnCreate",
-        UpdateReplacePolicy="Retain",
+        **RETAINED,
         **properties,
     )
 
@@ -162,8 +161,7 @@ def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
         # Said, because SQS takes its own kind of encryption for given, and not both.
         SqsManagedSseEnabled=False,
         Tags=platform_tags(),
-        DeletionPolicy="RetainExceptOnCreate",
-        UpdateReplacePolicy="Retain",
+        **RETAINED,
     )
     suppress(
         queue,
@@ -184,13 +182,13 @@ def _queue_policy(title: str, queue: sqs.Queue, service: str, source_arn: AWSHel
         title,
         Queues=[queue.ref()],
         PolicyDocument=policy_document(
-            allow_principal(
+            allow(
                 sid,
-                Principal("Service", f"{service}.amazonaws.com"),
                 [sqs_actions.SendMessage],
                 [queue.get_att("Arn")],
                 StringEquals({"aws:SourceAccount": ACCOUNT}),
                 ArnEquals({"aws:SourceArn": source_arn}),
+                principal=Principal("Service", f"{service}.amazonaws.com"),
             ),
             only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),
         ),
@@ -206,13 +204,13 @@ def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
         "NotificationsPolicy",
         Topics=[topic.ref()],
         PolicyDocument=policy_document(
-            allow_principal(
+            allow(
                 "AlarmsPublish",
-                Principal("Service", "cloudwatch.amazonaws.com"),
                 [sns_actions.Publish],
                 [topic.ref()],
                 StringEquals({"aws:SourceAccount": ACCOUNT}),
                 ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
+                principal=Principal("Service", "cloudwatch.amazonaws.com"),
             ),
             # A topic's policy takes only the actions of topics, so no wildcard stands for them.
             only_over_tls(sns_actions.Publish, topic.ref()),

@@ -15,15 +15,7 @@ from awacs.aws import Action, ArnEquals, ConditionElement, Principal, Statement,
 from troposphere import If, Sub
 
 from .. import names
-from ..policies import (
-    ACCOUNT,
-    account_root,
-    account_root_arn,
-    allow_principal,
-    list_actions,
-    only_in_context,
-    only_through,
-)  # fmt: skip
+from ..policies import ACCOUNT, ACCOUNT_ROOT, ACCOUNT_ROOT_ARN, allow, list_actions, only_in_context, only_through
 
 _PUBLISHERS = (names.WORKFLOW_ROLE, names.RECONCILIATION_ROLE)
 
@@ -47,12 +39,12 @@ def _by_cloudformation(sid: str, actions: Sequence[Action], condition: StringEqu
 
     The template has the condition ``HasServiceRole``.
     """
-    role = If("HasServiceRole", names.role_arn(names.SERVICE_ROLE), account_root_arn())
+    role = If("HasServiceRole", names.role_arn(names.SERVICE_ROLE), ACCOUNT_ROOT_ARN)
     return _allow_use(sid, Principal("AWS", role), actions, condition)
 
 
 def _allow_use(sid: str, principal: Principal, actions: Sequence[Action], *conditions: ConditionElement) -> Statement:
-    return allow_principal(sid, principal, actions, ["*"], *conditions)
+    return allow(sid, actions, ["*"], *conditions, principal=principal)
 
 
 def allow_dynamodb() -> list[Statement]:
@@ -64,7 +56,7 @@ def allow_dynamodb() -> list[Statement]:
     return [
         _allow_use(
             "TableEncryptionThroughDynamoDB",
-            account_root(),
+            ACCOUNT_ROOT,
             list_actions(kms, "CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey ReEncryptFrom ReEncryptTo"),
             only_through("dynamodb"),
         ),
@@ -72,7 +64,7 @@ def allow_dynamodb() -> list[Statement]:
         # https://docs.aws.amazon.com/aws-backup/latest/devguide/encryption.html
         _allow_use(
             "BackupVaultThroughAWSBackup",
-            account_root(),
+            ACCOUNT_ROOT,
             [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
             only_through("backup"),
         ),
@@ -99,16 +91,16 @@ def allow_sns() -> list[Statement]:
         _allow_use(
             "RolesPublish",
             # KMS refuses a role that does not exist yet, so the roles are named in a condition.
-            account_root(),
+            ACCOUNT_ROOT,
             use,
             ArnEquals({"aws:PrincipalArn": [names.role_arn(role) for role in _PUBLISHERS]}),
-            only_through("sns", topicArn=names.topic_arn()),
+            only_through("sns", topicArn=names.TOPIC_ARN),
         ),
         _allow_use(
             "AlarmsPublish",
             Principal("Service", "cloudwatch.amazonaws.com"),
             use,
-            StringEquals({"aws:SourceAccount": ACCOUNT, "kms:EncryptionContext:aws:sns:topicArn": names.topic_arn()}),
+            StringEquals({"aws:SourceAccount": ACCOUNT, "kms:EncryptionContext:aws:sns:topicArn": names.TOPIC_ARN}),
         ),
     ]
 
@@ -124,7 +116,7 @@ def allow_queues() -> list[Statement]:
     return [
         _allow_use(
             "DeadLettersThroughSQS",
-            account_root(),
+            ACCOUNT_ROOT,
             use,
             only_through("sqs", arn=[names.arn("sqs", queue) for queue in names.QUEUES]),
         ),
@@ -132,13 +124,13 @@ def allow_queues() -> list[Statement]:
             "ScheduleDeadLetters",
             Principal("Service", "events.amazonaws.com"),
             use,
-            StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.queue_arn()}),
+            StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.QUEUE_ARN}),
         ),
         _allow_use(
             "UndeliveredNotices",
             Principal("Service", "sns.amazonaws.com"),
             use,
-            StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.notification_queue_arn()}),
+            StringEquals({"kms:EncryptionContext:aws:sqs:arn": names.NOTIFICATION_QUEUE_ARN}),
         ),
     ]
 
@@ -151,7 +143,7 @@ def allow_functions() -> list[Statement]:
     use = [kms.CreateGrant, kms.Decrypt, kms.Encrypt, kms.GenerateDataKey]
     condition = only_through("lambda", FunctionArn=[names.function_arn(name) for name in names.FUNCTIONS])
     return [
-        _allow_use("EnvironmentVariablesThroughLambda", account_root(), use, condition),
+        _allow_use("EnvironmentVariablesThroughLambda", ACCOUNT_ROOT, use, condition),
         _by_cloudformation("CloudFormationMakesFunctions", use, condition),
     ]
 
@@ -166,14 +158,14 @@ def allow_workflow() -> list[Statement]:
     return [
         _allow_use(
             "ExecutionsOfTheWorkflow",
-            account_root(),
+            ACCOUNT_ROOT,
             [kms.Decrypt, kms.GenerateDataKey],
-            only_in_context("states", stateMachineArn=names.workflow_arn()),
+            only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
         ),
         # The role generates the data key that the delivery service decrypts.
         _allow_use(
             "RoleEncryptsLogDelivery",
-            account_root(),
+            ACCOUNT_ROOT,
             [kms.GenerateDataKey],
             ArnEquals({"aws:PrincipalArn": names.role_arn(names.WORKFLOW_ROLE)}),
             StringEquals({"kms:CallerAccount": ACCOUNT, **delivery}),
@@ -181,7 +173,7 @@ def allow_workflow() -> list[Statement]:
         _by_cloudformation(
             "CloudFormationMakesTheWorkflow",
             [kms.Decrypt, kms.GenerateDataKey],
-            only_in_context("states", stateMachineArn=names.workflow_arn()),
+            only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
         ),
         _allow_use(
             "LogDeliveryOfTheWorkflow",

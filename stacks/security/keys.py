@@ -3,97 +3,81 @@
 from dataclasses import dataclass
 from typing import Any
 
-from awacs.aws import PolicyDocument, Statement
+from awacs.aws import Statement
 from troposphere import Template
 from troposphere.kms import Alias, Key
 
 from .. import names
 from ..policies import key_administration, only_services_grant, policy_document
-from ..wiring import Value, platform_tags
+from ..wiring import RETAINED, Value, platform_tags
 from . import key_policies
 
-# The logical id. A change of it replaces the key, so the functions' versions include it.
+# The logical id. A change to it replaces the key, so the functions' version digests include it.
 FUNCTIONS_KEY = "FunctionsKey"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    # Of the tables, and of the vault of their backups where there is one.
+    # Encrypts the tables, and their backup vault if there is one.
     dynamodb: Key
     sns: Key
     logs: Key
     queue: Key
-    # Of the functions' environment variables.
+    # Encrypts the functions' environment variables.
     functions: Key
-    # Where its setting asks for it (condition ``HasWorkflowKey``): of the executions' input, output and history.
+    # Encrypts the executions' input, output and history. Exists only under the condition ``HasWorkflowKey``.
     workflow: Key
 
 
 def add_keys(template: Template, window_days: Value) -> Keys:
-    """Add all keys. The template needs the conditions ``HasWorkflowKey`` and ``HasServiceRole``."""
+    """Add every key with its alias, and return the keys.
 
-    def key(title: str, description: str, alias: str, policy: PolicyDocument, **condition: Any) -> Key:
-        return _add_key(template, title, description, alias, policy, window_days, **condition)
+    The template needs the conditions ``HasWorkflowKey`` and ``HasServiceRole``. A key outlives its stack, so that the
+    data it encrypts stays readable.
+    """
+
+    def add_key(title: str, description: str, alias: str, *uses: Statement, **condition: Any) -> Key:
+        by_account = key_administration(), only_services_grant()
+        key: Key = template.add_resource(
+            Key(
+                title,
+                Description=description,
+                EnableKeyRotation=True,
+                PendingWindowInDays=window_days,
+                KeyPolicy=policy_document(*by_account, *uses, key_policies.allow_administration()),
+                Tags=platform_tags(),
+                **RETAINED,
+                **condition,
+            )
+        )
+        template.add_resource(
+            Alias(f"{title}Alias", AliasName=names.in_template(alias), TargetKeyId=key.ref(), **condition)
+        )
+        return key
 
     return Keys(
-        dynamodb=key(
-            "DynamodbKey",
-            "Encrypts the tables of payments",
-            names.DYNAMODB_KEY_ALIAS,
-            _key_policy(*key_policies.allow_dynamodb()),
+        dynamodb=add_key(
+            "DynamodbKey", "Encrypts the tables of payments", names.DYNAMODB_KEY_ALIAS, *key_policies.allow_dynamodb()
         ),
-        sns=key("SnsKey", "Encrypts the payment notices", names.SNS_KEY_ALIAS, _key_policy(*key_policies.allow_sns())),
-        logs=key("LogsKey", "Encrypts the log groups", names.LOGS_KEY_ALIAS, _key_policy(key_policies.allow_logs())),
-        queue=key(
+        sns=add_key("SnsKey", "Encrypts the payment notices", names.SNS_KEY_ALIAS, *key_policies.allow_sns()),
+        logs=add_key("LogsKey", "Encrypts the log groups", names.LOGS_KEY_ALIAS, key_policies.allow_logs()),
+        queue=add_key(
             "QueueKey",
             "Encrypts the dead letters of payments and of notices",
             names.QUEUE_KEY_ALIAS,
-            _key_policy(*key_policies.allow_queues()),
+            *key_policies.allow_queues(),
         ),
-        functions=key(
+        functions=add_key(
             FUNCTIONS_KEY,
             "Encrypts the environment variables of the functions",
             names.FUNCTIONS_KEY_ALIAS,
-            _key_policy(*key_policies.allow_functions()),
+            *key_policies.allow_functions(),
         ),
-        workflow=key(
+        workflow=add_key(
             "WorkflowKey",
             "Encrypts the executions of the workflow: their input, output and history",
             names.WORKFLOW_KEY_ALIAS,
-            _key_policy(*key_policies.allow_workflow()),
+            *key_policies.allow_workflow(),
             Condition="HasWorkflowKey",
         ),
     )
-
-
-def _key_policy(*uses: Statement) -> PolicyDocument:
-    return policy_document(key_administration(), only_services_grant(), *uses, key_policies.allow_administration())
-
-
-def _add_key(
-    template: Template,
-    title: str,
-    description: str,
-    alias: str,
-    policy: PolicyDocument,
-    window_days: Value,
-    **condition: Any,
-) -> Key:
-    """Add a key, which outlives its stack so that encrypted data stays readable."""
-    key: Key = template.add_resource(
-        Key(
-            title,
-            Description=description,
-            EnableKeyRotation=True,
-            PendingWindowInDays=window_days,
-            KeyPolicy=policy,
-            Tags=platform_tags(),
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
-            **condition,
-        )
-    )
-    template.add_resource(
-        Alias(f"{title}Alias", AliasName=names.in_template(alias), TargetKeyId=key.ref(), **condition)
-    )
-    return key

@@ -27,7 +27,7 @@ def reconciliation_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
         # BatchGetItem serves only to measure the age of open payments.
         _allow_record([dynamodb.BatchGetItem, dynamodb.GetItem, dynamodb.PutItem]),
-        allow("FindOverduePayments", [dynamodb.Query], [names.open_index_arn()]),
+        allow("FindOverduePayments", [dynamodb.Query], [names.OPEN_INDEX_ARN]),
         *_publish_notices(keys),
         *_allow_function_basics(names.RECONCILIATION_FUNCTION, names.RECONCILIATION_LOG_GROUP, keys),
     )
@@ -63,7 +63,7 @@ def workflow_key_policy(keys: Keys) -> PolicyDocument:
             "UseWorkflowKeyForOwnExecutions",
             [kms.Decrypt, kms.GenerateDataKey],
             key,
-            only_in_context("states", stateMachineArn=names.workflow_arn()),
+            only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
         ),
         allow(
             "UseWorkflowKeyForLogDelivery",
@@ -85,9 +85,9 @@ def backup_policy(keys: Keys) -> PolicyDocument:
         allow(
             "BackUpTables",
             [dynamodb.DescribeTable, dynamodb.ListTagsOfResource, dynamodb.StartAwsBackupJob],
-            [names.table_arn(), names.ledger_table_arn()],
+            [names.TABLE_ARN, names.LEDGER_TABLE_ARN],
         ),
-        allow("KeepInVault", [backup_.CopyIntoBackupVault, backup_.DescribeBackupVault], [names.backup_vault_arn()]),
+        allow("KeepInVault", [backup_.CopyIntoBackupVault, backup_.DescribeBackupVault], [names.BACKUP_VAULT_ARN]),
         allow(
             "UseTableKeyThroughDynamoDB",
             [kms.Decrypt, kms.GenerateDataKey],
@@ -101,7 +101,7 @@ def backup_policy(keys: Keys) -> PolicyDocument:
 
 def _allow_function_basics(name: str, log_group: str, keys: Keys) -> list[Statement]:
     return [
-        allow("AppendToLedger", [dynamodb.PutItem], [names.ledger_table_arn()]),
+        allow("AppendToLedger", [dynamodb.PutItem], [names.LEDGER_TABLE_ARN]),
         allow(
             "UseTableKeyThroughDynamoDB",
             [kms.Decrypt],
@@ -127,30 +127,30 @@ def _allow_function_basics(name: str, log_group: str, keys: Keys) -> list[Statem
 
 
 def _allow_record(actions: list[Action]) -> Statement:
-    return allow("RecordPayments", actions, [names.table_arn()])
+    return allow("RecordPayments", actions, [names.TABLE_ARN])
 
 
 def _send_dead_letters(sid: str, keys: Keys) -> list[Statement]:
     return [
-        allow(sid, [sqs.SendMessage], [names.queue_arn()]),
+        allow(sid, [sqs.SendMessage], [names.QUEUE_ARN]),
         # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
         allow(
             "UseQueueKeyThroughSQS",
             [kms.Decrypt, kms.GenerateDataKey],
             [keys.queue.get_att("Arn")],
-            only_through("sqs", arn=names.queue_arn()),
+            only_through("sqs", arn=names.QUEUE_ARN),
         ),
     ]
 
 
 def _publish_notices(keys: Keys) -> list[Statement]:
     return [
-        allow("PublishNotices", [sns.Publish], [names.topic_arn()]),
+        allow("PublishNotices", [sns.Publish], [names.TOPIC_ARN]),
         allow(
             "UseTopicKeyThroughSNS",
             [kms.Decrypt, kms.GenerateDataKey],
             [keys.sns.get_att("Arn")],
-            only_through("sns", topicArn=names.topic_arn()),
+            only_through("sns", topicArn=names.TOPIC_ARN),
         ),
     ]
 

@@ -1,15 +1,16 @@
-"""Who may do what: the customer-managed keys (keys.py), and the roles with their policies (role_policies.py)."""
+"""The security stack: the customer-managed keys, and the roles with their policies."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from awacs import kms, secretsmanager
-from awacs.aws import PolicyDocument
+from awacs.aws import ArnEquals, PolicyDocument
 from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
 
 from .. import boundary_reference, names
-from ..policies import allow, only_through, policy_document, source_arn, trust_policy
+from ..policies import allow, only_through, policy_document, trust_policy
 from ..settings import Bootstrap, Settings
 from ..suppressions import suppress_wildcards
 from ..wiring import ENVIRONMENT, Value, platform_tags
@@ -53,22 +54,17 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     boundary_reference.add_conditions(template, inputs.permissions_boundary)
     created_keys = keys.add_keys(template, inputs.key_deletion_window_days)
     gateway = _add_gateway_policy(template, inputs)
-
-    workflow = _add_role(
-        template,
-        inputs,
+    add_role = functools.partial(_add_role, template, inputs)
+    workflow = add_role(
         "Workflow",
         names.WORKFLOW_ROLE,
-        trust_policy("states.amazonaws.com", source_arn(names.workflow_arn())),
+        trust_policy("states.amazonaws.com", ArnEquals({"aws:SourceArn": names.WORKFLOW_ARN})),
         names.WORKFLOW_POLICY,
         role_policies.workflow_policy(created_keys),
         _add_workflow_key_policy(template, created_keys),
         wildcards=["*"],
     )
-
-    validation = _add_role(
-        template,
-        inputs,
+    validation = add_role(
         "Validation",
         names.VALIDATION_ROLE,
         trust_policy("lambda.amazonaws.com"),
@@ -76,9 +72,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         role_policies.validation_policy(created_keys),
         wildcards=["*", names.log_streams_arn(names.VALIDATION_LOG_GROUP)],
     )
-    processing = _add_role(
-        template,
-        inputs,
+    processing = add_role(
         "Processing",
         names.PROCESSING_ROLE,
         trust_policy("lambda.amazonaws.com"),
@@ -87,9 +81,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         gateway,
         wildcards=["*", names.log_streams_arn(names.PROCESSING_LOG_GROUP)],
     )
-    reconciliation = _add_role(
-        template,
-        inputs,
+    reconciliation = add_role(
         "Reconciliation",
         names.RECONCILIATION_ROLE,
         trust_policy("lambda.amazonaws.com"),
@@ -98,15 +90,12 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         gateway,
         wildcards=["*", names.log_streams_arn(names.RECONCILIATION_LOG_GROUP)],
     )
-    backups = _add_role(
-        template,
-        inputs,
+    backups = add_role(
         "Backup",
         names.BACKUP_ROLE,
         trust_policy("backup.amazonaws.com"),
         names.BACKUP_POLICY,
         role_policies.backup_policy(created_keys),
-        wildcards=[],
         Condition="HasBackups",
     )
     return Outputs(
@@ -136,12 +125,12 @@ def _add_role(
     policy_name: str,
     policy: PolicyDocument,
     *conditional_policies: If,
-    wildcards: Sequence[str | AWSHelperFn],
+    wildcards: Sequence[str | AWSHelperFn] = (),
     **condition: Any,
 ) -> iam.Role:
-    """A role with its managed policies, attached by the role itself so that it never exists without them.
+    """Add a role with its managed policies, which the role attaches, so that it never exists without them.
 
-    ``wildcards`` are the resources with a wildcard that the policy may have.
+    ``wildcards`` are the wildcard resources that the policy may contain.
     """
     managed = template.add_resource(
         iam.ManagedPolicy(
@@ -149,11 +138,8 @@ def _add_role(
         )
     )
     if wildcards:
-        suppress_wildcards(
-            managed,
-            "Only actions without resource-level permissions, and the streams of the role's own log group",
-            *wildcards,
-        )
+        reason = "Only actions without resource-level permissions, and the streams of the role's own log group"
+        suppress_wildcards(managed, reason, *wildcards)
     role: iam.Role = template.add_resource(
         iam.Role(
             f"{title}Role",
@@ -169,11 +155,11 @@ def _add_role(
 
 
 def _add_gateway_policy(template: Template, inputs: Inputs) -> If:
-    """The policy that lets a role read the gateway's API key, where the gateway has one."""
+    """Add the policy that lets a role read the gateway's API key, and return a reference to it, or no value."""
     template.add_condition("HasGatewaySecret", Not(Equals(inputs.gateway_secret_arn, "")))
     template.add_condition("HasGatewaySecretKey", Not(Equals(inputs.gateway_secret_key_arn, "")))
     read_secret = allow("ReadGatewaySecret", [secretsmanager.GetSecretValue], [inputs.gateway_secret_arn])
-    # A secret under Secrets Manager's own key needs none of it.
+    # Not needed for a secret under the AWS managed key of Secrets Manager.
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html#security-encryption-authz
     decrypt = allow(
         "UseSecretKeyThroughSecretsManager",
@@ -186,7 +172,7 @@ def _add_gateway_policy(template: Template, inputs: Inputs) -> If:
             "GatewaySecretPolicy",
             Condition="HasGatewaySecret",
             ManagedPolicyName=names.in_template(names.GATEWAY_POLICY),
-            # awacs takes no condition among the statements.
+            # awacs accepts no ``Fn::If`` among the statements.
             PolicyDocument=If(
                 "HasGatewaySecretKey", policy_document(read_secret, decrypt), policy_document(read_secret)
             ),
@@ -196,7 +182,7 @@ def _add_gateway_policy(template: Template, inputs: Inputs) -> If:
 
 
 def _add_workflow_key_policy(template: Template, created_keys: keys.Keys) -> If:
-    """Where the state machine has a key of its own."""
+    """Add the policy for the state machine's own key, and return a reference to it, or no value."""
     policy = template.add_resource(
         iam.ManagedPolicy(
             "WorkflowKeyPolicy",

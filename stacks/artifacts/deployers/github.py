@@ -14,7 +14,7 @@ from troposphere.iam import ManagedPolicy, OIDCProvider, Role
 from ... import names
 from ...policies import allow, list_actions, policy_document
 from ...settings import Bootstrap
-from ...wiring import to_pascal_case
+from ...wiring import RETAINED, to_pascal_case
 from .policy_terms import Environments, add_policies, add_policy, hyphenate
 
 GITHUB = "token.actions.githubusercontent.com"
@@ -28,8 +28,7 @@ def add_github_roles(template: Template, service: Role, bucket_arn: AWSHelperFn,
             ClientIdList=["sts.amazonaws.com"],
             Condition="MakesProvider",
             # An account has one provider for GitHub, and roles of other teams may trust it, too.
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
+            **RETAINED,
         )
     )
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
@@ -82,8 +81,7 @@ def _add_role(
             # A deployment that alarms watch may take longer than an hour, the default.
             MaxSessionDuration=7200,
             Condition="HasGitHub",
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
+            **RETAINED,
         )
     )
     template.add_output(Output(f"{title}RoleArn", Value=role.get_att("Arn"), Condition="HasGitHub"))

@@ -13,6 +13,7 @@ from ... import names
 from ...policies import policy_document
 from ...settings import SettingsError
 from ...suppressions import flatten_for_nag, suppress_wildcards
+from ...wiring import RETAINED
 
 # The characters of a managed policy, without white space, that IAM accepts.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -76,8 +77,7 @@ def add_policy(template: Template, title: str, condition: str, statements: Seque
             ManagedPolicyName=f"policy-payment-{hyphenate(title)}",
             PolicyDocument=policy_document(*statements),
             Condition=condition,
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
+            **RETAINED,
         )
     )
     for reason, pattern in ACCEPTED_WILDCARDS.items():

@@ -11,7 +11,7 @@ from ... import boundary_reference, names
 from ...policies import allow, list_actions, trust_policy
 from ...settings import Bootstrap, SettingsError
 from ...suppressions import suppress
-from ...wiring import to_pascal_case
+from ...wiring import RETAINED, to_pascal_case
 from . import service_rights
 from .policy_terms import Environments, add_policies
 
@@ -51,8 +51,7 @@ def add_service_role(template: Template, environments: Environments) -> Role:
             ManagedPolicyArns=[managed_policy.ref() for managed_policy in managed_policies],
             Condition="HasServiceRole",
             # CloudFormation goes on using it for a stack that it has used it for.
-            DeletionPolicy="RetainExceptOnCreate",
-            UpdateReplacePolicy="Retain",
+            **RETAINED,
         )
     )
     template.add_output(Output("ServiceRoleArn", Value=role.get_att("Arn"), Condition="HasServiceRole"))
