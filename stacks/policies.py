@@ -1,9 +1,8 @@
 """The statements and conditions that policies of several stacks share. Every policy document is built with awacs."""
 
+import importlib
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
-from awacs import kms, logs, sts
 from awacs.aws import (
     Action,
     Allow,
@@ -19,22 +18,33 @@ from awacs.aws import (
 )
 from troposphere import Ref, Sub
 
+# The modules of awacs that do not have the name of their service's prefix.
+_MODULES = {"lambda": "awslambda", "backup-storage": "backup_storage"}
 ACCOUNT = Ref("AWS::AccountId")
 ACCOUNT_ROOT_ARN = Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
 ACCOUNT_ROOT = Principal("AWS", ACCOUNT_ROOT_ARN)
 
 
-def list_actions(module: ModuleType, words: str) -> list[Action]:
-    """Return actions of a service by their names. Raises ``AttributeError`` for one that ``awacs`` does not know."""
-    return [getattr(module, word) for word in words.split()]
+def list_actions(actions: str) -> list[Action]:
+    """Return the actions of a text such as ``"sns:Publish sqs:GetQueueUrl SendMessage"``.
+
+    A name without a prefix belongs to the service of the name before it. Raises ``ImportError`` for a service and
+    ``AttributeError`` for a name that awacs does not know.
+    """
+    listed: list[Action] = []
+    for word in actions.split():
+        service, _, name = word.rpartition(":")
+        if service:
+            module = importlib.import_module(f"awacs.{_MODULES.get(service, service)}")
+        listed.append(module.Action(name) if name == "*" else getattr(module, name))
+    return listed
 
 
 # Log delivery is set up for the whole account; none of these actions supports resource-level permissions.
 # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-LOG_DELIVERY = list_actions(
-    logs,
-    "CreateLogDelivery DeleteLogDelivery DescribeLogGroups DescribeResourcePolicies GetLogDelivery ListLogDeliveries "
-    "PutResourcePolicy UpdateLogDelivery",
+LOG_DELIVERY = (
+    "logs:CreateLogDelivery DeleteLogDelivery DescribeLogGroups DescribeResourcePolicies GetLogDelivery "
+    "ListLogDeliveries PutResourcePolicy UpdateLogDelivery"
 )
 
 
@@ -44,7 +54,7 @@ def policy_document(*statements: Statement) -> PolicyDocument:
 
 def allow(
     sid: str,
-    actions: Sequence[Action],
+    actions: str,
     resources: Sequence[object],
     *conditions: ConditionElement,
     principal: Principal | None = None,
@@ -52,7 +62,7 @@ def allow(
     """Return a statement of an identity policy, or, with a ``principal``, of a resource policy."""
     who = {"Principal": principal} if principal else {}
     condition = {"Condition": Condition(list(conditions))} if conditions else {}
-    return Statement(Sid=sid, Effect=Allow, **who, Action=list(actions), Resource=list(resources), **condition)
+    return Statement(Sid=sid, Effect=Allow, **who, Action=list_actions(actions), Resource=list(resources), **condition)
 
 
 def trust_policy(service: str, *conditions: ConditionElement) -> PolicyDocument:
@@ -62,7 +72,7 @@ def trust_policy(service: str, *conditions: ConditionElement) -> PolicyDocument:
             Sid="OnlyTheServiceForThisAccount",
             Effect=Allow,
             Principal=Principal("Service", service),
-            Action=[sts.AssumeRole],
+            Action=list_actions("sts:AssumeRole"),
             Condition=Condition([StringEquals({"aws:SourceAccount": ACCOUNT}), *conditions]),
         )
     )
@@ -87,13 +97,13 @@ def _of_this_account(service: str, context: Mapping[str, object]) -> dict[str, o
     return {"kms:CallerAccount": ACCOUNT} | keys
 
 
-def only_over_tls(action: Action, *resources: object) -> Statement:
+def only_over_tls(action: str, *resources: object) -> Statement:
     """Deny requests without TLS."""
     return Statement(
         Sid="OnlyOverTLS",
         Effect=Deny,
         Principal=Principal("*"),
-        Action=[action],
+        Action=list_actions(action),
         Resource=list(resources),
         Condition=Condition([Bool({"aws:SecureTransport": "false"})]),
     )
@@ -110,11 +120,10 @@ def key_administration() -> Statement:
         Effect=Allow,
         Principal=ACCOUNT_ROOT,
         Action=list_actions(
-            kms,
-            "CancelKeyDeletion DeleteAlias CreateAlias DescribeKey DisableKey DisableKeyRotation EnableKey "
+            "kms:CancelKeyDeletion DeleteAlias CreateAlias DescribeKey DisableKey DisableKeyRotation EnableKey "
             "EnableKeyRotation GetKeyPolicy GetKeyRotationStatus ListAliases ListGrants ListKeyPolicies "
             "ListKeyRotations ListResourceTags PutKeyPolicy RevokeGrant RotateKeyOnDemand ScheduleKeyDeletion "
-            "TagResource UntagResource UpdateAlias UpdateKeyDescription",
+            "TagResource UntagResource UpdateAlias UpdateKeyDescription"
         ),
         Resource=["*"],
     )
@@ -129,7 +138,7 @@ def only_services_grant() -> Statement:
         Sid="OnlyServicesGrant",
         Effect=Deny,
         Principal=Principal("AWS", "*"),
-        Action=[kms.CreateGrant],
+        Action=list_actions("kms:CreateGrant"),
         Resource=["*"],
         Condition=Condition(
             [BoolIfExists({"kms:GrantIsForAWSResource": "false", "aws:PrincipalIsAWSService": "false"})]

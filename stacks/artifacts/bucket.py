@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from awacs import s3 as s3_actions
 from awacs.aws import ArnEquals, Condition, Deny, Null, Principal, Statement, StringEquals
 from troposphere import Ref, Sub, Tags, Template, s3
 
-from ..policies import ACCOUNT, allow, only_over_tls, policy_document
+from ..policies import ACCOUNT, allow, list_actions, only_over_tls, policy_document
 from ..suppressions import in_packs, suppress
 from ..wiring import RETAINED
 
@@ -53,7 +52,7 @@ def add_buckets(template: Template) -> s3.Bucket:
             Sid="NobodyOverwrites",
             Effect=Deny,
             Principal=Principal("*"),
-            Action=[s3_actions.PutObject],
+            Action=list_actions("s3:PutObject"),
             Resource=[Sub("${Artifacts.Arn}/payment-platform/*"), Sub("${Artifacts.Arn}/payment-plans/*")],
             Condition=Condition([Null({"s3:if-none-match": "true"})]),
         ),
@@ -104,7 +103,7 @@ def _add_access_logs(template: Template) -> s3.Bucket:
         bucket,
         allow(
             "S3WritesLogsOfTheArtifacts",
-            [s3_actions.PutObject],
+            "s3:PutObject",
             [Sub("${AccessLogs.Arn}/artifacts/*")],
             StringEquals({"aws:SourceAccount": ACCOUNT}),
             ArnEquals({"aws:SourceArn": Sub(f"arn:${{AWS::Partition}}:s3:::{BUCKET}")}),
@@ -161,7 +160,7 @@ def _expire_replaced(days: int) -> dict[str, Any]:
 
 def _add_bucket_policy(template: Template, bucket: s3.Bucket, statement: Statement) -> None:
     """Add a policy that requires TLS and has one more statement."""
-    tls = only_over_tls(s3_actions.Action("*"), bucket.get_att("Arn"), Sub(f"${{{bucket.title}.Arn}}/*"))
+    tls = only_over_tls("s3:*", bucket.get_att("Arn"), Sub(f"${{{bucket.title}.Arn}}/*"))
     template.add_resource(
         s3.BucketPolicy(f"{bucket.title}Policy", Bucket=bucket.ref(), PolicyDocument=policy_document(tls, statement))
     )

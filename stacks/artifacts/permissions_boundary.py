@@ -8,14 +8,12 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 
 from collections.abc import Sequence
 
-from awacs import awslambda as lambda_
-from awacs import backup, dynamodb, kms, logs, secretsmanager, sns, sqs, xray
 from awacs.aws import Statement, StringEquals
 from troposphere import AWSHelperFn, Equals, Sub, Template
 from troposphere.iam import ManagedPolicy
 
 from .. import names
-from ..policies import ACCOUNT, LOG_DELIVERY, allow, list_actions, policy_document
+from ..policies import ACCOUNT, LOG_DELIVERY, allow, policy_document
 from ..settings import PLATFORM_BOUNDARY
 from ..suppressions import suppress_wildcards
 from ..wiring import RETAINED, Value, to_pascal_case
@@ -51,9 +49,7 @@ def _allowed_statements(environment: str) -> list[Statement]:
     return [
         allow(
             "Tables",
-            list_actions(
-                dynamodb, "BatchGetItem DescribeTable GetItem ListTagsOfResource PutItem Query StartAwsBackupJob"
-            ),
+            "dynamodb:BatchGetItem DescribeTable GetItem ListTagsOfResource PutItem Query StartAwsBackupJob",
             [
                 names.arn("dynamodb", f"table/{table}")
                 for table in in_this_environment(
@@ -62,23 +58,23 @@ def _allowed_statements(environment: str) -> list[Statement]:
             ],
         ),
         allow(
-            "DeadLetters", [sqs.SendMessage], [names.arn("sqs", queue) for queue in in_this_environment(names.QUEUE)]
+            "DeadLetters", "sqs:SendMessage", [names.arn("sqs", queue) for queue in in_this_environment(names.QUEUE)]
         ),
-        allow("Notices", [sns.Publish], [names.arn("sns", topic) for topic in in_this_environment(names.TOPIC)]),
+        allow("Notices", "sns:Publish", [names.arn("sns", topic) for topic in in_this_environment(names.TOPIC)]),
         allow(
             "Functions",
-            [lambda_.InvokeFunction],
+            "lambda:InvokeFunction",
             [names.live_function_arn(function) for function in in_this_environment(*names.FUNCTIONS)],
         ),
         allow(
             "Backups",
-            [backup.CopyIntoBackupVault, backup.DescribeBackupVault],
+            "backup:CopyIntoBackupVault DescribeBackupVault",
             [names.arn("backup", f"backup-vault:{vault}") for vault in in_this_environment(names.BACKUP_VAULT)],
         ),
-        allow("Secrets", [secretsmanager.GetSecretValue], [names.arn("secretsmanager", "secret:*")]),
+        allow("Secrets", "secretsmanager:GetSecretValue", [names.arn("secretsmanager", "secret:*")]),
         allow(
             "KeysThroughServices",
-            [kms.Decrypt, kms.GenerateDataKey],
+            "kms:Decrypt GenerateDataKey",
             keys,
             StringEquals(
                 {
@@ -93,7 +89,7 @@ def _allowed_statements(environment: str) -> list[Statement]:
         # Step Functions calls KMS as the role itself.
         allow(
             "KeysOfExecutions",
-            [kms.Decrypt, kms.GenerateDataKey],
+            "kms:Decrypt GenerateDataKey",
             keys,
             StringEquals(
                 {
@@ -107,22 +103,22 @@ def _allowed_statements(environment: str) -> list[Statement]:
         ),
         allow(
             "KeysOfLogDelivery",
-            [kms.GenerateDataKey],
+            "kms:GenerateDataKey",
             keys,
             StringEquals(
                 {"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": names.arn("logs", "*")},
             ),
         ),
-        allow("KeysAreFound", [kms.DescribeKey], keys, StringEquals({"kms:CallerAccount": ACCOUNT})),
+        allow("KeysAreFound", "kms:DescribeKey", keys, StringEquals({"kms:CallerAccount": ACCOUNT})),
         allow(
             "Logs",
-            [logs.CreateLogStream, logs.PutLogEvents],
+            "logs:CreateLogStream PutLogEvents",
             [names.log_streams_arn(group) for group in in_this_environment(*names.FUNCTION_LOG_GROUPS)],
         ),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
         allow(
             "TracingHasNoResource",
-            [xray.GetSamplingRules, xray.GetSamplingTargets, xray.PutTelemetryRecords, xray.PutTraceSegments],
+            "xray:GetSamplingRules GetSamplingTargets PutTelemetryRecords PutTraceSegments",
             ["*"],
         ),
     ]

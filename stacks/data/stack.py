@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from awacs import sns as sns_actions
-from awacs import sqs as sqs_actions
 from awacs.aws import ArnEquals, ArnLike, Principal, StringEquals
 from troposphere import AWSHelperFn, Equals, Not, Template, dynamodb, sns, sqs
 
@@ -184,13 +182,13 @@ def _queue_policy(title: str, queue: sqs.Queue, service: str, source_arn: AWSHel
         PolicyDocument=policy_document(
             allow(
                 sid,
-                [sqs_actions.SendMessage],
+                "sqs:SendMessage",
                 [queue.get_att("Arn")],
                 StringEquals({"aws:SourceAccount": ACCOUNT}),
                 ArnEquals({"aws:SourceArn": source_arn}),
                 principal=Principal("Service", f"{service}.amazonaws.com"),
             ),
-            only_over_tls(sqs_actions.Action("*"), queue.get_att("Arn")),
+            only_over_tls("sqs:*", queue.get_att("Arn")),
         ),
     )
 
@@ -206,13 +204,13 @@ def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
         PolicyDocument=policy_document(
             allow(
                 "AlarmsPublish",
-                [sns_actions.Publish],
+                "sns:Publish",
                 [topic.ref()],
                 StringEquals({"aws:SourceAccount": ACCOUNT}),
                 ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
                 principal=Principal("Service", "cloudwatch.amazonaws.com"),
             ),
             # A topic's policy takes only the actions of topics, so no wildcard stands for them.
-            only_over_tls(sns_actions.Publish, topic.ref()),
+            only_over_tls("sns:Publish", topic.ref()),
         ),
     )

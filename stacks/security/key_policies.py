@@ -8,14 +8,11 @@ take five minutes after the creation of the key to take effect.
 https://docs.aws.amazon.com/kms/latest/developerguide/tag-authorization.html
 """
 
-from collections.abc import Sequence
-
-from awacs import kms
-from awacs.aws import Action, ArnEquals, ConditionElement, Principal, Statement, StringEquals
+from awacs.aws import ArnEquals, ConditionElement, Principal, Statement, StringEquals
 from troposphere import If, Sub
 
 from .. import names
-from ..policies import ACCOUNT, ACCOUNT_ROOT, ACCOUNT_ROOT_ARN, allow, list_actions, only_in_context, only_through
+from ..policies import ACCOUNT, ACCOUNT_ROOT, ACCOUNT_ROOT_ARN, allow, only_in_context, only_through
 
 _PUBLISHERS = (names.WORKFLOW_ROLE, names.RECONCILIATION_ROLE)
 
@@ -24,17 +21,14 @@ def allow_administration() -> Statement:
     """Allow what the handlers of AWS::KMS::Key and AWS::KMS::Alias request with CloudFormation's role."""
     return _by_cloudformation(
         "CloudFormationAdministersKey",
-        list_actions(
-            kms,
-            "CreateAlias DeleteAlias DescribeKey DisableKey DisableKeyRotation EnableKey EnableKeyRotation "
-            "GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy ScheduleKeyDeletion TagResource "
-            "UntagResource UpdateAlias UpdateKeyDescription",
-        ),
+        "kms:CreateAlias DeleteAlias DescribeKey DisableKey DisableKeyRotation EnableKey EnableKeyRotation "
+        "GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy ScheduleKeyDeletion TagResource "
+        "UntagResource UpdateAlias UpdateKeyDescription",
         StringEquals({"kms:CallerAccount": ACCOUNT}),
     )
 
 
-def _by_cloudformation(sid: str, actions: Sequence[Action], condition: StringEquals) -> Statement:
+def _by_cloudformation(sid: str, actions: str, condition: StringEquals) -> Statement:
     """Allow CloudFormation's role where it exists, otherwise the account, because a policy cannot name a missing role.
 
     The template has the condition ``HasServiceRole``.
@@ -43,7 +37,7 @@ def _by_cloudformation(sid: str, actions: Sequence[Action], condition: StringEqu
     return _allow_use(sid, Principal("AWS", role), actions, condition)
 
 
-def _allow_use(sid: str, principal: Principal, actions: Sequence[Action], *conditions: ConditionElement) -> Statement:
+def _allow_use(sid: str, principal: Principal, actions: str, *conditions: ConditionElement) -> Statement:
     return allow(sid, actions, ["*"], *conditions, principal=principal)
 
 
@@ -57,7 +51,7 @@ def allow_dynamodb() -> list[Statement]:
         _allow_use(
             "TableEncryptionThroughDynamoDB",
             ACCOUNT_ROOT,
-            list_actions(kms, "CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey ReEncryptFrom ReEncryptTo"),
+            "kms:CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey ReEncryptFrom ReEncryptTo",
             only_through("dynamodb"),
         ),
         # In every environment: a vault that is retained when backups are switched off has to stay readable.
@@ -65,17 +59,17 @@ def allow_dynamodb() -> list[Statement]:
         _allow_use(
             "BackupVaultThroughAWSBackup",
             ACCOUNT_ROOT,
-            [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey],
+            "kms:CreateGrant Decrypt DescribeKey GenerateDataKey",
             only_through("backup"),
         ),
         _by_cloudformation(
             "CloudFormationMakesTables",
-            [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey, kms.RevokeGrant],
+            "kms:CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey RevokeGrant",
             only_through("dynamodb"),
         ),
         _by_cloudformation(
             "CloudFormationMakesVaults",
-            [kms.CreateGrant, kms.Decrypt, kms.DescribeKey, kms.GenerateDataKey, kms.RetireGrant],
+            "kms:CreateGrant Decrypt DescribeKey GenerateDataKey RetireGrant",
             only_through("backup"),
         ),
     ]
@@ -86,7 +80,7 @@ def allow_sns() -> list[Statement]:
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     """
-    use = [kms.Decrypt, kms.GenerateDataKey]
+    use = "kms:Decrypt GenerateDataKey"
     return [
         _allow_use(
             "RolesPublish",
@@ -112,7 +106,7 @@ def allow_queues() -> list[Statement]:
     EventBridge passes no source to KMS, so the queue's own policy names the rule. The same applies to SNS.
     https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
     """
-    use = [kms.Decrypt, kms.GenerateDataKey]
+    use = "kms:Decrypt GenerateDataKey"
     return [
         _allow_use(
             "DeadLettersThroughSQS",
@@ -140,7 +134,7 @@ def allow_functions() -> list[Statement]:
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
     """
-    use = [kms.CreateGrant, kms.Decrypt, kms.Encrypt, kms.GenerateDataKey]
+    use = "kms:CreateGrant Decrypt Encrypt GenerateDataKey"
     condition = only_through("lambda", FunctionArn=[names.function_arn(name) for name in names.FUNCTIONS])
     return [
         _allow_use("EnvironmentVariablesThroughLambda", ACCOUNT_ROOT, use, condition),
@@ -159,26 +153,26 @@ def allow_workflow() -> list[Statement]:
         _allow_use(
             "ExecutionsOfTheWorkflow",
             ACCOUNT_ROOT,
-            [kms.Decrypt, kms.GenerateDataKey],
+            "kms:Decrypt GenerateDataKey",
             only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
         ),
         # The role generates the data key that the delivery service decrypts.
         _allow_use(
             "RoleEncryptsLogDelivery",
             ACCOUNT_ROOT,
-            [kms.GenerateDataKey],
+            "kms:GenerateDataKey",
             ArnEquals({"aws:PrincipalArn": names.role_arn(names.WORKFLOW_ROLE)}),
             StringEquals({"kms:CallerAccount": ACCOUNT, **delivery}),
         ),
         _by_cloudformation(
             "CloudFormationMakesTheWorkflow",
-            [kms.Decrypt, kms.GenerateDataKey],
+            "kms:Decrypt GenerateDataKey",
             only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
         ),
         _allow_use(
             "LogDeliveryOfTheWorkflow",
             Principal("Service", "delivery.logs.amazonaws.com"),
-            [kms.Decrypt],
+            "kms:Decrypt",
             StringEquals(delivery),
         ),
     ]
@@ -192,6 +186,6 @@ def allow_logs() -> Statement:
     return _allow_use(
         "LogGroupsOfThisPlatform",
         Principal("Service", Sub("logs.${AWS::Region}.${AWS::URLSuffix}")),
-        [kms.Decrypt, kms.DescribeKey, kms.Encrypt, kms.GenerateDataKey, kms.ReEncryptFrom, kms.ReEncryptTo],
+        "kms:Decrypt DescribeKey Encrypt GenerateDataKey ReEncryptFrom ReEncryptTo",
         ArnEquals({"kms:EncryptionContext:aws:logs:arn": [names.log_group_arn(group) for group in names.LOG_GROUPS]}),
     )

@@ -1,8 +1,6 @@
 """The policy document of each role. It names resources of later stacks by their deterministic ARNs (names.py)."""
 
-from awacs import awslambda, dynamodb, kms, logs, sns, sqs, xray
-from awacs import backup as backup_
-from awacs.aws import Action, PolicyDocument, Statement, StringEquals
+from awacs.aws import PolicyDocument, Statement, StringEquals
 
 from .. import names
 from ..policies import ACCOUNT, LOG_DELIVERY, allow, only_in_context, only_through, policy_document
@@ -11,14 +9,14 @@ from .keys import Keys
 
 def validation_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
-        _allow_record([dynamodb.PutItem]),
+        _allow_record("dynamodb:PutItem"),
         *_allow_function_basics(names.VALIDATION_FUNCTION, names.VALIDATION_LOG_GROUP, keys),
     )
 
 
 def processing_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
-        _allow_record([dynamodb.GetItem, dynamodb.PutItem]),
+        _allow_record("dynamodb:GetItem PutItem"),
         *_allow_function_basics(names.PROCESSING_FUNCTION, names.PROCESSING_LOG_GROUP, keys),
     )
 
@@ -26,8 +24,8 @@ def processing_policy(keys: Keys) -> PolicyDocument:
 def reconciliation_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
         # BatchGetItem serves only to measure the age of open payments.
-        _allow_record([dynamodb.BatchGetItem, dynamodb.GetItem, dynamodb.PutItem]),
-        allow("FindOverduePayments", [dynamodb.Query], [names.OPEN_INDEX_ARN]),
+        _allow_record("dynamodb:BatchGetItem GetItem PutItem"),
+        allow("FindOverduePayments", "dynamodb:Query", [names.OPEN_INDEX_ARN]),
         *_publish_notices(keys),
         *_allow_function_basics(names.RECONCILIATION_FUNCTION, names.RECONCILIATION_LOG_GROUP, keys),
     )
@@ -37,7 +35,7 @@ def workflow_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
         allow(
             "InvokeLiveFunctions",
-            [awslambda.InvokeFunction],
+            "lambda:InvokeFunction",
             [
                 names.live_function_arn(names.VALIDATION_FUNCTION),
                 names.live_function_arn(names.PROCESSING_FUNCTION),
@@ -46,9 +44,7 @@ def workflow_policy(keys: Keys) -> PolicyDocument:
         *_send_dead_letters("DeadLetterPayments", keys),
         *_publish_notices(keys),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
-        _allow_tracing(
-            [xray.GetSamplingRules, xray.GetSamplingTargets, xray.PutTelemetryRecords, xray.PutTraceSegments],
-        ),
+        _allow_tracing("xray:GetSamplingRules GetSamplingTargets PutTelemetryRecords PutTraceSegments"),
     )
 
 
@@ -61,13 +57,13 @@ def workflow_key_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
         allow(
             "UseWorkflowKeyForOwnExecutions",
-            [kms.Decrypt, kms.GenerateDataKey],
+            "kms:Decrypt GenerateDataKey",
             key,
             only_in_context("states", stateMachineArn=names.WORKFLOW_ARN),
         ),
         allow(
             "UseWorkflowKeyForLogDelivery",
-            [kms.GenerateDataKey],
+            "kms:GenerateDataKey",
             key,
             # The value looks like a pattern; KMS compares it literally.
             StringEquals({"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": names.arn("logs", "*")}),
@@ -84,59 +80,55 @@ def backup_policy(keys: Keys) -> PolicyDocument:
     return policy_document(
         allow(
             "BackUpTables",
-            [dynamodb.DescribeTable, dynamodb.ListTagsOfResource, dynamodb.StartAwsBackupJob],
+            "dynamodb:DescribeTable ListTagsOfResource StartAwsBackupJob",
             [names.TABLE_ARN, names.LEDGER_TABLE_ARN],
         ),
-        allow("KeepInVault", [backup_.CopyIntoBackupVault, backup_.DescribeBackupVault], [names.BACKUP_VAULT_ARN]),
+        allow("KeepInVault", "backup:CopyIntoBackupVault DescribeBackupVault", [names.BACKUP_VAULT_ARN]),
         allow(
             "UseTableKeyThroughDynamoDB",
-            [kms.Decrypt, kms.GenerateDataKey],
+            "kms:Decrypt GenerateDataKey",
             key,
             only_through("dynamodb", tableName=[names.in_template(table) for table in names.TABLES]),
         ),
-        allow("UseVaultKeyThroughAWSBackup", [kms.Decrypt, kms.GenerateDataKey], key, only_through("backup")),
-        allow("FindVaultKey", [kms.DescribeKey], key, only_in_context("backup")),
+        allow("UseVaultKeyThroughAWSBackup", "kms:Decrypt GenerateDataKey", key, only_through("backup")),
+        allow("FindVaultKey", "kms:DescribeKey", key, only_in_context("backup")),
     )
 
 
 def _allow_function_basics(name: str, log_group: str, keys: Keys) -> list[Statement]:
     return [
-        allow("AppendToLedger", [dynamodb.PutItem], [names.LEDGER_TABLE_ARN]),
+        allow("AppendToLedger", "dynamodb:PutItem", [names.LEDGER_TABLE_ARN]),
         allow(
             "UseTableKeyThroughDynamoDB",
-            [kms.Decrypt],
+            "kms:Decrypt",
             [keys.dynamodb.get_att("Arn")],
             # DynamoDB names the table in the encryption context, not its ARN.
             only_through("dynamodb", tableName=[names.in_template(table) for table in names.TABLES]),
         ),
         allow(
             "UseFunctionsKeyThroughLambda",
-            [kms.Decrypt],
+            "kms:Decrypt",
             [keys.functions.get_att("Arn")],
             only_through("lambda", FunctionArn=names.function_arn(name)),
         ),
         *_send_dead_letters("DeadLetterAsyncInvocations", keys),
         # Lambda names the streams: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
-        allow(
-            "LogStreamsAreNamedByLambda",
-            [logs.CreateLogStream, logs.PutLogEvents],
-            [names.log_streams_arn(log_group)],
-        ),
-        _allow_tracing([xray.PutTraceSegments, xray.PutTelemetryRecords]),
+        allow("LogStreamsAreNamedByLambda", "logs:CreateLogStream PutLogEvents", [names.log_streams_arn(log_group)]),
+        _allow_tracing("xray:PutTraceSegments PutTelemetryRecords"),
     ]
 
 
-def _allow_record(actions: list[Action]) -> Statement:
+def _allow_record(actions: str) -> Statement:
     return allow("RecordPayments", actions, [names.TABLE_ARN])
 
 
 def _send_dead_letters(sid: str, keys: Keys) -> list[Statement]:
     return [
-        allow(sid, [sqs.SendMessage], [names.QUEUE_ARN]),
+        allow(sid, "sqs:SendMessage", [names.QUEUE_ARN]),
         # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
         allow(
             "UseQueueKeyThroughSQS",
-            [kms.Decrypt, kms.GenerateDataKey],
+            "kms:Decrypt GenerateDataKey",
             [keys.queue.get_att("Arn")],
             only_through("sqs", arn=names.QUEUE_ARN),
         ),
@@ -145,16 +137,16 @@ def _send_dead_letters(sid: str, keys: Keys) -> list[Statement]:
 
 def _publish_notices(keys: Keys) -> list[Statement]:
     return [
-        allow("PublishNotices", [sns.Publish], [names.TOPIC_ARN]),
+        allow("PublishNotices", "sns:Publish", [names.TOPIC_ARN]),
         allow(
             "UseTopicKeyThroughSNS",
-            [kms.Decrypt, kms.GenerateDataKey],
+            "kms:Decrypt GenerateDataKey",
             [keys.sns.get_att("Arn")],
             only_through("sns", topicArn=names.TOPIC_ARN),
         ),
     ]
 
 
-def _allow_tracing(actions: list[Action]) -> Statement:
+def _allow_tracing(actions: str) -> Statement:
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
     return allow("TracingHasNoResource", actions, ["*"])

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from awacs import kms, secretsmanager
 from awacs.aws import ArnEquals, PolicyDocument
 from troposphere import AWSHelperFn, Equals, If, Not, Ref, Template, iam
 
@@ -158,12 +157,12 @@ def _add_gateway_policy(template: Template, inputs: Inputs) -> If:
     """Add the policy that lets a role read the gateway's API key, and return a reference to it, or no value."""
     template.add_condition("HasGatewaySecret", Not(Equals(inputs.gateway_secret_arn, "")))
     template.add_condition("HasGatewaySecretKey", Not(Equals(inputs.gateway_secret_key_arn, "")))
-    read_secret = allow("ReadGatewaySecret", [secretsmanager.GetSecretValue], [inputs.gateway_secret_arn])
+    read_secret = allow("ReadGatewaySecret", "secretsmanager:GetSecretValue", [inputs.gateway_secret_arn])
     # Not needed for a secret under the AWS managed key of Secrets Manager.
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html#security-encryption-authz
     decrypt = allow(
         "UseSecretKeyThroughSecretsManager",
-        [kms.Decrypt],
+        "kms:Decrypt",
         [inputs.gateway_secret_key_arn],
         only_through("secretsmanager", SecretARN=inputs.gateway_secret_arn),
     )

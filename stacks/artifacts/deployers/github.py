@@ -5,8 +5,6 @@ Both act through CloudFormation's role, and have no rights on any resource of th
 
 from collections.abc import Sequence
 
-from awacs import awslambda as lambda_
-from awacs import backup, cloudformation, cloudwatch, dynamodb, events, iam, kms, logs, s3, sns, sqs, states, sts
 from awacs.aws import Allow, Condition, Principal, Statement, StringEquals, StringEqualsIfExists
 from troposphere import AWSHelperFn, GetAtt, If, Output, Sub, Template
 from troposphere.iam import ManagedPolicy, OIDCProvider, Role
@@ -71,7 +69,7 @@ def _add_role(
                     Sid="OnlyThisRepository",
                     Effect=Allow,
                     Principal=Principal("Federated", provider_arn),
-                    Action=[sts.AssumeRoleWithWebIdentity],
+                    Action=list_actions("sts:AssumeRoleWithWebIdentity"),
                     Condition=Condition(
                         [StringEquals({f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": Sub(subject)})]
                     ),
@@ -92,33 +90,30 @@ def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Enviro
     return [
         allow(
             "Plan",
-            list_actions(
-                cloudformation,
-                "CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeChangeSetHooks DescribeEvents "
-                "DescribeStacks GetTemplate ListChangeSets ListStackResources",
-            ),
+            "cloudformation:CreateChangeSet DeleteChangeSet DescribeChangeSet DescribeChangeSetHooks DescribeEvents "
+            "DescribeStacks GetTemplate ListChangeSets ListStackResources",
             environments.stack_arns(),
         ),
         # The events of a change set are asked for by its own ARN. CloudFormation names those of nested stacks.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
         allow(
             "ReadValidationsOfChangeSets",
-            list_actions(cloudformation, "DescribeChangeSet DescribeEvents"),
+            "cloudformation:DescribeChangeSet DescribeEvents",
             [names.arn("cloudformation", "changeSet/*")],
         ),
         allow(
             "FindTheBucket",
-            list_actions(cloudformation, "DescribeStacks GetTemplate"),
+            "cloudformation:DescribeStacks GetTemplate",
             [names.arn("cloudformation", "stack/payment-artifacts/*")],
         ),
         # Not under the keys that a deployment will ask for: an object there would stop it.
-        allow("UploadPlans", list_actions(s3, "GetObject PutObject"), [Sub("${Artifacts.Arn}/payment-plans/*")]),
-        allow("SeeWhatIsThere", [s3.ListBucket], [bucket_arn]),
-        allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
+        allow("UploadPlans", "s3:GetObject PutObject", [Sub("${Artifacts.Arn}/payment-plans/*")]),
+        allow("SeeWhatIsThere", "s3:ListBucket", [bucket_arn]),
+        allow("AlarmsCannotBeDescribedByName", "cloudwatch:DescribeAlarms", ["*"]),
         # Whether the request names the service is not documented; the role's trust lets no other service have it.
         allow(
             "CloudFormationActs",
-            [iam.PassRole],
+            "iam:PassRole",
             [service.get_att("Arn")],
             StringEqualsIfExists({"iam:PassedToService": "cloudformation.amazonaws.com"}),
         ),
@@ -135,17 +130,13 @@ def _allow_checks(environments: Environments) -> list[Statement]:
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackup.html
         allow(
             "AccountHasNoResource",
-            [
-                backup.ListBackupVaults,
-                lambda_.GetAccountSettings,
-                *list_actions(logs, "DescribeLogGroups DescribeResourcePolicies"),
-                kms.ListAliases,
-            ],
+            "backup:ListBackupVaults lambda:GetAccountSettings logs:DescribeLogGroups DescribeResourcePolicies "
+            "kms:ListAliases",
             ["*"],
         ),
         allow(
             "LookAtTheOwnRights",
-            list_actions(iam, "GetRole SimulatePrincipalPolicy"),
+            "iam:GetRole SimulatePrincipalPolicy",
             [names.role_arn(f"role-payment-{hyphenate(title)}") for title in ("GitHubPlan", "GitHubDeploy")],
         ),
         *(_allow_lookup_of_names(environment) for environment in environments.names),
@@ -157,18 +148,9 @@ def _allow_lookup_of_names(environment: str) -> Statement:
     only = Environments((environment,))
     return allow(
         f"LookForNamesOf{to_pascal_case(environment)}",
-        [
-            backup.ListTags,
-            cloudwatch.GetDashboard,
-            *list_actions(dynamodb, "DescribeTable ListTagsOfResource"),
-            events.DescribeRule,
-            *list_actions(iam, "GetPolicy GetRole"),
-            *list_actions(lambda_, "GetFunctionConcurrency ListTags"),
-            logs.ListTagsForResource,
-            sns.GetTopicAttributes,
-            *list_actions(sqs, "GetQueueUrl ListQueueTags"),
-            states.DescribeStateMachine,
-        ],
+        "backup:ListTags cloudwatch:GetDashboard dynamodb:DescribeTable ListTagsOfResource events:DescribeRule "
+        "iam:GetPolicy GetRole lambda:GetFunctionConcurrency ListTags logs:ListTagsForResource sns:GetTopicAttributes "
+        "sqs:GetQueueUrl ListQueueTags states:DescribeStateMachine",
         [
             *only.arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
             *only.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
@@ -190,16 +172,9 @@ def _allow_deploying(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Deploy",
-            list_actions(
-                cloudformation,
-                "CancelUpdateStack ContinueUpdateRollback DeleteStack DescribeStackEvents ExecuteChangeSet "
-                "GetStackPolicy SetStackPolicy UpdateTerminationProtection",
-            ),
+            "cloudformation:CancelUpdateStack ContinueUpdateRollback DeleteStack DescribeStackEvents ExecuteChangeSet "
+            "GetStackPolicy SetStackPolicy UpdateTerminationProtection",
             environments.stack_arns(),
         ),
-        allow(
-            "Artifacts",
-            list_actions(s3, "DeleteObject GetObject PutObject"),
-            [Sub("${Artifacts.Arn}/payment-platform/*")],
-        ),
+        allow("Artifacts", "s3:DeleteObject GetObject PutObject", [Sub("${Artifacts.Arn}/payment-platform/*")]),
     ]

@@ -7,28 +7,12 @@ the Service Authorization Reference says on which resource each is asked
 own policy (key_policies.py): a new key has no name, and its tags may count only minutes later.
 """
 
-from awacs import awslambda as lambda_
-from awacs import (
-    backup,
-    backup_storage,
-    cloudformation,
-    cloudwatch,
-    dynamodb,
-    events,
-    iam,
-    kms,
-    logs,
-    s3,
-    sns,
-    sqs,
-    states,
-)
 from awacs.aws import ForAllValuesArnEquals, Null, Statement, StringEquals
 from troposphere import Sub
 
 from ... import names
 from ...monitoring.alarms import alarm_names
-from ...policies import LOG_DELIVERY, allow, list_actions
+from ...policies import LOG_DELIVERY, allow
 from ...wiring import to_pascal_case
 from .policy_terms import Environments
 
@@ -41,37 +25,26 @@ def allow_without_resource() -> list[Statement]:
         # Of composite alarms CloudWatch takes both from nobody whose right has a narrower scope:
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
-        allow("CompositeAlarmsCannotBePutByName", [cloudwatch.PutCompositeAlarm], ["*"]),
-        allow("AlarmsCannotBeDescribedByName", [cloudwatch.DescribeAlarms], ["*"]),
+        allow("CompositeAlarmsCannotBePutByName", "cloudwatch:PutCompositeAlarm", ["*"]),
+        allow("AlarmsCannotBeDescribedByName", "cloudwatch:DescribeAlarms", ["*"]),
         # No resource stands for a subscription; SNS asks on the topic's ARN, or on all of the account.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
         allow(
-            "SubscriptionsHaveNoResource",
-            list_actions(sns, "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe"),
-            ["*"],
+            "SubscriptionsHaveNoResource", "sns:GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe", ["*"]
         ),
-        allow("NewKeysCannotBeNamed", [kms.CreateKey], ["*"], _REQUESTS_OUR_TAG),
+        allow("NewKeysCannotBeNamed", "kms:CreateKey", ["*"], _REQUESTS_OUR_TAG),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
-        allow("IndexPoliciesHaveNoResource", [logs.DescribeIndexPolicies], ["*"]),
+        allow("IndexPoliciesHaveNoResource", "logs:DescribeIndexPolicies", ["*"]),
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackupstorage.html
-        allow("VaultStorageHasNoResource", [backup_storage.MountCapsule], ["*"]),
+        allow("VaultStorageHasNoResource", "backup-storage:MountCapsule", ["*"]),
         # What the list handlers ask for. None of these actions has a resource, and each gives names only.
         allow(
             "ListsHaveNoResource",
-            [
-                *list_actions(backup, "ListBackupPlans ListBackupVaults"),
-                *list_actions(cloudformation, "ListStacks"),
-                *list_actions(cloudwatch, "ListDashboards"),
-                *list_actions(dynamodb, "ListTables"),
-                *list_actions(events, "ListRules"),
-                *list_actions(iam, "ListPolicies ListRoles"),
-                *list_actions(kms, "ListAliases ListKeys"),
-                *list_actions(lambda_, "ListFunctions ListLayerVersions"),
-                *list_actions(sns, "ListSubscriptions ListTopics"),
-                *list_actions(sqs, "ListQueues"),
-                *list_actions(states, "ListStateMachines"),
-            ],
+            "backup:ListBackupPlans ListBackupVaults cloudformation:ListStacks cloudwatch:ListDashboards "
+            "dynamodb:ListTables events:ListRules iam:ListPolicies ListRoles kms:ListAliases ListKeys "
+            "lambda:ListFunctions ListLayerVersions sns:ListSubscriptions ListTopics sqs:ListQueues "
+            "states:ListStateMachines",
             ["*"],
         ),
     ]
@@ -81,30 +54,21 @@ def allow_data(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Tables",
-            list_actions(
-                dynamodb,
-                "CreateTable DeleteTable DescribeContinuousBackups DescribeContributorInsights "
-                "DescribeKinesisStreamingDestination DescribeTable DescribeTimeToLive GetResourcePolicy "
-                "ListTagsOfResource TagResource UntagResource UpdateContinuousBackups UpdateTable UpdateTimeToLive",
-            ),
+            "dynamodb:CreateTable DeleteTable DescribeContinuousBackups DescribeContributorInsights "
+            "DescribeKinesisStreamingDestination DescribeTable DescribeTimeToLive GetResourcePolicy "
+            "ListTagsOfResource TagResource UntagResource UpdateContinuousBackups UpdateTable UpdateTimeToLive",
             environments.arns("dynamodb", *(f"table/{name}" for name in names.TABLES)),
         ),
         allow(
             "Queues",
-            list_actions(
-                sqs,
-                "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue "
-                "UntagQueue",
-            ),
+            "sqs:CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue "
+            "UntagQueue",
             environments.arns("sqs", *names.QUEUES),
         ),
         allow(
             "Topic",
-            list_actions(
-                sns,
-                "CreateTopic DeleteTopic GetDataProtectionPolicy GetTopicAttributes ListSubscriptionsByTopic "
-                "ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",
-            ),
+            "sns:CreateTopic DeleteTopic GetDataProtectionPolicy GetTopicAttributes ListSubscriptionsByTopic "
+            "ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",
             environments.arns("sns", *names.TOPICS),
         ),
     ]
@@ -118,7 +82,7 @@ def allow_keys(environments: Environments) -> list[Statement]:
     return [
         allow(
             "KeysOfEarlierDeployments",
-            list_actions(kms, "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy"),
+            "kms:DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags PutKeyPolicy",
             [names.arn("kms", "key/*")],
             StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
@@ -126,16 +90,12 @@ def allow_keys(environments: Environments) -> list[Statement]:
         # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
         allow(
             "NewKeysAreTaggedAsOurs",
-            [kms.TagResource],
+            "kms:TagResource",
             [names.arn("kms", "key/*")],
             _REQUESTS_OUR_TAG,
             Null({"kms:ResourceAliases": "true"}),
         ),
-        allow(
-            "Aliases",
-            list_actions(kms, "CreateAlias DeleteAlias UpdateAlias"),
-            environments.arns("kms", *names.KEY_ALIASES),
-        ),
+        allow("Aliases", "kms:CreateAlias DeleteAlias UpdateAlias", environments.arns("kms", *names.KEY_ALIASES)),
     ]
 
 
@@ -148,24 +108,19 @@ def allow_backups(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Vaults",
-            list_actions(
-                backup,
-                "CreateBackupVault DeleteBackupVault DescribeBackupVault GetBackupVaultAccessPolicy "
-                "GetBackupVaultNotifications ListTags TagResource UntagResource",
-            ),
+            "backup:CreateBackupVault DeleteBackupVault DescribeBackupVault GetBackupVaultAccessPolicy "
+            "GetBackupVaultNotifications ListTags TagResource UntagResource",
             environments.arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
         ),
-        allow("NewBackupPlans", [backup.CreateBackupPlan, backup.TagResource], plans, _REQUESTS_OUR_TAG),
+        allow("NewBackupPlans", "backup:CreateBackupPlan TagResource", plans, _REQUESTS_OUR_TAG),
         allow(
             "BackupPlansAreFilledAndRead",
-            list_actions(
-                backup, "CreateBackupSelection GetBackupPlan GetBackupSelection ListBackupSelections ListTags"
-            ),
+            "backup:CreateBackupSelection GetBackupPlan GetBackupSelection ListBackupSelections ListTags",
             plans,
         ),
         allow(
             "OurBackupPlans",
-            list_actions(backup, "DeleteBackupPlan DeleteBackupSelection UntagResource UpdateBackupPlan"),
+            "backup:DeleteBackupPlan DeleteBackupSelection UntagResource UpdateBackupPlan",
             plans,
             StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
@@ -173,7 +128,7 @@ def allow_backups(environments: Environments) -> list[Statement]:
         # https://docs.aws.amazon.com/aws-backup/latest/devguide/using-service-linked-roles-AWSServiceRoleForBackup.html
         allow(
             "BackupLinksItsRole",
-            [iam.CreateServiceLinkedRole],
+            "iam:CreateServiceLinkedRole",
             [names.role_arn("aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup")],
             StringEquals({"iam:AWSServiceName": "backup.amazonaws.com"}),
         ),
@@ -188,41 +143,34 @@ def allow_compute(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Functions",
-            list_actions(
-                lambda_,
-                "AddPermission CreateAlias CreateFunction DeleteAlias DeleteFunction DeleteFunctionConcurrency "
-                "GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConfiguration "
-                "GetFunctionRecursionConfig GetFunctionScalingConfig GetPolicy GetProvisionedConcurrencyConfig "
-                "GetRuntimeManagementConfig ListAliases ListTags ListVersionsByFunction PublishVersion "
-                "PutFunctionConcurrency RemovePermission TagResource UntagResource UpdateAlias UpdateFunctionCode "
-                "UpdateFunctionConfiguration",
-            ),
+            "lambda:AddPermission CreateAlias CreateFunction DeleteAlias DeleteFunction DeleteFunctionConcurrency "
+            "GetAlias GetFunction GetFunctionCodeSigningConfig GetFunctionConfiguration GetFunctionRecursionConfig "
+            "GetFunctionScalingConfig GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig "
+            "ListAliases ListTags ListVersionsByFunction PublishVersion PutFunctionConcurrency RemovePermission "
+            "TagResource UntagResource UpdateAlias UpdateFunctionCode UpdateFunctionConfiguration",
             environments.arns("lambda", *functions),
         ),
         allow(
             "Layer",
-            list_actions(lambda_, "DeleteLayerVersion GetLayerVersion PublishLayerVersion"),
+            "lambda:DeleteLayerVersion GetLayerVersion PublishLayerVersion",
             environments.arns("lambda", *layers),
         ),
         allow(
             "Artifacts",
-            list_actions(s3, "GetObject GetObjectVersion"),
+            "s3:GetObject GetObjectVersion",
             [Sub("${Artifacts.Arn}/payment-platform/*"), Sub("${Artifacts.Arn}/payment-plans/*")],
         ),
         allow(
             "Schedule",
-            list_actions(
-                events,
-                "DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule RemoveTargets TagResource "
-                "UntagResource",
-            ),
+            "events:DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule RemoveTargets TagResource "
+            "UntagResource",
             rules,
         ),
         # A request has several targets, and all of them count.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
         allow(
             "ScheduleInvokesReconciliationOnly",
-            [events.PutTargets],
+            "events:PutTargets",
             rules,
             ForAllValuesArnEquals({"events:TargetArn": targets}),
             Null({"events:TargetArn": "false"}),
@@ -236,22 +184,15 @@ def allow_workflow(environments: Environments) -> list[Statement]:
     return [
         allow(
             "StateMachine",
-            list_actions(
-                states,
-                "CreateStateMachine DeleteStateMachine DescribeStateMachine ListTagsForResource TagResource "
-                "UntagResource UpdateStateMachine",
-            ),
+            "states:CreateStateMachine DeleteStateMachine DescribeStateMachine ListTagsForResource TagResource "
+            "UntagResource UpdateStateMachine",
             environments.arns("states", f"stateMachine:{names.WORKFLOW}"),
         ),
         allow(
             "LogGroups",
-            list_actions(
-                logs,
-                "AssociateKmsKey CreateLogGroup DeleteDataProtectionPolicy DeleteLogGroup DeleteMetricFilter "
-                "DeleteRetentionPolicy DescribeMetricFilters DisassociateKmsKey "
-                "GetDataProtectionPolicy ListTagsForResource PutDataProtectionPolicy PutMetricFilter "
-                "PutRetentionPolicy TagResource UntagResource",
-            ),
+            "logs:AssociateKmsKey CreateLogGroup DeleteDataProtectionPolicy DeleteLogGroup DeleteMetricFilter "
+            "DeleteRetentionPolicy DescribeMetricFilters DisassociateKmsKey GetDataProtectionPolicy "
+            "ListTagsForResource PutDataProtectionPolicy PutMetricFilter PutRetentionPolicy TagResource UntagResource",
             environments.arns("logs", *groups),
         ),
     ]
@@ -262,7 +203,7 @@ def allow_monitoring(environments: Environments) -> list[Statement]:
         # One for each environment: all alarms of all environments are longer than a policy.
         allow(
             f"AlarmsOf{to_pascal_case(environment)}",
-            list_actions(cloudwatch, "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"),
+            "cloudwatch:DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource",
             Environments((environment,)).arns("cloudwatch", *(f"alarm:{name}" for name in alarm_names())),
         )
         for environment in environments.names
@@ -270,9 +211,7 @@ def allow_monitoring(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Dashboard",
-            list_actions(
-                cloudwatch, "DeleteDashboards GetDashboard ListTagsForResource PutDashboard TagResource UntagResource"
-            ),
+            "cloudwatch:DeleteDashboards GetDashboard ListTagsForResource PutDashboard TagResource UntagResource",
             environments.arns("cloudwatch", f"dashboard/{names.DASHBOARD}", is_regional=False),
         ),
         *alarms,
@@ -283,12 +222,9 @@ def allow_nested_stacks(environments: Environments) -> list[Statement]:
     return [
         allow(
             "NestedStacks",
-            list_actions(
-                cloudformation,
-                "CreateStack DeleteStack DescribeStacks GetStackPolicy GetTemplate SetStackPolicy UpdateStack "
-                "UpdateTerminationProtection CreateChangeSet DescribeChangeSet DeleteChangeSet ExecuteChangeSet "
-                "CancelUpdateStack",
-            ),
+            "cloudformation:CreateStack DeleteStack DescribeStacks GetStackPolicy GetTemplate SetStackPolicy "
+            "UpdateStack UpdateTerminationProtection CreateChangeSet DescribeChangeSet DeleteChangeSet "
+            "ExecuteChangeSet CancelUpdateStack",
             environments.stack_arns(),
         ),
     ]

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from awacs import iam
 from awacs.aws import ArnEquals, ArnLike, Statement, StringEquals, StringEqualsIfExists
 from troposphere import AWSHelperFn, Output, Template
 from troposphere.iam import Role
 
 from ... import boundary_reference, names
-from ...policies import allow, list_actions, trust_policy
+from ...policies import allow, trust_policy
 from ...settings import Bootstrap, SettingsError
 from ...suppressions import suppress
 from ...wiring import RETAINED, to_pascal_case
@@ -68,11 +67,8 @@ def _allow_roles(environments: Environments) -> list[Statement]:
     return [
         allow(
             "Roles",
-            list_actions(
-                iam,
-                "DeleteRole DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies "
-                "ListRoleTags TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
-            ),
+            "iam:DeleteRole DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies "
+            "ListRoleTags TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
             roles,
         ),
         *(statement for environment in environments.names for statement in _under_boundary(environment)),
@@ -84,17 +80,14 @@ def _allow_roles(environments: Environments) -> list[Statement]:
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
         allow(
             "PassItselfToNestedStacks",
-            [iam.PassRole],
+            "iam:PassRole",
             [names.role_arn(names.SERVICE_ROLE)],
             StringEqualsIfExists({"iam:PassedToService": "cloudformation.amazonaws.com"}),
         ),
         allow(
             "Policies",
-            list_actions(
-                iam,
-                "CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion "
-                "ListEntitiesForPolicy ListPolicyVersions",
-            ),
+            "iam:CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion "
+            "ListEntitiesForPolicy ListPolicyVersions",
             managed_policies,
         ),
     ]
@@ -110,13 +103,13 @@ def _under_boundary(environment: str) -> list[Statement]:
     return [
         allow(
             f"{sid}StandUnderTheBoundary",
-            list_actions(iam, "CreateRole PutRolePermissionsBoundary"),
+            "iam:CreateRole PutRolePermissionsBoundary",
             only.role_arns(*names.ROLES),
             under_boundary,
         ),
         allow(
             f"{sid}GetOurPoliciesOnly",
-            [iam.AttachRolePolicy],
+            "iam:AttachRolePolicy",
             only.role_arns(*names.ROLES),
             under_boundary,
             ArnLike({"iam:PolicyARN": managed_policies}),
@@ -125,4 +118,4 @@ def _under_boundary(environment: str) -> list[Statement]:
 
 
 def _allow_passing(sid: str, roles: Sequence[AWSHelperFn], service: str) -> Statement:
-    return allow(sid, [iam.PassRole], roles, StringEquals({"iam:PassedToService": f"{service}.amazonaws.com"}))
+    return allow(sid, "iam:PassRole", roles, StringEquals({"iam:PassedToService": f"{service}.amazonaws.com"}))
