@@ -31,7 +31,7 @@ WORKFLOW = "states.amazonaws.com"
 _TRACING = "X-Ray: segments are sent by the daemon next to a function and by Step Functions; the emulator has neither"
 _DELIVERY = "log delivery: set up when the state machine is created, not by an execution"
 _BACKUP = "AWS Backup uses this role at night; the emulator runs no backups"
-# The reasons of exempt statements, by (role or *, Sid). tests/stacks/test_policies.py checks their exact text.
+# The reasons of exempt statements, by (role or *, Sid). tests/stacks/test_statements.py checks their exact text.
 EXEMPT = {
     ("*", "TracingHasNoResource"): _TRACING,
     ("WorkflowRole", "LogDeliveryHasNoResource"): _DELIVERY,

@@ -83,7 +83,7 @@ _POLICIES: Planted = [
      edit_statement("FunctionsKey", "AccountAdministersKey", Action=["kms:*"]),
      f"{_KEYS}test_nobody_else_uses_a_key[FunctionsKey]"),
     ("a key is anybody's", add_statement("SnsKey", Principal={"AWS": "*"}, Action=["kms:Decrypt"]),
-     "tests/stacks/test_policies.py::test_nobody_is_allowed_by_being_anybody"),
+     "tests/stacks/test_policies.py::test_no_resource_policy_allows_every_principal"),
     ("a key admits another account",
      add_statement("QueueKey", Principal={"AWS": "arn:aws:iam::999988887777:root"}, Action=["kms:Decrypt"]),
      f"{_KEYS}test_nobody_else_uses_a_key[QueueKey]"),
