@@ -114,7 +114,9 @@ def from_item(item: dict[str, Any]) -> Payment:
     values: dict[str, dict[str, Any]] = {"": {}, "amount": {}, "notification": {}}
     for field in STORED_FIELDS:
         holder, _, name = field.path.rpartition(".")
-        stored = next((item[name] for name in (field.attribute, *field.older_attributes) if name in item), None)
+        stored = item.get(field.attribute)
+        for older_attribute in field.older_attributes:
+            stored = stored or item.get(older_attribute)
         if stored is not None:
             values[holder][name] = field.codec.decode(stored)
     notification = Notification(**values["notification"])

@@ -62,12 +62,12 @@ class Faults:
         """``do``, or what goes wrong with it by the plan: these are raised."""
         fault = self.next(name, possible)
         if fault is Fault.THROTTLED:
-            raise throttled
+            raise throttled.with_traceback(None)
         if fault is Fault.TIMEOUT:
-            raise timeout
+            raise timeout.with_traceback(None)
         result = do()
         if fault is Fault.TIMEOUT_WITH_EFFECT:
-            raise timeout
+            raise timeout.with_traceback(None)
         if fault is Fault.CRASH_AFTER:
             raise Crash(name)
         return result

@@ -97,14 +97,9 @@ class FakeDynamoDB:
         return self._call_with_faults("transact_write_items", write_both)
 
     def _call_with_faults(self, name: str, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        throttled, possible = _client_error("ProvisionedThroughputExceededException"), READ_FAULTS
-        if name == "transact_write_items":
-            possible = SERVICE_FAULTS
-            throttled = _client_error(
-                "TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}] * 2
-            )
-        timeout = ReadTimeoutError(endpoint_url="dynamodb")
-        return self._faults.call(f"dynamodb.{name}", possible, do, throttled=throttled, timeout=timeout)
+        is_write = name == "transact_write_items"
+        throttled, possible = (THROTTLED_WRITE, SERVICE_FAULTS) if is_write else (THROTTLED_READ, READ_FAULTS)
+        return self._faults.call(f"dynamodb.{name}", possible, do, throttled=throttled, timeout=NO_RESPONSE)
 
 
 class FakeGateway:
@@ -309,11 +304,19 @@ def _is_condition_met(write: dict[str, Any], stored_item: dict[str, Any] | None)
     raise AssertionError(write["ConditionExpression"])
 
 
-def _copy(item: Any) -> Any:
-    """Return a deep copy of an item, by way of JSON: several times as fast as ``copy.deepcopy``."""
-    return json.loads(json.dumps(item))
+def _copy(item: dict[str, Any]) -> dict[str, Any]:
+    """Return a deep copy of an item, whose attribute values hold strings and booleans."""
+    return {name: dict(attribute_value) for name, attribute_value in item.items()}
 
 
 def _client_error(code: str, **details: Any) -> ClientError:
     response: Any = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": 400}, **details}
     return ClientError(response, "operation")
+
+
+# Raised again and again: to make an error takes longer than most calls.
+THROTTLED_READ = _client_error("ProvisionedThroughputExceededException")
+THROTTLED_WRITE = _client_error(
+    "TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}, {"Code": "ThrottlingError"}]
+)
+NO_RESPONSE = ReadTimeoutError(endpoint_url="dynamodb")
