@@ -1,4 +1,4 @@
-"""A troposphere template as text that a person can review: CloudFormation's own order and short forms."""
+"""Emits a troposphere template as text for review, in CloudFormation's customary order and short forms."""
 
 import json
 import re
@@ -21,14 +21,14 @@ def as_yaml(document: dict[str, Any]) -> str:
 
 
 def to_yaml(document: dict[str, Any]) -> str:
-    """A template document in CloudFormation's short forms (``!Ref``, ``!GetAtt``, ``!Sub``...)."""
-    # libyaml's emitter is several times faster than any in Python, and generating has a speed to keep.
+    """Return a template document as YAML with CloudFormation's short forms (``!Ref``, ``!GetAtt``, ``!Sub``...)."""
+    # libyaml's emitter, because it is several times faster than any in Python.
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     return text
 
 
 def document(template: Template) -> dict[str, Any]:
-    """In CloudFormation's own order, without what is empty."""
+    """Return the template as plain data, with sections and attributes in the customary order and without empty ones."""
     document: dict[str, Any] = template.to_dict()
     document["Resources"] = {
         title: {key: resource[key] for key in _RESOURCE if key in resource}
@@ -55,11 +55,11 @@ def _represent_mapping(dumper: yaml.CSafeDumper, data: dict[str, Any]) -> yaml.N
                 return dumper.represent_scalar(tag, value, style="|" if "\n" in value else None)
             if isinstance(value, list):
                 return dumper.represent_sequence(tag, value)
-        # Anything else stays in the long form, which may hold whatever JSON may.
+        # Anything else keeps the long form, which allows any value.
     return dumper.represent_mapping("tag:yaml.org,2002:map", data.items())
 
 
-# What some reader of YAML takes for a number or a date where libyaml does not.
+# Text that some YAML readers take for a number or a date, and libyaml does not.
 _LIKE_A_NUMBER = re.compile(r"[-+.]?[0-9][0-9a-zA-Z_.:+-]*")
 
 

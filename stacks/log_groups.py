@@ -11,7 +11,7 @@ from .wiring import RETAINED, Value, platform_tags
 def add_log_group(
     template: Template, title: str, name: str, *, key_arn: Value, retention_days: Value, masked: Value
 ) -> LogGroup:
-    """Add a log group. A condition turns ``masked``, a setting, into a data protection policy or none."""
+    """Add a log group and return it. It has a data protection policy if the setting ``masked`` is true."""
     template.conditions.setdefault("MasksLogs", Equals(masked, "true"))
     group: LogGroup = template.add_resource(
         LogGroup(

@@ -1,10 +1,10 @@
-"""The data protection policy that masks what identifies a customer or a card in a log group."""
+"""The data protection policy that masks data of customers and cards in a log group."""
 
 from typing import Any
 
 from troposphere import Sub
 
-# The code writes none of these to a log. If a defect does, CloudWatch Logs masks them.
+# The code logs none of these; CloudWatch Logs masks them if a defect does.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/protect-sensitive-log-data-types.html
 IDENTIFIERS = (
     "CreditCardNumber",

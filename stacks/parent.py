@@ -1,6 +1,6 @@
 """The parent stack, with the nested stacks in the order of their deployment.
 
-A nested stack takes outputs of earlier ones. Its other inputs are settings, which are their defaults.
+A nested stack takes outputs of earlier ones. Its other inputs default to references to the settings.
 """
 
 from troposphere import AWSHelperFn, Output, Parameter, Ref, Template
@@ -16,7 +16,7 @@ from .workflow import stack as workflow
 
 
 def build(suffix: str) -> dict[str, Template]:
-    """The parent and its nested templates, by file name without the ``suffix``."""
+    """Return the parent and its nested templates, by file name without the ``suffix``."""
     parent = Template(Description="Payment platform")
     parent.set_version()
     parent.add_parameter(
@@ -107,7 +107,7 @@ def _reference_outputs(
     flow: workflow.Outputs,
     watch: monitoring.Outputs,
 ) -> dict[str, AWSHelperFn]:
-    """The reference's outputs, under its names."""
+    """Return the outputs of the reference by its names, in snake case."""
     return {
         "step_functions_state_machine_arn": flow.state_machine_arn,
         "step_functions_state_machine_name": flow.state_machine_name,

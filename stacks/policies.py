@@ -18,7 +18,7 @@ from awacs.aws import (
 )
 from troposphere import Ref, Sub
 
-# The modules of awacs that do not have the name of their service's prefix.
+# The awacs modules that are not named after the prefix of their service.
 _MODULES = {"lambda": "awslambda", "backup-storage": "backup_storage"}
 ACCOUNT = Ref("AWS::AccountId")
 ACCOUNT_ROOT_ARN = Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
@@ -79,18 +79,18 @@ def trust_policy(service: str, *conditions: ConditionElement) -> PolicyDocument:
 
 
 def only_through(service: str, **context: object) -> StringEquals:
-    """Require a request by way of ``service``, from this account, with one encryption context."""
+    """Return a condition that requires a request through ``service``, from this account, with an encryption context."""
     via = {"kms:ViaService": Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")}
     return StringEquals(via | _of_this_account(service, context))
 
 
 def only_in_context(service: str, **context: object) -> StringEquals:
-    """Require this account and one encryption context, for a service that calls KMS as the role itself."""
+    """Return the condition for a service that calls KMS as the role itself: this account, an encryption context."""
     return StringEquals(_of_this_account(service, context))
 
 
 def _of_this_account(service: str, context: Mapping[str, object]) -> dict[str, object]:
-    # Of these services, only Secrets Manager does not put its name into the context.
+    # Of the services in use, only Secrets Manager does not prefix the context with its name.
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     prefix = "" if service == "secretsmanager" else f"aws:{service}:"
     keys = {f"kms:EncryptionContext:{prefix}{key}": value for key, value in context.items()}
@@ -110,9 +110,9 @@ def only_over_tls(action: str, *resources: object) -> Statement:
 
 
 def key_administration() -> Statement:
-    """Allow the account to administer a key and to delegate that by IAM, but not to use the key.
+    """Allow the account to administer a key and to delegate that through IAM, but not to use the key.
 
-    Without the account root a key becomes unmanageable:
+    Without the account root, a key can become unmanageable.
     https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
     """
     return Statement(
@@ -130,7 +130,7 @@ def key_administration() -> Statement:
 
 
 def only_services_grant() -> Statement:
-    """Allow only AWS services to create grants: a grant gives its principal access beyond the key's policy.
+    """Allow only AWS services to create grants, because a grant gives access beyond the key policy.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource
     """

@@ -1,4 +1,4 @@
-"""The files of ``templates/``, as documents and as text."""
+"""Renders the files of ``templates/``."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from .artifacts.deployers.policy_terms import Environments
 
 
 def build_documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:
-    """Every template by its name. Touches no network and writes nothing."""
+    """Return every template as plain data by its name. Uses no network and writes nothing."""
     environments = Environments(settings.deployed_environments())
     templates = {**parent.build(suffix), "artifacts": artifacts.build(environments)}
     return {name: emit.document(template) for name, template in templates.items()}
 
 
 def as_files(documents: dict[str, dict[str, Any]], format: str) -> dict[str, str]:
-    """File name and content of every template, in ``yaml`` or ``json``."""
+    """Return the content of every template by its file name. ``format`` is ``yaml`` or ``json``."""
     as_text = {"yaml": emit.as_yaml, "json": emit.as_json}[format]
     return {f"{name}.{format}": as_text(document) for name, document in documents.items()}
 

@@ -1,4 +1,4 @@
-"""The kinds of settings: what each accepts, in words, in Python and as the properties of a CloudFormation parameter."""
+"""The kinds of settings. Each describes its values in words, in Python, and as properties of a parameter."""
 
 import re
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from troposphere import Parameter, Ref
 
 @dataclass(frozen=True)
 class Setting(ABC):
-    """A key of the settings file, named by the attribute of ``Settings`` that holds it."""
+    """A key of the settings file. Its name is that of the class attribute that holds it."""
 
     description: str
     default: Any = None
@@ -31,29 +31,24 @@ class Setting(ABC):
     @property
     @abstractmethod
     def allowed(self) -> str:
-        """What may be set, in words."""
+        """The accepted values in words."""
 
     def constraints(self) -> dict[str, Any]:
-        """``allowed``, in the properties of a CloudFormation parameter."""
+        """Return the accepted values as properties of a CloudFormation parameter."""
         return {}
 
     @abstractmethod
     def accepts(self, value: Any) -> bool:
-        """Whether the file may hold this value."""
+        """Whether the file may contain this value."""
 
     def text(self, value: Any) -> str:
-        """The value as CloudFormation takes it."""
+        """Return the value of the CloudFormation parameter."""
         return str(value)
 
     def parameter(self) -> Parameter:
         default = {} if self.default is None else {"Default": self.text(self.default)}
-        return Parameter(
-            self.parameter_name,
-            Type=self.parameter_type,
-            Description=self.description,
-            **default,
-            **self.constraints(),
-        )
+        properties = default | self.constraints()
+        return Parameter(self.parameter_name, Type=self.parameter_type, Description=self.description, **properties)
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,7 @@ class Choice(Setting):
 
 @dataclass(frozen=True)
 class Text(Setting):
-    """Text that matches a pattern; may be empty where the pattern lets it."""
+    """Text that matches a pattern, which may allow empty text."""
 
     pattern: str = ".*"
     wording: str = "text"
@@ -152,7 +147,7 @@ class Amounts(Setting):
         entry = "[A-Z]{3}=[1-9][0-9]{0,8}"
         return {
             "AllowedPattern": f"^{entry}(,{entry})*$",
-            # A version's description holds two of these and has 256 characters.
+            # The description of a version contains two of these and has 256 characters.
             "MaxLength": self.longest,
             "ConstraintDescription": "such as USD=10000,EUR=9000",
         }

@@ -8,20 +8,20 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .setting_kinds import Amounts, Choice, Flag, Number, Setting, Text
 
 ENVIRONMENTS_FILE = Path(__file__).with_name("environments.toml")
 ENVIRONMENT_PATTERN = "[a-z][a-z0-9-]{1,14}[a-z0-9]"
-# The environment on the AWS emulator of this machine.
+# The environment on the local AWS emulator.
 LOCAL = "local"
-# As permissions_boundary: the boundaries that templates/artifacts.yaml creates.
+# The value of permissions_boundary that selects the boundaries of the artifacts stack.
 PLATFORM_BOUNDARY = "platform"
 
 
 class SettingsError(Exception):
-    """A settings file that cannot be used; the message names the file, the key and what is allowed."""
+    """A settings file is invalid. The message names the file, the key and the accepted values."""
 
 
 # The values that CloudWatch Logs accepts.
@@ -35,7 +35,7 @@ def _threshold(subject: str, *, default: int) -> Number:
 
 
 class Settings:
-    """All settings. One without a default has to be set for each environment."""
+    """The settings of an environment. One without a default must be set in each."""
 
     log_retention_days = Number("Retention of log groups, in days", among=RETENTION_DAYS)
     key_deletion_window_days = Number("KMS key deletion waiting period, in days", minimum=7, maximum=30)
@@ -49,14 +49,14 @@ class Settings:
     log_data_protection = Flag(
         "Whether logs mask what looks like a card number, a bank account number or an e-mail address"
     )
-    # Not less than INFO: metrics are made of lines at INFO.
+    # At least INFO, because the metrics are log lines at INFO.
     function_log_level = Choice("The minimum log level of the functions", among=("DEBUG", "INFO"))
     reserved_concurrency = Number("Reserved concurrency of each function; 0 reserves none", maximum=1000)
     gateway = Choice("The payment gateway", among=("simulator", "stripe"))
     gateway_secret_arn = Text(
         "The Secrets Manager secret that holds the gateway's API key; empty for the simulator",
         default="",
-        # A version's description holds it, and has 256 characters.
+        # The description of a version contains it, and has 256 characters.
         pattern=r"|arn:[a-z-]{3,10}:secretsmanager:\S{1,170}",
         wording="the ARN of a Secrets Manager secret, of at most 200 characters, or empty",
     )
@@ -111,7 +111,7 @@ class Settings:
 
 
 class Bootstrap:
-    """What belongs to the account and not to an environment: the table [bootstrap]. Parameters of artifacts.yaml."""
+    """The settings of the account, in the table [bootstrap], which are the parameters of the artifacts stack."""
 
     service_role = Flag("Whether CloudFormation uses a service role instead of the caller's permissions", False)
     permissions_boundary = Text(
@@ -141,7 +141,7 @@ class Bootstrap:
 
 
 class Rollout:
-    """How an environment is rolled out: the table [ENVIRONMENT.rollout]. No template knows these."""
+    """The settings of an environment's deployment, in the table [ENVIRONMENT.rollout]. No template uses them."""
 
     termination_protection = Flag("Whether the stack has termination protection", False)
     stack_policy = Flag(
@@ -164,9 +164,9 @@ def all_settings(declared_in: type = Settings) -> list[Setting]:
 
 
 def deployed_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
-    """The environments that are deployed to AWS, in alphabetical order.
+    """Return the environments that are deployed to AWS, in alphabetical order.
 
-    Raises ``SettingsError`` for a file that cannot be read and for a name that is not allowed.
+    Raises ``SettingsError`` for a file that cannot be read and for an invalid name.
     """
     environments = sorted(name for name in _read_file(path) if name not in (_BOOTSTRAP, LOCAL))
     for environment in environments:
@@ -175,15 +175,15 @@ def deployed_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
 
 
 def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
-    """The parent template's parameters for ``environment``.
+    """Return the parent template's parameters for ``environment``.
 
-    Raises ``SettingsError`` for a file that cannot be read, an environment it does not have, an unknown key, a
-    missing value and a value that is not allowed.
+    Raises ``SettingsError`` for a file that cannot be read, an environment that is not in it, an unknown key, a missing
+    value and an invalid value.
     """
     table = {key: value for key, value in _read_environment(environment, path).items() if key != _ROLLOUT}
     values = _check_table(table, Settings, f"{_relative_path(path)}: [{environment}]")
     _check_pairs(environment, table, _relative_path(path))
-    # Settings of the account: the boundary of every role, and CloudFormation's role, which the keys' policies name.
+    # Settings of the account: the boundary of every role, and CloudFormation's role, which the key policies name.
     bootstrap = load_bootstrap(path)
     of_account = {name: bootstrap[name] for name in ("PermissionsBoundary", "ServiceRole")}
     needs_generation = bootstrap["ServiceRole"] == "true" or bootstrap["PermissionsBoundary"] == PLATFORM_BOUNDARY
@@ -197,7 +197,7 @@ def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
 
 
 def load_rollout(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, Any]:
-    """How ``environment`` is rolled out, by the names of ``Rollout``. Raises ``SettingsError``."""
+    """Return the ``Rollout`` settings of ``environment`` by their names. Raises ``SettingsError``."""
     return _check_table(
         _read_environment(environment, path).get(_ROLLOUT, {}),
         Rollout,
@@ -206,7 +206,7 @@ def load_rollout(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, 
 
 
 def load_bootstrap(path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
-    """The parameters of the artifact bucket's template. Raises ``SettingsError``."""
+    """Return the parameters of the artifacts stack. Raises ``SettingsError``."""
     place = f"{_relative_path(path)}: [{_BOOTSTRAP}]"
     values = _check_table(_read_file(path).get(_BOOTSTRAP, {}), Bootstrap, place)
     if values["github_repository"] and not values["service_role"]:
@@ -220,7 +220,7 @@ def load_bootstrap(path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
 
 
 def _check_table(table: Any, declared_in: type, place: str) -> dict[str, Any]:
-    """The values of all settings of a class, with defaults. Raises ``SettingsError``, also for an unknown key."""
+    """Return the values of all settings of a class, with defaults. Raises ``SettingsError``."""
     settings = {setting.name: setting for setting in all_settings(declared_in)}
     if not isinstance(table, dict):
         raise SettingsError(f"{place}: it must be a table")
@@ -243,7 +243,7 @@ def _to_parameters(values: Mapping[str, Any], declared_in: type) -> dict[str, st
 
 
 def _relative_path(path: Path) -> Path:
-    """Relative to the current directory if it is in there."""
+    """Return ``path`` relative to the current directory if it is inside."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -264,7 +264,7 @@ def _read_environment(environment: str, path: Path) -> Mapping[str, Any]:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    import tomllib  # not needed to declare settings, and generating has a speed to keep
+    import tomllib  # only here, because declaring the settings does not need it
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -275,30 +275,29 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _check_pairs(environment: str, table: Mapping[str, Any], path: Path) -> None:
-    """Check the settings that depend on each other."""
+    """Check the settings that depend on each other. Raises ``SettingsError``."""
+
+    def refuse(reason: str) -> NoReturn:
+        raise SettingsError(f"{path}: [{environment}] {reason}")
+
     protocol = table.get("notification_protocol", Settings.notification_protocol.default)
     endpoint = table.get("notification_endpoint", "")
     starts = {"email": "", "https": "https://", "sqs": "arn:"}[protocol]
     if endpoint and (not endpoint.startswith(starts) or (protocol == "email" and "@" not in endpoint)):
-        raise SettingsError(f"{path}: [{environment}] notification_endpoint: it must be one of protocol {protocol}")
+        refuse(f"notification_endpoint: it must be one of protocol {protocol}")
     maximum = table.get("maximum_amounts", Settings.maximum_amounts.default)
     high = table.get("high_value_amounts", Settings.high_value_amounts.default)
     if (table.get("gateway") == "stripe") != bool(table.get("gateway_secret_arn")):
-        raise SettingsError(f"{path}: [{environment}] gateway_secret_arn: it must be set for stripe, and only then")
+        refuse("gateway_secret_arn: it must be set for stripe, and only then")
     if table.get("gateway_secret_key_arn") and not table.get("gateway_secret_arn"):
-        raise SettingsError(
-            f"{path}: [{environment}] gateway_secret_key_arn: it must be empty without a gateway_secret_arn"
-        )
+        refuse("gateway_secret_key_arn: it must be empty without a gateway_secret_arn")
     if set(maximum) != set(high):
-        raise SettingsError(
-            f"{path}: [{environment}] high_value_amounts: it must have the currencies of maximum_amounts, "
-            f"{', '.join(sorted(maximum))}"
-        )
+        refuse(f"high_value_amounts: it must have the currencies of maximum_amounts, {', '.join(sorted(maximum))}")
     for code in maximum:
         if high[code] > maximum[code]:
-            raise SettingsError(f"{path}: [{environment}] high_value_amounts: {code} is above its maximum amount")
+            refuse(f"high_value_amounts: {code} is above its maximum amount")
 
 
 def _to_toml(value: Any) -> str:
-    """A value as it is written in the file, in one line."""
+    """Return a value as the file contains it, in one line."""
     return json.dumps(value, default=str, ensure_ascii=False)

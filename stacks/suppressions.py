@@ -1,4 +1,4 @@
-"""Rules of others that a resource breaks on purpose, each with its reason, where those who check look for them.
+"""Suppressions of linter rules that a resource violates on purpose, each with its reason, in the resource's metadata.
 
 checkov: https://www.checkov.io/2.Basics/Suppressing%20and%20Skipping%20Policies.html
 cdk-nag: https://github.com/cdklabs/cdk-nag
@@ -9,13 +9,13 @@ from typing import Any
 
 from troposphere import AWSHelperFn, AWSObject
 
-# cdk-nag's rule on wildcards reports each of them as a finding of its own, and a suppression names the findings that
-# it covers. https://github.com/cdklabs/cdk-nag/blob/v2.36.0/README.md#suppressing-a-rule
+# This rule of cdk-nag reports each wildcard as a separate finding, and a suppression names the findings that it covers.
+# https://github.com/cdklabs/cdk-nag/blob/v2.36.0/README.md#suppressing-a-rule
 _WILDCARDS = "AwsSolutions-IAM5"
 
 
 def in_packs(rule: str) -> tuple[str, ...]:
-    """cdk-nag's rule in each of the packs that have it under this name."""
+    """Return the names of a cdk-nag rule in the rule packs that contain it."""
     return tuple(f"{pack}-{rule}" for pack in ("PCI.DSS.321", "NIST.800.53.R5", "HIPAA.Security"))
 
 
@@ -27,7 +27,7 @@ def suppress(
     nag: tuple[str, ...] = (),
     guard: tuple[str, ...] = (),
 ) -> None:
-    """Add rules to what the resource's Metadata suppresses, all for one reason. May be called again for others."""
+    """Suppress rules for a resource, all for one reason. Further calls add further rules."""
     metadata: dict[str, Any] = resource.resource.setdefault("Metadata", {})
     if checkov:
         metadata.setdefault("checkov", {}).setdefault("skip", []).extend(
@@ -40,19 +40,19 @@ def suppress(
     if guard:
         rules = metadata.setdefault("guard", {})
         rules.setdefault("SuppressedRules", []).extend(guard)
-        # cfn-guard has no place for a reason; it reads over this one.
+        # cfn-guard has no field for a reason, and ignores this one.
         rules.setdefault("Reasons", {}).update(dict.fromkeys(guard, reason))
 
 
 def suppress_wildcards(policy: AWSObject, reason: str, *resources: str | AWSHelperFn) -> None:
-    """Accept these resources with a wildcard, written as the statements of ``policy`` have them, and no others."""
+    """Accept the wildcards in exactly these ``resources`` of the statements of ``policy``."""
     rules = policy.resource.setdefault("Metadata", {}).setdefault("cdk_nag", {}).setdefault("rules_to_suppress", [])
     findings = [f"Resource::{flatten_for_nag(resource)}" for resource in resources]
     rules.append({"id": _WILDCARDS, "reason": reason, "applies_to": findings})
 
 
 def flatten_for_nag(value: str | AWSHelperFn) -> str:
-    """The text that cdk-nag makes of a value: a reference is ``<LogicalId>``, an attribute ``<LogicalId.Attribute>``.
+    """Return a value as cdk-nag writes it: a reference is ``<LogicalId>``, an attribute ``<LogicalId.Attribute>``.
 
     Raises ``KeyError`` for a function other than ``Ref``, ``Fn::Sub`` and ``Fn::GetAtt``.
     """

@@ -11,8 +11,8 @@ A module offers two frozen dataclasses of ``Value`` fields and one function::
     def build(template: Template, inputs: Inputs) -> Outputs: ...
 
 ``Nest.add`` calls ``build`` once. Inside the nested template every input is a ``Ref`` to a parameter; in the parent
-every output is a ``GetAtt`` on the nested stack. The type checker sees the dataclasses, so a misspelt output, a
-missing input, a literal or a use before the stack exists is an error before anything runs.
+every output is a ``GetAtt`` on the nested stack. Because of the dataclasses, the type checker reports a misspelt
+output, a missing input, a literal, or the use of a stack before it exists.
 """
 
 import re
@@ -28,24 +28,24 @@ from .settings import Bootstrap, Settings, all_settings
 Value = AWSHelperFn
 # The parameter that every template has.
 ENVIRONMENT = Ref("Environment")
-# The attributes of a resource whose data must outlive its stack. A failed creation is rolled back.
+# The attributes of a resource that outlives its stack, unless its creation is rolled back.
 RETAINED: dict[str, Any] = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 I = TypeVar("I")  # noqa: E741 - Inputs
 O = TypeVar("O")  # noqa: E741 - Outputs
 
 
 def to_pascal_case(name: str) -> str:
-    """``dynamodb_key_arn`` or ``dynamodb-key-arn`` as a logical id of CloudFormation: ``DynamodbKeyArn``."""
+    """Return a name such as ``dynamodb_key_arn`` or ``dynamodb-key-arn`` as a logical id: ``DynamodbKeyArn``."""
     return "".join(part.capitalize() for part in re.split("[-_]", name))
 
 
 def platform_tags() -> Tags:
-    """The tags of every resource that takes tags."""
+    """Return the tags of every resource that can have tags."""
     return Tags(**platform_tag_map())
 
 
 def platform_tag_map() -> dict[str, Any]:
-    """The same tags as a map, the form that AWS Backup takes."""
+    """Return the same tags as a map, the form that AWS Backup requires."""
     return {
         "Environment": ENVIRONMENT,
         "Owner": "PaymentTeam",
@@ -80,11 +80,11 @@ class Nest:
         self.parent.add_resource(
             Stack(
                 title,
-                # A local path, as `aws cloudformation package` reads it; packaging makes it an S3 URL.
+                # A local path, which packaging replaces with an S3 URL.
                 TemplateURL=f"./{title.lower()}.{self.suffix}",
                 Parameters={parameter: getattr(inputs, name) for name, parameter in parameters.items()},
                 Tags=platform_tags(),
-                # A resource that must outlive its stack has a policy of its own.
+                # Resources that must outlive their stack have their own policies.
                 DeletionPolicy="Delete",
                 UpdateReplacePolicy="Delete",
             )

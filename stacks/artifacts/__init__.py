@@ -1,7 +1,7 @@
-"""What has to exist before the platform: the bucket that the deployer uploads to, and the roles that deploy.
+"""What must exist before the platform: the bucket that the deployer uploads to, and the roles that deploy.
 
 stack.py                 the template
 bucket.py                the bucket, its policy, and its access logs
-permissions_boundary.py  what no role of the platform can do
+permissions_boundary.py  the most that any role of the platform may do
 deployers/               the roles that deploy
 """

@@ -1,8 +1,8 @@
-"""The permissions boundary: what no role of the platform can do, whatever policies it is given.
+"""The permissions boundary: the most that a role of the platform may do, whatever policies are attached to it.
 
-The account's own stack (templates/artifacts.yaml) has one boundary for each environment, and every role of that
-environment has it. A deployment with CloudFormation's role may create roles and policies under the platform's names;
-the boundary limits them to what the platform does in their own environment.
+The artifacts stack has one boundary for each environment, and every role of that environment has it. A deployment with
+CloudFormation's role may create roles and policies under the platform's names; the boundary limits them to what the
+platform does in their own environment.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 """
 
@@ -13,14 +13,17 @@ from troposphere import AWSHelperFn, Equals, Sub, Template
 from troposphere.iam import ManagedPolicy
 
 from .. import names
-from ..policies import ACCOUNT, LOG_DELIVERY, allow, policy_document
+from ..policies import ACCOUNT, LOG_DELIVERY, allow, only_in_context, policy_document
 from ..settings import PLATFORM_BOUNDARY
 from ..suppressions import suppress_wildcards
 from ..wiring import RETAINED, Value, to_pascal_case
 
+# The services that use keys on behalf of the platform's roles.
+_KEY_USERS = ("backup", "dynamodb", "lambda", "secretsmanager", "sns", "sqs")
+
 
 def add_boundaries(template: Template, boundary: Value, environments: Sequence[str]) -> None:
-    """Add the boundary of each environment to the account's own stack."""
+    """Add the boundary of each environment to the artifacts stack."""
     template.add_condition("HasOurBoundary", Equals(boundary, PLATFORM_BOUNDARY))
     for environment in environments:
         policy = template.add_resource(
@@ -30,7 +33,7 @@ def add_boundaries(template: Template, boundary: Value, environments: Sequence[s
                 Description=f"No role of the payment platform in {environment} can do more than this",
                 PolicyDocument=policy_document(*_allowed_statements(environment)),
                 Condition="HasOurBoundary",
-                # It is in use as long as there are roles.
+                # The environment's roles use it for as long as they exist.
                 **RETAINED,
             )
         )
@@ -42,34 +45,29 @@ def add_boundaries(template: Template, boundary: Value, environments: Sequence[s
 
 
 def _allowed_statements(environment: str) -> list[Statement]:
-    def in_this_environment(*patterns: str) -> list[str]:
-        return [names.in_environment(pattern, environment) for pattern in patterns]
+    def arns(service: str, *resources: str) -> list[AWSHelperFn]:
+        return [names.arn(service, names.in_environment(resource, environment)) for resource in resources]
 
     keys = [names.arn("kms", "key/*")]
+    of_this_account: dict[str, object] = {"kms:CallerAccount": ACCOUNT}
+    tables = (names.TABLE, f"{names.TABLE}/index/{names.OPEN_INDEX}", names.LEDGER_TABLE)
     return [
         allow(
             "Tables",
             "dynamodb:BatchGetItem DescribeTable GetItem ListTagsOfResource PutItem Query StartAwsBackupJob",
-            [
-                names.arn("dynamodb", f"table/{table}")
-                for table in in_this_environment(
-                    names.TABLE, f"{names.TABLE}/index/{names.OPEN_INDEX}", names.LEDGER_TABLE
-                )
-            ],
+            arns("dynamodb", *(f"table/{table}" for table in tables)),
         ),
-        allow(
-            "DeadLetters", "sqs:SendMessage", [names.arn("sqs", queue) for queue in in_this_environment(names.QUEUE)]
-        ),
-        allow("Notices", "sns:Publish", [names.arn("sns", topic) for topic in in_this_environment(names.TOPIC)]),
+        allow("DeadLetters", "sqs:SendMessage", arns("sqs", names.QUEUE)),
+        allow("Notices", "sns:Publish", arns("sns", names.TOPIC)),
         allow(
             "Functions",
             "lambda:InvokeFunction",
-            [names.live_function_arn(function) for function in in_this_environment(*names.FUNCTIONS)],
+            arns("lambda", *(f"function:{function}:{names.LIVE}" for function in names.FUNCTIONS)),
         ),
         allow(
             "Backups",
             "backup:CopyIntoBackupVault DescribeBackupVault",
-            [names.arn("backup", f"backup-vault:{vault}") for vault in in_this_environment(names.BACKUP_VAULT)],
+            arns("backup", f"backup-vault:{names.BACKUP_VAULT}"),
         ),
         allow("Secrets", "secretsmanager:GetSecretValue", [names.arn("secretsmanager", "secret:*")]),
         allow(
@@ -77,43 +75,28 @@ def _allowed_statements(environment: str) -> list[Statement]:
             "kms:Decrypt GenerateDataKey",
             keys,
             StringEquals(
-                {
-                    "kms:CallerAccount": ACCOUNT,
-                    "kms:ViaService": [
-                        Sub(f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}")
-                        for service in ("backup", "dynamodb", "lambda", "secretsmanager", "sns", "sqs")
-                    ],
-                }
+                of_this_account
+                | {"kms:ViaService": [Sub(f"{name}.${{AWS::Region}}.${{AWS::URLSuffix}}") for name in _KEY_USERS]}
             ),
         ),
-        # Step Functions calls KMS as the role itself.
+        # Step Functions calls KMS as the role itself, not through another service.
         allow(
             "KeysOfExecutions",
             "kms:Decrypt GenerateDataKey",
             keys,
-            StringEquals(
-                {
-                    "kms:CallerAccount": ACCOUNT,
-                    "kms:EncryptionContext:aws:states:stateMachineArn": [
-                        names.arn("states", f"stateMachine:{workflow}")
-                        for workflow in in_this_environment(names.WORKFLOW)
-                    ],
-                }
-            ),
+            only_in_context("states", stateMachineArn=arns("states", f"stateMachine:{names.WORKFLOW}")),
         ),
         allow(
             "KeysOfLogDelivery",
             "kms:GenerateDataKey",
             keys,
-            StringEquals(
-                {"kms:CallerAccount": ACCOUNT, "kms:EncryptionContext:SourceArn": names.arn("logs", "*")},
-            ),
+            StringEquals(of_this_account | {"kms:EncryptionContext:SourceArn": names.arn("logs", "*")}),
         ),
-        allow("KeysAreFound", "kms:DescribeKey", keys, StringEquals({"kms:CallerAccount": ACCOUNT})),
+        allow("KeysAreFound", "kms:DescribeKey", keys, StringEquals(of_this_account)),
         allow(
             "Logs",
             "logs:CreateLogStream PutLogEvents",
-            [names.log_streams_arn(group) for group in in_this_environment(*names.FUNCTION_LOG_GROUPS)],
+            arns("logs", *(f"log-group:{group}:*" for group in names.FUNCTION_LOG_GROUPS)),
         ),
         allow("LogDeliveryHasNoResource", LOG_DELIVERY, ["*"]),
         allow(

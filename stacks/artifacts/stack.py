@@ -1,4 +1,4 @@
-"""What has to exist before a deployment, as a stack of its own: the bucket, and optionally the roles that deploy."""
+"""The artifacts stack, which must exist before a deployment: the bucket and, optionally, the roles that deploy."""
 
 from troposphere import Output, Parameter, Template
 
@@ -9,7 +9,7 @@ from .deployers.policy_terms import Environments
 
 
 def build(environments: Environments) -> Template:
-    """Build the template. The roles that deploy may touch these ``environments`` only."""
+    """Build and return the template. The roles that deploy get access to these ``environments`` only."""
     template = Template(Description="Payment platform: where the deployer keeps templates and function packages")
     template.set_version()
     template.add_parameter(

@@ -1,8 +1,8 @@
-"""The functions, and the schedule of one of them.
+"""The functions, and the schedule of reconciliation.
 
 stack.py          the template
-function_code.py  their source, and its digest
-versions.py       what a version of a function holds, and so when one is published
-layers.py         the gateway's library, and a digest of what the layer contains
-runtime.py        the runtime they run on
+function_code.py  the source files, and their digest
+versions.py       the description of a version, whose changes publish a new one
+layers.py         the layer with the gateway's library, and its digest
+runtime.py        the runtime of the functions
 """

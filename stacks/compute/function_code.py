@@ -1,4 +1,4 @@
-"""The source of the functions: which files it has, and a digest of them."""
+"""The source files of the functions, and their digest."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ LAYER = FOLDER.parent / "lambda-layers" / "stripe"
 
 
 def list_files(folder: Path = FOLDER) -> Iterator[tuple[str, bytes]]:
-    """Path inside the package and content of each source file, sorted by path.
+    """Yield the path inside the package and the content of each source file, sorted by path.
 
-    Hidden files and caches are not part of it: editors and interpreters leave them.
+    Hidden files and caches, which editors and interpreters leave behind, are skipped.
     """
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
@@ -21,7 +21,7 @@ def list_files(folder: Path = FOLDER) -> Iterator[tuple[str, bytes]]:
 
 
 def digest_code(folder: Path = FOLDER) -> str:
-    """The same for the same files, whatever their dates and whatever the machine."""
+    """Return a digest of paths and contents, which is independent of dates and of the machine."""
     sha = hashlib.sha256()
     for name, content in list_files(folder):
         sha.update(f"{name}\0{len(content)}\0".encode() + content)

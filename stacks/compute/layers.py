@@ -1,4 +1,4 @@
-"""The layer with the gateway's library: the files that it is built of, and a digest of what it contains."""
+"""The layer with the gateway's library: the distributions that it contains, and their digest."""
 
 import hashlib
 import re
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STRIPE = Path(__file__).resolve().parents[2] / "lambda-layers" / "stripe" / "requirements.txt"
-# The way in which scripts/deployer/layer.py makes the layer of these files. Count up when other bytes come of it.
+# The version of the build in scripts/deployer/layer.py. Increment it when the build produces other bytes.
 BUILD = 2
-# One distribution, pinned to one file; as pip writes it in its hash-checking mode.
+# One distribution, pinned to one file, in the format of pip's hash-checking mode.
 # https://pip.pypa.io/en/stable/topics/secure-installs/#hash-checking-mode
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!+_-]+) --hash=sha256:([0-9a-f]{64})")
 
 
 class RequirementError(ValueError):
-    """A layer's requirements that cannot be read, or a line of them that does not name exactly one file."""
+    """The requirements cannot be read, or a line does not name exactly one file."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Pin:
 
 
 def read_pins(requirements: Path) -> Iterator[Pin]:
-    """Each distribution. Raises ``RequirementError`` for a line without its version or without exactly one hash."""
+    """Yield each distribution. Raises ``RequirementError`` for a line that is not a version pinned by one hash."""
     try:
         text = requirements.read_text(encoding="utf-8")
     except OSError as error:
@@ -43,6 +43,6 @@ def read_pins(requirements: Path) -> Iterator[Pin]:
 
 
 def digest_requirements(requirements: Path) -> str:
-    """Of what the layer contains: it depends on the files it is built of, and on how; not on comments or order."""
+    """Return a digest of the layer's files and of the build's version, independent of comments and order."""
     files = sorted({pin.sha256 for pin in read_pins(requirements)})
     return hashlib.sha256("\n".join([str(BUILD), *files]).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""The runtime that the functions run on in Lambda: the only place that names it.
+"""The Lambda runtime of the functions.
 
-Functions, layer, bill of materials and the emulator's notice follow; what cannot read this file (ruff's target, the
-workflows) is held equal by tests/stacks/test_runtime.py.
+Functions, layer, bill of materials and the emulator's notice read it here. tests/test_runtime.py checks the places that
+cannot, such as ruff's target and the workflows.
 """
 
 # Supported by AWS until 2027-06-30: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html

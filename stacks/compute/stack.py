@@ -1,4 +1,4 @@
-"""The functions: code, logs, and a version behind the alias that is called; and the schedule of one of them."""
+"""The compute stack: the functions with their logs, versions and aliases, and the schedule of reconciliation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,18 +15,18 @@ from ..wiring import ENVIRONMENT, Value, platform_tags
 from .runtime import ARCHITECTURE, RUNTIME
 from .versions import describe_version
 
-# The functions' own limit; the state machine waits a little longer than that for each.
+# The timeout of the functions. The state machine waits slightly longer.
 TIMEOUT_SECONDS = 300
 
 
 class LocalFolder(AWSHelperFn):
-    """Code by local path: `aws cloudformation package` and our own packaging make it an S3 location."""
+    """Code by its local path, which packaging replaces with an S3 location."""
 
     def __init__(self, path: str) -> None:
         self.data = path
 
 
-# What the gateway's library is made of; the deployer builds the layer from it.
+# The requirements that the deployer builds the layer from.
 STRIPE_LAYER = "../lambda-layers/stripe"
 
 
@@ -106,7 +106,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         variables={**gateway, "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes},
         layer=layer,
     )
-    # What validation answers, processing has to understand: its new version goes live first.
+    # Processing must understand the answers of validation, so its new version goes live first.
     validation.alias.DependsOn = processing.alias.title
     reconciliation = _add_function(
         template,
@@ -140,7 +140,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
 
 
 def _add_gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVersion:
-    """The gateway's library as a layer, only where that gateway is used: it is larger than everything else."""
+    """Add the layer with the gateway's library, under the condition that the gateway is used: it is large."""
     template.add_condition("UsesStripe", Equals(inputs.gateway, "stripe"))
     layer: awslambda.LayerVersion = template.add_resource(
         awslambda.LayerVersion(
@@ -157,7 +157,7 @@ def _add_gateway_layer(template: Template, inputs: Inputs) -> awslambda.LayerVer
 
 
 def _add_schedule(template: Template, inputs: Inputs, reconciliation: _Live) -> None:
-    """Every five minutes; what cannot be delivered in that time goes to the dead-letter queue."""
+    """Run reconciliation every five minutes. An event that is not delivered by then goes to the dead-letter queue."""
     rule = template.add_resource(
         events.Rule(
             "ReconciliationSchedule",
@@ -233,7 +233,7 @@ def _add_function(
                     **variables,
                 }
             ),
-            # JSON, so that a metric filter and a person can read single fields.
+            # JSON, so that metric filters and queries can select fields.
             LoggingConfig=awslambda.LoggingConfig(
                 LogGroup=log_group.ref(), LogFormat="JSON", ApplicationLogLevel=inputs.function_log_level
             ),
@@ -256,7 +256,7 @@ def _add_function(
         nag=("NIST.800.53.R5-LambdaConcurrency", "HIPAA.Security-LambdaConcurrency"),
     )
     suppress(function, "The Python version that the tests run this code on", nag=("AwsSolutions-L1",))
-    # In the order of the variables' names, so that another order in this file publishes nothing.
+    # Sorted by name, so that reordering the variables here publishes no version.
     values = [*(variables[name] for name in sorted(variables)), inputs.function_log_level]
     parameters = [str(value.data["Ref"]) for value in values]
     resources = {**_resource_names(), f"{title}Logs": log_group_name}
@@ -285,7 +285,7 @@ def _add_function(
 
 
 def _resource_names() -> dict[str, str]:
-    """The names behind the inputs that are not settings; of a key, which has none, the logical id."""
+    """Return the resource names, or for a key the logical id, of the inputs that are not settings."""
     return {
         "TableName": names.TABLE,
         "LedgerTableName": names.LEDGER_TABLE,
@@ -300,7 +300,7 @@ def _resource_names() -> dict[str, str]:
 
 
 def invoke_arn(function_arn: Value) -> AWSHelperFn:
-    """The ARN by which API Gateway invokes a function, which the reference has among its outputs."""
+    """Return the ARN by which API Gateway invokes a function, which is among the reference's outputs."""
     return Sub(
         "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${FunctionArn}/invocations",
         FunctionArn=function_arn,

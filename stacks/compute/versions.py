@@ -1,9 +1,9 @@
-"""A version of a function: published anew when, and only when, what a version holds has changed.
+"""Describes the version of a function, so that a new one is published exactly when the content of a version changes.
 
-A version is immutable: CloudFormation publishes one only when a property of its resource changes, and Lambda refuses
-to publish one that equals the last ("A version for this Lambda function exists"). So the version's description is made
-of all that a version holds, and of nothing else. The version that is replaced is deleted: going back is another
-deployment. https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
+CloudFormation publishes a version only when a property of its resource changes, and Lambda refuses to publish one that
+equals the last ("A version for this Lambda function exists"). So the description covers everything that a version
+contains, and nothing else. CloudFormation deletes the version that it replaces, so going back takes another deployment.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from troposphere import If, Join, Ref, awslambda, encode_to_dict
 
 from . import function_code, layers
 
-# Lambda keeps these with the function, not with a version.
+# Properties of the function that are not part of a version.
 _NOT_VERSIONED = {"Tags", "ReservedConcurrentExecutions"}
-# To write one of these down, or to leave it out, changes nothing.
+# Setting a property to its default is the same as leaving it out.
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 _DEFAULTS = {"Architectures": ["x86_64"], "EphemeralStorage": {"Size": 512}, "PackageType": "Zip"}
 
@@ -29,12 +29,12 @@ def describe_version(
     names: Mapping[str, str],
     layer: awslambda.LayerVersion | None = None,
 ) -> Join:
-    """The description of the version, of at most 256 characters.
+    """Return the description of the version, which has at most 256 characters.
 
-    A reference reads the same whatever it stands for. What a setting stands for is known to the deployment:
-    ``settings`` are in the description by their values, in an order that does not change. ``names`` has, by parameter
-    or logical id, the names (for keys the logical ids) behind all other references: they are in its digest, because a
-    change set does not know another stack's outputs. A ``layer`` counts where its condition holds.
+    The text of a reference does not change with its value. So the description contains the values of ``settings``, in
+    a fixed order. For all other references its digest contains ``names``: resource names (logical ids of keys) by
+    parameter or logical id, because a change set does not know another stack's outputs. It covers ``layer`` if the
+    condition of the layer holds.
     """
     resolved = dict(names) | {str(setting.data["Ref"]): "(in the description)" for setting in settings}
     properties = encode_to_dict(function.properties)
@@ -45,14 +45,14 @@ def describe_version(
     }
     parts = [f"code-{_digest_text([function_code.digest_code(), values], 16)}", *settings]
     if layer is not None:
-        # Any change of its properties makes it anew, under another ARN.
+        # A change to any property replaces the layer, which gets another ARN.
         contents = encode_to_dict(layer.properties) | {"Content": layers.digest_requirements(layers.STRIPE)}
         parts.append(If(layer.resource["Condition"], f"layer-{_digest_text(contents, 8)}", "no-layer"))
     return Join(" ", parts)
 
 
 def _resolve_references(value: Any, names: Mapping[str, str]) -> Any:
-    """``value`` with what ``names`` has in place of each reference to it."""
+    """Return ``value`` with each reference to a key of ``names`` replaced by the name."""
     if isinstance(value, dict):
         if set(value) == {"Ref"} and value["Ref"] in names:
             return names[value["Ref"]]

@@ -1,6 +1,6 @@
-"""A daily backup of the tables, in a vault of its own, where the environment keeps backups.
+"""A daily backup of the tables in their own vault, if the environment's settings enable backups.
 
-Beside the point-in-time recovery that every table has: a backup outlives its table.
+Every table also has point-in-time recovery, but only a backup outlives its table.
 """
 
 from troposphere import Equals, Not, Template, backup, dynamodb
@@ -8,7 +8,7 @@ from troposphere import Equals, Not, Template, backup, dynamodb
 from .. import names
 from ..wiring import RETAINED, Value, platform_tag_map
 
-# UTC. A job that has not started, or not completed, within its window counts as failed.
+# In UTC. A job that does not start, or does not complete, within its window has failed.
 START_HOUR, START_WINDOW_HOURS, COMPLETION_WINDOW_HOURS = 3, 1, 3
 TABLES = 2
 
@@ -31,7 +31,7 @@ def add_backups(
         backup.BackupPlan(
             "BackupPlan",
             Condition="HasBackups",
-            # CloudFormation's role knows a plan by this tag: its ARN is an id.
+            # The policy of CloudFormation's role identifies a plan by this tag, because AWS chooses the id in its ARN.
             BackupPlanTags=platform_tag_map() | {"ManagedBy": "payment-platform"},
             BackupPlan=backup.BackupPlanResourceType(
                 BackupPlanName=names.in_template(names.BACKUP_PLAN),
@@ -39,7 +39,7 @@ def add_backups(
                     backup.BackupRuleResourceType(
                         RuleName="daily",
                         TargetBackupVault=vault.ref(),
-                        # At night in Europe and in America; it may start up to an hour later.
+                        # Night in Europe and in America.
                         ScheduleExpression=f"cron(0 {START_HOUR} * * ? *)",
                         StartWindowMinutes=START_WINDOW_HOURS * 60,
                         CompletionWindowMinutes=COMPLETION_WINDOW_HOURS * 60,

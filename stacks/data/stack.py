@@ -1,4 +1,4 @@
-"""What is kept and what is said: payments and their ledger with their backups, dead letters, notices."""
+"""The data stack: the tables and their backups, the dead-letter queues, and the topic of the notices."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +72,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
             Protocol=inputs.notification_protocol,
             Endpoint=inputs.notification_endpoint,
             RedrivePolicy={"deadLetterTargetArn": undelivered.get_att("Arn")},
-            # SNS may send to the queue before anything can fail.
+            # SNS must have access to the queue before a delivery can fail.
             DependsOn=[policy.title],
         )
     )
@@ -90,9 +90,9 @@ def build(template: Template, inputs: Inputs) -> Outputs:
 
 
 def _transactions_table(inputs: Inputs) -> dynamodb.Table:
-    """What each payment is now, with an index of the open ones by when they are overdue.
+    """Return the table of the payments' current state, with an index of the open payments by due time.
 
-    The index is sparse: only open payments have its key. It is sharded, so that no partition takes all of them.
+    The index is sparse, because only open payments have its key, and sharded, to spread the load over partitions.
     """
     return _encrypted_table(
         "Transactions",
@@ -118,7 +118,7 @@ def _transactions_table(inputs: Inputs) -> dynamodb.Table:
 
 
 def _ledger_table(inputs: Inputs) -> dynamodb.Table:
-    """Every step of every payment, appended and never changed: the audit record."""
+    """Return the table of the audit trail: every step of every payment, appended and never changed."""
     return _encrypted_table(
         "PaymentLedger",
         names.LEDGER_TABLE,
@@ -132,7 +132,7 @@ def _ledger_table(inputs: Inputs) -> dynamodb.Table:
 
 
 def _encrypted_table(title: str, name: str, inputs: Inputs, keys: dict[str, str], **properties: Any) -> dynamodb.Table:
-    """On demand, encrypted with the platform's key, restorable to any second of the last 35 days, and kept."""
+    """Return a retained on-demand table, encrypted with the platform's key, with point-in-time recovery (35 days)."""
     return dynamodb.Table(
         title,
         TableName=names.in_template(name),
@@ -156,7 +156,7 @@ def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
         MessageRetentionPeriod=14 * 24 * 60 * 60,
         VisibilityTimeout=60,
         KmsMasterKeyId=inputs.queue_key_arn,
-        # Said, because SQS takes its own kind of encryption for given, and not both.
+        # SQS enables its own encryption by default, and does not accept both.
         SqsManagedSseEnabled=False,
         Tags=platform_tags(),
         **RETAINED,
@@ -171,7 +171,7 @@ def _dead_letter_queue(title: str, name: str, inputs: Inputs) -> sqs.Queue:
 
 
 def _queue_policy(title: str, queue: sqs.Queue, service: str, source_arn: AWSHelperFn, *, sid: str) -> sqs.QueuePolicy:
-    """Allow a service to send what it could not deliver, on behalf of one source in this account.
+    """Allow a service to send undeliverable messages, on behalf of one source in this account.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     https://docs.aws.amazon.com/sns/latest/dg/sns-configure-dead-letter-queue.html
@@ -194,7 +194,7 @@ def _queue_policy(title: str, queue: sqs.Queue, service: str, source_arn: AWSHel
 
 
 def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
-    """The alarms' right to publish. The roles of this account have it from their own policies, and from nowhere else.
+    """Allow the alarms to publish. The roles of this account are allowed to by their own policies only.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
     """
@@ -210,7 +210,7 @@ def _topic_policy(topic: sns.Topic) -> sns.TopicPolicy:
                 ArnLike({"aws:SourceArn": names.arn("cloudwatch", "alarm:*")}),
                 principal=Principal("Service", "cloudwatch.amazonaws.com"),
             ),
-            # A topic's policy takes only the actions of topics, so no wildcard stands for them.
+            # SNS rejects a topic policy with a wildcard action.
             only_over_tls("sns:Publish", topic.ref()),
         ),
     )

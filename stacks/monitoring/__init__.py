@@ -1,8 +1,8 @@
 """Alarms, metrics and the dashboard.
 
 stack.py           the template
-alarms.py          the alarms, one row each
-alarm_resources.py the rows as resources, and the composite alarm
-metric_filters.py  metrics that are made of log lines
+alarms.py          the table of the alarms
+alarm_resources.py the alarms as resources, and the composite alarm
+metric_filters.py  the metrics that CloudWatch extracts from log lines
 dashboard.py       the dashboard's body
 """

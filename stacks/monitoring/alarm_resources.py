@@ -12,10 +12,10 @@ from .alarms import ALARMS, COMPOSITE, Alarm, in_every_environment
 
 PERIOD_SECONDS = 300
 DAY_SECONDS = 86_400
-# A whole day that began after the alarm's creation, and the hours of the night in which it may be created.
+# A whole day after the alarm's creation, and the hours of the backup during which it may be created.
 WARM_UP_MINUTES = 30 * 60
 _ONE_PAGE = "OnePagePerIncident"
-# Rows of the table are emitted service by service, and stay in the table's order within each.
+# The template contains the alarms by service, and for each service in the order of the table.
 _SERVICES = ("AWS/States", "AWS/Lambda", names.METRIC_NAMESPACE, "AWS/SQS", "AWS/SNS", "AWS/DynamoDB", "AWS/Backup")
 _ORDER = {service: place for place, service in enumerate(_SERVICES)} | {"AWS/SNS": _SERVICES.index("AWS/SQS")}
 
@@ -63,14 +63,14 @@ def _add_alarm(template: Template, alarm: Alarm, topic_arn: Value) -> cloudwatch
 
 
 def _period_properties(alarm: Alarm) -> dict[str, Any]:
-    """Five minutes that slide; or whole days, after a first day and the hours of one backup that are not evaluated.
+    """Return a sliding period of five minutes, or of whole days after a warm-up that is not evaluated.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-warm-up.html
     """
     if alarm.day_ends_at_hour is None:
         return {"Period": PERIOD_SECONDS}
-    # Midnight is at that hour in the time zone that is as many hours behind UTC.
+    # That hour is midnight in the time zone that is as many hours behind UTC.
     window = cloudwatch.WallClockWindow(Timezone=f"-{alarm.day_ends_at_hour:02}:00")
     return {
         "Period": DAY_SECONDS,
@@ -82,7 +82,7 @@ def _period_properties(alarm: Alarm) -> dict[str, Any]:
 
 
 def add_composite(template: Template, *, enabled: Value, topic_arn: Value) -> None:
-    """Add an alarm that rings while any alarm with ``payments_fail`` does, so that one incident is one page.
+    """Add an alarm that is in ALARM while any alarm with ``payments_fail`` is, so that one incident sends one page.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm.html
     """
@@ -103,5 +103,5 @@ def add_composite(template: Template, *, enabled: Value, topic_arn: Value) -> No
 
 
 def _describe(description: str, section: str) -> Sub:
-    """The description, with the section of the runbook that says what to do."""
+    """Return the description with a link to the runbook section."""
     return Sub(f"{description}. What to do: ${{RunbookUrl}}#{section}")

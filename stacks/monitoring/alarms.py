@@ -1,7 +1,7 @@
-"""The alarms, one row each: the only place that a new alarm on a metric is written to.
+"""The table of the alarms. A new alarm on a metric is one more row.
 
-A row gives the alarm's name and threshold, its section of docs/runbook.md, its place on the dashboard, and what
-CloudFormation's role may touch. Order is the dashboard's; alarms with a condition come last there.
+A row defines the alarm, its section in docs/runbook.md, its place on the dashboard, and the name that CloudFormation's
+role may manage. The dashboard shows the alarms in this order, those with a condition last.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from ..wiring import Value
 
 DURATION_METRIC = "PaymentProcessingDuration"
 HEARTBEAT_METRIC = "ReconciliationRuns"
-# The composite alarm: it rings while any of the rows with ``payments_fail`` does.
+# The section of the composite alarm, which is in ALARM while any alarm with ``payments_fail`` is.
 COMPOSITE = "alarm-payments-failing"
 HAS_BACKUPS = "HasBackups"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A resource that publishes metrics. Each ``Ref`` is to a parameter of the monitoring stack."""
+    """A resource that publishes metrics. Its ``Ref`` names a parameter of the monitoring stack."""
 
     namespace: str
     dimensions: dict[str, Value | str]
@@ -38,7 +38,7 @@ _WORKFLOW = Source("AWS/States", {"StateMachineArn": Ref("StateMachineArn")})
 _VALIDATION = Source("AWS/Lambda", {"FunctionName": Ref("ValidationName")})
 _PROCESSING = Source("AWS/Lambda", {"FunctionName": Ref("ProcessingName")})
 _RECONCILIATION = Source("AWS/Lambda", {"FunctionName": Ref("ReconciliationName")})
-# What the functions log: two metric filters, and lambda/adapters/metrics.py.
+# The metrics of metric_filters.py and of lambda/adapters/metrics.py.
 _PAYMENTS = Source(names.METRIC_NAMESPACE, {"Environment": Ref("Environment")})
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 _DEAD_LETTERS = Source("AWS/SQS", {"QueueName": Ref("QueueName")})
@@ -48,7 +48,7 @@ _NOTICES = Source("AWS/SNS", {"TopicName": Ref("TopicName")})
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
 _TRANSACTIONS = Source("AWS/DynamoDB", {"TableName": Ref("TableName")})
 _LEDGER = Source("AWS/DynamoDB", {"TableName": Ref("LedgerTableName")})
-# A metric exists only while there is something to count, so backup jobs that never start are silent.
+# AWS Backup publishes a metric only if there is something to count, so a job that never starts is not reported.
 # https://docs.aws.amazon.com/aws-backup/latest/devguide/cloudwatch.html
 _BACKUPS = Source("AWS/Backup", {"BackupVaultName": names.in_template(names.BACKUP_VAULT)})
 
@@ -66,14 +66,14 @@ class Alarm:
     statistic: str = "Sum"
     periods: int = 1
     comparison: str = "GreaterThanThreshold"
-    # No payments is no data, and no alarm.
+    # Without payments there is no data, which must not raise an alarm.
     missing_data: str = "notBreaching"
-    # Whether it is a sign of payments failing now, and so a part of the composite alarm.
+    # Whether it shows that payments are failing, and so is part of the composite alarm.
     payments_fail: bool = False
     announces_ok: bool = True
     # The condition of the monitoring stack under which the alarm exists; empty for every environment.
     condition: str = ""
-    # Where a period is a day: the hour (UTC) at which the day ends.
+    # For an alarm whose period is a day: the hour (UTC) at which the day ends.
     day_ends_at_hour: int | None = None
 
     @property
@@ -156,7 +156,7 @@ ALARMS = (
         _TRANSACTIONS, "WriteThrottleEvents", Settings.table_throttles_threshold,
     ),
     Alarm(
-        # A throttled index holds its table back, and is measured apart from it.
+        # A throttled index also throttles its table, but has its own metric.
         "IndexWriteThrottlesAlarm", "alarm-index-write-throttles",
         "DynamoDB throttles writes of the index of open payments",
         _TRANSACTIONS.narrowed(GlobalSecondaryIndexName=names.OPEN_INDEX), "WriteThrottleEvents",
@@ -169,7 +169,7 @@ ALARMS = (
     Alarm(
         "NotificationFailuresAlarm", "alarm-notification-failures",
         "SNS could not deliver notifications to a subscriber",
-        # It notifies the same topic: an OK that cannot be delivered would set the alarm off again.
+        # It notifies the same topic: an OK notification that cannot be delivered would raise the alarm again.
         _NOTICES, "NumberOfNotificationsFailed", Settings.notification_failures_threshold, announces_ok=False,
     ),
     Alarm(
@@ -186,7 +186,7 @@ ALARMS = (
         "A night passed without a completed backup of each table",
         _BACKUPS, "NumberOfBackupJobsCompleted", backups.TABLES, comparison="LessThanThreshold",
         missing_data="breaching", condition=HAS_BACKUPS,
-        # An hour after the end of the last job's window, for its metric to arrive.
+        # An hour after the end of the last job's window, so that its metric has arrived.
         day_ends_at_hour=backups.START_HOUR + backups.START_WINDOW_HOURS + backups.COMPLETION_WINDOW_HOURS + 1,
     ),
     Alarm(
@@ -202,23 +202,23 @@ ALARMS = (
         "ReconciliationHeartbeatAlarm", "alarm-reconciliation-heartbeat",
         "Reconciliation has not finished a run recently: overdue payments stay open",
         _PAYMENTS, HEARTBEAT_METRIC, 1, comparison="LessThanThreshold", missing_data="breaching",
-        # It runs every 5 minutes; three misses in a row are no accident. It rings later: where data is missing,
-        # CloudWatch evaluates older periods. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+        # Reconciliation runs every 5 minutes, and three missed runs are no accident. The alarm comes later than that,
+        # because CloudWatch evaluates older periods where data is missing. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
         periods=3,
     ),
 )  # fmt: skip
 
 
 def in_every_environment(section: str) -> str:
-    """The alarm's name as ``Fn::Sub`` reads it."""
+    """Return the alarm's name in the syntax of ``Fn::Sub``."""
     return f"{section}-${{Environment}}"
 
 
 def list_sections() -> list[str]:
-    """The section of the runbook of every alarm, the composite alarm first."""
+    """Return the runbook section of every alarm, the composite alarm first."""
     return [COMPOSITE, *(alarm.section for alarm in ALARMS)]
 
 
 def alarm_names() -> list[str]:
-    """The name of every alarm, the composite alarm first."""
+    """Return the name of every alarm, the composite alarm first."""
     return [in_every_environment(section) for section in list_sections()]

@@ -24,7 +24,7 @@ _ALARM_ARN = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:
 
 @dataclass(frozen=True)
 class Metric:
-    """One line of a graph. ``dimensions`` are names and values in turn, as CloudWatch takes them."""
+    """One line of a graph. ``dimensions`` are alternating names and values, as in the dashboard's JSON."""
 
     namespace: str
     name: str
@@ -45,7 +45,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Expression:
-    """A line that is calculated from metrics of the same graph, by their ids."""
+    """A line calculated from metrics of the same graph by their ids."""
 
     expression: str
     label: str
@@ -58,7 +58,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Graph:
-    """Lines over time. ``threshold`` is the parameter that holds the alarm's, drawn as a line across."""
+    """Lines over time. ``threshold`` is the parameter of the alarm's threshold, drawn as a horizontal line."""
 
     title: str
     lines: tuple[Metric | Expression, ...]
@@ -67,7 +67,7 @@ class Graph:
     stacked: bool = False
     width: int = 8
     height: int = 6
-    # Of the left axis; None lets CloudWatch choose.
+    # The maximum of the left axis; None lets CloudWatch choose.
     top: int | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Heading:
-    """Markdown across the dashboard: the question that the widgets under it answer."""
+    """Markdown across the dashboard: the question that the widgets below answer."""
 
     markdown: str
     width: int = WIDTH
@@ -101,7 +101,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class AlarmStates:
-    """Each alarm with its state."""
+    """The states of alarms."""
 
     title: str
     alarms: tuple[str, ...]
@@ -134,9 +134,9 @@ class Layout:
 
 
 def write_body() -> str:
-    """JSON with ``${...}`` for the parameters of the monitoring stack, and for ``conditional_alarms``."""
+    """Return JSON with ``${...}`` for the parameters of the monitoring stack, and for ``conditional_alarms``."""
     layout = Layout()
-    # The composite alarm is not in every environment, and says nothing that these do not.
+    # Without the composite alarm, which does not exist in every environment and adds no information.
     alarms = (*(alarm.name for alarm in ALARMS if not alarm.condition), _PLACE_OF_CONDITIONAL_ALARMS)
     layout.add_row(Heading("## Are payments succeeding?"))
     layout.add_row(_outcomes_graph(), _share_completed_graph(), _executions_graph())
@@ -148,19 +148,19 @@ def write_body() -> str:
     layout.add_row(AlarmStates("Alarms", alarms))
     layout.add_row(_functions_graph(), _tables_graph(), _notices_graph())
     text = json.dumps({"widgets": layout.widgets}, indent=2)
-    # A metric is a line, as whoever reads a change would write it.
+    # One line for each metric, so that a change is easy to read.
     text = re.sub(r"\[\s+([^\[\]]+?)\s+\]", lambda innermost: f"[{' '.join(innermost[1].split())}]", text)
     text = text.replace(f', "{_ALARM_ARN}{_PLACE_OF_CONDITIONAL_ALARMS}"', "${BackupAlarms}")
     return re.sub(r'"number of (\$\{\w+\})"', r"\1", text)
 
 
 def conditional_alarms() -> str:
-    """Continues the list of alarms where backups are on."""
+    """Return the text that continues the list of alarms if backups are enabled."""
     return "".join(f', "{_ALARM_ARN}{alarm.name}"' for alarm in ALARMS if alarm.condition)
 
 
 def _number_of(parameter: str) -> str:
-    """What ``body`` writes as a number: JSON has no place for a parameter but in a string."""
+    """Return a string that ``write_body`` replaces with a number, because JSON allows a parameter only in a string."""
     return f"number of ${{{parameter}}}"
 
 
@@ -177,9 +177,9 @@ def _outcomes_graph() -> Graph:
 
 
 def _share_completed_graph() -> Graph:
-    """Beside those that were neither declined nor rejected: what we, and not the customer, are to answer for.
+    """Return the share of completed payments, without declined and rejected ones, which are no failure of the platform.
 
-    A payment that was unknown and is settled later counts as both: the line falls while it is not known.
+    A payment that was unknown and is settled later counts as both, so the line falls while the outcome is unknown.
     """
     counts = [
         _platform_metric("Payments", "Sum", outcome, "Outcome", outcome, id=outcome.lower(), visible=False)

@@ -41,7 +41,7 @@ class Inputs:
     notification_failures_threshold: Value = Settings.notification_failures_threshold.ref
     reconciliation_errors_threshold: Value = Settings.reconciliation_errors_threshold.ref
     composite_alarm: Value = Settings.composite_alarm.ref
-    # Read by the alarms' descriptions.
+    # The alarm descriptions refer to it.
     runbook_url: Value = Settings.runbook_url.ref
 
 
@@ -62,25 +62,26 @@ class Outputs:
 
 
 def build(template: Template, inputs: Inputs) -> Outputs:
-    """Add alarms, metric filters and the dashboard. The outputs are those of the reference's six alarms."""
+    """Add alarms, metric filters and the dashboard. Returns the outputs of the reference's six alarms."""
     template.add_condition(HAS_BACKUPS, Not(Equals(inputs.backup_retention_days, 0)))
     alarms = alarm_resources.add_alarms(template, inputs.topic_arn)
     alarm_resources.add_composite(template, enabled=inputs.composite_alarm, topic_arn=inputs.topic_arn)
-    template.add_resource(metric_filters.payment_duration_filter(inputs.processing_log_group_name))
-    template.add_resource(metric_filters.heartbeat_filter(inputs.reconciliation_log_group_name))
-    template.add_resource(_dashboard_resource())
+    metric_filters.add_metric_filters(
+        template,
+        processing_logs=inputs.processing_log_group_name,
+        reconciliation_logs=inputs.reconciliation_log_group_name,
+    )
+    conditional_alarms = If(HAS_BACKUPS, Sub(dashboard.conditional_alarms()), "")
+    template.add_resource(
+        cloudwatch.Dashboard(
+            "Dashboard",
+            DashboardName=names.in_template(names.DASHBOARD),
+            DashboardBody=Sub(dashboard.write_body(), {"BackupAlarms": conditional_alarms}),
+        )
+    )
     outputs = {}
     for field in fields(Outputs):
         alarm, attribute = field.name.rsplit("_", 1)
         resource = alarms[f"{to_pascal_case(alarm)}Alarm"]
         outputs[field.name] = resource.ref() if attribute == "name" else resource.get_att("Arn")
     return Outputs(**outputs)
-
-
-def _dashboard_resource() -> cloudwatch.Dashboard:
-    conditional = If(HAS_BACKUPS, Sub(dashboard.conditional_alarms()), "")
-    return cloudwatch.Dashboard(
-        "Dashboard",
-        DashboardName=names.in_template(names.DASHBOARD),
-        DashboardBody=Sub(dashboard.write_body(), {"BackupAlarms": conditional}),
-    )

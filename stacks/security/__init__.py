@@ -1,7 +1,7 @@
-"""Keys and roles: who may do what.
+"""Keys and roles.
 
 stack.py          the template
 keys.py           the customer-managed keys
-key_policies.py   who may use each
+key_policies.py   who may use each key
 role_policies.py  what each role may do
 """

@@ -1,10 +1,10 @@
 """Who may use each customer-managed key: through which services, and in which encryption context.
 
-The principal is the account instead of a role: KMS refuses a role that does not exist yet, and no longer recognizes one
-that was deleted and created again. The role's own policy therefore has to allow the use, too (role_policies.py).
+The principal is the account instead of a role, because KMS rejects a role that does not exist yet and no longer
+recognizes one that was deleted and created again. So the role's own policy must allow the use, too (role_policies.py).
 
-CloudFormation's role, where the account has one, is named. Its own policy could identify a key only by a tag, which may
-take five minutes after the creation of the key to take effect.
+The key policies name CloudFormation's role if the account has one. The role's own policy could identify a key only by
+a tag, which may take effect five minutes after the creation of the key.
 https://docs.aws.amazon.com/kms/latest/developerguide/tag-authorization.html
 """
 
@@ -18,7 +18,7 @@ _PUBLISHERS = (names.WORKFLOW_ROLE, names.RECONCILIATION_ROLE)
 
 
 def allow_administration() -> Statement:
-    """Allow what the handlers of AWS::KMS::Key and AWS::KMS::Alias request with CloudFormation's role."""
+    """Allow CloudFormation's role what the handlers of AWS::KMS::Key and AWS::KMS::Alias request."""
     return _by_cloudformation(
         "CloudFormationAdministersKey",
         "kms:CreateAlias DeleteAlias DescribeKey DisableKey DisableKeyRotation EnableKey EnableKeyRotation "
@@ -29,9 +29,9 @@ def allow_administration() -> Statement:
 
 
 def _by_cloudformation(sid: str, actions: str, condition: StringEquals) -> Statement:
-    """Allow CloudFormation's role where it exists, otherwise the account, because a policy cannot name a missing role.
+    """Allow CloudFormation's role if it exists, otherwise the account, because a policy cannot name a missing role.
 
-    The template has the condition ``HasServiceRole``.
+    The template needs the condition ``HasServiceRole``.
     """
     role = If("HasServiceRole", names.role_arn(names.SERVICE_ROLE), ACCOUNT_ROOT_ARN)
     return _allow_use(sid, Principal("AWS", role), actions, condition)
@@ -42,9 +42,9 @@ def _allow_use(sid: str, principal: Principal, actions: str, *conditions: Condit
 
 
 def allow_dynamodb() -> list[Statement]:
-    """Allow what DynamoDB requests of a table's key, only by way of DynamoDB.
+    """Allow the use of a table's key through DynamoDB and, for backups, through AWS Backup.
 
-    The principal is the account, so the caller's own policy must allow it, too; that policy names the table.
+    The principal is the account, so the caller's own policy, which names the table, must allow the use, too.
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
     """
     return [
@@ -54,7 +54,7 @@ def allow_dynamodb() -> list[Statement]:
             "kms:CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey ReEncryptFrom ReEncryptTo",
             only_through("dynamodb"),
         ),
-        # In every environment: a vault that is retained when backups are switched off has to stay readable.
+        # In every environment, because a vault that is retained after backups were disabled must stay readable.
         # https://docs.aws.amazon.com/aws-backup/latest/devguide/encryption.html
         _allow_use(
             "BackupVaultThroughAWSBackup",
@@ -84,7 +84,7 @@ def allow_sns() -> list[Statement]:
     return [
         _allow_use(
             "RolesPublish",
-            # KMS refuses a role that does not exist yet, so the roles are named in a condition.
+            # KMS rejects a principal that does not exist yet, so a condition names the roles.
             ACCOUNT_ROOT,
             use,
             ArnEquals({"aws:PrincipalArn": [names.role_arn(role) for role in _PUBLISHERS]}),
@@ -100,10 +100,10 @@ def allow_sns() -> list[Statement]:
 
 
 def allow_queues() -> list[Statement]:
-    """Allow use by way of SQS, and by EventBridge and SNS for what they could not deliver.
+    """Allow use through SQS, and by EventBridge and SNS for what they could not deliver.
 
-    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html says that
-    EventBridge passes no source to KMS, so the queue's own policy names the rule. The same applies to SNS.
+    EventBridge passes no source to KMS, so the queue's policy names the rule. The same applies to SNS.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
     """
     use = "kms:Decrypt GenerateDataKey"
@@ -130,7 +130,7 @@ def allow_queues() -> list[Statement]:
 
 
 def allow_functions() -> list[Statement]:
-    """Allow Lambda to encrypt and decrypt the functions' variables for their roles and for who deploys them.
+    """Allow Lambda to encrypt and decrypt environment variables for the functions' roles and for the deployer.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
     """
@@ -179,7 +179,7 @@ def allow_workflow() -> list[Statement]:
 
 
 def allow_logs() -> Statement:
-    """Allow CloudWatch Logs, for our log groups only.
+    """Allow CloudWatch Logs, for the platform's log groups only.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
     """

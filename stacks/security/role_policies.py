@@ -1,4 +1,4 @@
-"""The policy document of each role. It names resources of later stacks by their deterministic ARNs (names.py)."""
+"""The policy document of each role. It refers to resources of later stacks by the ARNs of names.py."""
 
 from awacs.aws import PolicyDocument, Statement, StringEquals
 
@@ -112,7 +112,7 @@ def _allow_function_basics(name: str, log_group: str, keys: Keys) -> list[Statem
             only_through("lambda", FunctionArn=names.function_arn(name)),
         ),
         *_send_dead_letters("DeadLetterAsyncInvocations", keys),
-        # Lambda names the streams: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
+        # Lambda chooses the names of the streams. https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
         allow("LogStreamsAreNamedByLambda", "logs:CreateLogStream PutLogEvents", [names.log_streams_arn(log_group)]),
         _allow_tracing("xray:PutTraceSegments PutTelemetryRecords"),
     ]

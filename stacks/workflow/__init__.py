@@ -2,5 +2,5 @@
 
 stack.py          the template
 state_machine.py  its definition
-errors.py         which errors are retried, and why the others are not
+errors.py         the errors that are retried, and why the others are not
 """

@@ -1,4 +1,4 @@
-"""The state machine and its log."""
+"""The workflow stack: the state machine and its log."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from ..settings import Settings
 from ..wiring import ENVIRONMENT, Value, platform_tags
 from .state_machine import define_states
 
-# The longest time that one data key serves, out of 60 to 900 seconds: fewer calls to KMS, which a payment waits for.
+# The maximum (60 to 900 seconds are allowed), because a payment waits for each call to KMS.
 DATA_KEY_REUSE_SECONDS = 900
 
 
@@ -46,7 +46,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
         retention_days=inputs.log_retention_days,
         masked=inputs.log_data_protection,
     )
-    # By the setting: what another stack puts out is not known yet while a change set is made.
+    # Depends on the setting, because another stack's output is unknown while a change set is created.
     template.add_condition("HasWorkflowKey", Equals(inputs.workflow_customer_key, "true"))
     state_machine = template.add_resource(
         stepfunctions.StateMachine(
@@ -83,7 +83,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
                     KmsKeyId=inputs.workflow_key_arn,
                     KmsDataKeyReusePeriodSeconds=DATA_KEY_REUSE_SECONDS,
                 ),
-                # Said, because an update that leaves it out keeps the key.
+                # Explicit, because an update without it keeps the customer-managed key.
                 stepfunctions.EncryptionConfiguration(Type="AWS_OWNED_KEY"),
             ),
             TracingConfiguration=stepfunctions.TracingConfiguration(Enabled=True),
@@ -98,5 +98,5 @@ def build(template: Template, inputs: Inputs) -> Outputs:
 
 
 def _integration_arn(name: str) -> AWSHelperFn:
-    """The ``Resource`` of a task; a whole substitution each, because the partition differs."""
+    """Return the ``Resource`` of a task. Its partition depends on the region."""
     return Sub(f"arn:${{AWS::Partition}}:states:::{name}")

@@ -1,15 +1,15 @@
-"""The payment's way, as plain data in the Amazon States Language, with JSONata.
+"""The definition of the state machine, in the Amazon States Language with JSONata.
 
     ValidatePayment -> ProcessPayment -> PaymentOutcome -> PaymentComplete
                                              |-> NotifyUnsuccessful -> RecordUnsuccessful -> PaymentUnsuccessful
     any technical failure -> RecordFailure -> FailureOutcome -> SendToDeadLetterQueue -> NotifyFailure -> RecordNotice
                                                   |-> PaymentFailed <-------------------------------------|
 
-Each step of the last lines catches into the next, so nothing masks the failure. FailureOutcome leads to the ends of
-PaymentOutcome when the payment has its outcome in spite of the failure. Another execution, or reconciliation, may
-announce the failure, or have announced it: then this one only fails. Only ``Task`` states can catch, so every
-expression that could fail stands in one; those of the other states and of the catchers are total.
-Nobody promises that ``States.DataLimitExceeded`` is caught, so what enters is bounded and only small things travel.
+Each state of the last two lines catches errors into the next, so nothing masks the failure. FailureOutcome leads to the
+end states of PaymentOutcome if the payment has its outcome in spite of the failure. If another execution or
+reconciliation announces the failure, this execution only fails. Only ``Task`` states can catch errors, so every
+expression that can fail is in one; the expressions of other states and of catchers always succeed.
+AWS does not guarantee that ``States.DataLimitExceeded`` can be caught, so the input and the state data are small.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 """
 
@@ -18,14 +18,14 @@ from typing import Any
 from ..compute.stack import TIMEOUT_SECONDS as FUNCTION_TIMEOUT_SECONDS
 from . import errors as workflow_errors
 
-# A task waits longer than its function may run, so that the function's own timeout is what is reported.
+# Longer than the function's own timeout, so that Step Functions reports that one.
 TASK_TIMEOUT_SECONDS = FUNCTION_TIMEOUT_SECONDS + 10
 INTEGRATION_TIMEOUT_SECONDS = 30
 
-# Far more than a payment needs, far less than the 256 KiB that end an execution without a catch.
+# Far more than a payment needs, and far less than the 256 KiB at which an execution ends without a catch.
 MAXIMUM_REQUEST_CHARACTERS = 20_000
 
-# Lambda never ran the function: wait patiently, and not all at the same moment.
+# Lambda did not run the function. Jitter keeps the executions from retrying at the same moment.
 THROTTLED = {
     "ErrorEquals": [*workflow_errors.THROTTLED],
     "IntervalSeconds": 1,
@@ -34,14 +34,9 @@ THROTTLED = {
     "MaxDelaySeconds": 60,
     "JitterStrategy": "FULL",
 }
-# Another attempt holds the payment, or died holding it: wait until its lease has run out.
-IN_PROGRESS = {
-    "ErrorEquals": ["PaymentInProgress"],
-    "IntervalSeconds": 20,
-    "MaxAttempts": 5,
-    "BackoffRate": 1,
-}
-# Worth another try soon; the interval, attempts and rate are the reference's.
+# Another attempt holds the payment, or died holding it: wait until its lease has expired.
+IN_PROGRESS = {"ErrorEquals": ["PaymentInProgress"], "IntervalSeconds": 20, "MaxAttempts": 5, "BackoffRate": 1}
+# The interval, attempts and rate are the reference's.
 TRANSIENT = {
     "ErrorEquals": [
         "GatewayUnavailable",
@@ -54,16 +49,11 @@ TRANSIENT = {
     "MaxAttempts": 3,
     "BackoffRate": 2,
 }
-# A function that crashed or ran out of time: how far it came is in the ledger, so it may run again.
-CRASHED = {
-    "ErrorEquals": [*workflow_errors.CRASHED],
-    "IntervalSeconds": 2,
-    "MaxAttempts": 1,
-    "BackoffRate": 1,
-}
-# Over three minutes: functions that nobody had called for weeks took up to 106 seconds to become ready
-# (https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801).
-# Without jitter, which could spend all attempts in a few seconds.
+# The function crashed or timed out. It may run again, because the ledger records how far it came.
+CRASHED = {"ErrorEquals": [*workflow_errors.CRASHED], "IntervalSeconds": 2, "MaxAttempts": 1, "BackoffRate": 1}
+# Waits for over three minutes in all, because functions that had been idle for weeks took up to 106 seconds to become
+# ready (https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801).
+# Without jitter, which could use up all attempts within a few seconds.
 NOT_READY = {
     "ErrorEquals": [*workflow_errors.NOT_READY],
     "IntervalSeconds": 10,
@@ -72,12 +62,12 @@ NOT_READY = {
     "MaxDelaySeconds": 60,
 }
 FUNCTION_RETRY = [THROTTLED, IN_PROGRESS, TRANSIENT, CRASHED, NOT_READY]
-# What a failure leaves behind is worth some minutes of a service's outage.
+# Recording a failure waits for minutes, to outlast an outage of the service.
 PATIENT = {"IntervalSeconds": 2, "MaxAttempts": 8, "BackoffRate": 2, "MaxDelaySeconds": 60}
 RECORD_RETRY = [THROTTLED, {**TRANSIENT, **PATIENT}, CRASHED, NOT_READY]
 INTEGRATION_RETRY = [{"ErrorEquals": ["States.ALL"], **PATIENT}]
 
-# As lambda/payments/request.py has it; a test holds the two together.
+# Repeats lambda/payments/request.py; a test compares them.
 TRANSACTION_ID = "[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 CARD_NUMBER = (
     "(^|[^0-9A-Fa-f])"
@@ -86,7 +76,7 @@ CARD_NUMBER = (
 )
 
 _REQUEST = "$states.context.Execution.Input"
-# Outcomes with and without a charge, as lambda/payments has them; a test holds the two together.
+# The outcomes with and without a charge. Repeats lambda/payments; a test compares them.
 COMPLETED = ("COMPLETED", "REFUNDING", "REFUNDED")
 UNSUCCESSFUL = ("REJECTED", "DECLINED", "ACTION_REQUIRED")
 
@@ -97,7 +87,7 @@ EXECUTION = {
 
 
 def define_states() -> dict[str, Any]:
-    """The state machine, with ``${...}`` where ``DefinitionSubstitutions`` puts ARNs."""
+    """Return the definition, with ``${...}`` for the ARNs of ``DefinitionSubstitutions``."""
     states: dict[str, Any] = {
         "ValidatePayment": {
             **_function_task("${ValidationFunctionArn}", {"request": _bounded_request(), "execution": EXECUTION}),
@@ -120,7 +110,7 @@ def define_states() -> dict[str, Any]:
         "PaymentOutcome": {
             "Type": "Choice",
             "Choices": _outcome_choices(),
-            # No function answers anything else; should one ever, it is a failure like any other.
+            # No function answers anything else. If one did, it would be a failure like any other.
             "Assign": _failure_states("PaymentOutcome", "'UnexpectedOutcome'", "'ProcessPayment gave no known status'"),
             "Default": "RecordFailure",
         },
@@ -137,7 +127,7 @@ def define_states() -> dict[str, Any]:
             ),
             "Output": "{% $states.input %}",
             "Assign": {"is_sent": True},
-            # What was not sent stays due, and reconciliation sends it: the payment has its outcome all the same.
+            # The payment has its outcome all the same. A notice that was not sent stays due for reconciliation.
             "Catch": [
                 {
                     "ErrorEquals": ["States.ALL"],
@@ -179,7 +169,7 @@ def define_states() -> dict[str, Any]:
         "FailureOutcome": {
             "Type": "Choice",
             "Choices": [
-                # The payment has its outcome in spite of the failure.
+                # The payment may have its outcome in spite of the failure.
                 *_outcome_choices(),
                 {"Condition": "{% $states.input.announce = true %}", "Next": "SendToDeadLetterQueue"},
             ],
@@ -202,12 +192,12 @@ def define_states() -> dict[str, Any]:
                 payment_status="{% $has_payment ? $payment_status : 'NONE' %}",
                 message=_FAILURE_NOTICE,
             ),
-            # A notice of the execution leaves that of its payment due.
+            # A notice of the execution leaves the notice of its payment due.
             "Assign": {"is_sent": "{% $has_payment %}"},
             "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "RecordNotice"}],
             "Next": "RecordNotice",
         },
-        # What was not sent stays due, and reconciliation sends it.
+        # A notice that was not sent stays due, and reconciliation sends it.
         "RecordNotice": _record_notice(
             "{% $failure.transaction_id %}",
             "{% $notice_id %}",
@@ -230,7 +220,7 @@ def define_states() -> dict[str, Any]:
 
 
 def longest_execution_seconds(states: dict[str, Any]) -> int:
-    """The sum, over all tasks, of every attempt at its full timeout and every wait between attempts."""
+    """Return the sum, over all tasks, of every attempt's full timeout and every wait between attempts."""
     total = 0
     for state in states.values():
         if state["Type"] == "Task":
@@ -257,14 +247,17 @@ def _function_task(function_arn: str, payload: dict[str, Any]) -> dict[str, Any]
 
 
 def _publish_state(subject: str, outcome: str, payment_status: str, message: str) -> dict[str, Any]:
-    """``outcome`` is how the execution ends, ``payment_status`` what the ledger holds; subscribers filter by them."""
+    """Return a task that publishes a notice. Subscribers can filter by ``outcome`` and ``payment_status``.
+
+    ``outcome`` is how the execution ends, ``payment_status`` the status in the ledger.
+    """
     return {
         "Type": "Task",
         "Resource": "${Publish}",
         "TimeoutSeconds": INTEGRATION_TIMEOUT_SECONDS,
         "Arguments": {
-            # RedriveExecution goes on where an execution ended, perhaps days ago: its claim is over, and what it would
-            # state may be so no more. https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+            # RedriveExecution resumes an execution that may have ended days ago: its claim has expired and its notice
+            # may be outdated. https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
             "TopicArn": "{% $states.context.Execution.RedriveCount > 0"
             " ? $error('a redriven execution sends no notice: reconciliation does') : '${TopicArn}' %}",
             "Subject": subject,
@@ -280,9 +273,9 @@ def _publish_state(subject: str, outcome: str, payment_status: str, message: str
 
 
 def _outcome_choices() -> list[dict[str, Any]]:
-    """Where an outcome leads, by the status that a function answered."""
+    """Return the choices by the status that a function answered."""
     return [
-        # A replay may find the payment refunded since: it was completed.
+        # A replay may find that the completed payment has been refunded.
         {"Condition": _status_in(*COMPLETED), "Next": "PaymentComplete"},
         {
             # Only the execution that claimed the notice sends it.
@@ -296,7 +289,7 @@ def _outcome_choices() -> list[dict[str, Any]]:
 def _record_notice(
     transaction_id: str, notice_id: str, *, is_dead_lettered: str | bool, next_state: str
 ) -> dict[str, Any]:
-    """Confirms what the execution sent under its claim; one that is not confirmed runs out, and is sent again."""
+    """Return a task that confirms what the execution sent. A claim without confirmation expires, and is sent again."""
     return {
         **_function_task(
             "${ProcessingFunctionArn}",
@@ -309,7 +302,7 @@ def _record_notice(
                 "execution": EXECUTION,
             },
         ),
-        # The execution's output stays that of its payment.
+        # The execution's output stays the payment's outcome.
         "Output": "{% $states.input %}",
         "Retry": RECORD_RETRY,
         "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": next_state}],
@@ -318,7 +311,7 @@ def _record_notice(
 
 
 def _status_in(*statuses: str, condition: str = "true") -> str:
-    """A condition that is a boolean whatever the input is."""
+    """Return a condition whose value is a boolean for any input."""
     return f"{{% $states.input.status in {list(statuses)} and {condition} %}}"
 
 
@@ -334,7 +327,7 @@ def _bounded_request() -> str:
 
 
 def _caught_in(state: str) -> list[dict[str, Any]]:
-    # AWS does not promise a Cause, and bounds neither: what is kept of it has to fit a Fail state.
+    # AWS guarantees no Cause, and limits the length of neither. Both must fit into a Fail state.
     cause = "$exists($states.errorOutput.Cause) ? $substring($string($states.errorOutput.Cause), 0, 1000) : ''"
     return [
         {
@@ -346,8 +339,8 @@ def _caught_in(state: str) -> list[dict[str, Any]]:
 
 
 def _failure_states(state: str, error: str, cause: str) -> dict[str, Any]:
-    """What is remembered of a failure; total, because a catcher's own failure could not be caught."""
-    # Only an id that validation would take: anything else may be payment data, or cut to somebody else's id.
+    """Return the variables that describe a failure. Their expressions cannot fail: nothing would catch the error."""
+    # Only an id that validation accepts: anything else may be payment data, or truncated to the id of another payment.
     transaction_id = (
         f"$type({_REQUEST}) = 'object' and $type({_REQUEST}.transaction_id) = 'string'"
         f" ? ($contains({_REQUEST}.transaction_id, /^{TRANSACTION_ID}$/)"
@@ -360,7 +353,7 @@ def _failure_states(state: str, error: str, cause: str) -> dict[str, Any]:
             "error": f"{{% {error} %}}",
             "cause": f"{{% {cause} %}}",
         },
-        # Until RecordFailure has read the payment, the execution can only speak of itself.
+        # Until RecordFailure has read the payment, a notice can only be about the execution.
         "has_payment": False,
         "payment_status": "NOT_READ",
         "outcome": "EXECUTION_FAILED",
@@ -370,14 +363,14 @@ def _failure_states(state: str, error: str, cause: str) -> dict[str, Any]:
     }
 
 
-# Identifiers and codes, never payment data: the request stays in the execution and in the encrypted table.
+# Ids and codes, never payment data: the request stays in the execution and in the encrypted table.
 _DEAD_LETTER = (
     "{'notice_id': $notice_id, 'transaction_id': $failure.transaction_id, 'payment_status': $payment_status,"
     " 'state': $failure.state, 'error': $failure.error, 'cause': $failure.cause,"
     " 'execution_arn': $states.context.Execution.Id,"
     " 'timestamp': $states.context.State.EnteredTime}"
 )
-# Of a payment on record, under this execution's claim; otherwise of the execution, and then of no payment.
+# The notice of a recorded payment under this execution's claim, or else of the execution alone.
 _FAILURE_NOTICE = (
     "$has_payment"
     f" ? $merge([{_DEAD_LETTER}, {{'kind': 'payment', 'status': $payment_status}}])"

@@ -1,6 +1,6 @@
-"""GitHub's two roles: one may plan, for any pull request; the other may deploy, for one environment of the repository.
+"""The roles of GitHub Actions: any pull request may plan, and jobs of one GitHub environment may deploy.
 
-Both act through CloudFormation's role, and have no rights on any resource of the platform.
+Both roles act through CloudFormation's role and have no access to the platform's resources.
 """
 
 from collections.abc import Sequence
@@ -25,22 +25,21 @@ def add_github_roles(template: Template, service: Role, bucket_arn: AWSHelperFn,
             Url=f"https://{GITHUB}",
             ClientIdList=["sts.amazonaws.com"],
             Condition="MakesProvider",
-            # An account has one provider for GitHub, and roles of other teams may trust it, too.
+            # An account has only one provider for GitHub, and the roles of other teams may trust it too.
             **RETAINED,
         )
     )
     provider_arn = If("MakesProvider", GetAtt(provider, "Arn"), Bootstrap.github_oidc_provider_arn.ref)
     plan = _allow_planning(service, bucket_arn, environments)
-    # For both roles: what they look at before a deployment.
-    look = add_policies(template, "GitHubLook{}", "HasGitHub", _allow_checks(environments))
-    _add_role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, look)
+    checks = add_policies(template, "GitHubLook{}", "HasGitHub", _allow_checks(environments))
+    _add_role(template, "GitHubPlan", "repo:${GithubRepository}:pull_request", provider_arn, plan, checks)
     _add_role(
         template,
         "GitHubDeploy",
         "repo:${GithubRepository}:environment:${GithubEnvironment}",
         provider_arn,
         [*plan, *_allow_deploying(environments)],
-        look,
+        checks,
     )
 
 
@@ -50,13 +49,13 @@ def _add_role(
     subject: str,
     provider_arn: AWSHelperFn,
     statements: Sequence[Statement],
-    look: Sequence[ManagedPolicy],
+    checks: Sequence[ManagedPolicy],
 ) -> None:
-    """Add a role for tokens with exactly this subject.
+    """Add a role that only tokens with this subject may assume, and output its ARN.
 
-    The repository stands in the subject as in the setting: OWNER/NAME, or OWNER@ID/NAME@ID. Only ids
-    tell it from another one that takes its name: GitHub puts them into the subject of each repository that was created,
-    renamed or transferred since July 2026, and of those that have opted in.
+    The subject names the repository as the setting does: OWNER/NAME, or OWNER@ID/NAME@ID. Only the ids distinguish it
+    from a later repository of the same name. GitHub includes them for each repository that was created, renamed or
+    transferred since July 2026, and for those that have opted in.
     https://docs.github.com/en/actions/reference/openid-connect-reference#immutable-subject-claims
     """
     managed_policy = add_policy(template, title, "HasGitHub", statements)
@@ -75,8 +74,8 @@ def _add_role(
                     ),
                 )
             ),
-            ManagedPolicyArns=[managed_policy.ref(), *(policy.ref() for policy in look)],
-            # A deployment that alarms watch may take longer than an hour, the default.
+            ManagedPolicyArns=[managed_policy.ref(), *(policy.ref() for policy in checks)],
+            # A deployment monitored by alarms may take longer than the default of one hour.
             MaxSessionDuration=7200,
             Condition="HasGitHub",
             **RETAINED,
@@ -94,7 +93,7 @@ def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Enviro
             "DescribeStacks GetTemplate ListChangeSets ListStackResources",
             environments.stack_arns(),
         ),
-        # The events of a change set are asked for by its own ARN. CloudFormation names those of nested stacks.
+        # The events of a change set are requested by its ARN, and CloudFormation chooses the names for nested stacks.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
         allow(
             "ReadValidationsOfChangeSets",
@@ -106,11 +105,11 @@ def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Enviro
             "cloudformation:DescribeStacks GetTemplate",
             [names.arn("cloudformation", "stack/payment-artifacts/*")],
         ),
-        # Not under the keys that a deployment will ask for: an object there would stop it.
+        # Not under the keys that a deployment uploads to: an object there would stop it.
         allow("UploadPlans", "s3:GetObject PutObject", [Sub("${Artifacts.Arn}/payment-plans/*")]),
         allow("SeeWhatIsThere", "s3:ListBucket", [bucket_arn]),
         allow("AlarmsCannotBeDescribedByName", "cloudwatch:DescribeAlarms", ["*"]),
-        # Whether the request names the service is not documented; the role's trust lets no other service have it.
+        # AWS does not document whether the request names the service. The role trusts no other service anyway.
         allow(
             "CloudFormationActs",
             "iam:PassRole",
@@ -123,7 +122,7 @@ def _allow_planning(service: Role, bucket_arn: AWSHelperFn, environments: Enviro
 def _allow_checks(environments: Environments) -> list[Statement]:
     """Allow the read-only requests of the checks before a deployment (scripts/deployer/preflight)."""
     return [
-        # None of these takes a resource that is narrower than the account.
+        # None of these actions supports a resource narrower than the account.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
@@ -144,7 +143,7 @@ def _allow_checks(environments: Environments) -> list[Statement]:
 
 
 def _allow_lookup_of_names(environment: str) -> Statement:
-    """Allow finding out whether the names of an environment are taken, and by whom."""
+    """Allow the lookup of whether an environment's names are taken, and by whom."""
     only = Environments((environment,))
     return allow(
         f"LookForNamesOf{to_pascal_case(environment)}",

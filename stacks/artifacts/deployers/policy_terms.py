@@ -1,4 +1,4 @@
-"""What the deployers' policies are written with: ARNs in every environment, and policies within IAM's limits."""
+"""Helpers for the deployers' policies: ARNs in every environment, and policies within the quotas of IAM."""
 
 import json
 import re
@@ -15,10 +15,10 @@ from ...settings import SettingsError
 from ...suppressions import flatten_for_nag, suppress_wildcards
 from ...wiring import RETAINED
 
-# The characters of a managed policy, without white space, that IAM accepts.
+# The longest managed policy that IAM accepts, in characters without white space.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 LONGEST_POLICY = 6144
-# The longest value that CloudFormation puts in the place of each pseudo parameter.
+# The longest value that CloudFormation substitutes for each parameter.
 _LONGEST_VALUES = {
     "${AWS::Partition}": "aws-iso-b",
     "${AWS::Region}": "ap-southeast-1",
@@ -26,7 +26,7 @@ _LONGEST_VALUES = {
     "${Artifacts.Arn}": "arn:aws-iso-b:s3:::payment-artifacts-123456789012-ap-southeast-1",
 }
 
-# Where an ARN of a deployer's policy is open, by the reason, as the scanner writes it; any other one is a finding.
+# The wildcard ARNs that a deployer's policy may contain, as cdk-nag writes them, by the reason. Any other is a finding.
 _NAME = "[a-z0-9-]+"
 ACCEPTED_WILDCARDS = {
     "These actions have no resource": re.compile(r"\*"),
@@ -52,7 +52,7 @@ class Environments:
     names: tuple[str, ...]
 
     def arns(self, service: str, *resources: str, is_regional: bool = True) -> list[AWSHelperFn]:
-        """The ARN of each resource, written as in ``names.py``, in each environment."""
+        """Return the ARN of each resource, written as in ``names.py``, in each environment."""
         return [
             names.arn(service, resource.replace("${Environment}", environment), region=is_regional)
             for environment in self.names
@@ -63,14 +63,14 @@ class Environments:
         return self.arns("iam", *(f"role/{role}" for role in roles), is_regional=False)
 
     def stack_arns(self) -> list[AWSHelperFn]:
-        """The environment's stack, and its nested stacks, whose names CloudFormation makes of the stack's name."""
+        """Return the ARN patterns of each parent stack and its nested stacks, which CloudFormation names after it."""
         return self.arns(
             "cloudformation", "stack/payment-platform-${Environment}/*", "stack/payment-platform-${Environment}-*"
         )
 
 
 def add_policy(template: Template, title: str, condition: str, statements: Sequence[Statement]) -> ManagedPolicy:
-    """A managed policy of the bootstrap stack, named after its title."""
+    """Add a managed policy that is named after its title, and return it."""
     managed_policy: ManagedPolicy = template.add_resource(
         ManagedPolicy(
             f"{title}Policy",
@@ -95,10 +95,10 @@ def _list_resources(statements: Sequence[Statement]) -> Iterator[str | AWSHelper
 def add_policies(
     template: Template, title: str, condition: str, statements: Sequence[Statement]
 ) -> list[ManagedPolicy]:
-    """As many managed policies as the statements need. ``title`` has ``{}`` for their numbers, from 1.
+    """Add as many managed policies as the statements need, and return them. ``{}`` in ``title`` is their number from 1.
 
-    Each statement goes into the first policy that has room for it. Raises ``SettingsError`` for one that is too long
-    for any: it names more environments than a policy can.
+    Each statement goes into the first policy that has room for it. Raises ``SettingsError`` for a statement that names
+    more environments than fit into a policy.
     """
     parts: list[list[Statement]] = []
     for statement in statements:
@@ -116,7 +116,7 @@ def add_policies(
 
 
 def policy_length(statements: Sequence[Statement]) -> int:
-    """The most characters that a policy of these statements has once CloudFormation has filled it in."""
+    """Return the most characters that a policy of these statements may have after CloudFormation's substitutions."""
     filled_in = _fill_in_parameters(encode_to_dict(policy_document(*statements)))
     return len(json.dumps(filled_in, separators=(",", ":")))
 

@@ -1,10 +1,10 @@
-"""The rights of CloudFormation on the platform's resources: the actions of their types, on the platform's names.
+"""What CloudFormation may do to the platform's resources: the actions that their types require, on their names only.
 
-The resource types' schemas say which actions a create, read, update, delete or list needs
-(https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-handlers);
-the Service Authorization Reference says on which resource each is asked
-(https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html). Rights on a key are in the key's
-own policy (key_policies.py): a new key has no name, and its tags may count only minutes later.
+The schema of a resource type lists the actions that create, read, update, delete and list require
+(https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-handlers).
+The Service Authorization Reference lists the resources that each action is authorized on
+(https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html). The key policies (key_policies.py)
+grant access to keys, because a new key has no name and its tags may take minutes to take effect.
 """
 
 from awacs.aws import ForAllValuesArnEquals, Null, Statement, StringEquals
@@ -20,14 +20,14 @@ _REQUESTS_OUR_TAG = StringEquals({"aws:RequestTag/ManagedBy": "payment-platform"
 
 
 def allow_without_resource() -> list[Statement]:
-    """The actions that AWS asks for on all resources (``*``), or not at all."""
+    """Return the statements for actions that AWS authorizes only on all resources (``*``)."""
     return [
-        # Of composite alarms CloudWatch takes both from nobody whose right has a narrower scope:
+        # For composite alarms, CloudWatch rejects both actions if they are allowed on a narrower scope:
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
         allow("CompositeAlarmsCannotBePutByName", "cloudwatch:PutCompositeAlarm", ["*"]),
         allow("AlarmsCannotBeDescribedByName", "cloudwatch:DescribeAlarms", ["*"]),
-        # No resource stands for a subscription; SNS asks on the topic's ARN, or on all of the account.
+        # Subscriptions are no resource type; SNS authorizes these on the topic's ARN or on ``*``.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
         allow(
             "SubscriptionsHaveNoResource", "sns:GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe", ["*"]
@@ -38,7 +38,7 @@ def allow_without_resource() -> list[Statement]:
         allow("IndexPoliciesHaveNoResource", "logs:DescribeIndexPolicies", ["*"]),
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbackupstorage.html
         allow("VaultStorageHasNoResource", "backup-storage:MountCapsule", ["*"]),
-        # What the list handlers ask for. None of these actions has a resource, and each gives names only.
+        # The list handlers need these. None supports resource-level permissions, and each returns only names.
         allow(
             "ListsHaveNoResource",
             "backup:ListBackupPlans ListBackupVaults cloudformation:ListStacks cloudwatch:ListDashboards "
@@ -75,9 +75,9 @@ def allow_data(environments: Environments) -> list[Statement]:
 
 
 def allow_keys(environments: Environments) -> list[Statement]:
-    """What no key's policy can allow: tags of a key that is being made, aliases, and the policy of an older key.
+    """Return the statements that no key policy can contain: tags of a new key, aliases, and the policy of an older key.
 
-    A key that an administrator's deployment has made does not name the role yet.
+    The policy of a key that an administrator's deployment created does not name the role yet.
     """
     return [
         allow(
@@ -86,7 +86,7 @@ def allow_keys(environments: Environments) -> list[Statement]:
             [names.arn("kms", "key/*")],
             StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
-        # Tags that come with a new key are asked for, too, before the key has a policy.
+        # Creating a key with tags also requires this action, before the key has a policy.
         # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
         allow(
             "NewKeysAreTaggedAsOurs",
@@ -100,9 +100,9 @@ def allow_keys(environments: Environments) -> list[Statement]:
 
 
 def allow_backups(environments: Environments) -> list[Statement]:
-    """A plan is named by an id that nobody knows before, so it is changed and deleted by its tag.
+    """Return the statements for backups. AWS chooses a plan's id, so a tag identifies the plans to change or delete.
 
-    Nothing that a creation needs asks for the tag: it may count only later.
+    Nothing that the creation of a plan needs depends on the tag, because a tag may take effect late.
     """
     plans = [names.arn("backup", "backup-plan:*")]
     return [
@@ -124,7 +124,7 @@ def allow_backups(environments: Environments) -> list[Statement]:
             plans,
             StringEquals({"aws:ResourceTag/ManagedBy": "payment-platform"}),
         ),
-        # The first selection of an account makes it.
+        # AWS Backup creates this role with the account's first selection.
         # https://docs.aws.amazon.com/aws-backup/latest/devguide/using-service-linked-roles-AWSServiceRoleForBackup.html
         allow(
             "BackupLinksItsRole",
@@ -166,7 +166,7 @@ def allow_compute(environments: Environments) -> list[Statement]:
             "UntagResource",
             rules,
         ),
-        # A request has several targets, and all of them count.
+        # A request may have several targets, and the condition must hold for each.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
         allow(
             "ScheduleInvokesReconciliationOnly",
@@ -179,7 +179,7 @@ def allow_compute(environments: Environments) -> list[Statement]:
 
 
 def allow_workflow(environments: Environments) -> list[Statement]:
-    # CloudWatch Logs asks about a log group with and without the ":*" that stands for its streams.
+    # CloudWatch Logs authorizes a log group's ARN with and without the ":*" that stands for its streams.
     groups = [f"log-group:{group}{streams}" for group in names.LOG_GROUPS for streams in ("", ":*")]
     return [
         allow(
@@ -200,7 +200,7 @@ def allow_workflow(environments: Environments) -> list[Statement]:
 
 def allow_monitoring(environments: Environments) -> list[Statement]:
     alarms = [
-        # One for each environment: all alarms of all environments are longer than a policy.
+        # One statement for each environment: the alarms of all environments do not fit into one policy.
         allow(
             f"AlarmsOf{to_pascal_case(environment)}",
             "cloudwatch:DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource",

@@ -1,4 +1,4 @@
-"""CloudFormation's own role: which roles it may make and pass, and all that service_rights.py adds."""
+"""CloudFormation's role: which roles it may create and pass, with the rights of service_rights.py."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ MAXIMUM_POLICIES = 10
 
 
 def add_service_role(template: Template, environments: Environments) -> Role:
-    """Raises ``SettingsError`` where the environments need more policies than a role takes."""
+    """Add the role and return it. Raises ``SettingsError`` if the environments need too many policies for one role."""
     statements = [
         *service_rights.allow_without_resource(),
         *service_rights.allow_data(environments),
@@ -49,7 +49,7 @@ def add_service_role(template: Template, environments: Environments) -> Role:
             AssumeRolePolicyDocument=trust_policy("cloudformation.amazonaws.com"),
             ManagedPolicyArns=[managed_policy.ref() for managed_policy in managed_policies],
             Condition="HasServiceRole",
-            # CloudFormation goes on using it for a stack that it has used it for.
+            # CloudFormation keeps using the role for each stack that was deployed with it.
             **RETAINED,
         )
     )
@@ -58,9 +58,9 @@ def add_service_role(template: Template, environments: Environments) -> Role:
 
 
 def _allow_roles(environments: Environments) -> list[Statement]:
-    """No role without the boundary, each for its service only, and with our policies only.
+    """Allow roles only under the boundary and with the platform's policies, and passing each only to its service.
 
-    Each by the whole of its name: a role of another team, passed to a function of ours, has no boundary.
+    Every role is listed by its full name: a pattern could match another team's role, which has no boundary.
     """
     roles = environments.role_arns(*names.ROLES)
     managed_policies = environments.arns("iam", *(f"policy/{name}" for name in names.POLICIES), is_regional=False)
@@ -75,8 +75,8 @@ def _allow_roles(environments: Environments) -> list[Statement]:
         _allow_passing("PassRolesToLambda", environments.role_arns(*names.FUNCTION_ROLES), "lambda"),
         _allow_passing("PassRoleToStepFunctions", environments.role_arns(names.WORKFLOW_ROLE), "states"),
         _allow_passing("PassRoleToBackup", environments.role_arns(names.BACKUP_ROLE), "backup"),
-        # CloudFormation passes its own role on to each nested stack. Whether the request names the service is not
-        # documented; the role's trust lets no other service have it.
+        # CloudFormation passes its own role to each nested stack. AWS does not document whether the request names the
+        # service. The role trusts no other service anyway.
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
         allow(
             "PassItselfToNestedStacks",
@@ -94,7 +94,7 @@ def _allow_roles(environments: Environments) -> list[Statement]:
 
 
 def _under_boundary(environment: str) -> list[Statement]:
-    """The roles of one environment, under the boundary of that environment and with its policies."""
+    """Allow the roles of one environment, under the boundary of that environment and with its policies."""
     only = Environments((environment,))
     sid = f"RolesOf{to_pascal_case(environment)}"
     boundary_arn = boundary_reference.boundary_arn(Bootstrap.permissions_boundary.ref, environment)
