@@ -35,7 +35,7 @@ DEPLOYING = read_document("docs/deploying.md")
 PROVED = {
     name
     for path in (ROOT / "tests" / "prove").glob("*.py")
-    for name in re.findall(r'tried\("([^"]+)"', path.read_text(encoding="utf-8"))
+    for name in re.findall(r'record_figure\("([^"]+)"', path.read_text(encoding="utf-8"))
 }
 DOCUMENTS = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))

@@ -26,11 +26,11 @@ def _trust_test(role: str) -> str:
 
 
 def _denial_test(sentence: str) -> str:
-    return f"{_ACCESS}test_it_is_never_so_that[{sentence}]"
+    return f"{_ACCESS}test_the_policies_deny_that[{sentence}]"
 
 
 def _access_test(sentence: str) -> str:
-    return f"{_ACCESS}test_it_is_so_that[{sentence}]"
+    return f"{_ACCESS}test_the_policies_allow_that[{sentence}]"
 
 
 TRUST = "OnlyTheServiceForThisAccount"

@@ -55,7 +55,7 @@ def _widen_statement(sid: str, *names: str) -> Plant:
 
 
 def _denial_test(sentence: str, module: str = _DEPLOYERS) -> str:
-    return f"{module}test_it_is_never_so_that[{sentence}]"
+    return f"{module}test_the_policies_deny_that[{sentence}]"
 
 
 def _boundary_test(action: str) -> str:
@@ -125,7 +125,7 @@ _SERVICE: Planted = [
     ("any key is administered", drop_conditions(*_statement("KeysOfEarlierDeployments")),
      _denial_test("CloudFormation changes a key of somebody else's")),
     ("keys cannot be made, for their tags", drop_statement(*_statement("NewKeysAreTaggedAsOurs")),
-     f"{_DEPLOYERS}test_it_is_so_that[CloudFormation tags the key that it makes]"),
+     f"{_DEPLOYERS}test_the_policies_allow_that[CloudFormation tags the key that it makes]"),
     ("somebody else's key is tagged as ours",
      drop_conditions(*_statement("NewKeysAreTaggedAsOurs"), "kms:ResourceAliases"),
      _denial_test("CloudFormation takes a key of somebody else's for ours")),
@@ -165,7 +165,8 @@ _FIRST_DEPLOYMENT: Planted = [
     ("roles of other teams are changed", _widen_statement("Roles", "role-lambda-processing"), OTHER_TEAMS),
     ("a role of prod stands under dev's boundary",
      replace_text(f"{_find_policy('RolesOfProdStandUnderTheBoundary')}.PolicyDocument.Statement", "boundary-prod",
-                  "boundary-dev"), f"{_DEPLOYERS}test_it_is_so_that[CloudFormation makes a role under the boundary]"),
+                  "boundary-dev"),
+     f"{_DEPLOYERS}test_the_policies_allow_that[CloudFormation makes a role under the boundary]"),
     ("roles of other teams are passed", _widen_statement("PassRolesToLambda", "role-lambda-processing"), OTHER_TEAMS),
     ("policies of other teams are changed", _widen_statement("Policies", "policy-lambda-processing"), OTHER_TEAMS),
     ("tables of other teams are deleted", _widen_statement("Tables", "dynamodb-transactions"), OTHER_TEAMS),
@@ -217,7 +218,7 @@ _GITHUB: Planted = [
          "StringLike": {f"{_TOKENS}:sub": "repo:us@*/payments@*:environment:prod"}}), _github_test("deploy")),
     ("a plan cannot read what CloudFormation validated",
      drop_statement("GitHubPlanPolicy", "ReadValidationsOfChangeSets"),
-     f"{_DEPLOYERS}test_it_is_so_that[a plan reads the validations of a change set]"),
+     f"{_DEPLOYERS}test_the_policies_allow_that[a plan reads the validations of a change set]"),
     ("a pull request writes the objects of a release",
      edit_statement("GitHubPlanPolicy", "UploadPlans", Resource=[{"Fn::Sub": "${Artifacts.Arn}/*"}]),
      _denial_test("a plan writes what a deployment will ask for")),

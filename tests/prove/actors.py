@@ -1,9 +1,9 @@
-"""Who acts in an explored life: executions, functions, operators, the network and time."""
+"""The actors of an explored life: executions, functions, operators, the network and time."""
 
-import functools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from handlers import reconciliation
@@ -18,7 +18,7 @@ from tests.workflow import request
 
 
 class Actor(ABC):
-    """Somebody who acts. ``first`` is where it begins; ``advance`` does its next call, and tells where it is then."""
+    """An actor starts at ``first_position``; ``take_step`` makes its next call and returns its new position."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -35,10 +35,10 @@ class Actor(ABC):
 
 
 class Resumable(Interpreter):
-    """The interpreter, begun at any state; it remembers the place at which the state at hand was entered."""
+    """An interpreter that can start at any state and reports the input and variables of each state it enters."""
 
     def run_from(self, name: str, data: Any, position: Position, entered: Callable[[str, str, str], None]) -> str:
-        """How the execution ends."""
+        """Run the execution from a position and return how it ends."""
         execution = self._begin(data, name)
         state_name: str | None = position.state or self._definition["StartAt"]
         if position.state:
@@ -57,7 +57,7 @@ class Resumable(Interpreter):
 
 
 class Execution(Actor):
-    """An execution of the state machine for ``sent``."""
+    """An execution of the state machine for ``sent_request``."""
 
     def __init__(self, name: str, sent_request: dict[str, Any] | None = None) -> None:
         super().__init__(name)
@@ -83,8 +83,8 @@ class _Run:
         self._to_replay = list(reversed(position.attempts))
         self._attempts: list[tuple[str, str]] = []
         self._place = (position.state, position.data, position.variables)
-        # Whether the invocation at hand is still the one that the position is in.
-        self._is_at_hand = True
+        # Whether the next attempt continues the invocation in which the position is.
+        self._continues_invocation = True
         # How many attempts fail before the function, the topic or the queue is reached.
         refusals: dict[Trouble, int] = {Directed.REFUSED: THROTTLED_RETRIES + 1, Directed.SLOW: THROTTLED_RETRIES}
         self._refusals = refusals.get(trouble, 0)
@@ -95,15 +95,9 @@ class _Run:
 
     def run_step(self) -> Position:
         tasks = {
-            "${InvokeFunction}": lambda arguments: self._run_attempt(
-                lambda: self._stage._invoke_function(arguments), "Lambda"
-            ),
-            "${SendMessage}": lambda arguments: self._run_attempt(
-                lambda: self._stage.send_from_workflow(arguments), "SQS"
-            ),
-            "${Publish}": lambda arguments: self._run_attempt(
-                lambda: self._stage.publish_from_workflow(arguments), "SNS"
-            ),
+            "${InvokeFunction}": partial(self._run_attempt, "Lambda", self._stage._invoke_function),
+            "${SendMessage}": partial(self._run_attempt, "SQS", self._stage.send_from_workflow),
+            "${Publish}": partial(self._run_attempt, "SNS", self._stage.publish_from_workflow),
         }
         interpreter = Resumable(worlds.load_definition(), tasks, self._pass_time)
         try:
@@ -132,16 +126,16 @@ class _Run:
         self._attempts, self._to_replay = [], []
         self._refusals, self._unlisted, self._answers_lost = 0, False, False
 
-    def _run_attempt(self, run: Callable[[], Any], service: str) -> Any:
-        """One attempt at the state's task: as it came out before, or now."""
+    def _run_attempt(self, service: str, run_task: Callable[[Any], Any], arguments: Any) -> Any:
+        """Make one attempt at the state's task, or repeat the error of an attempt that was made before."""
         if self._to_replay:
             self._is_replayed = True
             self._attempts.append(self._to_replay.pop())
             raise StatesError(*self._attempts[-1])
         self._is_replayed = False
-        if not self._is_at_hand:
+        if not self._continues_invocation:
             self._seam.new_invocation()
-        self._is_at_hand = False
+        self._continues_invocation = False
         try:
             if self._refusals or self._unlisted:
                 self._seam.new_invocation()
@@ -152,7 +146,7 @@ class _Run:
                 raise StatesError(
                     "Lambda.TooManyRequestsException" if service == "Lambda" else f"{service}.ThrottledException"
                 )
-            answer = run()
+            answer = run_task(arguments)
             if self._answers_lost:
                 raise StatesError("Lambda.SdkClientException", "the answer is lost")
         except StatesError as error:
@@ -170,7 +164,7 @@ class _Run:
 
 
 class Call(Actor):
-    """One invocation of a function; ``event`` is asked for when it begins."""
+    """One invocation of a function; ``event`` builds its event when it begins."""
 
     def __init__(self, name: str, event: Callable[[Stage], dict[str, Any]], handler: Any = None) -> None:
         super().__init__(name)
@@ -194,7 +188,7 @@ class Call(Actor):
 
 
 class Redrive(Execution):
-    """An operator reopens the payment and has the request sent again, as ``python -m scripts.payments redrive``."""
+    """An operator reopens the payment and starts an execution with the same request, as ``payments.sh redrive``."""
 
     def __init__(self, name: str = "redrive", sent_request: dict[str, Any] | None = None) -> None:
         super().__init__(name, sent_request)
@@ -216,7 +210,7 @@ class Redrive(Execution):
 
 
 class Jump(Actor):
-    """Time goes by. More of it than ``LATE_SECONDS`` only while no function runs, and no execution that will go on."""
+    """Time passes; more than ``LATE_SECONDS`` only while neither a function nor a continuing execution runs."""
 
     def __init__(self, seconds: float, name: str = "") -> None:
         super().__init__(name or f"time, {seconds:,.0f} s")
@@ -228,7 +222,7 @@ class Jump(Actor):
 
 
 class Late(Actor):
-    """What is on its way arrives."""
+    """The network delivers the late effects."""
 
     def __init__(self) -> None:
         super().__init__("the network")
@@ -239,7 +233,7 @@ class Late(Actor):
 
 
 class Stop(Actor):
-    """Somebody stops the execution ``stopped``, and nobody continues it."""
+    """Somebody stops an execution, and nobody redrives it."""
 
     def __init__(self, stopped: str) -> None:
         super().__init__(f"StopExecution of {stopped}")
@@ -254,18 +248,17 @@ def schedule_run(name: str = "reconciliation") -> Call:
 
 
 def refund_call(name: str = "operator, refund") -> Call:
-    return Call(
-        name, lambda _: {"action": "refund", "operator": "alice", "transaction_id": request()["transaction_id"]}
-    )
+    event = {"action": "refund", "operator": "alice", "transaction_id": request()["transaction_id"]}
+    return Call(name, lambda _: event)
 
 
 def resolve_call(name: str = "operator, resolve") -> Call:
-    """A person looks it up at the gateway, and tells the truth."""
+    """An operator resolves the payment as the gateway's records say."""
 
     def build_event(stage: Stage) -> dict[str, Any]:
         transaction_id = request()["transaction_id"]
         common = {"action": "resolve", "operator": "alice", "transaction_id": transaction_id}
-        count_moves = functools.partial(stage.gateway.count_moves, transaction_id=transaction_id)
+        count_moves = partial(stage.gateway.count_moves, transaction_id=transaction_id)
         if count_moves("refund"):
             return common | {"status": "REFUNDED", "reference": f"refund-ref-payment-{transaction_id}"}
         if count_moves("charge"):
@@ -276,7 +269,7 @@ def resolve_call(name: str = "operator, resolve") -> Call:
 
 
 def another_request() -> dict[str, Any]:
-    """Another request under the same transaction id."""
+    """A different request with the same transaction id."""
     return request(payment_amount=99.5)
 
 

@@ -1,4 +1,4 @@
-"""The figures of the proof, summed over its tests and told at the end: what was tried, and what was found."""
+"""Sums the figures of the proof over its tests and prints them at the end: what was tried, and what was wrong."""
 
 from collections import Counter
 from collections.abc import Generator
@@ -6,28 +6,19 @@ from typing import Any
 
 import pytest
 
-from tests.prove import world
+from tests.prove import truth, world
 
-FINDINGS = (
-    "payments checked",
-    "lives checked",
-    "double charges",
-    "lost or stuck payments",
-    "failures not notified, or notified twice",
-    "notices untrue",
-    "last notice differs from final status",
-    "refunded more than charged",
-)
+FINDINGS = ("payments checked", "lives checked", *truth.KINDS)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Keep with each test, passed or failed, what its checks counted."""
+    """Store with each test, passed or failed, what its checks counted."""
     world.FIGURES.clear()
     try:
         yield
     finally:
-        # These find what is wrong because a protection is gone: they are counted by themselves.
+        # Tests without a protection find violations on purpose and have a figure of their own.
         if "protections" not in item.path.name:
             item.user_properties += [(name, int(world.FIGURES[name])) for name in FINDINGS]
 

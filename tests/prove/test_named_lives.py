@@ -1,4 +1,4 @@
-"""Lives that went wrong once, each by its name."""
+"""Lives that went wrong once, as regression tests."""
 
 import pytest
 
@@ -10,13 +10,13 @@ from tests.prove.test_explored_lives import declines_all
 from tests.prove.troubles import Directed, Trouble
 
 A_AND_B = Scenario((Execution("a"), Execution("b")))
-WAYS_TO_FAIL = pytest.mark.parametrize("trouble", [Directed.REFUSED, Directed.UNLISTED], ids=lambda way: way.name)
+FAILURES = pytest.mark.parametrize("trouble", [Directed.REFUSED, Directed.UNLISTED], ids=lambda trouble: trouble.name)
 
 
-@WAYS_TO_FAIL
+@FAILURES
 @pytest.mark.parametrize("place", ["before the failure is recorded", "before the notice", "after the notice"])
-def test_one_fails_twice_while_the_same_request_charges(trouble: Trouble, place: str) -> None:
-    """``a`` can neither process nor record its failure; whoever heard anything of the payment hears COMPLETED."""
+def test_an_execution_fails_twice_while_another_charges_the_same_request(trouble: Trouble, place: str) -> None:
+    """``a`` can neither process the payment nor record its failure; subscribers finally hear COMPLETED."""
     with Life(A_AND_B) as life:
         life.let_act("a", until_state="ProcessPayment")
         life.let_act("a", trouble=trouble)
@@ -31,42 +31,26 @@ def test_one_fails_twice_while_the_same_request_charges(trouble: Trouble, place:
         assert stage.gateway.count_moves("charge", "TXN-TEST-001") == 1
 
 
-@WAYS_TO_FAIL
-def test_one_fails_before_anything_is_recorded_and_the_request_is_sent_again(trouble: Trouble) -> None:
-    with Life(A_AND_B) as life:
-        life.let_act("a", trouble=trouble)
-        life.let_act("a")
-        life.let_act("b")
-        life.end_life()
-
-
-@WAYS_TO_FAIL
-@pytest.mark.parametrize("goes_on", ["before the notice", "after the notice"])
-def test_another_records_it_a_moment_after_nothing_was_recorded(trouble: Trouble, goes_on: str) -> None:
+@FAILURES
+@pytest.mark.parametrize("moment", ["before the notice", "after the notice"])
+def test_an_execution_records_the_payment_just_after_another_found_nothing(trouble: Trouble, moment: str) -> None:
     with Life(A_AND_B) as life:
         life.let_act("a", trouble=trouble)
         life.let_act("a", before="workflow.send_message")
         life.let_act("b", until_state="ProcessPayment")
-        if goes_on == "before the notice":
+        if moment == "before the notice":
             life.let_act("b")
         life.let_act("a")
         life.let_act("b")
         life.end_life()
 
 
-@WAYS_TO_FAIL
-def test_a_failure_before_anything_is_recorded_states_nothing_of_the_payment(trouble: Trouble) -> None:
-    with Life(Scenario((Execution("a"),))) as life:
-        life.let_act("a", trouble=trouble)
-        life.let_act("a")
-        life.end_life()
-
-
 @pytest.mark.parametrize("function_runs", [True, False], ids=["in the function", "before the notice"])
 @pytest.mark.parametrize("is_sent_again", [False, True], ids=["", "sent again"])
 @pytest.mark.parametrize("is_a_day_later", [False, True], ids=["", "a day later"])
-def test_a_decline_whose_execution_is_stopped(function_runs: bool, is_sent_again: bool, is_a_day_later: bool) -> None:
-    """Subscribers hear of it, by whoever comes next."""
+def test_a_decline_is_announced_once_though_its_execution_is_stopped(
+    function_runs: bool, is_sent_again: bool, is_a_day_later: bool
+) -> None:
     actors = (Execution("a"), Execution("b"), Stop("a"), schedule_run(), Jump(DAY))
     with Life(Scenario(actors, declines_all)) as life:
         life.let_act("a", before="gateway.charge" if function_runs else "workflow.publish")
@@ -82,8 +66,7 @@ def test_a_decline_whose_execution_is_stopped(function_runs: bool, is_sent_again
         assert life.received_outcomes == ["DECLINED"]
 
 
-def test_a_charged_payment_whose_answers_are_lost() -> None:
-    """No notice of a failure, no dead letter, and no failed execution."""
+def test_a_charged_payment_whose_answers_are_lost_is_no_failure() -> None:
     with Life(Scenario((Execution("a"),))) as life:
         life.let_act("a", until_state="ProcessPayment")
         life.let_act("a", trouble=Directed.ANSWERS_LOST)

@@ -1,12 +1,15 @@
-"""A run of reconciliation while the gateway does not answer: what it does first, and when it stops asking."""
+"""A reconciliation run while the gateway does not answer: what it does first, and when it stops calling the gateway."""
+
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from handlers import reconciliation
 from payments.errors import GatewayUnavailable
-from payments.money import Money
-from payments.payment import Payment, Status
+from payments.payment import Status
 from payments.ports import Charge, Outcome, Unknown
 
+from tests.payments.test_dynamodb import PAYMENT
 from tests.prove.services import SILENCE
 from tests.prove.world import START, World
 
@@ -15,39 +18,24 @@ SLOW_SECONDS = 48.0
 
 
 class SlowWorld(World):
-    """A gateway that is asked in vain, for as long as a call may take; ``asked`` are the calls, in their order."""
+    """A world whose gateway answers no lookup and takes as long as a call may; ``calls`` are those it received."""
 
     def __init__(self) -> None:
         super().__init__(behaviour=lambda _: SILENCE)
         self.calls: list[str] = []
         for name in ("lookup", "close"):
-            setattr(self.gateway, name, self._slow(name))
+            setattr(self.gateway, name, partial(self._time_out, name))
 
-    def _slow(self, name: str) -> object:
-        def answer(charge: Charge) -> Outcome:
-            self.calls.append(f"{name} {charge.transaction_id}")
-            self.time += SLOW_SECONDS
-            return Unknown("timeout")
+    def _time_out(self, name: str, charge: Charge) -> Outcome:
+        self.calls.append(f"{name} {charge.transaction_id}")
+        self.time += SLOW_SECONDS
+        return Unknown("timeout")
 
-        return answer
-
-    def leave(self, transaction_id: str, status: Status) -> None:
-        """A payment in this status, an hour ago; claimed before, but for a PENDING one."""
+    def record_payment(self, transaction_id: str, status: Status) -> None:
+        """Record a payment that has been in this status for an hour; unless it is PENDING, it was claimed before."""
+        times = dict.fromkeys(("created_at", "updated_at", "since"), START - HOUR)
         claim = {} if status is Status.PENDING else {"attempt": 1, "first_claimed_at": START - HOUR}
-        payment = Payment(
-            transaction_id=transaction_id,
-            status=status,
-            sequence=1,
-            fingerprint="f" * 64,
-            execution="arn:1",
-            created_at=START - HOUR,
-            updated_at=START - HOUR,
-            since=START - HOUR,
-            amount=Money(15000, "USD"),
-            payment_method="credit_card",
-            customer_id="CUST-1",
-            **claim,
-        )
+        payment = replace(PAYMENT, transaction_id=transaction_id, status=status, **times, **claim)
         assert self.build_ledger().write_step(None, payment) is None
 
 
@@ -55,13 +43,13 @@ class SlowWorld(World):
 def world() -> SlowWorld:
     world = SlowWorld()
     for n in range(5):
-        world.leave(f"T-FAILED-{n}", Status.FAILED)
-        world.leave(f"T-UNKNOWN-{n}", Status.UNKNOWN)
-        world.leave(f"T-PENDING-{n}", Status.PENDING)
+        world.record_payment(f"T-FAILED-{n}", Status.FAILED)
+        world.record_payment(f"T-UNKNOWN-{n}", Status.UNKNOWN)
+        world.record_payment(f"T-PENDING-{n}", Status.PENDING)
     return world
 
 
-def test_what_needs_no_gateway_does_not_wait_for_it(world: SlowWorld) -> None:
+def test_payments_that_need_no_gateway_do_not_wait_for_it(world: SlowWorld) -> None:
     with world.install_ports():
         world.invoke_handler(reconciliation.handler, {})
     payments = world.read_payments()
@@ -69,7 +57,7 @@ def test_what_needs_no_gateway_does_not_wait_for_it(world: SlowWorld) -> None:
     assert {(payment.status, payment.notification.is_due) for payment in abandoned} == {(Status.FAILED, False)}
 
 
-def test_an_item_that_cannot_be_read_keeps_no_other_waiting(world: SlowWorld) -> None:
+def test_an_unreadable_item_does_not_stop_the_others(world: SlowWorld) -> None:
     world.dynamodb.payments["T-FAILED-0"]["status"] = {"S": "NO STATUS"}
     with world.install_ports():
         answer = world.invoke_handler(reconciliation.handler, {})
@@ -78,18 +66,18 @@ def test_an_item_that_cannot_be_read_keeps_no_other_waiting(world: SlowWorld) ->
     assert world.read_payments()["T-PENDING-4"].status is Status.FAILED
 
 
-def test_a_run_stops_asking_a_gateway_that_does_not_answer(world: SlowWorld) -> None:
-    """And asks for what may have been charged before it closes what was not."""
+def test_a_run_stops_calling_a_gateway_that_does_not_answer(world: SlowWorld) -> None:
+    """It looks up payments that may have been charged before it closes those that were not."""
     with world.install_ports():
         answer = world.invoke_handler(reconciliation.handler, {})
     assert [call.split("-")[0] for call in world.calls] == ["lookup T"]
     assert world.calls[0].startswith("lookup T-UNKNOWN")
-    # A gateway that does not answer is no fault of reconciliation, which has an alarm.
+    # No error is counted: errors of reconciliation have an alarm, and the gateway is not at fault there.
     assert (answer["overdue"], answer["errors"]) == (15, 0)
     assert world.time - START < reconciliation.BUDGET_SECONDS + SLOW_SECONDS
 
 
-def test_a_key_that_cannot_be_read_is_one_error_and_stops_only_what_needs_the_gateway(
+def test_an_unreadable_api_key_is_one_error_and_stops_only_what_needs_the_gateway(
     world: SlowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def connect() -> None:
@@ -102,7 +90,7 @@ def test_a_key_that_cannot_be_read_is_one_error_and_stops_only_what_needs_the_ga
     assert {world.read_payments()[f"T-PENDING-{n}"].status for n in range(5)} == {Status.FAILED}
 
 
-def test_each_unknown_payment_gets_its_turn(world: SlowWorld) -> None:
+def test_every_unknown_payment_is_looked_up_in_one_of_the_runs(world: SlowWorld) -> None:
     with world.install_ports():
         for _ in range(30):
             world.time += 300

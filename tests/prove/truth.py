@@ -14,7 +14,8 @@ LAST_DIFFERS = "last notice differs from final status"
 DOUBLE = "double charges"
 LOST_OR_STUCK = "lost or stuck payments"
 REFUNDED_MORE = "refunded more than charged"
-KINDS = (UNTRUE, LAST_DIFFERS, DOUBLE, LOST_OR_STUCK, REFUNDED_MORE)
+NOT_NOTIFIED = "failures not notified, or notified twice"
+KINDS = (DOUBLE, LOST_OR_STUCK, NOT_NOTIFIED, UNTRUE, LAST_DIFFERS, REFUNDED_MORE)
 
 OPEN = frozenset({"PENDING", "PROCESSING", "UNKNOWN", "REFUNDING"})
 CHARGED = frozenset({"COMPLETED", "REFUNDING", "REFUNDED"})

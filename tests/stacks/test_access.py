@@ -190,12 +190,12 @@ MAY_NOT = {
 
 
 @pytest.mark.parametrize("sentence", MAY)
-def test_it_is_so_that(sentence: str, world: World) -> None:
+def test_the_policies_allow_that(sentence: str, world: World) -> None:
     assert world.may(*MAY[sentence])
 
 
 @pytest.mark.parametrize("sentence", MAY_NOT)
-def test_it_is_never_so_that(sentence: str, world: World) -> None:
+def test_the_policies_deny_that(sentence: str, world: World) -> None:
     """By what each says alone: an environment may have no boundary, which would refuse much of it, too."""
     principal, *request = MAY_NOT[sentence]
     assert not world.may(replace(world.principal_of(principal), boundary=()), *request)

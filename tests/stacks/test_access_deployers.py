@@ -182,12 +182,12 @@ def world(world: World) -> World:
 
 
 @pytest.mark.parametrize("sentence", MAY)
-def test_it_is_so_that(sentence: str, world: World) -> None:
+def test_the_policies_allow_that(sentence: str, world: World) -> None:
     assert world.may(*MAY[sentence])
 
 
 @pytest.mark.parametrize("sentence", MAY_NOT)
-def test_it_is_never_so_that(sentence: str, world: World) -> None:
+def test_the_policies_deny_that(sentence: str, world: World) -> None:
     assert not world.may(*MAY_NOT[sentence])
 
 
