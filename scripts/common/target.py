@@ -1,10 +1,11 @@
 """The place that a command works on: AWS or an emulator, and what an emulator lacks."""
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, cast
 
 import boto3
 from botocore.config import Config
@@ -28,10 +29,23 @@ class Target:
     poll_seconds: float = POLL_SECONDS
     # What AWS does and this place does not, by name, with a reason that completes "the emulator ...".
     gaps: Mapping[str, str] = field(default_factory=dict)
+    # Clients may be shared between threads, but a session must not create them in several threads at the same time.
+    # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def client(self) -> ClientFactory:
-        return self._create_client
+        """Returns the client of a service: always the same one, or a new one if it is given a ``config`` of its own."""
+        return cast(ClientFactory, self._find_client)
+
+    def _find_client(self, service: Any, config: Config | None = None) -> Any:
+        with self._lock:
+            if config:
+                return self._create_client(service, config)
+            if service not in self._clients:
+                self._clients[service] = self._create_client(service)
+            return self._clients[service]
 
     def _create_client(self, service: Any, config: Config | None = None) -> Any:
         # No proxy stands between this machine and itself.

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
@@ -40,12 +40,11 @@ class Platform:
             raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {self.environment}")
         return stack.outputs
 
-    @cached_property
+    @property
     def client(self) -> ClientFactory:
-        """Returns the client of a service, which is created once: creating one takes longer than most calls."""
-        return cast(ClientFactory, cache(self.target.client))
+        return self.target.client
 
-    def read_pages(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    def read_pages(self, service: Any, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Yield the items that a paginated operation returns under ``key``."""
         for page in self.client(service).get_paginator(operation).paginate(**arguments):
             yield from page[key]
@@ -87,5 +86,5 @@ class Platform:
     def _lambda_client(self) -> "LambdaClient":
         """A client that waits for the function's timeout: a retry before that would run the function twice at once."""
         return self.target.client(
-            "lambda", Config(read_timeout=_READ_TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
+            "lambda", config=Config(read_timeout=_READ_TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
         )

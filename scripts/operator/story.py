@@ -64,8 +64,6 @@ def read_story(platform: Platform, transaction_id: str) -> Story:
     that wrote nothing, because the payment had its outcome or was another request's, is known by its name alone.
     """
     payment = records.read_payment(platform, transaction_id)
-    for service in ("dynamodb", "stepfunctions", "logs"):
-        platform.client(service)  # creating clients is not thread-safe
     with ThreadPoolExecutor(8) as pool:
         arns_by_name = pool.submit(_find_executions_by_name, platform, transaction_id)
         steps = _read_ledger(platform, transaction_id)

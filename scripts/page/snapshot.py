@@ -31,7 +31,6 @@ MOST_LISTED = 20
 # Executions whose path is read; of those that run at once, fewer.
 MOST_EXECUTIONS = 100
 MOST_RUNNING = 30
-_SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "sqs", "stepfunctions")
 
 
 class NotDeployedYet(UserError):
@@ -152,8 +151,6 @@ class Source:
         with self._reach_lock:
             if self._platform is None:
                 platform = self._reach()
-                for service in _SERVICES:
-                    platform.client(service)  # creating clients is not thread-safe
                 # Not `platform.outputs`, which keeps what it read first: a new stack has no outputs.
                 if not describe_stack(platform.client("cloudformation"), stack_name(platform.environment)).outputs:
                     raise NotDeployedYet(f"the platform is not deployed in {platform.environment} yet")

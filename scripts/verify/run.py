@@ -24,10 +24,6 @@ from .expected import Expected
 from .results import MISSING, Failed, Skipped, Stopped
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 3.0
-SERVICES = (
-    *("backup", "cloudformation", "cloudwatch", "dynamodb", "events", "iam", "kms", "lambda", "logs"),
-    *("sns", "sqs", "stepfunctions", "sts", "xray"),
-)
 # The names of a run's payments and temporary resources begin with it.
 PREFIX = "VERIFY"
 
@@ -75,14 +71,6 @@ class Run:
     def resource_name(self, name: str) -> str:
         """Return a name of stacks/names.py in this environment."""
         return names.in_environment(name, self.environment)
-
-    def open_clients(self) -> None:
-        """Create all clients, because a session is not thread-safe and the checks run in threads.
-
-        https://docs.aws.amazon.com/boto3/latest/guide/session.html#multithreading-or-multiprocessing-with-sessions
-        """
-        for service in SERVICES:
-            self.client(service)
 
     @cached_property
     def tree(self) -> StackTree:

@@ -79,7 +79,6 @@ def run_groups(run: Run, groups: Sequence[Group], report: Callable[[Check], None
     """
     # Read them before the threads start, which all need them.
     _ = run.tree, run.expected
-    run.open_clients()
     if not run.read_only and any(group.writes for group in groups):
         run.check_no_deployment()
     checks: list[Check] = []

@@ -24,7 +24,6 @@ BUSY = [
 
 
 def make_busy_run(monkeypatch: pytest.MonkeyPatch, root: str, nested: str) -> Run:
-    monkeypatch.setattr(Run, "open_clients", lambda _: None)
     # A write needs another client and fails.
     return make_run({"cloudformation": CloudFormation(root, nested)})
 

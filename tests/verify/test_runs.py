@@ -204,7 +204,6 @@ def test_ctrl_c_ends_the_waits_of_all_groups_and_undoes_their_changes(monkeypatc
         run.cleanup.add_step("queue", lambda: undone.append("queue"))
         yield Check("payments", "first", Status.OK, "")
 
-    monkeypatch.setattr(Run, "open_clients", lambda _: None)
     run = make_run({})
     groups = [runner.Group("alarms", wait_for_ever, 1), runner.Group("payments", add_queue, 1)]
 

@@ -44,7 +44,7 @@ class Lookup:
     arn: str = ""
 
 
-def _find_one_by_one(service: str, operation: str, **arguments: str) -> Find:
+def _find_one_by_one(service: Any, operation: str, **arguments: str) -> Find:
     """Look up each name with a call that fails for a name that does not exist."""
 
     def find_names(situation: Situation, names: Sequence[str]) -> set[str]:
@@ -68,7 +68,7 @@ def _format_arguments(arguments: Mapping[str, str], situation: Situation, name: 
     return {key: value.format(name=name, **situation.place) for key, value in arguments.items()}
 
 
-def _tag_reader(service: str, operation: str, *path: str, **arguments: str) -> ReadTags:
+def _tag_reader(service: Any, operation: str, *path: str, **arguments: str) -> ReadTags:
     """Read the tags at ``path`` of an answer, in either of AWS's two forms."""
 
     def read_tags(situation: Situation, name: str) -> Mapping[str, str]:

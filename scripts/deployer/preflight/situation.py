@@ -1,12 +1,9 @@
 """The input of every check, and the finding for a question that AWS does not answer."""
 
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import ClientFactory
@@ -40,20 +37,10 @@ class Situation:
     # The prefix of the keys that the deployer uploads to.
     upload_prefix: str
     today: date
-    _clients: dict[str, Any] = field(default_factory=dict)
-    # A session must not create clients in several threads; the clients may be shared.
-    # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
-    _lock: Any = field(default_factory=threading.Lock)
 
     @property
     def client(self) -> ClientFactory:
-        return self._shared_client
-
-    def _shared_client(self, service: str, config: Config | None = None) -> Any:
-        with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self.target.client(service, config)
-            return self._clients[service]
+        return self.target.client
 
     @property
     def service_role_arn(self) -> str:

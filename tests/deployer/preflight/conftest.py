@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
-from botocore.config import Config
 
 from scripts.common.target import Target
 from scripts.deployer.deployment_options import DeploymentOptions
@@ -28,41 +26,29 @@ FUNCTIONS = ("lambda-payment-validation-prod", "lambda-payment-processing-prod",
 Reader = Callable[..., Situation]
 
 
-@dataclass(frozen=True)
-class SharedClients(Target):
-    """Creating a client takes longer than most of its requests here."""
-
-    clients: dict[str, Any] = field(default_factory=dict)
-
-    def _create_client(self, service: str, config: Config | None = None) -> Any:
-        if service not in self.clients:
-            self.clients[service] = super()._create_client(service, config)
-        return self.clients[service]
-
-
 @pytest.fixture(scope="module")
-def simulated() -> Iterator[tuple[Service, Account, SharedClients]]:
+def simulated() -> Iterator[tuple[Service, Account, Target]]:
     service, account_ = Service(), Account()
     with serve_account(service, account_) as url:
-        yield service, account_, SharedClients(boto3.Session("x", "x", region_name=REGION), url)
+        yield service, account_, Target(boto3.Session("x", "x", region_name=REGION), url)
 
 
 @pytest.fixture
-def aws(simulated: tuple[Service, Account, SharedClients]) -> Service:
+def aws(simulated: tuple[Service, Account, Target]) -> Service:
     """The shared service, reset."""
     vars(simulated[0]).update(vars(Service()))
     return simulated[0]
 
 
 @pytest.fixture
-def account(simulated: tuple[Service, Account, SharedClients]) -> Account:
+def account(simulated: tuple[Service, Account, Target]) -> Account:
     """The shared account, reset."""
     vars(simulated[1]).update(vars(Account()))
     return simulated[1]
 
 
 @pytest.fixture
-def situation_of(aws: Service, account: Account, simulated: tuple[Service, Account, SharedClients]) -> Reader:
+def situation_of(aws: Service, account: Account, simulated: tuple[Service, Account, Target]) -> Reader:
     """Reads the situation of an environment; settings are given by the names of their parameters."""
 
     def read_environment(
