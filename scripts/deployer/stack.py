@@ -22,6 +22,8 @@ LONGEST_DELETION_SECONDS = 15 * 60
 LONGEST_WAIT_SECONDS = 4 * 60 * 60
 WORKERS = 8
 _DELETED = "DELETE_COMPLETE"
+# The statuses of resources that a stack no longer holds: deleted, or retained outside it.
+RELEASED = (_DELETED, "DELETE_SKIPPED")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Stack:
     reason: str = ""
     termination_protection: bool = False
     tags: tuple[TagTypeDef, ...] = ()
+    # DRIFTED, IN_SYNC, NOT_CHECKED or UNKNOWN, and the time of the last check in ISO 8601.
+    drift: str = "NOT_CHECKED"
+    drift_checked_at: str = ""
 
     @property
     def exists(self) -> bool:
@@ -52,17 +57,34 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class StackResource:
+    logical_id: str
+    type: str
+    # Empty as long as the resource does not exist.
+    physical_id: str
+    status: str
+
+
+@dataclass(frozen=True)
 class StackTree:
-    """A stack and its nested stacks by logical id."""
+    """A stack, its nested stacks by logical id, and all its resources."""
 
     stack: Stack
     nested: dict[str, "StackTree"] = field(default_factory=dict)
+    resources: tuple[StackResource, ...] = ()
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Stack]]:
         """Yield each stack with its path from the root, whose own path is empty."""
         yield path, self.stack
         for logical_id, child in self.nested.items():
             yield from child.walk(f"{path}/{logical_id}" if path else logical_id)
+
+    def walk_resources(self, path: str = "") -> Iterator[tuple[str, StackResource]]:
+        """Yield each resource of each stack with its path from the root, such as ``Data/Transactions``."""
+        for resource in self.resources:
+            yield f"{path}{resource.logical_id}", resource
+        for logical_id, child in self.nested.items():
+            yield from child.walk_resources(f"{path}{logical_id}/")
 
 
 @dataclass(frozen=True)
@@ -87,6 +109,7 @@ def describe_stack(cloudformation: CloudFormationClient, name: str) -> Stack:
             return Stack(name)
         raise
     changed_at = stack.get("LastUpdatedTime") or stack.get("CreationTime")
+    drift = stack.get("DriftInformation", {})
     return Stack(
         name=stack["StackName"],
         status=stack["StackStatus"],
@@ -98,36 +121,47 @@ def describe_stack(cloudformation: CloudFormationClient, name: str) -> Stack:
         reason=stack.get("StackStatusReason", ""),
         termination_protection=stack.get("EnableTerminationProtection", False),
         tags=tuple(stack.get("Tags", [])),
+        drift=drift.get("StackDriftStatus", "NOT_CHECKED"),
+        drift_checked_at=drift["LastCheckTimestamp"].isoformat() if "LastCheckTimestamp" in drift else "",
     )
 
 
 def describe_tree(cloudformation: CloudFormationClient, root: Stack) -> StackTree:
-    """Return the stack with its nested stacks, except deleted ones."""
-    nested = {}
-    for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=root.id):
-        for resource in page["StackResourceSummaries"]:
-            if resource["ResourceType"] == STACK and resource.get("PhysicalResourceId", "").startswith("arn:"):
-                nested[resource["LogicalResourceId"]] = resource["PhysicalResourceId"]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        stacks = list(pool.map(lambda stack_id: describe_stack(cloudformation, stack_id), nested.values()))
-    return StackTree(
-        root,
-        {
-            name: describe_tree(cloudformation, stack)
-            for name, stack in zip(nested, stacks, strict=True)
-            if stack.status not in ("", _DELETED)
-        },
+    """Return the stack with its resources and its nested stacks, except deleted ones; empty if it does not exist."""
+    if not root.exists or root.status == _DELETED:
+        return StackTree(root)
+    resources = tuple(
+        StackResource(
+            summary["LogicalResourceId"],
+            summary["ResourceType"],
+            summary.get("PhysicalResourceId", ""),
+            summary["ResourceStatus"],
+        )
+        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=root.id)
+        for summary in page["StackResourceSummaries"]
     )
+    nested = {
+        resource.logical_id: resource.physical_id
+        for resource in resources
+        if resource.type == STACK and resource.physical_id.startswith("arn:")
+    }
+
+    def describe_nested(stack_id: str) -> StackTree:
+        return describe_tree(cloudformation, describe_stack(cloudformation, stack_id))
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        trees = dict(zip(nested, pool.map(describe_nested, nested.values()), strict=True))
+    existing = {name: tree for name, tree in trees.items() if tree.stack.status not in ("", _DELETED)}
+    return StackTree(root, existing, resources)
 
 
 def read_snapshot(cloudformation: CloudFormationClient, stack: Stack) -> Snapshot:
-    if not stack.exists:
-        return Snapshot(StackTree(stack))
+    """Return the tree of the stack with its templates, as they were submitted."""
     tree = describe_tree(cloudformation, stack)
-    return Snapshot(tree, read_templates(cloudformation, tree))
+    return Snapshot(tree, _read_templates(cloudformation, tree) if stack.exists else None)
 
 
-def read_templates(cloudformation: CloudFormationClient, tree: StackTree) -> templates.Tree:
+def _read_templates(cloudformation: CloudFormationClient, tree: StackTree) -> templates.Tree:
     with ThreadPoolExecutor(WORKERS) as pool:
         texts = dict(pool.map(lambda item: (item[0], read_original_template(cloudformation, item[1].id)), tree.walk()))
 

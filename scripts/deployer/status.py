@@ -9,7 +9,7 @@ from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.common.waiting import poll_with_backoff
 
-from .stack import WORKERS, StackTree, describe_stack, describe_tree
+from .stack import WORKERS, describe_stack, describe_tree
 
 LONGEST_SECONDS = 10 * 60
 _ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -53,21 +53,24 @@ def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Sta
     root = describe_stack(cloudformation, name)
     if root.status == "":
         raise UserError(f"{name} is not deployed")
-    tree = describe_tree(cloudformation, root) if root.exists else StackTree(root)
+    tree = describe_tree(cloudformation, root)
     with ThreadPoolExecutor(WORKERS) as pool:
-        nodes = list(tree.walk())
-        ids = [stack.id for _, stack in nodes]
         if detect_drift:
-            list(pool.map(lambda stack_id: _detect_drift(cloudformation, stack_id), ids))
-        drift = list(pool.map(lambda stack_id: _read_drift(cloudformation, stack_id), ids))
-        drifted = [node for node, (state, _) in zip(nodes, drift, strict=True) if state == "DRIFTED"]
+            list(pool.map(lambda node: _detect_drift(cloudformation, node[1].id), tree.walk()))
+            tree = describe_tree(cloudformation, describe_stack(cloudformation, root.id))
+        drifted = [node for node in tree.walk() if node[1].drift == "DRIFTED"]
         resources = pool.map(lambda node: _find_drifted_resources(cloudformation, node[0], node[1].id), drifted)
-        alarms = chain.from_iterable(pool.map(lambda stack_id: _find_alarms(cloudformation, stack_id), ids))
     stacks = tuple(
-        StackStatus(path, stack.name, stack.status, stack.changed_at, state, checked)
-        for (path, stack), (state, checked) in zip(nodes, drift, strict=True)
+        StackStatus(path, stack.name, stack.status, stack.changed_at, stack.drift, stack.drift_checked_at)
+        for path, stack in tree.walk()
     )
-    alarm_states = _read_alarm_states(target.client("cloudwatch"), list(alarms))
+    # A physical id is a name, or an ARN that ends in it.
+    alarms = [
+        resource.physical_id.rsplit(":alarm:", 1)[-1]
+        for _, resource in tree.walk_resources()
+        if resource.type in _ALARMS and resource.physical_id
+    ]
+    alarm_states = _read_alarm_states(target.client("cloudwatch"), alarms)
     return Status(stacks, tuple(chain.from_iterable(resources)), alarm_states, root.reason)
 
 
@@ -86,12 +89,6 @@ def _detect_drift(cloudformation: CloudFormationClient, stack_id: str) -> None:
     raise UserError(f"{stack_id}: drift detection did not finish within {LONGEST_SECONDS // 60} minutes")
 
 
-def _read_drift(cloudformation: CloudFormationClient, stack_id: str) -> tuple[str, str]:
-    information = cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0].get("DriftInformation", {})
-    checked = information.get("LastCheckTimestamp")
-    return information.get("StackDriftStatus", "NOT_CHECKED"), checked.isoformat() if checked else ""
-
-
 def _find_drifted_resources(cloudformation: CloudFormationClient, path: str, stack_id: str) -> list[Drift]:
     request: DescribeStackResourceDriftsInputTypeDef = {
         "StackName": stack_id,
@@ -107,17 +104,6 @@ def _find_drifted_resources(cloudformation: CloudFormationClient, path: str, sta
         if not page.get("NextToken"):
             return drifts
         request["NextToken"] = page["NextToken"]
-
-
-def _find_alarms(cloudformation: CloudFormationClient, stack_id: str) -> list[str]:
-    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
-    return [
-        # A name, or an ARN that ends in it.
-        resource["PhysicalResourceId"].rsplit(":alarm:", 1)[-1]
-        for page in pages
-        for resource in page["StackResourceSummaries"]
-        if resource["ResourceType"] in _ALARMS and resource.get("PhysicalResourceId")
-    ]
 
 
 def _read_alarm_states(cloudwatch: CloudWatchClient, names: list[str]) -> dict[str, str]:

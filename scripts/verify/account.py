@@ -6,7 +6,7 @@ Its buckets are left to drift detection: they hold templates and code, and no pa
 from collections.abc import Iterator
 
 from scripts.deployer.deployment_options import ARTIFACTS_STACK
-from scripts.deployer.stack import StackTree, describe_stack
+from scripts.deployer.stack import StackTree, describe_stack, describe_tree
 
 from . import expected
 from .results import Check, Failed, Status, run_check
@@ -17,12 +17,13 @@ GROUP = "account"
 
 
 def checks(run: Run) -> Iterator[Check]:
-    stack = describe_stack(run.client("cloudformation"), ARTIFACTS_STACK)
+    cloudformation = run.client("cloudformation")
+    stack = describe_stack(cloudformation, ARTIFACTS_STACK)
     if not stack.exists:
         yield Check(GROUP, ARTIFACTS_STACK, Status.FAILED, f"{ARTIFACTS_STACK} is not deployed in this Region")
         return
     yield run_check(GROUP, "parameters are the settings", _check_parameters, run, stack.parameters)
-    yield run_check(GROUP, "roles and policies", _check_access, run, StackTree(stack))
+    yield run_check(GROUP, "roles and policies", _check_access, run, describe_tree(cloudformation, stack))
     yield run_check(GROUP, "drift", check_drift, run, ARTIFACTS_STACK)
 
 

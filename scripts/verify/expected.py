@@ -5,18 +5,14 @@ The settings decide, not the parameters of the deployed stack. Only physical ids
 
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scripts.common.evaluate import TOKEN, Evaluated, evaluate
+from scripts.common.evaluate import TOKEN, evaluate
 from scripts.common.paths import TEMPLATES
 from scripts.common.target import Target
-from scripts.common.templates import STACK, Tree, parse_template
-from scripts.deployer.stack import WORKERS, StackTree
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
+from scripts.common.templates import STACK, Tree, read_tree_from_folder
+from scripts.deployer.stack import StackResource, StackTree
 
 FUNCTION = "AWS::Lambda::Function"
 
@@ -36,23 +32,14 @@ class Expected:
         return re.split(r"[/:]", self.physical_id)[-1] or self.path
 
 
-@dataclass(frozen=True)
-class Actual:
-    """A resource of a deployed stack."""
-
-    type: str
-    physical_id: str
-
-
 def expected_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
     """Return the resources by path, such as ``Data/Transactions``; references are resolved to physical ids and ARNs."""
-    return _evaluate_resources(read_committed_templates(), parameters, target, tree)
+    return _evaluate_resources(read_tree_from_folder(TEMPLATES, "parent.yaml"), parameters, target, tree)
 
 
 def expected_account_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
     """Return the resources of the stack that the environments of an account share, by logical id."""
-    template = Tree(parse_template((TEMPLATES / "artifacts.yaml").read_text(encoding="utf-8")))
-    return _evaluate_resources(template, parameters, target, tree)
+    return _evaluate_resources(read_tree_from_folder(TEMPLATES, "artifacts.yaml"), parameters, target, tree)
 
 
 def _evaluate_resources(
@@ -60,9 +47,9 @@ def _evaluate_resources(
 ) -> dict[str, Expected]:
     pseudo = target.pseudo_parameters()
     evaluated = evaluate(templates, parameters, pseudo)
-    deployed = list_deployed_resources(target.client("cloudformation"), tree)
+    deployed = {path: resource for path, resource in tree.walk_resources() if resource.status != "DELETE_COMPLETE"}
     resources = {}
-    for path, resource in _flatten_stacks(evaluated, ""):
+    for path, resource in evaluated.walk():
         if resource.type == STACK:
             continue
         properties = resolve_references(resource.properties, deployed, pseudo)
@@ -73,43 +60,7 @@ def _evaluate_resources(
     return resources
 
 
-def read_committed_templates() -> Tree:
-    """Return the templates of this checkout."""
-    parent = parse_template((TEMPLATES / "parent.yaml").read_text(encoding="utf-8"))
-    nested = {
-        title: Tree(parse_template((TEMPLATES / stack["Properties"]["TemplateURL"]).read_text(encoding="utf-8")))
-        for title, stack in parent["Resources"].items()
-        if stack["Type"] == STACK
-    }
-    return Tree(parent, nested)
-
-
-def list_deployed_resources(cloudformation: "CloudFormationClient", tree: StackTree) -> dict[str, Actual]:
-    """Return the resources of the stacks of ``tree``, by path."""
-
-    def list_resources(stack_id: str) -> list[Any]:
-        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
-        return [summary for page in pages for summary in page["StackResourceSummaries"]]
-
-    walked = list(tree.walk())
-    with ThreadPoolExecutor(WORKERS) as pool:
-        summaries = list(pool.map(lambda stack: list_resources(stack[1].id), walked))
-    return {
-        f"{path}/{summary['LogicalResourceId']}" if path else summary["LogicalResourceId"]: Actual(
-            summary["ResourceType"], summary.get("PhysicalResourceId", "")
-        )
-        for (path, _), listed in zip(walked, summaries, strict=True)
-        for summary in listed
-        if summary["ResourceStatus"] != "DELETE_COMPLETE"
-    }
-
-
-def _flatten_stacks(stack: Evaluated, path: str) -> list[tuple[str, Any]]:
-    below = [pair for title, child in stack.nested.items() for pair in _flatten_stacks(child, f"{path}{title}/")]
-    return [*((f"{path}{title}", resource) for title, resource in stack.resources.items()), *below]
-
-
-def resolve_references(value: Any, deployed: Mapping[str, Actual], pseudo: Mapping[str, str]) -> Any:
+def resolve_references(value: Any, deployed: Mapping[str, StackResource], pseudo: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: resolve_references(item, deployed, pseudo) for key, item in value.items()}
     if isinstance(value, list):
@@ -125,7 +76,7 @@ def resolve_references(value: Any, deployed: Mapping[str, Actual], pseudo: Mappi
     return TOKEN.sub(resolve_token, value)
 
 
-def resolve_attribute(resource: Actual, attribute: str, pseudo: Mapping[str, str]) -> str:
+def resolve_attribute(resource: StackResource, attribute: str, pseudo: Mapping[str, str]) -> str:
     """Return the value of ``Ref`` (an empty ``attribute``) or ``Fn::GetAtt`` for a resource of the templates.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-template-resource-type-ref.html

@@ -49,6 +49,7 @@ class CloudFormation:
             "ResourceType": "AWS::CloudFormation::Stack",
             "LogicalResourceId": "Data",
             "PhysicalResourceId": "arn:nested",
+            "ResourceStatus": "CREATE_COMPLETE",
         }
         return SimpleNamespace(
             paginate=lambda StackName: [{"StackResourceSummaries": [nested] if StackName == f"arn:{ROOT}" else []}]

@@ -14,8 +14,11 @@ import pytest
 from botocore.stub import Stubber
 
 from scripts.common.evaluate import evaluate
+from scripts.common.paths import TEMPLATES
+from scripts.common.templates import read_tree_from_folder
+from scripts.deployer.stack import StackResource
 from scripts.verify import described
-from scripts.verify.expected import Actual, Expected, read_committed_templates, resolve_attribute, resolve_references
+from scripts.verify.expected import Expected, resolve_attribute, resolve_references
 from scripts.verify.results import Failed
 from stacks import settings
 
@@ -26,22 +29,28 @@ KEYS = {
 }
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:sns-payment-notifications-prod"
 LOGS = "/aws/vendedlogs/states/sfn-payment-workflow-prod"
+
+
+def make_resource(resource_type: str, physical_id: str) -> StackResource:
+    return StackResource("", resource_type, physical_id, "CREATE_COMPLETE")
+
+
 DEPLOYED = {
-    "Security/DynamodbKey": Actual("AWS::KMS::Key", KEYS["dynamodb"]),
-    "Security/SnsKey": Actual("AWS::KMS::Key", KEYS["sns"]),
-    "Security/FunctionsKey": Actual("AWS::KMS::Key", KEYS["lambda"]),
-    "Security/BackupRole": Actual("AWS::IAM::Role", "role-backup-payments-prod"),
-    "Data/Transactions": Actual("AWS::DynamoDB::Table", "dynamodb-transactions-prod"),
-    "Data/PaymentLedger": Actual("AWS::DynamoDB::Table", "dynamodb-payment-ledger-prod"),
-    "Data/Notifications": Actual("AWS::SNS::Topic", TOPIC),
-    "Data/UndeliveredNotices": Actual("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/sqs-notification-dlq-prod"),
-    "Data/Subscription": Actual("AWS::SNS::Subscription", f"{TOPIC}:1"),
-    "Data/BackupVault": Actual("AWS::Backup::BackupVault", "backup-vault-payments-prod"),
-    "Data/BackupPlan": Actual("AWS::Backup::BackupPlan", "plan-1"),
-    "Data/BackupSelection": Actual("AWS::Backup::BackupSelection", "selection-1_plan-1"),
-    "Compute/ProcessingFunction": Actual("AWS::Lambda::Function", "lambda-payment-processing-prod"),
-    "Workflow/WorkflowLogs": Actual("AWS::Logs::LogGroup", LOGS),
-    "Workflow/PaymentWorkflow": Actual("AWS::StepFunctions::StateMachine", "arn:machine"),
+    "Security/DynamodbKey": make_resource("AWS::KMS::Key", KEYS["dynamodb"]),
+    "Security/SnsKey": make_resource("AWS::KMS::Key", KEYS["sns"]),
+    "Security/FunctionsKey": make_resource("AWS::KMS::Key", KEYS["lambda"]),
+    "Security/BackupRole": make_resource("AWS::IAM::Role", "role-backup-payments-prod"),
+    "Data/Transactions": make_resource("AWS::DynamoDB::Table", "dynamodb-transactions-prod"),
+    "Data/PaymentLedger": make_resource("AWS::DynamoDB::Table", "dynamodb-payment-ledger-prod"),
+    "Data/Notifications": make_resource("AWS::SNS::Topic", TOPIC),
+    "Data/UndeliveredNotices": make_resource("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/sqs-notification-dlq-prod"),
+    "Data/Subscription": make_resource("AWS::SNS::Subscription", f"{TOPIC}:1"),
+    "Data/BackupVault": make_resource("AWS::Backup::BackupVault", "backup-vault-payments-prod"),
+    "Data/BackupPlan": make_resource("AWS::Backup::BackupPlan", "plan-1"),
+    "Data/BackupSelection": make_resource("AWS::Backup::BackupSelection", "selection-1_plan-1"),
+    "Compute/ProcessingFunction": make_resource("AWS::Lambda::Function", "lambda-payment-processing-prod"),
+    "Workflow/WorkflowLogs": make_resource("AWS::Logs::LogGroup", LOGS),
+    "Workflow/PaymentWorkflow": make_resource("AWS::StepFunctions::StateMachine", "arn:machine"),
 }
 Answers = list[tuple[str, str, dict[str, Any]]]
 SUBSCRIBER = "on-call@example.com"
@@ -215,7 +224,7 @@ CASES: list[tuple[str, str, Callable[[], Answers], Answers]] = [
 def prod() -> dict[str, Expected]:
     """Return prod's resources in an account that can reserve concurrency."""
     changes = {"ReservedConcurrency": "50", "NotificationProtocol": "email", "NotificationEndpoint": SUBSCRIBER}
-    evaluated = evaluate(read_committed_templates(), settings.load("prod") | changes, PSEUDO)
+    evaluated = evaluate(read_tree_from_folder(TEMPLATES, "parent.yaml"), settings.load("prod") | changes, PSEUDO)
     resources = {}
     for path, actual in DEPLOYED.items():
         stack, logical_id = path.split("/")
@@ -261,13 +270,13 @@ def test_a_difference_between_aws_and_the_template_is_found(
         (DEPLOYED["Workflow/WorkflowLogs"], "Arn", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{LOGS}:*"),
         (DEPLOYED["Data/Notifications"], "TopicName", "sns-payment-notifications-prod"),
         (DEPLOYED["Data/Notifications"], "", TOPIC),
-        (Actual("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/q"), "Arn", f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"),
-        (Actual("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/q"), "QueueName", "q"),
-        (Actual("AWS::Lambda::Version", "arn:aws:lambda:r:a:function:f:7"), "Version", "7"),
-        (Actual("AWS::Events::Rule", "rule"), "Arn", f"arn:aws:events:{REGION}:{ACCOUNT}:rule/rule"),
+        (make_resource("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/q"), "Arn", f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"),
+        (make_resource("AWS::SQS::Queue", f"https://sqs/{ACCOUNT}/q"), "QueueName", "q"),
+        (make_resource("AWS::Lambda::Version", "arn:aws:lambda:r:a:function:f:7"), "Version", "7"),
+        (make_resource("AWS::Events::Rule", "rule"), "Arn", f"arn:aws:events:{REGION}:{ACCOUNT}:rule/rule"),
     ],
 )
-def test_a_reference_is_resolved_as_by_cloudformation(resource: Actual, attribute: str, value: str) -> None:
+def test_a_reference_is_resolved_as_by_cloudformation(resource: StackResource, attribute: str, value: str) -> None:
     assert resolve_attribute(resource, attribute, PSEUDO) == value
 
 

@@ -16,7 +16,7 @@ from scripts.common.packaging import Destination
 from scripts.common.target import Target
 from scripts.deployer.package import PLANS
 from scripts.deployer.report.reporter import Reporter
-from scripts.deployer.stack import Stack, StackTree, describe_stack, describe_tree, is_failed_creation
+from scripts.deployer.stack import Stack, describe_stack, describe_tree, is_failed_creation
 from stacks.settings import Bootstrap
 
 from ..deployment_options import ARTIFACTS_STACK, DeploymentOptions
@@ -27,7 +27,7 @@ from .existing_names import check_existing_names
 from .github_subject import check_github_subject
 from .logs_policies import check_logs_policies
 from .region import check_region
-from .resources import HeldIds, declared_resources, read_held_ids
+from .resources import HeldIds, declared_resources, group_held_ids
 from .rights import check_rights
 from .runtime import check_runtime
 from .situation import Situation
@@ -87,10 +87,7 @@ def read_situation(options: DeploymentOptions, target: Target, *, with_bootstrap
     """Read the input of the checks from the templates, the settings and CloudFormation."""
     cloudformation = target.client("cloudformation")
     stack = describe_stack(cloudformation, options.stack_name)
-    platform, bootstrap = (
-        _evaluate_template(options, target, "parent.yaml"),
-        _evaluate_template(options, target, "artifacts.yaml"),
-    )
+    platform, bootstrap = (_evaluate_template(options, target, name) for name in ("parent.yaml", "artifacts.yaml"))
     resources = [*declared_resources(platform, _read_held_ids(cloudformation, stack), is_of_environment=True)]
     if with_bootstrap:
         held_ids = _read_held_ids(cloudformation, describe_stack(cloudformation, ARTIFACTS_STACK))
@@ -131,8 +128,7 @@ def _read_held_ids(cloudformation: CloudFormationClient, stack: Stack) -> HeldId
     if stack.status == "ROLLBACK_COMPLETE":
         return {}
     try:
-        tree = describe_tree(cloudformation, stack) if stack.exists else StackTree(stack)
-        return read_held_ids(cloudformation, tree)
+        return group_held_ids(describe_tree(cloudformation, stack))
     except ClientError:
         return None
 

@@ -1,17 +1,12 @@
 """The resources that the templates declare, and which of them a stack already holds."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.common.clients import CloudFormationClient
 from scripts.common.evaluate import Evaluated
 from scripts.common.templates import STACK
-from scripts.deployer.stack import WORKERS, StackTree
-
-# The statuses of resources that the stack no longer holds: deleted, or retained outside it.
-_RELEASED = ("DELETE_COMPLETE", "DELETE_SKIPPED")
+from scripts.deployer.stack import RELEASED, StackTree
 
 
 @dataclass(frozen=True)
@@ -40,26 +35,13 @@ class DeclaredResource:
 HeldIds = dict[str, frozenset[str]]
 
 
-def read_held_ids(cloudformation: CloudFormationClient, tree: StackTree) -> HeldIds:
+def group_held_ids(tree: StackTree) -> HeldIds:
     """Return the physical ids that the stacks of the tree hold, by resource type."""
-    if not tree.stack.exists:
-        return {}
-
-    def read_stack(stack_id: str) -> list[tuple[str, str]]:
-        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
-        return [
-            (summary["ResourceType"], summary.get("PhysicalResourceId", ""))
-            for page in pages
-            for summary in page["StackResourceSummaries"]
-            if summary["ResourceStatus"] not in _RELEASED
-        ]
-
-    held_ids: dict[str, set[str]] = {}
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for pairs in pool.map(read_stack, [stack.id for _, stack in tree.walk()]):
-            for resource_type, physical_id in pairs:
-                held_ids.setdefault(resource_type, set()).add(physical_id)
-    return {resource_type: frozenset(ids) for resource_type, ids in held_ids.items()}
+    held_ids: HeldIds = {}
+    for _, resource in tree.walk_resources():
+        if resource.status not in RELEASED:
+            held_ids[resource.type] = held_ids.get(resource.type, frozenset()) | {resource.physical_id}
+    return held_ids
 
 
 def declared_resources(

@@ -1,49 +1,53 @@
-"""Finds the stack that holds a resource, by asking CloudFormation.
+"""Finds the stack that holds a resource.
 
-CloudFormation's own tags do not answer this: tables, queues and keys do not get them
+CloudFormation's own tags do not tell this: tables, queues and keys do not get them
 (``tagging.cloudFormationSystemTags`` is false in their resource schemas).
 """
 
 from collections.abc import Collection
+from functools import cache
 
 from botocore.exceptions import ClientError
 
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import describe_aws_error
 
-from ..stack import describe_stack
-
-_RELEASED = ("DELETE_COMPLETE", "DELETE_SKIPPED")
+from ..stack import RELEASED, describe_stack
 
 
-def find_reason_to_keep(cloudformation: CloudFormationClient, physical_id: str, deleted_stacks: Collection[str]) -> str:
-    """Return why a resource is not a leftover, as the end of a sentence; empty if no remaining stack holds it.
+class StackHolders:
+    """Finds the stacks that hold resources, except ``deleted_stacks``, the ids of those about to be deleted.
 
-    ``deleted_stacks`` are the ids of the stacks that are about to be deleted. A resource whose stack cannot be
-    determined is not a leftover.
-
-    The service lists up to 100 resources of the stack that the resource belongs to, until 90 days after the stack's
-    deletion:
-    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
+    It describes each stack once, however many resources it holds.
     """
-    try:
-        resources = cloudformation.describe_stack_resources(PhysicalResourceId=physical_id)["StackResources"]
-        statuses = {
-            resource["StackId"]: describe_stack(cloudformation, resource["StackId"]).status
-            for resource in resources
-            if resource["StackId"] not in deleted_stacks
-        }
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
-            return ""
-        return f"may belong to a stack: {describe_aws_error(error)}"
-    names = {resource["StackId"]: resource["StackName"] for resource in resources}
-    released = {
-        resource["StackId"]
-        for resource in resources
-        if resource.get("PhysicalResourceId") == physical_id and resource["ResourceStatus"] in _RELEASED
-    }
-    for stack_id, status in statuses.items():
-        if status not in ("", "DELETE_COMPLETE") and stack_id not in released:
-            return f"belongs to the stack {names[stack_id]}, which exists"
-    return ""
+
+    def __init__(self, cloudformation: CloudFormationClient, deleted_stacks: Collection[str]) -> None:
+        self._cloudformation, self._deleted_stacks = cloudformation, deleted_stacks
+        self._describe_stack = cache(lambda stack_id: describe_stack(cloudformation, stack_id))
+
+    def find_reason_to_keep(self, physical_id: str) -> str:
+        """Return why a resource is not a leftover, as the end of a sentence; empty if no remaining stack holds it.
+
+        A resource whose stack cannot be determined is not a leftover.
+
+        CloudFormation lists up to 100 resources of the stack that the resource belongs to, until 90 days after the
+        stack's deletion:
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
+        """
+        try:
+            resources = self._cloudformation.describe_stack_resources(PhysicalResourceId=physical_id)["StackResources"]
+            released = {
+                resource["StackId"]
+                for resource in resources
+                if resource.get("PhysicalResourceId") == physical_id and resource["ResourceStatus"] in RELEASED
+            }
+            stack_ids = dict.fromkeys(resource["StackId"] for resource in resources)
+            stacks = [self._describe_stack(stack_id) for stack_id in stack_ids if stack_id not in self._deleted_stacks]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
+                return ""
+            return f"may belong to a stack: {describe_aws_error(error)}"
+        for stack in stacks:
+            if stack.status not in ("", "DELETE_COMPLETE") and stack.id not in released:
+                return f"belongs to the stack {stack.name}, which exists"
+        return ""

@@ -9,7 +9,7 @@ from scripts.common.errors import UserError
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
-from .holders import find_reason_to_keep
+from .holders import StackHolders
 from .keys import LOSS, TYPE, Keys
 from .leftover import Leftover, Service
 from .log_groups import LogGroups
@@ -64,9 +64,10 @@ class Leftovers:
         ]
         candidates += self._keys.find_all(self._purge.environment, aliases)
         tables = [name for resource_type, name in names if resource_type == _TABLE]
+        holders = StackHolders(self._target.client("cloudformation"), deleted_stacks)
         leftovers, not_ours = [], []
         for candidate in candidates:
-            if reason := self._reason_to_keep(candidate, tables, deleted_stacks):
+            if reason := self._reason_to_keep(candidate, tables) or holders.find_reason_to_keep(candidate.id):
                 not_ours.append(f"{candidate} {reason}")
             else:
                 leftovers.append(candidate)
@@ -86,7 +87,7 @@ class Leftovers:
         service.delete(leftover)
         return True
 
-    def _reason_to_keep(self, leftover: Leftover, tables: Collection[str], deleted_stacks: Collection[str]) -> str:
+    def _reason_to_keep(self, leftover: Leftover, tables: Collection[str]) -> str:
         environment = self._purge.environment
         if not leftover.belongs_to(environment):
             return f"does not have the tags ManagedBy=payment-platform and Environment={environment}"
@@ -94,7 +95,7 @@ class Leftovers:
             return (
                 f"has recovery points of other resources than this environment's tables: {', '.join(foreign_sources)}"
             )
-        return find_reason_to_keep(self._target.client("cloudformation"), leftover.id, deleted_stacks)
+        return ""
 
     def _table_arn(self, name: str) -> str:
         place = self._target.pseudo_parameters()
