@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import create_loader
 
 from tests import emitted
 from tests.emitted import NESTED, ROOT, load_template
@@ -22,9 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Every boto3 session reads the models of its services anew, which takes longer than most tests do.
-    read_model = functools.cache(JSONFileLoader().load_file)
-    JSONFileLoader.load_file = lambda _, path: read_model(path)
+    # Each boto3 session would find and read the models of its services again, which takes longer than most tests do.
+    botocore.session.create_loader = functools.cache(create_loader)  # type: ignore[attr-defined]
     if folder := config.getoption("--templates"):
         emitted.read_from(folder)
 

@@ -28,9 +28,8 @@ class Tree:
 
 def parse_template(text: str | Template) -> Template:
     """Parse YAML or JSON, with short forms such as ``!Sub`` in their long form; boto3 has parsed JSON already."""
-    document: Template = text if isinstance(text, dict) else _load_text(text)
     # A copy for each caller: callers write into it.
-    return to_plain_types(document)  # type: ignore[no-any-return]
+    return to_plain_types(text if isinstance(text, dict) else _load_text(text))  # type: ignore[no-any-return]
 
 
 class _Loader(yaml.CSafeLoader):
@@ -47,7 +46,8 @@ def _load_text(text: str) -> Template:
     try:
         document: Template = json.loads(text)
     except ValueError:
-        document = _Loader(text).get_single_data()
+        # cfn-flip's mappings create a class for each item that they iterate over.
+        document = to_plain_types(_Loader(text).get_single_data())
     return document
 
 

@@ -24,8 +24,8 @@ import pytest
 from click.testing import CliRunner
 
 from scripts.common.packaging import Destination
-from scripts.deployer import validate
-from scripts.deployer.package import package_templates
+from scripts.deployer import deploy, validate
+from scripts.deployer.package import Package, package_templates
 from stacks import names, settings
 from stacks.monitoring.alarms import alarm_names
 from tests.deployer.aws.account import Account
@@ -36,13 +36,17 @@ from tests.deployer.aws.stacks import Stack
 from tests.emitted import ROOT
 
 _SCHEMA = json.loads((ROOT / "docs" / "deploy-output.schema.json").read_text(encoding="utf-8"))
+# jsonschema.validate would check the schema itself for each record.
+_RECORD_VALIDATOR = jsonschema.Draft202012Validator(_SCHEMA)
+_RECORD_VALIDATOR.check_schema(_SCHEMA)
 GOLDEN = Path(__file__).with_name("golden")
 BUCKET = f"payment-artifacts-123456789012-{REGION}"
 OWNER_TAGS = [{"Key": "ManagedBy", "Value": "payment-platform"}]
 LONGEST_SECONDS = 90
 
-# The templates of stacks/, which no command changes.
+# No command changes the sources, so that their templates and packages are the same for all commands of a test run.
 _render = functools.cache(validate.render_files)
+_package = functools.cache(package_templates)
 
 # From a template's name and text to its text in an earlier release.
 Edit = Callable[[str, str], str]
@@ -62,7 +66,7 @@ class CommandResult:
         """Return the JSON Lines of the standard output, each valid by the documented schema."""
         records = [json.loads(line) for line in self.stdout.splitlines()]
         for record in records:
-            jsonschema.validate(record, _SCHEMA)
+            _RECORD_VALIDATOR.validate(record)
         return records
 
 
@@ -83,6 +87,7 @@ class Command:
             for name, value in self._make_environment(environment).items():
                 patch.setenv(name, value)
             patch.setattr(validate, "render_files", _render)
+            patch.setattr(deploy, "package_templates", _package)
             patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep))
             handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
             try:
@@ -222,15 +227,7 @@ def add_bootstrap_stack(aws: Service, **parameters: str) -> None:
 def add_platform(aws: Service, edit: Edit | None = None, environment: str = "dev", **attributes: object) -> Stack:
     """Deploy the platform from the current templates, or from those of an earlier release, which ``edit`` makes."""
     add_bootstrap_stack(aws)
-    destination = Destination.for_environment(BUCKET, f"https://s3.{REGION}.amazonaws.com", environment)
-    with tempfile.TemporaryDirectory() as release:
-        templates = Path(release) / "templates"
-        shutil.copytree(ROOT / "templates", templates)
-        for folder in ("lambda", "lambda-layers"):
-            (Path(release) / folder).symlink_to(ROOT / folder)
-        for path in templates.glob("*.yaml") if edit else ():
-            path.write_text(edit(path.name, path.read_text(encoding="utf-8")), encoding="utf-8")
-        packaged = package_templates(templates / "parent.yaml", destination)
+    packaged = _package_release(edit, environment)
     for key, content in packaged.files.items():
         aws.objects[f"{BUCKET}/{key}"] = content.decode("latin-1")
     stack = aws.propose_stack(None, f"payment-platform-{environment}", packaged.template, settings.load(environment))
@@ -243,6 +240,21 @@ def add_platform(aws: Service, edit: Edit | None = None, environment: str = "dev
     aws.provision_resources(stack)
     aws.alarms = {names.in_environment(name, environment): "OK" for name in alarm_names()}
     return stack
+
+
+@functools.cache
+def _package_release(edit: Edit | None, environment: str) -> Package:
+    destination = Destination.for_environment(BUCKET, f"https://s3.{REGION}.amazonaws.com", environment)
+    if edit is None:
+        return _package(ROOT / "templates" / "parent.yaml", destination)
+    with tempfile.TemporaryDirectory() as release:
+        templates = Path(release) / "templates"
+        shutil.copytree(ROOT / "templates", templates)
+        for folder in ("lambda", "lambda-layers"):
+            (Path(release) / folder).symlink_to(ROOT / folder)
+        for path in templates.glob("*.yaml"):
+            path.write_text(edit(path.name, path.read_text(encoding="utf-8")), encoding="utf-8")
+        return package_templates(templates / "parent.yaml", destination)
 
 
 def assert_golden(name: str, output: str) -> None:

@@ -56,6 +56,7 @@ class _Evaluation(Mapping[str, dict[str, Any]]):
         self._stack, self._template = stack, parse_template(stack.text)
         self._parameters = _complete_parameters(self._template, parameters)
         self.conditions = engine._evaluate_conditions(self._template, self._parameters)
+        self._resources: dict[str, dict[str, Any]] = {}
 
     def resolve_expression(self, expression: Any) -> Any:
         context = contextvars.copy_context()
@@ -66,6 +67,12 @@ class _Evaluation(Mapping[str, dict[str, Any]]):
         return context.run(engine._resolve_refs, expression, self, *variables)
 
     def __getitem__(self, logical_id: str) -> dict[str, Any]:
+        # Kept, because a nested stack is evaluated with the outputs of those before it, and they with theirs.
+        if logical_id not in self._resources:
+            self._resources[logical_id] = self._evaluate_resource(logical_id)
+        return self._resources[logical_id]
+
+    def _evaluate_resource(self, logical_id: str) -> dict[str, Any]:
         properties = self._template["Resources"][logical_id].get("Properties", {})
         nested = self._stack.nested.get(logical_id)
         if nested:
