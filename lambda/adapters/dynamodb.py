@@ -1,4 +1,4 @@
-"""The ledger on two tables: what is known of each payment, and every step that led there, written together."""
+"""The ledger on two DynamoDB tables, written in one transaction: the state of each payment, and its steps."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -13,39 +13,37 @@ from payments.payment import OPEN, Payment
 
 from adapters.stored_items import SHARDS, from_item, to_item, to_seconds, to_step
 
-# botocore may repeat a call whose answer was lost: it sends the same ClientRequestToken, and DynamoDB answers as it did
-# then. Ten minutes later, or from another process, the condition fails, and what the table holds tells (see write).
+# botocore may repeat a call whose answer was lost. It sends the same ClientRequestToken, and gets the same answer.
+# After ten minutes, or from another process, the condition fails, and ``write_step`` recognizes its own write.
 _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 
-# The index of open payments, and of those of which somebody has to be told yet. The others leave it, because they lose
-# its key; the shards spread its load.
+# The index of the payments that are open or have a notice due. Other payments do not have its key.
 OPEN_INDEX = "open-payments"
-# How many open payments are looked at for their age, an eighth of each shard: those that are overdue first.
+# The most open payments whose age is read, an equal number from each shard, in the order in which they become overdue.
 MEASURED_PAYMENTS = 10_000
 
 
 def create_client() -> Any:
-    # It tells where it found its credentials, at INFO, for every new environment.
+    # At INFO, botocore logs the source of its credentials in every new execution environment.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     return botocore.session.get_session().create_client("dynamodb", config=_CONFIG)
 
 
 class DynamoDBLedger:
-    """One item per payment in the transactions table, one item per step in the ledger table.
+    """Stores one item per payment in the transactions table, and one item per step in the ledger table.
 
-    Each clause of a conditional write has a name. Transactions:
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
     """
 
-    # A payment is created once.
+    # The condition of a payment's first write.
     NOT_RECORDED = "attribute_not_exists(transaction_id)"
-    # A step is taken from the status, and from the very write, that the caller read.
+    # The condition of any other write: the payment has the status and the last write that the caller read.
     UNCHANGED = "#status = :status AND #sequence = :sequence"
-    # A step is appended, never overwritten.
+    # The condition of a step, which is never overwritten.
     NEW_STEP = "attribute_not_exists(transaction_id)"
 
     def __init__(self, table_name: str, ledger_table_name: str, dynamodb: Any, actor: str) -> None:
-        """``actor`` is who takes the steps: a function with the version of its code, or an operator by way of one."""
+        """``actor`` is recorded with each step: a function with its version, or an operator by way of one."""
         self._table_name = table_name
         self._ledger_table_name = ledger_table_name
         self._dynamodb = dynamodb
@@ -85,21 +83,21 @@ class DynamoDBLedger:
         try:
             self._call_dynamodb(self._dynamodb.transact_write_items, TransactItems=[{"Put": state}, {"Put": step}])
         except ClientError as error:
-            # _call lets no other ClientError pass: the first condition failed, and its reason holds the item.
+            # _call_dynamodb raises no other ClientError: the first condition failed, and its reason contains the item.
             response: Any = error.response
             item = response["CancellationReasons"][0].get("Item")
-            if not item:  # it is gone since it was read
+            if not item:  # deleted since it was read
                 raise LedgerUnavailable("transact_write_items: the payment is not there any more") from None
-            items = from_item(item)
-            # Our own write, whose answer was lost and which was sent again.
-            return None if items == after else items
+            stored = from_item(item)
+            # If they are equal, this is our own write, which was repeated because its answer was lost.
+            return None if stored == after else stored
         return None
 
     def list_overdue_ids(self, current_time: float) -> Iterator[str]:
-        """The transaction ids of payments whose time is up, the longest overdue of each shard first.
+        """Yield the transaction ids of overdue payments, shard by shard, the longest overdue of each first.
 
-        Each five minutes another shard is the first, so that none waits behind the others for ever.
-        The index is eventually consistent: what it says is where to look, not what is there.
+        Every five minutes another shard comes first, so that none always waits behind the others. The index is
+        eventually consistent, so the payment may have changed.
         """
         first = int(current_time // 300)
         for shard in ((first + n) % SHARDS for n in range(SHARDS)):
@@ -107,12 +105,11 @@ class DynamoDBLedger:
             yield from self._list_ids_of_shard(shard, "open_shard = :shard AND overdue_at <= :now", upper_bound)
 
     def read_open_times(self, is_time_left: Callable[[], bool]) -> list[float]:
-        """The times (seconds since 1970) at which the open payments entered their status, unordered.
+        """Return the times (seconds since 1970) at which the open payments entered their status, unordered.
 
-        Reads at most ``MEASURED_PAYMENTS``.
-
-        The index knows no statuses: some in it are closed, and wait only to be told of. Raises ``LedgerUnavailable``
-        when no time is left, asked before each shard and each hundred: a part would look younger than the whole.
+        Reads at most ``MEASURED_PAYMENTS``. The index contains no statuses, and also payments that are closed with a
+        notice due. Raises ``LedgerUnavailable`` if ``is_time_left`` turns False, because the oldest of a part could be
+        younger than that of all.
         """
 
         def hurry() -> None:
@@ -122,7 +119,7 @@ class DynamoDBLedger:
         def ids() -> Iterator[str]:
             for shard in range(SHARDS):
                 hurry()
-                # As many of each: one shard that is full must not hide what is stuck in the others.
+                # As many of each, so that a full shard does not hide payments that are stuck in another.
                 yield from islice(
                     self._list_ids_of_shard(shard, "open_shard = :shard", {}), MEASURED_PAYMENTS // SHARDS
                 )
@@ -131,12 +128,12 @@ class DynamoDBLedger:
         for keys in _in_hundreds(ids()):
             hurry()
             open_ones = (item for item in self._read_status_times(keys) if item["status"]["S"] in OPEN)
-            # An item of before "since" was kept has only its last write.
+            # Items of early releases do not have "since".
             since += (float((item.get("since") or item["updated_at"])["N"]) for item in open_ones)
         return since
 
     def _read_status_times(self, transaction_ids: Iterable[str]) -> Iterable[dict[str, Any]]:
-        """Status and time of up to 100 payments. The next run asks again for one that a throttled table left out."""
+        """Return the status and times of up to 100 payments, without those that a throttled table left out."""
         request = {
             "Keys": [{"transaction_id": {"S": transaction_id}} for transaction_id in transaction_ids],
             "ProjectionExpression": "#status, since, updated_at",
@@ -166,20 +163,16 @@ class DynamoDBLedger:
         try:
             return operation(**arguments)
         except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "TransactionCanceledException":
-                response: Any = error.response
-                reasons = [reason["Code"] for reason in response["CancellationReasons"]]
-                if reasons[0] == "ConditionalCheckFailed":
+            response: Any = error.response
+            codes = [response["Error"]["Code"]]
+            if codes == ["TransactionCanceledException"]:
+                codes = [reason["Code"] for reason in response["CancellationReasons"]]
+                if codes[0] == "ConditionalCheckFailed":
                     raise
-                code = ", ".join(reason for reason in reasons if reason != "None")
-                # In a conflict one condition may be judged by what the other transaction has not finished yet.
-                if not set(reasons) & _RETRYABLE_CODES:
-                    raise LedgerRefused(f"{operation.__name__}: {code}") from None
-                raise LedgerUnavailable(f"{operation.__name__}: {code}") from None
-            if code in _RETRYABLE_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-                raise LedgerUnavailable(f"{operation.__name__}: {code}") from None
-            raise LedgerRefused(f"{operation.__name__}: {code}") from None
+            # In a conflict, the other condition may have failed because of the unfinished transaction.
+            is_retryable = set(codes) & _RETRYABLE_CODES or response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+            text = ", ".join(code for code in codes if code != "None")
+            raise (LedgerUnavailable if is_retryable else LedgerRefused)(f"{operation.__name__}: {text}") from None
         except BotoCoreError as error:  # no connection, or no answer in time
             raise LedgerUnavailable(f"{operation.__name__}: {type(error).__name__}") from None
 
@@ -200,6 +193,6 @@ _RETRYABLE_CODES = {
 
 
 def _in_hundreds(values: Iterator[str]) -> Iterator[list[str]]:
-    """As many as a call of BatchGetItem takes."""
+    """Yield the values in lists of the most keys that BatchGetItem accepts."""
     while hundred := list(islice(values, 100)):
         yield hundred

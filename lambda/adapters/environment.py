@@ -1,4 +1,4 @@
-"""The ports as the function's environment variables ask for them."""
+"""Builds the adapters that the function's environment variables select."""
 
 import os
 
@@ -17,12 +17,12 @@ def read_variable(name: str) -> str:
 
 
 def notifies_outcomes() -> bool:
-    """Whether subscribers want to hear of outcomes without a charge: the setting ``notify_business_outcomes``."""
+    """Whether subscribers are notified of outcomes without a charge: the setting ``notify_business_outcomes``."""
     return read_variable("NOTIFY_BUSINESS_OUTCOMES") == "true"
 
 
 def build_ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
-    """The ledger; its steps are signed by this version of this function, and by the operator who asked for them."""
+    """Return the ledger. Its steps record this function with its version, and the ``operator`` if there is one."""
     function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "unknown")
     version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "unknown")
     actor = f"{function}:{version}" if operator is None else f"{operator} by way of {function}:{version}"
@@ -31,11 +31,10 @@ def build_ledger(operator: str | None = None) -> dynamodb.DynamoDBLedger:
 
 
 def build_gateway() -> Gateway:
-    """The gateway that GATEWAY names, measured.
+    """Return the gateway that the variable GATEWAY names, with its calls measured.
 
-    Each is imported only when it is asked for: an import is a customer's wait.
-
-    Raises ``GatewayUnavailable`` where its key cannot be had now, and ``InternalError`` where it cannot be had at all.
+    Only its module is imported, because customers wait for imports. Raises ``GatewayUnavailable`` if its API key cannot
+    be read now, and ``InternalError`` if a retry cannot help.
     """
     return MeasuredGateway(_select_gateway())
 
@@ -47,7 +46,7 @@ def _select_gateway() -> Gateway:
 
             return Simulator()
         case "stripe":
-            # Its library comes in a layer that only this gateway asks for.
+            # Its library is in a layer that is deployed only with this gateway.
             from adapters.stripe_gateway import connect_with_secret
 
             return connect_with_secret(

@@ -1,7 +1,7 @@
-"""The gateway's API key, out of a Secrets Manager secret: ``{"api_key": "sk_..."}``.
+"""The gateway's API key, from a Secrets Manager secret: ``{"api_key": "sk_..."}``.
 
-It is asked for again when it is old or was refused, so that a rotated key is taken up by environments that live on.
-Nothing that may hold it leaves this module but the key itself: no message, cause, context or log line.
+The key is read again when it is old or was refused, so that a running execution environment starts to use a rotated
+key. No message, cause, context or log line that leaves this module contains the key.
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 """
 
@@ -18,21 +18,21 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 from payments.errors import GatewayUnavailable, InternalError, PaymentError
 
 MAXIMUM_AGE_SECONDS = 5 * 60
-# After a failure with an older key at hand, which may work for long: not every payment shall wait for the next one.
+# After a failed renewal. The older key may still work, so not every payment should wait for another attempt.
 RETRY_AFTER_SECONDS = 30
 TRIES, CONNECT_SECONDS, READ_SECONDS = 2, 1, 2
-# The longest that a fetch takes: botocore's standard mode waits at most a second before its second try.
+# The longest duration of a fetch: botocore's standard mode waits at most a second before its second attempt.
 # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
 FETCH_SECONDS = TRIES * (CONNECT_SECONDS + READ_SECONDS) + 1
 
-# Beside every 5xx. https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
+# Retryable in addition to every 5xx. https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
 _RETRYABLE_CODES = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "InternalServiceError"})
 
 log = logging.getLogger("payments")
 
 
 def create_client() -> Any:
-    # At DEBUG it logs whole answers: the secret.
+    # At DEBUG, botocore logs whole answers, and so the secret.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     config = Config(
         connect_timeout=CONNECT_SECONDS,
@@ -43,7 +43,7 @@ def create_client() -> Any:
 
 
 class Secret:
-    """The key of one secret, for the life of an execution environment. ``clock`` gives seconds."""
+    """The API key of one secret. ``clock`` returns seconds."""
 
     def __init__(self, arn: str, secrets: Any, clock: Callable[[], float] = time.time) -> None:
         self._arn, self._secrets, self._clock = arn, secrets, clock
@@ -51,10 +51,10 @@ class Secret:
         self._due = float("-inf")
 
     def read_api_key(self) -> str:
-        """The key as it was at most ``MAXIMUM_AGE_SECONDS`` ago; an older one where no newer can be had.
+        """Return a key that was read at most ``MAXIMUM_AGE_SECONDS`` ago, or an older one if it cannot be renewed.
 
-        Takes at most ``FETCH_SECONDS``. Only while there is no key at all it raises: ``GatewayUnavailable`` when that
-        is worth a retry (throttled, no answer, 5xx), ``InternalError`` when not (no access, no secret, malformed).
+        Takes at most ``FETCH_SECONDS``. Raises an error only if there is no older key: ``GatewayUnavailable`` if a
+        retry may help (throttled, no answer, 5xx), ``InternalError`` if not (no access, no secret, malformed).
         """
         current_time = self._clock()
         if self._api_key is not None and current_time < self._due:
@@ -71,7 +71,7 @@ class Secret:
         return self._api_key
 
     def expire_key(self) -> None:
-        """The gateway does not know the key any more: the next call asks for it again."""
+        """Read the key again with the next call, because the gateway refused it."""
         self._due = float("-inf")
 
     def _fetch_key(self) -> str:
@@ -79,20 +79,20 @@ class Secret:
             return _parse_key(self._secrets.get_secret_value(SecretId=self._arn))
         except Exception as error:
             failure = _build_error(error)
-        # Out here, so that the error, which may hold the secret, does not become its context.
+        # Outside the handler, so that the error, which may contain the secret, does not become its context.
         raise failure
 
 
 def _parse_key(answer: dict[str, Any]) -> str:
     api_key = json.loads(answer["SecretString"])["api_key"]
-    # A line's end is easily pasted along, and no header can carry it.
+    # A pasted key may end with a line break, which no header can contain.
     if not re.fullmatch("[!-~]+", api_key):
         raise ValueError
     return str(api_key)
 
 
 def _build_error(error: Exception) -> PaymentError:
-    """The error to raise instead: a code, and whether it is worth a retry."""
+    """Return the error to raise instead, which contains only a code."""
     if isinstance(error, ClientError):
         code = error.response["Error"]["Code"]
         transient = code in _RETRYABLE_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500

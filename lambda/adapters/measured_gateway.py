@@ -1,4 +1,4 @@
-"""A gateway whose calls are measured: each leaves a line in the log, and its milliseconds as a metric."""
+"""A gateway whose calls are measured: each logs a line with its duration (milliseconds) as a metric."""
 
 import logging
 import time
@@ -40,7 +40,7 @@ def _measure_call(operation: str, charge: Charge, call: Callable[[], Answer]) ->
         extra={
             "transaction_id": charge.transaction_id,
             "attempt": charge.attempt,
-            # The kind of outcome alone: a reason may repeat what the gateway said of a customer.
+            # Only the kind of outcome, because a reason may contain customer data from the gateway.
             "answer": type(answer).__name__,
             **embed_metrics({"GatewayLatency": milliseconds}, Operation=operation),
         },

@@ -1,9 +1,9 @@
-"""Metrics in CloudWatch's Embedded Metric Format: a line of the log that says which of its fields are metrics.
+"""Metrics in CloudWatch's Embedded Metric Format: a log line that declares which of its fields are metrics.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
-The line that tells people of a payment is the line that CloudWatch counts: nothing is logged twice, and no library is
-imported for it (docs/decisions.md).
+The line about a payment is also the line that CloudWatch counts, so nothing is logged twice. docs/decisions.md explains
+why no library is used.
 """
 
 import os
@@ -16,9 +16,9 @@ NAMESPACE = "PaymentWorkflow"
 
 @dataclass(frozen=True)
 class Metric:
-    """``by`` holds its sets of dimensions, to each of which the environment is added.
+    """A metric with its sets of dimensions, to each of which the environment is added.
 
-    Each combination of their values is a metric of its own, and is billed: dimensions are enumerations, never ids.
+    Each combination of dimension values is billed as a separate metric, so a dimension is an enumeration, never an id.
     """
 
     unit: str
@@ -26,16 +26,16 @@ class Metric:
 
 
 METRICS = {
-    # What executions and reconciliation brought payments to; a replay is none.
+    # Outcomes reached by executions and reconciliation, without replays.
     "Payments": Metric("Count", (("Outcome",), ("Outcome", "PaymentMethod"))),
-    # Claims that a payment took until it had its outcome.
+    # Claims of a payment until its outcome.
     "Attempts": Metric("Count"),
-    # From the start of the execution until then.
+    # From the start of the execution to the outcome.
     "PaymentDuration": Metric("Seconds"),
     "GatewayLatency": Metric("Milliseconds", (("Operation",),)),
-    # As a run of reconciliation finds it when it begins ...
+    # At the start of a run of reconciliation.
     "OverduePayments": Metric("Count"),
-    # ... and leaves it.
+    # At the end of the run.
     "OpenPayments": Metric("Count"),
     "OldestOpenPaymentAge": Metric("Seconds"),
     "ReconciliationErrors": Metric("Count"),
@@ -43,9 +43,9 @@ METRICS = {
 
 
 def embed_metrics(values: dict[str, float], **dimensions: str) -> dict[str, Any]:
-    """Fields for a log record's ``extra`` that make metrics of ``values``, by their names in ``METRICS``.
+    """Return the fields of a log record's ``extra`` that publish ``values``, by their names in ``METRICS``.
 
-    Raises ``KeyError`` for a metric that is not declared, and nothing else: measuring must not fail a payment.
+    Raises only ``KeyError``, for a metric that is not declared, because a measurement must not fail a payment.
     """
     directives = [
         {
@@ -62,5 +62,5 @@ def embed_metrics(values: dict[str, float], **dimensions: str) -> dict[str, Any]
 
 
 def count_payment(outcome: str, payment_method: str | None, **values: float) -> dict[str, Any]:
-    """The fields that count a payment under what it came to, with other metrics of it."""
+    """Return the fields that count a payment by its outcome, with other metrics of the payment."""
     return embed_metrics({"Payments": 1, **values}, Outcome=outcome, PaymentMethod=payment_method or "none")

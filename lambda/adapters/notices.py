@@ -1,4 +1,4 @@
-"""Notices on the topic and letters on the dead-letter queue, as the state machine sends them."""
+"""Sends notices to the topic and dead letters to the queue, in the form that the state machine uses."""
 
 import json
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from payments.errors import NoticeNotSent
 from payments.payment import Payment, Status
 
-# Many payments may wait behind one notice that is not taken.
+# Short, because many payments may wait behind one notice that cannot be sent.
 _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
-# The names by which the workflow reports the same.
+# The errors by which the workflow reports the same statuses.
 _ERRORS = {Status.FAILED: "PaymentGivenUp", Status.REVIEW: "ReviewNeeded"}
 
 
@@ -22,14 +22,14 @@ def create_client(service: str) -> Any:
 
 
 class TopicAndQueue:
-    """Ids and codes only: both leave the encrypted table."""
+    """The notices of one environment. They contain only ids and codes, because they leave the encrypted table."""
 
     def __init__(self, topic_arn: str, queue_url: str, environment: str, sns: Any, sqs: Any) -> None:
         self._topic_arn, self._queue_url, self._environment = topic_arn, queue_url, environment
         self._sns, self._sqs = sns, sqs
 
     def announce(self, payment: Payment) -> None:
-        """Publish with the outcome as an attribute to filter by. Raises ``NoticeNotSent``."""
+        """Publish a notice, with attributes that subscribers can filter by. Raises ``NoticeNotSent``."""
         message = {
             "kind": "payment",
             "notice_id": payment.notice_id,
@@ -52,7 +52,7 @@ class TopicAndQueue:
         )
 
     def dead_letter(self, payment: Payment) -> None:
-        """Leave the payment to an operator. Raises ``NoticeNotSent``."""
+        """Send a dead letter for an operator. Raises ``NoticeNotSent``."""
         letter = {
             "notice_id": payment.notice_id,
             "transaction_id": payment.transaction_id,

@@ -1,6 +1,6 @@
-"""A payment gateway that decides by the amount, so that a test or a demonstration can ask for each outcome.
+"""A payment gateway that decides by the amount, so that a test or a demonstration can select each outcome.
 
-The minor units of the amount, modulo 100, choose::
+The minor units of the amount, modulo 100, select::
 
     .01  declined: insufficient funds
     .02  unavailable twice, then charged
@@ -10,13 +10,13 @@ The minor units of the amount, modulo 100, choose::
     .06  the answer is lost, and lookups do not answer either
     .07  charged after a slow second
     .08  charged, but a refund is refused
-    .09  charged, but a refund gets no answer, not even when it is only looked for
+    .09  charged, but a refund gets no answer, nor does a lookup of it
     .10  not charged: the customer has to authenticate
     any other: charged
 
-It has no memory: what it did follows from the key and the amount. The same key always gives the same reference,
-as a gateway with idempotency keys does. So it cannot keep the promise that ``NotCharged`` of a lookup is final: it is
-for trying things out, not for proofs.
+It has no memory: the key and the amount determine what it did. The same key always returns the same reference, as with
+a gateway that has idempotency keys. But ``NotCharged`` of a lookup is not final, so use it to try things out and not to
+prove anything.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ SLOW_SECONDS = 1.0
 
 
 class Simulator:
-    # It has no requests, so they have had one form.
+    # It sends no requests, so there is one version.
     request_version = 1
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -17,7 +17,7 @@ from payments.money import Money
 from payments.notification import NOTIFIER_SECONDS, Notification
 from payments.payment import Payment, Status
 
-# The index of open payments spreads its load over so many partitions.
+# The number of partitions over which the index of open payments spreads its load.
 SHARDS = 8
 
 
@@ -29,7 +29,7 @@ class Codec(NamedTuple):
 
 
 def to_seconds(value: float) -> dict[str, str]:
-    # repr gives the digits that read back as the same float.
+    # repr() returns the digits that parse to the same float.
     return {"N": str(Decimal(repr(value)))}
 
 
@@ -50,7 +50,7 @@ class StoredField(NamedTuple):
     attribute: str
     is_required: bool = False
     omitted: Any = None
-    # Read, in this order, from an item without ``attribute``: what earlier releases stored.
+    # The attributes of earlier releases, read in this order from an item without ``attribute``.
     older_attributes: tuple[str, ...] = ()
 
 

@@ -1,8 +1,8 @@
-"""HTTP to Stripe with an end: a request, from connecting to the last byte of its answer, takes no longer than it may.
+"""HTTP requests to Stripe with a deadline for the whole exchange, from connecting to the last byte of the answer.
 
-The timeouts of an HTTP library hold for one wait on the socket each, so an answer that comes byte by byte outlasts them
-all, and the resolution of a name has none. So each request runs on a thread of its own; when its time is over, the
-caller goes on without it, and its connection is shut down, which ends the thread.
+The timeouts of an HTTP library limit each wait on the socket, so an answer that arrives byte by byte exceeds them, and
+name resolution has no timeout. So each request runs on its own thread. At the deadline the caller continues without it
+and shuts down its connection, which ends the thread.
 """
 
 import contextlib
@@ -17,20 +17,20 @@ from urllib.parse import urlsplit
 
 import stripe
 
-# To connect, and again to agree on TLS.
+# For the connection, and again for the TLS handshake.
 CONNECT_SECONDS = 2
 # The longest that a request may take as a whole.
 REQUEST_SECONDS = 10
-# A connection that was idle for longer may have been closed unnoticed: the execution environment is frozen between two
-# invocations (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
+# A connection that was idle for longer may have been closed unnoticed, because the execution environment is frozen
+# between invocations (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
 IDLE_SECONDS = 20
 
-# What the library takes: the body, the status, and the headers, in which it looks names up in upper and lower case.
+# The body, the status, and the headers, which the library looks up by names in any case.
 Answer = tuple[bytes, int, HTTPMessage]
 
 
 class Deadline:
-    """When a call of the gateway has to be over. ``clock`` gives seconds."""
+    """The end of a call of the gateway. ``clock`` returns seconds."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -41,18 +41,18 @@ class Deadline:
 
 
 class Connections:
-    """Connections to one address, kept from one request to the next: a handshake is a customer's wait."""
+    """Connections to one address. They are kept for further requests, because customers wait for a handshake."""
 
     def __init__(self, address: str) -> None:
         url = urlsplit(address)
         self._host = url.netloc
-        # With the certificates that the library trusts.
+        # The certificates that Stripe's library trusts.
         self._tls = ssl.create_default_context(cafile=stripe.ca_bundle_path) if url.scheme == "https" else None
         self._idle: list[tuple[HTTPConnection, float]] = []
         self._lock = threading.Lock()
 
     def take(self) -> HTTPConnection:
-        """An idle connection that still stands, else one that has yet to be connected."""
+        """Return an idle connection that is still open, or else a new one that is not connected yet."""
         while True:
             with self._lock:
                 if not self._idle:
@@ -82,7 +82,7 @@ class DeadlineClient(stripe.HTTPClient):
     def request(  # type: ignore[override] # The library's own clients have no ``_usage`` either.
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: str | bytes | None = None
     ) -> Answer:
-        """Raises ``stripe.APIConnectionError`` where no whole answer came in time."""
+        """Send a request and return the answer. Raises ``stripe.APIConnectionError`` if it is not complete in time."""
         seconds = min(REQUEST_SECONDS, self._deadline.seconds_left())
         if seconds <= 0:
             raise _build_lost_error("no time is left for the request")
@@ -100,11 +100,11 @@ class DeadlineClient(stripe.HTTPClient):
         raise exchange.error or RuntimeError("a request ended with neither an answer nor an error")
 
     def close(self) -> None:
-        """Nothing to close: the connections outlive the call."""
+        """Do nothing: the connections are kept for further calls."""
 
 
 class _Exchange(threading.Thread):
-    """One request and its answer."""
+    """One request and its answer, on a thread."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class _Exchange(threading.Thread):
         self._method, self._headers, self._body = method.upper(), dict(headers), body
         self._target = urlsplit(url)._replace(scheme="", netloc="").geturl()
         self._seconds = seconds
-        # Guards the two below: a socket is shut down only while it is this exchange's.
+        # Guards the two fields below, so that a socket is shut down only while this exchange uses it.
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
         self._is_abandoned = False
@@ -153,20 +153,20 @@ class _Exchange(threading.Thread):
                 connection.close()
 
     def abandon(self) -> None:
-        """Send nothing more, and read nothing more."""
+        """Stop sending and reading."""
         with self._lock:
             self._is_abandoned = True
             if self._connection is not None:
-                # It may be closed already. And not by the method of a TLS socket, which takes the encryption off first.
+                # The socket may be closed already. The method of a TLS socket would remove the encryption first.
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(self._connection.sock, socket.SHUT_RDWR)
 
 
 def _is_closed_by_peer(connection: HTTPConnection) -> bool:
-    """An idle connection has nothing to read but its end."""
+    """Whether there is something to read from an idle connection, which can only be its end."""
     return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
 
 
 def _build_lost_error(reason: str) -> stripe.APIConnectionError:
-    """The error that the library's own clients raise for an answer that did not come."""
+    """Return the error that the library's own clients raise for a lost answer."""
     return stripe.APIConnectionError(reason)  # type: ignore[no-untyped-call]

@@ -1,21 +1,22 @@
-"""Stripe's requests for one payment: the form that each has, the keys it is sent under, and what its errors mean.
+"""Stripe's requests for one payment: their forms, their idempotency keys, and the meaning of their errors.
 
-Under an idempotency key Stripe v1 answers for 24 hours as it did first, also with a 500 or a 400
-(https://docs.stripe.com/api/idempotent_requests). Repeating a creation that failed under its key would fail for a day,
-and a new key could create a second time. So a payment has a chain of keys for its intents, ``...-intent``,
+For 24 hours Stripe v1 answers a repeated idempotency key with its first answer, even with a 500 or a 400
+(https://docs.stripe.com/api/idempotent_requests). Repeating a failed creation under its key would fail for a day, and
+under a new key it could create a second time. So a payment has a chain of keys for its intents, ``...-intent``,
 ``...-intent-2``, and so on, and another for its refunds. ``create_once`` follows a chain by one rule: after an error
-whose effect is unknown it lists what exists of the payment, and uses what it finds. It goes on to the next key only
-where
+whose effect is unknown it lists what exists of the payment, and uses what it finds. It continues with the next key only
+if
 
-- the list has nothing of the payment;
+- the list contains nothing of the payment;
 - the key is used up: the error is a replay, which Stripe marks with the header ``Idempotent-Replayed: true``
   (https://docs.stripe.com/error-low-level), or says that the key was used with other parameters; and
-- a second creation is safe, should the first have an effect after all: creating an intent moves no money, and refunds
+- a second creation is safe even if the first takes effect after all: creating an intent moves no money, and refunds
   cannot exceed the charge (``charge_already_refunded``, https://docs.stripe.com/error-codes).
 
-An error that is not a replay ends the call: what it created may show later. The next call gets its replay, and goes on.
+An error that is not a replay ends the call, because what it created may appear later. The next call gets the replay and
+continues.
 
-The confirmation has one key for the payment, whichever intent it is for, and no chain: only it moves money.
+The confirmation has one key for the payment, whichever intent it confirms, and no chain, because only it moves money.
 """
 
 import itertools
@@ -31,12 +32,12 @@ from adapters.stripe_http import Connections, Deadline, DeadlineClient
 
 ADDRESS = "https://api.stripe.com"
 
-# No intent of a payment whose key is not expired is older: the key is first used with the payment's first claim.
+# The greatest age of an intent of a payment whose key is not expired. The first claim is the first use of the key.
 _INTENT_SECONDS = 2 * 24 * 60 * 60
 # https://docs.stripe.com/api/pagination
 _PAGE, _PAGES = 100, 10
 
-# In an intent's metadata: which of the payment's keys it was created under.
+# The field of an intent's metadata with the number of the payment's key that it was created under.
 _GENERATION = "generation"
 
 Created = TypeVar("Created")
@@ -44,37 +45,33 @@ Created = TypeVar("Created")
 
 @dataclass(frozen=True)
 class Form:
-    """The parameters that a request has beside the payment's own values."""
+    """The parameters of requests that do not depend on the payment."""
 
     intent: dict[str, Any]
     confirmation: dict[str, Any]
 
 
-# By the version that is recorded with a payment's first claim. Stripe refuses a key with other parameters than it was
-# first used with, so no row ever changes; a change of the requests is a new row.
+# By the version that is recorded with a payment's first claim. Stripe rejects a key with other parameters than it was
+# first used with, so a row never changes. A change of the requests is a new row.
 FORMS = {
-    1: Form(
-        # Its types follow a newer version of the API than accounts are bound to have.
-        intent={"payment_method_types": ["card"]},
-        confirmation={},
-    ),
+    1: Form(intent={"payment_method_types": ["card"]}, confirmation={}),
     2: Form(
         intent={"payment_method_types": ["card"]},
-        # The customer is not there to authenticate. https://docs.stripe.com/payments/save-and-reuse#charge-saved-payment-method
+        # The customer is not present to authenticate. https://docs.stripe.com/payments/save-and-reuse#charge-saved-payment-method
         confirmation={"off_session": True},
     ),
 }
-# A payment is claimed first with the newest form.
+# The version for the first claim of a payment.
 PRESENT_FORM = max(FORMS)
 
-# Errors that every repetition gets, by code and, if needed, parameter, and the reason of the decline that each becomes.
+# The errors that every repetition would get, by code and, if needed, parameter, with the reason to decline the payment.
 # https://docs.stripe.com/error-codes
 _CERTAIN_FAILURES = {
     ("resource_missing", "customer"): "customer_not_found",
     ("amount_too_small", None): "amount_too_small",
     ("amount_too_large", None): "amount_too_large",
     ("invalid_charge_amount", None): "invalid_charge_amount",
-    # Which has no code. https://docs.stripe.com/currencies
+    # This error has no code. https://docs.stripe.com/currencies
     (None, "currency"): "currency_not_supported",
 }
 
@@ -89,7 +86,7 @@ class Requests:
         self._stripe = stripe.StripeClient(
             api_key,
             http_client=DeadlineClient(connections, deadline),
-            # Retries are the workflow's: it knows which attempt it is.
+            # The workflow retries, because it counts the attempts.
             max_network_retries=0,
             base_addresses={"api": address},
         ).v1
@@ -141,7 +138,7 @@ class Requests:
         return _list_all(self._stripe.refunds.list, {"payment_intent": reference})
 
     def create_refund(self, reference: str, key: str) -> Any:
-        """Refund all that is left: there is no amount. https://docs.stripe.com/api/refunds/create"""
+        """Refund all that is left, since no amount is given. https://docs.stripe.com/api/refunds/create"""
         return self._stripe.refunds.create(
             params={"payment_intent": reference, "metadata": self._metadata}, options={"idempotency_key": key}
         )
@@ -177,7 +174,7 @@ class Requests:
 
     @property
     def _metadata(self) -> dict[str, str]:
-        # The first generation has none: its keys were used with these parameters before there were others.
+        # None for the first generation, whose keys were used before there was a second one.
         generation = {_GENERATION: str(self._charge.generation)} if self._charge.generation else {}
         return self._identity | generation
 

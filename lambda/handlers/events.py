@@ -1,4 +1,4 @@
-"""What the functions read of their events. What is wrong there raises ``MalformedRequest``, without repeating it."""
+"""Reads the fields of an event. Error messages never repeat a value, because it may be payment data."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from payments.request import is_transaction_id
 
 
 def read_text(event: Mapping[str, Any], name: str) -> str:
-    """A field of the event that has to be there; raises ``MalformedRequest``."""
+    """Return a required field of the event. Raises ``MalformedRequest`` if it is missing, empty or no text."""
     value = event.get(name)
     if not isinstance(value, str) or not value:
         raise MalformedRequest(f"{name} must be text")
@@ -17,7 +17,7 @@ def read_text(event: Mapping[str, Any], name: str) -> str:
 
 
 def read_transaction_id(event: Mapping[str, Any]) -> str:
-    """The event's; raises ``MalformedRequest`` for what could not stand in a log, and so does not repeat it."""
+    """Return the transaction id of the event. Raises ``MalformedRequest`` if it is not a valid one."""
     value = read_text(event, "transaction_id")
     if not is_transaction_id(value):
         raise MalformedRequest("transaction_id is not one")
@@ -25,19 +25,19 @@ def read_transaction_id(event: Mapping[str, Any]) -> str:
 
 
 def read_execution_id(event: Mapping[str, Any]) -> str:
-    """The ARN of the execution that sent the event; ``none`` if none did."""
+    """Return the ARN of the execution that sent the event, or ``none``."""
     execution = event.get("execution")
     return str(execution["id"]) if isinstance(execution, Mapping) and "id" in execution else "none"
 
 
 def seconds_since_start(event: Mapping[str, Any], current_time: float) -> float | None:
-    """Seconds from the start of the execution until ``now`` (seconds since 1970), if an execution sent the event."""
+    """Return the seconds from the start of the execution until ``current_time`` (seconds since 1970), if known."""
     execution = event.get("execution")
     if not isinstance(execution, Mapping) or "started_at" not in execution:
         return None
     try:
         started = datetime.fromisoformat(str(execution["started_at"])).timestamp()
     except (ValueError, OverflowError):
-        return None  # it is measured only: never worth an error
-    # Two clocks: what has just started may seem not to have yet.
+        return None  # a measurement must not cause an error
+    # The clocks differ: an execution that has just started may seem to start in the future.
     return round(max(0.0, current_time - started), 3)

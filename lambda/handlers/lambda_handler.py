@@ -1,4 +1,4 @@
-"""What all handlers do around the core: log, answer, and let no defect leak payment data."""
+"""What all handlers share: logging, answers, and errors without payment data."""
 
 import functools
 import logging
@@ -10,17 +10,17 @@ from typing import Any
 from payments.errors import InternalError, PaymentError
 from payments.payment import Payment
 
-# Lambda's runtime writes each record as one JSON object, `extra` included.
+# Lambda's runtime writes each record, with the fields of `extra`, as one JSON object.
 log = logging.getLogger("payments")
 
 Handler = Callable[[Any, Any], dict[str, Any]]
 
 
 def lambda_handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Handler:
-    """Make a Lambda handler of ``function``: its own errors pass, everything else becomes ``InternalError``.
+    """Make a Lambda handler of ``function``. It raises ``PaymentError`` unchanged, and ``InternalError`` for any other.
 
-    An exception's message, and the text of its traceback, may hold the data that caused it, so only the place of an
-    unexpected one is told.
+    The message and the traceback of an unexpected error may contain payment data, so only its type and place are
+    reported.
     """
 
     @functools.wraps(function)
@@ -29,7 +29,7 @@ def lambda_handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> H
             return function(event if isinstance(event, Mapping) else {})
         except PaymentError as error:
             log.warning("payment error", extra={"error": type(error).__name__, "detail": str(error)})
-            # The state machine keeps the start of what Lambda reports: the message, not our frames.
+            # The state machine keeps the start of Lambda's report, which should be the message and not the traceback.
             raise error.with_traceback(None) from None
         except Exception as error:
             place = _locate_raise(error)
@@ -40,16 +40,16 @@ def lambda_handler(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> H
 
 
 def describe_payment(payment: Payment, execution: str) -> dict[str, Any]:
-    """What the state machine hears of a payment: ids and codes, nothing of the request.
+    """Return the answer to the state machine: the payment's ids and codes, and nothing of the request.
 
-    ``announce`` tells whether this execution holds the claim of a notice, and so has to send it.
+    ``announce`` says whether this execution holds the claim of a notice, and so has to send it.
     """
     return {
         "announce": payment.notification.notifier == execution,
         "notice_id": payment.notice_id,
         "transaction_id": payment.transaction_id,
         "record_id": payment.record_id,
-        # The name that a definition of before reads the record's id by: its executions may still run.
+        # Running executions of an earlier definition read the record's id by this name.
         "fingerprint": payment.record_id,
         "status": str(payment.status),
         "outcome": str(payment.outcome),
@@ -60,7 +60,7 @@ def describe_payment(payment: Payment, execution: str) -> dict[str, Any]:
 
 
 def clock() -> float:
-    """Seconds since 1970. Payments are decided by this and no other clock, so that a test can turn it."""
+    """Return the seconds since 1970. All decisions about payments use this clock, so that a test can replace it."""
     return time.time()
 
 

@@ -1,10 +1,10 @@
-"""The reconciliation function: settles what the workflow left behind and tells of it, and does what an operator asks.
+"""The reconciliation function: settles and announces what the workflow left behind, and serves the operators.
 
-The schedule's event, and ``{"action": "reconcile"}``    -> ``{"overdue", "settled", "open", "errors"}``, counts
-``{"action": "refund", "transaction_id", "operator"}``  -> ``{"transaction_id", "status", "failure"}``
+The schedule's event and ``{"action": "reconcile"}``   -> the counts ``{"overdue", "settled", "open", "errors"}``
+``{"action": "refund", "transaction_id", "operator"}`` -> ``{"transaction_id", "status", "failure"}``
 ``{"action": "reopen", "transaction_id", "operator", "request"}`` -> the same
 ``{"action": "resolve", "transaction_id", "operator", "status", "reference"}`` -> the same
-What an operator asks for may be refused, without anything changed -> ``{"refused", "detail"}``: the error, and why
+An operator's action that is refused changes nothing -> ``{"refused", "detail"}``, the error's name and its reason
 """
 
 import functools
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from adapters import environment
-from adapters.dynamodb import DynamoDBLedger
 from adapters.environment import read_variable
 from adapters.metrics import count_payment, embed_metrics
 from adapters.notices import TopicAndQueue, create_client
@@ -34,27 +33,22 @@ from .events import read_text, read_transaction_id
 from .lambda_handler import clock, log
 from .lambda_handler import lambda_handler as lambda_handler
 
-# The function's limit of 300 s less what the payment at hand may take, 232 s: 50 s of the gateway and 7 of its key,
-# six calls of the tables and one of the index at 21 s, two of topic and queue at 14 s. The next run begins with another
-# shard.
+# After this time a run takes up no further payment. The last one may take another 232 s of the function's 300 s: 50 s
+# for the gateway and 7 s for its key, six table calls and one index call at 21 s, two notices at 14 s. The next run
+# begins with another shard.
 BUDGET_SECONDS = 60
-# Of that, until the payments are taken up that need the gateway; what needs none does not wait for it.
+# The part of the budget for reading, before the payments that need the gateway are taken up.
 READ_SECONDS = 30
-# How long a run waits in all for a gateway that does not answer. The payments that it leaves are the next run's.
+# How long a run waits in all for a gateway that does not answer. It leaves the other payments to the next run.
 UNANSWERED_SECONDS = 30
-# Nothing more is measured after that: a call at its slowest still ends in time.
+# After this time a run makes no further call to measure the backlog, so that the slowest one still ends in time.
 MEASURE_SECONDS = 270
 REFUSALS = (IdempotencyConflict, MalformedRequest, NotAllowed, PaymentNotRecorded)
 
 
-@functools.cache
-def get_ledger(operator: str | None = None) -> DynamoDBLedger:
-    return environment.build_ledger(operator)
-
-
-@functools.cache
-def get_gateway() -> Gateway:
-    return environment.build_gateway()
+# One each (of ledgers, one for each operator) for the life of the execution environment, to keep their connections.
+get_ledger = functools.cache(environment.build_ledger)
+get_gateway = functools.cache(environment.build_gateway)
 
 
 @functools.cache
@@ -92,25 +86,25 @@ def _run_reconciliation() -> dict[str, Any]:
             payment = _reconcile_payment(transaction_id, payment_read, connection, broken)
             counts["open" if payment.status in OPEN else "settled"] += 1
         except PaymentChanged:
-            counts["settled"] += 1  # somebody else was faster
-        except Exception as error:  # one payment must not keep the others waiting
+            counts["settled"] += 1  # by somebody else
+        except Exception as error:  # one payment must not block the others
             counts["errors"] += 1
             log.error("payment not reconciled", extra={"transaction_id": transaction_id, "error": type(error).__name__})
     backlog: dict[str, float] = {}
     try:
         backlog = _measure_backlog(is_time_left=lambda: clock() - started < MEASURE_SECONDS)
-    except PaymentError as error:  # what was settled is settled
+    except PaymentError as error:  # the payments are settled all the same
         counts["errors"] += 1
         log.error("backlog not measured", extra={"error": type(error).__name__})
-    # The heartbeat's metric filter reads this line. Errors are told by a metric, not by failing: Lambda would run it
-    # twice more, and leave the schedule's event among the dead letters.
+    # The metric filter of the heartbeat matches this line. A metric reports errors, because Lambda would retry a failed
+    # invocation twice and then dead-letter the schedule's event.
     run = {"OverduePayments": counts["overdue"], "ReconciliationErrors": counts["errors"]}
     log.info("reconciliation finished", extra={**counts, **embed_metrics({**run, **backlog})})
     return dict(counts)
 
 
 def _measure_backlog(is_time_left: Callable[[], bool]) -> dict[str, float]:
-    """The metrics of what is open, after a run. Raises ``LedgerUnavailable``."""
+    """Return the metrics of the payments that are open after a run. Raises ``LedgerUnavailable``."""
     since = get_ledger().read_open_times(is_time_left)
     age = round(max(0.0, clock() - min(since))) if since else 0
     return {"OpenPayments": len(since), "OldestOpenPaymentAge": age}
@@ -119,17 +113,17 @@ def _measure_backlog(is_time_left: Callable[[], bool]) -> dict[str, float]:
 def _take_in_turn(
     started: float, connection: "_GatewayConnection", counts: Counter[str]
 ) -> Iterator[tuple[str, Payment | None]]:
-    """The payments that a run takes up, with what was just read of them, if anything; each overdue one is counted.
+    """Yield the id of each payment that a run takes up, with the payment if it was just read, and count overdue ones.
 
-    First those that need no gateway, as they are read. Then those whose outcome it knows, and then what it is to close,
-    while there is time and the gateway answers; these are to be read again.
+    First come those that need no gateway, as they are read; then, while there is time and the gateway answers, those
+    whose outcome it knows, and then those that it has to close. These have to be read again.
     """
     waiting: list[tuple[bool, str]] = []
     for transaction_id in get_ledger().list_overdue_ids(started):
         counts["overdue"] += 1
         try:
             payment = get_ledger().find_payment(transaction_id)
-        except Exception:  # it fails again, and is counted, when the payment is taken up
+        except Exception:  # it fails again when the payment is taken up, and is counted then
             payment = None
         if payment is not None and needs_gateway(payment, started):
             waiting.append((payment.needs_closing, transaction_id))
@@ -144,7 +138,7 @@ def _take_in_turn(
 
 
 class _GatewayConnection:
-    """The gateway, for one run. ``is_lost`` tells that the run is to ask it no more: the next one will."""
+    """The gateway of one run. Once ``is_lost`` is set, the run leaves the gateway to the next run."""
 
     def __init__(self) -> None:
         self.is_lost = False
@@ -158,7 +152,7 @@ class _GatewayConnection:
             raise
 
     def count_unanswered(self, seconds: float) -> None:
-        """Count the time that a payment took whose outcome the gateway did not tell."""
+        """Add the seconds spent on a payment whose outcome the gateway did not tell."""
         self._unanswered_seconds += seconds
         self.is_lost = self.is_lost or self._unanswered_seconds > UNANSWERED_SECONDS
 
@@ -166,7 +160,7 @@ class _GatewayConnection:
 def _reconcile_payment(
     transaction_id: str, payment: Payment | None, connection: _GatewayConnection, broken: set[str]
 ) -> Payment:
-    # The index may lag: what the table holds is what counts.
+    # The index may lag behind the table.
     before, started_at = payment or get_ledger().find_payment(transaction_id), clock()
     if before is None:
         raise PaymentChanged(f"transaction {transaction_id} is not there")
@@ -188,7 +182,7 @@ def _reconcile_payment(
 
 
 def _count_outcome(before: Payment, after: Payment) -> dict[str, Any]:
-    """The metric of what a payment came to. One whose refund was refused was counted when it was completed."""
+    """Return the metric of a payment's outcome. After a refused refund there is none: the completion was counted."""
     is_refused = before.status is Status.REFUNDING and after.status is Status.COMPLETED
     if after.status is before.status or is_refused:
         return {}
@@ -196,7 +190,7 @@ def _count_outcome(before: Payment, after: Payment) -> dict[str, Any]:
 
 
 def _answer_operator(act: Callable[[Mapping[str, Any]], Payment], event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changed payment, or the refusal: raised, it would count as an error of the function and alarm."""
+    """Return the changed payment, or the refusal, which would raise the alarm on the function's errors if raised."""
     try:
         payment = act(event)
     except REFUSALS as refusal:

@@ -1,11 +1,10 @@
-"""The validation function: ``{"request": ..., "execution": {"id", "started_at"}}`` -> what was recorded."""
+"""The validation function: ``{"request", "execution": {"id", "started_at"}}`` -> the recorded payment."""
 
 import functools
 from collections.abc import Mapping
 from typing import Any
 
 from adapters import environment
-from adapters.dynamodb import DynamoDBLedger
 from adapters.environment import read_variable
 from payments.errors import InternalError, MalformedRequest
 from payments.money import Money
@@ -16,11 +15,8 @@ from .events import read_execution_id
 from .lambda_handler import clock, describe_payment, log
 from .lambda_handler import lambda_handler as lambda_handler
 
-
-@functools.cache
-def get_ledger() -> DynamoDBLedger:
-    """One for the life of the execution environment: its connection is kept."""
-    return environment.build_ledger()
+# One for the life of the execution environment, to keep its connection.
+get_ledger = functools.cache(environment.build_ledger)
 
 
 def read_limits() -> Limits:
@@ -35,7 +31,7 @@ def read_limits() -> Limits:
 
 
 def parse_amounts(setting: str) -> dict[str, Money]:
-    """``USD=10000,EUR=9000`` as money by currency."""
+    """Return the amounts of a setting such as ``USD=10000,EUR=9000`` by currency."""
     pairs = (entry.split("=") for entry in setting.split(","))
     return {currency: Money.parse(int(amount), currency) for currency, amount in pairs}
 

@@ -21,8 +21,8 @@ from .errors import (
 from .payment import UNSUCCESSFUL, Payment, Status
 from .ports import ActionRequired, Charge, Charged, Declined, Gateway, Ledger, NotCharged, Outcome, Unknown
 
-# Longer than a gateway call may take (ports.GATEWAY_SECONDS), shorter than the state machine waits in all for
-# PaymentInProgress.
+# Longer than a gateway call may take (ports.GATEWAY_SECONDS), and shorter than the state machine's retries of
+# PaymentInProgress take in all.
 LEASE_SECONDS = 60
 # Stripe forgets a key after 24 hours (https://docs.stripe.com/api/idempotent_requests); an hour is the margin between
 # the check and the charge, and between two clocks.
@@ -69,7 +69,7 @@ def charge_payment(
             return record_outcome(claimed, outcome, ledger, clock, notify_outcomes=notify_outcomes, execution=execution)
         case status if status in UNSUCCESSFUL:
             return claim_notice(payment, ledger, execution, clock())
-        case _:  # charged, and an execution sends no notice of a charge
+        case _:  # charged; executions send no notice of a charge
             return payment
 
 
@@ -90,13 +90,13 @@ def is_charge_window_over(payment: Payment, current_time: float) -> bool:
 
 
 def build_charge(payment: Payment, key_expired: bool = False) -> Charge:
-    """Return what the gateway is asked for. Only the attempt number differs between attempts."""
+    """Return the charge to request from the gateway. Only the attempt number differs between attempts."""
     if payment.amount is None or payment.payment_method is None or payment.customer_id is None:
         raise ValueError("only a validated payment has a charge")
     generation = f"-{payment.generation}" if payment.generation else ""
     return Charge(
-        # Every charge of the transaction carries this key. The next generation starts only when nothing can be charged
-        # under this one any more (operator_actions.reopen_payment).
+        # The same key for every attempt. The next generation starts only when nothing can be charged under this key any
+        # more (operator_actions.reopen_payment).
         idempotency_key=f"payment-{payment.transaction_id}{generation}",
         transaction_id=payment.transaction_id,
         amount=payment.amount,
@@ -165,7 +165,7 @@ def look_up_outcome(payment: Payment, gateway: Gateway, clock: Callable[[], floa
 
 
 def close_at_gateway(payment: Payment, gateway: Gateway, clock: Callable[[], float]) -> Outcome:
-    """Have the gateway close what is open under a payment that was not charged, and return the outcome."""
+    """Let the gateway close what is open under a payment that was not charged, and return the outcome."""
     return ask_gateway(lambda: gateway.close(build_charge(payment, is_charge_window_over(payment, clock()))))
 
 
@@ -189,7 +189,7 @@ def _claim_payment(payment: Payment, gateway: Gateway, ledger: Ledger, execution
     if payment.lease_until is not None and current_time < payment.lease_until:
         raise PaymentInProgress(f"transaction {payment.transaction_id} is held by attempt {payment.attempt}")
     if is_charge_window_over(payment, current_time):
-        # Charging is not safe any more. Reconciliation, or a person, finds the outcome out.
+        # Charging is not safe any more. Reconciliation or a person finds out the outcome.
         raise ReviewNeeded(f"transaction {payment.transaction_id} is too old to be charged")
     is_first = payment.first_claimed_at is None
     claimed = payment.with_status(

@@ -1,12 +1,12 @@
-"""Technical failures. Business outcomes (rejected, declined) are returned, never raised.
+"""Technical errors. Business outcomes (rejected, declined) are returned, never raised.
 
-A class's name is the name of the error in the state machine, which decides by it what to retry. Messages carry ids and
-codes, never payment data, because they are written to logs, notices and the dead-letter queue.
+The state machine decides by the name of the class whether to retry. Messages contain ids and codes, never payment data,
+because they appear in logs, notices and dead letters.
 """
 
 
 class PaymentError(Exception):
-    """The base class of all of them."""
+    """The base class of all errors of the core."""
 
 
 class MalformedRequest(PaymentError):
@@ -30,11 +30,11 @@ class PaymentChanged(PaymentError):
 
 
 class LedgerUnavailable(PaymentError):
-    """The ledger did not take the call. Retried."""
+    """The ledger did not accept the call now. Retried."""
 
 
 class LedgerRefused(PaymentError):
-    """The ledger will not take the call: access or a table is missing."""
+    """The ledger does not accept the call: access or a table is missing."""
 
 
 class GatewayUnavailable(PaymentError):
@@ -54,7 +54,7 @@ class ReviewNeeded(PaymentError):
 
 
 class NotAllowed(PaymentError):
-    """The payment's status does not allow what an operator asked for."""
+    """The payment's status does not allow the operator's action."""
 
 
 class NoticeNotSent(PaymentError):
@@ -62,4 +62,4 @@ class NoticeNotSent(PaymentError):
 
 
 class InternalError(PaymentError):
-    """A defect of this code; the message leaves out the data that caused it."""
+    """A defect of this code. The message does not contain the data that caused it."""

@@ -25,7 +25,7 @@ class Failure:
 
     payment: Payment | None
     is_announced: bool
-    # This execution claimed the notice before, and the answer was lost.
+    # Whether this execution claimed the notice before, and the answer was lost.
     is_repeated: bool = False
 
 
@@ -53,7 +53,7 @@ def record_failure(
             )
             return Failure(write_step(payment, after, ledger), is_announced=True)
         case Status.PENDING | Status.PROCESSING if payment.execution != execution:
-            return Failure(payment, is_announced=False)  # the execution that holds it announces its end
+            return Failure(payment, is_announced=False)  # the execution that holds the payment announces its end
         case Status.PROCESSING | Status.UNKNOWN:
             is_heard = notification.notified_status is Status.UNKNOWN and notification.is_dead_lettered
             if is_heard and not is_repeated:

@@ -1,4 +1,4 @@
-"""Money: a whole number of minor units and an ISO 4217 currency. No floating point beyond the door."""
+"""Money: a whole number of minor units and an ISO 4217 currency."""
 
 import math
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ _NO_MINOR_UNIT = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XO
 _THOUSANDTHS = "BHD IQD JOD KWD LYD OMR TND"
 _TEN_THOUSANDTHS = "CLF UYW"
 
-# Beyond this a float, and so a JSON number in most readers, does not hold every whole number.
+# Above this, a float, and so a JSON number in most parsers, cannot represent every whole number.
 _LARGEST_MINOR_UNITS = 2**53
 
 
 class NotAnAmount(ValueError):
-    """Why something is no amount of money; the message is fit to be shown to whoever asked."""
+    """The value is no amount of money. The message contains no payment data, and may be shown to the sender."""
 
 
 def count_decimal_places(currency: str) -> int:
-    """How many decimal places the currency's minor unit has."""
+    """Return the number of decimal places of the currency's minor unit."""
     for codes, places in ((_NO_MINOR_UNIT, 0), (_THOUSANDTHS, 3), (_TEN_THOUSANDTHS, 4)):
         if currency in codes.split():
             return places
@@ -39,14 +39,14 @@ class Money:
 
         Raises ``NotAnAmount`` for anything but a finite number of whole minor units.
         """
-        # bool is an int in Python, and never an amount.
+        # bool is a subclass of int.
         if isinstance(amount, bool) or not isinstance(amount, int | float):
             raise NotAnAmount("payment_amount must be a number")
         if isinstance(amount, float) and not math.isfinite(amount):
             raise NotAnAmount("payment_amount must be finite")
         if abs(amount) > _LARGEST_MINOR_UNITS:
             raise NotAnAmount("payment_amount is too large")
-        # str() gives the shortest text that reads back as this float: what the sender wrote.
+        # str() returns the shortest text that parses to this float, which is what the sender wrote.
         scaled = Decimal(str(amount)).scaleb(count_decimal_places(currency))
         if scaled != scaled.to_integral_value():
             raise NotAnAmount("payment_amount has more decimal places than its currency has")

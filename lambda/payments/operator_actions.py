@@ -1,4 +1,4 @@
-"""What an operator may do to a payment: refund, reopen, resolve. Each may be repeated safely."""
+"""The actions of an operator on a payment: refund, reopen, resolve. Each is safe to repeat."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from .payment import UNSUCCESSFUL, Payment, Status
 from .ports import Charged, Gateway, Ledger, NotRefunded, Refunded, RefundOutcome, Unknown
 from .request import read_request
 
-# The states in which a person may find a payment under REVIEW.
+# The statuses that a person may find a payment in REVIEW to have.
 RESOLUTIONS = (Status.COMPLETED, Status.FAILED, Status.REFUNDED)
 
 

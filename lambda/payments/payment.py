@@ -1,4 +1,4 @@
-"""What is recorded of a payment."""
+"""The record of a payment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,8 @@ from .status import TRANSITIONS as TRANSITIONS
 from .status import UNSUCCESSFUL as UNSUCCESSFUL
 from .status import Status as Status
 
-# Seconds after which a payment that still has this status is overdue, and reconciliation takes it up. Longer than the
-# workflow waits between two tries, so that it only takes up what the workflow has left.
+# The seconds after which a payment that still has this status is overdue, and reconciliation takes it up. Longer than
+# the workflow waits between two attempts, so that reconciliation takes up only what the workflow has left.
 OVERDUE_SECONDS: Mapping[Status, float] = {
     Status.PENDING: 15 * 60,
     Status.PROCESSING: 5 * 60,
@@ -20,11 +20,12 @@ OVERDUE_SECONDS: Mapping[Status, float] = {
     Status.REFUNDING: 5 * 60,
 }
 OPEN = frozenset(OVERDUE_SECONDS)
-# With one of these an execution succeeds: the payment has an outcome. A refund follows a charge.
+# With one of these the payment has an outcome, and the execution succeeds. A refund follows a charge.
 SETTLED = UNSUCCESSFUL | {Status.COMPLETED, Status.REFUNDING, Status.REFUNDED}
-# What is asked in vain waits as long as it has waited already, up to this: it must not keep the others waiting.
+# A payment without an answer of the gateway waits as long again as it has waited, up to this, so that it does not
+# delay the others.
 LONGEST_WAIT_SECONDS = 60 * 60
-# How long reconciliation waits before it closes at the gateway what an attempt left open.
+# The seconds before reconciliation closes at the gateway what an attempt left open.
 CLOSING_SECONDS = 15 * 60
 
 
@@ -34,16 +35,16 @@ class Payment:
 
     transaction_id: str
     status: Status
-    # Counts the writes. Each write is conditional on the number it read, which fences off everybody slower.
+    # Counts the writes. Each write requires the number that was read, which rejects a write of outdated data.
     sequence: int
-    # Of the request, keyed with the salt, so that a replay can be told from another request under the same id. Neither
+    # The hash of the request, keyed with the salt, which tells a replay from another request under the same id. Neither
     # leaves the table of payments.
     fingerprint: str
-    # The execution that holds the payment: it created, claimed or settled it last.
+    # The execution that holds the payment because it created, claimed or settled it last.
     execution: str
     created_at: float
     updated_at: float
-    # Since when it has its status.
+    # When it entered its status.
     since: float
     # None for a payment that was recorded before fingerprints were keyed.
     salt: str | None = None
@@ -54,35 +55,34 @@ class Payment:
     # Counts the claims.
     attempt: int = 0
     lease_until: float | None = None
-    # When the gateway may first have seen the idempotency key: it forgets keys some time after that.
+    # When the gateway may first have received the idempotency key, which it forgets some time later.
     first_claimed_at: float | None = None
-    # Counts the idempotency keys: another one follows only after the last was closed.
+    # Counts the idempotency keys. The next one follows only after the last was closed.
     generation: int = 0
-    # The form of the gateway's requests under the present key.
+    # The version of the gateway's requests under the current key.
     request_version: int = 1
     gateway_reference: str | None = None
     refund_reference: str | None = None
     failure: str | None = None
-    # The gateway will charge nothing under the payment's key any more.
+    # Whether the gateway certainly charges nothing under the payment's key any more.
     idempotency_key_closed: bool = False
-    # The write by which it entered its status.
+    # The number of the write by which it entered its status.
     status_sequence: int = 1
     notification: Notification = field(default_factory=Notification)
 
     @property
     def record_id(self) -> str:
-        """Identifies the record among all that were ever written under the transaction id."""
+        """The id of this record among all that were ever created under the transaction id."""
         return repr(self.created_at)
 
     @property
     def outcome(self) -> Status:
-        """The status that a notice states: a payment that may still come to anything is UNKNOWN."""
-        is_undecided = self.status in (Status.PENDING, Status.PROCESSING)
-        return Status.UNKNOWN if is_undecided else self.status
+        """The status that a notice states, which is UNKNOWN for a payment that may still be charged."""
+        return Status.UNKNOWN if self.status in (Status.PENDING, Status.PROCESSING) else self.status
 
     @property
     def notice_id(self) -> str:
-        """Of the notice of this status, however often it has to be sent: by it a subscriber drops a repetition."""
+        """The id of the notice of this status. A repetition has the same id, so that subscribers can drop it."""
         return f"{self.transaction_id}:{self.status_sequence}"
 
     @property
@@ -91,13 +91,13 @@ class Payment:
 
     @property
     def needs_closing(self) -> bool:
-        """Whether something may be left at the gateway that somebody could still charge, without a charge on record."""
+        """Whether there is no charge on record, but something may be open at the gateway that somebody could charge."""
         is_left_open = self.first_claimed_at is not None and not self.idempotency_key_closed
         return is_left_open and (self.status in UNSUCCESSFUL or self.status is Status.FAILED)
 
     @property
     def overdue_at(self) -> float | None:
-        """From when on reconciliation is to take it up; None for a payment that needs nothing more."""
+        """The time from which reconciliation takes the payment up; None if it needs nothing more."""
         waited = self.updated_at - self.since
         if self.status in OPEN:
             return self.updated_at + min(max(OVERDUE_SECONDS[self.status], waited), LONGEST_WAIT_SECONDS)
@@ -106,7 +106,7 @@ class Payment:
 
     @property
     def closing_due_at(self) -> float | None:
-        """From when on reconciliation is to close it at the gateway; None where nothing is left open."""
+        """The time from which reconciliation closes the payment at the gateway; None if nothing is open."""
         if not self.needs_closing:
             return None
         waited = self.updated_at - self.since
@@ -116,11 +116,11 @@ class Payment:
         return self.overdue_at is not None and current_time >= self.overdue_at
 
     def is_recorded_for(self, request: PaymentRequest) -> bool:
-        """Whether it is recorded for this very request."""
+        """Whether the payment was recorded for exactly this request."""
         return request.compute_fingerprint(self.salt) == self.fingerprint
 
     def with_status(self, status: Status, *, at: float, **changes: Any) -> "Payment":
-        """This payment after a step to ``status``; raises ``ValueError`` for a step that is not in TRANSITIONS."""
+        """Return this payment with ``status``. Raises ``ValueError`` for a step that is not in ``TRANSITIONS``."""
         if status not in TRANSITIONS[self.status]:
             raise ValueError(f"a payment cannot go from {self.status} to {status}")
         defaults: dict[str, Any] = {"lease_until": None}
@@ -133,7 +133,7 @@ class Payment:
         return replace(self, status=status, sequence=self.sequence + 1, updated_at=at, **defaults | changes)
 
     def with_changes(self, *, at: float, **changes: Any) -> "Payment":
-        """This payment with something noted about it; its status stays."""
+        """Return this payment with ``changes`` and the same status."""
         return replace(self, sequence=self.sequence + 1, updated_at=at, **changes)
 
     def with_notice_due(self, is_due: bool = True) -> "Payment":

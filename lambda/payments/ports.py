@@ -1,4 +1,4 @@
-"""What the core needs of the world: somewhere to record payments, someone who charges, and someone to tell."""
+"""The ports of the core: a ledger that records payments, a gateway that charges, and the notices of outcomes."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,25 +8,25 @@ from .payment import Payment
 
 
 class Ledger(Protocol):
-    """The record of what is known of each payment, and of every step that led there.
+    """Records the current state of each payment and every step that led to it.
 
-    Both calls raise ``LedgerUnavailable`` when they are worth a retry, ``LedgerRefused`` when not.
+    Both methods raise ``LedgerUnavailable`` if a retry may help, and ``LedgerRefused`` if not.
     """
 
     def find_payment(self, transaction_id: str) -> Payment | None:
-        """The payment as last written (a consistent read)."""
+        """Return the payment as last written (a consistent read), or None."""
 
     def write_step(self, before: Payment | None, after: Payment) -> Payment | None:
-        """Replace ``before`` by ``after`` if the ledger still holds ``before``; None is nothing at all.
+        """Replace ``before`` by ``after``, and append the step in the same transaction.
 
-        The step is appended to the ledger in the same transaction. Returns None when written, else the payment that
-        the ledger holds instead, and writes nothing.
+        ``before`` is None for a payment that is not recorded yet. Returns None if written. If the ledger does not hold
+        ``before`` any more, writes nothing and returns the payment that it holds.
         """
 
 
 @dataclass(frozen=True)
 class Charge:
-    """What the gateway is asked for. The key is the same for every attempt at one payment."""
+    """A charge to request from the gateway. Every attempt at a payment uses the same key."""
 
     idempotency_key: str
     transaction_id: str
@@ -34,12 +34,12 @@ class Charge:
     payment_method: str
     customer_id: str
     attempt: int
-    # Which form of the gateway's requests the payment was claimed with (``Gateway.request_version``): a key is refused
-    # with other parameters than it was first used with, so a release that changes them keeps the older forms.
+    # The ``Gateway.request_version`` that the payment was claimed with. A gateway rejects a key with other parameters
+    # than it was first used with, so a release that changes the requests keeps the older forms.
     request_version: int = 1
-    # The gateway may have forgotten the key: then it must not be used again, not even to look up.
+    # Whether the gateway may have forgotten the key, which then must not be used again, not even for a lookup.
     key_expired: bool = False
-    # Counts the keys of the payment; nothing can be charged under the earlier ones any more.
+    # Counts the keys of the payment. Nothing can be charged under the earlier ones any more.
     generation: int = 0
 
 
@@ -50,7 +50,7 @@ class Charged:
 
 @dataclass(frozen=True)
 class Declined:
-    """Refused; ``is_closed`` unless something is left at the gateway under the payment that could still be charged."""
+    """Refused. ``is_closed`` is False if something is open at the gateway that could still be charged."""
 
     code: str
     is_closed: bool = True
@@ -58,7 +58,7 @@ class Declined:
 
 @dataclass(frozen=True)
 class ActionRequired:
-    """Not charged: the customer has to act first, as by authenticating, and is not there. ``reason`` is a code."""
+    """Not charged, because the customer has to act first, for example to authenticate. ``reason`` is a code."""
 
     reason: str
     is_closed: bool = True
@@ -66,14 +66,14 @@ class ActionRequired:
 
 @dataclass(frozen=True)
 class NotCharged:
-    """Proven: the gateway did nothing for this payment; after a ``lookup``, it never will either."""
+    """The gateway certainly did not charge this payment. After a ``lookup``, it never will."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """The gateway may have done it."""
+    """The gateway may have charged or refunded."""
 
     reason: str
 
@@ -85,7 +85,7 @@ class Refunded:
 
 @dataclass(frozen=True)
 class NotRefunded:
-    """Proven: the gateway did not refund, and will not."""
+    """The gateway certainly did not refund, and will not."""
 
     reason: str
 
@@ -94,18 +94,16 @@ Outcome = Charged | Declined | ActionRequired | NotCharged | Unknown
 RefundOutcome = Refunded | NotRefunded | Unknown
 
 
-# What a call of a gateway may take at the longest, all its requests together. A claim's lease is longer.
+# The longest that a call of the gateway may take with all its requests. The lease of a claim is longer.
 GATEWAY_SECONDS = 50
 
 
 class Gateway(Protocol):
-    """Charges, and tells what it did. No call raises for anything that the gateway or the network does.
+    """Charges payments. No method raises an error of the gateway or the network.
 
-    Each comes back within ``GATEWAY_SECONDS``.
-
-    ``request_version`` numbers the present form of its requests, and is recorded with a payment's first claim.
-
-    ``charge`` with a key that was used before, within the key's lifetime, answers with what was done then.
+    Each returns within ``GATEWAY_SECONDS``. ``request_version`` is the version of the current requests, and is recorded
+    with a payment's first claim. ``charge`` with a key that was used before, and is not expired, returns the outcome of
+    that call.
     """
 
     request_version: int
@@ -113,31 +111,30 @@ class Gateway(Protocol):
     def charge(self, charge: Charge) -> Outcome: ...
 
     def lookup(self, charge: Charge) -> Outcome:
-        """What became of earlier calls with this key; never charges.
+        """Return the outcome of earlier calls with this key; never charge.
 
-        ``NotCharged`` here is final: what an earlier call left half done is cancelled first.
+        ``NotCharged`` is final, because what an earlier call left open is canceled first.
         """
 
     def close(self, charge: Charge) -> Outcome:
-        """End what is open under a payment that was not charged, so that nobody can charge it; creates nothing.
+        """Close what is open under a payment that was not charged, so that nobody can charge it; create nothing.
 
-        ``NotCharged``, or a refusal that is closed: nothing is open any more, proven.
+        ``NotCharged``, or a refusal with ``is_closed``, proves that nothing is open any more.
         """
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
-        """Give back the whole of the charge that ``reference`` names; the same for every try, with a key of its own.
+        """Refund the whole charge that ``reference`` names, under a separate key that is the same for every attempt.
 
-        ``Unknown`` while the gateway has not decided: asked again, it answers with what is true then. With
-        ``charge.key_expired`` it only looks and gives nothing back, since it could not tell a second try from a
-        first: ``Unknown`` where it finds nothing.
+        Returns ``Unknown`` while the gateway has not decided; repeat the call later. With ``charge.key_expired``, only
+        looks for a refund, because another attempt could refund again, and returns ``Unknown`` if there is none.
         """
 
 
 class Notices(Protocol):
-    """Where outcomes are told. Both calls raise ``NoticeNotSent``; a repetition has the same ``notice_id``."""
+    """Announces outcomes. Both methods raise ``NoticeNotSent``. A repetition has the same ``notice_id``."""
 
     def announce(self, payment: Payment) -> None:
-        """Tell subscribers what the payment came to."""
+        """Notify subscribers of the payment's outcome."""
 
     def dead_letter(self, payment: Payment) -> None:
-        """Leave a payment that failed for good to an operator."""
+        """Send a dead letter of a payment that failed for good, for an operator."""

@@ -17,9 +17,9 @@ def receive_payment(
 ) -> Payment:
     """Record the payment as PENDING or REJECTED and return it.
 
-    ``notify_outcomes``: whether subscribers want to hear of a rejection. The same request again returns what is
-    recorded. Raises ``MalformedRequest`` for a request without a usable id and ``IdempotencyConflict`` for an id that
-    was used for another request; neither writes anything.
+    ``notify_outcomes``: whether subscribers are notified of a rejection. A repeated request returns the recorded
+    payment. Raises ``MalformedRequest`` for a request without a valid id and ``IdempotencyConflict`` for an id that was
+    used for another request; neither writes anything.
     """
     request = read_request(raw)
     reasons = find_rejection_reasons(request, limits)

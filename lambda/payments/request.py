@@ -1,9 +1,9 @@
-"""A payment request as it comes in, made fit to be worked with.
+"""Reads and checks a payment request.
 
-Shape, as in the reference::
+Its shape is the reference's; ``currency`` is optional::
 
     {"transaction_id": "TXN-1", "payment_amount": 150.00, "payment_method": "credit_card",
-     "customer_id": "CUST-1", "currency": "USD"}      currency may be left out
+     "customer_id": "CUST-1", "currency": "USD"}
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from .errors import MalformedRequest
 from .money import Money, NotAnAmount
@@ -21,8 +22,8 @@ FIELDS = frozenset({"transaction_id", "payment_amount", "payment_method", "custo
 PAYMENT_METHODS = frozenset({"credit_card", "debit_card", "bank_transfer", "digital_wallet"})
 
 TRANSACTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-# What has the form of a card number, in one piece or in a card's groups, and is no piece of a hexadecimal number. The
-# check digit is not asked for: an id of this form is refused always, not one time in ten.
+# Text in the form of a card number, with or without separators, that is not part of a hexadecimal number. The check
+# digit does not matter, so that an id of this form is refused always and not one time in ten.
 # https://en.wikipedia.org/wiki/Payment_card_number
 CARD_NUMBER = re.compile(
     r"(^|[^0-9A-Fa-f])"
@@ -35,10 +36,10 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 @dataclass(frozen=True)
 class PaymentRequest:
-    """What could be read. A field that could not be read is None, and ``problems`` says why."""
+    """A request. A field that cannot be read is None, and ``problems`` contains the reason."""
 
     transaction_id: str
-    # The same text for the same request, however it was spelt: 150, 150.0 and a default currency are one amount.
+    # The same text for every spelling of the same request, such as 150, 150.0, or the default currency.
     canonical: str
     amount: Money | None
     payment_method: str | None
@@ -46,12 +47,11 @@ class PaymentRequest:
     problems: tuple[str, ...]
 
     def compute_fingerprint(self, salt: str | None) -> str:
-        """The hash by which a repeated request is recognized: 64 hexadecimal digits.
+        """Return the hash that identifies a repeated request, as 64 hexadecimal digits.
 
-        Amount, customer and method have few possible values, so a plain hash of them gives the request away to
-        whoever tries them all. It is keyed with ``salt``, which differs from payment to payment, and both stay in the
-        encrypted table of payments: no name, log, message or state carries them. Payments that were recorded before
-        have no salt (None).
+        Amount, customer and method have few possible values, so a plain hash could be reversed by trying all of them.
+        The hash is keyed with ``salt``, which is random for each payment. Both stay in the encrypted table of payments,
+        and no name, log, message or state contains them. ``salt`` is None for a payment of a release without salts.
         """
         content = self.canonical.encode("utf-8", "surrogatepass")
         if salt is None:
@@ -59,17 +59,17 @@ class PaymentRequest:
         return hmac.new(bytes.fromhex(salt), content, hashlib.sha256).hexdigest()
 
 
-def is_transaction_id(value: object) -> bool:
-    """Whether it can stand as it is in a log, a name and a message; anything else may be payment data."""
+def is_transaction_id(value: object) -> TypeGuard[str]:
+    """Whether ``value`` may appear in logs, names and messages; anything else may be payment data."""
     return isinstance(value, str) and TRANSACTION_ID.fullmatch(value) is not None and not CARD_NUMBER.search(value)
 
 
 def read_request(raw: object) -> PaymentRequest:
-    """Read a request; raises ``MalformedRequest`` where there is no id to record anything under."""
+    """Read a request. Raises ``MalformedRequest`` if it has no valid id to record anything under."""
     if not isinstance(raw, Mapping):
         raise MalformedRequest("the request must be an object")
     transaction_id = raw.get("transaction_id")
-    if not isinstance(transaction_id, str) or not is_transaction_id(transaction_id):
+    if not is_transaction_id(transaction_id):
         raise MalformedRequest(
             "transaction_id must have 1 to 64 letters, digits and . _ : -, begin with a letter or digit, "
             "and not look like a card number"
@@ -77,7 +77,7 @@ def read_request(raw: object) -> PaymentRequest:
     problems = []
     unknown = len(set(raw) - FIELDS)
     if unknown:
-        # Their names may be anything, so they are counted and not repeated.
+        # Counted and not named, because a name may be payment data.
         problems.append(f"{unknown} unknown field{'s' if unknown > 1 else ''}")
 
     amount = None

@@ -1,4 +1,4 @@
-"""Which payments are accepted. The rules are the reference's; the limits are settings."""
+"""Decides which payments are accepted. The rules are the reference's, and the limits are settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ RISKY_METHODS = frozenset({"bank_transfer"})
 
 @dataclass(frozen=True)
 class Limits:
-    """``maximum`` and ``high_value`` by currency; a currency that is not among them is not accepted."""
+    """The limits by currency. Other currencies are not accepted."""
 
     maximum: Mapping[str, Money]
     high_value: Mapping[str, Money]
-    # Reaching the limit rejects: the scores add up to it exactly, so "above" would never reject anything.
+    # A score that reaches the limit is rejected. The highest score equals the default, so no payment can exceed it.
     fraud_score_limit: int = 50
 
     def __post_init__(self) -> None:
@@ -26,7 +26,7 @@ class Limits:
 
 
 def compute_fraud_score(amount: Money, payment_method: str, limits: Limits) -> int:
-    """The sum of the indicators that apply."""
+    """Return the sum of the scores that apply."""
     score = 0
     if amount.minor_units > limits.high_value[amount.currency].minor_units:
         score += HIGH_VALUE_SCORE
@@ -36,7 +36,7 @@ def compute_fraud_score(amount: Money, payment_method: str, limits: Limits) -> i
 
 
 def find_rejection_reasons(request: PaymentRequest, limits: Limits) -> list[str]:
-    """All of them, in words that carry no payment data; empty for a payment that is accepted."""
+    """Return all reasons, in words without payment data; an empty list for an accepted payment."""
     reasons = list(request.problems)
     amount = request.amount
     if amount is None:

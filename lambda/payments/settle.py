@@ -31,30 +31,29 @@ def settle_overdue_payment(
         return payment
     match payment.status:
         case Status.PENDING:
-            # Certainly not charged, and no execution works on it any more.
+            # Certainly not charged, and no execution is processing it any more.
             return write_step(payment, payment.with_status(Status.FAILED, at=current_time, failure="abandoned"), ledger)
         case Status.REFUNDING:
-            asked_for = request_refund(payment, ledger, connect(), clock, notify_refusal=True)
-            if asked_for is not payment:
-                return asked_for
-            # The write moves it behind the other payments, to be asked for again.
+            after = request_refund(payment, ledger, connect(), clock, notify_refusal=True)
+            if after is not payment:
+                return after
+            # The write moves the payment behind the others, and its refund is requested again.
             return write_step(payment, payment.with_status(Status.REFUNDING, at=clock()), ledger)
         case Status.PROCESSING | Status.UNKNOWN:
             return _settle_by_lookup(payment, ledger, connect(), clock, notify_outcomes)
-        case _ if _is_to_be_closed(payment, current_time):
+        case _ if _is_closing_due(payment, current_time):
             return close_payment(payment, ledger, connect(), clock)
     return payment
 
 
 def needs_gateway(payment: Payment, current_time: float) -> bool:
-    """Whether reconciliation asks the gateway for the payment's outcome, or to close what is open under it."""
-    return payment.status in (Status.PROCESSING, Status.UNKNOWN, Status.REFUNDING) or _is_to_be_closed(
-        payment, current_time
-    )
+    """Whether reconciliation needs the gateway for the payment's outcome, or to close what is open under it."""
+    is_unsettled = payment.status in (Status.PROCESSING, Status.UNKNOWN, Status.REFUNDING)
+    return is_unsettled or _is_closing_due(payment, current_time)
 
 
-def _is_to_be_closed(payment: Payment, current_time: float) -> bool:
-    """Whether to close the payment now; not while a notice is being sent that states that it was not charged."""
+def _is_closing_due(payment: Payment, current_time: float) -> bool:
+    """Whether to close the payment now; not while a notice is being sent that says that it was not charged."""
     is_due = payment.closing_due_at is not None and current_time >= payment.closing_due_at
     return is_due and not payment.notification.is_claimed(current_time)
 

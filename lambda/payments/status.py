@@ -1,4 +1,4 @@
-"""The statuses of a payment, and where each may lead."""
+"""The statuses of a payment, and the transitions between them."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,28 +6,28 @@ from enum import StrEnum
 
 class Status(StrEnum):
     REJECTED = "REJECTED"  # did not pass validation; never charged
-    PENDING = "PENDING"  # accepted, and for certain not charged yet
+    PENDING = "PENDING"  # accepted, and certainly not charged yet
     PROCESSING = "PROCESSING"  # claimed by an attempt that may be charging
     UNKNOWN = "UNKNOWN"  # the gateway may have charged
     COMPLETED = "COMPLETED"  # charged
     DECLINED = "DECLINED"  # refused by the gateway; not charged
-    ACTION_REQUIRED = "ACTION_REQUIRED"  # not charged: the customer has to authenticate, and is not there
-    FAILED = "FAILED"  # given up; for certain not charged
-    REVIEW = "REVIEW"  # nobody but a person can find out any more
-    REFUNDING = "REFUNDING"  # the gateway is asked to give the money back
-    REFUNDED = "REFUNDED"  # given back
+    ACTION_REQUIRED = "ACTION_REQUIRED"  # not charged: the customer has to authenticate, and is not present
+    FAILED = "FAILED"  # given up; certainly not charged
+    REVIEW = "REVIEW"  # only a person can find out the outcome
+    REFUNDING = "REFUNDING"  # a refund is requested from the gateway
+    REFUNDED = "REFUNDED"
 
 
-# Outcomes without a charge that are no failure of the platform: the setting notify_business_outcomes decides whether
-# subscribers hear of them.
+# Outcomes without a charge that are no failure of the platform. The setting notify_business_outcomes decides whether
+# subscribers are notified of them.
 UNSUCCESSFUL = frozenset({Status.REJECTED, Status.DECLINED, Status.ACTION_REQUIRED})
 
-# Where each status may lead; None is a payment that is not recorded yet. The ledger writes by it, the tests walk it,
-# and docs/payment-status.md draws it.
+# The statuses that may follow each status; None is a payment that is not recorded yet. docs/payment-status.md has a
+# diagram.
 TRANSITIONS: Mapping[Status | None, frozenset[Status]] = {
     None: frozenset({Status.REJECTED, Status.PENDING}),
     Status.PENDING: frozenset({Status.PROCESSING, Status.FAILED}),
-    # To itself: another attempt takes over a claim whose lease has run out.
+    # To itself: another attempt takes over an expired claim.
     Status.PROCESSING: frozenset(
         {
             Status.PROCESSING,
@@ -40,19 +40,19 @@ TRANSITIONS: Mapping[Status | None, frozenset[Status]] = {
             Status.REVIEW,
         }
     ),
-    # To itself: the gateway was asked in vain, and is asked again later.
+    # To itself: the gateway did not answer a lookup, which is repeated later.
     Status.UNKNOWN: frozenset(
         {Status.UNKNOWN, Status.COMPLETED, Status.DECLINED, Status.ACTION_REQUIRED, Status.FAILED, Status.REVIEW}
     ),
-    # Reopened by an operator: it was never charged, so it may be charged. COMPLETED, here and from the next two: what
-    # was left open at the gateway was charged by somebody else before reconciliation could close it.
+    # To PENDING: an operator reopens a payment that was never charged. To COMPLETED, also from the next two: somebody
+    # else charged what was open at the gateway before reconciliation closed it.
     Status.FAILED: frozenset({Status.PENDING, Status.COMPLETED}),
     Status.DECLINED: frozenset({Status.COMPLETED}),
     Status.ACTION_REQUIRED: frozenset({Status.COMPLETED}),
     Status.COMPLETED: frozenset({Status.REFUNDING}),
-    # To itself as UNKNOWN; back to COMPLETED: the gateway refused the refund for certain.
+    # To itself as for UNKNOWN. To COMPLETED: the gateway certainly refused the refund.
     Status.REFUNDING: frozenset({Status.REFUNDING, Status.REFUNDED, Status.COMPLETED, Status.REVIEW}),
-    # A person found out.
+    # A person found out the outcome.
     Status.REVIEW: frozenset({Status.COMPLETED, Status.FAILED, Status.REFUNDED}),
     Status.REJECTED: frozenset(),
     Status.REFUNDED: frozenset(),
