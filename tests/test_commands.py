@@ -42,14 +42,14 @@ print("went on")
         ("pass", 0, ""),
     ],
 )
-def test_what_was_to_be_expected_is_one_line(inside: str, code: int, message: str) -> None:
+def test_an_expected_error_is_reported_in_one_line(inside: str, code: int, message: str) -> None:
     process = start_process(inside)
     _, error_text = process.communicate(timeout=60)
     assert (process.returncode, error_text) == (code, message)
 
 
 @pytest.mark.parametrize(("inside", "code"), [("raise UserError('no bucket')", 1), ("raise KeyboardInterrupt", 130)])
-def test_debug_shows_where_it_was_and_ends_with_the_same(inside: str, code: int) -> None:
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(inside: str, code: int) -> None:
     process = start_process(inside, options=", debug=True")
     _, error_text = process.communicate(timeout=60)
     assert process.returncode == code
@@ -66,7 +66,7 @@ def test_debug_shows_where_it_was_and_ends_with_the_same(inside: str, code: int)
         (("nohup",), signal.SIGHUP, 0),
     ],
 )
-def test_a_closed_terminal_is_ctrl_c_unless_it_is_to_outlive_it(
+def test_a_closed_terminal_interrupts_a_command_unless_it_is_to_outlive_it(
     before: tuple[str, ...], signal_number: signal.Signals, code: int
 ) -> None:
     process = start_process("sys.stdin.readline()", *before)

@@ -57,7 +57,7 @@ def test_every_widget_is_drawn_in_its_place(body: dict[str, Any]) -> None:
             assert float(frame.attrib["y"]) // dashboard.ROW == widget["y"]
 
 
-def test_alarms_have_the_state_that_is_told_by_name_or_arn() -> None:
+def test_an_alarm_is_drawn_in_the_state_given_for_its_name_or_arn() -> None:
     arns = [f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}" for name in ("one", "two", "three")]
     widgets = {"widgets": [PLACE | {"type": "alarm", "width": 24, "properties": {"title": "Alarms", "alarms": arns}}]}
     texts = texts_of(dashboard.draw_dashboard(widgets, lambda _: [], {"one": "ALARM", arns[1]: "OK"}))
@@ -74,7 +74,7 @@ def test_a_threshold_is_a_dashed_line_within_the_axis() -> None:
     assert "150" in texts_of(picture)
 
 
-def test_a_line_breaks_where_nothing_was_measured() -> None:
+def test_a_line_has_a_gap_where_there_is_no_data() -> None:
     first = every_five_minutes(1, 2, 3)
     second = [(moment + timedelta(hours=1), value) for moment, value in first]
     single = [(AT + timedelta(hours=5), 4.0)]
@@ -83,7 +83,7 @@ def test_a_line_breaks_where_nothing_was_measured() -> None:
     assert picture.count("<circle") == 1
 
 
-def test_what_is_stacked_stands_on_the_others() -> None:
+def test_stacked_series_are_drawn_on_top_of_each_other() -> None:
     picture = dashboard.draw_dashboard(
         body_with_graph([["N", "A"], ["N", "B"]], stacked=True), lambda _: every_five_minutes(3, 4), {}
     )
@@ -92,7 +92,7 @@ def test_what_is_stacked_stands_on_the_others() -> None:
     assert "8" in texts_of(picture)
 
 
-def test_metrics_to_calculate_with_are_not_shown_and_an_expression_is() -> None:
+def test_hidden_metrics_are_not_drawn_and_their_expression_is() -> None:
     requested: list[Any] = []
 
     def series(metric: list[Any]) -> dashboard.Points:
@@ -110,7 +110,7 @@ def test_a_graph_without_points_says_so() -> None:
     assert "no data" in texts_of(dashboard.draw_dashboard(body_with_graph([["N", "M"]]), lambda _: [], {}))
 
 
-def test_what_it_cannot_draw_is_said() -> None:
+def test_a_widget_that_cannot_be_drawn_is_reported() -> None:
     body = {"widgets": [PLACE | {"type": "log", "properties": {"title": "Logs", "query": ""}}]}
     assert "log (timeSeries) is not drawn here" in texts_of(dashboard.draw_dashboard(body, lambda _: [], {}))
 
@@ -129,7 +129,7 @@ def test_the_axis_has_round_steps(values: list[float], ticks: list[float]) -> No
     assert dashboard._choose_axis({}, [line], []).ticks() == pytest.approx(ticks)
 
 
-def test_a_limit_that_is_asked_for_is_kept() -> None:
+def test_a_fixed_axis_limit_is_kept() -> None:
     line = dashboard.Line("", "", every_five_minutes(99.9, 100))
     assert dashboard._choose_axis({"yAxis": {"left": {"min": 0, "max": 100}}}, [line], []).ticks() == [
         0,

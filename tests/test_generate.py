@@ -24,12 +24,12 @@ def test_it_writes_all_templates_wherever_it_is_called_from(tmp_path: Path) -> N
         assert (tmp_path / "out" / name).read_text() == (ROOT / "templates" / name).read_text()
 
 
-def test_json(tmp_path: Path) -> None:
+def test_the_templates_can_be_written_as_json(tmp_path: Path) -> None:
     assert run_generate("--output", str(tmp_path), "--format", "json").returncode == 0
     assert '"TemplateURL": "./security.json"' in (tmp_path / "parent.json").read_text()
 
 
-def test_check_tells_a_stale_template_by_a_diff_and_writes_nothing(tmp_path: Path) -> None:
+def test_check_shows_the_diff_of_a_stale_template_and_writes_nothing(tmp_path: Path) -> None:
     run_generate("--output", str(tmp_path))
     data = tmp_path / "data.yaml"
     stale = data.read_text().replace("PAY_PER_REQUEST", "PROVISIONED")
@@ -42,7 +42,7 @@ def test_check_tells_a_stale_template_by_a_diff_and_writes_nothing(tmp_path: Pat
     assert data.read_text() == stale
 
 
-def test_check_tells_a_template_that_nothing_generates(tmp_path: Path) -> None:
+def test_check_reports_a_template_that_nothing_generates(tmp_path: Path) -> None:
     run_generate("--output", str(tmp_path))
     (tmp_path / "gone.yaml").write_text("Resources: {}\n")
     process = run_generate("--check", "--output", str(tmp_path))
@@ -50,7 +50,7 @@ def test_check_tells_a_template_that_nothing_generates(tmp_path: Path) -> None:
     assert "gone.yaml (committed)" in process.stdout
 
 
-def test_check_tells_line_ends_that_git_may_have_changed(tmp_path: Path) -> None:
+def test_check_reports_line_endings_that_git_may_have_changed(tmp_path: Path) -> None:
     run_generate("--output", str(tmp_path))
     data = tmp_path / "data.yaml"
     data.write_bytes(data.read_bytes().replace(b"\n", b"\r\n"))
@@ -73,14 +73,14 @@ def test_a_python_without_the_dependencies_says_what_to_do(tmp_path: Path) -> No
     assert "Traceback" not in process.stderr
 
 
-def test_check_tells_a_missing_template(tmp_path: Path) -> None:
+def test_check_reports_a_missing_template(tmp_path: Path) -> None:
     process = run_generate("--check", "--output", str(tmp_path))
     assert process.returncode == 1
     assert "7 of 7 templates" in process.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     process = run_generate("--output", str(tmp_path / "file"))
     assert process.returncode == 1
@@ -108,7 +108,7 @@ def test_the_committed_pictures_are_checked_with_the_templates(tmp_path: Path) -
     assert "pictures written" not in run_generate("--output", str(tmp_path)).stdout
 
 
-def test_a_stale_picture_is_told_by_a_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_shows_the_diff_of_a_stale_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.md").write_text("old\n")
     assert generate.check_files({"a.md": "new\n", "docs/b.svg": "<svg/>\n"}, tmp_path, "pictures") == 1
     output = capsys.readouterr()

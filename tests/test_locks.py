@@ -68,7 +68,7 @@ def test_each_extra_and_each_environment_of_its_own_has_a_lock() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
-def test_what_is_required_is_locked_as_required(name: str) -> None:
+def test_every_requirement_is_locked_in_its_required_version(name: str) -> None:
     """Seen to fail with a release that setup.cfg does not allow, and with a requirement that is not locked yet."""
     pinned = find_pinned_versions(name)
     for requirement in REQUIRED[name]:
@@ -99,7 +99,7 @@ def test_the_locks_of_one_environment_agree() -> None:
             assert versions.setdefault(project, version) == version, f"{name}: {project}"
 
 
-def test_what_is_installed_here_is_what_is_locked() -> None:
+def test_the_installed_packages_match_the_lock() -> None:
     for name in ("deploy", "local", "dev"):
         for project, version in find_pinned_versions(name).items():
             assert Version(metadata.version(project)) == version, project

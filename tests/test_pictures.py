@@ -75,7 +75,7 @@ def test_an_arrow_says_what_the_outputs_are_of() -> None:
     assert 'Data -->|"2 tables, queue, topic"| Compute' in read_diagram(ARCHITECTURE)
 
 
-def test_every_state_and_every_way_between_them_is_drawn() -> None:
+def test_every_state_and_every_transition_between_states_is_drawn() -> None:
     mermaid = read_diagram(ARCHITECTURE, 1)
     for name, state in state_machine.define_states()["States"].items():
         assert re.search(rf"^ *{name}\W+[^-]", mermaid, re.MULTILINE), name
@@ -134,7 +134,7 @@ def test_the_matrix_has_every_statement_of_every_policy() -> None:
     }
 
 
-def test_what_a_role_is_not_granted_is_not_shown() -> None:
+def test_actions_that_a_role_is_not_granted_are_not_shown() -> None:
     by_role = {
         (grant.grantee, grant.target.name, grant.action.partition(":")[2])
         for grant in access.list_role_grants(DOCUMENTS)
@@ -152,7 +152,7 @@ def test_services_are_shown_by_the_policies_of_resources() -> None:
     assert ("cloudwatch", "SnsKey", "kms:Decrypt") in grants
 
 
-def test_another_action_makes_the_matrix_stale() -> None:
+def test_a_changed_action_makes_the_matrix_stale() -> None:
     assert access.draw_svg(DOCUMENTS) == MATRIX
     changed = copy.deepcopy(DOCUMENTS)
     policy = changed["security"]["Resources"]["ValidationPolicy"]["Properties"]["PolicyDocument"]
@@ -164,7 +164,7 @@ def test_words_that_are_no_markup_are_escaped() -> None:
     assert ">a &lt; b &amp; &quot;c&quot;<" in access.draw.text(0, 0, 'a < b & "c"')
 
 
-def test_the_table_of_tasks_tells_how_each_is_tried_again() -> None:
+def test_the_table_of_tasks_shows_the_retries_of_each_task() -> None:
     table = "\n".join(workflow.draw_section())
     assert (
         "| ValidatePayment | validation function | 8 times after 1 s, each 2 times the last: Lambda throttles;" in table

@@ -121,7 +121,7 @@ def test_lambda_has_the_runtime() -> None:
     assert RUNTIME in service.shape_for("Runtime").enum
 
 
-def test_another_python_here_is_said_and_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_python_version_is_reported_and_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local.sys, "version_info", (3, 99, 0))
     assert local.describe_interpreter().startswith(f"The functions run on Python 3.99 here, and on {PYTHON} in Lambda")
     monkeypatch.setattr(local.sys, "version_info", (*map(int, PYTHON.split(".")), 0))

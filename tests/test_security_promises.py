@@ -14,7 +14,7 @@ WEAKER_PROMISES = SECURITY.split("## Where dev and staging promise less")[1].spl
 
 
 @pytest.mark.parametrize("proof", sorted(set(re.findall(r"`(tests/[^`]+)`", SECURITY))))
-def test_the_proof_is_there(proof: str) -> None:
+def test_every_named_proof_exists(proof: str) -> None:
     path, _, name = proof.partition("::")
     text = (ROOT / path).read_text(encoding="utf-8")
     assert not name or re.search(rf"^def {name}\(", text, re.MULTILINE), proof

@@ -8,7 +8,7 @@ from scripts import complexity, weak_names
 
 
 @pytest.mark.parametrize(("name", "exit_code"), [("payment", 0), ("made", 1)])
-def test_a_name_that_says_nothing_fails(name: str, exit_code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weak_name_fails_the_check(name: str, exit_code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     binding = weak_names.Binding(name, "variable", Path(__file__), 1)
     monkeypatch.setattr(weak_names, "read_bindings", lambda _: [binding])
     assert weak_names.main([__file__]) == exit_code

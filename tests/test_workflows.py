@@ -75,7 +75,7 @@ def test_no_job_keeps_the_token_that_checked_it_out() -> None:
     assert all(step["with"] == {"persist-credentials": False} for step in checkouts)
 
 
-def test_no_script_is_made_of_an_expression() -> None:
+def test_no_script_contains_an_expression() -> None:
     """Text by a pull request's author, such as a branch's name, would become a command."""
     assert not [step["run"] for _, _, job in JOBS for step in job["steps"] if "${{" in step.get("run", "")]
 

@@ -77,8 +77,13 @@ class Command:
     url: str
     folder: Path
 
-    def __call__(self, *arguments: str, script: str = "deploy", **environment: str) -> CommandResult:
-        """Run a script's command in this process, which takes a fraction of the time of a process of its own."""
+    def __call__(
+        self, *arguments: str, script: str = "deploy", code: int | None = None, **environment: str
+    ) -> CommandResult:
+        """Run a script's command in this process, which takes a fraction of the time of a process of its own.
+
+        Fails if ``code`` is given and the command does not end with that exit code.
+        """
         main = importlib.import_module(f"scripts.deployer.cli.{script}").main
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
@@ -96,6 +101,7 @@ class Command:
             finally:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
+        assert code in (None, result.exit_code), result.output
         return CommandResult(result.exit_code, result.stdout, result.stderr)
 
     def start(self, *arguments: str, script: str = "deploy", **environment: str) -> subprocess.Popen[str]:

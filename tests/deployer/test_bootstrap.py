@@ -20,14 +20,15 @@ def test_the_service_role_acts_once_cloudformation_can_assume_it(
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     role = "Role arn:aws:iam::123456789012:role/role-payment-cloudformation is invalid or cannot be assumed"
     aws.errors = {"CreateChangeSet": [Refused("ValidationError", role)] * 2}
-    result = command("dev", "--yes", "--settings", path)
-    assert result.code == 0, result
+    command("dev", "--yes", "--settings", path, code=0)
     *bootstrap, platform = aws.find_requests("CreateChangeSet")
     assert (len(bootstrap), any("RoleARN" in request for request in bootstrap)) == (3, False)
     assert platform["RoleARN"] == "role-payment-cloudformation"
 
 
-def test_a_plan_with_a_role_that_is_not_there_yet_says_so(command: Command, aws: Service, settings_file: Any) -> None:
+def test_a_plan_reports_that_the_service_role_does_not_exist_yet(
+    command: Command, aws: Service, settings_file: Any
+) -> None:
     add_platform(aws, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     result = command("dev", "--plan", "--settings", path)
@@ -36,7 +37,7 @@ def test_a_plan_with_a_role_that_is_not_there_yet_says_so(command: Command, aws:
 
 
 @pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
-def test_trouble_of_the_buckets_stack_is_not_the_platforms(command: Command, aws: Service, status: str) -> None:
+def test_a_bucket_stack_that_cannot_be_updated_is_named(command: Command, aws: Service, status: str) -> None:
     add_platform(aws, edit_harmlessly)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
@@ -48,7 +49,7 @@ def test_trouble_of_the_buckets_stack_is_not_the_platforms(command: Command, aws
     )
 
 
-def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws: Service) -> None:
+def test_a_caller_who_may_not_update_the_bucket_learns_what_to_do(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.text += "\n# of an earlier release\n"
@@ -57,17 +58,16 @@ def test_who_may_not_change_the_bucket_is_told_who_has_to(command: Command, aws:
     assert "is not allowed to update it; deploy once with credentials that have the permissions: AWS: " in result.stderr
 
 
-def test_a_bucket_whose_template_has_changed_is_changed_too(command: Command, aws: Service) -> None:
+def test_a_deployment_updates_the_bucket_stack_if_its_template_has_changed(command: Command, aws: Service) -> None:
     add_platform(aws)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.text = bucket.text.replace("NoncurrentDays: 30", "NoncurrentDays: 3")
-    result = command("dev", "--yes")
-    assert result.code == 0, result
+    result = command("dev", "--yes", code=0)
     assert "LifecycleConfiguration/Rules/0/NoncurrentVersionExpiration/NoncurrentDays: 3 → 30" in result.stdout
     assert bucket.text == (ROOT / "templates" / "artifacts.yaml").read_text(encoding="utf-8")
 
 
-def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Command, aws: Service) -> None:
+def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Command, aws: Service) -> None:
     """The bucket first: what depends on a setting comes from the bucket, with a second change set."""
     terminal = command.run_on_terminal("dev", types="y\ny\nn\n")
     assert terminal.code == 1
@@ -76,7 +76,9 @@ def test_a_first_deployment_asks_for_the_bucket_and_for_the_platform(command: Co
     assert aws.remaining_names == []
 
 
-def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(command: Command, aws: Service) -> None:
+def test_the_roles_of_github_have_exactly_the_permissions_that_their_commands_use(
+    command: Command, aws: Service
+) -> None:
     """Seen to fail with an operation more in the deployer, and with an action more in the role."""
 
     def requested_actions() -> set[str]:
@@ -85,22 +87,22 @@ def test_the_roles_of_github_may_do_what_their_commands_ask_and_no_more(command:
         return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
 
     add_platform(aws, edit_with_loss, environment="prod")
-    assert command("prod", "--plan").code == 2
+    command("prod", "--plan", code=2)
     plan = requested_actions()
     assert plan | _BESIDE == list_actions("GitHubPlanPolicy")
     aws.fails, aws.stuck = {"Data/PaymentLedger": "no"}, {"Data/PaymentLedger": "no"}
-    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 1
+    command("prod", "--yes", *CONFIRMED_LOSSES, code=1)
     aws.fails = {}
     command("prod", "--continue-rollback", "--skip", "Data/PaymentLedger")
     aws.stuck = {}
-    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 0
+    command("prod", "--yes", *CONFIRMED_LOSSES, code=0)
     (stack,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
     stack.status = "UPDATE_IN_PROGRESS"
     command("prod", "--cancel")
     # What is left of a creation that failed is deleted, and a stack in review.
     stack.status, stack.protected, aws.alarms = "ROLLBACK_COMPLETE", False, {}
     aws.holdings.resources.clear()
-    assert command("prod", "--yes").code == 0
+    command("prod", "--yes", code=0)
     assert requested_actions() | _BESIDE == list_actions("GitHubPlanPolicy", "GitHubDeployPolicy")
 
 

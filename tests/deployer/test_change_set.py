@@ -76,7 +76,7 @@ def render_plan(changes: StackChanges) -> str:
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
 
 
-def test_all_pages_of_all_nested_sets() -> None:
+def test_the_changes_of_all_pages_of_all_nested_change_sets_are_read() -> None:
     aws = make_service(
         [
             make_change("Modify", "Data", STACK, ChangeSetId="data"),
@@ -112,7 +112,7 @@ def test_all_pages_of_all_nested_sets() -> None:
     )
 
 
-def test_every_property_before_and_after() -> None:
+def test_every_changed_property_is_shown_before_and_after() -> None:
     def make_detail(name: str, **target: str) -> dict[str, Any]:
         return {"Target": {"Attribute": "Properties", "Name": name, **target}}
 
@@ -140,7 +140,7 @@ def test_every_property_before_and_after() -> None:
     )
 
 
-def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
+def test_changes_missing_from_the_answer_with_values_are_read_without_values() -> None:
     listed = [make_change("Add", "Queue"), make_change("Add", "Topic")]
     changes = propose(make_service(listed, without_values={"Topic"}, changes_per_page=1))
     assert changes is not None
@@ -181,14 +181,14 @@ def test_what_the_service_leaves_out_with_values_is_asked_for_without() -> None:
         (make_change("Remove", "A", "AWS::CloudWatch::Alarm"), ""),
     ],
 )
-def test_what_is_dangerous_comes_first(listed_change: dict[str, Any], message: str) -> None:
+def test_changes_that_lose_data_are_shown_first(listed_change: dict[str, Any], message: str) -> None:
     changes = propose(make_service([listed_change]))
     assert changes is not None
     first = " ".join(render_plan(changes).split(NAME + "\n")[0].split())
     assert (message in first) if message else first == ""
 
 
-def test_what_is_asked_for() -> None:
+def test_a_change_set_is_requested_for_all_nested_stacks_with_the_owner_tag() -> None:
     aws = make_service()
     propose(aws)
     (request,) = aws.find_requests("CreateChangeSet")
@@ -201,33 +201,33 @@ def test_what_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("before", [OLD, NEW])
-def test_what_is_not_executed_is_not_left_behind(before: Stack) -> None:
+def test_a_change_set_that_is_not_executed_is_deleted(before: Stack) -> None:
     aws = make_service(before=before)
     assert propose(aws, before) == StackChanges(NAME, ())
     assert aws.remaining_names == []
     assert [stack.name for stack in aws.stacks.values()] == [NAME] * (before is OLD)
 
 
-def test_what_is_executed_is_not_deleted() -> None:
+def test_an_executed_change_set_is_not_deleted() -> None:
     aws = make_service()
     execute_change_set(aws)
     assert aws.find_requests("DeleteChangeSet") == []
 
 
 @pytest.mark.parametrize("reason", [NO_CHANGES, "No updates are to be performed."])
-def test_no_changes_end_well_and_leave_nothing(reason: str) -> None:
+def test_a_change_set_without_changes_is_no_error_and_is_deleted(reason: str) -> None:
     aws = make_service(refuses={"": reason})
     assert propose(aws) is None
     assert aws.remaining_names == []
 
 
-def test_an_empty_list_of_changes_is_not_taken_for_none() -> None:
+def test_an_empty_list_of_changes_is_still_a_change() -> None:
     """A change of outputs only has no resource changes."""
     assert propose(make_service()) == StackChanges(NAME, ())
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_a_refusal_names_the_nested_reason_and_leaves_nothing(listed: bool) -> None:
+def test_a_refused_change_set_gives_the_nested_reason_and_is_deleted(listed: bool) -> None:
     """A failed root lists its changes or not; its reason names the nested set that failed."""
     flow = "arn:aws:aws:r:a:changeSet/flow/1"
     changes = [
@@ -245,7 +245,9 @@ def test_a_refusal_names_the_nested_reason_and_leaves_nothing(listed: bool) -> N
 
 
 @pytest.mark.parametrize("before", [OLD, NEW])
-def test_ctrl_c_while_it_is_being_created_leaves_nothing(before: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_the_creation_of_a_change_set_leaves_nothing_behind(
+    before: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """CloudFormation deletes no change set that is being created."""
     aws = make_service(before=before, slow={"": 5})
     pressed: list[float] = []
@@ -261,7 +263,7 @@ def test_ctrl_c_while_it_is_being_created_leaves_nothing(before: Stack, monkeypa
     assert aws.remaining_names == []
 
 
-def test_an_answer_that_got_lost_leaves_nothing() -> None:
+def test_a_change_set_whose_creation_was_not_confirmed_is_deleted() -> None:
     aws = make_service(before=NEW, errors={"CreateChangeSet": [Refused("RequestTimeout", "")]})
     aws.before["CreateChangeSet"] = lambda: aws.create_change_set(**aws.calls[-1][1])
     with pytest.raises(Exception, match="RequestTimeout"):
@@ -269,7 +271,7 @@ def test_an_answer_that_got_lost_leaves_nothing() -> None:
     assert aws.remaining_names == []
 
 
-def test_a_change_set_that_never_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_set_that_is_never_ready_is_given_up_and_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scripts.deployer.change_set_reader.LONGEST_SECONDS", 0)
     aws = make_service(slow={"": 10})
     with pytest.raises(UserError, match="not ready"):
@@ -293,13 +295,13 @@ def test_a_stack_in_review_with_somebody_elses_plan_is_not_deleted(before: Stack
     assert aws.find_requests("DeleteStack") == []
 
 
-def test_what_cannot_be_cleaned_up_is_said() -> None:
+def test_a_change_set_that_cannot_be_deleted_is_named() -> None:
     aws = make_service(errors={"DeleteChangeSet": [Refused("AccessDenied", "no")]})
     with pytest.raises(UserError, match=r"change set deploy-\w+ of payment-platform-dev could not be deleted"):
         propose(aws)
 
 
-def test_an_execution_whose_answer_got_lost_is_followed_all_the_same() -> None:
+def test_an_execution_that_was_not_confirmed_is_followed_if_it_began() -> None:
     aws = make_service(errors={"ExecuteChangeSet": [Refused("RequestTimeout", "")]})
 
     def start_execution() -> None:
@@ -310,7 +312,7 @@ def test_an_execution_whose_answer_got_lost_is_followed_all_the_same() -> None:
     assert execute_change_set(aws).is_executed
 
 
-def test_an_execution_that_was_refused_leaves_nothing() -> None:
+def test_a_change_set_whose_execution_was_refused_is_deleted() -> None:
     aws = make_service(errors={"ExecuteChangeSet": [Refused("Throttling", "")]})
     with pytest.raises(Exception, match="Throttling"):
         execute_change_set(aws)
@@ -334,11 +336,11 @@ def test_a_stack_that_cannot_be_changed_says_what_to_do(status: str, message: st
 
 
 @pytest.mark.parametrize("status", ["", "REVIEW_IN_PROGRESS", "CREATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
-def test_a_stack_that_can_be_changed(status: str) -> None:
+def test_a_stack_in_a_stable_status_is_ready(status: str) -> None:
     check_ready(Stack(NAME, status=status), "dev")
 
 
-def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
+def test_a_missing_stack_is_described_and_a_denied_request_raises() -> None:
     assert describe_stack(make_client(CloudFormation()), NAME) == Stack(NAME)
     hidden = CloudFormation(errors={"DescribeStacks": [Refused("AccessDenied", "no such stack does not exist")]})
     with pytest.raises(Exception, match="AccessDenied"):
@@ -354,7 +356,9 @@ def test_a_stack_that_is_not_there_and_one_that_may_not_be_seen() -> None:
         (NEW, "text", {"A": "1"}, False),
     ],
 )
-def test_what_is_deployed_already(before: Stack, template: str, parameters: dict[str, str], expected: bool) -> None:
+def test_the_same_template_and_parameters_are_deployed_already(
+    before: Stack, template: str, parameters: dict[str, str], expected: bool
+) -> None:
     aws = CloudFormation(stacks={OLD.id: SimulatedStack(NAME, OLD.id, OLD.status, text="text")})
     assert is_deployed(make_client(aws), before, template, parameters) is expected
 
@@ -403,7 +407,7 @@ def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
         (KeyboardInterrupt(), "interrupted; change set deploy-"),
     ],
 )
-def test_the_first_cause_comes_before_what_could_not_be_cleaned_up(first: BaseException, words: str) -> None:
+def test_the_original_error_comes_before_the_failed_cleanup(first: BaseException, words: str) -> None:
     aws = make_service(errors={"DeleteChangeSet": [Refused("AccessDenied", "no")]})
 
     def raise_first() -> None:
@@ -415,7 +419,7 @@ def test_the_first_cause_comes_before_what_could_not_be_cleaned_up(first: BaseEx
     assert str(stopped.value).startswith(words)
 
 
-def test_a_defect_stays_what_it_is_whatever_could_not_be_cleaned_up() -> None:
+def test_an_unexpected_exception_keeps_its_type_if_the_cleanup_fails() -> None:
     aws = make_service(errors={"DeleteChangeSet": [Refused("AccessDenied", "no")]})
 
     def divide_by_zero() -> None:
@@ -427,7 +431,7 @@ def test_a_defect_stays_what_it_is_whatever_could_not_be_cleaned_up() -> None:
     assert "could not be deleted" in raised.value.__notes__[0]
 
 
-def test_an_execution_whose_beginning_cannot_be_read_says_why_first() -> None:
+def test_the_error_of_an_execution_comes_before_that_of_reading_its_status() -> None:
     """The execution's own error comes before that of the question whether it began."""
     errors = {"ExecuteChangeSet": [Refused("RequestTimeout", "first")]}
     aws = make_service(errors=errors)

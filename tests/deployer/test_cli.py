@@ -44,7 +44,7 @@ def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         ),
     ],
 )
-def test_what_is_wrong_is_one_line(arguments: list[str], environment: dict[str, str], message: str) -> None:
+def test_an_error_is_reported_in_one_line(arguments: list[str], environment: dict[str, str], message: str) -> None:
     result = deploy(*arguments, **environment)
     assert result.returncode == 1, result
     assert message in result.stderr
@@ -87,7 +87,7 @@ def test_stale_templates_are_not_deployed(tmp_path: Path) -> None:
         check_fresh(tmp_path)
 
 
-def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_finding_of_cfn_lint_names_its_file_and_line(tmp_path: Path) -> None:
     from scripts.deployer.validate import lint_templates
 
     path = tmp_path / "bad.yaml"
@@ -96,7 +96,7 @@ def test_what_cfn_lint_finds_is_told_with_its_place(tmp_path: Path) -> None:
     assert finding.startswith(f"{path}:4: E3002")
 
 
-def test_what_cfn_lint_refuses_is_not_deployed_and_what_it_finds_good_is_not_asked_again(
+def test_templates_that_cfn_lint_refuses_are_not_deployed_and_accepted_ones_are_linted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from scripts.common.errors import UserError

@@ -165,7 +165,7 @@ def test_a_shorter_retention_period_is_a_danger(before: str | None, after: str |
     assert [danger.effect for danger in find_dangers(StackChanges("s", (change,)))] == effects
 
 
-def test_a_plan_too_long_for_a_comment_is_cut_after_its_summary() -> None:
+def test_a_plan_that_is_too_long_for_a_comment_is_truncated_after_its_summary() -> None:
     changes = tuple(Change("Add", f"Topic{number}", "AWS::SNS::Topic") for number in range(3000))
     comment = render_plan(Plan(StackChanges("s", changes)), "Title")
     assert len(comment) < 65_536

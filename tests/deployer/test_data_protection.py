@@ -10,11 +10,9 @@ from tests.deployer.conftest import Command, add_platform
 from tests.deployer.releases import CONFIRMED_LOSSES, edit_with_loss
 
 
-def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service) -> None:
+def test_yes_does_not_confirm_data_loss(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
-    result = command("dev", "--yes")
-    assert result.code == 1
-    assert result.stderr == (
+    assert command("dev", "--yes", code=1).stderr == (
         "deploy: --yes does not cover data loss; to confirm it, add --destroys PaymentLedger --destroys AuditTrail\n"
     )
     misspelt = command("dev", "--yes", *CONFIRMED_LOSSES, "--destroys", "Ledger")
@@ -24,13 +22,15 @@ def test_yes_does_not_cover_what_is_lost(command: Command, aws: Service) -> None
     )
     assert aws.find_requests("ExecuteChangeSet") == []
     assert aws.remaining_names == []
-    assert command("dev", "--yes", *CONFIRMED_LOSSES).code == 0
+    command("dev", "--yes", *CONFIRMED_LOSSES, code=0)
 
 
 @pytest.mark.parametrize(
     ("types", "code"), [("PaymentLedger\nAuditTrail\ny\n", 0), ("PaymentLedger\ny\n", 1), ("y\n", 1), ("\x04", 1)]
 )
-def test_what_is_lost_is_typed_by_its_name(command: Command, aws: Service, types: str, code: int) -> None:
+def test_data_loss_is_confirmed_by_typing_the_name_of_the_resource(
+    command: Command, aws: Service, types: str, code: int
+) -> None:
     add_platform(aws, edit_with_loss)
     terminal = command.run_on_terminal("dev", types=types)
     assert terminal.code == code, terminal.text
@@ -38,9 +38,9 @@ def test_what_is_lost_is_typed_by_its_name(command: Command, aws: Service, types
     assert aws.remaining_names == []
 
 
-def test_prod_is_protected(command: Command, aws: Service) -> None:
+def test_a_deployment_of_prod_sets_termination_protection_and_stack_policies(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_with_loss, environment="prod")
-    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 0
+    command("prod", "--yes", *CONFIRMED_LOSSES, code=0)
     assert stack.protected
     policies = {path: json.loads(stack_or_nested.policy) for path, stack_or_nested in stack.walk()}
     assert set(policies) == {"", "Security", "Data", "Compute", "Workflow", "Monitoring"}
@@ -51,21 +51,23 @@ def test_prod_is_protected(command: Command, aws: Service) -> None:
     assert request["RollbackConfiguration"]["MonitoringTimeInMinutes"] == 5
 
 
-def test_protection_that_is_asked_for_later_is_set_though_nothing_changes(command: Command, aws: Service) -> None:
+def test_missing_protection_is_added_even_if_nothing_else_changes(command: Command, aws: Service) -> None:
     stack = add_platform(aws, environment="prod")
-    assert command("prod", "--plan").code == 0
+    command("prod", "--plan", code=0)
     assert not stack.protected
     result = command("prod", "--yes")
     assert (result.code, stack.protected) == (0, True)
     assert "Protected payment-platform-prod from deletion (termination protection)\n" in result.stdout
     assert all(stack_or_nested.policy for _, stack_or_nested in stack.walk())
     aws.calls.clear()
-    assert command("prod", "--yes").code == 0
+    command("prod", "--yes", code=0)
     assert aws.find_writes() == []
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(command: Command, aws: Service, fails: bool) -> None:
+def test_a_stack_policy_is_lifted_during_the_deployment_for_confirmed_resources_only(
+    command: Command, aws: Service, fails: bool
+) -> None:
     stack = add_platform(aws, edit_with_loss, environment="prod")
     for _, stack_or_nested in stack.walk():
         stack_or_nested.policy = "protected"
@@ -82,11 +84,9 @@ def test_a_policy_lets_go_what_was_asked_for_by_name_and_only_then(command: Comm
     assert names.index("SetStackPolicy") < names.index("ExecuteChangeSet")
 
 
-def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_it(
-    command: Command, aws: Service
-) -> None:
+def test_the_next_deployment_restores_a_lifted_stack_policy(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_with_loss, environment="prod")
-    assert command("prod", "--yes", *CONFIRMED_LOSSES).code == 0
+    command("prod", "--yes", *CONFIRMED_LOSSES, code=0)
     good = stack.nested["Data"].policy
     stack.text += "\n# of an earlier release\n"
     stack.nested["Data"].policy = "lifted"
@@ -95,7 +95,7 @@ def test_a_policy_that_cannot_be_set_back_is_named_and_the_next_deployment_sets_
     assert "with stack policies on 1 stacks" in result.stdout
 
 
-def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service) -> None:
+def test_a_stack_policy_that_cannot_be_restored_is_named(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_with_loss, environment="prod")
     for _, stack_or_nested in stack.walk():
         stack_or_nested.policy = "protected"
@@ -104,8 +104,7 @@ def test_a_policy_that_stays_lifted_is_named(command: Command, aws: Service) -> 
         aws.errors["SetStackPolicy"] = [Refused("AccessDenied", "not you", 403)] * 20
 
     aws.before = {"ExecuteChangeSet": refuse_from_now_on}
-    result = command("prod", "--yes", *CONFIRMED_LOSSES)
-    assert result.code == 0, result
+    result = command("prod", "--yes", *CONFIRMED_LOSSES, code=0)
     still = "payment-platform-prod-Data-1A2B still allows deleting or replacing PaymentLedger, AuditTrail"
     assert f"Not protected: the stack policy of {still}: AWS: " in result.stdout
     assert "the next deployment sets it back" in result.stdout

@@ -32,7 +32,7 @@ def test_a_resource_is_found_where_its_logical_id_is_written(name: str, logical_
     assert any(re.search(rf'["(]{re.escape(text)}["{{]', read_line(source)) for text in titles), read_line(source)
 
 
-def test_what_no_template_declares_is_not_found() -> None:
+def test_an_undeclared_resource_is_not_found() -> None:
     assert find_declaration("Data/Receipts") is None
     assert find_declaration("Receipts") is None
     assert find_declaration("Nowhere/Transactions") is None

@@ -11,9 +11,7 @@ from tests.deployer.releases import edit_harmlessly
 
 
 def test_a_first_deployment(command: Command, aws: Service) -> None:
-    result = command("dev", "--yes")
-    assert result.code == 0, result
-    assert_golden("first_deployment.txt", result.stdout)
+    assert_golden("first_deployment.txt", command("dev", "--yes", code=0).stdout)
     assert aws.remaining_names == []
     (platform,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-dev"]
     assert platform.tags == OWNER_TAGS
@@ -23,22 +21,23 @@ def test_a_first_deployment(command: Command, aws: Service) -> None:
     assert aws.retired == set()
 
 
-def test_nothing_to_do_writes_nothing(command: Command, aws: Service) -> None:
+def test_a_deployment_without_changes_writes_nothing(command: Command, aws: Service) -> None:
     add_platform(aws)
     result = command("dev", "--yes")
     assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
     assert aws.find_writes() == []
     # Another machine has deployed it: from now on this one can compare with it offline.
-    assert command("dev", "--plan", "--offline").code == 0
+    command("dev", "--plan", "--offline", code=0)
 
 
-def test_an_update_watches_our_alarms(command: Command, aws: Service, settings_file: Any) -> None:
+def test_the_alarms_of_the_platform_are_the_rollback_triggers_of_an_update(
+    command: Command, aws: Service, settings_file: Any
+) -> None:
     add_platform(aws, edit_harmlessly)
     aws.alarms["alarm-payment-duration-dev"] = "ALARM"
     del aws.alarms["alarm-lambda-validation-errors-dev"]
     settings_file("dev")
-    result = command("dev", "--yes")
-    assert result.code == 0, result
+    result = command("dev", "--yes", code=0)
     (request,) = aws.find_requests("CreateChangeSet")
     watched = [trigger["Arn"].rsplit(":", 1)[-1] for trigger in request["RollbackConfiguration"]["RollbackTriggers"]]
     assert watched == [
@@ -57,20 +56,17 @@ def test_an_update_watches_our_alarms(command: Command, aws: Service, settings_f
     assert result.stdout.endswith("payment-platform-dev: deployed\n")
 
 
-def test_an_alarm_that_rings_is_the_cause(command: Command, aws: Service) -> None:
+def test_an_alarm_that_rolls_a_deployment_back_is_named_as_the_cause(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     aws.rings = "alarm-sfn-failures-dev"
-    result = command("dev", "--yes")
-    assert result.code == 1
-    assert "Rollback triggered by alarm: alarm-sfn-failures-dev" in result.stderr
+    assert "Rollback triggered by alarm: alarm-sfn-failures-dev" in command("dev", "--yes", code=1).stderr
     assert aws.remaining_names == []
 
 
 def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     aws.fails = {"Data/DeadLetters": "Resource handler returned message: MessageRetentionPeriod is not yours to set"}
-    result = command("dev", "--yes")
-    assert result.code == 1
+    result = command("dev", "--yes", code=1)
     assert_golden("failed_update.txt", result.stdout)
     assert result.stderr == (
         "deploy: payment-platform-dev ended UPDATE_ROLLBACK_COMPLETE: Data/DeadLetters (AWS::SQS::Queue): "
@@ -79,43 +75,40 @@ def test_a_failure_names_the_first_cause_and_its_line(command: Command, aws: Ser
     assert aws.remaining_names == []
 
 
-def test_a_failure_for_programs(command: Command, aws: Service) -> None:
+def test_a_failure_as_json_names_its_cause_and_source_line(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     aws.fails = {"Data/DeadLetters": "no"}
-    result = command("dev", "--yes", "--json")
-    assert result.code == 1
-    records = result.read_records()
+    records = command("dev", "--yes", "--json", code=1).read_records()
     assert {record["type"] for record in records} == {"step", "preflight", "plan", "event", "failure"}
     assert records[-1]["cause"]["path"] == "Data/DeadLetters"
     assert records[-1]["declared"]["source"].startswith("stacks/data/stack.py:")
 
 
-def test_a_failed_creation_of_ours_is_cleared_away_by_the_next(command: Command, aws: Service) -> None:
+def test_the_next_deployment_deletes_the_remains_of_a_failed_creation(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
     aws.fails = {"Security/SnsKey": "Policy contains a statement with one or more invalid principals"}
     result = command("dev", "--yes")
     assert (result.code, "ROLLBACK_COMPLETE" in result.stderr) == (1, True)
     assert "next: fix the cause, then run scripts/deploy.sh dev, which first deletes the remains\n" in result.stdout
     aws.fails = {}
-    result = command("dev", "--yes")
-    assert result.code == 0, result
+    result = command("dev", "--yes", code=0)
     assert "Deleting payment-platform-dev, left over from a failed creation\n" in result.stdout
 
 
-def test_a_failed_creation_of_somebody_else_is_left_alone(command: Command, aws: Service) -> None:
+def test_a_failed_creation_without_the_owner_tag_is_not_deleted(command: Command, aws: Service) -> None:
     add_platform(aws, status="ROLLBACK_COMPLETE", tags=[])
     result = command("dev", "--yes")
     assert (result.code, aws.find_writes()) == (1, [])
     assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in result.stderr
 
 
-def test_what_is_needed_no_more_expires(command: Command, aws: Service) -> None:
+def test_artifacts_that_no_release_needs_are_deleted(command: Command, aws: Service) -> None:
     """What the release before needs is kept for going back to it; the one before that is not needed."""
     add_platform(aws, edit_harmlessly)
     before = dict(aws.objects)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
     aws.objects[f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip"] = "somebody else's"
-    assert command("dev", "--yes").code == 0
+    command("dev", "--yes", code=0)
     assert f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip" in aws.retired
     assert f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip" not in aws.retired
     # Of the earlier release only the root template is not needed: CloudFormation keeps it itself.
@@ -123,22 +116,21 @@ def test_what_is_needed_no_more_expires(command: Command, aws: Service) -> None:
     assert "AWS::CloudFormation::Stack" in before[root]
 
 
-def test_alarms_of_the_last_deployment_are_not_watched_again(command: Command, aws: Service) -> None:
+def test_the_rollback_triggers_of_the_last_deployment_are_cleared(command: Command, aws: Service) -> None:
     """Left out, CloudFormation would take those that it saved."""
     add_platform(aws, edit_harmlessly)
     aws.alarms = dict.fromkeys(aws.alarms, "ALARM")
-    assert command("dev", "--yes").code == 0
+    command("dev", "--yes", code=0)
     (request,) = aws.find_requests("CreateChangeSet")
     assert request["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
 
 
-def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command, aws: Service) -> None:
+def test_an_artifact_that_does_not_match_its_checksum_is_not_deployed(command: Command, aws: Service) -> None:
     """Somebody who may plan, and so may write, was there first."""
     add_platform(aws, edit_harmlessly)
     (code,) = [key for key in aws.objects if key.endswith(".zip")]
     aws.checksums[code] = "somethingElse"
-    result = command("dev", "--yes")
-    assert result.code == 1
+    result = command("dev", "--yes", code=1)
     assert (
         f"s3://{code} does not match the checksum in its name; find out who uploaded it, and delete it: aws s3api"
         in result.stderr
@@ -146,14 +138,14 @@ def test_a_file_that_is_not_what_its_name_says_is_not_deployed(command: Command,
     assert aws.find_requests("CreateChangeSet") == []
 
 
-def test_a_stack_that_is_not_ours_is_left_alone_until_it_is_adopted(command: Command, aws: Service) -> None:
+def test_a_stack_without_the_owner_tag_is_not_updated_until_it_is_adopted(command: Command, aws: Service) -> None:
     """Then it keeps its own tags and gets ours, though nothing else changes."""
     cost_tag = {"Key": "CostCenter", "Value": "42"}
     stack = add_platform(aws, tags=[cost_tag])
     result = command("dev", "--yes")
     assert (result.code, aws.find_writes()) == (1, [])
     assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
-    assert command("dev", "--yes", "--adopt").code == 0
+    command("dev", "--yes", "--adopt", code=0)
     assert stack.tags == [cost_tag, *OWNER_TAGS]
 
 
@@ -168,6 +160,5 @@ def test_a_follow_up_step_that_fails_does_not_fail_the_deployment(
         aws.errors[operation] = [Refused("AccessDenied", "not you", 403)] * 20
 
     aws.before = {"ExecuteChangeSet": refuse_operation}
-    result = command("dev", "--yes")
-    assert result.code == 0, result
+    result = command("dev", "--yes", code=0)
     assert "Deployed, but a follow-up step failed: AWS: An error occurred (AccessDenied)" in result.stdout

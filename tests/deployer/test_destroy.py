@@ -15,11 +15,11 @@ from tests.deployer.releases import edit_with_loss
 NAME = "payment-platform-dev"
 
 
-def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Service) -> None:
+def test_destroy_lists_the_data_that_is_lost_and_the_resources_that_are_retained(
+    command: Command, aws: Service
+) -> None:
     stack = add_platform(aws, edit_with_loss)
-    result = command("dev", "--yes", "--destroys", NAME, script="destroy")
-    assert result.code == 0, result
-    assert_golden("destroy.txt", result.stdout)
+    assert_golden("destroy.txt", command("dev", "--yes", "--destroys", NAME, script="destroy", code=0).stdout)
     assert stack.status == "DELETE_COMPLETE"
     assert {key.split("/")[2] for key in aws.retired} == {"dev"}
     deleted = command("dev", "--yes", "--destroys", NAME, script="destroy")
@@ -34,7 +34,9 @@ def test_destroy_says_what_is_lost_and_what_is_kept(command: Command, aws: Servi
         (("--yes", "--destroys", "dev"), f"destroy: --destroys dev: not among what is deleted: {NAME}\n"),
     ],
 )
-def test_destroy_needs_the_name(command: Command, aws: Service, arguments: tuple[str, ...], message: str) -> None:
+def test_destroy_requires_the_name_of_the_stack(
+    command: Command, aws: Service, arguments: tuple[str, ...], message: str
+) -> None:
     add_platform(aws)
     result = command("dev", *arguments, script="destroy")
     assert (result.code, result.stderr) == (1, message)
@@ -48,7 +50,7 @@ def test_destroy_asks_for_the_name(command: Command, aws: Service, types: str, d
     assert (terminal.code == 0, stack.status == "DELETE_COMPLETE") == (deleted, deleted)
 
 
-def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(command: Command, aws: Service) -> None:
+def test_destroy_refuses_a_stack_that_is_protected_busy_or_foreign(command: Command, aws: Service) -> None:
     stack = add_platform(aws, protected=True)
     flags = ("--yes", "--destroys", NAME)
     assert (
@@ -61,10 +63,10 @@ def test_destroy_leaves_alone_what_is_protected_busy_or_not_ours(command: Comman
     assert "exists but does not have the tag" in command("dev", *flags, script="destroy").stderr
     assert aws.find_writes() == []
     stack.tags = [{"Key": "ManagedBy", "Value": "payment-platform"}]
-    assert command("dev", *flags, "--unprotect", script="destroy").code == 0
+    command("dev", *flags, "--unprotect", script="destroy", code=0)
 
 
-def test_protection_that_cannot_be_switched_on_again_comes_after_the_first_cause(aws: Service) -> None:
+def test_the_refusal_of_a_deletion_comes_before_the_failure_to_restore_the_protection(aws: Service) -> None:
     aws.stacks["arn:dev"] = Stack(NAME, "arn:dev", "UPDATE_COMPLETE", protected=True)
     aws.errors["DeleteStack"] = [Refused("AccessDenied", "first")]
     expire = lambda: aws.errors.update(UpdateTerminationProtection=[Refused("ExpiredToken", "second")])  # noqa: E731
@@ -76,7 +78,7 @@ def test_protection_that_cannot_be_switched_on_again_comes_after_the_first_cause
     assert words.endswith("--stack-name payment-platform-dev --enable-termination-protection")
 
 
-def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Service) -> None:
+def test_a_failed_deletion_names_the_next_step(command: Command, aws: Service) -> None:
     add_platform(aws)
     aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
     result = command("dev", "--yes", "--destroys", NAME, script="destroy")
@@ -85,17 +87,17 @@ def test_a_destruction_that_fails_says_what_is_left(command: Command, aws: Servi
     assert f"next: {blocked}\n" in result.stdout
 
 
-def test_a_stack_in_review_goes_unless_somebodys_plan_waits_there(command: Command, aws: Service) -> None:
+def test_a_stack_in_review_is_deleted_unless_it_contains_a_saved_plan(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
-    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    command("dev", "--plan", "--out", "plan.json", code=2)
     result = command("dev", "--yes", "--destroys", NAME, script="destroy")
     assert (result.code, "contains nothing but a saved plan (deploy-" in result.stderr) == (1, True)
     aws.change_sets.clear()
-    assert command("dev", "--yes", "--destroys", NAME, script="destroy").code == 0
+    command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
     assert aws.remaining_names == []
 
 
-def test_protection_is_back_on_when_the_deletion_is_refused(command: Command, aws: Service) -> None:
+def test_termination_protection_is_restored_if_the_deletion_is_refused(command: Command, aws: Service) -> None:
     stack = add_platform(aws, protected=True)
     aws.errors = {"DeleteStack": [Refused("AccessDenied", "not you", 403)]}
     result = command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy")

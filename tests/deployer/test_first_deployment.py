@@ -78,8 +78,7 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
     assert all(request["RetainExceptOnCreate"] for request in aws.find_requests("ExecuteChangeSet"))
     aws.fails = {}
     aws.calls.clear()
-    result = command("prod", "--yes")
-    assert result.code == 0, result
+    result = command("prod", "--yes", code=0)
     assert (
         "! Data/PaymentLedger, Data/Transactions: a second change set switches on deletion protection after the "
         "creation, because a failed creation of a protected table cannot be rolled back\n"
@@ -135,7 +134,7 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
     assert set(questions) >= {NAME, *TABLES, "alias/dynamodb-transactions-prod"}
     assert len(questions) == len(left_names) + 1
     assert aws.holdings.find_names("prod") == set()
-    assert command("prod", "--yes").code == 0
+    command("prod", "--yes", code=0)
     assert are_protected(aws) == [True, True]
     assert aws.holdings.find_names("dev") == other_names
 
@@ -145,14 +144,12 @@ def test_a_name_that_is_taken_fails_the_creation(command: Command, aws: Service)
     add_bootstrap_stack(aws)
     table = ("AWS::DynamoDB::Table", TABLES[0], {})
     aws.before = {"ExecuteChangeSet": lambda: aws.holdings.create_resource(*table, protected=True)}
-    result = command("prod", "--yes")
-    assert result.code == 1
-    assert f"with identifier '{TABLES[0]}' already exists." in result.stderr
+    assert f"with identifier '{TABLES[0]}' already exists." in command("prod", "--yes", code=1).stderr
     assert aws.holdings.find_names() == {TABLES[0]}
 
 
 @pytest.mark.parametrize("operation", ["GetStackPolicy", "SetStackPolicy", "UpdateTerminationProtection"])
-def test_nothing_that_goes_wrong_afterwards_leaves_the_tables_unprotected(
+def test_a_failed_follow_up_step_does_not_leave_the_tables_unprotected(
     operation: str, command: Command, aws: Service
 ) -> None:
     add_bootstrap_stack(aws)
@@ -161,7 +158,7 @@ def test_nothing_that_goes_wrong_afterwards_leaves_the_tables_unprotected(
     assert are_protected(aws) == [True, True]
 
 
-def test_protection_of_a_saved_plan_that_fails_is_said_and_the_next_deployment_sets_it(
+def test_a_failed_second_change_set_is_reported_and_the_next_deployment_protects_the_tables(
     command: Command, aws: Service
 ) -> None:
     add_bootstrap_stack(aws)
@@ -170,9 +167,8 @@ def test_protection_of_a_saved_plan_that_fails_is_said_and_the_next_deployment_s
         aws.fails = {"Data/Transactions": "Rate exceeded"} if len(aws.find_requests("ExecuteChangeSet")) == 2 else {}
 
     aws.before = {"ExecuteChangeSet": fail_the_second}
-    assert command("prod", "--plan", "--out", "plan.json").code == 2
-    result = command("prod", "--yes", "--apply", "plan.json")
-    assert result.code == 1
+    command("prod", "--plan", "--out", "plan.json", code=2)
+    result = command("prod", "--yes", "--apply", "plan.json", code=1)
     assert result.stderr.startswith(
         f"deploy: {NAME} is deployed, but the deletion protection of Data/PaymentLedger, Data/Transactions is not "
         "switched on: "
@@ -186,7 +182,7 @@ def test_protection_of_a_saved_plan_that_fails_is_said_and_the_next_deployment_s
     assert are_protected(aws) == [True, True]
 
 
-def test_protection_of_existing_tables_is_not_taken_off() -> None:
+def test_protected_tables_stay_protected_when_another_table_is_added() -> None:
     def read_template(name: str) -> str:
         return (TEMPLATES / name).read_text(encoding="utf-8")
 
@@ -205,7 +201,7 @@ def test_protection_of_existing_tables_is_not_taken_off() -> None:
     assert (late.parameters, late.undeletable) == ({"DeletionProtection": "true"}, ())
 
 
-def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(command: Command, aws: Service) -> None:
+def test_a_purge_deletes_the_leftovers_of_its_environment_only(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
     # What staging has left is staging's.
     for environment in ("prod", "staging"):
@@ -245,7 +241,7 @@ def test_a_purge_deletes_later_what_is_this_environments_and_nothing_else(comman
     assert not purge(command, confirm_all)[0]
 
 
-def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Service) -> None:
+def test_a_purge_does_not_delete_resources_of_an_existing_stack(command: Command, aws: Service) -> None:
     """Somebody deployed the templates under another name, with the tags of this environment.
 
     CloudFormation does not put its tags on every one of these types.
@@ -269,7 +265,7 @@ def test_a_purge_leaves_what_an_existing_stack_has(command: Command, aws: Servic
     assert aws.holdings.find_names() == names_before - {TABLES[0]}
 
 
-def test_a_key_is_called_by_its_alias_before_and_after_its_stack_goes(command: Command, aws: Service) -> None:
+def test_a_key_is_named_by_its_alias_before_and_after_the_deletion_of_its_stack(command: Command, aws: Service) -> None:
     alias = "alias/dynamodb-transactions-prod"
     # Left by an earlier stack: no alias.
     delete_stack(aws, add_platform(aws, environment="prod"))
@@ -345,7 +341,7 @@ def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Serv
     assert result.stderr.count("--destroys") == len(aws.holdings.find_names("prod")) - 1
 
 
-def test_what_the_templates_retain_can_be_purged() -> None:
+def test_every_retained_resource_of_the_templates_can_be_purged() -> None:
     """And found: by a name that the template fixes, or by the description of a key, which is of one key only."""
     retained = [
         resource

@@ -86,7 +86,7 @@ def test_events_of_nested_stacks_in_order() -> None:
     ]
 
 
-def test_earlier_deployments_are_neither_told_nor_blamed() -> None:
+def test_events_of_earlier_deployments_are_neither_reported_nor_taken_as_the_cause() -> None:
     """Their events may be of the very same second."""
     aws = make_service(
         end_root("UPDATE_IN_PROGRESS"),
@@ -102,7 +102,7 @@ def test_earlier_deployments_are_neither_told_nor_blamed() -> None:
 
 
 @pytest.mark.parametrize("before", ["UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
-def test_how_the_last_deployment_ended_is_not_taken_for_this_one(before: str) -> None:
+def test_the_final_status_of_the_last_deployment_does_not_end_this_one(before: str) -> None:
     """The stack still has its last status for a moment after the execution was asked for."""
     aws = make_service(end_root("UPDATE_IN_PROGRESS"), end_root("UPDATE_COMPLETE"), status=before)
     add_event(aws, end_root(before))
@@ -110,7 +110,7 @@ def test_how_the_last_deployment_ended_is_not_taken_for_this_one(before: str) ->
     assert read_events(run_deployment(aws))[-1] == ["UPDATE_COMPLETE", NAME]
 
 
-def test_cleaning_up_is_part_of_an_update() -> None:
+def test_an_update_is_followed_until_its_cleanup_has_ended() -> None:
     aws = make_service(
         end_root("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
         ("Old", "AWS::SQS::Queue", "DELETE_COMPLETE", ""),
@@ -135,19 +135,19 @@ def test_a_failure_names_the_resource_that_failed_by_itself() -> None:
 
 
 @pytest.mark.parametrize("ends", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED", "ROLLBACK_FAILED", "DELETE_COMPLETE"])
-def test_whatever_is_not_a_success_is_a_failure(ends: str) -> None:
+def test_every_final_status_but_success_is_a_failure(ends: str) -> None:
     with pytest.raises(UserError, match=f"ended {ends}"):
         run_deployment(make_service(end_root(ends)))
 
 
-def test_throttling_is_waited_out() -> None:
+def test_throttled_requests_are_retried_until_they_succeed() -> None:
     aws = make_service(end_root("CREATE_IN_PROGRESS"), end_root("CREATE_COMPLETE"))
     aws.before["ExecuteChangeSet"] = lambda: aws.errors.update(DescribeStackEvents=[Refused("Throttling", "")] * 5)
     assert read_events(run_deployment(aws))[-1] == ["CREATE_COMPLETE", NAME]
 
 
 @pytest.mark.parametrize("has_begun", [True, False])
-def test_ctrl_c_while_the_deployment_is_being_started_says_what_is_known(has_begun: bool) -> None:
+def test_ctrl_c_during_the_start_says_whether_the_deployment_has_begun(has_begun: bool) -> None:
     aws = make_service(end_root("CREATE_COMPLETE"))
     aws.errors = {"ExecuteChangeSet": [KeyboardInterrupt()]}
     aws.change_sets["root"].execution = "EXECUTE_IN_PROGRESS" if has_begun else "AVAILABLE"
@@ -158,7 +158,7 @@ def test_ctrl_c_while_the_deployment_is_being_started_says_what_is_known(has_beg
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), Refused("Throttling", "Rate exceeded")])
-def test_whatever_ends_the_following_says_that_the_deployment_goes_on(failure: BaseException) -> None:
+def test_an_error_while_following_says_that_the_deployment_goes_on(failure: BaseException) -> None:
     aws = make_service(end_root("CREATE_COMPLETE"))
     aws.before["ExecuteChangeSet"] = lambda: aws.errors.update(DescribeStackEvents=[failure] * 100)
     with pytest.raises(UserError, match=r"the deployment goes on; watch it: scripts/deploy\.sh dev --follow"):

@@ -52,7 +52,7 @@ def test_another_interpreter_umask_and_folder_give_the_same_bytes(
         os.umask(umask)
 
 
-def test_it_holds_the_distributions_files_without_those_that_pip_adds(layer_zip: bytes) -> None:
+def test_the_layer_contains_the_files_of_the_distributions_without_those_that_pip_adds(layer_zip: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(layer_zip)) as archive:
         names = archive.namelist()
         texts = b"".join(archive.read(name) for name in names)
@@ -65,7 +65,7 @@ def test_it_holds_the_distributions_files_without_those_that_pip_adds(layer_zip:
     assert sys.prefix.encode() not in texts
 
 
-def test_pip_takes_hashed_wheels_for_the_functions_platform_only(
+def test_pip_installs_only_hashed_wheels_for_the_platform_of_the_functions(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     commands: list[list[str]] = []

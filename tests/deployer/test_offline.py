@@ -10,20 +10,21 @@ from tests.deployer.releases import edit_harmlessly
 NAME = "payment-platform-dev"
 
 
-def test_offline_against_the_last_deployment_from_here(command: Command, aws: Service, settings_file: Any) -> None:
+def test_an_offline_plan_compares_with_the_last_deployment_from_this_machine(
+    command: Command, aws: Service, settings_file: Any
+) -> None:
     add_platform(aws, edit_harmlessly)
-    assert command("dev", "--yes").code == 0
+    command("dev", "--yes", code=0)
     aws.calls.clear()
     unchanged = command("dev", "--plan", "--offline", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert (unchanged.code, unchanged.stdout) == (0, f"{NAME}: no changes\n")
-    changed = command("dev", "--plan", "--offline", "--settings", settings_file("dev", log_retention_days=7))
-    assert changed.code == 2, changed
+    changed = command("dev", "--plan", "--offline", "--settings", settings_file("dev", log_retention_days=7), code=2)
     assert "Plan: 0 to add, 4 to change, 0 to destroy.\n" in changed.stdout
     assert "Based on a comparison of the local templates with what was deployed from this machine on " in changed.stdout
     assert aws.calls == []
 
 
-def test_offline_against_a_revision(command: Command, aws: Service, settings_file: Any) -> None:
+def test_an_offline_plan_compares_with_a_git_revision(command: Command, aws: Service, settings_file: Any) -> None:
     path = settings_file("dev", log_retention_days=7)
     changed = command("dev", "--plan", "--offline", "--against", "HEAD", "--settings", path)
     # Whatever else was edited since, this is among it.
@@ -32,9 +33,10 @@ def test_offline_against_a_revision(command: Command, aws: Service, settings_fil
     assert (wrong.code, wrong.stderr.startswith("deploy: --against --upload-pack=x: ")) == (1, True)
 
 
-def test_offline_with_nothing_to_compare_with(command: Command, aws: Service, tmp_path: Path) -> None:
-    result = command("dev", "--plan", "--offline")
-    assert result.code == 1
+def test_an_offline_plan_without_a_deployment_record_says_what_to_do(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    result = command("dev", "--plan", "--offline", code=1)
     assert "Until then, compare with a git revision: --offline --against REVISION" in result.stderr
     (tmp_path / "deployed").mkdir()
     (tmp_path / "deployed" / "dev.json").write_text('{"version": 1}')

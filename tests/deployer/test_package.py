@@ -50,7 +50,7 @@ def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(tmp_path: Pa
     assert set(copy.layers) == set(original.layers)
 
 
-def test_changed_code_changes_only_what_holds_it(tmp_path: Path) -> None:
+def test_changed_code_changes_only_the_files_that_contain_or_name_it(tmp_path: Path) -> None:
     copy_sources(tmp_path)
     (tmp_path / "lambda" / "more.py").write_text("x = 1\n")
     changed = set(package_repository(tmp_path).files) - set(package_repository().files)

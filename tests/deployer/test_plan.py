@@ -11,43 +11,39 @@ from tests.deployer.conftest import BUCKET, Command, add_bootstrap_stack, add_pl
 from tests.deployer.releases import edit_with_loss
 
 
-def test_a_replacement_in_a_nested_stack_says_what_is_lost(command: Command, aws: Service) -> None:
+def test_the_plan_of_a_replacement_in_a_nested_stack_names_the_data_that_is_lost(
+    command: Command, aws: Service
+) -> None:
     add_platform(aws, edit_with_loss)
-    result = command("dev", "--plan")
-    assert result.code == 2, result
-    assert_golden("plan_with_loss.txt", result.stdout)
+    assert_golden("plan_with_loss.txt", command("dev", "--plan", code=2).stdout)
     assert aws.find_requests("ExecuteChangeSet") == []
     assert aws.remaining_names == []
 
 
-def test_every_page_of_every_nested_set_is_in_the_plan(command: Command, aws: Service) -> None:
+def test_the_plan_contains_every_page_of_every_nested_change_set(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
     aws.slow = {"": 2, "Data": 3, "Monitoring": 1}
-    result = command("dev", "--plan")
-    assert result.code == 2, result
-    assert_golden("plan_first.txt", result.stdout)
+    assert_golden("plan_first.txt", command("dev", "--plan", code=2).stdout)
     # A stack in review came with the change set, and went with it.
     assert aws.remaining_names == []
     assert [name for name, _ in aws.calls if name == "DeleteStack"] == ["DeleteStack"]
 
 
-def test_phantoms_are_told_apart(command: Command, aws: Service, settings_file: Any) -> None:
+def test_spurious_changes_are_marked(command: Command, aws: Service, settings_file: Any) -> None:
     """The service lists what reads another stack's outputs; only the alarms' thresholds and the retention change."""
     add_platform(aws)
     path = settings_file("dev", log_retention_days=7, function_errors_threshold=9)
-    result = command("dev", "--plan", "--settings", path)
-    assert result.code == 2, result
-    assert_golden("plan_phantoms.txt", result.stdout)
+    assert_golden("plan_phantoms.txt", command("dev", "--plan", "--settings", path, code=2).stdout)
 
 
-def test_no_change_is_exit_code_0_and_no_change_set(command: Command, aws: Service) -> None:
+def test_a_plan_without_changes_ends_with_0_and_creates_no_change_set(command: Command, aws: Service) -> None:
     add_platform(aws)
     result = command("dev", "--plan")
     assert (result.code, result.stdout) == (0, "payment-platform-dev: no changes\n")
     assert aws.find_writes() == []
 
 
-def test_the_service_that_sees_no_change_is_believed(command: Command, aws: Service) -> None:
+def test_no_changes_are_reported_if_cloudformation_sees_none(command: Command, aws: Service) -> None:
     """Only the template's place differs: the text that is stored was written in another order, say."""
     stack = add_platform(aws)
     stack.text = stack.text + "\n# by hand\n"
@@ -71,7 +67,7 @@ def make_validation(mode: str, name: str, reason: str, path: str) -> dict[str, s
     }
 
 
-def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(command: Command, aws: Service) -> None:
+def test_warnings_and_hooks_of_a_valid_change_set_are_shown(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     reason = "2,490 of 2,500 tables are in use"
     aws.validations = [make_validation("WARN", "ServiceQuota", reason, "/Resources/PaymentLedger")]
@@ -88,24 +84,21 @@ def test_warnings_and_hooks_are_shown_though_the_change_set_is_good(command: Com
     assert "! hook Corp::Guard::Hook runs on Data (Modify) and stops the deployment if it fails\n" in result.stdout
 
 
-def test_who_may_not_ask_for_validations_is_told(command: Command, aws: Service) -> None:
+def test_a_plan_reports_that_the_caller_may_not_read_the_validations(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     aws.errors = {"DescribeEvents": [Refused("AccessDenied", "not you", 403)] * 6}
-    result = command("dev", "--plan")
-    assert result.code == 2
+    result = command("dev", "--plan", code=2)
     assert "! the early validations could not be read: AWS: An error occurred (AccessDenied)" in result.stdout
 
 
-def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service) -> None:
+def test_a_refused_change_set_names_the_nested_stack_that_caused_it(command: Command, aws: Service) -> None:
     """The root has failed already while siblings are still being made; all are waited for, and gone afterwards."""
     add_platform(aws, edit_with_loss)
     aws.slow = {"Security": 4}
     aws.refuses = {"Data": "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."}
     reason = "Resource of type AWS::SQS::Queue with identifier payment-dlq-dev already exists"
     aws.validations = [make_validation("FAIL", "ResourceExistenceCheck", reason, "/Resources/DeadLetters")]
-    result = command("dev", "--plan")
-    assert result.code == 1
-    assert result.stderr == (
+    assert command("dev", "--plan", code=1).stderr == (
         "deploy: CloudFormation refuses the change set: Data: The following hook(s)/validation failed: "
         "[AWS::EarlyValidation::ResourceExistenceCheck]; ResourceExistenceCheck error: Resource of type "
         "AWS::SQS::Queue with identifier payment-dlq-dev already exists (/Resources/DeadLetters)\n"
@@ -113,7 +106,7 @@ def test_a_refusal_is_told_from_where_it_arose(command: Command, aws: Service) -
     assert aws.remaining_names == []
 
 
-def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Service) -> None:
+def test_a_resource_with_an_unknown_new_name_may_be_replaced(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
 
     def add_replacement(changes: Changes) -> Changes:
@@ -130,16 +123,14 @@ def test_what_the_service_cannot_know_may_be_replaced(command: Command, aws: Ser
     assert "~ DeadLetters AWS::SQS::Queue (may be replaced)" in result.stdout
 
 
-def test_a_service_without_nested_change_sets(command: Command, aws: Service) -> None:
+def test_without_nested_change_sets_the_plan_comes_from_a_comparison(command: Command, aws: Service) -> None:
     """The same plan, from comparing templates, and said to be that."""
     add_platform(aws, edit_with_loss)
     aws.nested_sets = False
-    result = command("dev", "--plan")
-    assert result.code == 2
-    assert_golden("plan_by_comparison.txt", result.stdout)
+    assert_golden("plan_by_comparison.txt", command("dev", "--plan", code=2).stdout)
 
 
-def test_for_programs(command: Command, aws: Service) -> None:
+def test_a_plan_as_json_counts_the_changes_and_lists_the_dangers(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     result = command("dev", "--plan", "--json")
     assert (result.code, result.stderr) == (2, "")
@@ -153,20 +144,20 @@ def test_for_programs(command: Command, aws: Service) -> None:
     assert records[-1]["result"] == "planned"
 
 
-def test_for_a_pull_request(command: Command, aws: Service) -> None:
+def test_a_plan_as_markdown_is_a_comment_for_a_pull_request(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     result = command("dev", "--plan", "--markdown")
     assert (result.code, result.stderr) == (2, "")
     assert_golden("plan_with_loss.md", result.stdout)
 
 
-def test_for_a_pull_request_without_changes(command: Command, aws: Service) -> None:
+def test_a_plan_as_markdown_says_that_nothing_changes(command: Command, aws: Service) -> None:
     add_platform(aws)
     result = command("dev", "--plan", "--markdown")
     assert (result.code, result.stdout) == (0, "### Deployment of `payment-platform-dev`\n\nNo changes.\n")
 
 
-def test_a_plan_without_a_bucket_says_what_to_do(command: Command, aws: Service) -> None:
+def test_a_plan_without_the_artifact_bucket_says_what_to_do(command: Command, aws: Service) -> None:
     result = command("dev", "--plan")
     assert (result.code, result.stderr) == (
         1,
@@ -175,7 +166,7 @@ def test_a_plan_without_a_bucket_says_what_to_do(command: Command, aws: Service)
     assert aws.find_writes() == []
 
 
-def test_ctrl_c_while_planning_leaves_nothing(command: Command, aws: Service) -> None:
+def test_ctrl_c_during_a_plan_leaves_no_change_set(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     aws.slow = {"": 7}
     process = command.start("dev", "--plan")
@@ -193,35 +184,33 @@ def test_throttling_and_broken_connections_are_retried(command: Command, aws: Se
         "DescribeChangeSet": [Refused("Throttling", "Rate exceeded"), None],
         "DeleteChangeSet": [None],
     }
-    result = command("dev", "--plan")
-    assert result.code == 2, result
+    command("dev", "--plan", code=2)
     assert aws.remaining_names == []
 
 
 def test_expired_credentials_are_explained(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     aws.errors = {"CreateChangeSet": [Refused("ExpiredToken", "The security token is expired", 403)]}
-    result = command("dev", "--plan")
-    assert result.code == 1
+    result = command("dev", "--plan", code=1)
     assert result.stderr.endswith("The security token is expired; sign in again\n")
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_plan_writes_templates_only_and_where_no_deployment_reads(command: Command, aws: Service) -> None:
+def test_a_plan_uploads_only_templates_under_keys_that_no_deployment_reads(command: Command, aws: Service) -> None:
     """An object under a key of the next release would stop its deployment; a plan that is saved may be that release."""
     add_platform(aws, edit_with_loss)
     before = set(aws.objects)
-    assert command("dev", "--plan").code == 2
+    command("dev", "--plan", code=2)
     planned = set(aws.objects) - before
     assert len(planned) == 6
     assert all(re.fullmatch(rf"{BUCKET}/payment-plans/dev/[0-9a-f]{{64}}\.yaml", key) for key in planned)
-    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    command("dev", "--plan", "--out", "plan.json", code=2)
     saved = set(aws.objects) - before - planned
     assert len(saved) == 3
     assert all(key.startswith(f"{BUCKET}/payment-platform/dev/") for key in saved)
 
 
-def test_what_keeps_less_loses_what_is_older(command: Command, aws: Service) -> None:
+def test_a_shorter_retention_period_is_shown_as_data_loss(command: Command, aws: Service) -> None:
     add_platform(aws, lambda _, text: text.replace("RetentionPeriod: 1209600", "RetentionPeriod: 1209601"))
     result = command("dev", "--plan")
     assert (
@@ -240,7 +229,7 @@ def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, 
     assert f"! {fixed} unless the name changes as well\n" in result.stdout
 
 
-def test_a_terminal_that_knows_ascii_only(command: Command, aws: Service) -> None:
+def test_a_plan_on_an_ascii_terminal_contains_no_box_characters(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     result = command("dev", "--plan", PYTHONIOENCODING="ascii")
     assert (result.code, "~ Data AWS::CloudFormation::Stack" in result.stdout, "├" in result.stdout) == (

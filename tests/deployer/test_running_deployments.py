@@ -25,12 +25,11 @@ def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service) -
             del aws.before["DescribeStacks"]
 
     aws.before = {"DescribeStacks": ends_some_time}
-    result = command("dev", "--yes", "--wait")
-    assert result.code == 0, result
+    result = command("dev", "--yes", "--wait", code=0)
     assert "Waiting until payment-platform-dev is no longer UPDATE_IN_PROGRESS\n" in result.stdout
 
 
-def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service) -> None:
+def test_a_rollback_that_failed_is_continued_without_the_skipped_resource(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     aws.fails = {"Monitoring/ProcessingErrorsAlarm": "no such metric"}
     aws.stuck = {"Data/DeadLetters": "The specified queue does not exist"}
@@ -44,8 +43,7 @@ def test_a_rollback_that_got_stuck_is_continued(command: Command, aws: Service) 
     assert (again.code, "ended UPDATE_ROLLBACK_FAILED" in again.stderr) == (1, True)
     wrong = command("dev", "--continue-rollback", "--skip", "Nowhere/Table")
     assert "--skip Nowhere/Table: no such nested stack; the nested stacks are Security, Data, Compute" in wrong.stderr
-    skipped = command("dev", "--continue-rollback", "--skip", "Data/DeadLetters")
-    assert skipped.code == 0, skipped
+    skipped = command("dev", "--continue-rollback", "--skip", "Data/DeadLetters", code=0)
     assert aws.find_requests("ContinueUpdateRollback")[-1]["ResourcesToSkip"] == [
         "payment-platform-dev-Data-1A2B.DeadLetters"
     ]
@@ -66,8 +64,7 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     )
     assert aws.find_requests("CancelUpdateStack") == []
     aws.silent = 0
-    followed = command("dev", "--follow")
-    assert followed.code == 0, followed
+    followed = command("dev", "--follow", code=0)
     # From the beginning, not from when it was joined.
     assert "UPDATE_IN_PROGRESS           payment-platform-dev" in followed.stdout
     assert followed.stdout.endswith("payment-platform-dev: ended UPDATE_COMPLETE\n")
@@ -77,12 +74,11 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
 
 def test_an_update_is_cancelled(command: Command, aws: Service) -> None:
     add_platform(aws, status="UPDATE_IN_PROGRESS")
-    result = command("dev", "--cancel")
-    assert result.code == 0, result
+    result = command("dev", "--cancel", code=0)
     assert result.stdout.endswith("payment-platform-dev: ended UPDATE_ROLLBACK_COMPLETE\n")
 
 
-def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service) -> None:
+def test_a_creation_cannot_be_cancelled(command: Command, aws: Service) -> None:
     add_platform(aws, status="CREATE_IN_PROGRESS")
     result = command("dev", "--cancel")
     assert result.stderr.endswith(
@@ -90,7 +86,7 @@ def test_a_creation_has_nothing_to_go_back_to(command: Command, aws: Service) ->
     )
 
 
-def test_credentials_that_expire_while_it_runs(command: Command, aws: Service) -> None:
+def test_credentials_that_expire_during_a_deployment_are_reported_in_one_line(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     aws.silent = 1000
 
@@ -99,18 +95,16 @@ def test_credentials_that_expire_while_it_runs(command: Command, aws: Service) -
             aws.errors["DescribeStackEvents"] = [Refused("ExpiredToken", "The security token is expired", 403)]
 
     aws.before = {"DescribeStackEvents": expire_credentials}
-    result = command("dev", "--yes")
-    assert result.code == 1
+    result = command("dev", "--yes", code=1)
     assert "The security token is expired; sign in again; the deployment goes on; watch it" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("operation", ["ExecuteChangeSet", "DescribeStackEvents", "SetStackPolicy"])
-def test_a_connection_that_breaks_is_taken_up_again(command: Command, aws: Service, operation: str) -> None:
+def test_a_request_whose_connection_breaks_is_repeated(command: Command, aws: Service, operation: str) -> None:
     add_platform(aws, edit_harmlessly, environment="prod")
     aws.errors = {operation: [None, Refused("Throttling", "Rate exceeded")]}
-    result = command("prod", "--yes")
-    assert result.code == 0, result
+    command("prod", "--yes", code=0)
 
 
 def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(command: Command, aws: Service) -> None:
@@ -134,7 +128,7 @@ def test_ctrl_c_after_the_deployment_does_not_say_that_nothing_was_changed(comma
     )
 
 
-def test_on_a_terminal_the_tree_is_live(command: Command, aws: Service) -> None:
+def test_a_terminal_shows_the_live_state_of_every_stack(command: Command, aws: Service) -> None:
     add_platform(aws, edit_harmlessly)
     terminal = command.run_on_terminal("dev", "--yes")
     assert terminal.code == 0, terminal.text

@@ -13,14 +13,12 @@ from tests.deployer.releases import edit_harmlessly
 
 def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_path: Path) -> None:
     stack = add_platform(aws, edit_harmlessly)
-    planned = command("dev", "--plan", "--out", "plan.json")
-    assert planned.code == 2, planned
+    planned = command("dev", "--plan", "--out", "plan.json", code=2)
     assert planned.stdout.endswith(
         "payment-platform-dev: the plan is saved; run scripts/deploy.sh dev --apply plan.json, or --discard plan.json\n"
     )
     (waiting,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
-    result = command("dev", "--apply", "plan.json", "--yes")
-    assert result.code == 0, result
+    result = command("dev", "--apply", "plan.json", "--yes", code=0)
     assert aws.find_requests("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
     assert len(aws.find_requests("CreateChangeSet")) == 1
     assert not (tmp_path / "plan.json").exists()
@@ -30,12 +28,12 @@ def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_pat
 
 @pytest.mark.parametrize("verb", ["apply", "discard"])
 @pytest.mark.parametrize("key", ["environment", "account", "region", "stack_name"])
-def test_a_plan_of_another_place_is_refused(
+def test_a_plan_for_another_environment_account_or_region_is_refused(
     command: Command, aws: Service, tmp_path: Path, verb: str, key: str
 ) -> None:
     add_bootstrap_stack(aws)
     plan = tmp_path / "plan.json"
-    assert command("plan", "dev", "--out", "plan.json").code == 2
+    command("plan", "dev", "--out", "plan.json", code=2)
     plan.write_text(json.dumps(json.loads(plan.read_text()) | {key: "another"}))
     aws.calls.clear()
     refused = command(verb, "dev", "plan.json")
@@ -43,24 +41,22 @@ def test_a_plan_of_another_place_is_refused(
     assert (refused.code, aws.find_writes(), plan.exists()) == (1, [], True)
 
 
-def test_a_plan_for_a_stack_of_somebody_else_is_applied_only_to_adopt_it(command: Command, aws: Service) -> None:
+def test_a_plan_for_a_stack_without_the_owner_tag_is_applied_only_to_adopt_it(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_harmlessly)
-    assert command("plan", "dev", "--out", "plan.json").code == 2
+    command("plan", "dev", "--out", "plan.json", code=2)
     stack.tags = []
     refused = command("apply", "dev", "plan.json", "--yes")
     assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in refused.stderr
     assert (refused.code, aws.find_requests("ExecuteChangeSet")) == (1, [])
-    assert command("apply", "dev", "plan.json", "--yes", "--adopt").code == 0
+    command("apply", "dev", "plan.json", "--yes", "--adopt", code=0)
 
 
 def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_harmlessly)
-    assert command("plan", "dev", "--out", "plan.json").code == 2
+    command("plan", "dev", "--out", "plan.json", code=2)
 
     def refuse_plan() -> str:
-        refused = command("apply", "dev", "plan.json", "--yes")
-        assert refused.code == 1
-        return refused.stderr.removeprefix("deploy: plan.json: ")
+        return command("apply", "dev", "plan.json", "--yes", code=1).stderr.removeprefix("deploy: plan.json: ")
 
     nested = stack.nested["Data"]
     updated, nested.updated = nested.updated, nested.updated.replace(year=2027)
@@ -79,10 +75,9 @@ def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) 
 
 def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Path) -> None:
     add_bootstrap_stack(aws)
-    assert command("dev", "--plan", "--out", "plan.json").code == 2
+    command("dev", "--plan", "--out", "plan.json", code=2)
     assert len(aws.remaining_names) == 2  # the change set, and the stack in review that it made
-    result = command("dev", "--discard", "plan.json")
-    assert result.code == 0, result
+    command("dev", "--discard", "plan.json", code=0)
     assert aws.remaining_names == []
     assert not (tmp_path / "plan.json").exists()
 
@@ -97,7 +92,7 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
         ('{"version": 0}', "plan.json: saved by another version of this tool; create a new plan"),
     ],
 )
-def test_a_file_that_is_no_plan(
+def test_a_file_that_is_not_a_plan_is_refused(
     command: Command, aws: Service, tmp_path: Path, content: str | None, message: str
 ) -> None:
     if content is not None:
@@ -107,13 +102,13 @@ def test_a_file_that_is_no_plan(
     assert aws.calls == []
 
 
-def test_a_saved_plan_is_recorded_as_it_was_deployed(
+def test_the_deployment_record_contains_the_settings_of_the_saved_plan(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
     """With the settings of the plan, whatever those of today are."""
     add_platform(aws)
     path = settings_file("dev", log_retention_days=7)
-    assert command("dev", "--plan", "--out", "plan.json", "--settings", path).code == 2
-    assert command("dev", "--apply", "plan.json", "--yes").code == 0
+    command("dev", "--plan", "--out", "plan.json", "--settings", path, code=2)
+    command("dev", "--apply", "plan.json", "--yes", code=0)
     recorded = json.loads((tmp_path / "deployed" / "dev.json").read_text())
     assert recorded["parameters"]["LogRetentionDays"] == "7"

@@ -43,13 +43,13 @@ def expected_hashes(content: bytes) -> list[dict[str, str]]:
     return [{"alg": "SHA-256", "content": hashlib.sha256(content).hexdigest()}]
 
 
-def test_it_is_valid_cyclonedx() -> None:
+def test_the_bill_is_valid_cyclonedx() -> None:
     _, bill = only_file(package_repository(), ".cdx.json")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.decode()) is None
 
 
 @pytest.mark.parametrize("runtime", [None, Runtime(files=(("bootstrap", b"#!/bin/sh", 0o755),))])
-def test_it_lists_the_functions_package_and_each_file_in_it(runtime: Runtime | None) -> None:
+def test_the_bill_lists_the_package_of_the_functions_and_each_of_its_files(runtime: Runtime | None) -> None:
     package = package_repository(runtime=runtime)
     code = read_bill(package)["metadata"]["component"]
     key, zipped = only_file(package, ".zip")
@@ -62,7 +62,7 @@ def test_it_lists_the_functions_package_and_each_file_in_it(runtime: Runtime | N
     assert {file["type"] for file in code["components"]} == {"file"}
 
 
-def test_it_lists_the_libraries_of_the_layer_and_the_runtime() -> None:
+def test_the_bill_lists_the_libraries_of_the_layer_and_the_runtime() -> None:
     lines = [line for line in REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
     bill = read_bill()
     *libraries, runtime = sorted(bill["components"], key=lambda component: component["type"] == "platform")
@@ -76,7 +76,7 @@ def test_it_lists_the_libraries_of_the_layer_and_the_runtime() -> None:
     assert sorted(references) == sorted(component["bom-ref"] for component in bill["components"])
 
 
-def test_its_serial_number_follows_from_its_content_and_it_has_no_date() -> None:
+def test_the_serial_number_of_a_bill_depends_on_its_content_only() -> None:
     materials = Materials(b"zip", "1", [("a.py", b"x = 1")], [], {RUNTIME})
     bill = json.loads(render_bill(materials))
     assert json.loads(render_bill(materials)) == bill
@@ -112,7 +112,7 @@ def test_a_requirement_that_is_not_pinned_by_one_hash_is_refused(tmp_path: Path,
         list(read_libraries(requirements))
 
 
-def test_the_command_prints_or_writes_it(tmp_path: Path) -> None:
+def test_the_command_prints_the_bill_or_writes_it_to_a_file(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scripts.deployer.cli.sbom"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run([*command, tmp_path / "new" / "sbom.cdx.json"], cwd=ROOT, check=True)

@@ -11,7 +11,7 @@ from tests.deployer.conftest import Command, add_platform, assert_golden
 NAME = "payment-platform-dev"
 
 
-def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service) -> None:
+def test_the_status_shows_stacks_drift_and_alarms(command: Command, aws: Service) -> None:
     stack = add_platform(aws)
     stack.nested["Data"].drift = "DRIFTED"
     aws.alarms["alarm-sfn-failures-dev"] = "ALARM"
@@ -23,7 +23,7 @@ def test_status_tells_stacks_drift_and_alarms(command: Command, aws: Service) ->
     assert aws.find_writes() == []
 
 
-def test_a_status_that_is_well(command: Command, aws: Service) -> None:
+def test_the_status_of_a_healthy_environment_ends_with_0(command: Command, aws: Service) -> None:
     add_platform(aws)
     result = command("dev", "--json", script="status")
     status = json.loads(result.stdout)
@@ -37,12 +37,14 @@ def test_a_status_that_is_well(command: Command, aws: Service) -> None:
         ("outputs", f"outputs: {NAME} is not deployed; deploy it with scripts/deploy.sh dev\n"),
     ],
 )
-def test_what_is_not_there_is_said(command: Command, aws: Service, script: str, message: str) -> None:
+def test_an_environment_that_is_not_deployed_is_reported(
+    command: Command, aws: Service, script: str, message: str
+) -> None:
     result = command("dev", script=script)
     assert (result.code, result.stderr) == (1, message)
 
 
-def test_outputs_in_every_shape(command: Command, aws: Service) -> None:
+def test_the_outputs_are_printed_in_every_format(command: Command, aws: Service) -> None:
     add_platform(aws)
     table = command("dev", script="outputs").stdout
     assert "SnsTopicName                            sns-payment-notifications-dev\n" in table

@@ -20,7 +20,7 @@ from tests.deployer.conftest import Command, add_platform
         (("--plan", "--offline", "--out", "x"), "--out cannot be combined with --offline"),
     ],
 )
-def test_options_that_do_not_go_together(
+def test_options_that_exclude_each_other_are_refused(
     command: Command, aws: Service, arguments: tuple[str, ...], message: str
 ) -> None:
     result = command("dev", *arguments)
@@ -28,15 +28,14 @@ def test_options_that_do_not_go_together(
     assert aws.calls == []
 
 
-def test_every_script_helps(command: Command) -> None:
+def test_every_script_has_a_help_text(command: Command) -> None:
     for script in ("status", "outputs", "destroy"):
         help_text = command("--help", script=script)
         assert (help_text.code, f"Usage: scripts/{script}.sh [OPTIONS] ENVIRONMENT" in help_text.stdout) == (0, True)
 
 
 def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -> None:
-    general = command("--help", COLUMNS="80")
-    assert general.code == 0
+    general = command("--help", COLUMNS="80", code=0)
     assert max(map(len, general.stdout.splitlines())) <= 80
     commands = re.findall(r"^  ([a-z-]+)  +[A-Z].*[.]$", general.stdout.split("Commands:")[1], re.MULTILINE)
     assert commands == ["deploy", "plan", "apply", "discard", "follow", "cancel", "continue-rollback"]

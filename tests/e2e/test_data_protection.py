@@ -132,7 +132,9 @@ def plant(platform: Platform) -> None:
     platform.client("events").put_rule(Name="planted", EventPattern=json.dumps({"source": [PLANTED]}))
 
 
-def test_no_mark_is_anywhere(searched: list[Place], sender: Sender, fingerprints: set[str]) -> None:
+def test_no_payment_data_is_outside_the_encrypted_tables(
+    searched: list[Place], sender: Sender, fingerprints: set[str]
+) -> None:
     """Seen to fail, before these were mended, by a log of what sends the gateway's requests, by a currency in a reason
     to reject, by ids that were card numbers, or no ids at all, and by fingerprints in states and names of executions.
     """
@@ -145,11 +147,13 @@ def test_no_mark_is_anywhere(searched: list[Place], sender: Sender, fingerprints
     assert leaks == []
 
 
-def test_what_is_planted_is_found_in_every_kind_of_place(searched: list[Place]) -> None:
+def test_the_search_finds_a_planted_marker_in_every_kind_of_place(searched: list[Place]) -> None:
     assert {kind for _, kind, _ in search([PLANTED], searched)} == set(KINDS)
 
 
-def test_what_is_kept_is_in_the_table_of_payments_and_not_in_the_ledger(sender: Sender, fingerprints: set[str]) -> None:
+def test_stored_payment_data_is_in_the_payments_table_and_not_in_the_ledger(
+    sender: Sender, fingerprints: set[str]
+) -> None:
     platform = sender.platform
     payments_table = table(platform, platform.outputs["DynamodbTableName"])
     for mark in (marked.CUSTOMER, marked.STRIPE_CUSTOMER, str(marked.MAJOR_UNITS), marked.METHOD):
@@ -160,11 +164,11 @@ def test_what_is_kept_is_in_the_table_of_payments_and_not_in_the_ledger(sender: 
     assert search([*MARKS, *fingerprints], [("table", "ledger", ledger)]) == []
 
 
-def test_every_mark_was_sent(inputs: str) -> None:
+def test_every_marker_was_sent(inputs: str) -> None:
     assert [mark for mark in SENT_MARKS if mark not in inputs] == []
 
 
-def test_every_way_was_gone(searched: list[Place], sender: Sender) -> None:
+def test_every_scenario_was_run(searched: list[Place], sender: Sender) -> None:
     payments_table = table(sender.platform, sender.platform.outputs["DynamodbTableName"])
     for status in ("COMPLETED", "DECLINED", "REJECTED", "FAILED", "UNKNOWN", "REVIEW", "REFUNDING", "REFUNDED"):
         assert f'"status": {{"S": "{status}"}}' in payments_table
@@ -186,7 +190,7 @@ def test_every_way_was_gone(searched: list[Place], sender: Sender) -> None:
 
 
 @pytest.mark.usefixtures("searched")  # it plants the one rule that there is
-def test_executions_are_logged_without_their_data_and_told_to_no_rule(platform: Platform) -> None:
+def test_execution_logs_contain_no_data_and_no_rule_receives_executions(platform: Platform) -> None:
     """What is left out of the search is kept by nobody but Step Functions."""
     stacks = platform.client("cloudformation").describe_stacks()["Stacks"]
     parameters = [parameter for stack in stacks for parameter in stack.get("Parameters", [])]

@@ -22,7 +22,7 @@ def test_the_second_deployment_changes_nothing_uploads_nothing_and_says_so(platf
 
 
 @pytest.mark.parametrize(("changes", "code", "text"), [({}, 0, "no changes"), ({"LogRetentionDays": "7"}, 2, "Plan:")])
-def test_a_plan_tells_by_its_exit_code_and_changes_nothing(
+def test_a_plan_reports_changes_by_its_exit_code_and_changes_nothing(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], code: int, text: str
 ) -> None:
     monkeypatch.setattr(settings, "load", lambda *_: platform.parameters | changes)

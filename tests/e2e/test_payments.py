@@ -12,7 +12,7 @@ from tests.workflow import END_STATES
 pytestmark = pytest.mark.e2e
 
 
-def test_completed(platform: Platform) -> None:
+def test_a_valid_payment_completes(platform: Platform) -> None:
     request, story = platform.pay()
     assert story.states == ["ValidatePayment", "ProcessPayment", "PaymentOutcome", "PaymentComplete"]
     assert (story.status, story.transition_count) == ("SUCCEEDED", 4)
@@ -31,7 +31,9 @@ def test_completed(platform: Platform) -> None:
         (10000.01, "REJECTED", "payment_amount exceeds the limit"),
     ],
 )
-def test_outcomes_without_a_charge(platform: Platform, amount: float, status: str, reason: str) -> None:
+def test_a_payment_that_is_not_charged_has_its_outcome_and_reason(
+    platform: Platform, amount: float, status: str, reason: str
+) -> None:
     request, story = platform.pay(payment_amount=amount)
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
     assert platform.item(request["transaction_id"])["status"] == {"S": status}
@@ -47,7 +49,7 @@ def test_outcomes_without_a_charge(platform: Platform, amount: float, status: st
     assert platform.dead_letters() == []
 
 
-def test_retried_and_then_completed(platform: Platform) -> None:
+def test_a_payment_completes_after_retries(platform: Platform) -> None:
     request, story = platform.pay(payment_amount=150.02)
     assert story.status == "SUCCEEDED"
     assert story.tries["ProcessPayment"] == 3
@@ -63,7 +65,7 @@ def test_an_unknown_outcome_is_resolved_by_a_lookup(platform: Platform) -> None:
     assert (item["status"], item["attempt"]) == ({"S": "COMPLETED"}, {"N": "1"})
 
 
-def test_failed_for_good(platform: Platform) -> None:
+def test_a_payment_fails_permanently(platform: Platform) -> None:
     request, story = platform.pay(payment_amount=150.03)
     assert (story.status, story.error) == ("FAILED", "GatewayUnavailable")
     assert story.tries["ProcessPayment"] == 4
@@ -78,7 +80,7 @@ def test_failed_for_good(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("data", [None, 7, "text", [], {}, {"transaction_id": 7}, {"transaction_id": "x" * 250_000}])
-def test_what_is_no_request_fails_as_that(platform: Platform, data: object) -> None:
+def test_a_malformed_request_fails_as_malformed(platform: Platform, data: object) -> None:
     story = platform.follow(platform.start(data))
     assert story.states[-1] == "PaymentFailed"
     big = len(json.dumps(data)) > 20_000
@@ -90,7 +92,7 @@ def test_what_is_no_request_fails_as_that(platform: Platform, data: object) -> N
     assert notice["attributes"]["outcome"]["Value"] == "EXECUTION_FAILED"
 
 
-def test_the_same_payment_that_failed_fails_again_and_is_announced_once(platform: Platform) -> None:
+def test_a_repeated_failed_payment_fails_again_and_is_published_once(platform: Platform) -> None:
     request, _ = platform.pay(payment_amount=150.03)
     again = platform.follow(platform.start(request))
     assert (again.status, again.error) == ("FAILED", "PaymentGivenUp")
@@ -103,7 +105,7 @@ def test_the_same_payment_that_failed_fails_again_and_is_announced_once(platform
     assert notice["notice_id"].startswith(request["transaction_id"])
 
 
-def test_the_same_payment_again_is_answered_and_not_charged_again(platform: Platform) -> None:
+def test_a_repeated_payment_returns_its_outcome_and_is_not_charged_again(platform: Platform) -> None:
     request, first = platform.pay()
     _, second = platform.pay(**request)
     assert second.output == first.output | {"announce": False}
@@ -151,7 +153,7 @@ def test_the_functions_log_json_and_no_payment_data(platform: Platform) -> None:
     assert "4321" not in re.sub("[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{12,}|20[0-9]{2}-[0-9T:.Z-]+", "", text)
 
 
-def test_the_dead_letter_of_an_asynchronous_invocation(platform: Platform) -> None:
+def test_a_failed_asynchronous_invocation_is_dead_lettered(platform: Platform) -> None:
     """A function that is invoked by somebody else, asynchronously, and fails for good."""
     lambda_ = platform.client("lambda")
     name = platform.outputs["LambdaProcessingFunctionName"]

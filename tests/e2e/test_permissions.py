@@ -19,7 +19,7 @@ ENFORCED = {
 
 
 @pytest.mark.parametrize(("function", "action"), sorted(ENFORCED))
-def test_without_it_no_payment_completes(platform: Platform, function: str, action: str) -> None:
+def test_no_payment_completes_without_the_permission(platform: Platform, function: str, action: str) -> None:
     with without(platform, function, action):
         _, story = platform.pay()
         assert (story.status, story.error) == ("FAILED", "LedgerRefused")

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.e2e
         (Status.PROCESSING, 4, 60, "PROCESSING"),
     ],
 )
-def test_what_was_left_is_settled(platform: Platform, status: Status, cents: int, age: float, settled: str) -> None:
+def test_reconciliation_settles_every_abandoned_payment(
+    platform: Platform, status: Status, cents: int, age: float, settled: str
+) -> None:
     transaction_id = leave(platform, status, cents, age)
     reconcile(platform)
     assert platform.item(transaction_id)["status"] == {"S": settled}
@@ -36,7 +38,7 @@ def test_what_was_left_is_settled(platform: Platform, status: Status, cents: int
     assert [n for n in platform.notices() if n["transaction_id"] == transaction_id] == []
 
 
-def test_a_run_says_that_it_is_over(platform: Platform) -> None:
+def test_a_run_ends_with_a_summary(platform: Platform) -> None:
     assert set(reconcile(platform)) == {"overdue", "settled", "open", "errors"}
     events = platform.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{RECONCILIATION}")["events"]
     lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
@@ -45,7 +47,7 @@ def test_a_run_says_that_it_is_over(platform: Platform) -> None:
     assert line["Environment"] == "local"
 
 
-def test_the_ledger_tells_every_step_and_who_took_it(platform: Platform) -> None:
+def test_the_ledger_records_every_step_and_who_took_it(platform: Platform) -> None:
     request, _ = platform.pay(payment_amount=150.02)
     steps = ledger(platform, request["transaction_id"])
     statuses = [step["status"]["S"] for step in steps]
@@ -62,7 +64,7 @@ def test_the_ledger_tells_every_step_and_who_took_it(platform: Platform) -> None
     assert "CUST" not in json.dumps(steps)
 
 
-def test_a_refund_is_made_once_however_often_it_is_asked_for(platform: Platform) -> None:
+def test_a_refund_that_is_requested_twice_is_made_once(platform: Platform) -> None:
     request, _ = platform.pay()
     refund = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
     answers = [call(platform, "reconciliation", **refund) for _ in range(2)]
@@ -72,7 +74,7 @@ def test_a_refund_is_made_once_however_often_it_is_asked_for(platform: Platform)
     assert steps[-1]["actor"]["S"].startswith("alice by way of lambda-payment-reconciliation-local")
 
 
-def test_what_was_not_charged_is_not_refunded(platform: Platform) -> None:
+def test_a_payment_that_was_not_charged_is_not_refunded(platform: Platform) -> None:
     request, _ = platform.pay(payment_amount=150.01)
     answer = call(
         platform, "reconciliation", action="refund", transaction_id=request["transaction_id"], operator="alice"
@@ -82,7 +84,7 @@ def test_what_was_not_charged_is_not_refunded(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("action", ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"])
-def test_without_an_action_nothing_is_settled_or_told(platform: Platform, action: str) -> None:
+def test_an_event_without_an_action_settles_and_publishes_nothing(platform: Platform, action: str) -> None:
     transaction_id = leave(platform, Status.PENDING, 0, HOUR)
     with without(platform, "Reconciliation", action):
         answer = reconcile(platform)
@@ -93,7 +95,7 @@ def test_without_an_action_nothing_is_settled_or_told(platform: Platform, action
     reconcile(platform)
 
 
-def test_a_letter_that_could_not_be_left_is_left_later(platform: Platform) -> None:
+def test_a_dead_letter_that_could_not_be_sent_is_sent_later(platform: Platform) -> None:
     transaction_id = leave(platform, Status.PENDING, 0, HOUR)
     with without(platform, "Reconciliation", "sqs:SendMessage"):
         assert reconcile(platform)["errors"] == 1

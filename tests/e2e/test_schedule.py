@@ -49,7 +49,7 @@ def witness(platform: Platform) -> Iterator[str]:
         events.remove_targets(Rule=RULE, Ids=["witness"])
 
 
-def test_the_rule_settles_what_a_dead_workflow_left(platform: Platform) -> None:
+def test_the_schedule_settles_a_payment_that_a_dead_workflow_left(platform: Platform) -> None:
     """Nobody else invokes the function here.
 
     Seen to fail without the permission, with one for another rule or for the function in the alias's place, without

@@ -70,7 +70,7 @@ def test_a_payment_is_charged_once_with_the_key_of_the_secret(platform: Platform
     assert stripe.money_moved == 15000
 
 
-def test_a_card_that_is_declined(platform: Platform, stripe: Stripe) -> None:
+def test_a_declined_card_fails_the_payment(platform: Platform, stripe: Stripe) -> None:
     stripe.faults = {CONFIRM: ["decline"]}
     request, story = platform.pay()
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")

@@ -30,7 +30,7 @@ def has_ended(emulator: server.Server) -> bool:
     return False
 
 
-def test_it_listens_on_loopback_only_and_leaves_nothing() -> None:
+def test_the_server_listens_on_loopback_only_and_leaves_nothing_behind() -> None:
     with server.run_server() as running:
         listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         addresses = {row[1].split(":")[0] for row in listening if int(row[1].split(":")[1], 16) == running.port}
@@ -40,7 +40,7 @@ def test_it_listens_on_loopback_only_and_leaves_nothing() -> None:
     assert not Path(running.folder).exists()
 
 
-def test_a_stranger_may_do_nothing() -> None:
+def test_an_unknown_caller_is_denied_everything() -> None:
     with server.run_server() as running:
         stranger = boto3.client(
             "dynamodb",
@@ -53,7 +53,7 @@ def test_a_stranger_may_do_nothing() -> None:
             stranger.list_tables()
 
 
-def test_it_ends_with_a_process_that_could_not_end_it() -> None:
+def test_the_server_ends_with_the_process_that_started_it() -> None:
     """It watches its owner, which is killed here and cannot stop it."""
     starter = subprocess.Popen(
         [sys.executable, "-c", "from scripts.local import server; import time\n"

@@ -15,7 +15,7 @@ from tests.fakes import ScriptedGateway
 from tests.workflow import Workflow, request
 
 
-def test_completed(workflow: Workflow) -> None:
+def test_a_valid_payment_completes(workflow: Workflow) -> None:
     execution = workflow.pay(request())
     assert execution.status == "SUCCEEDED"
     assert execution.output["status"] == "COMPLETED"
@@ -45,7 +45,7 @@ def test_business_outcomes_are_not_announced_where_nobody_wants_them(workflow: W
     assert [notice["state"] for notice in workflow.notices] == ["ProcessPayment"]
 
 
-def test_retried_and_then_completed(workflow: Workflow) -> None:
+def test_a_payment_completes_after_retries(workflow: Workflow) -> None:
     workflow.gateway = Simulator()
     execution = workflow.pay(request(payment_amount=150.02))
     assert execution.output["status"] == "COMPLETED"

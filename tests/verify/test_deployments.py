@@ -40,7 +40,7 @@ def test_nothing_is_written_while_a_stack_is_busy(root: str, nested: str, monkey
     assert run.cleanup.problems == []
 
 
-def test_the_command_ends_in_one_line_and_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_fails_in_one_line_during_a_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_busy_run(monkeypatch, "UPDATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
     monkeypatch.setattr(common, "reach_environment", lambda *_, **__: None)
     monkeypatch.setattr(cli, "_prepare_run", lambda *_: run)
@@ -51,7 +51,9 @@ def test_the_command_ends_in_one_line_and_1(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(("reads_only", "writes"), [(True, "sets every alarm"), (False, "")])
-def test_a_run_that_only_reads_goes_on(reads_only: bool, writes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_run_continues_during_a_deployment(
+    reads_only: bool, writes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_busy_run(monkeypatch, *BUSY[0])
     run.read_only = reads_only
     group = runner.Group("alarms", make_check, 1, writes, reads_too=True)
@@ -59,7 +61,7 @@ def test_a_run_that_only_reads_goes_on(reads_only: bool, writes: str, monkeypatc
 
 
 @pytest.mark.parametrize("module", [alarms, payments], ids=["alarms", "payments"])
-def test_a_deployment_that_began_meanwhile_makes_the_group_unknown(
+def test_a_deployment_that_begins_during_the_run_makes_the_group_unknown(
     module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes: list[str] = []

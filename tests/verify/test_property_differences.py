@@ -26,7 +26,7 @@ ALLOW = {"Sid": "Send", "Effect": "Allow", "Action": ["sqs:SendMessage", "sqs:Ge
         ("", None),
     ],
 )
-def test_the_same_in_another_form_is_no_difference(expected: Any, actual: Any) -> None:
+def test_equal_values_in_different_forms_are_no_difference(expected: Any, actual: Any) -> None:
     assert find_differences({"Property": expected}, {"Property": actual}) == []
 
 
@@ -43,7 +43,7 @@ def test_the_same_in_another_form_is_no_difference(expected: Any, actual: Any) -
         ("123456789012", "123456789013", "Property is 123456789013, must be 123456789012"),
     ],
 )
-def test_a_difference_says_what_is_and_what_has_to_be(expected: Any, actual: Any, line: str) -> None:
+def test_a_difference_names_the_actual_and_the_expected_value(expected: Any, actual: Any, line: str) -> None:
     assert find_differences({"Property": expected}, {"Property": actual}) == [line]
 
 
@@ -60,7 +60,7 @@ OTHER_TAGS = {"Owner": "me", "aws:cloudformation:stack-name": "s"}
     ],
     ids=["map", "IAM", "Step Functions", "KMS"],
 )
-def test_a_missing_tag_is_named_and_one_of_cloudformation_is_not(tags: Any) -> None:
+def test_missing_tags_are_named_and_tags_of_cloudformation_are_ignored(tags: Any) -> None:
     expected = {"Tags": [{"Key": "Owner", "Value": "PaymentTeam"}, {"Key": "Environment", "Value": "dev"}]}
     assert find_differences(expected, {"Tags": tags}) == ["Tags lack Owner=PaymentTeam, Environment=dev"]
 
@@ -79,11 +79,11 @@ def test_a_missing_tag_is_named_and_one_of_cloudformation_is_not(tags: Any) -> N
         ),
     ],
 )
-def test_the_statement_and_the_action_are_named(statement: dict[str, Any], lines: list[str]) -> None:
+def test_a_policy_difference_names_the_statement_and_the_action(statement: dict[str, Any], lines: list[str]) -> None:
     assert find_policy_differences({"Statement": [ALLOW]}, {"Statement": [ALLOW | statement]}) == lines
 
 
-def test_everybody_and_the_account_have_two_forms() -> None:
+def test_both_forms_of_everybody_and_of_the_account_are_equal() -> None:
     root = {"AWS": "arn:aws:iam::123456789012:root"}
     for expected, actual in (("*", {"AWS": "*"}), (root, {"AWS": ["123456789012"]})):
         assert (
@@ -95,7 +95,7 @@ def test_everybody_and_the_account_have_two_forms() -> None:
 
 
 @pytest.mark.parametrize("statements", [[ALLOW | {"Principal": "*"}, ALLOW], [ALLOW, ALLOW | {"Principal": "*"}]])
-def test_a_statement_is_not_hidden_by_another_one_with_its_sid(statements: list[dict[str, Any]]) -> None:
+def test_a_second_statement_with_the_same_sid_is_reported(statements: list[dict[str, Any]]) -> None:
     lines = find_policy_differences({"Statement": [ALLOW]}, {"Statement": statements})
     assert "statement Send is there 2 times, must be 1" in lines
 

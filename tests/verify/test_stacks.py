@@ -54,7 +54,7 @@ def test_each_parameter_that_differs_from_its_source_is_named() -> None:
     assert lines == {"B": "B is '2', [bootstrap] says '3'", "C": "C is 'not set', [bootstrap] says '4'"}
 
 
-def test_a_gap_is_no_wrong_parameter() -> None:
+def test_a_parameter_that_the_emulator_lacks_is_not_reported() -> None:
     tree = StackTree(replace(COMPLETE, parameters={"Gateway": "other"}))
     run = make_run({}, TABLE, tree=tree)
     run.settings = {"Gateway": "simulator"}

@@ -34,7 +34,9 @@ def test_every_name_that_exists_outside_the_stack_is_found(
     assert len(EXPECTED_NAMES) > 50
 
 
-def test_what_the_stack_holds_is_no_obstacle(situation_of: Reader, aws: Service, account: Account) -> None:
+def test_resources_of_the_stack_itself_do_not_block_their_names(
+    situation_of: Reader, aws: Service, account: Account
+) -> None:
     add_platform(aws, environment="prod")
     occupy_all_names(aws, account, {})
     assert not_passed(collect_findings(situation_of())) == []
@@ -84,7 +86,7 @@ _ACCOUNT_WIDE = ("an earlier stack, or another Region, has it", "delete it if no
         ("backup-vault-payments-prod", PLATFORM_TAGS, *_LEFT_OVER),
     ],
 )
-def test_whose_it_is_decides_what_to_do(
+def test_the_advice_depends_on_the_owner_of_the_existing_resource(
     situation_of: Reader, account: Account, name: str, tags: dict[str, str], words: str, step: str
 ) -> None:
     account.existing = {"backup-vault-another": {}, name: tags}
@@ -191,7 +193,7 @@ def test_every_type_with_a_fixed_name_is_looked_up_or_may_share_it() -> None:
             assert kind in LOOKUPS or kind in may_share, (kind, key)
 
 
-def test_what_the_stack_holds_must_be_readable(situation_of: Reader, aws: Service) -> None:
+def test_the_resources_of_the_stack_must_be_readable(situation_of: Reader, aws: Service) -> None:
     add_platform(aws, environment="prod")
     aws.errors = {"ListStackResources": [Refused("AccessDenied", "not you", 403)]}
     ((verdict, _, step),) = findings_of("names", situation_of())

@@ -36,7 +36,7 @@ def test_an_empty_account_passes_all_checks(situation_of: Reader, aws: Service) 
         ({"AWSLogDeliveryWrite20150319": "x" * 5000 + "log-group:/aws/vendedlogs/*"}, "ok"),
     ],
 )
-def test_policies_of_logs_are_counted(
+def test_the_resource_policies_of_cloudwatch_logs_are_counted(
     situation_of: Reader, account: Account, policies: dict[str, str], verdict: str
 ) -> None:
     account.log_policies = policies
@@ -53,7 +53,7 @@ def test_a_repository_without_ids_is_warned_about(situation_of: Reader, reposito
     assert all("opt in to immutable subjects" in finding.next_step for finding in not_passed(findings))
 
 
-def test_a_runtime_ends_in_steps(situation_of: Reader, aws: Service) -> None:
+def test_the_end_of_a_runtimes_support_warns_first_and_fails_later(situation_of: Reader, aws: Service) -> None:
     first_deployment = situation_of("dev")
     add_platform(aws)
     update = situation_of("dev")
@@ -80,11 +80,11 @@ def test_a_runtime_ends_in_steps(situation_of: Reader, aws: Service) -> None:
     assert (blocked.verdict, "refuses any change" in blocked.text) == (Verdict.WARNING, True)
 
 
-def test_the_date_is_that_of_aws(situation_of: Reader) -> None:
+def test_the_current_date_is_read_from_aws(situation_of: Reader) -> None:
     assert situation_of().today == date(2026, 1, 1)
 
 
-def test_a_region_is_known_or_unknown(situation_of: Reader) -> None:
+def test_a_region_without_a_needed_service_is_reported(situation_of: Reader) -> None:
     situation = situation_of("prod")
     for region, verdict in (("eu-west-1", "ok"), ("eu-nowhere-9", "unknown")):
         (finding,) = check_region(replace(situation, place={**situation.place, "region": region}))

@@ -31,9 +31,7 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
         aws.alarms = {}
     stacks, objects = set(aws.stacks), dict(aws.objects)
     create_obstacles(account)
-    result = command("dev", "--yes")
-    assert result.code == 1
-    assert result.stderr.splitlines() == [
+    assert command("dev", "--yes", code=1).stderr.splitlines() == [
         "deploy: dynamodb-transactions-dev (AWS::DynamoDB::Table) exists outside payment-platform-dev: an earlier "
         "stack of this platform left it; delete it with its data (scripts/destroy.sh dev --purge), or import it into "
         "the stack (2 more above); nothing was changed"
@@ -42,12 +40,10 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
     assert (set(aws.stacks), aws.objects) == (stacks, objects)
 
 
-def test_the_findings_as_a_person_sees_them(command: Command, aws: Service, account: Account) -> None:
+def test_the_findings_are_printed_as_in_the_documentation(command: Command, aws: Service, account: Account) -> None:
     add_bootstrap_stack(aws)
     create_obstacles(account)
-    result = command("dev", "--plan")
-    assert result.code == 1
-    assert_golden("preflight.txt", result.stdout)
+    assert_golden("preflight.txt", command("dev", "--plan", code=1).stdout)
     text = (GOLDEN / "preflight.txt").read_text(encoding="utf-8")
     assert text in (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 
@@ -59,7 +55,7 @@ def test_the_findings_fit_a_terminal(command: Command, aws: Service, account: Ac
     assert_golden("preflight_80.txt", terminal.text)
 
 
-def test_the_findings_for_programs_and_pull_requests(command: Command, aws: Service, account: Account) -> None:
+def test_the_findings_are_available_as_json_and_as_markdown(command: Command, aws: Service, account: Account) -> None:
     add_bootstrap_stack(aws)
     create_obstacles(account)
     records = command("dev", "--plan", "--json").read_records()

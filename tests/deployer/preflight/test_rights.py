@@ -81,7 +81,7 @@ _UPLOAD = {"s3:GetObject", "s3:PutObject"}
         ),
     ],
 )
-def test_githubs_roles_have_what_is_simulated(
+def test_the_roles_of_github_have_every_simulated_permission(
     situation_of: Reader, account: Account, aws: Service, world: Any, role: str, only_plan: bool, out: Any, refused: Any
 ) -> None:
     """By the emitted policies, as they are in eu-central-1; a simulation does not read the bucket's policy.
@@ -106,7 +106,7 @@ def test_githubs_roles_have_what_is_simulated(
     ("only_plan", "out", "prefix"),
     [(True, None, "payment-plans"), (True, Path("plan.json"), "payment-platform"), (False, None, "payment-platform")],
 )
-def test_uploads_are_simulated_where_they_go(
+def test_uploads_are_simulated_under_the_keys_that_they_use(
     situation_of: Reader, aws: Service, only_plan: bool, out: Path | None, prefix: str
 ) -> None:
     findings_of("rights", situation_of(only_plan=only_plan, out=out))
@@ -127,7 +127,9 @@ def test_a_root_or_federated_user_is_not_simulated(
     assert (actual, simulations(aws)) == (verdict, [])
 
 
-def test_a_denied_question_is_unknown_and_names_the_permission(situation_of: Reader, account: Account) -> None:
+def test_a_check_whose_request_is_denied_is_unknown_and_names_the_permission(
+    situation_of: Reader, account: Account
+) -> None:
     account.denied = {
         "lambda:GetAccountSettings",
         "logs:DescribeResourcePolicies",
