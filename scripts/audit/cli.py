@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from scripts.common.command import report_errors
 from scripts.common.errors import UserError
 from scripts.common.paths import TEMPLATES
 from scripts.deployer.validate import check_fresh
@@ -27,17 +28,9 @@ from .results import Result, Suppressions
 )
 @click.option("--debug", is_flag=True, help="Show a traceback of an error.")
 def audit(lists: bool, scans_only: bool, recorded: Path | None, debug: bool) -> None:
-    console = Console(width=max(table.WIDTH, Console().width), stderr=False)
-    try:
+    console = Console(width=max(table.WIDTH, Console().width), highlight=False)
+    with report_errors("audit", debug=debug):
         sys.exit(0 if _run_audit(console, lists, scans_only, recorded) else 1)
-    except UserError as error:
-        if debug:
-            raise
-        print(f"audit: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("audit: interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 def _run_audit(console: Console, lists: bool, scans_only: bool, recorded: Path | None) -> bool:

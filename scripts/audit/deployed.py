@@ -11,17 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from scripts.common.evaluate import TOKEN, Evaluated, evaluate
+from scripts.common.target import pseudo_parameters
 from scripts.common.templates import Tree, parse_template
 from stacks import settings
 from stacks.render import render_files
 
 ACCOUNT = "123456789012"
-PSEUDO = {
-    "AWS::AccountId": ACCOUNT,
-    "AWS::Region": "eu-central-1",
-    "AWS::Partition": "aws",
-    "AWS::URLSuffix": "amazonaws.com",
-}
+PSEUDO = pseudo_parameters(ACCOUNT, "eu-central-1")
 PROD = "prod"
 # The parameters that switch on every optional resource and role.
 OPTIONAL_PARTS = {

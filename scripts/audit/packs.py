@@ -11,7 +11,7 @@ from scripts.common.errors import UserError
 from scripts.common.paths import ROOT
 
 from .results import Finding, Result, Suppressions
-from .scanners import read_output
+from .scanners import run_command
 
 MODULES = ROOT / ".venv" / "packs" / "node_modules"
 NAMES = {
@@ -27,7 +27,8 @@ def run_cdk_nag(suppressions: Suppressions, folder: Path) -> list[Result]:
     if node is None:
         raise UserError("node: not installed; the rule packs need Node.js 20 or newer with npm")
     script = Path(__file__).with_name("packs") / "nag.js"
-    report = json.loads(read_output([node, script, folder], environment=os.environ | {"NODE_PATH": str(MODULES)}))
+    process = run_command([node, script, folder], environment=os.environ | {"NODE_PATH": str(MODULES)})
+    report = json.loads(process.stdout)
     results = []
     for pack, name in NAMES.items():
         findings = [
@@ -46,13 +47,13 @@ def run_control_tower_rules(suppressions: Suppressions, folder: Path) -> Result:
     if not guard.exists():
         raise UserError(f"{guard}: missing; `make audit` installs it, for Linux and macOS")
     rules = package / "rules" / "control-tower" / "cfn-guard"
-    output = read_output(
+    process = run_command(
         [guard, "validate", "--data", folder, "--rules", rules,
          "--output-format", "json", "--structured", "--show-summary", "none"],
         good_exit_codes=(0, 19),
     )  # fmt: skip
     findings, applied = [], set()
-    for report in json.loads(output):
+    for report in json.loads(process.stdout):
         template = Path(report["name"]).stem
         applied |= set(report["compliant"])
         for failure in report["not_compliant"]:

@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from scripts.common.evaluate import Evaluated, Resource, evaluate
+from scripts.common.target import pseudo_parameters
 from scripts.common.templates import Tree
 from scripts.local import server
 from stacks import settings
 
 from .deployed import OPTIONAL_PARTS, Template
 
-PSEUDO = {
-    "AWS::AccountId": server.ACCOUNT,
-    "AWS::Region": server.REGION,
-    "AWS::Partition": "aws",
-    "AWS::URLSuffix": "amazonaws.com",
-}
 # The secrets of the end-to-end tests; Secrets Manager appends six characters to their names.
 SECRET = f"arn:aws:secretsmanager:{server.REGION}:{server.ACCOUNT}:secret:gateway-*"
 WORKFLOW = "states.amazonaws.com"
@@ -105,12 +100,9 @@ def read_calls(folder: Path) -> Iterator[Call]:
 
 def _evaluate_platform(committed: Mapping[str, Template]) -> Evaluated:
     nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
-    parts = OPTIONAL_PARTS | {
-        "GatewaySecretArn": SECRET,
-        "BackupRetentionDays": "35",
-        "WorkflowCustomerKey": "true",
-    }
-    return evaluate(Tree(committed["parent"], nested), settings.load("local") | parts, PSEUDO)
+    parts = {"GatewaySecretArn": SECRET, "BackupRetentionDays": "35", "WorkflowCustomerKey": "true"}
+    parameters = settings.load("local") | OPTIONAL_PARTS | parts
+    return evaluate(Tree(committed["parent"], nested), parameters, pseudo_parameters(server.ACCOUNT, server.REGION))
 
 
 def _select_roles(platform: Evaluated) -> dict[str, Resource]:

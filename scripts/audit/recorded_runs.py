@@ -15,7 +15,7 @@ from scripts.local.server import RECORDED_CALLS
 
 from . import privileges
 from .deployed import Template
-from .scanners import read_output
+from .scanners import run_command
 
 MARKERS_REPORT = "MARKERS_REPORT"
 # The files of a folder of recordings; the last one exists only if all tests have passed.
@@ -91,7 +91,7 @@ def _judge_recordings(committed: Mapping[str, Template], folder: Path) -> tuple[
 def run_mutations(folder: Path) -> Mutations:
     """Run the mutations and return their result; a defect that was not caught is no error here."""
     report = folder / MUTATIONS
-    read_output([sys.executable, "-m", "tests.mutations", "--json", report], good_exit_codes=(0, 1))
+    run_command([sys.executable, "-m", "tests.mutations", "--json", report], good_exit_codes=(0, 1))
     return read_mutations(folder)
 
 

@@ -56,12 +56,12 @@ def run_cfn_lint() -> Result:
 def run_ruff() -> Result:
     """Check all code by the security rules (flake8-bandit)."""
     options = [str(Path(sys.executable).with_name("ruff"))]
-    rules = json.loads(read_output([*options, "rule", "--all", "--output-format", "json"]))
+    rules = json.loads(run_command([*options, "rule", "--all", "--output-format", "json"]).stdout)
     applied = sum(rule["code"].startswith("S") and rule["code"][1:].isdigit() for rule in rules if not rule["preview"])
     selecting = [*options, "check", "--select", "S", "--output-format", "json", "--exit-zero", "."]
     findings = [
         Finding(entry["code"], f"{_relative_path(entry['filename'])}:{entry['location']['row']}", entry["message"])
-        for entry in json.loads(read_output(selecting))
+        for entry in json.loads(run_command(selecting).stdout)
     ]
     suppressed = []
     for path in sorted(
@@ -81,8 +81,8 @@ def run_ruff() -> Result:
 
 def run_checkov(suppressions: Suppressions, folder: Path) -> Result:
     report = json.loads(
-        read_output([SCANNERS / "checkov", "--directory", folder, "--framework", "cloudformation", "--output", "json",
-              "--skip-download", "--soft-fail"])
+        run_command([SCANNERS / "checkov", "--directory", folder, "--framework", "cloudformation", "--output", "json",
+              "--skip-download", "--soft-fail"]).stdout
     )  # fmt: skip
     if report["summary"]["parsing_errors"]:
         raise UserError(f"checkov cannot read: {report['results']['parsing_errors']}")
@@ -108,7 +108,7 @@ def run_parliament(templates: Mapping[str, Template]) -> Result:
         if resource["Type"] == "AWS::IAM::ManagedPolicy"
     }
     script = Path(__file__).with_name("parliament_findings.py")
-    report = json.loads(read_output([SCANNERS / "python", script], json.dumps(policies)))
+    report = json.loads(run_command([SCANNERS / "python", script], json.dumps(policies)).stdout)
     findings: list[Finding] = []
     suppressed: list[Suppression] = []
     for entry in report["findings"]:
@@ -165,17 +165,6 @@ def _read_commented_lines(path: Path, pattern: str) -> Iterator[tuple[str, str]]
 
 def _relative_path(path: str | Path) -> Path:
     return Path(path).relative_to(ROOT)
-
-
-def read_output(
-    command: list[Any],
-    stdin: str = "",
-    *,
-    environment: Mapping[str, str] | None = None,
-    good_exit_codes: tuple[int, ...] = (0,),
-) -> str:
-    """Return the output of a command. Raises ``UserError`` as ``run_command`` does."""
-    return run_command(command, stdin, environment=environment, good_exit_codes=good_exit_codes).stdout
 
 
 def run_command(

@@ -13,8 +13,6 @@ from .recorded_runs import Markers, Mutations
 from .results import Result, Suppression
 
 WIDTH = 100
-
-
 JUDGED = (
     "Judged is prod, with every optional part switched on; dev and staging as their settings deploy them, against the "
     "differences that scripts/audit/differences.toml accepts."
@@ -22,31 +20,28 @@ JUDGED = (
 
 
 def show_scans(console: Console, results: list[Result]) -> None:
-    console.print(JUDGED, highlight=False)
+    console.print(JUDGED)
     console.print(_make_checks_table(results))
     for result in results:
         if result.failed:
-            console.print(f"{result.check}: {result.failed}", style="red", highlight=False)
+            console.print(f"{result.check}: {result.failed}", style="red")
         for finding in result.open:
-            console.print(
-                f"open: {finding.rule} at {finding.location}: {finding.message}", style="red", highlight=False
-            )
+            console.print(f"open: {finding.rule} at {finding.location}: {finding.message}", style="red")
     console.print(_make_suppressions_table(results))
 
 
 def show_recorded_runs(console: Console, compared: Comparison, markers: Markers, mutations: Mutations) -> None:
     console.print(_make_privileges_table(compared))
     for grant in compared.unused:
-        console.print(f"granted and not used: {_describe_grant(grant)}", style="red", highlight=False)
+        console.print(f"granted and not used: {_describe_grant(grant)}", style="red")
     for call in compared.ungranted:
-        console.print(f"used and not granted: {call.role} {call.action} {call.resource}", style="red", highlight=False)
-    console.print(f"\nmutations: caught {mutations.detected}, planted {mutations.planted}", highlight=False)
+        console.print(f"used and not granted: {call.role} {call.action} {call.resource}", style="red")
+    console.print(f"\nmutations: caught {mutations.detected}, planted {mutations.planted}")
     for missed in mutations.missed:
-        console.print(f"not caught: {missed}", style="red", highlight=False)
+        console.print(f"not caught: {missed}", style="red")
     console.print(
         f"markers: found {markers.leaked}; {markers.markers} values sent through {markers.paths} paths, looked for in "
-        f"{markers.places} places outside the tables",
-        highlight=False,
+        f"{markers.places} places outside the tables"
     )
 
 
@@ -133,10 +128,10 @@ def show_lists(console: Console, compared: Comparison) -> None:
     exempt = dict(compared.exempt)
     for grant in compared.granted:
         state = "unused " if grant in compared.unused else "exempt " if grant in exempt else "used   "
-        console.print(f"granted  {state}  {_describe_grant(grant)}", highlight=False, soft_wrap=True)
+        console.print(f"granted  {state}  {_describe_grant(grant)}", soft_wrap=True)
     for call in compared.exercised:
         because = f"  (asked by {call.because})" if call.because else ""
-        console.print(f"used  {call.role}  {call.action}  {call.resource}{because}", highlight=False, soft_wrap=True)
+        console.print(f"used  {call.role}  {call.action}  {call.resource}{because}", soft_wrap=True)
 
 
 def _describe_grant(grant: Grant) -> str:
