@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from scripts.deployer.deployment_options import DeploymentOptions
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.session import Session
 from scripts.local import server, target
+from scripts.local.examples import EXAMPLES
 from scripts.operator.executions import read_execution
 from stacks import settings
 
@@ -36,13 +36,8 @@ def compare_payments(reference: Path) -> Iterator[str]:
         quiet = Console(file=io.StringIO())
         options = DeploymentOptions("local", settings.load("local"), settings.load_bootstrap())
         outputs = deploy(Session(options, platform, ConsoleReporter(quiet), confirm=lambda *_: True)).outputs
-        environment = {
-            "PATH": os.environ["PATH"],
+        environment = server.emulator_environment(emulator.url) | {
             "PYTHONPATH": str(ROOT),
-            "AWS_ENDPOINT_URL": emulator.url,
-            "AWS_DEFAULT_REGION": server.REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
             "DYNAMODB_TABLE_NAME": outputs["DynamodbTableName"],
             "LEDGER_TABLE_NAME": "dynamodb-payment-ledger-local",
             "SNS_TOPIC_ARN": outputs["SnsTopicArn"],
@@ -95,12 +90,7 @@ def _measure_warm_payments(side: str, folder: str, environment: dict[str, str]) 
 
 def _count_transitions(platform: Target, outputs: dict[str, str]) -> int:
     stepfunctions = platform.client("stepfunctions")
-    request = {
-        "transaction_id": "BENCH-1",
-        "payment_amount": 150.00,
-        "payment_method": "credit_card",
-        "customer_id": "CUST-12345",
-    }
+    request = EXAMPLES[0].request("BENCH")
     arn = stepfunctions.start_execution(
         stateMachineArn=outputs["StepFunctionsStateMachineArn"], input=json.dumps(request)
     )["executionArn"]

@@ -80,10 +80,7 @@ def read_tree_from_folder(folder: Path, name: str) -> Tree:
     return read_tree(read_text(name), read_text)
 
 
-def as_json(tree: Tree) -> dict[str, Any]:
-    return {"template": tree.template, "nested": {name: as_json(child) for name, child in tree.nested.items()}}
-
-
 def from_json(document: dict[str, Any]) -> Tree:
+    """Return the tree that ``dataclasses.asdict`` gave."""
     nested = {name: from_json(child) for name, child in document["nested"].items()}
     return Tree(document["template"], nested)

@@ -5,7 +5,6 @@ deploy.py      the steps in order
   deployment_options.py  the environment to deploy, its settings, and the options of the command
   session.py     these options, the place of the deployment, and who is told and asked
   bootstrap.py   what an account needs before
-  rollout.py     how the environment wants it
   validate.py    the committed templates are fresh, and cfn-lint has nothing to say
   package.py     templates and code -> a Package: every file to upload under a key that names its content
     archive.py     a folder as a zip of the same bytes everywhere

@@ -1,19 +1,25 @@
-"""What a user orders, and the result."""
+"""The environment to deploy, its settings and the options of the command, and the result of a deployment."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.common.paths import TEMPLATES
 
-from .rollout import Rollout
-
 ARTIFACTS_STACK = "payment-artifacts"
 
 
 @dataclass(frozen=True)
-class DeploymentOptions:
-    """The environment to deploy, its settings, and the options of the command."""
+class Rollout:
+    """The values of ``settings.Rollout``."""
 
+    termination_protection: bool = False
+    stack_policy: bool = False
+    rollback_on_alarms: bool = True
+    monitoring_minutes: int = 0
+
+
+@dataclass(frozen=True)
+class DeploymentOptions:
     environment: str
     # Of the platform's parent template, and of the artifact bucket's.
     parameters: dict[str, str]

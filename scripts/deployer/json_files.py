@@ -20,25 +20,32 @@ def check_texts(values: dict[str, Any], exceptions: tuple[str, ...] = ()) -> Non
             raise TypeError(name)
 
 
-def read_document(path: Path, kind: str) -> dict[str, Any]:
+def read_document(path: Path, kind: str, advice: str) -> dict[str, Any]:
+    """Return the fields that ``write_document`` wrote.
+
+    Raises ``UserError`` for a file that cannot be read or is not ``kind``, and with ``advice`` for one that another
+    version of this program wrote.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path}: not JSON, so not {kind}") from error
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or "version" not in document:
         raise UserError(f"{path}: not {kind}")
+    if document.pop("version") != VERSION:
+        raise UserError(f"{path}: written by another version of this program; {advice}")
     return document
 
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
-    """Replace the file atomically."""
+    """Replace the file atomically. Raises ``UserError`` if it cannot be written."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=1, ensure_ascii=False)
+                json.dump({"version": VERSION, **document}, file, indent=1, ensure_ascii=False)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from scripts.common.errors import UserError
 
 from .follow import EventReader, follow_running, follow_until_ended
 from .session import Session
-from .stack import Stack, StackTree, check_owned, describe_stack, describe_tree
+from .stack import Stack, StackTree, check_owned, describe_environment, describe_tree
 
 _ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE"}
 
@@ -81,8 +81,6 @@ def _name_skipped_resource(tree: StackTree, path: str) -> str:
 
 def _describe_platform(session: Session) -> Stack:
     """Raises ``UserError`` if the platform is not deployed, or the stack is not ours."""
-    stack = describe_stack(session.cloudformation, session.options.stack_name)
-    if not stack.exists:
-        raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {session.options.environment}")
+    stack = describe_environment(session.cloudformation, session.options.environment)
     check_owned(stack)
     return stack

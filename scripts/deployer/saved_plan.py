@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts.common.errors import UserError
 
-from .json_files import VERSION, check_texts, read_document, write_document
+from .json_files import check_texts, read_document, write_document
 from .plan.model import Plan, StackChanges
 from .plan.serialization import plan_from_json, to_json
 
@@ -37,15 +37,13 @@ def digest_changes(changes: StackChanges) -> str:
 
 
 def save_plan(path: Path, saved: SavedPlan) -> None:
-    write_document(path, {"version": VERSION, **asdict(saved), "plan": to_json(saved.plan)})
+    write_document(path, {**asdict(saved), "plan": to_json(saved.plan)})
 
 
 def load_plan(path: Path) -> SavedPlan:
     """Raises ``UserError`` for a file that is not a saved plan."""
-    document = read_document(path, "a plan")
+    document = read_document(path, "a plan", "create a new plan")
     try:
-        if document.pop("version") != VERSION:
-            raise UserError(f"{path}: saved by another version of this tool; create a new plan")
         plan = SavedPlan(**document | {"plan": plan_from_json(document["plan"])})
         check_texts(vars(plan), exceptions=("plan", "changed_at", "late_parameters", "late_paths"))
         check_texts(plan.late_parameters)

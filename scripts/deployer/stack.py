@@ -13,6 +13,7 @@ from scripts.common.errors import UserError
 from scripts.common.templates import STACK
 from scripts.common.waiting import poll_with_backoff
 
+from .deployment_options import stack_name
 from .report.reporter import Reporter
 
 # The tag of each of our stacks, which CloudFormation copies to their resources.
@@ -124,6 +125,14 @@ def describe_stack(cloudformation: CloudFormationClient, name: str) -> Stack:
         drift=drift.get("StackDriftStatus", "NOT_CHECKED"),
         drift_checked_at=drift["LastCheckTimestamp"].isoformat() if "LastCheckTimestamp" in drift else "",
     )
+
+
+def describe_environment(cloudformation: CloudFormationClient, environment: str) -> Stack:
+    """Return the platform's stack. Raises ``UserError`` if it is not deployed."""
+    stack = describe_stack(cloudformation, stack_name(environment))
+    if not stack.exists:
+        raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {environment}")
+    return stack
 
 
 def describe_tree(cloudformation: CloudFormationClient, root: Stack) -> StackTree:

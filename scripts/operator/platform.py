@@ -11,8 +11,7 @@ from botocore.config import Config
 from scripts.common.clients import ClientFactory
 from scripts.common.errors import UserError
 from scripts.common.target import Target
-from scripts.deployer.deployment_options import stack_name
-from scripts.deployer.stack import describe_stack
+from scripts.deployer.stack import describe_environment
 from stacks import names
 
 if TYPE_CHECKING:
@@ -35,10 +34,7 @@ class Platform:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The outputs of the parent stack. Raises ``UserError`` if it is not deployed."""
-        stack = describe_stack(self.client("cloudformation"), stack_name(self.environment))
-        if not stack.exists:
-            raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {self.environment}")
-        return stack.outputs
+        return describe_environment(self.client("cloudformation"), self.environment).outputs
 
     @property
     def client(self) -> ClientFactory:

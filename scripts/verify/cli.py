@@ -10,9 +10,9 @@ from rich.console import Console
 
 from scripts.common.errors import AWS_ERRORS, Aborted, describe_error
 from scripts.common.target import Target
-from scripts.deployer import rollout
 from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options
 from scripts.deployer.cli.confirmation import confirm_question
+from scripts.deployer.deployment_options import Rollout
 from scripts.operator.platform import Platform
 from stacks import settings
 
@@ -75,7 +75,8 @@ def _prepare_run(environment: str, settings_file: Path, target: Target, only_rea
     parameters = settings.load(environment, settings_file)
     platform = Platform(environment, target, "verify")
     bootstrap = settings.load_bootstrap(settings_file)
-    run = Run(platform, parameters, rollout.load_rollout(environment, settings_file), bootstrap, read_only=only_reads)
+    rollout = Rollout(**settings.load_rollout(environment, settings_file))
+    run = Run(platform, parameters, rollout, bootstrap, read_only=only_reads)
     if not only_reads and parameters["Gateway"] != "simulator":
         reason = _reason_not_to_charge(target, parameters["GatewaySecretArn"])
         if reason:

@@ -80,14 +80,13 @@ def make_document(run: Run, checks: Sequence[Check]) -> dict[str, Any]:
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "read_only": run.read_only,
         "counts": {str(status): counts[status] for status in Status},
-        "checks": [_format_check(check) for check in checks],
+        "checks": [
+            {"group": check.group, "name": check.name, "status": check.status, "seen": check.observation}
+            | {"seconds": check.seconds}
+            for check in checks
+        ],
         "not_undone": run.cleanup.problems,
     }
-
-
-def _format_check(check: Check) -> dict[str, Any]:
-    names = {"group": check.group, "name": check.name, "status": check.status}
-    return {**names, "seen": check.observation, "seconds": check.seconds}
 
 
 def format_json(run: Run, checks: Sequence[Check]) -> str:

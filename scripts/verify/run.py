@@ -12,9 +12,8 @@ from botocore.exceptions import ClientError
 
 from scripts.common.clients import ClientFactory
 from scripts.common.errors import UserError
-from scripts.deployer.deployment_options import stack_name
-from scripts.deployer.rollout import Rollout
-from scripts.deployer.stack import StackTree, describe_stack, describe_tree
+from scripts.deployer.deployment_options import Rollout
+from scripts.deployer.stack import StackTree, describe_environment, describe_tree
 from scripts.operator.platform import Platform
 from stacks import names
 
@@ -75,12 +74,11 @@ class Run:
     @cached_property
     def tree(self) -> StackTree:
         """The deployed stacks at the beginning of the run. Raises ``UserError`` if nothing is deployed."""
-        self.platform.check_deployed()
         return self._describe_stacks()
 
     def _describe_stacks(self) -> StackTree:
         cloudformation = self.client("cloudformation")
-        return describe_tree(cloudformation, describe_stack(cloudformation, stack_name(self.environment)))
+        return describe_tree(cloudformation, describe_environment(cloudformation, self.environment))
 
     def check_no_deployment(self) -> None:
         """Raise ``UserError`` while a stack of the environment is created, updated, rolled back or deleted.

@@ -1,13 +1,14 @@
 """Plans from templates alone: evaluated functions, changes, policy statements and dangers."""
 
 import io
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from scripts.common.evaluate import Evaluated, evaluate
-from scripts.common.templates import STACK, Tree, as_json, from_json, parse_template
+from scripts.common.templates import STACK, Tree, from_json, parse_template
 from scripts.deployer.failure import Event
 from scripts.deployer.plan.compare import compare_stacks
 from scripts.deployer.plan.danger import confirmation_names, find_dangers
@@ -90,7 +91,7 @@ def test_values_pass_from_stack_to_stack() -> None:
 
 def test_a_tree_survives_being_saved() -> None:
     tree = Tree(parse_template(OUTER), {"A": Tree(parse_template(INNER))})
-    assert from_json(as_json(tree)) == tree
+    assert from_json(asdict(tree)) == tree
 
 
 def compare_texts(before: str, after: str, **parameters: str) -> list[Change]:

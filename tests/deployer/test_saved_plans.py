@@ -89,7 +89,7 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
         ("nonsense", "plan.json: not JSON, so not a plan"),
         ("[]", "plan.json: not a plan"),
         ('{"version": 1}', "plan.json: not a plan that --out has saved"),
-        ('{"version": 0}', "plan.json: saved by another version of this tool; create a new plan"),
+        ('{"version": 0}', "plan.json: written by another version of this program; create a new plan"),
     ],
 )
 def test_a_file_that_is_not_a_plan_is_refused(

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scripts.deployer.cli import common
-from scripts.deployer.rollout import Rollout
+from scripts.deployer.deployment_options import Rollout
 from scripts.local import gaps, server, target
 from scripts.operator.platform import Platform as OperatedPlatform
 from scripts.verify import alarms, cli, dead_letters, notifications, payments, runner, schedule, traces

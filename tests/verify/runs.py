@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from scripts.deployer.rollout import Rollout
+from scripts.deployer.deployment_options import Rollout
 from scripts.deployer.stack import OWNER_TAG, Stack, StackTree
 from scripts.verify.expected import Expected
 from scripts.verify.run import Run

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.deployer.rollout import Rollout
+from scripts.deployer.deployment_options import Rollout
 from scripts.deployer.stack import Stack, StackTree
 from scripts.verify import stacks
 from scripts.verify.expected import Expected

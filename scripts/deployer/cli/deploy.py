@@ -17,9 +17,9 @@ from rich.console import Console
 
 from scripts.common.errors import UserError
 from scripts.deployer import apply as saved_plans
-from scripts.deployer import rollback, rollout
+from scripts.deployer import rollback
 from scripts.deployer.deploy import deploy as deploy_platform
-from scripts.deployer.deployment_options import Deployed, DeploymentOptions, stack_name
+from scripts.deployer.deployment_options import Deployed, DeploymentOptions, Rollout, stack_name
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.offline import plan_offline
 from scripts.deployer.report.console_reporter import ConsoleReporter
@@ -263,7 +263,7 @@ def _read_options(common: CommonOptions, **command_options: Any) -> DeploymentOp
         environment,
         settings.load(environment, settings_file),
         settings.load_bootstrap(settings_file),
-        rollout.load_rollout(environment, settings_file),
+        Rollout(**settings.load_rollout(environment, settings_file)),
         record=common.record,
         **command_options,
     )

@@ -9,10 +9,9 @@ from rich.console import Console
 
 from scripts.common.errors import UserError
 from scripts.deployer.report import plan_text
-from scripts.deployer.stack import describe_stack
+from scripts.deployer.stack import describe_environment
 from stacks import settings
 
-from ..deployment_options import stack_name
 from .common import HELP, CommonOptions, ExitsWith1, common_options
 
 
@@ -36,9 +35,7 @@ def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
     with common.report_errors("outputs", "nothing was changed"):
         settings.load(common.environment, common.settings_file)
         target = common.reach_target()
-        stack = describe_stack(target.client("cloudformation"), stack_name(common.environment))
-        if not stack.exists:
-            raise UserError(f"{stack.name} is not deployed; deploy it with scripts/deploy.sh {common.environment}")
+        stack = describe_environment(target.client("cloudformation"), common.environment)
         for name in names:
             if name not in stack.outputs:
                 raise UserError(f"{stack.name} has no output {name}; see scripts/outputs.sh {common.environment}")
