@@ -45,18 +45,18 @@ def _find_in_template(path: Path, logical_id: str) -> str:
 def _find_in_source(name: str, logical_id: str) -> str:
     """The line with the logical id, or with the longest beginning of it that a function completes.
 
-    A resource's constructor, such as ``sns.Topic("Notifications")``, goes before another call. Returns an empty text if
-    that leaves two lines, because one of them would be wrong.
+    A call that declares a resource, such as ``sns.Topic("Notifications")`` or ``add_bucket(template, "Artifacts")``,
+    goes before another call. Returns an empty text if that leaves two lines, because one of them would be wrong.
     """
     package = ROOT / "stacks" / name
     files = sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]
     places: dict[tuple[int, bool], list[str]] = {}
     for path in files:
-        for literal, line, is_constructor in _literals(ast.parse(path.read_text(encoding="utf-8"))):
+        for literal, line, is_declaration in _literals(ast.parse(path.read_text(encoding="utf-8"))):
             # ``Validation`` is the title of ``ValidationRole``, and not of ``ValidationsRole``; ``{}`` is a number.
             pattern = re.escape(literal).replace(r"\{\}", r"\d+")
             if literal and re.match(rf"{pattern}(?![a-z])", logical_id):
-                places.setdefault((len(literal), is_constructor), []).append(f"{path.relative_to(ROOT)}:{line}")
+                places.setdefault((len(literal), is_declaration), []).append(f"{path.relative_to(ROOT)}:{line}")
     best = places[max(places)] if places else []
     return best[0] if len(best) == 1 else ""
 
@@ -65,8 +65,14 @@ def _literals(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
     """Text and line of each argument and constant that is a literal, or of the literal that an f-string begins with."""
     for node in ast.walk(tree):
         values = node.args if isinstance(node, ast.Call) else [node.value] if isinstance(node, ast.Assign) else []
-        function = ast.unparse(node.func).rsplit(".", 1)[-1] if isinstance(node, ast.Call) else ""
+        is_declaration = isinstance(node, ast.Call) and _declares_resource(node)
         for value in values:
             literal = value.values[0] if isinstance(value, ast.JoinedStr) else value
             if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
-                yield literal.value, literal.lineno, function[:1].isupper()
+                yield literal.value, literal.lineno, is_declaration
+
+
+def _declares_resource(call: ast.Call) -> bool:
+    """Tell a constructor, or a function that adds a resource to the template that it is given, from other calls."""
+    function = ast.unparse(call.func).rsplit(".", 1)[-1]
+    return function[:1].isupper() or (bool(call.args) and ast.unparse(call.args[0]) == "template")
