@@ -99,7 +99,7 @@ class Notification:
     def with_dead_letter(self) -> "Notification":
         return replace(self, is_dead_lettered=True)
 
-    def with_due(self, is_due: bool = True) -> "Notification":
+    def with_due(self, is_due: bool) -> "Notification":
         """Return this with a notice due if ``is_due``; a notice that is due already stays so."""
         return replace(self, is_due=self.is_due or is_due)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from payments.charge import charge_payment
 from payments.failure import Failure, confirm_notice, record_failure
-from payments.operator_actions import reopen_payment, resolve_payment
+from payments.operator_actions import refund_payment, reopen_payment, resolve_payment
 from payments.payment import Payment, Status
 from payments.ports import Charge, Gateway, Outcome, Unknown
 from payments.receive import receive_payment
@@ -135,6 +135,10 @@ class Life:
             notify_outcomes=self.notify_outcomes,
             **self._ports,
         )
+
+    def refund(self) -> Payment:
+        """Refund the payment, as an operator does."""
+        return refund_payment(self.payment.transaction_id, connect=lambda: self.gateway, **self._ports)
 
     def resolve(self, status: Status, reference: str | None) -> Payment:
         """Record what the gateway's records say, as an operator does."""

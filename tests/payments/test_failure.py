@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from payments.errors import ChargeOutcomeUnknown, NotAllowed, PaymentChanged, PaymentGivenUp
+from payments.errors import ChargeOutcomeUnknown, PaymentChanged, PaymentGivenUp
 from payments.failure import record_failure
 from payments.notification import NOTIFIER_SECONDS
 from payments.payment import Status
@@ -181,13 +181,17 @@ def test_a_failure_before_the_payment_is_recorded_is_announced_for_the_execution
 
 
 @pytest.mark.parametrize("is_confirmed", [True, False])
-def test_subscribers_that_may_have_heard_unknown_are_notified_of_the_outcome(life: Life, is_confirmed: bool) -> None:
+@pytest.mark.parametrize("outcome", [Charged("ref-1"), Declined("c")])
+def test_subscribers_that_may_have_heard_unknown_are_notified_of_the_outcome(
+    life: Life, is_confirmed: bool, outcome: Outcome
+) -> None:
     lose_the_outcome(life)
     life.fail()
     if is_confirmed:
         life.confirm()
-    life.gateway.script = [Charged("ref-1")]
-    assert life.process(ANOTHER_EXECUTION).notification.is_due
+    life.gateway.script = [outcome]
+    notification = life.process(ANOTHER_EXECUTION).notification
+    assert (notification.is_due, notification.notifier == EXECUTION) == (True, not is_confirmed)
     if not is_confirmed:  # a late confirmation does not change that
         life.confirm()
         assert life.payment.notification.is_due
@@ -205,19 +209,17 @@ def test_an_outcome_that_stays_unknown_is_announced_by_one_execution(life: Life)
     assert life.fail().is_announced
 
 
+@pytest.mark.parametrize("execution", [EXECUTION, ANOTHER_EXECUTION])
+def test_only_the_execution_that_was_charging_announces_that_it_failed(life: Life, execution: str) -> None:
+    life.ledger.write_step(life.payment, life.payment.with_status(Status.PROCESSING, at=life.time, attempt=1))
+    failure = life.fail(execution)
+    assert (failure.payment, failure.is_announced) == (life.payment, execution == EXECUTION)
+
+
 def test_subscribers_that_heard_of_a_failure_are_notified_when_the_payment_completes(life: Life) -> None:
     life.fail_and_confirm()
     life.reopen()
     assert life.process(ANOTHER_EXECUTION).notification.is_due
-
-
-def test_an_operators_step_waits_for_a_notice_that_is_being_sent(life: Life) -> None:
-    """The notice would arrive after the step and state an outdated status."""
-    life.fail()
-    with pytest.raises(NotAllowed, match="FAILED is being sent; repeat this when it is sent, or after 30 min"):
-        life.reopen()
-    life.time += NOTIFIER_SECONDS
-    assert life.reopen().status is Status.PENDING
 
 
 def test_a_reopened_payment_is_charged_under_another_key_if_the_first_is_closed(life: Life) -> None:
@@ -229,8 +231,8 @@ def test_a_reopened_payment_is_charged_under_another_key_if_the_first_is_closed(
     life.confirm()
     life.reopen()
     assert life.process(ANOTHER_EXECUTION).status is Status.COMPLETED
-    keys = [charge.idempotency_key for _, charge in life.gateway.calls]
-    assert keys == ["payment-TXN-TEST-001", "payment-TXN-TEST-001", "payment-TXN-TEST-001-1"]
+    keys = [(charge.idempotency_key, charge.generation) for _, charge in life.gateway.calls]
+    assert keys == [("payment-TXN-TEST-001", 0), ("payment-TXN-TEST-001", 0), ("payment-TXN-TEST-001-1", 1)]
 
 
 def test_a_failure_does_not_overwrite_a_step_that_was_faster(life: Life) -> None:

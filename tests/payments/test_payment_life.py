@@ -35,7 +35,7 @@ def test_a_rejected_payment_is_recorded_and_never_charged() -> None:
     life = Life()
     life.notify_outcomes = False
     rejected = life.validate(payment_amount=-1)
-    assert rejected.status is Status.REJECTED
+    assert (rejected.status, rejected.reasons) == (Status.REJECTED, ("payment_amount must be above 0",))
     assert life.process() == rejected
     assert life.gateway.calls == []
 
@@ -95,6 +95,7 @@ def test_another_request_under_the_same_id_is_a_conflict(life: Life) -> None:
 
 
 def test_another_record_under_the_same_id_is_a_conflict(life: Life) -> None:
+    assert life.payment.record_id == repr(life.time)
     with pytest.raises(IdempotencyConflict):
         life.process(record_id="1.0")
     assert life.gateway.calls == []
@@ -110,7 +111,9 @@ def test_a_payment_that_was_never_validated_is_not_charged() -> None:
 def test_a_payment_that_the_gateway_did_not_charge_is_pending_and_can_be_tried_again(life: Life) -> None:
     life.assert_process_raises(GatewayUnavailable, NotCharged("away"))
     assert life.payment.status is Status.PENDING
+    life.gateway.request_version = 2  # a new release, but the key was first used with the older form
     assert life.process().attempt == 2
+    assert [charge.request_version for _, charge in life.gateway.calls] == [1, 1]
 
 
 def test_an_unknown_outcome_is_looked_up_and_not_charged_again(life: Life) -> None:

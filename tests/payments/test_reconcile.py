@@ -1,14 +1,25 @@
 """Reconciliation settles, announces and closes what the workflow left; operators refund, reopen and resolve."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from payments.charge import CHARGE_WINDOW_SECONDS
 from payments.errors import GatewayUnavailable, IdempotencyConflict, NotAllowed, NoticeNotSent
 from payments.notification import NOTICE_SECONDS, NOTIFIER_SECONDS
-from payments.operator_actions import refund_payment
 from payments.payment import CLOSING_SECONDS, LONGEST_WAIT_SECONDS, OVERDUE_SECONDS, Payment, Status
-from payments.ports import Charge, Charged, Declined, NotCharged, NotRefunded, Outcome, RefundOutcome, Unknown
+from payments.ports import (
+    ActionRequired,
+    Charge,
+    Charged,
+    Declined,
+    NotCharged,
+    NotRefunded,
+    Outcome,
+    Refunded,
+    RefundOutcome,
+    Unknown,
+)
 from payments.settle import send_due_notice
 
 from tests.fakes import ScriptedGateway
@@ -37,10 +48,11 @@ class Subscribers:
         self.letters.append(payment.notice_id)
 
 
-def send_notice(life: Life, subscribers: Subscribers) -> Payment:
-    return send_due_notice(
+def send_notice(life: Life, subscribers: Subscribers) -> None:
+    payment = send_due_notice(
         life.payment, ledger=life.ledger, notices=subscribers, clock=lambda: life.time, broken=subscribers.failed
     )
+    assert payment == life.payment
 
 
 @pytest.mark.parametrize(
@@ -51,6 +63,7 @@ def test_an_outcome_from_the_gateway_is_settled_and_announced(life: Life, outcom
     life.leave_unknown(outcome)
     settled = life.reconcile(HOUR)
     assert (settled.status, settled.notification.is_due, settled.execution) == (status, True, EXECUTION)
+    assert not settled.notification.is_claimed(life.time)
 
 
 def test_a_payment_that_is_not_overdue_is_left_alone(life: Life) -> None:
@@ -80,6 +93,7 @@ def test_an_outcome_that_can_no_longer_be_looked_up_goes_to_review(life: Life) -
 def test_a_failure_is_announced_and_dead_lettered_once(life: Life) -> None:
     life.reconcile(HOUR)
     subscribers, due = Subscribers(), life.payment
+    assert due.failure == "abandoned"
     for _ in range(2):
         send_notice(life, subscribers)
     assert subscribers.notices == subscribers.letters == [due.notice_id]
@@ -150,14 +164,16 @@ def test_a_call_that_failed_in_this_run_is_not_tried_for_each_payment(life: Life
     assert (subscribers.notices, len(subscribers.letters)) == ([], 1)
 
 
-@pytest.mark.parametrize("has_notified_unknown", [True, False])
+@pytest.mark.parametrize(("has_notified_unknown", "is_reopened"), [(True, False), (True, True), (False, False)])
 def test_an_unwanted_notice_of_a_decline_is_due_only_if_subscribers_heard_otherwise(
-    life: Life, has_notified_unknown: bool
+    life: Life, has_notified_unknown: bool, is_reopened: bool
 ) -> None:
     life.notify_outcomes = False
     life.leave_unknown()
     if has_notified_unknown:
         life.fail_and_confirm()
+    if is_reopened:
+        life.reopen()
     life.gateway.script = [Declined("c")]
     assert life.reconcile(HOUR).notification.is_due is has_notified_unknown
 
@@ -212,6 +228,7 @@ def test_a_charge_that_happens_before_the_closing_completes_the_payment(life: Li
     life.gateway.script = [Charged("pi_1")]
     completed = life.reconcile(CLOSING_SECONDS)
     assert (completed.status, completed.gateway_reference) == (Status.COMPLETED, "pi_1")
+    assert (completed.failure, completed.reasons) == (None, ())
     assert completed.notification.is_due
 
 
@@ -264,7 +281,8 @@ def test_a_payment_that_is_too_old_for_its_key_is_closed_before_it_is_reopened(
     assert life.payment.status is Status.FAILED
     assert life.reopen().status is status
     if status is Status.PENDING:
-        assert (life.payment.generation, life.payment.first_claimed_at) == (1, None)
+        assert (life.payment.generation, life.payment.first_claimed_at, life.payment.failure) == (1, None, None)
+        assert not life.payment.idempotency_key_closed
 
 
 def test_an_unavailable_gateway_stops_only_what_needs_it(life: Life) -> None:
@@ -279,6 +297,46 @@ def test_an_unavailable_gateway_stops_only_what_needs_it(life: Life) -> None:
     with pytest.raises(GatewayUnavailable):
         life.reconcile(HOUR, connect)
     assert life.payment.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("after", [CHARGE_WINDOW_SECONDS - 1, CHARGE_WINDOW_SECONDS])
+@pytest.mark.parametrize(("leave", "call"), [(Life.leave_unknown, "lookup"), (fail_after_an_attempt, "close")])
+def test_an_expired_key_is_neither_looked_up_nor_closed_as_if_it_were_known(
+    life: Life, leave: Callable[[Life], None], call: str, after: float
+) -> None:
+    leave(life)
+    life.gateway.script = []
+    life.reconcile(after)
+    name, charge = life.gateway.calls[-1]
+    assert (name, charge.key_expired) == (call, after == CHARGE_WINDOW_SECONDS)
+
+
+def test_a_payment_whose_key_is_still_known_is_reopened_without_the_gateway(life: Life) -> None:
+    fail_after_an_attempt(life)
+    life.time += CHARGE_WINDOW_SECONDS - 1
+    assert life.reopen().status is Status.PENDING
+    assert (life.gateway.calls, life.payment.generation) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_refused"),
+    [(Declined("c"), True), (ActionRequired("authentication_required"), True), (Charged("pi_1"), False)],
+)
+def test_only_a_failed_payment_is_reopened(life: Life, outcome: Outcome, is_refused: bool) -> None:
+    life.gateway.script = [outcome]
+    before = life.process()
+    if is_refused:
+        with pytest.raises(NotAllowed, match=f"is {before.status}; a redrive cannot change that"):
+            life.reopen()
+    else:
+        assert life.reopen() == before
+    assert life.payment == before
+
+
+def test_a_payment_that_was_abandoned_is_announced_when_it_completes_after_all(life: Life) -> None:
+    life.reconcile(HOUR)
+    life.reopen()
+    assert life.process().notification.is_due
 
 
 def test_another_request_reopens_nothing(life: Life) -> None:
@@ -315,22 +373,39 @@ class Refunds:
 def refund_completed_payment(life: Life, outcome: RefundOutcome) -> Refunds:
     life.process()
     gateway = Refunds(outcome)
-    refund_payment("TXN-TEST-001", ledger=life.ledger, connect=lambda: gateway, clock=lambda: life.time)  # type: ignore[arg-type, return-value]
     life.gateway = gateway  # type: ignore[assignment]
+    assert life.refund() == life.payment
     return gateway
+
+
+def test_a_charge_is_refunded_once(life: Life) -> None:
+    with pytest.raises(NotAllowed, match="is PENDING: only a COMPLETED one can be refunded"):
+        life.refund()
+    life.process()
+    for _ in range(2):
+        assert (life.refund().status, life.payment.refund_reference) == (Status.REFUNDED, "refund-ref-1")
+    assert life.gateway_calls == ["charge", "refund"]
+
+
+def test_an_operator_repeats_an_unanswered_refund(life: Life) -> None:
+    gateway = refund_completed_payment(life, Unknown("timeout"))
+    gateway.outcome = Refunded("re_1")
+    assert life.refund().status is Status.REFUNDED
 
 
 def test_an_unanswered_refund_is_repeated_and_only_looked_up_once_its_key_has_expired(life: Life) -> None:
     gateway = refund_completed_payment(life, Unknown("timeout"))
     for after in (HOUR, HOUR, CHARGE_WINDOW_SECONDS):
-        life.reconcile(after)
+        assert life.reconcile(after).updated_at == life.time
     assert gateway.expired == [False, False, False, True]
-    assert (life.payment.status, life.payment.notification.is_due) == (Status.REVIEW, True)
+    assert (life.payment.status, life.payment.failure) == (Status.REVIEW, "timeout")
+    assert life.payment.notification.is_due
 
 
 def test_a_refused_refund_is_announced_only_if_no_operator_waits_for_it(life: Life) -> None:
     refund_completed_payment(life, NotRefunded("no"))
-    assert (life.payment.status, life.payment.notification.is_due) == (Status.COMPLETED, False)
+    assert (life.payment.status, life.payment.failure) == (Status.COMPLETED, "no")
+    assert not life.payment.notification.is_due
     gateway = refund_completed_payment(life, Unknown("timeout"))
     gateway.outcome = NotRefunded("no")
     life.reconcile(HOUR)
@@ -376,6 +451,7 @@ def test_a_resolution_must_agree_with_what_is_recorded(
         resolved = life.resolve(status, reference)
     assert (resolved.status, resolved.notification.is_due) == (status, True)
     assert reference in (None, resolved.gateway_reference, resolved.refund_reference)
+    assert resolved.idempotency_key_closed is (resolved.failure is not None) is (status is Status.FAILED)
 
 
 def test_a_resolution_cannot_be_changed(life: Life) -> None:
@@ -388,3 +464,33 @@ def test_a_resolution_cannot_be_changed(life: Life) -> None:
 def test_only_a_payment_under_review_can_be_resolved(life: Life) -> None:
     with pytest.raises(NotAllowed, match="is PENDING"):
         life.resolve(Status.FAILED, None)
+
+
+def leave_unknown_and_announce(life: Life) -> None:
+    life.leave_unknown()
+    life.fail_and_confirm()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "act"),
+    [
+        (Life.process, Life.refund),
+        (Life.fail_and_confirm, Life.reopen),
+        (leave_unknown_and_announce, Life.reopen),
+        (lambda life: leave_for_review(life, charged=False), lambda life: life.resolve(Status.FAILED, None)),
+    ],
+)
+def test_an_operator_waits_while_a_notice_is_being_sent(
+    life: Life, prepare: Callable[[Life], object], act: Callable[[Life], Payment]
+) -> None:
+    """The notice would arrive after the operator's step, and state what is not true any more."""
+    prepare(life)
+    claimed = life.payment.with_changes(at=life.time).with_claimed_notice("arn:2", life.time)
+    life.ledger.write_step(life.payment, claimed)
+    life.time += NOTIFIER_SECONDS - 1
+    with pytest.raises(
+        NotAllowed, match=f"{claimed.status} is being sent; repeat this when it is sent, or after 1 min"
+    ):
+        act(life)
+    life.time += 1
+    assert act(life) != claimed
