@@ -242,25 +242,26 @@ def _asynchronously(send: Sender) -> None:
 def every_way_of_stripe(send: Sender, stripe: Stripe) -> None:
     """With an error, whose message repeats what was asked for, at every request that it takes."""
     send.customer = STRIPE_CUSTOMER
-    confirm, cancel = "POST payment_intents/confirm", "POST payment_intents/cancel"
     errors = ["unauthorized", "rate_limit", "error_before", "drop_after"]
-    for faults in (
-        *({endpoint: list(errors)} for endpoint in ("GET payment_methods", "POST payment_intents")),
-        {confirm: ["rate_limit", "unauthorized", "error_before"], "GET payment_intents": list(errors)},
-        {confirm: ["decline"], cancel: ["error_before"]},
-        {confirm: ["action"]},
-    ):
-        stripe.faults = faults
+    faults_of_payments: tuple[dict[str, str | list[str]], ...] = (
+        {"list_cards": errors},
+        {"create": errors},
+        {"confirm": ["rate_limit", "unauthorized", "error_before"], "list_intents": errors},
+        {"confirm": "decline", "cancel": "error_before"},
+        {"confirm": "action"},
+    )
+    for faults in faults_of_payments:
+        stripe.fail_next(**faults)
         send.pay()
         send.ended()
     for refused in (errors[:3], errors[3:]):
-        stripe.faults = {}
+        stripe.fail_next()
         request = send.pay()
         send.ended()
-        stripe.faults = {"POST refunds": list(refused)}
+        stripe.fail_next(refund=refused)
         for _ in range(3):
             send.operate("refund", request["transaction_id"])
     for age in (HOUR, DAY):
         send.leave(Status.UNKNOWN, 0, age)
-    stripe.faults = {"POST payment_intents": ["error_before"], "GET payment_intents/search": ["error_before"]}
+    stripe.fail_next(create="error_before")
     send.invoke("reconciliation", {})

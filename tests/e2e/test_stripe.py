@@ -22,7 +22,6 @@ from tests.payments.stripe_server import Stripe, serve_stripe
 pytestmark = pytest.mark.e2e
 
 API_KEY = "sk_test_of_these_tests"
-CONFIRM = "POST payment_intents/confirm"
 PROCESSING = names.in_environment(names.PROCESSING_FUNCTION, ENVIRONMENT)
 
 
@@ -51,7 +50,7 @@ def stripe(one_stripe: Stripe) -> Stripe:
     one_stripe.intents.clear()
     one_stripe.refunds.clear()
     one_stripe.forget_keys()
-    one_stripe.faults = {}
+    one_stripe.fail_next()
     return one_stripe
 
 
@@ -71,7 +70,7 @@ def test_a_payment_is_charged_once_with_the_key_of_the_secret(platform: Platform
 
 
 def test_a_declined_card_fails_the_payment(platform: Platform, stripe: Stripe) -> None:
-    stripe.faults = {CONFIRM: ["decline"]}
+    stripe.fail_next(confirm="decline")
     request, story = platform.pay()
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
     assert story.output["reasons"] == ["card_declined"]
@@ -80,7 +79,7 @@ def test_a_declined_card_fails_the_payment(platform: Platform, stripe: Stripe) -
 
 
 def test_an_answer_that_is_lost_is_looked_up_and_charged_once(platform: Platform, stripe: Stripe) -> None:
-    stripe.faults = {CONFIRM: ["drop_after"]}
+    stripe.fail_next(confirm="drop_after")
     request, story = platform.pay()
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentComplete")
     assert story.tries["ProcessPayment"] == 2

@@ -1,19 +1,18 @@
-"""One payment on the core alone, the workflow in memory, and the Stripe gateway over real HTTP with its server."""
+"""One payment on the core alone, the workflow in memory, and the Stripe gateway with a server over real HTTP."""
 
 from collections.abc import Iterator
 
 import pytest
-from adapters.stripe_gateway import StripeGateway
 
 from tests.payments.life import Life
-from tests.payments.stripe_cases import KnownKey
+from tests.payments.stripe_cases import Gateway
 from tests.payments.stripe_server import Stripe, serve_stripe
 from tests.workflow import Workflow
 
 
 @pytest.fixture
 def life() -> Life:
-    """A payment that is validated."""
+    """A validated payment."""
     life = Life()
     life.validate()
     return life
@@ -30,6 +29,6 @@ def stripe() -> Stripe:
 
 
 @pytest.fixture
-def gateway(stripe: Stripe) -> Iterator[StripeGateway]:
+def gateway(stripe: Stripe) -> Iterator[Gateway]:
     with serve_stripe(stripe) as url:
-        yield StripeGateway(KnownKey("sk_test_x"), "test", url)
+        yield Gateway(stripe, url)

@@ -41,8 +41,20 @@ from tests.payments import loopback
 MESSAGE = "with MARKED parameters"
 # The least that can be charged, in minor units; of a currency that is not here Stripe knows nothing.
 MINIMUM = {"usd": 50, "eur": 50, "jpy": 50}
+# The names of the requests that tests look at, and let fail.
+REQUESTS = {
+    "GET payment_methods": "list_cards",
+    "POST payment_intents": "create",
+    "GET payment_intents": "list_intents",
+    "POST payment_intents/confirm": "confirm",
+    "POST payment_intents/cancel": "cancel",
+    "POST refunds": "refund",
+    "GET refunds": "list_refunds",
+}
 # Between two bytes of an answer that trickles.
 TRICKLE_SECONDS = 0.02
+# What a slow request takes.
+SLOW_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,12 +67,7 @@ class Answer:
 
 
 class Stripe:
-    """The state.
-
-    ``faults`` by endpoint: unauthorized, rate_limit, refused, error_before or _after, error_late (which takes effect
-    with ``catch_up``), drop_before or _after, slow, trickle_headers and trickle_body; of a confirmation also decline,
-    soft_decline and action, and of a cancellation confirmed_before. The answer to any is lost with ``_then_drop``.
-    """
+    """The state of the server."""
 
     def __init__(self) -> None:
         self.api_key = "sk_test_x"
@@ -78,16 +85,15 @@ class Stripe:
         # The intents as a search finds them, where it is behind.
         self.searchable: dict[str, dict[str, Any]] | None = None
         self.requests = 0
-        # The endpoint of each request, the type of each error that was answered, and how many connections they came by.
-        self.endpoints: list[str] = []
+        # The name of each request, the type of each error that was answered, and the number of connections.
+        self.request_names: list[str] = []
         self.errors: list[str] = []
         self.connections = 0
         # How long the server keeps a connection that is idle.
         self.idle_seconds = 5.0
         # Released with each connection that ended, and with each answer that a client did not wait for.
         self.closed, self.abandoned = threading.Semaphore(0), threading.Semaphore(0)
-        self.faults: dict[str, list[str]] = {}
-        self.slow_seconds = 0.0
+        self._faults: dict[str, list[str]] = {}
         self._saved: dict[str, tuple[str, Answer]] = {}
         self._late: list[tuple[str, str, dict[str, str]]] = []
         self._in_use: set[str] = set()
@@ -102,6 +108,17 @@ class Stripe:
     def keys(self) -> list[str]:
         """Those that an answer is saved for, in the order of their first use."""
         return list(self._saved)
+
+    def fail_next(self, **faults: str | list[str]) -> None:
+        """Let the next requests of these names fail: one with the fault, or as many as there are faults in a list.
+
+        The faults are unauthorized, rate_limit, refused, error_before and error_after, error_late (which takes effect
+        with ``catch_up``), drop_before and drop_after, slow, trickle_headers and trickle_body. A confirmation also has
+        decline, soft_decline and action, and a cancellation confirmed_before. With ``_then_drop`` after a fault, the
+        answer is lost as well. An empty fault is none.
+        """
+        assert set(faults) <= set(REQUESTS.values())
+        self._faults = {name: [fault] if isinstance(fault, str) else [*fault] for name, fault in faults.items()}
 
     def forget_keys(self) -> None:
         """As Stripe does when they are 24 hours old."""
@@ -145,11 +162,12 @@ class Stripe:
             return build_error(401, "invalid_request_error")
         parts = path.split("/")[2:]
         endpoint = f"{method} {parts[0]}/{parts[2]}" if len(parts) > 2 else f"{method} {parts[0]}"
+        name = REQUESTS.get(endpoint, endpoint)
         request = json.dumps([path, params], sort_keys=True)
         with self._lock:
             self.requests += 1
-            self.endpoints.append(endpoint)
-            fault = self.faults[endpoint].pop(0) if self.faults.get(endpoint) else ""
+            self.request_names.append(name)
+            fault = self._faults[name].pop(0) if self._faults.get(name) else ""
             fault, is_answer_lost = fault.removesuffix("_then_drop"), fault.endswith(("_then_drop", "drop_after"))
             if answer := self._answer_unexecuted(request, key, fault):
                 return answer
@@ -159,7 +177,7 @@ class Stripe:
             if fault == "drop_before":
                 return None
             if fault == "slow":
-                time.sleep(self.slow_seconds)
+                time.sleep(SLOW_SECONDS)
             with self._lock:
                 answer = self._answer(method, path, params, fault)
                 if key:

@@ -186,7 +186,7 @@ def test_a_key_that_is_refused_at_the_confirmation_charged_nothing(
     secrets: Secrets, secret: Secret, stripe: stripe_server.Stripe
 ) -> None:
     stripe.api_key = "sk_MARKED_1"
-    stripe.faults = {"POST payment_intents/confirm": ["unauthorized"]}
+    stripe.fail_next(confirm="unauthorized")
     with stripe_server.serve_stripe(stripe) as url:
         gateway = StripeGateway(secret, "test", url)
         assert gateway.charge(CHARGE) == NotCharged("AuthenticationError")

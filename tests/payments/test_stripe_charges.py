@@ -11,11 +11,11 @@ from adapters.stripe_gateway import StripeGateway
 from payments.money import Money
 from payments.ports import Charge, Charged, Declined, NotCharged, Refunded, Unknown
 
-from tests.payments.stripe_cases import AGAIN, AUTHENTICATE, CHARGE, CONFIRM, CREATE, EXPIRED, LIST, KnownKey
+from tests.payments.stripe_cases import AGAIN, AUTHENTICATE, CHARGE, DECLINED, EXPIRED, Gateway, KnownKey
 from tests.payments.stripe_server import Stripe, serve_stripe
 
 
-def test_charged_once_however_often_it_is_asked(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_charged_once_however_often_it_is_asked(stripe: Stripe, gateway: Gateway) -> None:
     first = gateway.charge(CHARGE)
     assert first == Charged("pi_1")
     assert gateway.charge(CHARGE) == gateway.charge(AGAIN) == first
@@ -36,13 +36,12 @@ def test_charged_once_however_often_it_is_asked(stripe: Stripe, gateway: StripeG
         ("drop_after", Charged("pi_1")),
     ],
 )
-def test_a_creation_that_fails(stripe: Stripe, gateway: StripeGateway, fault: str, outcome: object) -> None:
+def test_a_creation_that_fails(stripe: Stripe, gateway: Gateway, fault: str, outcome: object) -> None:
     """Nothing before the confirmation can have charged. https://docs.stripe.com/payments/paymentintents/lifecycle
 
     And no error of it lasts, though Stripe saves it: https://docs.stripe.com/api/idempotent_requests
     """
-    stripe.faults = {CREATE: [fault]}
-    assert gateway.charge(CHARGE) == outcome
+    assert gateway.charge_with(create=fault) == outcome
     assert stripe.money_moved == (15000 if isinstance(outcome, Charged) else 0)
     assert gateway.charge(AGAIN) == Charged("pi_1")
     assert len(stripe.intents) == 1
@@ -52,7 +51,7 @@ def test_a_creation_that_fails(stripe: Stripe, gateway: StripeGateway, fault: st
 @pytest.mark.parametrize(
     ("fault", "outcome", "looked_up"),
     [
-        ("decline", Declined("card_declined"), Declined("card_declined")),
+        ("decline", DECLINED, DECLINED),
         ("action", AUTHENTICATE, AUTHENTICATE),
         ("rate_limit", NotCharged("RateLimitError"), NotCharged("canceled")),
         ("refused", Unknown("parameter_invalid"), NotCharged("canceled")),
@@ -63,10 +62,9 @@ def test_a_creation_that_fails(stripe: Stripe, gateway: StripeGateway, fault: st
     ],
 )
 def test_what_a_confirmation_came_to(
-    stripe: Stripe, gateway: StripeGateway, fault: str, outcome: object, looked_up: object
+    stripe: Stripe, gateway: Gateway, fault: str, outcome: object, looked_up: object
 ) -> None:
-    stripe.faults = {CONFIRM: [fault]}
-    assert gateway.charge(CHARGE) == outcome
+    assert gateway.charge_with(confirm=fault) == outcome
     assert gateway.lookup(CHARGE) == looked_up
     assert stripe.money_moved == (15000 if isinstance(looked_up, Charged) else 0)
     # Whatever comes after the lookup, the money moves no more.
@@ -77,18 +75,17 @@ def test_what_a_confirmation_came_to(
 
 @pytest.mark.parametrize("call", ["charge", "lookup"])
 def test_a_charge_under_keys_that_stripe_does_not_know_any_more_is_found(
-    stripe: Stripe, gateway: StripeGateway, call: str
+    stripe: Stripe, gateway: Gateway, call: str
 ) -> None:
     """As they might be unknown to another API key: seen to charge again, and to say "not charged", without the list."""
-    stripe.faults = {CONFIRM: ["drop_after"]}
-    assert gateway.charge(CHARGE) == Unknown("APIConnectionError")
+    assert gateway.charge_with(confirm="drop_after") == Unknown("APIConnectionError")
     stripe.forget_keys()
     assert getattr(gateway, call)(AGAIN) == Charged("pi_1")
     assert len(stripe.intents) == 1
     assert stripe.money_moved == 15000
 
 
-def test_two_environments_on_one_account_do_not_meet(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_two_environments_on_one_account_do_not_meet(stripe: Stripe, gateway: Gateway) -> None:
     """The same transaction id in both: seen to answer with the other's charge, and to cancel it."""
     with serve_stripe(stripe) as url:
         another_gateway = StripeGateway(KnownKey("sk_test_x"), "other", url)
@@ -98,7 +95,7 @@ def test_two_environments_on_one_account_do_not_meet(stripe: Stripe, gateway: St
         assert another_gateway.lookup(CHARGE) == Charged("pi_2")
 
 
-def test_a_lookup_makes_not_charged_final(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_lookup_makes_not_charged_final(stripe: Stripe, gateway: Gateway) -> None:
     """An attempt that is only slow finds an intent that is canceled, and not none."""
     assert gateway.lookup(CHARGE) == NotCharged("canceled")
     assert not isinstance(gateway.charge(CHARGE), Charged)
@@ -106,8 +103,8 @@ def test_a_lookup_makes_not_charged_final(stripe: Stripe, gateway: StripeGateway
     assert stripe.money_moved == 0
 
 
-def test_the_same_charge_at_the_same_time_is_charged_once(stripe: Stripe, gateway: StripeGateway) -> None:
-    stripe.faults, stripe.slow_seconds = {CONFIRM: ["slow"]}, 0.5
+def test_the_same_charge_at_the_same_time_is_charged_once(stripe: Stripe, gateway: Gateway) -> None:
+    stripe.fail_next(confirm="slow")
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda attempt: gateway.charge(replace(CHARGE, attempt=attempt)), (1, 2)))
     assert Charged("pi_1") in outcomes
@@ -117,7 +114,7 @@ def test_the_same_charge_at_the_same_time_is_charged_once(stripe: Stripe, gatewa
 
 
 @pytest.mark.parametrize("charge", [CHARGE, AGAIN])
-def test_the_same_key_for_another_amount_is_not_charged(stripe: Stripe, gateway: StripeGateway, charge: Charge) -> None:
+def test_the_same_key_for_another_amount_is_not_charged(stripe: Stripe, gateway: Gateway, charge: Charge) -> None:
     """Nor is the charge of the first amount an answer for it."""
     gateway.charge(CHARGE)
     changed = replace(charge, amount=Money(15001, "USD"))
@@ -125,7 +122,7 @@ def test_the_same_key_for_another_amount_is_not_charged(stripe: Stripe, gateway:
     assert stripe.money_moved == 15000
 
 
-def test_what_stripe_cannot_charge(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_what_stripe_cannot_charge(stripe: Stripe, gateway: Gateway) -> None:
     assert gateway.charge(replace(CHARGE, payment_method="bank_transfer")) == Declined("payment_method_not_supported")
     assert gateway.charge(replace(CHARGE, customer_id="cus_without")) == Declined("no_payment_method")
     assert stripe.intents == {}
@@ -141,7 +138,7 @@ def test_what_stripe_cannot_charge(stripe: Stripe, gateway: StripeGateway) -> No
     ],
 )
 def test_what_is_certain_to_fail_is_declined_at_the_first_attempt(
-    stripe: Stripe, gateway: StripeGateway, change: dict, reason: str
+    stripe: Stripe, gateway: Gateway, change: dict, reason: str
 ) -> None:
     """https://docs.stripe.com/error-codes   https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts"""
     charge = replace(CHARGE, **change)
@@ -152,10 +149,9 @@ def test_what_is_certain_to_fail_is_declined_at_the_first_attempt(
     assert stripe.intents == {}
 
 
-def test_what_is_certain_to_fail_may_have_been_charged_before(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_what_is_certain_to_fail_may_have_been_charged_before(stripe: Stripe, gateway: Gateway) -> None:
     """Or the customer is unknown because the API key is of another account."""
-    stripe.faults = {CONFIRM: ["drop_after"]}
-    gateway.charge(CHARGE)
+    gateway.charge_with(confirm="drop_after")
     stripe.unknown_customers.add("cus_1")
     assert gateway.charge(AGAIN) == Unknown("resource_missing")
     assert gateway.lookup(AGAIN) == Unknown("resource_missing")
@@ -164,7 +160,7 @@ def test_what_is_certain_to_fail_may_have_been_charged_before(stripe: Stripe, ga
 
 
 @pytest.mark.parametrize(("currency", "charged"), [("JPY", 15000), ("EUR", 15000), ("ISK", 0), ("MGA", 0), ("KWD", 0)])
-def test_the_amount_that_reaches_stripe(stripe: Stripe, gateway: StripeGateway, currency: str, charged: int) -> None:
+def test_the_amount_that_reaches_stripe(stripe: Stripe, gateway: Gateway, currency: str, charged: int) -> None:
     """Or none: what Stripe counts in other units is declined, not charged a hundredfold.
 
     https://docs.stripe.com/currencies#special-cases
@@ -174,9 +170,8 @@ def test_the_amount_that_reaches_stripe(stripe: Stripe, gateway: StripeGateway, 
     assert stripe.money_moved == charged
 
 
-def test_a_card_added_between_two_attempts_is_charged(stripe: Stripe, gateway: StripeGateway) -> None:
-    stripe.faults = {CONFIRM: ["rate_limit"]}
-    assert gateway.charge(CHARGE) == NotCharged("RateLimitError")
+def test_a_card_added_between_two_attempts_is_charged(stripe: Stripe, gateway: Gateway) -> None:
+    assert gateway.charge_with(confirm="rate_limit") == NotCharged("RateLimitError")
     stripe.cards["cus_1"] = ["pm_new", "pm_card"]
     assert gateway.charge(AGAIN) == Charged("pi_1")
     assert stripe.intents["pi_1"]["payment_method"] == "pm_new"
@@ -187,7 +182,7 @@ def test_a_card_added_between_two_attempts_is_charged(stripe: Stripe, gateway: S
     ("fault", "again", "looked_up"),
     [
         ("drop_after", Charged("pi_1"), Charged("pi_1")),
-        ("decline_then_drop", Declined("card_declined"), Declined("card_declined")),
+        ("decline_then_drop", DECLINED, DECLINED),
         ("action_then_drop", AUTHENTICATE, AUTHENTICATE),
         # Left open: no attempt can confirm it any more, and a lookup ends it.
         ("error_before", Unknown("IdempotencyError"), NotCharged("canceled")),
@@ -195,10 +190,9 @@ def test_a_card_added_between_two_attempts_is_charged(stripe: Stripe, gateway: S
 )
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_a_card_added_after_a_lost_answer_is_not_charged_again(
-    stripe: Stripe, gateway: StripeGateway, attempt: int, fault: str, again: object, looked_up: object
+    stripe: Stripe, gateway: Gateway, attempt: int, fault: str, again: object, looked_up: object
 ) -> None:
-    stripe.faults = {CONFIRM: [fault]}
-    assert isinstance(gateway.charge(CHARGE), Unknown)
+    assert isinstance(gateway.charge_with(confirm=fault), Unknown)
     stripe.cards["cus_1"] = ["pm_new", "pm_card"]
     assert gateway.charge(replace(CHARGE, attempt=attempt)) == again
     assert gateway.lookup(CHARGE) == looked_up
@@ -206,10 +200,9 @@ def test_a_card_added_after_a_lost_answer_is_not_charged_again(
     assert stripe.money_moved == (15000 if isinstance(again, Charged) else 0)
 
 
-def test_what_a_canceled_intent_came_to_is_left_to_a_lookup(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_what_a_canceled_intent_came_to_is_left_to_a_lookup(stripe: Stripe, gateway: Gateway) -> None:
     """``NotCharged`` of a charge would be tried again, in vain: the key is used up with the other card."""
-    stripe.faults = {CONFIRM: ["error_before"]}
-    gateway.charge(CHARGE)
+    gateway.charge_with(confirm="error_before")
     assert gateway.lookup(CHARGE) == NotCharged("canceled")
     stripe.cards["cus_1"] = ["pm_new", "pm_card"]
     assert gateway.charge(AGAIN) == Unknown("canceled")
@@ -219,14 +212,13 @@ def test_what_a_canceled_intent_came_to_is_left_to_a_lookup(stripe: Stripe, gate
     ("fault", "outcome"),
     [
         ("drop_after", Charged("pi_1")),
-        ("decline_then_drop", Declined("card_declined")),
+        ("decline_then_drop", DECLINED),
         ("action_then_drop", AUTHENTICATE),
         ("drop_before", NotCharged("canceled")),
     ],
 )
-def test_a_lookup_needs_no_card(stripe: Stripe, gateway: StripeGateway, fault: str, outcome: object) -> None:
-    stripe.faults = {CONFIRM: [fault]}
-    gateway.charge(CHARGE)
+def test_a_lookup_needs_no_card(stripe: Stripe, gateway: Gateway, fault: str, outcome: object) -> None:
+    gateway.charge_with(confirm=fault)
     stripe.cards["cus_1"] = []
     assert gateway.lookup(CHARGE) == outcome
     assert stripe.intents["pi_1"]["status"] == ("succeeded" if isinstance(outcome, Charged) else "canceled")
@@ -236,15 +228,14 @@ def test_a_lookup_needs_no_card(stripe: Stripe, gateway: StripeGateway, fault: s
     ("fault", "outcome"),
     [
         ("drop_after", Charged("pi_1")),
-        ("decline_then_drop", Declined("card_declined")),
+        ("decline_then_drop", DECLINED),
         ("rate_limit", Declined("no_payment_method")),
     ],
 )
 def test_a_card_that_is_gone_says_nothing_of_an_earlier_attempt(
-    stripe: Stripe, gateway: StripeGateway, fault: str, outcome: object
+    stripe: Stripe, gateway: Gateway, fault: str, outcome: object
 ) -> None:
-    stripe.faults = {CONFIRM: [fault]}
-    gateway.charge(CHARGE)
+    gateway.charge_with(confirm=fault)
     stripe.cards["cus_1"] = []
     assert gateway.charge(AGAIN) == outcome
     # A decline is final, whatever cards come later.
@@ -253,14 +244,13 @@ def test_a_card_that_is_gone_says_nothing_of_an_earlier_attempt(
     assert stripe.money_moved == (15000 if isinstance(outcome, Charged) else 0)
 
 
-def test_the_card_is_gone_and_stripe_does_not_answer(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_the_card_is_gone_and_stripe_does_not_answer(stripe: Stripe, gateway: Gateway) -> None:
     stripe.cards["cus_1"] = []
-    stripe.faults = {LIST: ["drop_before"]}
-    assert gateway.charge(AGAIN) == Unknown("APIConnectionError")
+    assert gateway.charge_with(AGAIN, list_intents="drop_before") == Unknown("APIConnectionError")
 
 
 def test_an_upgrade_in_the_middle_of_a_payment(
-    stripe: Stripe, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
+    stripe: Stripe, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A key is refused with other parameters than it was first used with, so an old payment keeps the old ones.
 
@@ -269,7 +259,7 @@ def test_an_upgrade_in_the_middle_of_a_payment(
     with serve_stripe(stripe) as url, monkeypatch.context() as older:
         # As the first release had it, for good.
         older.setattr(stripe_requests, "FORMS", {1: stripe_requests.Form({"payment_method_types": ["card"]}, {})})
-        stripe.faults = {CONFIRM: ["drop_after"]}
+        stripe.fail_next(confirm="drop_after")
         claimed = replace(CHARGE, request_version=1)
         assert StripeGateway(KnownKey("sk_test_x"), "test", url).charge(claimed) == Unknown("APIConnectionError")
     assert gateway.request_version == 2
@@ -279,7 +269,7 @@ def test_an_upgrade_in_the_middle_of_a_payment(
     assert stripe.money_moved == 15000
 
 
-def test_a_form_that_only_a_newer_release_has_is_not_guessed(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_form_that_only_a_newer_release_has_is_not_guessed(stripe: Stripe, gateway: Gateway) -> None:
     newer = replace(CHARGE, request_version=3)
     assert gateway.charge(newer) == NotCharged("request_version_not_supported")
     assert gateway.lookup(newer) == Unknown("request_version_not_supported")
@@ -289,16 +279,16 @@ def test_a_form_that_only_a_newer_release_has_is_not_guessed(stripe: Stripe, gat
     assert gateway.refund(newer, "pi_1") == Refunded("re_1")
 
 
-def test_a_measured_gateway_has_the_form_of_what_it_measures(gateway: StripeGateway) -> None:
+def test_a_measured_gateway_has_the_form_of_what_it_measures(gateway: Gateway) -> None:
     assert MeasuredGateway(gateway).request_version == gateway.request_version
 
 
 def test_neither_key_nor_parameters_are_logged(
-    stripe: Stripe, gateway: StripeGateway, caplog: pytest.LogCaptureFixture
+    stripe: Stripe, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nor the customer: what sends the requests logs their addresses."""
     caplog.set_level(logging.DEBUG)
-    stripe.faults = {CONFIRM: ["decline"]}
+    stripe.fail_next(confirm="decline")
     outcome = gateway.charge(CHARGE)
     revealed_text = caplog.text + repr(outcome)
     assert "sk_test_x" not in revealed_text

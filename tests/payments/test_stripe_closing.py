@@ -3,19 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from adapters.stripe_gateway import StripeGateway
-from payments.ports import Charged, Declined, NotCharged, Refunded, Unknown
+from payments.ports import Charged, NotCharged, Refunded, Unknown
 
-from tests.payments.stripe_cases import AGAIN, AUTHENTICATE, CANCEL, CHARGE, CONFIRM, EXPIRED, LIST
+from tests.payments.stripe_cases import AGAIN, AUTHENTICATE, CHARGE, DECLINED, EXPIRED, OPEN_DECLINE, Gateway
 from tests.payments.stripe_server import Stripe
 
 NEXT = replace(CHARGE, idempotency_key="payment-T-1-1", attempt=5, generation=1)
 
 
-def test_a_payment_that_was_closed_is_charged_under_its_next_key(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_payment_that_was_closed_is_charged_under_its_next_key(stripe: Stripe, gateway: Gateway) -> None:
     """A canceled intent is canceled for good: https://docs.stripe.com/api/payment_intents/cancel"""
-    stripe.faults = {CONFIRM: ["rate_limit"]}
-    gateway.charge(CHARGE)
+    gateway.charge_with(confirm="rate_limit")
     assert gateway.close(CHARGE) == NotCharged("canceled")
     assert gateway.close(CHARGE) == NotCharged("canceled")
     assert gateway.charge(AGAIN) == Unknown("canceled")
@@ -25,31 +23,29 @@ def test_a_payment_that_was_closed_is_charged_under_its_next_key(stripe: Stripe,
     assert gateway.refund(NEXT, "pi_2") == gateway.refund(NEXT, "pi_2") == Refunded("re_1")
 
 
-def test_what_was_charged_under_an_earlier_key_is_not_charged_again(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_what_was_charged_under_an_earlier_key_is_not_charged_again(stripe: Stripe, gateway: Gateway) -> None:
     gateway.charge(CHARGE)
     assert gateway.charge(NEXT) == gateway.lookup(NEXT) == gateway.close(NEXT) == Charged("pi_1")
     assert stripe.money_moved == 15000
 
 
-def test_closing_creates_nothing(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_closing_creates_nothing(stripe: Stripe, gateway: Gateway) -> None:
     assert gateway.close(CHARGE) == NotCharged("no_intent")
     assert stripe.intents == {}
 
 
 @pytest.mark.parametrize("fault", ["error_before", "drop_before"])
-def test_a_decline_is_closed_only_when_its_intent_is(stripe: Stripe, gateway: StripeGateway, fault: str) -> None:
-    stripe.faults = {CONFIRM: ["decline"], CANCEL: [fault, fault]}
-    assert gateway.charge(CHARGE) == Declined("card_declined", is_closed=False)
-    assert gateway.close(CHARGE) == Declined("card_declined", is_closed=False)
-    assert gateway.close(CHARGE) == Declined("card_declined")
+def test_a_decline_is_closed_only_when_its_intent_is(stripe: Stripe, gateway: Gateway, fault: str) -> None:
+    assert gateway.charge_with(confirm="decline", cancel=[fault, fault]) == OPEN_DECLINE
+    assert gateway.close(CHARGE) == OPEN_DECLINE
+    assert gateway.close(CHARGE) == DECLINED
     assert stripe.intents["pi_1"]["status"] == "canceled"
 
 
 @pytest.mark.parametrize("faults", [["error_before"], ["", "error_before"]], ids=["list", "search"])
-def test_what_cannot_be_listed_is_not_closed(stripe: Stripe, gateway: StripeGateway, faults: list[str]) -> None:
-    stripe.faults = {CONFIRM: ["rate_limit"]}
-    gateway.charge(CHARGE)
-    stripe.faults = {LIST: faults}
+def test_what_cannot_be_listed_is_not_closed(stripe: Stripe, gateway: Gateway, faults: list[str]) -> None:
+    gateway.charge_with(confirm="rate_limit")
+    stripe.fail_next(list_intents=faults)
     assert isinstance(gateway.close(EXPIRED), Unknown)
     assert gateway.close(EXPIRED) == NotCharged("canceled")
 
@@ -60,15 +56,14 @@ def test_what_cannot_be_listed_is_not_closed(stripe: Stripe, gateway: StripeGate
     [("", True), ("drop_before", False), ("drop_after", False), ("error_before", False), ("refused", False)],
 )
 def test_what_is_refused_is_closed(
-    stripe: Stripe, gateway: StripeGateway, fault: str, cancellation: str, is_closed: bool
+    stripe: Stripe, gateway: Gateway, fault: str, cancellation: str, is_closed: bool
 ) -> None:
     """Stripe would let anybody confirm it with another card, whoever has its id or its client secret.
 
     https://docs.stripe.com/payments/paymentintents/lifecycle   https://docs.stripe.com/declines/codes
     """
-    refused = Declined("card_declined") if fault == "decline" else AUTHENTICATE
-    stripe.faults = {CONFIRM: [fault], CANCEL: [cancellation]}
-    assert gateway.charge(CHARGE) == replace(refused, is_closed=is_closed)
+    refused = DECLINED if fault == "decline" else AUTHENTICATE
+    assert gateway.charge_with(confirm=fault, cancel=cancellation) == replace(refused, is_closed=is_closed)
     is_canceled = cancellation in ("", "drop_after")
     assert stripe.intents["pi_1"]["status"] == ("canceled" if is_canceled else "requires_payment_method")
     # Whatever comes next closes what is still open.
@@ -78,76 +73,65 @@ def test_what_is_refused_is_closed(
 
 
 @pytest.mark.parametrize("call", ["charge", "lookup"])
-def test_an_intent_that_cannot_be_closed_stays_reported(stripe: Stripe, gateway: StripeGateway, call: str) -> None:
-    stripe.faults = {CONFIRM: ["decline"], CANCEL: ["error_before", "rate_limit"]}
-    assert gateway.charge(CHARGE) == Declined("card_declined", is_closed=False)
-    assert getattr(gateway, call)(AGAIN) == Declined("card_declined", is_closed=False)
-    assert getattr(gateway, call)(AGAIN) == Declined("card_declined")
+def test_an_intent_that_cannot_be_closed_stays_reported(gateway: Gateway, call: str) -> None:
+    assert gateway.charge_with(confirm="decline", cancel=["error_before", "rate_limit"]) == OPEN_DECLINE
+    assert getattr(gateway, call)(AGAIN) == OPEN_DECLINE
+    assert getattr(gateway, call)(AGAIN) == DECLINED
 
 
-def test_a_declined_intent_that_was_charged_before_it_was_closed(stripe: Stripe, gateway: StripeGateway) -> None:
-    stripe.faults = {CONFIRM: ["decline"], CANCEL: ["error_before"]}
-    assert gateway.charge(CHARGE) == Declined("card_declined", is_closed=False)
+def test_a_declined_intent_that_was_charged_before_it_was_closed(stripe: Stripe, gateway: Gateway) -> None:
+    assert gateway.charge_with(confirm="decline", cancel="error_before") == OPEN_DECLINE
     stripe.intents["pi_1"]["status"] = "succeeded"
     assert gateway.lookup(CHARGE) == Charged("pi_1")
 
 
-def test_a_decline_that_was_charged_while_it_was_closed(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_decline_that_was_charged_while_it_was_closed(stripe: Stripe, gateway: Gateway) -> None:
     """https://docs.stripe.com/api/payment_intents/cancel: one that has succeeded cannot be canceled."""
-    stripe.faults = {CONFIRM: ["decline"], CANCEL: ["confirmed_before"]}
-    assert gateway.charge(CHARGE) == Charged("pi_1")
+    assert gateway.charge_with(confirm="decline", cancel="confirmed_before") == Charged("pi_1")
 
 
-def test_a_decline_is_not_confirmed_again_though_its_key_is_unknown(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_decline_is_not_confirmed_again_though_its_key_is_unknown(stripe: Stripe, gateway: Gateway) -> None:
     """As it might be to another API key."""
-    stripe.faults = {CONFIRM: ["decline_then_drop"]}
-    assert gateway.charge(CHARGE) == Unknown("APIConnectionError")
+    assert gateway.charge_with(confirm="decline_then_drop") == Unknown("APIConnectionError")
     stripe.forget_keys()
-    assert gateway.charge(AGAIN) == Declined("card_declined")
+    assert gateway.charge(AGAIN) == DECLINED
     assert stripe.money_moved == 0
 
 
 @pytest.mark.parametrize(("version", "is_off_session"), [(1, False), (2, True)])
-def test_authentication_is_asked_for(
-    stripe: Stripe, gateway: StripeGateway, version: int, is_off_session: bool
-) -> None:
+def test_authentication_is_asked_for(stripe: Stripe, gateway: Gateway, version: int, is_off_session: bool) -> None:
     """With off_session it is an error of the card; without, the intent waits in requires_action.
 
     https://docs.stripe.com/payments/save-and-reuse
     """
-    stripe.faults = {CONFIRM: ["action"]}
-    assert gateway.charge(replace(CHARGE, request_version=version)) == AUTHENTICATE
+    assert gateway.charge_with(replace(CHARGE, request_version=version), confirm="action") == AUTHENTICATE
     assert (stripe.errors == ["card_error"]) is is_off_session
     assert stripe.intents["pi_1"]["status"] == "canceled"
 
 
-def test_an_action_that_could_not_be_closed_is_closed_later(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_an_action_that_could_not_be_closed_is_closed_later(stripe: Stripe, gateway: Gateway) -> None:
     """Until then the customer may act. https://docs.stripe.com/payments/paymentintents/lifecycle"""
     charge = replace(CHARGE, request_version=1)
-    stripe.faults = {CONFIRM: ["action"], CANCEL: ["drop_before"]}
-    assert gateway.charge(charge) == replace(AUTHENTICATE, is_closed=False)
+    assert gateway.charge_with(charge, confirm="action", cancel="drop_before") == replace(AUTHENTICATE, is_closed=False)
     assert stripe.intents["pi_1"]["status"] == "requires_action"
     assert gateway.lookup(charge) == AUTHENTICATE
     assert stripe.intents["pi_1"]["status"] == "canceled"
 
 
-def test_a_decline_is_told_though_canceling_clears_it(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_decline_is_told_though_canceling_clears_it(stripe: Stripe, gateway: Gateway) -> None:
     """Stripe's reference does not say whether it does."""
     stripe.canceling_clears_errors = True
-    stripe.faults = {CONFIRM: ["decline_then_drop"]}
-    assert gateway.charge(CHARGE) == Unknown("APIConnectionError")
-    assert gateway.lookup(CHARGE) == Declined("card_declined")
+    assert gateway.charge_with(confirm="decline_then_drop") == Unknown("APIConnectionError")
+    assert gateway.lookup(CHARGE) == DECLINED
 
 
-def test_a_decline_without_a_code(stripe: Stripe, gateway: StripeGateway) -> None:
-    stripe.faults = {CONFIRM: ["decline_then_drop"]}
-    gateway.charge(CHARGE)
+def test_a_decline_without_a_code(stripe: Stripe, gateway: Gateway) -> None:
+    gateway.charge_with(confirm="decline_then_drop")
     del stripe.intents["pi_1"]["last_payment_error"]["code"]
-    assert gateway.lookup(CHARGE) == Declined("card_declined")
+    assert gateway.lookup(CHARGE) == DECLINED
 
 
-def test_a_charge_that_comes_while_a_lookup_cancels_is_found(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_charge_that_comes_while_a_lookup_cancels_is_found(stripe: Stripe, gateway: Gateway) -> None:
     """https://docs.stripe.com/api/payment_intents/cancel: one that has succeeded cannot be canceled."""
-    stripe.faults = {CONFIRM: ["drop_before"], CANCEL: ["confirmed_before"]}
-    gateway.charge(CHARGE)
+    gateway.charge_with(confirm="drop_before", cancel="confirmed_before")
     assert gateway.lookup(CHARGE) == Charged("pi_1")

@@ -1,11 +1,15 @@
 """Refunds through Stripe: given once, and found whoever made them."""
 
 import pytest
-from adapters.stripe_gateway import StripeGateway
 from payments.ports import NotRefunded, Refunded, Unknown
 
-from tests.payments.stripe_cases import CHARGE, EXPIRED, REFUND, REFUND_KEY, REFUNDS
+from tests.payments.stripe_cases import CHARGE, EXPIRED, REFUND_KEY, Gateway
 from tests.payments.stripe_server import Stripe
+
+
+@pytest.fixture(autouse=True)
+def charge_payment(gateway: Gateway) -> None:
+    gateway.charge(CHARGE)
 
 
 @pytest.mark.parametrize(
@@ -19,23 +23,21 @@ from tests.payments.stripe_server import Stripe
         ("rate_limit", Unknown("RateLimitError")),
     ],
 )
-def test_refunded_once(stripe: Stripe, gateway: StripeGateway, fault: str, first: object) -> None:
+def test_refunded_once(stripe: Stripe, gateway: Gateway, fault: str, first: object) -> None:
     """An error is saved with its key: https://docs.stripe.com/api/idempotent_requests
 
     Seen to leave the customer unpaid for as long.
     """
-    gateway.charge(CHARGE)
-    stripe.faults = {REFUND: [fault]}
+    stripe.fail_next(refund=fault)
     assert gateway.refund(CHARGE, "pi_1") == first
     assert gateway.refund(CHARGE, "pi_1") == gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
     assert stripe.money_moved == 0
     assert len(stripe.refunds) == 1
 
 
-def test_a_refund_whose_saved_error_took_effect_late_is_not_given_twice(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_refund_whose_saved_error_took_effect_late_is_not_given_twice(stripe: Stripe, gateway: Gateway) -> None:
     """All refunds of a charge together cannot exceed it: https://docs.stripe.com/refunds"""
-    gateway.charge(CHARGE)
-    stripe.faults = {REFUND: ["error_late"]}
+    stripe.fail_next(refund="error_late")
     assert gateway.refund(CHARGE, "pi_1") == Unknown("APIError")
     assert stripe.keys[-1] == REFUND_KEY
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
@@ -45,19 +47,17 @@ def test_a_refund_whose_saved_error_took_effect_late_is_not_given_twice(stripe: 
     assert stripe.money_moved == 0
 
 
-def test_a_refund_is_not_refused_while_an_earlier_request_may_show_late(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_refund_is_not_refused_while_an_earlier_request_may_show_late(stripe: Stripe, gateway: Gateway) -> None:
     """What failed with a 500 may be taken up at any time: https://docs.stripe.com/error-low-level"""
-    gateway.charge(CHARGE)
-    stripe.faults = {REFUND: ["error_late", "of the replay: none", "refused"]}
+    stripe.fail_next(refund=["error_late", "of the replay: none", "refused"])
     assert gateway.refund(CHARGE, "pi_1") == Unknown("APIError")
     assert gateway.refund(CHARGE, "pi_1") == Unknown("parameter_invalid")
     stripe.catch_up()
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
 
 
-def test_a_refund_that_the_balance_did_not_cover_is_given_when_it_does(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_refund_that_the_balance_did_not_cover_is_given_when_it_does(stripe: Stripe, gateway: Gateway) -> None:
     """A 400 is saved, too: https://docs.stripe.com/error-low-level#content-errors"""
-    gateway.charge(CHARGE)
     stripe.balance = 14_999
     assert gateway.refund(CHARGE, "pi_1") == NotRefunded("InvalidRequestError")
     assert gateway.refund(CHARGE, "pi_1") == NotRefunded("InvalidRequestError")
@@ -67,30 +67,26 @@ def test_a_refund_that_the_balance_did_not_cover_is_given_when_it_does(stripe: S
     assert stripe.money_moved == 0
 
 
-def test_a_refund_key_that_was_used_with_other_parameters(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_refund_key_that_was_used_with_other_parameters(stripe: Stripe, gateway: Gateway) -> None:
     """https://docs.stripe.com/api/idempotent_requests"""
-    gateway.charge(CHARGE)
     assert gateway.refund(CHARGE, "pi_9") == NotRefunded("resource_missing")
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
 
 
-def test_a_refund_is_not_refused_because_it_cannot_be_listed(stripe: Stripe, gateway: StripeGateway) -> None:
-    gateway.charge(CHARGE)
-    stripe.faults = {REFUND: ["drop_after"], REFUNDS: ["refused"]}
+def test_a_refund_is_not_refused_because_it_cannot_be_listed(stripe: Stripe, gateway: Gateway) -> None:
+    stripe.fail_next(refund="drop_after", list_refunds="refused")
     assert gateway.refund(CHARGE, "pi_1") == Unknown("parameter_invalid")
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
 
 
-def test_a_refund_that_somebody_made_by_hand_is_found(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_refund_that_somebody_made_by_hand_is_found(stripe: Stripe, gateway: Gateway) -> None:
     """https://docs.stripe.com/error-codes: charge_already_refunded"""
-    gateway.charge(CHARGE)
     stripe.refund_by_hand("pi_1")
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
 
 
-def test_a_charge_that_was_given_back_in_hundreds_of_parts(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_charge_that_was_given_back_in_hundreds_of_parts(stripe: Stripe, gateway: Gateway) -> None:
     """A page has a hundred at most: https://docs.stripe.com/api/pagination"""
-    gateway.charge(CHARGE)
     for _ in range(150):
         stripe.refund_by_hand("pi_1", amount=100)
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_150")
@@ -107,22 +103,20 @@ def test_a_charge_that_was_given_back_in_hundreds_of_parts(stripe: Stripe, gatew
     ],
 )
 def test_a_pending_refund_is_asked_for_again(
-    stripe: Stripe, gateway: StripeGateway, next_status: str, outcome: object
+    stripe: Stripe, gateway: Gateway, next_status: str, outcome: object
 ) -> None:
     """https://docs.stripe.com/api/refunds/object: its status changes by itself."""
-    gateway.charge(CHARGE)
     stripe.refund_status = "pending"
     assert gateway.refund(CHARGE, "pi_1") == Unknown("pending")
     stripe.refunds[0]["status"] = next_status
     assert gateway.refund(CHARGE, "pi_1") == outcome
     assert len(stripe.refunds) == 1
     assert gateway.refund(EXPIRED, "pi_1") == outcome
-    stripe.faults = {REFUNDS: ["drop_before"]}
+    stripe.fail_next(list_refunds="drop_before")
     assert gateway.refund(CHARGE, "pi_1") == Unknown("APIConnectionError")
 
 
-def test_a_refund_made_by_hand_after_a_failed_one_counts(stripe: Stripe, gateway: StripeGateway) -> None:
-    gateway.charge(CHARGE)
+def test_a_refund_made_by_hand_after_a_failed_one_counts(stripe: Stripe, gateway: Gateway) -> None:
     stripe.refund_status = "pending"
     gateway.refund(CHARGE, "pi_1")
     stripe.refunds[0]["status"] = "failed"
@@ -130,16 +124,15 @@ def test_a_refund_made_by_hand_after_a_failed_one_counts(stripe: Stripe, gateway
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_2")
 
 
-def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gateway: StripeGateway) -> None:
-    gateway.charge(CHARGE)
+def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gateway: Gateway) -> None:
     stripe.forget_keys()
     assert gateway.refund(EXPIRED, "pi_1") == Unknown("no refund found")
     assert stripe.refunds == []
-    stripe.faults = {REFUND: ["drop_after"]}
+    stripe.fail_next(refund="drop_after")
     gateway.refund(CHARGE, "pi_1")
     stripe.forget_keys()
     assert gateway.refund(EXPIRED, "pi_1") == Refunded("re_1")
-    stripe.faults = {REFUNDS: ["rate_limit"]}
+    stripe.fail_next(list_refunds="rate_limit")
     assert gateway.refund(EXPIRED, "pi_1") == Unknown("RateLimitError")
     assert len(stripe.refunds) == 1
 
@@ -169,10 +162,7 @@ OUR_METADATA, ANOTHER_PAYMENT, BY_HAND = (
         ([("succeeded", BY_HAND, 5000), ("failed", OUR_METADATA, 10000)], NotRefunded("failed")),
     ],
 )
-def test_which_of_several_refunds_counts(
-    stripe: Stripe, gateway: StripeGateway, refunds_made: list, outcome: object
-) -> None:
-    gateway.charge(CHARGE)
+def test_which_of_several_refunds_counts(stripe: Stripe, gateway: Gateway, refunds_made: list, outcome: object) -> None:
     for status, metadata, amount in refunds_made:
         stripe.refund_by_hand("pi_1", status=status, metadata=metadata, amount=amount)
     assert gateway.refund(EXPIRED, "pi_1") == outcome

@@ -15,7 +15,7 @@ from adapters import gateway_secret, stripe_gateway, stripe_http
 from adapters.stripe_gateway import StripeGateway
 from payments.ports import GATEWAY_SECONDS, Charged, NotCharged, Refunded, Unknown
 
-from tests.payments.stripe_cases import AGAIN, CARDS, CHARGE, CONFIRM, CREATE, REFUND, KnownKey
+from tests.payments.stripe_cases import AGAIN, CHARGE, Gateway, KnownKey
 from tests.payments.stripe_server import TRICKLE_SECONDS, Stripe, serve_stripe
 
 
@@ -42,10 +42,10 @@ def test_a_call_takes_no_longer_than_the_port_allows() -> None:
     assert seconds_left >= 4 * stripe_http.REQUEST_SECONDS
 
 
-def test_the_keys_that_a_call_tries_are_as_many_as_it_has_time_for(stripe: Stripe, slow_gateway: StripeGateway) -> None:
+def test_the_keys_that_a_call_tries_are_as_many_as_it_has_time_for(stripe: Stripe, slow_gateway: Gateway) -> None:
     """Each is used up by a saved error. https://docs.stripe.com/api/idempotent_requests"""
     for attempt in range(9):
-        stripe.faults = {CREATE: [*["of a replay: none"] * attempt, "error_before"]}
+        stripe.fail_next(create=[*["of a replay: none"] * attempt, "error_before"])
         slow_gateway.charge(replace(CHARGE, attempt=attempt + 1))
     stripe.requests = 0
     assert slow_gateway.charge(CHARGE) == NotCharged("APIConnectionError")
@@ -54,48 +54,47 @@ def test_the_keys_that_a_call_tries_are_as_many_as_it_has_time_for(stripe: Strip
 
 
 @pytest.mark.parametrize("call", ["lookup", "refund"])
-def test_no_call_begins_a_request_after_its_time(stripe: Stripe, slow_gateway: StripeGateway, call: str) -> None:
+def test_no_call_begins_a_request_after_its_time(stripe: Stripe, slow_gateway: Gateway, call: str) -> None:
     assert slow_gateway.charge(CHARGE) == Charged("pi_1")
     stripe.intents["pi_1"]["status"] = "requires_payment_method"
     stripe.add_intents("cus_1", 600)
     for _ in range(600):
         stripe.refund_by_hand("pi_1", amount=1)
-    stripe.faults = {REFUND: ["drop_before"]}
+    stripe.fail_next(refund="drop_before")
     stripe.requests = 0
     outcome = slow_gateway.lookup(CHARGE) if call == "lookup" else slow_gateway.refund(CHARGE, "pi_1")
     assert outcome == Unknown("APIConnectionError")
     assert stripe.requests == 5
 
 
-def test_no_confirmation_is_sent_that_could_not_be_waited_for(stripe: Stripe, slow_gateway: StripeGateway) -> None:
+def test_no_confirmation_is_sent_that_could_not_be_waited_for(stripe: Stripe, slow_gateway: Gateway) -> None:
     """Its answer would be lost, and nothing known."""
     stripe.add_intents("cus_1", 250)
     assert slow_gateway.charge(AGAIN) == NotCharged("no_time_left")
-    assert CONFIRM not in stripe.endpoints
+    assert "confirm" not in stripe.request_names
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])
 @pytest.mark.parametrize(
-    ("endpoint", "outcome", "looked_up"),
+    ("request_name", "outcome", "looked_up"),
     [
-        (CARDS, NotCharged("APIConnectionError"), NotCharged("canceled")),
-        (CREATE, Charged("pi_1"), Charged("pi_1")),
-        (CONFIRM, Unknown("APIConnectionError"), Charged("pi_1")),
+        ("list_cards", NotCharged("APIConnectionError"), NotCharged("canceled")),
+        ("create", Charged("pi_1"), Charged("pi_1")),
+        ("confirm", Unknown("APIConnectionError"), Charged("pi_1")),
     ],
 )
 def test_an_answer_that_trickles_is_lost(
     stripe: Stripe,
-    gateway: StripeGateway,
+    gateway: Gateway,
     monkeypatch: pytest.MonkeyPatch,
     part: str,
-    endpoint: str,
+    request_name: str,
     outcome: object,
     looked_up: object,
 ) -> None:
     """No wait for a byte is long, and all of them together are."""
     monkeypatch.setattr(stripe_http, "REQUEST_SECONDS", 20 * TRICKLE_SECONDS)
-    stripe.faults = {endpoint: [f"trickle_{part}"]}
-    assert gateway.charge(CHARGE) == outcome
+    assert gateway.charge_with(**{request_name: f"trickle_{part}"}) == outcome
     # The client is gone, and no thread of it waits on.
     assert stripe.abandoned.acquire(timeout=30)
     for thread in threading.enumerate():
@@ -106,9 +105,9 @@ def test_an_answer_that_trickles_is_lost(
 
 
 def test_an_answer_that_does_not_come_is_lost(
-    stripe: Stripe, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
+    stripe: Stripe, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stripe.faults, stripe.slow_seconds = {CONFIRM: ["slow"]}, 1.0
+    stripe.fail_next(confirm="slow")
     monkeypatch.setattr(stripe_http, "REQUEST_SECONDS", 0.2)
     assert gateway.charge(CHARGE) == Unknown("APIConnectionError")
     while stripe.money_moved == 0:
@@ -117,7 +116,7 @@ def test_an_answer_that_does_not_come_is_lost(
     assert stripe.money_moved == 15000
 
 
-def test_requests_share_a_connection(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_requests_share_a_connection(stripe: Stripe, gateway: Gateway) -> None:
     """A handshake for each would be a customer's wait."""
     gateway.charge(CHARGE)
     gateway.lookup(CHARGE)
@@ -126,7 +125,7 @@ def test_requests_share_a_connection(stripe: Stripe, gateway: StripeGateway) -> 
     assert stripe.connections == 1
 
 
-def test_a_connection_that_stripe_closed_is_not_used(stripe: Stripe, gateway: StripeGateway) -> None:
+def test_a_connection_that_stripe_closed_is_not_used(stripe: Stripe, gateway: Gateway) -> None:
     """Seen to lose the first request after a pause."""
     stripe.idle_seconds = 0.2
     assert gateway.charge(CHARGE) == Charged("pi_1")
@@ -136,7 +135,7 @@ def test_a_connection_that_stripe_closed_is_not_used(stripe: Stripe, gateway: St
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used(
-    stripe: Stripe, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
+    stripe: Stripe, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been closed while the execution environment was frozen."""
     gateway.charge(CHARGE)
