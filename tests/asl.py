@@ -1,12 +1,12 @@
-"""An interpreter of the Amazon States Language in JSONata, as strict as AWS where an emulator is lenient.
+"""A strict interpreter of the Amazon States Language with JSONata, where an emulator is lenient.
 
-It knows the states and fields that the payment workflow uses and refuses others. Strict means:
+It supports the states and fields that the payment workflow uses, and refuses others:
 
 - an expression without a result is ``States.QueryEvaluationError``;
 - only ``Task`` states catch; the same error elsewhere ends the execution;
 - ``States.DataLimitExceeded`` (256 KiB of state input, output, arguments, result or variables) and ``States.Runtime``
-  cannot be caught or retried, not even by ``States.ALL``. For a task's result AWS did otherwise in March 2024: a
-  catcher of ``States.ALL`` caught it, and one of its name. ``catches_large_results`` chooses between the two;
+  cannot be caught or retried, not even by ``States.ALL``. In March 2024, AWS did let a catcher of ``States.ALL``, or
+  of its name, catch a task's result that was too large. ``catches_large_results`` chooses between the two;
 - ``Output`` and ``Assign`` see the variables as they were before the state;
 - a ``Fail`` state's error and cause are strings.
 
@@ -34,8 +34,6 @@ _FIELDS = {
     "Succeed": {"Type", "Comment", "QueryLanguage", "Output"},
     "Fail": {"Type", "Comment", "QueryLanguage", "Error", "Cause"},
 }
-RETRIER_FIELDS = {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"}
-CATCHER_FIELDS = {"ErrorEquals", "Next", "Assign", "Output", "Comment"}
 
 
 class StatesError(Exception):
@@ -62,10 +60,10 @@ Task = Callable[[Any], Any]
 
 
 class Interpreter:
-    """Runs a definition. ``tasks`` gives, by resource, what a task does: arguments -> result, or ``StatesError``.
+    """Runs a definition. ``tasks`` maps a resource to a function from arguments to a result; it may raise StatesError.
 
-    ``sleep`` is told how long to wait before a retry, in seconds. With ``catches_large_results``, retriers and catchers
-    apply to a task's result of more than LIMIT_BYTES; without, it ends the execution, as the documentation has it.
+    ``sleep`` is called before a retry with the wait in seconds. With ``catches_large_results``, retriers and catchers
+    apply to a task's result of more than LIMIT_BYTES; without, it ends the execution, as AWS documents.
     """
 
     def __init__(
@@ -103,7 +101,7 @@ class Interpreter:
         return Execution()
 
     def _run_state(self, state_name: str, data: Any, execution: Execution) -> tuple[Any, str | None]:
-        """What a state leaves, and the name of the next one; None where the execution succeeds."""
+        """Return the output of a state and the name of the next state, or None when the execution succeeds."""
         execution.path.append(state_name)
         assert len(execution.path) < 100, "the execution does not end"
         self._context["State"] = {"Name": state_name, "EnteredTime": "2026-01-01T00:00:01.000Z", "RetryCount": 0}
@@ -167,7 +165,7 @@ class Interpreter:
             raise ResultTooLarge(error.error, error.cause) from None
 
     def _leave(self, fields: dict[str, Any], default: Any, **states: Any) -> Any:
-        """``Output`` and ``Assign`` of a state, a choice or a catcher."""
+        """Apply ``Output`` and ``Assign`` of a state, a choice or a catcher, and return the output."""
         output = self._evaluate(fields["Output"], **states) if "Output" in fields else default
         assigned = {name: self._evaluate(value, **states) for name, value in fields.get("Assign", {}).items()}
         self._variables |= _limited(assigned)
@@ -179,7 +177,7 @@ class Interpreter:
 
 
 def _fill_in(value: Any, bindings: str) -> Any:
-    """The value with each expression in it replaced by its result; ``bindings`` are the variables, in JSON."""
+    """Replace each expression in a value by its result; ``bindings`` are the variables in JSON."""
     if isinstance(value, dict):
         return {key: _fill_in(item, bindings) for key, item in value.items()}
     if isinstance(value, list):
@@ -191,7 +189,7 @@ def _fill_in(value: Any, bindings: str) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _evaluate_expression(text: str, bindings: str) -> Any:
-    """The result of one expression. Cached: tests run the same workflow thousands of times with the same data."""
+    """Return the result of an expression. Tests evaluate the same ones thousands of times, so results are cached."""
     expression, exists = _compiled(text), _compiled(f"$exists(({text}))")
     variables = {name: jsonata2.with_nulls(value) for name, value in json.loads(bindings).items()}
     try:
@@ -209,7 +207,7 @@ def _compiled(text: str) -> Any:
 
 
 def _limited(value: Any) -> Any:
-    """The value as JSON would carry it, in UTF-8; too much of it cannot be caught."""
+    """Return the value after a round trip through JSON; raise ``States.DataLimitExceeded`` if it is too large."""
     text = json.dumps(value, default=_null, ensure_ascii=False)
     if len(text.encode(errors="surrogatepass")) > LIMIT_BYTES:
         raise StatesError("States.DataLimitExceeded", f"{len(text)} characters")

@@ -1,4 +1,4 @@
-"""The committed templates, or others that stand for them (``pytest --templates DIR``), read for the tests."""
+"""Reads the committed templates for the tests, or those of another folder (``pytest --templates DIR``)."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _loaded: dict[str, dict[str, Any]] = {}
 
 
 def read_from(folder: Path) -> None:
-    """Read another folder. Call this before a test module is imported: some load their template at once."""
+    """Read another folder. Call this before test modules are imported, because some load their template then."""
     global _folder
     _folder = folder
     _loaded.clear()

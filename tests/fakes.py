@@ -9,7 +9,7 @@ from payments.ports import Charge, Charged, NotCharged, NotRefunded, Outcome, Re
 
 
 class MemoryLedger:
-    """Conditional writes as DynamoDB does them: on the status and the write that the caller read."""
+    """A ledger with DynamoDB's conditional writes: on the status and sequence that the caller read."""
 
     def __init__(self) -> None:
         self.payments: dict[str, Payment] = {}
@@ -39,9 +39,9 @@ class MemoryLedger:
 
 @dataclass
 class ScriptedGateway:
-    """Answers as the test says, and remembers what it charged as a gateway with idempotency keys does.
+    """A gateway with idempotency keys that answers each charge, lookup and closing with the next step of ``script``.
 
-    ``script`` is asked at each charge and lookup; "charge-silently" charges, and then answers with what it gives.
+    A step is an outcome or a function of the charge. Without a step, a charge succeeds and a lookup finds it.
     """
 
     script: list[Outcome | Callable[[Charge], Outcome]] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """The text functions of JSONata 2, which Step Functions evaluates, for the Python library.
 
-jsonata-python escapes what is not ASCII, prints numbers in another way and matches regular expressions as Python does:
-the texts, and so their lengths, differ. Replaced are ``$string``, ``&``, ``$length``, ``$substring``, ``$contains``,
-and what a regular expression means. ``jsonata2.json`` holds what JSONata 2 itself answers.
+jsonata-python escapes non-ASCII characters, prints numbers differently and matches regular expressions as Python does,
+so texts and their lengths differ. This module replaces ``$string``, ``&``, ``$length``, ``$substring``, ``$contains``
+and the meaning of regular expressions. ``jsonata2.json`` holds the answers of JSONata 2 itself.
 
 https://docs.jsonata.org/string-functions
 https://tc39.es/ecma262/#sec-json.stringify
@@ -25,14 +25,14 @@ _PRECISION = Context(prec=15, rounding=ROUND_HALF_UP)
 _BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-# The names of properties that JavaScript takes for array indices: an object has these first, in their order.
+# Property names that JavaScript treats as array indices: an object lists these first, in numerical order.
 _INDEX = re.compile("0|[1-9][0-9]{0,9}")
-# What ``.`` does not match in JavaScript.
+# The characters that ``.`` matches in JavaScript.
 _ANY_CHARACTER = "[^\\n\\r\\u2028\\u2029]"
 
 
 class Expression(Jsonata):
-    """A compiled expression. ``evaluate`` gives its result; raises ``JException`` for what JSONata refuses."""
+    """A compiled expression. ``evaluate`` returns its result and raises ``JException`` for an error of JSONata."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, compile_pattern)
@@ -49,7 +49,7 @@ class Expression(Jsonata):
 
 
 class TextFunctions:
-    """As the library calls them, by name: None is undefined."""
+    """The functions, which the library calls by name. None stands for undefined."""
 
     @staticmethod
     def string(value: Any, prettify: bool | None) -> str | None:
@@ -87,7 +87,7 @@ class TextFunctions:
 
 
 def with_nulls(value: Any) -> Any:
-    """The value with JSON's null as the library distinguishes it from undefined."""
+    """Replace None by the library's value for null, which it distinguishes from undefined."""
     if value is None:
         return Utils.NULL_VALUE
     if isinstance(value, dict):
@@ -96,7 +96,7 @@ def with_nulls(value: Any) -> Any:
 
 
 def stringify(value: Any, prettify: bool = False) -> str | None:
-    """The value as ``$string`` prints it; None for undefined. Raises ``JException`` for a number that is not finite."""
+    """Return what ``$string`` prints, or None for undefined. Raises ``JException`` for a number that is not finite."""
     if isinstance(value, Utils.JList) and value.outer_wrapper:
         value = value[0]
     if value is None or isinstance(value, str):
@@ -107,9 +107,9 @@ def stringify(value: Any, prettify: bool = False) -> str | None:
 
 
 def compile_pattern(pattern: str, flags: RegexFlags) -> re.Pattern[str]:
-    """A regular expression as JavaScript understands it: of UTF-16 code units, ``\\d`` and ``\\w`` of ASCII only.
+    """Compile a regular expression with JavaScript's meaning: UTF-16 code units, ``\\d`` and ``\\w`` of ASCII only.
 
-    ``$`` is the end of the text, and not the place before its last line feed, unless the flag m is given.
+    Without the flag m, ``$`` matches the end of the text, and not the place before its last line feed.
     """
     translated, in_class = "", False
     for part in re.findall(r"\\.|.", _code_units(pattern), re.DOTALL):
@@ -126,7 +126,7 @@ def compile_pattern(pattern: str, flags: RegexFlags) -> re.Pattern[str]:
 
 
 def _json(value: Any, indent: str) -> str:
-    """As JSON.stringify; ``indent`` is what stands before a member, or empty for no white space."""
+    """Return what JSON.stringify does; ``indent`` precedes each member, and is empty for no white space."""
     if value is Utils.NULL_VALUE or value is None:
         return "null"
     if isinstance(value, bool):
@@ -153,7 +153,7 @@ def _bracketed(opening: str, members: list[str], closing: str, indent: str, deep
 
 
 def _number(value: float) -> str:
-    """Of a fraction 15 significant digits; an integer as the nearest double, as JavaScript has it."""
+    """Print a fraction with 15 significant digits, and an integer as JavaScript's nearest double."""
     try:
         double = float(value)
     except OverflowError:
@@ -166,7 +166,7 @@ def _number(value: float) -> str:
 
 
 def _javascript(double: float) -> str:
-    """https://tc39.es/ecma262/#sec-numeric-types-number-tostring: the shortest digits that give the number again."""
+    """Print the shortest digits that read back as the number: https://tc39.es/ecma262/#sec-numeric-types-number-tostring"""
     if double == 0:
         return "0"
     sign, digits, exponent = Decimal(repr(double)).normalize().as_tuple()
@@ -182,7 +182,7 @@ def _javascript(double: float) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A surrogate without its other half is escaped, so that the text is valid Unicode."""
+    """Quote a text, and escape a surrogate without its other half, so that the result is valid Unicode."""
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(_joined(text), ensure_ascii=False))
 
 
@@ -192,7 +192,7 @@ def _property_order(name: str) -> tuple[bool, int]:
 
 
 def _code_units(text: str) -> str:
-    """The text as JavaScript counts it: a character beyond the BMP is two."""
+    """Replace each character beyond the BMP by two surrogates, as JavaScript counts it."""
     return _BEYOND_BMP.sub(_halves, text)
 
 
@@ -202,7 +202,7 @@ def _halves(match: re.Match[str]) -> str:
 
 
 def _joined(text: str) -> str:
-    """The text with each pair of surrogates as the character that it is."""
+    """Replace each pair of surrogates by its character."""
     return _SURROGATE_PAIR.sub(lambda match: match[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
 
 

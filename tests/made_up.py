@@ -1,4 +1,4 @@
-"""Values for the dashboard's picture, where nothing was measured: the same for the same metric."""
+"""Invented values for the dashboard's picture; a metric always has the same values."""
 
 import math
 import random
@@ -10,7 +10,7 @@ LEVELS = {"p50": 0.8, "p90": 2.5, "p99": 6, "Average": 1.2, "Maximum": 3}
 
 
 def measured(metric: list[Any]) -> list[tuple[datetime, float]]:
-    """Three hours, every five minutes."""
+    """Return the values of a metric for three hours, one every five minutes."""
     options = metric[-1] if isinstance(metric[-1], dict) else {}
     chance = random.Random(repr(metric))  # noqa: S311 - a picture's values
     if "expression" in options:

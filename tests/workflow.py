@@ -1,4 +1,4 @@
-"""The payment workflow with everything around it in memory: the real definition, the real handlers, fake services."""
+"""The payment workflow in memory: the real definition and handlers, with fake services."""
 
 import json
 import re
@@ -37,9 +37,9 @@ class Workflow:
     notices: list[dict[str, Any]] = field(default_factory=list)
     # The setting notify_business_outcomes.
     notify: str = "true"
-    # How often Step Functions was asked to go on with the execution.
+    # How often the execution was redriven.
     redrive_count: int = 0
-    # Resources that fail, with the error they fail with.
+    # The error of each resource that fails.
     broken: dict[str, str] = field(default_factory=dict)
 
     _monkeypatch: pytest.MonkeyPatch | None = None
@@ -54,7 +54,7 @@ class Workflow:
         return self
 
     def pay(self, request: Any, name: str = "test", sleep: Callable[[float], None] = lambda _: None) -> Execution:
-        """Run an execution to its end; ``sleep`` is told of each wait before a retry, in seconds."""
+        """Run an execution to its end; ``sleep`` is called before each retry with the wait in seconds."""
         tasks = {"${InvokeFunction}": self._invoke, "${SendMessage}": self._send, "${Publish}": self._publish}
         assert self._monkeypatch, "not installed"
         self._monkeypatch.setenv("NOTIFY_BUSINESS_OUTCOMES", self.notify)
@@ -94,7 +94,7 @@ class Workflow:
 
 
 def request(**changes: Any) -> dict[str, Any]:
-    """The reference's example, with changes; None leaves a field out."""
+    """Return the reference's example with changes; None leaves a field out."""
     fields = {
         "transaction_id": "TXN-TEST-001",
         "payment_amount": 150.00,

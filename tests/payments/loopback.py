@@ -1,4 +1,4 @@
-"""What the small servers of these tests have in common: JSON over real HTTP, on a free port of this machine."""
+"""JSON over real HTTP on a free port, for the small servers of these tests."""
 
 import json
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ class JsonHandler(BaseHTTPRequestHandler):
     def read_body(self) -> str:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
 
-    def send_answer(self, answer_sent: tuple[int, dict[str, Any]] | None) -> None:
-        """A status and what it says, or None to drop the connection."""
-        if answer_sent is None:
+    def send_answer(self, answer: tuple[int, dict[str, Any]] | None) -> None:
+        """Send a status and a JSON body, or drop the connection for None."""
+        if answer is None:
             self.connection.close()
             return
-        text = json.dumps(answer_sent[1]).encode()
-        self.send_response(answer_sent[0])
+        text = json.dumps(answer[1]).encode()
+        self.send_response(answer[0])
         self.send_header("Content-Type", self.content_type)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -32,7 +32,7 @@ class JsonHandler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve_handler(handler: type[JsonHandler]) -> Iterator[str]:
-    """The URL of a server."""
+    """Serve until the block ends, and yield the URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A small Secrets Manager over real HTTP: one secret, and what goes wrong on the way to it."""
+"""A small Secrets Manager over real HTTP, with one secret and faults."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from tests.payments import loopback
 
 
 class Secrets:
-    """The state. A fault is ``drop``, ``slow``, or the status and code of an error."""
+    """The state of the server. A fault is ``drop``, ``slow``, or the status and code of an error."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -18,7 +18,7 @@ class Secrets:
 
 @contextmanager
 def serve_secrets(secrets: Secrets) -> Iterator[str]:
-    """The URL of a server on a free port of this machine."""
+    """Serve until the block ends, and yield the URL."""
 
     class Handler(loopback.JsonHandler):
         content_type = "application/x-amz-json-1.1"

@@ -37,9 +37,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.payments import loopback
 
-# What every error says, which may repeat what was asked for.
+# The message of every error; Stripe's may repeat parameters.
 MESSAGE = "with MARKED parameters"
-# The least that can be charged, in minor units; of a currency that is not here Stripe knows nothing.
+# The smallest charge in minor units, by supported currency.
 MINIMUM = {"usd": 50, "eur": 50, "jpy": 50}
 # The names of the requests that tests look at, and let fail.
 REQUESTS = {
@@ -51,9 +51,9 @@ REQUESTS = {
     "POST refunds": "refund",
     "GET refunds": "list_refunds",
 }
-# Between two bytes of an answer that trickles.
+# The pause between two bytes of an answer that trickles.
 TRICKLE_SECONDS = 0.02
-# What a slow request takes.
+# The duration of a slow request.
 SLOW_SECONDS = 1.0
 
 
@@ -62,7 +62,7 @@ class Answer:
     status: int
     body: dict[str, Any]
     is_replayed: bool = False
-    # The part of it that comes byte by byte: "headers" or "body".
+    # The part that is sent byte by byte: "headers" or "body".
     trickles: str = ""
 
 
@@ -71,27 +71,27 @@ class Stripe:
 
     def __init__(self) -> None:
         self.api_key = "sk_test_x"
-        # The newest is the first, as Stripe lists them; a customer who is not named has one.
+        # The newest card first, as Stripe lists them. A customer who is not listed has one card.
         self.cards: dict[str, list[str]] = {"cus_without": []}
         self.unknown_customers = {"cus_unknown"}
         self.intents: dict[str, dict[str, Any]] = {}
         self.refunds: list[dict[str, Any]] = []
-        # What a refund is when it is made.
+        # The status of a new refund.
         self.refund_status = "succeeded"
-        # What refunds can be paid from, in minor units.
+        # The balance that refunds are paid from, in minor units.
         self.balance = 10**12
         self.maximum = 99_999_999
         self.canceling_clears_errors = False
-        # The intents as a search finds them, where it is behind.
+        # The intents that a search finds, if it is outdated.
         self.searchable: dict[str, dict[str, Any]] | None = None
         self.requests = 0
         # The name of each request, the type of each error that was answered, and the number of connections.
         self.request_names: list[str] = []
         self.errors: list[str] = []
         self.connections = 0
-        # How long the server keeps a connection that is idle.
+        # How long the server keeps an idle connection.
         self.idle_seconds = 5.0
-        # Released with each connection that ended, and with each answer that a client did not wait for.
+        # Released for each connection that ends, and for each answer that a client did not wait for.
         self.closed, self.abandoned = threading.Semaphore(0), threading.Semaphore(0)
         self._faults: dict[str, list[str]] = {}
         self._saved: dict[str, tuple[str, Answer]] = {}
@@ -106,7 +106,7 @@ class Stripe:
 
     @property
     def keys(self) -> list[str]:
-        """Those that an answer is saved for, in the order of their first use."""
+        """The keys with a saved answer, in the order of their first use."""
         return list(self._saved)
 
     def fail_next(self, **faults: str | list[str]) -> None:
@@ -121,26 +121,26 @@ class Stripe:
         self._faults = {name: [fault] if isinstance(fault, str) else [*fault] for name, fault in faults.items()}
 
     def forget_keys(self) -> None:
-        """As Stripe does when they are 24 hours old."""
+        """Forget all keys, as Stripe does after 24 hours."""
         self._saved.clear()
 
     def catch_up(self) -> None:
-        """What answered with a 500 takes effect after all."""
+        """Let the requests take effect that had the fault error_late."""
         late, self._late = self._late, []
         for method, path, params in late:
             self._execute(method, path, params, "")
 
     def fall_behind(self) -> None:
-        """From now on searches find things as they are now."""
+        """Let searches find the intents as they are now, whatever happens to them later."""
         self.searchable = copy.deepcopy(self.intents)
 
     def add_intents(self, customer: str, count: int) -> None:
-        """Of other payments."""
+        """Add intents of other payments."""
         for _ in range(count):
             self._add_intent({"amount": "100", "customer": customer, "currency": "usd"})
 
     def refund_by_hand(self, reference: str, **fields: Any) -> dict[str, Any]:
-        """A refund as the Dashboard makes it: without our metadata."""
+        """Make a refund as in the Dashboard, without our metadata."""
         refund = {
             "id": f"re_{len(self.refunds) + 1}",
             "object": "refund",
@@ -157,7 +157,7 @@ class Stripe:
         return sum(refund["amount"] for refund in refunds if refund["status"] not in ("failed", "canceled"))
 
     def handle(self, method: str, path: str, params: dict[str, str], key: str | None, api_key: str) -> Answer | None:
-        """The answer, or None to drop the connection."""
+        """Return the answer, or None to drop the connection."""
         if api_key != self.api_key:
             return build_error(401, "invalid_request_error")
         parts = path.split("/")[2:]
@@ -189,7 +189,7 @@ class Stripe:
             self._in_use.discard(key or "")
 
     def _answer_unexecuted(self, request: str, key: str | None, fault: str) -> Answer | None:
-        """The answer to a request that is refused at once, or was answered before under its key."""
+        """Return the answer to a request that is refused at once or has a saved answer, else None."""
         if key in self._in_use:
             return build_error(409, "idempotency_error", "idempotency_key_in_use")
         if key in self._saved:
@@ -322,7 +322,7 @@ class Stripe:
             "action": {"code": "authentication_required", "decline_code": "authentication_required"},
         }
         if fault in errors and (fault != "action" or is_off_session):
-            # The card is taken off the intent again.
+            # Stripe removes the card from the intent.
             intent["status"], intent["payment_method"] = "requires_payment_method", None
             intent["last_payment_error"] = {"type": "card_error", **errors[fault]}
             return build_error(402, "card_error", **errors[fault])
@@ -337,14 +337,14 @@ def _metadata(params: dict[str, str]) -> dict[str, str]:
 def build_error(
     status: int, kind: str, code: str | None = None, param: str | None = None, decline_code: str | None = None
 ) -> Answer:
-    """An error, with those of its attributes that it has. https://docs.stripe.com/api/errors"""
+    """Return an error with the attributes that are given. https://docs.stripe.com/api/errors"""
     attributes = {"code": code, "param": param, "decline_code": decline_code}
     error = {"type": kind, "message": MESSAGE} | {name: value for name, value in attributes.items() if value}
     return Answer(status, {"error": error})
 
 
 def build_page(objects: list[dict[str, Any]], params: dict[str, str], kind: str = "list") -> Answer:
-    """A page. https://docs.stripe.com/api/pagination"""
+    """Return a page of a list. https://docs.stripe.com/api/pagination"""
     if "starting_after" in params:
         objects = objects[1 + [item["id"] for item in objects].index(params["starting_after"]) :]
     limit = int(params.get("limit", 10))
@@ -355,10 +355,10 @@ def build_page(objects: list[dict[str, Any]], params: dict[str, str], kind: str 
 
 @contextmanager
 def serve_stripe(stripe: Stripe) -> Iterator[str]:
-    """The URL of a server on a free port of this machine."""
+    """Serve until the block ends, and yield the URL."""
 
     class Handler(loopback.JsonHandler):
-        # It keeps connections, as Stripe does.
+        # The server keeps connections, as Stripe does.
         protocol_version = "HTTP/1.1"
 
         def setup(self) -> None:
@@ -367,7 +367,7 @@ def serve_stripe(stripe: Stripe) -> Iterator[str]:
             stripe.connections += 1
 
         def finish(self) -> None:
-            with suppress(OSError):  # the client closed it first
+            with suppress(OSError):  # the client closed the connection first
                 super().finish()
                 self.connection.shutdown(socket.SHUT_RDWR)
             stripe.closed.release()

@@ -1,4 +1,4 @@
-"""The ledger on DynamoDB: what it sends, and what it makes of each answer. End to end it is tested in tests/e2e."""
+"""The ledger on DynamoDB: the requests that it sends, and how it reads the answers. tests/e2e tests it end to end."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +40,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def expect_query(shard: int, condition: str = "", values: Any = (), **changes: Any) -> dict[str, Any]:
-    """Return the query of a shard of the index, with the rest of a condition and its values."""
+    """Return the query of one shard of the index, with this further condition and its values."""
     return {
         "TableName": "table",
         "IndexName": "open-payments",
@@ -51,7 +51,7 @@ def expect_query(shard: int, condition: str = "", values: Any = (), **changes: A
 
 
 def expect_transaction(before: Payment | None, after: Payment) -> dict[str, Any]:
-    """What is sent: the state under its condition, and the step that is appended, together or not at all."""
+    """Return the transaction that writes the payment under its condition and appends the step."""
     state: dict[str, Any] = {
         "TableName": "table",
         "Item": to_item(after),
@@ -96,10 +96,10 @@ def build_cancellation(*reasons: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("stored", "answer"), [(CLAIMED, CLAIMED), (PAYMENT, None)])
-def test_a_failed_condition_tells_what_is_held_unless_it_is_our_own_write(
+def test_a_failed_condition_returns_the_stored_payment_unless_it_is_our_own_write(
     stubbed: Any, stored: Payment, answer: Payment | None
 ) -> None:
-    """The own write: its answer was lost, botocore sent it again, and it met itself."""
+    """botocore repeats a write whose answer was lost, and the repetition finds the first write."""
     ledger, stub, _ = stubbed
     reasons = {"Code": "ConditionalCheckFailed", "Item": to_item(stored)}, {"Code": "None"}
     stub.add_client_error(
@@ -116,21 +116,23 @@ def test_a_failed_condition_tells_what_is_held_unless_it_is_our_own_write(
         (["ProvisionedThroughputExceeded", "ThrottlingError"], LedgerUnavailable),
         (["None", "ConditionalCheckFailed"], LedgerRefused),
         (["ValidationError", "None"], LedgerRefused),
-        (["ConditionalCheckFailed", "None"], LedgerUnavailable),  # with no item: it is gone since
+        (["ConditionalCheckFailed", "None"], LedgerUnavailable),  # without an item: it was deleted in the meantime
     ],
 )
-def test_why_a_transaction_was_cancelled(stubbed: Any, codes: list[str], error: type[Exception]) -> None:
+def test_each_reason_of_a_cancelled_transaction_is_worth_a_retry_or_not(
+    stubbed: Any, codes: list[str], error: type[Exception]
+) -> None:
     ledger, stub, _ = stubbed
     stub.add_client_error("transact_write_items", **build_cancellation(*({"Code": code} for code in codes)))
     with pytest.raises(error):
         ledger.write_step(None, PAYMENT)
 
 
-def test_overdue_payments_of_all_shards_and_pages(stubbed: Any) -> None:
+def test_overdue_payments_are_read_from_all_shards_and_pages(stubbed: Any) -> None:
     ledger, stub, _ = stubbed
     is_overdue = (" AND overdue_at <= :now", {":now": {"N": "305.5"}})
     key = {"transaction_id": {"S": "T-1"}}
-    # It is the second five minutes since 1970: the second shard comes first, and the first one last.
+    # The shard to begin with changes every five minutes; in the second five minutes since 1970 it is the second.
     stub.add_response("query", {"Items": [key], "LastEvaluatedKey": key}, expect_query(1, *is_overdue))
     next_page = expect_query(1, *is_overdue, ExclusiveStartKey=key)
     stub.add_response("query", {"Items": [{"transaction_id": {"S": "T-2"}}]}, next_page)
@@ -140,12 +142,12 @@ def test_overdue_payments_of_all_shards_and_pages(stubbed: Any) -> None:
     stub.assert_no_pending_responses()
 
 
-def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(stubbed: Any) -> None:
+def test_open_payments_are_read_in_batches_of_a_hundred_without_finished_ones(stubbed: Any) -> None:
     ledger, stub, _ = stubbed
     keys = [{"transaction_id": {"S": f"T-{n}"}} for n in range(101)]
     items = [
         {"status": {"S": "UNKNOWN"}, "since": {"N": "10.5"}},
-        {"status": {"S": "COMPLETED"}, "since": {"N": "3"}},  # ended, and to be told of
+        {"status": {"S": "COMPLETED"}, "since": {"N": "3"}},  # ended, with a notice that is due
         {"status": {"S": "PENDING"}, "since": {"N": "20"}},
     ]
 
@@ -166,7 +168,7 @@ def test_open_payments_are_measured_in_hundreds_and_others_of_the_index_are_not(
     stub.assert_no_pending_responses()
 
 
-def test_a_shard_that_is_full_hides_no_old_payment_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_shard_hides_no_old_payment_of_another_shard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb, "MEASURED_PAYMENTS", 80)
 
     def query(**arguments: Any) -> dict[str, Any]:
@@ -210,7 +212,7 @@ def test_each_error_is_worth_a_retry_or_not(stubbed: Any, code: str, http: int, 
 
 
 @pytest.mark.parametrize("error", [ReadTimeoutError(endpoint_url="x"), ConnectTimeoutError(endpoint_url="x")])
-def test_no_answer_is_worth_a_retry(stubbed: Any, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_answer_is_worth_a_retry(stubbed: Any, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger, _, client = stubbed
 
     def transact_write_items(**_: Any) -> None:
@@ -222,7 +224,7 @@ def test_no_answer_is_worth_a_retry(stubbed: Any, error: Exception, monkeypatch:
 
 
 def test_open_payments_are_not_measured_in_part(stubbed: Any) -> None:
-    """What is left out may be the oldest."""
+    """The payments that are left out may be the oldest."""
     ledger, stub, _ = stubbed
     stub.add_response("query", {"Items": []})
     time_checks = iter([True, False])

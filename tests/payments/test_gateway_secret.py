@@ -1,4 +1,4 @@
-"""The gateway's key out of Secrets Manager, over real HTTP: renewed, kept, and never told."""
+"""The gateway's API key in Secrets Manager, over real HTTP: it is renewed, cached, and never revealed."""
 
 import functools
 import json
@@ -38,7 +38,7 @@ class Clock:
 
 @pytest.fixture
 def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secrets]:
-    """One try and a short wait, so that a failure takes no time; a test may want them as they are."""
+    """One attempt and a short timeout, so that a failure takes no time."""
     state = Secrets(text("sk_MARKED_1"))
     monkeypatch.setattr(gateway_secret, "TRIES", 1)
     monkeypatch.setattr(gateway_secret, "READ_SECONDS", 0.2)
@@ -59,7 +59,7 @@ def secret(secrets: Secrets, clock: Clock) -> Secret:
     return Secret(ARN, gateway_secret.create_client(), clock)
 
 
-def test_a_key_is_asked_for_again_after_five_minutes(secrets: Secrets, secret: Secret, clock: Clock) -> None:
+def test_a_key_is_read_again_after_five_minutes(secrets: Secrets, secret: Secret, clock: Clock) -> None:
     assert secret.read_api_key() == "sk_MARKED_1"
     secrets.text = text("sk_MARKED_2")
     clock.time += 299
@@ -69,7 +69,7 @@ def test_a_key_is_asked_for_again_after_five_minutes(secrets: Secrets, secret: S
     assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_2", 2)
 
 
-def test_a_refused_key_is_asked_for_again_at_once(secrets: Secrets, secret: Secret) -> None:
+def test_a_refused_key_is_read_again_at_once(secrets: Secrets, secret: Secret) -> None:
     secret.read_api_key()
     secrets.text = text("sk_MARKED_2")
     secret.expire_key()
@@ -78,7 +78,7 @@ def test_a_refused_key_is_asked_for_again_at_once(secrets: Secrets, secret: Secr
     assert secrets.requests == 2
 
 
-def test_an_older_key_is_better_than_none(
+def test_the_cached_key_is_used_while_the_secret_cannot_be_read(
     secrets: Secrets, secret: Secret, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret.read_api_key()
@@ -88,7 +88,7 @@ def test_an_older_key_is_better_than_none(
     (warning,) = caplog.records
     assert (warning.levelname, warning.error) == ("WARNING", "GatewayUnavailable")
     assert warning.detail == "the gateway's secret cannot be read: ServiceUnavailable"
-    # Not every payment waits for Secrets Manager while it is away.
+    # While Secrets Manager is unavailable, it is asked only every thirty seconds.
     clock.time += 29
     assert (secret.read_api_key(), secrets.requests) == ("sk_MARKED_1", 2)
     clock.time += 1
@@ -116,7 +116,9 @@ def test_an_older_key_is_better_than_none(
         ((400, "InvalidRequestException"), InternalError),
     ],
 )
-def test_a_first_key_that_cannot_be_had(secrets: Secrets, secret: Secret, fault: object, error: type) -> None:
+def test_each_error_of_the_first_read_is_worth_a_retry_or_not(
+    secrets: Secrets, secret: Secret, fault: object, error: type
+) -> None:
     secrets.faults = [fault]
     with pytest.raises(error) as raised:
         secret.read_api_key()
@@ -125,11 +127,11 @@ def test_a_first_key_that_cannot_be_had(secrets: Secrets, secret: Secret, fault:
         fault[1] if isinstance(fault, tuple) else {"drop": "ConnectionClosedError", "slow": "ReadTimeoutError"}[fault]
     )
     assert str(raised.value) == f"the gateway's secret cannot be read: {code}"
-    _tells_nothing(raised.value)
+    _assert_reveals_nothing(raised.value)
     assert secret.read_api_key() == "sk_MARKED_1"
 
 
-def test_nobody_listens(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_secrets_manager_is_worth_a_retry(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:1")
     with pytest.raises(GatewayUnavailable, match="EndpointConnectionError"):
         Secret(ARN, gateway_secret.create_client()).read_api_key()
@@ -139,27 +141,29 @@ def test_nobody_listens(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> No
     "malformed",
     ["MARKED", "{}", "[]", '"MARKED"', text(""), text(7), text(None), text("sk_MARKED\n"), text("sk MARKED")],
 )
-def test_a_malformed_secret_is_not_worth_a_retry_and_not_told(secrets: Secrets, secret: Secret, malformed: str) -> None:
+def test_a_malformed_secret_is_not_worth_a_retry_and_not_revealed(
+    secrets: Secrets, secret: Secret, malformed: str
+) -> None:
     secrets.text = malformed
     with pytest.raises(InternalError) as raised:
         secret.read_api_key()
-    _tells_nothing(raised.value)
+    _assert_reveals_nothing(raised.value)
 
 
-def _tells_nothing(error: PaymentError) -> None:
+def _assert_reveals_nothing(error: PaymentError) -> None:
     assert error.__cause__ is error.__context__ is None
     assert "MARKED" not in "".join(traceback.format_exception(error))
 
 
-def test_no_log_line_has_the_secret(secrets: Secrets, caplog: pytest.LogCaptureFixture) -> None:
-    """Seen to fail: at DEBUG botocore logs the body of every answer."""
+def test_no_log_line_contains_the_secret(secrets: Secrets, caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG, botocore logs the body of every answer unless its logger is limited."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "botocore")
     Secret(ARN, gateway_secret.create_client()).read_api_key()
     assert "MARKED" not in caplog.text
 
 
-def test_one_retry_at_most(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_is_retried_once(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_secret, "TRIES", 2)
     secret = Secret(ARN, gateway_secret.create_client())
     secrets.faults = ["drop", "drop"]
@@ -182,7 +186,7 @@ def test_a_key_that_stripe_refuses_is_renewed_for_the_next_call(
     assert secrets.requests == 2
 
 
-def test_a_key_that_is_refused_at_the_confirmation_charged_nothing(
+def test_a_key_that_is_refused_at_the_confirmation_charges_nothing(
     secrets: Secrets, secret: Secret, stripe: stripe_server.Stripe
 ) -> None:
     stripe.api_key = "sk_MARKED_1"
@@ -196,7 +200,7 @@ def test_a_key_that_is_refused_at_the_confirmation_charged_nothing(
 
 @pytest.fixture
 def workflow(secrets: Secrets, monkeypatch: pytest.MonkeyPatch, stripe: stripe_server.Stripe) -> Iterator[Workflow]:
-    """The workflow with Stripe as its gateway, by way of the environment as the function has it."""
+    """The workflow with Stripe as its gateway, configured by environment variables like the function."""
     flow = Workflow().install(monkeypatch)
     stripe.api_key = "sk_MARKED_1"
     with stripe_server.serve_stripe(stripe) as url:
@@ -206,15 +210,15 @@ def workflow(secrets: Secrets, monkeypatch: pytest.MonkeyPatch, stripe: stripe_s
         yield flow
 
 
-def test_the_workflow_tries_again_when_the_key_cannot_be_had_now(workflow: Workflow, secrets: Secrets) -> None:
+def test_the_workflow_retries_while_the_key_cannot_be_read(workflow: Workflow, secrets: Secrets) -> None:
     secrets.faults = [(400, "ThrottlingException"), "slow"]
     execution = workflow.pay(request())
     assert execution.output["status"] == "COMPLETED"
-    # Nothing was claimed without a key.
+    # An attempt without a key claims nothing.
     assert (execution.output["attempt"], execution.waited_seconds) == (1, 2 + 4)
 
 
-def test_the_workflow_gives_up_at_once_when_the_key_cannot_be_had_at_all(workflow: Workflow, secrets: Secrets) -> None:
+def test_the_workflow_does_not_retry_if_the_key_may_not_be_read(workflow: Workflow, secrets: Secrets) -> None:
     secrets.faults = [(400, "AccessDeniedException")] * 2
     execution = workflow.pay(request())
     assert (execution.status, secrets.requests) == ("FAILED", 1)

@@ -1,7 +1,8 @@
-"""The metrics that the functions' log lines carry, in the lines as AWS's own runtime client writes them."""
+"""The metrics in the functions' log lines, as AWS's own runtime client writes them."""
 
 import json
 import logging
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -35,7 +36,7 @@ def format_log_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def list_metric_values(caplog: pytest.LogCaptureFixture, metric: str, *dimensions: str) -> list[tuple[Any, ...]]:
-    """The values of a metric under these dimensions beside the environment's: ``(*dimensions, value)``."""
+    """Return ``(*dimensions, value)`` of each datum of a metric that has these dimensions and the environment."""
     return [
         (*(datum.dimensions[name] for name in dimensions), datum.value)
         for line in format_log_lines(caplog)
@@ -55,7 +56,7 @@ def list_metric_values(caplog: pytest.LogCaptureFixture, metric: str, *dimension
         ([], {"payment_amount": -1}, "REJECTED", []),
     ],
 )
-def test_a_payment_is_counted_once_by_what_it_came_to(
+def test_a_payment_is_counted_once_by_its_outcome(
     workflow: Workflow, caplog: pytest.LogCaptureFixture, script: Any, changes: Any, outcome: str, attempts: Any
 ) -> None:
     workflow.gateway = ScriptedGateway(script=script)
@@ -75,7 +76,7 @@ def test_a_replay_is_not_counted(workflow: Workflow, caplog: pytest.LogCaptureFi
     ("script", "outcome"),
     [([Charged("r")], "COMPLETED"), ([NotCharged("away")] * 4, "FAILED"), ([Unknown("lost")] * 9, "UNKNOWN")],
 )
-def test_a_try_whose_answer_was_lost_is_not_counted_again(
+def test_a_repeated_invocation_is_not_counted_again(
     workflow: Workflow, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, script: Any, outcome: str
 ) -> None:
     once = processing.handler
@@ -104,22 +105,16 @@ def test_a_conflict_is_counted_without_the_payment_that_has_the_id(
     assert list_metric_values(caplog, "Payments", "Outcome", "PaymentMethod") == [("FAILED", "none", 1.0)]
 
 
-def test_a_method_that_is_none_is_no_dimension(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a request says there: a dimension's values are an enumeration, and no payment data."""
+def test_an_unknown_payment_method_is_no_dimension(workflow: Workflow, caplog: pytest.LogCaptureFixture) -> None:
+    """A request could put payment data there; the values of a dimension are an enumeration."""
     workflow.pay(request(payment_method="4111 1111 1111 1111"))
     assert list_metric_values(caplog, "Payments", "Outcome", "PaymentMethod") == [("REJECTED", "none", 1.0)]
 
 
-def test_dimensions_stay_few() -> None:
+def test_the_number_of_metrics_stays_small() -> None:
     values = {"Outcome": 10, "PaymentMethod": len(PAYMENT_METHODS) + 1, "Operation": 3}
-    metrics = 0
-    for metric in METRICS.values():
-        for names in metric.dimension_sets:
-            combinations = 1
-            for name in names:
-                combinations *= values[name]
-            metrics += combinations
-    assert metrics < 100
+    dimension_sets = [names for metric in METRICS.values() for names in metric.dimension_sets]
+    assert sum(math.prod(values[name] for name in names) for names in dimension_sets) < 100
 
 
 @pytest.mark.parametrize("answer", [Charged("secret"), Declined("secret"), NotCharged("secret"), Unknown("secret")])
@@ -136,7 +131,7 @@ def test_a_gateways_call_is_measured_and_its_answer_passed_on(
     assert "secret" not in json.dumps(answers)
 
 
-def test_it_is_the_format_that_cloudwatch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_has_the_embedded_metric_format(monkeypatch: pytest.MonkeyPatch) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
     monkeypatch.setenv("ENVIRONMENT", "test")
     line = count_payment("COMPLETED", "credit_card", Attempts=2)
@@ -155,10 +150,10 @@ def test_it_is_the_format_that_cloudwatch_takes(monkeypatch: pytest.MonkeyPatch)
             assert isinstance(line[metric["Name"]], int | float)
 
 
-def test_a_backlog_that_cannot_be_measured_is_an_error_of_the_run_and_does_not_fail_it(
+def test_a_run_that_cannot_measure_the_backlog_counts_an_error_and_does_not_fail(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Failing, it would be run twice more, and the heartbeat would miss a run that has settled what there was."""
+    """Lambda would repeat a failed run, and the heartbeat would miss a run that settled all payments."""
 
     def read_open_times(_: object) -> list[float]:
         raise LedgerUnavailable("batch_get_item: ThrottlingException")
@@ -168,20 +163,20 @@ def test_a_backlog_that_cannot_be_measured_is_an_error_of_the_run_and_does_not_f
     assert reconciliation.handler({}, None) == {"overdue": 0, "settled": 0, "open": 0, "errors": 1}
     assert "reconciliation finished" in caplog.messages
     assert list_metric_values(caplog, "ReconciliationErrors") == [(1.0,)]
-    # No age is not an age of 0.
+    # A missing age is not an age of 0.
     assert list_metric_values(caplog, "OldestOpenPaymentAge") == list_metric_values(caplog, "OpenPayments") == []
 
 
-def test_measuring_fails_no_payment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_environment_name_does_not_fail_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENVIRONMENT", raising=False)
     assert embed_metrics({"Attempts": 1})["Environment"] == "unknown"
 
 
-def test_without_values_a_line_is_no_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_without_values_is_no_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "_aws" not in embed_metrics({})
 
 
-def test_a_refund_that_was_refused_completes_nothing_anew() -> None:
+def test_a_refused_refund_is_not_counted_as_a_completed_payment() -> None:
     refunding, unknown, completed, review = (
         replace(PAYMENT, status=status)
         for status in (Status.REFUNDING, Status.UNKNOWN, Status.COMPLETED, Status.REVIEW)
@@ -192,6 +187,6 @@ def test_a_refund_that_was_refused_completes_nothing_anew() -> None:
 
 
 @pytest.mark.parametrize("event", [{"action": "refnud"}, {"action": 7}])
-def test_an_action_that_is_none_is_refused_and_reconciles_nothing(event: dict[str, Any]) -> None:
+def test_an_unknown_action_is_refused_and_reconciles_nothing(event: dict[str, Any]) -> None:
     answer = reconciliation.handler(event, None)
     assert (answer["refused"], answer["detail"][:11]) == ("MalformedRequest", "action must")

@@ -1,4 +1,4 @@
-"""What comes in: read, or refused with a reason that carries none of it."""
+"""Requests: each is read, or refused with a reason that repeats nothing of it."""
 
 import math
 import sys
@@ -27,9 +27,9 @@ def find_reasons(**changes: object) -> list[str]:
 
 
 @given(st.integers(1, 10**11), st.sampled_from(["JPY", "USD", "KWD", "CLF"]))
-def test_the_same_amount_in_is_the_same_amount_charged(minor_units: int, currency: str) -> None:
+def test_the_recorded_amount_is_the_requested_amount(minor_units: int, currency: str) -> None:
     places = count_decimal_places(currency)
-    # As a sender writes it, and as a JSON reader makes of it.
+    # The text that a client sends; a JSON reader turns it into a float.
     as_written = f"{minor_units // 10**places}.{minor_units % 10**places:0{places}d}" if places else str(minor_units)
     assert Money.parse(float(as_written), currency) == Money(minor_units, currency)
     assert str(Money(minor_units, currency)) == f"{as_written} {currency}"
@@ -55,7 +55,7 @@ def test_the_same_amount_in_is_the_same_amount_charged(minor_units: int, currenc
         (-(10**400), "USD", "too large"),
     ],
 )
-def test_what_is_no_amount(amount: object, currency: str, reason: str) -> None:
+def test_an_invalid_amount_is_refused_with_its_reason(amount: object, currency: str, reason: str) -> None:
     with pytest.raises(NotAnAmount, match=reason):
         Money.parse(amount, currency)
 
@@ -70,13 +70,13 @@ def test_the_references_example_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("raw", [None, 1, "x", [], [{}], {}, {"transaction_id": None}, {"transaction_id": 7}])
-def test_without_a_usable_id_it_is_malformed(raw: object) -> None:
+def test_a_request_without_a_valid_id_is_malformed(raw: object) -> None:
     with pytest.raises(MalformedRequest):
         read_request(raw)
 
 
 @pytest.mark.parametrize("transaction_id", ["", " ", "a" * 65, "-a", "a b", "a\n", "ä", "a/b", "💳"])
-def test_an_id_that_could_not_stand_in_a_log_or_a_name_is_malformed(transaction_id: str) -> None:
+def test_an_id_that_is_unfit_for_logs_and_names_is_malformed(transaction_id: str) -> None:
     with pytest.raises(MalformedRequest):
         read_request(request(transaction_id=transaction_id))
 
@@ -96,13 +96,13 @@ def test_an_id_that_looks_like_a_card_number_is_malformed_and_not_repeated(trans
 
 @pytest.mark.parametrize(
     "transaction_id",
-    # Dates and seconds of this century, UUIDs, digests, and numbers that are too short.
+    # Dates and timestamps of this century, UUIDs, digests, and numbers that are too short.
     [
         *("20261123095310123", "TXN-1795427590123456", "2026-11-23T09:53:10", "424242424242"),
         *("44444444-4444-4444-8444-444444444444", "d4242424242424242e", "44444444444444444444"),
     ],
 )
-def test_an_id_of_many_digits_is_none_that_looks_like_one(transaction_id: str) -> None:
+def test_an_id_of_many_digits_that_is_no_card_number_is_accepted(transaction_id: str) -> None:
     assert read_request(request(transaction_id=transaction_id)).transaction_id == transaction_id
 
 
@@ -124,9 +124,9 @@ def test_an_id_of_many_digits_is_none_that_looks_like_one(transaction_id: str) -
         ({"payment_amount": 5000.01, "payment_method": "bank_transfer"}, "fraud score 50 reaches the limit of 50"),
     ],
 )
-def test_what_is_rejected(changes: dict[str, object], reason: str) -> None:
-    (given_reason,) = find_reasons(**changes)
-    assert reason in given_reason
+def test_a_request_is_rejected_with_its_reason(changes: dict[str, object], reason: str) -> None:
+    (rejection_reason,) = find_reasons(**changes)
+    assert reason in rejection_reason
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_what_is_rejected(changes: dict[str, object], reason: str) -> None:
         {"payment_amount": 100, "currency": "JPY"},
     ],
 )
-def test_what_is_accepted(changes: dict[str, object]) -> None:
+def test_a_valid_request_is_accepted(changes: dict[str, object]) -> None:
     assert find_reasons(**changes) == []
 
 
-def test_all_reasons_are_told_at_once() -> None:
+def test_a_rejection_gives_all_reasons_at_once() -> None:
     assert len(find_reasons(payment_amount=-1, payment_method="cash", customer_id="")) == 3
 
 
@@ -163,12 +163,12 @@ def test_no_reason_repeats_what_was_sent() -> None:
         ({"more": 1}, {}, False),
     ],
 )
-def test_a_request_is_known_again_however_it_is_spelt(first: dict, second: dict, is_same: bool) -> None:
+def test_equal_requests_have_the_same_canonical_form(first: dict, second: dict, is_same: bool) -> None:
     assert (read_request(request(**first)).canonical == read_request(request(**second)).canonical) is is_same
 
 
 @pytest.mark.parametrize("salt", [None, "00" * 16])
-def test_a_fingerprint_is_of_the_request_and_of_its_salt(salt: str | None) -> None:
+def test_a_fingerprint_depends_on_the_request_and_its_salt(salt: str | None) -> None:
     fingerprint = read_request(request()).compute_fingerprint(salt)
     assert fingerprint == read_request(request(payment_amount=150)).compute_fingerprint(salt)
     assert fingerprint != read_request(request(payment_amount=151)).compute_fingerprint(salt)

@@ -1,4 +1,4 @@
-"""The simulated gateway: the amount asks for the outcome, the key gives the reference."""
+"""The simulated gateway: the amount selects the outcome, and the key determines the reference."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def build_charge(cents: int, attempt: int = 1) -> Charge:
         (10, 1, ActionRequired, NotCharged),
     ],
 )
-def test_outcomes(cents: int, attempt: int, charge: type, lookup: type) -> None:
+def test_the_amount_selects_the_outcome(cents: int, attempt: int, charge: type, lookup: type) -> None:
     simulator = Simulator(sleep=lambda _: None)
     assert isinstance(simulator.charge(build_charge(cents, attempt)), charge)
     assert isinstance(simulator.lookup(build_charge(cents, attempt)), lookup)
@@ -40,20 +40,20 @@ def test_the_same_key_gives_the_same_charge() -> None:
     assert Simulator().lookup(build_charge(4)) == Simulator().lookup(build_charge(4, attempt=2))
 
 
-def test_slow_is_slow() -> None:
+def test_an_amount_selects_a_slow_answer() -> None:
     slept: list[float] = []
     Simulator(sleep=slept.append).charge(build_charge(7))
     assert slept == [1.0]
 
 
-def test_refunds() -> None:
+def test_the_amount_selects_the_outcome_of_a_refund() -> None:
     simulator = Simulator()
     assert simulator.refund(build_charge(0), "sim_1") == Refunded("simre_1")
     assert isinstance(simulator.refund(build_charge(8), "sim_1"), NotRefunded)
     assert isinstance(simulator.refund(build_charge(9), "sim_1"), Unknown)
 
 
-def test_refunds_that_are_only_looked_for() -> None:
+def test_a_lookup_of_a_refund_has_the_same_outcome() -> None:
     simulator = Simulator()
     for cents, outcome in ((0, Refunded), (8, NotRefunded), (9, Unknown)):
         assert isinstance(simulator.refund(replace(build_charge(cents), key_expired=True), "sim_1"), outcome)

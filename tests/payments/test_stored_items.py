@@ -1,4 +1,4 @@
-"""A payment and its steps as stored items: what is written, and what is read of the items of earlier releases."""
+"""Payments and steps as stored items: how they are written, and how items of earlier releases are read."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ from tests.payments.test_dynamodb import CLAIMED, PAYMENT
         failure=st.none() | st.just("Broken"),
     )
 )
-def test_what_is_written_reads_back_as_the_same(payment: Payment) -> None:
+def test_a_stored_payment_reads_back_as_the_same_payment(payment: Payment) -> None:
     assert from_item(to_item(payment)) == payment
 
 
@@ -81,7 +81,7 @@ FULL = replace(
         is_dead_lettered=True,
     ),
 )
-# The releases beside this one read and write the same: a change of it is a change of the format.
+# Releases that run side by side read and write this format: to change it is to change the format.
 STORED = {
     "transaction_id": {"S": "T-1"},
     "status": {"S": "FAILED"},
@@ -132,17 +132,17 @@ def test_a_new_payment_stores_what_earlier_releases_require_and_nothing_empty() 
     }
 
 
-def test_an_item_without_the_time_of_its_status_has_it_since_its_last_write() -> None:
+def test_an_item_without_the_time_of_its_status_has_the_time_of_its_last_write() -> None:
     item = {name: value for name, value in STORED.items() if name not in ("since", "status_sequence")}
     payment = from_item(item)
     assert (payment.since, payment.status_sequence) == (FULL.updated_at, FULL.sequence)
 
 
-def test_an_announcer_of_a_notice_that_is_not_due_holds_no_claim() -> None:
+def test_an_old_announcer_of_a_notice_that_is_not_due_has_no_claim() -> None:
     assert from_item(to_item(PAYMENT) | {"announced_by": {"S": "arn:1"}}).notification == Notification()
 
 
-def test_an_item_of_before_notices_were_claimed_reads_as_what_it_stated() -> None:
+def test_an_item_of_a_release_without_claims_keeps_its_meaning() -> None:
     item = to_item(PAYMENT.with_status(Status.FAILED, at=1010.0)) | {
         "told": {"S": "UNKNOWN"},
         "told_id": {"S": "T-1:1"},
@@ -164,7 +164,7 @@ def test_an_item_of_before_notices_were_claimed_reads_as_what_it_stated() -> Non
     assert payment.overdue_at == 1010.0 + NOTIFIER_SECONDS
 
 
-def test_the_audit_record_says_who_what_when_and_no_payment_data() -> None:
+def test_a_ledger_step_says_who_did_what_when_and_holds_no_payment_data() -> None:
     completed = CLAIMED.with_status(Status.COMPLETED, at=1002.0, gateway_reference="ref")
     assert to_step(CLAIMED, completed, "function:1") == {
         "transaction_id": {"S": "T-1"},
@@ -186,6 +186,6 @@ def test_only_open_payments_are_in_the_index() -> None:
     assert not {"open_shard", "overdue_at"} & set(to_item(completed))
 
 
-def test_an_item_that_something_else_wrote_is_refused_by_name() -> None:
+def test_an_item_with_missing_attributes_is_refused_with_their_names() -> None:
     with pytest.raises(LedgerRefused, match="without sequence, fingerprint"):
         from_item({"transaction_id": {"S": "T"}, "status": {"S": "PENDING"}, "execution": {"S": "x"}})

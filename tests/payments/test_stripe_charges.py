@@ -1,4 +1,4 @@
-"""Charges through Stripe: what each answer, card and form of request means. A rule of Stripe names its page."""
+"""Charges through Stripe: what each answer, card and request version means. Rules of Stripe are cited by page."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from tests.payments.stripe_cases import AGAIN, AUTHENTICATE, CHARGE, DECLINED, E
 from tests.payments.stripe_server import Stripe, serve_stripe
 
 
-def test_charged_once_however_often_it_is_asked(stripe: Stripe, gateway: Gateway) -> None:
+def test_a_repeated_charge_is_charged_once(stripe: Stripe, gateway: Gateway) -> None:
     first = gateway.charge(CHARGE)
     assert first == Charged("pi_1")
     assert gateway.charge(CHARGE) == gateway.charge(AGAIN) == first
@@ -31,15 +31,17 @@ def test_charged_once_however_often_it_is_asked(stripe: Stripe, gateway: Gateway
         ("error_before", NotCharged("APIError")),
         ("error_late", NotCharged("APIError")),
         ("drop_before", NotCharged("APIConnectionError")),
-        # What was created all the same is listed, and used.
+        # The intent was created despite the fault: it is listed and used.
         ("error_after", Charged("pi_1")),
         ("drop_after", Charged("pi_1")),
     ],
 )
-def test_a_creation_that_fails(stripe: Stripe, gateway: Gateway, fault: str, outcome: object) -> None:
-    """Nothing before the confirmation can have charged. https://docs.stripe.com/payments/paymentintents/lifecycle
+def test_each_fault_of_a_creation_has_its_outcome(
+    stripe: Stripe, gateway: Gateway, fault: str, outcome: object
+) -> None:
+    """Nothing is charged before the confirmation: https://docs.stripe.com/payments/paymentintents/lifecycle
 
-    And no error of it lasts, though Stripe saves it: https://docs.stripe.com/api/idempotent_requests
+    An error does not last, though Stripe saves it: https://docs.stripe.com/api/idempotent_requests
     """
     assert gateway.charge_with(create=fault) == outcome
     assert stripe.money_moved == (15000 if isinstance(outcome, Charged) else 0)
@@ -61,23 +63,21 @@ def test_a_creation_that_fails(stripe: Stripe, gateway: Gateway, fault: str, out
         ("drop_after", Unknown("APIConnectionError"), Charged("pi_1")),
     ],
 )
-def test_what_a_confirmation_came_to(
+def test_each_fault_of_a_confirmation_has_its_outcome(
     stripe: Stripe, gateway: Gateway, fault: str, outcome: object, looked_up: object
 ) -> None:
     assert gateway.charge_with(confirm=fault) == outcome
     assert gateway.lookup(CHARGE) == looked_up
     assert stripe.money_moved == (15000 if isinstance(looked_up, Charged) else 0)
-    # Whatever comes after the lookup, the money moves no more.
+    # After the lookup, no call moves money.
     gateway.charge(CHARGE)
     assert gateway.charge(AGAIN) == (Unknown("canceled") if isinstance(looked_up, NotCharged) else looked_up)
     assert stripe.money_moved == (15000 if isinstance(looked_up, Charged) else 0)
 
 
 @pytest.mark.parametrize("call", ["charge", "lookup"])
-def test_a_charge_under_keys_that_stripe_does_not_know_any_more_is_found(
-    stripe: Stripe, gateway: Gateway, call: str
-) -> None:
-    """As they might be unknown to another API key: seen to charge again, and to say "not charged", without the list."""
+def test_a_charge_is_found_though_stripe_has_forgotten_its_keys(stripe: Stripe, gateway: Gateway, call: str) -> None:
+    """Another API key may not know them either. Without the list, the gateway would charge again."""
     assert gateway.charge_with(confirm="drop_after") == Unknown("APIConnectionError")
     stripe.forget_keys()
     assert getattr(gateway, call)(AGAIN) == Charged("pi_1")
@@ -85,8 +85,8 @@ def test_a_charge_under_keys_that_stripe_does_not_know_any_more_is_found(
     assert stripe.money_moved == 15000
 
 
-def test_two_environments_on_one_account_do_not_meet(stripe: Stripe, gateway: Gateway) -> None:
-    """The same transaction id in both: seen to answer with the other's charge, and to cancel it."""
+def test_two_environments_on_one_account_do_not_share_charges(stripe: Stripe, gateway: Gateway) -> None:
+    """With the same transaction id in both, one would answer with the other's charge, and cancel it."""
     with serve_stripe(stripe) as url:
         another_gateway = StripeGateway(KnownKey("sk_test_x"), "other", url)
         assert gateway.charge(CHARGE) == Charged("pi_1")
@@ -96,7 +96,7 @@ def test_two_environments_on_one_account_do_not_meet(stripe: Stripe, gateway: Ga
 
 
 def test_a_lookup_makes_not_charged_final(stripe: Stripe, gateway: Gateway) -> None:
-    """An attempt that is only slow finds an intent that is canceled, and not none."""
+    """An attempt that is slow finds the canceled intent, and creates none."""
     assert gateway.lookup(CHARGE) == NotCharged("canceled")
     assert not isinstance(gateway.charge(CHARGE), Charged)
     assert not isinstance(gateway.charge(AGAIN), Charged)
@@ -108,21 +108,21 @@ def test_the_same_charge_at_the_same_time_is_charged_once(stripe: Stripe, gatewa
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda attempt: gateway.charge(replace(CHARGE, attempt=attempt)), (1, 2)))
     assert Charged("pi_1") in outcomes
-    # A key in use says nothing of what is being done under it.
+    # That a key is in use says nothing about the outcome of the request that uses it.
     assert all(isinstance(outcome, Charged | Unknown | NotCharged) for outcome in outcomes)
     assert stripe.money_moved == 15000
 
 
 @pytest.mark.parametrize("charge", [CHARGE, AGAIN])
 def test_the_same_key_for_another_amount_is_not_charged(stripe: Stripe, gateway: Gateway, charge: Charge) -> None:
-    """Nor is the charge of the first amount an answer for it."""
+    """Nor does the gateway answer with the charge of the first amount."""
     gateway.charge(CHARGE)
     changed = replace(charge, amount=Money(15001, "USD"))
     assert gateway.charge(changed) == gateway.lookup(changed) == Unknown("another_amount")
     assert stripe.money_moved == 15000
 
 
-def test_what_stripe_cannot_charge(stripe: Stripe, gateway: Gateway) -> None:
+def test_a_payment_that_stripe_cannot_charge_is_declined(stripe: Stripe, gateway: Gateway) -> None:
     assert gateway.charge(replace(CHARGE, payment_method="bank_transfer")) == Declined("payment_method_not_supported")
     assert gateway.charge(replace(CHARGE, customer_id="cus_without")) == Declined("no_payment_method")
     assert stripe.intents == {}
@@ -137,7 +137,7 @@ def test_what_stripe_cannot_charge(stripe: Stripe, gateway: Gateway) -> None:
         ({"amount": Money(15000, "XXX")}, "currency_not_supported"),
     ],
 )
-def test_what_is_certain_to_fail_is_declined_at_the_first_attempt(
+def test_a_charge_that_is_certain_to_fail_is_declined_at_the_first_attempt(
     stripe: Stripe, gateway: Gateway, change: dict, reason: str
 ) -> None:
     """https://docs.stripe.com/error-codes   https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts"""
@@ -149,8 +149,8 @@ def test_what_is_certain_to_fail_is_declined_at_the_first_attempt(
     assert stripe.intents == {}
 
 
-def test_what_is_certain_to_fail_may_have_been_charged_before(stripe: Stripe, gateway: Gateway) -> None:
-    """Or the customer is unknown because the API key is of another account."""
+def test_a_charge_that_is_certain_to_fail_may_have_been_charged_before(stripe: Stripe, gateway: Gateway) -> None:
+    """The customer may be unknown because the API key belongs to another account."""
     gateway.charge_with(confirm="drop_after")
     stripe.unknown_customers.add("cus_1")
     assert gateway.charge(AGAIN) == Unknown("resource_missing")
@@ -160,8 +160,10 @@ def test_what_is_certain_to_fail_may_have_been_charged_before(stripe: Stripe, ga
 
 
 @pytest.mark.parametrize(("currency", "charged"), [("JPY", 15000), ("EUR", 15000), ("ISK", 0), ("MGA", 0), ("KWD", 0)])
-def test_the_amount_that_reaches_stripe(stripe: Stripe, gateway: Gateway, currency: str, charged: int) -> None:
-    """Or none: what Stripe counts in other units is declined, not charged a hundredfold.
+def test_an_amount_reaches_stripe_in_its_units_or_is_declined(
+    stripe: Stripe, gateway: Gateway, currency: str, charged: int
+) -> None:
+    """A currency that Stripe counts in other units is declined, not charged a hundredfold.
 
     https://docs.stripe.com/currencies#special-cases
     """
@@ -184,7 +186,7 @@ def test_a_card_added_between_two_attempts_is_charged(stripe: Stripe, gateway: G
         ("drop_after", Charged("pi_1"), Charged("pi_1")),
         ("decline_then_drop", DECLINED, DECLINED),
         ("action_then_drop", AUTHENTICATE, AUTHENTICATE),
-        # Left open: no attempt can confirm it any more, and a lookup ends it.
+        # It stays open: no attempt can confirm it any more, and a lookup cancels it.
         ("error_before", Unknown("IdempotencyError"), NotCharged("canceled")),
     ],
 )
@@ -200,8 +202,8 @@ def test_a_card_added_after_a_lost_answer_is_not_charged_again(
     assert stripe.money_moved == (15000 if isinstance(again, Charged) else 0)
 
 
-def test_what_a_canceled_intent_came_to_is_left_to_a_lookup(stripe: Stripe, gateway: Gateway) -> None:
-    """``NotCharged`` of a charge would be tried again, in vain: the key is used up with the other card."""
+def test_the_outcome_of_a_canceled_intent_is_left_to_a_lookup(stripe: Stripe, gateway: Gateway) -> None:
+    """The workflow would retry ``NotCharged`` in vain: the key was used with the other card."""
     gateway.charge_with(confirm="error_before")
     assert gateway.lookup(CHARGE) == NotCharged("canceled")
     stripe.cards["cus_1"] = ["pm_new", "pm_card"]
@@ -232,32 +234,32 @@ def test_a_lookup_needs_no_card(stripe: Stripe, gateway: Gateway, fault: str, ou
         ("rate_limit", Declined("no_payment_method")),
     ],
 )
-def test_a_card_that_is_gone_says_nothing_of_an_earlier_attempt(
+def test_a_removed_card_does_not_hide_an_earlier_attempt(
     stripe: Stripe, gateway: Gateway, fault: str, outcome: object
 ) -> None:
     gateway.charge_with(confirm=fault)
     stripe.cards["cus_1"] = []
     assert gateway.charge(AGAIN) == outcome
-    # A decline is final, whatever cards come later.
+    # A decline is final, even if the customer adds a card.
     stripe.cards["cus_1"] = ["pm_new"]
     gateway.charge(replace(CHARGE, attempt=3))
     assert stripe.money_moved == (15000 if isinstance(outcome, Charged) else 0)
 
 
-def test_the_card_is_gone_and_stripe_does_not_answer(stripe: Stripe, gateway: Gateway) -> None:
+def test_an_unanswered_list_without_a_card_leaves_the_outcome_unknown(stripe: Stripe, gateway: Gateway) -> None:
     stripe.cards["cus_1"] = []
     assert gateway.charge_with(AGAIN, list_intents="drop_before") == Unknown("APIConnectionError")
 
 
-def test_an_upgrade_in_the_middle_of_a_payment(
+def test_a_payment_keeps_its_request_version_through_an_upgrade(
     stripe: Stripe, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key is refused with other parameters than it was first used with, so an old payment keeps the old ones.
+    """Stripe refuses a key whose parameters differ from those of its first use.
 
     https://docs.stripe.com/api/idempotent_requests
     """
     with serve_stripe(stripe) as url, monkeypatch.context() as older:
-        # As the first release had it, for good.
+        # The form of the first release, which never changes.
         older.setattr(stripe_requests, "FORMS", {1: stripe_requests.Form({"payment_method_types": ["card"]}, {})})
         stripe.fail_next(confirm="drop_after")
         claimed = replace(CHARGE, request_version=1)
@@ -269,7 +271,7 @@ def test_an_upgrade_in_the_middle_of_a_payment(
     assert stripe.money_moved == 15000
 
 
-def test_a_form_that_only_a_newer_release_has_is_not_guessed(stripe: Stripe, gateway: Gateway) -> None:
+def test_an_unknown_request_version_is_not_guessed(stripe: Stripe, gateway: Gateway) -> None:
     newer = replace(CHARGE, request_version=3)
     assert gateway.charge(newer) == NotCharged("request_version_not_supported")
     assert gateway.lookup(newer) == Unknown("request_version_not_supported")
@@ -279,14 +281,14 @@ def test_a_form_that_only_a_newer_release_has_is_not_guessed(stripe: Stripe, gat
     assert gateway.refund(newer, "pi_1") == Refunded("re_1")
 
 
-def test_a_measured_gateway_has_the_form_of_what_it_measures(gateway: Gateway) -> None:
+def test_a_measured_gateway_has_the_request_version_of_its_gateway(gateway: Gateway) -> None:
     assert MeasuredGateway(gateway).request_version == gateway.request_version
 
 
 def test_neither_key_nor_parameters_are_logged(
     stripe: Stripe, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nor the customer: what sends the requests logs their addresses."""
+    """Nor is the customer: the HTTP library logs the URLs of its requests."""
     caplog.set_level(logging.DEBUG)
     stripe.fail_next(confirm="decline")
     outcome = gateway.charge(CHARGE)

@@ -1,4 +1,4 @@
-"""Idempotency keys at Stripe that are used up by a saved error, or forgotten: nothing is charged twice or stranded."""
+"""Idempotency keys at Stripe: a saved error or a forgotten key neither charges twice nor strands a payment."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,17 +13,14 @@ from tests.payments.stripe_server import Stripe
 
 
 def create_two_intents(stripe: Stripe, gateway: Gateway, confirmation: str) -> None:
-    """Confirm an intent, with this fault; another, whose creation had failed before, shows late."""
+    """Confirm an intent with this fault, before another intent appears whose creation seemed to fail."""
     gateway.charge_with(create="error_late", confirm=confirmation)
     gateway.charge(AGAIN)
     stripe.catch_up()
 
 
 def test_a_saved_error_of_a_creation_is_followed_by_the_next_key(stripe: Stripe, gateway: Gateway) -> None:
-    """Under its key Stripe would answer with it for a day, and says so: https://docs.stripe.com/error-low-level
-
-    Seen to leave the payment unpayable through all claims.
-    """
+    """Under the first key, Stripe would repeat the error for a day: https://docs.stripe.com/error-low-level"""
     assert gateway.charge_with(create=["error_before", "of the replay: none", "refused"]) == NotCharged("APIError")
     assert gateway.charge(AGAIN) == NotCharged("parameter_invalid")
     assert gateway.charge(replace(CHARGE, attempt=3)) == Charged("pi_1")
@@ -32,7 +29,7 @@ def test_a_saved_error_of_a_creation_is_followed_by_the_next_key(stripe: Stripe,
 
 
 def test_an_error_that_is_not_a_replay_is_not_followed_by_the_next_key(stripe: Stripe, gateway: Gateway) -> None:
-    """What it created may show later: "we advise against" a new key. https://docs.stripe.com/error-low-level"""
+    """An intent may appear later: Stripe advises against a new key. https://docs.stripe.com/error-low-level"""
     assert gateway.charge_with(create="error_late") == NotCharged("APIError")
     assert stripe.keys == [INTENT_KEY]
     stripe.catch_up()
@@ -40,8 +37,8 @@ def test_an_error_that_is_not_a_replay_is_not_followed_by_the_next_key(stripe: S
     assert len(stripe.intents) == 1
 
 
-def test_an_intent_that_a_saved_error_hid_too_long_is_never_charged(stripe: Stripe, gateway: Gateway) -> None:
-    """Stripe may take up what failed with a 500 at any time: https://docs.stripe.com/error-low-level"""
+def test_an_intent_that_appears_after_another_was_charged_is_canceled(stripe: Stripe, gateway: Gateway) -> None:
+    """A request that failed with a 500 may take effect at any time: https://docs.stripe.com/error-low-level"""
     gateway.charge_with(create="error_late")
     assert gateway.charge(AGAIN) == Charged("pi_1")
     stripe.catch_up()
@@ -52,7 +49,7 @@ def test_an_intent_that_a_saved_error_hid_too_long_is_never_charged(stripe: Stri
 
 
 @pytest.mark.parametrize("cancellations", [["error_before"], ["", "error_before"]])
-def test_two_open_intents_are_both_ended(stripe: Stripe, gateway: Gateway, cancellations: list[str]) -> None:
+def test_two_open_intents_are_both_canceled(stripe: Stripe, gateway: Gateway, cancellations: list[str]) -> None:
     gateway.charge_with(create="error_late", confirm="drop_before")
     assert gateway.charge(AGAIN) == Unknown("APIConnectionError")
     stripe.catch_up()
@@ -62,7 +59,7 @@ def test_two_open_intents_are_both_ended(stripe: Stripe, gateway: Gateway, cance
     assert [intent["status"] for intent in stripe.intents.values()] == ["canceled", "canceled"]
 
 
-def test_one_of_two_intents_was_declined(stripe: Stripe, gateway: Gateway) -> None:
+def test_a_decline_of_one_of_two_intents_is_the_outcome(stripe: Stripe, gateway: Gateway) -> None:
     create_two_intents(stripe, gateway, "decline_then_drop")
     assert gateway.lookup(CHARGE) == DECLINED
     assert [intent["status"] for intent in stripe.intents.values()] == ["canceled", "canceled"]
@@ -79,20 +76,20 @@ def test_a_decline_is_closed_when_all_intents_are(stripe: Stripe, gateway: Gatew
 
 @pytest.mark.parametrize("fault", ["error_before", "refused"])
 def test_a_lookup_after_a_saved_error_is_final(stripe: Stripe, gateway: Gateway, fault: str) -> None:
-    """https://docs.stripe.com/api/idempotent_requests: seen to tell nothing for as long as the error was saved."""
+    """It does not stay unknown while the error is saved: https://docs.stripe.com/api/idempotent_requests"""
     assert isinstance(gateway.charge_with(create=fault), NotCharged)
     assert gateway.lookup(CHARGE) == NotCharged("canceled")
     assert not isinstance(gateway.charge(AGAIN), Charged)
     assert stripe.money_moved == 0
 
 
-def test_a_lookup_proves_nothing_while_a_creation_may_be_on_its_way(gateway: Gateway) -> None:
+def test_a_lookup_proves_nothing_while_a_creation_may_be_in_flight(gateway: Gateway) -> None:
     gateway.charge_with(create=["error_before", "of the replay: none", "error_before"])
     assert gateway.lookup(CHARGE) == Unknown("APIError")
     assert gateway.lookup(CHARGE) == NotCharged("canceled")
 
 
-def test_a_lookup_of_a_creation_that_is_in_flight(stripe: Stripe, gateway: Gateway) -> None:
+def test_a_lookup_during_a_creation_is_unknown(stripe: Stripe, gateway: Gateway) -> None:
     """A key in use is a 409, ``idempotency_key_in_use``: https://docs.stripe.com/error-codes"""
     stripe.fail_next(create="slow")
     with ThreadPoolExecutor(1) as pool:
@@ -122,7 +119,7 @@ def test_a_key_that_was_used_with_other_parameters_strands_no_payment(stripe: St
 @pytest.mark.parametrize(
     ("fault", "outcome"), [("drop_before", NotCharged("canceled")), ("drop_after", Charged("pi_1"))]
 )
-def test_an_intent_of_a_customer_with_hundreds(stripe: Stripe, gateway: Gateway, fault: str, outcome: object) -> None:
+def test_an_intent_is_found_among_hundreds(stripe: Stripe, gateway: Gateway, fault: str, outcome: object) -> None:
     """A page has a hundred at most: https://docs.stripe.com/api/pagination"""
     gateway.charge_with(confirm=fault)
     stripe.add_intents("cus_1", 220)
@@ -140,7 +137,7 @@ def test_a_list_that_is_too_long_proves_nothing(
     stripe.add_intents("cus_1", 201)
     assert gateway.lookup(CHARGE) == Unknown("list_too_long")
     assert gateway.charge(AGAIN) == NotCharged("list_too_long")
-    # What is older than every key is no intent of the payment.
+    # An intent that is older than every key does not belong to the payment.
     for intent in stripe.intents.values():
         intent["created"] -= 3 * 24 * 60 * 60
     assert gateway.charge(AGAIN) == Charged("pi_202")
@@ -174,8 +171,8 @@ def test_a_forgotten_key_is_never_used_again(stripe: Stripe, gateway: Gateway, f
     assert stripe.intents["pi_1"]["status"] == ("succeeded" if isinstance(outcome, Charged) else "canceled")
 
 
-def test_a_search_that_is_behind(stripe: Stripe, gateway: Gateway) -> None:
-    """https://docs.stripe.com/search#data-freshness: what it finds may have changed since."""
+def test_a_stale_search_result_is_read_again(stripe: Stripe, gateway: Gateway) -> None:
+    """A search may return outdated intents: https://docs.stripe.com/search#data-freshness"""
     gateway.charge_with(confirm="drop_before")
     stripe.fall_behind()
     stripe.intents["pi_1"]["status"] = "succeeded"

@@ -1,4 +1,4 @@
-"""Refunds through Stripe: given once, and found whoever made them."""
+"""Refunds through Stripe: each is made once, and found whoever made it."""
 
 import pytest
 from payments.ports import NotRefunded, Refunded, Unknown
@@ -23,11 +23,8 @@ def charge_payment(gateway: Gateway) -> None:
         ("rate_limit", Unknown("RateLimitError")),
     ],
 )
-def test_refunded_once(stripe: Stripe, gateway: Gateway, fault: str, first: object) -> None:
-    """An error is saved with its key: https://docs.stripe.com/api/idempotent_requests
-
-    Seen to leave the customer unpaid for as long.
-    """
+def test_a_payment_is_refunded_once_whatever_fails(stripe: Stripe, gateway: Gateway, fault: str, first: object) -> None:
+    """An error is saved with its key for a day: https://docs.stripe.com/api/idempotent_requests"""
     stripe.fail_next(refund=fault)
     assert gateway.refund(CHARGE, "pi_1") == first
     assert gateway.refund(CHARGE, "pi_1") == gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
@@ -36,7 +33,7 @@ def test_refunded_once(stripe: Stripe, gateway: Gateway, fault: str, first: obje
 
 
 def test_a_refund_whose_saved_error_took_effect_late_is_not_given_twice(stripe: Stripe, gateway: Gateway) -> None:
-    """All refunds of a charge together cannot exceed it: https://docs.stripe.com/refunds"""
+    """The refunds of a charge cannot exceed it: https://docs.stripe.com/refunds"""
     stripe.fail_next(refund="error_late")
     assert gateway.refund(CHARGE, "pi_1") == Unknown("APIError")
     assert stripe.keys[-1] == REFUND_KEY
@@ -47,8 +44,8 @@ def test_a_refund_whose_saved_error_took_effect_late_is_not_given_twice(stripe: 
     assert stripe.money_moved == 0
 
 
-def test_a_refund_is_not_refused_while_an_earlier_request_may_show_late(stripe: Stripe, gateway: Gateway) -> None:
-    """What failed with a 500 may be taken up at any time: https://docs.stripe.com/error-low-level"""
+def test_a_refund_is_not_refused_while_an_earlier_one_may_take_effect(stripe: Stripe, gateway: Gateway) -> None:
+    """A request that failed with a 500 may take effect at any time: https://docs.stripe.com/error-low-level"""
     stripe.fail_next(refund=["error_late", "of the replay: none", "refused"])
     assert gateway.refund(CHARGE, "pi_1") == Unknown("APIError")
     assert gateway.refund(CHARGE, "pi_1") == Unknown("parameter_invalid")
@@ -56,8 +53,8 @@ def test_a_refund_is_not_refused_while_an_earlier_request_may_show_late(stripe: 
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
 
 
-def test_a_refund_that_the_balance_did_not_cover_is_given_when_it_does(stripe: Stripe, gateway: Gateway) -> None:
-    """A 400 is saved, too: https://docs.stripe.com/error-low-level#content-errors"""
+def test_a_refund_is_made_once_the_balance_covers_it(stripe: Stripe, gateway: Gateway) -> None:
+    """Stripe saves a 400 as well: https://docs.stripe.com/error-low-level#content-errors"""
     stripe.balance = 14_999
     assert gateway.refund(CHARGE, "pi_1") == NotRefunded("InvalidRequestError")
     assert gateway.refund(CHARGE, "pi_1") == NotRefunded("InvalidRequestError")
@@ -67,7 +64,7 @@ def test_a_refund_that_the_balance_did_not_cover_is_given_when_it_does(stripe: S
     assert stripe.money_moved == 0
 
 
-def test_a_refund_key_that_was_used_with_other_parameters(stripe: Stripe, gateway: Gateway) -> None:
+def test_a_refund_key_used_with_other_parameters_is_replaced(stripe: Stripe, gateway: Gateway) -> None:
     """https://docs.stripe.com/api/idempotent_requests"""
     assert gateway.refund(CHARGE, "pi_9") == NotRefunded("resource_missing")
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
@@ -85,7 +82,7 @@ def test_a_refund_that_somebody_made_by_hand_is_found(stripe: Stripe, gateway: G
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_1")
 
 
-def test_a_charge_that_was_given_back_in_hundreds_of_parts(stripe: Stripe, gateway: Gateway) -> None:
+def test_a_charge_refunded_in_hundreds_of_parts_is_refunded(stripe: Stripe, gateway: Gateway) -> None:
     """A page has a hundred at most: https://docs.stripe.com/api/pagination"""
     for _ in range(150):
         stripe.refund_by_hand("pi_1", amount=100)
@@ -102,10 +99,10 @@ def test_a_charge_that_was_given_back_in_hundreds_of_parts(stripe: Stripe, gatew
         ("canceled", NotRefunded("canceled")),
     ],
 )
-def test_a_pending_refund_is_asked_for_again(
+def test_a_pending_refund_is_looked_up_again(
     stripe: Stripe, gateway: Gateway, next_status: str, outcome: object
 ) -> None:
-    """https://docs.stripe.com/api/refunds/object: its status changes by itself."""
+    """Its status changes by itself: https://docs.stripe.com/api/refunds/object"""
     stripe.refund_status = "pending"
     assert gateway.refund(CHARGE, "pi_1") == Unknown("pending")
     stripe.refunds[0]["status"] = next_status
@@ -124,7 +121,7 @@ def test_a_refund_made_by_hand_after_a_failed_one_counts(stripe: Stripe, gateway
     assert gateway.refund(CHARGE, "pi_1") == Refunded("re_2")
 
 
-def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gateway: Gateway) -> None:
+def test_a_refund_under_a_forgotten_key_is_only_looked_up(stripe: Stripe, gateway: Gateway) -> None:
     stripe.forget_keys()
     assert gateway.refund(EXPIRED, "pi_1") == Unknown("no refund found")
     assert stripe.refunds == []
@@ -137,11 +134,8 @@ def test_a_refund_under_a_forgotten_key_is_only_looked_for(stripe: Stripe, gatew
     assert len(stripe.refunds) == 1
 
 
-OUR_METADATA, ANOTHER_PAYMENT, BY_HAND = (
-    {"transaction_id": "T-1", "environment": "test"},
-    {"transaction_id": "T-2"},
-    None,
-)
+OUR_METADATA, ANOTHER_PAYMENT = {"transaction_id": "T-1", "environment": "test"}, {"transaction_id": "T-2"}
+BY_HAND = None
 
 
 @pytest.mark.parametrize(
@@ -152,17 +146,19 @@ OUR_METADATA, ANOTHER_PAYMENT, BY_HAND = (
         ([("failed", OUR_METADATA, 15000), ("pending", OUR_METADATA, 15000)], Unknown("pending")),
         ([("canceled", OUR_METADATA, 15000), ("failed", OUR_METADATA, 15000)], NotRefunded("failed")),
         ([("failed", OUR_METADATA, 15000), ("pending", BY_HAND, 15000)], Unknown("pending")),
-        # Ours gives back what a part given back by hand has left.
+        # Our refund returns what a partial refund by hand left.
         ([("pending", BY_HAND, 5000), ("succeeded", OUR_METADATA, 10000)], Refunded("re_2")),
         ([("succeeded", OUR_METADATA, 10000), ("succeeded", BY_HAND, 5000)], Refunded("re_1")),
         ([("succeeded", BY_HAND, 5000), ("succeeded", ANOTHER_PAYMENT, 10000)], Refunded("re_2")),
-        # A part is not the whole, and what is not ours proves nothing of ours.
+        # A partial refund is not the whole, and the refund of somebody else proves nothing about ours.
         ([("succeeded", BY_HAND, 5000)], Unknown("no refund found")),
         ([("failed", BY_HAND, 15000)], Unknown("no refund found")),
         ([("succeeded", BY_HAND, 5000), ("failed", OUR_METADATA, 10000)], NotRefunded("failed")),
     ],
 )
-def test_which_of_several_refunds_counts(stripe: Stripe, gateway: Gateway, refunds_made: list, outcome: object) -> None:
+def test_several_refunds_have_one_outcome(
+    stripe: Stripe, gateway: Gateway, refunds_made: list, outcome: object
+) -> None:
     for status, metadata, amount in refunds_made:
         stripe.refund_by_hand("pi_1", status=status, metadata=metadata, amount=amount)
     assert gateway.refund(EXPIRED, "pi_1") == outcome

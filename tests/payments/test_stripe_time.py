@@ -1,4 +1,4 @@
-"""The time that calls of Stripe take, the connections that they share, and the wire format of another server."""
+"""The time that calls to Stripe take, the connections that they share, and the wire format of another server."""
 
 import socket
 import subprocess
@@ -20,7 +20,7 @@ from tests.payments.stripe_server import TRICKLE_SECONDS, Stripe, serve_stripe
 
 
 class RequestClock:
-    """Ten seconds pass with every request that reaches Stripe."""
+    """A clock that advances by ten seconds with every request to Stripe."""
 
     def __init__(self, stripe: Stripe) -> None:
         self._stripe = stripe
@@ -37,13 +37,13 @@ def slow_gateway(stripe: Stripe) -> Iterator[StripeGateway]:
 
 def test_a_call_takes_no_longer_than_the_port_allows() -> None:
     assert stripe_gateway.CALL_SECONDS < GATEWAY_SECONDS
-    # With the fetch of the key before, there is time for what a charge needs.
+    # After the key is fetched, there is time for the requests of a charge.
     seconds_left = stripe_gateway.CALL_SECONDS - gateway_secret.FETCH_SECONDS
     assert seconds_left >= 4 * stripe_http.REQUEST_SECONDS
 
 
-def test_the_keys_that_a_call_tries_are_as_many_as_it_has_time_for(stripe: Stripe, slow_gateway: Gateway) -> None:
-    """Each is used up by a saved error. https://docs.stripe.com/api/idempotent_requests"""
+def test_a_call_tries_as_many_keys_as_it_has_time_for(stripe: Stripe, slow_gateway: Gateway) -> None:
+    """Each of them has a saved error. https://docs.stripe.com/api/idempotent_requests"""
     for attempt in range(9):
         stripe.fail_next(create=[*["of a replay: none"] * attempt, "error_before"])
         slow_gateway.charge(replace(CHARGE, attempt=attempt + 1))
@@ -67,8 +67,8 @@ def test_no_call_begins_a_request_after_its_time(stripe: Stripe, slow_gateway: G
     assert stripe.requests == 5
 
 
-def test_no_confirmation_is_sent_that_could_not_be_waited_for(stripe: Stripe, slow_gateway: Gateway) -> None:
-    """Its answer would be lost, and nothing known."""
+def test_no_confirmation_is_sent_without_time_for_its_answer(stripe: Stripe, slow_gateway: Gateway) -> None:
+    """Otherwise the answer would be lost, and the outcome unknown."""
     stripe.add_intents("cus_1", 250)
     assert slow_gateway.charge(AGAIN) == NotCharged("no_time_left")
     assert "confirm" not in stripe.request_names
@@ -92,10 +92,10 @@ def test_an_answer_that_trickles_is_lost(
     outcome: object,
     looked_up: object,
 ) -> None:
-    """No wait for a byte is long, and all of them together are."""
+    """Each byte arrives soon, but all of them together take too long."""
     monkeypatch.setattr(stripe_http, "REQUEST_SECONDS", 20 * TRICKLE_SECONDS)
     assert gateway.charge_with(**{request_name: f"trickle_{part}"}) == outcome
-    # The client is gone, and no thread of it waits on.
+    # The client has closed the connection, and none of its threads still waits.
     assert stripe.abandoned.acquire(timeout=30)
     for thread in threading.enumerate():
         if thread.name == "stripe-request":
@@ -117,7 +117,7 @@ def test_an_answer_that_does_not_come_is_lost(
 
 
 def test_requests_share_a_connection(stripe: Stripe, gateway: Gateway) -> None:
-    """A handshake for each would be a customer's wait."""
+    """A handshake for each request would make the customer wait."""
     gateway.charge(CHARGE)
     gateway.lookup(CHARGE)
     gateway.refund(CHARGE, "pi_1")
@@ -126,7 +126,7 @@ def test_requests_share_a_connection(stripe: Stripe, gateway: Gateway) -> None:
 
 
 def test_a_connection_that_stripe_closed_is_not_used(stripe: Stripe, gateway: Gateway) -> None:
-    """Seen to lose the first request after a pause."""
+    """Otherwise the first request after a pause would be lost."""
     stripe.idle_seconds = 0.2
     assert gateway.charge(CHARGE) == Charged("pi_1")
     assert stripe.closed.acquire(timeout=30)
@@ -144,19 +144,19 @@ def test_a_connection_that_was_idle_for_long_is_not_used(
     assert stripe.connections == 2
 
 
-def test_nobody_listens() -> None:
+def test_an_unreachable_stripe_charges_nothing() -> None:
     gateway = StripeGateway(KnownKey("sk_test_x"), "test", "http://127.0.0.1:1")
     assert gateway.charge(CHARGE) == NotCharged("APIConnectionError")
     assert gateway.lookup(CHARGE) == gateway.refund(CHARGE, "pi_1") == Unknown("APIConnectionError")
 
 
-def test_the_wire_format_of_localstripe(tmp_path) -> None:
+def test_the_gateway_speaks_the_wire_format_of_localstripe(tmp_path) -> None:
     """An independent reading of Stripe's API; it ignores idempotency keys and declines nothing."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    # Its own command listens on every interface; and it has no payment method at confirmation, which is added here.
+    # Its command listens on every interface, and its confirmation takes no payment method; both are mended here.
     serve = f"""
 from aiohttp import web
 from localstripe import resources

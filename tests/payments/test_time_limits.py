@@ -1,6 +1,6 @@
-"""Every time limit, number of attempts and other bound of the functions, and what each has to leave room for.
+"""Every time limit, number of attempts and other bound of the functions, and what it depends on.
 
-The first test pins the values, so that none changes unnoticed; the others say why they are what they are.
+The first test pins the values, so that none changes unnoticed; the others hold the relations between them.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ def measure_slowest_call(client: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    ("limit", "reasoned"),
+    ("limit", "value"),
     [
         (charge.LEASE_SECONDS, MINUTE),
         (charge.CHARGE_WINDOW_SECONDS, 23 * HOUR),
@@ -49,11 +49,11 @@ def measure_slowest_call(client: Any) -> float:
         ((rules.HIGH_VALUE_SCORE, rules.RISKY_METHOD_SCORE), (30, 20)),
     ],
 )
-def test_a_limit_is_as_it_was_reasoned(limit: object, reasoned: object) -> None:
-    assert limit == reasoned
+def test_a_limit_has_its_documented_value(limit: object, value: object) -> None:
+    assert limit == value
 
 
-def test_when_a_payment_is_overdue() -> None:
+def test_each_open_status_is_overdue_after_its_time() -> None:
     assert payment.OVERDUE_SECONDS == {
         Status.PENDING: 15 * MINUTE,
         Status.PROCESSING: 5 * MINUTE,
@@ -79,7 +79,7 @@ def test_each_client_gives_up_in_time(client: Any, connect_seconds: int, read_se
 
 
 def test_a_run_of_reconciliation_ends_before_its_function_is_stopped() -> None:
-    """It may take up a last payment at the end of its budget, with every call at its slowest."""
+    """It may begin a last payment at the end of its budget, with every call at its slowest."""
     table_call = measure_slowest_call(dynamodb.create_client())
     notice_call = measure_slowest_call(notices.create_client("sns"))
     last_payment = ports.GATEWAY_SECONDS + gateway_secret.FETCH_SECONDS + 7 * table_call + 2 * notice_call
@@ -96,4 +96,4 @@ def test_the_fetch_of_the_secret_takes_its_attempts_and_the_wait_between_them() 
 def test_no_key_is_used_that_stripe_may_have_forgotten() -> None:
     """After 24 hours: https://docs.stripe.com/api/idempotent_requests"""
     assert charge.CHARGE_WINDOW_SECONDS + HOUR <= DAY
-    assert stripe_requests._INTENT_SECONDS >= 2 * DAY  # what a key was used for is listed longer than that
+    assert stripe_requests._INTENT_SECONDS >= 2 * DAY  # intents are listed for longer than their keys last

@@ -15,14 +15,14 @@ from tests.fakes import ScriptedGateway
 from tests.workflow import Workflow, request
 
 
-def test_a_valid_payment_completes(workflow: Workflow) -> None:
+def test_a_charged_payment_succeeds_without_a_notice(workflow: Workflow) -> None:
     execution = workflow.pay(request())
     assert execution.status == "SUCCEEDED"
     assert execution.output["status"] == "COMPLETED"
     assert workflow.notices == workflow.dead_letters == []
 
 
-def test_declined_and_rejected_succeed_as_executions_and_are_announced(workflow: Workflow) -> None:
+def test_a_decline_and_a_rejection_are_announced_by_executions_that_succeed(workflow: Workflow) -> None:
     workflow.gateway = Simulator()
     declined = workflow.pay(request(payment_amount=150.01))
     rejected = workflow.pay(request(transaction_id="T-2", payment_amount=-1))
@@ -35,7 +35,7 @@ def test_declined_and_rejected_succeed_as_executions_and_are_announced(workflow:
     assert workflow.dead_letters == []
 
 
-def test_business_outcomes_are_not_announced_where_nobody_wants_them(workflow: Workflow) -> None:
+def test_business_outcomes_are_not_announced_if_the_setting_is_off(workflow: Workflow) -> None:
     workflow.notify = "false"
     rejected = workflow.pay(request(payment_amount=-1))
     assert (rejected.path[-1], rejected.output["status"]) == ("PaymentUnsuccessful", "REJECTED")
@@ -53,7 +53,7 @@ def test_a_payment_completes_after_retries(workflow: Workflow) -> None:
     assert execution.waited_seconds == 2 + 4
 
 
-def test_failed_for_good_is_recorded_dead_lettered_announced_and_fails(workflow: Workflow) -> None:
+def test_a_payment_that_fails_is_recorded_dead_lettered_and_announced(workflow: Workflow) -> None:
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     execution = workflow.pay(request())
     assert execution.path == [
@@ -74,7 +74,7 @@ def test_failed_for_good_is_recorded_dead_lettered_announced_and_fails(workflow:
     assert not workflow.ledger.payments["TXN-TEST-001"].notification.is_due
 
 
-def test_the_same_request_again_fails_and_is_announced_no_more(workflow: Workflow) -> None:
+def test_a_repeated_request_of_a_failed_payment_is_not_announced_again(workflow: Workflow) -> None:
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     workflow.pay(request(), name="1")
     execution = workflow.pay(request(), name="2")
@@ -107,18 +107,22 @@ def test_an_outcome_that_stays_unknown_is_announced_as_that(workflow: Workflow) 
         ({"${ProcessingFunctionArn}": "Lambda.Unknown", "sqs": "SQS.X", "sns": "SNS.X"}, 0, 0),
     ],
 )
-def test_nothing_masks_the_failure(workflow: Workflow, broken: dict[str, str], dead_letters: int, notices: int) -> None:
+def test_a_broken_service_does_not_hide_the_failure(
+    workflow: Workflow, broken: dict[str, str], dead_letters: int, notices: int
+) -> None:
     workflow.broken = broken
     execution = workflow.pay(request())
     assert execution.path[-1] == "PaymentFailed"
     assert execution.error == next(iter(broken.values()))
     assert (len(workflow.dead_letters), len(workflow.notices)) == (dead_letters, notices)
-    # The payment could not be read: the execution speaks of itself alone.
+    # The payment could not be read, so nothing is stated about it.
     assert {letter["payment_status"] for letter in workflow.dead_letters} <= {"NOT_READ", "NOT_RECORDED"}
     assert {notice["kind"] for notice in workflow.notices} <= {"execution"}
 
 
-def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_letter_says_that_the_status_could_not_be_read(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workflow.pay(request())
 
     def throttled(*_: object, **__: object) -> None:
@@ -131,7 +135,7 @@ def test_a_status_that_could_not_be_read_is_not_made_up(workflow: Workflow, monk
 
 
 def _check_notice_of_an_execution(notice: dict[str, Any]) -> None:
-    """It says so, and states nothing of any payment: not in its fields, not in what subscribers filter by."""
+    """Check that neither its fields nor the attributes that subscribers filter by state anything about a payment."""
     assert set(notice) == {"kind", "notice_id", "state", "error", "execution_arn", "timestamp", "attributes"}
     assert notice["kind"] == "execution"
     attributes = {name: attribute["StringValue"] for name, attribute in notice["attributes"].items()}
@@ -142,7 +146,7 @@ def _check_notice_of_an_execution(notice: dict[str, Any]) -> None:
     "transaction_id",
     ["4111 1111 1111 1111 exp 12/29", "4111-1111-1111-1111", "4111111111111111", "A" * 65, "T-\uffff", "T\n1", ""],
 )
-def test_an_id_that_is_none_is_repeated_nowhere(
+def test_an_invalid_id_is_repeated_nowhere(
     workflow: Workflow, transaction_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     workflow.pay(request(transaction_id="A" * 64))
@@ -163,7 +167,7 @@ def test_a_replay_is_not_announced_again(workflow: Workflow) -> None:
 
 
 def test_an_execution_that_is_redriven_sends_no_notice(workflow: Workflow) -> None:
-    """RedriveExecution goes on where an execution ended, however long ago: its claim is over by then.
+    """RedriveExecution continues an execution however long after its end: by then its claim may be over.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
     """
@@ -177,7 +181,7 @@ def test_an_execution_that_is_redriven_sends_no_notice(workflow: Workflow) -> No
     assert [payment.notification.is_due for payment in workflow.ledger.payments.values()] == [True, True]
 
 
-def test_an_outcome_whose_notice_cannot_be_sent_is_no_failure_and_its_notice_stays_due(workflow: Workflow) -> None:
+def test_an_unsent_notice_of_an_outcome_stays_due_and_does_not_fail_the_execution(workflow: Workflow) -> None:
     workflow.broken = {"sns": "SNS.AuthorizationError"}
     execution = workflow.pay(request(payment_amount=-1))
     assert (execution.status, execution.path[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
@@ -186,7 +190,7 @@ def test_an_outcome_whose_notice_cannot_be_sent_is_no_failure_and_its_notice_sta
     assert workflow.dead_letters == []
 
 
-def test_a_charged_payment_is_no_failure_though_every_answer_was_lost(
+def test_a_charged_payment_succeeds_even_if_every_answer_is_lost(
     workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[dict[str, Any]] = []
@@ -205,7 +209,7 @@ def test_a_charged_payment_is_no_failure_though_every_answer_was_lost(
     assert workflow.notices == workflow.dead_letters == []
 
 
-def test_an_outcome_nobody_knows_is_a_failure(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_outcome_is_a_failure(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("handlers.processing.describe_payment", lambda *_: {"status": "REVIEW"})
     execution = workflow.pay(request())
     assert (execution.path[-1], execution.error) == ("PaymentFailed", "UnexpectedOutcome")
@@ -222,7 +226,7 @@ def test_a_conflicting_execution_does_not_touch_the_payment_it_conflicts_with(wo
     _check_notice_of_an_execution(workflow.notices[-1])
 
 
-def test_a_defect_tells_its_place_and_not_the_data(
+def test_a_defect_reports_its_place_and_not_the_data(
     workflow: Workflow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def defect(*_: object, **__: object) -> None:
@@ -257,9 +261,9 @@ def test_no_payment_data_leaves_the_table(workflow: Workflow, caplog: pytest.Log
     workflow.gateway = ScriptedGateway(script=[NotCharged("away")] * 4)
     outputs.append(workflow.pay(request(transaction_id="T-2", **marked)).cause)
     outputs.append(workflow.pay(request(transaction_id="T-3", payment_method="MARKED", **marked)).output)
-    # What Python notes of when and where: digits that may be any.
-    by_chance = {"created", "msecs", "relativeCreated", "thread", "process"}
-    records = [{k: str(v) for k, v in vars(record).items() if k not in by_chance} for record in caplog.records]
+    # Times, process and thread ids may contain these digits by chance.
+    varying = {"created", "msecs", "relativeCreated", "thread", "process"}
+    records = [{k: str(v) for k, v in vars(record).items() if k not in varying} for record in caplog.records]
     revealed_text = json.dumps([outputs, workflow.dead_letters, workflow.notices, records])
     assert "MARKED" not in revealed_text
     assert "4321.0" not in revealed_text
@@ -267,10 +271,10 @@ def test_no_payment_data_leaves_the_table(workflow: Workflow, caplog: pytest.Log
     assert workflow.ledger.payments["T-2"].customer_id == "MARKED-1"
 
 
-def test_the_duration_alarm_reads_a_line_that_is_really_logged(
+def test_the_filter_of_the_duration_alarm_matches_the_logged_lines(
     workflow: Workflow, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line as AWS's own runtime client writes it, against the filter of the template."""
+    """The lines are those of AWS's runtime client, and the filter is that of the template."""
     from awslambdaric.lambda_runtime_log_utils import JsonFormatter
 
     caplog.set_level(logging.INFO)
@@ -283,7 +287,7 @@ def test_the_duration_alarm_reads_a_line_that_is_really_logged(
     metric = load_template("monitoring")["Resources"]["PaymentDurationFilter"]["Properties"]
     assert metric["FilterPattern"] == '{ ($.message = "payment finished") || ($.message = "payment failed") }'
     matched = [line for line in lines if line["message"] in ("payment finished", "payment failed")]
-    # Neither the replay nor the rejection: they take no time worth measuring.
+    # The replay and the rejection are not measured.
     assert [line["message"] for line in matched] == ["payment finished", "payment failed"]
     (transformation,) = metric["MetricTransformations"]
     for line in matched:
@@ -294,14 +298,12 @@ def test_the_duration_alarm_reads_a_line_that_is_really_logged(
 
 
 @pytest.mark.parametrize("event", [None, [], "x", {}, {"action": "charge"}, {"action": "process"}])
-def test_an_event_that_is_none_is_malformed(workflow: Workflow, event: Any) -> None:
-    from payments.errors import MalformedRequest
-
+def test_an_invalid_event_is_malformed(workflow: Workflow, event: Any) -> None:
     for handler in (validation.handler, processing.handler):
         with pytest.raises(MalformedRequest):
             handler(event, None)
 
 
-def test_a_missing_variable_is_named(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_environment_variable_is_named(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MAXIMUM_AMOUNTS")
     assert "MAXIMUM_AMOUNTS is not set" in workflow.pay(request()).cause

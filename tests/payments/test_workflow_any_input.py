@@ -1,4 +1,4 @@
-"""No input whatever makes an execution end outside the states meant for it."""
+"""Every input ends an execution in one of its end states."""
 
 import json
 from collections import Counter
@@ -54,8 +54,8 @@ valid = st.builds(
 )
 
 
-def test_no_input_ends_an_execution_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen to fail without the bound on the request's size, and with ``$failure`` unset in one catcher."""
+def test_every_input_ends_in_an_end_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This fails without the bound on the request's size, or with ``$failure`` unset in one catcher."""
     ends: Counter[str] = Counter()
 
     @settings(
@@ -63,7 +63,7 @@ def test_no_input_ends_an_execution_elsewhere(monkeypatch: pytest.MonkeyPatch) -
     )
     @given(valid | near_valid | missing | any_json | extremes)
     def pay(data: Any) -> None:
-        # StartExecution itself refuses more than this.
+        # StartExecution refuses larger inputs.
         assume(len(json.dumps(data)) <= LIMIT_BYTES)
         workflow = Workflow().install(monkeypatch)
         execution = workflow.pay(data)
@@ -84,8 +84,8 @@ def test_no_input_ends_an_execution_elsewhere(monkeypatch: pytest.MonkeyPatch) -
     assert sum(ends.values()) >= 1000
 
 
-def test_what_the_function_cannot_even_read_ends_in_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Lambda reports an event that its runtime cannot parse."""
+def test_an_event_that_the_function_cannot_parse_ends_in_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda reports it as ``Runtime.UnmarshalError``."""
     workflow = Workflow(broken={"${ValidationFunctionArn}": "Runtime.UnmarshalError"}).install(monkeypatch)
     execution = workflow.pay({"transaction_id": "T-1", "payment_amount": nest_lists(900)})
     assert (execution.path[-1], execution.error) == ("PaymentFailed", "Runtime.UnmarshalError")
