@@ -5,6 +5,7 @@ dynamodb.py         the ledger
 stored_items.py     payments and steps as items of its tables
 simulator.py        a gateway that decides by the amount
 stripe_gateway.py   Stripe as the gateway, and what its answers mean for a payment
+stripe_refunds.py   refunds of Stripe, and what its answers mean for a payment
 stripe_requests.py  Stripe's requests: their forms, idempotency keys, and errors
 stripe_http.py      HTTP requests with a deadline
 gateway_secret.py   the gateway's API key, from a secret that may be rotated

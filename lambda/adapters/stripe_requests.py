@@ -208,6 +208,11 @@ def is_refusal(error: stripe.StripeError) -> bool:
     return 400 <= (error.http_status or 0) < 500 and not is_key_used_up(error)
 
 
+def read_code(error: stripe.StripeError) -> str:
+    """Return the error's code or else its type, never its message, which repeats parameters."""
+    return str(error.code or type(error).__name__)
+
+
 def find_certain_failure(error: stripe.StripeError) -> str | None:
     """Return the decline reason of an error that every repetition of the request would get, else None."""
     if not isinstance(error, stripe.InvalidRequestError):
