@@ -61,7 +61,6 @@ def _run_audit(console: Console, lists: bool, scans_only: bool, recorded: Path |
 
 
 def _run_settings_scanners(suppressions: Suppressions, folder: Path) -> list[Result]:
-    """Run the scanners whose findings depend on settings."""
     return [
         scanners.run_checkov(suppressions, folder),
         *packs.run_cdk_nag(suppressions, folder),
@@ -70,7 +69,7 @@ def _run_settings_scanners(suppressions: Suppressions, folder: Path) -> list[Res
 
 
 def _run_scanners(committed: dict[str, deployed.Template], folder: Path) -> list[Result]:
-    """Return the result of each scanner. One that cannot run has failed; the others continue."""
+    """Return the result of each scanner; if one cannot run, its result says so, and the others still run."""
     templates = deployed.evaluate_templates(committed)
     as_deployed = folder / deployed.PROD
     as_deployed.mkdir()

@@ -66,7 +66,7 @@ def write_templates(templates: Mapping[str, Template], folder: Path) -> None:
 
 
 def _rebuild_template(source: Template, stack: Evaluated, path: str, values: Mapping[str, str]) -> Template:
-    """Return a template again: scanners follow references within a stack, and read Metadata."""
+    """Turn an evaluated stack back into a template, because scanners follow references and read Metadata."""
     resources = {}
     for logical_id, resource in stack.resources.items():
         resources[logical_id] = {
@@ -81,7 +81,7 @@ def _rebuild_template(source: Template, stack: Evaluated, path: str, values: Map
 
 
 def _fill_placeholders(metadata: Any, values: Mapping[str, str]) -> Any:
-    """Replace placeholders such as ``<Environment>``, because findings contain the values."""
+    """Replace placeholders such as ``<Environment>``, because findings contain their values."""
     text = json.dumps(metadata)
     for name, value in values.items():
         text = text.replace(f"<{name}>", value)
@@ -89,7 +89,7 @@ def _fill_placeholders(metadata: Any, values: Mapping[str, str]) -> Any:
 
 
 def _restore_references(value: Any, path: str, logical_ids: set[str]) -> Any:
-    """Turn tokens for resources of this stack back into references; tokens for other stacks stay text."""
+    """Turn tokens of this stack's resources back into references; tokens of other stacks stay text."""
     if isinstance(value, dict):
         return {key: _restore_references(item, path, logical_ids) for key, item in value.items()}
     if isinstance(value, list):

@@ -36,7 +36,7 @@ def judge_environments(committed: Mapping[str, deployed.Template], folder: Path,
 
 
 def compare_findings(environment: str, results: list[Result], accepted: Accepted) -> Result:
-    """Return one result: open are unaccepted findings, and accepted ones that no scanner found."""
+    """Return one result. Open are findings that are not accepted, and accepted ones that no scanner found."""
     findings = {(finding.rule, finding.location): finding for result in results for finding in result.open}
     open_ = [finding for key, finding in findings.items() if key not in accepted]
     open_ += [

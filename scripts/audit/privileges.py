@@ -133,7 +133,7 @@ def _find_exemption(grant: Grant) -> str:
 
 
 def _normalize_call(call: Call, platform: Evaluated) -> Call | None:
-    """Return a call of a function or the workflow with the role's logical id and the resource's ARN, else None."""
+    """Return the call with the role's logical id and the resource's ARN; None if a test made it."""
     titles = {role.properties["RoleName"]: title for title, role in _select_roles(platform).items()}
     titles[WORKFLOW] = "WorkflowRole"
     functions = {role.properties.get("FunctionName") for role in platform.nested["Compute"].resources.values()}

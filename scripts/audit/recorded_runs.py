@@ -66,7 +66,7 @@ def mark_complete(folder: Path) -> None:
 
 
 def read_recordings(committed: Mapping[str, Template], folder: Path) -> tuple[privileges.Comparison, Markers]:
-    """Judge the recordings of an earlier run. Raises ``UserError`` unless it passed, with the current templates."""
+    """Judge the recordings of an earlier run. Raises ``UserError`` unless it passed with the current templates."""
     digest_file = folder / COMPLETE
     if not digest_file.exists():
         raise UserError(f"{folder} has no recordings of a run of all tests that passed")
@@ -89,7 +89,7 @@ def _judge_recordings(committed: Mapping[str, Template], folder: Path) -> tuple[
 
 
 def run_mutations(folder: Path) -> Mutations:
-    """Run the mutations and return their result; a defect that was not caught is no error here."""
+    """Run the mutations and return their result; defects that were missed are part of it."""
     report = folder / MUTATIONS
     run_command([sys.executable, "-m", "tests.mutations", "--json", report], good_exit_codes=(0, 1))
     return read_mutations(folder)

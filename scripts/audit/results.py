@@ -72,14 +72,14 @@ class Suppressions:
         return open_, suppressed
 
     def find_stale(self) -> Result:
-        """Return the suppressions that no scanner used as open findings. Call this after all scanners have run."""
+        """Return as open findings the suppressions that no scanner used. Call this after all scanners have run."""
         findings = [Finding(rule, location, "suppressed, and found by no check") for rule, location in self._reasons]
         open_ = [finding for finding in findings if (finding.rule, finding.location) not in self._applied]
         return Result("suppressions that nothing needs any more", len(self._reasons), sorted(open_))
 
 
 def _read_cdk_nag_suppressions(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each suppressed rule of cdk-nag with its reason, as ``Rule[finding]`` where findings are listed."""
+    """Yield each suppressed rule of cdk-nag, as ``Rule[finding]`` if findings are listed, with its reason."""
     for entry in metadata.get("cdk_nag", {}).get("rules_to_suppress", []):
         findings = entry.get("applies_to")
         for rule in [entry["id"]] if findings is None else [f"{entry['id']}[{finding}]" for finding in findings]:

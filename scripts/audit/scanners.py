@@ -44,7 +44,7 @@ PARLIAMENT = (
 
 
 def run_cfn_lint() -> Result:
-    """Lint the committed templates by all rules, also informational ones."""
+    """Lint the committed templates by all rules, including informational ones."""
     runner = create_linter(sorted((ROOT / "templates").glob("*.yaml")))
     findings = [Finding(match.rule.id, f"{match.filename}:{match.linenumber}", match.message) for match in runner.run()]
     suppressed = [
@@ -54,7 +54,7 @@ def run_cfn_lint() -> Result:
 
 
 def run_ruff() -> Result:
-    """Check all code by the security rules (flake8-bandit)."""
+    """Check all code by the security rules of ruff (flake8-bandit)."""
     options = [str(Path(sys.executable).with_name("ruff"))]
     rules = json.loads(run_command([*options, "rule", "--all", "--output-format", "json"]).stdout)
     applied = sum(rule["code"].startswith("S") and rule["code"][1:].isdigit() for rule in rules if not rule["preview"])

@@ -62,7 +62,7 @@ def _make_checks_table(results: list[Result]) -> Table:
 
 
 def _make_suppressions_table(results: list[Result]) -> Group:
-    """Group by reason: the same one often applies to several rules."""
+    """Group the rules by reason, because one reason often applies to several rules."""
     rules: dict[str, set[str]] = defaultdict(set)
     places: dict[str, set[str]] = defaultdict(set)
     for result in results:
@@ -87,7 +87,7 @@ def _strip_pack_prefixes(rules: Iterable[str]) -> set[str]:
 
 
 def _short_location(suppression: Suppression) -> str:
-    """Return the logical id of a resource; for code the file without the line, because lines move."""
+    """Return the logical id of a resource, or the file of code without the line, because lines move."""
     if ".py:" in suppression.location:
         return suppression.location.rsplit(":", 1)[0].rsplit("/", 1)[-1]
     return suppression.location if "*" in suppression.location else suppression.location.split("/")[-1]
@@ -124,7 +124,7 @@ def _make_privileges_table(compared: Comparison) -> Group:
 
 
 def show_lists(console: Console, compared: Comparison) -> None:
-    """Print every grant with whether it is used, and every call."""
+    """Print every grant, with whether it is used, and every call."""
     exempt = dict(compared.exempt)
     for grant in compared.granted:
         state = "unused " if grant in compared.unused else "exempt " if grant in exempt else "used   "

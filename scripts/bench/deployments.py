@@ -98,7 +98,7 @@ class _CallCounter:
 
 @contextmanager
 def _count_calls(port: int) -> Iterator[_CallCounter]:
-    """Run a proxy in front of the emulator that counts and forwards requests."""
+    """Run a proxy in front of the emulator that counts and forwards the requests."""
     counter = _CallCounter()
     lock = threading.Lock()
 

@@ -19,7 +19,7 @@ print(",".join(sorted(m for m in sys.modules if m.partition(".")[0] in ("troposp
 
 
 def generator_ratio() -> float:
-    """Return the ratio of the CPU times, each the least of several runs: the one that was disturbed least."""
+    """Return the ratio of the two CPU times. Each is the least of several runs, which was disturbed least."""
     modules = subprocess.run(
         [sys.executable, "-c", _LIST_MODULES], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()

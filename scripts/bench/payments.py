@@ -76,7 +76,7 @@ def _extract_functions(reference: Path, folder: Path) -> None:
 
 
 def _cold_start_seconds(folder: str, code: str, environment: dict[str, str]) -> float:
-    """Return the CPU seconds of what Lambda does before the first invocation, the least of several runs."""
+    """Return the least CPU time, in seconds, of several runs of what Lambda does before the first invocation."""
     command = [sys.executable, "-c", code]
     return min(measure_cpu_seconds(command, environment | {"PYTHONPATH": folder}) for _ in range(STARTS))
 

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ResourceChangeDetailTypeDef as ResourceChangeDetailTypeDef
     from mypy_boto3_cloudformation.type_defs import TagTypeDef as TagTypeDef
     from mypy_boto3_cloudwatch import CloudWatchClient as CloudWatchClient
+    from mypy_boto3_cloudwatch.literals import AlarmTypeType as AlarmTypeType
+    from mypy_boto3_cloudwatch.literals import StateValueType as StateValueType
     from mypy_boto3_dynamodb import DynamoDBClient as DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef as TableDescriptionTypeDef
+    from mypy_boto3_dynamodb.type_defs import WaiterConfigTypeDef as WaiterConfigTypeDef
     from mypy_boto3_events import EventBridgeClient as EventBridgeClient
+    from mypy_boto3_events.type_defs import TargetTypeDef as TargetTypeDef
     from mypy_boto3_iam import IAMClient as IAMClient
     from mypy_boto3_iam.type_defs import ContextEntryTypeDef as ContextEntryTypeDef
     from mypy_boto3_kms import KMSClient as KMSClient
@@ -27,8 +31,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient as SecretsManagerClient
     from mypy_boto3_sns import SNSClient as SNSClient
+    from mypy_boto3_sns.type_defs import SubscriptionTypeDef as SubscriptionTypeDef
     from mypy_boto3_sqs import SQSClient as SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType as QueueAttributeNameType
     from mypy_boto3_stepfunctions import SFNClient as SFNClient
+    from mypy_boto3_stepfunctions.type_defs import (
+        LoggingConfigurationOutputTypeDef as LoggingConfigurationOutputTypeDef,
+    )
     from mypy_boto3_sts import STSClient as STSClient
     from mypy_boto3_xray import XRayClient as XRayClient
 

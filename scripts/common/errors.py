@@ -30,7 +30,7 @@ class Aborted(UserError):
 
 
 def describe_aws_error(error: Exception) -> str:
-    """Return AWS's message in one line, with advice for the errors that have some."""
+    """Return AWS's message in one line, with advice for some errors."""
     code = type(error).__name__
     if isinstance(error, botocore.exceptions.ClientError):
         code = error.response["Error"]["Code"]
@@ -54,7 +54,7 @@ def raise_both(first: BaseException, second: str) -> NoReturn:
 
 
 def describe_error(error: Exception) -> str:
-    """Return an expected error in one line; a denial by IAM as the permission that is missing."""
+    """Describe an expected error in one line; for a denial by IAM, name the missing permission."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, botocore.exceptions.ClientError) and "denied" in error.response["Error"]["Code"].lower():

@@ -77,7 +77,7 @@ class _Stack:
         return Evaluated(resources, outputs, self._nested)
 
     def _evaluate_nested(self, logical_id: str) -> Evaluated:
-        """Return a nested stack, which the first reference to it evaluates."""
+        """Evaluate a nested stack, once, on the first reference to it."""
         if logical_id not in self._nested:
             declared = self._tree.resources()[logical_id].get("Properties", {}).get("Parameters", {})
             values = {name: self._resolve_value(value) for name, value in declared.items()}
@@ -185,7 +185,7 @@ class _Stack:
 
 
 def _to_text(value: Any) -> Any:
-    """Convert a value as CloudFormation does when it passes it to a parameter, which is text."""
+    """Convert a value to text, as CloudFormation does for a parameter."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

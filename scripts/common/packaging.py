@@ -10,7 +10,7 @@ ZipEntry = tuple[str, bytes, int]
 
 @dataclass(frozen=True)
 class Destination:
-    """The location of the uploaded files. ``endpoint`` is S3's URL, which depends on the Region and partition."""
+    """Where files are uploaded. ``endpoint`` is the URL of S3, which depends on Region and partition."""
 
     bucket: str
     endpoint: str
@@ -33,7 +33,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Runtime:
-    """Changes to the functions for a place that does not run them as AWS does; empty for AWS."""
+    """Changes to the functions for a place that does not run them like AWS; empty for AWS."""
 
     properties: dict[str, Any] = field(default_factory=dict)
     files: tuple[ZipEntry, ...] = ()

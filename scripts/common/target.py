@@ -68,7 +68,7 @@ class Target:
         return str(self.identity["Account"])
 
     def destination(self, bucket: str, environment: str) -> Destination:
-        """Return where the files go. The URL must not depend on who deploys: it is part of the templates."""
+        """Return where files are uploaded. The URL is part of the templates, so it does not depend on who deploys."""
         s3 = self.endpoint_url or f"https://s3.{self.region}.{_dns_suffix_of(self.region)}"
         return Destination.for_environment(bucket, s3, environment)
 
@@ -77,7 +77,7 @@ class Target:
 
 
 def pseudo_parameters(account: str, region: str) -> dict[str, str]:
-    """Return their values. https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/pseudo-parameter-reference.html"""
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/pseudo-parameter-reference.html"""
     return {
         "AWS::AccountId": account,
         "AWS::Region": region,
@@ -94,21 +94,20 @@ def _partition_of(region: str) -> str:
 
 @cache
 def _dns_suffix_of(region: str) -> str:
-    """Return the DNS suffix of the Region's partition."""
     session = boto3.Session()
     resolver = session._session.get_component("endpoint_resolver")
     return str(resolver.get_partition_dns_suffix(session.get_partition_for_region(region)))
 
 
 def _retry_config() -> Config:
-    """Retry more often than the SDK does by default: CloudFormation throttles early. AWS_MAX_ATTEMPTS overrides it."""
+    """Retry more often than by default, because CloudFormation throttles early; AWS_MAX_ATTEMPTS takes precedence."""
     if "AWS_MAX_ATTEMPTS" in os.environ:
         return Config()
     return Config(retries={"mode": "standard", "total_max_attempts": 10})
 
 
 def connect_to_aws(profile: str | None, region: str | None) -> Target:
-    """Return AWS as the user's configuration names it. Raises ``UserError`` if no Region is configured."""
+    """Return AWS as the user has configured it. Raises ``UserError`` if no Region is configured."""
     # The AWS CLI reads AWS_REGION, boto3 does not.
     session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
     if not session.region_name:

@@ -27,13 +27,13 @@ class Tree:
 
 
 def parse_template(text: str | Template) -> Template:
-    """Parse YAML or JSON, with short forms such as ``!Sub`` in their long form; boto3 has parsed JSON already."""
+    """Parse YAML or JSON (which boto3 returns parsed), and expand short forms such as ``!Sub``."""
     # A copy for each caller: callers write into it.
     return to_plain_types(text if isinstance(text, dict) else _load_text(text))  # type: ignore[no-any-return]
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads the short forms as cfn-flip does, but with libyaml, which is ten times faster."""
+    """Reads the short forms like cfn-flip, but with libyaml, which is ten times as fast."""
 
 
 _Loader.add_constructor(yaml_loader.TAG_MAP, yaml_loader.construct_mapping)
@@ -61,7 +61,7 @@ def to_plain_types(value: Any) -> Any:
 
 
 def read_tree(text: str | Template, read_text: Callable[[str], str]) -> Tree:
-    """Return the tree below a template; ``read_text`` returns the template behind a nested stack's TemplateURL."""
+    """Return the tree of a template; ``read_text`` returns the template for a nested stack's TemplateURL."""
     template = parse_template(text)
     return Tree(
         template,

@@ -9,7 +9,7 @@ GROWTH = 1.4
 
 
 def poll_with_backoff(timeout_seconds: float) -> Iterator[None]:
-    """Yield at once, then after longer and longer pauses; end after ``timeout_seconds``."""
+    """Yield at once, and then after growing pauses, until ``timeout_seconds`` have passed."""
     deadline = time.monotonic() + timeout_seconds
     pause = FIRST_PAUSE_SECONDS
     yield

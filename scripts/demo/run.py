@@ -119,7 +119,7 @@ def _keep_page_until_interrupt(page: Page, console: Console) -> None:
 
 
 def _deploy_quietly(target: Target, parameters: dict[str, str], console: Console) -> None:
-    """Deploy and print one line; print the whole report if the deployment fails."""
+    """Deploy and print one line, or the whole report if the deployment fails."""
     report = Quiet()
     options = DeploymentOptions(ENVIRONMENT, parameters, settings.load_bootstrap(), wait=True)
     started_at = time.monotonic()

@@ -57,7 +57,7 @@ def discard_plan(session: Session, path: Path) -> None:
 
 
 def _load_plan(session: Session, path: Path) -> SavedPlan:
-    """Raises ``UserError`` for a plan of another environment, account or Region."""
+    """Load the plan. Raises ``UserError`` if it is for another environment, account or Region."""
     saved_plan = load_plan(path)
     expected = {
         "environment": session.options.environment,
@@ -73,7 +73,7 @@ def _load_plan(session: Session, path: Path) -> SavedPlan:
 
 
 def _read_proposal(session: Session, saved_plan: SavedPlan, tree: StackTree) -> change_set.Proposal:
-    """Return the saved plan's change set; raises ``UserError`` if it or the tree has changed since it was made."""
+    """Return the plan's change set. Raises ``UserError`` if it or a stack has changed since the plan was made."""
     if {stack.id: stack.changed_at for _, stack in tree.walk() if stack.exists} != saved_plan.changed_at:
         raise UserError("the stack or a nested stack has changed since the plan was made; create a new plan")
     proposal = change_set.read_change_set(session.cloudformation, saved_plan.change_set_id)

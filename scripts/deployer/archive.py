@@ -14,7 +14,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def zip_folder(folder: Path, extra: tuple[ZipEntry, ...] = ()) -> bytes:
-    """Return the folder's source files as a zip. Raises ``UserError`` for a folder without any."""
+    """Return a zip of the folder's source files. Raises ``UserError`` if there are none."""
     entries: list[ZipEntry] = [(name, content, 0o644) for name, content in function_code.list_files(folder)]
     if not entries:
         raise UserError(f"{folder} holds no Python files to package")

@@ -103,7 +103,7 @@ def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
 
 
 def _deploy_template(session: Session, stack: Stack, body: str, **source: str) -> Stack:
-    """Show a change set of the template ``body``, which is at ``source``, and execute it once it is confirmed."""
+    """Show a change set of the template ``body``, located at ``source``, and execute it once it is confirmed."""
     cloudformation, options = session.cloudformation, session.options
     before = read_snapshot(cloudformation, stack)
     after = (templates.Tree(templates.parse_template(body)), options.bootstrap)
@@ -125,7 +125,7 @@ def fits_into_request(body: str) -> bool:
 
 
 def without_conditional_parts(body: str) -> str:
-    """The template without the resources and outputs that have a condition."""
+    """Return the template without the resources and outputs that have a condition."""
     template = templates.to_plain_types(templates.parse_template(body))
     for section in ("Resources", "Outputs"):
         template[section] = {name: part for name, part in template[section].items() if "Condition" not in part}

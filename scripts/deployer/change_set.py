@@ -32,7 +32,7 @@ NEW_ROLE_SECONDS = 30
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """How the change set is to be executed."""
+    """How CloudFormation executes the change set."""
 
     # The role that CloudFormation assumes. If empty, it uses the role of the last operation, or the caller's rights.
     role_arn: str = ""
@@ -53,7 +53,7 @@ class ExecutionOptions:
 
 @dataclass
 class Proposal:
-    """A change set that may be executed, once."""
+    """A change set, which can be executed once."""
 
     cloudformation: CloudFormationClient
     stack_id: str
@@ -210,7 +210,7 @@ def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name:
 
 
 def _request_deletion(cloudformation: CloudFormationClient, change_set: DeleteChangeSetInputTypeDef) -> None:
-    """Tolerate a refusal: a failed root may have nested change sets that are still being created."""
+    """Request the deletion. A refusal is tolerated: nested change sets of a failed root may still be being created."""
     try:
         cloudformation.delete_change_set(**change_set)
     except ClientError as error:
@@ -234,7 +234,7 @@ def _is_missing(error: ClientError) -> bool:
 
 
 def _is_empty_review(cloudformation: CloudFormationClient, name: str) -> bool:
-    """Whether the stack is in review and has no change sets, so that no saved plan is lost with it."""
+    """Whether the stack is in review without change sets, so that deleting it loses no saved plan."""
     if describe_stack(cloudformation, name).status != "REVIEW_IN_PROGRESS":
         return False
     return not cloudformation.list_change_sets(StackName=name)["Summaries"]

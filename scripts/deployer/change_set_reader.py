@@ -20,7 +20,7 @@ _WITHOUT_VALUES = "[WARN] --include-property-values"
 
 
 def wait_until_created(cloudformation: CloudFormationClient, change_set_id: str) -> DescribeChangeSetOutputTypeDef:
-    """Return the change set with the changes of all its pages, once its creation has succeeded or failed."""
+    """Return the change set with the changes of all pages, once its creation has succeeded or failed."""
     for _ in poll_with_backoff(LONGEST_SECONDS):
         change_set = _read_pages(cloudformation, change_set_id, with_values=True)
         if change_set["Status"] not in CREATING:
@@ -43,7 +43,7 @@ def _read_pages(
 
 
 def is_without_changes(change_set: DescribeChangeSetOutputTypeDef) -> bool:
-    """Whether the reason says so; the list of changes does not, because it is empty if only outputs change."""
+    """Whether nothing changes, by the reason: the list of changes is also empty if only outputs change."""
     return any(text in change_set.get("StatusReason", "") for text in _NO_CHANGES)
 
 
@@ -53,7 +53,7 @@ def read_changes(
     change_set_ids: list[str],
     name: str = "",
 ) -> StackChanges:
-    """Return the changes of the change set and its nested ones, whose ids are appended to ``change_set_ids``."""
+    """Return the changes of the change set and its nested ones; append the ids of the latter to ``change_set_ids``."""
     changes = []
     for resource in (change["ResourceChange"] for change in change_set["Changes"]):
         nested = None
@@ -76,7 +76,7 @@ def read_changes(
 
 
 def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[PropertyChange, ...]:
-    """Return each property once: the API lists a detail for each cause of its change, some without values."""
+    """Return each property once; the API lists one detail for each cause of a change, some without values."""
     properties: dict[str, PropertyChange] = {}
     for target in (detail["Target"] for detail in details):
         # The path where there is one: /Properties/KeySchema/0/AttributeName.
@@ -94,7 +94,7 @@ def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[Pr
 
 
 def _split_document(property_change: PropertyChange) -> list[PropertyChange]:
-    """Return a property that is a whole JSON document as those of its parts that differ."""
+    """Split the change of a JSON document into the changes of its parts."""
     try:
         before, after = json.loads(property_change.before or ""), json.loads(property_change.after or "")
     except ValueError:
@@ -138,5 +138,5 @@ def find_refusals(
 
 
 def _find_logical_id(nested_name: str, name: str) -> str:
-    """Return ``Data`` for ``payment-platform-dev-Data-1ABC``, the name that CloudFormation generates."""
+    """Return ``Data`` for ``payment-platform-dev-Data-1ABC``, a name that CloudFormation has generated."""
     return nested_name.removeprefix(f"{name}-").rsplit("-", 1)[0] if nested_name.startswith(f"{name}-") else nested_name

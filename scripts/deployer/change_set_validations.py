@@ -30,12 +30,12 @@ def read_notices(cloudformation: CloudFormationClient, change_set_ids: list[str]
 
 
 def read_failed_validations(cloudformation: CloudFormationClient, change_set_id: str) -> list[str]:
-    """Return a line for each failed early validation; those that only warn come last."""
+    """Return a line for each failed early validation; warnings come last."""
     return _explain_denial("early validations", _describe_failures(cloudformation, change_set_id))
 
 
 def _explain_denial(kind: str, lines: Iterator[str]) -> list[str]:
-    """Return the lines that an answer gives, or one that says why it could not be read."""
+    """Return the lines, or one line that says why they could not be read."""
     try:
         return list(lines)
     except ClientError as error:

@@ -11,7 +11,7 @@ from scripts.common.paths import ROOT
 
 @dataclass(frozen=True)
 class Declaration:
-    """Two places, each as ``file:line`` relative to the repository; empty if the resource is not found there."""
+    """Where a resource is declared: two places as ``file:line`` in the repository, empty where it was not found."""
 
     source: str = ""
     template: str = ""
@@ -62,7 +62,7 @@ def _find_in_source(name: str, logical_id: str) -> str:
 
 
 def _literals(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
-    """Text and line of each argument and constant that is a literal, or of the literal that an f-string begins with."""
+    """Yield the text and the line of each literal argument or constant, or of the literal that begins an f-string."""
     for node in ast.walk(tree):
         values = node.args if isinstance(node, ast.Call) else [node.value] if isinstance(node, ast.Assign) else []
         is_declaration = isinstance(node, ast.Call) and _declares_resource(node)

@@ -26,12 +26,12 @@ _PROPERTY = "DeletionProtectionEnabled"
 
 
 class NotProtected(UserError):
-    """The deployment has succeeded, but its deletion protection is not switched on."""
+    """The deployment has succeeded, but the deletion protection is off."""
 
 
 @dataclass(frozen=True)
 class LateProtection:
-    """What the second change set of a deployment sets; empty if there is no second one."""
+    """What the second change set of a deployment sets; empty if none is needed."""
 
     # Parameters of the root stack, with their values in the second change set.
     parameters: dict[str, str] = field(default_factory=dict)
@@ -41,12 +41,12 @@ class LateProtection:
     undeletable: tuple[str, ...] = ()
 
     def leave_off(self, parameters: Mapping[str, str]) -> dict[str, str]:
-        """Return the parameters of the first change set."""
+        """Return the parameters for the first change set."""
         return {**parameters, **dict.fromkeys(self.parameters, "false")}
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Lines for the plan."""
+        """The notices for the plan."""
         lines = []
         if self.paths:
             lines.append(
@@ -59,9 +59,6 @@ class LateProtection:
                 "deployment cannot delete it; the protection of existing tables stays on"
             )
         return tuple(lines)
-
-
-NOT_LATE = LateProtection()
 
 
 def find_late_protection(
@@ -122,12 +119,11 @@ def _execute_second_change_set(session: Session, late: LateProtection) -> None:
 
 
 def _find_protected(stack: Evaluated) -> set[str]:
-    """Return the paths of all resources with deletion protection."""
     return {path for path, resource in stack.walk() if as_text(resource.properties.get(_PROPERTY, False)) == "true"}
 
 
 def _changes_only_protection(before: Evaluated, after: Evaluated) -> bool:
-    """Whether nothing differs but deletion protection, and the parameters that carry it to nested stacks."""
+    """Whether only deletion protection differs, and the parameters that pass it to nested stacks."""
     return all(_is_protection_only(change) for change in compare_stacks("", before, after).changes)
 
 

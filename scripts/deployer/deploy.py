@@ -67,7 +67,7 @@ def deploy(session: Session) -> Deployed:
 
 
 def _complete_last_deployment(session: Session, stack: Stack, packaged: Package) -> None:
-    """Protect and record what is deployed, where an interrupted deployment or one from another machine did not."""
+    """Protect and record the deployed environment if an interrupted deployment, or another machine, did not."""
     options = session.options
     is_protected = options.rollout.termination_protection or options.rollout.stack_policy
     is_recorded = options.record is None or options.record.exists()
@@ -96,7 +96,7 @@ def _prepare_stack(session: Session, preflight: Preflight) -> Stack:
 
 
 def _upload_files(session: Session, packaged: Package) -> None:
-    """Upload the package; templates that cfn-lint refuses are not uploaded."""
+    """Upload the package, unless cfn-lint has findings in its templates."""
     options, report = session.options, session.report
     report.announce_step("Validating", f"{len(list(options.templates.glob('*.yaml')))} templates with cfn-lint")
     check_lint(options.templates)
@@ -109,7 +109,7 @@ def _upload_files(session: Session, packaged: Package) -> None:
 def _deploy_changes(
     session: Session, before: Snapshot, after: templates.Tree, template_url: str, role_arn: str
 ) -> Deployed:
-    """Show a change set of the uploaded templates; save it, or execute it once it is confirmed."""
+    """Show a change set of the uploaded templates, and save it, or execute it once it is confirmed."""
     options, target, report = session.options, session.target, session.report
     stack = before.tree.stack
     pseudo = target.pseudo_parameters()
@@ -139,7 +139,7 @@ def _deploy_changes(
 
 
 def _choose_alarms(session: Session, stack: Stack, compared: planning.Comparison) -> tuple[tuple[str, ...], list[str]]:
-    """Return the ARNs of the alarms that roll the deployment back, and notices about alarms that cannot."""
+    """Return the ARNs of the rollback triggers, and a notice for each alarm that cannot be one."""
     if not stack.exists or not session.options.rollout.rollback_on_alarms:
         return (), []
     cloudwatch = session.target.client("cloudwatch")

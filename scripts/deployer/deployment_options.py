@@ -43,7 +43,7 @@ class DeploymentOptions:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A stack's outputs, and whether it has changes: made ones, or planned ones."""
+    """A stack's outputs, and whether it was changed (or would be, by a plan)."""
 
     outputs: dict[str, str]
     changed: bool

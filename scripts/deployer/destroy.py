@@ -26,8 +26,6 @@ Confirm = Callable[[Mapping[str, str]], bool]
 
 @dataclass(frozen=True)
 class DeletionOptions:
-    """The environment to delete, and the options of the command."""
-
     environment: str
     stack_name: str
     # Whether to switch off termination protection.
@@ -90,7 +88,7 @@ def _check_ready(stack: Stack, options: DeletionOptions) -> None:
 def _find_leftovers(
     options: DeletionOptions, target: Target, deployed: Evaluated | None, stack_ids: Collection[str], report: Reporter
 ) -> tuple[Leftovers | None, list[Leftover]]:
-    """Report each resource to purge, with what is lost; without a purge there is none."""
+    """Report each resource to purge with what is lost; without a purge, there are none."""
     if not options.purge:
         return None, []
     store = Leftovers(options.purge, target)
@@ -103,14 +101,14 @@ def _find_leftovers(
 
 
 def _check_names(options: DeletionOptions, names: Collection[str]) -> None:
-    """Raises ``UserError`` for a confirmed name that is not deleted: it is probably misspelt."""
+    """Raise ``UserError`` for a confirmed name, probably misspelt, of nothing that is deleted."""
     for name in options.destroys:
         if name not in (options.stack_name, *names):
             raise UserError(f"--destroys {name}: not among what is deleted: {', '.join((options.stack_name, *names))}")
 
 
 def _confirm_all(stack: Stack, leftovers: Collection[Leftover], confirm: Confirm) -> None:
-    """Raises ``UserError`` unless the stack and each leftover are confirmed by name; nothing is deleted before."""
+    """Raise ``UserError`` unless the stack and all leftovers are confirmed by name; until then, nothing is deleted."""
     questions = {stack.name: f"Delete {stack.name}?"} if stack.exists else {}
     questions |= {leftover.name: f"Delete {leftover} for good?" for leftover in leftovers}
     if questions and not confirm(questions):
@@ -129,7 +127,7 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
 
 
 def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
-    """Request the deletion; termination protection is off for it, and on again if the request fails."""
+    """Delete the stack without termination protection, which is enabled again if the request fails."""
     if not stack.termination_protection:
         cloudformation.delete_stack(StackName=stack.id)
         return
@@ -147,7 +145,7 @@ def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:
 
 
 def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment: str) -> None:
-    """Delete a stack in review; raises ``UserError`` if it has a change set, which is somebody's saved plan."""
+    """Delete a stack in review. Raises ``UserError`` if it has a change set, because that is somebody's saved plan."""
     if waiting := cloudformation.list_change_sets(StackName=stack.id)["Summaries"]:
         names = ", ".join(change_set["ChangeSetName"] for change_set in waiting)
         discard = f"scripts/deploy.sh {environment} --discard FILE"
@@ -158,7 +156,7 @@ def _drop_review(cloudformation: CloudFormationClient, stack: Stack, environment
 
 
 def describe_retained(stack: Evaluated, environment: str) -> list[str]:
-    """Return a line for each retained resource; one with a fixed name blocks the next deployment."""
+    """Return a line for each retained resource. One with a fixed name blocks the next deployment."""
     lines = []
     for path, resource in stack.walk():
         if resource.deletion_policy.startswith("Retain"):
@@ -170,7 +168,7 @@ def describe_retained(stack: Evaluated, environment: str) -> list[str]:
 
 
 def _tidy_up(options: DeletionOptions, target: Target, report: Reporter) -> None:
-    """Delete the artifacts and the record; errors are reported, not raised, because the stack is deleted."""
+    """Delete the artifacts and the record. An error is only reported, because the stack is deleted already."""
     try:
         bucket = describe_stack(target.client("cloudformation"), ARTIFACTS_STACK).outputs.get("BucketName")
         if bucket:

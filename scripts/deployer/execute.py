@@ -84,10 +84,10 @@ def finish_deployment(session: Session, before: templates.Tree | None, late: Lat
 
 
 def keep_protected(session: Session, tree: StackTree) -> None:
-    """Set the termination protection and the stack policies that the settings require and that are missing."""
+    """Enable the termination protection and set the stack policies that are required by the settings and missing."""
     rollout, report, stack = session.options.rollout, session.report, tree.stack
     if rollout.termination_protection and not stack.termination_protection:
-        stack_safeguards.enable_termination_protection(session.cloudformation, stack.name)
+        session.cloudformation.update_termination_protection(StackName=stack.name, EnableTerminationProtection=True)
         report.announce_step("Protected", f"{stack.name} from deletion (termination protection)")
     if rollout.stack_policy and (unprotected := stack_safeguards.find_without_policy(session.cloudformation, tree)):
         stack_safeguards.set_stack_policies(session.cloudformation, unprotected)
@@ -95,7 +95,7 @@ def keep_protected(session: Session, tree: StackTree) -> None:
 
 
 def record_deployment(session: Session, deployed: Snapshot, destination: Destination) -> None:
-    """Save what is deployed now, for offline plans."""
+    """Save the deployed templates and parameters for offline plans."""
     if not session.options.record or deployed.template_tree is None:
         return
     last = LastDeployment(
@@ -113,7 +113,7 @@ def record_deployment(session: Session, deployed: Snapshot, destination: Destina
 
 
 def _tidy_up(session: Session, deployed: Snapshot, before: templates.Tree | None) -> None:
-    """Record the deployment, and let artifacts expire that neither it nor the previous deployment needs."""
+    """Record the deployment, and delete the artifacts that neither it nor the previous one needs."""
     cloudformation, target, options = session.cloudformation, session.target, session.options
     destination = target.destination(
         describe_stack(cloudformation, ARTIFACTS_STACK).outputs["BucketName"], options.environment

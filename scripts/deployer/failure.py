@@ -53,7 +53,7 @@ class Failure:
 
 @dataclass
 class DeploymentFailed(UserError):
-    """The deployment has failed. The message is one line; ``failure`` has the details."""
+    """A failed deployment. The message is one line; ``failure`` has the details."""
 
     failure: Failure = field()
 
@@ -62,7 +62,7 @@ class DeploymentFailed(UserError):
 
 
 def describe_failure(stack_name: str, environment: str, status: str, events: list[Event]) -> Failure:
-    """Return the failure of a deployment that ended with ``status``, from its events in order of time."""
+    """Explain a deployment that ended with ``status`` by its events, which are in order of time."""
     failures = _find_independent_failures(events)
     reasons = [event for event in events if event.status.endswith("_FAILED") and event.reason]
     # The stack's own events say why it is rolled back, for example because of an alarm.
@@ -89,7 +89,7 @@ def describe_failure(stack_name: str, environment: str, status: str, events: lis
 
 
 def _find_independent_failures(events: list[Event]) -> list[Event]:
-    """Return the first failure of each resource that failed by itself, in order of time."""
+    """Return the first failure of each resource that no other failure caused, in order of time."""
     failures: dict[str, Event] = {}
     for event in (event for event in events if event.status.endswith("_FAILED")):
         if event.resource_type != STACK and not any(text in event.reason for text in _CONSEQUENCES):
@@ -98,7 +98,7 @@ def _find_independent_failures(events: list[Event]) -> list[Event]:
 
 
 def _select_rollback(events: list[Event]) -> list[Event]:
-    """Return the events from the beginning of the rollback on."""
+    """Return the events from the beginning of the rollback."""
     return list(itertools.dropwhile(lambda event: not _is_rollback_of_root(event), events))
 
 
@@ -124,7 +124,7 @@ def _find_left_behind(events: list[Event]) -> tuple[Event, ...]:
 def _describe_outcome(
     status: str, environment: str, blocking_paths: list[str], leaves_resources: bool
 ) -> tuple[str, str]:
-    """Return the state of the stack, and what to do next."""
+    """Return the state of the stack and the next step."""
     deploy, destroy = f"scripts/deploy.sh {environment}", f"scripts/destroy.sh {environment}"
     skip = "".join(f" --skip {path}" for path in blocking_paths) or " --skip STACK/RESOURCE"
     blocking = ", ".join(blocking_paths) or "what its events report"

@@ -16,7 +16,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One result of a check; a check may have several."""
+    """One result of a check, which may have several."""
 
     subject: str
     verdict: Verdict

@@ -1,7 +1,7 @@
 """Executes a change set, or joins a running operation, and reports the events of all its stacks until it ends."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from scripts.common.templates import STACK
 
 from .change_set import Proposal
 from .failure import DeploymentFailed, Event, describe_failure
+from .report.reporter import EventListener
 from .stack import Stack, StackTree, describe_tree
 
 # Longer than the longest monitoring time of rollback triggers, which is three hours.
@@ -23,16 +24,13 @@ _SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 # In these phases nested stacks have events after their parents have reported them complete.
 _ALL_STACKS = ("CLEANUP", "ROLLBACK", "DELETE")
 
-# Called after each poll with the new events, of which there may be none.
-ReceiveEvents = Callable[[list[Event]], None]
-
 
 @dataclass(frozen=True)
 class FollowOptions:
     """How to follow an operation: the environment that the advice names (or none), the receiver, and the interval."""
 
     environment: str
-    receive_events: ReceiveEvents
+    receive_events: EventListener
     poll_seconds: float = POLL_SECONDS
 
 
@@ -90,7 +88,7 @@ def _describe_continuation(options: FollowOptions, operation: str) -> str:
 
 
 def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[str, list[Event]]:
-    """Poll until the root stack's own final event; return its status, and all events."""
+    """Poll until the root stack's final event, and return its status and all events."""
     events: list[Event] = []
     deadline = time.monotonic() + LONGEST_SECONDS
     failures = 0
@@ -115,7 +113,7 @@ def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[str, li
 
 
 class EventReader:
-    """Reads the events of a stack and its nested stacks: from now on, or from the beginning of a running operation."""
+    """Reads the events of a stack and its nested stacks, from now or from the beginning of a running operation."""
 
     def __init__(
         self, cloudformation: CloudFormationClient, stack_id: str, tree: StackTree, *, from_beginning: bool = False
@@ -139,11 +137,11 @@ class EventReader:
         return self.is_root(event) and any(phase in event.status for phase in _ALL_STACKS)
 
     def _is_reported(self, event: Event) -> bool:
-        """Whether the event is not the repetition by a nested stack of an event of its parent."""
+        """Whether the event does not repeat an event of the parent stack."""
         return event.physical_id != event.stack_id or event.stack_id == self._root
 
     def read_new_events(self) -> list[Event]:
-        """Return the events that were not returned before, oldest first."""
+        """Return the events since the last call, oldest first."""
         new: list[Event] = []
         newest, active, paths = dict(self._newest), set(self._active), dict(self._paths)
         # The root comes first; its events name the nested stacks to read. Idle stacks are not read.
@@ -208,7 +206,7 @@ class EventReader:
 
 
 def _select_nested(stack_id: str, events: list[Event]) -> Iterator[Event]:
-    """Yield the events of a stack that are about its nested stacks, in reverse order."""
+    """Yield the events about nested stacks of this stack, oldest first."""
     for event in reversed(events):
         if event.resource_type == STACK and event.physical_id.startswith("arn:") and event.physical_id != stack_id:
             yield event

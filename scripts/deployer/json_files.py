@@ -14,7 +14,7 @@ VERSION = 1
 
 
 def check_texts(values: dict[str, Any], exceptions: tuple[str, ...] = ()) -> None:
-    """Raises ``TypeError`` for a value that is not a string."""
+    """Raise ``TypeError`` for a value that is not a string."""
     for name, value in values.items():
         if name not in exceptions and not isinstance(value, str):
             raise TypeError(name)

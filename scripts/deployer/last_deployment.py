@@ -31,7 +31,7 @@ def save_deployment(path: Path, last: LastDeployment) -> None:
 
 
 def load_deployment(path: Path) -> LastDeployment:
-    """Raises ``UserError`` if there is no valid record."""
+    """Return the recorded deployment. Raises ``UserError`` if there is no valid record."""
     if not path.exists():
         raise UserError(
             f"{path}: does not exist yet; the first deployment from this machine creates it. Until then, compare with "

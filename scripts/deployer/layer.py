@@ -44,6 +44,6 @@ def build_layer(requirements: Path) -> bytes:
 
 
 def _is_content(path: str) -> bool:
-    """Whether a file is the distribution's. Scripts in bin/ contain the path of the interpreter that ran pip."""
+    """Whether a file belongs to the distribution. Scripts in bin/ contain the path of pip's interpreter."""
     _, folder, *names = path.split("/")
     return folder != "bin" and not (folder.endswith(".dist-info") and names[0] in _WRITTEN_BY_PIP)

@@ -23,7 +23,7 @@ _LONGEST_SECONDS = 60
 
 
 def plan_offline(options: DeploymentOptions, revision: str | None, report: Reporter) -> bool:
-    """Report the plan, and return whether there are changes; raises ``UserError`` if nothing can be compared."""
+    """Report the plan and return whether there are changes. Raises ``UserError`` if nothing can be compared."""
     check_fresh(options.templates)
     if revision:
         compared = _compare_with_revision(options, revision)
@@ -56,7 +56,7 @@ def _compare_with_last_deployment(options: DeploymentOptions, last: LastDeployme
 
 
 def _compare_with_revision(options: DeploymentOptions, revision: str) -> Comparison:
-    """Compare the templates as committed, not packaged; the descriptions of function versions contain code digests."""
+    """Compare the committed templates before packaging; the descriptions of function versions contain code digests."""
 
     def read_committed(name: str) -> str:
         return _read_from_git(revision, f"templates/{name.removeprefix('./')}")

@@ -62,7 +62,7 @@ def repackage_for_plan(package: Package) -> Package:
 
 
 def package_templates(template: Path, destination: Destination, runtime: Runtime | None = None) -> Package:
-    """Package ``template`` and all that it refers to. Raises ``UserError`` for a path that does not exist."""
+    """Package ``template`` and what it refers to. Raises ``UserError`` for a path that does not exist."""
     packager = _Packager(destination, runtime or Runtime())
     text = packager.package_template(template)
     key = packager.add_file(text.encode(), template.suffix)
@@ -70,7 +70,7 @@ def package_templates(template: Path, destination: Destination, runtime: Runtime
 
 
 class _Packager:
-    """Collects the files of a package, and the requirements of its layers by key."""
+    """Collects the files of a package and the requirements of its layers, by key."""
 
     def __init__(self, destination: Destination, runtime: Runtime) -> None:
         self._destination, self._runtime = destination, runtime
@@ -83,7 +83,7 @@ class _Packager:
         return key
 
     def package_template(self, path: Path) -> str:
-        """Return the template with S3 locations instead of local paths, and collect what was behind the paths."""
+        """Return the template with S3 locations for local paths, whose files are collected."""
         # Imported here because it takes longer than all else, and only packaging needs it.
         from . import sbom
 
@@ -110,7 +110,7 @@ class _Packager:
         return emit.to_yaml(document)
 
     def _locate_layer(self, folder: Path, materials: "Materials") -> dict[str, str]:
-        """Name the layer by its requirements; it is built and uploaded only if a stack needs it."""
+        """Return where the layer will be. Its key names its requirements, so it is built only if a stack needs it."""
         requirements = folder / "requirements.txt"
         try:
             key = self._destination.digest_key(layers.digest_requirements(requirements), ".zip")

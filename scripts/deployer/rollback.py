@@ -80,7 +80,7 @@ def _name_skipped_resource(tree: StackTree, path: str) -> str:
 
 
 def _describe_platform(session: Session) -> Stack:
-    """Raises ``UserError`` if the platform is not deployed, or the stack is not ours."""
+    """Raise ``UserError`` if the platform is not deployed, or its stack is not ours."""
     stack = describe_environment(session.cloudformation, session.options.environment)
     check_owned(stack)
     return stack

@@ -56,10 +56,6 @@ def find_rollback_triggers(
     return tuple(watched), notices
 
 
-def enable_termination_protection(cloudformation: CloudFormationClient, stack_name: str) -> None:
-    cloudformation.update_termination_protection(StackName=stack_name, EnableTerminationProtection=True)
-
-
 def find_without_policy(cloudformation: CloudFormationClient, tree: StackTree) -> list[Stack]:
     """Return the stacks without our stack policy; a root's policy does not apply to its nested stacks."""
     stacks = [stack for _, stack in tree.walk()]

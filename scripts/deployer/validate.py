@@ -46,7 +46,7 @@ def check_lint(templates: Path) -> None:
 
 
 def _lint_digest(paths: list[Path]) -> str:
-    """Return the digest of the templates, the rules and the release of cfn-lint."""
+    """Return a digest of the templates, the rules and the release of cfn-lint."""
     contents = [
         importlib.metadata.version("cfn-lint").encode(),
         RULES.read_bytes(),

@@ -136,7 +136,7 @@ def evaluate_alarms_periodically(scale: float) -> None:
 
 
 def _run_periodically(action: Callable[[], None], scale: float) -> None:
-    """Run ``action`` every five seconds in a thread of its own; an exception is logged and does not end it."""
+    """Run ``action`` every five seconds in a thread; log its exceptions."""
 
     def run_forever() -> None:
         while True:

@@ -225,7 +225,7 @@ def find_stacks_by_resource() -> None:
 
 
 def _after_provisioning(resource_type: str, amend: Callable[[str, dict[str, Any]], None]) -> None:
-    """Call ``amend`` with the physical id and the properties of each resource that is created or updated."""
+    """Call ``amend`` with physical id and properties of each resource that is created or updated."""
     resource_handlers = provisioners._RESOURCE_HANDLERS[resource_type]
     create, update = resource_handlers["create"], resource_handlers["update"]
 

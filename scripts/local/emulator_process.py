@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _end_with_owner(owner: int) -> None:
-    """Kill this process group, the functions included, as soon as the owner is gone."""
+    """Kill this process group, including the functions, when the owner has ended."""
     while os.getppid() == owner:
         time.sleep(WATCH_SECONDS)
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)

@@ -62,7 +62,7 @@ def _embedded_metrics(fields: Mapping[str, Any]) -> Iterator[Datum]:
 
 
 def _filtered_metrics(transformation: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterator[Datum]:
-    """Yield nothing if the line lacks the value or a dimension."""
+    """Yield the metric, unless the line lacks the value or a dimension."""
     keys = transformation.get("dimensions") or {}
     if isinstance(keys, list):  # as in a template; the API takes a map
         keys = {dimension["Key"]: dimension["Value"] for dimension in keys}
@@ -80,5 +80,5 @@ def _filtered_metrics(transformation: Mapping[str, Any], fields: Mapping[str, An
 
 
 def _select_value(selector: str, fields: Mapping[str, Any]) -> Any:
-    """Return the field that ``$.name`` selects, None if there is none; any other selector is the value itself."""
+    """Return the field that ``$.name`` selects, or None without such a field; other selectors are literal values."""
     return fields.get(selector[2:]) if selector.startswith("$.") else selector

@@ -127,13 +127,13 @@ class Batch:
 
 
 def _select_in_turn(results: Sequence[Result], turn: int, limit: int) -> list[Result]:
-    """Return at most ``limit`` results, beginning where the turn before ended."""
+    """Return at most ``limit`` results, beginning where the previous turn ended."""
     first = turn * limit % len(results)
     return [*results[first:], *results[:first]][:limit]
 
 
 def _describe_recorded(request: Request, record: Record) -> Result:
-    """Return the result of a recorded payment, which is not sent: the workflow would answer with the record."""
+    """Return the result of a recorded payment. It is not sent, because the workflow would answer with the record."""
     result = _apply_record(Result(request.transaction_id), record)
     if not record.matches(request.content):
         return _refuse_id(result, f"is {record.status}")

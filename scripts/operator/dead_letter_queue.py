@@ -72,7 +72,7 @@ def hold_letters(
 def keep_holding(
     platform: Platform, letters: Sequence[DeadLetter], clock: Callable[[], float] = time.monotonic
 ) -> Iterator[DeadLetter]:
-    """Yield each held letter, and hold the rest for longer if the caller takes its time."""
+    """Yield each held letter, and extend the hold of the rest if the caller takes long."""
     held_since = clock()
     for position, letter in enumerate(letters):
         if clock() - held_since > ACT_SECONDS / 3:
@@ -82,7 +82,7 @@ def keep_holding(
 
 
 def extend_hold(platform: Platform, letter: DeadLetter) -> None:
-    """Hold the letter for longer. Raises ``UserError`` if it is no longer held, and so may be somebody else's."""
+    """Extend the hold. Raises ``UserError`` if it has ended, because somebody else may hold the letter."""
     try:
         platform.client("sqs").change_message_visibility(
             QueueUrl=platform.dead_letter_queue_url, ReceiptHandle=letter.receipt, VisibilityTimeout=ACT_SECONDS
@@ -95,13 +95,13 @@ def extend_hold(platform: Platform, letter: DeadLetter) -> None:
 
 
 def delete_letter(platform: Platform, letter: DeadLetter) -> None:
-    """Delete a held letter. Raises ``UserError`` if it is no longer held."""
+    """Delete a held letter. Raises ``UserError`` if the hold has ended."""
     extend_hold(platform, letter)
     platform.client("sqs").delete_message(QueueUrl=platform.dead_letter_queue_url, ReceiptHandle=letter.receipt)
 
 
 def count_held_by_others(platform: Platform) -> int:
-    """Return about how many letters others hold, which cannot be read; 0 if the caller may not know."""
+    """Return the approximate number of letters that others hold, or 0 if the caller may not read it."""
     name: Final = "ApproximateNumberOfMessagesNotVisible"
     try:
         url = platform.dead_letter_queue_url
@@ -111,7 +111,7 @@ def count_held_by_others(platform: Platform) -> int:
 
 
 def _receive_messages(platform: Platform, messages: dict[str, Any], seconds: int) -> None:
-    """Add messages until there are no more, or all have come back: reading a long queue can outlast their hiding."""
+    """Add messages until none arrives, or only known ones do: reading a long queue can outlast their hiding."""
     sqs, url, count = platform.client("sqs"), platform.dead_letter_queue_url, -1
     while count < len(messages):
         count = len(messages)

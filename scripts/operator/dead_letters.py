@@ -37,7 +37,7 @@ _ADVICE: dict[str, str] = {
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A dead letter, and the status that its payment has now: empty if none is recorded under the id."""
+    """A dead letter. ``current_status`` is the payment's status now, empty if no payment is recorded under the id."""
 
     letter_id: str
     transaction_id: str
@@ -61,7 +61,7 @@ class DeadLetter:
 
     @property
     def is_of_another_request(self) -> bool:
-        """Whether the payment under the id is not the one that failed."""
+        """Whether another request than the recorded one failed."""
         return self.error == "IdempotencyConflict"
 
     @property
@@ -78,13 +78,13 @@ class DeadLetter:
 
 
 def read_transaction_id(body: dict[str, Any]) -> str:
-    """Return the transaction id, or an empty text for an invalid one: DynamoDB would refuse the whole batch for it."""
+    """Return the transaction id; empty if it is invalid, because DynamoDB would refuse a whole batch for it."""
     transaction_id = str(body.get("transaction_id", ""))
     return transaction_id if is_transaction_id(transaction_id) else ""
 
 
 def build_letter(message: Any, body: dict[str, Any], payments: dict[str, Record]) -> DeadLetter:
-    """Return the dead letter of an SQS message, whose parsed ``body`` may be anybody's."""
+    """Return the dead letter of an SQS message, whose parsed ``body`` anybody may have written."""
 
     def read_word(name: str, default: str = "") -> str:
         return hide_card_numbers(str(body.get(name, default)))

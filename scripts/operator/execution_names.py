@@ -34,12 +34,12 @@ def encode_id(transaction_id: str) -> str:
 
 
 def name_execution(transaction_id: str, number: int = 1) -> str:
-    """Return the name of the first execution of a payment, or of the one that follows ``number - 1`` that failed."""
+    """Return the name of a payment's first execution, or of execution ``number`` after those that failed."""
     return encode_id(transaction_id) + (f"_{number}" if number > 1 else "")
 
 
 def name_redrive(transaction_id: str) -> str:
-    """Return a name, with a random ending, for an execution that sends a failed payment again."""
+    """Return a name with a random ending for an execution that redrives a failed payment."""
     return f"{encode_id(transaction_id)}{_REDRIVE}{secrets.token_hex(_REDRIVE_DIGITS // 2)}"
 
 
@@ -57,7 +57,7 @@ def is_named_after(name: str, transaction_id: str) -> bool:
 
 
 def _as_number(transaction_id: str) -> str:
-    """Read the id as a number in base 66, and write it in base 62: at most 65 letters and digits."""
+    """Convert the id from base 66 to base 62, at most 65 digits and letters."""
     number = 0
     for character in transaction_id:
         number = number * len(_ID_CHARACTERS) + _ID_CHARACTERS.index(character)

@@ -4,12 +4,11 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from scripts.common.clients import SFNClient
 
 from .records import hide_card_numbers
-
-if TYPE_CHECKING:
-    from mypy_boto3_stepfunctions import SFNClient
 
 # What operators call the states, in the order of a payment's path; states for bookkeeping have no label.
 STATE_LABELS = {
@@ -88,12 +87,12 @@ class Execution:
 
     @property
     def transition_count(self) -> int:
-        """The transitions that AWS bills: each state that was entered, and each retry."""
+        """The transitions that AWS bills: each entered state and each retry."""
         return len(self.states) + sum(tries - 1 for tries in self.tries.values())
 
 
-def read_execution(stepfunctions: "SFNClient", execution_arn: str) -> Execution:
-    """Return the execution up to now. Raises the SDK's ``ExecutionDoesNotExist`` for an unknown or expired one."""
+def read_execution(stepfunctions: SFNClient, execution_arn: str) -> Execution:
+    """Return the execution so far. Raises the SDK's ``ExecutionDoesNotExist`` if it is unknown or expired."""
     description = stepfunctions.describe_execution(executionArn=execution_arn)
     execution = Execution(execution_arn, description["status"], error=hide_card_numbers(description.get("error", "")))
     transaction_id = parse_object(description.get("input", "")).get("transaction_id")
@@ -133,7 +132,7 @@ def _add_event(execution: Execution, event: Any) -> None:
 
 
 def parse_cause(text: str) -> str:
-    """Return the error message of a failure's cause, without the stack trace that Lambda adds."""
+    """Return the error message in a failure's cause, without Lambda's stack trace."""
     cause = parse_object(text)
     return str(cause.get("errorMessage", "")) if cause else text
 

@@ -18,7 +18,7 @@ _NEVER_PRINTED = ("fingerprint", "salt", "key", "receipt")
 
 
 def to_json(value: Any) -> dict[str, Any]:
-    """Return a data class, and those within it, as the JSON object that a command prints."""
+    """Return a data class, with those within it, as the JSON object that a command prints."""
     return dataclasses.asdict(
         value,
         dict_factory=lambda fields: {

@@ -45,7 +45,7 @@ def list_recent_payments(
 
 
 def _read_open_payments(platform: Platform) -> Iterator[Record]:
-    """Yield payments that are not settled, or whose subscribers are still to be notified."""
+    """Yield the payments that are not settled, or have a notification due."""
     open_payments = records.read_payments(platform, records.read_open_ids(platform))
     yield from (payment for payment in open_payments.values() if payment.overdue_at)
 

@@ -32,7 +32,7 @@ _REQUIRED_FIELDS = ("transaction_id", "payment_amount", "payment_method", "custo
 
 @dataclass(frozen=True)
 class Request:
-    """A valid request. ``body`` is the text to send, which is the same for the same payment."""
+    """A valid request. ``body`` is the text to send, identical for identical payments."""
 
     content: PaymentRequest
     body: str
@@ -43,7 +43,7 @@ class Request:
 
 
 class InvalidRequest(UserError):
-    """A request cannot be sent; the message says where it is and why."""
+    """A request that cannot be sent; the message says where it is and why."""
 
 
 def read_arguments(transaction_id: str, amount: str, method: str, customer: str, currency: str | None) -> Request:
@@ -54,7 +54,7 @@ def read_arguments(transaction_id: str, amount: str, method: str, customer: str,
 
 
 def read_file(path: Path) -> list[Request]:
-    """Return the requests of a file, in its order. Raises ``InvalidRequest`` if any part of the file is invalid."""
+    """Return the requests of a file in its order. Raises ``InvalidRequest`` if any part is invalid."""
     text = _read_text(path)
     is_json = path.suffix.lower() == ".json" or (path.suffix.lower() != ".csv" and text.lstrip()[:1] in ("{", "["))
     requests: list[Request] = []
@@ -89,7 +89,7 @@ def _read_text(path: Path) -> str:
 
 
 def _parse_csv(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the fields of each row with the number of the line in which it begins."""
+    """Yield the fields of each row with the number of its first line."""
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
@@ -120,7 +120,7 @@ def _check_header(header: list[str], path: Path) -> None:
 
 
 def _parse_json(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each object with the number of the line in which it begins."""
+    """Yield each object with the number of its first line."""
     position = 0
     decoder = json.JSONDecoder(
         parse_float=_SpelledNumber, parse_constant=_reject_constant, object_pairs_hook=_reject_duplicate_fields
@@ -194,7 +194,7 @@ def _reject_constant(_constant: str) -> Any:
 
 
 def _check_request(fields: dict[str, Any], place: str, *, numbers_are_text: bool) -> Request:
-    """Return the request, or raise ``InvalidRequest`` for a malformed one, which would use up its transaction id."""
+    """Return the request. Raises ``InvalidRequest`` for a malformed one, which would use up its transaction id."""
     amount = fields.get("payment_amount")
     text = amount.text if isinstance(amount, _SpelledNumber) else amount if numbers_are_text else None
     if isinstance(text, str):
@@ -212,7 +212,7 @@ def _check_request(fields: dict[str, Any], place: str, *, numbers_are_text: bool
 
 
 def _parse_amount(text: str, place: str) -> int | float:
-    """Return the number. It must be exact as a binary float, because JSON readers on its way convert it to one."""
+    """Return the number, which must be exact as a binary float, because JSON readers convert it to one."""
     try:
         exact = Decimal(text)
     except InvalidOperation:

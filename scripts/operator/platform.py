@@ -4,18 +4,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.config import Config
 
-from scripts.common.clients import ClientFactory
+from scripts.common.clients import ClientFactory, LambdaClient
 from scripts.common.errors import UserError
 from scripts.common.target import Target
 from scripts.deployer.stack import describe_environment
 from stacks import names
-
-if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient
 
 # A little more than the timeout of the reconciliation function.
 _READ_TIMEOUT_SECONDS = 310
@@ -28,7 +25,7 @@ class Platform:
     operator: str
 
     def check_deployed(self) -> None:
-        """Raise ``UserError`` if the platform is not deployed, before a call fails for a missing part of it."""
+        """Raise ``UserError`` if the platform is not deployed, before a call fails because a part is missing."""
         _ = self.outputs
 
     @cached_property
@@ -63,7 +60,7 @@ class Platform:
         )
 
     def invoke_reconciliation(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer of the reconciliation function. Raises ``UserError`` with its message if it fails."""
+        """Return the reconciliation function's answer. Raises ``UserError`` with its message if it fails or refuses."""
         self.check_deployed()
         response = self._lambda_client.invoke(
             FunctionName=names.in_environment(names.RECONCILIATION_FUNCTION, self.environment),
@@ -79,8 +76,8 @@ class Platform:
         return answer
 
     @cached_property
-    def _lambda_client(self) -> "LambdaClient":
-        """A client that waits for the function's timeout: a retry before that would run the function twice at once."""
+    def _lambda_client(self) -> LambdaClient:
+        """A client that waits for the function's timeout, because a retry before that would run the function twice."""
         return self.target.client(
             "lambda", config=Config(read_timeout=_READ_TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
         )

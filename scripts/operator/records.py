@@ -65,12 +65,12 @@ class Record:
     overdue_at: str
 
     def matches(self, request: PaymentRequest) -> bool:
-        """Return whether ``request`` is the recorded one, however its amount is spelt."""
+        """Return whether ``request`` is the recorded one, however its amount is spelled."""
         return self.fingerprint == request.compute_fingerprint(self.salt or None)
 
 
 def make_projection() -> dict[str, Any]:
-    """Return the arguments that limit a read to what a record holds; aliases, because ``status`` is a reserved word."""
+    """Return the arguments that limit a read to a record's attributes, by aliases, because ``status`` is reserved."""
     aliases = {f"#{name}": name for field in fields(Record) for name in _ATTRIBUTES.get(field.name, (field.name,))}
     return {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
 
@@ -143,12 +143,12 @@ def format_time(time: datetime) -> str:
 
 
 def hide_card_numbers(text: str) -> str:
-    """Return printable text without anything that has the form of a card number."""
+    """Return printable text, in which anything shaped like a card number is hidden."""
     return CARD_NUMBER.sub(r"\1(hidden)\4", replace_control_characters(text))
 
 
 def replace_control_characters(text: str) -> str:
-    """Return the text with a space for each character that a terminal might take for a command."""
+    """Replace by spaces the characters that a terminal might interpret as commands."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 

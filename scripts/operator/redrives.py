@@ -15,7 +15,7 @@ from .statuses import SETTLED
 
 
 class Redrives:
-    """Redrives dead letters one after the other; starts each request once, however many letters it left."""
+    """Redrives dead letters one by one; starts each request once, however many letters it has left."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
@@ -55,7 +55,7 @@ class Redrives:
         return _identify_request(letter, self._read_request_text(letter)) in self.started
 
     def _read_request_text(self, letter: DeadLetter) -> str:
-        """Return the request as it was sent, which is the input of the failed execution."""
+        """Return the request as it was sent: the input of the failed execution."""
         stepfunctions = self._platform.client("stepfunctions")
         return str(stepfunctions.describe_execution(executionArn=letter.execution_arn)["input"])
 
@@ -68,7 +68,7 @@ class Redrives:
 
 
 def _identify_request(letter: DeadLetter, request: str) -> tuple[str, str]:
-    """Return the id, and what distinguishes the request from another one under that id."""
+    """Return the id, and what distinguishes the request from others under this id."""
     try:
         return letter.transaction_id, read_request(json.loads(request)).canonical
     except (ValueError, MalformedRequest):

@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Story:
-    """``notifications`` says who was notified of what; ``executions`` are ARNs in the order of their start."""
+    """``notifications`` describes who was notified of what; ``executions`` are ARNs in the order of their start."""
 
     payment: Record
     notifications: tuple[str, ...]
@@ -98,7 +98,7 @@ def _read_ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]
 
 
 def _find_executions_by_name(platform: Platform, transaction_id: str) -> list[str]:
-    """Return the ARNs of executions that `start` or `dlq redrive` may have named after the payment."""
+    """Return the ARNs of executions whose names `start` or `dlq redrive` may have derived from the payment."""
     limit = {"MaxItems": PAGES * 1000, "PageSize": 1000}
     request = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "PaginationConfig": limit}
     executions = platform.read_pages("stepfunctions", "list_executions", "executions", **request)
@@ -106,7 +106,7 @@ def _find_executions_by_name(platform: Platform, transaction_id: str) -> list[st
 
 
 def _read_execution_if_kept(platform: Platform, arn: str) -> Execution | None:
-    """Return the execution, or None after the 90 days for which Step Functions keeps it."""
+    """Return the execution, or None after 90 days, when Step Functions deletes it."""
     try:
         return read_execution(platform.client("stepfunctions"), arn)
     except ClientError as error:
@@ -120,7 +120,7 @@ def _describe_execution(execution: Execution) -> list[Entry]:
 
 
 def _describe_moment(execution: Execution, moment: Moment) -> Entry | None:
-    """Return the entry of an event of the execution, or None if there is nothing to show."""
+    """Return the entry of an event of the execution, or None if it is not shown."""
     label = STATE_LABELS.get(moment.state) or moment.state
     source, detail, bad = "workflow", "", False
     match moment.kind:
@@ -146,7 +146,7 @@ def _describe_moment(execution: Execution, moment: Moment) -> Entry | None:
 
 
 def _describe_step(step: dict[str, Any]) -> Entry:
-    """Return the entry of a ledger item: a change of the status, or a note of a notification."""
+    """Return the entry of a ledger item: a change of the status, or a note about a notification."""
     before, status = step.get("from_status"), step["status"]
     if "note" in step:
         source, summary, bad, details = "notice", f"recorded: {_describe_note(step['note'])}", False, []
@@ -165,7 +165,7 @@ def _describe_step(step: dict[str, Any]) -> Entry:
 
 
 def _describe_note(note: str) -> str:
-    """Describe what a ledger item without a change of the status recorded."""
+    """Describe what a ledger item records that does not change the status."""
     fields = dict(part.split(": ", 1) for part in note.split(", ") if ": " in part)
     # The second name of each field is the one that older versions wrote.
     status = fields.get("notified of", fields.get("told", "None"))
@@ -184,7 +184,7 @@ def _describe_note(note: str) -> str:
 
 
 def _read_log_entries(platform: Platform, payment: Record, latest: str) -> list[Entry]:
-    """Read the logs only of the time in which something happened: CloudWatch searches slowly."""
+    """Read the logs only of the payment's active time, because CloudWatch searches slowly."""
     since = datetime.fromisoformat(payment.created_at).timestamp() - _MARGIN_SECONDS
     last_second = None
     if payment.status not in OPEN and not payment.notice_due:
@@ -194,7 +194,7 @@ def _read_log_entries(platform: Platform, payment: Record, latest: str) -> list[
 
 
 def _describe_notifications(payment: Record) -> tuple[str, ...]:
-    """Describe who was notified by the record alone, because an execution may have published a notice of itself."""
+    """Describe the notifications by the record alone, because an execution may have published one by itself."""
     notifications = []
     if payment.announced_by:
         notifications.append(f"a notification of {payment.notified_status} is being sent")

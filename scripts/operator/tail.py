@@ -25,7 +25,7 @@ def follow_lines(
     clock: Callable[[], float] = time.time,
     shortest: float = SHORTEST,
 ) -> Iterator[LogLine]:
-    """Yield the lines of payments since then, each once and those of one read in order of time; never ends."""
+    """Yield the lines since ``since``, each once, sorted by time within each read; never ends."""
     read_at: dict[str, float] = {}
     wait, read_from = shortest, since
     while True:

@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
                 snapshot = next(snapshots, None)
 
     def _has_client_left(self) -> bool:
-        """The client sends nothing more, so anything to read is the end of its connection."""
+        """Whether the connection has ended: the client sends nothing, so anything to read is its end."""
         return bool(select.select([self.connection], [], [], 0)[0])
 
     def _send_json(self, status: HTTPStatus, value: dict[str, Any]) -> None:

@@ -130,7 +130,7 @@ class Source:
         return result.transaction_id
 
     def redrive_letter(self, letter_id: str) -> str:
-        """Redrive a dead letter and return what was done. Raises ``UserError`` with the reason if it cannot be."""
+        """Redrive a dead letter and return the outcome. Raises ``UserError`` with the reason if it is not possible."""
         platform = self.reach_platform()
         with self._queue_lock:
             self._queue_state = None
@@ -143,7 +143,7 @@ class Source:
         return f"{letters[0].transaction_id}: {outcome.partition(' arn:')[0]}"
 
     def forget_platform(self) -> None:
-        """Reach the platform again after an error: another may answer next."""
+        """Reach the platform again after an error, because another emulator may run then."""
         self._platform, self._queue_state = None, None
 
     def reach_platform(self) -> Platform:
@@ -158,7 +158,7 @@ class Source:
             return self._platform
 
     def _read_executions(self, platform: Platform) -> tuple[str, list[Execution]]:
-        """Return the number of running executions, or "N or more"; and those and the newest ones, oldest first."""
+        """Return the number of running executions, or "N or more"; and these and the newest ones, oldest first."""
         stepfunctions, machine = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
         # One page of each: no paginator, which would read them all.
         response = stepfunctions.list_executions(
@@ -185,7 +185,7 @@ class Source:
 
 
 def _describe_execution(execution: Execution) -> dict[str, Any]:
-    """Return its path through the states; of its input only a valid transaction id."""
+    """Return the path of the execution through the states; of its input, only a valid transaction id."""
     return {
         "id": hide_card_numbers(execution.name),
         "payment": execution.transaction_id if is_transaction_id(execution.transaction_id) else "",
@@ -210,7 +210,7 @@ def _describe_payment(payment: Record) -> dict[str, Any]:
 
 
 def _read_alarms(platform: Platform) -> list[dict[str, str]]:
-    """Return the alarms by name, each with the section of the runbook that says what to do."""
+    """Return the alarms by name, each with its section of the runbook."""
     # By default, DescribeAlarms leaves out composite alarms.
     pages = platform.client("cloudwatch").get_paginator("describe_alarms")
     alarms: list[Any] = []
@@ -227,7 +227,7 @@ def _read_alarms(platform: Platform) -> list[dict[str, str]]:
 
 
 def _describe_letter(letter: DeadLetter, payment: Record | None) -> dict[str, Any]:
-    """Describe the letter with the payment's status of this snapshot, because it was read some time ago."""
+    """Describe the letter, which was read earlier, with the payment's status in this snapshot."""
     letter = letter.with_status_of(payment)
     return {
         "id": letter.letter_id,

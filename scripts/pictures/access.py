@@ -20,7 +20,7 @@ WITHOUT_RESOURCE = {"logs": "delivery of logs", "xray": "X-Ray traces"}
 
 
 class Target(NamedTuple):
-    """A resource by stack and logical id; one that the platform does not create, by ``OUTSIDE`` and a name."""
+    """A resource, by stack and logical id; outside the platform, by ``OUTSIDE`` and a name."""
 
     stack: str
     name: str
@@ -35,7 +35,7 @@ class Grant(NamedTuple):
 
 
 def list_role_grants(documents: Mapping[str, Template]) -> list[Grant]:
-    """What the platform's roles may do, in the order of the policies."""
+    """Return what the platform's roles may do, in the order of the policies."""
     security = documents[ROLES_STACK.lower()]
     policies = of_type(security, "AWS::IAM::ManagedPolicy")
     targets = _targets_by_name(documents)
@@ -52,7 +52,7 @@ def list_role_grants(documents: Mapping[str, Template]) -> list[Grant]:
 
 
 def list_service_grants(documents: Mapping[str, Template]) -> list[Grant]:
-    """What keys, queues, topics and functions allow services of AWS."""
+    """Return what keys, queues, topics and functions allow services of AWS."""
     grants: list[Grant] = []
     for stack in list_children(documents):
         resources = documents[stack.lower()]["Resources"]
@@ -74,7 +74,7 @@ def list_service_grants(documents: Mapping[str, Template]) -> list[Grant]:
 
 
 def _grants_to_services(document: Any, stack: str, logical_ids: list[str] | None = None) -> Iterator[Grant]:
-    """The grants of a resource policy, on ``logical_ids`` or on the resources that its statements name."""
+    """Yield the grants of a resource policy, on ``logical_ids`` or on the resources that its statements name."""
     for statement in _allowing_statements(document):
         principal = statement.get("Principal")
         services = _as_list(principal.get("Service")) if isinstance(principal, dict) else []
@@ -100,7 +100,7 @@ LABEL, COLUMN, LINE, SIZE, HEAD = 158.0, 126.0, 14.0, 11.0, 64.0
 
 
 class Cell(NamedTuple):
-    """What is written in a cell of the matrix, and the actions that give it its colour."""
+    """The text of a cell in the matrix, and the actions that decide its colour."""
 
     lines: list[str]
     actions: list[str]
@@ -110,7 +110,7 @@ Cells = dict[tuple[Target, str], Cell]
 
 
 def draw_svg(documents: Mapping[str, Template]) -> str:
-    """Rows are resources by stack, columns are roles; each cell has the actions."""
+    """Draw a row for each resource, by stack, and a column for each role; the cells list the actions."""
     columns = [*of_type(documents[ROLES_STACK.lower()], "AWS::IAM::Role"), SERVICES]
     cells = _fill_cells(documents)
     width = LABEL + COLUMN * len(columns) + 12
@@ -193,12 +193,12 @@ def _label(target: Target) -> str:
 
 
 def _as_list(value: Any) -> list[Any]:
-    """IAM takes one value, or a list of them; a statement with ``NotAction`` has none."""
+    """Return a list of the values, of which IAM accepts one without a list; a statement with ``NotAction`` has none."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _allowing_statements(document: Any) -> Iterator[Resource]:
-    """The allowing statements of a policy document, of each branch of a condition."""
+    """Yield the statements of a policy document that allow, in each branch of a condition."""
     match document:
         case {"Statement": statements}:
             yield from (statement for statement in _as_list(statements) if statement.get("Effect") == "Allow")
@@ -208,7 +208,7 @@ def _allowing_statements(document: Any) -> Iterator[Resource]:
 
 
 def _targets_by_name(documents: Mapping[str, Template]) -> dict[str, Target]:
-    """Resources by the name that ARNs have of them; longest first, so that no name is found in a longer one."""
+    """Return the resources by their names in ARNs, longest first, so that no name is found within a longer one."""
     targets = {}
     for stack in list_children(documents):
         for logical_id, resource in documents[stack.lower()]["Resources"].items():
@@ -233,12 +233,12 @@ def _target_of(resource: Any, action: str, targets: Mapping[str, Target], securi
 
 
 def _outside(arn: str) -> Target:
-    """A resource that the matrix has no row for, by the last part of its ARN."""
+    """Return a target outside the platform, named after the last part of its ARN."""
     return Target(OUTSIDE, re.split("[:/]", arn.replace("::", ""))[-1])
 
 
 def _service_name(principal: Any) -> str:
-    """``cloudwatch.amazonaws.com``, or with the region in it, without its domain."""
+    """Return ``cloudwatch`` for ``cloudwatch.amazonaws.com``, with or without a Region in it."""
     text = str(principal.get("Fn::Sub", "") if isinstance(principal, dict) else principal)
     name = text.replace(".amazonaws.com", "").partition(".${")[0]
     return SERVICE_NAMES.get(name, name)

@@ -173,7 +173,7 @@ def _draw_graph(
 
 
 def _place_legend(lines: list[Line], within: Box) -> Iterator[tuple[int, float, Line]]:
-    """The row and the left edge of each line's name."""
+    """Yield the row and the left edge of each line's label."""
     row, x = 0, within.x
     for curve in lines:
         width = 13 + width_of(curve.label, 11) + 8
@@ -186,7 +186,7 @@ def _place_legend(lines: list[Line], within: Box) -> Iterator[tuple[int, float, 
 def _draw_line(
     curve: Line, apart: timedelta, x_of: Callable[[datetime], float], y_of: Callable[[float], float]
 ) -> Iterator[str]:
-    """Draw the pieces of a line that breaks where nothing was measured; a piece of one point is a dot."""
+    """Draw a line, interrupted where nothing was measured; a single point becomes a dot."""
     pieces: list[Points] = []
     for point in curve.points:
         if not pieces or point[0] - pieces[-1][-1][0] > apart:
@@ -205,7 +205,7 @@ def _draw_line(
 
 
 def _draw_areas(lines: list[Line], x_of: Callable[[datetime], float], y_of: Callable[[float], float]) -> Iterator[str]:
-    """Draw each line on top of those before it. A period without a value adds nothing."""
+    """Stack the lines on each other; a period without a value adds nothing."""
     times = sorted({moment for curve in lines for moment, _ in curve.points})
     floor = dict.fromkeys(times, 0.0)
     for curve in lines:
@@ -222,7 +222,7 @@ def _draw_areas(lines: list[Line], x_of: Callable[[datetime], float], y_of: Call
 
 
 def _visible_lines(widget: Widget, series: Series) -> list[Line]:
-    """The lines of a widget, without the metrics that only an expression uses."""
+    """Return the lines of a widget, without the metrics that only expressions use."""
     lines: list[Line] = []
     for metric in widget["properties"].get("metrics", []):
         options = metric[-1] if isinstance(metric[-1], dict) else {}
@@ -234,7 +234,7 @@ def _visible_lines(widget: Widget, series: Series) -> list[Line]:
 
 
 def _time_span(points: Points) -> tuple[datetime, datetime]:
-    """The time axis of all graphs: from the first value to the last, and at least one period."""
+    """Return the time axis of all graphs, from the first value to the last, at least one period."""
     times = [moment for moment, _ in points] or [datetime(2000, 1, 1, tzinfo=UTC)]
     first, last = min(times), max(times)
     margin = max(timedelta(), timedelta(seconds=PERIOD) - (last - first)) / 2
@@ -242,7 +242,7 @@ def _time_span(points: Points) -> tuple[datetime, datetime]:
 
 
 def _choose_axis(properties: Mapping[str, Any], lines: list[Line], across: list[float]) -> Axis:
-    """About four round steps that hold all values, or the limits of the widget."""
+    """Return about four round steps that contain all values, or the limits of the widget."""
     limits = properties.get("yAxis", {}).get("left", {})
     if properties.get("stacked"):
         sums: dict[datetime, float] = {}
@@ -264,7 +264,7 @@ def _choose_axis(properties: Mapping[str, Any], lines: list[Line], across: list[
 
 
 def _time_ticks(span: tuple[datetime, datetime], width: float) -> Iterator[tuple[datetime, str]]:
-    """Round times, at least about 80 px apart, with their labels."""
+    """Yield round times, at least about 80 px apart, with their labels."""
     minutes = (span[1] - span[0]).total_seconds() / 60
     rough = minutes / max(width // 80, 1)
     step = next((n for n in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720) if n >= rough), 1440)

@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _run_payments(platform: Target, machine: str) -> dict[str, str]:
-    """Run all parts. Returns the states of the alarms at the end of the part in which the gateway is down."""
+    """Run all parts, and return the states of the alarms at the end of the part in which the gateway is down."""
     stepfunctions, numbers = platform.client("stepfunctions"), itertools.count(1)
     ended, states, running = threading.Event(), {}, deque[str]()
     heart = threading.Thread(target=_reconcile_on_schedule, args=(platform, ended))
@@ -82,7 +82,7 @@ def _run_payments(platform: Target, machine: str) -> dict[str, str]:
 
 
 def _make_request(number: int, mix: dict[int, int]) -> dict[str, Any]:
-    """Each hundred requests have the mix, in an options that looks random: 37 and 100 have no common divisor."""
+    """Return a request; each hundred have the mix, in an order that looks random: 37 and 100 have no common divisor."""
     hundred = [cents for cents, times in mix.items() for _ in range(times)]
     return {
         "transaction_id": f"PAY-{number}",
@@ -101,7 +101,7 @@ def _wait_for_execution(stepfunctions: Any, execution: str) -> None:
 
 
 def _reconcile_on_schedule(platform: Target, ended: threading.Event) -> None:
-    """Invoke reconciliation every five minutes of the alarms' time, as the schedule does."""
+    """Invoke reconciliation like the schedule, every five minutes of the alarms' time."""
     client = platform.client("lambda")
     function = names.in_environment(names.RECONCILIATION_FUNCTION, ENVIRONMENT)
     while not ended.wait(PERIOD_SECONDS):
@@ -126,7 +126,7 @@ def _measure_series(platform: Target, body: dict[str, Any], started_at: datetime
     periods = int((ended - started_at).total_seconds() / PERIOD_SECONDS)
 
     def measured(line: dashboard.Metric) -> Iterator[tuple[int, float]]:
-        """The values by the number of their period."""
+        """Yield the values by the number of their period."""
         namespace, metric, *dimensions, options = line
         stat = options["stat"]
         kind = "ExtendedStatistics" if stat.startswith("p") else "Statistics"

@@ -14,16 +14,16 @@ CLASSES = {
 
 
 def draw_block(kind: str, lines: Iterable[str]) -> str:
-    """A diagram as a fenced block of Markdown."""
+    """Return a diagram as a fenced block of Markdown."""
     return "\n".join(["```mermaid", kind, *(f"  {line}" for line in lines), "```"])
 
 
 def class_of(name: str, members: Iterable[str]) -> list[str]:
-    """The lines that give ``members`` the look of a class; none if there are no members."""
+    """Return the lines that give ``members`` the style of a class; none without members."""
     listed = ",".join(members)
     return [f"classDef {name} {CLASSES[name]}", f"class {listed} {name}"] if listed else []
 
 
 def replace_first_diagram(text: str, diagram: str) -> str:
-    """``text`` with its first diagram replaced."""
+    """Return ``text`` with its first diagram replaced."""
     return re.sub(r"^```mermaid\n.*?^```$", lambda _: diagram, text, count=1, flags=re.MULTILINE | re.DOTALL)

@@ -9,7 +9,7 @@ Flows = dict[tuple[str, str], dict[str, str]]
 
 
 def list_flows(documents: Mapping[str, Template]) -> Flows:
-    """By giving and taking stack: the parameters of the taker, each with the output of the giver that fills it."""
+    """Return, by giving and taking stack, the taker's parameters with the giver's outputs that they take."""
     stacks = list_children(documents)
     list_flows: Flows = {}
     for taker, stack in stacks.items():
@@ -50,6 +50,6 @@ def draw_diagram(documents: Mapping[str, Template]) -> str:
 
 
 def _count_sources(giver: Template, outputs: Iterable[str]) -> str:
-    """Count the giver's resources that the outputs are of."""
+    """Count the giver's resources behind the outputs."""
     names = {name for output in outputs for name, _ in references(giver["Outputs"][output]["Value"])}
     return count_by_noun(resource for name, resource in giver["Resources"].items() if name in names)

@@ -69,7 +69,7 @@ def _draw_boxes(documents: Mapping[str, Template], stack: str) -> Iterator[str]:
 
 
 def _list_arrows(documents: Mapping[str, Template]) -> dict[tuple[str, str], str]:
-    """The label of each arrow, by its two ends. What all functions of a stack do alike is one arrow, from the stack."""
+    """Return the label of each arrow by its ends; what all functions of a stack do is one arrow, from the stack."""
     actors, stores = _actors_by_role(documents), _boxes_of_stores(documents)
     verbs: dict[tuple[str, str], set[str]] = {}
     for grant in list_role_grants(documents):
@@ -88,7 +88,7 @@ def _list_arrows(documents: Mapping[str, Template]) -> dict[tuple[str, str], str
 def _join_arrows_of_functions(
     documents: Mapping[str, Template], verbs: dict[tuple[str, str], set[str]]
 ) -> dict[tuple[str, str], set[str]]:
-    """Replace the arrows that all functions of a stack have alike by one from the stack."""
+    """Replace the arrows that all functions of a stack share by one from the stack."""
     for stack in list_children(documents):
         functions = list(of_type(documents[stack.lower()], "AWS::Lambda::Function"))
         for end in dict.fromkeys(end for _, end in verbs) if functions else ():
@@ -100,7 +100,7 @@ def _join_arrows_of_functions(
 
 
 def _boxes_of_stores(documents: Mapping[str, Template]) -> dict[str, str]:
-    """The box of each store by its logical id: a box has all stores of a type, and is named after the first."""
+    """Return the box of each store by logical id; a box holds all stores of a type and has the first one's name."""
     boxes: dict[str, str] = {}
     for stack in list_children(documents):
         for kind in STORES:
@@ -110,7 +110,7 @@ def _boxes_of_stores(documents: Mapping[str, Template]) -> dict[str, str]:
 
 
 def _actors_by_role(documents: Mapping[str, Template]) -> dict[str, str]:
-    """The function or state machine of each role."""
+    """Return the function or state machine of each role."""
     return {
         role: title
         for stack in list_children(documents)
@@ -122,7 +122,7 @@ def _actors_by_role(documents: Mapping[str, Template]) -> dict[str, str]:
 
 
 def _describe_schedule(template: Template, function: str) -> str:
-    """Such as "every 5 minutes", as another line; empty for a function without a schedule."""
+    """Return a line such as "every 5 minutes"; empty for a function without a schedule."""
     stem = function.removesuffix("Function")
     for title, rule in of_type(template, "AWS::Events::Rule").items():
         rate = re.fullmatch(r"rate\((.*)\)", str(rule["Properties"].get("ScheduleExpression")))

@@ -40,7 +40,7 @@ def line(x1: float, y1: float, x2: float, y2: float, **style: object) -> str:
 
 
 def text(x: float, y: float, words: str, size: float = 12, **style: object) -> str:
-    """``y`` is the baseline."""
+    """Draw text whose baseline is at ``y``."""
     style = {"font_size": size, "fill": INK} | style
     return f'<text x="{x:.6g}" y="{y:.6g}"{_style(style)}>{escape(words)}</text>'
 
@@ -50,7 +50,7 @@ def width_of(words: str, size: float) -> float:
 
 
 def shorten_to_width(words: str, width: float, size: float) -> str:
-    """Cut ``words`` to the letters that fit, and an ellipsis for the others."""
+    """Return the words, cut with an ellipsis if they are wider than ``width``."""
     if width_of(words, size) <= width:
         return words
     length = len(words) - 1

@@ -27,7 +27,7 @@ NOUNS = {
 
 
 def complete(documents: Mapping[str, Template]) -> dict[str, Template]:
-    """The same documents, in which each resource has ``Properties``: a template may leave them out."""
+    """Return the documents with ``Properties`` in each resource, because a template may omit them."""
     return {
         name: document
         | {"Resources": {title: {"Properties": {}} | resource for title, resource in document["Resources"].items()}}
@@ -40,14 +40,14 @@ def of_type(template: Template, kind: str) -> dict[str, Resource]:
 
 
 def count_by_noun(resources: Iterable[Resource]) -> str:
-    """Such as "6 keys, 5 roles", in the order of ``NOUNS``."""
+    """Return, for example, "6 keys, 5 roles", in the order of ``NOUNS``."""
     numbers = Counter(resource["Type"] for resource in resources)
     counts = {kind: numbers[kind] for kind in NOUNS if numbers[kind]}
     return ", ".join(NOUNS[kind][0] if count == 1 else f"{count} {NOUNS[kind][1]}" for kind, count in counts.items())
 
 
 def references(value: Any) -> Iterator[tuple[str, str]]:
-    """Each logical id that a value refers to, with the attribute; ``""`` for a ``Ref``."""
+    """Yield each logical id that a value refers to, with the attribute, which is empty for a ``Ref``."""
     match value:
         case {"Ref": str(name)}:
             yield name, ""
@@ -65,17 +65,17 @@ def references(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def list_children(documents: Mapping[str, Template]) -> dict[str, Resource]:
-    """The nested stacks of the parent by title, in deployment order."""
+    """Return the parent's nested stacks by title, in the order of their deployment."""
     return of_type(documents["parent"], "AWS::CloudFormation::Stack")
 
 
 def words(title: str) -> str:
-    """``ValidationRole`` as a reader has it: ``validation role``."""
+    """Return ``validation role`` for ``ValidationRole``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title).lower()
 
 
 def resolve_reference(documents: Mapping[str, Template], stack: str, name: str) -> Iterator[tuple[str, str]]:
-    """The resources behind a name in a stack, by stack and logical id; a parameter is followed to its output."""
+    """Yield stack and logical id of each resource behind a name, following a parameter to the output behind it."""
     template = documents[stack.lower()]
     if name in template["Resources"]:
         yield stack, name

@@ -74,7 +74,7 @@ def _draw_box(name: str, state: State) -> str:
 
 
 def _called_function(state: State) -> str:
-    """Such as "processing function: record failure"."""
+    """Return, for example, "processing function: record failure"."""
     arguments = state["Arguments"]
     if "FunctionName" in arguments:
         function = words(arguments["FunctionName"].strip("${}").removesuffix("Arn"))
@@ -84,7 +84,7 @@ def _called_function(state: State) -> str:
 
 
 def _summarise_condition(text: str) -> str:
-    """A condition at a glance: the statuses that it accepts, and whether this execution has to notify."""
+    """Return the statuses that a condition accepts, and whether this execution has to notify."""
     claim = ["to be notified"] if "announce = true" in text else []
     return "<br/>".join([*re.findall(r"'([A-Z_]+)'", text), *claim])
 

@@ -6,13 +6,11 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmSta
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+
+from scripts.common.clients import StateValueType
 
 from .results import Check, Failed, Skipped, Unknown, run_check
 from .run import Run
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudwatch.literals import StateValueType
 
 GROUP = "alarms"
 NOTIFICATION_SECONDS = 90
@@ -32,7 +30,7 @@ def checks(run: Run) -> Iterator[Check]:
 
 
 def _check_each_alarm(run: Run, alarms: Sequence[str]) -> str:
-    """Set all alarms to another state at the same time, and back when all notifications have arrived."""
+    """Set all alarms to another state at once, and back after all notifications have arrived."""
     if not alarms:
         raise Skipped("no alarm has actions of its own")
     run.check_no_deployment()
@@ -57,13 +55,13 @@ def _check_each_alarm(run: Run, alarms: Sequence[str]) -> str:
 
 
 def _find_silent(run: Run, alarms: Iterable[str]) -> list[str]:
-    """Return the alarms of which no notification has arrived."""
+    """Return the alarms without a notification so far."""
     notified = _notified_alarms(run)
     return sorted(name for name in alarms if name not in notified)
 
 
 def _check_composite_alarm(run: Run, composite: str, members: Sequence[str]) -> str:
-    """Set a member to ALARM: a composite alarm that is set itself would not return by itself."""
+    """Set a member to ALARM, because a composite alarm that is set itself would not return by itself."""
     states = _read_states(run, [composite, *members])
     if composite not in states:
         raise Failed(f"{composite} does not exist")
@@ -82,7 +80,7 @@ def _check_composite_alarm(run: Run, composite: str, members: Sequence[str]) -> 
     return f"a notification arrived while {member} was in ALARM"
 
 
-def _read_states(run: Run, alarms: Sequence[str]) -> dict[str, "StateValueType"]:
+def _read_states(run: Run, alarms: Sequence[str]) -> dict[str, StateValueType]:
     answer = run.client("cloudwatch").describe_alarms(
         AlarmNames=list(alarms), AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=100
     )
@@ -90,7 +88,7 @@ def _read_states(run: Run, alarms: Sequence[str]) -> dict[str, "StateValueType"]
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described}
 
 
-def _set_state(run: Run, alarm: str, state: "StateValueType") -> None:
+def _set_state(run: Run, alarm: str, state: StateValueType) -> None:
     reason = f"scripts/verify.sh {run.environment}, run {run.id}: a test, nothing is wrong"
     run.client("cloudwatch").set_alarm_state(AlarmName=alarm, StateValue=state, StateReason=reason)
 
@@ -100,7 +98,7 @@ def _notified_alarms(run: Run) -> set[str]:
 
 
 def _describe_last_action(run: Run, alarm: str) -> str:
-    """Return CloudWatch's summary of the last action of the alarm."""
+    """Return CloudWatch's summary of the alarm's last action."""
     history = run.client("cloudwatch").describe_alarm_history(
         AlarmName=alarm,
         AlarmTypes=["MetricAlarm", "CompositeAlarm"],

@@ -51,7 +51,7 @@ def estimate_price(run: Run, groups: Sequence[Group]) -> float:
 
 
 def estimate_minutes(run: Run, groups: Sequence[Group]) -> int:
-    """Return the approximate minutes of a run on AWS: the longest of the groups that run at the same time."""
+    """Return the approximate minutes of a run on AWS, decided by the longest of the concurrent groups."""
     names = {group.name for group in groups}
     total = 2.0 if "stacks" in names else 0.5
     waits = {"payments": 1.0, "alarms": 1.0, "schedule": 6.0, "reconciliation": 1.0, "backups": 5.0}

@@ -19,7 +19,7 @@ class Cleanup:
         self.report: Callable[[str], object] = str
 
     def add_step(self, description: str, undo: Callable[[], object]) -> Callable[[], None]:
-        """Add a step. The returned function undoes it at once, unless that has been done."""
+        """Add a step. The returned function undoes it at once, unless it is undone already."""
         step = (description, undo)
         with self._lock:
             self._steps.append(step)
@@ -35,7 +35,7 @@ class Cleanup:
             undo_now()
 
     def undo_all(self) -> None:
-        """Undo all steps that are left, also if Ctrl-C is pressed. An AWS error becomes a problem and is not raised."""
+        """Undo all remaining steps, even after Ctrl-C. An AWS error becomes a problem and is not raised."""
         with self._defer_interrupts():
             while step := self._latest_step():
                 self._undo_step(step)

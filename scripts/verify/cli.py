@@ -71,7 +71,7 @@ def main(
 
 
 def _prepare_run(environment: str, settings_file: Path, target: Target, only_reads: bool) -> Run:
-    """Raise ``SettingsError`` for the settings, ``UserError`` if the environment cannot be reached."""
+    """Raise ``SettingsError`` for wrong settings, and ``UserError`` if the environment cannot be reached."""
     parameters = settings.load(environment, settings_file)
     platform = Platform(environment, target, "verify")
     bootstrap = settings.load_bootstrap(settings_file)
@@ -123,7 +123,7 @@ def _is_problem(check: Check) -> bool:
 
 
 def _print_line(console: Console, line: str) -> None:
-    """Print a line, on a terminal wrapped between words with a hanging indent."""
+    """Print a line; on a terminal, wrap it between words with a hanging indent."""
     indent = len(line) - len(line.lstrip(" -"))
     if console.is_terminal:
         line = textwrap.fill(line, console.width, subsequent_indent=" " * indent)
@@ -131,5 +131,5 @@ def _print_line(console: Console, line: str) -> None:
 
 
 def _make_console() -> Console:
-    """Return a console with the width of the terminal, or 120 columns for a file."""
+    """Return a console as wide as the terminal, or 120 columns for a file."""
     return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)

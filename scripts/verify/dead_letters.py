@@ -18,7 +18,7 @@ LEFT_RUNNING_SECONDS = 60
 
 
 def take_letter(run: Run, sample: Sample) -> str:
-    """Return the error that the dead letter of a payment names. Raises ``Failed`` without one, or for another error."""
+    """Return the error in the dead letter of a payment. Raises ``Failed`` if there is no letter, or another error."""
     arn = run.executions[sample.name]
 
     def take_letters() -> list[Any]:

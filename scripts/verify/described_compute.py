@@ -2,15 +2,12 @@
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scripts.common.clients import ClientFactory
+from scripts.common.clients import ClientFactory, LoggingConfigurationOutputTypeDef
 
 from .expected import Expected
 from .results import Unknown
-
-if TYPE_CHECKING:
-    from mypy_boto3_stepfunctions.type_defs import LoggingConfigurationOutputTypeDef
 
 
 def describe_function(client: ClientFactory, resource: Expected) -> dict[str, Any]:
@@ -68,7 +65,7 @@ def describe_state_machine(client: ClientFactory, resource: Expected) -> dict[st
     }
 
 
-def _describe_logging(configuration: "LoggingConfigurationOutputTypeDef") -> dict[str, Any]:
+def _describe_logging(configuration: LoggingConfigurationOutputTypeDef) -> dict[str, Any]:
     groups = [destination.get("cloudWatchLogsLogGroup", {}) for destination in configuration.get("destinations", [])]
     return {
         "Level": configuration.get("level", "OFF"),

@@ -1,15 +1,12 @@
 """Describes tables, backups, queues, topics, and subscriptions as AWS has them."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scripts.common.clients import ClientFactory
+from scripts.common.clients import ClientFactory, QueueAttributeNameType
 
 from .expected import Expected
 from .results import Failed
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 
 def describe_table(client: ClientFactory, resource: Expected) -> dict[str, Any]:

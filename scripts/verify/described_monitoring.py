@@ -2,15 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scripts.common.clients import ClientFactory
+from scripts.common.clients import AlarmTypeType, ClientFactory
 
 from .expected import Expected
 from .results import Failed
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudwatch.literals import AlarmTypeType
 
 
 def describe_log_group(client: ClientFactory, resource: Expected) -> dict[str, Any]:
@@ -67,7 +64,7 @@ def describe_composite_alarm(client: ClientFactory, resource: Expected) -> dict[
     return {"AlarmRule": alarm["AlarmRule"]} | _select_actions(alarm)
 
 
-def _read_alarm(client: ClientFactory, resource: Expected, kind: "AlarmTypeType") -> dict[str, Any]:
+def _read_alarm(client: ClientFactory, resource: Expected, kind: AlarmTypeType) -> dict[str, Any]:
     cloudwatch, name = client("cloudwatch"), resource.physical_id.rsplit(":alarm:", 1)[-1]
     answer: Mapping[str, Any] = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=[kind])
     alarms: list[dict[str, Any]] = answer.get(f"{kind}s", [])

@@ -12,6 +12,7 @@ from scripts.common.evaluate import TOKEN, evaluate
 from scripts.common.paths import TEMPLATES
 from scripts.common.target import Target
 from scripts.common.templates import STACK, Tree, read_tree_from_folder
+from scripts.deployer.preflight.name_lookups import make_arn
 from scripts.deployer.stack import StackResource, StackTree
 
 FUNCTION = "AWS::Lambda::Function"
@@ -19,7 +20,7 @@ FUNCTION = "AWS::Lambda::Function"
 
 @dataclass(frozen=True)
 class Expected:
-    """A resource of the templates. ``physical_id`` is empty where the stack does not have it."""
+    """A resource of the templates. ``physical_id`` is empty if the stack does not have it."""
 
     path: str
     type: str
@@ -33,12 +34,12 @@ class Expected:
 
 
 def expected_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
-    """Return the resources by path, such as ``Data/Transactions``; references are resolved to physical ids and ARNs."""
+    """Return the resources by path, such as ``Data/Transactions``; references are resolved to ids and ARNs."""
     return _evaluate_resources(read_tree_from_folder(TEMPLATES, "parent.yaml"), parameters, target, tree)
 
 
 def expected_account_resources(parameters: Mapping[str, str], target: Target, tree: StackTree) -> dict[str, Expected]:
-    """Return the resources of the stack that the environments of an account share, by logical id."""
+    """Return, by logical id, the resources of the stack that all environments of an account share."""
     return _evaluate_resources(read_tree_from_folder(TEMPLATES, "artifacts.yaml"), parameters, target, tree)
 
 
@@ -88,23 +89,9 @@ def resolve_attribute(resource: StackResource, attribute: str, pseudo: Mapping[s
         return name
     if resource.physical_id.startswith("arn:"):
         return resource.physical_id
-    if resource.type == "AWS::S3::Bucket":
-        return f"arn:{pseudo['AWS::Partition']}:s3:::{resource.physical_id}"
-    service, kind = _ARNS.get(resource.type, ("", ""))
-    regional = "" if service == "iam" else pseudo["AWS::Region"]
-    end = ":*" if resource.type == "AWS::Logs::LogGroup" else ""
-    # The name of a log group contains slashes.
-    name = resource.physical_id if service == "logs" else name
-    return f"arn:{pseudo['AWS::Partition']}:{service}:{regional}:{pseudo['AWS::AccountId']}:{kind}{name}{end}"
-
-
-_ARNS = {
-    "AWS::DynamoDB::Table": ("dynamodb", "table/"),
-    "AWS::Events::Rule": ("events", "rule/"),
-    "AWS::IAM::Role": ("iam", "role/"),
-    "AWS::KMS::Key": ("kms", "key/"),
-    FUNCTION: ("lambda", "function:"),
-    "AWS::Logs::LogGroup": ("logs", "log-group:"),
-    "AWS::SQS::Queue": ("sqs", ""),
-    "AWS::CloudWatch::Alarm": ("cloudwatch", "alarm:"),
-}
+    if resource.type == "AWS::KMS::Key":
+        return make_arn("AWS::KMS::Alias", f"key/{name}", pseudo)
+    if resource.type == "AWS::Logs::LogGroup":
+        # Its name contains slashes.
+        return make_arn(resource.type, f"{resource.physical_id}:*", pseudo)
+    return make_arn(resource.type, name, pseudo)

@@ -38,7 +38,7 @@ def _check_keys(run: Run) -> str:
 
 
 def _check_alias(run: Run, alias: Expected) -> str:
-    """Check that the alias points to the stack's key, and that the resources of the key are encrypted with it."""
+    """Check that the alias points to the stack's key, and that the key encrypts its resources."""
     run.check_declared([alias])
     key = alias.properties["TargetKeyId"]
     encrypted, hidden = [], []

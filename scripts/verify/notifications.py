@@ -3,19 +3,17 @@
 import json
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from awacs import sqs as actions
 from awacs.aws import Allow, ArnEquals, Bool, Condition, Deny, PolicyDocument, Principal, Statement
 
+from scripts.common.clients import SubscriptionTypeDef
 from scripts.operator.executions import parse_object
 from stacks import names
 
 from .results import Check, Failed, Skipped, run_check
 from .run import Run
-
-if TYPE_CHECKING:
-    from mypy_boto3_sns.type_defs import SubscriptionTypeDef
 
 GROUP = "notifications"
 QUEUE_PREFIX = "payment-verify-"
@@ -29,7 +27,7 @@ def checks(run: Run) -> Iterator[Check]:
 
 
 def check_subscribers(run: Run) -> str:
-    """Check that the stack's subscription is confirmed and that there is no other: subscribers learn of payments."""
+    """Check that the stack's subscription is confirmed and the only one, because subscribers learn about payments."""
     parameters = run.tree.stack.parameters
     endpoint, protocol = (parameters.get(name, "") for name in ("NotificationEndpoint", "NotificationProtocol"))
     pages = run.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=find_topic_arn(run))
@@ -59,8 +57,8 @@ def check_subscribers(run: Run) -> str:
     return f"{endpoint}, confirmed"
 
 
-def _describe_uninvited(run: Run, subscription: "SubscriptionTypeDef") -> str:
-    """Name the subscriber; for a queue that an earlier run left, with the command that removes it."""
+def _describe_uninvited(run: Run, subscription: SubscriptionTypeDef) -> str:
+    """Name the subscriber, and for a queue of an earlier run the command that removes it."""
     endpoint = subscription["Endpoint"]
     if subscription["Protocol"] != "sqs" or not endpoint.startswith(_queue_arn(run, QUEUE_PREFIX)):
         return f"{endpoint} is subscribed to the topic, and not by the stack"
@@ -121,7 +119,7 @@ class Mailbox:
         self._sqs.delete_queue(QueueUrl=self.url)
 
     def receive_messages(self) -> list[dict[str, Any]]:
-        """Return all messages so far, each with ``attributes`` by name beside its fields. Takes up to two seconds."""
+        """Return all messages so far, each with its ``attributes`` by name. Takes up to two seconds."""
         with self._lock:
             answer = self._sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=_READ_SECONDS)
             for message in answer.get("Messages", []):
@@ -165,7 +163,7 @@ def _make_queue_policy(topic: str, queue: str) -> PolicyDocument:
 
 
 def wait_for_notification(run: Run, execution_arn: str, outcome: str, seconds: float) -> dict[str, Any]:
-    """Return the notification of an execution. Raises ``Failed`` without one, or if it lacks the filter attributes."""
+    """Return the notification of an execution. Raises ``Failed`` if there is none, or without the filter attributes."""
 
     def read_notifications() -> list[dict[str, Any]]:
         return [message for message in run.mailbox.receive_messages() if message.get("execution_arn") == execution_arn]

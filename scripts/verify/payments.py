@@ -86,7 +86,7 @@ def _start_execution(run: Run, sample: Sample, name: str) -> None:
 
 
 def _check_payment(run: Run, sample: Sample) -> Check:
-    """Return the result with the seconds of the execution: all run at once, so the time of the wait says nothing."""
+    """Return the result with the duration of the execution; the wait says nothing, because all run at once."""
     executions: list[Execution] = []
     check = run_check(GROUP, sample.name, _check_outcome, run, sample, executions)
     seconds = round(executions[0].seconds, 1) if executions else check.seconds
@@ -111,7 +111,7 @@ def _check_outcome(run: Run, sample: Sample, executions: list[Execution]) -> str
 
 
 def _describe_error(run: Run, execution: Execution, sample: Sample) -> str:
-    """Say where the execution failed, and which role lacks a permission if that is the cause."""
+    """Describe where the execution failed, and which role lacks a permission if that is why."""
     if not execution.error:
         return f"the execution succeeded, must fail with {sample.error}"
     failure = next((moment for moment in execution.moments if moment.kind == "failed"), None)
@@ -138,7 +138,7 @@ def _wait_for_end(run: Run, name: str) -> Execution:
 
 
 def _check_replay(run: Run, sample: Sample) -> str:
-    """Send the same request again: it returns the recorded outcome and writes nothing."""
+    """Send the request again, which must return the recorded outcome and write nothing."""
     transaction_id = sample.request(run.name)["transaction_id"]
     before = records.read_payment(run.platform, transaction_id)
     _start_execution(run, sample, f"{sample.name}-again")

@@ -42,7 +42,7 @@ def _compare_property(name: str, expected: Any, actual: Any) -> Iterator[str]:
 
 
 def _index_tags(tags: Any) -> dict[str, str]:
-    """Return tags by key. Services return a map, or a list with the names Key, key or TagKey, and likewise Value."""
+    """Return tags by key. Services return a map, or a list whose items have Key, key or TagKey, and likewise Value."""
     if isinstance(tags, dict):
         return tags
     normalized = [{name.lower().removeprefix("tag"): value for name, value in tag.items()} for tag in tags or []]
@@ -102,7 +102,7 @@ def _compare_statements(sid: str, expected: dict[str, Any], actual: dict[str, An
 
 
 def _index_statements(document: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return the normalized statements by Sid; not every service rejects a second statement with the same Sid."""
+    """Return the normalized statements by Sid, each of which some services accept several times."""
     statements = document.get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
     by_sid: dict[str, list[dict[str, Any]]] = {}
@@ -112,7 +112,7 @@ def _index_statements(document: Mapping[str, Any]) -> dict[str, list[dict[str, A
 
 
 def _normalize_statement(statement: dict[str, Any]) -> dict[str, Any]:
-    """Sort the lists, and unify what a service may write in several ways."""
+    """Sort the lists, and unify what services write in several ways."""
     canonical = {name: value for name, value in statement.items() if name != "Sid"}
     for name in ("Action", "NotAction", "Resource", "NotResource", "DataIdentifier"):
         if name in canonical:

@@ -29,7 +29,7 @@ def show_results(console: Console, checks: Sequence[Check], problems: Sequence[s
 
 
 def make_table(checks: Sequence[Check], width: int) -> Table:
-    """Return the table. On a narrow terminal the observation stands below the name of the check."""
+    """Return the table. On a narrow terminal, the observation is below the name of the check."""
     narrow = width < NARROW
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Check, and what was seen" if narrow else "Check", overflow="fold", ratio=None if narrow else 2)

@@ -34,7 +34,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """The result of a check. ``observation`` says what was seen, or why the check has failed or was not made."""
+    """The result of a check. ``observation`` says what was seen, or why the check failed or was not made."""
 
     group: str
     name: str

@@ -45,7 +45,7 @@ class Sample:
 
 
 def make_samples(settings: Mapping[str, str]) -> list[Sample]:
-    """Return the payments for the gateway of the settings. The first one is sent twice."""
+    """Return the payments for the configured gateway. The first one is sent twice."""
     limits = dict(limit.split("=") for limit in settings["MaximumAmounts"].split(","))
     currency = "USD" if "USD" in limits else next(iter(limits))
     above_limit = int(Decimal(limits[currency]).scaleb(count_decimal_places(currency))) + _BASE_MINOR_UNITS
@@ -68,6 +68,6 @@ def make_samples(settings: Mapping[str, str]) -> list[Sample]:
 
 
 def make_open_sample(settings: Mapping[str, str]) -> Sample:
-    """Return a payment whose outcome is unknown after the first attempt, and that a lookup finds charged."""
+    """Return a payment whose outcome is unknown after the first attempt, and which a lookup finds charged."""
     looked_up = next(sample for sample in make_samples(settings) if sample.name == "looked-up")
     return Sample("left-open", looked_up.minor_units, looked_up.currency, "COMPLETED")

@@ -3,17 +3,13 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
+from scripts.common.clients import EventBridgeClient, TargetTypeDef
 from stacks import names
 from stacks.monitoring.alarms import HEARTBEAT_METRIC
 
 from .results import Check, Failed, Skipped, run_check
 from .run import Run
-
-if TYPE_CHECKING:
-    from mypy_boto3_events import EventBridgeClient
-    from mypy_boto3_events.type_defs import TargetTypeDef
 
 GROUP = "schedule"
 # Three periods of five minutes, as for the alarm, and a minute until a metric can be read.
@@ -114,7 +110,7 @@ def check_undeliverable_event(run: Run) -> str:
     return f"in the dead-letter queue with {letter}, deleted there"
 
 
-def _remove_leftovers(events: "EventBridgeClient", rule: str) -> None:
+def _remove_leftovers(events: EventBridgeClient, rule: str) -> None:
     """Remove the targets of runs that were killed."""
     targets = [target["Id"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]]
     if leftovers := [target_id for target_id in targets if target_id.startswith(TARGET_PREFIX)]:
@@ -122,7 +118,7 @@ def _remove_leftovers(events: "EventBridgeClient", rule: str) -> None:
 
 
 def _take_letter(run: Run) -> str:
-    """Delete the dead letter of this run's event and return its error code; make others visible again."""
+    """Delete the dead letter of this run's event and return its error code; show other letters again."""
     sqs, url = run.client("sqs"), run.platform.dead_letter_queue_url
     deadline, code = time.monotonic() + 20, ""
     received: set[str] = set()

@@ -45,7 +45,7 @@ def check_completeness(run: Run) -> str:
 def find_parameter_differences(
     deployed: Mapping[str, str], settings: Mapping[str, str], source: str = "the settings say"
 ) -> dict[str, str]:
-    """Return a line for each deployed parameter that is not as in the settings, by name."""
+    """Return, by name, a line for each deployed parameter that differs from the settings."""
     return {
         name: f"{name} is {deployed.get(name, 'not set')!r}, {source} {value!r}"
         for name, value in settings.items()

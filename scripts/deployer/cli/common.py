@@ -30,7 +30,7 @@ def _exit_with_1() -> Iterator[None]:
 
 
 class ExitsWith1(click.Command):
-    """A command whose usage errors exit with 1, as all errors do: 2 means that a plan has changes."""
+    """A command whose usage errors exit with 1, because 2 means that a plan has changes."""
 
     @_exit_with_1()
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
@@ -43,8 +43,6 @@ class ExitsWith1(click.Command):
 
 @dataclass(frozen=True)
 class CommonOptions:
-    """The values of the options that every command has."""
-
     environment: str
     profile: str | None
     region: str | None
@@ -68,7 +66,7 @@ class CommonOptions:
 
 
 def common_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that every command has; ``function`` receives them as its first argument."""
+    """Add the options that every command has; ``function`` receives them as its first argument."""
 
     @functools.wraps(function)
     def call_with_options(

@@ -9,13 +9,13 @@ from scripts.common.errors import UserError
 
 
 def confirm_deployment(yes: bool, destroys: Collection[str], question: str, losses: Sequence[str]) -> bool:
-    """Ask for each of ``losses`` by name, then the question; ``yes`` and ``destroys`` are answers given in advance."""
+    """Ask for the name of each of ``losses``, and then the question; ``yes`` and ``destroys`` answer in advance."""
     questions = {name: f"Type {name} to confirm that it may be deleted or replaced" for name in losses}
     return _confirm_losses(yes, destroys, questions) and (yes or confirm_question(question))
 
 
 def confirm_deletion(yes: bool, destroys: Collection[str], questions: Mapping[str, str]) -> bool:
-    """Ask a question for each name that is deleted; if all were named in advance, one question for all of them."""
+    """Ask for each name that is deleted; if all were given in advance, ask one question for all of them."""
     typed = {name: f"{question} Type {name} to confirm" for name, question in questions.items()}
     if not _confirm_losses(yes, destroys, typed):
         return False
@@ -31,7 +31,7 @@ def _confirm_losses(yes: bool, destroys: Collection[str], questions: Mapping[str
 
 
 def _confirm_name(question: str, name: str) -> bool:
-    """Ask a person to type the name of a resource that is lost; whether it was typed."""
+    """Ask for the name of a resource that is lost, and return whether it was typed."""
     _check_terminal()
     try:
         answer = click.prompt(question, default="", show_default=False, err=True)
@@ -53,6 +53,6 @@ def confirm_question(question: str) -> bool:
 
 
 def _check_terminal() -> None:
-    """Raises ``UserError`` if nobody can answer a question."""
+    """Raise ``UserError`` if there is nobody to answer a question."""
     if not sys.stdin.isatty():
         raise UserError("cannot ask for confirmation without a terminal; run it in a terminal or add --yes")

@@ -48,7 +48,7 @@ class _Group(ExitsWith1, click.Group):
 
 
 class _DeployCommand(click.Command):
-    """Accepts the other sub-commands as options, with the options of each, and runs the chosen one instead."""
+    """Accepts the other sub-commands and their options as options of its own, and runs the chosen one instead."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -228,7 +228,7 @@ def deploy(common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bo
 def _open_reporter(
     common: CommonOptions, as_json: bool, as_markdown: bool = False
 ) -> Iterator[tuple[Reporter, Console]]:
-    """Yield the reporter, and the console for everything else; a deployment that fails is reported."""
+    """Yield the reporter, and the console for everything else; report a deployment that fails."""
     notes = Console(highlight=False, stderr=True)
     report: Reporter
     if as_json:

@@ -52,7 +52,7 @@ def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
 
 
 def as_variable(name: str) -> str:
-    """``SnsTopicArn`` as ``SNS_TOPIC_ARN``."""
+    """Return ``SNS_TOPIC_ARN`` for ``SnsTopicArn``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
 
 

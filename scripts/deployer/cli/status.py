@@ -66,7 +66,6 @@ def _print_status(console: Console, status: Status, environment: str) -> None:
 
 
 def _format_stack(stack: StackStatus) -> tuple[str | Text, ...]:
-    """Return the cells of a stack's row: its name, status, last change, and drift."""
     colour = "red" if "FAILED" in stack.status or "ROLLBACK" in stack.status else "green"
     indent = "  " * (stack.path.count("/") + 1) if stack.path else ""
     drift = stack.drift.lower().replace("_", " ")
@@ -79,7 +78,7 @@ def _format_stack(stack: StackStatus) -> tuple[str | Text, ...]:
 
 
 def _format_minute(moment: str) -> str:
-    """Return an ISO 8601 time in UTC to the minute."""
+    """Format a time in ISO 8601 to the minute."""
     return moment[:16].replace("T", " ")
 
 

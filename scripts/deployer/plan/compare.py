@@ -71,7 +71,7 @@ def _compare_resource(
     replaced: frozenset[str],
     nested: StackChanges | None = None,
 ) -> Change | None:
-    """Return None if nothing changes."""
+    """Return the change, or None if nothing changes."""
     if before is None and after is not None:
         return Change("Add", logical_id, after.type, nested=nested)
     if before is not None and after is None:
@@ -109,7 +109,7 @@ def _changed_properties(before: Resource, after: Resource, replaced: frozenset[s
 
 
 def _changed_policies(before: Resource, after: Resource) -> Iterator[PropertyChange]:
-    """Yield the changed policies, each of which is a change even if no property changes."""
+    """Yield the changed deletion policies; each counts as a change even if no property changes."""
     if before.deletion_policy != after.deletion_policy:
         yield PropertyChange("DeletionPolicy", before.deletion_policy, after.deletion_policy)
     if before.update_replace_policy != after.update_replace_policy:
@@ -138,7 +138,7 @@ def find_differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Ite
 
 
 def _with_unknowns(value: Any, replaced: frozenset[str]) -> Any:
-    """Mark each text that refers to a replaced resource as known only after the deployment."""
+    """Mark each text that refers to a replaced resource as unknown until the deployment."""
     if isinstance(value, Mapping):
         return {key: _with_unknowns(item, replaced) for key, item in value.items()}
     if isinstance(value, list):
@@ -149,7 +149,7 @@ def _with_unknowns(value: Any, replaced: frozenset[str]) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return the same text for values that CloudFormation treats as equal: 5 and "5", true and "true"."""
+    """Return equal texts for values that CloudFormation treats as equal, such as 5 and "5"."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping | list):

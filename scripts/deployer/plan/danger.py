@@ -1,7 +1,7 @@
 """Finds the changes that destroy data: they are shown first, and each must be confirmed by name."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scripts.common.templates import STACK
@@ -24,7 +24,7 @@ _RETENTION_PROPERTIES = {"AWS::Logs::LogGroup": "RetentionInDays", "AWS::SQS::Qu
 
 @dataclass(frozen=True)
 class Danger:
-    """A resource whose data the deployment deletes, or takes out of the stack."""
+    """A resource whose data the deployment deletes or removes from the stack."""
 
     # From the root stack: Data/Transactions.
     path: str
@@ -49,33 +49,30 @@ class Danger:
 
 
 def confirmation_names(dangers: Iterable[Danger]) -> dict[str, Danger]:
-    """Return the dangers by the name to confirm: the logical id, or the path where several have the same id."""
+    """Return the dangers by the name that confirms each: its logical id, or its path if others have the same id."""
     dangers = list(dangers)
     ids = Counter(danger.logical_id for danger in dangers)
     return {danger.logical_id if ids[danger.logical_id] == 1 else danger.path: danger for danger in dangers}
 
 
 def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
-    """Return the dangers in the tree, in its order. A removed nested stack without known changes is one itself."""
-    return list(_iterate_dangers(stack, path))
-
-
-def _iterate_dangers(stack: StackChanges, path: str) -> Iterator[Danger]:
-    for change in stack.changes:
-        if change.is_spurious:
-            continue
+    """Return the dangers in the order of the tree. A removed nested stack with unknown changes is itself one."""
+    dangers: list[Danger] = []
+    for change in (change for change in stack.changes if not change.is_spurious):
         resource_path = f"{path}{change.logical_id}"
         if change.nested and change.nested.changes:
-            yield from _iterate_dangers(change.nested, f"{resource_path}/")
+            dangers += find_dangers(change.nested, f"{resource_path}/")
             continue
         if shortened := _find_shortened_retention(change):
             effect = "has a shorter retention period"
-            yield Danger(resource_path, change.resource_type, effect, "older data", (shortened,))
+            dangers.append(Danger(resource_path, change.resource_type, effect, "older data", (shortened,)))
         effect = _describe_effect(change)
         loss = "all that it holds" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
         if effect and loss:
             causes = tuple(prop for prop in change.properties if prop.recreation != "Never")
-            yield Danger(resource_path, change.resource_type, effect, "" if _is_retained(change) else loss, causes)
+            loss = "" if _is_retained(change) else loss
+            dangers.append(Danger(resource_path, change.resource_type, effect, loss, causes))
+    return dangers
 
 
 def _find_shortened_retention(change: Change) -> PropertyChange | None:
@@ -87,7 +84,7 @@ def _find_shortened_retention(change: Change) -> PropertyChange | None:
 
 
 def _retention_period(value: str | None) -> float:
-    """Without a number data is kept for ever."""
+    """Return the period, which is infinite without a number."""
     return float(value) if value and value.isdigit() else float("inf")
 
 

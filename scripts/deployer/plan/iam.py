@@ -43,7 +43,7 @@ class _Grant:
 
 
 def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tuple[StatementChange, ...]:
-    """Return the added and the removed statements by holder; a statement whose condition changes is both."""
+    """Return the added and removed statements by holder; one whose condition changes is both removed and added."""
     old = set(_read_grants(before)) if before else set()
     new = set(_read_grants(after)) if after else set()
     changes = [*_group_actions(old - new, added=False), *_group_actions(new - old, added=True)]
@@ -51,7 +51,7 @@ def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tupl
 
 
 def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:
-    """Group the actions of the grants that differ in nothing else."""
+    """Group the actions of grants that are otherwise equal."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for grant in sorted(grants):
         key = (grant.holder, grant.kind, grant.effect, grant.resource, grant.condition)
@@ -71,7 +71,7 @@ def _read_grants(stack: Evaluated) -> Iterator[_Grant]:
 
 
 def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the policy documents anywhere in the properties, with their kind."""
+    """Yield each policy document in the properties, with its kind."""
     for name, value in resource.properties.items():
         kind = _KINDS.get(name) or _KINDS_BY_TYPE.get(resource.type) or "policy"
         for document in _find_documents(value):
@@ -121,7 +121,7 @@ def _describe_principals(statement: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_element(statement: Mapping[str, Any], name: str) -> list[str]:
-    """Return the values of ``Action`` or ``Resource``; those of ``NotAction`` or ``NotResource`` as one value."""
+    """Return the values of ``Action`` or ``Resource``, or those of ``NotAction`` or ``NotResource`` as one value."""
     if f"Not{name}" in statement:
         return ["all but " + ", ".join(as_text(item) for item in _as_list(statement[f"Not{name}"]))]
     return [as_text(item) for item in _as_list(statement.get(name, []))]

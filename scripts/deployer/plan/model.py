@@ -12,7 +12,7 @@ KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 
 @dataclass(frozen=True)
 class PropertyChange:
-    """A changed property, or an attribute such as Tags; None is a value that is missing or not reported."""
+    """A changed property or attribute, such as Tags; a value that is missing or not reported is None."""
 
     name: str
     before: str | None = None
@@ -42,13 +42,13 @@ class Change:
 
     @property
     def creates_resource(self) -> bool:
-        """Whether it creates the resource, or may do so to replace the old one."""
+        """Whether the resource is created, or may be created as a replacement."""
         return self.action == "Add" or self.replacement != "False"
 
 
 @dataclass(frozen=True)
 class StackChanges:
-    """The changes of one stack, and of the nested stacks among them."""
+    """The changes of a stack and, within them, those of its nested stacks."""
 
     name: str
     changes: tuple[Change, ...] = ()
@@ -94,7 +94,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Count:
-    """Counts as Terraform does: a replacement is an addition and a destruction."""
+    """Counts like Terraform: a replacement is an addition and a destruction."""
 
     add: int = 0
     change: int = 0
@@ -109,7 +109,7 @@ class Count:
 
 
 def count_changes(stack: StackChanges) -> Count:
-    """Count the changes of the tree. A nested stack counts as its own changes, if they are known."""
+    """Count the changes of the tree; a nested stack counts as its own changes, if they are known."""
     return sum((_count_change(change) for change in stack.changes), Count())
 
 

@@ -45,5 +45,5 @@ def _split_pointers(pointers: list[str]) -> _Paths:
 
 
 def _is_affected(path: tuple[str, ...], pointer: tuple[str, ...]) -> bool:
-    """Whether one is, or is within, the other; ``*`` is any item of a list."""
+    """Whether one path contains the other; ``*`` stands for any item of a list."""
     return all(expected in ("*", part) for part, expected in zip(path, pointer, strict=False))

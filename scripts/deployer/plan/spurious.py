@@ -55,7 +55,7 @@ def _may_be_spurious(change: Change) -> bool:
 
 
 def _drop_spurious_properties(change: Change, real: Change) -> Change:
-    """Drop the properties that do not change, and the replacement if only they might cause it."""
+    """Drop the properties that do not change, and the replacement if no other property can cause it."""
     real_names = {prop.name.split("/")[0] for prop in real.properties}
     dropped = [prop for prop in change.properties if _is_unknown(prop) and prop.name.split("/")[0] not in real_names]
     properties = tuple(prop for prop in change.properties if prop not in dropped)

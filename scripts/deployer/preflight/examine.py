@@ -26,6 +26,7 @@ from .concurrency import check_concurrency
 from .existing_names import check_existing_names
 from .github_subject import check_github_subject
 from .logs_policies import check_logs_policies
+from .name_lookups import locate
 from .region import check_region
 from .resources import HeldIds, declared_resources, group_held_ids
 from .rights import check_rights
@@ -42,8 +43,6 @@ CHECKS: dict[str, Check] = {
     runtime.SUBJECT: check_runtime,
     github_subject.SUBJECT: check_github_subject,
 }
-
-_PLACE = {"partition": "Partition", "region": "Region", "account": "AccountId"}
 
 
 class Preflight:
@@ -92,10 +91,9 @@ def read_situation(options: DeploymentOptions, target: Target, *, with_bootstrap
     if with_bootstrap:
         held_ids = _read_held_ids(cloudformation, describe_stack(cloudformation, ARTIFACTS_STACK))
         resources += declared_resources(bootstrap, held_ids, is_of_environment=False)
-    pseudo = target.pseudo_parameters()
     return Situation(
         target=target,
-        place={name: pseudo[f"AWS::{key}"] for name, key in _PLACE.items()},
+        place=locate(target.pseudo_parameters()),
         environment=options.environment,
         stack_name=options.stack_name,
         parameters=options.parameters,
@@ -111,20 +109,20 @@ def read_situation(options: DeploymentOptions, target: Target, *, with_bootstrap
 
 
 def _upload_prefix(options: DeploymentOptions) -> str:
-    """Return the prefix of the keys; a plan that is not saved has one of its own."""
+    """Return the prefix of the keys; plans that are not saved have their own."""
     if options.only_plan and not options.out:
         return f"{PLANS}/{options.environment}"
     return Destination.for_environment("", "", options.environment).prefix
 
 
 def _evaluate_template(options: DeploymentOptions, target: Target, name: str) -> Evaluated:
-    """Evaluate a committed template and those nested in it with the values of the settings."""
+    """Evaluate a committed template and its nested ones with the settings."""
     parameters = options.bootstrap if name == "artifacts.yaml" else options.parameters
     return evaluate(templates.read_tree_from_folder(options.templates, name), parameters, target.pseudo_parameters())
 
 
 def _read_held_ids(cloudformation: CloudFormationClient, stack: Stack) -> HeldIds | None:
-    """Return None if the caller may not list them. A failed creation holds nothing: it is deleted before the next."""
+    """Return None if the caller may not list them. A failed creation counts as empty, because it is deleted first."""
     if stack.status == "ROLLBACK_COMPLETE":
         return {}
     try:
@@ -134,6 +132,6 @@ def _read_held_ids(cloudformation: CloudFormationClient, stack: Stack) -> HeldId
 
 
 def _aws_date(identity: dict[str, Any]) -> date:
-    """Return the date by AWS's clock, which decides what Lambda accepts."""
+    """Return the date by AWS's clock, because Lambda decides by that."""
     header = identity.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return parsedate_to_datetime(header).date() if header else datetime.now(UTC).date()

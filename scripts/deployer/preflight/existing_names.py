@@ -103,7 +103,7 @@ def _next_step(
 
 
 def _read_tags(situation: Situation, name: str, lookup: Lookup) -> Mapping[str, str] | None:
-    """Return None if they cannot be read: then the owner of the resource is unknown."""
+    """Return None if the tags cannot be read, so that the owner is unknown."""
     if lookup.read_tags is None:
         return None
     try:

@@ -45,7 +45,7 @@ class Lookup:
 
 
 def _find_one_by_one(service: Any, operation: str, **arguments: str) -> Find:
-    """Look up each name with a call that fails for a name that does not exist."""
+    """Look up each name by a call that fails if the name does not exist."""
 
     def find_names(situation: Situation, names: Sequence[str]) -> set[str]:
         call = getattr(situation.client(service), operation)
@@ -69,7 +69,7 @@ def _format_arguments(arguments: Mapping[str, str], situation: Situation, name: 
 
 
 def _tag_reader(service: Any, operation: str, *path: str, **arguments: str) -> ReadTags:
-    """Read the tags at ``path`` of an answer, in either of AWS's two forms."""
+    """Return a reader of the tags at ``path`` in the answer, which are a map or a list."""
 
     def read_tags(situation: Situation, name: str) -> Mapping[str, str]:
         answer: Any = getattr(situation.client(service), operation)(**_format_arguments(arguments, situation, name))
@@ -81,7 +81,7 @@ def _tag_reader(service: Any, operation: str, *path: str, **arguments: str) -> R
 
 
 def _find_log_groups(situation: Situation, names: Sequence[str]) -> set[str]:
-    """Search each name as a prefix, since no call reads one log group; the name itself sorts first."""
+    """Search for each name as a prefix, because no call reads a single log group; the name itself sorts first."""
     logs = situation.client("logs")
     prefixed = {
         group["logGroupName"]
@@ -135,6 +135,8 @@ _ALARM = Lookup(
     is_batch=True,
     arn=_REGIONAL("cloudwatch", "alarm:"),
 )
+
+_PLACE = {"partition": "Partition", "region": "Region", "account": "AccountId"}
 
 LOOKUPS = {
     "AWS::Backup::BackupVault": Lookup(
@@ -255,6 +257,17 @@ LOOKUPS = {
         arn=_STATE_MACHINE,
     ),
 }
+
+
+def make_arn(resource_type: str, name: str, pseudo_parameters: Mapping[str, str]) -> str:
+    """Return the ARN of a resource; empty for a type that has none in ``LOOKUPS``."""
+    lookup = LOOKUPS.get(resource_type)
+    return lookup.arn.format(name=name, **locate(pseudo_parameters)) if lookup else ""
+
+
+def locate(pseudo_parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts of an ARN that depend on the place: ``partition``, ``region`` and ``account``."""
+    return {part: pseudo_parameters[f"AWS::{name}"] for part, name in _PLACE.items()}
 
 
 def exclusive_name(resource_type: str, properties: Mapping[str, Any]) -> str:

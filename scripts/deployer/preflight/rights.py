@@ -33,7 +33,7 @@ _PASSED_TO_CLOUDFORMATION: ContextEntryTypeDef = {
 
 @dataclass(frozen=True)
 class _Request:
-    """Each of the actions on each of the resources."""
+    """All of the actions on all of the resources."""
 
     actions: tuple[str, ...]
     arns: tuple[str, ...]
@@ -83,7 +83,6 @@ def _find_principal(situation: Situation, caller: str) -> str:
 
 
 def _deployer_requests(situation: Situation) -> Iterator[_Request]:
-    """Yield what the deployer itself does."""
     place = situation.place
     stack = "arn:{partition}:cloudformation:{region}:{account}:stack/".format(**place)
     operations = _PLAN if situation.only_plan else _DEPLOY

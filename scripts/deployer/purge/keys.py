@@ -48,13 +48,13 @@ class Keys:
         return True
 
     def _list_aliases(self, names: Collection[str]) -> dict[str, str]:
-        """Return those of ``names`` that exist, by the id of the key."""
+        """Return the aliases among ``names`` that exist, by key id."""
         pages = self._client.get_paginator("list_aliases").paginate()
         aliases = [alias for page in pages for alias in page["Aliases"] if alias["AliasName"] in names]
         return {alias["TargetKeyId"]: alias["AliasName"] for alias in aliases if "TargetKeyId" in alias}
 
     def _list_tagged(self) -> Iterator[Leftover]:
-        """Yield all keys of the account and Region whose tags the caller may read."""
+        """Yield the keys of the account and Region whose tags the caller may read."""
         for page in self._client.get_paginator("list_keys").paginate():
             for key in page["Keys"]:
                 try:

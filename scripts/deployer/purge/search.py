@@ -9,6 +9,7 @@ from scripts.common.errors import UserError
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
+from ..preflight.name_lookups import make_arn
 from .holders import StackHolders
 from .keys import LOSS, TYPE, Keys
 from .leftover import Leftover, Service
@@ -91,24 +92,20 @@ class Leftovers:
         environment = self._purge.environment
         if not leftover.belongs_to(environment):
             return f"does not have the tags ManagedBy=payment-platform and Environment={environment}"
-        if foreign_sources := sorted(leftover.backup_sources - {self._table_arn(name) for name in tables}):
+        pseudo = self._target.pseudo_parameters()
+        if foreign_sources := sorted(leftover.backup_sources - {make_arn(_TABLE, name, pseudo) for name in tables}):
             return (
                 f"has recovery points of other resources than this environment's tables: {', '.join(foreign_sources)}"
             )
         return ""
 
-    def _table_arn(self, name: str) -> str:
-        place = self._target.pseudo_parameters()
-        prefix = f"arn:{place['AWS::Partition']}:dynamodb:{place['AWS::Region']}:{place['AWS::AccountId']}"
-        return f"{prefix}:table/{name}"
-
     def _evaluate_committed(self) -> Evaluated:
-        """Without conditions: an earlier deployment may have had what the settings now leave out."""
+        """Ignore conditions, because an earlier deployment may have had what the settings now omit."""
         tree = templates.read_tree_from_folder(self._purge.templates, "parent.yaml")
         return evaluate(_without_conditions(tree), self._purge.parameters, self._target.pseudo_parameters())
 
     def _retained_names(self, stack: Evaluated) -> Iterator[tuple[str, str]]:
-        """Yield the type and the name of each retained resource that has a fixed name."""
+        """Yield type and name of each retained resource with a fixed name."""
         for path, resource in stack.walk():
             if not resource.deletion_policy.startswith("Retain") or resource.type == TYPE:
                 continue
@@ -121,7 +118,7 @@ class Leftovers:
 
 
 def _key_aliases(stack: Evaluated) -> Iterator[tuple[str, str]]:
-    """Yield the description of each key, and its alias."""
+    """Yield the description and the alias of each key."""
     resources = dict(stack.walk())
     for resource in resources.values():
         if resource.type == "AWS::KMS::Alias":

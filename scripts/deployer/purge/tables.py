@@ -2,14 +2,13 @@
 
 from rich import filesize
 
-from scripts.common.clients import DynamoDBClient, TableDescriptionTypeDef
-from scripts.common.errors import UserError
-from scripts.common.waiting import poll_with_backoff
+from scripts.common.clients import DynamoDBClient, TableDescriptionTypeDef, WaiterConfigTypeDef
 
 from .leftover import Leftover, format_count
 
 _TYPE = "AWS::DynamoDB::Table"
-_TIMEOUT_SECONDS = 10 * 60
+# Ten minutes.
+_WAITING: WaiterConfigTypeDef = {"Delay": 2, "MaxAttempts": 300}
 
 
 class Tables:
@@ -41,18 +40,11 @@ class Tables:
             if is_protected:
                 self._set_protection(leftover.id, True)
             raise
-        for _ in poll_with_backoff(_TIMEOUT_SECONDS):
-            if self._describe_table(leftover.id) is None:
-                return
-        raise UserError(f"{leftover} is still being deleted after {_TIMEOUT_SECONDS // 60} minutes; try again")
+        self._client.get_waiter("table_not_exists").wait(TableName=leftover.id, WaiterConfig=_WAITING)
 
     def _set_protection(self, name: str, enabled: bool) -> None:
         self._client.update_table(TableName=name, DeletionProtectionEnabled=enabled)
-        for _ in poll_with_backoff(_TIMEOUT_SECONDS):
-            table = self._describe_table(name)
-            if table is not None and table["TableStatus"] == "ACTIVE":
-                return
-        raise UserError(f"{name} is not ACTIVE after {_TIMEOUT_SECONDS // 60} minutes; try again")
+        self._client.get_waiter("table_exists").wait(TableName=name, WaiterConfig=_WAITING)
 
     def _describe_table(self, name: str) -> TableDescriptionTypeDef | None:
         try:

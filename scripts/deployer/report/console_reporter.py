@@ -92,7 +92,7 @@ class ConsoleReporter:
 
 
 class _EventLines:
-    """Prints a line for each event, with the time of the event."""
+    """Prints a line with the time for each event."""
 
     def __init__(self, console: Console, progress: Progress, clock: Callable[[], float]) -> None:
         self._console, self._progress, self._clock = console, progress, clock
@@ -113,7 +113,7 @@ class _EventLines:
 
 
 class _LiveTree:
-    """Shows each stack with its counts, and its running resources with their duration; drawn several times a second."""
+    """A tree of the stacks with their counts and running resources, drawn several times a second."""
 
     def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
         self._progress, self._clock, self._started_at = progress, clock, clock()

@@ -28,7 +28,7 @@ def summarize_findings(findings: Sequence[Finding]) -> str:
 
 
 def _not_passed(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings of checks that did not pass, the most severe first."""
+    """Return the findings of checks that have not passed, the most severe first."""
     return [finding for verdict in _SIGNS for finding in findings if finding.verdict is verdict]
 
 

@@ -38,7 +38,7 @@ def render_no_changes(title: str) -> str:
 
 
 def _diff_lines(stack: StackChanges, indent: str) -> Iterator[str]:
-    """Yield the lines of a ``diff`` block, where the sign at the beginning of a line sets its colour."""
+    """Yield the lines of a ``diff`` block, in which the first character of a line decides its colour."""
     for change in stack.changes:
         if change.is_spurious:
             continue

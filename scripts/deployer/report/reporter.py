@@ -1,6 +1,6 @@
 """The interface through which the steps of a deployment report, whoever reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -9,11 +9,8 @@ from scripts.deployer.plan.model import Plan
 
 from ..finding import Finding
 
-
-class EventListener(Protocol):
-    """Receives the new events after each poll of a running deployment; there may be none."""
-
-    def __call__(self, events: list[Event]) -> None: ...
+# Receives the new events after each poll of a running deployment; there may be none.
+EventListener = Callable[[list[Event]], None]
 
 
 class Reporter(Protocol):

@@ -123,7 +123,7 @@ def _no_letter_error(platform: Platform, message: str) -> UserError:
 
 
 def _describe_held_letters(platform: Platform) -> str:
-    """Describe the letters that cannot be read at this moment; empty if there are none."""
+    """Describe the letters that others hold at the moment; empty if there are none."""
     count = queue.count_held_by_others(platform)
     subject = "1 dead letter is" if count == 1 else f"{count} dead letters are"
     return f"{subject} being read or redriven by somebody else; try again in a few minutes" if count else ""

@@ -94,7 +94,7 @@ def _describe_progress(batch: Batch) -> str:
 
 
 def _show_progress(description: str, results: Iterator[Result], total: int, completed: int = 0) -> None:
-    """Draw a progress bar on standard error, only on a terminal, until there are no more results."""
+    """Draw a progress bar on standard error, if it is a terminal, until the results end."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

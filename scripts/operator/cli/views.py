@@ -33,7 +33,7 @@ def describe_payment(payment: Record) -> str:
 
 
 def print_story(console: Console, story: Story) -> None:
-    """Print the payment's current state, and then what happened, each event with its time in UTC."""
+    """Print the payment's current state, and each event with its time in UTC."""
     payment = story.payment
     description = " by ".join(part for part in (payment.amount, payment.method.replace("_", " ")) if part)
     head = Text.assemble((payment.transaction_id, "bold"), "  ", style_status(payment.status))
@@ -94,7 +94,7 @@ def print_letters(console: Console, letters: Sequence[DeadLetter]) -> None:
 
 
 def print_results(console: Console, results: Sequence[Result]) -> None:
-    """Print the outcomes, and their counts below."""
+    """Print the outcomes and their counts."""
     table = _make_table("Payment", "Amount", "Status")
     for result in results:
         label = _make_id_cell(result.transaction_id, result.comment)
@@ -135,7 +135,7 @@ def _describe_failure(payment: Record) -> str:
 
 
 def _format_minute(at: str) -> str:
-    """Format a time to the minute; other text is shown as it is, shortened."""
+    """Format a time to the minute; return other text shortened."""
     try:
         return datetime.fromisoformat(at).strftime("%m-%d %H:%M")
     except ValueError:
