@@ -1,7 +1,7 @@
 """Plans from templates alone: evaluated functions, changes, policy statements and dangers."""
 
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from scripts.deployer.plan.compare import compare_stacks
 from scripts.deployer.plan.danger import confirmation_names, find_dangers
 from scripts.deployer.plan.iam import statement_changes
 from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, Plan, PropertyChange, StackChanges, count_changes
-from scripts.deployer.plan.spurious import mark_spurious
+from scripts.deployer.plan.spurious import fill_nested_stacks, mark_spurious
 from scripts.deployer.planning import Comparison
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.markdown import render_plan
@@ -220,10 +220,14 @@ def test_inline_policies_attachments_and_permissions() -> None:
         _STATEMENT % ("'a:b'", "")
     )
     changes = statement_changes(None, evaluate_text(policy_template("AWS::IAM::Role", role)))
-    assert [(change.kind, change.resource) for change in changes] == [("attached", "arn:x"), ("inline policy", "r")]
-    properties = "{Action: 'lambda:InvokeFunction', FunctionName: f, Principal: events.amazonaws.com, SourceArn: rule}"
+    described = [(change.kind, change.effect, change.resource, change.condition) for change in changes]
+    assert described == [("attached", "Allow", "arn:x", ""), ("inline policy", "Allow", "r", "")]
+    properties = "{Action: i, FunctionName: f, Principal: p, SourceArn: rule, SourceAccount: 1, PrincipalOrgID: o}"
     (change,) = statement_changes(None, evaluate_text(policy_template("AWS::Lambda::Permission", properties)))
-    assert (change.resource, change.condition) == ("f for events.amazonaws.com", '{"SourceArn": "rule"}')
+    assert (change.resource, change.condition) == (
+        "f for p",
+        '{"PrincipalOrgID": "o", "SourceAccount": "1", "SourceArn": "rule"}',
+    )
 
 
 def test_a_dropped_condition_is_a_removed_and_an_added_statement() -> None:
@@ -234,10 +238,19 @@ def test_a_dropped_condition_is_a_removed_and_an_added_statement() -> None:
     assert [(change.added, change.condition) for change in changes] == [(False, '{"Bool": {"x": "true"}}'), (True, "")]
 
 
-def test_negated_elements_are_described_in_words() -> None:
-    text = "{PolicyDocument: {Statement: [{Effect: Deny, NotAction: [a, b], NotPrincipal: {AWS: me}, Resource: r}]}}"
-    (change,) = statement_changes(None, evaluate_text(policy_template("AWS::SQS::QueuePolicy", text)))
-    assert (change.effect, change.actions, change.resource) == ("Deny", ("all but a, b",), "r for all but me")
+@pytest.mark.parametrize(
+    ("statement", "effect", "action", "target"),
+    [
+        ("{Effect: Deny, NotAction: [a, b], NotPrincipal: {AWS: me}}", "Deny", "all but a, b", "all but me"),
+        ("{Action: a, Principal: '*', Resource: r}", "Allow", "a", "r for everybody"),
+        ("{Action: a, Principal: {AWS: me}, Resource: '*'}", "Allow", "a", "me"),
+        ("{Action: a, Principal: {AWS: me}}", "Allow", "a", "me"),
+    ],
+)
+def test_a_statement_is_described_in_words(statement: str, effect: str, action: str, target: str) -> None:
+    policy = policy_template("AWS::SQS::QueuePolicy", "{PolicyDocument: {Statement: " + statement + "}}")
+    (change,) = statement_changes(None, evaluate_text(policy))
+    assert (change.effect, change.actions, change.resource) == (effect, (action,), target)
 
 
 def unknown_property(name: str, recreation: str = "Never") -> PropertyChange:
@@ -245,7 +258,7 @@ def unknown_property(name: str, recreation: str = "Never") -> PropertyChange:
 
 
 def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_comparison() -> None:
-    known_change = PropertyChange("B", "1", "2")
+    known_change, possible_cause = PropertyChange("B", "1", "2"), PropertyChange("C", "1", "2", "Conditionally")
     service = StackChanges(
         "s",
         (
@@ -253,6 +266,11 @@ def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_compar
             Change("Modify", "Real", "T", "False", (unknown_property("A"),)),
             Change("Modify", "Certain", "T", "True", (unknown_property("A", "Always"),)),
             Change("Modify", "Data", "AWS::DynamoDB::Table", "Conditional", (unknown_property("A", "Conditionally"),)),
+            Change("Modify", "DataInPlace", "AWS::DynamoDB::Table", "False", (unknown_property("A"),)),
+            Change("Add", "Absent", "T"),
+            Change(
+                "Modify", "Part", "T", "Conditional", (unknown_property("A/B"), possible_cause, unknown_property("D"))
+            ),
             Change("Modify", "Known", "T", "False", (known_change,)),
             Change("Modify", "MixedData", "AWS::SQS::Queue", "Conditional", (known_change, unknown_property("A"))),
             Change("Modify", "Mixed", "T", "Conditional", (known_change, unknown_property("A", "Conditionally"))),
@@ -262,25 +280,57 @@ def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_compar
         "s",
         (
             Change("Modify", "Real", "T", "False", (unknown_property("A"),)),
+            Change("Modify", "Part", "T", "False", (unknown_property("A/C"),)),
             Change("Modify", "Mixed", "T", "False", (known_change,)),
             Change("Modify", "MixedData", "AWS::SQS::Queue", "False", (known_change,)),
         ),
     )
     marked = mark_spurious(service, real)
     changes = {change.logical_id: change for change in marked.changes}
-    assert [name for name, change in changes.items() if change.is_spurious] == ["Spurious"]
+    assert [name for name in changes if changes[name].is_spurious] == ["Spurious", "DataInPlace", "Absent"]
     assert (changes["Mixed"].properties, changes["Mixed"].replacement) == ((known_change,), "False")
+    assert changes["Part"].properties == (unknown_property("A/B"), possible_cause)
+    assert changes["Part"].replacement == "Conditional"
     # The service is trusted where data would be lost.
     assert changes["MixedData"].replacement == "Conditional"
-    assert count_changes(marked).spurious == 1
+    assert count_changes(marked).spurious == 3
 
 
-def test_a_nested_stack_of_spurious_changes_is_one() -> None:
+@pytest.mark.parametrize("is_real", [True, False])
+def test_a_nested_stack_of_spurious_changes_is_one(is_real: bool) -> None:
     inner = StackChanges("N", (Change("Modify", "P", "T", "False", (unknown_property("A"),)),))
-    (nested,) = mark_spurious(
-        StackChanges("s", (Change("Modify", "N", STACK, nested=inner),)), StackChanges("s")
-    ).changes
-    assert nested.is_spurious
+    stack = Change("Modify", "N", STACK, nested=inner)
+    compared = StackChanges("s", (stack, Change("Modify", "M", STACK)) if is_real else (), ("N", "M"))
+    marked = mark_spurious(StackChanges("s", (stack,)), compared)
+    (nested,) = marked.changes
+    assert nested.nested
+    assert (nested.is_spurious, nested.nested.changes[0].is_spurious) == (not is_real, not is_real)
+    assert set(marked.unchanged) == {"M"}
+
+
+COMPARED = Change("Modify", "N", STACK, nested=StackChanges("N", (Change("Add", "P", "T"),)))
+MOVED = Change("Modify", "N", STACK, properties=(PropertyChange("TemplateURL"), PropertyChange("Parameters/Size")))
+TAGGED = Change("Modify", "N", STACK, properties=(PropertyChange("Tags"),))
+
+
+@pytest.mark.parametrize(
+    ("listed", "compared", "filled", "is_filled"),
+    [
+        (MOVED, [COMPARED], COMPARED, True),
+        (MOVED, [], replace(MOVED, is_spurious=True), True),
+        (TAGGED, [], TAGGED, True),
+        # The service says nothing about the content of a stack that is created or removed.
+        (Change("Add", "N", STACK), [COMPARED], COMPARED, False),
+        (replace(MOVED, nested=StackChanges("N")), [COMPARED], replace(MOVED, nested=StackChanges("N")), False),
+        (Change("Modify", "N", "T"), [COMPARED], Change("Modify", "N", "T"), False),
+    ],
+)
+def test_a_nested_stack_that_the_service_does_not_list_is_taken_from_the_comparison(
+    listed: Change, compared: list[Change], filled: Change, is_filled: bool
+) -> None:
+    service = StackChanges("s", (listed,))
+    expected = replace(service, changes=(filled,)), is_filled
+    assert fill_nested_stacks(service, StackChanges("s", tuple(compared))) == expected
 
 
 def test_after_half_a_minute_without_events_the_running_resources_are_printed() -> None:
@@ -315,10 +365,9 @@ def test_a_certain_replacement_of_the_service_changes_those_that_refer_to_it() -
 
 def test_resources_of_the_same_name_are_confirmed_by_their_paths() -> None:
     table = Change("Remove", "Items", "AWS::DynamoDB::Table")
-    stacks = tuple(Change("Modify", name, STACK, nested=StackChanges(name, (table,))) for name in ("A", "B"))
-    queue = Change("Remove", "Other", "AWS::DynamoDB::Table")
-    assert list(confirmation_names(find_dangers(StackChanges("s", (*stacks, queue))))) == [
-        "A/Items",
-        "B/Items",
-        "Other",
-    ]
+    nested = Change("Modify", "C", STACK, nested=StackChanges("C", (replace(table, logical_id="Other"),)))
+    stacks = (
+        Change("Modify", "A", STACK, nested=StackChanges("A", (table, nested))),
+        Change("Modify", "B", STACK, nested=StackChanges("B", (table,))),
+    )
+    assert list(confirmation_names(find_dangers(StackChanges("s", stacks)))) == ["A/Items", "Other", "B/Items"]
