@@ -20,5 +20,5 @@ def boundary_arn(boundary: Value, environment: str = "${Environment}") -> If:
 
 
 def boundary_property(boundary: Value) -> If:
-    """Return the value of a role's ``PermissionsBoundary``: no value where the setting is empty."""
+    """Return the value of a role's ``PermissionsBoundary``, which is no value if the setting is empty."""
     return If("HasBoundary", boundary_arn(boundary), Ref("AWS::NoValue"))

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from awacs.aws import (
     Action,
@@ -31,6 +32,7 @@ def list_actions(actions: str) -> list[Action]:
     A name without a prefix belongs to the service of the name before it. Raises ``ImportError`` for a service and
     ``AttributeError`` for a name that awacs does not know.
     """
+    module: Any = None
     listed: list[Action] = []
     for word in actions.split():
         service, _, name = word.rpartition(":")
@@ -60,9 +62,11 @@ def allow(
     principal: Principal | None = None,
 ) -> Statement:
     """Return a statement of an identity policy, or, with a ``principal``, of a resource policy."""
-    who = {"Principal": principal} if principal else {}
+    grantee = {"Principal": principal} if principal else {}
     condition = {"Condition": Condition(list(conditions))} if conditions else {}
-    return Statement(Sid=sid, Effect=Allow, **who, Action=list_actions(actions), Resource=list(resources), **condition)
+    return Statement(
+        Sid=sid, Effect=Allow, **grantee, Action=list_actions(actions), Resource=list(resources), **condition
+    )
 
 
 def trust_policy(service: str, *conditions: ConditionElement) -> PolicyDocument:

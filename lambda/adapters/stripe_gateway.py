@@ -156,7 +156,7 @@ class _Call:
         return self._settle_all(intents)
 
     def search_charge(self) -> Outcome:
-        """Search for a charge after the key's lifetime, and close what is found; finding nothing proves nothing."""
+        """Search for a charge after the key's lifetime, and close what exists. Finding nothing proves nothing."""
         intents = self.requests.search_intents()
         outcome = self._settle_all(intents) if intents else None
         return outcome if isinstance(outcome, Charged) else Unknown("the idempotency key is forgotten")
@@ -214,7 +214,7 @@ class _Call:
         return self._settle_earlier_intent(intent)
 
     def _settle_earlier_intent(self, intent: Any) -> Outcome:
-        """Return the outcome; ``Unknown`` if the intent is canceled, since ``NotCharged`` would be retried in vain."""
+        """Return the outcome; ``Unknown`` if the intent is canceled, because a retry could not charge it."""
         outcome = self._settle_intent(intent)
         return Unknown(outcome.reason) if isinstance(outcome, NotCharged) else outcome
 

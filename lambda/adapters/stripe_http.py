@@ -71,7 +71,7 @@ class Connections:
 
 
 class DeadlineClient(stripe.HTTPClient):
-    """The library's HTTP client for one call of the gateway: every request gets what is left of the call's time."""
+    """The library's HTTP client for one call of the gateway. A request may take the time that is left of the call."""
 
     name = "deadline"
 

@@ -20,7 +20,7 @@ def refund_charge(charge: Charge, reference: str, requests: Requests) -> RefundO
 
 
 def _create_refund(charge: Charge, reference: str, requests: Requests) -> RefundOutcome | None:
-    """Create the refund; return None if the existing refunds have to tell its outcome."""
+    """Create the refund and return its outcome, or None if only the existing refunds show it."""
     # Whether a request under an earlier key may have an effect that appears later.
     is_in_doubt = False
 
@@ -35,7 +35,7 @@ def _create_refund(charge: Charge, reference: str, requests: Requests) -> Refund
             if error.code == "charge_already_refunded":
                 return None
             return Unknown(read_code(error)) if is_in_doubt else NotRefunded(read_code(error))
-        # A repeated key returns the refund as it was created, so it stays pending for ever.
+        # A repeated key returns the refund as it was created, so its status stays pending.
         return Refunded(refund.id) if refund.status == "succeeded" else None
 
     return requests.create_once("refund", create, lambda: _find_refund(charge, reference, requests))

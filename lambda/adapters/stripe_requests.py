@@ -201,7 +201,7 @@ def is_key_used_up(error: stripe.StripeError) -> bool:
 
 
 def is_refusal(error: stripe.StripeError) -> bool:
-    """Whether the request was refused just now and had no effect. A replay does not tell that.
+    """Whether Stripe refused this very request, which then had no effect. A replay does not show that.
 
     https://docs.stripe.com/error-low-level#content-errors
     """

@@ -152,7 +152,7 @@ class _GatewayConnection:
             raise
 
     def count_unanswered(self, seconds: float) -> None:
-        """Add the seconds spent on a payment whose outcome the gateway did not tell."""
+        """Add the seconds spent on a payment for which the gateway did not return the outcome."""
         self._unanswered_seconds += seconds
         self.is_lost = self.is_lost or self._unanswered_seconds > UNANSWERED_SECONDS
 

@@ -26,7 +26,7 @@ NOTICE_SECONDS = 15 * 60
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
-    """What subscribers and operators were notified of, and what is still to be sent. Times are seconds since 1970."""
+    """The notices that subscribers and operators received, and those that are due. Times are seconds since 1970."""
 
     # Subscribers have to be notified of the payment's status, or a dead letter of it has to be left.
     is_due: bool = False
@@ -109,5 +109,5 @@ class Notification:
         return replace(self, is_due=self.is_due and not is_complete)
 
     def for_new_try(self, notified_status: Status | None) -> "Notification":
-        """Return this for a payment that is opened again, of which subscribers received ``notified_status`` last."""
+        """Return this for a payment that is reopened. ``notified_status`` is the last that subscribers received."""
         return replace(self, notified_status=notified_status, is_dead_lettered=False)

@@ -50,10 +50,10 @@ def reopen_payment(
 ) -> Payment:
     """Make a FAILED payment PENDING again and return it; a payment that is open or charged is returned as it is.
 
-    ``request`` is the request that will be sent again. The next outcome of the payment is announced anew, also that of
-    an UNKNOWN one. A payment that is closed at the gateway gets a new idempotency key; one whose key is too old is
-    closed first. Raises ``IdempotencyConflict`` for another request, and ``NotAllowed`` for a payment that ended
-    otherwise or that the gateway cannot close now.
+    ``request`` is the request that will be sent again. The next outcome of a reopened or UNKNOWN payment is announced
+    again. A payment that is closed at the gateway gets a new idempotency key; one whose key is too old is closed first.
+    Raises ``IdempotencyConflict`` for another request, and ``NotAllowed`` for a payment that ended otherwise or that
+    the gateway cannot close now.
     """
     payment, current_time = _find_recorded(transaction_id, ledger), clock()
     if not payment.is_recorded_for(read_request(request)):

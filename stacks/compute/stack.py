@@ -1,5 +1,6 @@
 """The compute stack: the functions with their logs, versions and aliases, and the schedule of reconciliation."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +81,8 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     template.add_condition("KeepsNoConcurrency", Equals(inputs.reserved_concurrency, 0))
     gateway = {"GATEWAY": inputs.gateway, "GATEWAY_SECRET_ARN": inputs.gateway_secret_arn}
     layer = _add_gateway_layer(template, inputs)
-    validation = _add_function(
-        template,
-        inputs,
+    add_function = functools.partial(_add_function, template, inputs)
+    validation = add_function(
         "Validation",
         name=names.VALIDATION_FUNCTION,
         log_group_name=names.VALIDATION_LOG_GROUP,
@@ -95,9 +95,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
             "NOTIFY_BUSINESS_OUTCOMES": inputs.notify_business_outcomes,
         },
     )
-    processing = _add_function(
-        template,
-        inputs,
+    processing = add_function(
         "Processing",
         name=names.PROCESSING_FUNCTION,
         log_group_name=names.PROCESSING_LOG_GROUP,
@@ -108,9 +106,7 @@ def build(template: Template, inputs: Inputs) -> Outputs:
     )
     # Processing must understand the answers of validation, so its new version goes live first.
     validation.alias.DependsOn = processing.alias.title
-    reconciliation = _add_function(
-        template,
-        inputs,
+    reconciliation = add_function(
         "Reconciliation",
         name=names.RECONCILIATION_FUNCTION,
         log_group_name=names.RECONCILIATION_LOG_GROUP,
@@ -199,6 +195,7 @@ def _add_function(
     variables: dict[str, Value],
     layer: awslambda.LayerVersion | None = None,
 ) -> _Live:
+    """Add the function ``title`` with its log group, a version, and the alias that the workflow invokes."""
     log_group = log_groups.add_log_group(
         template,
         f"{title}Logs",

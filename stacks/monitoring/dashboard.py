@@ -1,4 +1,4 @@
-"""The dashboard's body, as ``Fn::Sub`` text: are payments succeeding, how fast, what is stuck, what broke.
+"""The dashboard's body as ``Fn::Sub`` text. It shows whether payments succeed, how fast, what is stuck and what broke.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 """
