@@ -103,6 +103,7 @@ def compare_texts(before: str, after: str, **parameters: str) -> list[Change]:
     [
         ("{MessageRetentionPeriod: 5}", "{MessageRetentionPeriod: '5'}", []),
         ("{MessageRetentionPeriod: 5}", "{MessageRetentionPeriod: 6}", [("Modify", "False")]),
+        ("{FifoQueue: false, Tags: {a: 1, b: 2}}", "{FifoQueue: 'false', Tags: {b: 2, a: 1}}", []),
         ("{QueueName: a}", "{QueueName: b}", [("Modify", "True")]),
         ("{}", "{QueueName: b}", [("Modify", "True")]),
     ],
@@ -110,6 +111,21 @@ def compare_texts(before: str, after: str, **parameters: str) -> list[Change]:
 def test_changed_properties_update_or_replace(before: str, after: str, changes: list[tuple[str, str]]) -> None:
     compared = compare_texts(queue_template(before), queue_template(after))
     assert [(change.action, change.replacement) for change in compared] == changes
+
+
+def test_the_innermost_values_that_differ_are_named() -> None:
+    before, after = "{A: [{x: 1}, {y: 2}], B: {z: 1}, C: [1]}", "{A: [{x: 1}, {y: 3}], B: {z: 2}, C: [1, 2]}"
+    (change,) = compare_texts(queue_template(before), queue_template(after))
+    described = [(changed.name, changed.before, changed.after) for changed in change.properties]
+    assert described == [("A/1/y", "2", "3"), ("B/z", "1", "2"), ("C", '["1"]', '["1", "2"]')]
+
+
+def test_a_nested_stack_is_compared_with_its_own_content() -> None:
+    before = {"A": Tree(parse_template(INNER)), "B": Tree(parse_template(INNER))}
+    after = before | {"B": Tree(parse_template(INNER.replace("Length", "Width")))}
+    stack = compare_stacks("s", *(evaluate_text(OUTER, nested, Size="3") for nested in (before, after)))
+    assert [(path, change.policy_action) for path, change in stack.walk()] == [("B", ""), ("B/Q", "")]
+    assert (stack.name, stack.unchanged) == ("s", ("A",))
 
 
 def test_a_replaced_resource_changes_those_that_refer_to_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 from payments.errors import ChargeOutcomeUnknown, PaymentChanged, PaymentGivenUp
 from payments.failure import record_failure
 from payments.notification import NOTIFIER_SECONDS
-from payments.payment import Status
+from payments.payment import OVERDUE_SECONDS, Status
 from payments.ports import ActionRequired, Charged, Declined, NotCharged, Outcome, Unknown
 
 from tests.fakes import MemoryLedger
@@ -216,8 +216,11 @@ def test_only_the_execution_that_was_charging_announces_that_it_failed(life: Lif
     assert (failure.payment, failure.is_announced) == (life.payment, execution == EXECUTION)
 
 
-def test_subscribers_that_heard_of_a_failure_are_notified_when_the_payment_completes(life: Life) -> None:
-    life.fail_and_confirm()
+@pytest.mark.parametrize("fail", [Life.fail_and_confirm, lambda life: life.reconcile(OVERDUE_SECONDS[Status.PENDING])])
+def test_subscribers_that_may_have_heard_of_a_failure_are_notified_when_the_payment_completes(
+    life: Life, fail: Callable[[Life], object]
+) -> None:
+    fail(life)
     life.reopen()
     assert life.process(ANOTHER_EXECUTION).notification.is_due
 

@@ -314,12 +314,6 @@ def test_a_payment_that_is_declined_or_under_review_is_not_reopened(life: Life, 
         life.reopen()
 
 
-def test_a_payment_that_was_abandoned_is_announced_when_it_completes_after_all(life: Life) -> None:
-    life.reconcile(HOUR)
-    life.reopen()
-    assert life.process().notification.is_due
-
-
 def test_another_request_reopens_nothing(life: Life) -> None:
     life.fail()
     with pytest.raises(IdempotencyConflict):
@@ -442,17 +436,12 @@ def test_only_a_payment_under_review_can_be_resolved(life: Life) -> None:
         life.resolve(Status.FAILED, None)
 
 
-def leave_unknown_and_announce(life: Life) -> None:
-    life.leave_unknown()
-    life.fail_and_confirm()
-
-
 @pytest.mark.parametrize(
     ("prepare", "act"),
     [
         (Life.process, Life.refund),
         (Life.fail_and_confirm, Life.reopen),
-        (leave_unknown_and_announce, Life.reopen),
+        (lambda life: (life.leave_unknown(), life.fail_and_confirm()), Life.reopen),
         (lambda life: leave_for_review(life, charged=False), lambda life: life.resolve(Status.FAILED, None)),
     ],
 )
