@@ -1,4 +1,4 @@
-"""What every part of the tests may ask for."""
+"""Options, hooks and fixtures of all tests."""
 
 import functools
 import os
@@ -62,7 +62,7 @@ def _emulator_of(item: pytest.Item) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Say that what was recorded is of all tests, and that they have passed: only then does the audit judge by it."""
+    """Mark the recordings as complete if all tests ran and passed: the audit uses no others."""
     folder = os.environ.get("RECORDINGS")
     if not folder or hasattr(session.config, "workerinput") or exitstatus != pytest.ExitCode.OK:
         return
@@ -83,13 +83,13 @@ def templates() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def reference() -> str:
-    """Names and outputs of the system as it was asked for."""
+    """The required names and outputs of the system."""
     return (ROOT / "tests" / "reference.txt").read_text()
 
 
 @pytest.fixture(scope="session")
 def world() -> Any:
-    """The platform in prod, and what its account has once, as they are deployed."""
+    """The platform as deployed in prod, with the resources of its account."""
     from tests.stacks.access import World
 
     return World()
@@ -97,7 +97,7 @@ def world() -> Any:
 
 @pytest.fixture(scope="session")
 def worlds(world: Any) -> list[Any]:
-    """With everything switched on, and with as little as dev has: each branch of what is conditional."""
+    """The platform with all optional resources, and without them, so that tests cover every condition."""
     from tests.stacks.access import World
 
     return [world, World("dev")]

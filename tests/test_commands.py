@@ -78,6 +78,6 @@ def test_a_closed_terminal_interrupts_a_command_unless_it_is_to_outlive_it(
 
 
 def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
-    """2 says of a deployment that a plan has changes."""
+    """A deployment's exit code 2 means that a plan has changes."""
     for command, code in ((deploy.main, 1), (verify.main, 1), (payments.main, 2), (page.main, 2)):
         assert CliRunner().invoke(command, ["--frobnicate"]).exit_code == code

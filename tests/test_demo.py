@@ -39,7 +39,7 @@ def test_created_resources_are_counted_and_nothing_is_printed() -> None:
 
 
 def test_the_table_has_a_row_for_each_payment_and_fits() -> None:
-    """The longest path, and the longest error, of the examples."""
+    """The examples have the longest path and the longest error."""
     states = ["ValidatePayment", "ProcessPayment", "RecordFailure", "SendToDeadLetterQueue"]
     states += ["NotifyFailure", "PaymentFailed"]
     failed = Execution(

@@ -1,4 +1,4 @@
-"""What the documents show is what the commands print; their links, paths and commands lead somewhere."""
+"""The documents show the real output of commands, and their links, paths and commands exist."""
 
 import re
 import shlex
@@ -65,7 +65,7 @@ def remove_code_blocks(text: str) -> str:
 
 
 def list_anchors(document: Path) -> set[str]:
-    """Return the anchors that GitHub makes of the headings."""
+    """Return the anchors that GitHub creates for the headings."""
     headings = re.findall(r"^#+ (.+)$", remove_code_blocks(document.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -113,7 +113,7 @@ def test_the_documents_show_a_plan_as_it_is() -> None:
     assert excerpt.count("\n") > 5
     assert contains_in_order(plan, excerpt)
     failed = (GOLDEN / "failed_update.txt").read_text(encoding="utf-8")
-    # The numbers of the lines are left out: every edit of the stack moves them.
+    # Line numbers are ignored, because every edit of the stack changes them.
     failure = remove_line_numbers(failed[failed.index("✗") :])
     assert f"```text\n{failure}```" in remove_line_numbers(DEPLOYING)
 
@@ -169,7 +169,7 @@ def test_each_link_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_each_path_exists(document: Path) -> None:
-    """In prose and in commands; a bare name of a module is somewhere in the repository."""
+    """This covers prose and commands; a module without a path may be anywhere in the repository."""
     text = document.read_text(encoding="utf-8")
     missing = [path for path in PATH.findall(text) if not (ROOT / path).exists()]
     names = {path.rpartition("/")[2] for path in TRACKED}
@@ -200,7 +200,7 @@ def list_program_calls(text: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_each_call_of_a_program_is_one_that_it_accepts(document: Path) -> None:
-    """``--help`` after the arguments: a program reads its options before it prints the help, and does nothing else."""
+    """With ``--help`` after the arguments, a program only parses its options and prints the help."""
     for call in list_program_calls(document.read_text(encoding="utf-8")):
         program, *arguments = shlex.split(re.sub(r"[\[\]]", "", call))
         result = CliRunner().invoke(PROGRAMS[program], [*arguments, "--help"])

@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path)
 
 
 def test_code_that_changes_makes_the_templates_stale(tmp_path: Path) -> None:
-    """A new version has to be published for new code: its description carries the code's digest."""
+    """The description of a version contains the digest of its code, so that new code publishes a new version."""
     from stacks.compute import function_code
 
     before = function_code.digest_code()

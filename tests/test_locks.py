@@ -56,7 +56,7 @@ def find_pinned_versions(name: str) -> dict[str, Version]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lock_holds_versions_with_hashes_and_nothing_else(name: str) -> None:
-    """No option, such as an index's URL; no path; no requirement without its hash."""
+    """A lock contains no options, such as the URL of an index, no paths, and no requirement without a hash."""
     text = (locks.LOCKS / f"{name}.txt").read_text()
     assert PIN.sub("", text) == locks.HEADER
     assert find_pinned_versions(name)
@@ -69,7 +69,7 @@ def test_each_extra_and_each_environment_of_its_own_has_a_lock() -> None:
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
 def test_every_requirement_is_locked_in_its_required_version(name: str) -> None:
-    """Seen to fail with a release that setup.cfg does not allow, and with a requirement that is not locked yet."""
+    """Fails with a release that setup.cfg does not allow, and with a requirement that is not locked."""
     pinned = find_pinned_versions(name)
     for requirement in REQUIRED[name]:
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, requirement
@@ -92,7 +92,7 @@ def test_a_lock_has_all_that_its_packages_need(name: str) -> None:
 
 
 def test_the_locks_of_one_environment_agree() -> None:
-    """So the deployed versions are the tested ones."""
+    """This ensures that the deployed versions are the tested ones."""
     versions: dict[str, Version] = {}
     for name in locks.EXTRAS:
         for project, version in find_pinned_versions(name).items():
@@ -106,7 +106,7 @@ def test_the_installed_packages_match_the_lock() -> None:
 
 
 def test_make_installs_from_locks_only() -> None:
-    """Seen to fail with one `pip install` that names a package."""
+    """Fails with a `pip install` that names a package."""
     text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     (install,) = re.findall(r"^INSTALL := (.+)$", text, re.MULTILINE)
     assert {"--require-hashes", "--only-binary"} <= set(install.split())
@@ -122,7 +122,7 @@ def test_make_installs_from_locks_only() -> None:
 
 
 def test_deploying_and_operating_need_the_deploy_lock_alone() -> None:
-    """In a process that finds no other package. Seen to fail with an import of requests."""
+    """The process finds no other packages. Fails with an import of requests."""
     allowed = {*find_pinned_versions("deploy"), "pip", "setuptools"}
     owners = metadata.packages_distributions()
     absent = [module for module, names in owners.items() if not {canonicalize_name(name) for name in names} & allowed]

@@ -122,7 +122,7 @@ def test_every_role_and_what_it_is_granted_is_in_the_matrix() -> None:
 
 
 def test_the_matrix_has_every_statement_of_every_policy() -> None:
-    """Counted apart from how the picture finds them: none is lost on the way from a role to a resource."""
+    """The test counts them without the code of the picture, so that no grant is lost."""
     policies = [
         json.dumps(resource)
         for resource in DOCUMENTS["security"]["Resources"].values()
@@ -174,7 +174,7 @@ def test_the_table_of_tasks_shows_the_retries_of_each_task() -> None:
 
 
 def draw_in_process(seed: int, source: dict[str, Any]) -> dict[str, str]:
-    """All pictures, by a process whose sets have another order."""
+    """Draw all pictures in a process whose sets have another order."""
     process = subprocess.run(
         [sys.executable, "-m", "tests.draw_pictures"],
         cwd=ROOT,
@@ -189,7 +189,7 @@ def draw_in_process(seed: int, source: dict[str, Any]) -> dict[str, str]:
 
 
 def test_every_process_draws_the_same(world: World) -> None:
-    """Of documents in which more is alike: each function may do what any of them may."""
+    """Return documents with more equal parts: each function has the permissions of all functions."""
     documents = copy.deepcopy(DOCUMENTS)
     security = documents["security"]["Resources"]
     policies = [
@@ -223,7 +223,7 @@ def draw_with(stack: str, resources: dict[str, Any]) -> dict[str, str]:
     return pictures.render_pictures(documents, README)
 
 
-# What a resource may say where the pictures read it: nothing, literals, and references that lead nowhere.
+# Values where the pictures read a resource: none, literals, and references without a target.
 STRANGE = {"Ref": "Nothing"}
 STATEMENT = {"Effect": "Allow", "Principal": "*", "NotAction": "s3:*"}
 POLICY = {

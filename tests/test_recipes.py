@@ -45,7 +45,7 @@ GENERATE_AND_TEST = (
 
 
 class Copy:
-    """A copy of the repository to follow a recipe in."""
+    """A copy of the repository, in which a test follows a recipe."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

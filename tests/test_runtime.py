@@ -1,4 +1,4 @@
-"""The functions' runtime has one constant, which all that depends on it follows or is held equal to."""
+"""One constant defines the runtime of the functions; other places derive from it or are compared with it."""
 
 import json
 import re
@@ -19,14 +19,14 @@ from stacks.render import build_documents
 from tests.emitted import ROOT
 
 FUNCTIONS = ("Validation", "Processing", "Reconciliation")
-# Where the oldest Python that the project runs on has to be written, because none of it can be derived.
+# The places that state the oldest supported Python, because they cannot be derived.
 OLDEST = {
     "setup.cfg": r"^python_requires = >=(\S+)$",
     "pyproject.toml": r'^target-version = "py3(\d+)"$',
     "Makefile": r"sys\.version_info < \(3, (\d+)\)",
     "README.md": r"Python 3\.(\d+) or newer with `venv`",
 }
-# Writes the templates anew, and prints what Lambda, pip and people would be given.
+# Generates the templates, and prints the versions for Lambda, pip and readers.
 FOLLOWERS = """
 import json
 from pathlib import Path
@@ -74,7 +74,7 @@ def read_followers(folder: Path) -> dict[str, Any]:
 
 
 def test_all_that_depends_on_the_runtime_follows_it(tmp_path: Path) -> None:
-    """In a copy whose constant names another one."""
+    """The constant of a copy of the repository names another runtime."""
     for name in ("stacks", "scripts", "lambda", "lambda-layers", "templates"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     compute = build_documents("json")["compute"]["Resources"]

@@ -1,4 +1,4 @@
-"""Names that say nothing and functions with too many branches fail `make lint`."""
+"""Weak names and functions with too many branches fail `make lint`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""GitHub's workflows: what runs before and beside credentials, and with which rights.
+"""GitHub's workflows: the steps that run before and with credentials, and their permissions.
 
 zizmor judges what any workflow should be (`make audit`). These tests check what this repository's workflows promise.
 """
@@ -38,7 +38,7 @@ def test_an_action_has_one_commit_everywhere() -> None:
 
 @pytest.mark.parametrize("title", ["plan", "deploy"])
 def test_only_the_deploy_lock_is_installed_and_before_any_credential_is_assumed(title: str) -> None:
-    """Seen to fail with the two steps in the other order, and with `make .venv/installed`."""
+    """Fails with the two steps in reverse order, and with `make .venv/installed`."""
     steps = DEPLOY[title]["steps"]
     (assumed,) = (n for n, step in enumerate(steps) if name_action(step) == "aws-actions/configure-aws-credentials")
     before = [step["run"] for step in steps[:assumed] if "run" in step]
@@ -46,7 +46,7 @@ def test_only_the_deploy_lock_is_installed_and_before_any_credential_is_assumed(
     after = [step["run"] for step in steps[assumed + 1 :]]
     assert all(re.search(r"scripts/deploy\.sh (plan )?prod\b", run) for run in after)
     assert not re.search(r"\b(pip|npm|make|curl|local)\b", "\n".join(after))
-    # Others could have written to a cache.
+    # Other workflows can write to a cache.
     (python,) = (step for step in steps if name_action(step) == "actions/setup-python")
     assert "cache" not in python["with"]
 
@@ -62,7 +62,7 @@ def test_every_job_has_the_rights_it_needs_and_no_more() -> None:
     assert rights == {
         "check": {"contents": "read"},
         "plan": {"contents": "read", "id-token": "write"},
-        # It runs no code of the pull request.
+        # This job runs no code of the pull request.
         "comment": {"pull-requests": "write"},
         "deploy": {"contents": "read", "id-token": "write"},
     }
@@ -76,7 +76,7 @@ def test_no_job_keeps_the_token_that_checked_it_out() -> None:
 
 
 def test_no_script_contains_an_expression() -> None:
-    """Text by a pull request's author, such as a branch's name, would become a command."""
+    """An expression may contain text of a pull request's author, such as a branch name, which would be executed."""
     assert not [step["run"] for _, _, job in JOBS for step in job["steps"] if "${{" in step.get("run", "")]
 
 

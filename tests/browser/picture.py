@@ -7,7 +7,7 @@ from scripts.local import server, target
 from scripts.local.examples import EXAMPLES
 from scripts.operator.platform import Platform
 from scripts.page.server import serve_page
-from tests.e2e.conftest import ENVIRONMENT, deployed
+from tests.e2e.conftest import ENVIRONMENT, deploy_platform
 from tests.emitted import ROOT
 
 from .conftest import launch_chromium
@@ -26,7 +26,7 @@ DESCRIPTIONS = {example.name: example.description for example in EXAMPLES}
 def main(picture: Path = PICTURE) -> None:
     server.isolate_from_user_configuration()
     with server.run_server(wait_scale=0.2) as running, launch_chromium() as browser:
-        platform = Platform(ENVIRONMENT, deployed(target.emulator_target(running)).target, "picture")
+        platform = Platform(ENVIRONMENT, deploy_platform(target.emulator_target(running)).target, "picture")
         platform.invoke_reconciliation({"action": "reconcile"})
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
         with serve_page(lambda: platform) as served:

@@ -15,7 +15,7 @@ from scripts.local import server, target
 from scripts.operator.platform import Platform as Operated
 from scripts.page.server import Page as Served
 from scripts.page.server import serve_page
-from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
+from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -27,7 +27,7 @@ TIMEOUT_MILLISECONDS = 20_000
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
     with server.run_server(wait_scale=0.02, alarm_scale=0.1) as running:
-        yield deployed(target.emulator_target(running))
+        yield deploy_platform(target.emulator_target(running))
 
 
 def reach_platform(platform: Platform) -> Operated:

@@ -1,4 +1,4 @@
-"""Runs the deployer's commands, over HTTP, against a fake of CloudFormation that behaves as AWS's."""
+"""Runs the deployer's commands, over HTTP, against a simulated AWS account."""
 
 import errno
 import functools
@@ -48,7 +48,7 @@ LONGEST_SECONDS = 90
 _render = functools.cache(validate.render_files)
 _package = functools.cache(package_templates)
 
-# From a template's name and text to its text in an earlier release.
+# Returns the text of a template in an earlier release, given its name and its current text.
 Edit = Callable[[str, str], str]
 
 
@@ -169,13 +169,13 @@ class Command:
 
 
 def _sleep_briefly(sleep: Callable[[float], None], seconds: float) -> None:
-    """Shorten the pauses between polls and before retries: the fake service needs none."""
+    """Shorten the pauses between polls and before retries, which the simulated services do not need."""
     sleep(seconds / 20)
 
 
 @dataclass
 class Terminal:
-    """The final screen, and all screens before it."""
+    """The final screen of a command, and the screens before it."""
 
     screen: pyte.Screen
     frames: list[str]

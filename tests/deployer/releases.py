@@ -1,4 +1,4 @@
-"""Earlier releases of the templates, and what an update from them loses."""
+"""Earlier releases of the templates, and the data that an update from them loses."""
 
 _AUDIT = """\
   AuditTrail:
@@ -12,16 +12,16 @@ CONFIRMED_LOSSES = ("--destroys", "PaymentLedger", "--destroys", "AuditTrail")
 
 
 def edit_harmlessly(name: str, text: str) -> str:
-    """An earlier release, of which nothing is lost: six alarms waited longer, the queue kept messages for less."""
+    """Return a template with other alarm periods and a shorter retention period: an update loses no data."""
     text = text.replace("MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 86400")
     return text.replace("EvaluationPeriods: 1", "EvaluationPeriods: 2", 6) if name == "monitoring.yaml" else text
 
 
 def edit_with_loss(name: str, text: str) -> str:
-    """An earlier release: the ledger's key was another, there was a queue more, and a policy said something else."""
+    """Return a template of a release with another key of the ledger, another queue, and another policy."""
     if name == "data.yaml":
         text = text.replace("sequence\n        KeyType: RANGE", "step\n        KeyType: RANGE")
-        # CloudFormation refuses to replace what has a fixed name, unless the name changes as well.
+        # CloudFormation does not replace a resource with a fixed name unless the name changes as well.
         text = text.replace("dynamodb-payment-ledger-${Environment}", "dynamodb-ledger-${Environment}")
         return text.replace("  DeadLettersPolicy:\n", _AUDIT, 1)
     if name == "security.yaml":

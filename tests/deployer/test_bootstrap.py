@@ -15,7 +15,7 @@ from tests.stacks.test_deployers import list_actions
 def test_the_service_role_acts_once_cloudformation_can_assume_it(
     command: Command, aws: Service, settings_file: Any
 ) -> None:
-    """CloudFormation learns some seconds later of a role that has been created."""
+    """CloudFormation can assume a new role only some seconds after its creation."""
     add_platform(aws, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
     role = "Role arn:aws:iam::123456789012:role/role-payment-cloudformation is invalid or cannot be assumed"
@@ -31,8 +31,7 @@ def test_a_plan_reports_that_the_service_role_does_not_exist_yet(
 ) -> None:
     add_platform(aws, edit_harmlessly)
     path = settings_file("bootstrap", service_role=True, permissions_boundary="platform")
-    result = command("dev", "--plan", "--settings", path)
-    assert (result.code, "does not have CloudFormation's role yet" in result.stderr) == (1, True)
+    assert "does not have CloudFormation's role yet" in command("dev", "--plan", "--settings", path, code=1).stderr
     assert aws.find_writes() == []
 
 
@@ -41,8 +40,8 @@ def test_a_bucket_stack_that_cannot_be_updated_is_named(command: Command, aws: S
     add_platform(aws, edit_harmlessly)
     (bucket,) = [stack for stack in aws.stacks.values() if stack.name == "payment-artifacts"]
     bucket.status, bucket.text = status, bucket.text + "\n# of an earlier release\n"
-    result = command("dev", "--yes")
-    assert (result.code, aws.find_writes()) == (1, [])
+    result = command("dev", "--yes", code=1)
+    assert aws.find_writes() == []
     assert result.stderr == (
         f"deploy: payment-artifacts is {status} and cannot be updated; "
         "see aws cloudformation describe-stack-events --stack-name payment-artifacts\n"
@@ -68,7 +67,7 @@ def test_a_deployment_updates_the_bucket_stack_if_its_template_has_changed(comma
 
 
 def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Command, aws: Service) -> None:
-    """The bucket first: what depends on a setting comes from the bucket, with a second change set."""
+    """The conditional resources of the bucket's stack are added by a second change set."""
     terminal = command.run_on_terminal("dev", types="y\ny\nn\n")
     assert terminal.code == 1
     assert [stack.name for stack in aws.stacks.values()] == ["payment-artifacts"]
@@ -79,10 +78,10 @@ def test_a_first_deployment_asks_for_confirmation_of_both_stacks(command: Comman
 def test_the_roles_of_github_have_exactly_the_permissions_that_their_commands_use(
     command: Command, aws: Service
 ) -> None:
-    """Seen to fail with an operation more in the deployer, and with an action more in the role."""
+    """Fails with an additional operation of the deployer, and with an additional action of a role."""
 
     def requested_actions() -> set[str]:
-        # What the checks before it ask is compared in preflight/test_rights.py.
+        # preflight/test_rights.py compares the operations of the preflight checks.
         operations = {name for name, _ in aws.calls if ":" not in name} - {"GetCallerIdentity"}
         return {_AS_ACTIONS.get(name, f"cloudformation:{name}") for name in operations}
 
@@ -99,7 +98,7 @@ def test_the_roles_of_github_have_exactly_the_permissions_that_their_commands_us
     (stack,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
     stack.status = "UPDATE_IN_PROGRESS"
     command("prod", "--cancel")
-    # What is left of a creation that failed is deleted, and a stack in review.
+    # This deletes the remains of a failed creation, and a stack in review.
     stack.status, stack.protected, aws.alarms = "ROLLBACK_COMPLETE", False, {}
     aws.holdings.resources.clear()
     command("prod", "--yes", code=0)

@@ -1,4 +1,4 @@
-"""Planning: pages, nested sets, no changes, refusals, and nothing left behind however it ends."""
+"""Change sets: their pages, nested sets and refusals, and that none is left behind."""
 
 import io
 from contextlib import AbstractContextManager
@@ -21,7 +21,7 @@ from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import STACK, Changes, ChangeSet
 from tests.deployer.aws.stacks import Stack as SimulatedStack
 
-NAME = "payment-platform-dev"
+NAME, TABLE = "payment-platform-dev", "AWS::DynamoDB::Table"
 TEMPLATE_URL = "https://bucket/template"
 NEW = Stack(NAME)
 OLD = Stack(NAME, status="UPDATE_COMPLETE", id=f"arn:{NAME}", parameters={"A": "1"})
@@ -32,16 +32,14 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0)
 
 
-def make_change(
-    action: str, logical_id: str, kind: str = "AWS::SQS::Queue", details: Changes | None = None, **more: str
-) -> dict[str, Any]:
-    return describe_resource(action, logical_id, kind, details or [], **more)
+def make_change(action: str, logical_id: str, kind: str = "AWS::SQS::Queue", *details: Any, **more: str) -> Any:
+    return describe_resource(action, logical_id, kind, list(details), **more)
 
 
 def make_service(
     changes: Changes | None = None, nested: dict[str, Changes] | None = None, *, before: Stack = OLD, **fields: Any
 ) -> CloudFormation:
-    """Return a service that answers with these changes, and has these nested change sets, by id."""
+    """Return a service with these changes of the root stack, and these nested change sets by id."""
     aws = CloudFormation(objects={"template": "Resources: {}"}, **fields)
     aws.scripted_answers[""] = lambda _: changes or []
     root = SimulatedStack(NAME, f"arn:{NAME}", before.status)
@@ -70,7 +68,8 @@ def execute_change_set(aws: CloudFormation) -> Proposal:
     return proposal
 
 
-def render_plan(changes: StackChanges) -> str:
+def render_plan(changes: StackChanges | None) -> str:
+    assert changes is not None
     console = Console(file=io.StringIO(), width=100)
     plan_text.print_plan(console, Plan(changes))
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
@@ -85,9 +84,9 @@ def test_the_changes_of_all_pages_of_all_nested_change_sets_are_read() -> None:
         ],
         {
             "data": [
-                make_change("Modify", "Table", "AWS::DynamoDB::Table", [
-                    {"Target": {"Attribute": "Properties", "Name": "KeySchema"}}], Replacement="True"),
-                make_change("Modify", "Topic", "AWS::SNS::Topic", [{"Target": {"Attribute": "Tags"}}] * 2,
+                make_change("Modify", "Table", "AWS::DynamoDB::Table",
+                            {"Target": {"Attribute": "Properties", "Name": "KeySchema"}}, Replacement="True"),
+                make_change("Modify", "Topic", "AWS::SNS::Topic", *[{"Target": {"Attribute": "Tags"}}] * 2,
                             Replacement="Conditional"),
             ],
             "old": [make_change("Remove", "Gone")],
@@ -96,9 +95,7 @@ def test_the_changes_of_all_pages_of_all_nested_change_sets_are_read() -> None:
         changes_per_page=1,
     )  # fmt: skip
     aws.change_sets["data"].looks = 1
-    changes = propose(aws)
-    assert changes is not None
-    assert render_plan(changes) == (
+    assert render_plan(propose(aws)) == (
         "! Data/Table (AWS::DynamoDB::Table) is replaced by an empty one: its items will be lost\n"
         "! Old/Gone (AWS::SQS::Queue) is deleted: its messages will be lost\n"
         "payment-platform-dev\n"
@@ -120,16 +117,14 @@ def test_every_changed_property_is_shown_before_and_after() -> None:
         make_detail(
             "Threshold", BeforeValue="5", AfterValue="10", Path="/Properties/Threshold", RequiresRecreation="Never"
         ),
-        # A second cause of the same change carries no values.
+        # CloudFormation lists a second cause of the same change without values.
         make_detail("Threshold"),
         make_detail("AlarmName", BeforeValue="a", AfterValue="b", RequiresRecreation="Always"),
         make_detail("TopicArn", BeforeValue="arn:1", AfterValue=KNOWN_AFTER_APPLY, RequiresRecreation="Conditionally"),
         make_detail("Body", AfterValue="x" * 500),
     ]
-    alarm = make_change("Modify", "Alarm", "AWS::CloudWatch::Alarm", details, Replacement="Conditional")
-    changes = propose(make_service([alarm]))
-    assert changes is not None
-    assert render_plan(changes) == (
+    alarm = make_change("Modify", "Alarm", "AWS::CloudWatch::Alarm", *details, Replacement="Conditional")
+    assert render_plan(propose(make_service([alarm]))) == (
         "payment-platform-dev\n"
         "└── ~ Alarm AWS::CloudWatch::Alarm (may be replaced)\n"
         "    ├── Threshold: 5 → 10\n"
@@ -150,42 +145,29 @@ def test_changes_missing_from_the_answer_with_values_are_read_without_values() -
 @pytest.mark.parametrize(
     ("listed_change", "message"),
     [
+        (make_change("Remove", "R", TABLE), "is deleted: its items will be lost"),
         (
-            make_change("Remove", "T", "AWS::DynamoDB::Table"),
-            "T (AWS::DynamoDB::Table) is deleted: its items will be lost",
+            make_change("Remove", "R", TABLE, PolicyAction="Retain"),
+            "is removed from the stack: it is retained with its data, outside the stack",
         ),
+        (make_change("Modify", "R", "AWS::KMS::Key", Replacement="True"), "is replaced by an empty one: whatever"),
+        (make_change("Modify", "R", Replacement="Conditional"), "may be replaced by an empty one: its messages"),
+        (make_change("Remove", "R", STACK), "is deleted: all that it holds will be lost"),
+        (make_change("Dynamic", "R"), "may be replaced by an empty one: its messages"),
         (
-            make_change("Remove", "T", "AWS::DynamoDB::Table", PolicyAction="Retain"),
-            "T (AWS::DynamoDB::Table) is removed from the stack: it is retained with its data, outside the stack",
+            make_change("Remove", "R", "AWS::StepFunctions::StateMachine"),
+            "is deleted: its executions, including running ones, will be lost",
         ),
-        (
-            make_change("Modify", "K", "AWS::KMS::Key", Replacement="True"),
-            "K (AWS::KMS::Key) is replaced by an empty one: whatever",
-        ),
-        (
-            make_change("Modify", "Q", Replacement="Conditional"),
-            "Q (AWS::SQS::Queue) may be replaced by an empty one: its messages",
-        ),
-        (
-            make_change("Remove", "Data", STACK),
-            "Data (AWS::CloudFormation::Stack) is deleted: all that it holds will be lost",
-        ),
-        (make_change("Dynamic", "Q"), "Q (AWS::SQS::Queue) may be replaced by an empty one: its messages"),
-        (
-            make_change("Remove", "S", "AWS::StepFunctions::StateMachine"),
-            "S (AWS::StepFunctions::StateMachine) is deleted: its executions, including running ones, will be lost",
-        ),
-        (make_change("Modify", "Data", STACK, Replacement="Conditional"), ""),
-        (make_change("Modify", "Q", Replacement="False"), ""),
-        (make_change("Add", "Q"), ""),
-        (make_change("Remove", "A", "AWS::CloudWatch::Alarm"), ""),
+        (make_change("Modify", "R", STACK, Replacement="Conditional"), ""),
+        (make_change("Modify", "R", Replacement="False"), ""),
+        (make_change("Add", "R"), ""),
+        (make_change("Remove", "R", "AWS::CloudWatch::Alarm"), ""),
     ],
 )
 def test_changes_that_lose_data_are_shown_first(listed_change: dict[str, Any], message: str) -> None:
-    changes = propose(make_service([listed_change]))
-    assert changes is not None
-    first = " ".join(render_plan(changes).split(NAME + "\n")[0].split())
-    assert (message in first) if message else first == ""
+    first = " ".join(render_plan(propose(make_service([listed_change]))).split(NAME + "\n")[0].split())
+    kind = listed_change["ResourceChange"]["ResourceType"]
+    assert (f"R ({kind}) {message}" in first) if message else first == ""
 
 
 def test_a_change_set_is_requested_for_all_nested_stacks_with_the_owner_tag() -> None:
@@ -222,13 +204,13 @@ def test_a_change_set_without_changes_is_no_error_and_is_deleted(reason: str) ->
 
 
 def test_an_empty_list_of_changes_is_still_a_change() -> None:
-    """A change of outputs only has no resource changes."""
+    """A change set that changes only outputs contains no resource changes."""
     assert propose(make_service()) == StackChanges(NAME, ())
 
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_refused_change_set_gives_the_nested_reason_and_is_deleted(listed: bool) -> None:
-    """A failed root lists its changes or not; its reason names the nested set that failed."""
+    """The reason names the failed nested set, whether the failed root lists its changes or not."""
     flow = "arn:aws:aws:r:a:changeSet/flow/1"
     changes = [
         make_change("Add", "Data", STACK, ChangeSetId="data"),
@@ -248,7 +230,7 @@ def test_a_refused_change_set_gives_the_nested_reason_and_is_deleted(listed: boo
 def test_ctrl_c_during_the_creation_of_a_change_set_leaves_nothing_behind(
     before: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CloudFormation deletes no change set that is being created."""
+    """CloudFormation does not delete a change set during its creation."""
     aws = make_service(before=before, slow={"": 5})
     pressed: list[float] = []
 
@@ -376,7 +358,7 @@ def test_a_service_without_validations_and_hooks_has_no_notices() -> None:
 
 @pytest.mark.parametrize("denied", [True, False])
 def test_cloudformations_own_reason_comes_first(denied: bool) -> None:
-    """That the validations could not be read is an addition, and so are they."""
+    """The validations, or the error of reading them, follow the reason."""
     errors = {"DescribeEvents": [Refused("AccessDenied", "not you")]} if denied else {}
     aws = make_service(refuses={"": REASON}, errors=errors)
     aws.validations = [
@@ -432,7 +414,7 @@ def test_an_unexpected_exception_keeps_its_type_if_the_cleanup_fails() -> None:
 
 
 def test_the_error_of_an_execution_comes_before_that_of_reading_its_status() -> None:
-    """The execution's own error comes before that of the question whether it began."""
+    """The error of the execution comes before the error of reading whether it began."""
     errors = {"ExecuteChangeSet": [Refused("RequestTimeout", "first")]}
     aws = make_service(errors=errors)
     expire = lambda: aws.errors.update(DescribeChangeSet=[Refused("ExpiredToken", "second")])  # noqa: E731

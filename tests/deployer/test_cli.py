@@ -1,4 +1,4 @@
-"""The command scripts/deploy.sh, as a process: what is wrong is one line and a non-zero exit."""
+"""scripts/deploy.sh in its own process: an error is one line and a non-zero exit code."""
 
 import os
 import subprocess

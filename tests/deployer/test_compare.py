@@ -129,7 +129,7 @@ def test_a_nested_stack_is_compared_with_its_own_content() -> None:
 
 
 def test_a_replaced_resource_changes_those_that_refer_to_it() -> None:
-    """Through any number of references."""
+    """This applies to indirect references as well."""
     readers = "  T: {Type: 'AWS::SNS::Topic', Properties: {TopicName: !Sub 'of-${Q}', DisplayName: same}}\n"
     readers += "  S: {Type: 'AWS::SNS::Subscription', Properties: {TopicArn: !Ref T, Protocol: sqs}}\n"
     changes = compare_texts(queue_template("{QueueName: a}", readers), queue_template("{QueueName: b}", readers))
@@ -171,7 +171,7 @@ def test_outputs_are_compared_with_those_of_an_existing_stack_only() -> None:
     [
         ("30", "7", ["has a shorter retention period"]),
         ("7", "30", []),
-        # Without a number, logs are kept for ever.
+        # Without a number, logs never expire.
         (None, "7", ["has a shorter retention period"]),
         ("7", None, []),
     ],
@@ -307,7 +307,7 @@ def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_compar
     assert (changes["Mixed"].properties, changes["Mixed"].replacement) == ((known_change,), "False")
     assert changes["Part"].properties == (unknown_property("A/B"), possible_cause)
     assert changes["Part"].replacement == "Conditional"
-    # The service is trusted where data would be lost.
+    # Possible data loss is shown as CloudFormation reports it.
     assert changes["MixedData"].replacement == "Conditional"
     assert count_changes(marked).spurious == 3
 

@@ -1,4 +1,4 @@
-"""What protects data from a deployment: confirmation by name, termination protection, stack policies."""
+"""Confirmation by name, termination protection and stack policies protect data from a deployment."""
 
 import json
 
@@ -55,8 +55,8 @@ def test_missing_protection_is_added_even_if_nothing_else_changes(command: Comma
     stack = add_platform(aws, environment="prod")
     command("prod", "--plan", code=0)
     assert not stack.protected
-    result = command("prod", "--yes")
-    assert (result.code, stack.protected) == (0, True)
+    result = command("prod", "--yes", code=0)
+    assert stack.protected
     assert "Protected payment-platform-prod from deletion (termination protection)\n" in result.stdout
     assert all(stack_or_nested.policy for _, stack_or_nested in stack.walk())
     aws.calls.clear()
@@ -76,10 +76,10 @@ def test_a_stack_policy_is_lifted_during_the_deployment_for_confirmed_resources_
     data = [request for request in aws.find_requests("SetStackPolicy") if "-Data-" in request["StackName"]]
     first = json.loads(data[0]["StackPolicyBody"])["Statement"][1]
     assert first["NotResource"] == ["LogicalResourceId/PaymentLedger", "LogicalResourceId/AuditTrail"]
-    # Back to what it was; where the deployment went well, then to ours.
+    # The previous policy is restored; after a successful deployment, the platform's policy replaces it.
     assert data[1]["StackPolicyBody"] == "protected"
     assert ("NotResource" in stack.nested["Data"].policy, "Deny" in stack.nested["Data"].policy) == (False, not fails)
-    # Set before the execution, and restored after it.
+    # The policy is lifted before the execution.
     names = [name for name, _ in aws.calls]
     assert names.index("SetStackPolicy") < names.index("ExecuteChangeSet")
 
@@ -90,8 +90,8 @@ def test_the_next_deployment_restores_a_lifted_stack_policy(command: Command, aw
     good = stack.nested["Data"].policy
     stack.text += "\n# of an earlier release\n"
     stack.nested["Data"].policy = "lifted"
-    result = command("prod", "--yes")
-    assert (result.code, stack.nested["Data"].policy) == (0, good)
+    result = command("prod", "--yes", code=0)
+    assert stack.nested["Data"].policy == good
     assert "with stack policies on 1 stacks" in result.stdout
 
 

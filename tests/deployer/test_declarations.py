@@ -7,7 +7,7 @@ import pytest
 from scripts.deployer.declarations import find_declaration
 from tests.emitted import ROOT, TEMPLATES, load_template
 
-# What functions of stacks/ append to the title of a resource to name another one that belongs to it.
+# Functions of stacks/ append these to the title of a resource to name another resource that belongs to it.
 SUFFIXES = "Alias|Policy|Role|Function|Logs|Version|Live"
 ROOTS = ("parent", "artifacts")
 RESOURCES = [(name, logical_id) for name in TEMPLATES for logical_id in load_template(name)["Resources"]]

@@ -1,4 +1,4 @@
-"""Deployments from the plan to the end, and the failures that end them."""
+"""Complete deployments, and deployments that fail."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def test_a_first_deployment(command: Command, aws: Service) -> None:
     assert aws.remaining_names == []
     (platform,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-dev"]
     assert platform.tags == OWNER_TAGS
-    # The files are the environment's own, beside the bootstrap's template, and none of them is about to expire.
+    # All files belong to the environment, except the bootstrap template, and none of them is deleted.
     (bootstrap,) = [key for key in aws.objects if not key.startswith(f"{BUCKET}/payment-platform/dev/")]
     assert bootstrap.startswith(f"{BUCKET}/payment-platform/bootstrap/")
     assert aws.retired == set()
@@ -23,10 +23,10 @@ def test_a_first_deployment(command: Command, aws: Service) -> None:
 
 def test_a_deployment_without_changes_writes_nothing(command: Command, aws: Service) -> None:
     add_platform(aws)
-    result = command("dev", "--yes")
-    assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes; nothing was done")
+    result = command("dev", "--yes", code=0)
+    assert result.stdout.splitlines()[-1] == "payment-platform-dev: no changes; nothing was done"
     assert aws.find_writes() == []
-    # Another machine has deployed it: from now on this one can compare with it offline.
+    # After a deployment from another machine, this machine can compare with it offline.
     command("dev", "--plan", "--offline", code=0)
 
 
@@ -87,8 +87,8 @@ def test_a_failure_as_json_names_its_cause_and_source_line(command: Command, aws
 def test_the_next_deployment_deletes_the_remains_of_a_failed_creation(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
     aws.fails = {"Security/SnsKey": "Policy contains a statement with one or more invalid principals"}
-    result = command("dev", "--yes")
-    assert (result.code, "ROLLBACK_COMPLETE" in result.stderr) == (1, True)
+    result = command("dev", "--yes", code=1)
+    assert "ROLLBACK_COMPLETE" in result.stderr
     assert "next: fix the cause, then run scripts/deploy.sh dev, which first deletes the remains\n" in result.stdout
     aws.fails = {}
     result = command("dev", "--yes", code=0)
@@ -97,13 +97,13 @@ def test_the_next_deployment_deletes_the_remains_of_a_failed_creation(command: C
 
 def test_a_failed_creation_without_the_owner_tag_is_not_deleted(command: Command, aws: Service) -> None:
     add_platform(aws, status="ROLLBACK_COMPLETE", tags=[])
-    result = command("dev", "--yes")
-    assert (result.code, aws.find_writes()) == (1, [])
+    result = command("dev", "--yes", code=1)
+    assert aws.find_writes() == []
     assert "exists but does not have the tag ManagedBy=payment-platform, so it is not touched" in result.stderr
 
 
 def test_artifacts_that_no_release_needs_are_deleted(command: Command, aws: Service) -> None:
-    """What the release before needs is kept for going back to it; the one before that is not needed."""
+    """The artifacts of the previous release are kept for a rollback; those of earlier releases are deleted."""
     add_platform(aws, edit_harmlessly)
     before = dict(aws.objects)
     aws.objects[f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip"] = "of long ago"
@@ -111,13 +111,13 @@ def test_artifacts_that_no_release_needs_are_deleted(command: Command, aws: Serv
     command("dev", "--yes", code=0)
     assert f"{BUCKET}/payment-platform/dev/{'0' * 64}.zip" in aws.retired
     assert f"{BUCKET}/payment-platform/prod/{'0' * 64}.zip" not in aws.retired
-    # Of the earlier release only the root template is not needed: CloudFormation keeps it itself.
+    # Only the root template of the previous release is deleted, because CloudFormation stores it.
     (root,) = before.keys() & aws.retired
     assert "AWS::CloudFormation::Stack" in before[root]
 
 
 def test_the_rollback_triggers_of_the_last_deployment_are_cleared(command: Command, aws: Service) -> None:
-    """Left out, CloudFormation would take those that it saved."""
+    """Without this parameter, CloudFormation uses the triggers of the last deployment."""
     add_platform(aws, edit_harmlessly)
     aws.alarms = dict.fromkeys(aws.alarms, "ALARM")
     command("dev", "--yes", code=0)
@@ -126,7 +126,7 @@ def test_the_rollback_triggers_of_the_last_deployment_are_cleared(command: Comma
 
 
 def test_an_artifact_that_does_not_match_its_checksum_is_not_deployed(command: Command, aws: Service) -> None:
-    """Somebody who may plan, and so may write, was there first."""
+    """A caller who may only plan can upload objects as well."""
     add_platform(aws, edit_harmlessly)
     (code,) = [key for key in aws.objects if key.endswith(".zip")]
     aws.checksums[code] = "somethingElse"
@@ -139,11 +139,11 @@ def test_an_artifact_that_does_not_match_its_checksum_is_not_deployed(command: C
 
 
 def test_a_stack_without_the_owner_tag_is_not_updated_until_it_is_adopted(command: Command, aws: Service) -> None:
-    """Then it keeps its own tags and gets ours, though nothing else changes."""
+    """An adopted stack keeps its tags and gets the owner tag, even if nothing else changes."""
     cost_tag = {"Key": "CostCenter", "Value": "42"}
     stack = add_platform(aws, tags=[cost_tag])
-    result = command("dev", "--yes")
-    assert (result.code, aws.find_writes()) == (1, [])
+    result = command("dev", "--yes", code=1)
+    assert aws.find_writes() == []
     assert result.stderr.endswith("if it is this platform, deployed by another tool, add --adopt\n")
     command("dev", "--yes", "--adopt", code=0)
     assert stack.tags == [cost_tag, *OWNER_TAGS]

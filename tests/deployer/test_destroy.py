@@ -22,8 +22,8 @@ def test_destroy_lists_the_data_that_is_lost_and_the_resources_that_are_retained
     assert_golden("destroy.txt", command("dev", "--yes", "--destroys", NAME, script="destroy", code=0).stdout)
     assert stack.status == "DELETE_COMPLETE"
     assert {key.split("/")[2] for key in aws.retired} == {"dev"}
-    deleted = command("dev", "--yes", "--destroys", NAME, script="destroy")
-    assert (deleted.code, deleted.stdout) == (0, f"{NAME}: is not deployed\n")
+    deleted = command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
+    assert deleted.stdout == f"{NAME}: is not deployed\n"
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,7 @@ def test_destroy_requires_the_name_of_the_stack(
     command: Command, aws: Service, arguments: tuple[str, ...], message: str
 ) -> None:
     add_platform(aws)
-    result = command("dev", *arguments, script="destroy")
-    assert (result.code, result.stderr) == (1, message)
+    assert command("dev", *arguments, script="destroy", code=1).stderr == message
     assert aws.find_writes() == []
 
 
@@ -81,8 +80,8 @@ def test_the_refusal_of_a_deletion_comes_before_the_failure_to_restore_the_prote
 def test_a_failed_deletion_names_the_next_step(command: Command, aws: Service) -> None:
     add_platform(aws)
     aws.fails = {NAME: "The following resource(s) failed to delete: [Data]."}
-    result = command("dev", "--yes", "--destroys", NAME, script="destroy")
-    assert (result.code, "ended DELETE_FAILED" in result.stderr) == (1, True)
+    result = command("dev", "--yes", "--destroys", NAME, script="destroy", code=1)
+    assert "ended DELETE_FAILED" in result.stderr
     blocked = "fix what blocks the deletion of what its events report, then run scripts/destroy.sh dev again"
     assert f"next: {blocked}\n" in result.stdout
 
@@ -90,8 +89,8 @@ def test_a_failed_deletion_names_the_next_step(command: Command, aws: Service) -
 def test_a_stack_in_review_is_deleted_unless_it_contains_a_saved_plan(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
     command("dev", "--plan", "--out", "plan.json", code=2)
-    result = command("dev", "--yes", "--destroys", NAME, script="destroy")
-    assert (result.code, "contains nothing but a saved plan (deploy-" in result.stderr) == (1, True)
+    result = command("dev", "--yes", "--destroys", NAME, script="destroy", code=1)
+    assert "contains nothing but a saved plan (deploy-" in result.stderr
     aws.change_sets.clear()
     command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
     assert aws.remaining_names == []
@@ -100,5 +99,5 @@ def test_a_stack_in_review_is_deleted_unless_it_contains_a_saved_plan(command: C
 def test_termination_protection_is_restored_if_the_deletion_is_refused(command: Command, aws: Service) -> None:
     stack = add_platform(aws, protected=True)
     aws.errors = {"DeleteStack": [Refused("AccessDenied", "not you", 403)]}
-    result = command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy")
-    assert (result.code, stack.protected) == (1, True)
+    command("dev", "--yes", "--destroys", NAME, "--unprotect", script="destroy", code=1)
+    assert stack.protected

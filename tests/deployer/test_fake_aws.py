@@ -1,4 +1,4 @@
-"""The fake account computes by itself what the deployer is examined by, and behaves as it is told to."""
+"""The simulated account is independent of the deployer, and evaluates templates."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A first deployment that fails does not block the next, however AWS rolls it back; and what it leaves is purged."""
+"""A failed first deployment does not block the next, however AWS rolls it back, and its leftovers are purged."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ def are_protected(aws: Service) -> list[bool]:
 def purge(
     command: Command, confirm: Callable[[Mapping[str, str]], bool], environment: str = "prod", **values: Any
 ) -> tuple[bool, str]:
-    """``scripts/destroy.sh ENVIRONMENT --purge`` without its process: whether anything was deleted, and the report."""
+    """Run ``destroy.sh ENVIRONMENT --purge`` in this process. Returns whether anything was deleted, and the report."""
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION)
     report = StringIO()
     purged = Purge(environment, settings.load(environment), TEMPLATES)
@@ -53,7 +53,7 @@ def purge(
 
 
 def delete_stack(aws: Service, stack: Stack) -> None:
-    """As it is done in the console: what is retained stays."""
+    """Delete a stack as in the console, without the resources that it retains."""
     aws.delete_stack(StackName=stack.id)
     aws.waiting.pop()()
     assert stack.status == "DELETE_COMPLETE"
@@ -66,15 +66,11 @@ def confirm_all(_: Mapping[str, str]) -> bool:
 def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succeeds(
     command: Command, aws: Service
 ) -> None:
-    """Seen to fail with deletion protection in the first change set: ROLLBACK_FAILED."""
+    """Fails with ROLLBACK_FAILED if the first change set switches on deletion protection."""
     add_bootstrap_stack(aws)
     aws.fails = BROKEN
-    failed = command("prod", "--yes")
-    assert (failed.code, "ended ROLLBACK_COMPLETE" in failed.stderr, aws.holdings.find_names("prod")) == (
-        1,
-        True,
-        set(),
-    )
+    assert "ended ROLLBACK_COMPLETE" in command("prod", "--yes", code=1).stderr
+    assert aws.holdings.find_names("prod") == set()
     assert all(request["RetainExceptOnCreate"] for request in aws.find_requests("ExecuteChangeSet"))
     aws.fails = {}
     aws.calls.clear()
@@ -85,19 +81,12 @@ def test_a_failed_creation_counts_as_never_created_and_the_next_deployment_succe
     ) in result.stdout
     assert are_protected(aws) == [True, True]
     first, second = aws.find_requests("CreateChangeSet")
-    protection = [
-        next(
-            parameter["ParameterValue"]
-            for parameter in request["Parameters"]
-            if parameter["ParameterKey"] == "DeletionProtection"
-        )
-        for request in (first, second)
-    ]
-    assert protection == ["false", "true"]
-    # The minutes of monitoring are those of the first.
+    for request, value in ((first, "false"), (second, "true")):
+        assert {"ParameterKey": "DeletionProtection", "ParameterValue": value} in request["Parameters"]
+    # Only the first change set monitors alarms.
     assert second["RollbackConfiguration"] == {"RollbackTriggers": [], "MonitoringTimeInMinutes": 0}
     assert second["UsePreviousTemplate"]
-    # What was deployed from here last has the protection.
+    # The record of the last deployment contains the protection.
     recorded = json.loads((command.folder / "deployed" / "prod.json").read_text())
     assert recorded["parameters"]["DeletionProtection"] == "true"
     aws.calls.clear()
@@ -124,12 +113,7 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
     )
     aws.fails = {}
     questions: dict[str, str] = {}
-
-    def confirm(requested: Mapping[str, str]) -> bool:
-        questions.update(requested)
-        return True
-
-    assert purge(command, confirm)[0]
+    assert purge(command, lambda requested: questions.update(requested) or True)[0]
     # The names of keys are their aliases.
     assert set(questions) >= {NAME, *TABLES, "alias/dynamodb-transactions-prod"}
     assert len(questions) == len(left_names) + 1
@@ -140,7 +124,7 @@ def test_a_failed_creation_counts_as_deleted_and_is_purged_before_the_next_deplo
 
 
 def test_a_name_that_is_taken_fails_the_creation(command: Command, aws: Service) -> None:
-    """As AWS answers, where somebody takes it after the checks; it is not lost with the rollback."""
+    """The table is created after the checks, and the rollback does not delete it."""
     add_bootstrap_stack(aws)
     table = ("AWS::DynamoDB::Table", TABLES[0], {})
     aws.before = {"ExecuteChangeSet": lambda: aws.holdings.create_resource(*table, protected=True)}
@@ -177,8 +161,7 @@ def test_a_failed_second_change_set_is_reported_and_the_next_deployment_protects
     assert "Data/Transactions (AWS::DynamoDB::Table) UPDATE_FAILED" in result.stdout
     assert are_protected(aws) == [False, False]
     aws.fails, aws.before = {}, {}
-    again = command("prod", "--yes")
-    assert (again.code, "DeletionProtectionEnabled: false → true" in again.stdout) == (0, True)
+    assert "DeletionProtectionEnabled: false → true" in command("prod", "--yes", code=0).stdout
     assert are_protected(aws) == [True, True]
 
 
@@ -193,7 +176,7 @@ def test_protected_tables_stay_protected_when_another_table_is_added() -> None:
     compared = compare_trees(NAME, (before, protected), (after, protected), PSEUDO)
     late = find_late_protection(compared, after, protected, PSEUDO)
     assert (late.parameters, late.undeletable) == ({}, ("Data/PaymentLedger",))
-    # Where none of them is protected yet, nothing is taken off.
+    # If no table is protected yet, the first change set leaves the protection off.
     off = protected | {"DeletionProtection": "false"}
     late = find_late_protection(
         compare_trees(NAME, (before, off), (after, protected), PSEUDO), after, protected, PSEUDO
@@ -203,25 +186,22 @@ def test_protected_tables_stay_protected_when_another_table_is_added() -> None:
 
 def test_a_purge_deletes_the_leftovers_of_its_environment_only(command: Command, aws: Service) -> None:
     add_bootstrap_stack(aws)
-    # What staging has left is staging's.
+    # The leftovers of staging belong to staging.
     for environment in ("prod", "staging"):
         delete_stack(aws, add_platform(aws, environment=environment))
     account = aws.holdings
     account.resources[VAULT].contents = [f"arn:aws:a:{item} COMPLETED {TABLE_ARN}" for item in (1, 2)]
     account.resources["AWS::SQS::Queue", "payment-dlq-prod"].contents = ["letter"]
-    # Of our name, but not ours; a key of nobody's; one that nobody may look at.
+    # A log group with our name but without our tags, a foreign key, and a key whose tags cannot be read.
     account.resources["AWS::Logs::LogGroup", "/aws/vendedlogs/states/sfn-payment-workflow-prod"].tags = {}
     account.create_resource("AWS::KMS::Key", "of-the-bank", {"Environment": "prod"}, protected=False)
     account.create_resource("AWS::KMS::Key", "of-aws", {"aws:managed": ""}, protected=False)
     other_names = account.find_names("staging")
     assert are_protected(aws) == [True, True]
 
-    def refuse(_: Mapping[str, str]) -> bool:
-        return False
-
     aws.calls.clear()
     with pytest.raises(UserError, match="nothing was deleted"):
-        purge(command, refuse)
+        purge(command, lambda _: False)
     with pytest.raises(UserError, match="--destroys payment-dlq-dev: not among what is deleted"):
         purge(command, confirm_all, destroys=("payment-dlq-dev",))
     assert aws.find_writes() == []
@@ -235,7 +215,7 @@ def test_a_purge_deletes_the_leftovers_of_its_environment_only(command: Command,
         "of-the-bank",
         "of-aws",
     }
-    # The window of the settings.
+    # The waiting period of the settings.
     pending = [resource.pending_days for resource in account.resources.values() if resource.pending_days is not None]
     assert pending == [30] * 6
     assert not purge(command, confirm_all)[0]
@@ -254,12 +234,12 @@ def test_a_purge_does_not_delete_resources_of_an_existing_stack(command: Command
     # A line for each resource.
     assert report.count("which exists\n") == len(names_before)
     assert all(f"({item}) belongs to the stack" in report for item in TYPES)
-    # CloudFormation does not answer for one: that counts as held.
+    # A resource whose stack cannot be read counts as held.
     aws.errors = {"DescribeStackResources": [Refused("AccessDenied", "not authorized to perform that")]}
     existed, report = purge(command, confirm_all)
     assert (existed, aws.holdings.find_names()) == (False, names_before)
     assert report.count("may belong to a stack: AWS: ") == 1
-    # The stack has let one go.
+    # The stack has retained one resource outside of it.
     aws.skipped = {"Transactions"}
     assert purge(command, confirm_all)[0]
     assert aws.holdings.find_names() == names_before - {TABLES[0]}
@@ -267,26 +247,21 @@ def test_a_purge_does_not_delete_resources_of_an_existing_stack(command: Command
 
 def test_a_key_is_named_by_its_alias_before_and_after_the_deletion_of_its_stack(command: Command, aws: Service) -> None:
     alias = "alias/dynamodb-transactions-prod"
-    # Left by an earlier stack: no alias.
+    # Keys of an earlier stack have no alias.
     delete_stack(aws, add_platform(aws, environment="prod"))
     data = {name for name in aws.holdings.find_names() if "DynamodbKey" not in name}
     for kind, name in [pair for pair in aws.holdings.resources if pair[1] in data]:
         del aws.holdings.resources[kind, name]
     stack = add_platform(aws, environment="prod", name="payment-platform-prod")
-    # Of the existing stack: the description is not that of the templates, the alias is.
+    # The key of the existing stack has another description than in the templates, but the alias of the templates.
     live = aws.holdings.aliases[alias]
     aws.holdings.resources["AWS::KMS::Key", live].description = "Encrypts the tables, as an earlier release had it"
     names: set[str] = set()
-
-    def refuse(questions: Mapping[str, str]) -> bool:
-        names.update(questions)
-        return False
-
     with pytest.raises(UserError, match="nothing was deleted"):
-        purge(command, refuse, destroys=(alias,))
+        purge(command, lambda questions: names.update(questions) or False, destroys=(alias,))
     assert {name for name in names if name.startswith("alias/")} == set(aws.holdings.aliases)
     assert not names & {name for kind, name in aws.holdings.resources if kind == "AWS::KMS::Key"}
-    # After the stack, the description tells.
+    # After the deletion of the stack, the description identifies the key.
     aws.holdings.resources["AWS::KMS::Key", live].description = "Encrypts the tables of payments"
     delete_stack(aws, stack)
     assert aws.holdings.aliases == {}
@@ -312,7 +287,7 @@ def test_a_repeated_purge_waits_for_the_recovery_points_that_are_being_deleted(c
     vault.contents = [f"arn:aws:a:1 DELETING {TABLE_ARN}"]
 
     def list_points() -> None:
-        # To be shown, before the deletion, for what is to be deleted; then they have gone.
+        # The first three calls list the points for the questions and the deletion.
         if len(aws.find_requests("backup:ListRecoveryPointsByBackupVault")) == 4:
             vault.contents = []
 
@@ -332,17 +307,17 @@ def test_a_table_that_is_not_deleted_is_protected_again(command: Command, aws: S
 
 def test_a_purge_without_a_terminal_needs_every_name(command: Command, aws: Service) -> None:
     stack = add_platform(aws, environment="prod")
-    result = command("prod", "--purge", "--yes", "--destroys", NAME, "--destroys", TABLES[0], script="destroy")
-    assert (result.code, stack.status) == (1, "UPDATE_COMPLETE")
+    result = command("prod", "--purge", "--yes", "--destroys", NAME, "--destroys", TABLES[0], script="destroy", code=1)
+    assert stack.status == "UPDATE_COMPLETE"
     assert result.stderr.startswith(
         "destroy: --yes does not cover data loss; to confirm it, add --destroys payment-dlq-prod --destroys "
     )
-    # One for each name that is retained, but those that were given.
+    # One for each retained name that the command did not give.
     assert result.stderr.count("--destroys") == len(aws.holdings.find_names("prod")) - 1
 
 
 def test_every_retained_resource_of_the_templates_can_be_purged() -> None:
-    """And found: by a name that the template fixes, or by the description of a key, which is of one key only."""
+    """Each is found by a fixed name, or a key by its description, which no other key has."""
     retained = [
         resource
         for name in NESTED
@@ -377,7 +352,7 @@ def test_a_rollback_that_fails_names_what_blocks_it_and_a_command_that_is_safe()
     assert (
         "scripts/destroy.sh dev --purge deletes the stack and, by name, what its deletion retains" in failed.next_step
     )
-    # An environment that runs is not to be purged for what one of its updates left.
+    # A running environment is not purged because of the leftovers of an update.
     update = [
         make_event(event.path, f"UPDATE_{event.status}", event.resource_type) for event in happened[1:2]
     ] + happened[2:4]

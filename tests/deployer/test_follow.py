@@ -1,4 +1,4 @@
-"""Executing: every event of this deployment once and in order, and the first cause of a failure."""
+"""Following a deployment: each of its events is reported once, and a failure names its first cause."""
 
 import functools
 import io
@@ -51,7 +51,7 @@ def add_event(aws: CloudFormation, event: ScriptedEvent) -> None:
 
 
 def run_deployment(aws: CloudFormation) -> str:
-    """Execute the change set, and return the reported events. The tree before has no stack that is being created."""
+    """Execute the change set, and return the reported events. The tree contains no stack that is being created."""
     console = Console(file=io.StringIO(), width=60)
     stacks = {stack.logical_id: Stack(stack.name, stack.status, stack.id) for _, stack in aws.stacks[ARN].walk()}
     nested = {"Data": StackTree(stacks["Data"])} if stacks["Data"].exists else {}
@@ -65,29 +65,8 @@ def read_events(output: str) -> list[list[str]]:
     return [line.split()[1:3] for line in output.splitlines()]
 
 
-def test_events_of_nested_stacks_in_order() -> None:
-    output = run_deployment(
-        make_service(
-            end_root("CREATE_IN_PROGRESS"),
-            (*DATA, "CREATE_IN_PROGRESS", ""),
-            (*TABLE, "CREATE_IN_PROGRESS", ""),
-            (*TABLE, "CREATE_COMPLETE", ""),
-            (*DATA, "CREATE_COMPLETE", ""),
-            end_root("CREATE_COMPLETE"),
-        )
-    )
-    assert read_events(output) == [
-        ["CREATE_IN_PROGRESS", NAME],
-        ["CREATE_IN_PROGRESS", "Data"],
-        ["CREATE_IN_PROGRESS", "Data/Table"],
-        ["CREATE_COMPLETE", "Data/Table"],
-        ["CREATE_COMPLETE", "Data"],
-        ["CREATE_COMPLETE", NAME],
-    ]
-
-
 def test_events_of_earlier_deployments_are_neither_reported_nor_taken_as_the_cause() -> None:
-    """Their events may be of the very same second."""
+    """Their events may have the same timestamp."""
     aws = make_service(
         end_root("UPDATE_IN_PROGRESS"),
         (*DATA, "UPDATE_IN_PROGRESS", ""),
@@ -103,7 +82,7 @@ def test_events_of_earlier_deployments_are_neither_reported_nor_taken_as_the_cau
 
 @pytest.mark.parametrize("before", ["UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
 def test_the_final_status_of_the_last_deployment_does_not_end_this_one(before: str) -> None:
-    """The stack still has its last status for a moment after the execution was asked for."""
+    """The stack keeps its previous status for a moment after the request to execute."""
     aws = make_service(end_root("UPDATE_IN_PROGRESS"), end_root("UPDATE_COMPLETE"), status=before)
     add_event(aws, end_root(before))
     aws.scripted_steps.insert(0, lambda: None)

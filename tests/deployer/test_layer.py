@@ -1,4 +1,4 @@
-"""The gateway's layer: the same bytes on every machine, for Lambda's platform, of files checked by their hash."""
+"""The gateway's layer has the same bytes on every machine, and contains only hashed files for Lambda's platform."""
 
 import glob
 import io
@@ -24,7 +24,7 @@ def layer_zip() -> bytes:
 
 
 def other_interpreters() -> list[str]:
-    """Return interpreters with pip and another minor version than this one's."""
+    """Return interpreters with pip and another minor version than the current one."""
     paths = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
     paths += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.1[1-9]*/bin/python")))
     return [path for path in paths if path and _is_other(path)]
@@ -78,7 +78,7 @@ def test_pip_installs_only_hashed_wheels_for_the_platform_of_the_functions(
     options = dict(itertools.pairwise(command))
     assert (options["--python-version"], options["--platform"]) == ("3.13", "manylinux2014_aarch64")
     assert options["--only-binary"] == ":all:"
-    # Without --require-hashes, pip checks only the requirements that have a hash; --no-compile keeps out this machine.
+    # Without --require-hashes, pip checks only requirements with a hash; compiled files would depend on this machine.
     assert {"--require-hashes", "--no-deps", "--no-compile"} <= set(command)
 
 

@@ -1,4 +1,4 @@
-"""Packages: reproducible bytes under keys that name them, of which only missing ones are uploaded."""
+"""Packages are reproducible, and only missing files are uploaded."""
 
 import ast
 import base64
@@ -98,7 +98,7 @@ def find_imports(folder: Path, name: str, files: set[str]) -> set[str]:
 
 
 def test_the_zip_holds_what_the_handlers_need_and_nothing_else() -> None:
-    """Seen to fail with a test in the folder, and with a module that nothing imports."""
+    """Fails with a test in the folder, and with a module that no handler imports."""
     compute = load_template("compute")
     handlers = [function["Properties"]["Handler"] for function in resources(compute, "AWS::Lambda::Function").values()]
     assert len(handlers) == 3
@@ -160,7 +160,7 @@ def test_an_existing_file_is_not_uploaded_again_and_the_buckets_owner_is_checked
         stub.add_response("head_object", {"ChecksumSHA256": checksum}, head)
         assert upload_package(package, s3, "123") == 1
         assert upload_package(package, s3, "123") == 0
-        # Another deployment has uploaded it meanwhile, or is doing so.
+        # Another deployment uploads the file at the same time.
         for status in (412, 409):
             stub.add_client_error("head_object", "404", http_status_code=404, expected_params=head)
             stub.add_client_error("put_object", str(status), http_status_code=status)
@@ -208,7 +208,7 @@ def test_a_layer_is_named_by_what_it_is_made_of_and_built_only_on_request() -> N
 
 
 def test_the_layer_is_what_stripes_library_needs_and_nothing_else() -> None:
-    """Its requirements, their requirements, and so on, by the metadata of the distributions."""
+    """The metadata of the distributions gives the direct and indirect requirements."""
     lines = (ROOT / "lambda-layers" / "stripe" / "requirements.txt").read_text().splitlines()[1:]
     pinned = dict(line.split()[0].split("==") for line in lines)
     requirements, names = [Requirement("stripe")], set()

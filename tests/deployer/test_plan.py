@@ -1,4 +1,4 @@
-"""Plans, as a person, a program and a pull request get them, from a service with nested change sets."""
+"""Plans as text, JSON and Markdown, from nested change sets."""
 
 import re
 from typing import Any
@@ -24,13 +24,13 @@ def test_the_plan_contains_every_page_of_every_nested_change_set(command: Comman
     add_bootstrap_stack(aws)
     aws.slow = {"": 2, "Data": 3, "Monitoring": 1}
     assert_golden("plan_first.txt", command("dev", "--plan", code=2).stdout)
-    # A stack in review came with the change set, and went with it.
+    # The change set created a stack in review, which is deleted with it.
     assert aws.remaining_names == []
     assert [name for name, _ in aws.calls if name == "DeleteStack"] == ["DeleteStack"]
 
 
 def test_spurious_changes_are_marked(command: Command, aws: Service, settings_file: Any) -> None:
-    """The service lists what reads another stack's outputs; only the alarms' thresholds and the retention change."""
+    """CloudFormation lists every resource that reads another stack's outputs; only thresholds and retention change."""
     add_platform(aws)
     path = settings_file("dev", log_retention_days=7, function_errors_threshold=9)
     assert_golden("plan_phantoms.txt", command("dev", "--plan", "--settings", path, code=2).stdout)
@@ -38,18 +38,16 @@ def test_spurious_changes_are_marked(command: Command, aws: Service, settings_fi
 
 def test_a_plan_without_changes_ends_with_0_and_creates_no_change_set(command: Command, aws: Service) -> None:
     add_platform(aws)
-    result = command("dev", "--plan")
-    assert (result.code, result.stdout) == (0, "payment-platform-dev: no changes\n")
+    assert command("dev", "--plan", code=0).stdout == "payment-platform-dev: no changes\n"
     assert aws.find_writes() == []
 
 
 def test_no_changes_are_reported_if_cloudformation_sees_none(command: Command, aws: Service) -> None:
-    """Only the template's place differs: the text that is stored was written in another order, say."""
+    """The stored template differs only in its text, not in its meaning."""
     stack = add_platform(aws)
     stack.text = stack.text + "\n# by hand\n"
     aws.refuses = {"": "No updates are to be performed."}
-    result = command("dev", "--plan")
-    assert (result.code, result.stdout.splitlines()[-1]) == (0, "payment-platform-dev: no changes")
+    assert command("dev", "--plan", code=0).stdout.splitlines()[-1] == "payment-platform-dev: no changes"
     assert aws.remaining_names == []
 
 
@@ -92,7 +90,7 @@ def test_a_plan_reports_that_the_caller_may_not_read_the_validations(command: Co
 
 
 def test_a_refused_change_set_names_the_nested_stack_that_caused_it(command: Command, aws: Service) -> None:
-    """The root has failed already while siblings are still being made; all are waited for, and gone afterwards."""
+    """The root fails before the siblings are created; the command waits for all of them and deletes them."""
     add_platform(aws, edit_with_loss)
     aws.slow = {"Security": 4}
     aws.refuses = {"Data": "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."}
@@ -124,7 +122,7 @@ def test_a_resource_with_an_unknown_new_name_may_be_replaced(command: Command, a
 
 
 def test_without_nested_change_sets_the_plan_comes_from_a_comparison(command: Command, aws: Service) -> None:
-    """The same plan, from comparing templates, and said to be that."""
+    """The plan says that it compares the templates."""
     add_platform(aws, edit_with_loss)
     aws.nested_sets = False
     assert_golden("plan_by_comparison.txt", command("dev", "--plan", code=2).stdout)
@@ -132,8 +130,8 @@ def test_without_nested_change_sets_the_plan_comes_from_a_comparison(command: Co
 
 def test_a_plan_as_json_counts_the_changes_and_lists_the_dangers(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
-    result = command("dev", "--plan", "--json")
-    assert (result.code, result.stderr) == (2, "")
+    result = command("dev", "--plan", "--json", code=2)
+    assert result.stderr == ""
     records = result.read_records()
     (plan,) = [record for record in records if record["type"] == "plan"]
     assert plan["count"] == {"add": 1, "change": 6, "destroy": 2, "phantom": 37}
@@ -146,22 +144,20 @@ def test_a_plan_as_json_counts_the_changes_and_lists_the_dangers(command: Comman
 
 def test_a_plan_as_markdown_is_a_comment_for_a_pull_request(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
-    result = command("dev", "--plan", "--markdown")
-    assert (result.code, result.stderr) == (2, "")
+    result = command("dev", "--plan", "--markdown", code=2)
+    assert result.stderr == ""
     assert_golden("plan_with_loss.md", result.stdout)
 
 
 def test_a_plan_as_markdown_says_that_nothing_changes(command: Command, aws: Service) -> None:
     add_platform(aws)
-    result = command("dev", "--plan", "--markdown")
-    assert (result.code, result.stdout) == (0, "### Deployment of `payment-platform-dev`\n\nNo changes.\n")
+    result = command("dev", "--plan", "--markdown", code=0)
+    assert result.stdout == "### Deployment of `payment-platform-dev`\n\nNo changes.\n"
 
 
 def test_a_plan_without_the_artifact_bucket_says_what_to_do(command: Command, aws: Service) -> None:
-    result = command("dev", "--plan")
-    assert (result.code, result.stderr) == (
-        1,
-        "deploy: payment-artifacts is not deployed, and a plan needs its bucket; deploy once without --plan\n",
+    assert command("dev", "--plan", code=1).stderr == (
+        "deploy: payment-artifacts is not deployed, and a plan needs its bucket; deploy once without --plan\n"
     )
     assert aws.find_writes() == []
 
@@ -197,7 +193,7 @@ def test_expired_credentials_are_explained(command: Command, aws: Service) -> No
 
 
 def test_a_plan_uploads_only_templates_under_keys_that_no_deployment_reads(command: Command, aws: Service) -> None:
-    """An object under a key of the next release would stop its deployment; a plan that is saved may be that release."""
+    """An object under a key of the next release would stop its deployment. A saved plan may be the next release."""
     add_platform(aws, edit_with_loss)
     before = set(aws.objects)
     command("dev", "--plan", code=2)
@@ -231,9 +227,6 @@ def test_a_fixed_name_cannot_be_replaced_and_the_plan_says_so(command: Command, 
 
 def test_a_plan_on_an_ascii_terminal_contains_no_box_characters(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
-    result = command("dev", "--plan", PYTHONIOENCODING="ascii")
-    assert (result.code, "~ Data AWS::CloudFormation::Stack" in result.stdout, "├" in result.stdout) == (
-        2,
-        True,
-        False,
-    ), result
+    result = command("dev", "--plan", code=2, PYTHONIOENCODING="ascii")
+    assert "~ Data AWS::CloudFormation::Stack" in result.stdout
+    assert "├" not in result.stdout

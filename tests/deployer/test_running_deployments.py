@@ -1,4 +1,4 @@
-"""Deployments in progress: waited for, followed, interrupted, cancelled, and their rollbacks continued."""
+"""Commands wait for, follow, interrupt and cancel a running deployment, and continue its rollback."""
 
 import time
 
@@ -12,8 +12,8 @@ from tests.deployer.releases import edit_harmlessly
 
 def test_a_busy_stack_is_refused_or_waited_for(command: Command, aws: Service) -> None:
     stack = add_platform(aws, edit_harmlessly, status="UPDATE_IN_PROGRESS")
-    result = command("dev", "--yes")
-    assert (result.code, aws.find_writes()) == (1, [])
+    result = command("dev", "--yes", code=1)
+    assert aws.find_writes() == []
     assert result.stderr == (
         "deploy: payment-platform-dev is UPDATE_IN_PROGRESS: another deployment is running; wait for it with --wait, "
         "or watch it: scripts/deploy.sh dev --follow\n"
@@ -33,14 +33,13 @@ def test_a_rollback_that_failed_is_continued_without_the_skipped_resource(comman
     add_platform(aws, edit_harmlessly)
     aws.fails = {"Monitoring/ProcessingErrorsAlarm": "no such metric"}
     aws.stuck = {"Data/DeadLetters": "The specified queue does not exist"}
-    result = command("dev", "--yes")
-    assert (result.code, "ended UPDATE_ROLLBACK_FAILED" in result.stderr) == (1, True)
+    result = command("dev", "--yes", code=1)
+    assert "ended UPDATE_ROLLBACK_FAILED" in result.stderr
     assert "--continue-rollback --skip Data/DeadLetters\n" in result.stdout
     aws.fails = {}
     refused = command("dev", "--yes")
     assert refused.stderr.endswith("fix what its events report, then: scripts/deploy.sh dev --continue-rollback\n")
-    again = command("dev", "--continue-rollback")
-    assert (again.code, "ended UPDATE_ROLLBACK_FAILED" in again.stderr) == (1, True)
+    assert "ended UPDATE_ROLLBACK_FAILED" in command("dev", "--continue-rollback", code=1).stderr
     wrong = command("dev", "--continue-rollback", "--skip", "Nowhere/Table")
     assert "--skip Nowhere/Table: no such nested stack; the nested stacks are Security, Data, Compute" in wrong.stderr
     skipped = command("dev", "--continue-rollback", "--skip", "Data/DeadLetters", code=0)
@@ -65,7 +64,7 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     assert aws.find_requests("CancelUpdateStack") == []
     aws.silent = 0
     followed = command("dev", "--follow", code=0)
-    # From the beginning, not from when it was joined.
+    # The events before the command are shown as well.
     assert "UPDATE_IN_PROGRESS           payment-platform-dev" in followed.stdout
     assert followed.stdout.endswith("payment-platform-dev: ended UPDATE_COMPLETE\n")
     idle = command("dev", "--follow")

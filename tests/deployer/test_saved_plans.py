@@ -1,4 +1,4 @@
-"""Plans that are saved, and applied or discarded later."""
+"""Plans that are saved to a file, and applied or discarded later."""
 
 import json
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_a_saved_plan_is_refused_after_a_change(command: Command, aws: Service) 
 def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Path) -> None:
     add_bootstrap_stack(aws)
     command("dev", "--plan", "--out", "plan.json", code=2)
-    assert len(aws.remaining_names) == 2  # the change set, and the stack in review that it made
+    assert len(aws.remaining_names) == 2  # the change set, and its stack in review
     command("dev", "--discard", "plan.json", code=0)
     assert aws.remaining_names == []
     assert not (tmp_path / "plan.json").exists()
@@ -97,15 +97,14 @@ def test_a_file_that_is_not_a_plan_is_refused(
 ) -> None:
     if content is not None:
         (tmp_path / "plan.json").write_text(content)
-    result = command("dev", "--apply", "plan.json", "--yes")
-    assert (result.code, result.stderr) == (1, f"deploy: {message}\n")
+    assert command("dev", "--apply", "plan.json", "--yes", code=1).stderr == f"deploy: {message}\n"
     assert aws.calls == []
 
 
 def test_the_deployment_record_contains_the_settings_of_the_saved_plan(
     command: Command, aws: Service, tmp_path: Path, settings_file: Any
 ) -> None:
-    """With the settings of the plan, whatever those of today are."""
+    """The settings may have changed since the plan was saved."""
     add_platform(aws)
     path = settings_file("dev", log_retention_days=7)
     command("dev", "--plan", "--out", "plan.json", "--settings", path, code=2)

@@ -1,4 +1,4 @@
-"""The bill of materials: correct, valid, reproducible, and kept as long as the package that it describes."""
+"""The bill of materials is correct, valid and reproducible, and is kept as long as its package."""
 
 import hashlib
 import io
@@ -87,7 +87,7 @@ def test_the_serial_number_of_a_bill_depends_on_its_content_only() -> None:
 
 
 def test_a_deployment_that_keeps_a_package_keeps_its_bill() -> None:
-    """The keys that a tree names are kept; no template names the root template, which is kept by itself."""
+    """The keys in a tree are kept. No template names the root template."""
     package = package_repository()
     key, _ = only_file(package, ".cdx.json")
     (compute,) = (text.decode() for text in package.files.values() if b"AWS::Lambda::Function" in text)
@@ -101,7 +101,7 @@ def test_a_deployment_that_keeps_a_package_keeps_its_bill() -> None:
     "line",
     [
         *("idna", "idna==3.20", "idna>=3.20 --hash=sha256:" + "0" * 64, PINNED[:-1], f"-r more.txt {PINNED}"),
-        # With two files to choose from, the layer would depend on the machine.
+        # With two files, the choice would depend on the machine.
         f"{PINNED} --hash=sha256:{'1' * 64}",
     ],
 )

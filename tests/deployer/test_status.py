@@ -15,10 +15,10 @@ def test_the_status_shows_stacks_drift_and_alarms(command: Command, aws: Service
     stack = add_platform(aws)
     stack.nested["Data"].drift = "DRIFTED"
     aws.alarms["alarm-sfn-failures-dev"] = "ALARM"
-    result = command("dev", "--drift", script="status")
-    assert (result.code, result.stderr) == (2, "")
+    result = command("dev", "--drift", script="status", code=2)
+    assert result.stderr == ""
     assert_golden("status.txt", result.stdout)
-    # A root's detection does not look into its nested stacks.
+    # The detection of a root stack does not include its nested stacks.
     assert len(aws.find_requests("DetectStackDrift")) == 6
     assert aws.find_writes() == []
 
@@ -40,8 +40,7 @@ def test_the_status_of_a_healthy_environment_ends_with_0(command: Command, aws: 
 def test_an_environment_that_is_not_deployed_is_reported(
     command: Command, aws: Service, script: str, message: str
 ) -> None:
-    result = command("dev", script=script)
-    assert (result.code, result.stderr) == (1, message)
+    assert command("dev", script=script, code=1).stderr == message
 
 
 def test_the_outputs_are_printed_in_every_format(command: Command, aws: Service) -> None:
@@ -55,5 +54,5 @@ def test_the_outputs_are_printed_in_every_format(command: Command, aws: Service)
         ["bash", "-c", f"{shell}\necho $SNS_TOPIC_NAME"], capture_output=True, text=True, check=True
     )
     assert sourced.stdout == "sns-payment-notifications-dev\n"
-    wrong = command("dev", "Nope", script="outputs")
-    assert (wrong.code, wrong.stderr) == (1, f"outputs: {NAME} has no output Nope; see scripts/outputs.sh dev\n")
+    wrong = command("dev", "Nope", script="outputs", code=1)
+    assert wrong.stderr == f"outputs: {NAME} has no output Nope; see scripts/outputs.sh dev\n"

@@ -1,4 +1,4 @@
-"""The sub-commands of deploy.sh, the options that are their aliases, and the help of every script."""
+"""The sub-commands of deploy.sh, the options that are aliases of them, and the help of every script."""
 
 import re
 
@@ -23,15 +23,13 @@ from tests.deployer.conftest import Command, add_platform
 def test_options_that_exclude_each_other_are_refused(
     command: Command, aws: Service, arguments: tuple[str, ...], message: str
 ) -> None:
-    result = command("dev", *arguments)
-    assert (result.code, message in result.stderr) == (1, True), result.stderr
+    assert message in command("dev", *arguments, code=1).stderr
     assert aws.calls == []
 
 
 def test_every_script_has_a_help_text(command: Command) -> None:
     for script in ("status", "outputs", "destroy"):
-        help_text = command("--help", script=script)
-        assert (help_text.code, f"Usage: scripts/{script}.sh [OPTIONS] ENVIRONMENT" in help_text.stdout) == (0, True)
+        assert f"Usage: scripts/{script}.sh [OPTIONS] ENVIRONMENT" in command("--help", script=script, code=0).stdout
 
 
 def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -> None:
@@ -41,11 +39,8 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
     assert commands == ["deploy", "plan", "apply", "discard", "follow", "cancel", "continue-rollback"]
     assert "..." not in general.stdout
     for name in commands:
-        command_help = command(name, "--help")
-        assert (command_help.code, f"Usage: scripts/deploy.sh {name} [OPTIONS] ENVIRONMENT" in command_help.stdout) == (
-            0,
-            True,
-        )
+        help_text = command(name, "--help", code=0).stdout
+        assert f"Usage: scripts/deploy.sh {name} [OPTIONS] ENVIRONMENT" in help_text
 
 
 @pytest.mark.parametrize(

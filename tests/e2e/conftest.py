@@ -1,4 +1,4 @@
-"""One platform on the AWS emulator for the tests of a worker: the templates, the deployer, the functions."""
+"""A platform on the AWS emulator, which all end-to-end tests of a worker share."""
 
 import io
 import json
@@ -31,7 +31,7 @@ TOPIC_ARN = f"arn:aws:sns:{server.REGION}:{server.ACCOUNT}:sns-payment-notificat
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Record for the audit while an end-to-end test is set up and runs: what other tests call proves no grant used."""
+    """Record the calls of end-to-end tests for the audit. Calls of other tests do not prove that a grant is used."""
     with pytest.MonkeyPatch.context() as patch:
         # The hook is called for the tests of all folders.
         is_in_folder = item.path.is_relative_to(Path(__file__).parent)
@@ -50,7 +50,7 @@ class Platform:
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        """Made once: that costs more than most calls do."""
+        """Return a client. It is created once, because that takes longer than most calls."""
         if service not in self._clients:
             self._clients[service] = self.target.client(service)
         return self._clients[service]
@@ -70,7 +70,7 @@ class Platform:
         raise AssertionError(f"{execution_arn} does not end: {story.path}")
 
     def pay(self, **changes: Any) -> tuple[dict[str, Any], Execution]:
-        """A payment with an id of its own; its request and its story."""
+        """Make a payment with a new id, and return its request and its ended execution."""
         request = {
             "transaction_id": f"T-{uuid.uuid4().hex[:12]}",
             "payment_amount": 150.00,
@@ -79,33 +79,33 @@ class Platform:
         } | changes
         return request, self.follow(self.start(request))
 
-    def item(self, transaction_id: str) -> dict[str, Any]:
+    def read_item(self, transaction_id: str) -> dict[str, Any]:
         key = {"transaction_id": {"S": transaction_id}}
         return self.client("dynamodb").get_item(TableName=self.outputs["DynamodbTableName"], Key=key).get("Item", {})
 
-    def dead_letters(self) -> list[dict[str, Any]]:
+    def receive_dead_letters(self) -> list[dict[str, Any]]:
         sqs = self.client("sqs")
         return receive_objects(sqs, sqs.get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"])
 
-    def notices(self) -> list[dict[str, Any]]:
-        """What subscribers received: the message, and its attributes under ``attributes``."""
+    def receive_notices(self) -> list[dict[str, Any]]:
+        """Return the messages that the subscriber has received, with their attributes under ``attributes``."""
         return [
             json.loads(notice["Message"]) | {"attributes": notice["MessageAttributes"], "subject": notice["Subject"]}
             for notice in receive_objects(self.client("sqs"), self.notices_url)
-            if "MessageAttributes" in notice  # an alarm's has none
+            if "MessageAttributes" in notice  # the notification of an alarm has none
         ]
 
     def deploy(self, **parameters: str) -> str:
-        """Deploy again, with other parameters; what the deployer said."""
+        """Deploy again with changed parameters, and return the output of the deployer."""
         console = Console(file=io.StringIO(), width=200)
         options = DeploymentOptions(ENVIRONMENT, self.parameters | parameters)
-        deployed = deploy(Session(options, self.target, ConsoleReporter(console), confirm=lambda *_: True))
+        deployment = deploy(Session(options, self.target, ConsoleReporter(console), confirm=lambda *_: True))
         output: str = console.file.getvalue()  # type: ignore[attr-defined]
-        return output + ("changed" if deployed.changed else "no changes")
+        return output + ("changed" if deployment.changed else "no changes")
 
 
-def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: str) -> Platform:
-    """The platform, deployed for the first time, with the tests' settings and these parameters."""
+def deploy_platform(to: Target, bootstrap: dict[str, str] | None = None, **parameters: str) -> Platform:
+    """Deploy the platform for the first time, with the tests' settings and these parameters."""
     notices_url, notices_arn = subscriber.create_queue(to.client("sqs"), TOPIC_ARN)
     parameters = (
         settings.load(ENVIRONMENT, Path(__file__).with_name("environments.toml"))
@@ -120,14 +120,14 @@ def deployed(to: Target, bootstrap: dict[str, str] | None = None, **parameters: 
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    # Waits between retries take a fiftieth: what is waited for is tested on the definition.
+    # Waits between retries are 50 times shorter; tests of the definition check their lengths.
     with server.run_server(wait_scale=0.02) as running:
-        yield deployed(target.emulator_target(running))
+        yield deploy_platform(target.emulator_target(running))
 
 
 @pytest.fixture(autouse=True)
 def _clean_up_after_earlier_tests(platform: Platform) -> None:
-    """Let what earlier tests started end, and empty the queues: each test counts only its own payments and messages."""
+    """Wait for the executions of earlier tests and empty the queues: a test counts its own payments and messages."""
     machine = {"stateMachineArn": platform.outputs["StepFunctionsStateMachineArn"], "statusFilter": "RUNNING"}
     for execution in platform.client("stepfunctions").list_executions(**machine)["executions"]:
         platform.follow(execution["executionArn"])

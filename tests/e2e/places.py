@@ -1,4 +1,4 @@
-"""Every place beside the encrypted tables where something of a payment may be read, and a search through them."""
+"""Reads every place outside the encrypted tables that may contain payment data, and searches them for markers."""
 
 import json
 import re
@@ -8,36 +8,36 @@ from typing import Any
 from scripts.demo.subscriber import receive_objects
 from tests.e2e.conftest import ENVIRONMENT, Platform
 
-# Names every payment method, whatever the payment's is.
+# This message names every payment method, not that of the payment.
 _METHODS = "payment_method must be one of bank_transfer, credit_card, debit_card, digital_wallet"
-# A metric counts payments by their method: a kind, which identifies nobody.
+# A metric counts payments by their method, which identifies nobody.
 _DIMENSION = re.compile(r'"PaymentMethod": ?"[a-z_]+"|"Name": "PaymentMethod", "Value": "[a-z_]+"')
-# Where Step Functions keeps its own copy of the request as it came in: on the way to the validation function.
+# Step Functions stores its own copy of the request until the validation function has it.
 FIRST_STATE, _INPUT, _PARAMETERS = "ValidatePayment", "input", "parameters"
 
 KINDS = ("log", "metric", "alarm", "notice", "letter", "execution", "history", "rule")
-# A kind of place, which one it is, and all that stands in it.
+# The kind of a place, its name, and its whole content.
 Place = tuple[str, str, str]
 
 
-def places(platform: Platform) -> list[Place]:
-    """All there are now. The messages of both queues are taken out of them."""
+def collect_places(platform: Platform) -> list[Place]:
+    """Return all places. This receives, and so removes, the messages of both queues."""
     entries = [*_logs(platform), *_metrics(platform), *_messages(platform), *_executions(platform), *_rules(platform)]
     return [(kind, name, _DIMENSION.sub("", text.replace(_METHODS, ""))) for kind, name, text in entries]
 
 
-def search(markers: Iterable[str], among: Iterable[Place]) -> list[tuple[str, str, str]]:
-    """Marker, kind and name of each place that has one, in whatever case."""
+def find_markers(markers: Iterable[str], among: Iterable[Place]) -> list[tuple[str, str, str]]:
+    """Return the marker, kind and name of each place that contains a marker, in upper or lower case."""
     among = [(kind, name, text.lower()) for kind, name, text in among]
     return [(marker, kind, name) for marker in markers for kind, name, text in among if marker.lower() in text]
 
 
-def table(platform: Platform, name: str) -> str:
-    """All that a table holds, as text."""
+def read_table(platform: Platform, name: str) -> str:
+    """Return the items of a table as text."""
     return json.dumps(platform.client("dynamodb").scan(TableName=name)["Items"])
 
 
-def letters_url(platform: Platform) -> str:
+def find_dead_letter_queue(platform: Platform) -> str:
     return str(platform.client("sqs").get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"])
 
 
@@ -61,19 +61,19 @@ def _metrics(platform: Platform) -> Iterator[Place]:
 
 def _messages(platform: Platform) -> Iterator[Place]:
     sqs = platform.client("sqs")
-    for kind, url in (("notice", platform.notices_url), ("letter", letters_url(platform))):
+    for kind, url in (("notice", platform.notices_url), ("letter", find_dead_letter_queue(platform))):
         for message in receive_objects(sqs, url):
-            # Of an event that failed, what Lambda says: the event itself is whatever was sent. A signature is noise.
+            # Of a failed event, only what Lambda adds is searched: the event is what the caller sent.
             for name in ("requestPayload", "Signature"):
                 message.pop(name, None)
             yield kind, str(message.get("MessageId", "")), json.dumps(message)
 
 
 def _executions(platform: Platform) -> Iterator[Place]:
-    """How each ended, and its history, which the workflow's log repeats.
+    """Yield the result of each execution, and its history, which the workflow's log repeats.
 
-    The request is left out as it came in, and as it goes to the validation function: Step Functions keeps both under
-    the customer's key, and the log has neither while ``IncludeExecutionData`` is off.
+    The input of the execution and of the validation function is left out: Step Functions encrypts both with the
+    customer's key, and the log contains neither while ``IncludeExecutionData`` is off.
     """
     stepfunctions = platform.client("stepfunctions")
     for machine in stepfunctions.list_state_machines()["stateMachines"]:
@@ -85,14 +85,14 @@ def _executions(platform: Platform) -> Iterator[Place]:
             yield "execution", arn, json.dumps(description)
             pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=arn)
             events = [event for page in pages for event in page["events"]]
-            yield "history", arn, "\n".join(json.dumps(event, default=str) for event in _without_the_request(events))
+            yield "history", arn, "\n".join(json.dumps(event, default=str) for event in _omit_request(events))
 
 
-def _without_the_request(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _omit_request(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     validating = True
     for event in events:
-        # Behind the validation, whether it answered or failed, no state is entered or left with the request. What goes
-        # to the function that records a failure has it on AWS; the AWS emulator keeps no parameters.
+        # After the validation, no state receives or returns the request. On AWS, the parameters of the function that
+        # records a failure contain it; the AWS emulator stores no parameters.
         validating = validating and event.get("stateEnteredEventDetails", {}).get("name", FIRST_STATE) == FIRST_STATE
         for name, details in event.items():
             if validating and isinstance(details, dict):

@@ -1,4 +1,4 @@
-"""What a platform is brought into for a test: payments that were left behind, roles that lack something."""
+"""Situations for a test: abandoned payments, and roles without a permission."""
 
 import json
 import time
@@ -18,8 +18,8 @@ HOUR, DAY = 60 * 60, 24 * 60 * 60
 RECONCILIATION = "lambda-payment-reconciliation-local"
 
 
-def call(platform: Platform, function: str, **event: Any) -> dict[str, Any]:
-    """What the live validation, processing or reconciliation function answers."""
+def call_function(platform: Platform, function: str, **event: Any) -> dict[str, Any]:
+    """Invoke the live version of the validation, processing or reconciliation function, and return its answer."""
     answer = platform.client("lambda").invoke(
         FunctionName=f"lambda-payment-{function}-local", Qualifier="live", Payload=json.dumps(event).encode()
     )
@@ -28,12 +28,12 @@ def call(platform: Platform, function: str, **event: Any) -> dict[str, Any]:
 
 
 def reconcile(platform: Platform) -> dict[str, Any]:
-    """As the schedule does."""
-    return call(platform, "reconciliation")
+    """Invoke the reconciliation function as the schedule does."""
+    return call_function(platform, "reconciliation")
 
 
-def leave(platform: Platform, status: Status, cents: int, age: float) -> str:
-    """A payment as a workflow that died ``age`` seconds ago has left it."""
+def put_abandoned_payment(platform: Platform, status: Status, cents: int, age: float) -> str:
+    """Store a payment as a workflow that died ``age`` seconds ago has left it, and return its id."""
     updated_at = time.time() - age
     payment = Payment(
         transaction_id=f"T-{uuid.uuid4().hex[:12]}",
@@ -55,7 +55,7 @@ def leave(platform: Platform, status: Status, cents: int, age: float) -> str:
     return payment.transaction_id
 
 
-def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
+def read_ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = platform.client("dynamodb").query(
         TableName="dynamodb-payment-ledger-local",
         KeyConditionExpression="transaction_id = :id",
@@ -65,12 +65,12 @@ def ledger(platform: Platform, transaction_id: str) -> list[dict[str, Any]]:
 
 
 def policy_arn(role: str) -> str:
-    """Of a function's role by the function's name; of the state machine's role for ``workflow``."""
+    """Return the ARN of the policy of a function's role, or of the state machine's role for ``workflow``."""
     name = "sfn-payment-workflow" if role == "workflow" else f"lambda-{role.lower()}"
     return f"arn:aws:iam::{server.ACCOUNT}:policy/policy-{name}-local"
 
 
-def document(platform: Platform, function: str) -> dict[str, Any]:
+def read_policy(platform: Platform, function: str) -> dict[str, Any]:
     iam = platform.client("iam")
     version = iam.get_policy(PolicyArn=policy_arn(function))["Policy"]["DefaultVersionId"]
     policy: dict[str, Any] = iam.get_policy_version(PolicyArn=policy_arn(function), VersionId=version)["PolicyVersion"][
@@ -80,9 +80,9 @@ def document(platform: Platform, function: str) -> dict[str, Any]:
 
 
 @contextmanager
-def without(platform: Platform, function: str, action: str) -> Iterator[None]:
-    """The function's role without one action."""
-    iam, policy = platform.client("iam"), document(platform, function)
+def without_permission(platform: Platform, function: str, action: str) -> Iterator[None]:
+    """Remove an action from the policy of a function's role for the length of the block."""
+    iam, policy = platform.client("iam"), read_policy(platform, function)
     reduced = json.loads(json.dumps(policy))
     for statement in reduced["Statement"]:
         statement["Action"] = [name for name in statement["Action"] if name != action]
@@ -96,7 +96,7 @@ def without(platform: Platform, function: str, action: str) -> Iterator[None]:
 
 
 def put_document(iam: Any, arn: str, policy: dict[str, Any]) -> None:
-    """Make ``policy`` the one version that there is."""
+    """Make ``policy`` the only version of the managed policy."""
     iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(policy), SetAsDefault=True)
     for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
         if not version["IsDefaultVersion"]:

@@ -15,7 +15,7 @@ AWS = ROOT / ".venv" / "awscli" / "bin" / "aws"
 
 
 def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path) -> None:
-    """The CLI looks every half minute whether a stack is done, so this takes as long."""
+    """The CLI polls a stack every 30 seconds, so this test takes that long."""
     with server.run_server() as running:
         environment = server.emulator_environment(running.url)
 
@@ -29,7 +29,7 @@ def test_the_emitted_templates_deploy_unchanged_with_the_aws_cli(tmp_path: Path)
         templates = str(ROOT / "templates" / "parent.yaml")
         package = ("cloudformation", "package", "--template-file", templates, "--s3-bucket", "artifacts")
         aws(*package, "--output-template-file", packaged)
-        # The boundary comes with the stack that our own deployer makes first; nor is a composite alarm made here.
+        # The bootstrap stack contains the boundary, and the emulator creates no composite alarm.
         settings_by_name = settings.load("dev") | {"PermissionsBoundary": "", "CompositeAlarm": "false"}
         parameters = [f"{name}={value}" for name, value in settings_by_name.items()]
         deploy = ("cloudformation", "deploy", "--template-file", packaged, "--stack-name", "payment-platform-dev")

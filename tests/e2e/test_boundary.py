@@ -19,7 +19,7 @@ from scripts.deployer.purge.search import Purge
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.local import server, target
 from stacks import names
-from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
+from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
 
 pytestmark = pytest.mark.e2e
 
@@ -31,7 +31,7 @@ ROLES = (names.WORKFLOW_ROLE, names.VALIDATION_ROLE, names.PROCESSING_ROLE, name
 def platform() -> Iterator[Platform]:
     with server.run_server(wait_scale=0.02) as running:
         bootstrap = {"ServiceRole": "true", "PermissionsBoundary": "platform"}
-        yield deployed(
+        yield deploy_platform(
             target.emulator_target(running), bootstrap, PermissionsBoundary="platform", DeletionProtection="true"
         )
 
@@ -46,7 +46,7 @@ def test_payments_complete_with_every_role_under_the_boundary(platform: Platform
 
 
 def test_a_role_that_is_given_everything_still_does_no_more_than_the_platform(platform: Platform) -> None:
-    """Its trust is opened as well: somebody has taken the role over."""
+    """An attacker has taken over the role: its trust policy allows everybody."""
     iam, name = platform.client("iam"), names.in_environment(names.VALIDATION_ROLE, ENVIRONMENT)
     open_trust = {
         "Effect": "Allow",
@@ -80,7 +80,7 @@ def test_a_role_that_is_given_everything_still_does_no_more_than_the_platform(pl
 
 
 def test_an_environment_is_purged_and_deployed_again_twice(platform: Platform) -> None:
-    """Seen to fail with a purge that leaves the tables' deletion protection on."""
+    """Fails with a purge that leaves the deletion protection of the tables on."""
     dynamodb, kms = platform.client("dynamodb"), platform.client("kms")
     tables = [names.in_environment(name, ENVIRONMENT) for name in (names.TABLE, names.LEDGER_TABLE)]
     purge = Purge(ENVIRONMENT, platform.parameters, TEMPLATES)

@@ -1,18 +1,18 @@
-"""Nothing that identifies a customer or a card reaches a log, a metric, a notice, a dead letter or a failure's words.
+"""No data that identifies a customer or a card is in a log, metric, notification, dead letter or error message.
 
-Marked payments go every way that there is, with functions that log all they can; then every place is searched for the
-marks. They are in the table of payments, under its key, and nowhere else. Nor is a fingerprint of a request, plain
-or keyed, or the salt of one: amounts are few enough to try them all. Two places are left out of the search, for no
-word in them is ours:
+The tests run payments with markers through every scenario, with functions that log at DEBUG, and then search every
+place for the markers. Only the payments table, which is encrypted, may contain them. The same applies to fingerprints
+of requests, plain or keyed, and to their salts, because all amounts can be tried. Two places are not searched, because
+the platform does not write them:
 
-- an execution's input, and what its history repeats of it. Step Functions keeps both under the customer's key and logs
-  them only with ``WorkflowLogExecutionData``, which is off here, as in production. The AWS emulator writes no log of a
-  workflow; AWS writes the history without these, and that is searched.
-- the event in a dead letter that Lambda itself writes. It is whatever was sent; nobody may invoke a function but the
-  workflow, which waits for the answer, operators, who do, and the schedule, whose event has no payment in it. What
-  Lambda says of the failure is searched.
+- The input of an execution, and its copies in the history. Step Functions encrypts both with the customer's key and
+  logs them only with ``WorkflowLogExecutionData``, which is off here, as in production. The AWS emulator writes no
+  workflow log; AWS logs the history without them, and the history is searched.
+- The event in a dead letter that Lambda writes, which is what the caller sent. Only three callers may invoke a
+  function: the workflow and operators, which wait for the answer, and the schedule, whose event contains no payment.
+  The error that Lambda adds is searched.
 
-Ids of payments may be read anywhere; so an id that looks like a card number is refused.
+Ids of payments may appear anywhere, so an id that looks like a card number is refused.
 """
 
 import json
@@ -26,9 +26,9 @@ import pytest
 
 from scripts.local import server, target
 from tests.e2e import marked
-from tests.e2e.conftest import TOPIC_ARN, Platform, deployed
-from tests.e2e.marked import FINGERPRINT_DIGITS, MARKS, SENT_MARKS, Sender, every_way, every_way_of_stripe
-from tests.e2e.places import KINDS, Place, letters_url, places, search, table
+from tests.e2e.conftest import TOPIC_ARN, Platform, deploy_platform
+from tests.e2e.marked import FINGERPRINT_DIGITS, MARKS, SENT_MARKS, Sender, run_scenarios, run_stripe_scenarios
+from tests.e2e.places import KINDS, Place, collect_places, find_dead_letter_queue, find_markers, read_table
 from tests.payments.stripe_server import Stripe, serve_stripe
 
 pytestmark = pytest.mark.e2e
@@ -40,7 +40,7 @@ PLANTED = "planted-on-purpose"
 def stripe() -> Stripe:
     stripe = Stripe()
     stripe.api_key = marked.API_KEY
-    # The marked amounts are longer than Stripe takes.
+    # The marked amounts are higher than Stripe accepts.
     stripe.maximum = 10**12
     return stripe
 
@@ -50,9 +50,9 @@ def platform(stripe: Stripe) -> Iterator[Platform]:
     with serve_stripe(stripe) as url, server.run_server(wait_scale=0.005) as running:
         to = target.emulator_target(running, GATEWAY_URL=url)
         assert to.runtime is not None
-        # The AWS emulator does not hand the level on.
+        # The AWS emulator does not pass the log level to the functions.
         loud = tuple((name, text.replace(b"=INFO", b"=DEBUG"), mode) for name, text, mode in to.runtime.files)
-        yield deployed(
+        yield deploy_platform(
             replace(to, runtime=replace(to.runtime, files=loud)),
             WorkflowLogExecutionData="false",
             FunctionLogLevel="DEBUG",
@@ -63,31 +63,31 @@ def platform(stripe: Stripe) -> Iterator[Platform]:
 
 @pytest.fixture(autouse=True)
 def _clean_up_after_earlier_tests() -> None:
-    """They are searched: what was sent to them stays, in whichever order the tests run."""
+    """Keep the messages in the queues, because the tests search them."""
 
 
 @pytest.fixture(scope="module")
 def sender(platform: Platform, stripe: Stripe) -> Sender:
-    """Who has sent everything, every way."""
+    """Return a sender that has run every scenario."""
     send = Sender(platform)
-    every_way(send)
+    run_scenarios(send)
     secrets = platform.client("secretsmanager")
     secret = secrets.create_secret(Name="gateway", SecretString=json.dumps({"api_key": marked.API_KEY}))
     platform.deploy(Gateway="stripe", GatewaySecretArn=secret["ARN"])
-    every_way_of_stripe(send, stripe)
+    run_stripe_scenarios(send, stripe)
     return send
 
 
 @pytest.fixture(scope="module")
 def searched(sender: Sender) -> list[Place]:
-    """Every place, with something planted in one of each kind."""
+    """Return every place, with a planted marker in one place of each kind."""
     plant(sender.platform)
-    return places(sender.platform)
+    return collect_places(sender.platform)
 
 
 @pytest.fixture(scope="module")
 def fingerprints(sender: Sender) -> set[str]:
-    """The first digits of fingerprints, plain and as recorded, and the salts."""
+    """Return the first digits of the plain and of the recorded fingerprints, and the salts."""
     dynamodb, name = sender.platform.client("dynamodb"), sender.platform.outputs["DynamodbTableName"]
     items = [item for page in dynamodb.get_paginator("scan").paginate(TableName=name) for item in page["Items"]]
     recorded = {item["fingerprint"]["S"][:FINGERPRINT_DIGITS] for item in items}
@@ -98,7 +98,7 @@ def fingerprints(sender: Sender) -> set[str]:
 
 @pytest.fixture(scope="module")
 def inputs(sender: Sender) -> str:
-    """The requests as they came in."""
+    """Return the inputs of all executions."""
     stepfunctions = sender.platform.client("stepfunctions")
     arn = sender.platform.outputs["StepFunctionsStateMachineArn"]
     pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=arn)
@@ -120,7 +120,7 @@ def plant(platform: Platform) -> None:
     )
     message = json.dumps({"customer_id": PLANTED})
     platform.client("sns").publish(TopicArn=TOPIC_ARN, Subject="planted", Message=message)
-    platform.client("sqs").send_message(QueueUrl=letters_url(platform), MessageBody=message)
+    platform.client("sqs").send_message(QueueUrl=find_dead_letter_queue(platform), MessageBody=message)
     states = {"Failed": {"Type": "Fail", "Error": "Planted", "Cause": PLANTED}}
     machine = stepfunctions.create_state_machine(
         name="planted",
@@ -135,12 +135,12 @@ def plant(platform: Platform) -> None:
 def test_no_payment_data_is_outside_the_encrypted_tables(
     searched: list[Place], sender: Sender, fingerprints: set[str]
 ) -> None:
-    """Seen to fail, before these were mended, by a log of what sends the gateway's requests, by a currency in a reason
-    to reject, by ids that were card numbers, or no ids at all, and by fingerprints in states and names of executions.
+    """Failed before these were fixed: a log of the gateway's HTTP client, a currency in the reason of a rejection, ids
+    that were card numbers or no ids at all, and fingerprints in states and names of executions.
     """
     markers = [*MARKS, *sorted(fingerprints)]
-    leaks = search(markers, searched)
-    figures = {"markers": len(markers), "paths": sender.ways, "places": len(searched), "leaked": len(leaks)}
+    leaks = find_markers(markers, searched)
+    figures = {"markers": len(markers), "paths": sender.count, "places": len(searched), "leaked": len(leaks)}
     print(json.dumps(figures))
     if report := os.environ.get("MARKERS_REPORT"):
         Path(report).write_text(json.dumps(figures) + "\n", encoding="utf-8")
@@ -148,20 +148,20 @@ def test_no_payment_data_is_outside_the_encrypted_tables(
 
 
 def test_the_search_finds_a_planted_marker_in_every_kind_of_place(searched: list[Place]) -> None:
-    assert {kind for _, kind, _ in search([PLANTED], searched)} == set(KINDS)
+    assert {kind for _, kind, _ in find_markers([PLANTED], searched)} == set(KINDS)
 
 
 def test_stored_payment_data_is_in_the_payments_table_and_not_in_the_ledger(
     sender: Sender, fingerprints: set[str]
 ) -> None:
     platform = sender.platform
-    payments_table = table(platform, platform.outputs["DynamodbTableName"])
+    payments_table = read_table(platform, platform.outputs["DynamodbTableName"])
     for mark in (marked.CUSTOMER, marked.STRIPE_CUSTOMER, str(marked.MAJOR_UNITS), marked.METHOD):
         assert mark in payments_table
-    # A hash without a key is recorded no more.
-    assert search(sender.fingerprints, [("table", "payments", payments_table)]) == []
-    ledger = table(platform, "dynamodb-payment-ledger-local")
-    assert search([*MARKS, *fingerprints], [("table", "ledger", ledger)]) == []
+    # The table contains no unkeyed hash of a request.
+    assert find_markers(sender.fingerprints, [("table", "payments", payments_table)]) == []
+    ledger = read_table(platform, "dynamodb-payment-ledger-local")
+    assert find_markers([*MARKS, *fingerprints], [("table", "ledger", ledger)]) == []
 
 
 def test_every_marker_was_sent(inputs: str) -> None:
@@ -169,7 +169,7 @@ def test_every_marker_was_sent(inputs: str) -> None:
 
 
 def test_every_scenario_was_run(searched: list[Place], sender: Sender) -> None:
-    payments_table = table(sender.platform, sender.platform.outputs["DynamodbTableName"])
+    payments_table = read_table(sender.platform, sender.platform.outputs["DynamodbTableName"])
     for status in ("COMPLETED", "DECLINED", "REJECTED", "FAILED", "UNKNOWN", "REVIEW", "REFUNDING", "REFUNDED"):
         assert f'"status": {{"S": "{status}"}}' in payments_table
     executions = " ".join(text for kind, _, text in searched if kind == "execution")
@@ -182,16 +182,16 @@ def test_every_scenario_was_run(searched: list[Place], sender: Sender) -> None:
     assert [
         text for text in ("NotAllowed", "PaymentNotRecorded", "payment not reconciled", '"DEBUG"') if text not in logs
     ] == []
-    # Stripe's own, whose messages are marked.
+    # The errors of Stripe, whose messages contain a marker.
     codes = ("AuthenticationError", "RateLimitError", "APIError", "APIConnectionError", "card_declined")
     assert [code for code in codes if code not in logs + executions] == []
-    # Of validation and processing; reconciliation answers what it refuses, so that leaves none.
+    # From validation and processing; reconciliation answers a refused request, which leaves no dead letter.
     assert len([text for kind, _, text in searched if kind == "letter" and "requestContext" in text]) == 2
 
 
-@pytest.mark.usefixtures("searched")  # it plants the one rule that there is
+@pytest.mark.usefixtures("searched")  # it plants the only rule with a pattern
 def test_execution_logs_contain_no_data_and_no_rule_receives_executions(platform: Platform) -> None:
-    """What is left out of the search is kept by nobody but Step Functions."""
+    """Only Step Functions stores the data that is not searched."""
     stacks = platform.client("cloudformation").describe_stacks()["Stacks"]
     parameters = [parameter for stack in stacks for parameter in stack.get("Parameters", [])]
     logged = [
@@ -199,7 +199,7 @@ def test_execution_logs_contain_no_data_and_no_rule_receives_executions(platform
         for parameter in parameters
         if parameter["ParameterKey"] == "WorkflowLogExecutionData"
     ]
-    # Of the platform, and of its nested stack with the workflow.
+    # The values of the platform and of its nested stack with the workflow.
     assert logged == ["false", "false"]
     rules = platform.client("events").list_rules()["Rules"]
     assert [rule["Name"] for rule in rules if "EventPattern" in rule] == ["planted"]

@@ -1,4 +1,4 @@
-"""Deploying again: nothing to do, settings that reach the functions, new code behind the alias."""
+"""A second deployment changes nothing, or changes settings and code behind the alias."""
 
 import pytest
 from click.testing import CliRunner
@@ -45,11 +45,11 @@ def test_every_stack_is_deployed(platform: Platform) -> None:
 
 
 def test_a_setting_reaches_the_version_that_the_workflow_calls(platform: Platform) -> None:
-    """Seen to fail when the version's description leaves the setting out: the alias keeps the old limit."""
+    """Fails if the description of the version omits the setting: the alias keeps the old limit."""
     assert platform.pay(payment_amount=900)[1].output["status"] == "COMPLETED"
     lower = {"MaximumAmounts": "EUR=10000,JPY=1500000,USD=800"}
     output = platform.deploy(**lower)
-    # MiniStack gives no nested change sets: the plan is from comparing templates, and only what changes is in it.
+    # MiniStack creates no nested change sets, so the plan compares the templates and contains only real changes.
     assert "ValidationVersion AWS::Lambda::Version (replaced)" in output
     assert "unchanged: Security, Data, Workflow, Monitoring" in output
     try:

@@ -11,14 +11,14 @@ from scripts.operator import cli
 from scripts.operator.cli import common
 from scripts.operator.platform import Platform as Operated
 from tests.e2e.conftest import Platform
-from tests.e2e.situations import DAY, leave, ledger, reconcile
+from tests.e2e.situations import DAY, put_abandoned_payment, read_ledger, reconcile
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
 def run(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command in an environment; the platform's is ``local``."""
+    """Runs a command in an environment, by default in ``local``."""
     monkeypatch.setattr(common, "reach_platform", lambda name, *_: Operated(name, platform.target, "alice"))
     return lambda *arguments, environment="local": CliRunner().invoke(cli.main, ["--env", environment, *arguments])
 
@@ -46,25 +46,25 @@ def test_a_dead_letter_is_listed_explained_and_redriven(platform: Platform, run)
 
 def test_a_payment_that_is_closed_at_the_gateway_is_redriven_under_another_key(platform: Platform, run) -> None:
     request, _ = platform.pay(payment_amount=150.05)
-    assert platform.item(request["transaction_id"])["closed"] == {"BOOL": True}
+    assert platform.read_item(request["transaction_id"])["closed"] == {"BOOL": True}
     redriven = run("dlq", "redrive", request["transaction_id"])
     assert redriven.exit_code == 0, redriven.output
     platform.follow(redriven.stdout.split("started ")[1].strip())
-    item = platform.item(request["transaction_id"])
+    item = platform.read_item(request["transaction_id"])
     # The simulator confirms again that it was not charged.
     assert (item["status"], item["generation"]) == ({"S": "FAILED"}, {"N": "1"})
 
 
 def test_a_letter_that_cannot_be_redriven_stays_and_says_why(platform: Platform, run) -> None:
     request, _ = platform.pay(payment_amount=150.03)
-    platform.dead_letters()
+    platform.receive_dead_letters()
     platform.pay(**request | {"payment_amount": 151})
     platform.follow(platform.start({"transaction_id": 7}))
     redriven = run("dlq", "redrive", "--all")
     assert redriven.exit_code == 1
     assert "the id belongs to another payment; it cannot be redriven" in redriven.output
     assert "no payment is recorded under this id; it cannot be redriven" in redriven.output
-    assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
+    assert platform.read_item(request["transaction_id"])["status"] == {"S": "FAILED"}
     assert len(json.loads(run("dlq", "list", "--json").output)) == 2
 
 
@@ -85,7 +85,7 @@ def test_a_letter_that_is_not_the_workflows_is_listed_too(platform: Platform, ru
 
 
 def test_a_payment_under_review_is_resolved_by_an_operator(platform: Platform, run) -> None:
-    transaction_id = leave(platform, Status.UNKNOWN, 6, DAY)
+    transaction_id = put_abandoned_payment(platform, Status.UNKNOWN, 6, DAY)
     reconcile(platform)
     (letter,) = json.loads(run("dlq", "list", "--json").output)
     assert (letter["transaction_id"], letter["now"], letter["error"]) == (transaction_id, "REVIEW", "ReviewNeeded")
@@ -94,7 +94,7 @@ def test_a_payment_under_review_is_resolved_by_an_operator(platform: Platform, r
     for _ in range(2):
         resolved = run("resolve", transaction_id, "--charged", "sim_1", "--yes")
         assert resolved.output == f"{transaction_id}: COMPLETED\n"
-    assert ledger(platform, transaction_id)[-1]["actor"]["S"].startswith("alice by way of")
+    assert read_ledger(platform, transaction_id)[-1]["actor"]["S"].startswith("alice by way of")
     assert f"{transaction_id}: has its outcome" in run("dlq", "redrive", "--all").output
     assert "only a payment in REVIEW" in run("resolve", transaction_id, "--not-charged", "--yes").output
 
@@ -104,7 +104,7 @@ def test_a_refund_is_made_once_and_refused_in_other_statuses(platform: Platform,
     for _ in range(2):
         refunded = run("refund", request["transaction_id"], "--yes")
         assert (refunded.exit_code, refunded.output) == (0, f"{request['transaction_id']}: REFUNDED\n")
-    assert ledger(platform, request["transaction_id"])[-1]["actor"]["S"].startswith("alice by way of ")
+    assert read_ledger(platform, request["transaction_id"])[-1]["actor"]["S"].startswith("alice by way of ")
     refused, _ = platform.pay(payment_amount=150.08)
     answer = run("refund", refused["transaction_id"], "--yes")
     assert answer.exit_code == 1
@@ -112,7 +112,7 @@ def test_a_refund_is_made_once_and_refused_in_other_statuses(platform: Platform,
     silent, _ = platform.pay(payment_amount=150.09)
     assert "reconciliation asks again" in run("refund", silent["transaction_id"], "--yes").output
     assert "is not recorded" in run("refund", "T-NONE", "--yes").output
-    # The platform refuses without a question.
+    # The platform refuses before the command asks for confirmation.
     declined, _ = platform.pay(payment_amount=150.01)
     assert "only a COMPLETED one can be refunded" in run("refund", declined["transaction_id"]).output
     # The line above the question describes the payment.

@@ -16,7 +16,7 @@ from scripts.operator import cli
 from scripts.operator.cli import common
 from scripts.operator.platform import Platform as Operated
 from tests.e2e.conftest import ENVIRONMENT, Platform
-from tests.e2e.situations import HOUR, leave
+from tests.e2e.situations import HOUR, put_abandoned_payment
 from tests.operator_policies import policies
 
 pytestmark = pytest.mark.e2e
@@ -59,7 +59,7 @@ def test_a_group_runs_its_commands_and_no_others(
     request, _ = platform.pay(payment_amount=150.03)
     failed = request["transaction_id"]
     paid = platform.pay()[0]["transaction_id"]
-    open_ = leave(platform, Status.PENDING, 0, HOUR)
+    open_ = put_abandoned_payment(platform, Status.PENDING, 0, HOUR)
     new = ("start", f"{failed}-2", "--amount", "150", "--method", "credit_card", "--customer", "CUST-12345")
     commands = {
         "Start payments": [new],

@@ -19,7 +19,7 @@ from scripts.operator.platform import Platform as Operated
 from scripts.operator.story import read_story
 from scripts.operator.tail import follow_lines
 from tests.e2e.conftest import Platform
-from tests.e2e.situations import HOUR, leave
+from tests.e2e.situations import HOUR, put_abandoned_payment
 
 pytestmark = pytest.mark.e2e
 
@@ -106,8 +106,8 @@ def test_lists_select_payments_by_status_and_time(platform: Platform, operated: 
     start = time.time()
     failed = platform.pay(payment_amount=150.05)[0]["transaction_id"]
     declined = platform.pay(payment_amount=150.01)[0]["transaction_id"]
-    unknown = leave(platform, Status.UNKNOWN, 6, HOUR / 6)
-    pending = leave(platform, Status.PENDING, 0, 2 * HOUR)
+    unknown = put_abandoned_payment(platform, Status.UNKNOWN, 6, HOUR / 6)
+    pending = put_abandoned_payment(platform, Status.PENDING, 0, 2 * HOUR)
 
     def list_ids(*options: str) -> list[str]:
         return [payment["transaction_id"] for payment in json.loads(run("list", *options, "--json").output)]
@@ -159,7 +159,7 @@ def test_a_file_is_sent_once_and_its_outcomes_are_printed(operated: Operated, ru
 
 @pytest.mark.parametrize(("amount", "status"), [("80.07", "SENT"), ("80.08", "CONFLICT")])
 def test_an_id_that_is_on_its_way_is_not_started_again(operated: Operated, amount: str, status: str) -> None:
-    """Neither with the same request nor with another one."""
+    """This applies to the same request and to another one."""
     transaction_id = f"S:{time.time_ns()}"
     batches = [
         Batch(operated, [read_arguments(transaction_id, value, "credit_card", "CUST-1", None)])

@@ -16,11 +16,11 @@ def test_a_valid_payment_completes(platform: Platform) -> None:
     request, story = platform.pay()
     assert story.states == ["ValidatePayment", "ProcessPayment", "PaymentOutcome", "PaymentComplete"]
     assert (story.status, story.transition_count) == ("SUCCEEDED", 4)
-    item = platform.item(request["transaction_id"])
+    item = platform.read_item(request["transaction_id"])
     assert item["status"] == {"S": "COMPLETED"}
     assert item["amount_minor"] == {"N": "15000"}
     assert item["gateway_reference"]["S"] == story.output["gateway_reference"]
-    assert platform.dead_letters() == platform.notices() == []
+    assert platform.receive_dead_letters() == platform.receive_notices() == []
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_a_payment_that_is_not_charged_has_its_outcome_and_reason(
 ) -> None:
     request, story = platform.pay(payment_amount=amount)
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
-    assert platform.item(request["transaction_id"])["status"] == {"S": status}
-    (notice,) = platform.notices()
+    assert platform.read_item(request["transaction_id"])["status"] == {"S": status}
+    (notice,) = platform.receive_notices()
     assert notice["subject"] == f"Payment {status}"
     assert (notice["transaction_id"], notice["status"], notice["reasons"]) == (
         request["transaction_id"],
@@ -46,22 +46,22 @@ def test_a_payment_that_is_not_charged_has_its_outcome_and_reason(
     )
     assert notice["attributes"]["outcome"]["Value"] == status
     assert notice["attributes"]["environment"]["Value"] == "local"
-    assert platform.dead_letters() == []
+    assert platform.receive_dead_letters() == []
 
 
 def test_a_payment_completes_after_retries(platform: Platform) -> None:
     request, story = platform.pay(payment_amount=150.02)
     assert story.status == "SUCCEEDED"
     assert story.tries["ProcessPayment"] == 3
-    assert platform.item(request["transaction_id"])["attempt"] == {"N": "3"}
+    assert platform.read_item(request["transaction_id"])["attempt"] == {"N": "3"}
 
 
 def test_an_unknown_outcome_is_resolved_by_a_lookup(platform: Platform) -> None:
     request, story = platform.pay(payment_amount=150.04)
     assert story.status == "SUCCEEDED"
     assert story.tries["ProcessPayment"] == 2
-    item = platform.item(request["transaction_id"])
-    # Claimed, and so charged, once.
+    item = platform.read_item(request["transaction_id"])
+    # The payment was claimed, and so charged, once.
     assert (item["status"], item["attempt"]) == ({"S": "COMPLETED"}, {"N": "1"})
 
 
@@ -69,8 +69,8 @@ def test_a_payment_fails_permanently(platform: Platform) -> None:
     request, story = platform.pay(payment_amount=150.03)
     assert (story.status, story.error) == ("FAILED", "GatewayUnavailable")
     assert story.tries["ProcessPayment"] == 4
-    assert platform.item(request["transaction_id"])["status"] == {"S": "FAILED"}
-    (letter,), (notice,) = platform.dead_letters(), platform.notices()
+    assert platform.read_item(request["transaction_id"])["status"] == {"S": "FAILED"}
+    (letter,), (notice,) = platform.receive_dead_letters(), platform.receive_notices()
     assert notice["subject"] == "Payment FAILED"
     assert notice["attributes"]["outcome"]["Value"] == "FAILED"
     for message in (letter, notice):
@@ -85,9 +85,9 @@ def test_a_malformed_request_fails_as_malformed(platform: Platform, data: object
     assert story.states[-1] == "PaymentFailed"
     big = len(json.dumps(data)) > 20_000
     assert story.error == ("States.QueryEvaluationError" if big else "MalformedRequest")
-    assert len(platform.dead_letters()) == 1
-    (notice,) = platform.notices()
-    # It is of the execution, says so, and states nothing of a payment.
+    assert len(platform.receive_dead_letters()) == 1
+    (notice,) = platform.receive_notices()
+    # The notification concerns the execution and contains no payment.
     assert (notice["subject"], notice["kind"], "transaction_id" in notice) == ("Execution failed", "execution", False)
     assert notice["attributes"]["outcome"]["Value"] == "EXECUTION_FAILED"
 
@@ -96,12 +96,12 @@ def test_a_repeated_failed_payment_fails_again_and_is_published_once(platform: P
     request, _ = platform.pay(payment_amount=150.03)
     again = platform.follow(platform.start(request))
     assert (again.status, again.error) == ("FAILED", "PaymentGivenUp")
-    assert len(platform.dead_letters()) == 1
-    (notice,) = platform.notices()
-    item = platform.item(request["transaction_id"])
+    assert len(platform.receive_dead_letters()) == 1
+    (notice,) = platform.receive_notices()
+    item = platform.read_item(request["transaction_id"])
     assert (item["notified_status"], item["notification_confirmed"]) == ({"S": "FAILED"}, {"BOOL": True})
     assert "notification_due" not in item
-    # By it a subscriber would know a repetition.
+    # A subscriber recognizes a repeated notification by this attribute.
     assert notice["notice_id"].startswith(request["transaction_id"])
 
 
@@ -109,14 +109,14 @@ def test_a_repeated_payment_returns_its_outcome_and_is_not_charged_again(platfor
     request, first = platform.pay()
     _, second = platform.pay(**request)
     assert second.output == first.output | {"announce": False}
-    assert platform.item(request["transaction_id"])["attempt"] == {"N": "1"}
+    assert platform.read_item(request["transaction_id"])["attempt"] == {"N": "1"}
 
 
 def test_another_payment_under_the_same_id_is_a_conflict(platform: Platform) -> None:
     request, _ = platform.pay()
     _, story = platform.pay(**request | {"payment_amount": 151})
     assert story.error == "IdempotencyConflict"
-    assert platform.item(request["transaction_id"])["status"] == {"S": "COMPLETED"}
+    assert platform.read_item(request["transaction_id"])["status"] == {"S": "COMPLETED"}
 
 
 def test_the_same_payment_five_times_at_once_is_charged_once(platform: Platform) -> None:
@@ -129,14 +129,14 @@ def test_the_same_payment_five_times_at_once_is_charged_once(platform: Platform)
     completed = [story.output for story in stories if story.status == "SUCCEEDED"]
     assert completed
     assert {output["attempt"] for output in completed} == {1}
-    assert platform.item(request["transaction_id"])["status"] == {"S": "COMPLETED"}
+    assert platform.read_item(request["transaction_id"])["status"] == {"S": "COMPLETED"}
 
 
 def test_the_functions_log_json_and_no_payment_data(platform: Platform) -> None:
     request, _ = platform.pay(customer_id="CUST-MARKED", payment_amount=4321.03)
     logs = platform.client("logs").get_paginator("filter_log_events")
     groups = [platform.outputs[f"CloudwatchLogGroup{name}Name"] for name in ("Validation", "Processing")]
-    # What a function logs arrives a moment after its answer.
+    # The log lines of a function arrive a moment after its answer.
     for _ in range(50):
         pages = [page for group in groups for page in logs.paginate(logGroupName=group)]
         text = "\n".join(event["message"] for page in pages for event in page["events"])
@@ -149,20 +149,20 @@ def test_the_functions_log_json_and_no_payment_data(platform: Platform) -> None:
         "payment failed",
     }
     assert "CUST-MARKED" not in text
-    # Ids are random: any few digits stand in one some day.
+    # Random ids may contain any short sequence of digits.
     assert "4321" not in re.sub("[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{12,}|20[0-9]{2}-[0-9T:.Z-]+", "", text)
 
 
 def test_a_failed_asynchronous_invocation_is_dead_lettered(platform: Platform) -> None:
-    """A function that is invoked by somebody else, asynchronously, and fails for good."""
+    """Another caller invokes a function asynchronously, and it fails permanently."""
     lambda_ = platform.client("lambda")
     name = platform.outputs["LambdaProcessingFunctionName"]
     lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
     lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
     for _ in range(20):
-        letters = platform.dead_letters()
+        letters = platform.receive_dead_letters()
         if letters:
             break
         time.sleep(0.2)
-    # The emulator puts the event into an envelope; AWS sends it as it is.
+    # The emulator wraps the event in an envelope; AWS sends it unchanged.
     assert [letter["requestPayload"] for letter in letters] == [{}]

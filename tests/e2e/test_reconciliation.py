@@ -1,4 +1,4 @@
-"""What the workflow left behind, refunds and redrives, on the deployed platform."""
+"""Reconciliation of abandoned payments, refunds and redrives on the deployed platform."""
 
 import json
 
@@ -6,7 +6,16 @@ import pytest
 from payments.payment import TRANSITIONS, Status
 
 from tests.e2e.conftest import Platform
-from tests.e2e.situations import DAY, HOUR, RECONCILIATION, call, leave, ledger, reconcile, without
+from tests.e2e.situations import (
+    DAY,
+    HOUR,
+    RECONCILIATION,
+    call_function,
+    put_abandoned_payment,
+    read_ledger,
+    reconcile,
+    without_permission,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -26,16 +35,16 @@ pytestmark = pytest.mark.e2e
 def test_reconciliation_settles_every_abandoned_payment(
     platform: Platform, status: Status, cents: int, age: float, settled: str
 ) -> None:
-    transaction_id = leave(platform, status, cents, age)
+    transaction_id = put_abandoned_payment(platform, status, cents, age)
     reconcile(platform)
-    assert platform.item(transaction_id)["status"] == {"S": settled}
-    notices = [notice for notice in platform.notices() if notice["transaction_id"] == transaction_id]
+    assert platform.read_item(transaction_id)["status"] == {"S": settled}
+    notices = [notice for notice in platform.receive_notices() if notice["transaction_id"] == transaction_id]
     assert [notice["status"] for notice in notices] == (
         [settled] if settled in ("COMPLETED", "FAILED", "REVIEW") else []
     )
-    # Once: a second run finds nothing to tell.
+    # A second run publishes nothing.
     reconcile(platform)
-    assert [n for n in platform.notices() if n["transaction_id"] == transaction_id] == []
+    assert [n for n in platform.receive_notices() if n["transaction_id"] == transaction_id] == []
 
 
 def test_a_run_ends_with_a_summary(platform: Platform) -> None:
@@ -49,7 +58,7 @@ def test_a_run_ends_with_a_summary(platform: Platform) -> None:
 
 def test_the_ledger_records_every_step_and_who_took_it(platform: Platform) -> None:
     request, _ = platform.pay(payment_amount=150.02)
-    steps = ledger(platform, request["transaction_id"])
+    steps = read_ledger(platform, request["transaction_id"])
     statuses = [step["status"]["S"] for step in steps]
     assert statuses == ["PENDING", *["PROCESSING", "PENDING"] * 2, "PROCESSING", "COMPLETED"]
     assert [int(step["sequence"]["N"]) for step in steps] == list(range(1, len(steps) + 1))
@@ -67,43 +76,43 @@ def test_the_ledger_records_every_step_and_who_took_it(platform: Platform) -> No
 def test_a_refund_that_is_requested_twice_is_made_once(platform: Platform) -> None:
     request, _ = platform.pay()
     refund = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
-    answers = [call(platform, "reconciliation", **refund) for _ in range(2)]
+    answers = [call_function(platform, "reconciliation", **refund) for _ in range(2)]
     assert [answer["status"] for answer in answers] == ["REFUNDED", "REFUNDED"]
-    steps = ledger(platform, request["transaction_id"])
+    steps = read_ledger(platform, request["transaction_id"])
     assert [step["status"]["S"] for step in steps][-2:] == ["REFUNDING", "REFUNDED"]
     assert steps[-1]["actor"]["S"].startswith("alice by way of lambda-payment-reconciliation-local")
 
 
 def test_a_payment_that_was_not_charged_is_not_refunded(platform: Platform) -> None:
     request, _ = platform.pay(payment_amount=150.01)
-    answer = call(
+    answer = call_function(
         platform, "reconciliation", action="refund", transaction_id=request["transaction_id"], operator="alice"
     )
-    # An answer, and no error of the function: that would ring an alarm.
+    # The function answers without an error, which would set off an alarm.
     assert answer["refused"] == "NotAllowed"
 
 
 @pytest.mark.parametrize("action", ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"])
 def test_an_event_without_an_action_settles_and_publishes_nothing(platform: Platform, action: str) -> None:
-    transaction_id = leave(platform, Status.PENDING, 0, HOUR)
-    with without(platform, "Reconciliation", action):
+    transaction_id = put_abandoned_payment(platform, Status.PENDING, 0, HOUR)
+    with without_permission(platform, "Reconciliation", action):
         answer = reconcile(platform)
-    # One payment that could not be settled, or no list of them at all: each is an error that an alarm sees.
+    # A payment that cannot be settled and a failed query are both logged as errors, which an alarm counts.
     assert answer.get("errors") == 1 or answer["errorType"] == "LedgerRefused"
-    assert platform.notices() == []
-    assert platform.item(transaction_id)["status"] == {"S": "PENDING"}
+    assert platform.receive_notices() == []
+    assert platform.read_item(transaction_id)["status"] == {"S": "PENDING"}
     reconcile(platform)
 
 
 def test_a_dead_letter_that_could_not_be_sent_is_sent_later(platform: Platform) -> None:
-    transaction_id = leave(platform, Status.PENDING, 0, HOUR)
-    with without(platform, "Reconciliation", "sqs:SendMessage"):
+    transaction_id = put_abandoned_payment(platform, Status.PENDING, 0, HOUR)
+    with without_permission(platform, "Reconciliation", "sqs:SendMessage"):
         assert reconcile(platform)["errors"] == 1
-    item = platform.item(transaction_id)
+    item = platform.read_item(transaction_id)
     assert (item["status"], item["notified_status"]) == ({"S": "FAILED"}, {"S": "FAILED"})
     assert item["notification_confirmed"] == item["notification_due"] == {"BOOL": True}
-    assert [notice["attributes"]["outcome"]["Value"] for notice in platform.notices()] == ["FAILED"]
-    # As a quarter of an hour later.
+    assert [notice["attributes"]["outcome"]["Value"] for notice in platform.receive_notices()] == ["FAILED"]
+    # The next scheduled run.
     platform.client("dynamodb").update_item(
         TableName=platform.outputs["DynamodbTableName"],
         Key={"transaction_id": {"S": transaction_id}},
@@ -111,7 +120,7 @@ def test_a_dead_letter_that_could_not_be_sent_is_sent_later(platform: Platform) 
         ExpressionAttributeValues={":past": {"N": "1000"}},
     )
     reconcile(platform)
-    assert [letter["transaction_id"] for letter in platform.dead_letters()][-1:] == [transaction_id]
-    # What was done is not done again.
-    assert platform.notices() == []
-    assert "notification_due" not in platform.item(transaction_id)
+    assert [letter["transaction_id"] for letter in platform.receive_dead_letters()][-1:] == [transaction_id]
+    # A repeated run does nothing.
+    assert platform.receive_notices() == []
+    assert "notification_due" not in platform.read_item(transaction_id)

@@ -16,7 +16,7 @@ from payments.payment import Status
 from scripts.local import server
 from stacks import names
 from tests.e2e.conftest import ENVIRONMENT, Platform
-from tests.e2e.situations import HOUR, RECONCILIATION, leave, ledger
+from tests.e2e.situations import HOUR, RECONCILIATION, put_abandoned_payment, read_ledger
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +38,7 @@ def sooner(platform: Platform) -> Iterator[None]:
 
 @contextmanager
 def witness(platform: Platform) -> Iterator[str]:
-    """A queue beside the function among the rule's targets, that tells with what the rule has fired."""
+    """Add a queue to the targets of the rule, which receives the events of the rule."""
     queue_url = platform.client("sqs").create_queue(QueueName="witness")["QueueUrl"]
     arn = f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:witness"
     events = platform.client("events")
@@ -50,13 +50,13 @@ def witness(platform: Platform) -> Iterator[str]:
 
 
 def test_the_schedule_settles_a_payment_that_a_dead_workflow_left(platform: Platform) -> None:
-    """Nobody else invokes the function here.
+    """No other caller invokes the function in this test.
 
     Seen to fail without the permission, with one for another rule or for the function in the alias's place, without
     the target, and with the function as the target.
     """
     with witness(platform) as queue_url:
-        transaction_id = leave(platform, Status.PROCESSING, 4, HOUR)
+        transaction_id = put_abandoned_payment(platform, Status.PROCESSING, 4, HOUR)
         with sooner(platform):
             settled = wait_until_settled(platform, transaction_id)
         (message, *_) = platform.client("sqs").receive_message(QueueUrl=queue_url, WaitTimeSeconds=10)["Messages"]
@@ -66,14 +66,14 @@ def test_the_schedule_settles_a_payment_that_a_dead_workflow_left(platform: Plat
         [f"arn:aws:events:{server.REGION}:{server.ACCOUNT}:rule/{RULE}"],
     )
     assert settled["status"] == {"S": "COMPLETED"}
-    # By the version behind the alias that the rule names.
+    # The version behind the alias in the rule was invoked.
     live = platform.client("lambda").get_alias(FunctionName=RECONCILIATION, Name=names.LIVE)["FunctionVersion"]
-    assert ledger(platform, transaction_id)[-1]["actor"] == {"S": f"{RECONCILIATION}:{live}"}
+    assert read_ledger(platform, transaction_id)[-1]["actor"] == {"S": f"{RECONCILIATION}:{live}"}
 
 
 def wait_until_settled(platform: Platform, transaction_id: str) -> dict[str, Any]:
     for _ in range(500):
-        item = platform.item(transaction_id)
+        item = platform.read_item(transaction_id)
         if item["status"] != {"S": "PROCESSING"}:
             return item
         time.sleep(0.2)

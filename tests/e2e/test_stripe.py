@@ -15,8 +15,8 @@ from scripts.deployer.archive import zip_folder
 from scripts.local import server, target
 from scripts.local.runtime import RUNTIME
 from stacks import names
-from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
-from tests.e2e.situations import call
+from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
+from tests.e2e.situations import call_function
 from tests.payments.stripe_server import Stripe, serve_stripe
 
 pytestmark = pytest.mark.e2e
@@ -27,7 +27,7 @@ PROCESSING = names.in_environment(names.PROCESSING_FUNCTION, ENVIRONMENT)
 
 @pytest.fixture(scope="module")
 def one_stripe() -> Stripe:
-    """It refuses every other key."""
+    """The server refuses every other key."""
     stripe = Stripe()
     stripe.api_key = API_KEY
     return stripe
@@ -41,12 +41,12 @@ def platform(one_stripe: Stripe) -> Iterator[Platform]:
         secret = to.client("secretsmanager").create_secret(
             Name="gateway", SecretString=json.dumps({"api_key": API_KEY}), KmsKeyId=key
         )
-        yield deployed(to, Gateway="stripe", GatewaySecretArn=secret["ARN"], GatewaySecretKeyArn=key)
+        yield deploy_platform(to, Gateway="stripe", GatewaySecretArn=secret["ARN"], GatewaySecretKeyArn=key)
 
 
 @pytest.fixture
 def stripe(one_stripe: Stripe) -> Stripe:
-    """Stripe, as if nobody had paid yet."""
+    """Return the Stripe server without payments and faults."""
     one_stripe.intents.clear()
     one_stripe.refunds.clear()
     one_stripe.forget_keys()
@@ -55,12 +55,12 @@ def stripe(one_stripe: Stripe) -> Stripe:
 
 
 def test_a_payment_is_charged_once_with_the_key_of_the_secret(platform: Platform, stripe: Stripe) -> None:
-    """Seen to fail without the layer, without the policy at the role, and with a policy of another secret."""
+    """Fails without the layer, without the policy of the role, and with a policy for another secret."""
     request, story = platform.pay()
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentComplete")
     reference = story.output["gateway_reference"]
     assert reference.startswith("pi_")
-    assert platform.item(request["transaction_id"])["gateway_reference"] == {"S": reference}
+    assert platform.read_item(request["transaction_id"])["gateway_reference"] == {"S": reference}
     assert stripe.intents[reference]["metadata"] == {
         "transaction_id": request["transaction_id"],
         "environment": "local",
@@ -74,7 +74,7 @@ def test_a_declined_card_fails_the_payment(platform: Platform, stripe: Stripe) -
     request, story = platform.pay()
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentUnsuccessful")
     assert story.output["reasons"] == ["card_declined"]
-    assert platform.item(request["transaction_id"])["status"] == {"S": "DECLINED"}
+    assert platform.read_item(request["transaction_id"])["status"] == {"S": "DECLINED"}
     assert stripe.money_moved == 0
 
 
@@ -83,15 +83,15 @@ def test_an_answer_that_is_lost_is_looked_up_and_charged_once(platform: Platform
     request, story = platform.pay()
     assert (story.status, story.states[-1]) == ("SUCCEEDED", "PaymentComplete")
     assert story.tries["ProcessPayment"] == 2
-    assert platform.item(request["transaction_id"])["gateway_reference"]["S"] in stripe.intents
+    assert platform.read_item(request["transaction_id"])["gateway_reference"]["S"] in stripe.intents
     assert stripe.money_moved == 15000
 
 
 def test_a_refund_gives_the_money_back_once(platform: Platform, stripe: Stripe) -> None:
-    """By the reconciliation function: its role and its layer are its own."""
+    """The reconciliation function has its own role and layer."""
     request, story = platform.pay()
     request_to_refund = {"action": "refund", "transaction_id": request["transaction_id"], "operator": "alice"}
-    assert [call(platform, "reconciliation", **request_to_refund)["status"] for _ in range(2)] == [
+    assert [call_function(platform, "reconciliation", **request_to_refund)["status"] for _ in range(2)] == [
         "REFUNDED",
         "REFUNDED",
     ]
@@ -100,7 +100,7 @@ def test_a_refund_gives_the_money_back_once(platform: Platform, stripe: Stripe) 
 
 
 def test_the_library_is_found_in_the_layer_and_nowhere_else(platform: Platform, tmp_path: Path) -> None:
-    """With what is installed here in reach of the functions, the tests above would pass without the layer."""
+    """If the functions could import the packages of this machine, the tests above would pass without the layer."""
     functions = platform.client("lambda")
     live = functions.get_function_configuration(FunctionName=PROCESSING, Qualifier=names.LIVE)
     (layer,) = live["Layers"]

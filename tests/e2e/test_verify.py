@@ -1,4 +1,4 @@
-"""scripts/verify.sh on a deployed platform: all checks are ok, nothing is left behind, and each defect is named.
+"""scripts/verify.sh on a deployed platform: all checks pass, nothing is left behind, and each defect is named.
 
 The defects are made by calls of AWS's API, as a person would make them by mistake.
 """
@@ -24,8 +24,8 @@ from scripts.verify.read_only import WriteRefused, refuse_writes
 from scripts.verify.results import Check, Status, run_check
 from scripts.verify.run import Run
 from stacks import settings
-from tests.e2e.conftest import ENVIRONMENT, Platform, deployed
-from tests.e2e.situations import RECONCILIATION, put_document, reconcile, without
+from tests.e2e.conftest import ENVIRONMENT, Platform, deploy_platform
+from tests.e2e.situations import RECONCILIATION, put_document, reconcile, without_permission
 from tests.emitted import ROOT
 from tests.ops.situations import COMPOSITE, create_composite_alarm
 
@@ -54,14 +54,14 @@ READS = {
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
     with server.run_server(wait_scale=0.02) as running:
-        platform = deployed(target.emulator_target(running), BOOTSTRAP)
+        platform = deploy_platform(target.emulator_target(running), BOOTSTRAP)
         reconcile(platform)  # for a heartbeat
         yield platform
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the emulator everything arrives within seconds, or never."""
+    """On the emulator, messages and logs arrive within seconds or never."""
     monkeypatch.setattr(schedule, "FIRST_HEARTBEAT_SECONDS", 5)
     monkeypatch.setattr(schedule, "UNDELIVERED_SECONDS", 0)
     for module, name in (
@@ -97,7 +97,7 @@ def select_problems(checks: Sequence[Check]) -> dict[str, str]:
 
 def read_alarm_states(platform: Platform) -> dict[str, str]:
     described = platform.client("cloudwatch").describe_alarms()["MetricAlarms"]
-    # The alarms of dead letters follow what the tests do.
+    # The alarms of dead letters depend on other tests.
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described if "dead-letters" not in alarm["AlarmName"]}
 
 
@@ -112,7 +112,7 @@ def test_all_checks_are_ok_and_nothing_is_left_behind(platform: Platform) -> Non
 
     assert select_problems(checks) == {}
     counts = {status: sum(check.status is status for check in checks) for status in Status}
-    # Checks are skipped for gaps of the emulator, and for what the settings turn off.
+    # Checks are skipped for gaps of the emulator, and for resources that the settings switch off.
     by_settings = {"resources: subscription", "resources: backups", "backups: a backup on demand"}
     skipped = {f"{check.group}: {check.name}": check.observation for check in checks if check.status is Status.SKIPPED}
     assert {name for name, reason in skipped.items() if not reason.startswith("the emulator ")} == by_settings
@@ -261,7 +261,7 @@ def key_alias_moved(platform: Platform) -> Iterator[None]:
 Defect = Callable[[Platform], AbstractContextManager[None]]
 DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
     "a permission of a role": (
-        lambda platform: without(platform, "validation", "dynamodb:PutItem"),
+        lambda platform: without_permission(platform, "validation", "dynamodb:PutItem"),
         ("access", "payments"),
         {
             "access: policies of the roles": "policy-lambda-validation-local: statement RecordPayments is missing",
@@ -270,11 +270,9 @@ DEFECTS: dict[str, tuple[Defect, tuple[str, ...], dict[str, str]]] = {
     ),
     # The emulator does not enforce the permission, so only the policy shows the defect.
     "a permission of the workflow": (
-        lambda platform: without(platform, "workflow", "sqs:SendMessage"),
+        lambda platform: without_permission(platform, "workflow", "sqs:SendMessage"),
         ("access",),
-        {
-            "access: policies of the roles": "sfn-payment-workflow-local: statement DeadLetterPayments is missing",
-        },
+        {"access: policies of the roles": "sfn-payment-workflow-local: statement DeadLetterPayments is missing"},
     ),
     "an alarm's action": (
         alarm_without_actions,

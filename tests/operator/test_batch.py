@@ -226,7 +226,7 @@ def test_nothing_that_is_started_carries_a_hash_of_its_request(monkeypatch: pyte
 
 
 def test_a_command_prints_neither_the_fingerprint_nor_its_salt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With both, anybody could try all amounts."""
+    """Anyone who has the fingerprint and the salt could try all amounts."""
     record = records.parse_item(make_item(make_request(), "COMPLETED", SALT))
     story = Story(record, (), (), ())
     monkeypatch.setattr(inspect, "list_recent_payments", lambda *_, **__: [record])

@@ -99,7 +99,7 @@ def test_reading_leaves_all_letters_visible(make_platform: Any) -> None:
 def test_the_first_error_of_reading_is_raised_and_the_letters_become_visible(
     make_platform: Any, monkeypatch: pytest.MonkeyPatch, errors: list[ClientError], visible: int
 ) -> None:
-    """But for the batch for which showing them fails, too."""
+    """The exception is the batch whose letters cannot be made visible either."""
     platform = make_platform(*MANY_LETTERS)
     fail_first(monkeypatch, platform.queue, "change_message_visibility_batch", errors)
     monkeypatch.setattr(records, "read_payments", lambda *_: 1 / 0)

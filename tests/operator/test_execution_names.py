@@ -13,7 +13,7 @@ from scripts.operator import execution_names
 from scripts.operator.batch import MOST_EXECUTIONS
 from scripts.operator.execution_names import LONGEST_NAME, name_execution, name_redrive
 
-# Of all forms; and of the characters that are escaped, and that escapes and suffixes consist of.
+# Ids of all forms, and with the characters that are escaped or that escapes and suffixes contain.
 IDS = (
     st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", fullmatch=True)
     | st.from_regex(r"[a2][-._:cdr2]{0,63}", fullmatch=True)
@@ -40,7 +40,7 @@ def decode_name(name: str) -> tuple[str, str]:
 
 @given(IDS, NUMBERS)
 def test_a_name_is_of_one_id_and_one_number_only(transaction_id: str, number: int) -> None:
-    """What can be decoded is of nothing else."""
+    """No other name has the same decoded form."""
     suffix = f"_{number}" if number > 1 else ""
     assert decode_name(name_execution(transaction_id, number)) == (transaction_id, suffix)
     redriven_id, suffix = decode_name(name_redrive(transaction_id))
@@ -71,7 +71,7 @@ def test_a_name_can_be_read(transaction_id: str, name: str) -> None:
 
 
 NAMES_OF_PAYMENT = ("A_c1", "A_c1_2", "A_c1_redrive0f0f0f")
-# As they were named before, and as the demonstration names them.
+# Names of earlier versions, and of the demonstration.
 FORMER_NAMES = ("A-1-0f", "A-1-0123456789abcdef", "A-1-0123456789abcdefg", "redrive-A-1-0f0f0f0f")
 OTHER_NAMES = ("A_c1_2_2", "A_c1_redrive", "A_c10", "A_c1_d", "A-1", "A-10-0f", "A-1-0-f")
 

@@ -93,7 +93,7 @@ def test_card_numbers_are_hidden_and_ids_are_not() -> None:
 
 
 def follow_looks(monkeypatch: pytest.MonkeyPatch, looks: Iterable[Any], interval: int) -> tuple[list[str], list[float]]:
-    """Return the keys of the lines that `tail` shows of these looks, and how long it waits after each."""
+    """Return the keys of the lines that `tail` shows after each poll, and the wait after each poll."""
     remaining, times, waits = iter(looks), itertools.count(1000, interval), []
 
     def read_lines(*_: Any) -> Iterator[LogLine]:

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.local import server, target
 from stacks.monitoring.alarms import list_sections
-from tests.e2e.conftest import Platform, deployed
+from tests.e2e.conftest import Platform, deploy_platform
 
 ALARM_SCALE = 0.01
 PERIOD_SECONDS = 300 * ALARM_SCALE
@@ -126,7 +126,7 @@ def run_schedule(platform: Platform) -> BackgroundLoop:
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
     with server.run_server(wait_scale=0.02, alarm_scale=ALARM_SCALE) as running:
-        yield deployed(target.emulator_target(running))
+        yield deploy_platform(target.emulator_target(running))
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60, every_seconds: float = 0.2) -> bool:

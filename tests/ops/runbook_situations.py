@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from payments.payment import Status
 
 from scripts.local import server
-from tests.e2e.situations import DAY, HOUR, leave, reconcile, without
+from tests.e2e.situations import DAY, HOUR, put_abandoned_payment, reconcile, without_permission
 from tests.ops.conftest import wait_until
 from tests.ops.desk import Desk, change_settings, commit_all, read_revision
 from tests.ops.situations import run_failing_payments, stop_executions
@@ -43,13 +43,13 @@ def make_payment(desk: Desk, cents: int) -> Situation:
     """Make a payment with the outcome that the simulator gives these cents."""
     request, execution = desk.platform.pay(payment_amount=150 + cents / 100)
     words = {"TRANSACTION": request["transaction_id"], "EXECUTION_ARN": execution.execution_arn}
-    reference = desk.platform.item(request["transaction_id"]).get("gateway_reference", {}).get("S", "")
+    reference = desk.platform.read_item(request["transaction_id"]).get("gateway_reference", {}).get("S", "")
     return Situation(words | format_times() | {"REFERENCE": reference})
 
 
 def leave_payment(desk: Desk, status: Status, cents: int, age: float) -> Situation:
     """Leave an open payment that a workflow abandoned ``age`` seconds ago."""
-    return Situation({"TRANSACTION": leave(desk.platform, status, cents, age)})
+    return Situation({"TRANSACTION": put_abandoned_payment(desk.platform, status, cents, age)})
 
 
 def fail_payment(desk: Desk) -> Situation:
@@ -107,14 +107,14 @@ def leave_stuck_payment(desk: Desk) -> Situation:
 
 
 def fail_reconciliation(desk: Desk) -> Situation:
-    with without(desk.platform, "Reconciliation", "dynamodb:Query"):
+    with without_permission(desk.platform, "Reconciliation", "dynamodb:Query"):
         assert reconcile(desk.platform)["errorType"] == "LedgerRefused"
     return Situation()
 
 
 def fail_notification(desk: Desk) -> Situation:
     situation = leave_payment(desk, Status.PENDING, 0, HOUR)
-    with without(desk.platform, "Reconciliation", "sns:Publish"):
+    with without_permission(desk.platform, "Reconciliation", "sns:Publish"):
         assert reconcile(desk.platform)["errors"] >= 1
     return situation
 

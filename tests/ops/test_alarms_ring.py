@@ -13,7 +13,7 @@ from payments.payment import Status
 from scripts.local import server
 from stacks.monitoring.alarms import list_sections
 from tests.e2e.conftest import Platform
-from tests.e2e.situations import DAY, HOUR, call, leave, reconcile, without
+from tests.e2e.situations import DAY, HOUR, call_function, put_abandoned_payment, reconcile, without_permission
 from tests.ops.conftest import (
     PERIOD_SECONDS,
     RINGING_ALARMS,
@@ -63,7 +63,7 @@ def raise_errors(function: str) -> Callable[[Platform], None]:
 
     def call_with_invalid_request(platform: Platform) -> None:
         for _ in range(6):
-            assert "errorType" in call(platform, function, request={})
+            assert "errorType" in call_function(platform, function, request={})
 
     return call_with_invalid_request
 
@@ -74,8 +74,8 @@ def delay_executions(platform: Platform) -> None:
         payment = make_request(15000)
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 600))
         execution = {"id": f"arn:of-{payment['transaction_id']}", "started_at": started}
-        validated = call(platform, "validation", request=payment, execution=execution)
-        call(
+        validated = call_function(platform, "validation", request=payment, execution=execution)
+        call_function(
             platform, "processing", action="process", transaction_id=payment["transaction_id"],
             record_id=validated["record_id"], execution=execution,
         )  # fmt: skip
@@ -83,19 +83,19 @@ def delay_executions(platform: Platform) -> None:
 
 
 def leave_open_for_a_day(platform: Platform) -> None:
-    leave(platform, Status.UNKNOWN, 6, DAY)
+    put_abandoned_payment(platform, Status.UNKNOWN, 6, DAY)
     reconcile(platform)
 
 
 def leave_open(platform: Platform) -> None:
-    leave(platform, Status.UNKNOWN, 6, 2 * HOUR)
+    put_abandoned_payment(platform, Status.UNKNOWN, 6, 2 * HOUR)
     reconcile(platform)
 
 
 def reconcile_without(action: str) -> Callable[[Platform], None]:
     def fail_to_reconcile(platform: Platform) -> None:
-        leave(platform, Status.PENDING, 0, HOUR)
-        with without(platform, "Reconciliation", action):
+        put_abandoned_payment(platform, Status.PENDING, 0, HOUR)
+        with without_permission(platform, "Reconciliation", action):
             reconcile(platform)
         reconcile(platform)
 
@@ -128,7 +128,7 @@ def finish_open_payments(platform: Platform) -> None:
     for item in platform.client("dynamodb").scan(TableName=table)["Items"]:
         if item["status"]["S"] in ("UNKNOWN", "PENDING", "PROCESSING"):
             platform.client("dynamodb").delete_item(TableName=table, Key={"transaction_id": item["transaction_id"]})
-    platform.dead_letters()
+    platform.receive_dead_letters()
     platform.client("sqs").purge_queue(QueueUrl=UNDELIVERED)
 
 

@@ -19,7 +19,7 @@ from scripts.deployer import validate
 from scripts.local import server, target
 from stacks.monitoring.alarms import list_sections
 from tests.e2e.conftest import TOPIC_ARN, Platform
-from tests.e2e.situations import call
+from tests.e2e.situations import call_function
 from tests.emitted import ROOT
 from tests.ops.conftest import CHECKED, COMMANDS, EXECUTED
 from tests.ops.desk import Desk, change_settings, commit_all
@@ -180,7 +180,7 @@ def test_an_older_state_is_never_charged_as_long_as_the_ledger_is_kept(desk: Des
     """The section on restoring relies on it: a payment that is behind its ledger takes no step."""
     dynamodb, table = desk.platform.client("dynamodb"), "dynamodb-transactions-local"
     request = make_request(15000)
-    validated = call(desk.platform, "validation", request=request, execution={"id": "arn:first"})
+    validated = call_function(desk.platform, "validation", request=request, execution={"id": "arn:first"})
     key = {"transaction_id": {"S": request["transaction_id"]}}
     pending = dynamodb.get_item(TableName=table, Key=key)["Item"]
     to_charge = {
@@ -188,14 +188,14 @@ def test_an_older_state_is_never_charged_as_long_as_the_ledger_is_kept(desk: Des
         "transaction_id": request["transaction_id"],
         "record_id": validated["record_id"],
     }
-    charged = call(desk.platform, "processing", **to_charge, execution={"id": "arn:first"})
+    charged = call_function(desk.platform, "processing", **to_charge, execution={"id": "arn:first"})
     assert charged["status"] == "COMPLETED"
 
     dynamodb.put_item(TableName=table, Item=pending)
-    again = call(desk.platform, "processing", **to_charge, execution={"id": "arn:second"})
+    again = call_function(desk.platform, "processing", **to_charge, execution={"id": "arn:second"})
     assert (again["errorType"], "ConditionalCheckFailed" in again["errorMessage"]) == ("LedgerRefused", True)
     dynamodb.delete_item(TableName=table, Key=key)
-    anew = call(desk.platform, "validation", request=request, execution={"id": "arn:third"})
+    anew = call_function(desk.platform, "validation", request=request, execution={"id": "arn:third"})
     assert (anew["errorType"], "ConditionalCheckFailed" in anew["errorMessage"]) == ("LedgerRefused", True)
     logs = desk.platform.client("logs").filter_log_events(
         logGroupName="/aws/lambda/lambda-payment-processing-local",

@@ -103,7 +103,7 @@ def test_an_invalid_transaction_id_is_not_shown(transaction_id: str) -> None:
 
 @pytest.mark.parametrize(("status", "is_redrivable"), [("FAILED", True), ("COMPLETED", True), ("REVIEW", False)])
 def test_a_redrive_is_offered_by_the_current_status(status: str, is_redrivable: bool) -> None:
-    """Whatever the status was when the letter was read."""
+    """The status when the letter was read does not matter."""
     payment: Any = SimpleNamespace(status=status)
     for earlier in ("PROCESSING", "FAILED"):
         payments: Any = {"": SimpleNamespace(status=earlier)}

@@ -1,4 +1,4 @@
-"""Runs with the clients of a test."""
+"""Verification runs with simulated clients."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +14,7 @@ ROOT = "payment-platform-dev"
 
 def make_run(clients: dict[str, Any], *resources: Expected, tree: StackTree | None = None, **settings: str) -> Run:
     target = SimpleNamespace(
-        gaps={},
-        account=ACCOUNT,
-        region=REGION,
-        endpoint_url=None,
-        pseudo_parameters=lambda: {"AWS::Partition": "aws"},
+        gaps={}, account=ACCOUNT, region=REGION, endpoint_url=None, pseudo_parameters=lambda: {"AWS::Partition": "aws"}
     )
     platform = SimpleNamespace(
         environment="dev",

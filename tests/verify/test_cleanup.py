@@ -9,7 +9,7 @@ from scripts.verify.cleanup import Cleanup
 
 
 def test_a_second_ctrl_c_leaves_nothing_undone() -> None:
-    """It is pressed while the latest step is undone."""
+    """The second Ctrl-C interrupts the undoing of the latest step."""
     cleanup, undone, lines = Cleanup(), [], []
     cleanup.report = lines.append
     cleanup.add_step("delete the queue", lambda: undone.append("queue"))

@@ -10,12 +10,7 @@ from scripts.verify.resources import ACCESS, RESOURCES
 
 STACK = "AWS::CloudFormation::Stack"
 # The groups "keys" and "versions" check them.
-TYPES_OF_OTHER_GROUPS = {
-    "AWS::KMS::Key",
-    "AWS::KMS::Alias",
-    "AWS::Lambda::Version",
-    "AWS::Lambda::Alias",
-}
+TYPES_OF_OTHER_GROUPS = {"AWS::KMS::Key", "AWS::KMS::Alias", "AWS::Lambda::Version", "AWS::Lambda::Alias"}
 
 
 def list_resources(templates: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

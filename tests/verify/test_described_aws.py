@@ -1,4 +1,4 @@
-"""Compares prod's templates with answers of AWS that the emulator does not give.
+"""Compares prod's templates with answers of AWS that the emulator does not support.
 
 botocore's stubber refuses an answer that does not fit the service's model.
 """
@@ -134,10 +134,7 @@ def answer_log_group(*, is_masked: bool = True) -> Answers:
     identifiers = ("CreditCardNumber", "CreditCardExpiration", "CreditCardSecurityCode", "EmailAddress")
     accounts = (f"BankAccountNumber-{country}" for country in ("DE", "ES", "FR", "GB", "IT", "US"))
     arns = [f"arn:aws:dataprotection::aws:data-identifier/{name}" for name in (*identifiers, *accounts)]
-    operations = {
-        "Count": {"Audit": {"FindingsDestination": {}}},
-        "Hide": {"Deidentify": {"MaskConfig": {}}},
-    }
+    operations = {"Count": {"Audit": {"FindingsDestination": {}}}, "Hide": {"Deidentify": {"MaskConfig": {}}}}
     policy = {
         "Name": "payment-data",
         "Description": "",

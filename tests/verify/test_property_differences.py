@@ -1,4 +1,4 @@
-"""A difference is named; another form of the same value is none."""
+"""A difference is named, and equal values in different forms are no difference."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""What an account holds besides stacks, as the services answer it in their documentation's own shapes.
+"""The resources of an account outside stacks, and the answers of the services, in their documented shapes.
 
-Everything is set before a command is run; an empty account has nothing, and a concurrency of 1,000.
+A test sets them before it runs a command. An empty account has no resources, and a concurrency of 1,000.
 """
 
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ class Account:
     # https://docs.aws.amazon.com/lambda/latest/dg/API_GetAccountSettings.html
     concurrency: int = 1000
     reserved_by_others: int = 0
-    # By function: its reservation; None for a function without one.
+    # The reserved concurrency by function, or None.
     functions: dict[str, int | None] = field(default_factory=dict)
-    # Names, or ARNs, of everything else that exists outside stacks, with its tags.
+    # The tags of each other resource outside stacks, by its name or ARN.
     existing: dict[str, dict[str, str]] = field(default_factory=dict)
     # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeResourcePolicies.html
     log_policies: dict[str, str] = field(default_factory=dict)
-    # Actions that a simulation denies, and those that the services deny.
+    # The actions that IAM's simulation denies, and those that the services deny.
     denied_by_simulation: set[str] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)
 
@@ -44,10 +44,7 @@ class Account:
             reserved = self.reserved_by_others + sum(reservation or 0 for reservation in self.functions.values())
             unreserved = self.concurrency - reserved
             return {
-                "AccountLimit": {
-                    "ConcurrentExecutions": self.concurrency,
-                    "UnreservedConcurrentExecutions": unreserved,
-                }
+                "AccountLimit": {"ConcurrentExecutions": self.concurrency, "UnreservedConcurrentExecutions": unreserved}
             }
         name = request["name"]
         if operation == "ListTags":
@@ -62,7 +59,7 @@ class Account:
             names = sorted(name for name in self.existing if name.startswith("backup-vault-"))
             arn = f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:"
             return {"BackupVaultList": [{"BackupVaultName": name, "BackupVaultArn": f"{arn}{name}"} for name in names]}
-        # AWS Backup does not say that a vault does not exist: https://github.com/aws/aws-sdk-js/issues/2625
+        # AWS Backup denies access to a vault that does not exist: https://github.com/aws/aws-sdk-js/issues/2625
         tags = self._find_tags(request["name"], "AccessDeniedException", 403)
         return {"Tags": tags} if operation == "ListTags" else {"BackupVaultName": request["name"]}
 

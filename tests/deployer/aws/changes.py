@@ -1,4 +1,4 @@
-"""How the service lists the changes of one resource in a change set."""
+"""The changes of one resource, as CloudFormation lists them in a change set."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tests.deployer.aws.stacks import STACK, Changes, Stack
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets-view.html
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
-# The properties whose change replaces a resource of the platform, as far as the tests change them.
+# The properties that tests change and whose change replaces the resource.
 REPLACED_BY = {
     "AWS::DynamoDB::Table": ("TableName", "KeySchema"),
     "AWS::SQS::Queue": ("QueueName",),
@@ -20,7 +20,7 @@ REPLACED_BY = {
 
 
 def is_referred_to(value: Any, name: str, *, attributes: bool = False) -> bool:
-    """Whether an expression refers to a resource or a parameter; or, of a resource, to its attributes only."""
+    """Tell whether an expression refers to a resource or a parameter, or only to attributes of a resource."""
     text = json.dumps(value)
     if f'"Fn::GetAtt": ["{name}"' in text or f"${{{name}." in text:
         return True
@@ -34,13 +34,13 @@ def describe_resource(action: str, logical_id: str, kind: str, details: Changes,
 
 @dataclass
 class Comparison:
-    """Lists the changes of a stack, in the order of its resources: later changes depend on earlier ones."""
+    """Compares the resources of a stack in their order: later changes depend on earlier ones."""
 
     before: Stack | None
     after: Stack
     # Parameters of the stack whose values are known only after the deployment.
     unknown: set[str] = field(default_factory=set)
-    # The resources that have been listed so far, and those of them that may be replaced.
+    # The resources with a change so far, and those of them that may be replaced.
     listed: set[str] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
 
@@ -91,7 +91,7 @@ class Comparison:
         if old != new or any(is_referred_to(new, parameter) for parameter in self.changed):
             recreation = "Always" if replaces else "Never"
             return describe_property(name, before, show_value(new, self.after), recreation, "Static")
-        # An attribute of a resource that changes is not known; a reference only where another takes its place.
+        # An attribute of a changed resource is unknown; a reference is unknown only if the resource may be replaced.
         is_unknown = any(is_referred_to(new, source) for source in self.unknown | self.replaced)
         is_unknown |= any(is_referred_to(new, source, attributes=True) for source in self.listed)
         if not is_unknown or kind == STACK:
@@ -101,14 +101,14 @@ class Comparison:
 
 
 def pass_on(expression: Any, parameters: dict[str, str]) -> str:
-    """What a nested stack is given: a parameter's value, or some text that stands for an output."""
+    """Return the argument of a nested stack: a parameter's value, or a text that stands for an output."""
     if isinstance(expression, dict) and "Ref" in expression:
         return parameters.get(expression["Ref"], expression["Ref"])
     return "-".join(re.findall(r"\w+", json.dumps(expression))).replace("Fn-GetAtt-", "")
 
 
 def show_value(value: Any, stack: Stack) -> str:
-    """A property's value with the stack's parameters in it, as far as they are texts."""
+    """Return the value of a property as text, with the values of the stack's parameters."""
     if isinstance(value, dict) and isinstance(value.get("Fn::Sub"), str):
         value = value["Fn::Sub"]
     text = value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""A boto3 client of the simulated CloudFormation, in the same process and without HTTP."""
+"""A boto3 client of the simulated CloudFormation that works in the same process, without HTTP."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,14 +1,15 @@
 """A CloudFormation that behaves as AWS's documentation, and the issue trackers of its users, say that it does.
 
-It reads the templates that it is given, has a change set for each nested stack, lists three changes a page, and takes
-the siblings of a failed one at their own pace. A parameter that another stack's output feeds is not known, so whatever
-reads it is listed. Deployments go on in events. What goes wrong is set before: ``refuses``, ``fails``, ``errors``...
+It reads the given templates, creates a change set for each nested stack, and returns three changes a page. The siblings
+of a failed change set finish independently. A parameter with the output of another stack is unknown, so that each
+resource that reads it is listed as changed. A deployment advances by one step with each poll of its events. A test sets
+the failures in advance: ``refuses``, ``fails``, ``errors``...
 
-It provisions what deletion policies retain, in an account (holdings.py), so that names are taken and tables protected;
-nothing else. Deletion policies have the meaning that AWS documents:
+Of the resources, only those are provisioned whose types deletion policies retain (holdings.py): their names are taken,
+and tables are protected. Deletion policies have the documented meaning:
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
-Whether the rollback of a creation counts a nested stack that was complete as never created, or as deleted, AWS does not
-say; ``complete_counts_as_deleted`` sets it.
+AWS does not document whether the rollback of a creation treats a completed nested stack as never created or as deleted;
+``complete_counts_as_deleted`` selects one of them.
 """
 
 import threading
@@ -33,38 +34,38 @@ UNSUPPORTED = "Nested change set {} was not successfully created: Currently in F
 
 @dataclass
 class CloudFormation(Deployments):
-    """What is set before a command is run; and ``calls``, to look at afterwards."""
+    """The state of the service. A test sets it before it runs a command, and reads ``calls`` afterwards."""
 
-    # By the logical id of the nested stack, "" for the root: looks until its change set is made, why it is refused,
-    # and what to make of its changes.
+    # By the logical id of the nested stack, "" for the root: the polls until its change set is created, the reason why
+    # it is refused, and the function that replaces its changes.
     slow: dict[str, int] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)
     scripted_answers: dict[str, Callable[[Changes], Changes]] = field(default_factory=dict)
     changes_per_page: int = 3
-    # Resources that an answer with property values omits, and whether a refused change set lists its changes.
+    # Resources that an answer with property values omits; and whether a refused change set lists its changes.
     without_values: set[str] = field(default_factory=set)
     lists_refused: bool = False
-    # The steps of the next deployment, instead of those of its change set.
+    # The steps of the next deployment, which replace those of its change set.
     scripted_steps: list[Callable[[], None]] = field(default_factory=list)
-    # Whether nested change sets are made at all; an emulator may not.
+    # False for a service, such as an emulator, that creates no nested change sets.
     nested_sets: bool = True
     validations: list[dict[str, Any]] = field(default_factory=list)
     hooks: list[dict[str, Any]] = field(default_factory=list)
-    # Resources that fail, by path, with the reason; those that then cannot be rolled back; an alarm that rings.
+    # Reasons by path, of resources that fail and of resources that cannot be rolled back; the alarm that goes off.
     fails: dict[str, str] = field(default_factory=dict)
     stuck: dict[str, str] = field(default_factory=dict)
     rings: str = ""
-    # What a rolled-back creation makes of a nested stack that was complete: one that is deleted keeps what it retains.
+    # Whether the rollback of a creation deletes a completed nested stack, so that its resources are retained.
     complete_counts_as_deleted: bool = False
     holdings: Holdings = field(default_factory=Holdings)
-    # Looks at the root for which a deployment goes on silently before it ends.
+    # The polls of the root stack's events for which a deployment reports nothing before it ends.
     silent: int = 0
-    # Errors by operation, one by one; None is a connection that breaks.
+    # By operation, the errors of its next calls; None breaks the connection.
     errors: dict[str, list[BaseException | None]] = field(default_factory=dict)
-    # Called before an operation is done, by operation.
+    # By operation, a function that is called before each call.
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     alarms: dict[str, str] = field(default_factory=dict)
-    # Logical ids of resources that their stack has let go.
+    # Logical ids of resources that their stack has retained outside of it.
     skipped: set[str] = field(default_factory=set)
 
     stacks: dict[str, Stack] = field(default_factory=dict)
@@ -72,13 +73,13 @@ class CloudFormation(Deployments):
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
     retired: set[str] = field(default_factory=set)
-    # Of objects that are not what their keys say.
+    # Checksums of objects that do not match their keys.
     checksums: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock)
     waiting: list[Callable[[], None]] = field(default_factory=list)
     _count: int = 0
-    # Of the deployment that runs: what fails, by path, and what it has created, with its stack and logical id.
+    # Of the current deployment: the reasons of failures by path, and the stack and logical id of each created resource.
     _failing: dict[str, str] = field(default_factory=dict)
     _created: list[tuple[Stack, str]] = field(default_factory=list)
     _retain_except_on_create: bool = False
@@ -92,13 +93,10 @@ class CloudFormation(Deployments):
         if operation in self.before:
             self.before[operation]()
         if self.errors.get(operation):
-            wrong = self.errors[operation].pop(0)
-            if wrong is None:
-                raise ConnectionAbortedError
-            raise wrong
+            raise self.errors[operation].pop(0) or ConnectionAbortedError
 
     def answer_request(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Do an operation; raises what ``errors`` has for it, or ``Refused``."""
+        """Perform an operation. Raises the next error in ``errors``, or ``Refused``."""
         with self.lock:
             self.record_call(operation, request)
             method = getattr(self, xform_name(operation), None)
@@ -111,12 +109,12 @@ class CloudFormation(Deployments):
 
     @property
     def remaining_names(self) -> list[str]:
-        """What a command has left behind: change sets, and stacks in review."""
+        """The names of the root change sets and of the stacks in review."""
         review = [stack.name for stack in self.stacks.values() if stack.status == "REVIEW_IN_PROGRESS"]
         return [change_set.name for change_set in self.change_sets.values() if change_set.stack.root is None] + review
 
     def find_writes(self) -> list[str]:
-        """Operations that change something."""
+        """Return the operations that change something."""
         reads = ("Describe", "Get", "List", "Head", "Detect", "Simulate")
         return [name for name, _ in self.calls if not name.rpartition(":")[2].startswith(reads)]
 
@@ -162,16 +160,12 @@ class CloudFormation(Deployments):
         return _make_page("StackResourceSummaries", summaries, NextToken, size=20)
 
     def describe_stack_resources(self, PhysicalResourceId: str) -> dict[str, Any]:
-        """Those of the stack that a resource belongs to, the first hundred; of a deleted stack, too.
+        """Describe the first hundred resources of the stack that a resource belongs to, even if the stack is deleted.
 
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
         """
-        resources = self.holdings.resources.values()
-        ids = [
-            resource.stack_id
-            for resource in resources
-            if physical_id(resource.kind, resource.name) == PhysicalResourceId
-        ]
+        held = self.holdings.resources.values()
+        ids = [item.stack_id for item in held if physical_id(item.kind, item.name) == PhysicalResourceId]
         if not ids or not ids[0]:
             raise Refused("ValidationError", f"Stack for {PhysicalResourceId} does not exist")
         stack = self._find_stack(ids[0])
@@ -226,11 +220,7 @@ class CloudFormation(Deployments):
         return stack
 
     def describe_change_set(
-        self,
-        ChangeSetName: str,
-        StackName: str = "",
-        NextToken: str = "0",
-        IncludePropertyValues: bool = False,
+        self, ChangeSetName: str, StackName: str = "", NextToken: str = "0", IncludePropertyValues: bool = False
     ) -> dict[str, Any]:
         change_set = self._find_change_set(ChangeSetName, StackName)
         description: dict[str, Any] = {
@@ -247,7 +237,7 @@ class CloudFormation(Deployments):
                 self._remove_change_set(change_set)
             return description | {"Status": "DELETE_IN_PROGRESS"}
         for nested in change_set.nested:
-            nested.looks = max(nested.looks - 1, 0)  # each at its own pace, whoever looks
+            nested.looks = max(nested.looks - 1, 0)  # a poll of any change set advances all of them
         if change_set.looks > 0:
             change_set.looks -= 1
             return description | {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE"}
@@ -304,7 +294,7 @@ class CloudFormation(Deployments):
             self.run_change_set(change_set)
 
     def describe_stack_events(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
-        """Newest first. A look at a root lets some more happen."""
+        """Return events, newest first. The first page of a root stack advances its deployment by a step."""
         stack = self._find_stack(StackName)
         if stack.root is None and NextToken == "0" and self.waiting:
             if self.silent > 0 and len(self.waiting) == 1:
@@ -320,9 +310,7 @@ class CloudFormation(Deployments):
                 "ValidationError", f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
             )
         if stack.status == "REVIEW_IN_PROGRESS":
-            assert not [change_set for change_set in self.change_sets.values() if change_set.stack is stack], (
-                "it still has change sets"
-            )
+            assert not self.list_change_sets(stack.id)["Summaries"], "it still has change sets"
             del self.stacks[stack.id]
             return
         self.add_event(stack, "", STACK, "DELETE_IN_PROGRESS", "User Initiated")
@@ -359,20 +347,17 @@ class CloudFormation(Deployments):
 
     def continue_update_rollback(self, StackName: str, ResourcesToSkip: list[str] | None = None) -> None:
         stack = self._find_stack(StackName)
-        resource_names = {
-            f"{nested.name}.{n}" if path else n for path, nested in stack.walk() for n in nested.resources
+        paths = {
+            f"{nested.name}.{logical_id}" if path else logical_id: f"{path}/{logical_id}".lstrip("/")
+            for path, nested in stack.walk()
+            for logical_id in nested.resources
         }
         for skipped in ResourcesToSkip or []:
-            if skipped not in resource_names:
+            if skipped not in paths:
                 raise Refused("ValidationError", f"ResourcesToSkip: {skipped} is not in a state that can be skipped")
-        names = [path.replace("/", ".") for path in self.stuck]
-        skipped_names = {
-            resource.split("-")[3] + "." + resource.split(".")[1]
-            for resource in ResourcesToSkip or []
-            if "." in resource
-        }
+        skipped_paths = {paths[skipped] for skipped in ResourcesToSkip or []}
         self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
-        end = "UPDATE_ROLLBACK_COMPLETE" if set(names) <= skipped_names else "UPDATE_ROLLBACK_FAILED"
+        end = "UPDATE_ROLLBACK_COMPLETE" if set(self.stuck) <= skipped_paths else "UPDATE_ROLLBACK_FAILED"
         self.waiting = [lambda: self.add_event(stack, "", STACK, end)]
 
     def detect_stack_drift(self, StackName: str) -> dict[str, Any]:
@@ -394,32 +379,24 @@ class CloudFormation(Deployments):
     ) -> dict[str, Any]:
         assert "MODIFIED" in StackResourceDriftStatusFilters
         stack = self._find_stack(StackName)
-        drifts = [
-            {
-                "StackId": stack.id,
-                "LogicalResourceId": logical_id,
-                "ResourceType": resource["Type"],
-                "StackResourceDriftStatus": "MODIFIED",
-                "Timestamp": START,
-                "PropertyDifferences": [
-                    {
-                        "PropertyPath": "/Tags/0/Value",
-                        "ExpectedValue": "a",
-                        "ActualValue": "b",
-                        "DifferenceType": "NOT_EQUAL",
-                    }
-                ],
-            }
-            for logical_id, resource in list(stack.resources.items())[:1]
-        ]
-        return _make_page("StackResourceDrifts", drifts, NextToken)
+        logical_id, resource = next(iter(stack.resources.items()))
+        values = {"ExpectedValue": "a", "ActualValue": "b", "DifferenceType": "NOT_EQUAL"}
+        drift = {
+            "StackId": stack.id,
+            "LogicalResourceId": logical_id,
+            "ResourceType": resource["Type"],
+            "StackResourceDriftStatus": "MODIFIED",
+            "Timestamp": START,
+            "PropertyDifferences": [{"PropertyPath": "/Tags/0/Value", **values}],
+        }
+        return _make_page("StackResourceDrifts", [drift], NextToken)
 
-    # How it gets there
+    # Helpers
 
     def _find_stack(self, name: str) -> Stack:
         for root in self.stacks.values():
             for _, stack in root.walk():
-                # One that has been deleted is still found by its id.
+                # A deleted stack is still found by its id.
                 if name == stack.id or (name == stack.name and stack.is_there):
                     return stack
         raise Refused("ValidationError", f"Stack with id {name} does not exist")
@@ -447,7 +424,7 @@ class CloudFormation(Deployments):
         return f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:{kind}/{name}/{self._count:08}"
 
     def propose_stack(self, before: Stack | None, name: str, text: str, parameters: dict[str, str]) -> Stack:
-        """The stack as it will be, with the nested stacks that the templates behind the URLs describe."""
+        """Return the stack after the change, with the nested stacks of the templates behind the URLs."""
         after = Stack(name, before.id if before else self.make_arn("stack", name), "", text=text, parameters=parameters)
         for logical_id, resource in after.template["Resources"].items():
             if resource["Type"] != STACK:
@@ -504,7 +481,7 @@ class CloudFormation(Deployments):
         return None
 
     def _find_reason(self, change_set: ChangeSet) -> str:
-        """A root fails as soon as one nested set has failed, whether its siblings are made or not."""
+        """Return why a change set failed. A root fails with its first nested set, even before its siblings exist."""
         failed = next((nested for nested in change_set.nested if nested.reason and nested.looks == 0), None)
         return change_set.reason or (UNSUPPORTED.format(failed.id) if failed else "")
 

@@ -1,4 +1,4 @@
-"""The services that hold data, from their side: what a purge asks of DynamoDB, SQS, CloudWatch Logs, KMS and Backup.
+"""DynamoDB, SQS, CloudWatch Logs, KMS and AWS Backup, as far as a purge uses them.
 
 Answers have the shapes of the services' API references.
 """
@@ -13,9 +13,15 @@ PLACE = "eu-west-1:123456789012"
 TABLE, QUEUE, GROUP = "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Logs::LogGroup"
 KEY, VAULT = "AWS::KMS::Key", "AWS::Backup::BackupVault"
 NO_QUEUE = "AWS.SimpleQueueService.NonExistentQueue"
-
-
-# Questions about one resource, which may be something else of the account.
+# The error of each service for a resource that does not exist.
+MISSING = {
+    TABLE: "ResourceNotFoundException",
+    QUEUE: NO_QUEUE,
+    GROUP: "ResourceNotFoundException",
+    KEY: "NotFoundException",
+    VAULT: "ResourceNotFoundException",
+}
+# Operations that read one resource, which may be held elsewhere in the account.
 _READS = {
     "DescribeBackupVault", "DescribeTable", "GetQueueUrl", "ListQueueTags", "ListTags", "ListTagsForResource",
     "ListTagsOfResource",
@@ -27,7 +33,7 @@ class DataServices:
         self._holdings = holdings
 
     def answer_request(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Of an operation of the JSON protocols, or of AWS Backup's REST protocol with the parts of its path."""
+        """Answer an operation of the JSON protocols, or of AWS Backup's REST protocol with the parts of its path."""
         return self._answers[operation](request) or {}
 
     @cached_property
@@ -38,33 +44,20 @@ class DataServices:
                 "Tags": _list_tags(self._find_by_arn(TABLE, request["ResourceArn"]))
             },
             "UpdateTable": self._update_table,
-            "DeleteTable": lambda request: self._delete_resource(
-                TABLE, request["TableName"], "ResourceNotFoundException"
-            ),
+            "DeleteTable": lambda request: self._delete_resource(TABLE, request["TableName"]),
             "GetQueueUrl": lambda request: {
                 "QueueUrl": physical_id(QUEUE, self._find_queue(request["QueueName"]).name)
             },
             "ListQueueTags": lambda request: {"Tags": self._find_queue(request["QueueUrl"]).tags},
-            "GetQueueAttributes": lambda request: {
-                "Attributes": {"ApproximateNumberOfMessages": str(len(self._find_queue(request["QueueUrl"]).contents))}
-            },
-            "DeleteQueue": lambda request: self._delete_resource(
-                QUEUE, self._find_queue(request["QueueUrl"]).name, NO_QUEUE
-            ),
-            "DescribeLogGroups": lambda request: {
-                "logGroups": self._describe_log_groups(request["logGroupNamePrefix"])
-            },
+            "GetQueueAttributes": self._get_queue_attributes,
+            "DeleteQueue": lambda request: self._delete_resource(QUEUE, self._find_queue(request["QueueUrl"]).name),
+            "DescribeLogGroups": self._describe_log_groups,
             "ListTagsForResource": lambda request: {"tags": self._find_by_arn(GROUP, request["resourceArn"]).tags},
-            "DeleteLogGroup": lambda request: self._delete_resource(
-                GROUP, request["logGroupName"], "ResourceNotFoundException"
-            ),
-            "ListKeys": lambda _: {
-                "Keys": [{"KeyId": key.name} for key in self._select_resources(KEY)],
-                "Truncated": False,
-            },
-            "ListResourceTags": lambda request: {"Tags": self._key_tags(request["KeyId"]), "Truncated": False},
-            "ListAliases": lambda _: {"Aliases": self._list_aliases(), "Truncated": False},
-            "DescribeKey": lambda request: {"KeyMetadata": self._key_metadata(request["KeyId"])},
+            "DeleteLogGroup": lambda request: self._delete_resource(GROUP, request["logGroupName"]),
+            "ListKeys": lambda _: {"Keys": [{"KeyId": key.name} for key in self._select_resources(KEY)]},
+            "ListResourceTags": self._list_key_tags,
+            "ListAliases": lambda _: {"Aliases": self._list_aliases()},
+            "DescribeKey": self._describe_key,
             "ScheduleKeyDeletion": self._schedule_key_deletion,
             "ListBackupVaults": lambda _: {
                 "BackupVaultList": [
@@ -72,43 +65,38 @@ class DataServices:
                     for vault in self._select_resources(VAULT)
                 ]
             },
-            "DescribeBackupVault": lambda request: {"BackupVaultName": self._find_vault(request["name"]).name},
-            "ListTags": lambda request: {"Tags": self._find_vault(request["name"]).tags},
-            "ListRecoveryPointsByBackupVault": self._recovery_points,
+            "DescribeBackupVault": lambda request: {"BackupVaultName": self._find(VAULT, request["name"]).name},
+            "ListTags": lambda request: {"Tags": self._find(VAULT, request["name"]).tags},
+            "ListRecoveryPointsByBackupVault": self._list_recovery_points,
             "DeleteRecoveryPoint": self._delete_recovery_point,
-            "DeleteBackupVault": lambda request: self._delete_resource(
-                VAULT, request["name"], "ResourceNotFoundException"
-            ),
+            "DeleteBackupVault": lambda request: self._delete_resource(VAULT, request["name"]),
         }
 
     def is_responsible(self, service: str, operation: str, request: dict[str, Any]) -> bool:
-        """Whether an operation is about something that is held here, or lists or changes what is."""
+        """Tell whether an operation concerns a resource that is held here, or lists or changes such resources."""
         if service == "lambda" or operation not in self._answers:
             return False
         kind, name = _identify_resource(operation, request)
         return not kind or operation not in _READS or self._holdings.holds(kind, name)
 
-    def _recovery_points(self, request: dict[str, Any]) -> dict[str, Any]:
-        points = [point.split() for point in self._find_vault(request["name"]).contents]
-        return {
-            "RecoveryPoints": [
-                {"RecoveryPointArn": arn, "Status": status, "ResourceArn": source} for arn, status, source in points
-            ]
-        }
+    def _list_recovery_points(self, request: dict[str, Any]) -> dict[str, Any]:
+        points = [point.split() for point in self._find(VAULT, request["name"]).contents]
+        names = ("RecoveryPointArn", "Status", "ResourceArn")
+        return {"RecoveryPoints": [dict(zip(names, point, strict=True)) for point in points]}
 
     def _delete_recovery_point(self, request: dict[str, Any]) -> None:
-        """AWS Backup deletes it later.
+        """Delete a point, unless AWS Backup is deleting it already.
 
         https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DeleteRecoveryPoint.html
         """
-        contents = self._find_vault(request["name"]).contents
+        contents = self._find(VAULT, request["name"]).contents
         point = next(item for item in contents if item.startswith(f"{request['point']} "))
         if " DELETING " in point:
             raise Refused("InvalidResourceStateException", f"{request['point']} is being deleted")
         contents.remove(point)
 
-    def _find_vault(self, name: str) -> Resource:
-        return self._holdings.find_resource(VAULT, name, "ResourceNotFoundException")
+    def _find(self, kind: str, name: str) -> Resource:
+        return self._holdings.find_resource(kind, name, MISSING[kind])
 
     def _select_resources(self, kind: str) -> list[Resource]:
         return [resource for resource in self._holdings.resources.values() if resource.kind == kind]
@@ -116,53 +104,61 @@ class DataServices:
     def _find_by_arn(self, kind: str, arn: str) -> Resource:
         return next(resource for resource in self._select_resources(kind) if _make_arn(resource) == arn)
 
-    def _delete_resource(self, kind: str, name: str, missing: str) -> None:
-        self._holdings.find_resource(kind, name, missing)
+    def _delete_resource(self, kind: str, name: str) -> None:
+        self._find(kind, name)
         self._holdings.delete_resource(kind, name)
 
     def _describe_table(self, request: dict[str, Any]) -> dict[str, Any]:
-        table = self._holdings.find_resource(TABLE, request["TableName"], "ResourceNotFoundException")
-        size = sum(map(len, table.contents))
-        numbers = {"ItemCount": len(table.contents), "TableSizeBytes": size}
+        table = self._find(TABLE, request["TableName"])
+        numbers = {"ItemCount": len(table.contents), "TableSizeBytes": sum(map(len, table.contents))}
         state = {"TableStatus": "ACTIVE", "DeletionProtectionEnabled": table.protected}
         return {"TableName": table.name, "TableArn": _make_arn(table), **numbers, **state}
 
     def _update_table(self, request: dict[str, Any]) -> dict[str, Any]:
-        table = self._holdings.find_resource(TABLE, request["TableName"], "ResourceNotFoundException")
-        table.protected = request["DeletionProtectionEnabled"]
+        self._find(TABLE, request["TableName"]).protected = request["DeletionProtectionEnabled"]
         return {"TableDescription": self._describe_table(request)}
 
     def _find_queue(self, name_or_url: str) -> Resource:
-        return self._holdings.find_resource(QUEUE, name_or_url.rpartition("/")[2], NO_QUEUE)
+        return self._find(QUEUE, name_or_url.rpartition("/")[2])
 
-    def _describe_log_groups(self, prefix: str) -> list[dict[str, Any]]:
-        groups = [group for group in self._select_resources(GROUP) if group.name.startswith(prefix)]
-        return [
-            {"logGroupName": group.name, "arn": f"{_make_arn(group)}:*", "storedBytes": sum(map(len, group.contents))}
-            for group in groups
-        ]
+    def _get_queue_attributes(self, request: dict[str, Any]) -> dict[str, Any]:
+        messages = self._find_queue(request["QueueUrl"]).contents
+        return {"Attributes": {"ApproximateNumberOfMessages": str(len(messages))}}
 
-    def _key_tags(self, key_id: str) -> list[dict[str, str]]:
-        tags = self._holdings.find_resource(KEY, key_id, "NotFoundException").tags
+    def _describe_log_groups(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "logGroups": [
+                {
+                    "logGroupName": group.name,
+                    "arn": f"{_make_arn(group)}:*",
+                    "storedBytes": sum(map(len, group.contents)),
+                }
+                for group in self._select_resources(GROUP)
+                if group.name.startswith(request["logGroupNamePrefix"])
+            ]
+        }
+
+    def _list_key_tags(self, request: dict[str, Any]) -> dict[str, Any]:
+        tags = self._find(KEY, request["KeyId"]).tags
         if "aws:managed" in tags:
             raise Refused("AccessDeniedException", "not authorized to perform: kms:ListResourceTags")
-        return [{"TagKey": key, "TagValue": value} for key, value in tags.items()]
+        return {"Tags": [{"TagKey": key, "TagValue": value} for key, value in tags.items()]}
 
     def _list_aliases(self) -> list[dict[str, str]]:
-        """An alias goes with its key.
+        """List the aliases of existing keys: an alias is deleted with its key.
 
         https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html
         """
         aliases = self._holdings.aliases.items()
         return [{"AliasName": alias, "TargetKeyId": key} for alias, key in aliases if self._holdings.holds(KEY, key)]
 
-    def _key_metadata(self, key_id: str) -> dict[str, str]:
-        key = self._holdings.find_resource(KEY, key_id, "NotFoundException")
+    def _describe_key(self, request: dict[str, Any]) -> dict[str, Any]:
+        key = self._find(KEY, request["KeyId"])
         state = "Enabled" if key.pending_days is None else "PendingDeletion"
-        return {"KeyId": key_id, "KeyState": state, "Description": key.description}
+        return {"KeyMetadata": {"KeyId": key.name, "KeyState": state, "Description": key.description}}
 
     def _schedule_key_deletion(self, request: dict[str, Any]) -> dict[str, Any]:
-        key = self._holdings.find_resource(KEY, request["KeyId"], "NotFoundException")
+        key = self._find(KEY, request["KeyId"])
         if not 7 <= request["PendingWindowInDays"] <= 30:
             raise Refused("ValidationException", "PendingWindowInDays must be between 7 and 30")
         if key.pending_days is not None:
@@ -172,7 +168,7 @@ class DataServices:
 
 
 def _identify_resource(operation: str, request: dict[str, Any]) -> tuple[str, str]:
-    """The type and the name of what is asked about; empty where it is not one resource of a name."""
+    """Return the type and the name of the resource in a request; both are empty if it does not name one."""
     if operation in ("DescribeBackupVault", "ListTags"):
         return VAULT, request["name"]
     if operation in ("DescribeTable", "ListTagsOfResource"):
@@ -189,9 +185,5 @@ def _list_tags(resource: Resource) -> list[dict[str, str]]:
 
 
 def _make_arn(resource: Resource) -> str:
-    service, separator = {
-        TABLE: ("dynamodb", "table/"),
-        GROUP: ("logs", "log-group:"),
-        VAULT: ("backup", "backup-vault:"),
-    }[resource.kind]
-    return f"arn:aws:{service}:{PLACE}:{separator}{resource.name}"
+    prefix = {TABLE: "dynamodb:{}:table/", GROUP: "logs:{}:log-group:", VAULT: "backup:{}:backup-vault:"}[resource.kind]
+    return f"arn:aws:{prefix.format(PLACE)}{resource.name}"

@@ -1,7 +1,8 @@
-"""How a deployment goes on: in events, to its end or back, with what it provisions in the account."""
+"""The execution of a change set: its events, its end or rollback, and the resources that it provisions."""
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from tests.deployer.aws.holdings import (
@@ -20,7 +21,7 @@ ALIAS = "AWS::KMS::Alias"
 
 
 class Deployments:
-    """The half of the service that executes change sets; what the tests set before is in ``CloudFormation``."""
+    """The half of the service that executes change sets. ``CloudFormation`` contains the state that tests set."""
 
     fails: dict[str, str]
     stuck: dict[str, str]
@@ -35,20 +36,22 @@ class Deployments:
     _retain_except_on_create: bool
 
     def run_change_set(self, change_set: ChangeSet) -> None:
-        """What will happen, in pieces that each look at the root's events lets go on."""
+        """Schedule the steps of a deployment. Each poll of the root's events performs one of them."""
         stack, after = change_set.stack, change_set.proposed
         assert after is not None
         self._created, self._failing = [], self.fails | self._find_collisions(change_set, after)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
         if verb == "CREATE":
-            # The nested stacks appear as they are made.
+            # Nested stacks are visible, without resources, as soon as the creation begins.
             stack.nested = {name: self._copy_empty(nested, stack) for name, nested in after.nested.items()}
-        pieces: list[Callable[[], None]] = []
-        for change in change_set.changes:
-            pieces.append(lambda change=change: self._change_resource(change_set, change["ResourceChange"], verb))
-        pieces.append(lambda: self._end_deployment(stack, after, verb, change_set.request))
-        self.waiting = pieces
+        self.waiting = [
+            *(
+                partial(self._change_resource, change_set, change["ResourceChange"], verb)
+                for change in change_set.changes
+            ),
+            partial(self._end_deployment, stack, after, verb, change_set.request),
+        ]
 
     def _copy_empty(self, nested: Stack, root: Stack) -> Stack:
         bare = Stack(nested.name, nested.id, "CREATE_IN_PROGRESS", nested.logical_id, text=nested.text, root=root)
@@ -70,9 +73,8 @@ class Deployments:
             below = change["ResourceChange"]
             self._report_resource(nested, below, verb, f"{logical_id}/{below['LogicalResourceId']}")
         if bad:
-            description = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: " + (
-                "The following resource(s) failed to " + f"{verb.lower()}: [{bad[0].split('/')[1]}]."
-            )
+            cause = f"The following resource(s) failed to {verb.lower()}: [{bad[0].split('/')[1]}]."
+            description = f"Embedded stack {nested.id} was not successfully {verb.lower()}d: {cause}"
             self.add_event(stack, logical_id, STACK, f"{verb}_FAILED", description, physical=nested.id)
             stack.reason = "failed"
         else:
@@ -125,12 +127,12 @@ class Deployments:
                 end = "DELETE_FAILED" if any(nested is owner for owner in kept_stacks) else "DELETE_COMPLETE"
                 self.add_event(nested, "", STACK, end)
                 self.add_event(stack, nested.logical_id, STACK, end, physical=nested.id)
-        # What an update cannot clean up does not fail its rollback.
+        # A resource that the rollback of an update cannot delete does not fail the rollback.
         fails = self.stuck or (kept_stacks and verb == "CREATE")
         self.add_event(stack, "", STACK, f"{back}_FAILED" if fails else f"{back}_COMPLETE")
 
     def _restore_resources(self, path: str, nested: Stack, status: str) -> None:
-        """Report the resource that cannot be rolled back, or the first two of a stack in which something failed."""
+        """Report the resource that cannot be rolled back, or the first two resources of a stack with a failure."""
         for stuck, reason in self.stuck.items():
             if stuck.startswith(f"{path}/"):
                 return self.add_event(nested, stuck.split("/")[1], "AWS::DynamoDB::Table", "UPDATE_FAILED", reason)
@@ -140,20 +142,20 @@ class Deployments:
         return None
 
     def _select_retaining_policies(self, stack: Stack) -> tuple[str, ...]:
-        """The policies that keep what the operation that rolls back has created in a stack."""
+        """Return the deletion policies that retain the resources which the rolled-back operation created in a stack."""
         complete = not any(path.rpartition("/")[0] == stack.logical_id for path in self._failing)
         if complete and stack.root is not None and self.complete_counts_as_deleted:
             return ("Retain", "RetainExceptOnCreate")
         return () if self._retain_except_on_create else ("Retain",)
 
     def provision_resources(self, root: Stack) -> None:
-        """What a stack that is there already has."""
+        """Create the resources of a stack that is deployed already."""
         for _, stack in root.walk():
             for logical_id in stack.resources:
                 self._create_resource(stack, logical_id)
 
     def _find_collisions(self, change_set: ChangeSet, after: Stack) -> dict[str, str]:
-        """By path, the resources to be created whose names are taken."""
+        """Return the error of each resource, by its path, whose name is taken."""
         collisions = {}
         for member in [change_set, *change_set.nested]:
             path = member.stack.logical_id
@@ -191,7 +193,7 @@ class Deployments:
         self._created.append((stack, logical_id))
 
     def name_resource(self, stack: Stack, logical_id: str) -> str:
-        """A key's is of its stack: each creation makes another."""
+        """Return the name of a resource. That of a key contains its stack's id: each creation makes a new key."""
         name = physical_name(logical_id, stack.resources[logical_id], stack.parameters, stack.name)
         return f"{name}-{stack.id[-8:]}" if stack.resources[logical_id]["Type"] == "AWS::KMS::Key" else name
 
@@ -199,15 +201,14 @@ class Deployments:
         return str(resolve_parameters(stack.resources[logical_id]["Properties"]["AliasName"], stack.parameters))
 
     def remove_resource(self, stack: Stack, logical_id: str, retains: tuple[str, ...]) -> bool:
-        """Delete a resource unless its policy is one of ``retains``; whether that succeeded."""
+        """Delete a resource unless its policy is one of ``retains``. Returns False if the deletion fails."""
         resource = stack.resources[logical_id]
         if resource["Type"] == ALIAS:
             self.holdings.aliases.pop(self._read_alias(stack, logical_id), None)
-        if resource["Type"] not in NAMES or not self.holdings.holds(
-            resource["Type"], self.name_resource(stack, logical_id)
-        ):
+        kind = resource["Type"]
+        name = self.name_resource(stack, logical_id) if kind in NAMES else ""
+        if not self.holdings.holds(kind, name):
             return True
-        name, kind = self.name_resource(stack, logical_id), resource["Type"]
         if resource.get("DeletionPolicy") in retains:
             self.add_event(stack, logical_id, kind, "DELETE_SKIPPED", physical=name)
             return True

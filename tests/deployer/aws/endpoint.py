@@ -1,4 +1,4 @@
-"""The services over HTTP, so that a command can be driven as a process of its own: AWS_ENDPOINT_URL is all it needs."""
+"""Serves the simulated services over HTTP, for commands that run in their own process with AWS_ENDPOINT_URL."""
 
 import base64
 import hashlib
@@ -41,7 +41,7 @@ _REST_OPERATIONS = {
 
 @contextmanager
 def serve_account(cloudformation: CloudFormation, its_account: Account | None = None) -> Iterator[str]:
-    """The URL, for the length of the block."""
+    """Yield the URL of a server that ends with the block."""
 
     class Handler(_Handler):
         service = cloudformation
@@ -59,14 +59,14 @@ class _Handler(BaseHTTPRequestHandler):
     service: CloudFormation
     account: Account
     protocol_version = "HTTP/1.1"
-    # Head and body are sent one after the other: the body would wait until the head is acknowledged, for 40 ms.
+    # Otherwise the body, which is sent after the headers, waits 40 ms for their acknowledgement.
     disable_nagle_algorithm = True
 
     def log_message(self, *_: Any) -> None:
         pass
 
-    def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002 - it is always the same day
-        """The service's clock, which is that of its stacks."""
+    def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002 - the date is fixed
+        """Return the fixed date of the account."""
         return super().date_time_string(START.timestamp())
 
     @property
@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionAbortedError:
             return self._hang_up()
         except Exception as error:
-            # A mistake of the test's: said at once, where a failure of the service would be retried.
+            # A mistake in the test is reported at once; an error of a service would be retried.
             return self._send_answer(400, wire.render_error("MistakeInTheTest", repr(error)), "text/xml")
         return self._send_answer(200, wire.render_answer(operation, shapes.output_shape, values), "text/xml")
 
@@ -112,42 +112,38 @@ class _Handler(BaseHTTPRequestHandler):
             return self.account.answer_request(service, operation, request)
 
     def _answer_service(self, operation: str, request: dict[str, Any]) -> None:
-        """A service whose answers are JSON; and S3, where a bucket is there or not."""
+        """Answer a request to a service with JSON answers, or to S3 whether a bucket exists."""
         service = self.scope
         try:
             with self.service.lock:
                 self.service.record_call(f"{service}:{operation}", request)
                 answer = self._answer_json(service, operation, request)
         except Refused as refused:
-            # SQS tells the code of its older protocol in a header.
+            # SQS sends the error code of its older protocol in a header.
             query = {"x-amzn-query-error": f"{refused.code};Sender"} if refused.code == NO_QUEUE else {}
             code = "com.amazonaws.sqs#QueueDoesNotExist" if query else refused.code
             body = json.dumps({"__type": code, "message": str(refused), "Code": code, "Message": str(refused)})
             headers = {"x-amzn-errortype": code, **query}
             return self._send_answer(refused.http_status, body, "application/x-amz-json-1.0", headers)
         except Exception as error:
-            # A mistake of the test's: said at once, where a failure of the service would be retried.
+            # A mistake in the test is reported at once; an error of a service would be retried.
             body = json.dumps({"__type": "MistakeInTheTest", "message": repr(error)})
             return self._send_answer(400, body, "application/x-amz-json-1.0")
         return self._send_answer(200, json.dumps(answer), "application/x-amz-json-1.0")
 
     def _answer_json(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Of what stacks have provisioned, as it is held; of anything else, as the test has set it."""
+        """Answer for the resources that stacks have provisioned, and for those that the test has set."""
         data_services = self.service.data_services
         if operation == "DescribeLogGroups":
             account_items = self.account.answer_request(service, operation, {"limit": 50, **request})["logGroups"]
             return {"logGroups": [*data_services.answer_request(operation, request)["logGroups"], *account_items]}
         if operation == "ListBackupVaults":
             account_items = self.account.answer_request(service, operation, request)["BackupVaultList"]
-            return _page_of_vaults(
-                [*data_services.answer_request(operation, request)["BackupVaultList"], *account_items], request
-            )
+            vaults = [*data_services.answer_request(operation, request)["BackupVaultList"], *account_items]
+            return _page_of_vaults(vaults, request)
         if operation == "ListAliases":
             account_items = self.account.answer_request(service, operation, request)["Aliases"]
-            return {
-                "Aliases": [*data_services.answer_request(operation, request)["Aliases"], *account_items],
-                "Truncated": False,
-            }
+            return {"Aliases": [*data_services.answer_request(operation, request)["Aliases"], *account_items]}
         if data_services.is_responsible(service, operation, request):
             return data_services.answer_request(operation, request)
         return self.account.answer_request(service, operation, request)
@@ -164,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer["CompositeAlarms"] = composite
         self._send_answer(200, json.dumps(answer), "application/x-amz-json-1.0")
 
-    # S3, by paths: the bucket, then the key.
+    # S3: a path is the bucket and the key.
 
     def do_HEAD(self) -> None:
         if "/" not in self._read_key().rstrip("/"):
@@ -179,19 +175,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self._read_body()
-        operation = "PutObject"
         with self.service.lock:
             try:
-                self.service.record_call(operation, {"Key": self._read_key()})
+                self.service.record_call("PutObject", {"Key": self._read_key()})
             except Refused as refused:
-                error = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
-                return self._send_answer(refused.http_status, error, "application/xml")
+                return self._refuse_object(refused)
             if self.headers.get("If-None-Match") != "*":
                 return self._send_answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
             if self._read_key() in self.service.objects:
                 return self._send_answer(412, "<Error><Code>PreconditionFailed</Code></Error>", "application/xml")
             self.service.objects[self._read_key()] = _decode_chunks(body, self.headers).decode("latin-1")
         return self._send_answer(200, "")
+
+    def _refuse_object(self, refused: Refused) -> None:
+        error = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
+        self._send_answer(refused.http_status, error, "application/xml")
 
     def do_DELETE(self) -> None:
         if self.scope in _REST_OPERATIONS:
@@ -200,8 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 self.service.record_call("DeleteObject", {"Key": self._read_key()})
             except Refused as refused:
-                error = f"<Error><Code>{refused.code}</Code><Message>{escape(str(refused))}</Message></Error>"
-                return self._send_answer(refused.http_status, error, "application/xml")
+                return self._refuse_object(refused)
             self.service.retired.add(self._read_key())
             self.service.objects.pop(self._read_key(), None)
         return self._send_answer(204, "")
@@ -253,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _page_of_vaults(vaults: list[dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
-    """A page of one vault: AWS may answer with fewer than MaxResults.
+    """Return a page with one vault: AWS may return fewer than MaxResults.
 
     https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListBackupVaults.html
     """
@@ -267,7 +264,7 @@ def _compute_sha256(content: bytes) -> str:
 
 
 def _decode_chunks(body: bytes, headers: Any) -> bytes:
-    """The SDK sends objects in signed chunks: a length in hexadecimal, the content, and a checksum behind."""
+    """Return the content of signed chunks, each a length in hexadecimal and content, with a checksum at the end."""
     if "aws-chunked" not in headers.get("Content-Encoding", ""):
         return body
     content, remainder = b"", body

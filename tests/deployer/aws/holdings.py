@@ -1,4 +1,4 @@
-"""What an account holds of the types that deletion policies retain, with the rules of the services that hold it.
+"""The resources of an account whose types deletion policies retain, with the rules of their services.
 
 - A name can be used once: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
 - A table with deletion protection is not deleted:
@@ -14,7 +14,7 @@ from typing import Any
 
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-# The property that is the name; a key's is made up.
+# The property with the name of a resource; a key has none.
 NAMES = {
     "AWS::Backup::BackupVault": "BackupVaultName",
     "AWS::DynamoDB::Table": "TableName",
@@ -41,7 +41,7 @@ class Resource:
     description: str = ""
     # The stack that created it.
     stack_id: str = ""
-    # Items, messages, bytes or recovery points: "ARN of the point STATUS ARN of what it is a backup of".
+    # Items, messages, log events, or recovery points: the ARN of the point, its status, and the ARN of its source.
     contents: list[str] = field(default_factory=list)
     # Days until a key is deleted; None for one that stays.
     pending_days: int | None = None
@@ -55,9 +55,7 @@ class Holdings:
 
     def create_resource(self, kind: str, name: str, tags: dict[str, str], protected: bool) -> Resource:
         if self.holds(kind, name):
-            raise Refused(
-                "AlreadyExists", f"Resource of type '{kind}' with identifier '{name}' already exists.", http_status=400
-            )
+            raise Refused("AlreadyExists", f"Resource of type '{kind}' with identifier '{name}' already exists.")
         self.resources[kind, name] = Resource(kind, name, tags, protected)
         return self.resources[kind, name]
 
@@ -76,28 +74,28 @@ class Holdings:
         return (kind, name) in self.resources
 
     def find_names(self, environment: str = "") -> set[str]:
-        """Of all that is there and stays, by the tag of the environment; all, without resource."""
+        """Return the names of all resources but deleted keys, or only of those with the tag of an environment."""
         return {
             name
             for (_, name), resource in self.resources.items()
             if resource.pending_days is None and environment in ("", resource.tags.get("Environment"))
         }
 
-    def find_resource(self, kind: str, name: str, missing: str, message: str = "") -> Resource:
-        """Or the service's own error for one that does not exist."""
+    def find_resource(self, kind: str, name: str, missing: str) -> Resource:
+        """Return a resource. Raises ``Refused`` with the code ``missing`` if it does not exist."""
         if not self.holds(kind, name):
-            raise Refused(missing, message or f"{name} not found")
+            raise Refused(missing, f"{name} not found")
         return self.resources[kind, name]
 
 
 def physical_name(logical_id: str, resource: dict[str, Any], parameters: dict[str, str], stack_name: str) -> str:
-    """The name that the template fixes, or one that is made up."""
+    """Return the name that the template fixes, or a generated one."""
     expression = resource.get("Properties", {}).get(NAMES[resource["Type"]])
     return str(resolve_parameters(expression, parameters)) if expression else f"{stack_name}-{logical_id}"
 
 
 def resolve_parameters(value: Any, parameters: dict[str, str]) -> Any:
-    """A property's value, as far as it is made of parameters."""
+    """Return the value of a property with the values of the parameters that it refers to."""
     if isinstance(value, dict) and set(value) == {"Ref"}:
         return parameters.get(value["Ref"], value["Ref"])
     text = value.get("Fn::Sub") if isinstance(value, dict) else value
@@ -108,13 +106,13 @@ def resolve_parameters(value: Any, parameters: dict[str, str]) -> Any:
 
 
 def physical_id(kind: str, name: str) -> str:
-    """As CloudFormation has it: a queue's is its URL."""
+    """Return the physical id that CloudFormation has; that of a queue is its URL."""
     return f"https://sqs/{name}" if kind == "AWS::SQS::Queue" else name
 
 
 @cache
 def has_system_tags(kind: str) -> bool:
-    """Whether CloudFormation puts its own tags on a resource of the type, which not every type takes.
+    """Tell whether CloudFormation puts its own tags on resources of a type; not every type accepts them.
 
     https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html: ``tagging``
     """

@@ -1,4 +1,4 @@
-"""Where and when everything of this account is."""
+"""The id, the Region and the time of the account."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What the service keeps of stacks and of change sets."""
+"""The stacks and change sets that CloudFormation stores."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,7 +36,7 @@ class Stack:
 
     @property
     def resources(self) -> templates.Resources:
-        """Those whose conditions hold."""
+        """The resources whose conditions are true."""
         return templates.select_resources(self.text, tuple(sorted(self.parameters.items())))
 
     @property
@@ -58,7 +58,7 @@ class ChangeSet:
     name: str
     stack: Stack
     changes: Changes
-    # Looks until it has been made.
+    # The polls until it is created.
     looks: int = 0
     reason: str = ""
     execution: str = "AVAILABLE"

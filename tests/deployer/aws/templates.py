@@ -1,4 +1,4 @@
-"""What a template comes to, as MiniStack's engine has it: the deployer's own evaluator is what the tests examine."""
+"""Evaluates templates with MiniStack's engine, because the tests examine the deployer's own evaluator."""
 
 import contextvars
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ Resources = dict[str, dict[str, Any]]
 
 
 class _Loader(yaml.CSafeLoader):
-    """MiniStack's reading of the short forms, such as ``!Sub``, on libyaml, which is ten times as fast."""
+    """Reads short forms such as ``!Sub`` as MiniStack does, but with libyaml, which is ten times faster."""
 
     yaml_constructors = engine.CfnLoader.yaml_constructors
 
@@ -31,7 +31,7 @@ def parse_template(text: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def select_resources(text: str, parameters: tuple[tuple[str, str], ...]) -> Resources:
-    """The resources whose conditions hold with these parameters, as the template declares them."""
+    """Return the declarations of the resources whose conditions are true with these parameters."""
     template = parse_template(text)
     conditions = engine._evaluate_conditions(template, _complete_parameters(template, dict(parameters)))
     declared = template.get("Resources", {}).items()
@@ -39,7 +39,7 @@ def select_resources(text: str, parameters: tuple[tuple[str, str], ...]) -> Reso
 
 
 def evaluate_outputs(stack: "Stack", parameters: Mapping[str, str]) -> dict[str, str]:
-    """The outputs of a stack whose conditions hold. Every attribute of a resource is its physical name."""
+    """Return the outputs whose conditions are true. Every attribute of a resource is its physical name."""
     evaluation = _Evaluation(stack, parameters)
     outputs = parse_template(stack.text).get("Outputs", {}).items()
     return {
@@ -110,7 +110,7 @@ class _EveryAttribute(dict[str, str]):
 
 
 def _complete_parameters(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The parameters, and the defaults of the others, as MiniStack's engine takes them."""
+    """Return the parameters, with defaults for missing ones, in the form that MiniStack's engine expects."""
     declared = template.get("Parameters", {}).items()
     values = {name: parameters.get(name, _as_text(parameter.get("Default", ""))) for name, parameter in declared}
     return {name: {"Value": value, "Type": template["Parameters"][name]["Type"]} for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""AWS's query protocol from the service's side, by botocore's own description of each operation.
+"""The service's side of AWS's query protocol, by botocore's model of each operation.
 
 https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
 """
@@ -17,7 +17,7 @@ def load_model(service: str) -> Any:
 
 
 def parse_arguments(shape: Shape, form: Mapping[str, str], prefix: str = "") -> Any:
-    """The request's parameters, in the types that boto3 was given."""
+    """Return the parameters of a request, in the types of the model."""
     if shape.type_name == "structure":
         dot = f"{prefix}." if prefix else ""
         return {

@@ -1,4 +1,4 @@
-"""The preflight's checks in this process, over HTTP, against simulated services that all tests of a module share."""
+"""Runs the preflight checks against simulated services, which all tests of a module share."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def account(simulated: tuple[Service, Account, Target]) -> Account:
 
 @pytest.fixture
 def situation_of(aws: Service, account: Account, simulated: tuple[Service, Account, Target]) -> Reader:
-    """Reads the situation of an environment; settings are given by the names of their parameters."""
+    """Return a function that reads the situation of an environment, with changed parameters."""
 
     def read_environment(
         environment: str = "prod",

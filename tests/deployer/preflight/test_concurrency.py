@@ -44,7 +44,7 @@ def test_existing_reservations_count_as_available_to_their_functions(
 def test_a_function_that_an_operator_stopped_needs_no_reservation(
     situation_of: Reader, account: Account, aws: Service
 ) -> None:
-    """CloudFormation sets no reservation that the template has not changed, even if others use up the rest."""
+    """CloudFormation sets only changed reservations, even if other functions reserve the rest."""
     stack = add_platform(aws, environment="prod")
     stack.parameters["ReservedConcurrency"] = "50"
     account.reserved_by_others, account.functions = 900, dict.fromkeys(FUNCTIONS, 0)

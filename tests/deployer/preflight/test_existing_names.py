@@ -46,7 +46,7 @@ def test_resources_of_the_stack_itself_do_not_block_their_names(
 def test_a_resource_that_the_stack_retained_takes_its_name(
     situation_of: Reader, aws: Service, account: Account, status: str
 ) -> None:
-    """Such as one that an update removed, which is still listed, or one that a failed creation left."""
+    """An update removed the resource, which is still listed, or a failed creation left it."""
     add_platform(aws, environment="prod", status=status)
     if status == "ROLLBACK_COMPLETE":
         aws.holdings.resources.clear()
@@ -79,7 +79,7 @@ _ACCOUNT_WIDE = ("an earlier stack, or another Region, has it", "delete it if no
             "iam delete-role --role-name role-lambda-validation-prod",
         ),
         ("role-lambda-validation-prod", FOREIGN_TAGS, "it is not this platform's", _ACCOUNT_WIDE[1]),
-        # Its tags say nothing: CloudFormation puts none on a policy.
+        # CloudFormation puts no tags on a policy.
         ("policy-lambda-validation-prod", {}, *_ACCOUNT_WIDE),
         ("dashboard-payments-prod", {}, *_ACCOUNT_WIDE),
         # On the second page of the list.
@@ -119,7 +119,7 @@ def test_an_existing_identity_provider_is_to_be_named_in_the_settings(situation_
 def test_no_advice_takes_down_what_another_region_uses(
     situation_of: Reader, aws: Service, account: Account, tags: dict[str, str]
 ) -> None:
-    """Names of IAM and of dashboards are unique in the account, so the same environment in another Region has them."""
+    """Names in IAM and of dashboards are unique in an account, so the environment may exist in another Region."""
     occupy_all_names(aws, account, tags)
     findings = findings_of("names", situation_of(ServiceRole="true"))
     account_wide = [step for _, text, step in findings if re.search(r"\(AWS::(IAM|CloudWatch::Dashboard)", text)]
@@ -133,7 +133,7 @@ def test_no_advice_takes_down_what_another_region_uses(
 def test_no_advice_takes_down_an_environment_that_runs(
     situation_of: Reader, aws: Service, account: Account, tags: dict[str, str]
 ) -> None:
-    """Such as deleting a vault that was retained when backups were switched off, before they are switched on again."""
+    """For example, the name of a vault that was retained when backups were switched off is taken later."""
     add_platform(aws, environment="prod")
     aws.holdings.resources.clear()
     aws.skipped = {item.path.rpartition("/")[2] for item in situation_of().resources if item.is_retained}

@@ -1,4 +1,4 @@
-"""How a deployment reports the findings, and that a failure stops it before it changes anything."""
+"""A deployment reports the findings, and a failure stops it before it changes anything."""
 
 import pytest
 

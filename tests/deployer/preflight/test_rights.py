@@ -27,7 +27,7 @@ def simulations(aws: Service) -> list[dict[str, Any]]:
 
 
 def test_the_callers_rights_are_simulated(situation_of: Reader, account: Account, aws: Service) -> None:
-    """A role by its own ARN, which differs from that of its session."""
+    """The simulation needs the ARN of the role, which differs from that of its session."""
     account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/engineer/jane"
     account.denied_by_simulation = {"dynamodb:CreateTable", "cloudformation:ExecuteChangeSet"}
     ((verdict, text, _),) = findings_of("rights", situation_of())
@@ -38,12 +38,12 @@ def test_the_callers_rights_are_simulated(situation_of: Reader, account: Account
     )
     requests = simulations(aws)
     assert {request["PolicySourceArn"] for request in requests} == {role}
-    # After "any table" was denied, the table is simulated by its name.
+    # After all tables were denied, the simulation names the table.
     assert requests[-1]["ResourceArns"][0].endswith(":table/dynamodb-transactions-prod")
 
 
 def test_five_denied_actions_are_named_and_the_others_counted(situation_of: Reader, account: Account) -> None:
-    """Of every kind of creating action, and of a service with another prefix in IAM."""
+    """They include every kind of creating action, and a service with another prefix in IAM."""
     account.denied_by_simulation = {
         *("cloudwatch:PutMetricAlarm", "dynamodb:CreateTable", "events:PutRule", "iam:CreateRole"),
         *("lambda:CreateFunction", "sns:CreateTopic", "sqs:CreateQueue", "states:CreateStateMachine"),
@@ -71,7 +71,7 @@ _UPLOAD = {"s3:GetObject", "s3:PutObject"}
         ("GitHubDeployRole", True, None, set()),
         ("GitHubDeployRole", True, Path("plan.json"), set()),
         ("GitHubDeployRole", False, None, set()),
-        # It plans for any pull request, so it must not write what a deployment would read.
+        # Any pull request can use this role, so it must not write objects that a deployment reads.
         ("GitHubPlanRole", True, Path("plan.json"), _UPLOAD),
         (
             "GitHubPlanRole",
@@ -84,7 +84,7 @@ _UPLOAD = {"s3:GetObject", "s3:PutObject"}
 def test_the_roles_of_github_have_every_simulated_permission(
     situation_of: Reader, account: Account, aws: Service, world: Any, role: str, only_plan: bool, out: Any, refused: Any
 ) -> None:
-    """By the emitted policies, as they are in eu-central-1; a simulation does not read the bucket's policy.
+    """The simulation evaluates the emitted policies in eu-central-1, without the policy of the bucket.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
     """
@@ -148,7 +148,7 @@ def test_a_check_whose_request_is_denied_is_unknown_and_names_the_permission(
 def test_githubs_roles_may_read_exactly_what_the_checks_read(
     situation_of: Reader, aws: Service, account: Account
 ) -> None:
-    """By the requests to the simulated services; seen to fail with one more call, and with one more action."""
+    """Compares with the requests to the simulated services. Fails with one more request, and with one more action."""
     account.caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/role-payment-github-plan/run"
     for tags in (PLATFORM_TAGS, FOREIGN_TAGS):
         occupy_all_names(aws, account, tags)
