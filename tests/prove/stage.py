@@ -14,7 +14,7 @@ from tests.asl import StatesError
 from tests.prove.faults import Crash, Fault
 from tests.prove.services import DAY, FakeGateway
 from tests.prove.troubles import LATE_SECONDS, QUIET, START, TIMEOUTS, WAITING_SECONDS, Directed, Trouble
-from tests.prove.truth import Notice, notice_of
+from tests.prove.truth import Notice, judge_notice
 from tests.prove.world import World
 
 
@@ -163,7 +163,6 @@ class Stage(World):
             if isinstance(value, dict | list | set | int | float)
         ]
         self.late: list[tuple[str, Callable[[], object]]] = []
-        self.received_notices: list[Notice] = []
         tables = ("get_item", "query", "batch_get_item", "transact_write_items")
         observed: dict[str, Any] = {
             "dynamodb": Observed(self.dynamodb, "dynamodb", tables, self.seam),
@@ -196,35 +195,24 @@ class Stage(World):
         return self.gateway
 
     def _publish_notice(self, **arguments: Any) -> None:
-        self.seam.call(
-            "sns.publish", lambda: self._publish_judged(arguments, lambda: self._topic_itself.publish(**arguments))
-        )
+        self.seam.call("sns.publish", functools.partial(self._topic_itself.publish, **arguments))
 
     def publish_from_workflow(self, arguments: dict[str, Any]) -> dict[str, Any]:
         publish = functools.partial(self._topic_itself.publish_from_workflow, arguments)
-        notice = None if self.seam.passing else notice_of(arguments, self)
+        notice = None if self.seam.passing else judge_notice(arguments, self)
 
         def late() -> None:
-            # It was sent when it was sent.
             publish()
-            self.received_notices += [notice] if notice else []
+            if notice:  # it is judged by when it was sent
+                self.received_notices[-1] = notice
 
-        self.seam.call("workflow.publish", lambda: self._publish_judged(arguments, publish), late)
+        self.seam.call("workflow.publish", publish, late)
         return {"MessageId": "1"}
 
     def send_from_workflow(self, arguments: dict[str, Any]) -> dict[str, Any]:
         send = functools.partial(self.queue.send_from_workflow, arguments)
         self.seam.call("workflow.send_message", send, send)
         return {"MessageId": "1"}
-
-    def _publish_judged(self, arguments: dict[str, Any], publish: Callable[[], object]) -> None:
-        """Publish, and keep what subscribers received, judged by how it is at this moment."""
-        notice, before = notice_of(arguments, self), len(self.topic.notices)
-        try:
-            publish()
-        finally:
-            if notice and len(self.topic.notices) > before:
-                self.received_notices.append(notice)
 
     def do_call(
         self, name: str, do: Callable[[], Any], trouble: Trouble, late: Callable[[], Any] | None

@@ -188,21 +188,21 @@ def by_race(race: Race) -> Callable[[], object]:
 # How each protection is removed, which proof then fails, and with which message.
 REMOVALS: dict[str, tuple[Removal, Callable[[], object], str]] = {
     "one key for all attempts": (use_a_key_per_attempt, by_crash_points("charged"), "charged 2 times"),
-    "the claim before a charge": (charge_without_a_claim, by_crash_points("charged"), "FAILED, and (was )?charged"),
+    "the claim before a charge": (charge_without_a_claim, by_crash_points("charged"), "FAILED, and was charged"),
     "the lease": (replace_attribute(charging, "LEASE_SECONDS", 0), by_race(two_functions), "two charges at once"),
     "the doubt after a take-over": (
-        trust_a_take_over, by_crash_points("away after the first try"), "FAILED, and (was )?charged"),
+        trust_a_take_over, by_crash_points("away after the first try"), "FAILED, and was charged"),
     "a lookup that is final": (
-        trust_a_lookup_that_is_not_final, by_crash_points("charged"), "FAILED, and (was )?charged"),
+        trust_a_lookup_that_is_not_final, by_crash_points("charged"), "FAILED, and was charged"),
     "an unknown outcome is no failure": (
         take_an_unknown_outcome_for_a_failure, by_crash_points("away after the first try"),
-        "FAILED, and (was )?charged"),
+        "FAILED, and was charged"),
     "no charge under a forgotten key": (
         replace_attribute(charging, "is_charge_window_over", lambda *_: False), check_again_after_a_day,
         "charged 2 times"),
     "no lookup of a forgotten key": (
         use_a_forgotten_key(charging), by_crash_points("charged, and no schedule for a day"),
-        "FAILED, and (was )?charged"),
+        "FAILED, and was charged"),
     "no refund under a forgotten key": (
         use_a_forgotten_key(operator_actions), by_crash_points("refunded, and no schedule for a day"),
         "refunded 2 times"),
@@ -218,7 +218,7 @@ REMOVALS: dict[str, tuple[Removal, Callable[[], object], str]] = {
     "the condition of the step": (
         replace_attribute(DynamoDBLedger, "NEW_STEP", ""), check_table_put_back_in_time, "overwritten"),
     "both conditions": (
-        drop_all_conditions, by_race(giving_up_against_processing), "the ledger|FAILED, and (was )?charged"),
+        drop_all_conditions, by_race(giving_up_against_processing), "the ledger|FAILED, and was charged"),
     "the holder of a payment": (
         give_up_payments_of_others, by_race(another_request_under_the_id), "ended FAILED"),
     "the claim of a notice": (announce_without_a_claim, check_twice, "announced twice"),

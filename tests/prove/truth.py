@@ -1,7 +1,7 @@
-"""What must hold after each life, told from outside: by the tables, the gateway, and what subscribers heard.
+"""What must hold after each life, judged from outside: by the tables, the gateway and the notices that were received.
 
-For each transaction the last notice that subscribers received states its final status, and no notice ever states what
-was not so when it was sent. A notice about an execution states nothing of a payment, and is none here.
+For each transaction, the last notice states the final status, and every notice was true when it was sent. Notices about
+executions state nothing about a payment and are left out.
 """
 
 import json
@@ -21,14 +21,14 @@ OPEN = frozenset({"PENDING", "PROCESSING", "UNKNOWN", "REFUNDING"})
 CHARGED = frozenset({"COMPLETED", "REFUNDING", "REFUNDED"})
 NOT_CHARGED = frozenset({"REJECTED", "DECLINED", "ACTION_REQUIRED", "FAILED"})
 FINAL = NOT_CHARGED | {"COMPLETED", "REFUNDED", "REVIEW"}
-# Nobody has to be told of these while nobody heard anything else.
+# Statuses that need no notice unless an earlier notice stated another status.
 SILENT = frozenset({"COMPLETED", "REFUNDED"})
 NEED_A_LETTER = frozenset({"FAILED", "REVIEW"})
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One notice as it was sent; ``untrue`` says what was wrong with it at that moment."""
+    """A notice as it was sent; ``untrue`` says what was wrong with it at that moment."""
 
     transaction_id: str
     notice_id: str
@@ -42,10 +42,10 @@ class Finding:
     text: str
 
 
-def notice_of(arguments: Mapping[str, Any], world: Any) -> Notice | None:
-    """The notice that is being published, judged by what is so at this moment; None for one about an execution.
+def judge_notice(arguments: Mapping[str, Any], world: Any) -> Notice | None:
+    """Return the notice that is being published, judged by the present state, or None for one about an execution.
 
-    ``arguments`` are those of Publish, as the workflow and the functions both send them.
+    ``arguments`` are those of Publish, which the workflow and the functions send alike.
     """
     message, attributes = json.loads(arguments["Message"]), arguments["MessageAttributes"]
     outcome = str(attributes["outcome"]["StringValue"])
@@ -57,24 +57,24 @@ def notice_of(arguments: Mapping[str, Any], world: Any) -> Notice | None:
 
 
 def _find_untruth(transaction_id: str, notice_id: str, outcome: str, world: Any) -> str | None:
-    """Why the notice is not true at this moment, if it is not."""
+    """Return why a notice is untrue at this moment, or None."""
     if outcome in NOT_CHARGED and world.gateway.count_moves("charge", transaction_id):
         return f"{notice_id} states {outcome}, and the customer is charged"
     statuses = statuses_of(transaction_id, world)
     subject, _, number = notice_id.rpartition(":")
     if subject != transaction_id or not number.isdigit():
-        # It names no write, so it may state only what the ledger has never been without.
+        # It names no write, so it may state only UNKNOWN or the present status.
         if outcome != "UNKNOWN" and statuses[-1:] != [outcome]:
             return f"{notice_id} states {outcome}, and the ledger says {(statuses or ['nothing'])[-1]}"
         return None
     sequence = int(number)
     if sequence > len(statuses):
-        return f"{notice_id} names a write that there is not"
+        return f"{notice_id} names a write that does not exist"
     return _find_contradiction(notice_id, outcome, statuses[sequence - 1], statuses[sequence:])
 
 
 def _find_contradiction(notice_id: str, outcome: str, status: str, later_statuses: list[str]) -> str | None:
-    """What contradicts a notice of the write that set ``status``: that write, or a later one."""
+    """Return how the write that set ``status``, or a later one, contradicts its notice."""
     if outcome != status and not (outcome == "UNKNOWN" and status in OPEN):
         return f"{notice_id} states {outcome}, and that write says {status}"
     contradictions = [final for final in later_statuses if final in FINAL and final != outcome]
@@ -84,13 +84,13 @@ def _find_contradiction(notice_id: str, outcome: str, status: str, later_statuse
 
 
 def statuses_of(transaction_id: str, world: Any) -> list[str]:
-    """The status after each write of the ledger, in order."""
+    """Return the status after each write of the ledger, in order."""
     steps = sorted((n, step) for (key, n), step in world.dynamodb.steps.items() if key == transaction_id)
     return [step["status"]["S"] for _, step in steps]
 
 
 def find_violations(world: Any, received_notices: list[Notice]) -> Iterator[Finding]:
-    """Everything that is wrong after a life, in which subscribers received ``heard``, in this order."""
+    """Yield everything that is wrong after a life in which subscribers received these notices."""
     for notice in received_notices:
         if notice.untrue:
             yield Finding(UNTRUE, notice.untrue)
@@ -98,14 +98,14 @@ def find_violations(world: Any, received_notices: list[Notice]) -> Iterator[Find
     for transaction_id in sorted(transaction_ids):
         item = world.dynamodb.payments.get(transaction_id)
         status = item["status"]["S"] if item else "nothing"
-        yield from _of_money(transaction_id, status, world)
-        yield from _of_last(transaction_id, status, received_notices)
+        yield from _check_money(transaction_id, status, world)
+        yield from _check_last_notice(transaction_id, status, received_notices)
         letters = [letter for letter in world.queue.letters if letter.get("transaction_id") == transaction_id]
         if status in NEED_A_LETTER and not letters:
             yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, without a dead letter")
 
 
-def _of_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]:
+def _check_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]:
     charges, refunds = (world.gateway.count_moves(kind, transaction_id) for kind in ("charge", "refund"))
     if charges > 1:
         yield Finding(DOUBLE, f"{transaction_id} is charged {charges} times")
@@ -121,13 +121,13 @@ def _of_money(transaction_id: str, status: str, world: Any) -> Iterator[Finding]
         yield Finding(LOST_OR_STUCK, f"{transaction_id} is {status}, and was refunded {refunds} times")
 
 
-def _of_last(transaction_id: str, status: str, received_notices: list[Notice]) -> Iterator[Finding]:
-    """Subscribers drop a repetition by its notice id, so a repetition is not the last that they heard."""
+def _check_last_notice(transaction_id: str, status: str, received_notices: list[Notice]) -> Iterator[Finding]:
+    """Compare the status with the last notice; subscribers ignore a notice whose id they know."""
     first_of_each = {notice.notice_id: notice.outcome for notice in reversed(received_notices)}
     order = dict.fromkeys(notice.notice_id for notice in received_notices if notice.transaction_id == transaction_id)
     outcomes = [first_of_each[notice_id] for notice_id in order]
     if not outcomes:
         if status not in SILENT:
-            yield Finding(LAST_DIFFERS, f"{transaction_id} is {status}, and nobody was told")
+            yield Finding(LAST_DIFFERS, f"{transaction_id} is {status}, and nobody was notified")
     elif outcomes[-1] != status:
         yield Finding(LAST_DIFFERS, f"{transaction_id} is {status}, and subscribers last heard {outcomes[-1]}")
