@@ -40,7 +40,7 @@ _TRUSTS: Planted = [
     ("the workflow's role trusts any account's state machine",
      drop_conditions("WorkflowRole", TRUST, "aws:SourceAccount"), _trust_test("WorkflowRole")),
     ("the workflow's role trusts any state machine", drop_conditions("WorkflowRole", TRUST, "aws:SourceArn"),
-     f"{_ACCESS}test_the_workflows_role_is_for_the_workflow"),
+     f"{_ACCESS}test_only_the_workflow_assumes_the_workflows_role"),
     ("processing's role trusts EC2 too",
      edit_statement("ProcessingRole", TRUST, Principal={"Service": ["lambda.amazonaws.com", "ec2.amazonaws.com"]}),
      _trust_test("ProcessingRole")),
@@ -59,7 +59,7 @@ _ROLES: Planted = [
     ("a role has a policy written into it", set_value("ProcessingRole.Policies", []),
      f"{_POLICIES}test_every_policy_is_attached_by_the_role_itself"),
     ("the boundary is taken off a role", drop_value("ProcessingRole.PermissionsBoundary"),
-     "tests/stacks/test_access_deployers.py::test_every_role_of_the_platform_stands_under_the_boundary"),
+     "tests/stacks/test_access_deployers.py::test_every_role_of_the_platform_has_the_boundary"),
     ("a suppressed policy gets another wildcard",
      add_statement("ProcessingPolicy", Action=["s3:GetObject"], Resource=["arn:aws:s3:::exports-*"]),
      f"{_WILDCARDS}[ProcessingPolicy]"),
@@ -98,7 +98,7 @@ _ROLES: Planted = [
      replace_text("ProcessingPolicy.PolicyDocument.Statement.0.Resource", "dynamodb-transactions-${Environment}", "*"),
      f"{_POLICIES}test_every_wildcard_of_an_arn_is_in_the_list"),
     ("tracing stands for more than tracing", add_actions("ProcessingPolicy", "TracingHasNoResource", "s3:GetObject"),
-     "tests/stacks/test_statements.py::test_every_statement_is_as_it_was_read_last"),
+     "tests/stacks/test_statements.py::test_every_statement_is_as_it_was_last_reviewed"),
     ("a statement on everything gives no reason",
      edit_statement("ProcessingPolicy", "TracingHasNoResource", Sid="Tracing"),
      f"{_POLICIES}test_every_statement_on_all_resources_is_in_the_list"),
@@ -162,7 +162,7 @@ _RESOURCE_POLICIES: Planted = [
      edit_statement("UndeliveredNoticesPolicy", "OnlyOverTLS", Action=["sqs:PurgeQueue"]),
      _denial_test("SNS keeps a notice without TLS")),
     ("the queue's policy stands on no queue", set_value("DeadLettersPolicy.Queues", []),
-     "tests/stacks/test_deployed.py::test_the_policies_stand_on_the_queue_the_topic_and_the_buckets"),
+     "tests/stacks/test_deployed.py::test_the_queues_the_topic_and_the_buckets_have_policies"),
 ]  # fmt: skip
 
 _ARTIFACTS: Planted = [

@@ -3,13 +3,13 @@
 from .planting import Planted, apply_all, drop_value, make_defects, replace_text, set_value, swap_values
 
 _D = "tests/stacks/test_deployed.py::"
-RETAINS = f"{_D}test_what_would_be_lost_outlives_its_stack"
+RETAINS = f"{_D}test_resources_with_data_outlive_their_stack"
 LOGS = f"{_D}test_logs_are_kept_for_more_than_a_year_and_masked"
-PROTECTED = f"{_D}test_the_tables_refuse_to_be_deleted_where_the_setting_says_so"
+PROTECTED = f"{_D}test_the_setting_protects_the_tables_from_deletion"
 BACKED_UP = f"{_D}test_the_tables_are_backed_up_daily_for_35_days"
-NOTICES = f"{_D}test_notices_that_no_subscriber_takes_are_kept"
-SCHEDULE = f"{_D}test_reconciliation_runs_every_five_minutes_and_nothing_of_it_is_lost"
-REFERENCES = f"{_D}test_every_reference_leads_somewhere"
+NOTICES = f"{_D}test_undelivered_notices_are_kept"
+SCHEDULE = f"{_D}test_reconciliation_runs_every_five_minutes_and_failed_runs_are_kept"
+REFERENCES = f"{_D}test_every_reference_is_to_a_resource"
 
 
 def _encryption_test(resource: str) -> str:
@@ -17,12 +17,12 @@ def _encryption_test(resource: str) -> str:
 
 
 def _wiring_test(title: str) -> str:
-    return f"{_D}test_a_function_is_wired[{title}]"
+    return f"{_D}test_a_function_has_its_name_role_variables_and_alias[{title}]"
 
 
 _REVIEWED, _TEMPLATES = "tests/stacks/test_statements.py::", "tests/stacks/test_templates.py::"
-_STATEMENTS = f"{_REVIEWED}test_every_statement_is_as_it_was_read_last"
-_NOWHERE_ELSE = f"{_REVIEWED}test_payment_data_flows_nowhere_else"
+_STATEMENTS = f"{_REVIEWED}test_every_statement_is_as_it_was_last_reviewed"
+_NOWHERE_ELSE = f"{_REVIEWED}test_payment_data_has_no_other_destination"
 _OPEN_POLICY = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": ["dynamodb:GetItem"], "Resource": ["*"]}]}
 
 _STACKS: Planted = [
@@ -45,7 +45,7 @@ _DATA: Planted = [
     ("a table is encrypted with DynamoDB's own key", drop_value("PaymentLedger.SSESpecification.KMSMasterKeyId"),
      _encryption_test("Data/PaymentLedger-table")),
     ("a table's encryption is switched off", set_value("PaymentLedger.SSESpecification.SSEEnabled", False),
-     f"{_D}test_an_encryption_is_of_a_customers_key"),
+     f"{_D}test_tables_and_executions_are_encrypted_with_a_customer_managed_key"),
     ("a table cannot be restored",
      set_value("Transactions.PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", False),
      f"{_D}test_the_tables_can_be_restored_to_any_second"),
@@ -88,7 +88,7 @@ _DATA: Planted = [
     ("a property is misspelt", set_value("Notifications.KmsKeyId", {"Ref": "SnsKeyId"}), "cfn-lint E3002"),
     ("an ARN has its account written down",
      set_value("BackupVault.EncryptionKeyArn", "arn:aws:kms:eu-west-1:111122223333:key/x"),
-     f"{_TEMPLATES}test_partition_region_and_account_are_nowhere_written_down[data]"),
+     f"{_TEMPLATES}test_no_template_names_a_partition_region_or_account[data]"),
 ]  # fmt: skip
 
 _COMPUTE: Planted = [
@@ -144,11 +144,11 @@ _WIRING: Planted = [
      set_value("Data.Parameters.QueueKeyArn", {"Fn::GetAtt": ["Security", "Outputs.QueueKeysArn"]}), REFERENCES),
     ("a value arrives under another's name",
      swap_values("Workflow.Parameters.QueueUrl", "Workflow.Parameters.TopicArn"),
-     f"{_TEMPLATES}test_every_value_arrives_under_its_own_name"),
+     f"{_TEMPLATES}test_every_value_is_passed_under_its_own_name"),
     ("an output of the reference is gone", drop_value("/Outputs.SnsTopicArn"),
-     f"{_TEMPLATES}test_every_output_of_the_reference_and_no_other"),
+     f"{_TEMPLATES}test_the_outputs_are_those_of_the_reference"),
     ("two stacks wait for each other", set_value("Security.DependsOn", "Monitoring"),
-     f"{_D}test_no_stack_waits_for_itself"),
+     f"{_D}test_no_stack_depends_on_a_later_one"),
     ("a parameter is passed that the child lacks", set_value("Monitoring.Parameters.Unknown", {"Ref": "Environment"}),
      f"{_TEMPLATES}test_every_input_of_a_nested_stack_is_given_and_used"),
     ("deletion protection is off in prod", set_value("Data.Parameters.DeletionProtection", "false"), PROTECTED),
@@ -164,9 +164,9 @@ _WIRING: Planted = [
 
 _SECURITY: Planted = [
     ("a key's alias leads to another key", set_value("LogsKeyAlias.TargetKeyId", {"Ref": "DynamodbKey"}),
-     f"{_REVIEWED}test_each_key_is_as_each_other_and_its_alias_is_its_own"),
+     f"{_REVIEWED}test_all_keys_have_the_same_properties_and_an_alias_each"),
     ("a key is replicated to other regions", set_value("QueueKey.MultiRegion", True),
-     f"{_REVIEWED}test_each_key_is_as_each_other_and_its_alias_is_its_own"),
+     f"{_REVIEWED}test_all_keys_have_the_same_properties_and_an_alias_each"),
     ("a child lacks an output that the parent reads", drop_value("/Outputs.WorkflowRoleArn"), REFERENCES),
 ]  # fmt: skip
 

@@ -23,9 +23,9 @@ _ACCESS, _DEPLOYERS = "tests/stacks/test_access.py::", "tests/stacks/test_access
 _SERVICE_ROLE = "tests/stacks/test_service_role.py::"
 _D = "tests/stacks/test_deployed.py::"
 CLOSED = f"{_D}test_the_buckets_are_closed_versioned_and_encrypted"
-WITHIN = f"{_DEPLOYERS}test_what_a_role_may_do_lies_within_the_boundary"
-STAYS = f"{_D}test_the_boundary_and_the_role_above_outlive_their_stack"
-OTHER_TEAMS = f"{_SERVICE_ROLE}test_it_touches_nothing_of_other_teams[prod]"
+WITHIN = f"{_DEPLOYERS}test_the_policies_of_a_role_allow_nothing_beyond_the_boundary"
+STAYS = f"{_D}test_the_boundaries_and_the_service_role_outlive_their_stack"
+OTHER_TEAMS = f"{_SERVICE_ROLE}test_the_role_cannot_touch_resources_of_other_teams[prod]"
 ANY_ROLE = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*"}
 ANY_POLICY = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/policy-*"}
 
@@ -59,15 +59,15 @@ def _denial_test(sentence: str, module: str = _DEPLOYERS) -> str:
 
 
 def _boundary_test(action: str) -> str:
-    return f"{_DEPLOYERS}test_a_role_with_all_rights_cannot_pass_the_boundary[{action}]"
+    return f"{_DEPLOYERS}test_a_role_with_all_rights_is_limited_by_the_boundary[{action}]"
 
 
 def _github_test(condition: str) -> str:
-    return f"{_DEPLOYERS}test_github_acts_from_one_repository_and_deploys_from_one_environment[{condition}]"
+    return f"{_DEPLOYERS}test_only_one_repository_plans_and_only_one_of_its_environments_deploys[{condition}]"
 
 
 def _operation_test(operation: str) -> str:
-    return f"{_SERVICE_ROLE}test_it_may_do_every_operation_on_every_resource[prod-{operation}]"
+    return f"{_SERVICE_ROLE}test_the_role_may_do_every_operation_on_every_resource[prod-{operation}]"
 
 
 _TOKENS = "token.actions.githubusercontent.com"
@@ -86,7 +86,7 @@ _BUCKETS: Planted = [
     ("nobody knows who read the artifacts",
      set_value("Artifacts.LoggingConfiguration.DestinationBucketName", {"Ref": "Artifacts"}), CLOSED),
     ("the bucket is deleted with its stack", set_value("Artifacts.DeletionPolicy", "Delete"),
-     f"{_D}test_what_would_be_lost_outlives_its_stack"),
+     f"{_D}test_resources_with_data_outlive_their_stack"),
     ("an artifact may be overwritten", drop_statement("ArtifactsPolicy", "NobodyOverwrites"),
      _denial_test("an administrator overwrites an artifact", _ACCESS)),
     ("an artifact is read without TLS", drop_statement("ArtifactsPolicy", "OnlyOverTLS"),
@@ -148,7 +148,7 @@ _FIRST_DEPLOYMENT: Planted = [
     ("nested stacks cannot have the role", drop_statement(*_statement("PassItselfToNestedStacks")),
      _operation_test("create")),
     ("the role may be handed to any service", drop_conditions(*_statement("PassItselfToNestedStacks")),
-     f"{_SERVICE_ROLE}test_it_passes_itself_to_nested_stacks_and_to_nothing_else"),
+     f"{_SERVICE_ROLE}test_the_role_passes_itself_only_to_nested_stacks"),
     ("functions cannot be read after they are made",
      drop_actions(*_statement("Functions"), "lambda:GetFunctionScalingConfig"), _operation_test("read")),
     ("the tags of functions cannot be read", drop_actions(*_statement("Functions"), "lambda:ListTags"),
@@ -225,7 +225,7 @@ _GITHUB: Planted = [
     ("a plan passes any role", edit_statement("GitHubPlanPolicy", "CloudFormationActs", Resource=["*"]),
      _denial_test("a plan gives CloudFormation another role")),
     ("a session ends before a watched deployment does", set_value("GitHubDeployRole.MaxSessionDuration", 3600),
-     "tests/stacks/test_values.py::test_a_session_of_github_outlasts_a_deployment_that_alarms_watch"),
+     "tests/stacks/test_values.py::test_a_session_of_github_outlasts_a_monitored_deployment"),
 ]  # fmt: skip
 
 _SECURITY: Planted = [
@@ -237,16 +237,16 @@ _SECURITY: Planted = [
      drop_statement("FunctionsKey", "CloudFormationMakesFunctions"), _operation_test("create")),
     ("who deploys uses the tables' key by itself",
      drop_conditions("DynamodbKey", "CloudFormationMakesTables", "kms:ViaService"),
-     f"{_SERVICE_ROLE}test_it_uses_a_key_by_way_of_its_service_only[DynamodbKey]"),
+     f"{_SERVICE_ROLE}test_the_role_uses_a_key_only_through_its_service[DynamodbKey]"),
     ("who deploys reads other functions' variables",
      drop_conditions("FunctionsKey", "CloudFormationMakesFunctions", "kms:EncryptionContext:aws:lambda:FunctionArn"),
-     f"{_SERVICE_ROLE}test_it_uses_a_key_by_way_of_its_service_only[FunctionsKey]"),
+     f"{_SERVICE_ROLE}test_the_role_uses_a_key_only_through_its_service[FunctionsKey]"),
 ]  # fmt: skip
 
 _WORKFLOW: Planted = [
     ("the workflow's key is decided by another stack's output",
      set_value("/Conditions.HasWorkflowKey", {"Fn::Not": [{"Fn::Equals": [{"Ref": "WorkflowKeyArn"}, ""]}]}),
-     "tests/stacks/test_wiring.py::test_no_condition_reads_what_another_stack_puts_out"),
+     "tests/stacks/test_wiring.py::test_no_condition_reads_an_output_of_another_stack"),
 ]  # fmt: skip
 
 DEFECTS = [

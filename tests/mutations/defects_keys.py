@@ -16,26 +16,26 @@ from .planting import (
 )
 
 _KEYS = "tests/stacks/test_access_keys.py::"
-ALARMS = f"{_KEYS}test_alarms_of_this_account_reach_the_encrypted_topic_and_nobody_elses_do"
+ALARMS = f"{_KEYS}test_only_alarms_of_this_account_reach_the_encrypted_topic"
 SCHEDULE = f"{_KEYS}test_the_schedule_reaches_the_encrypted_queue"
-NOTICES = f"{_KEYS}test_sns_keeps_what_it_cannot_deliver_in_the_encrypted_queue"
+NOTICES = f"{_KEYS}test_sns_puts_undelivered_notices_into_the_encrypted_queue"
 LOGS = f"{_KEYS}test_cloudwatch_logs_uses_its_key_for_our_log_groups_only"
 
 
 def _use_test(role: str, sid: str) -> str:
-    return f"{_KEYS}test_a_role_uses_a_key_through_its_service_and_for_what_is_named[{role}-{sid}]"
+    return f"{_KEYS}test_a_role_uses_a_key_only_through_its_service_and_for_its_resource[{role}-{sid}]"
 
 
 def _admin_test(key: str) -> str:
-    return f"{_KEYS}test_the_account_always_administers_a_key_and_does_not_use_it_by_that[{key}]"
+    return f"{_KEYS}test_the_account_administers_every_key_without_using_it[{key}]"
 
 
 def _service_test(name: str) -> str:
-    return f"{_KEYS}test_the_accounts_own_policies_open_a_key_through_its_service_only[{name}]"
+    return f"{_KEYS}test_a_policy_of_the_account_allows_a_key_only_through_its_service[{name}]"
 
 
 def _grant_test(key: str) -> str:
-    return f"{_KEYS}test_nobody_makes_a_grant_but_a_service_for_whom_it_works[{key}]"
+    return f"{_KEYS}test_only_a_service_creates_grants[{key}]"
 
 
 _ROLES: Planted = [
@@ -56,7 +56,7 @@ _ROLES: Planted = [
      _use_test("ProcessingRole", "UseQueueKeyThroughSQS")),
     ("a role writes where it should only read",
      add_actions("ValidationPolicy", "UseTableKeyThroughDynamoDB", "kms:Encrypt"),
-     f"{_KEYS}test_the_table_has_every_statement_about_keys"),
+     f"{_KEYS}test_every_statement_about_keys_is_in_the_table"),
     ("the gateway's secret is decrypted for others",
      drop_conditions("GatewaySecretPolicy", "UseSecretKeyThroughSecretsManager", "kms:EncryptionContext:SecretARN"),
      _use_test("ProcessingRole", "UseSecretKeyThroughSecretsManager")),
@@ -110,7 +110,7 @@ _POLICIES: Planted = [
     ("the topic's key admits alarms to other topics",
      drop_conditions("SnsKey", "AlarmsPublish", "kms:EncryptionContext:aws:sns:topicArn"), ALARMS),
     ("the topic's key is for every role", drop_conditions("SnsKey", "RolesPublish", "aws:PrincipalArn"),
-     f"{_KEYS}test_the_topics_key_is_for_two_roles_by_name"),
+     f"{_KEYS}test_only_two_named_roles_use_the_topics_key"),
     ("the queue's key does not admit EventBridge", drop_statement("QueueKey", "ScheduleDeadLetters"), SCHEDULE),
     ("the queue's key admits EventBridge to other queues", drop_conditions("QueueKey", "ScheduleDeadLetters"),
      SCHEDULE),
@@ -125,7 +125,7 @@ _POLICIES: Planted = [
     ("the logs' key is for another region's logs",
      edit_statement("LogsKey", "LogGroupsOfThisPlatform", Principal={"Service": "logs.us-east-1.amazonaws.com"}), LOGS),
     ("the workflow's log cannot be read for delivery", drop_statement("WorkflowKey", "LogDeliveryOfTheWorkflow"),
-     f"{_KEYS}test_the_log_of_the_workflow_is_delivered_under_its_key"),
+     f"{_KEYS}test_the_delivery_of_the_workflows_log_decrypts_with_its_key"),
     ("the workflow's log cannot be encrypted for delivery", drop_statement("WorkflowKey", "RoleEncryptsLogDelivery"),
      _use_test("WorkflowRole", "UseWorkflowKeyForLogDelivery")),
     ("a key is administered from outside",
@@ -136,15 +136,15 @@ _POLICIES: Planted = [
 _DEPLOYED = "tests/stacks/test_deployed.py::"
 _DURABLE_KEYS: Planted = [
     ("a key is not rotated", set_value("SnsKey.EnableKeyRotation", False),
-     f"{_DEPLOYED}test_the_keys_are_rotated_and_regretted_for_a_month"),
+     f"{_DEPLOYED}test_the_keys_are_rotated_and_can_be_recovered_for_a_month"),
     ("a key is gone after a week", set_value("DynamodbKey.PendingWindowInDays", 7),
-     f"{_DEPLOYED}test_the_keys_are_rotated_and_regretted_for_a_month"),
+     f"{_DEPLOYED}test_the_keys_are_rotated_and_can_be_recovered_for_a_month"),
     ("the aliases of two keys are swapped", swap_values("SnsKeyAlias.AliasName", "QueueKeyAlias.AliasName"),
-     "tests/stacks/test_values.py::test_the_alias_of_each_key_says_what_the_key_encrypts"),
+     "tests/stacks/test_values.py::test_each_key_has_its_alias"),
     ("a key is deleted with its stack", set_value("LogsKey.DeletionPolicy", "Delete"),
-     f"{_DEPLOYED}test_what_would_be_lost_outlives_its_stack"),
+     f"{_DEPLOYED}test_resources_with_data_outlive_their_stack"),
     ("a key is deleted when it is replaced", drop_value("WorkflowKey.UpdateReplacePolicy"),
-     f"{_DEPLOYED}test_what_would_be_lost_outlives_its_stack"),
+     f"{_DEPLOYED}test_resources_with_data_outlive_their_stack"),
 ]  # fmt: skip
 
 DEFECTS = [

@@ -4,18 +4,18 @@ from .planting import Planted, drop_value, make_defects, replace_text, set_value
 
 _ALARMS = "tests/stacks/test_alarms.py::"
 _DASHBOARD = "tests/stacks/test_dashboard.py::"
-COMPOSITE = f"{_ALARMS}test_the_composite_alarm_rings_with_each_of_its_parts_and_tells"
-SEPARATE = f"{_ALARMS}test_without_a_composite_alarm_each_tells_for_itself"
-BACKUPS = f"{_ALARMS}test_a_day_of_backups_ends_after_the_last_job_of_a_night"
-DIMENSIONS = f"{_ALARMS}test_what_the_dimensions_name_is_there"
+COMPOSITE = f"{_ALARMS}test_the_composite_alarm_notifies_with_any_of_its_parts"
+SEPARATE = f"{_ALARMS}test_without_a_composite_alarm_each_alarm_notifies"
+BACKUPS = f"{_ALARMS}test_each_evaluated_day_has_the_jobs_of_one_night"
+DIMENSIONS = f"{_ALARMS}test_the_resources_that_dimensions_name_exist"
 
 
 def _metric_test(title: str) -> str:
-    return f"{_ALARMS}test_an_alarm_watches_a_metric_that_there_is[{title}]"
+    return f"{_ALARMS}test_an_alarm_watches_a_metric_that_exists[{title}]"
 
 
 def _alarm_test(title: str) -> str:
-    return f"{_ALARMS}test_an_alarm_watches_what_it_is_named_for_and_tells[{title}]"
+    return f"{_ALARMS}test_an_alarm_is_as_it_was_last_reviewed[{title}]"
 
 
 def _filter_test(title: str) -> str:
@@ -79,22 +79,22 @@ _MONITORING: Planted = [
     ("a night without backups is no alarm", set_value("BackupHeartbeatAlarm.TreatMissingData", "notBreaching"),
      _alarm_test("BackupHeartbeat")),
     ("one table's backup is enough", set_value("BackupHeartbeatAlarm.Threshold", 1),
-     f"{_ALARMS}test_every_table_has_to_have_its_backup"),
+     f"{_ALARMS}test_a_missing_backup_of_any_table_is_an_alarm"),
     ("a day of backups ends at midnight", drop_value("BackupHeartbeatAlarm.EvaluationWindow.WallClockWindow.Timezone"),
      BACKUPS),
     ("a day of backups slides", drop_value("BackupHeartbeatAlarm.EvaluationWindow"), BACKUPS),
     ("a new environment has failed backups", drop_value("BackupHeartbeatAlarm.WarmUpConfiguration"), BACKUPS),
     ("backups are missed where there are none", drop_value("BackupHeartbeatAlarm.Condition"),
-     f"{_ALARMS}test_alarms_on_backups_are_where_backups_are"),
+     f"{_ALARMS}test_alarms_on_backups_exist_only_with_backups"),
     ("the dashboard shows a metric that is not there",
      replace_text("Dashboard.DashboardBody", "OldestOpenPaymentAge", "OldestPaymentAge"),
-     f"{_DASHBOARD}test_every_line_is_a_metric_that_there_is"),
+     f"{_DASHBOARD}test_every_line_is_a_metric_that_exists"),
     ("the dashboard names a resource that is not there",
      replace_text("Dashboard.DashboardBody", "${LedgerTableName}", "${QueueName}"),
-     f"{_DASHBOARD}test_its_dimensions_name_the_real_resources"),
+     f"{_DASHBOARD}test_dimensions_name_the_deployed_resources"),
     ("the dashboard lacks an alarm",
      replace_text("Dashboard.DashboardBody", "alarm:alarm-reviews-", "alarm:alarm-review-"),
-     f"{_DASHBOARD}test_it_shows_every_alarm_on_a_metric"),
+     f"{_DASHBOARD}test_every_alarm_on_a_metric_is_shown"),
     ("widgets of the dashboard overlap", replace_text("Dashboard.DashboardBody", '"x": 8', '"x": 7'),
      f"{_DASHBOARD}test_every_row_is_full_and_nothing_overlaps"),
     ("a calculated line uses what is not there",
@@ -118,7 +118,7 @@ _MONITORING: Planted = [
     ("an alarm waits for a day", set_value("WorkflowFailuresAlarm.EvaluationPeriods", 288),
      _alarm_test("WorkflowFailures")),
     ("an alarm is gone", drop_value("ReconciliationHeartbeatAlarm"),
-     f"{_ALARMS}test_the_tables_have_every_alarm_and_every_filter"),
+     f"{_ALARMS}test_every_alarm_and_every_filter_is_in_the_tables"),
     ("a filter looks for a line that is not written",
      set_value("ReconciliationHeartbeatFilter.FilterPattern", '{ $.message = "reconciliation done" }'),
      _filter_test("ReconciliationHeartbeatFilter")),

@@ -7,7 +7,7 @@ _D = "tests/stacks/test_deployed.py::"
 
 
 def _catch_test(name: str) -> str:
-    return f"{_MACHINE}test_every_task_catches_everything_into_what_follows[{name}]"
+    return f"{_MACHINE}test_every_task_catches_all_errors_into_the_next_step[{name}]"
 
 
 def _field_test(name: str) -> str:
@@ -15,7 +15,7 @@ def _field_test(name: str) -> str:
 
 
 def _retry_test(name: str) -> str:
-    return f"{_LANGUAGE}test_a_retry_is_one_that_ends[{name}]"
+    return f"{_LANGUAGE}test_retries_are_limited[{name}]"
 
 
 _STATES: Planted = [
@@ -32,21 +32,21 @@ _STATES: Planted = [
      set_in_state("FailureOutcome.Choices.0.Next", "SendToDeadLetterQueue"),
      f"{_MACHINE}test_an_outcome_leads_to_the_same_end_whether_an_answer_was_lost_or_not"),
     ("a notice may be sent after its claim has run out", set_in_state("NotifyFailure.Retry.0.MaxAttempts", 40),
-     f"{_MACHINE}test_a_claim_of_a_notice_lasts_until_its_execution_cannot_send_it_any_more"),
+     f"{_MACHINE}test_a_claim_of_a_notice_outlasts_the_sending"),
     ("a Next leads nowhere", set_in_state("ValidatePayment.Next", "ProcessPayments"),
-     f"{_LANGUAGE}test_a_state_goes_on_or_ends[ValidatePayment]"),
+     f"{_LANGUAGE}test_a_state_has_a_next_state_or_ends[ValidatePayment]"),
     ("a choice leads nowhere", set_in_state("PaymentOutcome.Choices.0.Next", "Complete"),
-     f"{_LANGUAGE}test_a_state_goes_on_or_ends[PaymentOutcome]"),
+     f"{_LANGUAGE}test_a_state_has_a_next_state_or_ends[PaymentOutcome]"),
     ("a choice has no default", drop_in_state("PaymentOutcome.Default"),
-     f"{_LANGUAGE}test_a_state_goes_on_or_ends[PaymentOutcome]"),
+     f"{_LANGUAGE}test_a_state_has_a_next_state_or_ends[PaymentOutcome]"),
     ("a choice's default leads nowhere", set_in_state("PaymentOutcome.Default", "Nowhere"),
-     f"{_LANGUAGE}test_a_state_goes_on_or_ends[PaymentOutcome]"),
+     f"{_LANGUAGE}test_a_state_has_a_next_state_or_ends[PaymentOutcome]"),
     ("a state both ends and goes on", edit_state("NotifyFailure", End=True),
-     f"{_LANGUAGE}test_a_state_goes_on_or_ends[NotifyFailure]"),
+     f"{_LANGUAGE}test_a_state_has_a_next_state_or_ends[NotifyFailure]"),
     ("nobody starts with validation", set_value("PaymentWorkflow.Definition.StartAt", "ProcessPayment"),
      f"{_MACHINE}test_every_state_is_reachable"),
     ("a workflow goes round in a circle", set_in_state("RecordNotice.Next", "RecordFailure"),
-     f"{_MACHINE}test_every_path_ends_in_a_state_meant_for_it"),
+     f"{_MACHINE}test_every_path_ends_in_an_end_state"),
     ("a state has a field of another type", edit_state("PaymentComplete", Next="PaymentFailed"),
      _field_test("PaymentComplete")),
     ("a state has a field of JSONPath", edit_state("ValidatePayment", ResultPath="$.validated"),
@@ -61,25 +61,25 @@ _STATES: Planted = [
     ("a retry waits for less each time", set_in_state("RecordFailure.Retry.0.BackoffRate", 0.5),
      _retry_test("RecordFailure")),
     ("a gateway's outage is retried at once", set_in_state("ProcessPayment.Retry.2.IntervalSeconds", 1),
-     f"{_MACHINE}test_the_retriers"),
+     f"{_MACHINE}test_the_retriers_have_these_waits_and_attempts"),
     ("a payment in progress is not waited for", set_in_state("ProcessPayment.Retry.1.MaxAttempts", 1),
      f"{_MACHINE}test_waiting_for_another_attempt_outlasts_its_lease"),
     ("a retry takes an error that there is not",
      set_in_state("ProcessPayment.Retry.1.ErrorEquals", ["PaymentInProcess"]),
      f"{_MACHINE}test_every_error_name_is_a_class_in_the_code_or_awss_own"),
     ("a retry takes all errors before the others", set_in_state("RecordFailure.Retry.0.ErrorEquals", ["States.ALL"]),
-     f"{_LANGUAGE}test_what_takes_all_errors_stands_alone_and_last[RecordFailure]"),
+     f"{_LANGUAGE}test_a_handler_of_all_errors_is_alone_and_last[RecordFailure]"),
     ("a function that was idle for weeks is not waited for",
      set_in_state("ProcessPayment.Retry.4.ErrorEquals", ["States.Permissions"]),
      "tests/stacks/test_workflow_errors.py::"
-     "test_a_task_that_calls_a_function_retries_exactly_the_table[ProcessPayment]"),
+     "test_a_task_that_calls_a_function_retries_exactly_the_listed_errors[ProcessPayment]"),
     ("a declined payment is retried",
      set_in_state("ProcessPayment.Retry.2.ErrorEquals", ["GatewayUnavailable", "NotAllowed"]),
-     f"{_MACHINE}test_every_error_of_the_code_is_retried_or_not_on_purpose"),
+     f"{_MACHINE}test_every_error_of_the_code_is_listed_as_retried_or_final"),
     ("a task has no timeout", drop_in_state("SendToDeadLetterQueue.TimeoutSeconds"),
-     f"{_LANGUAGE}test_a_task_does_not_wait_for_ever[SendToDeadLetterQueue]"),
+     f"{_LANGUAGE}test_a_task_has_a_time_limit[SendToDeadLetterQueue]"),
     ("a task waits for three years", edit_state("SendToDeadLetterQueue", TimeoutSeconds=99999999),
-     f"{_LANGUAGE}test_a_task_does_not_wait_for_ever[SendToDeadLetterQueue]"),
+     f"{_LANGUAGE}test_a_task_has_a_time_limit[SendToDeadLetterQueue]"),
     ("a task gives up before its function", edit_state("ProcessPayment", TimeoutSeconds=60),
      f"{_MACHINE}test_each_timeout_exceeds_what_it_waits_for"),
     ("the workflow gives up before its retries", set_value("PaymentWorkflow.Definition.TimeoutSeconds", 900),
@@ -95,17 +95,18 @@ _SETTINGS: Planted = [
      f"{_LANGUAGE}test_a_function_is_called_by_its_live_alias"),
     ("two functions are called for each other",
      set_value("PaymentWorkflow.DefinitionSubstitutions.ValidationFunctionArn", {"Ref": "ProcessingLiveArn"}),
-     f"{_D}test_the_workflow_is_wired"),
+     f"{_D}test_the_workflow_calls_the_live_functions_the_queue_and_the_topic"),
     ("a function is called by its name",
      set_in_state("ProcessPayment.Arguments.FunctionName", "lambda-payment-processing-prod"),
      f"{_LANGUAGE}test_a_function_is_called_by_its_live_alias"),
     ("a substitution is not given", drop_value("PaymentWorkflow.DefinitionSubstitutions.QueueUrl"),
      f"{_MACHINE}test_every_substitution_is_given_and_used"),
     ("dead letters go nowhere", set_value("PaymentWorkflow.DefinitionSubstitutions.QueueUrl", {"Ref": "TopicArn"}),
-     f"{_D}test_the_workflow_is_wired"),
+     f"{_D}test_the_workflow_calls_the_live_functions_the_queue_and_the_topic"),
     ("an integration starts and does not wait",
      set_value("PaymentWorkflow.DefinitionSubstitutions.InvokeFunction",
-               {"Fn::Sub": "arn:${AWS::Partition}:states:::lambda:run"}), f"{_D}test_the_workflow_is_wired"),
+               {"Fn::Sub": "arn:${AWS::Partition}:states:::lambda:run"}),
+     f"{_D}test_the_workflow_calls_the_live_functions_the_queue_and_the_topic"),
     ("payment data is logged", set_value("PaymentWorkflow.LoggingConfiguration.IncludeExecutionData", True),
      f"{_D}test_the_workflow_logs_everything_but_payment_data"),
     ("the workflow logs nothing", set_value("PaymentWorkflow.LoggingConfiguration.Level", "OFF"),
@@ -121,7 +122,7 @@ _SETTINGS: Planted = [
 _COMPUTE: Planted = [
     ("an output says live and is not",
      set_value("/Outputs.ProcessingLiveArn.Value", {"Fn::GetAtt": ["ProcessingFunction", "Arn"]}),
-     f"{_D}test_the_workflow_is_wired"),
+     f"{_D}test_the_workflow_calls_the_live_functions_the_queue_and_the_topic"),
 ]  # fmt: skip
 
 _PARENT: Planted = [
@@ -131,7 +132,7 @@ _PARENT: Planted = [
      f"{_D}test_each_store_is_encrypted_with_its_key[Workflow/PaymentWorkflow-executions]"),
     ("the workflow runs as reconciliation",
      set_value("Workflow.Parameters.WorkflowRoleArn", {"Fn::GetAtt": ["Security", "Outputs.ReconciliationRoleArn"]}),
-     f"{_D}test_the_workflow_is_wired"),
+     f"{_D}test_the_workflow_calls_the_live_functions_the_queue_and_the_topic"),
 ]  # fmt: skip
 
 DEFECTS = [

@@ -1,11 +1,12 @@
-"""Answers whether a principal may do an action on a resource in a context, according to the emitted templates.
+"""Decides whether a principal may do an action on a resource in a context, according to the emitted templates.
 
-No emulator enforces all policies, so the templates are evaluated as they are deployed: with parameters, conditions and
-references resolved. The emulator's evaluator decides, by the policies that AWS considers:
+No emulator enforces all policies. This module therefore resolves parameters, conditions and references as a deployment
+does, and lets the emulator's evaluator decide by the policies that AWS considers:
 
 - the identity policies of the principal, and its permissions boundary;
-- the policy of the resource. A key's must allow by itself or by delegating to the account; a queue's or a topic's may;
-- for a service, the policy of the resource alone.
+- the policy of the resource: that of a key must allow the action itself or delegate it to the account; that of a queue
+  or a topic can;
+- for a service, only the policy of the resource.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
@@ -37,12 +38,12 @@ ANOTHER_ACCOUNT = "999988887777"
 PLACE = f"{REGION}:{ACCOUNT}"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 ALL_RIGHTS = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-# What KMS gives a new key: all is left to the identity policies of the account.
+# The policy of a new key in KMS leaves everything to the identity policies of the account.
 DEFAULT_KEY_POLICY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}],
 }
-# In the names of what this file deploys.
+# The environment in the names of the evaluated resources.
 ENVIRONMENT = "prod"
 
 Document = dict[str, Any]
@@ -81,7 +82,7 @@ def key_arn(title: str) -> str:
 
 
 def kms_via(service_name: str, context: Context | None = None, account: str = ACCOUNT) -> dict[str, Any]:
-    """A request to KMS by way of a service, with its encryption context.
+    """Return the context of a request to KMS through a service, with the encryption context.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
     """
@@ -100,7 +101,7 @@ class World:
         """``parameters`` replace those of the settings file."""
         committed = {name: to_plain_types(load_template(name)) for name in TEMPLATES}
         nested = {title: Tree(committed[title.lower()]) for title in committed["parent"]["Resources"]}
-        # All optional parts in prod; in another environment those of its settings.
+        # In prod, all optional parts; in another environment, those of its settings.
         optional = OPTIONAL_PARTS | {"ReservedConcurrency": "50"} if environment == ENVIRONMENT else {}
         self.platform = plan.evaluate(
             Tree(committed["parent"], nested),
@@ -115,15 +116,14 @@ class World:
 
     def properties(self, resource: str) -> Document:
         """Return the properties of a resource by its path, such as ``Data/Transactions``, with references resolved."""
-        properties: Document = self._resolve_names(self.resources[resource].properties)
-        return properties
+        return self._resolve_names(self.resources[resource].properties)
 
     def of_type(self, kind: str) -> dict[str, Document]:
         return {path: self.properties(path) for path, resource in self.resources.items() if resource.type == kind}
 
     @functools.cached_property
     def policies(self) -> dict[str, list[Document]]:
-        """The statements of each managed policy, by its title."""
+        """Return the statements of each managed policy, by title."""
         return {
             path.rsplit("/", 1)[-1]: properties["PolicyDocument"]["Statement"]
             for path, properties in self.of_type("AWS::IAM::ManagedPolicy").items()
@@ -131,7 +131,7 @@ class World:
 
     @functools.cached_property
     def roles(self) -> dict[str, Principal]:
-        """Each role by its title, with all that is attached to it."""
+        """Return each role with its policies and boundary, by title."""
         by_arn = {
             self._resolve_attribute(path, ""): properties["PolicyDocument"]
             for path, properties in self.of_type("AWS::IAM::ManagedPolicy").items()
@@ -146,10 +146,10 @@ class World:
 
     @functools.cached_property
     def resource_policies(self) -> dict[str, Document]:
-        """The resource policies, by the ARN of the resource."""
+        """Return the resource policies, by the ARN of the resource."""
         policies = {key_arn(path.split("/")[1]): p["KeyPolicy"] for path, p in self.of_type("AWS::KMS::Key").items()}
         for properties in self.of_type("AWS::SQS::QueuePolicy").values():
-            # A queue is referred to by its URL.
+            # A queue is referenced by its URL.
             policies |= {
                 f"arn:aws:sqs:{PLACE}:{url.rsplit('/', 1)[1]}": properties["PolicyDocument"]
                 for url in properties["Queues"]
@@ -172,7 +172,7 @@ class World:
         return self.roles[principal] if isinstance(principal, str) else principal
 
     def may(self, principal: Principal | str, action: str, resource: str = "*", context: Context | None = None) -> bool:
-        """``principal`` is a principal, or one of the platform's roles by its title."""
+        """Return whether the principal, or the platform's role of that title, may do the action."""
         principal = self.principal_of(principal)
         request = _evaluation_context(principal, action, resource, context)
         policies = {arn: policy for arn, policy in self.resource_policies.items() if _is_of(resource, arn)}
@@ -182,14 +182,14 @@ class World:
         limits = [[parse_policy_document(document) for document in principal.boundary]] if principal.boundary else []
         identity = evaluate(request, [parse_policy_document(document) for document in principal.policies], *limits)
         owner = resource.split(":")[4] if resource.count(":") >= 5 else ""
-        # A key that is not there yet, and an alias, have no policy.
+        # Aliases, and keys that do not exist yet, have no policy.
         decided = combine_resource_policy(
             identity, request, policy, owner or ACCOUNT, required=":key/" in resource, limits=tuple(limits)
         )
         return bool(decided.decision == "Allow")
 
     def policies_allow(self, role: str, action: str, resource: str, context: Context | None = None) -> bool:
-        """Decide by the role's own policies alone: neither these nor the resource's policy may rely on the other."""
+        """Decide by the role's own policies alone, since they must not rely on the resource's policy."""
         request = _evaluation_context(self.roles[role], action, resource, context)
         documents = [parse_policy_document(document) for document in self.roles[role].policies]
         return bool(evaluate(request, documents).decision == "Allow")
@@ -206,8 +206,7 @@ class World:
 
     def _trust_policy(self, role: str) -> Document:
         (path,) = [path for path in self.resources if path.rsplit("/", 1)[-1] == role]
-        trust: Document = self.properties(path)["AssumeRolePolicyDocument"]
-        return trust
+        return self.properties(path)["AssumeRolePolicyDocument"]
 
     def _resolve_names(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -219,7 +218,7 @@ class World:
         return value
 
     def _resolve_attribute(self, path: str, attribute: str, otherwise: str = "") -> str:
-        """Return the value of a reference. A reference to no resource stays as it is, and matches nothing."""
+        """Return the value of a reference. A reference to an unknown resource stays, and matches nothing."""
         if path not in self.resources:
             return otherwise
         kind, properties = self.resources[path].type, self.resources[path].properties
@@ -231,7 +230,7 @@ class World:
 
 
 class _PropertiesOrNothing(dict[str, Any]):
-    """Properties; one without a value makes a reference that matches nothing."""
+    """Properties for ``format_map``. A missing one becomes a reference that matches nothing."""
 
     def __missing__(self, key: str) -> str:
         return f"${{no-{key}}}"
@@ -266,7 +265,7 @@ _SHAPES = {
 def _evaluation_context(principal: Principal, action: str, resource: str, context: Context | None) -> EvalContext:
     context_keys = {key.lower(): value for key, value in (context or {}).items()}
     return EvalContext(
-        # A role's session asks; its ARN is the role's here, as in aws:PrincipalArn.
+        # The principal is a session of the role; aws:PrincipalArn holds the ARN of the role.
         principal_arn=principal.arn,
         principal_type="Root" if principal.arn.endswith(":root") else "AssumedRole",
         principal_account=principal.account,
@@ -279,12 +278,12 @@ def _evaluation_context(principal: Principal, action: str, resource: str, contex
 
 
 def _is_of(resource: str, arn: str) -> bool:
-    """An object is under the policy of its bucket."""
+    """Whether the resource has the policy of this ARN; an object has that of its bucket."""
     return resource == arn or (arn.startswith("arn:aws:s3:::") and resource.startswith(f"{arn}/"))
 
 
 def _permission(properties: Document) -> Document:
-    """The statement that Lambda adds for a permission.
+    """Return the statement that Lambda adds for a permission.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
     """

@@ -1,7 +1,7 @@
 """The requests that CloudFormation makes when it creates, reads, updates, deletes or lists a resource.
 
-The actions come from the schemas of the resource types. The resource of each action is written down here, after the
-Service Authorization Reference, and not read from our policies.
+The actions come from the schemas of the resource types. The resource of each action follows the Service Authorization
+Reference, and not the policies of the platform.
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html
 """
 
@@ -28,7 +28,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Unused:
-    """Actions that the handlers of a type need only for properties that no resource of ours has."""
+    """Actions that the handlers of these types need only for properties that no resource of the platform has."""
 
     types: tuple[str, ...]
     properties: tuple[str, ...]
@@ -98,12 +98,12 @@ UNUSED = (
     ),
     Unused(("AWS::StepFunctions::StateMachine",), ("DefinitionS3Location",), "s3:GetObject s3:GetObjectVersion"),
 )  # fmt: skip
-# Refused, whatever the handler asks.
+# Actions that are refused even if a handler asks for them.
 REFUSED = {
     "iam:DeleteRolePermissionsBoundary": "no role may come out from under the boundary",
     "backup-storage:Mount": "no such action is in the reference; MountCapsule is",
 }
-# The actions that the reference lists without a resource type; CloudWatch's two by their own pages.
+# Actions that the reference lists without a resource type, and CloudWatch's two by their own pages.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
 _WITHOUT_RESOURCE = (
     "backup-storage:MountCapsule backup:ListBackupPlans backup:ListBackupVaults cloudformation:ListStacks "
@@ -114,31 +114,31 @@ _WITHOUT_RESOURCE = (
     "sns:ListTopics sns:SetSubscriptionAttributes sns:Unsubscribe sqs:ListQueues states:ListStateMachines"
 )
 WITHOUT_RESOURCE = frozenset(_WITHOUT_RESOURCE.split())
-# The services that our types hand a role to. Nobody hands a role to a service by another type of ours.
+# The services to which resources of these types pass a role. No other type of the platform passes one.
 PASSED_TO = {
     "AWS::Backup::BackupSelection": "backup.amazonaws.com",
     "AWS::CloudFormation::Stack": "cloudformation.amazonaws.com",
     "AWS::Lambda::Function": "lambda.amazonaws.com",
     "AWS::StepFunctions::StateMachine": "states.amazonaws.com",
 }
-# The tags of the stack, which CloudFormation puts on what it creates.
+# The tags of the stack, which CloudFormation propagates to the resources that it creates.
 REQUESTED_TAGS = {"aws:RequestTag/ManagedBy": "payment-platform"}
 HELD_TAGS = {"aws:ResourceTag/ManagedBy": "payment-platform"}
 
 
 def calls(world: World, path: str, operation: str, permission: str) -> Iterator[Call]:
-    """The requests behind one permission of one operation on the resource at ``path``; none where it is not used."""
+    """Yield the requests of one permission in one operation on the resource at ``path``; none if it is unused."""
     kind, properties = world.resources[path].type, world.properties(path)
     if permission in REFUSED or any(kind in unused.types and permission in unused.actions.split() for unused in UNUSED):
         return
-    # A tag counts some time after the resource exists: a creation, and what is read in it, has to do without.
+    # Tags take effect some time after the creation, so a creation and its reads must not depend on them.
     context = HELD_TAGS if operation in ("update", "delete") else {}
     if permission in WITHOUT_RESOURCE:
         yield Call(permission, "*", REQUESTED_TAGS if permission == "kms:CreateKey" else {})
     elif permission.startswith("iam:"):
         yield from _iam_calls(kind, properties, permission, context)
     elif permission == "lambda:GetLayerVersion" and kind == "AWS::Lambda::Function":
-        # A layer's version is numbered when it is made; its name is the platform's.
+        # AWS numbers the versions of a layer; the platform names the layer.
         for layer in (world.properties("Compute/StripeLayer") for _ in properties.get("Layers", ())):
             yield Call(permission, f"arn:aws:lambda:{PLACE}:layer:{layer['LayerName']}:1")
     elif permission.startswith("s3:"):
@@ -150,9 +150,9 @@ def calls(world: World, path: str, operation: str, permission: str) -> Iterator[
 
 
 def _plain_calls(kind: str, properties: Properties, permission: str, context: dict[str, Any]) -> Iterator[Call]:
-    """On the resource itself, with the tags that the request carries."""
+    """Yield requests on the resource itself, with the tags of the request."""
     if permission in ("cloudformation:CreateStack", "cloudformation:UpdateStack"):
-        # The nested template, of a deployment or of a plan, is read with the role as well.
+        # The role also reads the nested template of a deployment or a plan.
         yield Call("s3:GetObject", ARTIFACT)
         yield Call("s3:GetObject", ARTIFACT.replace("payment-platform/", "payment-plans/"))
     if permission == "events:PutTargets":
@@ -163,7 +163,7 @@ def _plain_calls(kind: str, properties: Properties, permission: str, context: di
 
 
 def _iam_calls(kind: str, properties: Properties, permission: str, context: dict[str, Any]) -> Iterator[Call]:
-    """On the roles that a resource passes or reads, or on the resource itself: a role, a policy or a provider."""
+    """Yield requests on the roles that a resource passes or reads, or on a role, policy or provider itself."""
     if permission == "iam:PassRole":
         for role in _roles(kind, properties):
             yield Call(permission, role, {"iam:PassedToService": PASSED_TO[kind]})
@@ -191,7 +191,7 @@ def _role_calls(properties: Properties, permission: str) -> Iterator[Call]:
 
 
 def _key_calls(kind: str, properties: Properties, path: str, operation: str, permission: str) -> Iterator[Call]:
-    """On the key itself; on an alias and its key; or on the key of another resource, by way of that one's service."""
+    """Yield requests on a key, on an alias and its key, or on the key of a resource through that resource's service."""
     if kind == "AWS::KMS::Key":
         tags = REQUESTED_TAGS if permission == "kms:TagResource" else {}
         yield Call(permission, key_arn(path.split("/")[1]), directly() | tags)
@@ -205,7 +205,7 @@ def _key_calls(kind: str, properties: Properties, path: str, operation: str, per
 
 
 def _encryption(kind: str, properties: Properties) -> tuple[dict[str, Any], str]:
-    """The context of a request to the key that encrypts a resource, and the key; it may have none.
+    """Return the context of a request to the key that encrypts a resource, and the key, or "" if it has none.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.howitworks.html
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
@@ -227,7 +227,7 @@ def _encryption(kind: str, properties: Properties) -> tuple[dict[str, Any], str]
 
 
 def _roles(kind: str, properties: Properties) -> list[str]:
-    """The roles that a resource hands to a service: its own, and CloudFormation's to a nested stack."""
+    """Return the roles that a resource passes to a service; a nested stack passes CloudFormation's."""
     if kind == "AWS::CloudFormation::Stack":
         return [SERVICE_ROLE]
     if kind == "AWS::Backup::BackupSelection":

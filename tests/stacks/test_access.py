@@ -1,6 +1,6 @@
 """Who may do what according to the emitted policies: each line of the tables is a sentence that an auditor can check.
 
-Keys: test_access_keys.py. Deploying roles: test_access_deployers.py.
+test_access_keys.py is about keys, test_access_deployers.py about the roles that deploy.
 """
 
 import re
@@ -48,11 +48,11 @@ ARTIFACT = f"{ARTIFACTS}/payment-platform/code"
 EVENTS, ALARMS, SNS, S3_LOGGING = service("events"), service("cloudwatch"), service("sns"), service("logging.s3")
 ADMINISTRATOR = foreign_role(ALL_RIGHTS)
 STRANGER = foreign_role(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
-PLAINLY = {"aws:SecureTransport": "false"}
+WITHOUT_TLS = {"aws:SecureTransport": "false"}
 
 
 def source_of(arn: str, account: str = ACCOUNT) -> dict[str, str]:
-    """On behalf of what a service calls."""
+    """Return the context of a service that calls on behalf of a resource."""
     return {"aws:SourceArn": arn, "aws:SourceAccount": account}
 
 
@@ -84,9 +84,9 @@ MAY = {
     "a backup is made of the table": (BACKUP, "dynamodb:StartAwsBackupJob", TABLE),
     "a backup is made of the ledger": (BACKUP, "dynamodb:StartAwsBackupJob", LEDGER),
     "a backup is kept in the vault": (BACKUP, "backup:CopyIntoBackupVault", VAULT),
-    # S3 refuses a write with this header where there is an object already.
+    # With this header, S3 refuses to overwrite an object.
     "an administrator adds an artifact": (ADMINISTRATOR, "s3:PutObject", ARTIFACT, {"s3:if-none-match": "*"}),
-    # Services, by the policies of what they reach
+    # Services, by the policies of the resources
     "an alarm of ours publishes": (ALARMS, "sns:Publish", TOPIC, source_of(ALARM)),
     "the schedule runs reconciliation": (EVENTS, "lambda:InvokeFunction", LIVE_RECONCILIATION, source_of(RULE)),
     "what the schedule cannot deliver becomes a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE)),
@@ -109,7 +109,7 @@ MAY_NOT = {
     "the workflow writes a payment": (WORKFLOW, "dynamodb:PutItem", TABLE),
     "the workflow writes the ledger": (WORKFLOW, "dynamodb:PutItem", LEDGER),
     "the workflow takes a dead letter": (WORKFLOW, "sqs:ReceiveMessage", QUEUE),
-    "the workflow publishes without TLS": (WORKFLOW, "sns:Publish", TOPIC, PLAINLY),
+    "the workflow publishes without TLS": (WORKFLOW, "sns:Publish", TOPIC, WITHOUT_TLS),
     "the workflow publishes elsewhere": (WORKFLOW, "sns:Publish", f"{TOPIC}-copy"),
     "the workflow reads the gateway's secret": (WORKFLOW, "secretsmanager:GetSecretValue", SECRET),
     # The functions
@@ -120,7 +120,7 @@ MAY_NOT = {
     "processing publishes": (PROCESSING, "sns:Publish", TOPIC),
     "processing finds payments that are not asked for": (PROCESSING, "dynamodb:Query", INDEX),
     "processing reads another secret": (PROCESSING, "secretsmanager:GetSecretValue", f"{SECRET}-2"),
-    "processing sends a dead letter without TLS": (PROCESSING, "sqs:SendMessage", QUEUE, PLAINLY),
+    "processing sends a dead letter without TLS": (PROCESSING, "sqs:SendMessage", QUEUE, WITHOUT_TLS),
     "reconciliation reads the whole table": (RECONCILIATION, "dynamodb:Scan", TABLE),
     "reconciliation changes the index": (RECONCILIATION, "dynamodb:PutItem", INDEX),
     "reconciliation invokes a function": (RECONCILIATION, "lambda:InvokeFunction", LIVE_PROCESSING),
@@ -142,13 +142,13 @@ MAY_NOT = {
     # Backups
     "a backup role reads a payment": (BACKUP, "dynamodb:GetItem", TABLE),
     "a backup role deletes backups": (BACKUP, "backup:DeleteRecoveryPoint", VAULT),
-    # Services, by the policies of what they reach
+    # Services, by the policies of the resources
     "an alarm of another account publishes": (
         ALARMS, "sns:Publish", TOPIC, source_of(FOREIGN_ALARM, ANOTHER_ACCOUNT),
     ),
     "an alarm that says it is of our account publishes": (ALARMS, "sns:Publish", TOPIC, source_of(FOREIGN_ALARM)),
     "an alarm publishes of itself": (ALARMS, "sns:Publish", TOPIC),
-    "an alarm publishes without TLS": (ALARMS, "sns:Publish", TOPIC, source_of(ALARM) | PLAINLY),
+    "an alarm publishes without TLS": (ALARMS, "sns:Publish", TOPIC, source_of(ALARM) | WITHOUT_TLS),
     "an alarm subscribes": (ALARMS, "sns:Subscribe", TOPIC, source_of(ALARM)),
     "EventBridge publishes": (EVENTS, "sns:Publish", TOPIC, source_of(RULE)),
     "S3 publishes": (service("s3"), "sns:Publish", TOPIC, source_of(ARTIFACTS)),
@@ -163,7 +163,7 @@ MAY_NOT = {
     "another rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(OTHER_RULE)),
     "another account's rule sends a dead letter": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE, ANOTHER_ACCOUNT)),
     "EventBridge takes a dead letter": (EVENTS, "sqs:ReceiveMessage", QUEUE, source_of(RULE)),
-    "the schedule sends a dead letter without TLS": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE) | PLAINLY),
+    "the schedule sends a dead letter without TLS": (EVENTS, "sqs:SendMessage", QUEUE, source_of(RULE) | WITHOUT_TLS),
     "a topic sends a dead letter": (service("sns"), "sqs:SendMessage", QUEUE, source_of(TOPIC)),
     "SNS keeps a notice of another topic": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(f"{TOPIC}-copy")),
     "SNS keeps a notice of another account": (
@@ -171,15 +171,15 @@ MAY_NOT = {
     ),
     "SNS keeps a notice of nobody": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE),
     "SNS takes a notice back": (SNS, "sqs:ReceiveMessage", NOTIFICATION_QUEUE, source_of(TOPIC)),
-    "SNS keeps a notice without TLS": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(TOPIC) | PLAINLY),
+    "SNS keeps a notice without TLS": (SNS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(TOPIC) | WITHOUT_TLS),
     "the schedule sends to the queue of notices": (EVENTS, "sqs:SendMessage", NOTIFICATION_QUEUE, source_of(RULE)),
     "the workflow sends to the queue of notices": (WORKFLOW, "sqs:SendMessage", NOTIFICATION_QUEUE),
     "another account reads undelivered notices": (STRANGER, "sqs:ReceiveMessage", NOTIFICATION_QUEUE),
     "another account sends a dead letter": (STRANGER, "sqs:SendMessage", QUEUE),
     "the account itself sends a dead letter without TLS": (
-        Principal(ROOT, (ALL_RIGHTS,)), "sqs:SendMessage", QUEUE, PLAINLY,
+        Principal(ROOT, (ALL_RIGHTS,)), "sqs:SendMessage", QUEUE, WITHOUT_TLS,
     ),
-    "an administrator reads an artifact without TLS": (ADMINISTRATOR, "s3:GetObject", ARTIFACT, PLAINLY),
+    "an administrator reads an artifact without TLS": (ADMINISTRATOR, "s3:GetObject", ARTIFACT, WITHOUT_TLS),
     "an administrator overwrites an artifact": (ADMINISTRATOR, "s3:PutObject", ARTIFACT),
     "another account reads an artifact": (STRANGER, "s3:GetObject", ARTIFACT),
     "another account's bucket writes our access logs": (
@@ -196,12 +196,12 @@ def test_the_policies_allow_that(sentence: str, world: World) -> None:
 
 @pytest.mark.parametrize("sentence", MAY_NOT)
 def test_the_policies_deny_that(sentence: str, world: World) -> None:
-    """By what each says alone: an environment may have no boundary, which would refuse much of it, too."""
+    """The boundary is ignored, because an environment may have none."""
     principal, *request = MAY_NOT[sentence]
     assert not world.may(replace(world.principal_of(principal), boundary=()), *request)
 
 
-# Trust. By whom each role is assumed, and what that service says of whom it works for.
+# Trust: the service that assumes each role, and the resource on whose behalf it does.
 TRUST = {
     WORKFLOW: ("states", STATE_MACHINE),
     VALIDATION: ("lambda", LIVE_VALIDATION[:-5]),
@@ -212,7 +212,7 @@ TRUST = {
 }
 
 
-def test_the_table_of_trust_has_every_role(world: World) -> None:
+def test_every_role_is_in_the_table_of_trust(world: World) -> None:
     assert set(TRUST) | {"GitHubPlanRole", "GitHubDeployRole"} == set(world.roles)
 
 
@@ -221,7 +221,7 @@ def test_a_role_is_assumed_by_its_service_for_this_account_only(role: str, world
     name, arn = TRUST[role]
     assert world.may_assume(role, service(name), source_of(arn))
     assert not world.may_assume(role, service(name), source_of(arn, ANOTHER_ACCOUNT))
-    assert not world.may_assume(role, service(name)), "a service that does not say for whom"
+    assert not world.may_assume(role, service(name)), "a service that names no resource"
     for service_name in {"states", "lambda", "backup", "cloudformation", "ec2", "events"} - {name}:
         assert not world.may_assume(role, service(service_name), source_of(arn))
     user = Principal(f"arn:aws:iam::{ACCOUNT}:user/admin")
@@ -229,13 +229,13 @@ def test_a_role_is_assumed_by_its_service_for_this_account_only(role: str, world
         assert not world.may_assume(role, principal, source_of(arn)), principal
 
 
-def test_the_workflows_role_is_for_the_workflow(world: World) -> None:
+def test_only_the_workflow_assumes_the_workflows_role(world: World) -> None:
     for state_machine in (f"{STATE_MACHINE}-copy", STATE_MACHINE.replace("-prod", "-dev"), f"{STATE_MACHINE}:1"):
         assert not world.may_assume(WORKFLOW, service("states"), source_of(state_machine)), state_machine
 
 
 def test_every_arn_of_a_policy_is_complete(world: World) -> None:
-    """What the tables ask would be refused for the wrong reason, where a reference leads nowhere."""
+    """With an unresolved reference, a request would be denied for the wrong reason."""
     for title, statements in world.policies.items():
         assert not re.findall(r"\$\{[^}]*\}", str(statements)), title
     for arn, policy in world.resource_policies.items():

@@ -1,4 +1,4 @@
-"""Who deploys: what CloudFormation's role can make, what stands above what it makes, and who may act as GitHub's."""
+"""The roles that deploy: what CloudFormation's role may do, what the boundary limits, and who may act as GitHub."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ TO_LAMBDA = {"iam:PassedToService": "lambda.amazonaws.com"}
 TAGGED_AS_OURS = {"aws:RequestTag/ManagedBy": "payment-platform"}
 OUR_TAG = {"aws:ResourceTag/ManagedBy": "payment-platform"}
 OF_THIS_ACCOUNT = {"kms:CallerAccount": ACCOUNT}
-# Its policy is the default one, which leaves all to IAM: the world of these tests has it beside ours.
+# A key of another team with the default policy, which leaves everything to IAM.
 FOREIGN_KEY = key_arn("OfAnotherTeam")
 
 MAY = {
@@ -60,7 +60,7 @@ MAY = {
         CLOUDFORMATION, "kms:PutKeyPolicy", FOREIGN_KEY, OF_THIS_ACCOUNT | OUR_TAG,
     ),
     "CloudFormation updates the workflow": (CLOUDFORMATION, "states:UpdateStateMachine", STATE_MACHINE),
-    # To who may do it by name only, CloudWatch refuses it.
+    # CloudWatch refuses it to a role that is restricted to names.
     "CloudFormation makes a composite alarm": (CLOUDFORMATION, "cloudwatch:PutCompositeAlarm", "*"),
     "CloudFormation reads a composite alarm": (CLOUDFORMATION, "cloudwatch:DescribeAlarms", "*"),
     "CloudFormation reads an artifact": (CLOUDFORMATION, "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
@@ -110,7 +110,7 @@ MAY_NOT = {
         CLOUDFORMATION, "iam:PassRole", OUR_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"},
     ),
     "CloudFormation gives our role to a service that is not told": (CLOUDFORMATION, "iam:PassRole", OUR_ROLE),
-    # Such a role stands under no boundary: code of ours could do whatever it may.
+    # Such a role has no boundary, and the function could do whatever the role may.
     "CloudFormation gives a function a role of somebody else's": (
         CLOUDFORMATION, "iam:PassRole", f"{IAM}:role/role-lambda-of-another-team", TO_LAMBDA,
     ),
@@ -132,7 +132,7 @@ MAY_NOT = {
     "CloudFormation changes a key of somebody else's": (
         CLOUDFORMATION, "kms:PutKeyPolicy", FOREIGN_KEY, OF_THIS_ACCOUNT,
     ),
-    # The tag is what makes a key ours, so it is not to be put on others.
+    # A key belongs to the platform by its tag, so others must not get the tag.
     "CloudFormation takes a key of somebody else's for ours": (
         CLOUDFORMATION, "kms:TagResource", FOREIGN_KEY,
         TAGGED_AS_OURS | {"kms:ResourceAliases": ["alias/theirs"]},
@@ -177,7 +177,7 @@ MAY_NOT = {
 
 @pytest.fixture(scope="module")
 def world(world: World) -> World:
-    """The platform, and a key of another team."""
+    """The platform, with a key of another team beside it."""
     return world.with_policy(FOREIGN_KEY, DEFAULT_KEY_POLICY)
 
 
@@ -192,9 +192,7 @@ def test_the_policies_deny_that(sentence: str, world: World) -> None:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_a_role_stands_under_the_boundary_of_its_environment_and_gets_its_policies_only(
-    environment: str, world: World
-) -> None:
+def test_a_role_needs_the_boundary_and_gets_the_policies_of_its_environment(environment: str, world: World) -> None:
     role, policy, boundary = (arn.replace("-prod", f"-{environment}") for arn in (OUR_ROLE, OUR_POLICY, BOUNDARY))
     for action in ("iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:AttachRolePolicy"):
         for value in (boundary, *(BOUNDARY.replace("-prod", f"-{name}") for name in ENVIRONMENTS), ""):
@@ -217,13 +215,13 @@ def test_a_role_is_passed_to_its_own_service_only(role: str, environment: str, w
 # The boundary
 
 
-def test_every_role_of_the_platform_stands_under_the_boundary(world: World) -> None:
+def test_every_role_of_the_platform_has_the_boundary(world: World) -> None:
     for role in PLATFORM_ROLES:
         assert world.roles[role].boundary == ({"Version": "2012-10-17", "Statement": world.policies["BoundaryProd"]},)
 
 
-def test_what_a_role_may_do_lies_within_the_boundary(world: World) -> None:
-    """Each action on each resource of each statement, in the context that the statement asks for."""
+def test_the_policies_of_a_role_allow_nothing_beyond_the_boundary(world: World) -> None:
+    """Each action of each statement is tried on each of its resources, in the context of its conditions."""
     ceiling = [parse_policy_document({"Statement": world.policies["BoundaryProd"]})]
     requests = [
         (role, statement, action, resource)
@@ -248,11 +246,11 @@ def _satisfy_conditions(statement: dict[str, Any]) -> dict[str, Any]:
         for operator in statement.get("Condition", {}).values()
         for key, value in operator.items()
     }
-    # KMS sets this key for every request.
+    # KMS sets this context key for every request.
     return {"kms:calleraccount": ACCOUNT} | values
 
 
-# Whatever policies a role is given, it can do none of these.
+# What no role may do, whatever its policies allow.
 BEYOND_THE_BOUNDARY = {
     "iam:CreateUser": f"{IAM}:user/x",
     "iam:AttachRolePolicy": OUR_ROLE,
@@ -284,13 +282,13 @@ BEYOND_THE_BOUNDARY = {
 
 
 @pytest.mark.parametrize("action", BEYOND_THE_BOUNDARY)
-def test_a_role_with_all_rights_cannot_pass_the_boundary(action: str, world: World) -> None:
+def test_a_role_with_all_rights_is_limited_by_the_boundary(action: str, world: World) -> None:
     boundary = world.roles["ProcessingRole"].boundary
     capped = Principal(OUR_ROLE, (ALL_RIGHTS,), boundary)
-    # What the bucket and the keys ask for is given, so that it is the boundary that refuses.
+    # The context satisfies the policies of the bucket and the keys, so that only the boundary can deny.
     context = {"s3:if-none-match": "*", "kms:GrantIsForAWSResource": "true", "kms:CallerAccount": ACCOUNT}
     assert not world.may(capped, action, BEYOND_THE_BOUNDARY[action], context)
-    assert world.may(capped, "dynamodb:GetItem", TABLE), "it is no boundary that refuses all"
+    assert world.may(capped, "dynamodb:GetItem", TABLE), "the boundary denies everything"
 
 
 # GitHub
@@ -301,7 +299,7 @@ PULL, PROD = "repo:us/payments:pull_request", "repo:us/payments:environment:prod
 
 
 @pytest.mark.parametrize(("role", "subject"), [(PLAN, PULL), (DEPLOY, PROD)], ids=("plan", "deploy"))
-def test_github_acts_from_one_repository_and_deploys_from_one_environment(
+def test_only_one_repository_plans_and_only_one_of_its_environments_deploys(
     role: str, subject: str, world: World
 ) -> None:
     """https://docs.github.com/en/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect"""
@@ -313,7 +311,7 @@ def test_github_acts_from_one_repository_and_deploys_from_one_environment(
         "repo:us/payments:ref:refs/heads/main",
         "repo:us/payments:environment:dev",
         f"{subject}2",
-        # Whoever takes an old name has ids in the subject.
+        # The subject of a repository that takes over an old name has ids.
         subject.replace("us/payments", "us@123/payments@456"),
     }
     for wrong_subject in wrong_subjects:

@@ -1,4 +1,4 @@
-"""Who may use which key, for what, and by way of whom. No emulator evaluates a key's policy for another service."""
+"""Who may use which key, for what, and through which service. No emulator evaluates key policies for other services."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def _function(name: str) -> dict[str, Any]:
 
 
 PROCESSING_FUNCTION = _function("processing")
-# What each role's policy says of keys: (role, Sid) -> what it may do, with which key, by way of whom, for what.
+# The statements about keys of each role: (role, Sid) -> actions, key, service, and encryption context.
 USES: dict[tuple[str, str], tuple[tuple[str, ...], str, str, dict[str, tuple[str, ...]]]] = {
     **{
         (role, sid): use
@@ -80,7 +80,7 @@ USES: dict[tuple[str, str], tuple[tuple[str, ...], str, str, dict[str, tuple[str
     (WORKFLOW, "UseTopicKeyThroughSNS"): (READ_WRITE, TOPIC_KEY, "sns", THE_TOPIC),
     (RECONCILIATION, "UseTopicKeyThroughSNS"): (READ_WRITE, TOPIC_KEY, "sns", THE_TOPIC),
     (WORKFLOW, "UseQueueKeyThroughSQS"): (READ_WRITE, QUEUE_KEY, "sqs", THE_QUEUE),
-    # Step Functions calls KMS as the role itself, so no service stands between.
+    # Step Functions calls KMS as the role itself, and not through a service.
     # https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
     (WORKFLOW, "UseWorkflowKeyForOwnExecutions"): (
         READ_WRITE, WORKFLOW_KEY, "", {"aws:states:stateMachineArn": (STATE_MACHINE,)},
@@ -96,7 +96,7 @@ def _use_through(via: str, context: dict[str, str], account: str = ACCOUNT) -> d
     return kms_via(via, context, account) if via else directly(context, account)
 
 
-def test_the_table_has_every_statement_about_keys(world: World) -> None:
+def test_every_statement_about_keys_is_in_the_table(world: World) -> None:
     statements = {
         (role, statement["Sid"]): tuple(statement["Action"])
         for role in PLATFORM_ROLES
@@ -108,8 +108,8 @@ def test_the_table_has_every_statement_about_keys(world: World) -> None:
 
 
 @pytest.mark.parametrize(("role", "sid"), USES)
-def test_a_role_uses_a_key_through_its_service_and_for_what_is_named(role: str, sid: str, world: World) -> None:
-    """The secret's key is not ours: its policy is taken for one that leaves all to the account."""
+def test_a_role_uses_a_key_only_through_its_service_and_for_its_resource(role: str, sid: str, world: World) -> None:
+    """The key of the secret belongs to the account; its policy is assumed to be the default one."""
     actions, key, via, context = USES[role, sid]
     world = world.with_policy(SECRETS_KEY, DEFAULT_KEY_POLICY)
     rights = [{name: values[index % len(values)] for name, values in context.items()} for index in range(2)]
@@ -124,17 +124,17 @@ def test_a_role_uses_a_key_through_its_service_and_for_what_is_named(role: str, 
                 wrong += [_use_through(via, without), _use_through(via, {**right, name: f"{right[name]}-2"})]
             for request in wrong:
                 assert not world.may(role, action, key, request), (action, request)
-                # The key's policy refuses it, too; but neither is to rely on the other.
+                # The key's policy denies it as well, but the policies must not rely on each other.
                 assert not world.policies_allow(role, action, key, request), (action, request)
     for action in set(ALL_OF_KMS) - set(actions):
         assert not world.may(role, action, key, _use_through(via, rights[0])), action
 
 
-# Services that use a key for themselves: by the key's policy alone.
+# Services that use a key for themselves, by the key's policy alone
 
 
-def test_the_log_of_the_workflow_is_delivered_under_its_key(world: World) -> None:
-    """The role makes the data key (above), and the delivery service reads with it.
+def test_the_delivery_of_the_workflows_log_decrypts_with_its_key(world: World) -> None:
+    """The role generates the data key (above), and the delivery service decrypts with it.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
     """
@@ -146,7 +146,7 @@ def test_the_log_of_the_workflow_is_delivered_under_its_key(world: World) -> Non
     assert not world.may(service("logs"), "kms:Decrypt", WORKFLOW_KEY, directly(right))
 
 
-def test_alarms_of_this_account_reach_the_encrypted_topic_and_nobody_elses_do(world: World) -> None:
+def test_only_alarms_of_this_account_reach_the_encrypted_topic(world: World) -> None:
     context = directly({"aws:sns:topicArn": TOPIC})
     wrong = (
         source_of(ALARM, ANOTHER_ACCOUNT) | context,
@@ -158,7 +158,7 @@ def test_alarms_of_this_account_reach_the_encrypted_topic_and_nobody_elses_do(wo
 
 
 def test_the_schedule_reaches_the_encrypted_queue(world: World) -> None:
-    """EventBridge gives no source to KMS: the queue's policy refuses other rules, the key's other queues.
+    """EventBridge passes no source to KMS: the queue's policy denies other rules, and the key's other queues.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     """
@@ -166,7 +166,7 @@ def test_the_schedule_reaches_the_encrypted_queue(world: World) -> None:
     check_service(world, EVENTS, QUEUE_KEY, directly({"aws:sqs:arn": QUEUE}), wrong)
 
 
-def test_sns_keeps_what_it_cannot_deliver_in_the_encrypted_queue(world: World) -> None:
+def test_sns_puts_undelivered_notices_into_the_encrypted_queue(world: World) -> None:
     """https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html"""
     wrong = (directly(), directly({"aws:sqs:arn": QUEUE}), directly({"aws:sqs:arn": f"{QUEUE}-2"}))
     check_service(world, SNS, QUEUE_KEY, directly({"aws:sqs:arn": NOTIFICATION_QUEUE}), wrong)
@@ -175,7 +175,7 @@ def test_sns_keeps_what_it_cannot_deliver_in_the_encrypted_queue(world: World) -
 def check_service(
     world: World, principal: Principal, key: str, right: dict[str, Any], wrong: tuple[dict[str, Any], ...]
 ) -> None:
-    """Check that this service alone reads and writes with a key, in the right context only."""
+    """Check that only this service uses a key to read and write, and only in the right context."""
     for action in READ_WRITE:
         assert world.may(principal, action, key, right)
         for context in wrong:
@@ -204,23 +204,23 @@ def test_cloudwatch_logs_uses_its_key_for_our_log_groups_only(world: World) -> N
             assert not world.may(service(region), action, LOGS_KEY, directly({"aws:logs:arn": groups[0]}))
 
 
-# Everybody else
+# All other principals
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 def test_nobody_else_uses_a_key(key: str, worlds: list[World]) -> None:
-    """Whatever somebody's own policy says, there is no use but through the services that the key is for."""
+    """Whatever the policy of a principal allows, a key can be used only through its services."""
     resources = TABLE_NAMES | THE_QUEUE | THE_TOPIC | PROCESSING_FUNCTION
     contexts: list[dict[str, str]] = [{}, *({name: values[0]} for name, values in resources.items())]
     stranger = foreign_role(ALL_RIGHTS, account=ANOTHER_ACCOUNT)
     for world in worlds:
         for action in ALL_OF_KMS:
             for context in contexts:
-                # As a person with the key's ARN would ask.
+                # Directly, as somebody with the key's ARN would.
                 for principal in (foreign_role(), foreign_role(may_all("kms:*")), ROOT_USER, stranger):
                     for request in ({}, directly(context), kms_via("ec2", context), kms_via("s3", context)):
                         assert not world.may(principal, action, key, request), (principal.arn, action, request)
-                # By way of a service that the key is for.
+                # Through a service of the key.
                 for via in ("dynamodb", "sns", "sqs", "lambda", "backup"):
                     assert not world.may(foreign_role(), action, key, kms_via(via, context)), (
                         "without a policy of its own"
@@ -241,22 +241,22 @@ def test_nobody_else_uses_a_key(key: str, worlds: list[World]) -> None:
     ],
     ids=("tables", "vault", "queue", "notices", "functions", "workflow"),
 )
-def test_the_accounts_own_policies_open_a_key_through_its_service_only(
+def test_a_policy_of_the_account_allows_a_key_only_through_its_service(
     key: str, via: str, context: dict[str, str], world: World
 ) -> None:
-    """What the key leaves to the account's identity policies, so that people may read what they are given to read."""
+    """The key delegates this to identity policies, so that operators can read what they may read."""
     may = foreign_role(may_all("kms:*"))
     assert world.may(may, "kms:Decrypt", key, _use_through(via, context))
     assert not world.may(foreign_role(), "kms:Decrypt", key, _use_through(via, context))
     for wrong_service in ("ec2", "s3", "ssm") if via else ():
         assert not world.may(may, "kms:Decrypt", key, kms_via(wrong_service, context))
     assert not world.may(may, "kms:Decrypt", key, _use_through(via, context, ANOTHER_ACCOUNT))
-    # Of a table, the policy of who asks says which.
+    # For a table, the policy of the principal restricts the name.
     for name in context if key != TABLES_KEY else ():
         assert not world.may(may, "kms:Decrypt", key, _use_through(via, {name: f"{context[name]}-2"}))
 
 
-def test_the_topics_key_is_for_two_roles_by_name(world: World) -> None:
+def test_only_two_named_roles_use_the_topics_key(world: World) -> None:
     context = kms_via("sns", {"aws:sns:topicArn": TOPIC})
     for action in READ_WRITE:
         for role in (WORKFLOW, RECONCILIATION):
@@ -275,7 +275,7 @@ ADMINISTRATION = (
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
-def test_the_account_always_administers_a_key_and_does_not_use_it_by_that(key: str, worlds: list[World]) -> None:
+def test_the_account_administers_every_key_without_using_it(key: str, worlds: list[World]) -> None:
     """A key without its account is lost. https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html"""
     root = ROOT_USER
     worlds_with_key = [world for world in worlds if key in world.resource_policies]
@@ -291,13 +291,13 @@ def test_the_account_always_administers_a_key_and_does_not_use_it_by_that(key: s
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
-def test_nobody_makes_a_grant_but_a_service_for_whom_it_works(key: str, worlds: list[World]) -> None:
+def test_only_a_service_creates_grants(key: str, worlds: list[World]) -> None:
     """https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource"""
     by_service = {TABLES_KEY: ("dynamodb", "backup"), FUNCTIONS_KEY: ("lambda",)}
     context = {"aws:lambda:FunctionArn": f"{FUNCTION}lambda-payment-processing-prod"}
     administrator = foreign_role(may_all("kms:*"))
     for world in worlds:
-        # dev has functions of its own, and no backups.
+        # dev has other functions and no backups.
         for via in by_service.get(key, ()) if world is worlds[0] else ():
             request = kms_via(via, context)
             for value in ("true", "false"):

@@ -1,6 +1,6 @@
-"""Every alarm against the metrics that AWS publishes: an alarm on a misspelt metric never fires.
+"""Compares every alarm with the metrics that AWS publishes: an alarm on a misspelt metric never fires.
 
-No scanner knows the metrics of a service, or which of its resources a dimension identifies.
+No scanner knows the metrics of a service, or which resources its dimensions identify.
 """
 
 import json
@@ -48,7 +48,7 @@ PUBLISHED = {
     ),
 }  # fmt: skip
 
-# An index of a table is measured apart from it.
+# An index has metrics of its own, apart from its table's.
 INDEX = {DYNAMODB: {"GlobalSecondaryIndexName"}}
 
 MACHINE = f"arn:aws:states:{PLACE}:stateMachine:sfn-payment-workflow-prod"
@@ -61,15 +61,17 @@ ALARMS: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"
 PARTS_OF_COMPOSITE = {title for title, alarm in ALARMS.items() if "AlarmActions" not in alarm}
 SILENT_WHEN_OVER = {title for title, alarm in ALARMS.items() if "OKActions" not in alarm} - PARTS_OF_COMPOSITE
 ALARMS_ON_BACKUPS = {title for title, alarm in ALARMS.items() if alarm["Namespace"] == BACKUP}
-# Metric of ours -> the filter that makes it: of whose log, from which line, and what it counts.
+# Filter -> its name and metric, its log group, the lines that it matches, and the value that it takes.
 FILTERS = {
     "PaymentDurationFilter": (
+        "metric-filter-payment-duration-prod",
         "PaymentProcessingDuration",
         "/aws/lambda/lambda-payment-processing-prod",
         '{ ($.message = "payment finished") || ($.message = "payment failed") }',
         "$.duration_seconds",
     ),
     "ReconciliationHeartbeatFilter": (
+        "metric-filter-reconciliation-heartbeat-prod",
         "ReconciliationRuns",
         "/aws/lambda/lambda-payment-reconciliation-prod",
         '{ $.message = "reconciliation finished" }',
@@ -79,7 +81,7 @@ FILTERS = {
 
 
 def list_platform_metrics(world: World) -> list[tuple[str, str, set[str]]]:
-    """Return namespace, name and dimensions of the metrics that filters make, and that the functions embed in logs."""
+    """Return namespace, name and dimensions of the metrics from filters and from the functions' log lines."""
     transformations = [
         transformation
         for metric_filter in world.of_type("AWS::Logs::MetricFilter").values()
@@ -96,11 +98,11 @@ def list_platform_metrics(world: World) -> list[tuple[str, str, set[str]]]:
 
 
 def describe_alarm(alarm: dict[str, Any]) -> dict[str, Any]:
-    """What an alarm watches and whom it notifies, without tags, and without actions where it has none."""
+    """Return the properties of an alarm without tags and empty lists."""
     return {name: value for name, value in alarm.items() if name != "Tags" and value != []}
 
 
-def test_the_tables_have_every_alarm_and_every_filter(world: World) -> None:
+def test_every_alarm_and_every_filter_is_in_the_tables(world: World) -> None:
     alarms = {path: describe_alarm(alarm) for path, alarm in world.of_type(ALARM_TYPE).items()}
     if os.environ.get("UPDATE_GOLDEN"):
         rows = [
@@ -114,7 +116,7 @@ def test_the_tables_have_every_alarm_and_every_filter(world: World) -> None:
 
 
 @pytest.mark.parametrize("title", ALARMS)
-def test_an_alarm_watches_a_metric_that_there_is(title: str, world: World) -> None:
+def test_an_alarm_watches_a_metric_that_exists(title: str, world: World) -> None:
     alarm = world.properties(f"Monitoring/{title}Alarm")
     names = {dimension["Name"] for dimension in alarm["Dimensions"]}
     if alarm["Namespace"] in PUBLISHED:
@@ -126,14 +128,14 @@ def test_an_alarm_watches_a_metric_that_there_is(title: str, world: World) -> No
 
 
 @pytest.mark.parametrize("title", ALARMS)
-def test_an_alarm_watches_what_it_is_named_for_and_tells(title: str, world: World) -> None:
+def test_an_alarm_is_as_it_was_last_reviewed(title: str, world: World) -> None:
     alarm = describe_alarm(world.properties(f"Monitoring/{title}Alarm"))
     assert alarm == ALARMS[title], f"UPDATE_GOLDEN=1 writes {GOLDEN}"
     if alarm["Period"] == 300:
         assert 300 <= alarm["Period"] * alarm["EvaluationPeriods"] <= 900
 
 
-# The alarms of the reference, with its thresholds: dev has the defaults of all settings.
+# The alarms of the reference with their thresholds, as in dev, which has the default of each setting.
 REFERENCE = {
     "alarm-sfn-failures": (STATES, "ExecutionsFailed", "Sum", 300, 1, "2"),
     "alarm-lambda-validation-errors": (LAMBDA, "Errors", "Sum", 300, 1, "5"),
@@ -144,7 +146,7 @@ REFERENCE = {
 }
 
 
-def test_alarms_are_the_references(worlds: list[World]) -> None:
+def test_the_alarms_of_the_reference_have_its_thresholds(worlds: list[World]) -> None:
     names = ("Namespace", "MetricName", "Statistic", "Period", "EvaluationPeriods", "Threshold")
     alarms = {
         alarm["AlarmName"].removesuffix("-dev"): tuple(alarm[name] for name in names)
@@ -153,14 +155,14 @@ def test_alarms_are_the_references(worlds: list[World]) -> None:
     assert alarms.items() >= REFERENCE.items()
 
 
-def test_the_composite_alarm_rings_with_each_of_its_parts_and_tells(world: World) -> None:
+def test_the_composite_alarm_notifies_with_any_of_its_parts(world: World) -> None:
     composite = world.properties("Monitoring/PaymentsFailingAlarm")
     names = {world.properties(f"Monitoring/{title}Alarm")["AlarmName"] for title in PARTS_OF_COMPOSITE}
     assert set(composite["AlarmRule"].split(" OR ")) == {f'ALARM("{name}")' for name in names}
     assert composite.get("AlarmActions") == composite.get("OKActions") == [TOPIC]
 
 
-def test_without_a_composite_alarm_each_tells_for_itself() -> None:
+def test_without_a_composite_alarm_each_alarm_notifies() -> None:
     local = World("local")
     assert local.of_type("AWS::CloudWatch::CompositeAlarm") == {}
     assert len(local.of_type("AWS::CloudWatch::Alarm")) == len(ALARMS) - len(ALARMS_ON_BACKUPS)
@@ -180,19 +182,20 @@ def test_every_alarm_leads_to_its_section_of_the_runbook(world: World) -> None:
 
 @pytest.mark.parametrize("title", FILTERS)
 def test_a_filter_makes_the_metric_that_an_alarm_watches(title: str, world: World) -> None:
-    """The line is the function's own: tests/payments/test_workflow.py runs it."""
+    """tests/payments/test_workflow.py matches the lines that the function logs."""
     metric_filter = world.properties(f"Monitoring/{title}")
     (metric,) = metric_filter["MetricTransformations"]
     assert FILTERS[title] == (
-        metric["MetricName"], metric_filter["LogGroupName"], metric_filter["FilterPattern"], metric["MetricValue"],
+        metric_filter["FilterName"], metric["MetricName"], metric_filter["LogGroupName"],
+        metric_filter["FilterPattern"], metric["MetricValue"],
     )  # fmt: skip
     assert metric["MetricNamespace"] == PLATFORM
     assert metric["Dimensions"] == [{"Key": "Environment", "Value": "$.Environment"}]
-    # With dimensions there is none: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
+    # A metric with dimensions has no default value: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
     assert "DefaultValue" not in metric
 
 
-def test_what_the_dimensions_name_is_there(world: World) -> None:
+def test_the_resources_that_dimensions_name_exist(world: World) -> None:
     names = {p["FunctionName"] for p in world.of_type("AWS::Lambda::Function").values()}
     assert {f"lambda-payment-{name}-prod" for name in ("validation", "processing", "reconciliation")} == names
     assert world.properties("Workflow/PaymentWorkflow")["StateMachineName"] == MACHINE.rsplit(":", 1)[1]
@@ -206,7 +209,7 @@ def heartbeat(world: World) -> dict[str, Any]:
     return world.properties("Monitoring/BackupHeartbeatAlarm")
 
 
-def test_alarms_on_backups_are_where_backups_are(worlds: list[World]) -> None:
+def test_alarms_on_backups_exist_only_with_backups(worlds: list[World]) -> None:
     for world in worlds:
         titles = {path.removeprefix("Monitoring/").removesuffix("Alarm") for path in world.of_type(ALARM_TYPE)}
         has_backups = bool(world.of_type("AWS::Backup::BackupVault"))
@@ -215,8 +218,8 @@ def test_alarms_on_backups_are_where_backups_are(worlds: list[World]) -> None:
     assert vault["BackupVaultName"] == "backup-vault-payments-prod"
 
 
-def test_a_day_of_backups_ends_after_the_last_job_of_a_night(heartbeat: dict[str, Any], world: World) -> None:
-    """So each evaluated day has exactly one night's jobs, whenever they start and however long they may take.
+def test_each_evaluated_day_has_the_jobs_of_one_night(heartbeat: dict[str, Any], world: World) -> None:
+    """A day ends after the last job of a night, whenever the jobs start and however long they take.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_WallClockWindow.html
     """
@@ -225,20 +228,20 @@ def test_a_day_of_backups_ends_after_the_last_job_of_a_night(heartbeat: dict[str
     assert every_day == ["*", "*", "?", "*"]
     first_start = int(hour) * 60 + int(minute)
     last_end = first_start + rule["StartWindowMinutes"] + rule["CompletionWindowMinutes"]
-    # A time zone that is behind UTC by so much has its midnight then.
+    # The time zone is behind UTC, so its midnight comes later.
     window = heartbeat.get("EvaluationWindow", {}).get("WallClockWindow", {})
     behind = re.fullmatch(r"-(\d\d):(\d\d)", window.get("Timezone", ""))
     assert behind
     day_ends = int(behind[1]) * 60 + int(behind[2])
     assert last_end < day_ends < first_start + 24 * 60
     assert (heartbeat["Period"], heartbeat["EvaluationPeriods"]) == (24 * 60 * 60, 1)
-    # Whenever the alarm is created: what it evaluates first is a day that began after that.
+    # Whenever the alarm is created, the first day that it evaluates began after that.
     warm_up = heartbeat.get("WarmUpConfiguration", {})
     assert warm_up.get("OnlyStartEvaluatingAfterWarmUpPeriodEnds") is True
     assert 24 * 60 + day_ends - first_start <= warm_up.get("WarmUpPeriodDurationInMinutes", 0) <= 2880
 
 
-def test_every_table_has_to_have_its_backup(heartbeat: dict[str, Any], world: World) -> None:
+def test_a_missing_backup_of_any_table_is_an_alarm(heartbeat: dict[str, Any], world: World) -> None:
     selected = world.properties("Data/BackupSelection")["BackupSelection"]["Resources"]
     assert heartbeat["Threshold"] == len(selected) == len(world.of_type("AWS::DynamoDB::Table"))
     for completed, expected in ((0, "ALARM"), (1, "ALARM"), (2, "OK"), (3, "OK")):

@@ -1,4 +1,4 @@
-"""The body of the dashboard: what CloudWatch accepts, and the metrics and alarms that exist.
+"""The body of the dashboard: its structure, and that its metrics and alarms exist.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 """
@@ -14,7 +14,7 @@ from tests.stacks.access import World
 from tests.stacks.test_alarms import INDEX, MACHINE, PUBLISHED, list_platform_metrics
 
 QUESTIONS = ["## Are payments succeeding?", "## How fast?", "## What is stuck?", "## What broke?"]
-# Metrics that a graph shows and no alarm watches.
+# Metrics that a graph shows without an alarm.
 ONLY_SHOWN = {"AWS/SNS": {"NumberOfNotificationsDelivered"}}
 
 
@@ -26,15 +26,14 @@ def widgets(world: World) -> list[dict[str, Any]]:
 def read_widgets(world: World) -> list[dict[str, Any]]:
     body = json.loads(world.properties("Monitoring/Dashboard")["DashboardBody"])
     assert set(body) == {"widgets"}
-    widgets: list[dict[str, Any]] = body["widgets"]
-    return widgets
+    return body["widgets"]
 
 
 def list_lines(widgets: list[dict[str, Any]]) -> list[list[Any]]:
     return [line for widget in widgets for line in widget["properties"].get("metrics", [])]
 
 
-def test_it_answers_from_top_to_bottom(widgets: list[dict[str, Any]]) -> None:
+def test_the_dashboard_answers_its_questions_from_top_to_bottom(widgets: list[dict[str, Any]]) -> None:
     headings = sorted((widget["y"], widget["properties"]["markdown"]) for widget in widgets if widget["type"] == "text")
     assert [markdown for _, markdown in headings] == QUESTIONS
 
@@ -49,7 +48,7 @@ def test_every_row_is_full_and_nothing_overlaps(widgets: list[dict[str, Any]]) -
     assert sorted(cells) == [(x, y) for x in range(24) for y in range(1 + max(y for _, y in cells))]
 
 
-def test_a_widget_has_what_its_type_asks_for(widgets: list[dict[str, Any]]) -> None:
+def test_a_widget_has_the_properties_of_its_type(widgets: list[dict[str, Any]]) -> None:
     for widget in widgets:
         assert set(widget) == {"x", "y", "width", "height", "type", "properties"}
         properties = widget["properties"]
@@ -67,7 +66,7 @@ def test_a_widget_has_what_its_type_asks_for(widgets: list[dict[str, Any]]) -> N
                 raise AssertionError(widget_type)
 
 
-def test_every_line_is_a_metric_that_there_is(widgets: list[dict[str, Any]], world: World) -> None:
+def test_every_line_is_a_metric_that_exists(widgets: list[dict[str, Any]], world: World) -> None:
     published = {
         (namespace, name, *dimensions, *index)
         for namespace, (names, dimensions) in PUBLISHED.items()
@@ -81,7 +80,7 @@ def test_every_line_is_a_metric_that_there_is(widgets: list[dict[str, Any]], wor
         assert (namespace, name, *names) in published or (namespace, name, *sorted(names)) in platform
 
 
-def test_every_metric_of_ours_is_shown(widgets: list[dict[str, Any]]) -> None:
+def test_every_metric_of_the_platform_is_shown(widgets: list[dict[str, Any]]) -> None:
     assert set(METRICS) <= {line[1] for line in list_lines(widgets) if line[0] == NAMESPACE}
 
 
@@ -96,7 +95,7 @@ def test_an_expression_uses_the_ids_of_its_graph(widgets: list[dict[str, Any]]) 
     assert count
 
 
-def test_its_dimensions_name_the_real_resources(widgets: list[dict[str, Any]], world: World) -> None:
+def test_dimensions_name_the_deployed_resources(widgets: list[dict[str, Any]], world: World) -> None:
     tables = world.of_type("AWS::DynamoDB::Table").values()
     real = {
         "Environment": {"prod"},
@@ -114,8 +113,8 @@ def test_its_dimensions_name_the_real_resources(widgets: list[dict[str, Any]], w
             assert name not in real or value in real[name]
 
 
-def test_it_shows_every_alarm_on_a_metric(worlds: list[World]) -> None:
-    """Those that the environment has: backups may be off."""
+def test_every_alarm_on_a_metric_is_shown(worlds: list[World]) -> None:
+    """An environment may have no backups, and then has no alarms on them."""
     for world in worlds:
         (states,) = (widget for widget in read_widgets(world) if widget["type"] == "alarm")
         names = {arn.rsplit(":alarm:", 1)[1] for arn in states["properties"]["alarms"]}

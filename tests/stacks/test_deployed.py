@@ -1,6 +1,6 @@
-"""What prod gets: with the settings filled in, and every value followed through the parent to its resource.
+"""The deployed resources of prod, with each setting followed through the parent to its resource.
 
-A scanner of one template sees that there is a key. These tests see that it is the right one, and that settings apply.
+A scanner of one template sees that a resource has a key; these tests see that it has the right one.
 """
 
 import re
@@ -18,7 +18,7 @@ QUEUE = f"arn:aws:sqs:{PLACE}:payment-dlq-prod"
 NOTIFICATION_QUEUE = f"arn:aws:sqs:{PLACE}:sqs-notification-dlq-prod"
 QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/payment-dlq-prod"
 TOPIC = f"arn:aws:sns:{PLACE}:sns-payment-notifications-prod"
-# Resources that hold data, or the keys that data is read with.
+# Resources that hold data, or the keys that decrypt it.
 RETAINED = {
     "AWS::DynamoDB::Table",
     "AWS::SQS::Queue",
@@ -29,8 +29,8 @@ RETAINED = {
 }
 
 
-def test_every_reference_leads_somewhere(world: World) -> None:
-    """Also an output that the parent reads and the child does not have."""
+def test_every_reference_is_to_a_resource(world: World) -> None:
+    """This includes outputs that the parent reads from a child."""
     values: dict[str, Any] = dict(world.platform.outputs)
     for path, resource in world.resources.items():
         values[path] = {name: value for name, value in resource.properties.items() if name != "Definition"}
@@ -42,11 +42,11 @@ def test_every_reference_leads_somewhere(world: World) -> None:
 # Data
 
 
-def test_the_tables_refuse_to_be_deleted_where_the_setting_says_so(worlds: list[World]) -> None:
+def test_the_setting_protects_the_tables_from_deletion(worlds: list[World]) -> None:
     prod, dev = worlds
     for table in TABLES:
         assert prod.properties(table).get("DeletionProtectionEnabled") == "true"
-        assert dev.properties(table).get("DeletionProtectionEnabled") == "false", "it does not come from the setting"
+        assert dev.properties(table).get("DeletionProtectionEnabled") == "false", "the setting has no effect"
 
 
 def test_the_tables_can_be_restored_to_any_second(worlds: list[World]) -> None:
@@ -72,38 +72,38 @@ STORES = {
 
 @pytest.mark.parametrize("store", STORES)
 def test_each_store_is_encrypted_with_its_key(store: str, world: World) -> None:
-    way, key = STORES[store]
+    property_path, key = STORES[store]
     value: Any = world.properties(store.rsplit("-", 1)[0])
-    for name in way:
+    for name in property_path:
         value = value.get(name, {})
-    # SNS takes a key by its id.
+    # SNS takes the id of a key.
     assert value == (key_arn(key).split("/")[1] if store.endswith("topic") else key_arn(key))
 
 
 def test_every_store_is_encrypted(world: World) -> None:
-    """A resource of these types has to be in the table above."""
+    """Every resource of these types is in the table above."""
     types = (*RETAINED - {"AWS::KMS::Key", "AWS::S3::Bucket"}, "AWS::SNS::Topic", "AWS::Lambda::Function")
     assert {store.rsplit("-", 1)[0] for store in STORES} == {
         path for path, resource in world.resources.items() if resource.type in (*types, STATE_MACHINE_TYPE)
     }
 
 
-def test_an_encryption_is_of_a_customers_key(worlds: list[World]) -> None:
+def test_tables_and_executions_are_encrypted_with_a_customer_managed_key(worlds: list[World]) -> None:
     for table in TABLES:
         encryption = worlds[0].properties(table)["SSESpecification"]
         assert (encryption["SSEEnabled"], encryption["SSEType"]) == (True, "KMS")
     types = [world.properties("Workflow/PaymentWorkflow")["EncryptionConfiguration"]["Type"] for world in worlds]
-    assert types == ["CUSTOMER_MANAGED_KMS_KEY", "AWS_OWNED_KEY"], "it does not come from the setting"
+    assert types == ["CUSTOMER_MANAGED_KMS_KEY", "AWS_OWNED_KEY"], "the setting has no effect"
 
 
-def test_the_keys_are_rotated_and_regretted_for_a_month(world: World) -> None:
+def test_the_keys_are_rotated_and_can_be_recovered_for_a_month(world: World) -> None:
     keys = world.of_type("AWS::KMS::Key")
     assert len(keys) == 6
     for title, key in keys.items():
         assert (key.get("EnableKeyRotation"), key.get("PendingWindowInDays")) == (True, "30"), title
 
 
-def test_what_would_be_lost_outlives_its_stack(worlds: list[World]) -> None:
+def test_resources_with_data_outlive_their_stack(worlds: list[World]) -> None:
     for world in worlds:
         for path, resource in world.resources.items():
             if resource.type in RETAINED:
@@ -112,20 +112,20 @@ def test_what_would_be_lost_outlives_its_stack(worlds: list[World]) -> None:
     assert {resource.type for resource in worlds[0].resources.values()} >= RETAINED
 
 
-def test_the_boundary_and_the_role_above_outlive_their_stack(world: World) -> None:
-    """CloudFormation goes on using its role for a stack that it has used it for."""
+def test_the_boundaries_and_the_service_role_outlive_their_stack(world: World) -> None:
+    """CloudFormation keeps using the role with which a stack was last deployed."""
     service_role = world.resources["CloudFormationRole"].properties["ManagedPolicyArns"]
     titles = [title for title in world.policies if title.startswith("Service")]
     assert len(titles) == len(service_role)
     for title in ("BoundaryDev", "BoundaryProd", "BoundaryStaging", "CloudFormationRole", *titles):
-        # A first deployment that fails leaves nothing behind that takes the name.
+        # A failed first deployment leaves no resource with the name.
         assert world.resources[title].deletion_policy == "RetainExceptOnCreate", title
         assert world.resources[title].update_replace_policy == "Retain", title
 
 
 def test_the_tables_are_backed_up_daily_for_35_days(worlds: list[World]) -> None:
     world, dev = worlds
-    assert not [path for path in dev.resources if path.startswith("Data/Backup")], "it does not come from the setting"
+    assert not [path for path in dev.resources if path.startswith("Data/Backup")], "the setting has no effect"
     selection = world.properties("Data/BackupSelection")["BackupSelection"]
     assert selection["Resources"] == [
         f"arn:aws:dynamodb:{PLACE}:table/dynamodb-{name}-prod" for name in ("transactions", "payment-ledger")
@@ -143,7 +143,7 @@ def test_dead_letters_are_kept_as_long_as_sqs_can(world: World) -> None:
         assert (properties.get("MessageRetentionPeriod"), properties["VisibilityTimeout"]) == (14 * 24 * 60 * 60, 60)
 
 
-def test_notices_that_no_subscriber_takes_are_kept(world: World) -> None:
+def test_undelivered_notices_are_kept(world: World) -> None:
     subscriptions = world.of_type("AWS::SNS::Subscription")
     assert len(subscriptions) == 1
     for subscription in subscriptions.values():
@@ -175,7 +175,7 @@ def test_logs_are_kept_for_more_than_a_year_and_masked(world: World) -> None:
     for path, group in groups.items():
         assert group.get("RetentionInDays") == "400", path
         statements = group.get("DataProtectionPolicy", {}).get("Statement", [])
-        # CloudWatch Logs refuses either without the other.
+        # CloudWatch Logs requires both statements.
         assert [list(statement["Operation"]) for statement in statements] == [["Audit"], ["Deidentify"]], path
         audit, mask = statements
         assert audit["DataIdentifier"] == mask["DataIdentifier"]
@@ -200,7 +200,7 @@ def test_everything_is_traced(world: World) -> None:
         assert world.properties(f"Compute/{title}Function").get("TracingConfig") == {"Mode": "Active"}
 
 
-# Who runs as whom, and what reaches whom
+# Functions, workflow and schedule
 
 EVERY_VARIABLE = {"ENVIRONMENT", "DYNAMODB_TABLE_NAME", "LEDGER_TABLE_NAME", "NOTIFY_BUSINESS_OUTCOMES"}
 GATEWAY = {"GATEWAY", "GATEWAY_SECRET_ARN"}
@@ -211,13 +211,13 @@ VARIABLES = {
 }
 
 
-def test_what_validation_answers_is_understood_when_it_goes_live() -> None:
-    """The workflow takes it to processing, whose version goes live first."""
+def test_processing_goes_live_before_validation() -> None:
+    """The workflow passes validation's answer to processing, which must already understand it."""
     assert load_template("compute")["Resources"]["ValidationLive"]["DependsOn"] == "ProcessingLive"
 
 
 @pytest.mark.parametrize("title", FUNCTIONS)
-def test_a_function_is_wired(title: str, worlds: list[World]) -> None:
+def test_a_function_has_its_name_role_variables_and_alias(title: str, worlds: list[World]) -> None:
     world, dev = worlds
     function, name = world.properties(f"Compute/{title}Function"), f"lambda-payment-{title.lower()}-prod"
     wiring = {
@@ -247,7 +247,7 @@ def test_a_function_is_wired(title: str, worlds: list[World]) -> None:
     assert live["FunctionVersion"] == f"${{Compute/{title}Version.Version}}"
 
 
-def test_the_workflow_is_wired(world: World) -> None:
+def test_the_workflow_calls_the_live_functions_the_queue_and_the_topic(world: World) -> None:
     workflow = world.properties("Workflow/PaymentWorkflow")
     substitutions = workflow["DefinitionSubstitutions"]
     assert workflow["RoleArn"] == world.roles["WorkflowRole"].arn
@@ -259,7 +259,7 @@ def test_the_workflow_is_wired(world: World) -> None:
     assert integrations == [f"arn:aws:states:::{name}" for name in ("lambda:invoke", "sqs:sendMessage", "sns:publish")]
 
 
-def test_reconciliation_runs_every_five_minutes_and_nothing_of_it_is_lost(world: World) -> None:
+def test_reconciliation_runs_every_five_minutes_and_failed_runs_are_kept(world: World) -> None:
     rule = world.properties("Compute/ReconciliationSchedule")
     assert rule["ScheduleExpression"] == "rate(5 minutes)"
     assert rule.get("State", "ENABLED") == "ENABLED"
@@ -269,14 +269,14 @@ def test_reconciliation_runs_every_five_minutes_and_nothing_of_it_is_lost(world:
     assert target.get("RetryPolicy") == {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 2}
 
 
-def test_the_policies_stand_on_the_queue_the_topic_and_the_buckets(world: World) -> None:
+def test_the_queues_the_topic_and_the_buckets_have_policies(world: World) -> None:
     arns = {arn for arn in world.resource_policies if ":key/" not in arn and ":lambda:" not in arn}
     buckets = {f"arn:aws:s3:::{p['BucketName']}" for p in world.of_type("AWS::S3::Bucket").values()}
     assert arns == {QUEUE, NOTIFICATION_QUEUE, TOPIC} | buckets
 
 
-def test_no_stack_waits_for_itself() -> None:
-    """A nested stack takes what it needs from those before it, in the order of the parent."""
+def test_no_stack_depends_on_a_later_one() -> None:
+    """In the parent, each nested stack takes its inputs from stacks before it."""
     before: set[str] = set()
     for title, stack in load_template("parent")["Resources"].items():
         sources = {source for source, _ in find_arguments("Fn::GetAtt", stack)}

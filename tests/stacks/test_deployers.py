@@ -1,6 +1,6 @@
 """The roles that deploy: which settings create them, and whether their policies fit the quotas of IAM.
 
-Tests of what they may do: test_access_deployers.py and test_service_role.py.
+test_access_deployers.py and test_service_role.py test what they may do.
 """
 
 import json
@@ -53,7 +53,7 @@ def test_a_plan_cannot_change_a_stack() -> None:
     resources = ("backup", "dynamodb", "events", "iam", "kms", "lambda", "logs", "sns", "sqs", "states")
     reading = re.compile(r"\w+:(Describe|Get|List|Simulate)\w+|iam:PassRole")
     assert not [action for action in actions if action.split(":")[0] in resources and not reading.fullmatch(action)]
-    # Nor does it read data, code or secrets.
+    # It reads no data, code or secrets either.
     assert not actions & {"dynamodb:GetItem", "lambda:GetFunction", "sqs:ReceiveMessage", "logs:GetLogEvents"}
 
 
@@ -61,11 +61,11 @@ def test_a_plan_cannot_change_a_stack() -> None:
     ("parameters", "count"),
     [
         ({}, 0),
-        # One for each environment, and the emulator's.
+        # One for each environment, including the emulator's.
         ({"PermissionsBoundary": "platform"}, len(settings.deployed_environments()) + 1),
         ({"PermissionsBoundary": "arn:aws:iam::123456789012:policy/theirs"}, 0),
         ({"ServiceRole": "true"}, 1 + len(SERVICE_POLICIES)),
-        # Without a role of CloudFormation's, GitHub would need all its rights.
+        # Without a service role, GitHub would need all rights of CloudFormation.
         ({"GithubRepository": "us/payments"}, 0),
         (ALL_ROLES | {"PermissionsBoundary": ""}, 6 + len(SERVICE_POLICIES) + len(LOOK_POLICIES)),
         (
@@ -74,7 +74,7 @@ def test_a_plan_cannot_change_a_stack() -> None:
         ),
     ],
 )
-def test_each_role_is_there_where_it_is_asked_for(parameters: dict[str, str], count: int) -> None:
+def test_each_setting_creates_its_roles(parameters: dict[str, str], count: int) -> None:
     assert len(evaluate(TEMPLATE, parameters, PSEUDO).resources) - 4 == count
 
 
@@ -99,7 +99,7 @@ def test_more_environments_than_a_role_can_name_are_refused_by_the_generator() -
 
 
 def test_an_environment_that_the_role_does_not_know_is_refused(tmp_path: Path) -> None:
-    """Of another settings file than the one that the templates were generated from."""
+    """The settings file differs from that of the generated templates."""
     text = settings.ENVIRONMENTS_FILE.read_text(encoding="utf-8").replace("service_role = false", "service_role = true")
     file = tmp_path / "environments.toml"
     file.write_text(text.replace("[dev]", "[sandbox]"), encoding="utf-8")
@@ -108,7 +108,7 @@ def test_an_environment_that_the_role_does_not_know_is_refused(tmp_path: Path) -
     assert settings.load("prod", file)["ServiceRole"] == "true"
 
 
-def test_what_was_deleted_expires_and_nothing_else_does() -> None:
+def test_only_deleted_artifacts_and_plans_expire() -> None:
     rules = STACK.resources["Artifacts"].properties["LifecycleConfiguration"]["Rules"]
     assert [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule] == [
         {"NoncurrentDays": 30}

@@ -1,4 +1,4 @@
-"""The YAML that is emitted reads back as what was meant, whatever it holds."""
+"""The emitted YAML reads back as the value that was emitted."""
 
 from typing import Any
 
@@ -35,13 +35,13 @@ from stacks import emit
         {"a": {}, "b": [], "c": None, "d": 1.5, "e": True},
     ],
 )
-def test_intrinsics_and_awkward_strings(value: Any) -> None:
+def test_intrinsic_functions_and_ambiguous_strings_read_back(value: Any) -> None:
     text = emit.to_yaml({"X": value})
     assert cfn_flip.load(text)[0] == {"X": value}
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=60))
-def test_any_text(text: str) -> None:
+def test_any_text_reads_back(text: str) -> None:
     assert yaml.safe_load(emit.to_yaml({"X": text})) == {"X": text}
 
 

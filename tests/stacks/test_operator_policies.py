@@ -1,6 +1,6 @@
-"""The keys that the operators' policies have to open, and no other. The services are asked in tests/e2e.
+"""The keys that the operators' policies allow; tests/e2e tests the services.
 
-Which key is asked for, and in which encryption context:
+The keys that the services use, and their encryption contexts:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
 https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
@@ -21,7 +21,7 @@ TABLES = {f"{name}-prod": kms_via("dynamodb", {"aws:dynamodb:tableName": f"{name
 QUEUES = [kms_via("sqs", {"aws:sqs:arn": queue}) for queue in (QUEUE, NOTIFICATION_QUEUE)]
 EXECUTIONS = [directly({"aws:states:stateMachineArn": STATE_MACHINE})]
 READ_WRITE = {"kms:Decrypt", "kms:GenerateDataKey"}
-# Section -> key -> what its commands make the services ask of the key.
+# Section -> key -> the actions that the services need for the section's commands.
 KEY_USES: dict[str, dict[str, set[str]]] = {
     "Start payments": {"DynamodbKey": {"kms:Decrypt"}, "WorkflowKey": READ_WRITE},
     "List and show payments": {"DynamodbKey": {"kms:Decrypt"}, "WorkflowKey": {"kms:Decrypt"}},
@@ -45,9 +45,9 @@ KEY_IDS = {
 POLICIES = policies({"ENVIRONMENT": "prod", "REGION": REGION, "ACCOUNT_ID": ACCOUNT} | KEY_IDS)
 
 
-def test_the_document_has_a_policy_for_each_group() -> None:
+def test_every_group_of_operators_has_a_policy_without_wildcards() -> None:
     assert set(POLICIES) == set(KEY_USES)
-    # A key is named by its id: as a resource of these calls, an alias matches nothing.
+    # Keys are named by id, because an alias as a resource matches nothing.
     # https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
     for policy in POLICIES.values():
         resources = [resource for statement in policy["Statement"] for resource in statement["Resource"]]
@@ -58,13 +58,13 @@ def test_the_document_has_a_policy_for_each_group() -> None:
 
 
 @pytest.mark.parametrize("section", KEY_USES)
-def test_a_group_opens_the_keys_that_its_commands_need_and_no_others(section: str, world: World) -> None:
+def test_a_group_uses_only_the_keys_that_its_commands_need(section: str, world: World) -> None:
     operator = foreign_role(POLICIES[section])
     for title in KEYS:
         for context in CONTEXTS[title]:
             for action in ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt"):
                 may = world.may(operator, action, key_arn(title), context)
                 assert may == (action in KEY_USES[section].get(title, set())), (title, action, context)
-        # Not by itself, and not to read how the log is delivered.
+        # Neither directly nor in the context of the log delivery.
         for context in (directly(), directly({"SourceArn": DELIVERY["SourceArn"][0]})):
             assert not world.may(operator, "kms:Decrypt", key_arn(title), context), title

@@ -1,4 +1,4 @@
-"""CloudFormation's role: every operation on every resource of every environment, and nothing of anybody else's."""
+"""CloudFormation's role may do every operation on every resource of the platform, and nothing on others."""
 
 import fnmatch
 import functools
@@ -16,21 +16,20 @@ from tests.stacks.handler_calls import OPERATIONS, PLAN_ID, REFUSED, SERVICE_ROL
 
 ROLE = "CloudFormationRole"
 ENVIRONMENTS = settings.deployed_environments()
-# Granted beyond the schemas: change sets of nested stacks; what Step Functions' logging asks of who sets it up.
+# Granted beyond the schemas: change sets of nested stacks, and what Step Functions needs to set up logging.
 # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-_BEYOND_SCHEMAS = (
-    "cloudformation:CancelUpdateStack cloudformation:CreateChangeSet cloudformation:DeleteChangeSet "
-    "cloudformation:DescribeChangeSet cloudformation:ExecuteChangeSet logs:DeleteLogDelivery logs:GetLogDelivery "
-    "logs:ListLogDeliveries logs:UpdateLogDelivery"
-)
-BEYOND_SCHEMAS = set(_BEYOND_SCHEMAS.split())
-# A key of an earlier deployment, by its tag, gets the policy that names the role.
+BEYOND_SCHEMAS = {
+    "cloudformation:CancelUpdateStack", "cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet",
+    "cloudformation:DescribeChangeSet", "cloudformation:ExecuteChangeSet", "logs:DeleteLogDelivery",
+    "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:UpdateLogDelivery",
+}  # fmt: skip
+# By its tag, a key of an earlier deployment gets the policy that names the role.
 EARLIER_KEYS = "KeysOfEarlierDeployments"
 
 
 @functools.cache
 def world_of(environment: str) -> World:
-    """An environment with everything switched on."""
+    """Return an environment with all optional parts."""
     parameters = settings.load("prod") | OPTIONAL_PARTS | {"Environment": environment}
     world = World(environment, parameters)
     world.resources |= world.platform.resources
@@ -39,7 +38,7 @@ def world_of(environment: str) -> World:
 
 @functools.cache
 def handler_permissions(kind: str) -> dict[str, set[str]]:
-    """The permissions of each operation, by the schema; and what the type's tags need, which stand beside them."""
+    """Return the permissions of each operation in the type's schema, including those for tags."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
     permissions = {
         operation: set(schema["handlers"].get(operation, {}).get("permissions", [])) for operation in OPERATIONS
@@ -51,13 +50,13 @@ def handler_permissions(kind: str) -> dict[str, set[str]]:
 
 
 def platform_paths(world: World) -> list[str]:
-    """What CloudFormation makes with this role: the nested stacks, and all that is in them."""
+    """Return the paths of the nested stacks and their resources, which CloudFormation manages with this role."""
     return [*world.platform.resources, *(path for path in world.resources if "/" in path)]
 
 
 @functools.cache
 def list_calls(environment: str) -> list[tuple[str, str, Call]]:
-    """Each request with its resource and operation."""
+    """Return each request with its resource and operation."""
     world = world_of(environment)
     return [
         (path, operation, call)
@@ -76,7 +75,7 @@ def service_statements(world: World) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_it_may_do_every_operation_on_every_resource(environment: str, operation: str) -> None:
+def test_the_role_may_do_every_operation_on_every_resource(environment: str, operation: str) -> None:
     world = world_of(environment)
     requests = [(path, call) for path, step, call in list_calls(environment) if step == operation]
     denied = [
@@ -91,7 +90,7 @@ def test_it_may_do_every_operation_on_every_resource(environment: str, operation
     assert len({path for path, _ in requests}) > 20
 
 
-def test_what_it_is_not_asked_for_is_of_features_that_nobody_uses() -> None:
+def test_unused_actions_belong_to_unused_features() -> None:
     for environment in ENVIRONMENTS:
         world = world_of(environment)
         for path in platform_paths(world):
@@ -107,7 +106,7 @@ def test_no_read_of_a_resource_counts_as_unused() -> None:
         assert not unused & (handler_permissions(kind)["read"] | handler_permissions(kind)["list"]), kind
 
 
-def test_nothing_is_granted_that_no_operation_asks_for() -> None:
+def test_every_granted_action_is_needed_by_an_operation() -> None:
     requests = [call for environment in ENVIRONMENTS for _, _, call in list_calls(environment)]
     granted = {action for statement in service_statements(world_of("prod")) for action in statement["Action"]}
     assert granted - {call.action for call in requests} == BEYOND_SCHEMAS
@@ -123,18 +122,18 @@ def test_nothing_is_granted_that_no_operation_asks_for() -> None:
                 for arn in by_action.get(action, ())
                 if fnmatch.fnmatch(arn, resource)
             }
-            # A root stack is described by who deploys; CloudFormation asks about the nested ones.
+            # The deployer describes root stacks; CloudFormation itself describes the nested ones.
             assert asked_for or re.search(r":stack/payment-platform-\w+/\*$", resource), (statement["Sid"], resource)
 
 
-def test_every_action_without_a_resource_stands_in_a_statement_that_says_so() -> None:
+def test_statements_on_all_resources_have_only_actions_without_resources() -> None:
     for statement in service_statements(world_of("prod")):
         if statement["Resource"] == ["*"]:
             assert set(statement["Action"]) <= WITHOUT_RESOURCE | BEYOND_SCHEMAS, statement["Sid"]
 
 
 def rename_as_neighbours(resource: str, environment: str) -> set[str]:
-    """The same ARN with names that another team of the account may have given."""
+    """Return the ARN with names that another team of the account may use."""
     if stack := re.search(rf"payment-platform-{environment}(?=-)", resource):
         names = {"payment-platform-images", f"payment-platform-{environment}2", f"images-{stack[0]}"}
         return {resource.replace(stack[0], name) for name in names}
@@ -147,7 +146,7 @@ def rename_as_neighbours(resource: str, environment: str) -> set[str]:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_it_touches_nothing_of_other_teams(environment: str) -> None:
+def test_the_role_cannot_touch_resources_of_other_teams(environment: str) -> None:
     world = world_of(environment)
     requests = {repr(call): call for _, _, call in list_calls(environment)}
     checked = 0
@@ -160,7 +159,7 @@ def test_it_touches_nothing_of_other_teams(environment: str) -> None:
 
 @pytest.mark.parametrize("tags", [{}, {"aws:ResourceTag/ManagedBy": "payment-platform"}], ids=["foreign", "tagged"])
 def test_a_key_is_used_and_administered_only_where_its_policy_names_the_role(tags: dict[str, str]) -> None:
-    """Of a key whose policy leaves all to IAM, as a new key's does by default."""
+    """This key has the default policy, which leaves everything to IAM."""
     stranger = f"arn:aws:kms:{PLACE}:key/5d2e9c1a-0000-4000-8000-000000000000"
     world = world_of("prod").with_policy(stranger, DEFAULT_KEY_POLICY)
     granted = {statement["Sid"]: set(statement["Action"]) for statement in service_statements(world)}
@@ -172,8 +171,8 @@ def test_a_key_is_used_and_administered_only_where_its_policy_names_the_role(tag
             assert world.may(ROLE, action, stranger, context | tags) == allowed, action
 
 
-def test_it_passes_itself_to_nested_stacks_and_to_nothing_else() -> None:
-    """aws-samples/sample-autonomous-cloud-coding-agents#865: CloudFormation passes its own role on."""
+def test_the_role_passes_itself_only_to_nested_stacks() -> None:
+    """CloudFormation passes its role on: aws-samples/sample-autonomous-cloud-coding-agents#865."""
     world = world_of("prod")
     assert world.may(ROLE, "iam:PassRole", SERVICE_ROLE, {"iam:PassedToService": "cloudformation.amazonaws.com"})
     for service in ("lambda", "states", "backup", "ec2"):
@@ -200,7 +199,7 @@ def test_the_schedule_invokes_reconciliation_and_nothing_else(targets: list[str]
     assert not world.may(ROLE, "events:PutTargets", rule, {"events:TargetArn": targets} if targets else {})
 
 
-# How each key is used by way of a service: by which, and in which context; the others only administer it.
+# The context in which the role uses each key through a service; None where it only administers the key.
 USED_THROUGH = {
     "DynamodbKey": kms_via("dynamodb"),
     "FunctionsKey": kms_via(
@@ -216,7 +215,7 @@ USED_THROUGH = {
 
 
 @pytest.mark.parametrize("key", USED_THROUGH)
-def test_it_uses_a_key_by_way_of_its_service_only(key: str) -> None:
+def test_the_role_uses_a_key_only_through_its_service(key: str) -> None:
     world, context = world_of("prod"), USED_THROUGH[key]
     for action in ("kms:Decrypt", "kms:GenerateDataKey"):
         assert world.may(ROLE, action, key_arn(key), context) == (context is not None)
@@ -225,7 +224,7 @@ def test_it_uses_a_key_by_way_of_its_service_only(key: str) -> None:
 
 
 def test_a_backup_plan_of_another_team_is_not_changed() -> None:
-    """It has no tag of ours, and cannot be given ours and then be changed in one request."""
+    """It lacks the platform's tag, and no request can both tag and change it."""
     plan = f"arn:aws:backup:{PLACE}:backup-plan:{PLAN_ID}"
     for action in ("backup:UpdateBackupPlan", "backup:DeleteBackupPlan", "backup:DeleteBackupSelection"):
         assert not world_of("prod").may(ROLE, action, plan, {"aws:ResourceTag/ManagedBy": "another-team"}), action

@@ -1,4 +1,4 @@
-"""The settings file: the message about a mistake is one line, with the file, the key and what is allowed."""
+"""The settings file: an error message is one line with the file, the key and the allowed values."""
 
 import re
 from collections.abc import Callable
@@ -31,7 +31,7 @@ ALIAS = "arn:aws:kms:eu-central-1:000000000000:alias/stripe"
 
 
 def read_refusal(text: str, folder: Path, load: Callable[[Path], object]) -> str:
-    """Return the message, of one line, that a settings file with this text is refused with."""
+    """Write a settings file, and return the one-line message with which it is refused."""
     path = folder / "environments.toml"
     path.write_text(text)
     with pytest.raises(settings.SettingsError) as refusal:
@@ -47,8 +47,8 @@ def test_the_committed_file_gives_every_parameter_of_the_parent(environment: str
     assert parameters["Environment"] == environment
 
 
-def test_prod_can_be_had_in_a_new_account() -> None:
-    """Whose limit of concurrent executions is 10: Lambda lets nobody reserve of it."""
+def test_prod_can_be_deployed_to_a_new_account() -> None:
+    """Its limit of concurrent executions is 10, from which Lambda allows no reservation."""
     assert settings.load("prod")["ReservedConcurrency"] == "0"
 
 
@@ -81,7 +81,7 @@ def test_prod_can_be_had_in_a_new_account() -> None:
         ("[dev]", "[prod]", ["no environment [dev]", "it has prod"]),
     ],
 )
-def test_a_wrong_file_is_refused_in_one_line(old: str, new: str, names: list[str], tmp_path: Path) -> None:
+def test_an_invalid_file_is_refused_in_one_line(old: str, new: str, names: list[str], tmp_path: Path) -> None:
     message = read_refusal(DEV.replace(old, new, 1), tmp_path, partial(settings.load, "dev"))
     for text in [str(tmp_path / "environments.toml"), *names]:
         assert text in message
@@ -96,7 +96,7 @@ def test_a_wrong_file_is_refused_in_one_line(old: str, new: str, names: list[str
         "arn:aws-us-gov:kms:us-gov-west-1:000000000000:key/0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11",
     ],
 )
-def test_the_key_of_a_secret(key: str, tmp_path: Path) -> None:
+def test_a_valid_key_of_a_secret_is_accepted(key: str, tmp_path: Path) -> None:
     path = tmp_path / "environments.toml"
     stripe = f'gateway = "stripe"\ngateway_secret_arn = "{IN_SECRETS_MANAGER}"\ngateway_secret_key_arn = "{key}"'
     path.write_text(DEV.replace('gateway = "simulator"', stripe))
@@ -106,7 +106,7 @@ def test_the_key_of_a_secret(key: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "key", [ALIAS, "0b1d5a34-8f8e-4ad7-9a1c-8a0a4d0c1f11", "*", f"{KEY}*", f"{KEY}\n", IN_SECRETS_MANAGER]
 )
-def test_what_is_no_key(key: str) -> None:
+def test_an_invalid_key_of_a_secret_is_refused(key: str) -> None:
     assert not settings.Settings.gateway_secret_key_arn.accepts(key)
 
 
@@ -116,7 +116,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_file_accepts_nothing_that_cloudformation_refuses() -> None:
-    """The parameter's constraints and the file's check come from one declaration; this holds them to each other."""
+    """The constraints of the parameter and the check of the file come from one declaration, and must agree."""
     for setting in settings.all_settings():
         properties = setting.parameter().to_dict()
         for value in (setting.default, *getattr(setting, "among", ())):
@@ -132,7 +132,7 @@ def test_the_file_accepts_nothing_that_cloudformation_refuses() -> None:
                 assert properties["MinValue"] <= int(text) <= properties["MaxValue"]
 
 
-def test_how_prod_is_rolled_out() -> None:
+def test_the_rollout_settings_of_prod_and_dev() -> None:
     prod, dev = settings.load_rollout("prod"), settings.load_rollout("dev")
     assert (prod["termination_protection"], prod["stack_policy"], prod["monitoring_minutes"]) == (True, True, 5)
     assert (dev["termination_protection"], dev["rollback_on_alarms"]) == (False, True)
@@ -147,7 +147,7 @@ def test_how_prod_is_rolled_out() -> None:
         ("[dev]\nrollout = 5", "[dev.rollout]: it must be a table"),
     ],
 )
-def test_a_wrong_rollout_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_rollout_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
     assert message in read_refusal(text, tmp_path, partial(settings.load_rollout, "dev"))
 
 
@@ -162,7 +162,7 @@ def test_a_wrong_rollout_is_refused_in_one_line(text: str, message: str, tmp_pat
         ("region = 1", "[bootstrap] region: unknown key"),
     ],
 )
-def test_a_wrong_bootstrap_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_bootstrap_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
     assert message in read_refusal(f"[bootstrap]\n{text}", tmp_path, settings.load_bootstrap)
 
 
@@ -170,7 +170,7 @@ def test_the_committed_bootstrap_gives_every_parameter_of_the_bucket() -> None:
     assert set(settings.load_bootstrap()) == set(load_template("artifacts")["Parameters"]) - {"Owner"}
 
 
-def test_the_boundary_of_the_account_stands_on_the_roles_of_each_environment(tmp_path: Path) -> None:
+def test_the_boundary_of_the_account_applies_to_every_environment(tmp_path: Path) -> None:
     path = tmp_path / "environments.toml"
     for boundary in ("", "platform", "arn:aws:iam::123456789012:policy/theirs"):
         path.write_text(f'[bootstrap]\npermissions_boundary = "{boundary}"\n{DEV}')

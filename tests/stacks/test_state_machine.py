@@ -1,4 +1,4 @@
-"""The state machine as a graph, and its error names against the code. cfn-lint does not notice a dangling Next."""
+"""The graph of the state machine, which cfn-lint does not check, and its error names, limits and patterns."""
 
 import inspect
 import json
@@ -28,7 +28,7 @@ AWS_ERRORS = {*RETRIED, "States.ALL"}
 
 
 def test_the_template_holds_this_definition() -> None:
-    """What the tests of the workflow run, and what these look at, is one."""
+    """The tests of the workflow run the definition that is emitted."""
     assert json.loads(json.dumps(DEFINITION)) == define_states()
 
 
@@ -49,7 +49,7 @@ def test_every_state_is_reachable() -> None:
     assert list_reachable(DEFINITION["StartAt"]) == set(STATES)
 
 
-def test_every_path_ends_in_a_state_meant_for_it() -> None:
+def test_every_path_ends_in_an_end_state() -> None:
     ends = {name for name, state in STATES.items() if state["Type"] in ("Succeed", "Fail")}
     assert ends == END_STATES
     assert all(list_targets(STATES[name]) for name in set(STATES) - ends)
@@ -60,7 +60,7 @@ def test_every_path_ends_in_a_state_meant_for_it() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["Type"] == "Task"])
-def test_every_task_catches_everything_into_what_follows(name: str) -> None:
+def test_every_task_catches_all_errors_into_the_next_step(name: str) -> None:
     catchers = STATES[name].get("Catch")
     assert catchers, "a failure here would be lost"
     assert catchers[-1]["ErrorEquals"] == ["States.ALL"]
@@ -76,7 +76,7 @@ def test_every_task_catches_everything_into_what_follows(name: str) -> None:
 
 
 def test_a_failed_payment_can_only_end_as_a_failed_execution() -> None:
-    """From where its failure is recorded on; before, the payment may turn out to have its outcome."""
+    """Before its failure is recorded, the payment may turn out to have another outcome."""
     assert list_reachable("SendToDeadLetterQueue") & END_STATES == {"PaymentFailed"}
 
 
@@ -90,15 +90,15 @@ def test_the_statuses_of_outcomes_are_those_of_the_functions() -> None:
     assert set(state_machine.COMPLETED) == SETTLED - UNSUCCESSFUL
 
 
-def test_a_claim_of_a_notice_lasts_until_its_execution_cannot_send_it_any_more() -> None:
-    """Each way from a claim to the end of the last try to send it, every attempt at its full timeout."""
-    ways = [
+def test_a_claim_of_a_notice_outlasts_the_sending() -> None:
+    """It covers each path from a claim to the last attempt at sending, with every attempt at its full timeout."""
+    paths = [
         ("RecordFailure", ["SendToDeadLetterQueue", "NotifyFailure"]),
         ("ProcessPayment", ["NotifyUnsuccessful"]),
         ("RecordFailure", ["NotifyUnsuccessful"]),
     ]
-    for claiming, sending in ways:
-        # The answer that is acted on is of the last try, which has claimed anew.
+    for claiming, sending in paths:
+        # The workflow uses the answer of the last attempt, which has renewed the claim.
         longest = STATES[claiming]["TimeoutSeconds"] + longest_execution_seconds({n: STATES[n] for n in sending})
         assert longest < NOTIFIER_SECONDS, (claiming, sending)
     assert TIMEOUT_SECONDS < NOTIFIER_SECONDS  # reconciliation's run
@@ -111,8 +111,8 @@ def test_every_error_name_is_a_class_in_the_code_or_awss_own() -> None:
             assert set(field["ErrorEquals"]) <= code_errors | AWS_ERRORS
 
 
-def test_every_error_of_the_code_is_retried_or_not_on_purpose() -> None:
-    """A new error class has to be put in one of the two lists."""
+def test_every_error_of_the_code_is_listed_as_retried_or_final() -> None:
+    """A new error class must be added to one of the two lists."""
     retried = {name for r in STATES["ProcessPayment"]["Retry"] for name in r["ErrorEquals"]} - AWS_ERRORS
     final = {
         "PaymentError", "MalformedRequest", "IdempotencyConflict", "PaymentNotRecorded", "LedgerRefused",
@@ -131,8 +131,8 @@ def test_each_timeout_exceeds_what_it_waits_for() -> None:
     assert DEFINITION["TimeoutSeconds"] > longest_execution_seconds(STATES)
 
 
-def test_the_longest_execution_by_hand() -> None:
-    """Two function tasks, three that record, three integrations; each attempt and each wait at its longest."""
+def test_the_longest_execution_is_as_calculated_by_hand() -> None:
+    """Two tasks of functions, three that record and three integrations, with each attempt and wait at its longest."""
     throttled = 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60
     in_progress, transient, crashed, not_ready = 5 * 20, 2 + 4 + 8, 2, 10 + 20 + 40 + 60 + 60
     patient = 2 + 4 + 8 + 16 + 32 + 60 + 60 + 60
@@ -142,7 +142,7 @@ def test_the_longest_execution_by_hand() -> None:
     assert longest_execution_seconds(STATES) == 2 * function + 3 * record + 3 * integration
 
 
-def test_the_retriers() -> None:
+def test_the_retriers_have_these_waits_and_attempts() -> None:
     names = {tuple(r["ErrorEquals"]): (r["IntervalSeconds"], r["MaxAttempts"], r["BackoffRate"])
              for r in STATES["ProcessPayment"]["Retry"]}  # fmt: skip
     assert names == {
@@ -158,7 +158,7 @@ def test_the_retriers() -> None:
     assert STATES["ValidatePayment"]["Retry"] == STATES["ProcessPayment"]["Retry"]
 
 
-def test_an_id_is_the_same_thing_here_and_in_the_functions() -> None:
+def test_ids_have_the_same_patterns_as_in_the_functions() -> None:
     assert TRANSACTION_ID.pattern == state_machine.TRANSACTION_ID
     assert CARD_NUMBER.pattern == state_machine.CARD_NUMBER
 

@@ -1,7 +1,7 @@
 """Every policy of the platform, statement by statement, as it was last reviewed: statements.txt.
 
-Other tests check what a policy allows and denies. This one notices what no test asks about: an additional action, name,
-principal or condition in any document of any resource. UPDATE_GOLDEN=1 writes the file; review it before you commit it.
+Other tests check what a policy allows and denies. This one notices any other change of an action, resource, principal
+or condition in a document of any resource. UPDATE_GOLDEN=1 writes the file; review it before you commit it.
 """
 
 import json
@@ -42,19 +42,19 @@ def describe_statements(world: World) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_every_statement_is_as_it_was_read_last(world: World) -> None:
+def test_every_statement_is_as_it_was_last_reviewed(world: World) -> None:
     text = describe_statements(world)
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8"), f"{GOLDEN} says otherwise; UPDATE_GOLDEN=1 writes it"
 
 
-def test_a_permission_to_invoke_is_the_schedules_alone(world: World) -> None:
+def test_only_the_schedule_may_invoke_a_function(world: World) -> None:
     (permission,) = world.of_type("AWS::Lambda::Permission").values()
     assert (permission["Action"], permission["Principal"]) == ("lambda:InvokeFunction", "events.amazonaws.com")
 
 
-def test_each_key_is_as_each_other_and_its_alias_is_its_own(world: World) -> None:
+def test_all_keys_have_the_same_properties_and_an_alias_each(world: World) -> None:
     keys, aliases = world.of_type("AWS::KMS::Key"), world.of_type("AWS::KMS::Alias")
     assert len(keys) == len(aliases) == 6
     for path, key in keys.items():
@@ -63,8 +63,8 @@ def test_each_key_is_as_each_other_and_its_alias_is_its_own(world: World) -> Non
         assert world.resources[f"{path}Alias"].properties["TargetKeyId"] == f"${{{path}}}"
 
 
-def test_payment_data_flows_nowhere_else(world: World) -> None:
-    """A stream of a table, or another subscriber, would carry what the search for marks cannot see."""
+def test_payment_data_has_no_other_destination(world: World) -> None:
+    """A stream of a table, or another subscriber, would receive payment data unnoticed by the end-to-end tests."""
     for path, table in world.of_type("AWS::DynamoDB::Table").items():
         assert not {"StreamSpecification", "KinesisStreamSpecification"} & set(table), path
     assert len(world.of_type("AWS::SNS::Subscription")) == 1

@@ -1,4 +1,4 @@
-"""A suppression covers the findings that it names, and no finding that a later change adds to the same resource."""
+"""Each suppression names its findings, so that it does not cover a finding that a later change adds."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ POLICIES = [
 
 
 def text(value: Any) -> str:
-    """A resource as cdk-nag prints it in a finding."""
+    """Return a resource as cdk-nag prints it in a finding."""
     match value:
         case {"Fn::Sub": sub}:
             return str(sub).replace("${", "<").replace("}", ">")
@@ -28,7 +28,7 @@ def text(value: Any) -> str:
 
 
 def wildcards(document: dict[str, Any]) -> set[str]:
-    """The findings of cdk-nag's rule on wildcards, of a policy document or of each branch of its condition."""
+    """Return the findings of cdk-nag's rule on wildcards in a policy document, or in each branch of its condition."""
     if "Fn::If" in document:
         return {finding for branch in document["Fn::If"][1:] for finding in wildcards(branch)}
     findings = set()

@@ -1,6 +1,6 @@
-"""The committed templates as text: names, tags, and the wiring of parent and nested stacks.
+"""The committed templates: names, tags, and the wiring of parent and nested stacks.
 
-test_deployed.py checks what the templates become when they are deployed.
+test_deployed.py checks the deployed resources.
 """
 
 import json
@@ -22,18 +22,18 @@ HOUSE_TAGS = {
 }
 
 
-def test_yaml_and_json_say_the_same() -> None:
+def test_the_yaml_and_json_templates_are_equal() -> None:
     for name, text in render_files("json").items():
         as_json = json.loads(text.replace(".json", ".yaml"))
         assert as_json == load_template(Path(name).stem), name
 
 
-def test_cfn_lint_has_nothing_to_say_at_any_level() -> None:
+def test_cfn_lint_finds_nothing_at_any_level() -> None:
     assert lint_templates(sorted((ROOT / "templates").glob("*.yaml"))) == []
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_partition_region_and_account_are_nowhere_written_down(name: str) -> None:
+def test_no_template_names_a_partition_region_or_account(name: str) -> None:
     for text in strings(load_template(name)):
         assert "arn:aws" not in text, text
         assert not re.search(r"\b\d{12}\b", text.split(" ")[0]), text
@@ -41,7 +41,7 @@ def test_partition_region_and_account_are_nowhere_written_down(name: str) -> Non
         assert ".amazonaws.com." not in text
 
 
-def test_every_name_of_the_reference(templates: dict[str, Any], reference: str) -> None:
+def test_the_templates_have_every_name_of_the_reference(templates: dict[str, Any], reference: str) -> None:
     names = {
         f"{resource['Type']} {text.replace('${Environment}', '${env}')}"
         for name in NESTED
@@ -53,7 +53,7 @@ def test_every_name_of_the_reference(templates: dict[str, Any], reference: str) 
     assert set(expected) <= names
 
 
-def test_every_output_of_the_reference_and_no_other(templates: dict[str, Any], reference: str) -> None:
+def test_the_outputs_are_those_of_the_reference(templates: dict[str, Any], reference: str) -> None:
     expected = [
         "".join(part.capitalize() for part in line.split("_")) for line in reference.split("[outputs]\n")[1].split()
     ]
@@ -61,7 +61,7 @@ def test_every_output_of_the_reference_and_no_other(templates: dict[str, Any], r
     assert sorted(templates["parent"]["Outputs"]) == sorted(expected)
 
 
-def test_house_tags_on_everything_that_takes_tags(templates: dict[str, Any]) -> None:
+def test_every_taggable_resource_has_the_house_tags(templates: dict[str, Any]) -> None:
     untaggable = {
         "AWS::Backup::BackupSelection",
         "AWS::CloudWatch::Dashboard",
@@ -82,10 +82,10 @@ def test_house_tags_on_everything_that_takes_tags(templates: dict[str, Any]) -> 
             if resource["Type"] in untaggable:
                 continue
             properties = resource["Properties"]
-            # AWS Backup takes a map.
+            # AWS Backup takes a mapping of tags.
             backup = properties.get("BackupVaultTags") or properties.get("BackupPlanTags")
             tags = backup or {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
-            # CloudFormation's role recognizes a plan by this tag: its ARN is an id.
+            # CloudFormation's role identifies a backup plan by this tag, because its ARN is a generated id.
             ownership = {"ManagedBy": "payment-platform"} if "BackupPlanTags" in properties else {}
             assert tags == HOUSE_TAGS | ownership, title
             checked += 1
@@ -120,20 +120,20 @@ def test_nested_stacks_are_named_by_local_path(templates: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_no_deletion_policy_keeps_what_a_failed_creation_made(name: str) -> None:
-    """With ``Retain``, the name of the resource would block the next attempt.
+def test_no_resource_of_a_failed_creation_is_kept(name: str) -> None:
+    """With ``Retain``, a leftover resource would block the name in the next attempt.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
     """
     for title, resource in resources(load_template(name)).items():
         policy = resource.get("DeletionPolicy")
         assert policy in (None, "Delete", "RetainExceptOnCreate"), title
-        # A replaced resource holds data, whenever the replacement happens.
+        # A replaced resource holds data as well.
         assert policy != "RetainExceptOnCreate" or resource["UpdateReplacePolicy"] == "Retain", title
 
 
-def test_every_value_arrives_under_its_own_name(templates: dict[str, Any]) -> None:
-    """Otherwise a topic may be encrypted with the table's key, or two functions have each other's role."""
+def test_every_value_is_passed_under_its_own_name(templates: dict[str, Any]) -> None:
+    """Otherwise, a topic could get the table's key, or two functions each other's role."""
     checked = 0
     for title, stack in resources(templates["parent"]).items():
         for parameter, value in stack["Properties"]["Parameters"].items():
@@ -144,18 +144,18 @@ def test_every_value_arrives_under_its_own_name(templates: dict[str, Any]) -> No
 
 
 def test_a_version_is_published_for_every_setting_that_a_function_has(templates: dict[str, Any]) -> None:
-    """A variable that the description leaves out would keep its old value behind the alias for ever."""
+    """A change of a variable that the description omits would never reach the alias."""
     for title in ("Validation", "Processing", "Reconciliation"):
         compute = templates["compute"]["Resources"]
         function = compute[f"{title}Function"]["Properties"]
         described = compute[f"{title}Version"]["Properties"]["Description"]["Fn::Join"][1]
         assert re.fullmatch("code-[0-9a-f]{16}", described[0])
         if "Layers" in function:
-            # Only where the layer is attached; test_versions.py checks what the digest covers.
+            # The digest is there only with the layer; test_versions.py checks what it covers.
             condition, layer, no_layer = described[-1]["Fn::If"]
             assert (condition, no_layer) == (function["Layers"]["Fn::If"][0], "no-layer")
             assert re.fullmatch("layer-[0-9a-f]{8}", layer)
         variables = find_references([function["Environment"], function["LoggingConfig"]["ApplicationLogLevel"]])
-        # These follow from the environment, which a stack never changes.
+        # These follow from the environment, which never changes in a stack.
         constants = {"Environment", "TableName", "LedgerTableName", "TopicArn", "QueueUrl"}
         assert {part["Ref"] for part in described[1:] if "Ref" in part} == variables - constants

@@ -1,7 +1,7 @@
-"""A version of a function is published exactly when what it holds changes.
+"""A version of a function is published exactly when its content changes.
 
-What a version holds is computed here from the emitted templates: those properties of the function that Lambda keeps
-with a version according to its service model, with all references followed; the bytes of the code; the layer's files.
+The content is computed from the emitted templates: the properties that Lambda keeps with a version according to its
+service model, with all references resolved; the bytes of the code; and the files of the layer.
 """
 
 import hashlib
@@ -38,13 +38,13 @@ DEFAULTS = {"Architectures": ["x86_64"], "EphemeralStorage": {"Size": 512}, "Pac
 SERVICE = boto3.client(
     "lambda", region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x"
 ).meta.service_model
-# What Lambda answers about one version.
+# The properties that Lambda returns for a version.
 VERSIONED = {name.lower() for name in SERVICE.shape_for("FunctionConfiguration").members}
 
 
 @dataclass
 class Change:
-    """A working copy in which something is changed: of what the generator reads, or of the deployment's settings."""
+    """A change of the generator's inputs, in a copy of them, or of a deployment's settings."""
 
     monkeypatch: pytest.MonkeyPatch
     folder: Path
@@ -77,8 +77,8 @@ class Change:
         self.monkeypatch.setattr(awslambda, kind, lambda title, **properties: create(title, **edit(properties)))
 
 
-def described_and_held(change: Change, gateway: str) -> dict[str, tuple[str, str]]:
-    """By function: the description of its version, and all that the version would hold."""
+def describe_versions(change: Change, gateway: str) -> dict[str, tuple[str, str]]:
+    """Return the description and the content of each function's version."""
     templates = build_documents("json")
     nested = {title: Tree(templates[title.lower()]) for title in templates["parent"]["Resources"]}
     parameters = settings.load("dev") | GATEWAYS[gateway] | change.parameters
@@ -101,7 +101,7 @@ def describe_version(properties: dict[str, Any], platform: Evaluated, change: Ch
 
 
 def physical(value: Any, platform: Evaluated, change: Change) -> Any:
-    """``value`` with what identifies each resource in place of the reference to it."""
+    """Replace each reference in a value by what identifies the resource."""
     if isinstance(value, dict):
         return [(key, physical(item, platform, change)) for key, item in sorted(value.items())]
     if isinstance(value, list | tuple):
@@ -131,7 +131,7 @@ def reverse_variables(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 CHANGES: dict[str, tuple[Callable[[Change], Any], set[str], set[str]]] = {
-    # What is changed, and whose versions are published with the simulator and with Stripe.
+    # The change, and the functions whose versions are published with the simulator and with Stripe.
     "a comment in the layer's requirements": (lambda c: c.edit_requirements(lambda t: "# why\n\n" + t), set(), set()),
     "the order of the layer's requirements": (
         lambda c: c.edit_requirements(lambda t: "\n".join(sorted(t.splitlines(), reverse=True)) + "\n"), set(), set()),
@@ -180,15 +180,15 @@ CHANGES: dict[str, tuple[Callable[[Change], Any], set[str], set[str]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_version_is_published_exactly_when_what_it_holds_changes(
+def test_a_version_is_published_exactly_when_its_content_changes(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     apply, *published = CHANGES[name]
     change = Change(monkeypatch, tmp_path)
-    before = {gateway: described_and_held(change, gateway) for gateway in GATEWAYS}
+    before = {gateway: describe_versions(change, gateway) for gateway in GATEWAYS}
     apply(change)
     for gateway, expected in zip(GATEWAYS, published, strict=True):
-        after = described_and_held(change, gateway)
+        after = describe_versions(change, gateway)
         described, held_anew = (
             {title for title in FUNCTIONS if before[gateway][title][part] != after[title][part]} for part in (0, 1)
         )
@@ -196,14 +196,14 @@ def test_a_version_is_published_exactly_when_what_it_holds_changes(
         assert described == held_anew, gateway
 
 
-def test_another_gateway_publishes_what_calls_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_gateway_publishes_the_functions_that_call_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     change = Change(monkeypatch, tmp_path)
-    simulator, stripe = (described_and_held(change, gateway) for gateway in GATEWAYS)
+    simulator, stripe = (describe_versions(change, gateway) for gateway in GATEWAYS)
     for part in (0, 1):
         assert {title for title in FUNCTIONS if simulator[title][part] != stripe[title][part]} == WITH_LAYER
 
 
-def test_the_longest_description_is_one_that_lambda_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_longest_description_fits_lambdas_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     change = Change(monkeypatch, tmp_path)
     parameters = build_documents("json")["parent"]["Parameters"]
     amounts = ",".join(f"USD={'9' * 9}" for _ in range(10))[: parameters["MaximumAmounts"]["MaxLength"]]
@@ -212,12 +212,12 @@ def test_the_longest_description_is_one_that_lambda_takes(monkeypatch: pytest.Mo
     assert not settings.Settings.gateway_secret_arn.accepts(secret + "s")
     change.parameters |= {"MaximumAmounts": amounts, "HighValueAmounts": amounts, "FraudScoreLimit": "100"}
     change.parameters |= {"GatewaySecretArn": secret, "FunctionLogLevel": "DEBUG", "NotifyBusinessOutcomes": "false"}
-    longest = max(len(description) for description, _ in described_and_held(change, "stripe").values())
+    longest = max(len(description) for description, _ in describe_versions(change, "stripe").values())
     limit = SERVICE.operation_model("PublishVersion").input_shape.members["Description"].metadata["max"]
     assert 200 < longest <= limit == 256
 
 
-def test_broken_requirements_of_the_layer_are_one_line(
+def test_invalid_requirements_of_the_layer_are_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import generate

@@ -1,4 +1,4 @@
-"""The wiring: what the type checker refuses before anything runs."""
+"""The wiring of the stacks, whose mistakes the type checker reports before anything runs."""
 
 import subprocess
 import sys
@@ -33,8 +33,8 @@ MISTAKES = {
 }
 
 
-def test_the_type_checker_catches(tmp_path) -> None:
-    """One run of mypy reports every mistake, and nothing in the same text without a mistake."""
+def test_the_type_checker_reports_wrong_wiring(tmp_path) -> None:
+    """One run of mypy reports each mistake, and nothing in correct code."""
     files = {"correct": CORRECT} | {name.replace(" ", "_"): text for name, text in MISTAKES.items()}
     for name, text in files.items():
         (tmp_path / f"{name}.py").write_text(f"{PREAMBLE}{text}\n")
@@ -47,7 +47,7 @@ def test_the_type_checker_catches(tmp_path) -> None:
     assert reported == set(files) - {"correct"}, mypy.stdout + mypy.stderr
 
 
-def test_an_input_is_a_parameter_inside_and_an_output_a_get_att_outside() -> None:
+def test_an_input_becomes_a_parameter_and_an_output_a_get_att() -> None:
     nest = Nest(Template(), "yaml")
     outputs = nest.add("Security", security.build, security.Inputs(key_deletion_window_days=Ref("Days")), "")
     child = nest.children["security"].to_dict()
@@ -59,7 +59,7 @@ def test_an_input_is_a_parameter_inside_and_an_output_a_get_att_outside() -> Non
 
 
 @pytest.mark.parametrize("nested", NESTED)
-def test_an_input_that_is_named_like_a_setting_is_that_setting(nested: str) -> None:
+def test_an_input_with_the_name_of_a_setting_has_its_value(nested: str) -> None:
     parameters = load_template("parent")["Resources"][nested.capitalize()]["Properties"]["Parameters"]
     settings = {setting.parameter_name for setting in (*all_settings(), *all_settings(Bootstrap))} | {"Environment"}
     assert "Environment" in parameters
@@ -67,8 +67,8 @@ def test_an_input_that_is_named_like_a_setting_is_that_setting(nested: str) -> N
         assert parameters[name] == {"Ref": name}
 
 
-def test_no_condition_reads_what_another_stack_puts_out() -> None:
-    """An output is a placeholder while a change set is created, and AWS documents no second evaluation of conditions."""
+def test_no_condition_reads_an_output_of_another_stack() -> None:
+    """While a change set is created, outputs are placeholders; AWS documents no second evaluation of conditions."""
     parent = load_template("parent")["Resources"]
     checked = 0
     for title in (name.capitalize() for name in NESTED):

@@ -1,4 +1,4 @@
-"""The table of errors against what AWS documents, in both directions, and against the retriers of the workflow."""
+"""Compares the table of errors with AWS's documentation, in both directions, and with the workflow's retriers."""
 
 import pytest
 from awslambdaric.lambda_runtime_exception import FaultException
@@ -15,7 +15,7 @@ RETRIED_NAMES = [
     *workflow_errors.THROTTLED, *workflow_errors.NOT_READY, *workflow_errors.TRANSIENT, *workflow_errors.CRASHED,
 ]  # fmt: skip
 RETRIED = set(RETRIED_NAMES)
-# The names that are on a page; those of Lambda's Invoke and of the Python runtime are read from AWS's libraries.
+# Errors by the page that documents them; those of Lambda's Invoke and of the runtime come from AWS's libraries.
 PAGES = {
     "https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html": {
         "States.ALL", "States.DataLimitExceeded", "States.ExceedToleratedFailureThreshold", "States.HeartbeatTimeout",
@@ -26,17 +26,11 @@ PAGES = {
     },
     "https://states-language.net/spec.html#appendix-a": {"States.BranchFailed"},
     "https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html": {
-        "Lambda.ServiceException",
-        "Lambda.AWSLambdaException",
-        "Lambda.SdkClientException",
-        "Lambda.ClientExecutionTimeoutException",
-        "Lambda.TooManyRequestsException",
-        "Lambda.Unknown",
+        "Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException",
+        "Lambda.ClientExecutionTimeoutException", "Lambda.TooManyRequestsException", "Lambda.Unknown",
     },
     "https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html": {
-        "Sandbox.Timedout",
-        "Runtime.InvalidEntrypoint",
-        "Runtime.NodejsExit",
+        "Sandbox.Timedout", "Runtime.InvalidEntrypoint", "Runtime.NodejsExit",
     },
     "https://repost.aws/knowledge-center/lambda-runtime-error": {"Runtime.ExitError"},
     "https://github.com/awslabs/aws-deployment-framework/issues/758": {"Runtime.OutOfMemory"},
@@ -52,16 +46,16 @@ def list_documented() -> set[str]:
 
 
 def test_every_documented_error_is_retried_or_has_a_reason_not_to_be() -> None:
-    """A new release of botocore or of the runtime client may bring an error: put it in the table."""
+    """A new release of botocore or of the runtime client may add an error; add it to the table."""
     assert list_documented() - RETRIED - set(workflow_errors.NOT_RETRIED) == set()
 
 
 def test_the_table_has_only_documented_errors() -> None:
-    """A name that nobody reports is a typing error, and retries nothing."""
+    """An undocumented name is a typing error, and retries nothing."""
     assert (RETRIED | set(workflow_errors.NOT_RETRIED)) - list_documented() == set()
 
 
-def test_an_error_is_in_the_table_once() -> None:
+def test_each_error_is_in_the_table_once() -> None:
     names = [*RETRIED_NAMES, *workflow_errors.NOT_RETRIED]
     assert sorted(names) == sorted(set(names))
     assert all(workflow_errors.NOT_RETRIED.values()), "a reason is missing"
@@ -70,8 +64,8 @@ def test_an_error_is_in_the_table_once() -> None:
 @pytest.mark.parametrize(
     "name", [name for name, state in STATES.items() if "FunctionName" in state.get("Arguments", ())]
 )
-def test_a_task_that_calls_a_function_retries_exactly_the_table(name: str) -> None:
-    """Of AWS's errors; the functions' errors have no dot in their names. A second retrier of an error never applies."""
+def test_a_task_that_calls_a_function_retries_exactly_the_listed_errors(name: str) -> None:
+    """Errors of AWS have a dot in their names; errors of the functions have none. No error has two retriers."""
     retried = [error for retrier in STATES[name]["Retry"] for error in retrier["ErrorEquals"]]
     assert len(retried) == len(set(retried))
     assert {error for error in retried if "." in error} == RETRIED
@@ -79,7 +73,7 @@ def test_a_task_that_calls_a_function_retries_exactly_the_table(name: str) -> No
 
 @pytest.mark.parametrize("error", sorted(RETRIED))
 @pytest.mark.parametrize("function", ["${ValidationFunctionArn}", "${ProcessingFunctionArn}"])
-def test_a_payment_survives_a_single_failure_that_is_retried(
+def test_a_payment_survives_a_single_retried_failure(
     error: str, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workflow = Workflow(broken={function: error}).install(monkeypatch)
@@ -90,7 +84,7 @@ def test_a_payment_survives_a_single_failure_that_is_retried(
 
 @pytest.mark.parametrize("error", ["Lambda.ResourceConflictException", "Lambda.CodeArtifactUserPendingException"])
 def test_a_payment_waits_for_functions_that_were_idle_for_weeks(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are pending when they are first called, one after the other, each for the 106 seconds that were observed."""
+    """Each function is pending at its first call, for the 106 seconds that were observed."""
     workflow = Workflow(broken=dict.fromkeys(("${ValidationFunctionArn}", "${ProcessingFunctionArn}"), error))
     waited: dict[str, float] = dict.fromkeys(workflow.broken, 0.0)
 
@@ -105,14 +99,14 @@ def test_a_payment_waits_for_functions_that_were_idle_for_weeks(error: str, monk
 
 
 @pytest.mark.parametrize("error", ["Lambda.ResourceNotFoundException", "Lambda.KMSNotFoundException"])
-def test_nothing_waits_for_what_does_not_come_back(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_cannot_go_away_is_not_retried(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
     workflow = Workflow(broken={"${ValidationFunctionArn}": error}).install(monkeypatch)
     execution = workflow.pay(request())
     assert (execution.error, execution.waited_seconds) == (error, 0)
 
 
 def test_reconciliation_takes_no_payment_from_an_execution_that_waits() -> None:
-    """A pending payment that waits for its function is not to be given up as abandoned meanwhile."""
+    """Otherwise it could give up a pending payment whose function is not ready yet."""
     waits = 0.0
     for retrier in FUNCTION_RETRY:
         for attempt in range(retrier["MaxAttempts"]):
