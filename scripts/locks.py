@@ -1,8 +1,8 @@
-"""``make lock``: write ``locks/*.txt``, each with the version and the hashes of everything that pip installs from it.
+"""``make lock``: write ``locks/*.txt`` with the version and the hashes of everything that pip installs.
 
-The extras of setup.cfg have a lock each, and agree: each takes the versions of those before it, beginning with the AWS
-emulator, which needs one release of botocore. Every ``locks/*.in`` has one for an environment of its own. What is
-locked stays as it is while it meets its requirements: a release on PyPI makes no lock stale.
+Each extra of setup.cfg has a lock that takes the versions of those before it, beginning with the AWS emulator, which
+needs one release of botocore; each ``locks/*.in`` has one for an environment of its own. A locked version stays as long
+as it meets its requirements, so that a release on PyPI makes no lock stale.
 """
 
 import argparse

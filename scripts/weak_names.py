@@ -1,7 +1,7 @@
-"""``python -m scripts.weak_names``: count the names in the Python sources that say nothing of what they hold.
+"""``python -m scripts.weak_names``: count the names in the Python sources that do not say what they hold.
 
-A pronoun or a bare participle (``it``, ``made``) tells a reader nothing that the assignment beside it does not. The
-share of such names may not exceed ``LARGEST_SHARE`` of all names that are bound; ``--list`` prints where each stands.
+A pronoun or a participle alone (``it``, ``made``) tells no more than the assignment beside it. The share of such names
+among all bound names is limited by ``LARGEST_SHARE``; ``--list`` prints where each is.
 """
 
 import argparse

@@ -72,7 +72,6 @@ def _run_scanners(committed: dict[str, deployed.Template], folder: Path) -> list
     """Return the result of each scanner; if one cannot run, its result says so, and the others still run."""
     templates = deployed.evaluate_templates(committed)
     as_deployed = folder / deployed.PROD
-    as_deployed.mkdir()
     deployed.write_templates(templates, as_deployed)
     suppressions = Suppressions(templates)
     checks: list[tuple[str, Callable[[], Result | list[Result]]]] = [

@@ -36,8 +36,7 @@ Template = dict[str, Any]
 def evaluate_templates(committed: Mapping[str, Template], environment: str = PROD) -> dict[str, Template]:
     """Return each nested template by its lower-case title, evaluated with the settings of ``environment``.
 
-    ``committed`` are the templates by name, with the parent. Prod also has every optional part and the account's own
-    template.
+    ``committed`` are the templates by name. Prod also has every optional part and the account's own template.
     """
     nested = {
         title: Tree(committed[resource["Properties"]["TemplateURL"].removeprefix("./").split(".")[0]])
@@ -61,6 +60,7 @@ def read_committed(folder: Path) -> dict[str, Template]:
 
 
 def write_templates(templates: Mapping[str, Template], folder: Path) -> None:
+    folder.mkdir()
     for name, template in templates.items():
         (folder / f"{name}.json").write_text(json.dumps(template, indent=1), encoding="utf-8")
 

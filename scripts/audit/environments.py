@@ -26,7 +26,6 @@ def judge_environments(committed: Mapping[str, deployed.Template], folder: Path,
     def judge_environment(environment: str) -> Result:
         templates = deployed.evaluate_templates(committed, environment)
         environment_folder = folder / environment
-        environment_folder.mkdir()
         deployed.write_templates(templates, environment_folder)
         results = scan(Suppressions(templates), environment_folder)
         return compare_findings(environment, results, read_accepted(environment))

@@ -11,10 +11,7 @@ translate_documentation_type = parliament.statement.translate_documentation_type
 
 
 def translate_type_of_elements(name: str) -> str:
-    """Return the type of the elements of an array type, such as ArrayOfARN of ``events:TargetArn``.
-
-    parliament 1.6.4 knows ArrayOfString only, and fails for others.
-    """
+    """Return the type of an array's elements; parliament 1.6.4 fails for all arrays but ArrayOfString."""
     return str(translate_documentation_type(name if name == "ArrayOfString" else name.removeprefix("ArrayOf")))
 
 

@@ -56,10 +56,7 @@ class Suppressions:
                     self._reasons[rule, f"{name}/{logical_id}"] = reason
 
     def split_findings(self, findings: Iterable[Finding]) -> tuple[list[Finding], list[Suppression]]:
-        """Return ``(open findings, suppressed findings)``.
-
-        ``Rule[detail]`` is suppressed by the same ``Rule[detail]``, or by ``Rule`` without details.
-        """
+        """Return ``(open findings, suppressed findings)``; ``Rule`` also suppresses each ``Rule[detail]``."""
         open_, suppressed = [], []
         for finding in sorted(set(findings)):
             keys = [(rule, finding.location) for rule in (finding.rule, finding.rule.split("[")[0])]

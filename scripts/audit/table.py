@@ -61,7 +61,7 @@ def _make_checks_table(results: list[Result]) -> Table:
     return table
 
 
-def _make_suppressions_table(results: list[Result]) -> Group:
+def _make_suppressions_table(results: list[Result]) -> Table:
     """Group the rules by reason, because one reason often applies to several rules."""
     rules: dict[str, set[str]] = defaultdict(set)
     places: dict[str, set[str]] = defaultdict(set)
@@ -77,7 +77,7 @@ def _make_suppressions_table(results: list[Result]) -> Group:
         table.add_row(
             reason, "\n".join(sorted(_strip_pack_prefixes(rules[reason]))), _summarize_locations(sorted(places[reason]))
         )
-    return Group(table)
+    return table
 
 
 def _strip_pack_prefixes(rules: Iterable[str]) -> set[str]:
@@ -130,7 +130,7 @@ def show_lists(console: Console, compared: Comparison) -> None:
         state = "unused " if grant in compared.unused else "exempt " if grant in exempt else "used   "
         console.print(f"granted  {state}  {_describe_grant(grant)}", soft_wrap=True)
     for call in compared.exercised:
-        because = f"  (asked by {call.because})" if call.because else ""
+        because = f"  (implied by {call.because})" if call.because else ""
         console.print(f"used  {call.role}  {call.action}  {call.resource}{because}", soft_wrap=True)
 
 

@@ -66,7 +66,7 @@ def _extract_functions(reference: Path, folder: Path) -> None:
         text = reference.read_text(encoding="utf-8")
     except OSError as error:
         raise SystemExit(
-            f"bench: {reference}: cannot be read: {error.strerror}; name the file of the system as it was asked for"
+            f"bench: {reference}: cannot be read: {error.strerror}; name the Markdown file of the reference"
         ) from None
     for name in ("lambda_validation.py", "lambda_processing.py"):
         block = re.search(rf"^## lib/{re.escape(name)}\n+```python\n(.*?)^```", text, re.S | re.M)

@@ -14,6 +14,8 @@ from typing import Any
 
 from botocore.httpsession import URLLib3Session
 
+from scripts.local.examples import EXAMPLES
+
 calls = {"calls": 0, "bytes": 0}
 
 
@@ -59,12 +61,7 @@ def make_reference_payer() -> Callable[[], None]:
 
 
 def _make_request() -> dict[str, Any]:
-    return {
-        "transaction_id": f"BENCH-{uuid.uuid4().hex}",
-        "payment_amount": 150.00,
-        "payment_method": "credit_card",
-        "customer_id": "CUST-12345",
-    }
+    return EXAMPLES[0].request(f"BENCH-{uuid.uuid4().hex}")
 
 
 def _count_calls() -> None:

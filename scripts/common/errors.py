@@ -14,7 +14,7 @@ _ADVICE = {
     "ProfileNotFound": "see `aws configure list-profiles`",
     "TokenRetrievalError": "sign in again: `aws sso login`",
     "UnauthorizedSSOTokenError": "sign in again: `aws sso login`",
-    "EndpointConnectionError": "is the network up?",
+    "EndpointConnectionError": "check the network connection",
     "ExpiredToken": "sign in again",
     "ExpiredTokenException": "sign in again",
 }

@@ -14,7 +14,7 @@ from .clients import ClientFactory
 from .errors import UserError
 from .packaging import Destination, Runtime
 
-# The pause between two looks at a deployment.
+# Seconds between two polls of a deployment.
 POLL_SECONDS = 2.0
 # An emulator does not throttle, and deploys quickly.
 EMULATOR_POLL_SECONDS = 0.2
@@ -48,7 +48,7 @@ class Target:
             return self._clients[service]
 
     def _create_client(self, service: Any, config: Config | None = None) -> Any:
-        # No proxy stands between this machine and itself.
+        # Requests to this machine must not go through a proxy.
         usual = Config(proxies={}) if self.endpoint_url else _retry_config()
         return self.session.client(
             service, endpoint_url=self.endpoint_url, config=usual.merge(config) if config else usual

@@ -80,7 +80,7 @@ def run_demonstration(platform: Platform, console: Console, page: Page) -> None:
     queue_url, queue_arn = subscriber.create_queue(sqs, topic_arn)
     parameters = settings.load(ENVIRONMENT) | {"NotificationProtocol": "sqs", "NotificationEndpoint": queue_arn}
     _deploy_quietly(target, parameters, console)
-    # Nobody waits for it: an alarm rings until reconciliation has run once.
+    # Asynchronously: one alarm stays in ALARM until reconciliation has run once.
     platform.client("lambda").invoke(
         FunctionName=_name_in_environment(names.RECONCILIATION_FUNCTION),
         Qualifier=names.LIVE,

@@ -39,8 +39,8 @@ _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 def bootstrap(session: Session, preflight: Preflight) -> dict[str, str]:
     """Create or update the bucket's stack if it differs from its template, and return its outputs.
 
-    A plan needs the bucket too, because CloudFormation reads nested templates from it. Raises ``UserError`` if there is
-    none to plan with, and if the caller is not allowed to change the stack.
+    Raises ``UserError`` if a plan finds no bucket, from which CloudFormation reads nested templates, and if the caller
+    is not allowed to change the stack.
     """
     options, cloudformation = session.options, session.cloudformation
     stack = describe_stack(cloudformation, ARTIFACTS_STACK)
@@ -75,10 +75,10 @@ def _with_defaults(parameters: dict[str, str], body: str) -> dict[str, str]:
 
 
 def _change_bootstrap(session: Session, stack: Stack, body: str) -> Stack:
-    """Create or change the bucket's stack, in the same way as the platform's own.
+    """Create or change the bucket's stack like the platform's own.
 
-    A template that is longer than a request comes from the bucket. So the first deployment creates the bucket first,
-    and then, with a second change set, what depends on a setting: the boundaries and the roles that deploy.
+    A template that is too long for a request is read from the bucket. So the first deployment creates the bucket, and
+    then, by a second change set, the boundaries and the roles that deploy.
     """
     cloudformation = session.cloudformation
     if session.options.wait and stack.is_busy:

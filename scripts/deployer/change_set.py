@@ -1,8 +1,4 @@
-"""Creates, executes and deletes a change set for the whole tree of stacks.
-
-``create_change_set`` yields one for the length of a ``with`` block. If the block ends without executing or saving it,
-nothing of it is left behind.
-"""
+"""Creates, executes and deletes a change set for the whole tree of stacks."""
 
 import uuid
 from collections.abc import Iterator
@@ -66,10 +62,9 @@ class Proposal:
     is_saved: bool = False
 
     def execute(self) -> None:
-        """Start the execution. After an error or Ctrl-C, ``is_executed`` says whether it started nevertheless.
+        """Start the execution. After an error or Ctrl-C, ``is_executed`` tells whether it started nevertheless.
 
-        A rollback deletes the resources that the operation created, even those with the deletion policy ``Retain``,
-        but not resources that existed before.
+        A rollback deletes the resources that the operation has created, even those with the deletion policy ``Retain``.
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
         """
         try:

@@ -117,8 +117,8 @@ def find_refusals(
 ) -> list[str]:
     """Return the reasons of the change sets that failed by themselves, each with its failed validations.
 
-    The reason of a root says only that a nested set failed, and names it, whether the root lists its changes or not.
-    All nested sets are waited for: the root fails as soon as one does, and none can be deleted before all exist.
+    The reason of a root only names the nested change set that failed, which the root may not list. All nested ones are
+    waited for, because the root fails as soon as one does, and none can be deleted before all exist.
     """
     reason = change_set.get("StatusReason", "no reason given")
     listed = (change["ResourceChange"] for change in change_set["Changes"])

@@ -21,10 +21,7 @@ class Declaration:
 
 
 def find_declaration(path: str) -> Declaration | None:
-    """Find a resource by its path from the root stack, such as ``Data/Transactions`` or ``Data``.
-
-    Returns None if no template declares it.
-    """
+    """Return where a resource with a path such as ``Data/Transactions`` is declared; None if no template has it."""
     *stacks, logical_id = path.split("/")
     # A resource of a root stack is the parent's, or of the stack with the artifact bucket.
     for name in [stacks[-1].lower()] if stacks else ["parent", "artifacts"]:
@@ -43,10 +40,10 @@ def _find_in_template(path: Path, logical_id: str) -> str:
 
 
 def _find_in_source(name: str, logical_id: str) -> str:
-    """The line with the logical id, or with the longest beginning of it that a function completes.
+    """Return the line with the logical id, or with the longest beginning of it that a function completes.
 
     A call that declares a resource, such as ``sns.Topic("Notifications")`` or ``add_bucket(template, "Artifacts")``,
-    goes before another call. Returns an empty text if that leaves two lines, because one of them would be wrong.
+    is preferred to other calls. Returns an empty text if two lines remain, because one of them would be wrong.
     """
     package = ROOT / "stacks" / name
     files = sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]

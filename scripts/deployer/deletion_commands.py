@@ -1,7 +1,7 @@
-"""The AWS CLI command that deletes one resource, as it is left behind outside any stack.
+"""The AWS CLI's command that deletes a resource, by the physical id that CloudFormation has of it.
 
-Each is a command of https://docs.aws.amazon.com/cli/latest/reference/; its argument is the resource's physical id, as
-CloudFormation gives it: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/resources-section-structure.html
+https://docs.aws.amazon.com/cli/latest/reference/
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/resources-section-structure.html
 """
 
 _COMMANDS = {

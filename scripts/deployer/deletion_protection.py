@@ -1,8 +1,8 @@
-"""Deletion protection, switched on once what it protects has been created.
+"""Enables deletion protection after the creation of what it protects.
 
 A table with deletion protection cannot be deleted, not even by the rollback of the deployment that created it: a first
-deployment that fails would end in ROLLBACK_FAILED. So the change set that creates such a table leaves the protection
-off, and a second one, in which nothing else changes, switches it on.
+deployment that fails would end in ROLLBACK_FAILED. So the change set that creates such a table disables the protection,
+and a second one, which changes nothing else, enables it.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html
 """
 
@@ -64,9 +64,9 @@ class LateProtection:
 def find_late_protection(
     compared: Comparison, tree: templates.Tree, parameters: Mapping[str, str], pseudo: Mapping[str, str]
 ) -> LateProtection:
-    """Return the parameters to set later: each protects something that the deployment creates, and does nothing else.
+    """Return the parameters to set later, each of which only protects resources that the deployment creates.
 
-    A parameter that already protects a resource is not set later: no deployment takes protection off data.
+    A parameter that already protects a resource is not among them, so that no deployment removes protection from data.
     ``compared.after`` is the evaluation of ``tree`` with ``parameters``.
     """
     protected_after = _find_protected(compared.after)
@@ -86,10 +86,7 @@ def find_late_protection(
 
 
 def switch_on_protection(session: Session, late: LateProtection) -> None:
-    """Execute the second change set, without rollback triggers: those have watched the first.
-
-    Raises ``NotProtected`` if it fails or is interrupted; the next deployment plans what is missing.
-    """
+    """Execute the second change set, without rollback triggers. Raises ``NotProtected`` if it fails."""
     if not late.parameters:
         return
     stack_name, environment = session.options.stack_name, session.options.environment

@@ -20,7 +20,7 @@ from .report.reporter import Reporter
 from .stack import Stack, check_owned, describe_stack, read_snapshot
 from .unneeded_artifacts import delete_unneeded_artifacts
 
-# Called before anything is deleted, with a question by each name that has to be typed.
+# Called before anything is deleted, with the questions by the names to be typed.
 Confirm = Callable[[Mapping[str, str]], bool]
 
 
@@ -123,7 +123,7 @@ def _delete_leftovers(store: Leftovers, leftovers: Collection[Leftover], environ
             reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
             again = f"scripts/destroy.sh {environment} --purge deletes the rest"
             raise UserError(f"{leftover} is not deleted: {reason}; {again}") from error
-        report.announce_step("Purged", str(leftover) if existed else f"{leftover}: it went with its stack")
+        report.announce_step("Purged", str(leftover) if existed else f"{leftover}: it was deleted with its stack")
 
 
 def _delete_stack(cloudformation: CloudFormationClient, stack: Stack) -> None:

@@ -21,10 +21,7 @@ from .unneeded_artifacts import delete_unneeded_artifacts, find_artifact_keys
 
 
 def confirmed_losses(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
-    """Return what is lost with its data, by the name that confirms it.
-
-    Raises ``UserError`` for a name in ``destroys`` that the plan does not affect: it is probably misspelt.
-    """
+    """Return what is lost, by the name that confirms it. Raises ``UserError`` if ``destroys`` has any other name."""
     losses = confirmation_names(find_dangers(plan.stack))
     for name in destroys:
         if name not in losses and name not in [danger.path for danger in losses.values()]:
@@ -36,7 +33,7 @@ def confirmed_losses(plan: Plan, destroys: Sequence[str]) -> dict[str, Danger]:
 def execute_plan(
     session: Session, proposal: Proposal, tree: StackTree, plan: Plan, losses: Sequence[Danger], late: LateProtection
 ) -> None:
-    """Execute the change set, with the stack policies lifted for ``losses``.
+    """Execute the change set while the stack policies allow ``losses``.
 
     Raises ``DeploymentFailed``, and ``UserError`` if the deployment cannot be followed to its end.
     """
@@ -58,11 +55,10 @@ def execute_plan(
 
 
 def finish_deployment(session: Session, before: templates.Tree | None, late: LateProtection) -> Deployed:
-    """Protect the deployed environment, let unneeded artifacts expire, and record the deployment.
+    """Protect the deployed environment, record the deployment, and delete the artifacts that nothing needs.
 
-    ``before`` is what was deployed before. Errors are reported, not raised, because the environment is deployed. The
-    exception is ``NotProtected``: without its deletion protection the environment is not what its settings require. So
-    that comes first, and no other error can prevent it.
+    ``before`` is what was deployed before. Errors are only reported, because the environment is deployed, except for
+    ``NotProtected``: deletion protection comes first, and no other error can prevent it.
     """
     switch_on_protection(session, late)
     options, report, cloudformation = session.options, session.report, session.cloudformation

@@ -114,8 +114,8 @@ def _count_restored_resources(rollback: list[Event]) -> int:
 def _find_left_behind(events: list[Event]) -> tuple[Event, ...]:
     """Return the last event of each resource that a rollback or a deletion left behind.
 
-    CloudFormation may treat a complete nested stack as one to delete, not as one that was never created. Then the
-    rollback retains resources by their deletion policies, with the status DELETE_SKIPPED.
+    A rollback deletes a complete nested stack, instead of treating it as never created, and may then retain resources
+    by their deletion policies, with the status DELETE_SKIPPED.
     """
     last = {event.path: event for event in events if event.resource_type != STACK and event.physical_id}
     return tuple(event for event in last.values() if event.status in ("DELETE_SKIPPED", "DELETE_FAILED"))

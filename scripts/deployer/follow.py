@@ -35,10 +35,9 @@ class FollowOptions:
 
 
 def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptions) -> None:
-    """Execute the change set, and follow it to its end.
+    """Execute the change set and follow it to its end; ``tree``, read before, has the events to skip.
 
-    ``tree`` is the tree before: its events are skipped. Raises ``DeploymentFailed`` if the deployment fails, and
-    ``UserError`` if it cannot be followed.
+    Raises ``DeploymentFailed`` if the deployment fails, and ``UserError`` if it cannot be followed.
     """
     reader = EventReader(proposal.cloudformation, proposal.stack_id, tree)
     try:
@@ -82,9 +81,9 @@ def _describe_continuation(options: FollowOptions, operation: str) -> str:
     if not options.environment:
         return f"the {operation} continues"
     if operation == "deletion":
-        return f"the deletion goes on; watch it: scripts/status.sh {options.environment}"
+        return f"the deletion continues; watch it: scripts/status.sh {options.environment}"
     command = f"scripts/deploy.sh {options.environment}"
-    return f"the deployment goes on; watch it: {command} --follow, or cancel it: {command} --cancel"
+    return f"the deployment continues; watch it: {command} --follow, or cancel it: {command} --cancel"
 
 
 def _poll_events(reader: "EventReader", options: FollowOptions) -> tuple[str, list[Event]]:

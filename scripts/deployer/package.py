@@ -1,7 +1,7 @@
-"""Step 2: package templates and code as files under keys that name their content.
+"""Packages templates and code as files whose keys name their content.
 
-As with `aws cloudformation package`, local paths become S3 locations, but reproducibly: the same sources give the same
-bytes, and so the same keys, on every machine, and what is unchanged is not uploaded again.
+As with `aws cloudformation package`, local paths become S3 locations. But the same sources give the same bytes, and so
+the same keys, on every machine, so that unchanged files are not uploaded again.
 """
 
 from dataclasses import dataclass, field, replace
@@ -42,10 +42,10 @@ class Package:
 
 
 def repackage_for_plan(package: Package) -> Package:
-    """Return the templates alone, under keys that no deployment reads.
+    """Return the templates alone, under keys that no deployment reads; a change set reads no code.
 
-    A caller who may only plan, such as a pull request's job, writes only there: an object under the key of a future
-    release would stop its deployment. Code is left out, because a change set does not read it.
+    A caller who may only plan, such as a pull request's job, can write there only: an object under the key of a future
+    release would stop its deployment.
     """
     destination = replace(
         package.destination, prefix=package.destination.prefix.replace("payment-platform/", f"{PLANS}/", 1)

@@ -1,7 +1,4 @@
-"""What can be done about a deployment in progress: follow it, cancel it, or continue its failed rollback.
-
-Each function returns the status that the stack ended with.
-"""
+"""Follows or cancels a deployment in progress, or continues a failed rollback; returns the stack's final status."""
 
 from botocore.exceptions import ClientError
 

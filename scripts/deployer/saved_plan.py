@@ -41,7 +41,7 @@ def save_plan(path: Path, saved: SavedPlan) -> None:
 
 
 def load_plan(path: Path) -> SavedPlan:
-    """Raises ``UserError`` for a file that is not a saved plan."""
+    """Return the plan in a file. Raises ``UserError`` if the file is not a saved plan."""
     document = read_document(path, "a plan", "create a new plan")
     try:
         plan = SavedPlan(**document | {"plan": plan_from_json(document["plan"])})

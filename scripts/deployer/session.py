@@ -1,4 +1,4 @@
-"""What the steps of one command share: its options, the place of the deployment, and who is told and asked."""
+"""What the steps of a command share: its options, its target, its reporter, and how it asks for confirmation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -29,7 +29,7 @@ RELEASED = (_DELETED, "DELETE_SKIPPED")
 
 @dataclass(frozen=True)
 class Stack:
-    """A described stack; one that does not exist has an empty status."""
+    """A described stack. Its status is empty if it does not exist."""
 
     name: str
     status: str = ""
@@ -49,7 +49,7 @@ class Stack:
 
     @property
     def exists(self) -> bool:
-        """Whether it has been created; a stack in review has not: its first change set creates it."""
+        """Whether the stack was created; a stack in review is created by its first change set."""
         return self.status not in ("", "REVIEW_IN_PROGRESS")
 
     @property
@@ -90,7 +90,7 @@ class StackTree:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is deployed: the stacks, and their templates, which a stack that does not exist does not have."""
+    """What is deployed: the stacks and, if they exist, their templates."""
 
     tree: StackTree
     template_tree: templates.Tree | None = None
@@ -102,7 +102,7 @@ class Snapshot:
 
 
 def describe_stack(cloudformation: CloudFormationClient, name: str) -> Stack:
-    """Return the stack with this name or ARN; without a status if there is none."""
+    """Return the stack with this name or ARN; its status is empty if it does not exist."""
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
@@ -187,12 +187,12 @@ def read_original_template(cloudformation: CloudFormationClient, name: str) -> A
 
 
 def is_failed_creation(stack: Stack) -> bool:
-    """Whether it is a stack of ours whose creation was rolled back: it has no resources and cannot be updated."""
+    """Whether the creation of a stack of ours was rolled back, so that it is empty and cannot be updated."""
     return stack.status == "ROLLBACK_COMPLETE" and stack.owned
 
 
 def delete_failed_creation(cloudformation: CloudFormationClient, stack: Stack) -> Stack:
-    """Delete it, wait, and return the stack to create; raises ``UserError`` if it cannot be deleted."""
+    """Delete the stack, and return the one to create. Raises ``UserError`` if it cannot be deleted."""
     cloudformation.delete_stack(StackName=stack.id)
     status = stack.status
     for _ in poll_with_backoff(LONGEST_DELETION_SECONDS):
@@ -208,10 +208,7 @@ def delete_failed_creation(cloudformation: CloudFormationClient, stack: Stack) -
 
 
 def check_owned(stack: Stack) -> None:
-    """Raises ``UserError`` for a stack without our tag.
-
-    A stack in review has no resources yet, and it is not documented whether CloudFormation shows its tags.
-    """
+    """Raise ``UserError`` for a stack without our tag, except one in review, which may not show its tags."""
     if stack.exists and not stack.owned:
         raise UserError(
             f"{stack.name} exists but does not have the tag {OWNER_TAG['Key']}={OWNER_TAG['Value']}, so it is not "
@@ -220,9 +217,9 @@ def check_owned(stack: Stack) -> None:
 
 
 def check_ready(stack: Stack, environment: str = "") -> None:
-    """Raises ``UserError``, with what to do about it, for a stack that cannot take a change set.
+    """Raise ``UserError``, with the next step, for a stack that cannot take a change set.
 
-    Without an ``environment``, the advice names the AWS CLI, because our commands work on environments.
+    Without an ``environment``, the next step names the AWS CLI, because our commands work on environments.
     """
     aws, deploy = f"aws cloudformation %s --stack-name {stack.name}", f"scripts/deploy.sh {environment}"
     problem = ""
@@ -251,7 +248,7 @@ def check_ready(stack: Stack, environment: str = "") -> None:
 
 
 def wait_until_idle(cloudformation: CloudFormationClient, name: str, report: Reporter) -> Stack:
-    """Wait for an operation in progress, and return the stack; raises ``UserError`` after four hours."""
+    """Wait until no operation is in progress, and return the stack. Raises ``UserError`` after four hours."""
     status = ""
     for _ in poll_with_backoff(LONGEST_WAIT_SECONDS):
         stack = describe_stack(cloudformation, name)
@@ -264,10 +261,10 @@ def wait_until_idle(cloudformation: CloudFormationClient, name: str, report: Rep
 
 
 def is_deployed(cloudformation: CloudFormationClient, stack: Stack, template: str, parameters: dict[str, str]) -> bool:
-    """Whether the stack has exactly this template and these parameters.
+    """Whether the stack has this template and these parameters, which avoids an empty change set.
 
-    The keys of nested templates and code are digests of their content, so an equal parent template means an equal tree.
-    This check avoids empty change sets: those of nested stacks are never deleted and count against a quota.
+    Equal parent templates mean equal trees, because the keys of nested templates and code are digests of their content.
+    Empty change sets of nested stacks are never deleted, and count against a quota.
     """
     if not stack.exists or stack.parameters != parameters:
         return False

@@ -73,9 +73,8 @@ def set_stack_policies(cloudformation: CloudFormationClient, stacks: Sequence[St
 def lift_stack_policies(session: Session, tree: StackTree, losses: Sequence[Danger]) -> Iterator[None]:
     """Let the stack policies allow the confirmed losses, and nothing else, until the block ends.
 
-    A change set cannot carry a stack policy of its own:
+    A policy that cannot be restored is reported; the next deployment restores it. A change set has no policy itself:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets-execute.html
-    A policy that cannot be restored is reported; the next deployment restores it.
     """
     cloudformation = session.cloudformation
     names: dict[str, list[str]] = {}

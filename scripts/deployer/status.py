@@ -48,7 +48,7 @@ class Status:
 
 
 def read_status(name: str, target: Target, *, detect_drift: bool = False) -> Status:
-    """Raises ``UserError`` if nothing is deployed, and if drift cannot be detected."""
+    """Return the status. Raises ``UserError`` if nothing is deployed, or if drift cannot be detected."""
     cloudformation = target.client("cloudformation")
     root = describe_stack(cloudformation, name)
     if root.status == "":

@@ -1,8 +1,7 @@
-"""Delete the artifacts that no deployed stack and no rollback needs.
+"""Deletes the artifacts that neither the deployed templates nor the previous ones name.
 
-S3's lifecycle rules know how old an object is, not whether a stack needs it. So every object that neither the deployed
-templates nor the previous ones name is deleted. The bucket is versioned: its rules remove a deleted object for good
-only thirty days later.
+S3's lifecycle rules know the age of an object, not whether a stack needs it. The bucket is versioned, and its rules
+remove a deleted object for good only thirty days later.
 """
 
 import re
@@ -17,13 +16,13 @@ from .stack import WORKERS
 
 
 def find_artifact_keys(tree: Tree, destination: Destination) -> set[str]:
-    """Return the keys that the templates of a tree name, in any place."""
+    """Return the keys that occur anywhere in the templates of a tree."""
     pattern = re.compile(re.escape(destination.prefix) + r"/[0-9a-f]{64}(?:\.\w+)+")
     return {key for template in _walk_templates(tree) for key in pattern.findall(str(template))}
 
 
 def delete_unneeded_artifacts(s3: S3Client, destination: Destination, account: str, kept_keys: Iterable[str]) -> int:
-    """Delete the objects whose keys are not in ``kept_keys``; return how many they were."""
+    """Delete the objects whose keys are not in ``kept_keys``; return their number."""
     bucket = destination.bucket
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, ExpectedBucketOwner=account, Prefix=f"{destination.prefix}/"

@@ -1,8 +1,7 @@
-"""Upload the package's files that the artifact bucket does not hold yet.
+"""Uploads the package's files that are not in the artifact bucket yet.
 
-A key names its content, and nothing can be overwritten: the bucket's policy allows conditional writes only. But whoever
-may write could have written another file first, under the key of a future release. So the checksum that S3 computed of
-an existing file is compared with the one that belongs there.
+A key names its content and cannot be overwritten, because the bucket's policy allows conditional writes only. But
+another file may have been written under the key of a future release, so the checksums of existing files are compared.
 """
 
 import base64
@@ -18,8 +17,7 @@ from scripts.common.errors import UserError
 
 from .layer import build_layer
 from .package import Package
-
-_THREADS = 8
+from .stack import WORKERS
 
 
 def upload_package(package: Package, s3: S3Client, account: str, *, layers: bool = False) -> int:
@@ -54,7 +52,7 @@ def upload_package(package: Package, s3: S3Client, account: str, *, layers: bool
     contents: dict[str, Callable[[], bytes]] = {key: partial(bytes, content) for key, content in package.files.items()}
     if layers:
         contents |= {key: partial(build_layer, requirements) for key, requirements in package.layers.items()}
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         return sum(pool.map(upload_file, contents, contents.values()))
 
 

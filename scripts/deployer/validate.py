@@ -1,4 +1,4 @@
-"""Step 1: check that the committed templates are what the generator emits, and that cfn-lint has no findings."""
+"""Checks that the committed templates are what the generator emits, and that cfn-lint has no findings."""
 
 import contextlib
 import hashlib
@@ -56,7 +56,7 @@ def _lint_digest(paths: list[Path]) -> str:
 
 
 def lint_templates(paths: list[Path]) -> list[str]:
-    """Return the findings of cfn-lint at every level, informational ones too, one line each."""
+    """Return a line for each finding of cfn-lint, including informational ones."""
     return [
         f"{match.filename}:{match.linenumber}: {match.rule.id} {match.message}" for match in create_linter(paths).run()
     ]

@@ -1,12 +1,11 @@
-"""Evaluates an alarm on one metric as CloudWatch does.
+"""Evaluates an alarm on one metric like CloudWatch.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
-
-Where periods have no data, CloudWatch looks further back and takes the latest that have some; only periods that are
-still missing then are treated as the alarm's TreatMissingData says. So an alarm changes later than its periods suggest:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
-The page gives one example of how far back, five periods for three; here it is always two more. And periods end at the
-time of the evaluation, not at the turn of a period.
+
+If periods have no data, CloudWatch looks further back for periods that have some, and only then treats the missing ones
+as TreatMissingData says. The documentation gives one example, of five periods for three; here it is always two more.
+Periods end at the time of the evaluation, not at the turn of a period.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +30,8 @@ def evaluate_alarm(
 ) -> tuple[str, str]:
     """Return ``(state, reason)``; the state is ``OK``, ``ALARM`` or ``INSUFFICIENT_DATA``.
 
-    ``points`` are those of the alarm's metric with exactly its dimensions, each with a ``Timestamp`` in seconds since
-    1970; ``statistic`` makes one number of the points of a period. ``scale`` shortens the periods, for tests.
+    ``points`` are those of the alarm's metric and dimensions, each with a ``Timestamp`` in seconds since 1970;
+    ``statistic`` computes one number from the points of a period. ``scale`` shortens the periods, for tests.
     """
     period = float(alarm["Period"]) * scale
     periods = int(alarm["EvaluationPeriods"])

@@ -14,11 +14,10 @@ LOCAL = "local"
 def reach_environment(
     environment: str, profile: str | None, region: str | None, *, announce_start_on: Console | None = None
 ) -> Target:
-    """Return the target of ``environment``.
+    """Return the target of ``environment``; ``local`` is the running emulator.
 
-    ``local`` is the emulator that is running; with ``announce_start_on``, a console, it is started if none is running.
-    Raises ``UserError`` if the AWS configuration names no Region, if the emulator is not running, and for a profile or
-    a Region of ``local``.
+    ``announce_start_on`` is a console that announces the emulator, which is then started if it is not running. Raises
+    ``UserError`` if it is not running, if no Region is configured, and for a profile or Region of ``local``.
     """
     if environment != LOCAL:
         return connect_to_aws(profile, region)

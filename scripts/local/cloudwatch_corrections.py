@@ -1,7 +1,4 @@
-"""Corrections of MiniStack's CloudWatch: metrics of logs, executions and queues, and the evaluation of alarms.
-
-See corrections.py for the form of each.
-"""
+"""Corrections of MiniStack's CloudWatch, in the form of corrections.py: its metrics, and its evaluation of alarms."""
 
 import os
 import threading

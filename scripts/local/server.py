@@ -59,7 +59,7 @@ class Server:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process exists. A lock tells this: the system gives a process id to others in time."""
+        """Whether its process exists. Its lock tells this, because the system reuses process ids."""
         try:
             with open(Path(self.folder) / LOCK) as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -92,14 +92,14 @@ class Server:
 
 
 def isolate_from_user_configuration() -> None:
-    """Keep every profile, endpoint, credential and retry setting of the user from the clients of this process."""
+    """Hide the profiles, endpoints, credentials and retry settings of the user from the clients of this process."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 def emulator_environment(url: str) -> dict[str, str]:
-    """Return the environment for a command, such as the AWS CLI, that uses the server at ``url``, not the user's."""
+    """Return the environment in which a command, such as the AWS CLI, uses the server at ``url``."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return clean | {
         "AWS_ENDPOINT_URL": url,
@@ -176,12 +176,12 @@ def find_kept_server() -> Server | None:
         forget_server(server)
         return None
     if not server.is_responding():
-        raise EmulatorError(f"the AWS emulator (pid {server.pid}) does not answer; `make local-stop` ends it")
+        raise EmulatorError(f"the AWS emulator (pid {server.pid}) does not respond; stop it with `make local-stop`")
     return server
 
 
 def find_or_start_server() -> tuple[Server, bool]:
-    """Return the server that is kept, or a new one, and whether it is new. Concurrent commands get the same server."""
+    """Return the kept server or a new one, and whether it is new; concurrent commands get the same server."""
     STATE.parent.mkdir(exist_ok=True)
     with open(STATE.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -193,7 +193,7 @@ def find_or_start_server() -> tuple[Server, bool]:
 
 
 def stop_kept_server() -> Server | None:
-    """Stop the server that is kept, whether it responds or not. Returns it, or None if none was running."""
+    """Stop the kept server, even if it does not respond, and return it, or None if none was running."""
     server = _read_state()
     if server is None:
         return None
@@ -205,7 +205,7 @@ def stop_kept_server() -> Server | None:
 
 
 def forget_server(server: Server) -> None:
-    """Remove what a server that has ended left. Its functions end by themselves when they lose it."""
+    """Remove the files of a server that has ended. Its functions end by themselves."""
     if Path(server.folder).name.startswith(_PREFIX):
         shutil.rmtree(server.folder, ignore_errors=True)
     STATE.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Start payments, each once, and wait for their outcomes.
+"""Starts payments, each once, and waits for their outcomes.
 
-An execution is named after its transaction id, so a request that anybody sends again finds its execution, and another
-request under the id is refused. The table is read before anything is sent, so most repetitions send nothing.
+An execution is named after its transaction id, so a repeated request finds its execution, and another request under the
+id is refused. The table is read before anything is sent, so most repetitions send nothing.
 """
 
 import json
@@ -39,9 +39,9 @@ MOST_EXECUTIONS = 10
 class Result:
     """What is known about a request.
 
-    ``status`` is the payment's, or ``NOT SENT``, ``SENT``, ``NOT RECORDED`` or ``CONFLICT`` (the id is another
-    request's), and ``comment`` explains it. ``is_newly_sent`` is whether this run started an execution, ``failed``
-    whether there was a technical failure, ``is_final`` whether there is nothing more to wait for.
+    ``status`` is the payment's, or ``NOT SENT``, ``SENT``, ``NOT RECORDED`` or ``CONFLICT`` (the id belongs to another
+    request); ``comment`` explains it. ``is_newly_sent`` is whether this run started an execution, ``failed`` whether it
+    failed technically, ``is_final`` whether waiting is over.
     """
 
     transaction_id: str
@@ -75,9 +75,9 @@ class Batch:
     def wait_for_outcomes(
         self, pause: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
     ) -> Iterator[Result]:
-        """Yield each result when it is final. Reads the pending payments, a hundred at a time, every second or so.
+        """Yield each result when it is final, or as failed after a quarter of an hour.
 
-        Results that are not final after a quarter of an hour are yielded as failed.
+        Reads the pending payments, a hundred at a time, about every second.
         """
         started_at, interval, looks = clock(), 0.3, 0
         while pending := [result for result in self.results.values() if not result.is_final]:
@@ -167,10 +167,10 @@ def _apply_record(result: Result, record: Record) -> Result:
 
 
 def _start_execution(platform: Platform, request: Request) -> Result:
-    """Start the first execution of a payment that is not recorded, or the next after those that recorded nothing.
+    """Start the first execution of an unrecorded payment, or the next after those that recorded nothing.
 
-    The name may belong to an execution that is about to record the payment, that ended before it did, or that has
-    nothing to do with it. Its input decides; not byte by byte, because others may spell an amount differently.
+    The name may belong to an execution that is about to record the payment, that ended before it did, or that is
+    unrelated. Its parsed input decides, because others may spell an amount differently.
     """
     stepfunctions, state_machine = platform.client("stepfunctions"), platform.outputs["StepFunctionsStateMachineArn"]
     for number in range(1, MOST_EXECUTIONS + 1):
@@ -206,11 +206,10 @@ def _parse_request(text: str) -> PaymentRequest | None:
 
 
 def _has_run_before(response: Any) -> bool:
-    """Return whether StartExecution answered with an execution that was running already.
+    """Return whether StartExecution answered with an execution that was already running.
 
-    It does so for the same name and input. By AWS's own clock, which has a resolution of a second: an execution that
-    began in the same moment passes for ours.
-    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    It does so for the same name and input. AWS's own clock tells, in seconds: an execution that began in the same
+    moment passes for ours. https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
     date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
     return date is not None and (parsedate_to_datetime(date) - response["startDate"]).total_seconds() > 2

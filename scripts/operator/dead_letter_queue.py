@@ -1,9 +1,7 @@
-"""The dead-letter queue: reading deletes nothing, and whoever acts on a letter holds it meanwhile.
+"""The dead-letter queue: reading deletes nothing, and a command holds the letters that it acts on.
 
 SQS deletes a message by the receipt of its last receiver, and accepts an older receipt without deleting anything. So
-commands act on letters only inside ``hold_letters``, hidden from everybody else. Whether an older receipt can change
-the visibility of a message is not documented; nothing here relies on it, because only the latest receipts are used.
-https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
+commands act on letters only inside ``hold_letters``, which hides them from others, and use only the latest receipts.
 """
 
 import time
@@ -45,7 +43,7 @@ def read_letters(platform: Platform) -> list[DeadLetter]:
 def hold_letters(
     platform: Platform, seconds: int = ACT_SECONDS, is_selected: Callable[[DeadLetter], bool] | None = None
 ) -> Iterator[list[DeadLetter]]:
-    """Hide the selected letters, or all, from everybody else inside the ``with`` block; return them, oldest first.
+    """Hide the selected letters, or all, from others inside the ``with`` block, and return them, oldest first.
 
     If this process is killed in the block, they stay hidden for ``seconds``.
     """
@@ -129,7 +127,7 @@ def _show_messages(platform: Platform, messages: Iterable[Any]) -> None:
 def _set_visibility(platform: Platform, receipts: Sequence[str], seconds: int) -> None:
     """Hide messages for ``seconds``, or show them with 0. Tries all of them, and then raises the first error.
 
-    SQS refuses single receipts of letters that were deleted or are visible again; these need nothing.
+    The batch tolerates receipts of letters that were deleted or are visible again.
     """
     errors: list[Exception] = []
     url = platform.dead_letter_queue_url

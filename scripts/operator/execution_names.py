@@ -1,7 +1,7 @@
-"""Names of executions: the payment's transaction id, and nothing else of the request.
+"""Names of executions, made of the payment's transaction id and nothing else of the request.
 
-A name stands in ARNs, logs and metrics in the clear. Whatever is derived from a request alone can be found again by
-trying all amounts, so not even a hash of it may stand here.
+Names appear unmasked in ARNs, logs and metrics. Whatever is derived from a request alone, even a hash, can be found
+by trying all amounts.
 """
 
 import re
@@ -24,10 +24,10 @@ _ID_CHARACTERS = "._:-" + _ALPHANUMERIC
 
 
 def encode_id(transaction_id: str) -> str:
-    """Return the transaction id as it stands in a name: at most 66 characters, different for every id.
+    """Return the transaction id as part of a name: at most 66 characters, unique for each id.
 
-    Most ids stay readable. One of which too many characters have to be escaped is written as a number after an
-    underscore, with which no other begins.
+    Most ids stay readable. One with too many characters to escape becomes a number after an underscore, which begins no
+    other name.
     """
     readable = "".join(_ESCAPES.get(character, character) for character in transaction_id)
     return readable if len(readable) <= _LONGEST_ID_PART else f"_{_as_number(transaction_id)}"
@@ -44,10 +44,10 @@ def name_redrive(transaction_id: str) -> str:
 
 
 def is_named_after(name: str, transaction_id: str) -> bool:
-    """Return whether a command or the demonstration may have named an execution so for this payment.
+    """Return whether a command or the demonstration may have named an execution after this payment.
 
-    Recognizes the former names too: the id with hyphens for what needed an escape, and an ending after a hyphen. These
-    can be another payment's; what an execution was started with decides.
+    This includes former names, with hyphens instead of escapes and an ending after a hyphen, which may be another
+    payment's; the input of the execution decides.
     """
     encoded = encode_id(transaction_id)
     if name.startswith(encoded) and _SUFFIX.fullmatch(name, len(encoded)):

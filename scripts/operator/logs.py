@@ -1,7 +1,7 @@
-"""What the functions logged of payments.
+"""What the functions logged about payments.
 
-Only the fields that the functions log are read, so a line that a defect filled with more shows no more here.
-FilterLogEvents is free of charge, but limited to five calls a second for an account, so callers use it sparingly.
+Only the fields that the functions log are read, so a line with more, due to a defect, shows no more here.
+FilterLogEvents is free, but limited to five calls a second for an account, so callers use it sparingly.
 """
 
 import re
@@ -29,9 +29,9 @@ _NAMED_IN_DETAIL = re.compile(r"transaction ([A-Za-z0-9][A-Za-z0-9._:-]{0,63}?)(
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line of a function's log; ``at`` is ISO 8601 in UTC, ``bad`` whether it reports a failure.
+    """A line of a function's log. ``at`` is ISO 8601 in UTC; ``bad`` is whether it reports a failure.
 
-    ``request_id`` is of the invocation; ``key`` is the same whenever the line is read.
+    ``request_id`` is the invocation's; ``key`` identifies the line in repeated reads.
     """
 
     at: str
@@ -47,9 +47,9 @@ class LogLine:
 def read_lines(
     platform: Platform, since: float, transaction_id: str = "", end: float | None = None
 ) -> Iterator[LogLine]:
-    """Yield lines of all payments or of one, function by function; times are seconds since 1970.
+    """Yield the lines of all payments or one, function by function; times are in seconds since 1970.
 
-    A log group that does not exist has no lines: a function that never ran has none.
+    A log group that does not exist has no lines, because its function has never run.
     """
     logs = platform.client("logs")
     filters: dict[str, Any] = {"startTime": max(0, int(since * 1000))}

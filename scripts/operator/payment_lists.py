@@ -23,12 +23,11 @@ class Selection(StrEnum):
 def list_recent_payments(
     platform: Platform, *, selection: Selection = Selection.EVERY, since: float = 0.0, limit: int = 50
 ) -> list[Record]:
-    """Return payments that changed since a time in seconds since 1970, newest first, at most ``limit``.
+    """Return at most ``limit`` payments that changed after ``since``, in seconds since 1970, newest first.
 
-    ``OPEN`` and ``UNKNOWN`` read the index of open payments, eight queries, and each payment in it: their cost depends
-    on how many are open. ``EVERY`` and ``FAILED`` scan the table, because no index has the others: they read, and cost,
-    half a read unit for each four kilobytes of everything ever recorded, whatever ``since`` and ``limit`` are. A
-    million payments are about a hundred thousand read units, and half a minute.
+    ``OPEN`` and ``UNKNOWN`` cost eight queries of the index of open payments, and a read of each payment in it.
+    ``EVERY`` and ``FAILED`` scan the table, for half a read unit per four kilobytes of everything ever recorded: a
+    million payments take about a hundred thousand read units, and half a minute.
     """
     match selection:
         case Selection.OPEN:

@@ -1,11 +1,11 @@
 """Payments to start, from arguments or a file. All are checked before the first is sent.
 
-A JSON file holds one object or a list of them, a CSV file a header with the request's field names::
+A JSON file holds an object or a list of them; a CSV file has a header with the names of the request's fields::
 
     transaction_id,payment_amount,payment_method,customer_id,currency
     TXN-1,150.00,credit_card,CUST-1,USD
 
-An error names the file and the line, and never the value: it may be a card number in the wrong column.
+An error names file and line, but never the value, which may be a card number in the wrong column.
 """
 
 import csv

@@ -51,7 +51,7 @@ class Platform:
     def invoke_payment_action(self, action: str, transaction_id: str, **parameters: Any) -> dict[str, Any]:
         """Let the reconciliation function act on a payment, and return ``{"transaction_id", "status", "failure"}``.
 
-        ``action`` is ``refund``, ``resolve`` or ``reopen``; parameters that are None are left out. Raises ``UserError``
+        ``action`` is ``refund``, ``resolve`` or ``reopen``; parameters that are None are omitted. Raises ``UserError``
         with the function's message if it refuses.
         """
         event = {"action": action, "transaction_id": transaction_id, "operator": self.operator}

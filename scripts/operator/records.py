@@ -86,10 +86,7 @@ def read_payment(platform: Platform, transaction_id: str) -> Record:
 def read_payments(
     platform: Platform, transaction_ids: Iterable[str], pause: Callable[[float], None] = time.sleep
 ) -> dict[str, Record]:
-    """Return the payments that are recorded, by id, with strongly consistent reads.
-
-    Raises ``UserError`` if the table stays too busy for a quarter of a minute.
-    """
+    """Return the recorded payments by id, by consistent reads. Raises ``UserError`` if the table stays too busy."""
     dynamodb, table = platform.client("dynamodb"), platform.outputs["DynamodbTableName"]
     unique_ids, payments = list(dict.fromkeys(transaction_ids)), {}
     for batch in (unique_ids[first : first + BATCH] for first in range(0, len(unique_ids), BATCH)):

@@ -23,9 +23,9 @@ class Redrives:
         self.started: set[tuple[str, str]] = set()
 
     def redrive_letter(self, letter: DeadLetter) -> str:
-        """Send the payment of a held letter again, delete the letter, and return what was done.
+        """Send the payment of a held letter again, delete the letter, and return the outcome.
 
-        The letter is deleted last: if anything fails before, a second redrive finds both the letter and the execution.
+        The letter is deleted last, so that after an error, a second redrive finds both the letter and the execution.
         Raises ``UserError`` with the reason if the letter cannot be redriven.
         """
         # Its status was read with the whole list, which may be long ago.

@@ -1,7 +1,7 @@
-"""The story of one payment: its current state, and everything that happened to it in chronological order.
+"""The story of one payment: its current state, and everything that happened to it, in chronological order.
 
-It costs one read of the table, a query of the ledger, two calls for each execution, up to ``PAGES`` calls to find
-executions by name, and one call for each log group and each megabyte logged between the payment's first and last event.
+It costs one read of the table, one query of the ledger, two calls for each execution, up to ``PAGES`` calls to find
+executions by name, and one call for each log group and each megabyte that was logged between the first and last event.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -60,8 +60,8 @@ class Story:
 def read_story(platform: Platform, transaction_id: str) -> Story:
     """Return the story of a payment. Raises ``UserError`` if it is not recorded.
 
-    Its executions are those that the ledger and the table name, and the newest whose names hold the id: an execution
-    that wrote nothing, because the payment had its outcome or was another request's, is known by its name alone.
+    Its executions are those that ledger and table name, and the newest with the id in their name: those that wrote
+    nothing, because the payment had its outcome or belonged to another request, are known by their names alone.
     """
     payment = records.read_payment(platform, transaction_id)
     with ThreadPoolExecutor(8) as pool:

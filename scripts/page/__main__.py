@@ -22,7 +22,9 @@ def main(port: int) -> None:
                 click.echo(f"{page.url} shows the payments live; stop with Ctrl-C")
                 server.wait_for_interrupt()
         except KeyboardInterrupt:
-            click.echo("the page has ended; the AWS emulator runs on, `make local-stop` ends it", err=True)
+            click.echo(
+                "the page is closed; the AWS emulator is still running, stop it with `make local-stop`", err=True
+            )
 
 
 def reach_platform() -> Platform:

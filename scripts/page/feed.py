@@ -11,7 +11,7 @@ from scripts.common.errors import AWS_ERRORS, UserError, describe_error
 
 from .snapshot import NotDeployedYet, Source
 
-# Between two looks at the platform, which may take at most a third of the time.
+# Seconds between two polls of the platform, which may take at most a third of the time.
 POLL_SECONDS = 0.5
 REST_FACTOR = 2
 HEARTBEAT_SECONDS = 5.0
@@ -58,7 +58,7 @@ class Feed:
             self._source.forget_platform()
             self._publish({"problem": describe_error(error)})
         except Exception as error:
-            # A bug of the page, which says so and tries again.
+            # A defect of the page: show it and try again.
             traceback.print_exc()
             self._source.forget_platform()
             self._publish(
@@ -83,7 +83,7 @@ class Feed:
         self._wake_up.set()
 
     def follow_snapshots(self, has_left: Callable[[], bool]) -> Generator[str, None, None]:
-        """Yield each snapshot as JSON, and an empty text as a heartbeat, until the end or until ``has_left()``.
+        """Yield snapshots as JSON, and empty texts as heartbeats, until the end or ``has_left()``.
 
         Raises ``TooManyFollowers``.
         """

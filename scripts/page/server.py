@@ -119,10 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         except (ConnectionError, TimeoutError):
             raise  # nobody is left to answer
         except Exception as error:
-            # A bug: the page says so, unless the answer has begun.
+            # A defect: the answer reports it, unless it has begun.
             traceback.print_exc()
             if not self._has_answered:
-                problem = f"{type(error).__name__}: that could not be done; the terminal tells more"
+                problem = f"{type(error).__name__}: the action failed; see the terminal for details"
                 self._send_json(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": problem})
 
     def _list_hosts(self) -> list[str]:
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route_post(self) -> None:
         if self.headers.get("Origin") not in [f"http://{host}" for host in self._list_hosts()]:
-            raise Refused(HTTPStatus.FORBIDDEN, "another page asks")
+            raise Refused(HTTPStatus.FORBIDDEN, "the request comes from another page")
         if not hmac.compare_digest(self.headers.get("X-Token", "").encode(), self.server.token.encode()):
             raise Refused(HTTPStatus.FORBIDDEN, "this page belongs to a server that has stopped; reload it")
         body, source = self._read_body(), self.server.source
@@ -165,13 +165,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _read_body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit() or int(length) > LARGEST_BODY:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"a body of at most {LARGEST_BODY} bytes is needed")
+            raise Refused(HTTPStatus.BAD_REQUEST, f"the body must have at most {LARGEST_BODY} bytes")
         try:
             body = json.loads(self.rfile.read(int(length)))
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            raise Refused(HTTPStatus.BAD_REQUEST, "an object in JSON is needed")
+            raise Refused(HTTPStatus.BAD_REQUEST, "the body must be a JSON object")
         return body
 
     def _send_events(self) -> None:
@@ -220,9 +220,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve_page(reach: Callable[[], Platform], port: int = 0) -> Iterator[Page]:
-    """Serve the page of the platform that ``reach`` returns inside the ``with`` block, and end all threads after it.
+    """Serve the page of the platform that ``reach`` returns inside the ``with`` block; then end all threads.
 
-    ``reach`` may raise ``UserError``: then the page shows that, and tries again. Port 0 is any free port. Raises
+    If ``reach`` raises ``UserError``, the page shows that and tries again. Port 0 is any free port. Raises
     ``UserError`` if the port is taken.
     """
     source = Source(reach)

@@ -55,10 +55,9 @@ class Source:
         self._failed_executions: tuple[str, ...] = ()
 
     def take_snapshot(self) -> dict[str, Any]:
-        """Return all that the page shows, equal while nothing changes. Raises ``UserError`` and ``AWS_ERRORS``.
+        """Return what the page shows, equal while nothing changes. Raises ``UserError`` and ``AWS_ERRORS``.
 
-        Costs two lists of executions, the changed executions, a scan of the table, and the alarms: five calls while
-        nothing happens.
+        While nothing happens it costs five calls: two lists of executions, a scan of the table, and the alarms.
         """
         platform = self.reach_platform()
         running, executions = self._read_executions(platform)
@@ -82,10 +81,7 @@ class Source:
         }
 
     def refresh_letters(self) -> bool:
-        """Read the dead letters if the queue has changed, and return whether it has.
-
-        Reading hides the letters for a second, and takes as long, so it is not done without need.
-        """
+        """Read the dead letters if the queue has changed, which hides them for a second; return whether it has."""
         platform = self.reach_platform()
         counts = platform.client("sqs").get_queue_attributes(
             QueueUrl=platform.dead_letter_queue_url,
@@ -109,10 +105,7 @@ class Source:
             yield
 
     def read_story(self, transaction_id: str) -> dict[str, Any]:
-        """Return ``{"payment": {...}, "told": [...], "timeline": [{"at", "source", "what", ...}]}``.
-
-        Raises ``UserError`` if the payment is not recorded.
-        """
+        """Return ``{"payment", "told", "timeline"}``. Raises ``UserError`` if the payment is not recorded."""
         story = read_story(self.reach_platform(), transaction_id)
         return {
             "payment": _describe_payment(story.payment),

@@ -1,8 +1,7 @@
-"""Draws a CloudWatch dashboard from its body, the metrics' values and the states of the alarms.
+"""Draws a CloudWatch dashboard from its body, its metrics' values and the states of its alarms.
 
-As in CloudWatch, all graphs have the same time axis, and a line breaks where nothing was measured. Of a body's syntax,
-only the part is supported that the platform's dashboard uses.
-
+As in CloudWatch, all graphs share a time axis, and lines are interrupted where nothing was measured. Only the part of
+the syntax that the platform's dashboard uses is supported.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 """
 
@@ -62,10 +61,10 @@ class Axis(NamedTuple):
 
 
 def draw_dashboard(body: Mapping[str, Any], series: Series, alarms: Mapping[str, str]) -> str:
-    """Draw the dashboard with this body as SVG.
+    """Return the dashboard as SVG.
 
-    ``series`` returns the values of a metric or an expression, which it is given as the widget has it, with its
-    options. ``alarms`` has the states by the alarms' names or ARNs; an alarm that is missing has no data.
+    ``series`` returns the values of a metric or an expression, given as in the widget with its options. ``alarms`` are
+    states by name or ARN; an alarm that is missing has no data.
     """
     placed = [(widget, _place_widget(widget)) for widget in body["widgets"]]
     lines = {number: _visible_lines(widget, series) for number, (widget, _) in enumerate(placed)}

@@ -1,6 +1,6 @@
 """The stack that the environments of an account share: its settings, its roles and policies, and drift.
 
-Its buckets are left to drift detection: they hold templates and code, and no payment data.
+Only drift detection covers its buckets, which hold templates and code but no payment data.
 """
 
 from collections.abc import Iterator

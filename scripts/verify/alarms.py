@@ -109,4 +109,4 @@ def _describe_last_action(run: Run, alarm: str) -> str:
     items = history.get("AlarmHistoryItems", [])
     if items:
         return str(items[0]["HistorySummary"])
-    return "CloudWatch's history has no action of it; has it AlarmActions, and may it publish by the topic's policy?"
+    return "CloudWatch's history has no action of the alarm; check its AlarmActions and the topic's policy"

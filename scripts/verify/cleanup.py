@@ -46,7 +46,7 @@ class Cleanup:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = signal.signal(signal.SIGINT, lambda *_: self.report("still undoing; it ends by itself"))
+        previous = signal.signal(signal.SIGINT, lambda *_: self.report("still undoing the changes; please wait"))
         try:
             yield
         finally:

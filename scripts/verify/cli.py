@@ -60,7 +60,7 @@ def main(
         for line in announcement.announce_run(run, groups):
             _print_line(console, line)
         writes = not run.read_only and any(group.writes for group in groups)
-        if writes and not yes and not confirm_question("Go on?"):
+        if writes and not yes and not confirm_question("Continue?"):
             raise Aborted("nothing was changed")
         checks = _run_with_progress(run, groups, console)
         if as_json:
@@ -85,10 +85,7 @@ def _prepare_run(environment: str, settings_file: Path, target: Target, only_rea
 
 
 def _reason_not_to_charge(target: Target, secret_arn: str) -> str:
-    """Return why no payment may be sent to Stripe; empty for a test key. The key itself is not shown.
-
-    https://docs.stripe.com/keys
-    """
+    """Return why no payment may be sent to Stripe; empty for a test key. https://docs.stripe.com/keys"""
     try:
         secret = target.client("secretsmanager").get_secret_value(SecretId=secret_arn)["SecretString"]
     except AWS_ERRORS as error:

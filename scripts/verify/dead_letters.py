@@ -36,15 +36,12 @@ def take_letter(run: Run, sample: Sample) -> str:
             f"{run.resource_name(names.WORKFLOW_ROLE)}"
         )
     if letters[0].error != sample.error:
-        raise Failed(f"it says {letters[0].error}, must say {sample.error}")
+        raise Failed(f"its error is {letters[0].error}, must be {sample.error}")
     return f"{letters[0].error}, read and deleted"
 
 
 def delete_letters(run: Run) -> None:
-    """Delete the dead letters that this run has left. A payment leaves its letter when its execution ends.
-
-    Raises ``UserError`` if an execution takes too long.
-    """
+    """Delete the dead letters of this run. Raises ``UserError`` if an execution, which may leave one, still runs."""
     running = [run.executions[sample.name] for sample in make_samples(run.settings) if sample.name in run.executions]
     for _ in poll_with_backoff(LEFT_RUNNING_SECONDS):
         running = [arn for arn in running if not read_execution(run.client("stepfunctions"), arn).has_ended]

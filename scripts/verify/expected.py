@@ -1,7 +1,4 @@
-"""The expected resources: the committed templates, evaluated with the settings.
-
-The settings decide, not the parameters of the deployed stack. Only physical ids come from the deployment.
-"""
+"""The expected resources: the committed templates, evaluated with the settings, not with the deployed parameters."""
 
 import re
 from collections.abc import Mapping

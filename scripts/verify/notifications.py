@@ -53,7 +53,7 @@ def check_subscribers(run: Run) -> str:
     if not invited:
         raise Failed(f"{endpoint} is not subscribed")
     if not all(subscription["SubscriptionArn"].startswith("arn:") for subscription in invited):
-        raise Failed(f"{endpoint} has not confirmed the subscription: SNS sends it nothing until then")
+        raise Failed(f"{endpoint} has not confirmed the subscription: SNS sends nothing to it until then")
     return f"{endpoint}, confirmed"
 
 

@@ -1,7 +1,4 @@
-"""Payments of this run with every outcome that the gateway can simulate; all run at the same time.
-
-They stay in the tables: the ledger is append-only.
-"""
+"""Concurrent payments with every outcome that the gateway can simulate. They stay in the append-only tables."""
 
 import json
 import secrets

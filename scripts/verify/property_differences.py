@@ -1,7 +1,7 @@
 """Finds the differences between the properties of a template and those that AWS returns.
 
-AWS adds defaults, so only the keys that the template has are compared in a map. Numbers and booleans may be text on
-either side, and a KMS key may be an id or an ARN.
+AWS adds defaults, so only the template's keys of a map are compared. On either side, numbers and booleans may be text,
+and a KMS key an id or an ARN.
 """
 
 import json
@@ -81,7 +81,7 @@ def find_policy_differences(expected: Mapping[str, Any], actual: Mapping[str, An
     lines += [f"statement {sid} is not in the template" for sid in after if sid not in before]
     for sid in before.keys() & after.keys():
         if len(after[sid]) != len(before[sid]):
-            lines.append(f"statement {sid} is there {len(after[sid])} times, must be {len(before[sid])}")
+            lines.append(f"statement {sid} is present {len(after[sid])} times, must be {len(before[sid])}")
         for expected_statement, statement in zip(before[sid], after[sid], strict=False):
             lines += _compare_statements(sid, expected_statement, statement)
     return sorted(lines)

@@ -1,7 +1,7 @@
-"""Refuses every call that is not a read before it leaves this machine.
+"""Refuses calls that are not reads before they leave this machine.
 
-Reads are the operations with the access levels Read and List, recognized by their verbs.
-DetectStackDrift is a read: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
+Reads are the operations with the access levels Read and List, recognized by their verbs, and DetectStackDrift:
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Reconciliation finalises an open payment of this run whose outcome is unknown.
 
-The check invokes the functions itself, because the workflow would look the payment up at once. Instead of waiting five
-minutes until it is overdue, it sets the times of the payment back, on the condition that it is still UNKNOWN.
+The check invokes the functions itself, because the workflow would look the payment up at once. To make the payment
+overdue, it sets its times back, on the condition that it is still UNKNOWN.
 """
 
 import json

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from rich import box
 from rich.console import Console, Group
@@ -48,16 +47,13 @@ def make_table(checks: Sequence[Check], width: int) -> Table:
         seconds = f"{check.seconds:.1f}"
         # Each problem on a line of its own.
         text = check.observation.replace("; ", "\n") if check.status is Status.FAILED else check.observation
-        name, observation = Text(f"  {check.name}"), Text(text, style=_style_of(check))
+        style = {Status.FAILED: "red", Status.UNKNOWN: "yellow"}.get(check.status, "dim")
+        name, observation = Text(f"  {check.name}"), Text(text, style=style)
         if narrow:
             table.add_row(Group(name, Padding(observation, (0, 0, 0, 4))), status, seconds)
         else:
             table.add_row(name, observation, status, seconds)
     return table
-
-
-def _style_of(check: Check) -> str:
-    return {Status.FAILED: "red", Status.UNKNOWN: "yellow"}.get(check.status, "dim")
 
 
 def summarize_results(checks: Sequence[Check]) -> str:
@@ -68,10 +64,10 @@ def summarize_results(checks: Sequence[Check]) -> str:
     return f"{len(checks)} checks: {', '.join(parts)}"
 
 
-def make_document(run: Run, checks: Sequence[Check]) -> dict[str, Any]:
+def format_json(run: Run, checks: Sequence[Check]) -> str:
     counts = Counter(check.status for check in checks)
     target = run.platform.target
-    return {
+    document = {
         "environment": run.environment,
         "account": target.account,
         "region": target.region,
@@ -87,7 +83,4 @@ def make_document(run: Run, checks: Sequence[Check]) -> dict[str, Any]:
         ],
         "not_undone": run.cleanup.problems,
     }
-
-
-def format_json(run: Run, checks: Sequence[Check]) -> str:
-    return json.dumps(make_document(run, checks), indent=2)
+    return json.dumps(document, indent=2)

@@ -1,7 +1,4 @@
-"""Every resource is as the templates and the settings declare it; roles and permissions are the group "access".
-
-keys.py and versions.py check more of keys and of published versions.
-"""
+"""Every resource is as declared by templates and settings; roles and permissions are the group "access"."""
 
 from collections.abc import Iterator, Mapping
 
@@ -95,7 +92,7 @@ def _check_rows(run: Run, group: str, rows: Mapping[str, tuple[str, ...]]) -> It
 def _check_types(run: Run, types: tuple[str, ...]) -> str:
     resources = run.select_resources(*types)
     if not resources:
-        raise Skipped("the settings ask for none")
+        raise Skipped("the settings do not require any")
     run.check_declared(resources)
     names = [name for resource in resources for name in run.compared_properties(resource)]
     words = dict.fromkeys(word for name, word in _WORDS.items() if name in names)

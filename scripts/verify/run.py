@@ -81,10 +81,10 @@ class Run:
         return describe_tree(cloudformation, describe_environment(cloudformation, self.environment))
 
     def check_no_deployment(self) -> None:
-        """Raise ``UserError`` while a stack of the environment is created, updated, rolled back or deleted.
+        """Raise ``UserError`` while an operation on a stack of the environment is in progress.
 
-        Alarms that this command sets off would roll the deployment back. CloudFormation monitors them during the
-        operation and the monitoring time after it, and the stack is IN_PROGRESS until then:
+        The alarms that this command sets off would roll it back. CloudFormation monitors them during the operation and
+        the monitoring time after it, until when the stack is IN_PROGRESS:
         https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html
         """
         busy = [f"{stack.name} is {stack.status}" for _, stack in self._describe_stacks().walk() if stack.is_busy]
@@ -137,7 +137,7 @@ class Run:
     def wait_for(self, probe: Callable[[], Any], seconds: float, longest_pause: float | None = None) -> Any:
         """Return the first true value of ``probe``, or its last value after ``seconds``.
 
-        ``longest_pause``, in seconds, is for a probe that disturbs others. Raises ``Stopped`` when the run is
+        ``longest_pause``, in seconds, is for a probe that disturbs others. Raises ``Stopped`` if the run is
         interrupted.
         """
         deadline, pause = time.monotonic() + seconds, FIRST_PAUSE_SECONDS

@@ -72,10 +72,10 @@ def select_groups(names: Sequence[str]) -> list[Group]:
 
 
 def run_groups(run: Run, groups: Sequence[Group], report: Callable[[Check], None] = lambda _: None) -> list[Check]:
-    """Return all results in the order of the groups; ``report`` gets each result as soon as it is known.
+    """Return all results in the order of the groups, and ``report`` each as soon as it is known.
 
-    All changes are undone, also when the run is interrupted. Raises ``UserError`` if nothing is deployed, or if the
-    run would write during a deployment.
+    All changes are undone, even after an interruption. Raises ``UserError`` if nothing is deployed, or if the run would
+    write during a deployment.
     """
     # Read them before the threads start, which all need them.
     _ = run.tree, run.expected

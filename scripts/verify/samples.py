@@ -1,8 +1,7 @@
 """The payments that a run sends, and their expected outcomes.
 
-The simulated gateway decides by the cents of the amount (lambda/adapters/simulator.py). With Stripe a run sends only
-payments that are never charged: one above the limit, one by a method that Stripe does not settle at once, and one of a
-customer that Stripe does not know.
+The simulated gateway decides by the cents of the amount (lambda/adapters/simulator.py). With Stripe, a run sends only
+payments that are never charged: above the limit, by a method that is not settled at once, or of an unknown customer.
 """
 
 from collections.abc import Mapping

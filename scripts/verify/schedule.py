@@ -30,7 +30,7 @@ def check_heartbeat(run: Run) -> str:
     rule = run.resource_name(names.RECONCILIATION_RULE)
     state = run.client("events").describe_rule(Name=rule)["State"]
     if state != "ENABLED":
-        raise Failed(f"{rule} is {state}: reconciliation is not run; enable it with `aws events enable-rule`")
+        raise Failed(f"{rule} is {state}: reconciliation does not run; enable it with `aws events enable-rule`")
 
     def count_heartbeats() -> float:
         runs = _sum_metric(run, names.METRIC_NAMESPACE, HEARTBEAT_METRIC, {"Environment": run.environment})
@@ -57,7 +57,9 @@ def check_rule_fired(run: Run) -> str:
         raise Failed(f"no invocation by {rule['RuleName']} in {RECENT.seconds // 60} minutes")
     # A failed one may be the second target of an earlier run: see check_undeliverable_event.
     if failed >= fired:
-        raise Failed(f"all {failed:.0f} invocations by {rule['RuleName']} failed; may it invoke the live alias?")
+        raise Failed(
+            f"all {failed:.0f} invocations by {rule['RuleName']} failed; check its permission to invoke the live alias"
+        )
     return f"{fired - failed:.0f} invocations arrived in {RECENT.seconds // 60} minutes, {failed:.0f} failed"
 
 

@@ -71,7 +71,7 @@ def _check_protection(run: Run) -> str:
     if problems:
         raise Failed(f"{'; '.join(problems)}; scripts/deploy.sh {run.environment} sets it")
     protections = {"termination protection": rollout.termination_protection, "stack policies": rollout.stack_policy}
-    return ", ".join(f"{name} {'on' if is_on else 'not asked for'}" for name, is_on in protections.items())
+    return ", ".join(f"{name} {'on' if is_on else 'not required'}" for name, is_on in protections.items())
 
 
 def check_drift(run: Run, stack: str) -> str:

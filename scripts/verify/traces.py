@@ -52,7 +52,9 @@ def check_workflow_log(run: Run) -> str:
     # Levels below ALL log failures only.
     name = "failed" if run.settings["WorkflowLogLevel"] != "ALL" else make_samples(run.settings)[0].name
     if name not in run.executions:
-        raise Skipped(f"the level {run.settings['WorkflowLogLevel']} logs failures only, and none can be asked for")
+        raise Skipped(
+            f"the level {run.settings['WorkflowLogLevel']} logs failures only, and this gateway cannot simulate one"
+        )
     arn, group = run.executions[name], run.resource_name(names.WORKFLOW_LOG_GROUP)
 
     def read_events() -> list[str]:
@@ -72,7 +74,7 @@ def check_workflow_log(run: Run) -> str:
         )
     has_input = any("input" in json.loads(line).get("details", {}) for line in lines)
     if has_input and run.settings["WorkflowLogExecutionData"] != "true":
-        raise Failed(f"{group} has the input of executions, which the settings keep out")
+        raise Failed(f"{group} has the input of executions, which the settings exclude")
     return f"{len(lines)} events of {name}"
 
 

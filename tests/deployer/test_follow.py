@@ -131,7 +131,7 @@ def test_ctrl_c_during_the_start_says_whether_the_deployment_has_begun(has_begun
     aws.errors = {"ExecuteChangeSet": [KeyboardInterrupt()]}
     aws.change_sets["root"].execution = "EXECUTE_IN_PROGRESS" if has_begun else "AVAILABLE"
     with pytest.raises(
-        UserError if has_begun else KeyboardInterrupt, match="the deployment goes on" if has_begun else None
+        UserError if has_begun else KeyboardInterrupt, match="the deployment continues" if has_begun else None
     ):
         run_deployment(aws)
 
@@ -140,11 +140,11 @@ def test_ctrl_c_during_the_start_says_whether_the_deployment_has_begun(has_begun
 def test_an_error_while_following_says_that_the_deployment_goes_on(failure: BaseException) -> None:
     aws = make_service(end_root("CREATE_COMPLETE"))
     aws.before["ExecuteChangeSet"] = lambda: aws.errors.update(DescribeStackEvents=[failure] * 100)
-    with pytest.raises(UserError, match=r"the deployment goes on; watch it: scripts/deploy\.sh dev --follow"):
+    with pytest.raises(UserError, match=r"the deployment continues; watch it: scripts/deploy\.sh dev --follow"):
         run_deployment(aws)
 
 
 def test_a_deployment_that_does_not_end_is_left_alone_after_some_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "LONGEST_SECONDS", 0)
-    with pytest.raises(UserError, match="has not ended after 0 hours; the deployment goes on"):
+    with pytest.raises(UserError, match="has not ended after 0 hours; the deployment continues"):
         run_deployment(make_service(*[end_root("CREATE_IN_PROGRESS")] * 5))

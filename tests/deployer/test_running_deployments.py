@@ -58,7 +58,7 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     result = interrupt_when(process, lambda: len(aws.find_requests("DescribeStackEvents")) > 20)
     assert result.code == 1
     assert result.stderr == (
-        "deploy: interrupted; the deployment goes on; watch it: scripts/deploy.sh dev --follow, "
+        "deploy: interrupted; the deployment continues; watch it: scripts/deploy.sh dev --follow, "
         "or cancel it: scripts/deploy.sh dev --cancel\n"
     )
     assert aws.find_requests("CancelUpdateStack") == []
@@ -95,7 +95,7 @@ def test_credentials_that_expire_during_a_deployment_are_reported_in_one_line(co
 
     aws.before = {"DescribeStackEvents": expire_credentials}
     result = command("dev", "--yes", code=1)
-    assert "The security token is expired; sign in again; the deployment goes on; watch it" in result.stderr
+    assert "The security token is expired; sign in again; the deployment continues; watch it" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -141,7 +141,7 @@ def test_a_missing_platform_is_reported(run, arguments: list[str]) -> None:
         (["start", "T"], "--amount, --method, --customer missing"),
         (["start", "--amount", "1", "--file", "a.csv"], "--file already contains everything; leave out --amount"),
         (["start", "--file", "none.csv"], "payments: none.csv: No such file or directory; nothing was sent"),
-        (["list", "--since", "soon"], "say 30m, 2h, 3d or a time"),
+        (["list", "--since", "soon"], "give 30m, 2h, 3d or a time"),
         (["dlq", "explain", "T-NONE"], "no dead letter for transaction T-NONE"),
     ],
 )

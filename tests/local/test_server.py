@@ -126,7 +126,7 @@ def test_a_kept_server_that_does_not_answer_is_named_and_can_be_ended(state_file
     emulator, _ = server.find_or_start_server()
     os.kill(emulator.pid, signal.SIGSTOP)
     try:
-        with pytest.raises(server.EmulatorError, match="does not answer; `make local-stop` ends it"):
+        with pytest.raises(server.EmulatorError, match="does not respond; stop it with `make local-stop`"):
             server.find_kept_server()
     finally:
         assert server.stop_kept_server() == emulator

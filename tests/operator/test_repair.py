@@ -128,7 +128,7 @@ def test_reconcile_prints_the_overdue_payments_and_fails_with_an_error(
     target = FakeTarget(answer, **{"FunctionError": "Unhandled"} if "errorMessage" in answer else {})
     result = run_command(monkeypatch, target, "UNKNOWN", "reconcile", *options)
     assert (result.exit_code, result.stdout) == (1 if error else 0, output)
-    assert result.stderr == (f"payments: {error}; the log of the reconciliation function says more\n" if error else "")
+    assert result.stderr == (f"payments: {error}; see the log of the reconciliation function\n" if error else "")
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_a_bug_is_shown_and_does_not_end_the_feed(monkeypatch: pytest.MonkeyPatc
 def test_a_bug_in_an_answer_is_reported(monkeypatch: pytest.MonkeyPatch, client: Client, capsys: Any) -> None:
     monkeypatch.setattr(snapshot.Source, "read_story", lambda *_: {}["nothing"])
     status, text, _ = client.send_request("/payments/T-1")
-    assert (status, json.loads(text)) == (500, {"problem": "KeyError: that could not be done; the terminal tells more"})
+    assert (status, json.loads(text)) == (500, {"problem": "KeyError: the action failed; see the terminal for details"})
     assert "Traceback" in capsys.readouterr().err
 
 

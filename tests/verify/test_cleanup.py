@@ -21,7 +21,7 @@ def test_a_second_ctrl_c_leaves_nothing_undone() -> None:
     cleanup.add_step("delete the dead letters", delete_dead_letters)
     cleanup.undo_all()
     assert undone == ["dead letters", "queue"]
-    assert "still undoing; it ends by itself" in lines
+    assert "still undoing the changes; please wait" in lines
     # Afterwards Ctrl-C interrupts again.
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)

@@ -97,7 +97,7 @@ def test_both_forms_of_everybody_and_of_the_account_are_equal() -> None:
 @pytest.mark.parametrize("statements", [[ALLOW | {"Principal": "*"}, ALLOW], [ALLOW, ALLOW | {"Principal": "*"}]])
 def test_a_second_statement_with_the_same_sid_is_reported(statements: list[dict[str, Any]]) -> None:
     lines = find_policy_differences({"Statement": [ALLOW]}, {"Statement": statements})
-    assert "statement Send is there 2 times, must be 1" in lines
+    assert "statement Send is present 2 times, must be 1" in lines
 
 
 @pytest.mark.parametrize("name", ["RedrivePolicy", "FilterPolicy"])

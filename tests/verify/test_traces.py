@@ -59,7 +59,7 @@ WITH_INPUT = STARTED | {"details": {"input": "{}", "inputDetails": {"truncated":
     [
         ((STARTED,), {}, Status.OK, "1 events of completed"),
         ((), {}, Status.FAILED, "UseWorkflowKeyForLogDelivery of role-sfn-payment-workflow-dev"),
-        ((WITH_INPUT,), {}, Status.FAILED, "has the input of executions, which the settings keep out"),
+        ((WITH_INPUT,), {}, Status.FAILED, "has the input of executions, which the settings exclude"),
         ((WITH_INPUT,), {"WorkflowLogExecutionData": "true"}, Status.OK, "1 events"),
         ((), {"WorkflowLogLevel": "OFF"}, Status.SKIPPED, "the settings turn it off"),
         ((STARTED,), {"WorkflowLogLevel": "ERROR"}, Status.OK, "1 events of failed"),

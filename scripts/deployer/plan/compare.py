@@ -1,7 +1,4 @@
-"""Compares two evaluated trees: the changes of a change set, without the service.
-
-Changes that only the service knows, such as those to a resource that was edited by hand, are missing.
-"""
+"""Compares two evaluated trees. Unlike a change set, the result does not include manual changes."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -40,10 +40,7 @@ def _mark_change(change: Change, real: Change | None) -> Change:
 
 
 def _may_be_spurious(change: Change) -> bool:
-    """Whether the change rests on unknown values only.
-
-    A certain replacement is real, and so is a possible one of a resource that holds data: there the service is trusted.
-    """
+    """Whether the change rests on unknown values only; a possible replacement of data always counts as real."""
     if change.action == "Add":
         # Only an emulator lists a resource whose condition is false.
         return True
@@ -70,10 +67,7 @@ def _is_unknown(prop: PropertyChange) -> bool:
 
 
 def fill_nested_stacks(service: StackChanges, compared: StackChanges) -> tuple[StackChanges, bool]:
-    """Take the changes of nested stacks that the service does not list from the comparison.
-
-    Returns the changes, and whether any were taken.
-    """
+    """Return the changes, with compared ones for nested stacks that the service does not list, and whether any are."""
     real_changes = {change.logical_id: change for change in compared.changes}
     any_filled = False
     changes = []

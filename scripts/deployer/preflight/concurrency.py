@@ -1,8 +1,7 @@
 """Checks Lambda's concurrency limits against the reservations in the templates.
 
-Lambda refuses a reservation that leaves less than 100 unreserved. In an account with a lower limit, such as a new one
-with 10, nothing can be reserved.
-https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+Lambda refuses a reservation that leaves less than 100 unreserved, so an account with a lower limit, such as a new one,
+cannot reserve anything. https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +47,7 @@ def check_concurrency(situation: Situation) -> list[Finding]:
         Finding(
             SUBJECT,
             Verdict.FAILURE,
-            f"{setting} = {_requested_concurrency(new[0])} for {len(new)} functions cannot be had: the "
+            f"{setting} = {_requested_concurrency(new[0])} for {len(new)} functions are not possible: the "
             f"account's limit is {limit}, of which {available} can be reserved",
             f"set {setting} to at most {available // len(new)} in stacks/environments.toml, or request "
             f"{required} of {_QUOTA}",
@@ -76,10 +75,7 @@ def _function_name(function: DeclaredResource) -> str:
 
 
 def _needs_reservation(function: DeclaredResource, situation: Situation) -> bool:
-    """Whether CloudFormation sets the reservation: for a new function, and when the setting changes.
-
-    Otherwise the reservation that an operator has set stays.
-    """
+    """Whether CloudFormation sets the reservation; otherwise, an operator's reservation remains."""
     parameter = Settings.reserved_concurrency.parameter_name
     if not function.is_held_as(_function_name(function)):
         return True

@@ -53,10 +53,7 @@ class Preflight:
         self._is_done = False
 
     def run_checks(self, *, with_bootstrap: bool = False) -> None:
-        """Report the findings, ``with_bootstrap`` those of the artifact bucket's stack too.
-
-        Raises ``UserError`` for a certain failure; nothing has been changed then.
-        """
+        """Report the findings, ``with_bootstrap`` the bucket's too. Raises ``UserError`` if there is a failure."""
         if self._is_done:
             return
         self._is_done = True

@@ -22,7 +22,7 @@ _REGIONS = "docs/deploying.md#accounts-and-regions"
 
 
 def check_existing_names(situation: Situation) -> list[Finding]:
-    """Return a failure for each name that exists outside the stack, and unknown where a service does not answer."""
+    """Return a failure for each name that exists outside the stack; unknown if a service does not answer."""
     new: dict[Lookup, dict[str, DeclaredResource]] = {}
     is_unreadable = False
     for resource in situation.resources:
@@ -69,7 +69,7 @@ def _existing_name_finding(situation: Situation, name: str, resource: DeclaredRe
     if is_ours is False:
         text = f"{text}: it is not this platform's"
     elif lookup.is_account_wide:
-        text = f"{text}: an earlier stack, or another Region, has it, because names of this type are the account's"
+        text = f"{text}: an earlier stack or another Region has it, because such names are unique in the account"
     elif is_ours:
         text = f"{text}: an earlier stack of this platform left it"
     delete = lookup.delete.format(name=name, **situation.place)
@@ -79,8 +79,7 @@ def _existing_name_finding(situation: Situation, name: str, resource: DeclaredRe
 def _next_step(
     situation: Situation, resource: DeclaredResource, lookup: Lookup, is_ours: bool | None, delete: str
 ) -> str:
-    """``is_ours`` is None if the tags do not tell. A purge is advised only without a stack: it would delete a running
-    environment with its data."""
+    """Advise a purge only if no stack exists, because it would delete a running environment."""
     if resource.type == "AWS::IAM::OIDCProvider":
         return "set github_oidc_provider_arn in [bootstrap] of stacks/environments.toml to its ARN"
     unused = "no Region of this account uses it" if lookup.is_account_wide else "nothing uses it"

@@ -10,7 +10,7 @@ SUBJECT = "github"
 
 
 def check_github_subject(situation: Situation) -> list[Finding]:
-    """Check that the repository in the settings has its ids; no finding without a repository."""
+    """Check that the setting has the ids of the repository; no findings without a repository."""
     repository = situation.github_repository
     if not repository:
         return []

@@ -1,7 +1,6 @@
 """Checks the number of resource policies of CloudWatch Logs, of which an account has at most 10 in a Region.
 
-For the log group of a state machine, CloudWatch Logs writes a policy: into the account's policy for log delivery, or on
-the log group itself.
+CloudWatch Logs adds the log group of a state machine to the account's policy for log delivery, or to a new one.
 https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure-CWL.html
 """

@@ -1,7 +1,4 @@
-"""For each resource type, the call that tells whether a name exists, and the command that deletes it.
-
-Only types with exclusive names: several layers, backup plans or versions may have the same name.
-"""
+"""For each resource type with exclusive names: how to look up a name, and the command that deletes the resource."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

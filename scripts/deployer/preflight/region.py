@@ -7,10 +7,7 @@ SUBJECT = "region"
 
 
 def check_region(situation: Situation) -> list[Finding]:
-    """Check that each service that the templates need has an endpoint in the Region.
-
-    The lists are as old as boto3: a missing service is a warning, and a missing Region is unknown.
-    """
+    """Check that the Region offers each service that the templates need, by boto3's lists, which may be outdated."""
     session = situation.target.session
     region, partition = situation.place["region"], situation.place["partition"]
     if region not in session.get_available_regions("cloudformation", partition):

@@ -25,10 +25,7 @@ class DeclaredResource:
     held_ids: frozenset[str] | None
 
     def is_held_as(self, name: str) -> bool:
-        """Whether the stack holds a resource of this type and name.
-
-        A physical id is a name, or an ARN or URL that ends in it.
-        """
+        """Whether the stack holds a resource of this name; a physical id is a name, or an ARN or URL with it."""
         return any(id_ == name or id_.endswith((f":{name}", f"/{name}")) for id_ in self.held_ids or frozenset())
 
 

@@ -69,10 +69,7 @@ def check_rights(situation: Situation) -> list[Finding]:
 
 
 def _find_principal(situation: Situation, caller: str) -> str:
-    """Return the ARN of the user or role whose policies apply; empty for a federated user.
-
-    A role is read, because the ARN of its session lacks the role's path.
-    """
+    """Return the ARN of the user or role, whose path a session's ARN lacks; empty for a federated user."""
     resource = caller.split(":", 5)[5]
     if resource.startswith("user/"):
         return caller
@@ -98,10 +95,7 @@ def _deployer_requests(situation: Situation) -> Iterator[_Request]:
 
 
 def _find_denied(situation: Situation, principal: str, request: _Request) -> list[str]:
-    """Return the actions that are allowed on none of the resources.
-
-    An action whose decision depends on a condition key that the simulation does not know counts as allowed.
-    """
+    """Return the actions that are allowed on no resource. One that depends on an unknown condition key is allowed."""
     pages = (
         situation.client("iam")
         .get_paginator("simulate_principal_policy")
@@ -122,10 +116,9 @@ def _find_denied(situation: Situation, principal: str, request: _Request) -> lis
 
 
 def _denied_creations(situation: Situation, principal: str) -> list[str]:
-    """Return the denied actions of those with which CloudFormation creates resources by the caller's permissions.
+    """Return the denied actions among those by which CloudFormation creates resources on behalf of the caller.
 
-    All actions are simulated on any resource first, which suffices for an administrator; then those that are denied
-    are simulated on the resources themselves.
+    They are simulated on any resource first, which suffices for an administrator, and if denied, on the resources.
     """
     created = [
         resource

@@ -18,8 +18,7 @@ NOTICE = timedelta(days=180)
 
 @dataclass(frozen=True)
 class EndOfSupport:
-    """From ``deprecated`` no security patches, from ``blocks_creation`` no new functions, from ``blocks_updates`` no
-    changes."""
+    """When a runtime gets no security patches, no new functions, and no changes any more."""
 
     deprecated: date
     blocks_creation: date

@@ -1,4 +1,4 @@
-"""The input of every check, and the finding for a question that AWS does not answer."""
+"""The input of every check, and the finding for a failed request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ _DENIED = ("403", "AccessDenied", "AccessDeniedException", "AuthorizationError",
 
 
 def unknown_finding(subject: str, topic: str, action: str, error: Exception) -> Finding:
-    """Return the finding for a question that AWS did not answer; ``action`` is the permission that it needs."""
+    """Return the finding for a failed request, which needs the permission ``action``."""
     if isinstance(error, ClientError) and error.response["Error"]["Code"] in _DENIED:
         return Finding(
             subject, Verdict.UNKNOWN, f"{topic} could not be checked: {action} is not allowed", f"grant {action}"

@@ -1,8 +1,4 @@
-"""Finds the stack that holds a resource.
-
-CloudFormation's own tags do not tell this: tables, queues and keys do not get them
-(``tagging.cloudFormationSystemTags`` is false in their resource schemas).
-"""
+"""Finds the stack that holds a resource. Tables, queues and keys do not have the tags of CloudFormation itself."""
 
 from collections.abc import Collection
 from functools import cache
@@ -16,10 +12,7 @@ from ..stack import RELEASED, describe_stack
 
 
 class StackHolders:
-    """Finds the stacks that hold resources, except ``deleted_stacks``, the ids of those about to be deleted.
-
-    It describes each stack once, however many resources it holds.
-    """
+    """Finds the stacks that hold resources, except ``deleted_stacks`` (ids), and describes each of them once."""
 
     def __init__(self, cloudformation: CloudFormationClient, deleted_stacks: Collection[str]) -> None:
         self._cloudformation, self._deleted_stacks = cloudformation, deleted_stacks
@@ -28,10 +21,8 @@ class StackHolders:
     def find_reason_to_keep(self, physical_id: str) -> str:
         """Return why a resource is not a leftover, as the end of a sentence; empty if no remaining stack holds it.
 
-        A resource whose stack cannot be determined is not a leftover.
-
-        CloudFormation lists up to 100 resources of the stack that the resource belongs to, until 90 days after the
-        stack's deletion:
+        CloudFormation finds the stack until 90 days after its deletion. If it cannot tell, the resource is not a
+        leftover.
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
         """
         try:

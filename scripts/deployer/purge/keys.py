@@ -1,7 +1,6 @@
-"""KMS keys. They have no names, and their aliases are deleted with the stack, so they are found by their tags.
+"""KMS keys, which have no names. Their aliases are deleted with the stack, so their tags identify them.
 
-A key is shown under its alias; after the stack's deletion, under the alias that the templates give to the key with its
-description.
+A key is shown under its alias, or under the alias that the templates give to a key of its description.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -25,8 +24,8 @@ class Keys:
     def find_all(self, environment: str, aliases: Mapping[str, str]) -> Iterator[Leftover]:
         """Yield the keys of the environment that are not pending deletion.
 
-        ``aliases`` maps descriptions to the templates' aliases. Keys that several stacks left for the same purpose
-        have the same name; a key without a known alias is named by its id.
+        ``aliases`` maps descriptions to the templates' aliases. Keys for the same purpose, left by several stacks, have
+        the same name; a key without a known alias is named by its id.
         """
         current_aliases = self._list_aliases(set(aliases.values()))
         for key in self._list_tagged():

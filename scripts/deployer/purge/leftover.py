@@ -25,7 +25,7 @@ class Leftover:
         return f"{self.name} ({self.resource_type})"
 
     def belongs_to(self, environment: str) -> bool:
-        """Whether it has the platform's tag and this environment's: nothing else is ever deleted."""
+        """Whether it has the tags of the platform and this environment; nothing else is ever deleted."""
         is_ours = self.tags.get(OWNER_TAG["Key"]) == OWNER_TAG["Value"]
         return is_ours and self.tags.get(ENVIRONMENT_TAG) == environment
 
@@ -41,7 +41,7 @@ class Service(Protocol):
     def find(self, name: str) -> Leftover | None: ...
 
     def delete(self, leftover: Leftover) -> None:
-        """Return once the name is free, as far as the service tells."""
+        """Delete the resource, and wait until the service says that the name is free."""
 
 
 def format_count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Find what exists of the resources that an environment's templates retain, whichever of its stacks left them."""
+"""Finds the existing resources that an environment's templates retain, whichever of its stacks left them."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -13,10 +13,7 @@ from ..preflight.name_lookups import make_arn
 from .holders import StackHolders
 from .keys import LOSS, TYPE, Keys
 from .leftover import Leftover, Service
-from .log_groups import LogGroups
-from .queues import Queues
-from .tables import Tables
-from .vaults import Vaults
+from .services import LogGroups, Queues, Tables, Vaults
 
 _TABLE = "AWS::DynamoDB::Table"
 
@@ -47,12 +44,11 @@ class Leftovers:
     def find_all(
         self, deployed: Evaluated | None, deleted_stacks: Collection[str] = ()
     ) -> tuple[list[Leftover], list[str]]:
-        """Search by the names in the committed templates and in the ``deployed`` ones, and by the tags of keys.
+        """Search by the names in the committed and the ``deployed`` templates, and by the tags of keys.
 
-        Returns the leftovers, and a line for each resource that has an expected name and is not to be deleted.
-
-        ``deleted_stacks`` are the ids of the stacks that are about to be deleted; what another existing stack holds is
-        not a leftover. Raises ``UserError`` for a template that retains a type which cannot be deleted here.
+        Returns the leftovers, and a line for each resource that has an expected name but is kept, such as one of
+        another existing stack than ``deleted_stacks`` (ids). Raises ``UserError`` for a retained type that cannot be
+        deleted here.
         """
         stacks = [self._evaluate_committed(), *([deployed] if deployed else [])]
         names = dict.fromkeys(pair for stack in stacks for pair in self._retained_names(stack))
@@ -75,11 +71,11 @@ class Leftovers:
         return leftovers, not_ours
 
     def describe_loss(self, leftover: Leftover) -> str:
-        """Return what is lost with it, as the end of a sentence."""
+        """Return what is lost with the leftover, as the end of a sentence."""
         return LOSS if leftover.resource_type == TYPE else f"{self._services[leftover.resource_type].loss} will be lost"
 
     def delete(self, leftover: Leftover) -> bool:
-        """Delete it; return False if it was gone already, such as with its stack."""
+        """Delete the leftover; return False if it no longer exists, for example because its stack was deleted."""
         if leftover.resource_type == TYPE:
             return self._keys.delete(leftover)
         service = self._services[leftover.resource_type]

@@ -1,6 +1,6 @@
 """What a deployment reports, to people and to programs. Nothing in here touches the network.
 
-reporter.py          what each step reports, whoever reads it
+reporter.py          the interface of the reporters
 console_reporter.py  on a terminal, a live tree of the stacks; elsewhere, one line for each event
 json_reporter.py     for programs, one JSON object a line (docs/deploy-output.schema.json)
 findings.py          the findings of the preflight, as text and as Markdown

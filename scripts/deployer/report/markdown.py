@@ -12,10 +12,7 @@ LONGEST_COMMENT = 60_000
 
 
 def render_plan(plan: Plan, title: str, findings: str = "") -> str:
-    """Return the plan below its title and the preflight's ``findings``.
-
-    A plan that is too long for a comment is cut, but never its summary and what would be lost.
-    """
+    """Return the plan as a comment, which is cut, if it is too long, after its summary and what would be lost."""
     head = [f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
     dangers = [f"> :warning: **{escape_cell(str(danger))}**" for danger in find_dangers(plan.stack)]
     head += ["> [!CAUTION]", *dangers, ""] if dangers else []

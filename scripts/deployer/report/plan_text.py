@@ -137,7 +137,7 @@ def shown_properties(change: Change) -> list[PropertyChange]:
 
 
 def omitted_properties(change: Change) -> str:
-    """Return the names of the other properties, each once."""
+    """Return the names of the properties that are not shown, each once."""
     properties = shown_properties(change)
     return ", ".join(dict.fromkeys(prop.name.split("/")[0] for prop in change.properties if prop not in properties))
 
@@ -147,7 +147,7 @@ def recreation_note(prop: PropertyChange) -> str:
 
 
 def summary_lines(stack: StackChanges) -> list[str]:
-    """Return a line each for changed outputs, spurious changes and unchanged nested stacks, as far as there are any."""
+    """Return the lines about changed outputs, spurious changes and unchanged nested stacks."""
     spurious = [change for change in stack.changes if change.is_spurious]
     resources = [change.logical_id for change in spurious if change.resource_type != STACK]
     stacks = [*stack.unchanged, *(change.logical_id for change in spurious if change.resource_type == STACK)]

@@ -90,7 +90,7 @@ def redrive(reach_platform: ReachPlatform, transaction_id: str | None, redrive_a
                 has_failed = True
                 click.echo(f"{NAME}: {label}: {describe_error(error)}", err=True)
         if redrives.started:
-            click.echo("see `show` for what becomes of them; what fails again is a new dead letter", err=True)
+            click.echo("see `show` for the outcomes; a payment that fails again leaves a new dead letter", err=True)
     if has_failed:
         sys.exit(1)
 

@@ -114,7 +114,7 @@ def parse_since(text: str | None) -> float:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--since {text}: say 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
+        raise UsageError(f"--since {text}: give 30m, 2h, 3d or a time such as 2026-11-23T12:00") from None
     seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     if seconds > time.time():
         raise UsageError(f"--since {text}: this time is in the future; times are in UTC")

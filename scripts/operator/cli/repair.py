@@ -100,7 +100,7 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
         for transaction_id, old, new in changes:
             click.echo(f"{transaction_id}: {f'{old} → {new}' if old != new else f'still {new}'}")
     if error:
-        click.echo(f"{NAME}: {error}; the log of the reconciliation function says more", err=True)
+        click.echo(f"{NAME}: {error}; see the log of the reconciliation function", err=True)
         sys.exit(1)
 
 

@@ -57,7 +57,7 @@ def test_a_resource_that_the_stack_retained_takes_its_name(
 
 
 _LEFT_OVER = ("an earlier stack of this platform left it", "(scripts/destroy.sh prod --purge), or")
-_ACCOUNT_WIDE = ("an earlier stack, or another Region, has it", "delete it if no Region of this account uses it: aws")
+_ACCOUNT_WIDE = ("an earlier stack or another Region has it", "delete it if no Region of this account uses it: aws")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ _ACCOUNT_WIDE = ("an earlier stack, or another Region, has it", "delete it if no
         (
             "role-lambda-validation-prod",
             PLATFORM_TAGS,
-            "an earlier stack, or another Region, has it",
+            "an earlier stack or another Region has it",
             "choose another environment name for this Region, or delete it if no Region of this account uses it: aws "
             "iam delete-role --role-name role-lambda-validation-prod",
         ),
