@@ -104,6 +104,7 @@ def compare_texts(before: str, after: str, **parameters: str) -> list[Change]:
         ("{MessageRetentionPeriod: 5}", "{MessageRetentionPeriod: '5'}", []),
         ("{MessageRetentionPeriod: 5}", "{MessageRetentionPeriod: 6}", [("Modify", "False")]),
         ("{FifoQueue: false, Tags: {a: 1, b: 2}}", "{FifoQueue: 'false', Tags: {b: 2, a: 1}}", []),
+        ("{}", "{Tags: {a: 1}}", [("Modify", "False")]),
         ("{QueueName: a}", "{QueueName: b}", [("Modify", "True")]),
         ("{}", "{QueueName: b}", [("Modify", "True")]),
     ],
