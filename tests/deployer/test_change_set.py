@@ -32,8 +32,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0)
 
 
-def make_change(action: str, logical_id: str, kind: str = "AWS::SQS::Queue", *details: Any, **more: str) -> Any:
-    return describe_resource(action, logical_id, kind, list(details), **more)
+def make_change(action: str, logical_id: str, kind: str = "AWS::SQS::Queue", *details: Any, **attributes: str) -> Any:
+    return describe_resource(action, logical_id, kind, list(details), **attributes)
 
 
 def make_service(

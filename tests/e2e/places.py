@@ -22,7 +22,13 @@ Place = tuple[str, str, str]
 
 def collect_places(platform: Platform) -> list[Place]:
     """Return all places. This receives, and so removes, the messages of both queues."""
-    entries = [*_logs(platform), *_metrics(platform), *_messages(platform), *_executions(platform), *_rules(platform)]
+    entries = [
+        *_read_logs(platform),
+        *_read_metrics(platform),
+        *_read_messages(platform),
+        *_read_executions(platform),
+        *_read_rules(platform),
+    ]
     return [(kind, name, _DIMENSION.sub("", text.replace(_METHODS, ""))) for kind, name, text in entries]
 
 
@@ -41,7 +47,7 @@ def find_dead_letter_queue(platform: Platform) -> str:
     return str(platform.client("sqs").get_queue_url(QueueName=f"payment-dlq-{ENVIRONMENT}")["QueueUrl"])
 
 
-def _logs(platform: Platform) -> Iterator[Place]:
+def _read_logs(platform: Platform) -> Iterator[Place]:
     logs = platform.client("logs")
     for page in logs.get_paginator("describe_log_groups").paginate():
         for group in page["logGroups"]:
@@ -50,7 +56,7 @@ def _logs(platform: Platform) -> Iterator[Place]:
             yield "log", name, "\n".join(event["message"] for page in pages for event in page["events"])
 
 
-def _metrics(platform: Platform) -> Iterator[Place]:
+def _read_metrics(platform: Platform) -> Iterator[Place]:
     cloudwatch = platform.client("cloudwatch")
     for page in cloudwatch.get_paginator("list_metrics").paginate():
         for metric in page["Metrics"]:
@@ -59,7 +65,7 @@ def _metrics(platform: Platform) -> Iterator[Place]:
         yield "alarm", alarm["AlarmName"], json.dumps(alarm, default=str)
 
 
-def _messages(platform: Platform) -> Iterator[Place]:
+def _read_messages(platform: Platform) -> Iterator[Place]:
     sqs = platform.client("sqs")
     for kind, url in (("notice", platform.notices_url), ("letter", find_dead_letter_queue(platform))):
         for message in receive_objects(sqs, url):
@@ -69,7 +75,7 @@ def _messages(platform: Platform) -> Iterator[Place]:
             yield kind, str(message.get("MessageId", "")), json.dumps(message)
 
 
-def _executions(platform: Platform) -> Iterator[Place]:
+def _read_executions(platform: Platform) -> Iterator[Place]:
     """Yield the result of each execution, and its history, which the workflow's log repeats.
 
     The input of the execution and of the validation function is left out: Step Functions encrypts both with the
@@ -100,7 +106,7 @@ def _omit_request(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield event
 
 
-def _rules(platform: Platform) -> Iterator[Place]:
+def _read_rules(platform: Platform) -> Iterator[Place]:
     events = platform.client("events")
     for rule in events.list_rules()["Rules"]:
         yield "rule", rule["Name"], json.dumps([rule, events.list_targets_by_rule(Rule=rule["Name"])["Targets"]])

@@ -164,8 +164,8 @@ class CloudFormation(Deployments):
 
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
         """
-        held = self.holdings.resources.values()
-        ids = [item.stack_id for item in held if physical_id(item.kind, item.name) == PhysicalResourceId]
+        holdings = self.holdings.resources.values()
+        ids = [item.stack_id for item in holdings if physical_id(item.kind, item.name) == PhysicalResourceId]
         if not ids or not ids[0]:
             raise Refused("ValidationError", f"Stack for {PhysicalResourceId} does not exist")
         stack = self._find_stack(ids[0])
