@@ -92,7 +92,7 @@ _STATES: Planted = [
 _SETTINGS: Planted = [
     ("a function is called without its alias",
      set_value("PaymentWorkflow.DefinitionSubstitutions.ProcessingFunctionArn", {"Ref": "ProcessingArn"}),
-     f"{_LANGUAGE}test_a_function_is_called_by_its_live_alias"),
+     f"{_D}test_the_workflow_calls_the_live_functions_the_queue_and_the_topic"),
     ("two functions are called for each other",
      set_value("PaymentWorkflow.DefinitionSubstitutions.ValidationFunctionArn", {"Ref": "ProcessingLiveArn"}),
      f"{_D}test_the_workflow_calls_the_live_functions_the_queue_and_the_topic"),
