@@ -75,8 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         for binding in [*weak, *filter(is_one_word, functions)]:
             print(f"{binding.path.relative_to(ROOT)}:{binding.line}: {binding.kind} {binding.name}")
     share = len(weak) / max(1, len(bindings))
-    most = ", ".join(f"{name} {count}" for name, count in Counter(binding.name for binding in weak).most_common(12))
-    print(f"{len(weak)} of {len(bindings)} names are weak ({share:.2%}; at most {LARGEST_SHARE:.0%}): {most or 'none'}")
+    top = ", ".join(f"{name} {count}" for name, count in Counter(binding.name for binding in weak).most_common(12))
+    print(f"{len(weak)} of {len(bindings)} names are weak ({share:.2%}; at most {LARGEST_SHARE:.0%}): {top or 'none'}")
     print(f"{sum(map(is_one_word, functions))} of {len(functions)} functions have a name of one word")
     return int(share >= LARGEST_SHARE)
 
