@@ -1,16 +1,16 @@
 """Explores whole lives of a payment: executions, reconciliation, operators and time, in every order, with faults.
 
 A life is a path of choices: which actor does its next call, and what breaks there. An actor is deterministic, so what
-it will do depends on the answers that its calls received, and on nothing else. That makes its position a value: its
+it will do depends only on the answers that its calls received. Its position is therefore a value: its
 place in the state machine (state, input, variables, failed attempts) and the answers of the invocation at hand. To take
 a step, the actor runs again from its place, is given those answers, does its next call on the world, and is paused
 before the one after. No thread is needed, and the same position in the same world is never explored twice: states are
 told apart by a digest of the tables, the gateway, the topic, the queue, the clock, and all positions.
 
-``explore`` takes every choice, breadth first: the first wrong life that it finds is a shortest one. ``wander`` takes
-choices by chance, from a seed, and ``shrink`` makes of a wrong life that it finds a shortest one that is as wrong.
+``explore_lives`` takes every choice, breadth first, so the first wrong life that it finds is a shortest one.
+``take_random_life`` takes random choices from a seed, and ``shrink_life`` shortens a wrong life while it stays wrong.
 
-What is exact, and what is not:
+What is exact and what is simplified:
 
 - Actors are interleaved at each call of a table, the gateway, topic or queue. Reading the clock, a query of the index
   and the measurement of the backlog belong to the call before them: what they read is only where to look.
@@ -19,7 +19,7 @@ What is exact, and what is not:
   that no two write the same. Nobody is idle for minutes in the midst of a function or an execution, so long jumps come
   between them, or after an execution was stopped.
 - An actor takes part at every point of the others' lives, the end included. ``Late`` delivers what is on its way; what
-  was not delivered by then arrives before time jumps by more than ``LATE_SECONDS``.
+  has not arrived by then arrives before time jumps by more than ``LATE_SECONDS``.
 - A function whose execution is stopped runs to its end, as in Lambda.
 """
 
@@ -42,7 +42,7 @@ from tests.prove.truth import Finding, find_violations
 
 @dataclass(frozen=True)
 class Choice:
-    """``actor`` does its next call, and ``trouble`` happens to it."""
+    """The actor of this index makes its next call, with this trouble."""
 
     actor: int
     trouble: Trouble = None
@@ -50,15 +50,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Who takes part. ``preemptions`` bounds how often one is interrupted by another, if at all."""
+    """The actors of a life. ``preemptions`` limits how often they interrupt each other; None is no limit."""
 
     actors: tuple[Actor, ...]
     behaviour: Callable[[Charge], Outcome | None] = charges_all
-    # How many things break in one life, and at whose calls; None is everybody's.
+    # How many troubles a life has, and at whose calls; None is at all.
     troubles: int = 0
     troubled: frozenset[str] | None = None
     preemptions: int | None = None
-    # Of these kinds alone, if any.
+    # The only troubles to inject, unless None.
     only: frozenset[Fault | Directed] | None = None
 
 
@@ -78,7 +78,7 @@ class State:
 
 @dataclass
 class Exploration:
-    """What an exploration came to. ``wrong`` has, by what is wrong, the shortest such life, printed."""
+    """The result of an exploration. ``wrong`` has the shortest wrong life, as text, for each finding."""
 
     states: int = 0
     steps: int = 0
@@ -89,7 +89,7 @@ class Exploration:
 
 
 class Explorer:
-    """One scenario, set up. Use it inside ``installed``."""
+    """Explores one scenario. Use it inside ``stage.install_ports()``."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -131,7 +131,7 @@ class Explorer:
         return self.stage.is_something_late
 
     def take_choice(self, state: State, choice: Choice) -> State:
-        """The state after ``choice``; known steps are not taken again."""
+        """Return the state after a choice. Steps are cached."""
         position = state.positions[choice.actor]
         key = (choice.actor, position.digest, state.snapshot.digest, choice.trouble)
         if key not in self._steps:
@@ -154,7 +154,7 @@ class Explorer:
         )
 
     def _stop_execution(self, choice: Choice, positions: list[Position]) -> None:
-        """An execution that is stopped ends at once, or with the function that runs."""
+        """Let a stopped execution end at once, or with the function that it runs."""
         actor = self.scenario.actors[choice.actor]
         if not isinstance(actor, Stop):
             return
@@ -168,7 +168,7 @@ class Explorer:
                     positions[index] = replace(position, stopped=True).with_digest()
 
     def judge_state(self, state: State) -> list[Finding]:
-        """What is wrong when nothing breaks any more and the schedule has run."""
+        """Return what is wrong after the schedule has run without further trouble."""
         return self._judge_end(state)[0]
 
     def _judge_end(self, state: State) -> tuple[list[Finding], str]:
@@ -181,7 +181,7 @@ class Explorer:
         return judgement
 
     def _describe_end(self) -> str:
-        """What is on record after a life."""
+        """Describe the ledger, the notices, the money and the dead letters after a life."""
         statuses: dict[str, list[str]] = {}
         for (transaction_id, _), step in sorted(self.stage.dynamodb.steps.items()):
             statuses.setdefault(transaction_id, []).append(step["status"]["S"])
@@ -194,7 +194,7 @@ class Explorer:
         return "\n".join(lines)
 
     def take_life(self, choices: list[Choice]) -> tuple[list[Choice], State]:
-        """The life of these choices, as far as they can be taken, and then without trouble to its end."""
+        """Take those of the choices that are possible, and then go on without trouble to the end."""
         state, choices_taken = self.first_state, []
         for choice in choices:
             if choice in set(self.list_choices(state)):
@@ -222,7 +222,7 @@ class Explorer:
 
     @staticmethod
     def _has_no_effect(before: State, after: State, actor: int) -> bool:
-        """Whether the actor came, found nothing to do, and went."""
+        """Whether the actor started and ended without doing anything."""
         indexes = range(len(before.positions))
         moved = [index for index in indexes if index != actor and before.positions[index] is not after.positions[index]]
         is_idle = before.snapshot.digest == after.snapshot.digest and not moved
@@ -242,7 +242,7 @@ class Explorer:
         return lines
 
     def shrink_life(self, choices: list[Choice], kind: str) -> list[Choice]:
-        """A shortest life that is as wrong, as far as leaving out parts and faults leads there."""
+        """Shorten a life by leaving out parts and troubles while it has a finding of this kind."""
 
         def size(life: list[Choice]) -> tuple[int, int, int]:
             troubles = sum(choice.trouble is not None for choice in life)
@@ -262,7 +262,7 @@ class Explorer:
                 place = 0
                 while place < len(best):
                     parts = [[*best[:place], *best[place + length :]]]
-                    # Later: those who are interrupted go on first.
+                    # Instead of leaving the part out, move it to the end.
                     parts.append([*best[:place], *best[place + length :], *best[place : place + length]])
                     if length == 1 and best[place].trouble:
                         parts.append([*best[:place], Choice(best[place].actor), *best[place + 1 :]])
@@ -274,10 +274,10 @@ class Explorer:
         return best
 
     def explore_lives(self, at_most: int = 400_000) -> Exploration:
-        """Every life of the scenario; fails when there are more than ``at_most`` states."""
+        """Explore every life of the scenario; fail after ``at_most`` states."""
         explored = Exploration()
         beginning = self.first_state
-        # How each state was reached, so that a life can be told.
+        # How each state was reached, to print a life.
         reached: dict[int, tuple[int, Choice] | None] = {beginning.digest: None}
         waiting, ends = deque([beginning]), set()
         while waiting:
@@ -305,7 +305,7 @@ class Explorer:
         return explored
 
     def take_random_life(self, chance: random.Random, rate: float = 0.08) -> list[Choice]:
-        """A life by chance: mostly the one who acts goes on, and mostly nothing breaks."""
+        """Return random choices: mostly the same actor goes on, and mostly without trouble."""
         state = self.first_state
         life: list[Choice] = []
         while choices := list(self.list_choices(state)):
@@ -321,7 +321,7 @@ class Explorer:
         return life
 
     def forget_steps(self) -> None:
-        """Steps that were taken in lives by chance are hardly met again."""
+        """Clear the caches, since random lives rarely repeat a step."""
         self._steps.clear()
         self._judged.clear()
         _DIGESTS.clear()

@@ -1,4 +1,4 @@
-"""Which call breaks, and how: a switch at every call that a function or the workflow makes to the world."""
+"""Which call fails, and how: every call that a function or the workflow makes to the world passes here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Crash(BaseException):
-    """The process is gone: no handler of an exception runs, not even ``except Exception``."""
+    """The process has ended: no exception handler runs, not even ``except Exception``."""
 
 
 class Fault(Enum):
@@ -23,24 +23,24 @@ class Fault(Enum):
 
 
 GATEWAY_FAULTS = frozenset(Fault)
-# A call of an AWS service by a function. It is over when the function is: nothing comes later.
+# A function's call of an AWS service ends with the function, so it has no late effect.
 SERVICE_FAULTS = GATEWAY_FAULTS - {Fault.TIMEOUT_LATE, Fault.CRASH_LATE}
-# What only reads has no effect: after it is as before it.
+# A read has no effect, so a fault after it equals one before it.
 READ_FAULTS = SERVICE_FAULTS - {Fault.CRASH_AFTER, Fault.TIMEOUT_WITH_EFFECT}
-# The workflow's own calls: Step Functions does not crash.
+# The workflow's own calls; Step Functions does not crash.
 WORKFLOW_FAULTS = SERVICE_FAULTS - {Fault.CRASH_BEFORE, Fault.CRASH_AFTER}
 CLOCK_FAULTS = frozenset({Fault.CRASH_BEFORE})
 
 
 @dataclass
 class Faults:
-    """Which call, counted from 0, breaks how. Remembers what each call was, so that a test can enumerate."""
+    """The fault of each call, counted from 0. ``calls`` records every call, so that a test can enumerate them."""
 
     plan: dict[int, Fault] = field(default_factory=dict)
     calls: list[tuple[str, frozenset[Fault]]] = field(default_factory=list)
-    # Services that take no call, and from which call on.
+    # A prefix of the calls that are throttled, and the number of the first such call.
     outage: tuple[str, int] | None = None
-    # Called before each call that others could notice: where a scheduler switches. Reading the clock is not one.
+    # Called before each call that other actors could notice, which reading the clock is not; a scheduler switches here.
     switch: Callable[[str], None] = lambda _: None
 
     def next(self, name: str, possible: frozenset[Fault]) -> Fault | None:
@@ -59,7 +59,7 @@ class Faults:
     def call(
         self, name: str, possible: frozenset[Fault], do: Callable[[], T], *, throttled: Exception, timeout: Exception
     ) -> T:
-        """``do``, or what goes wrong with it by the plan: these are raised."""
+        """Return the result of ``do``, or raise the error of the fault that is planned for this call."""
         fault = self.next(name, possible)
         if fault is Fault.THROTTLED:
             raise throttled.with_traceback(None)

@@ -1,7 +1,7 @@
-"""The services in memory, as the adapters call them, each call behind the switch of ``Faults``.
+"""The services in memory, as the adapters call them; each call passes ``Faults`` and can fail there.
 
-DynamoDB with conditional writes, transactions and the sparse index; a gateway with idempotency keys, and lookups that
-make "not charged" final; a topic and a queue, which functions and the workflow both use.
+DynamoDB has conditional writes, transactions and the sparse index; the gateway has idempotency keys and lookups that
+make "not charged" final; functions and the workflow both use the topic and the queue.
 """
 
 import json
@@ -25,19 +25,19 @@ from payments.ports import (
 from tests.asl import StatesError
 from tests.prove.faults import GATEWAY_FAULTS, READ_FAULTS, SERVICE_FAULTS, WORKFLOW_FAULTS, Crash, Fault, Faults
 
-# What a gateway says that never answers, whatever it is asked.
+# The outcome of every call to a gateway that never answers.
 SILENCE = Unknown("silence")
-# How long the gateway remembers a key.
+# How long the gateway remembers a key, in seconds.
 DAY = 24 * 60 * 60
 
 
 class FakeDynamoDB:
-    """The client's three operations that the adapter uses, with the conditions that it writes."""
+    """The operations of the client that the adapter uses, with the conditions that it writes."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self.payments: dict[str, dict[str, Any]] = {}
-        # The index is eventually consistent: it may still show what it showed before.
+        # The index is eventually consistent: if it lags, it still lists payments that are no longer overdue.
         self.index_lags = False
         self.steps: dict[tuple[str, int], dict[str, Any]] = {}
 
@@ -65,9 +65,9 @@ class FakeDynamoDB:
             ]
             return {"Items": items}
 
-        if measured:  # when all is done: whatever breaks there changes nothing any more
+        if measured:  # the measurement at the end of a run, whose faults change nothing
             return list_items()
-        # An empty shard is as good as any other: the first stands for them all.
+        # Of the empty shards, only the first can fail.
         return self._call_with_faults("query", list_items) if shard == "0" or list_items()["Items"] else list_items()
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class FakeDynamoDB:
 
 
 class FakeGateway:
-    """A gateway that remembers: money moves once per key, and a key that was looked up in vain is void."""
+    """A gateway with idempotency keys: money moves once per key, and a lookup that finds nothing voids the key."""
 
     request_version = 1
 
@@ -112,48 +112,42 @@ class FakeGateway:
     ) -> None:
         self._faults, self._behaviour, self._clock = faults, behaviour, clock
         self._first_seen: dict[str, float] = {}
-        # Every movement of money, in order.
+        # Every charge and refund, in order.
         self.movements: list[tuple[str, str]] = []
         self._answers: dict[str, Outcome] = {}
         self._void: set[str] = set()
         self._refunds: dict[str, Refunded] = {}
-        # Since when a charge under a key is on its way, and how often there was another.
+        # The start of each charge in progress, by key, and how many charges began during another.
         self._under_way: dict[str, float] = {}
         self.at_once = 0
         self._late: list[Callable[[], object]] = []
 
     def charge(self, charge: Charge) -> Outcome:
-        outcome: Outcome = self._call_with_faults("charge", lambda: self._do_charge(charge), NotCharged("rate limited"))
+        outcome = self._call_with_faults("charge", lambda: self._do_charge(charge), NotCharged("rate limited"))
         self._under_way[charge.idempotency_key] = self._clock()
         self._faults.switch("gateway.charge answers")
         del self._under_way[charge.idempotency_key]
         return outcome
 
     def lookup(self, charge: Charge) -> Outcome:
-        outcome: Outcome = self._call_with_faults("lookup", lambda: self._do_lookup(charge), Unknown("rate limited"))
-        return outcome
+        return self._call_with_faults("lookup", lambda: self._do_lookup(charge), Unknown("rate limited"))
 
     def close(self, charge: Charge) -> Outcome:
-        """As a lookup, which leaves nothing open; and a search proves it as well, so long after."""
-        outcome: Outcome = self._call_with_faults("close", lambda: self._do_close(charge), Unknown("rate limited"))
-        return outcome
+        return self._call_with_faults("close", lambda: self._do_close(charge), Unknown("rate limited"))
 
     def refund(self, charge: Charge, reference: str) -> RefundOutcome:
-        outcome: RefundOutcome = self._call_with_faults(
-            "refund", lambda: self._do_refund(charge, reference), Unknown("rate limited")
-        )
-        return outcome
+        return self._call_with_faults("refund", lambda: self._do_refund(charge, reference), Unknown("rate limited"))
 
     def let_late_effects_happen(self) -> None:
         while self._late:
             self._late.pop(0)()
 
     def count_moves(self, kind: str, transaction_id: str) -> int:
-        """How often money moved, under whatever key of the payment."""
+        """Return the number of charges or refunds of a payment, under all of its keys."""
         return self.movements.count((kind, transaction_id))
 
     def _look_up_key(self, charge: Charge) -> str:
-        """The charge's key; what was done under it more than a day ago is forgotten, as at Stripe."""
+        """Return the charge's key, after forgetting what happened under it more than a day ago, as Stripe does."""
         key = charge.idempotency_key
         if self._forget_if_old(key):
             self._answers.pop(key, None)
@@ -170,12 +164,12 @@ class FakeGateway:
         key = self._look_up_key(charge)
         if key in self._void:
             return NotCharged("cancelled")
-        # By its contract an earlier call is over after so long.
+        # By the gateway's contract, a call takes no longer than this.
         self.at_once += self._under_way.get(key, 0) > self._clock() - GATEWAY_SECONDS
         if key not in self._answers:
             outcome = self._behaviour(charge)
             if isinstance(outcome, NotCharged | Unknown):
-                return outcome  # nothing was done, and nothing is remembered
+                return outcome  # nothing happened, so nothing is remembered
             if outcome is None:
                 self.movements.append(("charge", charge.transaction_id))
                 outcome = Charged(f"ref-{key}")
@@ -185,7 +179,7 @@ class FakeGateway:
     def _do_lookup(self, charge: Charge) -> Outcome:
         if self._behaviour(charge) is SILENCE:
             return SILENCE
-        if charge.key_expired:  # a search: what is found is true, what is not found proves nothing
+        if charge.key_expired:  # a search, which proves nothing if it finds nothing
             has_moved = ("charge", charge.transaction_id) in self.movements
             return Charged(f"ref-{charge.idempotency_key}") if has_moved else Unknown("the key is forgotten")
         key = self._look_up_key(charge)
@@ -203,7 +197,7 @@ class FakeGateway:
         return NotCharged("nothing is open, and nothing will be")
 
     def _do_refund(self, charge: Charge, reference: str) -> RefundOutcome:
-        """Once per key, which is forgotten as any other; with a forgotten one it is only looked for."""
+        """Refund once per key, which is forgotten like any other; with a forgotten key, only look up the refund."""
         key = f"{charge.idempotency_key}-refund"
         if charge.key_expired:
             has_moved = ("refund", charge.transaction_id) in self.movements
@@ -224,7 +218,7 @@ class FakeGateway:
         if fault is Fault.TIMEOUT:
             return Unknown("timeout")
         if fault in (Fault.TIMEOUT_LATE, Fault.CRASH_LATE):
-            # On its way, and nobody waits for it any more.
+            # The request arrives later, when nobody waits for it.
             self._late.append(do)
             if fault is Fault.CRASH_LATE:
                 raise Crash(name)
@@ -238,7 +232,7 @@ class FakeGateway:
 
 
 class FakeSecrets:
-    """The gateway's key, which a function reads before it does anything with the gateway."""
+    """The gateway's API key, which a function reads before it calls the gateway."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -251,10 +245,10 @@ class FakeSecrets:
 
 
 class FakeTopic:
-    """What was published, as subscribers receive it: the message, and its outcome."""
+    """The published notices as subscribers receive them, with their outcomes."""
 
     def __init__(self, faults: Faults, judge: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
-        """``judge`` is called with the arguments of each publication that has an effect, at that moment."""
+        """``judge`` is called with the arguments of each effective publication, just before its effect."""
         self._faults, self._judge_notice = faults, judge
         self.notices: list[dict[str, Any]] = []
 
@@ -275,7 +269,7 @@ class FakeTopic:
 
 
 class FakeQueue:
-    """The dead letters."""
+    """The queue of dead letters."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -314,7 +308,7 @@ def _client_error(code: str, **details: Any) -> ClientError:
     return ClientError(response, "operation")
 
 
-# Raised again and again: to make an error takes longer than most calls.
+# These errors are raised repeatedly, because creating an error takes longer than most calls.
 THROTTLED_READ = _client_error("ProvisionedThroughputExceededException")
 THROTTLED_WRITE = _client_error(
     "TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}, {"Code": "ThrottlingError"}]

@@ -1,4 +1,4 @@
-"""A world that can be put back to how it was, and the seam through which actors call it."""
+"""A world whose state can be restored, and the seam through which actors call it."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -19,24 +19,24 @@ from tests.prove.world import World
 
 
 class Pause(BaseException):
-    """The actor's next call is not to be done yet."""
+    """The actor is paused before its next call."""
 
 
 class Stopped(BaseException):
-    """The execution was stopped, and its function has run to its end."""
+    """The execution was stopped, and its function has ended."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where an actor is. ``pending`` is the call that it does next, empty when it has come to its end."""
+    """Where an actor is. ``pending`` is its next call, or empty when the actor has ended."""
 
     pending: str
     state: str = ""
     data: str = "null"
     variables: str = "{}"
-    # Errors and causes of the attempts at this state so far.
+    # Errors and causes of the earlier attempts at this state.
     attempts: tuple[tuple[str, str], ...] = ()
-    # What the calls of the invocation at hand came to.
+    # The answers that the present invocation received.
     answers: tuple[tuple[str, bool, Any], ...] = ()
     begins_invocation: bool = False
     answers_lost: bool = False
@@ -53,7 +53,7 @@ class SavingGateway(FakeGateway):
     """A gateway that saves an answer of 500 under its key, and repeats it for as long as it remembers the key.
 
     https://docs.stripe.com/api/idempotent_requests: "regardless of whether it succeeds or fails"
-    What it did is found by listing, which a lookup does; that it did nothing is not proven before the key is forgotten.
+    A lookup lists what happened; that nothing happened is not proven before the key is forgotten.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -83,18 +83,18 @@ class SavingGateway(FakeGateway):
 
 
 class Seam:
-    """Every call of an actor to the world: given its answer again, done, or paused at."""
+    """Passes each call of an actor: it repeats a recorded answer, makes the call, or pauses the actor."""
 
     def __init__(self, stage: "Stage") -> None:
         self._stage = stage
-        self.passing = True  # whoever calls is no actor: it is not paused
+        self.passing = True  # the caller is no actor, and is not paused
 
     def begin(self, position: Position, trouble: Trouble, offset: float) -> None:
         self._replayed = list(reversed(position.answers))
         self.answers: list[tuple[str, bool, Any]] = []
         self.trouble, self.offset = trouble, offset
         self.pending = ""
-        self.is_done = position.pending == START  # to start is all that this step does
+        self.is_done = position.pending == START  # this step only starts the actor
         self.passing = False
 
     def new_invocation(self) -> None:
@@ -102,11 +102,11 @@ class Seam:
 
     @property
     def begins_invocation(self) -> bool:
-        """Whether nothing was called yet that others could notice."""
+        """Whether the invocation has made no call yet that others could notice."""
         return all(name in QUIET for name, _, _ in self.answers)
 
     def call(self, name: str, do: Callable[[], Any], late: Callable[[], Any] | None = None) -> Any:
-        """``do``; or ``late``, which is to happen when nobody waits for it any more."""
+        """Return the answer of ``do``. With Directed.LATE, ``late`` happens later instead."""
         if self.passing:
             return do()
         if self._replayed:
@@ -130,7 +130,7 @@ class Seam:
 
 
 class Observed:
-    """A service whose calls pass the seam; everything else of it is as it is."""
+    """A service whose operations pass the seam."""
 
     def __init__(self, service: Any, prefix: str, operations: tuple[str, ...], seam: Seam) -> None:
         self.service = service
@@ -149,7 +149,7 @@ class Observed:
 
 
 class Stage(World):
-    """A world that can be put back to how it was: ``now``, the services' contents, what is late, what was heard."""
+    """A world whose time, services, late effects and received notices can be restored."""
 
     def __init__(self, behaviour: Callable[[Charge], Outcome | None]) -> None:
         super().__init__(behaviour=behaviour)
@@ -176,7 +176,7 @@ class Stage(World):
 
     @contextmanager
     def install_ports(self) -> Iterator["Stage"]:
-        """The handlers' ports are this stage's for the length of the block. Nothing is logged: it is run many times."""
+        """Give the handlers this stage's ports until the block ends. They log nothing, because they run often."""
         with super().install_ports():
             lambda_handler.log.disabled = True
             try:
@@ -217,7 +217,7 @@ class Stage(World):
     def do_call(
         self, name: str, do: Callable[[], Any], trouble: Trouble, late: Callable[[], Any] | None
     ) -> tuple[bool, Any]:
-        """Whether the call answers, and what it answers or raises."""
+        """Return whether the call answers, and its answer or error."""
         self.faults.calls.clear()
         if trouble in TIMEOUTS:
             self.time += next(
@@ -241,7 +241,7 @@ class Stage(World):
             self.faults.plan = {}
 
     def deliver_late_effects(self) -> None:
-        """What is on its way arrives."""
+        """Let everything happen that is late."""
         self.faults.plan = {}
         self.gateway_itself.let_late_effects_happen()
         while self.late:
@@ -261,23 +261,20 @@ class Stage(World):
         return Snapshot(self.time, tuple(self.late), tuple(self.received_notices), tuple(values))
 
     def restore_snapshot(self, snapshot: "Snapshot") -> None:
-        self.time, self.late, self.received_notices = (
-            snapshot.time,
-            list(snapshot.late),
-            list(snapshot.received_notices),
-        )
+        self.time, self.late = snapshot.time, list(snapshot.late)
+        self.received_notices = list(snapshot.received_notices)
         for (service, name), value in zip(self._restorable_fields, snapshot.values, strict=True):
             setattr(service, name, _copy_value(value))
 
     def live_on(self) -> None:
-        """Nothing breaks any more, and the schedule runs until nothing is left to do."""
+        """Run the schedule, without faults, until nothing is left to do."""
         self.seam.passing = True
         self.deliver_late_effects()
         self.run_schedule(3 * DAY)
 
 
 class Snapshot:
-    """A world as it was. What the services keep is replaced and never changed in place, so that it can be shared."""
+    """The state of a world. Services replace their values and never change them in place, so snapshots share them."""
 
     def __init__(
         self, time: float, late: tuple[Any, ...], received_notices: tuple[Notice, ...], values: tuple[Any, ...]
@@ -288,7 +285,7 @@ class Snapshot:
 
 
 def _is_under_way(position: Position) -> bool:
-    """Whether a function runs, or an execution has begun and goes on: neither is idle for minutes."""
+    """Whether a function or an execution is running, which is never idle for minutes."""
     has_begun = bool(position.state) and (position.state, position.begins_invocation, position.attempts) != (
         *("ValidatePayment", True, ()),
     )
@@ -316,7 +313,7 @@ def _digest_of(value: Any) -> int:
 def _digest_item(value: Any) -> int:
     if isinstance(value, str | int | float | tuple):
         return hash(value)
-    if callable(value):  # a late effect: what it does is what it was given
+    if callable(value):  # a late effect is identified by its arguments
         closed_over = [cell.cell_contents for cell in value.__closure__ or ()]
         return hash(repr([item for item in closed_over if not isinstance(item, FakeGateway)]) + value.__qualname__)
     judgement = _DIGESTS.get(id(value))

@@ -1,7 +1,7 @@
-"""Every call of every function broken in every way, alone and in pairs: enumerated, not sampled.
+"""Injects every fault into every call of every function, singly and in pairs: enumerated, not sampled.
 
-After each, the workflow's retries and the reconciliation run on, and then: charged at most once, exactly once if the
-payment says COMPLETED, never if it says it was not; the ledger replays to the status; no payment stays open.
+After each run, once retries and reconciliation have ended, ``World.check_payments`` finds nothing wrong: a payment is
+charged as its status says, its ledger leads to that status, and it does not stay open.
 """
 
 import re
@@ -28,14 +28,14 @@ Behaviour = Callable[[Charge], Outcome | None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """A payment's life: how the gateway behaves, and where the payment ends if nothing else breaks."""
+    """A payment's life: how the gateway behaves, and the final status without faults."""
 
     ends: Status
     behaviour: Behaviour = lambda _: None
     refund: bool = False
-    # Whether an operator has it sent again after it failed.
+    # Whether an operator redrives the payment after its failure.
     redrive: bool = False
-    # How long the schedule is down before it takes up what was left.
+    # How long the schedule is disabled before it reconciles.
     down_seconds: float = 0
 
 
@@ -61,7 +61,7 @@ SCENARIOS = {
 def run_scenario(
     scenario: Scenario, plan: dict[int, Fault], outage: tuple[str, int] | None = None, outage_seconds: float = 0
 ) -> World:
-    """``away`` names services that take no call from the n-th on, until so long after the execution has ended."""
+    """Run a life. An ``outage`` begins at a call and lasts until ``outage_seconds`` after the execution."""
     world = World(plan, scenario.behaviour)
     world.faults.outage = outage
     event: dict[str, Any] = {"transaction_id": request()["transaction_id"], "operator": "alice"}
@@ -79,7 +79,7 @@ def run_scenario(
             world.run_schedule(outage_seconds)
         world.faults.outage = None
         if scenario.down_seconds:
-            # No request is on its way for so long: what comes late has come by then.
+            # Late requests arrive sooner than that.
             world.gateway.let_late_effects_happen()
             world.time += scenario.down_seconds
         world.run_schedule()
@@ -87,7 +87,7 @@ def run_scenario(
 
 
 def list_plans(world: World, beyond: int = -1) -> list[tuple[int, Fault]]:
-    """Every way to break a call of this run after the call ``beyond``."""
+    """Return every fault of every call of this run after the call ``beyond``."""
     return [
         (index, fault)
         for index, (_, possible) in enumerate(world.faults.calls)
@@ -130,11 +130,11 @@ def test_a_throttled_call_leaves_what_a_timeout_leaves(name: str, monkeypatch: p
 
 
 def run_again_after_a_day(plan: dict[int, Fault]) -> World:
-    """The schedule is down, and the same request comes again when the gateway has forgotten the first."""
+    """Repeat a request when the gateway has forgotten the first, without a schedule in between."""
     world = World(plan)
     with world.install_ports():
         world.run_payment(request(), name="1")
-        # No request is on its way for a day: what comes late has come by then.
+        # Late requests arrive sooner than that.
         world.gateway.let_late_effects_happen()
         world.time += DAY + 1
         world.run_payment(request(), name="2")
@@ -142,14 +142,14 @@ def run_again_after_a_day(plan: dict[int, Fault]) -> World:
     return world
 
 
-# By the beginnings of their calls' names.
+# Services by the prefix of their calls.
 SERVICE_PREFIXES = ("workflow.publish", "workflow.send", "workflow", "s", "dynamodb", "secretsmanager", "")
 HOUR = 60 * 60
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_an_outage_of_each_service_from_each_call_on(name: str, record_figure: Any) -> None:
-    """Longer than the retries last: until the execution is over, and for an hour of the schedule after it."""
+def test_no_outage_of_a_service_from_any_call_leaves_anything_wrong(name: str, record_figure: Any) -> None:
+    """An outage outlasts the retries: it ends with the execution, or an hour later."""
     scenario, outages = SCENARIOS[name], 0
     calls = [call for call, _ in run_scenario(scenario, {}).faults.calls]
     for service in SERVICE_PREFIXES:
@@ -165,7 +165,7 @@ def test_an_outage_of_each_service_from_each_call_on(name: str, record_figure: A
 
 
 def run_twice(plan: dict[int, Fault]) -> World:
-    """A payment that fails for good, and the same request again."""
+    """Repeat the request of a payment that fails."""
     world = World(plan, lambda _: NotCharged("away"))
     with world.install_ports():
         world.run_payment(request(), name="1")
@@ -175,10 +175,10 @@ def run_twice(plan: dict[int, Fault]) -> World:
 
 
 def check_twice() -> int:
-    """Every fault; how many there are."""
+    """Inject every fault, and return their number."""
     undisturbed = run_twice({})
     undisturbed.check_payments()
-    # Where nothing breaks, nothing is said again, not even under the same notice id.
+    # Without a fault, nothing is repeated, not even under the same notice id.
     assert len(undisturbed.topic.notices) == 1, "announced twice"
     assert len(undisturbed.queue.letters) == 1, "dead-lettered twice"
     singles = list_plans(undisturbed)
@@ -187,12 +187,12 @@ def check_twice() -> int:
     return len(singles)
 
 
-def test_the_same_failure_is_told_once(record_figure: Any) -> None:
+def test_a_failure_is_announced_once(record_figure: Any) -> None:
     record_figure("crash points tested", check_twice())
 
 
 def check_again_after_a_day() -> Counter[str]:
-    """Every pair of faults; how the payments ended. A payment that is left claimed takes two."""
+    """Inject every pair of faults, and count the final statuses. Two faults are needed to leave a payment claimed."""
     ends: Counter[str] = Counter()
     for first in list_plans_of_pairs(run_again_after_a_day({}), -1):
         for second in list_plans_of_pairs(run_again_after_a_day(dict([first])), first[0]):
@@ -202,15 +202,15 @@ def check_again_after_a_day() -> Counter[str]:
     return ends
 
 
-def test_every_pair_with_the_request_again_after_a_day(record_figure: Any) -> None:
+def test_no_pair_of_faults_charges_a_repeated_request_twice(record_figure: Any) -> None:
     ends = check_again_after_a_day()
     print(f"\nagain after a day: {dict(ends)}")
     record_figure("pairs of crash points tested", sum(ends.values()))
     assert set(ends) >= {"COMPLETED", "FAILED"}
 
 
-def check_table_put_back_in_time() -> None:
-    """The table of payments is restored to before the payment; the ledger remembers, and it is not charged anew."""
+def check_restored_table() -> None:
+    """Restore the table of payments to before the payment: the ledger still has it, and prevents a second charge."""
     world = World()
     with world.install_ports():
         world.run_payment(request(), name="1")
@@ -222,16 +222,16 @@ def check_table_put_back_in_time() -> None:
     assert world.gateway.count_moves("charge", request()["transaction_id"]) == 1
 
 
-def test_a_table_put_back_in_time_charges_nobody_again() -> None:
-    check_table_put_back_in_time()
+def test_a_restored_table_charges_nobody_again() -> None:
+    check_restored_table()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_crash_point_and_every_pair(name: str, record_figure: Any) -> None:
+def test_no_fault_and_no_pair_of_faults_leaves_anything_wrong(name: str, record_figure: Any) -> None:
     ends: Counter[str] = Counter()
     singles = pairs = 0
 
-    def broken_by(plan: dict[int, Fault]) -> World:
+    def run_with_faults(plan: dict[int, Fault]) -> World:
         world = run_scenario(SCENARIOS[name], plan)
         try:
             world.check_payments()
@@ -241,17 +241,17 @@ def test_every_crash_point_and_every_pair(name: str, record_figure: Any) -> None
         ends.update(payment.status for payment in world.read_payments().values())
         return world
 
-    undisturbed = broken_by({})
-    # Where nothing breaks, it is not enough to be harmless.
+    undisturbed = run_with_faults({})
+    # Without a fault, the payment has the status of the scenario.
     assert [payment.status for payment in undisturbed.read_payments().values()] == [SCENARIOS[name].ends]
-    # What may break before a redrive breaks in the other scenarios too.
+    # The other scenarios have the faults before a redrive.
     for first in list_plans(undisturbed, beyond=undisturbed.redriven_at - 1):
-        broken = broken_by(dict([first]))
+        broken = run_with_faults(dict([first]))
         singles += 1
         if not is_own_kind(undisturbed, *first):
             continue
         for second in list_plans_of_pairs(broken, first[0]):
-            broken_by(dict([first, second]))
+            run_with_faults(dict([first, second]))
             pairs += 1
     print(f"\ncrash points, {name}: {singles} singly, {pairs} in pairs; ended {dict(ends)}")
     record_figure("crash points tested", singles)

@@ -1,7 +1,4 @@
-"""Defects planted one at a time: a scenario of the explorer then goes wrong more often than without, in that kind.
-
-Where they are planted comes first, by the names of the core that they patch.
-"""
+"""Plants defects one at a time: the explorer then finds more violations of a kind than without the defect."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +22,7 @@ from tests.prove.troubles import Directed
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def a_refund_that_trusts_a_saved_error(patch: pytest.MonkeyPatch) -> None:
+def trust_a_saved_error_of_a_refund(patch: pytest.MonkeyPatch) -> None:
     really = SavingGateway._do_refund
 
     def trust(self: SavingGateway, charge: Charge, reference: str) -> RefundOutcome:
@@ -34,8 +31,8 @@ def a_refund_that_trusts_a_saved_error(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SavingGateway, "_do_refund", trust)
 
 
-def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
-    """An execution announces a payment that it does not hold, and leaves no trace of that."""
+def announce_for_another_without_a_record(patch: pytest.MonkeyPatch) -> None:
+    """An execution announces a payment that another execution holds, and does not record that."""
     really = failure.record_failure
 
     def announce(transaction_id: str, *, execution: str, ledger: Any, **arguments: Any) -> failure.Failure:
@@ -47,15 +44,14 @@ def a_notice_of_a_non_holder_that_is_not_recorded(patch: pytest.MonkeyPatch) -> 
     patch.setattr("handlers.processing.record_failure", announce)
 
 
-def a_claim_that_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:
-    """Of a notice. That of a payment is test_protections.py: the key and the fence keep it from doing harm."""
+def ignore_claims_of_notices(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(notification.Notification, "is_claimed", lambda *_: False)
 
 
 ONE_EXECUTION = Scenario((Execution("a"),), troubles=1)
 LATE = Scenario((Execution("a"), Late()), troubles=1, only=frozenset({Fault.TIMEOUT_LATE}))
 SAVED = replace(lives.SCENARIOS["refunded, saved errors"], troubles=1, preemptions=0)
-NOT_TOLD = Scenario(
+NOT_NOTIFIED = Scenario(
     (Execution("a"), lives.a_day(), schedule_run()),
     lives.never_answers,
     troubles=1,
@@ -67,14 +63,14 @@ SENT_TWICE = replace(lives.SCENARIOS["two executions, one fault"], only=frozense
 PLANTED: dict[Plant, tuple[Scenario, str]] = {
     protections.use_a_key_per_attempt: (ONE_EXECUTION, truth.DOUBLE),
     protections.trust_a_lookup_that_is_not_final: (LATE, truth.LOST_OR_STUCK),
-    a_refund_that_trusts_a_saved_error: (SAVED, truth.LOST_OR_STUCK),
-    protections.confirm_before_sending: (NOT_TOLD, truth.LAST_DIFFERS),
-    a_notice_of_a_non_holder_that_is_not_recorded: (SENT_TWICE, truth.LAST_DIFFERS),
-    a_claim_that_ignores_the_lease: (lives.SCENARIOS["redriven"], truth.UNTRUE),
+    trust_a_saved_error_of_a_refund: (SAVED, truth.LOST_OR_STUCK),
+    protections.confirm_before_sending: (NOT_NOTIFIED, truth.LAST_DIFFERS),
+    announce_for_another_without_a_record: (SENT_TWICE, truth.LAST_DIFFERS),
+    ignore_claims_of_notices: (lives.SCENARIOS["redriven"], truth.UNTRUE),
 }
 
 
-def found_in(scenario: Scenario) -> Counter[str]:
+def count_findings(scenario: Scenario) -> Counter[str]:
     explorer = Explorer(scenario)
     with explorer.stage.install_ports():
         return explorer.explore_lives().finding_counts
@@ -83,9 +79,9 @@ def found_in(scenario: Scenario) -> Counter[str]:
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_a_planted_defect_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch, record_figure: Any) -> None:
     scenario, kind = PLANTED[plant]
-    without = found_in(scenario)
+    baseline = count_findings(scenario)
     plant(monkeypatch)
-    counts = found_in(scenario)
-    print(f"\nplanted, {plant.__name__}: {dict(counts)}; without: {dict(without)}")
-    assert counts[kind] > without[kind]
+    counts = count_findings(scenario)
+    print(f"\nplanted, {plant.__name__}: {dict(counts)}; baseline: {dict(baseline)}")
+    assert counts[kind] > baseline[kind]
     record_figure("defects planted, each found by exploring", 1)

@@ -1,6 +1,6 @@
-"""A function answers more than Step Functions takes: caught or not, money and notices are right.
+"""A function returns more than Step Functions accepts: whether that is caught or not, money and notices are right.
 
-No function of ours does; a defect may. AWS's documentation says that ``States.DataLimitExceeded`` cannot be caught
+Only a defect could make a function do so. AWS's documentation says that ``States.DataLimitExceeded`` cannot be caught
 (https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html); AWS itself let a catcher catch it.
 """
 
@@ -23,13 +23,13 @@ BEHAVIOURS: dict[Status, Callable[[Charge], Outcome | None]] = {
     Status.COMPLETED: lambda _: None,
     Status.DECLINED: lambda _: Declined("insufficient_funds"),
     Status.FAILED: lambda _: NotCharged("away"),
-    # Never charged, and the gateway tells that only when it is asked later.
+    # Never charged, which only a later lookup finds.
     Status.UNKNOWN: lambda _: Unknown("timeout"),
 }
 
 
 class LargeResults(World):
-    """The answer to each call of ``large`` has its effect, and does not fit."""
+    """Each call in ``large`` takes effect, and its answer is too large."""
 
     def __init__(self, large: Collection[str], behaviour: Callable[[Charge], Outcome | None]) -> None:
         super().__init__(behaviour=behaviour)
@@ -71,7 +71,7 @@ def test_money_and_notices_are_right_whichever_results_are_too_large(
         assert is_of_the_execution or notice["outcome"] in (payment.status, Status.UNKNOWN), f"heard {notice}"
     if execution.status == "SUCCEEDED":
         assert payment.status is status, "an execution succeeds only with its payment's outcome"
-    assert world.large_results <= len(large), "a call was made again, which changes nothing"
+    assert world.large_results <= len(large), "a call was retried, which cannot help"
 
 
 @pytest.mark.parametrize("catches", [True, False], ids=["caught", "not-caught"])
@@ -82,26 +82,23 @@ def test_a_validation_that_answers_too_much_records_the_payment_once(amount: flo
     (payment,) = world.read_payments().values()
     assert payment.status is (Status.FAILED if amount > 0 else Status.REJECTED)
     assert "ProcessPayment" not in execution.path
-    if catches and amount < 0:  # the payment turned out to be rejected, which is an outcome
+    if catches and amount < 0:  # a rejection is an outcome
         assert execution.path[-1] == "PaymentUnsuccessful"
     else:
         assert (execution.status, execution.error) == ("FAILED", "States.DataLimitExceeded")
 
 
-def test_a_charge_whose_answer_is_too_large_is_completed_where_it_is_caught() -> None:
-    world, execution = run_payment(["process"], Status.COMPLETED, catches=True)
-    assert execution.path[-1] == "PaymentComplete"
+@pytest.mark.parametrize(
+    ("catches", "path_after_charge"), [(True, ["RecordFailure", "FailureOutcome", "PaymentComplete"]), (False, [])]
+)
+def test_a_charge_with_too_large_an_answer_is_no_failure(catches: bool, path_after_charge: list[str]) -> None:
+    world, execution = run_payment(["process"], Status.COMPLETED, catches=catches)
+    assert execution.path == ["ValidatePayment", "ProcessPayment", *path_after_charge]
     assert world.topic.notices == world.queue.letters == []
 
 
-def test_a_charge_whose_answer_is_too_large_ends_the_execution_where_it_is_not_caught() -> None:
-    world, execution = run_payment(["process"], Status.COMPLETED, catches=False)
-    assert execution.path == ["ValidatePayment", "ProcessPayment"]
-    assert world.topic.notices == world.queue.letters == []
-
-
-def test_what_reconciliation_announces_where_the_execution_could_not() -> None:
-    """The failure was recorded, and the answer that it is to be told did not fit."""
+def test_reconciliation_announces_a_failure_that_the_execution_could_not() -> None:
+    """The failure was recorded, but the answer to announce it was too large."""
     world, execution = run_payment(["record_failure"], Status.FAILED, catches=False)
     assert execution.path[-1] == "RecordFailure"
     assert [notice["outcome"] for notice in world.topic.notices] == [Status.FAILED]
@@ -136,7 +133,7 @@ def test_the_interpreter_catches_a_large_result_as_aws_did(name: str) -> None:
 
 
 def test_nothing_else_that_is_too_large_is_ever_caught() -> None:
-    """What AWS let a catcher catch was the result of a task; other data that grew too large ended executions."""
+    """AWS let a catcher catch only the result of a task; other data that was too large ended executions."""
     states = TASK["States"] | {"Call": TASK["States"]["Call"] | {"Output": "{% $states.result & $states.result %}"}}
     tasks = {"function": lambda _: "x" * (LIMIT_BYTES - 10)}
     execution = Interpreter(TASK | {"States": states}, tasks, catches_large_results=True).run({})

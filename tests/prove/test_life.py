@@ -1,4 +1,4 @@
-"""A stateful property test: thousands of steps of payments' lives, against what must always hold."""
+"""A stateful property test: random steps in payments' lives, with what must hold after each step and at the end."""
 
 from collections import Counter
 from contextlib import suppress
@@ -18,7 +18,7 @@ from tests.prove.world import World
 from tests.workflow import request
 
 STEPS: Counter[str] = Counter()
-# How the payments ended.
+# The final statuses of the payments.
 ENDS: Counter[str] = Counter()
 IDS = st.sampled_from(["T-1", "T-2", "T-3"])
 BEHAVIOURS = st.sampled_from(["", "away for long", "", "declined", "away", "silent"])
@@ -26,7 +26,7 @@ FAULTS = sorted(GATEWAY_FAULTS, key=lambda fault: fault.name)
 
 
 class Life(RuleBasedStateMachine):
-    """Payments are sent, sent again, broken off, reconciled, refunded, reopened, while time goes by."""
+    """Payments are started, repeated, interrupted, reconciled, refunded and reopened while time passes."""
 
     @initialize(behaviours=st.fixed_dictionaries(dict.fromkeys(("T-1", "T-2", "T-3"), BEHAVIOURS)))
     def begin(self, behaviours: dict[str, str]) -> None:
@@ -72,7 +72,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(transaction_id=IDS)
     def process_once(self, transaction_id: str) -> None:
-        """An invocation on its own, as a retry whose execution is gone."""
+        """Invoke the function alone, like a retry whose execution has ended."""
         payment = self.world.read_payments().get(transaction_id)
         if payment:
             event = {"action": "process", "transaction_id": transaction_id, "record_id": payment.record_id}
@@ -84,7 +84,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(transaction_id=IDS)
     def redrive(self, transaction_id: str) -> None:
-        """As the operator's command does it: with the request of the execution that failed."""
+        """Redrive with the request of the failed execution, as the operator's command does."""
         sent_request = [request for request in self.sent_request if request["transaction_id"] == transaction_id]
         for last_request in sent_request[-1:]:
             if self._operate("reopen", transaction_id, request=last_request):
@@ -92,7 +92,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(transaction_id=IDS)
     def resolve(self, transaction_id: str) -> None:
-        """A person looks it up at the gateway, and tells the truth."""
+        """Resolve the payment as the gateway's records say."""
         if self.world.gateway.count_moves("charge", transaction_id):
             reference = f"ref-payment-{transaction_id}"
             self._operate("resolve", transaction_id, status="COMPLETED", reference=reference)
@@ -146,7 +146,7 @@ class Life(RuleBasedStateMachine):
         return self._invoke_function(reconciliation.handler, event)
 
     def _invoke_function(self, handler: object, event: dict[str, Any]) -> bool:
-        """Whether it answered; who invoked it would retry or report, and here it only has to be harmless."""
+        """Return whether the handler answered. Errors are ignored: they only have to be harmless."""
         self._step(str(event.get("action", "reconcile")))
         with suppress(StatesError):
             self.world.invoke_handler(handler, event)
@@ -157,7 +157,7 @@ class Life(RuleBasedStateMachine):
         STEPS[name] += 1
 
 
-def test_whole_lives(record_figure: Any) -> None:
+def test_no_random_step_leaves_anything_wrong(record_figure: Any) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     STEPS.clear()
@@ -166,7 +166,7 @@ def test_whole_lives(record_figure: Any) -> None:
         Life,
         settings=settings(
             max_examples=150,
-            # The same lives each time: a figure that can be looked up, and no failure by chance.
+            # Each run takes the same lives.
             derandomize=True,
             stateful_step_count=40,
             deadline=None,
@@ -177,5 +177,5 @@ def test_whole_lives(record_figure: Any) -> None:
     print(f"\nlife steps: {sum(STEPS.values())} {dict(STEPS)}; ended {dict(ENDS)}")
     record_figure("random steps run", sum(STEPS.values()))
     assert sum(STEPS.values()) > 3000
-    # They went everywhere.
+    # Every final status occurred.
     assert set(ENDS) == {"REJECTED", "COMPLETED", "DECLINED", "FAILED", "REVIEW", "REFUNDED"}

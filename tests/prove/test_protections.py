@@ -20,7 +20,7 @@ from tests.prove.test_crash_points import (
     SCENARIOS,
     Scenario,
     check_again_after_a_day,
-    check_table_put_back_in_time,
+    check_restored_table,
     check_twice,
     list_plans,
     run_scenario,
@@ -153,8 +153,10 @@ def leave_declines_unannounced(patch: pytest.MonkeyPatch) -> None:
 def confirm_before_sending(patch: pytest.MonkeyPatch) -> None:
     def confirm_and_send(payment: Payment, *, ledger: Any, notices: Any, clock: Any, **_: Any) -> Payment:
         claimed = charging.claim_notice(payment, ledger, "reconciliation", clock())
-        sent = {"notice_id": payment.notice_id, "is_sent": True, "is_dead_lettered": True}
-        confirmed = failure.confirm_notice(payment.transaction_id, "reconciliation", ledger=ledger, clock=clock, **sent)
+        confirmation = {"notice_id": payment.notice_id, "is_sent": True, "is_dead_lettered": True}
+        confirmed = failure.confirm_notice(
+            payment.transaction_id, "reconciliation", ledger=ledger, clock=clock, **confirmation
+        )
         notices.dead_letter(payment)
         notices.announce(payment)
         return confirmed or claimed
@@ -216,7 +218,7 @@ REMOVALS: dict[str, tuple[Removal, Callable[[], object], str]] = {
         replace_attribute(services, "_is_condition_met", lambda *_: True), by_race(two_functions),
         "lost with LedgerRefused"),
     "the condition of the step": (
-        replace_attribute(DynamoDBLedger, "NEW_STEP", ""), check_table_put_back_in_time, "overwritten"),
+        replace_attribute(DynamoDBLedger, "NEW_STEP", ""), check_restored_table, "overwritten"),
     "both conditions": (
         drop_all_conditions, by_race(giving_up_against_processing), "the ledger|FAILED, and was charged"),
     "the holder of a payment": (

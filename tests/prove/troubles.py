@@ -1,4 +1,4 @@
-"""What may break at which call of a life: the faults of ``faults.py``, and those that only an exploration directs."""
+"""The troubles that each call of a life may have: faults of faults.py, and those that only the explorer injects."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -8,12 +8,12 @@ from payments.ports import GATEWAY_SECONDS
 from stacks.workflow.state_machine import INTEGRATION_TIMEOUT_SECONDS, PATIENT, THROTTLED
 from tests.prove.faults import Fault
 
-# No request is on its way for longer than that: the longest timeout of a call is the gateway's.
+# No request arrives later than this: the gateway has the longest timeout of all calls.
 LATE_SECONDS = 61.0
 
 
 class Directed(Enum):
-    """What breaks beyond the faults of faults.py."""
+    """Troubles beyond the faults of faults.py."""
 
     SAVED_ERROR = "answers 500 without effect, and the key replays that for a day"
     SAVED_ERROR_WITH_EFFECT = "answers 500 with effect, and the key replays that for a day"
@@ -26,7 +26,7 @@ class Directed(Enum):
 
 Trouble = Fault | Directed | None
 
-# What may break at which call. Where two faults leave the same behind, one stands for both.
+# The troubles of each call. One of two faults with the same effect stands for both.
 READ_TROUBLES = (Fault.TIMEOUT, Fault.CRASH_BEFORE)
 WRITE_TROUBLES = (Fault.TIMEOUT_WITH_EFFECT, Fault.CRASH_AFTER, Fault.TIMEOUT)
 MONEY_TROUBLES = (
@@ -45,12 +45,12 @@ TROUBLES: Mapping[str, tuple[Fault | Directed, ...]] = {
     "workflow.send_message": (Fault.TIMEOUT_WITH_EFFECT, Directed.LATE, Directed.REFUSED, Directed.UNLISTED),
 }
 OF_AN_INVOCATION = (Directed.REFUSED, Directed.SLOW, Directed.UNLISTED, Directed.ANSWERS_LOST)
-# How often a throttled call is retried, of a function as of the topic and the queue.
+# How often the workflow retries a throttled call, whether of a function, the topic or the queue.
 THROTTLED_RETRIES: int = THROTTLED["MaxAttempts"]  # type: ignore[assignment]
 assert PATIENT["MaxAttempts"] == THROTTLED_RETRIES
 TIMEOUTS = frozenset({Fault.TIMEOUT, Fault.TIMEOUT_WITH_EFFECT, Fault.TIMEOUT_LATE, Directed.LATE})
-# How long who calls them waits for an answer that does not come, in seconds.
+# How long their callers wait for an answer, in seconds.
 WAITING_SECONDS = {"gateway": GATEWAY_SECONDS, "workflow": INTEGRATION_TIMEOUT_SECONDS}
-# Belong to the call before them.
+# Calls at which no other actor takes over.
 QUIET = frozenset({"clock", "dynamodb.query", "dynamodb.batch_get_item"})
 START = "starts"
