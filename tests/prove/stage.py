@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapters.dynamodb import DynamoDBLedger
 from handlers import lambda_handler
 from payments.ports import Charge, Outcome, RefundOutcome, Unknown
 
@@ -187,9 +186,6 @@ class Stage(World):
     def clock(self) -> float:
         moment: float = self.seam.call("clock", lambda: self.time + (0.0 if self.seam.passing else self.seam.offset))
         return moment
-
-    def build_ledger(self, operator: str | None = None) -> DynamoDBLedger:
-        return DynamoDBLedger("transactions", "ledger", self.dynamodb, operator or "function:1")
 
     def _connect_gateway(self) -> Any:
         return self.gateway

@@ -66,7 +66,7 @@ class Life(RuleBasedStateMachine):
 
     def pay_again(self, sent_request: dict[str, Any]) -> None:
         self.runs += 1
-        self._step("pay")
+        STEPS["pay"] += 1
         self.sent_request.append(sent_request)
         self.world.run_payment(sent_request, name=str(self.runs))
 
@@ -105,22 +105,22 @@ class Life(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 61, 301, 901, 40_000]))
     def time_passes(self, seconds: int) -> None:
-        self._step("time")
+        STEPS["time"] += 1
         self.world.time += seconds
 
     @rule()
     def late_effects(self) -> None:
-        self._step("late")
+        STEPS["late"] += 1
         self.world.gateway.let_late_effects_happen()
 
     @rule(ahead=st.integers(0, 12), fault=st.sampled_from(FAULTS))
     def something_will_break(self, ahead: int, fault: Fault) -> None:
-        self._step("fault")
+        STEPS["fault"] += 1
         self.world.faults.plan[len(self.world.faults.calls) + ahead] = fault
 
     @rule(service=st.sampled_from(["", "workflow", "sns", "sqs", "dynamodb"]))
     def an_outage_begins_or_ends(self, service: str) -> None:
-        self._step("outage")
+        STEPS["outage"] += 1
         self.world.faults.outage = (service, 0) if service else None
 
     @invariant()
@@ -147,14 +147,11 @@ class Life(RuleBasedStateMachine):
 
     def _invoke_function(self, handler: object, event: dict[str, Any]) -> bool:
         """Return whether the handler answered. Errors are ignored: they only have to be harmless."""
-        self._step(str(event.get("action", "reconcile")))
+        STEPS[str(event.get("action", "reconcile"))] += 1
         with suppress(StatesError):
             self.world.invoke_handler(handler, event)
             return True
         return False
-
-    def _step(self, name: str) -> None:
-        STEPS[name] += 1
 
 
 def test_no_random_step_leaves_anything_wrong(record_figure: Any) -> None:

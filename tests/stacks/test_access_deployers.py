@@ -50,20 +50,12 @@ FOREIGN_KEY = key_arn("OfAnotherTeam")
 
 MAY = {
     "CloudFormation makes a role under the boundary": (CLOUDFORMATION, "iam:CreateRole", OUR_ROLE, UNDER),
-    "CloudFormation attaches our policy": (CLOUDFORMATION, "iam:AttachRolePolicy", OUR_ROLE, ATTACHED),
-    "CloudFormation gives a function its role": (CLOUDFORMATION, "iam:PassRole", OUR_ROLE, TO_LAMBDA),
-    "CloudFormation makes our policy": (CLOUDFORMATION, "iam:CreatePolicy", OUR_POLICY),
-    "CloudFormation makes a key of ours": (CLOUDFORMATION, "kms:CreateKey", "*", TAGGED_AS_OURS),
     "CloudFormation tags the key that it makes": (CLOUDFORMATION, "kms:TagResource", key_arn("SnsKey"), TAGGED_AS_OURS),
-    "CloudFormation changes a key of ours": (CLOUDFORMATION, "kms:PutKeyPolicy", key_arn("SnsKey"), OF_THIS_ACCOUNT),
     "CloudFormation changes a key of an earlier deployment": (
         CLOUDFORMATION, "kms:PutKeyPolicy", FOREIGN_KEY, OF_THIS_ACCOUNT | OUR_TAG,
     ),
-    "CloudFormation updates the workflow": (CLOUDFORMATION, "states:UpdateStateMachine", STATE_MACHINE),
     # CloudWatch refuses it to a role that is restricted to names.
     "CloudFormation makes a composite alarm": (CLOUDFORMATION, "cloudwatch:PutCompositeAlarm", "*"),
-    "CloudFormation reads a composite alarm": (CLOUDFORMATION, "cloudwatch:DescribeAlarms", "*"),
-    "CloudFormation reads an artifact": (CLOUDFORMATION, "s3:GetObject", f"{ARTIFACTS}/payment-platform/code"),
     "a plan makes a change set": (PLAN, "cloudformation:CreateChangeSet", STACK),
     "a plan hands CloudFormation its role": (
         PLAN, "iam:PassRole", f"{IAM}:role/role-payment-cloudformation",
