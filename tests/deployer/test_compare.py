@@ -241,10 +241,8 @@ def test_inline_policies_attachments_and_permissions() -> None:
     assert described == [("attached", "Allow", "arn:x", ""), ("inline policy", "Allow", "r", "")]
     properties = "{Action: i, FunctionName: f, Principal: p, SourceArn: rule, SourceAccount: 1, PrincipalOrgID: o}"
     (change,) = statement_changes(None, evaluate_text(policy_template("AWS::Lambda::Permission", properties)))
-    assert (change.resource, change.condition) == (
-        "f for p",
-        '{"PrincipalOrgID": "o", "SourceAccount": "1", "SourceArn": "rule"}',
-    )
+    assert (change.kind, change.effect, change.actions, change.resource) == ("permission", "Allow", ("i",), "f for p")
+    assert change.condition == '{"PrincipalOrgID": "o", "SourceAccount": "1", "SourceArn": "rule"}'
 
 
 def test_a_dropped_condition_is_a_removed_and_an_added_statement() -> None:
