@@ -2,7 +2,7 @@
 
 Each defect is planted alone into the templates, and one test, or one rule of cfn-lint, is run on them: it must fail
 with the defect, and pass without it. All tests are collected once; then a process is forked for each defect, plants
-it, and runs its test. Defects of the sources are in sources.py.
+it, and runs its test. defects.py says how defects are declared; sources.py plants those of the sources.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from scripts.common.templates import to_plain_types
 from tests import emitted
 
 from . import sources
-from .defects import DEFECTS
-from .planting import Defect
+from .defects import TemplateDefect, read_source_defects, read_template_defects
+from .planting import plant_edits
 from .sources import DETECTED
 
 LINT = "cfn-lint "
@@ -39,8 +39,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sources", action="store_true", help="plant the defects of the sources as well: minutes")
     parser.add_argument("--write", type=Path, help="keep the templates with each defect here, for pytest --templates")
     options = parser.parse_args(arguments)
-    source_defects = _select(sources.read_defects() if options.sources else [], options.only)
-    defects = _select(DEFECTS, options.only)
+    source_defects = _select_defects(read_source_defects() if options.sources else [], options.only)
+    defects = _select_defects(read_template_defects(), options.only)
     if not defects and not source_defects:
         print(f"no defect has {options.only!r} in its name", file=sys.stderr)
         return 2
@@ -62,26 +62,26 @@ def main(arguments: list[str]) -> int:
     return 1 if missed else 0
 
 
-def _select(defects: list[Any], words: str) -> list[Any]:
+def _select_defects(defects: list[Any], words: str) -> list[Any]:
     return [defect for defect in defects if words.casefold() in defect.name.casefold()]
 
 
-def _plant_in_templates(defects: list[Defect]) -> list[tuple[str, str, str, str]]:
+def _plant_in_templates(defects: list[TemplateDefect]) -> list[tuple[str, str, str, str]]:
     """Return name, template, check and result of each defect; ends the process if the tests cannot be collected."""
     if not defects:
         return []
     suite = _Suite(defects)
-    tests = sorted({defect.detected_by for defect in defects if not defect.detected_by.startswith(LINT)})
+    tests = sorted({defect.caught_by for defect in defects if not defect.caught_by.startswith(LINT)})
     exit_code = pytest.main([*tests, *sources.QUIET], plugins=[suite])
     if exit_code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         sys.exit(f"the tests cannot be collected: pytest ends with {exit_code!r}")
-    return [(d.name, d.template, d.detected_by, result) for d, result in zip(defects, suite.results, strict=True)]
+    return [(d.name, d.template, d.caught_by, result) for d, result in zip(defects, suite.results, strict=True)]
 
 
 class _Suite:
     """A plugin that runs each collected test without a defect, and with each defect that it must detect."""
 
-    def __init__(self, defects: list[Defect]) -> None:
+    def __init__(self, defects: list[TemplateDefect]) -> None:
         self._defects = defects
         self._items: dict[str, pytest.Item] = {}
         self._raised: type[BaseException] | None = None
@@ -99,16 +99,16 @@ class _Suite:
             results = pool.map(_run_defect, range(len(self._defects)), chunksize=1)
             failing = pending.get()
         pairs = zip(self._defects, results, strict=True)
-        self.results = [failing.get(defect.detected_by, result) for defect, result in pairs]
+        self.results = [failing.get(defect.caught_by, result) for defect, result in pairs]
         return True
 
     def find_failing_checks(self) -> dict[str, str]:
         """Return the checks that fail without a defect, or do not exist, with the reason."""
         failing = {}
-        for check in {defect.detected_by for defect in self._defects}:
+        for check in {defect.caught_by for defect in self._defects}:
             if not check.startswith(LINT) and (outcome := self._run_test(check)) != "passed":
                 failing[check] = f"without the defect the test is {outcome}"
-        rules = {defect.detected_by for defect in self._defects if defect.detected_by.startswith(LINT)}
+        rules = {defect.caught_by for defect in self._defects if defect.caught_by.startswith(LINT)}
         if rules:
             findings = _lint_templates([emitted.ROOT / "templates" / f"{name}.yaml" for name in emitted.TEMPLATES])
             failing |= {rule: "found without the defect" for rule in rules if rule.removeprefix(LINT) in findings}
@@ -119,17 +119,17 @@ class _Suite:
         defect = self._defects[number]
         try:
             templates = _plant_defect(defect)
-        except (LookupError, TypeError) as error:
-            return f"not planted: {error!r}"
+        except LookupError as error:
+            return f"not planted: {error}"
         if templates[defect.template] == emitted.load_template(defect.template):
             return "not planted: it changes nothing"
-        if defect.detected_by.startswith(LINT):
+        if defect.caught_by.startswith(LINT):
             with tempfile.TemporaryDirectory() as folder:
                 _write_templates(templates, Path(folder))
                 rules = _lint_templates([Path(folder) / f"{defect.template}.json"])
-            return DETECTED if defect.detected_by.removeprefix(LINT) in rules else f"MISSED, but {rules}"
+            return DETECTED if defect.caught_by.removeprefix(LINT) in rules else f"MISSED, but {rules}"
         emitted.stand_in(templates)
-        outcome = self._run_test(defect.detected_by, reload=True)
+        outcome = self._run_test(defect.caught_by, reload=True)
         return DETECTED if outcome == "failed" else f"MISSED: the test is {outcome}"
 
     def _run_test(self, test: str, reload: bool = False) -> str:
@@ -164,9 +164,9 @@ def _run_defect(number: int) -> str:
     return _suite.run_defect(number)
 
 
-def _plant_defect(defect: Defect) -> dict[str, dict[str, Any]]:
+def _plant_defect(defect: TemplateDefect) -> dict[str, dict[str, Any]]:
     templates = {name: copy.deepcopy(emitted.load_template(name)) for name in emitted.TEMPLATES}
-    defect.plant(templates[defect.template])
+    plant_edits(templates[defect.template], defect.edits)
     return templates
 
 

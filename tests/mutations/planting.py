@@ -1,149 +1,120 @@
-"""Functions that plant a defect into an emitted template. They raise an error if there is nothing to change."""
+"""Plants a defect into an emitted template, by operations on the values and the statements at a path.
+
+A path is the title of a resource and the keys of a property or an attribute, as in ``Transactions.SSESpecification`` or
+``Transactions.DeletionPolicy``; a number is the index in a list. A title, a slash and a Sid are every statement with
+this Sid in the policies of the resource, as in ``QueueKey/AlarmsPublish.Condition``. A title may be a pattern, such as
+``Service*``. A path that begins with a slash starts at the template, as in ``/Outputs.QueueArn``.
+"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec
+from fnmatch import fnmatchcase
+from typing import Any
 
 Template = dict[str, Any]
-Plant = Callable[[Template], None]
-Parameters = ParamSpec("Parameters")
+# The argument of an operation, by operation and path.
+Edits = dict[str, dict[str, Any]]
+# The map or list that holds a value, and the key or the index of the value there.
+Place = tuple[Any, Any]
 
-# Rows of a table of defects of one template: the fields of ``Defect`` but that template.
-Planted = list[tuple[str, Plant, str]]
-
-ROOT = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}
-_STATES = "PaymentWorkflow.Definition.States"
 _ATTRIBUTES = {"Condition", "DeletionPolicy", "DependsOn", "Properties", "UpdateReplacePolicy"}
 
 
-@dataclass(frozen=True)
-class Defect:
-    name: str
-    template: str
-    plant: Plant
-    # The node id of a test, or a rule as in "cfn-lint E1010".
-    detected_by: str
+def plant_edits(template: Template, edits: Edits) -> None:
+    """Apply the edits to a template. Raises ``LookupError`` with the path of an edit that cannot be applied."""
+    for operation, arguments in edits.items():
+        for path, argument in arguments.items():
+            try:
+                OPERATIONS[operation](template, path, argument)
+            except (LookupError, TypeError, ValueError) as error:
+                raise LookupError(f"{operation} {path}: {error!r}") from error
 
 
-def make_defects(template: str, *tables: Planted) -> list[Defect]:
-    return [Defect(name, template, plant, test) for table in tables for name, plant, test in table]
-
-
-def deferred(edit: Callable[Concatenate[Template, Parameters], None]) -> Callable[Parameters, Plant]:
-    """Make a function that edits a template return a ``Plant``, which edits the template that it is given."""
-
-    def make_plant(*arguments: Parameters.args, **options: Parameters.kwargs) -> Plant:
-        return lambda template: edit(template, *arguments, **options)
-
-    return make_plant
-
-
-# Values, by the path of a property or an attribute of a resource, such as ``Transactions.SSESpecification`` or
-# ``Transactions.DeletionPolicy``; a number is a list index. A path that begins with a slash starts at the template.
-
-
-@deferred
 def set_value(template: Template, path: str, value: Any) -> None:
-    parent, key = _find_parent(template, path)
-    parent[key] = value
+    for parent, key in find_places(template, path):
+        parent[key] = value
 
 
-@deferred
-def drop_value(template: Template, path: str) -> None:
-    parent, key = _find_parent(template, path)
-    del parent[key]
+def drop_value(template: Template, path: str, _: None) -> None:
+    # From the last, because the indices after a dropped item change.
+    for parent, key in reversed(find_places(template, path)):
+        del parent[key]
 
 
-@deferred
-def swap_values(template: Template, first: str, second: str) -> None:
-    (first_parent, first_key), (second_parent, second_key) = (_find_parent(template, path) for path in (first, second))
-    first_value = first_parent[first_key]
-    first_parent[first_key], second_parent[second_key] = second_parent[second_key], first_value
+def swap_values(template: Template, path: str, other_path: str) -> None:
+    pairs = zip(find_places(template, path), find_places(template, other_path), strict=True)
+    for (parent, key), (other_parent, other_key) in pairs:
+        parent[key], other_parent[other_key] = other_parent[other_key], parent[key]
 
 
-@deferred
-def replace_text(template: Template, path: str, old: str, new: str) -> None:
+def replace_text(template: Template, path: str, texts: tuple[str, str]) -> None:
     """Replace a part of every text below ``path``."""
-    parent, key = _find_parent(template, path)
-    parent[key] = _replace_in(parent[key], old, new)
+    for parent, key in find_places(template, path):
+        parent[key] = _replace_in(parent[key], *texts)
 
 
-@deferred
-def apply_all(template: Template, *plants: Plant) -> None:
-    for plant in plants:
-        plant(template)
+def add_actions(template: Template, path: str, actions: list[str]) -> None:
+    for parent, key in find_places(template, path):
+        parent[key]["Action"] = [*parent[key]["Action"], *actions]
 
 
-# Statements of the policies of a resource, by their Sid
+def drop_actions(template: Template, path: str, actions: list[str]) -> None:
+    for parent, key in find_places(template, path):
+        parent[key]["Action"] = [action for action in parent[key]["Action"] if action not in actions]
 
 
-@deferred
-def edit_statement(template: Template, resource: str, sid: str, **fields: Any) -> None:
-    for _, _, statement in _find_statements(template, resource, sid):
-        statement.update(fields)
+def drop_conditions(template: Template, path: str, condition_keys: list[str]) -> None:
+    for parent, key in find_places(template, path):
+        conditions = parent[key].pop("Condition")
+        for operator, values in conditions.items():
+            remaining = {name: value for name, value in values.items() if name not in condition_keys}
+            if remaining:
+                parent[key].setdefault("Condition", {})[operator] = remaining
 
 
-@deferred
-def add_actions(template: Template, resource: str, sid: str, *actions: str) -> None:
-    for _, _, statement in _find_statements(template, resource, sid):
-        statement["Action"] = [*statement["Action"], *actions]
+def add_statement(template: Template, path: str, fields: dict[str, Any]) -> None:
+    """Add a statement to each policy document of a resource."""
+    for parent, key in find_places(template, path):
+        for statements in _find_documents(parent[key]):
+            statements.append({"Sid": "Added", "Effect": "Allow", "Resource": ["*"]} | fields)
 
 
-@deferred
-def drop_actions(template: Template, resource: str, sid: str, *actions: str) -> None:
-    for _, _, statement in _find_statements(template, resource, sid):
-        statement["Action"] = [action for action in statement["Action"] if action not in actions]
+OPERATIONS: dict[str, Callable[[Template, str, Any], None]] = {
+    "set": set_value,
+    "drop": drop_value,
+    "swap": swap_values,
+    "replace": replace_text,
+    "add_actions": add_actions,
+    "drop_actions": drop_actions,
+    "drop_conditions": drop_conditions,
+    "add_statement": add_statement,
+}
 
 
-@deferred
-def drop_statement(template: Template, resource: str, sid: str) -> None:
-    for statements, index, _ in list(_find_statements(template, resource, sid)):
-        del statements[index]
+def find_places(template: Template, path: str) -> list[Place]:
+    """Return where the values at ``path`` are. Only the last key need not exist. Raises ``LookupError``."""
+    start, *keys = path.split(".")
+    if keys and "/" not in start and keys[0] not in _ATTRIBUTES:
+        keys.insert(0, "Properties")
+    places = list(_find_first_places(template, start))
+    if not places:
+        raise LookupError(f"there is no {start}")
+    for key in keys:
+        values = [parent[index] for parent, index in places]
+        places = [(value, int(key) if isinstance(value, list) else key) for value in values]
+    return places
 
 
-@deferred
-def drop_conditions(template: Template, resource: str, sid: str, *keys: str) -> None:
-    """Drop condition keys of a statement; all of them if none is named."""
-    for _, _, statement in _find_statements(template, resource, sid):
-        for operator in list(statement["Condition"]):
-            for key in keys or list(statement["Condition"][operator]):
-                statement["Condition"][operator].pop(key, None)
-            if not statement["Condition"][operator]:
-                del statement["Condition"][operator]
-        if not statement["Condition"]:
-            del statement["Condition"]
-
-
-@deferred
-def add_statement(template: Template, resource: str, **fields: Any) -> None:
-    for statements in _find_documents(template["Resources"][resource]["Properties"]):
-        statements.append({"Sid": "Added", "Effect": "Allow", "Resource": ["*"]} | fields)
-
-
-# States of the workflow
-
-
-def edit_state(name: str, **fields: Any) -> Plant:
-    return apply_all(*(set_in_state(f"{name}.{field}", value) for field, value in fields.items()))
-
-
-def set_in_state(path: str, value: Any) -> Plant:
-    return set_value(f"{_STATES}.{path}", value)
-
-
-def drop_in_state(path: str) -> Plant:
-    return drop_value(f"{_STATES}.{path}")
-
-
-def _find_parent(template: Template, path: str) -> tuple[Any, Any]:
-    """Return the map or list that holds the value at ``path``, and its key or index there."""
-    value: Any = template if path.startswith("/") else template["Resources"]
-    *parents, last = path.removeprefix("/").split(".")
-    if not path.startswith("/") and parents and (*parents, last)[1] not in _ATTRIBUTES:
-        parents.insert(1, "Properties")
-    for part in parents:
-        value = value[int(part) if isinstance(value, list) else part]
-    return value, int(last) if isinstance(value, list) else last
+def _find_first_places(template: Template, start: str) -> Iterator[Place]:
+    """Yield the places of what a path starts with: a key of the template, resources, or their statements."""
+    pattern, slash, name = start.partition("/")
+    if slash and not pattern:
+        yield template, name
+    resources = template["Resources"]
+    for title in [title for title in resources if fnmatchcase(title, pattern)]:
+        if slash:
+            yield from _find_statements(resources[title], name)
+        else:
+            yield resources, title
 
 
 def _replace_in(value: Any, old: str, new: str) -> Any:
@@ -167,9 +138,8 @@ def _find_documents(value: Any) -> Iterator[list[dict[str, Any]]]:
             yield from _find_documents(item)
 
 
-def _find_statements(template: Template, resource: str, sid: str) -> Iterator[tuple[list[Any], int, dict[str, Any]]]:
-    """Yield each statement with this Sid, after the list that holds it and its index there."""
-    for statements in _find_documents(template["Resources"][resource]["Properties"]):
+def _find_statements(resource: dict[str, Any], sid: str) -> Iterator[Place]:
+    for statements in _find_documents(resource["Properties"]):
         for index, statement in enumerate(statements):
             if statement["Sid"] == sid:
-                yield statements, index, statement
+                yield statements, index

@@ -11,18 +11,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.emitted import ROOT
 
+from .defects import SourceDefect
+
 DETECTED = "caught"
-TABLE = Path(__file__).with_name("source_defects.toml")
 # Imported once, before the processes are forked: none of them is of this repository.
 _LIBRARIES = (
     *("boto3", "botocore.session", "cfnlint.config", "cfnlint.runner", "click.testing", "hypothesis", "jsonschema"),
@@ -34,22 +33,6 @@ QUIET = ("-o", "addopts=", "--import-mode=importlib", "--assert=plain")
 QUIET += tuple(option for name in ("cacheprovider", "xdist", "terminal") for option in ("-p", f"no:{name}"))
 
 
-@dataclass(frozen=True)
-class SourceDefect:
-    name: str
-    path: str
-    # Text that the file has once, and what stands there instead.
-    before: str
-    after: str
-    # A test by its node id.
-    caught_by: str
-
-
-def read_defects() -> list[SourceDefect]:
-    with TABLE.open("rb") as table:
-        return [SourceDefect(**row) for row in tomllib.load(table)["defects"]]
-
-
 def plant_defects(defects: list[SourceDefect]) -> list[str]:
     """Return for each defect ``DETECTED``, or why it is not detected."""
     for library in _LIBRARIES:
@@ -57,7 +40,7 @@ def plant_defects(defects: list[SourceDefect]) -> list[str]:
     tests = sorted({defect.caught_by for defect in defects})
     with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
         outcomes_without_defect = pool.apply_async(_run_tests_as_they_are, [tests])
-        results = pool.map(_judge, defects, chunksize=1)
+        results = pool.map(_judge_defect, defects, chunksize=1)
         outcomes = outcomes_without_defect.get()
     return [
         result if outcomes[defect.caught_by] == "passed" else f"without the defect: {outcomes[defect.caught_by]}"
@@ -70,7 +53,7 @@ def _run_tests_as_they_are(tests: list[str]) -> dict[str, str]:
         return _run_tests(tests, copy)
 
 
-def _judge(defect: SourceDefect) -> str:
+def _judge_defect(defect: SourceDefect) -> str:
     with _copy_repository() as copy:
         path = copy / defect.path
         text = path.read_text(encoding="utf-8") if path.exists() else ""

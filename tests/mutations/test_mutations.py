@@ -6,10 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from scripts.audit import recorded_runs
 from tests.emitted import ROOT, TEMPLATES
-from tests.mutations import sources
-from tests.mutations.defects import DEFECTS
+from tests.mutations.defects import read_entries, read_source_defects, read_template_defects
+from tests.mutations.planting import OPERATIONS, plant_edits
+
+DEFECTS = read_template_defects()
 
 
 def test_every_defect_is_detected(tmp_path: Path) -> None:
@@ -29,6 +33,27 @@ def test_there_are_defects_of_every_template_and_each_has_a_name() -> None:
 
 def test_each_defect_of_the_sources_can_be_planted() -> None:
     """`make mutate` plants them, which takes minutes because each test starts anew."""
-    defects = sources.read_defects()
+    defects = read_source_defects()
     assert len({defect.name for defect in defects}) == len(defects) >= 60
     assert not [d.name for d in defects if (ROOT / d.path).read_text(encoding="utf-8").count(d.before) != 1]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('drop = "Queue"', "caught_by must name a test"),
+        ('caught_by = "a test"', "has nothing; the operations are add_actions"),
+        ('delete = "Queue"\ncaught_by = "a test"', "has delete; the operations are add_actions"),
+        ('set = "Queue"\ncaught_by = "a test"', "an operation must have a path and an argument"),
+    ],
+)
+def test_an_entry_that_is_not_well_formed_is_refused_by_its_name(entry: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"defect 'a queue is lost'.*{message}"):
+        read_entries(f'["a queue is lost"]\n{entry}', set(OPERATIONS))
+
+
+@pytest.mark.parametrize("path", ["Topic", "Queue/AnySid", "Queue.DelaySeconds", "Queue.Tags.1", "/Outputs.Arn"])
+def test_a_path_that_is_not_in_the_template_is_an_error_that_names_it(path: str) -> None:
+    template = {"Resources": {"Queue": {"Properties": {"Tags": ["one"]}}}}
+    with pytest.raises(LookupError, match=f"drop {path}: "):
+        plant_edits(template, {"drop": {path: None}})
