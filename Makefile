@@ -6,8 +6,8 @@ ENV    ?= dev
 # Only what is in a lock, by its hash; source is built only where a rule says so.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
-# More workers than the two cores that CI has: about half of them wait for an emulator. Its tests stay on one worker.
-PARALLEL := -n 3 --dist loadgroup
+# Twice the two cores that CI has: about half of the workers wait for an emulator, whose tests stay on one worker.
+PARALLEL := -n 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo page test test-fast prove ops-test audit mutate browser-test chromium check generate pictures validate lint types \
