@@ -39,18 +39,18 @@ class Resumable(Interpreter):
 
     def run_from(self, name: str, data: Any, position: Position, entered: Callable[[str, str, str], None]) -> str:
         """Run the execution from a position and return how it ends."""
-        execution = self._begin(data, name)
+        self.begin_execution(data, name)
         state_name: str | None = position.state or self._definition["StartAt"]
         if position.state:
             data = json.loads(position.data)
-        self._variables = json.loads(position.variables)
+        self.memory.variables = json.loads(position.variables)
         is_first = bool(position.state)
         try:
             while state_name is not None:
                 if not is_first:
-                    entered(state_name, json.dumps(data), json.dumps(self._variables))
+                    entered(state_name, json.dumps(data), json.dumps(self.memory.variables))
                 is_first = False
-                data, state_name = self._run_state(state_name, data, execution)
+                data, state_name = self.run_state(self._definition["States"], state_name, data)
         except StatesError as error:
             return f"FAILED, {error.error}"
         return "SUCCEEDED"

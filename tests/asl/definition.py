@@ -1,0 +1,92 @@
+"""The fields that each state type has, by query language. A field that is not listed is refused.
+
+https://states-language.net/spec.html#state-type-table
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+_ANY = {"Type", "Comment", "QueryLanguage"}
+_TRANSITION = {"Next", "End"}
+_HANDLERS = {"Retry", "Catch"}
+_OUTPUT = {"Assign", "Output"}
+_PATHS = {"InputPath", "OutputPath"}
+_RESULT = {"ResultSelector", "ResultPath", "Parameters"}
+_TASK = {"Resource", "TimeoutSeconds", "HeartbeatSeconds"}
+_MAP = {"ItemProcessor", "ItemSelector", "MaxConcurrency", "ToleratedFailureCount", "ToleratedFailurePercentage"}
+
+FIELDS = {
+    "JSONata": {
+        "Task": _ANY | _OUTPUT | _TRANSITION | _HANDLERS | _TASK | {"Arguments"},
+        "Pass": _ANY | _OUTPUT | _TRANSITION,
+        "Wait": _ANY | _OUTPUT | _TRANSITION | {"Seconds", "Timestamp"},
+        "Choice": _ANY | _OUTPUT | {"Choices", "Default"},
+        "Map": _ANY | _OUTPUT | _TRANSITION | _HANDLERS | _MAP | {"Items"},
+        "Parallel": _ANY | _OUTPUT | _TRANSITION | _HANDLERS | {"Arguments", "Branches"},
+        "Succeed": _ANY | {"Output"},
+        "Fail": _ANY | {"Error", "Cause"},
+    },
+    # Choice states in JSONPath have operators of their own, which no state machine here uses.
+    "JSONPath": {
+        "Task": _ANY | _PATHS | _RESULT | _TRANSITION | _HANDLERS | _TASK | {"Assign"},
+        "Pass": _ANY | _PATHS | _TRANSITION | {"Assign", "Parameters", "Result", "ResultPath"},
+        "Wait": _ANY | _PATHS | _TRANSITION | {"Assign", "Seconds", "SecondsPath", "Timestamp", "TimestampPath"},
+        "Map": _ANY | _PATHS | _RESULT - {"Parameters"} | _TRANSITION | _HANDLERS | _MAP | {"Assign", "ItemsPath"},
+        "Parallel": _ANY | _PATHS | _RESULT | _TRANSITION | _HANDLERS | {"Assign", "Branches"},
+        "Succeed": _ANY | _PATHS,
+        "Fail": _ANY | {"Error", "Cause", "ErrorPath", "CausePath"},
+    },
+}
+RULE_FIELDS = {"Condition", "Next", "Assign", "Output", "Comment"}
+RETRIER_FIELDS = {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"}
+CATCHER_FIELDS = {
+    "JSONata": {"ErrorEquals", "Next", "Assign", "Output", "Comment"},
+    "JSONPath": {"ErrorEquals", "Next", "Assign", "ResultPath", "Comment"},
+}
+MACHINE_FIELDS = {"Comment", "QueryLanguage", "StartAt", "States", "TimeoutSeconds", "Version"}
+_last_checked: list[dict[str, Any]] = []
+PROCESSOR_FIELDS = {"Comment", "ProcessorConfig", "StartAt", "States"}
+
+
+def choose_language(state: dict[str, Any], default: str) -> str:
+    """The query language of a state in a state machine of that language."""
+    return str(state.get("QueryLanguage", default))
+
+
+def check_definition(definition: dict[str, Any]) -> None:
+    """Refuse, by an assertion, a definition with a field that the interpreter does not know.
+
+    The last definition is not checked again: the proofs run one thousands of times.
+    """
+    if _last_checked and _last_checked[0] is definition:
+        return
+    _last_checked.clear()
+    _refuse_others("The state machine", definition, MACHINE_FIELDS)
+    _check_states(definition, definition.get("QueryLanguage", "JSONPath"))
+    _last_checked.append(definition)
+
+
+def _check_states(machine: dict[str, Any], default: str) -> None:
+    for name, state in machine["States"].items():
+        language = choose_language(state, default)
+        assert default == "JSONPath" or language == "JSONata", f"{name} cannot be in JSONPath: AWS refuses it"
+        _refuse_others(name, state, FIELDS[language][state["Type"]])
+        for rule in state.get("Choices", []):
+            _refuse_others(f"{name}, a rule", rule, RULE_FIELDS)
+        for retrier in state.get("Retry", []):
+            _refuse_others(f"{name}, a retrier", retrier, RETRIER_FIELDS)
+        for catcher in state.get("Catch", []):
+            _refuse_others(f"{name}, a catcher", catcher, CATCHER_FIELDS[language])
+        for nested in _list_nested(state):
+            _refuse_others(f"{name}, its states", nested, PROCESSOR_FIELDS)
+            _check_states(nested, default)
+
+
+def _list_nested(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from state.get("Branches", [])
+    if "ItemProcessor" in state:
+        yield state["ItemProcessor"]
+
+
+def _refuse_others(place: str, fields: dict[str, Any], allowed: set[str]) -> None:
+    assert set(fields) <= allowed, f"{place} has fields that are not known: {sorted(set(fields) - allowed)}"

@@ -1,0 +1,101 @@
+"""What an execution remembers: variables, the context object, the number of its events."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.asl.errors import ExecutionTimedOut, StatesError
+
+_START_TIME = "2026-01-01T00:00:00.000Z"
+_FIRST_ENTERED_TIME = "2026-01-01T00:00:01.000Z"
+_FIRST_ENTERED_AT = datetime.fromisoformat(_FIRST_ENTERED_TIME)
+# Of a history: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+MAXIMUM_EVENTS = 25_000
+# The states whose context object counts attempts: those that retry.
+RETRYING_TYPES = ("Task", "Map", "Parallel")
+
+
+@dataclass(slots=True)
+class Visit:
+    """A state that was entered: its fields, its input, and the id of the event that says so."""
+
+    name: str
+    state: dict[str, Any]
+    data: Any
+    event_id: int
+
+    def fail_state(self, error: str, reason: str) -> StatesError:
+        """The error with a cause that names the state, as AWS words it."""
+        place = f"An error occurred while executing the state '{self.name}' (entered at the event id #{self.event_id})."
+        return StatesError(error, f"{place} {reason}")
+
+
+class Memory:
+    """Of one execution. A branch or an iteration has its own variables, and sees those around it."""
+
+    def __init__(self, data: Any, name: str, redrive_count: int, timeout_seconds: float | None) -> None:
+        self.variables: dict[str, Any] = {}
+        self.context: dict[str, Any] = {
+            "Execution": {"Id": f"arn:test:execution:{name}", "Input": data, "Name": name, "RoleArn": "arn:test:role",
+                          "StartTime": _START_TIME, "RedriveCount": redrive_count},
+            "StateMachine": {"Id": "arn:test:stateMachine", "Name": "test"},
+        }  # fmt: skip
+        self.path: list[str] = []
+        self.waited_seconds = 0.0
+        # The first state is entered a second after the start. Only Wait states move this time on: the proofs compare
+        # executions by their data, and a retry must not change the time in it.
+        self._entered_at, self._entered_time = _FIRST_ENTERED_AT, _FIRST_ENTERED_TIME
+        self._events = 1  # ExecutionStarted
+        self._timeout_seconds = timeout_seconds
+        self._total_seconds = 0.0
+
+    @property
+    def entered_at(self) -> datetime:
+        return self._entered_at
+
+    def record_events(self, count: int = 1) -> int:
+        """Count events of the history; the id of the last one. Raises ``States.Runtime`` when there are too many."""
+        self._events += count
+        if self._events >= MAXIMUM_EVENTS:
+            # Seen on AWS on 2026-08-29: https://github.com/floci-io/floci/issues/2734
+            raise StatesError(
+                "States.Runtime", f"The execution reached the maximum number of history events ({MAXIMUM_EVENTS})."
+            )
+        return self._events
+
+    def enter_state(self, name: str, state: dict[str, Any], data: Any) -> Visit:
+        """Note that a state is entered."""
+        self.path.append(name)
+        self.context["State"] = {"Name": name, "EnteredTime": self._entered_time}
+        if state["Type"] in RETRYING_TYPES:
+            self.context["State"]["RetryCount"] = 0
+        return Visit(name, state, data, self.record_events())
+
+    def pass_wait(self, seconds: float) -> None:
+        """A Wait state's time passes."""
+        self.pass_time(seconds)
+        self._entered_at += timedelta(seconds=seconds)
+        self._entered_time = format_time(self._entered_at)
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes; raises ``ExecutionTimedOut`` when the state machine's time is over."""
+        self._total_seconds += seconds
+        if self._timeout_seconds is not None and self._total_seconds > self._timeout_seconds:
+            raise ExecutionTimedOut
+
+    @contextmanager
+    def open_scope(self, item: dict[str, Any] | None = None) -> Iterator[None]:
+        """Variables of a branch's own, and the item in the context object of an iteration; as before afterwards."""
+        variables, context = self.variables, self.context
+        self.variables = dict(variables)
+        self.context = dict(context) if item is None else context | {"Map": {"Item": item}}
+        try:
+            yield
+        finally:
+            self.variables, self.context = variables, context
+
+
+def format_time(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
