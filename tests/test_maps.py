@@ -12,7 +12,7 @@ PACKAGES = {
     path.parent.relative_to(ROOT).as_posix(): path.parent
     for top in ("lambda", "scripts", "stacks")
     for path in (ROOT / top).rglob("__init__.py")
-} | {"tests/deployer/aws": ROOT / "tests" / "deployer" / "aws"}
+} | {name: ROOT / name for name in ("tests/asl", "tests/conformance", "tests/deployer/aws")}
 NAME = re.compile(r"(?<!\S)\w+(?:\.py|/)(?=[\s:,]|$)")
 
 

@@ -1,0 +1,139 @@
+"""Executions of state machines, played to the interpreter in tests/asl.
+
+A file in executions/ holds what belongs together:
+
+title       what its cases show
+source      repository, commit, licence and folder of the recordings
+machine     the definition; a case may have its own. "<name>" stands for what a case fills in by ``with: {name: ...}``,
+            and a member that a case does not fill in is left out
+input       the execution's input, unless a case has its own
+tasks       what each call of a task has as arguments, in their order, and its result, or its error and cause
+cases       a name, the recording's test and date, and how the execution ended: status, error, cause, output, and the
+            states that it entered
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.asl import Interpreter, StatesError
+from tests.conformance.verdicts import Verdict
+
+FOLDER = Path(__file__).parent / "executions"
+_FILE_FIELDS = {"title", "source", "machine", "input", "tasks", "cases"}
+_CASE_FIELDS = {"name", "test", "recorded", "with", "machine", "input", "tasks", "ended"}
+_CALL_FIELDS = ({"arguments", "result"}, {"arguments", "error"}, {"arguments", "error", "cause"})
+_END_FIELDS = {"status", "error", "cause", "output", "entered"}
+
+
+@dataclass(frozen=True)
+class RecordedExecution:
+    name: str
+    machine: dict[str, Any]
+    data: Any
+    tasks: list[dict[str, Any]]
+    ended: dict[str, Any]
+
+
+@dataclass
+class Playback:
+    """Answers each call of a task with the next recorded one."""
+
+    recorded: list[dict[str, Any]]
+    differences: list[str] = field(default_factory=list)
+    calls: int = 0
+
+    def answer_call(self, arguments: Any) -> Any:
+        if self.calls == len(self.recorded):
+            self.differences.append(f"a task is called once more, with {_show_json(arguments)}")
+            raise StatesError("NotRecorded")
+        call = self.recorded[self.calls]
+        self.calls += 1
+        if call["arguments"] != arguments:
+            self.differences.append(
+                f"call {self.calls} has the arguments {_show_json(call['arguments'])}; ours has {_show_json(arguments)}"
+            )
+        if "error" in call:
+            raise StatesError(call["error"], call.get("cause", ""))
+        return call["result"]
+
+    def list_differences(self) -> list[str]:
+        missing = len(self.recorded) - self.calls
+        return self.differences + ([f"{missing} calls of tasks are missing"] if missing else [])
+
+
+def load_executions() -> Iterator[RecordedExecution]:
+    """Every recorded execution, by file and in its order there."""
+    for path in sorted(FOLDER.glob("*.yaml")):
+        file = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert set(file) <= _FILE_FIELDS, f"{path.name}: {set(file) - _FILE_FIELDS}"
+        assert set(file["source"]) == {"repository", "commit", "licence", "folder"}, path.name
+        for case in file["cases"]:
+            yield _read_case(path.stem, file, case)
+
+
+def judge_executions() -> Iterator[Verdict]:
+    """Play each execution, and say how it ended otherwise than on AWS."""
+    for execution in load_executions():
+        yield Verdict(execution.name, tuple(play_execution(execution)))
+
+
+def play_execution(recorded: RecordedExecution) -> list[str]:
+    """What the interpreter does otherwise than AWS did, a sentence each."""
+    playback = Playback(recorded.tasks)
+    tasks = defaultdict(lambda: playback.answer_call)
+    execution = Interpreter(recorded.machine, tasks).run(recorded.data)
+    observed = {
+        "status": execution.status,
+        "error": execution.error,
+        "cause": execution.cause,
+        "output": execution.output,
+        "entered": execution.path,
+    }
+    differences = playback.list_differences()
+    for name, value in observed.items():
+        answer = recorded.ended.get(name, "" if name in ("error", "cause") else None)
+        # 1 is not true: JSON tells them apart, and Python does not.
+        if _show_json(answer) != _show_json(value):
+            differences.append(f"the {name} is {_show_json(answer)}; ours is {_show_json(value)}")
+    return differences
+
+
+def _read_case(stem: str, file: dict[str, Any], case: dict[str, Any]) -> RecordedExecution:
+    name = f"{stem}: {case['name']}"
+    assert set(case) <= _CASE_FIELDS, f"{name}: {set(case) - _CASE_FIELDS}"
+    assert set(case["ended"]) <= _END_FIELDS, f"{name}: {set(case['ended']) - _END_FIELDS}"
+    assert isinstance(case["recorded"], date), f"{name}: when was it recorded?"
+    assert "::" in case["test"], f"{name}: where was it recorded?"
+    for call in case.get("tasks", file.get("tasks", [])):
+        assert set(call) in _CALL_FIELDS, f"{name}: {set(call)}"
+    fillings = case.get("with", {})
+    machine = case["machine"] if "machine" in case else _fill_in(file["machine"], fillings)
+    data = case["input"] if "input" in case else file["input"]
+    return RecordedExecution(name, machine, data, case.get("tasks", file.get("tasks", [])), case["ended"])
+
+
+def _fill_in(template: Any, fillings: dict[str, Any]) -> Any:
+    if isinstance(template, dict):
+        return {key: _fill_in(value, fillings) for key, value in template.items() if not _is_left_out(value, fillings)}
+    if isinstance(template, list):
+        return [_fill_in(item, fillings) for item in template]
+    return fillings[template[1:-1]] if _is_placeholder(template) else template
+
+
+def _is_placeholder(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("<") and value.endswith(">")
+
+
+def _is_left_out(value: Any, fillings: dict[str, Any]) -> bool:
+    return _is_placeholder(value) and value[1:-1] not in fillings
+
+
+def _show_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
