@@ -61,8 +61,6 @@ class AddedFunctions:
         if first is None or last is None or step is None:
             return None
         start, end, delta = _round_number(first), _round_number(last), _round_number(step)
-        if delta == 0:
-            raise FunctionFailure("the step must not be zero")
         return list(range(start, end + (1 if delta > 0 else -1), delta))
 
     @staticmethod

@@ -1,5 +1,6 @@
 """An execution: its states one after another, and how it ends."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from tests.asl.errors import ExecutionTimedOut, ResultTooLarge, StatesError, lim
 from tests.asl.handlers import Handlers
 from tests.asl.jsonata_fields import JsonataFields
 from tests.asl.jsonpath_fields import JsonPathFields
-from tests.asl.memory import Memory, Visit
+from tests.asl.memory import MAXIMUM_EVENTS, Memory, Visit
 from tests.asl.timestamps import parse_timestamp
 
 
@@ -18,8 +19,8 @@ from tests.asl.timestamps import parse_timestamp
 class Execution:
     """How an execution ended; ``error`` and ``cause`` are empty where AWS gives none.
 
-    ``path`` are the names of the states entered, those of branches and iterations among them. ``waited_seconds`` is the
-    sum of the waits before retries.
+    ``path`` are the names of the states entered, those of branches and iterations among them. ``events`` is the id of
+    the last event of the history, and ``waited_seconds`` the sum of the waits before retries.
     """
 
     status: str = "RUNNING"
@@ -27,8 +28,13 @@ class Execution:
     cause: str = ""
     output: Any = None
     path: list[str] = field(default_factory=list)
+    events: int = 0
     waited_seconds: float = 0.0
 
+
+# Recorded for an invocation of a function on 2024-03-21: LocalStack's test_states_errors.py.
+_TOO_LARGE = "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit."
+_INTEGRATION = re.compile(r"arn:aws:states:::([\w-]+):")
 
 Task = Callable[[Any], Any]
 # What a state leaves, and the name of the next one; None where the states end.
@@ -67,6 +73,7 @@ class Interpreter:
         except ExecutionTimedOut:
             execution.status, execution.error = "TIMED_OUT", "States.Timeout"
         execution.waited_seconds = self.memory.waited_seconds
+        execution.events = min(self.memory.events + 1, MAXIMUM_EVENTS)
         return execution
 
     def begin_execution(self, data: Any, name: str, redrive_count: int = 0) -> None:
@@ -146,7 +153,7 @@ class Interpreter:
                     self.memory.waited_seconds += wait
                     self.memory.pass_time(wait)
                     self._sleep(wait)
-                    self.memory.context["State"]["RetryCount"] += 1
+                    self.memory.count_retry()
                     continue
                 if visit.state["Type"] != "Task":
                     self.memory.record_events()  # MapStateFailed or ParallelStateFailed
@@ -168,4 +175,9 @@ class Interpreter:
         try:
             return limit_size(result)
         except StatesError as error:
-            raise ResultTooLarge(error.error, error.cause) from None
+            raise ResultTooLarge(error.error, _TOO_LARGE.format(_name_service(resource))) from None
+
+
+def _name_service(resource: str) -> str:
+    service = _INTEGRATION.match(resource)
+    return service[1] if service else resource

@@ -13,8 +13,6 @@ _FIRST_ENTERED_TIME = "2026-01-01T00:00:01.000Z"
 _FIRST_ENTERED_AT = datetime.fromisoformat(_FIRST_ENTERED_TIME)
 # Of a history: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 MAXIMUM_EVENTS = 25_000
-# The states whose context object counts attempts: those that retry.
-RETRYING_TYPES = ("Task", "Map", "Parallel")
 
 
 @dataclass(slots=True)
@@ -47,7 +45,7 @@ class Memory:
         # The first state is entered a second after the start. Only Wait states move this time on: the proofs compare
         # executions by their data, and a retry must not change the time in it.
         self._entered_at, self._entered_time = _FIRST_ENTERED_AT, _FIRST_ENTERED_TIME
-        self._events = 1  # ExecutionStarted
+        self.events = 1  # ExecutionStarted
         self._timeout_seconds = timeout_seconds
         self._total_seconds = 0.0
 
@@ -57,21 +55,27 @@ class Memory:
 
     def record_events(self, count: int = 1) -> int:
         """Count events of the history; the id of the last one. Raises ``States.Runtime`` when there are too many."""
-        self._events += count
-        if self._events >= MAXIMUM_EVENTS:
+        self.events += count
+        if self.events >= MAXIMUM_EVENTS:
             # Seen on AWS on 2026-08-29: https://github.com/floci-io/floci/issues/2734
             raise StatesError(
                 "States.Runtime", f"The execution reached the maximum number of history events ({MAXIMUM_EVENTS})."
             )
-        return self._events
+        return self.events
 
     def enter_state(self, name: str, state: dict[str, Any], data: Any) -> Visit:
         """Note that a state is entered."""
+        event_id = self.record_events()
         self.path.append(name)
         self.context["State"] = {"Name": name, "EnteredTime": self._entered_time}
-        if state["Type"] in RETRYING_TYPES:
+        if state["Type"] == "Task":  # a Pass state's has none: recorded on 2024-09-11 and 2026-02-19
             self.context["State"]["RetryCount"] = 0
-        return Visit(name, state, data, self.record_events())
+        return Visit(name, state, data, event_id)
+
+    def count_retry(self) -> None:
+        """Another attempt of the state begins."""
+        if "RetryCount" in self.context["State"]:
+            self.context["State"]["RetryCount"] += 1
 
     def pass_wait(self, seconds: float) -> None:
         """A Wait state's time passes."""

@@ -8,8 +8,8 @@ machine     the definition; a case may have its own. "<name>" stands for what a 
             and a member that a case does not fill in is left out
 input       the execution's input, unless a case has its own
 tasks       what each call of a task has as arguments, in their order, and its result, or its error and cause
-cases       a name, the recording's test and date, and how the execution ended: status, error, cause, output, and the
-            states that it entered
+cases       a name, the recording's test and date, and how the execution ended: status, error, cause, output, the
+            states that it entered, and the id of its history's last event
 """
 
 import json
@@ -29,7 +29,14 @@ FOLDER = Path(__file__).parent / "executions"
 _FILE_FIELDS = {"title", "source", "machine", "input", "tasks", "cases"}
 _CASE_FIELDS = {"name", "test", "recorded", "with", "machine", "input", "tasks", "ended"}
 _CALL_FIELDS = ({"arguments", "result"}, {"arguments", "error"}, {"arguments", "error", "cause"})
-_END_FIELDS = {"status", "error", "cause", "output", "entered"}
+_SUBJECTS = {
+    "status": "the status is",
+    "error": "the error is",
+    "cause": "the cause is",
+    "output": "the output is",
+    "entered": "the states entered are",
+    "events": "the id of the last event is",
+}
 
 
 @dataclass(frozen=True)
@@ -95,20 +102,21 @@ def play_execution(recorded: RecordedExecution) -> list[str]:
         "cause": execution.cause,
         "output": execution.output,
         "entered": execution.path,
+        "events": execution.events,
     }
     differences = playback.list_differences()
     for name, value in observed.items():
         answer = recorded.ended.get(name, "" if name in ("error", "cause") else None)
         # 1 is not true: JSON tells them apart, and Python does not.
         if _show_json(answer) != _show_json(value):
-            differences.append(f"the {name} is {_show_json(answer)}; ours is {_show_json(value)}")
+            differences.append(f"{_SUBJECTS[name]} {_show_json(answer)}; ours is {_show_json(value)}")
     return differences
 
 
 def _read_case(stem: str, file: dict[str, Any], case: dict[str, Any]) -> RecordedExecution:
     name = f"{stem}: {case['name']}"
     assert set(case) <= _CASE_FIELDS, f"{name}: {set(case) - _CASE_FIELDS}"
-    assert set(case["ended"]) <= _END_FIELDS, f"{name}: {set(case['ended']) - _END_FIELDS}"
+    assert set(case["ended"]) <= set(_SUBJECTS), f"{name}: {set(case['ended']) - set(_SUBJECTS)}"
     assert isinstance(case["recorded"], date), f"{name}: when was it recorded?"
     assert "::" in case["test"], f"{name}: where was it recorded?"
     for call in case.get("tasks", file.get("tasks", [])):

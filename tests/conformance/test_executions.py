@@ -31,7 +31,8 @@ def test_every_execution_has_a_name_of_its_own_and_every_listed_one_is_there() -
         ({"error": "CardError"}, 'the error is "CardError"; ours is ""'),
         ({"cause": "declined"}, 'the cause is "declined"; ours is ""'),
         ({"output": {"is_refundable": 1}}, 'the output is {"is_refundable": 1}; ours is {"is_refundable": true}'),
-        ({"entered": ["CanRefund"]}, 'the entered is ["CanRefund"]; ours is ["CanRefund", "Refund"]'),
+        ({"entered": ["CanRefund"]}, 'the states entered are ["CanRefund"]; ours is ["CanRefund", "Refund"]'),
+        ({"events": 5}, "the id of the last event is 5; ours is 6"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
