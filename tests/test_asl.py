@@ -323,6 +323,7 @@ PATH_STATES: list[tuple[dict[str, Any], Any, Any]] = [
       "ItemProcessor": {"StartAt": "In", "States": {"In": {"Type": "Pass", "End": True}}}},
      {"l": [1, 2], "a": 0}, [{"v": 1, "a": 0}, {"v": 2, "a": 0}]),
     ({"Type": "Wait", "SecondsPath": "$.s"}, {"s": 3}, {"s": 3}),
+    ({"Type": "Task", "Resource": "echo", "TimeoutSecondsPath": "$.s"}, {"s": 3}, {"s": 3}),
 ]  # fmt: skip
 
 

@@ -13,7 +13,9 @@ _OUTPUT = {"Assign", "Output"}
 _PATHS = {"InputPath", "OutputPath"}
 _RESULT = {"ResultSelector", "ResultPath", "Parameters"}
 _TASK = {"Resource", "TimeoutSeconds", "HeartbeatSeconds"}
+_TASK_PATHS = {"TimeoutSecondsPath", "HeartbeatSecondsPath"}
 _MAP = {"ItemProcessor", "ItemSelector", "MaxConcurrency", "ToleratedFailureCount", "ToleratedFailurePercentage"}
+_MAP_PATHS = {"ItemsPath", "MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath"}
 
 FIELDS = {
     "JSONata": {
@@ -28,10 +30,10 @@ FIELDS = {
     },
     # Choice states in JSONPath have operators of their own, which no state machine here uses.
     "JSONPath": {
-        "Task": _ANY | _PATHS | _RESULT | _TRANSITION | _HANDLERS | _TASK | {"Assign"},
+        "Task": _ANY | _PATHS | _RESULT | _TRANSITION | _HANDLERS | _TASK | _TASK_PATHS | {"Assign"},
         "Pass": _ANY | _PATHS | _TRANSITION | {"Assign", "Parameters", "Result", "ResultPath"},
         "Wait": _ANY | _PATHS | _TRANSITION | {"Assign", "Seconds", "SecondsPath", "Timestamp", "TimestampPath"},
-        "Map": _ANY | _PATHS | _RESULT - {"Parameters"} | _TRANSITION | _HANDLERS | _MAP | {"Assign", "ItemsPath"},
+        "Map": _ANY | _PATHS | _RESULT - {"Parameters"} | _TRANSITION | _HANDLERS | _MAP | _MAP_PATHS | {"Assign"},
         "Parallel": _ANY | _PATHS | _RESULT | _TRANSITION | _HANDLERS | {"Assign", "Branches"},
         "Succeed": _ANY | _PATHS,
         "Fail": _ANY | {"Error", "Cause", "ErrorPath", "CausePath"},
@@ -44,8 +46,8 @@ CATCHER_FIELDS = {
     "JSONPath": {"ErrorEquals", "Next", "Assign", "ResultPath", "Comment"},
 }
 MACHINE_FIELDS = {"Comment", "QueryLanguage", "StartAt", "States", "TimeoutSeconds", "Version"}
-_last_checked: list[dict[str, Any]] = []
 PROCESSOR_FIELDS = {"Comment", "ProcessorConfig", "StartAt", "States"}
+_last_checked: list[dict[str, Any]] = []
 
 
 def choose_language(state: dict[str, Any], default: str) -> str:
