@@ -1,7 +1,7 @@
-"""What the state machine interpreter does where no recording in tests/conformance says it, by AWS's documentation.
+"""The interpreter follows AWS's documentation where tests/conformance has no recording.
 
-The sentence about a failed expression, and where it says that the expression stands, were measured on AWS in August
-2026: https://github.com/floci-io/floci/issues/2736 and https://github.com/floci-io/floci/pull/2689.
+The wording of the cause of a failed expression, and the location in it, were measured on AWS in August 2026:
+https://github.com/floci-io/floci/issues/2736 and https://github.com/floci-io/floci/pull/2689.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ALWAYS = ["States.ALL"]
 
 
 def run_states(states: dict[str, Any], data: Any = None, tasks: Any = None, **fields: Any) -> Execution:
-    """An execution in JSONata that begins with the first of the states."""
+    """Run a state machine in JSONata that starts with the first of the states."""
     machine = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states} | fields
     return Interpreter(machine, tasks or {}).run({} if data is None else data)
 
@@ -36,7 +36,7 @@ def fail_task(error: str = "CardError", cause: str = "declined") -> Callable[[An
 
 
 def explain_failure(location: str, expression: str, ending: str) -> str:
-    """The cause of a failed expression in a first state called Only."""
+    """Return the cause of a failed expression in a first state called Only."""
     return (
         "An error occurred while executing the state 'Only' (entered at the event id #2). The JSONata expression"
         f" '{expression}' specified for the field '{location}' {ending}"
@@ -98,7 +98,7 @@ def test_a_failed_expression_is_explained_as_jsonata_does(expression: str, messa
     ["$partition([1], 0)", "$partition([1], -1)", "$range(1, 2, 0)", "$hash('', 'SHA-3')", "$parse('{')", "1 / 0"],
 )
 def test_arguments_that_a_function_refuses_fail_the_state(expression: str) -> None:
-    """How AWS words these is not recorded."""
+    """No recording shows AWS's wording."""
     execution = run_state({"Type": "Pass", "Output": f"{{% {expression} %}}"})
     assert execution.error == "States.QueryEvaluationError"
     assert execution.cause.startswith(explain_failure("Output", expression, "threw an error during evaluation: "))
@@ -147,7 +147,7 @@ def test_the_cause_names_the_catcher() -> None:
     ],
 )
 def test_a_result_of_another_type_fails_the_state(state: dict[str, Any], location: str, expected: str) -> None:
-    """As it was recorded for the items of a Map state."""
+    """The wording was recorded for the items of a Map state."""
     ending = f"returned an unexpected result type. Expected '{expected}', but was 'number' for value: 1"
     assert run_states({"Only": state}).cause == explain_failure(location, "1", ending)
 
@@ -236,7 +236,7 @@ def test_a_map_state_without_items_takes_its_input(data: Any, status: str) -> No
 
 
 def test_a_task_counts_its_attempts_and_a_pass_state_has_none() -> None:
-    """Recorded for a Pass state on 2024-09-11: tests of LocalStack, context_object/test_context_object.py."""
+    """Recorded for a Pass state on 2024-09-11: localstack/localstack, context_object/test_context_object.py."""
     answers = iter([fail_task(), lambda arguments: arguments])
     task = {
         "Type": "Task",
@@ -280,7 +280,7 @@ def test_an_execution_ends_at_25_000_events() -> None:
 
 
 def test_the_cause_of_a_result_that_is_too_large_names_the_service() -> None:
-    """Recorded on 2024-03-21: tests of LocalStack, error_handling/test_states_errors.py."""
+    """Recorded on 2024-03-21: localstack/localstack, error_handling/test_states_errors.py."""
     execution = run_state({"Type": "Task", "Resource": INVOKE}, tasks={INVOKE: lambda _: "x" * LIMIT_BYTES})
     assert (execution.error, execution.cause) == (
         "States.DataLimitExceeded",

@@ -1,35 +1,35 @@
-"""An interpreter of the Amazon States Language, as strict as AWS where an emulator is lenient.
+"""A strict interpreter of the Amazon States Language, where an emulator is lenient.
 
-It knows the states and fields of state machines in JSONata, and of those in JSONPath that stand beside them; it
-refuses others. Strict means:
+It supports the states and fields of state machines in JSONata, and states in JSONPath beside them. It refuses a field
+that it does not support. Rules:
 
 - an expression without a result is ``States.QueryEvaluationError``;
 - only ``Task``, ``Map`` and ``Parallel`` states catch; the same error elsewhere ends the execution;
 - ``States.DataLimitExceeded`` (256 KiB of state input, output, arguments, result or variables) and ``States.Runtime``
-  cannot be caught or retried, not even by ``States.ALL``. For a task's result AWS did otherwise in March 2024: a
-  catcher of ``States.ALL`` caught it, and one of its name. ``catches_large_results`` chooses between the two;
+  cannot be caught or retried, not even by ``States.ALL``. In March 2024, AWS did let a catcher of ``States.ALL``, or
+  of its name, catch a task's result that was too large. ``catches_large_results`` chooses between the two;
 - ``Output`` and ``Assign`` see the variables as they were before the state;
 - a ``Fail`` state's error and cause are strings.
 
-Causes are worded as AWS words them; tests/conformance holds the recordings that say so. Time is virtual: a wait costs
-none. Branches and iterations run after one another, where AWS runs them at once.
+Causes have the wording of AWS wherever a recording shows it: see tests/conformance. Time is virtual. The branches of a
+Parallel state and the iterations of a Map state run one after another; on AWS they run concurrently.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 https://states-language.net/spec.html
 
-interpreter.py      an execution: its states one after another, and how it ends
-composites.py       Map and Parallel states, which run states of their own
-handlers.py         Retry and Catch
+interpreter.py      runs the states of an execution, and returns how it ended
+composites.py       Map and Parallel states, which contain states
+handlers.py         Retry and Catch of a state
 jsonata_fields.py   the fields of a state in JSONata
 jsonpath_fields.py  the fields of a state in JSONPath
-expressions.py      what a JSONata expression comes to, and what AWS says of one that comes to nothing
+expressions.py      evaluates JSONata expressions, and words why one failed
 functions.py        the functions that Step Functions adds to JSONata
-paths.py            JSONPath: what a path selects, and where a result is put
-definition.py       the fields that each state type has
-memory.py           what an execution remembers: variables, the context object, the number of its events
-timestamps.py       the times that a Wait state takes
-errors.py           how a state fails, and the limit on data
+paths.py            JSONPath: selects values, and inserts a result into the input
+definition.py       the fields that each state type allows
+memory.py           the variables, the context object and the event count of an execution
+timestamps.py       parses the timestamp of a Wait state
+errors.py           the exceptions, and the limit on the size of data
 """
 
 from tests.asl.errors import LIMIT_BYTES as LIMIT_BYTES

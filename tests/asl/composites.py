@@ -1,6 +1,6 @@
-"""Map and Parallel states, which run states of their own: one branch or iteration after another.
+"""Map and Parallel states, which contain states: branches and iterations run one after another.
 
-The events that are counted are those that AWS recorded, for the ids in later causes.
+The history events are counted as AWS recorded them, because causes contain event ids.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from tests.asl.jsonpath_fields import JsonPathFields
 from tests.asl.memory import Memory, Visit
 
 Fields = JsonataFields | JsonPathFields
-# Runs the states of a branch or an iteration: its definition and input -> its output.
+# Runs the states of a branch or an iteration with an input, and returns the output.
 RunStates = Callable[[dict[str, Any], Any], Any]
 
 
 def run_parallel(visit: Visit, fields: Fields, memory: Memory, run_states: RunStates) -> list[Any]:
-    """The outputs of the branches. Each has the same input; the first that fails fails the state."""
+    """Run each branch with the same input and return their outputs. The first failed branch fails the state."""
     data = fields.read_arguments(visit)
     memory.record_events()  # ParallelStateStarted
     outputs = []
@@ -34,14 +34,14 @@ def run_parallel(visit: Visit, fields: Fields, memory: Memory, run_states: RunSt
 
 
 def run_map(visit: Visit, fields: Fields, memory: Memory, run_states: RunStates) -> list[Any]:
-    """The outputs of the iterations, in the order of the items; the first that fails fails the state.
+    """Run an iteration for each item and return their outputs in order. The first failed iteration fails the state.
 
-    The fields for tolerated failures are evaluated and change nothing: only a distributed Map state tolerates any.
+    The fields for tolerated failures are evaluated and have no effect: only a distributed Map state tolerates failures.
     https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
     """
     processor = visit.state["ItemProcessor"]
     mode = processor.get("ProcessorConfig", {}).get("Mode", "INLINE")
-    assert mode == "INLINE", f"{visit.name}: a Map state of the mode {mode} is not known"
+    assert mode == "INLINE", f"{visit.name}: a Map state of mode {mode} is not supported"
     items = fields.read_items(visit)
     for name in ("MaxConcurrency", "ToleratedFailureCount", "ToleratedFailurePercentage"):
         fields.read_number(visit, name)

@@ -1,4 +1,4 @@
-"""The fields that each state type has, by query language. A field that is not listed is refused.
+"""The fields that each state type allows, by query language. Any other field is refused.
 
 https://states-language.net/spec.html#state-type-table
 """
@@ -28,7 +28,7 @@ FIELDS = {
         "Succeed": _ANY | {"Output"},
         "Fail": _ANY | {"Error", "Cause"},
     },
-    # Choice states in JSONPath have operators of their own, which no state machine here uses.
+    # Choice states in JSONPath, which have comparison operators, are not supported.
     "JSONPath": {
         "Task": _ANY | _PATHS | _RESULT | _TRANSITION | _HANDLERS | _TASK | _TASK_PATHS | {"Assign"},
         "Pass": _ANY | _PATHS | _TRANSITION | {"Assign", "Parameters", "Result", "ResultPath"},
@@ -51,14 +51,14 @@ _last_checked: list[dict[str, Any]] = []
 
 
 def choose_language(state: dict[str, Any], default: str) -> str:
-    """The query language of a state in a state machine of that language."""
+    """Return the query language of a state; ``default`` is that of its state machine."""
     return str(state.get("QueryLanguage", default))
 
 
 def check_definition(definition: dict[str, Any]) -> None:
-    """Refuse, by an assertion, a definition with a field that the interpreter does not know.
+    """Raise ``AssertionError`` if a definition has a field that the interpreter does not support.
 
-    The last definition is not checked again: the proofs run one thousands of times.
+    The same definition is not checked twice in a row: the proofs run one thousands of times.
     """
     if _last_checked and _last_checked[0] is definition:
         return
@@ -71,7 +71,9 @@ def check_definition(definition: dict[str, Any]) -> None:
 def _check_states(machine: dict[str, Any], default: str) -> None:
     for name, state in machine["States"].items():
         language = choose_language(state, default)
-        assert default == "JSONPath" or language == "JSONata", f"{name} cannot be in JSONPath: AWS refuses it"
+        assert default == "JSONPath" or language == "JSONata", (
+            f"{name} cannot use JSONPath in a state machine that uses JSONata"
+        )
         _refuse_others(name, state, FIELDS[language][state["Type"]])
         for rule in state.get("Choices", []):
             _refuse_others(f"{name}, a rule", rule, RULE_FIELDS)
@@ -91,4 +93,4 @@ def _list_nested(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _refuse_others(place: str, fields: dict[str, Any], allowed: set[str]) -> None:
-    assert set(fields) <= allowed, f"{place} has fields that are not known: {sorted(set(fields) - allowed)}"
+    assert set(fields) <= allowed, f"{place} has unsupported fields: {sorted(set(fields) - allowed)}"

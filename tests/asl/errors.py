@@ -1,4 +1,4 @@
-"""How a state fails, and the limit on data."""
+"""The exceptions, and the limit on the size of data."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class StatesError(Exception):
-    """A failed state: the error's name and cause, as ``DescribeExecution`` gives them; either may be empty."""
+    """A state failed. ``error`` and ``cause`` are those of ``DescribeExecution``; each may be empty."""
 
     def __init__(self, error: str, cause: str = "") -> None:
         super().__init__(f"{error}: {cause}")
@@ -17,15 +17,15 @@ class StatesError(Exception):
 
 
 class ResultTooLarge(StatesError):
-    """``States.DataLimitExceeded`` of a task's result."""
+    """A task's result is too large: ``States.DataLimitExceeded``."""
 
 
 class ExecutionTimedOut(Exception):
-    """The state machine's ``TimeoutSeconds`` are over: nothing catches that."""
+    """The execution ran longer than the ``TimeoutSeconds`` of its state machine. No catcher applies."""
 
 
 def limit_size(value: Any) -> Any:
-    """The value as JSON would carry it, in UTF-8; too much of it cannot be caught."""
+    """Return the value after a round trip through JSON; raise ``States.DataLimitExceeded`` if it is too large."""
     text = _ENCODER.encode(value)
     if len(text.encode(errors="surrogatepass")) > LIMIT_BYTES:
         raise StatesError("States.DataLimitExceeded", f"{len(text)} characters")

@@ -1,4 +1,4 @@
-"""What a JSONata expression comes to, and what AWS says of one that comes to nothing."""
+"""Evaluates JSONata expressions, and words why one failed."""
 
 import functools
 import json
@@ -19,7 +19,7 @@ _MEMBERS = {"a": "arrays", "b": "booleans", "f": "functions", "n": "numbers", "o
 
 
 class QueryFailure(Exception):
-    """An expression has no usable result; ``ending`` is how AWS's sentence about it ends."""
+    """An expression has no usable result. ``ending`` is the end of AWS's sentence about it."""
 
     def __init__(self, ending: str) -> None:
         super().__init__(ending)
@@ -35,9 +35,9 @@ def trim_braces(expression: str) -> str:
 
 
 def fill_in(value: Any, bindings: str) -> Any:
-    """The value with each expression in it replaced by its result; ``bindings`` are the variables, in JSON.
+    """Replace each expression in a value by its result; ``bindings`` are the variables in JSON.
 
-    Raises ``QueryFailure``; ``find_failure`` then says where.
+    Raises ``QueryFailure``; ``find_failure`` then locates the expression.
     """
     if isinstance(value, dict):
         return {key: fill_in(item, bindings) for key, item in value.items()}
@@ -51,7 +51,10 @@ def fill_in(value: Any, bindings: str) -> Any:
 
 
 def find_failure(value: Any, bindings: str, location: str) -> tuple[str, str]:
-    """Where the first failing expression stands, and its text. A second pass, for most values have none."""
+    """Return the location and the text of the first failing expression.
+
+    This is a second pass, so that the usual case, in which no expression fails, tracks no locations.
+    """
     for place, expression in _list_expressions(value, location):
         try:
             fill_in(expression, bindings)
@@ -61,7 +64,7 @@ def find_failure(value: Any, bindings: str, location: str) -> tuple[str, str]:
 
 
 def name_type(value: Any) -> str:
-    """The type of a JSON value, as AWS names it in a cause."""
+    """Return the name of a JSON value's type that AWS uses in a cause."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -74,7 +77,7 @@ def name_type(value: Any) -> str:
 
 
 def show_value(value: Any) -> str:
-    """The value in JSON, as a cause shows it."""
+    """Return the value in compact JSON, as in a cause."""
     try:
         text = jsonata2.stringify([jsonata2.with_nulls(value)])
     except JException:  # a number that is no double
@@ -107,16 +110,16 @@ def _evaluate_text(text: str, bindings: str) -> Any:
     except FunctionFailure as failure:
         raise QueryFailure(f"threw an error during evaluation: {failure}") from None
     except (ArithmeticError, RecursionError, ValueError) as error:
-        # Of the library: it raises these where JSONata has a code of its own.
+        # The library raises these where the reference implementation has an error code.
         raise QueryFailure(f"threw an error during evaluation: {error}") from None
 
 
-# Tests run the same workflow thousands of times with the same data.
+# Tests evaluate the same expressions thousands of times.
 _evaluate_once = functools.lru_cache(maxsize=4096)(_evaluate_text)
 
 
 def _convert_result(result: Any) -> Any:
-    """The result as JSON has it. Raises ``QueryFailure`` for a function."""
+    """Return a result of the library as a JSON value. Raises ``QueryFailure`` for a function."""
     if result is None or result is Utils.NULL_VALUE:
         return None
     if isinstance(result, dict):
@@ -130,7 +133,7 @@ def _convert_result(result: Any) -> Any:
 
 @functools.cache
 def _read_expression(value: str) -> tuple[str | None, bool]:
-    """The text of an expression, None for other text, and whether its result varies."""
+    """Return the text of an expression (None for other text), and whether its result varies."""
     return (trim_braces(value), is_varying(value)) if is_expression(value) else (None, False)
 
 
@@ -140,9 +143,9 @@ def _compile_text(text: str) -> StepFunctionsExpression:
 
 
 def _describe_error(error: JException) -> str:
-    """The error's code and message as JSONata words it; the library writes "Object" for "function".
+    """Return the code and message of the JSONata reference implementation; the library says Object for function.
 
-    AWS ends its sentence so: https://github.com/floci-io/floci/issues/2736, measured with TestState in August 2026.
+    AWS ends its sentence with both: https://github.com/floci-io/floci/issues/2736, measured in August 2026.
     """
     template = JException.error_codes.get(error.error)
     if template is None:

@@ -1,4 +1,4 @@
-"""The functions that Step Functions adds to JSONata, and the one that it takes away.
+"""The functions that Step Functions adds to JSONata, and ``$eval``, which it removes.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html#jsonata-functions-provided-by-step-functions
 """
@@ -17,7 +17,7 @@ from jsonata.jsonata import Jsonata
 from tests.jsonata2 import Expression, with_nulls
 
 ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
-# What these give is different each time.
+# Functions whose result differs from call to call.
 _VARYING = re.compile(r"\$(uuid|random|shuffle|now|millis)\b")
 _SIGNATURES = {
     "partition": "<an:a>",
@@ -31,11 +31,11 @@ _SIGNATURES = {
 
 
 class FunctionFailure(Exception):
-    """A function of Step Functions refuses its arguments; JSONata has no code for that."""
+    """A function of Step Functions refused its arguments. JSONata defines no error code for that."""
 
 
 class StepFunctionsExpression(Expression):
-    """A compiled expression with the functions of Step Functions."""
+    """A compiled expression that can call the functions of Step Functions."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -44,7 +44,7 @@ class StepFunctionsExpression(Expression):
 
 
 class AddedFunctions:
-    """As the library calls them, by name: None is undefined."""
+    """The functions, which the library calls by name. None stands for undefined."""
 
     @staticmethod
     def call_partition(items: list[Any] | None, size: float | None) -> list[Any] | None:
@@ -57,7 +57,7 @@ class AddedFunctions:
 
     @staticmethod
     def call_range(first: float | None, last: float | None, step: float | None) -> list[int] | None:
-        """With ``last``, where the steps come to it."""
+        """Return the numbers from ``first`` up to and including ``last``."""
         if first is None or last is None or step is None:
             return None
         start, end, delta = _round_number(first), _round_number(last), _round_number(step)
@@ -94,20 +94,20 @@ class AddedFunctions:
 
 
 def is_varying(text: str) -> bool:
-    """Whether an expression may come to something else when it is evaluated again with the same variables."""
+    """Return whether an expression may have another result the next time, with the same variables."""
     return _VARYING.search(text) is not None
 
 
 def _round_number(number: float) -> int:
-    """A half away from zero."""
+    """Round to the nearest integer; a half is rounded away from zero."""
     return int(Decimal(str(number)).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def _draw_number(seed: int) -> float:
-    """The first ``nextDouble()`` of ``java.util.Random``: AWS gives 0.7275636800328681 for the seed 42, as it does.
+    """Return the first ``nextDouble()`` of ``java.util.Random``, which AWS uses: the seed 42 gives 0.7275636800328681.
 
     https://docs.oracle.com/javase/8/docs/api/java/util/Random.html
-    Seen on AWS, and reported on 2026-08-28: https://github.com/floci-io/floci/issues/2662
+    Measured on AWS in August 2026: https://github.com/floci-io/floci/issues/2662
     """
     state = (seed ^ 0x5DEECE66D) & (2**48 - 1)
     parts = []

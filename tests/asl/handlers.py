@@ -1,4 +1,4 @@
-"""Retry and Catch, of the states that have them.
+"""Retry and Catch of a state.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 """
@@ -13,20 +13,20 @@ _INTERVAL_SECONDS, _MAX_ATTEMPTS, _BACKOFF_RATE = 1, 3, 2.0
 
 
 class Handlers:
-    """Of one visit to a state: each retrier counts its own attempts."""
+    """The retriers and catchers for one visit to a state. Each retrier counts its attempts."""
 
     def __init__(self, visit: Visit, catches_large_results: bool) -> None:
         self._state, self._catches_large_results = visit.state, catches_large_results
         self._attempts: dict[int, int] = {}
 
     def is_final(self, error: StatesError) -> bool:
-        """Whether no handler is asked."""
+        """Return whether neither retriers nor catchers apply to the error."""
         if self._catches_large_results and isinstance(error, ResultTooLarge):
             return False
         return error.error in UNCATCHABLE
 
     def plan_retry(self, error: StatesError) -> float | None:
-        """How long to wait before the next attempt, in seconds; None for no attempt more."""
+        """Return the seconds to wait before the next attempt, or None if there is none."""
         retriers = self._state.get("Retry", [])
         index = _match_error(retriers, error.error)
         if index is None:
@@ -41,6 +41,7 @@ class Handlers:
         return min(wait, retrier.get("MaxDelaySeconds", wait))
 
     def find_catcher(self, error: StatesError) -> int | None:
+        """Return the index of the catcher that applies, or None."""
         return _match_error(self._state.get("Catch", []), error.error)
 
 

@@ -1,4 +1,4 @@
-"""An execution: its states one after another, and how it ends."""
+"""Runs the states of an execution, and returns how it ended."""
 
 import re
 from collections.abc import Callable
@@ -17,10 +17,14 @@ from tests.asl.timestamps import parse_timestamp
 
 @dataclass
 class Execution:
-    """How an execution ended; ``error`` and ``cause`` are empty where AWS gives none.
+    """How an execution ended.
 
-    ``path`` are the names of the states entered, those of branches and iterations among them. ``events`` is the id of
-    the last event of the history, and ``waited_seconds`` the sum of the waits before retries.
+    status:          RUNNING, SUCCEEDED, FAILED or TIMED_OUT
+    error, cause:    empty where AWS returns none
+    output:          of an execution that succeeded
+    path:            the names of the states that were entered, including those in branches and iterations
+    events:          the id of the last event of the history
+    waited_seconds:  the sum of the waits before retries
     """
 
     status: str = "RUNNING"
@@ -32,20 +36,20 @@ class Execution:
     waited_seconds: float = 0.0
 
 
-# Recorded for an invocation of a function on 2024-03-21: LocalStack's test_states_errors.py.
+# Recorded on 2024-03-21 for lambda:invoke: localstack/localstack, error_handling/test_states_errors.py.
 _TOO_LARGE = "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit."
 _INTEGRATION = re.compile(r"arn:aws:states:::([\w-]+):")
 
 Task = Callable[[Any], Any]
-# What a state leaves, and the name of the next one; None where the states end.
+# The output of a state, and the name of the next state, or None after the last one.
 Transition = tuple[Any, str | None]
 
 
 class Interpreter:
-    """Runs a definition. ``tasks`` gives, by resource, what a task does: arguments -> result, or ``StatesError``.
+    """Runs a definition. ``tasks`` maps a resource to a function from arguments to a result; it may raise StatesError.
 
-    ``sleep`` is told how long to wait before a retry, in seconds. With ``catches_large_results``, retriers and catchers
-    apply to a task's result of more than LIMIT_BYTES; without, it ends the execution, as the documentation has it.
+    ``sleep`` is called before a retry with the wait in seconds. With ``catches_large_results``, retriers and catchers
+    apply to a task's result of more than LIMIT_BYTES; without, it ends the execution, as AWS documents.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Interpreter:
         self._language = definition.get("QueryLanguage", "JSONPath")
 
     def run(self, data: Any, name: str = "test", redrive_count: int = 0) -> Execution:
-        """Run an execution of this name to its end."""
+        """Run an execution with this name and return how it ended."""
         self.begin_execution(data, name, redrive_count)
         execution = Execution(path=self.memory.path)
         try:
@@ -77,12 +81,12 @@ class Interpreter:
         return execution
 
     def begin_execution(self, data: Any, name: str, redrive_count: int = 0) -> None:
-        """Forget the last execution; ``memory`` is that of the new one."""
+        """Start with a new ``memory``, before the first state."""
         self.memory = Memory(data, name, redrive_count, self._definition.get("TimeoutSeconds"))
         self._fields = {"JSONata": JsonataFields(self.memory), "JSONPath": JsonPathFields(self.memory)}
 
     def run_state(self, states: dict[str, Any], state_name: str, data: Any) -> Transition:
-        """Enter a state and leave it. Raises ``StatesError`` where it fails."""
+        """Run a state and return its output and the name of the next state. Raises ``StatesError`` if it fails."""
         state = states[state_name]
         visit = self.memory.enter_state(state_name, state, data)
         transition = self._run_type(visit)
@@ -90,7 +94,7 @@ class Interpreter:
         return transition
 
     def _run_states(self, machine: dict[str, Any], data: Any) -> Any:
-        """The output of the last state."""
+        """Run the states from ``StartAt`` and return the output of the last one."""
         state_name: str | None = machine["StartAt"]
         while state_name is not None:
             data, state_name = self.run_state(machine["States"], state_name, limit_size(data))
@@ -125,9 +129,9 @@ class Interpreter:
         text = fields.read_text(visit, "Timestamp")
         if text is None:
             seconds = fields.read_number(visit, "Seconds")
-            assert seconds is not None, f"{visit.name} waits for nothing"
+            assert seconds is not None, f"{visit.name} has neither Seconds nor Timestamp"
             if seconds < 0 or seconds != int(seconds):
-                # How AWS words this is not recorded: https://states-language.net/spec.html#wait-state
+                # No recording shows AWS's wording. The rule: https://states-language.net/spec.html#wait-state
                 raise fields.refuse_field(visit, f"The Seconds field must be a non-negative integer: {seconds}")
             self.memory.pass_wait(seconds)
             return
@@ -140,7 +144,7 @@ class Interpreter:
         self.memory.pass_wait(max(0.0, (time - self.memory.entered_at).total_seconds()))
 
     def _handle_failures(self, visit: Visit, attempt: Callable[[], Any]) -> Transition:
-        """Attempt a state's work until it is done, or no retrier is for its failure; then a catcher may be."""
+        """Run ``attempt`` until it succeeds or no retrier applies, then apply a catcher or raise the error."""
         fields, handlers = self._choose_fields(visit), Handlers(visit, self._catches_large_results)
         while True:
             try:
@@ -164,10 +168,10 @@ class Interpreter:
                 return fields.catch_failure(visit, index, failure), visit.state["Catch"][index]["Next"]
 
     def _run_task(self, visit: Visit, fields: Fields) -> Any:
-        """The result of a task."""
+        """Run a task and return its result."""
         arguments = fields.read_arguments(visit)
         for name in ("TimeoutSeconds", "HeartbeatSeconds"):
-            # How long a task takes is a test's to say: it raises States.Timeout.
+            # Tasks take no virtual time: a test raises States.Timeout for one that is too slow.
             fields.read_number(visit, name)
         self.memory.record_events(3)  # scheduled, started, and succeeded or failed
         resource = visit.state["Resource"]

@@ -1,4 +1,4 @@
-"""The fields of a state in JSONata."""
+"""Reads the fields of a state in JSONata."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ class JsonataFields:
         self._memory = memory
 
     def read_arguments(self, visit: Visit) -> Any:
-        """Of a task, or of the branches of a Parallel state: without the field, the state's input."""
+        """Return the arguments of a task, or the input of the branches of a Parallel state."""
         if "Arguments" not in visit.state:
             return visit.data
         return limit_size(self._evaluate_field(visit, "Arguments", visit.state["Arguments"], input=visit.data))
@@ -29,31 +29,32 @@ class JsonataFields:
         return self._read_typed(visit, field, "string")
 
     def refuse_field(self, visit: Visit, reason: str) -> StatesError:
-        """The failure of a state with a field whose value cannot be used."""
+        """Return the error for a field with an unusable value."""
         return self._fail_state(visit, reason)
 
     def read_items(self, visit: Visit) -> list[Any]:
-        """The items of a Map state: without the field, the state's input."""
+        """Return the items of a Map state; without the field they are the state's input."""
         if "Items" in visit.state:
             return self._read_typed(visit, "Items", "array")
         if isinstance(visit.data, list):
             return visit.data
-        # How AWS words this is not recorded.
-        raise self._fail_state(visit, f"The input is no array of items, but of type {name_type(visit.data)}.")
+        # No recording shows AWS's wording.
+        raise self._fail_state(visit, f"The input is not an array of items, but of type {name_type(visit.data)}.")
 
     def read_item_input(self, visit: Visit, item: Any) -> Any:
-        """The input of an iteration: the item is in the context object already."""
+        """Return the input of an iteration. The context object must contain its item."""
         if "ItemSelector" not in visit.state:
             return item
         return limit_size(self._evaluate_field(visit, "ItemSelector", visit.state["ItemSelector"], input=visit.data))
 
     def choose_transition(self, visit: Visit) -> tuple[Any, str]:
-        """What a Choice state leaves, and the state that it goes on to."""
+        """Return the output of a Choice state and the name of the next state."""
         for index, rule in enumerate(visit.state["Choices"]):
             location = f"Choices[{index}]"
             if self._expect_type(visit, f"{location}/Condition", rule["Condition"], "boolean"):
                 return self._write_output(visit, rule, f"{location}/", visit.data, input=visit.data), rule["Next"]
         if "Default" not in visit.state:
+            # No recording shows AWS's wording: https://docs.aws.amazon.com/step-functions/latest/dg/state-choice.html
             raise visit.fail_state(
                 "States.NoChoiceMatched",
                 "Failed to transition out of the state. The state does not point to a next state.",
@@ -61,23 +62,26 @@ class JsonataFields:
         return self.leave_state(visit), visit.state["Default"]
 
     def leave_state(self, visit: Visit, *results: Any) -> Any:
-        """The output of a state; with the result of one that has a result."""
+        """Return the output of a state. ``results`` holds the result of a state that has one."""
         states = {"result": results[0]} if results else {}
         return self._write_output(
             visit, visit.state, "", results[0] if results else visit.data, input=visit.data, **states
         )
 
     def leave_pass(self, visit: Visit) -> Any:
-        """A Pass state in JSONata has an input and no result."""
+        """Return the output of a Pass state, which has no result in JSONata."""
         return self.leave_state(visit)
 
     def catch_failure(self, visit: Visit, index: int, failure: dict[str, Any]) -> Any:
-        """The output of a state that failed and caught the failure."""
+        """Return the output of a state whose failure the catcher with this index caught."""
         catcher = visit.state["Catch"][index]
         return self._write_output(visit, catcher, f"Catch[{index}]/", failure, input=visit.data, errorOutput=failure)
 
     def _write_output(self, visit: Visit, fields: dict[str, Any], location: str, default: Any, **states: Any) -> Any:
-        """``Output`` and ``Assign`` of a state, a rule or a catcher: both see the variables of before."""
+        """Apply ``Output`` and ``Assign`` of a state, a rule or a catcher, and return the output.
+
+        Neither sees the variables that ``Assign`` sets.
+        """
         if "Output" not in fields and "Assign" not in fields:
             return limit_size(default)
         bindings, output = self._bind_variables(**states), default
@@ -94,12 +98,12 @@ class JsonataFields:
         return self._expect_type(visit, field, visit.state[field], type_name)
 
     def _expect_type(self, visit: Visit, location: str, value: Any, type_name: str) -> Any:
-        """The value, evaluated; it fails the state when it is of another type."""
+        """Evaluate a value and return it; raise an error if it has another type."""
         is_literal = not isinstance(value, list) and not is_expression(value)
         result = value if is_literal else self._evaluate_field(visit, location, value, input=visit.data)
         if name_type(result) == type_name:
             return result
-        assert is_expression(value), f"{location}: AWS refuses such a definition"
+        assert is_expression(value), f"{location}: AWS rejects this definition"
         raise self._fail_query(
             visit,
             location,
@@ -112,7 +116,7 @@ class JsonataFields:
         return self._fill_in(visit, location, value, self._bind_variables(**states))
 
     def _bind_variables(self, **states: Any) -> str:
-        """The variables that an expression sees, in JSON."""
+        """Return the variables that an expression sees, in JSON."""
         memory = self._memory
         return json.dumps(memory.variables | {"states": states | {"context": memory.context}})
 

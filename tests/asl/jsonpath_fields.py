@@ -1,4 +1,4 @@
-"""The fields of a state in JSONPath."""
+"""Reads the fields of a state in JSONPath."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ class JsonPathFields:
         self._memory = memory
 
     def read_arguments(self, visit: Visit) -> Any:
-        """Of a task, or of the branches of a Parallel state: without ``Parameters``, the state's input."""
+        """Return the arguments of a task, or the input of the branches of a Parallel state."""
         data = self._read_input(visit)
         if "Parameters" not in visit.state:
             return data
@@ -28,7 +28,7 @@ class JsonPathFields:
         return self._read_field(visit, field)
 
     def refuse_field(self, visit: Visit, reason: str) -> StatesError:
-        """The failure of a state with a field whose value cannot be used."""
+        """Return the error for a field with an unusable value."""
         return visit.fail_state("States.Runtime", reason)
 
     def read_items(self, visit: Visit) -> list[Any]:
@@ -43,10 +43,10 @@ class JsonPathFields:
         return limit_size(self._fill_in(visit, visit.state["ItemSelector"], self._read_input(visit)))
 
     def choose_transition(self, visit: Visit) -> tuple[Any, str]:
-        raise AssertionError(f"{visit.name}: a Choice state in JSONPath is not known")
+        raise AssertionError(f"{visit.name}: a Choice state in JSONPath is not supported")
 
     def leave_state(self, visit: Visit, *results: Any) -> Any:
-        """The output of a state; with the result of one that has a result."""
+        """Return the output of a state. ``results`` holds the result of a state that has one."""
         data = self._read_input(visit)
         if not results:
             self._assign_variables(visit, visit.state, data)
@@ -58,11 +58,11 @@ class JsonPathFields:
         return self._read_output(visit, place_result(visit.state.get("ResultPath", "$"), data, selected))
 
     def leave_pass(self, visit: Visit) -> Any:
-        """``Result``, or what ``Parameters`` make of the input, is put into the input."""
+        """Return the output of a Pass state: its result is ``Result``, or else its parameters."""
         return self.leave_state(visit, visit.state["Result"] if "Result" in visit.state else self.read_arguments(visit))
 
     def catch_failure(self, visit: Visit, index: int, failure: dict[str, Any]) -> Any:
-        """The output of a state that failed and caught the failure: the failure in the input it had."""
+        """Return the output of a state whose failure the catcher with this index caught."""
         catcher = visit.state["Catch"][index]
         self._assign_variables(visit, catcher, failure)
         return limit_size(place_result(catcher.get("ResultPath", "$"), visit.data, failure))
@@ -88,7 +88,7 @@ class JsonPathFields:
             self._memory.variables |= limit_size(self._fill_in(visit, fields["Assign"], data))
 
     def _fill_in(self, visit: Visit, template: Any, data: Any) -> Any:
-        """A payload template: a member whose name ends with ``.$`` holds a path, and loses the ending."""
+        """Evaluate a payload template, in which a member whose name ends with ``.$`` holds a path."""
         if isinstance(template, list):
             return [self._fill_in(visit, item, data) for item in template]
         if not isinstance(template, dict):
@@ -105,6 +105,7 @@ class JsonPathFields:
         try:
             return select_path(path, data, self._memory.context, self._memory.variables)
         except PathMissing:
+            # No recording shows AWS's wording.
             raise visit.fail_state(
                 "States.Runtime",
                 f"The JSONPath '{path}' specified for the field '{field}' could not be found in the input"

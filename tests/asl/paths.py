@@ -1,7 +1,7 @@
-"""JSONPath: what a path selects, and where a result is put.
+"""JSONPath: selects values, and inserts a result into the input.
 
-Paths of names, indices and wildcards are known: ``$.a['b'][0].c[*]``, ``$$.Execution.Id``, ``$variable.a``; a filter, a
-slice, a descent and an intrinsic function are refused.
+A path may have names, indices and wildcards: ``$.a['b'][0].c[*]``, ``$$.Execution.Id``, ``$variable.a``. Filters,
+slices, recursive descent and intrinsic functions are not supported.
 
 https://states-language.net/spec.html#path
 """
@@ -19,7 +19,7 @@ class PathMissing(Exception):
 
 
 def select_path(path: str, data: Any, context: Any, variables: dict[str, Any]) -> Any:
-    """What a path selects: a list of it, where the path has a wildcard. Raises ``PathMissing``."""
+    """Return the value that a path selects; a list if the path has a wildcard. Raises ``PathMissing``."""
     root = _ROOT.match(path)
     assert root, f"not a path: {path}"
     if root[0] == "$$":
@@ -42,13 +42,13 @@ def select_path(path: str, data: Any, context: Any, variables: dict[str, Any]) -
 
 
 def place_result(path: str | None, data: Any, result: Any) -> Any:
-    """The data with the result put where a ``ResultPath`` says; a ``ResultPath`` of null drops the result."""
+    """Return the data with the result inserted at a ``ResultPath``, or without it if the path is None."""
     if path is None:
         return data
     names = _split_steps(path.removeprefix("$"))
     if not names:
         return result
-    assert all(isinstance(name, str) for name in names), f"{path}: a result is put under names"
+    assert all(isinstance(name, str) for name in names), f"{path}: a ResultPath may only have names"
     output = copy.deepcopy(data) if isinstance(data, dict) else {}
     inner = output
     for name in names[:-1]:
@@ -60,12 +60,12 @@ def place_result(path: str | None, data: Any, result: Any) -> Any:
 
 
 def _split_steps(steps: str) -> list[str | int | None]:
-    """The names and indices of a path; None is a wildcard."""
+    """Return the names and indices of a path. None stands for a wildcard."""
     split: list[str | int | None] = []
     end = 0
     while end < len(steps):
         step = _STEP.match(steps, end)
-        assert step, f"a path of this kind is not known: {steps}"
+        assert step, f"this path is not supported: {steps}"
         name, quoted, index, _ = step.groups()
         split.append(int(index) if index else name if name is not None else quoted)
         end = step.end()

@@ -1,4 +1,4 @@
-"""The times that a Wait state takes: RFC 3339 with an upper-case T and an offset.
+"""Parses the timestamp of a Wait state: RFC 3339 with an upper-case T and an offset.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html
 """
@@ -10,7 +10,7 @@ _TIMESTAMP = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2})(:\d{2})?(\.\d{1,9})?
 
 
 def parse_timestamp(text: str) -> datetime | None:
-    """The time, to the microsecond; None where AWS reads none: without offset or T, or with a 13th month."""
+    """Return the time to the microsecond, or None if the timestamp is invalid."""
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
         return None

@@ -1,17 +1,17 @@
-"""Facts about AWS that others recorded, and whether our doubles and readers agree with them.
+"""Compares our doubles and readers of AWS with recordings of AWS.
 
-``python -m tests.conformance`` prints a table with a row for each kind of fact. A disagreement is listed with its
-reason in ``disagreements.yaml``; one that is not listed fails, and so does a listed one that agrees by now.
+``python -m tests.conformance`` prints a table with a row for each kind of recording. ``disagreements.yaml`` lists the
+known disagreements with their reasons. A disagreement that is not listed fails, and so does a listed case that agrees.
 
-A recording is restated in our own resources, names and values, with where and when it was recorded. What AWS did is
-never computed here: the files say it.
+A recording is re-created with our own resources, names and values. Its file says where and when it was recorded, and
+contains what AWS did: none of that is computed here.
 
-__main__.py         the table
-kinds.py            the kinds of facts, and what judges each
-verdicts.py         a case that was judged, and the disagreements that are listed
-executions.py       executions of state machines, played to the interpreter in tests/asl
-test_executions.py  each execution ends as AWS ended it
-test_verdicts.py    a disagreement is seen, and the table fails with one that is not listed
+__main__.py         prints the table
+kinds.py            the kinds of recordings, with the function that compares each
+verdicts.py         the result for a case, and the list of known disagreements
+executions.py       runs recorded executions of state machines on the interpreter in tests/asl
+test_executions.py  each execution ends as it did on AWS
+test_verdicts.py    the table reports a disagreement that is not listed
 
-The executions themselves are in the folder executions/, a file for what belongs together.
+The folder executions/ contains the recorded executions, grouped by subject.
 """

@@ -1,6 +1,6 @@
-"""The table: for each kind of fact, how many cases agree, and how many disagree for a listed reason.
+"""Prints for each kind of recording how many cases agree with AWS, and how many known disagreements there are.
 
-Exits with 1 where a disagreement is not listed, or a listed one agrees by now; each is printed.
+Exits with 1 if a disagreement is not listed or a listed case agrees, and prints each of them.
 """
 
 import sys
@@ -11,7 +11,7 @@ from tests.conformance.verdicts import Summary, Verdict, load_disagreements, sum
 
 
 def print_table(kinds: Iterable[tuple[str, str, Callable[[], Iterable[Verdict]]]]) -> int:
-    """Print the table and what is wrong with it; the exit status."""
+    """Print the table and its faults, and return the exit status."""
     summaries = {title: summarize_verdicts(judge(), load_disagreements(key)) for key, title, judge in kinds}
     print(draw_table(summaries))
     faults = [fault for summary in summaries.values() for fault in summary.faults]
@@ -21,10 +21,10 @@ def print_table(kinds: Iterable[tuple[str, str, Callable[[], Iterable[Verdict]]]
 
 
 def draw_table(summaries: dict[str, Summary]) -> str:
-    """A line for each kind."""
+    """Return the table, a line for each kind."""
     width = max(map(len, summaries))
     return "\n".join(
-        f"{title.ljust(width)}  {summary.agreeing:>4} of {summary.total:>4} agree, {summary.listed} listed"
+        f"{title.ljust(width)}  {summary.agreeing:>4} of {summary.total:>4} agree, {summary.listed} known to disagree"
         for title, summary in summaries.items()
     )
 

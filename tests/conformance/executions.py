@@ -1,15 +1,15 @@
-"""Executions of state machines, played to the interpreter in tests/asl.
+"""Runs recorded executions of state machines on the interpreter in tests/asl.
 
-A file in executions/ holds what belongs together:
+The fields of a file in executions/:
 
-title       what its cases show
-source      repository, commit, licence and folder of the recordings
-machine     the definition; a case may have its own. "<name>" stands for what a case fills in by ``with: {name: ...}``,
-            and a member that a case does not fill in is left out
-input       the execution's input, unless a case has its own
-tasks       what each call of a task has as arguments, in their order, and its result, or its error and cause
-cases       a name, the recording's test and date, and how the execution ended: status, error, cause, output, the
-            states that it entered, and the id of its history's last event
+title    the subject of its cases
+source   the repository, commit, licence and folder of the recordings
+machine  the definition, unless a case has one. A case replaces "<name>" by ``with: {name: value}``; the members that
+         it does not replace are left out
+input    the input, unless a case has one
+tasks    the calls of tasks in order, unless a case has them: arguments, and a result or an error and its cause
+cases    for each: a name, the recorded test and its date, and how the execution ended on AWS, which is its status,
+         error, cause, output, the names of the states entered, and the id of the last event of its history
 """
 
 import json
@@ -50,7 +50,7 @@ class RecordedExecution:
 
 @dataclass
 class Playback:
-    """Answers each call of a task with the next recorded one."""
+    """Answers each call of a task with the next recorded call."""
 
     recorded: list[dict[str, Any]]
     differences: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Playback:
 
     def answer_call(self, arguments: Any) -> Any:
         if self.calls == len(self.recorded):
-            self.differences.append(f"a task is called once more, with {_show_json(arguments)}")
+            self.differences.append(f"a call is not recorded; its arguments are {_show_json(arguments)}")
             raise StatesError("NotRecorded")
         call = self.recorded[self.calls]
         self.calls += 1
@@ -72,11 +72,11 @@ class Playback:
 
     def list_differences(self) -> list[str]:
         missing = len(self.recorded) - self.calls
-        return self.differences + ([f"{missing} calls of tasks are missing"] if missing else [])
+        return self.differences + ([f"{missing} recorded calls were not made"] if missing else [])
 
 
 def load_executions() -> Iterator[RecordedExecution]:
-    """Every recorded execution, by file and in its order there."""
+    """Yield the recorded executions of every file. Raises ``AssertionError`` if a file has an unknown field."""
     for path in sorted(FOLDER.glob("*.yaml")):
         file = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert set(file) <= _FILE_FIELDS, f"{path.name}: {set(file) - _FILE_FIELDS}"
@@ -86,13 +86,13 @@ def load_executions() -> Iterator[RecordedExecution]:
 
 
 def judge_executions() -> Iterator[Verdict]:
-    """Play each execution, and say how it ended otherwise than on AWS."""
+    """Run each recorded execution and yield the result."""
     for execution in load_executions():
         yield Verdict(execution.name, tuple(play_execution(execution)))
 
 
 def play_execution(recorded: RecordedExecution) -> list[str]:
-    """What the interpreter does otherwise than AWS did, a sentence each."""
+    """Run a recorded execution and return the differences, a sentence each."""
     playback = Playback(recorded.tasks)
     tasks = defaultdict(lambda: playback.answer_call)
     execution = Interpreter(recorded.machine, tasks).run(recorded.data)
@@ -107,7 +107,7 @@ def play_execution(recorded: RecordedExecution) -> list[str]:
     differences = playback.list_differences()
     for name, value in observed.items():
         answer = recorded.ended.get(name, "" if name in ("error", "cause") else None)
-        # 1 is not true: JSON tells them apart, and Python does not.
+        # Compared as JSON, because 1 equals True in Python.
         if _show_json(answer) != _show_json(value):
             differences.append(f"{_SUBJECTS[name]} {_show_json(answer)}; ours is {_show_json(value)}")
     return differences

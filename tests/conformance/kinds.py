@@ -1,11 +1,11 @@
-"""The kinds of facts, and what judges each: a kind is one row of the table."""
+"""The kinds of recordings, with the function that compares each. A kind is a row of the table."""
 
 from collections.abc import Callable, Iterable
 
 from tests.conformance.executions import judge_executions
 from tests.conformance.verdicts import Verdict
 
-# The kind's key in disagreements.yaml, what the table calls it, and what judges its cases.
+# The key in disagreements.yaml, the title in the table, and the function that compares the cases.
 KINDS: list[tuple[str, str, Callable[[], Iterable[Verdict]]]] = [
-    ("executions", "executions of state machines: the interpreter", judge_executions),
+    ("executions", "executions, on the interpreter of the tests", judge_executions),
 ]

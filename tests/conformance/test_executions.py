@@ -1,4 +1,4 @@
-"""Each execution ends as AWS ended it, or is listed with the reason why ours does not."""
+"""Each recorded execution ends on the interpreter as it did on AWS, unless it is a known disagreement."""
 
 import pytest
 
@@ -10,10 +10,10 @@ LISTED = load_disagreements("executions")
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS, ids=lambda execution: execution.name)
-def test_the_execution_ends_as_aws_ended_it(execution: RecordedExecution) -> None:
+def test_the_execution_ends_as_it_did_on_aws(execution: RecordedExecution) -> None:
     differences = play_execution(execution)
     if execution.name in LISTED:
-        assert differences, f"it agrees, and is listed because {LISTED[execution.name]}"
+        assert differences, f"listed as a disagreement, but it agrees: {LISTED[execution.name]}"
     else:
         assert not differences
 
@@ -51,10 +51,10 @@ def test_another_call_of_a_task_is_a_difference() -> None:
     ]
     doubled_calls = [*execution.tasks, *execution.tasks]
     assert play_execution(RecordedExecution("", execution.machine, execution.data, doubled_calls, end)) == [
-        "1 calls of tasks are missing"
+        "1 recorded calls were not made"
     ]
     (first, *_) = play_execution(RecordedExecution("", execution.machine, execution.data, [], end))
-    assert first == "a task is called once more, with {}"
+    assert first == "a call is not recorded; its arguments are {}"
 
 
 def _find_execution(name: str) -> RecordedExecution:

@@ -1,4 +1,4 @@
-"""A disagreement is seen, and the table fails with one that is not listed."""
+"""The table reports a disagreement that is not listed, and a listed case that agrees."""
 
 import pytest
 
@@ -17,8 +17,8 @@ def test_a_listed_disagreement_is_counted_and_no_fault() -> None:
     ("listed", "fault"),
     [
         ({}, "a choice: the status is FAILED; ours is SUCCEEDED"),
-        ({"a choice": "not known yet", "a wait": "not known yet"}, "a wait: it is listed, and agrees by now"),
-        ({"a choice": "not known yet", "a map": "gone"}, "a map: it is listed, and there is no such case"),
+        ({"a choice": "not known yet", "a wait": "not known yet"}, "a wait: listed as a disagreement, but it agrees"),
+        ({"a choice": "not known yet", "a map": "gone"}, "a map: listed as a disagreement, but there is no such case"),
     ],
     ids=["not-listed", "agrees-by-now", "no-such-case"],
 )
@@ -31,7 +31,7 @@ def test_the_table_has_a_row_for_each_kind_and_fails_with_a_fault(capsys: pytest
     assert print_table([("executions", "the interpreter", lambda: [AGREES, DIFFERS])]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "the interpreter     1 of    1 agree, 0 listed",
-        "the interpreter     1 of    2 agree, 0 listed",
+        "the interpreter     1 of    1 agree, 0 known to disagree",
+        "the interpreter     1 of    2 agree, 0 known to disagree",
         "not as listed: a choice: the status is FAILED; ours is SUCCEEDED",
     ]

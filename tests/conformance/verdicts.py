@@ -1,4 +1,4 @@
-"""A case that was judged, and the disagreements that are listed."""
+"""The result for a case, and the list of known disagreements."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _LISTED = Path(__file__).with_name("disagreements.yaml")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a case came to. ``differences`` say, a sentence each, what AWS answered and what ours is."""
+    """The result for a case. Each of the ``differences`` is a sentence with the recorded value and ours."""
 
     case: str
     differences: tuple[str, ...]
@@ -23,30 +23,30 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Summary:
-    """The verdicts of one kind, held against the list of its disagreements."""
+    """The results for one kind of recording, compared with its known disagreements."""
 
     agreeing: int
     total: int
-    # Cases that disagree for a listed reason.
+    # The number of known disagreements.
     listed: int
-    # A line for each case that is not as the list has it.
+    # A line for each disagreement that is not listed, and for each listed case that agrees or does not exist.
     faults: tuple[str, ...]
 
 
 def load_disagreements(kind: str) -> dict[str, str]:
-    """The reasons for the disagreements of a kind, by the name of the case."""
+    """Return the known disagreements of a kind: the reason for each case."""
     reasons = yaml.safe_load(_LISTED.read_text(encoding="utf-8"))[kind]
     return {str(case): str(reason) for case, reason in (reasons or {}).items()}
 
 
 def summarize_verdicts(verdicts: Iterable[Verdict], listed: Mapping[str, str]) -> Summary:
-    """How many cases agree, and what is not as it is listed."""
+    """Count the cases that agree, and compare the others with the known disagreements."""
     judged = list(verdicts)
     names = {verdict.case for verdict in judged}
-    faults = [f"{case}: it is listed, and there is no such case" for case in listed if case not in names]
+    faults = [f"{case}: listed as a disagreement, but there is no such case" for case in listed if case not in names]
     for verdict in judged:
         if verdict.is_agreement and verdict.case in listed:
-            faults.append(f"{verdict.case}: it is listed, and agrees by now")
+            faults.append(f"{verdict.case}: listed as a disagreement, but it agrees")
         elif not verdict.is_agreement and verdict.case not in listed:
             faults.append(f"{verdict.case}: {'; '.join(verdict.differences)}")
     agreeing = sum(verdict.is_agreement for verdict in judged)
