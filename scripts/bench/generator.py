@@ -12,8 +12,8 @@ RUNS = 15
 # The modules of the two packages that the generator imports.
 _LIST_MODULES = """
 import sys
-from stacks.render import render
-render()
+from stacks.render import render_files
+render_files()
 print(",".join(sorted(m for m in sys.modules if m.partition(".")[0] in ("troposphere", "awacs"))))
 """
 

@@ -47,7 +47,7 @@ def compare_payments(reference: Path) -> Iterator[str]:
             "HIGH_VALUE_AMOUNTS": "USD=5000",
             "FRAUD_SCORE_LIMIT": "50",
         }
-        imports = {name: f"from handlers import {name}; {name}.ledger()" for name in ("validation", "processing")}
+        imports = {name: f"from handlers import {name}; {name}.get_ledger()" for name in ("validation", "processing")}
         for name, code in imports.items():
             platform_seconds = _cold_start_seconds(str(ROOT / "lambda"), code, environment)
             ratio = platform_seconds / _cold_start_seconds(folder, f"import lambda_{name}", environment)

@@ -31,8 +31,8 @@ class Target:
     gaps: Mapping[str, str] = field(default_factory=dict)
     # Clients may be shared between threads, but a session must not create them in several threads at the same time.
     # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
-    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
+    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: Any = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def client(self) -> ClientFactory:

@@ -42,7 +42,7 @@ def save_plan(path: Path, saved: SavedPlan) -> None:
 
 def load_plan(path: Path) -> SavedPlan:
     """Return the plan in a file. Raises ``UserError`` if the file is not a saved plan."""
-    document = read_document(path, "a plan", "create a new plan")
+    document = read_document(path, "a plan that --out has saved", "create a new plan")
     try:
         plan = SavedPlan(**document | {"plan": plan_from_json(document["plan"])})
         check_texts(vars(plan), exceptions=("plan", "changed_at", "late_parameters", "late_paths"))

@@ -136,7 +136,7 @@ def describe_environment(cloudformation: CloudFormationClient, environment: str)
 
 
 def describe_tree(cloudformation: CloudFormationClient, root: Stack) -> StackTree:
-    """Return the stack with its resources and its nested stacks, except deleted ones; empty if it does not exist."""
+    """Return the stack with its resources and the nested stacks that are not deleted; empty if it does not exist."""
     if not root.exists or root.status == _DELETED:
         return StackTree(root)
     resources = tuple(

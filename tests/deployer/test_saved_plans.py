@@ -86,8 +86,8 @@ def test_a_saved_plan_is_discarded(command: Command, aws: Service, tmp_path: Pat
     ("content", "message"),
     [
         (None, "plan.json: cannot be read: No such file or directory"),
-        ("nonsense", "plan.json: not JSON, so not a plan"),
-        ("[]", "plan.json: not a plan"),
+        ("nonsense", "plan.json: not JSON, so not a plan that --out has saved"),
+        ("[]", "plan.json: not a plan that --out has saved"),
         ('{"version": 1}', "plan.json: not a plan that --out has saved"),
         ('{"version": 0}', "plan.json: written by another version of this program; create a new plan"),
     ],

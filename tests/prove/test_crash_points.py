@@ -7,7 +7,7 @@ charged as its status says, its ledger leads to that status, and it does not sta
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -117,16 +117,32 @@ def describe_contents(world: World) -> str:
     return re.sub(r"\b(get_item|query|transact_write_items): [A-Za-z, ]+", r"\1", contents)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_throttled_call_leaves_what_a_timeout_leaves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "token_hex", lambda _: "salt")
-    scenario = SCENARIOS[name]
-    undisturbed = run_scenario(scenario, {})
-    for index, fault in list_plans(undisturbed):
-        if not is_own_kind(undisturbed, index, fault):
-            throttled, timed_out = (run_scenario(scenario, {index: kind}) for kind in (fault, Fault.TIMEOUT))
+def test_a_throttled_call_leaves_what_a_timeout_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each single call of a function, and the calls that it makes only after another fault."""
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "00" * size)
+    compared: Counter[str] = Counter()
+
+    def compare(scenario: Scenario, world: World, plan: dict[int, Fault], names: Iterable[str] = ()) -> None:
+        for index, fault in list_plans(world, max(plan, default=-1)):
+            call, _ = world.faults.calls[index]
+            if is_own_kind(world, index, fault) or call in names:
+                continue
+            throttled, timed_out = (run_scenario(scenario, plan | {index: kind}) for kind in (fault, Fault.TIMEOUT))
             assert throttled.faults.calls == timed_out.faults.calls
-            assert describe_contents(throttled) == describe_contents(timed_out), undisturbed.faults.calls[index]
+            assert describe_contents(throttled) == describe_contents(timed_out), (plan, index, call)
+            compared[call] += 1
+
+    for scenario in SCENARIOS.values():
+        undisturbed = run_scenario(scenario, {})
+        assert [payment.status for payment in undisturbed.read_payments().values()] == [scenario.ends]
+        compare(scenario, undisturbed, {})
+        names = {call for call, _ in undisturbed.faults.calls}
+        for index, fault in list_plans(undisturbed):
+            broken = run_scenario(scenario, {index: fault})
+            if {call for call, _ in broken.faults.calls} - names:
+                compare(scenario, broken, {index: fault}, names)
+    services = ("dynamodb.get_item", "dynamodb.query", "dynamodb.transact_write_items", "secretsmanager.get")
+    assert set(compared) == {*services, "sns.publish", "sqs.send_message"}
 
 
 def run_again_after_a_day(plan: dict[int, Fault]) -> World:

@@ -143,6 +143,11 @@ class World:
         """
         if payment.notification.is_due:
             return f"{payment.status}, and the notice is still due"
+        outcomes = [
+            notice.outcome for notice in self.received_notices if notice.transaction_id == payment.transaction_id
+        ]
+        if outcomes and outcomes[-1] != payment.status:
+            return f"{payment.status}, and the last notice says {outcomes[-1]}"
         since = self._find_reopening(payment.transaction_id)
         ids: dict[str, set[str]] = {}
         for notice in self.received_notices:

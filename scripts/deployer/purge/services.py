@@ -1,5 +1,6 @@
 """The services that retain resources with fixed names: queues, log groups, tables and backup vaults."""
 
+from botocore.exceptions import WaiterError
 from rich import filesize
 
 from scripts.common.clients import (
@@ -103,7 +104,10 @@ class Tables:
             if is_protected:
                 self._set_protection(leftover.id, True)
             raise
-        self._client.get_waiter("table_not_exists").wait(TableName=leftover.id, WaiterConfig=_WAITING)
+        try:
+            self._client.get_waiter("table_not_exists").wait(TableName=leftover.id, WaiterConfig=_WAITING)
+        except WaiterError as error:
+            raise UserError(f"{leftover.id} is still being deleted: {error}; try again") from error
 
     def _set_protection(self, name: str, enabled: bool) -> None:
         self._client.update_table(TableName=name, DeletionProtectionEnabled=enabled)
