@@ -143,11 +143,6 @@ class World:
         """
         if payment.notification.is_due:
             return f"{payment.status}, and the notice is still due"
-        outcomes = [
-            notice.outcome for notice in self.received_notices if notice.transaction_id == payment.transaction_id
-        ]
-        if outcomes and outcomes[-1] != payment.status:
-            return f"{payment.status}, and the last notice says {outcomes[-1]}"
         since = self._find_reopening(payment.transaction_id)
         ids: dict[str, set[str]] = {}
         for notice in self.received_notices:
@@ -159,6 +154,11 @@ class World:
             return f"{payment.status}, and nobody was notified"
         if payment.status in NEED_A_LETTER and not self._has_dead_letter(payment, since):
             return f"{payment.status}, and no dead letter"
+        outcomes = [
+            notice.outcome for notice in self.received_notices if notice.transaction_id == payment.transaction_id
+        ]
+        if outcomes and outcomes[-1] != payment.status:
+            return f"{payment.status}, and the last notice says {outcomes[-1]}"
         return None
 
     def _has_dead_letter(self, payment: Payment, since: int) -> bool:
