@@ -7,6 +7,8 @@ clients.py    the types of AWS's clients
 packaging.py  where packaged files go, and what a place adds to the functions
 templates.py  templates and the ones nested in them, parsed
 evaluate.py   a template with its parameters resolved: resources whose properties are values
+loops.py      Fn::ForEach, expanded
+terminal.py   prints texts from elsewhere without letting them control the terminal
 waiting.py    polling with growing pauses, until a timeout
 paths.py      paths in this repository
 """

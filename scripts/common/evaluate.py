@@ -1,21 +1,38 @@
 """Evaluates a template with its parameters: resources whose properties are values.
 
-A value that only the service knows becomes a token such as ``${Data/Transactions.Arn}``. It stays the same across a
-deployment unless the deployment replaces the resource.
+A value that only the service knows becomes a token:
+
+- ``${Data/Transactions.Arn}`` names a resource by its path in the tree, and perhaps an attribute of it;
+- ``${?AWS::SSM::Parameter::Value /limit}`` says why a value may change although no template does;
+- ``${*ApiKey 5f0c}`` stands for a ``NoEcho`` parameter: equal values have equal tokens, which do not show them.
+
+A function whose arguments are not known stays a function, with its arguments evaluated as far as they are.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html
 """
 
+import base64
+import hashlib
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .errors import UserError
+from .loops import LANGUAGE_EXTENSIONS, expand_loops
 from .templates import STACK, Tree
 
 _NO_VALUE = object()
 _VARIABLE = re.compile(r"\$\{(!?)([^}]+)\}")
-# A token names a resource by its path in the tree, and perhaps an attribute of it.
 TOKEN = re.compile(r"\$\{([A-Za-z0-9/]+)((?:\.[A-Za-z0-9.]+)?)\}")
+UNKNOWABLE = re.compile(r"\$\{\?([^}]+)\}")
+SECRET = re.compile(r"\$\{\*[^}]+\}")
+# Any token: it stands for a text that is not known here.
+_ANY_TOKEN = re.compile(r"\$\{[A-Za-z0-9/?*][^}]*\}")
+_DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^}]*)\}\}")
+# Tokens of secrets cannot be guessed from a plan, and mean nothing outside of this process.
+_SALT = secrets.token_bytes(16)
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,8 @@ class Resource:
     properties: dict[str, Any]
     deletion_policy: str = "Delete"
     update_replace_policy: str = "Delete"
+    # What else a template says of a resource and CloudFormation compares: Metadata, CreationPolicy and UpdatePolicy.
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,10 @@ class Evaluated:
     resources: dict[str, Resource] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     nested: dict[str, "Evaluated"] = field(default_factory=dict)
+    # The names of exports by output.
+    exports: dict[str, Any] = field(default_factory=dict)
+    # Why the template cannot be evaluated completely, a line each: macros, and conditions without a known result.
+    unknowns: tuple[str, ...] = ()
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
         """Yield each resource of the tree with its path from the root, such as Data/Transactions."""
@@ -43,63 +66,165 @@ class Evaluated:
 
 
 def evaluate(tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str], path: str = "") -> Evaluated:
-    """Evaluate ``tree``. A pseudo parameter such as ``AWS::Region`` that is not in ``pseudo`` becomes a token."""
+    """Evaluate ``tree``. A pseudo parameter such as ``AWS::Region`` that is not in ``pseudo`` becomes a token.
+
+    Raises ``UserError`` for a template that CloudFormation would refuse, and for a loop that cannot be expanded here.
+    """
     return _Stack(tree, parameters, pseudo, path).evaluate()
+
+
+def find_unknowable_reasons(value: Any) -> Iterator[str]:
+    """Yield why the value, or a part of it, may change although no template does."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from find_unknowable_reasons(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from find_unknowable_reasons(item)
+    elif isinstance(value, str):
+        yield from (match[1] for match in UNKNOWABLE.finditer(value))
+        for service, reference in _DYNAMIC_REFERENCE.findall(value):
+            if not _has_fixed_version(service, reference):
+                yield f"{{{{resolve:{service}:{reference}}}}}"
+
+
+def _has_fixed_version(service: str, reference: str) -> bool:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html"""
+    if service == "secretsmanager":
+        # secret-id:SecretString:json-key:version-stage:version-id, where the id may be an ARN of seven parts.
+        parts = reference.split(":SecretString", 1)[-1].split(":")
+        return len(parts) > 3 and bool(parts[3])
+    return reference.rpartition(":")[2].isdigit()
 
 
 class _Stack:
     def __init__(self, tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str], path: str) -> None:
-        self._tree, self._pseudo, self._path = tree, pseudo, path
-        declared = tree.template.get("Parameters", {})
-        self._parameters = {name: declaration.get("Default", f"${{{name}}}") for name, declaration in declared.items()}
-        self._parameters |= {name: parameters[name] for name in declared if name in parameters}
-        self._nested: dict[str, Evaluated] = {}
+        self._pseudo, self._path = pseudo, path
+        self._name = path.rstrip("/") or "the template"
+        declared = self._section_of_mappings(tree.template, "Parameters")
+        values = {name: declaration.get("Default", f"${{{name}}}") for name, declaration in declared.items()}
+        values |= {name: parameters[name] for name in declared if name in parameters}
+        self._values = {name: _to_typed(declared[name].get("Type", ""), value) for name, value in values.items()}
+        self._secrets = {name for name in declared if _to_text(declared[name].get("NoEcho")) == "true"}
+        self._unknowns: list[str] = []
+        self._nested_trees, self._nested = tree.nested, dict[str, Evaluated]()
+        # Nested stacks and conditions whose evaluation has begun, in order: to need one of them again is a circle.
+        self._begun: list[str] = []
+        self._read_template(tree.template)
+        if LANGUAGE_EXTENSIONS in self._list_transforms():
+            self._read_template(expand_loops(tree.template, self._resolve_value, self._name))
+
+    def _read_template(self, template: dict[str, Any]) -> None:
+        self._template = template
+        self._resources = self._section(template, "Resources")
+        self._conditions = self._section(template, "Conditions")
 
     def evaluate(self) -> Evaluated:
         resources = {}
-        for logical_id, resource in self._tree.resources().items():
+        for logical_id, resource in self._resources.items():
+            if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+                raise UserError(f"{self._name}: the resource {logical_id} has no Type that is text")
             if not self._is_created(resource):
                 continue
             if resource["Type"] == STACK:
                 self._evaluate_nested(logical_id)
-            properties = self._resolve_value(resource.get("Properties", {}))
-            resources[logical_id] = Resource(
-                type=resource["Type"],
-                properties=properties if isinstance(properties, dict) else {},
-                deletion_policy=resource.get("DeletionPolicy", "Delete"),
-                update_replace_policy=resource.get("UpdateReplacePolicy", "Delete"),
-            )
-        outputs = {
-            name: self._resolve_value(output["Value"])
-            for name, output in self._tree.template.get("Outputs", {}).items()
-            if self._is_created(output)
+            resources[logical_id] = self._evaluate_resource(resource)
+        declared = self._section_of_mappings(self._template, "Outputs")
+        created = {name: output for name, output in declared.items() if self._is_created(output)}
+        outputs = {name: self._resolve_value(output.get("Value")) for name, output in created.items()}
+        exports = {
+            name: self._resolve_value(output["Export"].get("Name"))
+            for name, output in created.items()
+            if isinstance(output.get("Export"), dict)
         }
-        return Evaluated(resources, outputs, self._nested)
+        macros = [f"transform {name}" for name in self._list_transforms() if name != LANGUAGE_EXTENSIONS]
+        return Evaluated(resources, outputs, self._nested, exports, (*macros, *dict.fromkeys(self._unknowns)))
+
+    def _evaluate_resource(self, resource: Mapping[str, Any]) -> Resource:
+        properties = self._resolve_value(resource.get("Properties") or {})
+        attributes = {
+            name: self._resolve_value(resource[name])
+            for name in ("Metadata", "CreationPolicy", "UpdatePolicy")
+            if resource.get(name)
+        }
+        return Resource(
+            type=resource["Type"],
+            properties=properties if isinstance(properties, dict) else {},
+            deletion_policy=str(_to_text(self._resolve_value(resource.get("DeletionPolicy", "Delete")))),
+            update_replace_policy=str(_to_text(self._resolve_value(resource.get("UpdateReplacePolicy", "Delete")))),
+            attributes={name: value for name, value in attributes.items() if value is not _NO_VALUE},
+        )
+
+    def _section(self, template: Mapping[str, Any], name: str) -> dict[str, Any]:
+        section = template.get(name) or {}
+        if not isinstance(section, dict):
+            raise UserError(f"{self._name}: {name} is not a mapping")
+        return section
+
+    def _section_of_mappings(self, template: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+        section = self._section(template, name)
+        for key, value in section.items():
+            if not isinstance(value, dict):
+                raise UserError(f"{self._name}: {name}: {key} is not a mapping")
+        return section
+
+    def _list_transforms(self) -> list[str]:
+        transforms = self._template.get("Transform") or []
+        transforms = transforms if isinstance(transforms, list) else [transforms]
+        return [str(item.get("Name") if isinstance(item, dict) else item) for item in transforms]
 
     def _evaluate_nested(self, logical_id: str) -> Evaluated:
         """Evaluate a nested stack, once, on the first reference to it."""
         if logical_id not in self._nested:
-            declared = self._tree.resources()[logical_id].get("Properties", {}).get("Parameters", {})
-            values = {name: self._resolve_value(value) for name, value in declared.items()}
-            parameters = {name: _to_text(value) for name, value in values.items() if value is not _NO_VALUE}
-            self._nested[logical_id] = evaluate(
-                self._tree.nested.get(logical_id, Tree({})), parameters, self._pseudo, f"{self._path}{logical_id}/"
-            )
+            if logical_id not in self._nested_trees:
+                self._unknowns.append(f"{logical_id}/TemplateURL: the nested template")
+            with _Evaluation(self._begun, logical_id, self._name):
+                declared = (self._resources[logical_id].get("Properties") or {}).get("Parameters") or {}
+                values = self._resolve_value(declared)
+                parameters = {name: _to_text(value) for name, value in values.items()}
+                self._nested[logical_id] = evaluate(
+                    self._nested_trees.get(logical_id, Tree({})),
+                    parameters,
+                    self._pseudo,
+                    f"{self._path}{logical_id}/",
+                )
         return self._nested[logical_id]
 
     def _is_created(self, declared: Mapping[str, Any]) -> bool:
         name = declared.get("Condition")
-        return name is None or self._is_true(self._tree.template["Conditions"][name])
+        return name is None or self._is_met(name)
+
+    def _is_met(self, name: Any) -> bool:
+        if not isinstance(name, str) or name not in self._conditions:
+            raise UserError(f"{self._name}: there is no condition {name}")
+        with _Evaluation(self._begun, f"condition {name}", self._name):
+            return self._is_true(self._conditions[name])
 
     def _is_true(self, condition: Any) -> bool:
+        if not isinstance(condition, dict) or len(condition) != 1:
+            raise UserError(f"{self._name}: a condition is not a condition function: {condition}")
         ((function, argument),) = condition.items()
         if function == "Condition":
-            return self._is_true(self._tree.template["Conditions"][argument])
+            return self._is_met(argument)
         if function == "Fn::Equals":
-            first, second = (_to_text(self._resolve_value(operand)) for operand in argument)
-            return bool(first == second)
-        results = [self._is_true(operand) for operand in argument]
-        return {"Fn::Not": not results[0], "Fn::And": all(results), "Fn::Or": any(results)}[function]
+            return self._are_equal(argument)
+        operands = argument if isinstance(argument, list) else [argument]
+        results = [self._is_true(operand) for operand in operands]
+        match function:
+            case "Fn::Not":
+                return not results[0]
+            case "Fn::And":
+                return all(results)
+            case "Fn::Or":
+                return any(results)
+        raise UserError(f"{self._name}: {function} is not a condition function")
+
+    def _are_equal(self, operands: Any) -> bool:
+        values = [self._resolve_value(operand) for operand in operands]
+        for reason in dict.fromkeys(reason for value in values for reason in find_unknowable_reasons(value)):
+            self._unknowns.append(f"a condition on {reason}")
+        first, second = (_to_text(value) for value in values)
+        return bool(first == second)
 
     def _resolve_value(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -111,35 +236,52 @@ class _Stack:
             if function == "Ref":
                 return self._resolve_reference(argument)
             if function in self._FUNCTIONS:
-                return self._FUNCTIONS[function](self, argument)
+                return self._call_function(function, argument)
         resolved = {key: self._resolve_value(item) for key, item in value.items()}
         return {key: item for key, item in resolved.items() if item is not _NO_VALUE}
 
-    def _resolve_reference(self, name: str) -> Any:
+    def _call_function(self, function: str, argument: Any) -> Any:
+        try:
+            return self._FUNCTIONS[function](self, argument)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+            text = json.dumps(argument, default=str)
+            raise UserError(f"{self._name}: {function} cannot take the arguments {text[:200]}") from error
+
+    def _resolve_reference(self, name: Any) -> Any:
+        if not isinstance(name, str):
+            # The language extensions allow a function in a reference.
+            name = self._resolve_value(name)
+            if not isinstance(name, str):
+                raise UserError(f"{self._name}: Ref cannot take {json.dumps(name, default=str)[:200]}")
         if name == "AWS::NoValue":
             return _NO_VALUE
-        if name in self._parameters:
-            return self._parameters[name]
+        if name in self._secrets:
+            digest = hashlib.blake2b(str(self._values[name]).encode(), key=_SALT, digest_size=4).hexdigest()
+            return f"${{*{name} {digest}}}"
+        if name in self._values:
+            return self._values[name]
         if name.startswith("AWS::"):
             return self._pseudo.get(name, f"${{{name}}}")
         return f"${{{self._path}{name}}}"
 
     def _resolve_attribute(self, argument: Any) -> Any:
         logical_id, attribute = argument.split(".", 1) if isinstance(argument, str) else argument
-        resource = self._tree.resources().get(logical_id, {})
+        logical_id, attribute = self._resolve_value(logical_id), self._resolve_value(attribute)
+        resource = self._resources.get(logical_id) or {}
         if resource.get("Type") == STACK and attribute.startswith("Outputs."):
             name = attribute.removeprefix("Outputs.")
             return self._evaluate_nested(logical_id).outputs.get(name, f"${{{self._path}{logical_id}.{attribute}}}")
         return f"${{{self._path}{logical_id}.{attribute}}}"
 
     def _substitute_variables(self, argument: Any) -> str:
-        text, variables = (argument, {}) if isinstance(argument, str) else argument
+        text, variables = (argument, {}) if isinstance(argument, str) else (argument[0], dict(*argument[1:]))
         values = {name: self._resolve_value(value) for name, value in variables.items()}
 
         def replace_variable(match: re.Match[str]) -> str:
             literal, name = match.groups()
             if literal:
                 return f"${{{name}}}"
+            name = name.strip()
             if name in values:
                 return str(_to_text(values[name]))
             return str(_to_text(self._resolve_attribute(name) if "." in name else self._resolve_reference(name)))
@@ -149,29 +291,57 @@ class _Stack:
     def _join_parts(self, argument: Any) -> Any:
         separator, parts = argument
         parts = self._resolve_value(parts)
-        return separator.join(str(_to_text(part)) for part in parts) if isinstance(parts, list) else parts
+        if not isinstance(parts, list) or any(isinstance(part, dict) for part in parts):
+            return {"Fn::Join": [separator, parts]}
+        return str(separator).join(str(_to_text(part)) for part in parts)
 
     def _select_item(self, argument: Any) -> Any:
-        index, items = argument
-        items = self._resolve_value(items)
-        is_known = isinstance(items, list) and int(index) < len(items)
-        return items[int(index)] if is_known else {"Fn::Select": [index, items]}
+        index, items = map(self._resolve_value, argument)
+        is_known = isinstance(items, list) and not isinstance(index, dict) and str(index).isdigit()
+        if not is_known:
+            return {"Fn::Select": [index, items]}
+        return items[int(index)]
 
     def _split_text(self, argument: Any) -> Any:
-        separator, text = argument
-        text = self._resolve_value(text)
-        return text.split(separator) if isinstance(text, str) else {"Fn::Split": [separator, text]}
+        separator, text = map(self._resolve_value, argument)
+        text = text if isinstance(text, dict | list) else _to_text(text)
+        if not isinstance(text, str) or _ANY_TOKEN.search(text):
+            return {"Fn::Split": [separator, text]}
+        return text.split(separator)
 
     def _choose_branch(self, argument: Any) -> Any:
         name, true_value, false_value = argument
-        return self._resolve_value(true_value if self._is_true({"Condition": name}) else false_value)
+        return self._resolve_value(true_value if self._is_met(name) else false_value)
 
     def _find_in_map(self, argument: Any) -> Any:
-        mapping, *keys = argument
-        value = self._tree.template.get("Mappings", {}).get(mapping, {})
+        mapping, first, second, *options = argument
+        keys = [self._resolve_value(key) for key in (mapping, first, second)]
+        if any(isinstance(key, dict) or _ANY_TOKEN.search(str(key)) for key in keys):
+            return {"Fn::FindInMap": keys}
+        value: Any = self._section(self._template, "Mappings")
         for key in keys:
-            value = value.get(_to_text(self._resolve_value(key)), {}) if isinstance(value, dict) else value
-        return value
+            if not isinstance(value, dict) or _to_text(key) not in value:
+                if options:
+                    return self._resolve_value(options[0]["DefaultValue"])
+                raise UserError(f"{self._name}: Fn::FindInMap finds no {' / '.join(map(str, keys))}")
+            value = value[_to_text(key)]
+        return self._resolve_value(value)
+
+    def _encode_base64(self, argument: Any) -> Any:
+        text = self._resolve_value(argument)
+        if not isinstance(text, str) or _ANY_TOKEN.search(text):
+            return {"Fn::Base64": text}
+        return base64.b64encode(text.encode()).decode()
+
+    def _measure_length(self, argument: Any) -> Any:
+        items = self._resolve_value(argument)
+        return len(items) if isinstance(items, list) else {"Fn::Length": items}
+
+    def _write_json(self, argument: Any) -> str:
+        return json.dumps(self._resolve_value(argument), separators=(",", ":"), ensure_ascii=False)
+
+    def _name_macro(self, argument: Any) -> str:
+        return f"${{?transform {argument['Name']}}}"
 
     _FUNCTIONS: Mapping[str, Callable[["_Stack", Any], Any]] = {
         "Fn::GetAtt": _resolve_attribute,
@@ -181,7 +351,40 @@ class _Stack:
         "Fn::Split": _split_text,
         "Fn::If": _choose_branch,
         "Fn::FindInMap": _find_in_map,
+        "Fn::Base64": _encode_base64,
+        "Fn::Length": _measure_length,
+        "Fn::ToJsonString": _write_json,
+        "Fn::Transform": _name_macro,
     }
+
+
+class _Evaluation:
+    """The evaluation of a nested stack or condition, for the length of a ``with`` block; a circle is an error."""
+
+    def __init__(self, begun: list[str], name: str, template: str) -> None:
+        self._begun, self._name, self._template = begun, name, template
+
+    def __enter__(self) -> None:
+        if self._name in self._begun:
+            circle = self._begun[self._begun.index(self._name) :]
+            raise UserError(f"{self._template}: circular reference: {' -> '.join((*circle, self._name))}")
+        self._begun.append(self._name)
+
+    def __exit__(self, *_: object) -> None:
+        self._begun.pop()
+
+
+def _to_typed(parameter_type: str, value: Any) -> Any:
+    """Return a parameter's value as ``Ref`` gives it: a list for the types that are lists.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+    """
+    if parameter_type.startswith("AWS::SSM::Parameter::Value<"):
+        return f"${{?SSM parameter {value}}}"
+    is_list = parameter_type == "CommaDelimitedList" or parameter_type.startswith("List<")
+    if is_list and isinstance(value, str) and not _ANY_TOKEN.fullmatch(value):
+        return [item.strip() for item in value.split(",")]
+    return value
 
 
 def _to_text(value: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 from cfn_tools import yaml_loader
 
+from .errors import UserError
+
 Template = dict[str, Any]
 STACK = "AWS::CloudFormation::Stack"
 
@@ -27,7 +29,10 @@ class Tree:
 
 
 def parse_template(text: str | Template) -> Template:
-    """Parse YAML or JSON (which boto3 returns parsed), and expand short forms such as ``!Sub``."""
+    """Parse YAML or JSON (which boto3 returns parsed), and expand short forms such as ``!Sub``.
+
+    Raises ``UserError`` for a text that CloudFormation would not take for a template.
+    """
     # A copy for each caller: callers write into it.
     return to_plain_types(text if isinstance(text, dict) else _load_text(text))  # type: ignore[no-any-return]
 
@@ -36,7 +41,20 @@ class _Loader(yaml.CSafeLoader):
     """Reads the short forms like cfn-flip, but with libyaml, which is ten times as fast."""
 
 
-_Loader.add_constructor(yaml_loader.TAG_MAP, yaml_loader.construct_mapping)
+def _construct_mapping(loader: yaml.CSafeLoader, node: yaml.MappingNode) -> Any:
+    """Refuse what CloudFormation refuses in a mapping.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-formats.html
+    """
+    keys = [key.value for key, _ in node.value]
+    for key in keys:
+        if key == "<<" or keys.count(key) > 1:
+            problem = "a hash merge (<<)" if key == "<<" else f"the key {key} twice"
+            raise yaml.constructor.ConstructorError(None, None, f"it has {problem}", node.start_mark)
+    return yaml_loader.construct_mapping(loader, node)
+
+
+_Loader.add_constructor(yaml_loader.TAG_MAP, _construct_mapping)
 _Loader.add_multi_constructor("!", yaml_loader.multi_constructor)
 
 
@@ -44,10 +62,19 @@ _Loader.add_multi_constructor("!", yaml_loader.multi_constructor)
 def _load_text(text: str) -> Template:
     """Cached, because a deployment parses the same text up to ten times."""
     try:
-        document: Template = json.loads(text)
+        document = json.loads(text)
     except ValueError:
-        # cfn-flip's mappings create a class for each item that they iterate over.
-        document = to_plain_types(_Loader(text).get_single_data())
+        try:
+            # cfn-flip's mappings create a class for each item that they iterate over.
+            document = to_plain_types(_Loader(text).get_single_data())
+        except (yaml.YAMLError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f" in line {mark.line + 1}" if mark else ""
+            raise UserError(f"not a template{line}: {getattr(error, 'problem', None) or error}") from error
+    except RecursionError:
+        raise UserError("not a template: it is nested too deeply") from None
+    if not isinstance(document, dict):
+        raise UserError("not a template: it is no mapping")
     return document
 
 
@@ -60,17 +87,23 @@ def to_plain_types(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def read_tree(text: str | Template, read_text: Callable[[str], str]) -> Tree:
-    """Return the tree of a template; ``read_text`` returns the template for a nested stack's TemplateURL."""
+def read_tree(text: str | Template, read_text: Callable[[str], str], above: tuple[str, ...] = ()) -> Tree:
+    """Return the tree of a template; ``read_text`` returns the template for a nested stack's TemplateURL.
+
+    ``above`` are the locations of the templates around it. A nested template whose location is no text is left out.
+    Raises ``UserError`` for a text that is no template, and for a template that is nested in itself.
+    """
     template = parse_template(text)
-    return Tree(
-        template,
-        {
-            logical_id: read_tree(read_text(resource["Properties"]["TemplateURL"]), read_text)
-            for logical_id, resource in template.get("Resources", {}).items()
-            if resource["Type"] == STACK
-        },
-    )
+    resources = template.get("Resources")
+    nested = {}
+    for logical_id, resource in resources.items() if isinstance(resources, dict) else ():
+        if isinstance(resource, dict) and resource.get("Type") == STACK:
+            location = (resource.get("Properties") or {}).get("TemplateURL")
+            if location in above:
+                raise UserError(f"{logical_id}: the template {location} is nested in itself")
+            if isinstance(location, str):
+                nested[logical_id] = read_tree(read_text(location), read_text, (*above, location))
+    return Tree(template, nested)
 
 
 def read_tree_from_folder(folder: Path, name: str) -> Tree:
