@@ -14,11 +14,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-import click
-
 from stacks.settings import SettingsError
 
 from .errors import AWS_ERRORS, UserError, describe_aws_error
+from .terminal import echo
 
 HELP = {"help_option_names": ["-h", "--help"]}
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -72,7 +71,7 @@ def report_errors(
 
 def exit_with_error(name: str, message: str, code: int = 1) -> NoReturn:
     with suppress(OSError):  # the terminal may be closed
-        click.echo(f"{name}: {message}", err=True)
+        echo(f"{name}: {message}", err=True)
     sys.exit(code)
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from scripts.common import command
 from scripts.common.errors import UserError
 from scripts.common.target import Target
+from scripts.common.terminal import create_console
 from scripts.deployer.deploy import deploy
 from scripts.deployer.deployment_options import DeploymentOptions
 from scripts.deployer.session import Session
@@ -47,7 +48,7 @@ def main(keep: bool) -> None:
     """
     server.isolate_from_user_configuration()
     # A file has no width of its own.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    console = create_console(width=None if sys.stdout.isatty() else 100)
     interrupt_message = "stop the AWS emulator with `make local-stop`" if keep else "the AWS emulator has been stopped"
     with (
         command.report_errors("demo", interrupt_message=interrupt_message),

@@ -5,6 +5,7 @@ import getpass
 import click
 
 from scripts.common import command
+from scripts.common.terminal import echo
 from scripts.local.choose_target import LOCAL, reach_environment
 from scripts.operator.platform import Platform
 
@@ -19,12 +20,10 @@ def main(port: int) -> None:
         try:
             reach_platform().check_deployed()
             with server.serve_page(reach_platform, port) as page:
-                click.echo(f"{page.url} shows the payments live; stop with Ctrl-C")
+                echo(f"{page.url} shows the payments live; stop with Ctrl-C")
                 server.wait_for_interrupt()
         except KeyboardInterrupt:
-            click.echo(
-                "the page is closed; the AWS emulator is still running, stop it with `make local-stop`", err=True
-            )
+            echo("the page is closed; the AWS emulator is still running, stop it with `make local-stop`", err=True)
 
 
 def reach_platform() -> Platform:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from scripts.common.errors import AWS_ERRORS, Aborted, describe_error
 from scripts.common.target import Target
+from scripts.common.terminal import create_console, echo
 from scripts.deployer.cli.common import HELP, CommonOptions, ExitsWith1, common_options
 from scripts.deployer.cli.confirmation import confirm_question
 from scripts.deployer.deployment_options import Rollout
@@ -51,7 +52,7 @@ def main(
     Exits with 0 if every check is ok or skipped, with 2 if one failed or could not be made, with 1 after an error.
     """
     with common.report_errors(NAME, "what was changed has been undone"):
-        console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        console = create_console(stderr=True, markup=False, emoji=False)
         target = common.reach_target()
         run = _prepare_run(common.environment, common.settings_file, target, only_reads)
         groups = runner.select_groups(names)
@@ -64,7 +65,7 @@ def main(
             raise Aborted("nothing was changed")
         checks = _run_with_progress(run, groups, console)
         if as_json:
-            click.echo(report.format_json(run, checks))
+            echo(report.format_json(run, checks))
         else:
             report.show_results(_make_console(), checks, run.cleanup.problems)
         sys.exit(2 if run.cleanup.problems or any(map(_is_problem, checks)) else 0)
@@ -129,4 +130,4 @@ def _print_line(console: Console, line: str) -> None:
 
 def _make_console() -> Console:
     """Return a console as wide as the terminal, or 120 columns for a file."""
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)
+    return create_console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)

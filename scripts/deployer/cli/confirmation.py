@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 import click
 
 from scripts.common.errors import UserError
+from scripts.common.terminal import echo
 
 
 def confirm_deployment(yes: bool, destroys: Collection[str], question: str, losses: Sequence[str]) -> bool:
@@ -36,10 +37,10 @@ def _confirm_name(question: str, name: str) -> bool:
     try:
         answer = click.prompt(question, default="", show_default=False, err=True)
     except click.Abort:  # Ctrl-C or Ctrl-D at the prompt
-        click.echo(err=True)
+        echo(err=True)
         return False
     if answer and answer != name:
-        click.echo(f"The name does not match {name}; nothing was changed.", err=True)
+        echo(f"The name does not match {name}; nothing was changed.", err=True)
     return bool(answer == name)
 
 
@@ -48,7 +49,7 @@ def confirm_question(question: str) -> bool:
     try:
         return click.confirm(question, err=True)
     except click.Abort:
-        click.echo(err=True)
+        echo(err=True)
         return False
 
 

@@ -3,9 +3,9 @@
 from functools import partial
 
 import click
-from rich.console import Console
 
 from scripts.common.paths import TEMPLATES
+from scripts.common.terminal import create_console
 from scripts.deployer.deployment_options import stack_name
 from scripts.deployer.destroy import DeletionOptions, destroy
 from scripts.deployer.failure import DeploymentFailed
@@ -42,7 +42,7 @@ def main(common: CommonOptions, yes: bool, destroys: tuple[str, ...], purge: boo
     name = stack_name(environment)
     with common.report_errors("destroy", f"{name} was not deleted"):
         parameters = settings.load(environment, common.settings_file)
-        report = ConsoleReporter(Console(highlight=False))
+        report = ConsoleReporter(create_console())
         target = common.reach_target()
         options = DeletionOptions(
             environment,

@@ -5,9 +5,9 @@ import re
 import shlex
 
 import click
-from rich.console import Console
 
 from scripts.common.errors import UserError
+from scripts.common.terminal import create_console, echo
 from scripts.deployer.report import plan_text
 from scripts.deployer.stack import describe_environment
 from stacks import settings
@@ -31,7 +31,7 @@ def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
 
     With one name and the table format, prints only the value.
     """
-    console = Console(highlight=False)
+    console = create_console()
     with common.report_errors("outputs", "nothing was changed"):
         settings.load(common.environment, common.settings_file)
         target = common.reach_target()
@@ -41,12 +41,12 @@ def main(common: CommonOptions, shape: str, names: tuple[str, ...]) -> None:
                 raise UserError(f"{stack.name} has no output {name}; see scripts/outputs.sh {common.environment}")
         values = {name: stack.outputs[name] for name in names or sorted(stack.outputs)}
         if shape == "json":
-            click.echo(json.dumps(values, indent=2))
+            echo(json.dumps(values, indent=2))
         elif shape == "env":
             for name, value in values.items():
-                click.echo(f"export {as_variable(name)}={shlex.quote(value)}")
+                echo(f"export {as_variable(name)}={shlex.quote(value)}")
         elif len(names) == 1:
-            click.echo(values[names[0]])
+            echo(values[names[0]])
         else:
             plan_text.print_outputs(console, values)
 

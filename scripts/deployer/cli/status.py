@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scripts.common.terminal import create_console, echo
 from scripts.deployer.status import StackStatus, Status, read_status
 from stacks import settings
 
@@ -31,9 +32,9 @@ def main(common: CommonOptions, detect_drift: bool, as_json: bool) -> None:
         target = common.reach_target()
         status = read_status(stack_name(common.environment), target, detect_drift=detect_drift)
         if as_json:
-            click.echo(json.dumps(asdict(status), indent=2))
+            echo(json.dumps(asdict(status), indent=2))
         else:
-            _print_status(Console(highlight=False), status, common.environment)
+            _print_status(create_console(), status, common.environment)
         sys.exit(0 if _is_healthy(status) else 2)
 
 

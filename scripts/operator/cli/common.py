@@ -12,6 +12,7 @@ from rich.console import Console
 from scripts.common import command
 from scripts.common.command import Interrupted
 from scripts.common.errors import describe_error
+from scripts.common.terminal import create_console, echo
 from scripts.local.choose_target import LOCAL, reach_environment
 from stacks import settings
 
@@ -70,10 +71,10 @@ def ask_confirmation(question: str) -> None:
 
 
 def echo_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
+    echo(json.dumps(value, indent=2))
 
 
 def make_console() -> Console:
     """Return a console as wide as the terminal, or wide enough not to break lines in a file."""
     # Values are printed as text, whatever brackets and colons they contain.
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+    return create_console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)

@@ -7,6 +7,7 @@ import click
 from click import UsageError
 
 from scripts.common.errors import AWS_ERRORS, UserError, describe_error
+from scripts.common.terminal import echo
 
 from .. import dead_letter_queue as queue
 from ..dead_letters import DeadLetter
@@ -35,9 +36,9 @@ def list_letters(reach_platform: ReachPlatform, as_json: bool) -> None:
     elif letters:
         views.print_letters(make_console(), letters)
     else:
-        click.echo("no dead letters")
+        echo("no dead letters")
     if held_letters:
-        click.echo(held_letters, err=True)
+        echo(held_letters, err=True)
 
 
 @dlq.command()
@@ -54,13 +55,13 @@ def explain(reach_platform: ReachPlatform, transaction_id: str, as_json: bool) -
         _echo_letters(letters)
         return
     for letter in letters:
-        click.echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
-        click.echo(f"  id         {letter.letter_id[:8]}")
-        click.echo(f"  why        {letter.explanation}")
-        click.echo(f"  status     {letter.payment_status}, now {letter.current_status or 'not recorded'}")
-        click.echo(f"  advice     {letter.advice}")
-        click.echo(f"  cause      {letter.cause}")
-        click.echo(f"  execution  {letter.execution_arn}")
+        echo(f"{letter.transaction_id}: {letter.error} in {letter.state} at {letter.timestamp}")
+        echo(f"  id         {letter.letter_id[:8]}")
+        echo(f"  why        {letter.explanation}")
+        echo(f"  status     {letter.payment_status}, now {letter.current_status or 'not recorded'}")
+        echo(f"  advice     {letter.advice}")
+        echo(f"  cause      {letter.cause}")
+        echo(f"  execution  {letter.execution_arn}")
 
 
 @dlq.command()
@@ -80,17 +81,17 @@ def redrive(reach_platform: ReachPlatform, transaction_id: str | None, redrive_a
         if not letters and (held_letters := _describe_held_letters(platform)):
             raise UserError(held_letters)
         if not letters:
-            click.echo("no dead letters")
+            echo("no dead letters")
         redrives = Redrives(platform)
         for letter in queue.keep_holding(platform, letters):
             label = letter.transaction_id or letter.execution_arn or letter.letter_id[:8]
             try:
-                click.echo(f"{label}: {redrives.redrive_letter(letter)}")
+                echo(f"{label}: {redrives.redrive_letter(letter)}")
             except (UserError, *AWS_ERRORS) as error:  # the other letters may succeed
                 has_failed = True
-                click.echo(f"{NAME}: {label}: {describe_error(error)}", err=True)
+                echo(f"{NAME}: {label}: {describe_error(error)}", err=True)
         if redrives.started:
-            click.echo("see `show` for the outcomes; a payment that fails again leaves a new dead letter", err=True)
+            echo("see `show` for the outcomes; a payment that fails again leaves a new dead letter", err=True)
     if has_failed:
         sys.exit(1)
 
@@ -110,11 +111,11 @@ def clear(reach_platform: ReachPlatform, letter_id: str, yes: bool) -> None:
         if len(letters) > 1:
             raise UserError(f"{len(letters)} dead letters have an id that begins with {letter_id}; see `dlq list`")
         (letter,) = letters
-        click.echo(f"{letter.letter_id}: {letter.transaction_id or 'no payment'}, {letter.error}")
+        echo(f"{letter.letter_id}: {letter.transaction_id or 'no payment'}, {letter.error}")
         if not yes:
             ask_confirmation("Delete this dead letter?")
         queue.delete_letter(platform, letter)
-    click.echo("cleared")
+    echo("cleared")
 
 
 def _no_letter_error(platform: Platform, message: str) -> UserError:

@@ -9,6 +9,7 @@ import click
 from click import UsageError
 
 from scripts.common.command import Interrupted
+from scripts.common.terminal import echo
 
 from ..json_output import to_json
 from ..payment_lists import Selection, list_recent_payments
@@ -74,11 +75,11 @@ def list_payments(
     if as_json:
         echo_json([to_json(payment) for payment in payments])
     elif not payments:
-        click.echo("no such payments")
+        echo("no such payments")
     else:
         views.print_payments(make_console(), payments)
         if len(payments) == limit:
-            click.echo(f"only the newest {limit} are shown; use --limit to see more", err=True)
+            echo(f"only the newest {limit} are shown; use --limit to see more", err=True)
 
 
 @main.command()
@@ -94,11 +95,11 @@ def tail(reach_platform: ReachPlatform, since: str | None, as_json: bool) -> Non
     platform, console = reach_platform(), make_console()
     platform.check_deployed()
     if not as_json:
-        click.echo(f"payments of {platform.environment} as they change, times in UTC; Ctrl-C ends it", err=True)
+        echo(f"payments of {platform.environment} as they change, times in UTC; Ctrl-C ends it", err=True)
     try:
         for line in follow_lines(platform, time.time() if since is None else parse_since(since)):
             if as_json:
-                click.echo(json.dumps(to_json(line)))
+                echo(json.dumps(to_json(line)))
             else:
                 views.print_log_line(console, line)
     except KeyboardInterrupt:

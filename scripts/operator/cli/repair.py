@@ -9,6 +9,7 @@ from click import UsageError
 from payments.payment import Status
 
 from scripts.common.errors import UserError
+from scripts.common.terminal import echo
 
 from .. import records
 from . import views
@@ -26,13 +27,13 @@ def refund(reach_platform: ReachPlatform, transaction_id: str, yes: bool, as_jso
     payment = records.read_payment(platform, transaction_id)
     # The platform refuses a payment in any other status, or has refunded it before: there is nothing to confirm.
     if not yes and payment.status == Status.COMPLETED:
-        click.echo(views.describe_payment(payment), err=True)
+        echo(views.describe_payment(payment), err=True)
         ask_confirmation(f"Refund {payment.amount or transaction_id}?")
     answer = platform.invoke_payment_action("refund", transaction_id)
     _print_answer(answer, as_json)
     if answer["status"] == Status.REFUNDING:
         message = "the gateway has not confirmed the refund; reconciliation asks again, first in five minutes"
-        click.echo(message, err=True)
+        echo(message, err=True)
     if answer["status"] == Status.COMPLETED:
         sys.exit(1)  # the gateway refused the refund
 
@@ -65,7 +66,7 @@ def resolve(
     platform = reach_platform()
     payment = records.read_payment(platform, transaction_id)
     if not yes and payment.status == Status.REVIEW:
-        click.echo(views.describe_payment(payment), err=True)
+        echo(views.describe_payment(payment), err=True)
         ask_confirmation(f"Record it as {status}{f' under {reference}' if reference else ''}? That is final.")
     answer = platform.invoke_payment_action("resolve", transaction_id, status=status, reference=reference)
     _print_answer(answer, as_json)
@@ -95,12 +96,12 @@ def reconcile(reach_platform: ReachPlatform, as_json: bool) -> None:
     if as_json:
         echo_json({"payments": [{"transaction_id": key, "was": old, "is": new} for key, old, new in changes]})
     elif not changes:
-        click.echo("nothing is overdue")
+        echo("nothing is overdue")
     else:
         for transaction_id, old, new in changes:
-            click.echo(f"{transaction_id}: {f'{old} → {new}' if old != new else f'still {new}'}")
+            echo(f"{transaction_id}: {f'{old} → {new}' if old != new else f'still {new}'}")
     if error:
-        click.echo(f"{NAME}: {error}; see the log of the reconciliation function", err=True)
+        echo(f"{NAME}: {error}; see the log of the reconciliation function", err=True)
         sys.exit(1)
 
 
@@ -109,4 +110,4 @@ def _print_answer(answer: dict[str, Any], as_json: bool) -> None:
         echo_json(answer)
     else:
         failure = f": {answer['failure']}" if answer["failure"] else ""
-        click.echo(f"{answer['transaction_id']}: {answer['status']}{failure}")
+        echo(f"{answer['transaction_id']}: {answer['status']}{failure}")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 from click import UsageError
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scripts.common import command
+from scripts.common.terminal import create_console, echo
 
 from ..batch import Batch, Result
 from ..json_output import to_json
@@ -64,7 +64,7 @@ def start(
         raise command.Interrupted(_describe_progress(batch)) from None
     except Exception:
         # The operator needs to know that some may be on their way as well as what went wrong.
-        click.echo(_describe_progress(batch), err=True)
+        echo(_describe_progress(batch), err=True)
         raise
     results = list(batch.results.values())
     if as_json:
@@ -96,7 +96,7 @@ def _describe_progress(batch: Batch) -> str:
 def _show_progress(description: str, results: Iterator[Result], total: int, completed: int = 0) -> None:
     """Draw a progress bar on standard error, if it is a terminal, until the results end."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
+    console = create_console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(description, total=total, completed=completed)
         for _ in results:
