@@ -4,7 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scripts.common.clients import CloudFormationClient, DescribeChangeSetOutputTypeDef, ResourceChangeDetailTypeDef
+from scripts.common.clients import (
+    ChangeTypeDef,
+    CloudFormationClient,
+    DescribeChangeSetOutputTypeDef,
+    ResourceChangeDetailTypeDef,
+)
 from scripts.common.errors import UserError
 from scripts.common.waiting import poll_with_backoff
 
@@ -15,23 +20,40 @@ from .plan.model import Change, PropertyChange, StackChanges
 LONGEST_SECONDS = 15 * 60
 CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
 _NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
-# The reason for omitting resources from an answer with property values; the answer without values has them.
-_WITHOUT_VALUES = "[WARN] --include-property-values"
 
 
 def wait_until_created(cloudformation: CloudFormationClient, change_set_id: str) -> DescribeChangeSetOutputTypeDef:
-    """Return the change set with the changes of all pages, once its creation has succeeded or failed."""
+    """Return the change set with the changes of all pages, once its creation has succeeded or failed.
+
+    An answer with property values may omit resources, such as one with a property that is an attribute of a resource
+    which the change set updates in place, and it does not always say so. So the answer without values is joined to it.
+    """
     for _ in poll_with_backoff(LONGEST_SECONDS):
         change_set = _read_pages(cloudformation, change_set_id, with_values=True)
         if change_set["Status"] not in CREATING:
-            if _WITHOUT_VALUES in change_set.get("StatusReason", ""):
-                listed = {change["ResourceChange"]["LogicalResourceId"] for change in change_set["Changes"]}
-                complete = _read_pages(cloudformation, change_set_id, with_values=False)["Changes"]
-                change_set["Changes"] += [
-                    change for change in complete if change["ResourceChange"]["LogicalResourceId"] not in listed
-                ]
+            complete = _read_pages(cloudformation, change_set_id, with_values=False)
+            change_set["Changes"] = _join_changes(change_set["Changes"], complete["Changes"])
             return change_set
     raise UserError(f"change set {change_set_id} is not ready after {LONGEST_SECONDS // 60} minutes")
+
+
+def _join_changes(with_values: list[ChangeTypeDef], complete: list[ChangeTypeDef]) -> list[ChangeTypeDef]:
+    """Return all changes, those with values first; and all details, where the answer without values has more."""
+    joined = {change["ResourceChange"]["LogicalResourceId"]: change for change in with_values}
+    for change in complete:
+        resource = change["ResourceChange"]
+        listed = joined.setdefault(resource["LogicalResourceId"], change)["ResourceChange"]
+        names = {_name_target(detail) for detail in listed.get("Details", [])}
+        missing = [detail for detail in resource.get("Details", []) if _name_target(detail) not in names]
+        if missing:
+            listed["Details"] = [*listed.get("Details", []), *missing]
+    return list(joined.values())
+
+
+def _name_target(detail: ResourceChangeDetailTypeDef) -> str:
+    """Return the name of the property or attribute that changes, at the first level."""
+    target = detail.get("Target", {})
+    return target.get("Name") or target.get("Attribute", "")
 
 
 def _read_pages(

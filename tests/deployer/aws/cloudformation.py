@@ -42,8 +42,10 @@ class CloudFormation(Deployments):
     refuses: dict[str, str] = field(default_factory=dict)
     scripted_answers: dict[str, Callable[[Changes], Changes]] = field(default_factory=dict)
     changes_per_page: int = 3
-    # Resources that an answer with property values omits; and whether a refused change set lists its changes.
+    # Resources that an answer with property values omits, as AWS was recorded to do (tests/conformance), and whether it
+    # says so; and whether a refused change set lists its changes.
     without_values: set[str] = field(default_factory=set)
+    says_what_it_omits: bool = False
     lists_refused: bool = False
     # The steps of the next deployment, which replace those of its change set.
     scripted_steps: list[Callable[[], None]] = field(default_factory=list)
@@ -252,8 +254,9 @@ class CloudFormation(Deployments):
         changes = change_set.changes
         if not IncludePropertyValues:
             changes = [leave_out_values(change) for change in changes]
-        elif self.without_values:
-            description["StatusReason"] = "[WARN] --include-property-values omits resources"
+        else:
+            if self.says_what_it_omits:
+                description["StatusReason"] = "[WARN] --include-property-values omits resources"
             changes = [c for c in changes if c["ResourceChange"]["LogicalResourceId"] not in self.without_values]
         return description | _make_page("Changes", changes, NextToken, self.changes_per_page)
 
