@@ -99,7 +99,8 @@ def _upload_files(session: Session, packaged: Package) -> None:
     """Upload the package, unless cfn-lint has findings in its templates."""
     options, report = session.options, session.report
     report.announce_step("Validating", f"{len(list(options.templates.glob('*.yaml')))} templates with cfn-lint")
-    check_lint(options.templates)
+    for finding in check_lint(options.templates):
+        report.announce_step("Warning", finding)
     layers = bool(packaged.layers) and options.parameters.get("Gateway") == "stripe"
     report.announce_step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
     uploaded = upload_package(packaged, session.target.client("s3"), session.target.account, layers=layers)

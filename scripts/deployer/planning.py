@@ -11,6 +11,7 @@ from .plan import spurious
 from .plan.compare import compare_stacks
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
+from .plan.recreation import list_naming_properties
 
 BY_COMPARISON = (
     "Nested change sets are not supported here: changes inside nested stacks come from comparing the deployed "
@@ -36,12 +37,13 @@ class Comparison:
         filled, any_filled = spurious.fill_nested_stacks(service, compared)
         source = BY_COMPARISON if any_filled else ""
         stack = spurious.mark_spurious(filled, compared)
-        notices = (*notices, *self._find_refused_replacements(stack))
+        notices = (*notices, *self._find_name_conflicts(stack), *_describe_unlisted(service, stack))
         return Plan(stack, statement_changes(self.before, self.after), notices, source)
 
     def make_offline_plan(self, source: str) -> Plan:
         """Return the plan of the comparison alone; ``source`` says what was compared."""
-        return Plan(self.changes, statement_changes(self.before, self.after), (), source)
+        notices = tuple(self._find_name_conflicts(self.changes))
+        return Plan(self.changes, statement_changes(self.before, self.after), notices, source)
 
     def find_removed_values(self, property_name: str) -> set[str]:
         """Return the values of a property, such as AlarmName, of all resources that are deleted or replaced."""
@@ -52,27 +54,43 @@ class Comparison:
             if path in resources and (change.action == "Remove" or change.replacement != "False")
         }
 
-    def _find_refused_replacements(self, stack: StackChanges) -> Iterator[str]:
-        """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/troubleshooting.html#troubleshooting-errors-custom-named-resource-replacement"""
-        resources = dict(self.after.walk())
+    def _find_name_conflicts(self, stack: StackChanges) -> Iterator[str]:
+        """Yield the creations that CloudFormation refuses because a resource of that name exists.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/troubleshooting.html#troubleshooting-errors-custom-named-resource-replacement
+        """
+        before, after = dict(self.before.walk()) if self.before else {}, dict(self.after.walk())
+        holders = {(resource.type, find_fixed_name(resource)): path for path, resource in before.items()}
         for path, change in stack.walk():
-            if change.action == "Modify" and change.replacement != "False" and path in resources:
-                name = find_fixed_name(resources[path])
-                if name and name not in [part.after for part in change.properties]:
-                    resource = f"{path} has the fixed name {name}"
-                    yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"
-
-
-# Properties that fix the name of a resource, so that no second one can exist.
-_NAMES = (
-    *("TableName", "QueueName", "LogGroupName", "BucketName", "TopicName", "StateMachineName", "RoleName"),
-    "BackupVaultName",
-)
+            name = find_fixed_name(after[path]) if path in after else ""
+            if not name or change.is_spurious or not change.creates_resource:
+                continue
+            holder = holders.get((after[path].type, name))
+            if holder == path:
+                resource = f"{path} has the fixed name {name}"
+                yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"
+            elif holder is not None:
+                fate = "which is removed only afterwards" if holder not in after else "which keeps it"
+                yield f"{path} cannot be created: the fixed name {name} belongs to {holder}, {fate}"
 
 
 def find_fixed_name(resource: Resource) -> str:
-    """Return the name that the template fixes; empty if CloudFormation generates one."""
-    return str(next((value for key, value in resource.properties.items() if key in _NAMES), ""))
+    """Return the name that the template fixes; empty if CloudFormation generates a name.
+
+    No second resource of the type can have it. Where a name counts only within another resource, both are part of it.
+    """
+    names = [resource.properties.get(name) for name in list_naming_properties(resource.type)]
+    return "/".join(map(str, names)) if all(isinstance(name, str) for name in names) else ""
+
+
+def _describe_unlisted(service: StackChanges, stack: StackChanges) -> Iterator[str]:
+    """Yield the changes that only the comparison found, in the stacks whose changes the service lists."""
+    listed = {path for path, _ in service.walk()}
+    for path, _ in stack.walk():
+        parent = path.rpartition("/")[0]
+        is_in_listed_stack = not parent or any(other.startswith(f"{parent}/") for other in listed)
+        if path not in listed and is_in_listed_stack:
+            yield f"{path} changes by its template, but CloudFormation does not list it"
 
 
 def compare_trees(

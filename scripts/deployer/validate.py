@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib.metadata
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from stacks.render import render_files
 
 RULES = ROOT / ".cfnlintrc"
 LINTED = ROOT / ".local" / "linted"
+# The end of a runtime's support: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+_DATED_RULE = re.compile(r": (W2531|E2531|E2533) ")
 
 
 def check_fresh(templates: Path) -> None:
@@ -30,19 +33,26 @@ def check_fresh(templates: Path) -> None:
             )
 
 
-def check_lint(templates: Path) -> None:
-    """Raise ``UserError`` with all findings of cfn-lint; templates that passed once are not linted again."""
+def check_lint(templates: Path) -> list[str]:
+    """Return the findings of cfn-lint that only the date has brought, a line each; raise ``UserError`` with others.
+
+    A runtime that AWS no longer supports must not keep anybody from deploying a fix, or from rolling back: AWS itself
+    refuses what it no longer creates or updates. Templates that passed once without findings are not linted again.
+    """
     paths = sorted(templates.glob("*.yaml"))
     marker = LINTED / _lint_digest(paths)
     if marker.exists():
-        return
+        return []
     findings = lint_templates(paths)
-    if findings:
-        raise UserError("cfn-lint refuses the templates:\n" + "\n".join(findings))
-    # If this cannot be written, the next run lints again.
-    with contextlib.suppress(OSError):
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
+    dated = [finding for finding in findings if _DATED_RULE.search(finding)]
+    if others := [finding for finding in findings if finding not in dated]:
+        raise UserError("cfn-lint refuses the templates:\n" + "\n".join(others))
+    if not dated:
+        # If this cannot be written, the next run lints again.
+        with contextlib.suppress(OSError):
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+    return dated
 
 
 def _lint_digest(paths: list[Path]) -> str:

@@ -1,6 +1,7 @@
 """Plans from templates alone: evaluated functions, changes, policy statements and dangers."""
 
 import io
+import re
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,11 +14,19 @@ from scripts.deployer.failure import Event
 from scripts.deployer.plan.compare import compare_stacks
 from scripts.deployer.plan.danger import confirmation_names, find_dangers
 from scripts.deployer.plan.iam import statement_changes
-from scripts.deployer.plan.model import KNOWN_AFTER_APPLY, Change, Plan, PropertyChange, StackChanges, count_changes
+from scripts.deployer.plan.model import (
+    KNOWN_AFTER_APPLY,
+    Change,
+    Plan,
+    PropertyChange,
+    StackChanges,
+    StatementChange,
+    count_changes,
+)
 from scripts.deployer.plan.spurious import fill_nested_stacks, mark_spurious
 from scripts.deployer.planning import Comparison
 from scripts.deployer.report.console_reporter import ConsoleReporter
-from scripts.deployer.report.markdown import render_plan
+from scripts.deployer.report.markdown import MARKER, render_plan
 from tests.deployer.aws.settings import START
 
 PSEUDO = {"AWS::Region": "eu-west-1"}
@@ -183,12 +192,17 @@ def test_a_shorter_retention_period_is_a_danger(before: str | None, after: str |
     assert [danger.effect for danger in find_dangers(StackChanges("s", (change,)))] == effects
 
 
-def test_a_plan_that_is_too_long_for_a_comment_is_truncated_after_its_summary() -> None:
+def test_a_plan_that_is_too_long_for_a_comment_loses_only_lines_of_its_changes() -> None:
     changes = tuple(Change("Add", f"Topic{number}", "AWS::SNS::Topic") for number in range(3000))
-    comment = render_plan(Plan(StackChanges("s", changes)), "Title")
+    removed = Change("Remove", "Table", "AWS::DynamoDB::Table")
+    statement = StatementChange(True, "Policy", "policy", "Allow", ("sns:Publish",), "*")
+    comment = render_plan(Plan(StackChanges("s", (*changes, removed)), (statement,), ("a notice",)), "Title")
     assert len(comment) < 65_536
-    assert comment.startswith("### Title\n\n**Plan: 3000 to add, 0 to change, 0 to destroy.**")
-    assert comment.endswith("(cut: the whole plan is in the log)\n")
+    assert comment.startswith(f"{MARKER}\n### Title\n\n**Plan: 3000 to add, 0 to change, 1 to destroy.**")
+    assert "Table (AWS::DynamoDB::Table) is deleted: its items will be lost" in comment
+    assert re.search(r"```\n\n\(\d+ more lines: the whole plan is in the log", comment)
+    assert "sns:Publish" in comment
+    assert comment.endswith("a notice\n")
 
 
 def test_another_type_under_the_same_name_is_a_replacement() -> None:
@@ -282,6 +296,7 @@ def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_compar
             Change("Modify", "Certain", "T", "True", (unknown_property("A", "Always"),)),
             Change("Modify", "Data", "AWS::DynamoDB::Table", "Conditional", (unknown_property("A", "Conditionally"),)),
             Change("Modify", "DataInPlace", "AWS::DynamoDB::Table", "False", (unknown_property("A"),)),
+            # The service knows better which conditions are true.
             Change("Add", "Absent", "T"),
             Change(
                 "Modify", "Part", "T", "Conditional", (unknown_property("A/B"), possible_cause, unknown_property("D"))
@@ -302,13 +317,13 @@ def test_a_spurious_change_rests_on_unknown_values_only_and_is_not_in_the_compar
     )
     marked = mark_spurious(service, real)
     changes = {change.logical_id: change for change in marked.changes}
-    assert [name for name in changes if changes[name].is_spurious] == ["Spurious", "DataInPlace", "Absent"]
+    assert [name for name in changes if changes[name].is_spurious] == ["Spurious", "DataInPlace"]
     assert (changes["Mixed"].properties, changes["Mixed"].replacement) == ((known_change,), "False")
     assert changes["Part"].properties == (unknown_property("A/B"), possible_cause)
     assert changes["Part"].replacement == "Conditional"
     # Possible data loss is shown as CloudFormation reports it.
     assert changes["MixedData"].replacement == "Conditional"
-    assert count_changes(marked).spurious == 3
+    assert count_changes(marked).spurious == 2
 
 
 @pytest.mark.parametrize("is_real", [True, False])
@@ -317,10 +332,11 @@ def test_a_nested_stack_of_spurious_changes_is_one(is_real: bool) -> None:
     stack = Change("Modify", "N", STACK, nested=inner)
     compared = StackChanges("s", (stack, Change("Modify", "M", STACK)) if is_real else (), ("N", "M"))
     marked = mark_spurious(StackChanges("s", (stack,)), compared)
-    (nested,) = marked.changes
+    nested, *unlisted = marked.changes
     assert nested.nested
     assert (nested.is_spurious, nested.nested.changes[0].is_spurious) == (not is_real, not is_real)
-    assert set(marked.unchanged) == {"M"}
+    assert [change.logical_id for change in unlisted] == (["M"] if is_real else [])
+    assert set(marked.unchanged) == (set() if is_real else {"M"})
 
 
 COMPARED = Change("Modify", "N", STACK, nested=StackChanges("N", (Change("Add", "P", "T"),)))

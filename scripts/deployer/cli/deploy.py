@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 
 from scripts.common.errors import UserError
+from scripts.common.terminal import create_console
 from scripts.deployer import apply as saved_plans
 from scripts.deployer import rollback
 from scripts.deployer.deploy import deploy as deploy_platform
@@ -119,6 +120,7 @@ _destroys = click.option(
 )
 _wait = click.option("--wait", is_flag=True, help="Wait for a deployment that is running.")
 _adopt = click.option("--adopt", is_flag=True, help="Take over a stack that another tool created from these templates.")
+_full = click.option("--full", is_flag=True, help="List the resources of stacks that are created, and what they grant.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 
 
@@ -129,6 +131,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, 
 @click.option("--against", metavar="REVISION", help="With --offline: compare with a git revision.")
 @_wait
 @_adopt
+@_full
 @_json
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
 def plan(
@@ -138,6 +141,7 @@ def plan(
     against: str | None,
     wait: bool,
     adopt: bool,
+    full: bool,
     as_json: bool,
     as_markdown: bool,
 ) -> None:
@@ -151,7 +155,7 @@ def plan(
         raise click.UsageError("--json cannot be combined with --markdown")
     if out and offline:
         raise click.UsageError("--out cannot be combined with --offline")
-    with _open_reporter(common, as_json, as_markdown) as (report, console):
+    with _open_reporter(common, as_json, as_markdown=as_markdown, full=full) as (report, console):
         options = _read_options(common, only_plan=True, out=out, wait=wait, adopt=adopt)
         if offline:
             changed = plan_offline(options, against, report)
@@ -217,26 +221,29 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
 @_destroys
 @_wait
 @_adopt
+@_full
 @_json
-def deploy(common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bool, adopt: bool, as_json: bool) -> None:
+def deploy(
+    common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bool, adopt: bool, full: bool, as_json: bool
+) -> None:
     """Show the plan, ask for confirmation, and deploy."""
-    with _open_session(common, as_json, yes, destroys=destroys, wait=wait, adopt=adopt) as session:
+    with _open_session(common, as_json, yes, full=full, destroys=destroys, wait=wait, adopt=adopt) as session:
         _end_deployment(session, deploy_platform(session))
 
 
 @contextmanager
 def _open_reporter(
-    common: CommonOptions, as_json: bool, as_markdown: bool = False
+    common: CommonOptions, as_json: bool, *, as_markdown: bool = False, full: bool = False
 ) -> Iterator[tuple[Reporter, Console]]:
     """Yield the reporter, and the console for everything else; report a deployment that fails."""
-    notes = Console(highlight=False, stderr=True)
+    notes = create_console(stderr=True)
     report: Reporter
     if as_json:
         report = JsonReporter(sys.stdout)
     else:
         # A file or a CI log cannot be resized: as wide as the tables need.
-        console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=140)
-        report = ConsoleReporter(console, as_markdown=as_markdown)
+        console = create_console(width=None if sys.stdout.isatty() else 140)
+        report = ConsoleReporter(console, as_markdown=as_markdown, full=full)
         # Output for programs goes to stdout alone.
         notes = notes if as_markdown else console
     with common.report_errors("deploy", f"{stack_name(common.environment)} was not changed"):
@@ -248,8 +255,10 @@ def _open_reporter(
 
 
 @contextmanager
-def _open_session(common: CommonOptions, as_json: bool, yes: bool = False, **command_options: Any) -> Iterator[Session]:
-    with _open_reporter(common, as_json) as (report, console):
+def _open_session(
+    common: CommonOptions, as_json: bool, yes: bool = False, *, full: bool = False, **command_options: Any
+) -> Iterator[Session]:
+    with _open_reporter(common, as_json, full=full) as (report, console):
         options = _read_options(common, **command_options)
         target = common.reach_target(announce_start_on=console)
         yield Session(options, target, report, partial(confirm_deployment, yes, options.destroys))

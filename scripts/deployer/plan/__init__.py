@@ -6,5 +6,6 @@ recreation.py     which changed properties replace a resource
 iam.py            resources before and after -> policy statements added and removed
 spurious.py       marks the listed changes that do not change anything
 danger.py         changes -> the resources whose data would be lost
+losses.py         changed properties that delete data, or what protects it
 serialization.py  plans as JSON
 """

@@ -1,19 +1,26 @@
-"""Compares two evaluated trees. Unlike a change set, the result does not include manual changes."""
+"""Compares two evaluated trees: the changes of a change set, without the service.
+
+Changes that only the service knows, such as those to a resource that was edited by hand, are missing. A value that may
+change although no template does is listed as unknown.
+"""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.common.evaluate import TOKEN, Evaluated, Resource
+from scripts.common.evaluate import SECRET, TOKEN, Evaluated, Resource, find_unknowable_reasons
 from scripts.common.templates import STACK
 
-from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
-from .recreation import find_recreation
+from .model import KNOWN_AFTER_APPLY, TYPE, Change, PropertyChange, StackChanges
+from .recreation import find_recreation, is_constant_attribute, is_property
 
 _EMPTY_STACK = Evaluated()
 # The location of a nested template; its content is compared instead.
 _LOCATION = "TemplateURL"
+# As CloudFormation shows the value of a NoEcho parameter.
+MASK = "****"
 
 
 def compare_stacks(
@@ -24,17 +31,40 @@ def compare_stacks(
     ``certainly_replaced`` are paths of resources that the service is known to replace.
     """
     old, new = before or _EMPTY_STACK, after or _EMPTY_STACK
-    replaced = certainly_replaced
+    unsettled = _Unsettled(certainly_replaced)
     while True:
-        # A replaced resource changes those that refer to it, which may replace them too.
-        changes = _compare_stack(name, old, new, "", replaced)
-        now_replaced = certainly_replaced | {path for path, change in changes.walk() if change.creates_resource}
-        if now_replaced == replaced:
+        # A resource that changes may change those that refer to it, which may replace them too.
+        changes = _compare_stack(name, old, new, "", unsettled)
+        following = _Unsettled(
+            certainly_replaced | {path for path, change in changes.walk() if change.creates_resource},
+            {path: change for path, change in changes.walk() if change.action == "Modify"},
+        )
+        if following == unsettled:
             return changes
-        replaced = now_replaced
+        unsettled = following
 
 
-def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, replaced: frozenset[str]) -> StackChanges:
+@dataclass(frozen=True)
+class _Unsettled:
+    """The resources, by path, whose references and attributes are not known before the deployment."""
+
+    created: frozenset[str] = frozenset()
+    modified: Mapping[str, Change] = field(default_factory=dict)
+
+    def may_change(self, token: re.Match[str]) -> bool:
+        """Whether the deployment may change the value that the token stands for."""
+        path, attribute = token[1], token[2].removeprefix(".")
+        if path in self.created or not attribute:
+            return path in self.created
+        change = self.modified.get(path)
+        if change is None or is_constant_attribute(change.resource_type, attribute):
+            return False
+        # A property that the template sets changes as the template says.
+        changed = {prop.name.split("/")[0] for prop in change.properties}
+        return attribute.split(".")[0] in changed or not is_property(change.resource_type, attribute)
+
+
+def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, unsettled: _Unsettled) -> StackChanges:
     changes: list[Change] = []
     unchanged = []
     for logical_id in dict.fromkeys((*new.resources, *old.resources)):
@@ -48,24 +78,48 @@ def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, replace
                 old.nested.get(logical_id, _EMPTY_STACK),
                 new.nested.get(logical_id, _EMPTY_STACK),
                 f"{path}{logical_id}/",
-                replaced,
+                unsettled,
             )
-        change = _compare_resource(logical_id, before, after, replaced, nested)
+        change = _compare_resource(logical_id, before, after, unsettled, nested)
         if change is not None:
             changes.append(change)
         elif is_stack:
             unchanged.append(logical_id)
-    outputs: set[str] = set()
-    if old is not _EMPTY_STACK:
-        outputs = {difference.path[0] for difference in find_differences(old.outputs, new.outputs)}
-    return StackChanges(name, tuple(changes), tuple(unchanged), tuple(sorted(outputs)))
+    outputs = () if old is _EMPTY_STACK else tuple(_list_changed_outputs(old, new, unsettled))
+    return StackChanges(name, tuple(changes), tuple(unchanged), outputs, tuple(_list_unknowns(old, new)))
+
+
+def _list_changed_outputs(old: Evaluated, new: Evaluated, unsettled: _Unsettled) -> Iterator[str]:
+    """Yield the outputs whose value or export changes. Other stacks read an export by its name."""
+    exports = {difference.path[0]: difference for difference in find_differences(old.exports, new.exports)}
+    values = {
+        difference.path[0] for difference in find_differences(old.outputs, _with_unknowns(new.outputs, unsettled))
+    }
+    for name in sorted(values | set(exports)):
+        if export := exports.get(name):
+            before, after = (
+                as_text(value) if value is not None else "(none)" for value in (export.before, export.after)
+            )
+            yield f"{name} (export {before} → {after})"
+        else:
+            yield name
+
+
+def _list_unknowns(old: Evaluated, new: Evaluated) -> Iterator[str]:
+    """Yield what the comparison cannot know; a resource that is created or removed changes in any case."""
+    yield from new.unknowns
+    for logical_id, resource in new.resources.items():
+        if logical_id in old.resources and resource.type != STACK:
+            for name, value in resource.properties.items():
+                for reason in dict.fromkeys(find_unknowable_reasons(value)):
+                    yield f"{logical_id}/{name}: {reason}"
 
 
 def _compare_resource(
     logical_id: str,
     before: Resource | None,
     after: Resource | None,
-    replaced: frozenset[str],
+    unsettled: _Unsettled,
     nested: StackChanges | None = None,
 ) -> Change | None:
     """Return the change, or None if nothing changes."""
@@ -78,9 +132,9 @@ def _compare_resource(
     if before is None or after is None:
         return None
     if before.type != after.type:
-        properties: tuple[PropertyChange, ...] = (PropertyChange("Type", before.type, after.type, "Always"),)
+        properties: tuple[PropertyChange, ...] = (PropertyChange(TYPE, before.type, after.type, "Always"),)
     else:
-        properties = (*_changed_properties(before, after, replaced), *_changed_policies(before, after))
+        properties = (*_changed_properties(before, after, unsettled), *_changed_attributes(before, after, unsettled))
     if not properties and not (nested and (nested.changes or nested.outputs)):
         return None
     replacement = _overall_replacement(properties)
@@ -93,24 +147,29 @@ def _overall_replacement(properties: tuple[PropertyChange, ...]) -> str:
     return "True" if "Always" in recreations else "Conditional" if "Conditionally" in recreations else "False"
 
 
-def _changed_properties(before: Resource, after: Resource, replaced: frozenset[str]) -> Iterator[PropertyChange]:
-    for difference in find_differences(before.properties, _with_unknowns(after.properties, replaced)):
+def _changed_properties(before: Resource, after: Resource, unsettled: _Unsettled) -> Iterator[PropertyChange]:
+    for difference in find_differences(before.properties, _with_unknowns(after.properties, unsettled)):
         if before.type == STACK and difference.path[0] == _LOCATION:
             continue
-        yield PropertyChange(
-            "/".join(difference.path),
-            None if difference.before is None else as_text(difference.before),
-            None if difference.after is None else as_text(difference.after),
-            "Never" if before.type == STACK else find_recreation(before.type, difference.path),
-        )
+        recreation = "Never" if before.type == STACK else find_recreation(before.type, difference.path)
+        yield _describe_difference(difference, recreation)
 
 
-def _changed_policies(before: Resource, after: Resource) -> Iterator[PropertyChange]:
-    """Yield the changed deletion policies; each counts as a change even if no property changes."""
+def _changed_attributes(before: Resource, after: Resource, unsettled: _Unsettled) -> Iterator[PropertyChange]:
+    """Yield the changed policies and metadata, each of which is a change even if no property changes."""
     if before.deletion_policy != after.deletion_policy:
         yield PropertyChange("DeletionPolicy", before.deletion_policy, after.deletion_policy)
     if before.update_replace_policy != after.update_replace_policy:
         yield PropertyChange("UpdateReplacePolicy", before.update_replace_policy, after.update_replace_policy)
+    for difference in find_differences(before.attributes, _with_unknowns(after.attributes, unsettled)):
+        yield _describe_difference(difference, "Never")
+
+
+def _describe_difference(difference: "Difference", recreation: str) -> PropertyChange:
+    before, after = (
+        None if value is None else SECRET.sub(MASK, as_text(value)) for value in (difference.before, difference.after)
+    )
+    return PropertyChange("/".join(difference.path), before, after, recreation)
 
 
 @dataclass(frozen=True)
@@ -122,7 +181,7 @@ class Difference:
 
 def find_differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
     """Yield the innermost values that differ; a list whose length changes counts as one value."""
-    if as_text(before) == as_text(after):
+    if (before is None) == (after is None) and as_text(before) == as_text(after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
@@ -134,13 +193,13 @@ def find_differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> Ite
         yield Difference(path, before, after)
 
 
-def _with_unknowns(value: Any, replaced: frozenset[str]) -> Any:
-    """Mark each text that refers to a replaced resource as unknown until the deployment."""
+def _with_unknowns(value: Any, unsettled: _Unsettled) -> Any:
+    """Mark each text that the deployment of another resource may change as known only afterwards."""
     if isinstance(value, Mapping):
-        return {key: _with_unknowns(item, replaced) for key, item in value.items()}
+        return {key: _with_unknowns(item, unsettled) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_unknowns(item, replaced) for item in value]
-    if isinstance(value, str) and any(match[1] in replaced for match in TOKEN.finditer(value)):
+        return [_with_unknowns(item, unsettled) for item in value]
+    if isinstance(value, str) and any(map(unsettled.may_change, TOKEN.finditer(value))):
         return KNOWN_AFTER_APPLY
     return value
 

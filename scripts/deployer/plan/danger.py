@@ -1,4 +1,7 @@
-"""Finds the changes that destroy data: they are shown first, and each must be confirmed by name."""
+"""Finds the changes that destroy data: they are shown first, and each must be confirmed by name.
+
+Changes that take away what protects data are shown with them, and need no confirmation: they lose nothing yet.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,7 +9,8 @@ from dataclasses import dataclass
 
 from scripts.common.templates import STACK
 
-from .model import Change, PropertyChange, StackChanges
+from .losses import find_property_losses
+from .model import TYPE, Change, PropertyChange, StackChanges
 
 # What is lost with a resource of each type.
 HOLDS_DATA = {
@@ -18,8 +22,6 @@ HOLDS_DATA = {
     "AWS::SQS::Queue": "its messages",
     "AWS::StepFunctions::StateMachine": "its executions, including running ones,",
 }
-# The properties that delete older data when their value is lowered.
-_RETENTION_PROPERTIES = {"AWS::Logs::LogGroup": "RetentionInDays", "AWS::SQS::Queue": "MessageRetentionPeriod"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Danger:
     loss: str
     # The properties that force it.
     causes: tuple[PropertyChange, ...] = ()
+    # Whether the change only takes a protection away.
+    is_unprotection: bool = False
 
     @property
     def logical_id(self) -> str:
@@ -42,6 +46,8 @@ class Danger:
 
     def __str__(self) -> str:
         sentence = f"{self.path} ({self.resource_type}) {self.effect}"
+        if self.is_unprotection:
+            return sentence
         if self.loss:
             return f"{sentence}: {self.loss} will be lost"
         resource = "the old one" if "replaced" in self.effect else "it"
@@ -50,7 +56,7 @@ class Danger:
 
 def confirmation_names(dangers: Iterable[Danger]) -> dict[str, Danger]:
     """Return the dangers by the name that confirms each: its logical id, or its path if others have the same id."""
-    dangers = list(dangers)
+    dangers = [danger for danger in dangers if not danger.is_unprotection]
     ids = Counter(danger.logical_id for danger in dangers)
     return {danger.logical_id if ids[danger.logical_id] == 1 else danger.path: danger for danger in dangers}
 
@@ -63,29 +69,25 @@ def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
         if change.nested and change.nested.changes:
             dangers += find_dangers(change.nested, f"{resource_path}/")
             continue
-        if shortened := _find_shortened_retention(change):
-            effect = "has a shorter retention period"
-            dangers.append(Danger(resource_path, change.resource_type, effect, "older data", (shortened,)))
+        resource_type = _read_former_type(change)
+        loss = "all that it holds" if resource_type == STACK else HOLDS_DATA.get(resource_type, "")
+        if change.action == "Modify":
+            dangers += [
+                Danger(resource_path, resource_type, lost.effect, lost.loss, (lost.cause,), not lost.loss)
+                for lost in find_property_losses(change, holds_data=bool(loss))
+            ]
         effect = _describe_effect(change)
-        loss = "all that it holds" if change.resource_type == STACK else HOLDS_DATA.get(change.resource_type, "")
         if effect and loss:
             causes = tuple(prop for prop in change.properties if prop.recreation != "Never")
             loss = "" if _is_retained(change) else loss
-            dangers.append(Danger(resource_path, change.resource_type, effect, loss, causes))
+            dangers.append(Danger(resource_path, resource_type, effect, loss, causes))
     return dangers
 
 
-def _find_shortened_retention(change: Change) -> PropertyChange | None:
-    for prop in change.properties:
-        is_retention = change.action == "Modify" and prop.name == _RETENTION_PROPERTIES.get(change.resource_type)
-        if is_retention and _retention_period(prop.after) < _retention_period(prop.before):
-            return prop
-    return None
-
-
-def _retention_period(value: str | None) -> float:
-    """Return the period, which is infinite without a number."""
-    return float(value) if value and value.isdigit() else float("inf")
+def _read_former_type(change: Change) -> str:
+    """Return the type of the resource that exists: a change of the type replaces it by another kind of resource."""
+    types = (prop.before for prop in change.properties if prop.name == TYPE and prop.before)
+    return next(types, change.resource_type)
 
 
 def _is_retained(change: Change) -> bool:
@@ -97,6 +99,7 @@ def _describe_effect(change: Change) -> str:
     if change.action == "Remove":
         return "is removed from the stack" if _is_retained(change) else "is deleted"
     if change.action == "Modify" and change.replacement == "True":
-        return "is replaced by an empty one"
+        is_other_type = _read_former_type(change) != change.resource_type
+        return f"is replaced by an {change.resource_type}" if is_other_type else "is replaced by an empty one"
     is_unsure = change.action == "Dynamic" or (change.action == "Modify" and change.replacement == "Conditional")
     return "may be replaced by an empty one" if is_unsure and change.resource_type != STACK else ""

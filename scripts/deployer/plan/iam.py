@@ -63,11 +63,13 @@ def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementCha
 def _read_grants(stack: Evaluated) -> Iterator[_Grant]:
     for holder, resource in stack.walk():
         yield from _permission_grants(holder, resource)
-        for policy in resource.properties.get("ManagedPolicyArns", []):
+        for policy in _as_list(resource.properties.get("ManagedPolicyArns", [])):
             yield _Grant(holder, "attached", "Allow", as_text(policy), "", "(all that the policy says)")
         for kind, document in _policy_documents(resource):
             for statement in _as_list(document["Statement"]):
-                yield from _statement_grants(holder, kind, statement)
+                # What is no mapping, such as a function that is not evaluated, is shown as a changed property.
+                if isinstance(statement, Mapping):
+                    yield from _statement_grants(holder, kind, statement)
 
 
 def _policy_documents(resource: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -114,10 +116,20 @@ def _describe_principals(statement: Mapping[str, Any]) -> list[str]:
     for name, pattern in (("Principal", "{}"), ("NotPrincipal", "all but {}")):
         principal = statement.get(name)
         if isinstance(principal, Mapping):
-            return [pattern.format(as_text(item)) for value in principal.values() for item in _as_list(value)]
+            return [
+                pattern.format(_describe_principal(kind, as_text(item)))
+                for kind, value in principal.items()
+                for item in _as_list(value)
+            ]
         if principal is not None:
-            return [pattern.format("everybody" if principal == "*" else principal)]
+            return [pattern.format("everybody" if principal == "*" else as_text(principal))]
     return []
+
+
+def _describe_principal(kind: str, value: str) -> str:
+    """Return the principal, with its kind where that does not follow from its form."""
+    is_service = ".amazonaws." in value
+    return value if kind == ("Service" if is_service else "AWS") else f"{kind} {value}"
 
 
 def _describe_element(statement: Mapping[str, Any], name: str) -> list[str]:
@@ -132,7 +144,7 @@ def _permission_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
     if resource.type != _PERMISSION:
         return
     properties = {name: as_text(value) for name, value in resource.properties.items()}
-    limits = {name: properties[name] for name in ("SourceArn", "SourceAccount", "PrincipalOrgID") if name in properties}
+    limits = {name: value for name, value in properties.items() if name not in ("Action", "FunctionName", "Principal")}
     target = f"{properties.get('FunctionName')} for {properties.get('Principal')}"
     condition = json.dumps(limits, sort_keys=True) if limits else ""
     yield _Grant(holder, "permission", "Allow", target, condition, properties.get("Action", ""))

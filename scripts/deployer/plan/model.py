@@ -6,6 +6,8 @@ from dataclasses import astuple, dataclass
 
 from scripts.common.templates import STACK
 
+# The name of the change of a resource's type, which CloudFormation refuses for most types.
+TYPE = "Type"
 # CloudFormation's placeholder for a value that depends on another change.
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 
@@ -54,8 +56,10 @@ class StackChanges:
     changes: tuple[Change, ...] = ()
     # Nested stacks without changes.
     unchanged: tuple[str, ...] = ()
-    # Changed outputs, if outputs were compared.
+    # Changed outputs and exports, if outputs were compared.
     outputs: tuple[str, ...] = ()
+    # Why a value may change although no template does, or how far the comparison could not look.
+    unknowns: tuple[str, ...] = ()
 
     def walk(self, path: str = "") -> "Iterator[tuple[str, Change]]":
         """Yield each change of the tree with its path from the root, such as Data/Transactions."""

@@ -28,6 +28,52 @@ def _create_only(resource_type: str) -> tuple[_Paths, _Paths]:
     return always, _split_pointers(schema.get("conditionalCreateOnlyProperties", []))
 
 
+def is_constant_attribute(resource_type: str, attribute: str) -> bool:
+    """Whether the attribute identifies the resource, and so stays the same until the resource is replaced.
+
+    That holds for the primary identifier of the schema, for properties that cannot be updated, and for the resource's
+    own ARN. Other read-only properties, such as ``StreamArn``, may change in place.
+    https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html
+    """
+    schema = read_schema(resource_type) or {}
+    pointer = "/properties/" + attribute.replace(".", "/")
+    if pointer not in schema.get("readOnlyProperties", []):
+        return pointer in schema.get("createOnlyProperties", [])
+    return pointer in schema.get("primaryIdentifier", []) or attribute in (
+        "Arn",
+        f"{resource_type.rpartition(':')[2]}Arn",
+    )
+
+
+def is_property(resource_type: str, attribute: str) -> bool:
+    """Whether a template may set the property of this name, which ``Fn::GetAtt`` then returns."""
+    schema = read_schema(resource_type) or {}
+    is_read_only = "/properties/" + attribute.replace(".", "/") in schema.get("readOnlyProperties", [])
+    return attribute.split(".")[0] in schema.get("properties", {}) and not is_read_only
+
+
+@cache
+def list_naming_properties(resource_type: str) -> tuple[str, ...]:
+    """Return the properties that name a resource of the type, or nothing if no template can name one.
+
+    A name is what identifies a resource, may be set and cannot be updated; where the service makes up the identifier,
+    it is the property ``Name``, or ``QueueName`` of a queue. The name of what belongs to another resource, such as a
+    function's alias, counts only with that resource.
+    """
+    schema = read_schema(resource_type) or {}
+    settable = {
+        pointer.removeprefix("/properties/")
+        for pointer in schema.get("createOnlyProperties", [])
+        if pointer not in schema.get("readOnlyProperties", [])
+    }
+    identifiers = [pointer.removeprefix("/properties/") for pointer in schema.get("primaryIdentifier", [])]
+    if settable.issuperset(identifiers):
+        return tuple(identifiers)
+    names = settable & {"Name", f"{resource_type.rpartition(':')[2]}Name"}
+    return (*sorted(names), *sorted(settable.intersection(schema.get("required", [])) - names)) if names else ()
+
+
+@cache
 def read_schema(resource_type: str) -> dict[str, Any] | None:
     """Return the schema of a resource type, or None if cfn-lint does not have it."""
     # Imported here because it takes most of a second, and few commands need it.

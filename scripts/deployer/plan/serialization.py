@@ -1,5 +1,6 @@
 """Plans as JSON, for programs and for saved plans."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -21,9 +22,23 @@ def plan_from_json(document: dict[str, Any]) -> Plan:
     return Plan(_stack_from_json(document["stack"]), tuple(statements), tuple(document["notices"]), document["source"])
 
 
+def map_texts(plan: Plan, change_text: Callable[[str], str]) -> Plan:
+    """Return the plan with each of its texts changed, such as for a terminal."""
+
+    def change_value(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: change_value(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [change_value(item) for item in value]
+        return change_text(value) if isinstance(value, str) else value
+
+    return plan_from_json(change_value(to_json(plan)))
+
+
 def _stack_from_json(document: dict[str, Any]) -> StackChanges:
     changes = tuple(map(_change_from_json, document["changes"]))
-    return StackChanges(document["name"], changes, tuple(document["unchanged"]), tuple(document["outputs"]))
+    names = (tuple(document[field]) for field in ("unchanged", "outputs", "unknowns"))
+    return StackChanges(document["name"], changes, *names)
 
 
 def _change_from_json(document: dict[str, Any]) -> Change:

@@ -2,7 +2,7 @@
 
 A parameter that takes its value from another stack's output is unknown while a change set is created. So the service
 lists every resource that uses the parameter, often as one that may be replaced. Comparing the templates shows whether
-a value behind it changes.
+a value behind it changes. Where the comparison cannot know that, the service is trusted.
 """
 
 from dataclasses import replace
@@ -14,36 +14,54 @@ from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
 
 
 def mark_spurious(service: StackChanges, compared: StackChanges) -> StackChanges:
-    """Return the service's changes, marking those with unknown values only that the comparison does not list."""
+    """Return the service's changes, marking those with unknown values only that the comparison does not list.
+
+    What only the comparison lists is added: the service omits resources under conditions that it does not document.
+    """
     real_changes = {change.logical_id: change for change in compared.changes}
-    marked = [_mark_change(change, real_changes.get(change.logical_id)) for change in service.changes]
+    uncertain = {line.split("/")[0] for line in compared.unknowns}
+    is_comparable = all("/" in line for line in compared.unknowns)
+    marked = [
+        _mark_change(change, real_changes.get(change.logical_id), is_comparable and change.logical_id not in uncertain)
+        for change in service.changes
+    ]
     # A nested stack in which nothing changes is unchanged, for whatever reason the service lists it.
-    changes = tuple(
+    changes = [
         item for item in marked if not (item.is_spurious and item.resource_type == STACK and item.nested is None)
+    ]
+    listed = {change.logical_id for change in service.changes}
+    changes += [change for change in compared.changes if change.logical_id not in listed]
+    remaining = {change.logical_id for change in changes}
+    stacks = [*compared.unchanged, *(item.logical_id for item in marked if item.resource_type == STACK)]
+    return replace(
+        service,
+        changes=tuple(changes),
+        unchanged=tuple(name for name in dict.fromkeys(stacks) if name not in remaining),
+        outputs=compared.outputs,
+        unknowns=compared.unknowns,
     )
-    listed = {change.logical_id for change in changes}
-    # Including the stacks that only the comparison lists: the service knows better what is deployed.
-    stacks = [*compared.unchanged, *(change.logical_id for change in compared.changes if change.resource_type == STACK)]
-    return replace(service, changes=changes, unchanged=tuple(name for name in stacks if name not in listed))
 
 
-def _mark_change(change: Change, real: Change | None) -> Change:
+def _mark_change(change: Change, real: Change | None, is_certain: bool) -> Change:
+    """``is_certain`` is False where the comparison cannot know whether a value of the resource changes."""
     if change.nested is not None:
         compared = real.nested if real is not None and real.nested is not None else StackChanges(change.logical_id)
         nested = mark_spurious(change.nested, compared)
         # A nested stack is spurious if all its changes are.
         is_spurious = real is None and change.action == "Modify" and all(item.is_spurious for item in nested.changes)
         change = replace(change, nested=nested, is_spurious=is_spurious)
+    elif not is_certain:
+        return change
     elif real is None:
         return replace(change, is_spurious=change.is_spurious or _may_be_spurious(change))
     return _drop_spurious_properties(change, real) if real is not None and change.action == "Modify" else change
 
 
 def _may_be_spurious(change: Change) -> bool:
-    """Whether the change rests on unknown values only; a possible replacement of data always counts as real."""
-    if change.action == "Add":
-        # Only an emulator lists a resource whose condition is false.
-        return True
+    """Whether the change rests on unknown values only.
+
+    A certain replacement is real, and so is a possible one of a resource that holds data: there the service is trusted.
+    """
     if change.action != "Modify" or change.replacement == "True" or change.resource_type == STACK:
         return False
     if change.resource_type in HOLDS_DATA and change.replacement != "False":

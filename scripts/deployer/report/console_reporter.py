@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from scripts.common.terminal import create_console
 from scripts.deployer.failure import Event, Failure
 from scripts.deployer.plan.model import Plan
 
@@ -28,12 +29,17 @@ _NAMED_RESOURCES = 3
 
 
 class ConsoleReporter:
-    """With ``as_markdown`` it prints nothing but the plan, as the comment on a pull request."""
+    """With ``as_markdown`` it prints nothing but the plan: as the comment on a pull request, and in full to stderr."""
 
     def __init__(
-        self, console: Console, *, as_markdown: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console,
+        *,
+        as_markdown: bool = False,
+        full: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console, self._markdown, self._clock = console, as_markdown, clock
+        self._console, self._markdown, self._full, self._clock = console, as_markdown, full, clock
         self._findings = ""
 
     def announce_step(self, title: str, detail: str = "") -> None:
@@ -53,8 +59,10 @@ class ConsoleReporter:
     def show_plan(self, plan: Plan) -> None:
         if self._markdown:
             self._print_raw(markdown.render_plan(plan, f"Deployment of `{plan.stack.name}`", self._findings))
+            # A comment may hold only a part of the plan; the log has all of it.
+            plan_text.print_plan(create_console(stderr=True, width=140), plan, full=True)
         else:
-            plan_text.print_plan(self._console, plan)
+            plan_text.print_plan(self._console, plan, full=self._full)
 
     @contextmanager
     def follow_events(self, plan: Plan | None, stack_name: str) -> Iterator[EventListener]:

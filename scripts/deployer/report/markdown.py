@@ -1,54 +1,72 @@
 """A plan as Markdown: the comment on a pull request."""
 
+import html
+import itertools
 from collections.abc import Iterator
 
+from scripts.common.terminal import make_printable
 from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import Plan, StackChanges
+from scripts.deployer.plan.serialization import map_texts
 
 from . import plan_text
 
 # A comment on GitHub holds 65,536 characters.
 LONGEST_COMMENT = 60_000
+# By this, the workflow finds its own comment among those of others.
+MARKER = "<!-- payment-platform plan -->"
 
 
 def render_plan(plan: Plan, title: str, findings: str = "") -> str:
-    """Return the plan as a comment, which is cut, if it is too long, after its summary and what would be lost."""
-    head = [f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
+    """Return the plan below its title and the preflight's ``findings``.
+
+    A plan that is too long for a comment loses lines of its changes, but never its counts, what would be lost, what
+    policies grant, and notices.
+    """
+    plan = map_texts(plan, make_printable)
+    head = [MARKER, f"### {title}", "", f"**{plan_text.summarize_plan(plan)}**", ""]
     dangers = [f"> :warning: **{escape_cell(str(danger))}**" for danger in find_dangers(plan.stack)]
     head += ["> [!CAUTION]", *dangers, ""] if dangers else []
     head += [findings] if findings else []
-    changes = list(_diff_lines(plan.stack, ""))
-    body = ["```diff", *changes, "```"]
+    tail = []
     if plan.statements:
-        body += ["", "<details><summary>What policies grant</summary>", "", *_statement_rows(plan), "", "</details>"]
-    body += [f"\n:information_source: {escape_cell(notice)}" for notice in plan.notices]
-    body += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
-    comment = "\n".join([*head, *body])
-    if len(comment) <= LONGEST_COMMENT:
-        return comment + "\n"
-    cut = "\n".join(head) + "\n".join(changes)
-    return f"{cut[:LONGEST_COMMENT]}\n\n(cut: the whole plan is in the log)\n"
+        tail += ["", "<details><summary>What policies grant</summary>", "", *_statement_rows(plan), "", "</details>"]
+    notices = (*plan.notices, *plan_text.describe_unknowns(plan.stack))
+    tail += [f"\n:information_source: {escape_cell(notice)}" for notice in notices]
+    tail += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
+    changes = list(_diff_lines(plan, plan.stack, ""))
+    kept = _count_fitting_lines(changes, LONGEST_COMMENT - sum(len(line) + 1 for line in (*head, *tail)))
+    body = ["```diff", *changes[:kept], "```"]
+    if kept < len(changes):
+        body += ["", f"({len(changes) - kept} more lines: the whole plan is in the log of the workflow)"]
+    return "\n".join([*head, *body, *tail]) + "\n"
+
+
+def _count_fitting_lines(lines: list[str], characters: int) -> int:
+    lengths = itertools.accumulate(len(line) + 1 for line in lines)
+    return sum(length <= characters for length in lengths)
 
 
 def render_no_changes(title: str) -> str:
-    return f"### {title}\n\nNo changes.\n"
+    return f"{MARKER}\n### {title}\n\nNo changes.\n"
 
 
-def _diff_lines(stack: StackChanges, indent: str) -> Iterator[str]:
-    """Yield the lines of a ``diff`` block, in which the first character of a line decides its colour."""
+def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") -> Iterator[str]:
+    """Yield the lines of a ``diff`` block, where the sign at the beginning of a line sets its colour."""
     for change in stack.changes:
         if change.is_spurious:
             continue
+        resource_path = f"{path}{change.logical_id}"
         sign, _, word = plan_text.describe_action(change)
         mark = {"~": "!", "-/+": "-"}.get(sign, sign)
-        names = plan_text.omitted_properties(change)
+        names = plan_text.omitted_properties(plan, resource_path, change)
         parts = [f"{mark} {indent}{sign} {change.logical_id}", change.resource_type, names, word]
         yield " ".join(part for part in parts if part)
-        for prop in plan_text.shown_properties(change):
+        for prop in plan_text.shown_properties(plan, resource_path, change):
             before, after = plan_text.format_value(prop.before), plan_text.format_value(prop.after)
             yield f"  {indent}    {prop.name}: {before} → {after}{plan_text.recreation_note(prop)}"
         if change.nested:
-            yield from _diff_lines(change.nested, f"{indent}  ")
+            yield from _diff_lines(plan, change.nested, f"{indent}  ", f"{resource_path}/")
     for line in plan_text.summary_lines(stack):
         yield f"  {indent}{line}"
 
@@ -69,6 +87,7 @@ def _statement_rows(plan: Plan) -> Iterator[str]:
 
 
 def escape_cell(cell: str) -> str:
-    for character in "\\|*_`[]":
+    """Return the text as Markdown that shows it as it is: no link, mark-up, HTML or mention of a person."""
+    for character in "\\|*_`[]#~":
         cell = cell.replace(character, f"\\{character}")
-    return cell.replace("\n", " ")
+    return html.escape(cell, quote=False).replace("@", "@&#8203;").replace("\n", " ")

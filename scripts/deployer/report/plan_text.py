@@ -1,7 +1,7 @@
-"""A plan, a failure and outputs as text. What would be lost comes first."""
+"""A plan, a failure and outputs as text. What would be lost and the counts come first."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.console import Console
@@ -11,17 +11,20 @@ from rich.text import Text
 from rich.tree import Tree
 
 from scripts.common.templates import STACK
+from scripts.common.terminal import make_printable
 from scripts.deployer.failure import Failure
 from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
     Change,
+    Count,
     Plan,
     PropertyChange,
     StackChanges,
     StatementChange,
     count_changes,
 )
+from scripts.deployer.plan.serialization import map_texts
 
 from ..deletion_commands import deletion_command
 
@@ -34,33 +37,56 @@ _SYMBOLS = {
     "delete": ("-", "red"),
     "replace": ("-/+", "red"),
 }
-# Properties that the table of policy statements shows better.
-_POLICIES = ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy", "Policies")
+# Parts of a policy that no row of the table of policy statements expresses.
+_NOT_IN_STATEMENTS = ("Version", "Id", "Sid")
 
 
-def print_plan(console: Console, plan: Plan) -> None:
-    """Print what would be lost, the tree with every property before and after, policies, notices, and the summary."""
+def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
+    """Print what would be lost, the counts, the tree with every property before and after, policies, and notices.
+
+    A stack that is created takes one line, unless the plan is to be ``full``.
+    """
     # Lines wrap between words on a terminal, and nowhere else.
     soft_wrap = not console.is_terminal
+    plan = map_texts(plan, make_printable)
+    created = () if full else tuple(f"{path}/" for path, change in plan.stack.walk() if _is_created_stack(change))
     for danger in find_dangers(plan.stack):
         console.print(Text("! ", style="bold red").append(str(danger), style="red"), soft_wrap=soft_wrap)
         for cause in danger.causes:
             console.print(Text("    ").append(_property_line(cause)), soft_wrap=soft_wrap)
+    console.print(summarize_plan(plan), style="bold", highlight=False, soft_wrap=soft_wrap)
     tree = Tree(Text(plan.stack.name, style="bold"))
-    _add_changes(tree, plan.stack)
+    _add_changes(tree, plan, plan.stack, "", created)
     console.print(tree)
-    if plan.statements:
+    statements = [statement for statement in plan.statements if not statement.holder.startswith(created)]
+    if statements:
         console.print(Text("\nPolicy changes", style="bold"))
-        _print_statements(console, plan.statements)
-    for notice in plan.notices:
+        _print_statements(console, statements)
+    if created:
+        hidden = len(plan.statements) - len(statements)
+        text = f"--full lists the resources of these stacks and what {hidden} policy statements grant."
+        console.print(Text(text, style="dim"), soft_wrap=soft_wrap)
+    for notice in (*plan.notices, *describe_unknowns(plan.stack)):
         console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=soft_wrap)
     if plan.source:
         console.print(Text(plan.source, style="dim"), soft_wrap=soft_wrap)
-    console.print(summarize_plan(plan), highlight=False, soft_wrap=soft_wrap)
+
+
+def _is_created_stack(change: Change) -> bool:
+    return change.action == "Add" and change.nested is not None and bool(change.nested.changes)
+
+
+def describe_unknowns(stack: StackChanges, path: str = "") -> Iterator[str]:
+    """Yield a line for each value of the tree that may change although no template does."""
+    for line in stack.unknowns:
+        yield f"cannot be known from the templates: {path}{line}"
+    for change in stack.changes:
+        if change.nested:
+            yield from describe_unknowns(change.nested, f"{path}{change.logical_id}/")
 
 
 def summarize_plan(plan: Plan) -> str:
-    """Return the last line: the counts, and how many listed changes are spurious."""
+    """Return the counts, and how many listed changes are spurious."""
     count = count_changes(plan.stack)
     if not count.spurious:
         return str(count)
@@ -127,18 +153,27 @@ def format_value(text: str | None) -> str:
     return line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…"
 
 
-def shown_properties(change: Change) -> list[PropertyChange]:
-    """Return the properties to show before and after: those with values, except policies."""
+def shown_properties(plan: Plan, path: str, change: Change) -> list[PropertyChange]:
+    """Return the properties to show before and after: those with values that no policy statement expresses."""
+    has_statements = any(statement.holder == path for statement in plan.statements)
     return [
         prop
         for prop in change.properties
-        if (prop.before, prop.after) != (None, None) and prop.name.split("/")[0] not in _POLICIES
+        if (prop.before, prop.after) != (None, None) and not (has_statements and _is_in_statements(prop))
     ]
 
 
-def omitted_properties(change: Change) -> str:
-    """Return the names of the properties that are not shown, each once."""
-    properties = shown_properties(change)
+def _is_in_statements(prop: PropertyChange) -> bool:
+    """Whether the property is a policy document, or a part of one, that the policy statements express."""
+    parts = prop.name.split("/")
+    if parts[-1] in _NOT_IN_STATEMENTS:
+        return False
+    return "Statement" in parts or any('"Statement"' in (value or "") for value in (prop.before, prop.after))
+
+
+def omitted_properties(plan: Plan, path: str, change: Change) -> str:
+    """Return the names of the other properties, each once."""
+    properties = shown_properties(plan, path, change)
     return ", ".join(dict.fromkeys(prop.name.split("/")[0] for prop in change.properties if prop not in properties))
 
 
@@ -152,8 +187,7 @@ def summary_lines(stack: StackChanges) -> list[str]:
     resources = [change.logical_id for change in spurious if change.resource_type != STACK]
     stacks = [*stack.unchanged, *(change.logical_id for change in spurious if change.resource_type == STACK)]
     lines = []
-    # Where anything else changes, the outputs follow from it.
-    if stack.outputs and not stack.changes:
+    if stack.outputs:
         lines.append(f"outputs: {', '.join(stack.outputs)}")
     if resources:
         lines.append(f"listed but unchanged: {', '.join(resources)} (they reference values that do not change)")
@@ -174,23 +208,36 @@ def condition_lines(condition: str) -> list[str]:
     return lines
 
 
-def _add_changes(tree: Tree, stack: StackChanges) -> None:
+def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created: tuple[str, ...]) -> None:
+    """``created`` are the paths of the stacks that take one line."""
     for change in stack.changes:
         if change.is_spurious:
             continue
-        branch = tree.add(_change_line(change))
-        for prop in shown_properties(change):
+        resource_path = f"{path}{change.logical_id}"
+        branch = tree.add(_change_line(plan, resource_path, change))
+        if change.nested and f"{resource_path}/" in created:
+            branch.label = Text.assemble(
+                _change_line(plan, resource_path, change), f" {_count_stack(plan, change, path)}"
+            )
+            continue
+        for prop in shown_properties(plan, resource_path, change):
             branch.add(_property_line(prop))
         if change.nested:
-            _add_changes(branch, change.nested)
+            _add_changes(branch, plan, change.nested, f"{resource_path}/", created)
     for line in summary_lines(stack):
         tree.add(Text(line, style="dim"))
 
 
-def _change_line(change: Change) -> Text:
+def _count_stack(plan: Plan, change: Change, path: str) -> str:
+    count = count_changes(change.nested) if change.nested else Count()
+    statements = sum(statement.holder.startswith(f"{path}{change.logical_id}/") for statement in plan.statements)
+    return f"{count.add} resources, {statements} policy statements" if statements else f"{count.add} resources"
+
+
+def _change_line(plan: Plan, path: str, change: Change) -> Text:
     sign, colour, note = describe_action(change)
     line = Text.assemble((sign, colour), f" {change.logical_id} ", (change.resource_type, "dim"))
-    if names := omitted_properties(change):
+    if names := omitted_properties(plan, path, change):
         line.append(f" {names}", style="dim")
     return line.append(f" {note}", style="red" if sign != "~" else "yellow") if note else line
 

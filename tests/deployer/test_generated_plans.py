@@ -1,0 +1,166 @@
+"""Plans of generated pairs of templates: no crash, no change that is not shown, and none of a template against itself.
+
+An expression is generated together with its value, so that nothing that the deployer evaluates judges it.
+"""
+
+import json
+import os
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scripts.common.errors import UserError
+from scripts.common.evaluate import evaluate
+from scripts.common.templates import Tree
+from scripts.deployer.plan.compare import compare_stacks
+from scripts.deployer.plan.iam import statement_changes
+
+# `make conformance` takes 10,000 pairs.
+PAIRS = int(os.environ.get("GENERATED_PAIRS", "1000"))
+GENERATED = settings(
+    max_examples=PAIRS // 2,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+)
+TYPES = ("AWS::SQS::Queue", "AWS::SNS::Topic", "AWS::DynamoDB::Table", "AWS::IAM::Role", "Custom::Thing")
+LISTS = {"Kinds": "card,bank", "Sizes": "1,2,3"}
+HEAD: dict[str, Any] = {
+    "Parameters": {name: {"Type": "CommaDelimitedList", "Default": text} for name, text in LISTS.items()}
+    | {"Stage": {"Type": "String", "Default": "prod"}},
+    "Conditions": {
+        "Always": {"Fn::Equals": [{"Ref": "Stage"}, "prod"]},
+        "Never": {"Fn::Not": [{"Condition": "Always"}]},
+        "Both": {"Fn::And": [{"Condition": "Always"}, {"Fn::Or": [{"Condition": "Never"}, {"Condition": "Always"}]}]},
+    },
+    "Mappings": {"Map": {"small": {"seconds": 5}, "large": {"seconds": 9}}},
+}
+CONDITIONS = {"Always": True, "Never": False, "Both": True}
+
+# An expression and its value.
+Pair = tuple[Any, Any]
+words = st.text("abc-", min_size=1, max_size=4)
+texts: st.SearchStrategy[Pair] = st.one_of(
+    words.map(lambda word: (word, word)),
+    st.just(({"Ref": "Stage"}, "prod")),
+    st.just(({"Ref": "AWS::Region"}, "eu-west-1")),
+    st.sampled_from(["small", "large"]).map(
+        lambda key: ({"Fn::FindInMap": ["Map", key, "seconds"]}, {"small": 5, "large": 9}[key])
+    ),
+    st.tuples(st.sampled_from(sorted(LISTS)), st.integers(0, 1)).map(
+        lambda choice: ({"Fn::Select": [str(choice[1]), {"Ref": choice[0]}]}, LISTS[choice[0]].split(",")[choice[1]])
+    ),
+)
+
+
+def combine(inner: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
+    return st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map(join_texts),
+        st.tuples(words, inner).map(substitute_text),
+        st.tuples(st.sampled_from(sorted(CONDITIONS)), inner, inner).map(
+            lambda choice: (
+                {"Fn::If": [choice[0], choice[1][0], choice[2][0]]},
+                choice[1][1] if CONDITIONS[choice[0]] else choice[2][1],
+            )
+        ),
+        inner.map(lambda pair: ({"Fn::Select": [0, {"Fn::Split": ["|", pair[0]]}]}, pair[1])),
+    )
+
+
+def join_texts(pairs: list[Pair]) -> Pair:
+    return {"Fn::Join": ["-", [expression for expression, _ in pairs]]}, "-".join(str(value) for _, value in pairs)
+
+
+def substitute_text(parts: tuple[str, Pair]) -> Pair:
+    word, (expression, value) = parts
+    return {"Fn::Sub": [f"{word}-${{Inner}}", {"Inner": expression}]}, f"{word}-{value}"
+
+
+expressions = st.recursive(texts, combine, max_leaves=4)
+properties = st.dictionaries(st.sampled_from(["DisplayName", "Name", "Tags", "Size"]), expressions, max_size=3)
+resources = st.dictionaries(
+    st.sampled_from(["A", "B", "C"]),
+    st.tuples(st.sampled_from(TYPES), properties, st.sampled_from([None, *CONDITIONS])),
+)
+
+
+def make_tree(declared: dict[str, Any]) -> Tree:
+    return Tree(
+        HEAD
+        | {
+            "Resources": {
+                name: {
+                    "Type": resource_type,
+                    "Properties": {key: expression for key, (expression, _) in values.items()},
+                    **({"Condition": condition} if condition else {}),
+                }
+                for name, (resource_type, values, condition) in declared.items()
+            }
+        }
+    )
+
+
+def list_values(declared: dict[str, Any]) -> dict[str, Any]:
+    """Return the type and the values of each resource that is created."""
+    return {
+        name: (resource_type, {key: str(value) for key, (_, value) in values.items()})
+        for name, (resource_type, values, condition) in declared.items()
+        if condition is None or CONDITIONS[condition]
+    }
+
+
+def list_changes(before: Tree, after: Tree) -> set[str]:
+    old, new = (evaluate(tree, {}, {"AWS::Region": "eu-west-1"}) for tree in (before, after))
+    statement_changes(old, new)
+    return {change.logical_id for change in compare_stacks("stack", old, new).changes}
+
+
+@pytest.mark.slow
+@GENERATED
+@given(resources, resources)
+def test_exactly_the_resources_whose_values_differ_change(before: dict[str, Any], after: dict[str, Any]) -> None:
+    old, new = list_values(before), list_values(after)
+    expected = {name for name in {*old, *new} if old.get(name) != new.get(name)}
+    assert list_changes(make_tree(before), make_tree(after)) == expected
+
+
+# Whatever JSON can hold, under the names that mean something to CloudFormation.
+NAMES = [
+    *("Ref", "Fn::GetAtt", "Fn::Sub", "Fn::Join", "Fn::Select", "Fn::Split", "Fn::If", "Fn::FindInMap", "Fn::Base64"),
+    *("Fn::Length", "Fn::ToJsonString", "Fn::Transform", "Fn::ImportValue", "Fn::GetAZs", "Fn::Cidr", "Condition"),
+    *("Statement", "Principal", "PolicyDocument", "Name", "Fn::ForEach::Loop"),
+]
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(0, 3), st.sampled_from(["A", "A.Arn", "${A}", "Always", ",", ""])
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(NAMES), inner, max_size=2)),
+    max_leaves=8,
+)
+SECTIONS = ("Type", "Properties", "Condition", "DeletionPolicy", "UpdateReplacePolicy", "Metadata", "UpdatePolicy")
+odd_resources = st.dictionaries(
+    st.sampled_from(["A", "Fn::ForEach::Loop"]),
+    st.one_of(
+        st.fixed_dictionaries({"Type": st.sampled_from(TYPES)}, optional=dict.fromkeys(SECTIONS[1:], anything)),
+        anything,
+    ),
+)
+odd_templates = st.fixed_dictionaries(
+    {"Resources": odd_resources},
+    optional=dict.fromkeys(("Outputs", "Conditions", "Mappings", "Parameters", "Transform"), anything),
+)
+
+
+@pytest.mark.slow
+@GENERATED
+@given(odd_templates, odd_templates)
+def test_an_odd_template_gives_a_plan_or_one_error(before: dict[str, Any], after: dict[str, Any]) -> None:
+    # The one error of a template that CloudFormation would refuse.
+    with suppress(UserError):
+        list_changes(Tree(HEAD | before), Tree(HEAD | after))
+        assert list_changes(Tree(HEAD | before), Tree(json.loads(json.dumps(HEAD | before)))) == set()
