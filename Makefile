@@ -10,7 +10,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes -
 PARALLEL := -n 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page test test-fast prove ops-test audit mutate browser-test chromium check generate pictures validate lint types \
+.PHONY: help demo page test test-fast prove conformance ops-test audit mutate browser-test chromium check generate pictures validate lint types \
         lock lock-check sbom bench deploy local-stop clean
 
 help:  ## List all targets
@@ -32,6 +32,10 @@ test-fast: $(VENV)/installed  ## Run the tests that take no emulator, no deploym
 prove: $(VENV)/installed  ## Inject every fault into the payment core, and print the figures
 	$(BIN)/python -m pytest tests/prove $(PARALLEL) --show-capture=no
 
+conformance: $(VENV)/installed  ## Compare our doubles and readers of AWS with recordings of AWS, and 10,000 generated plans with their values
+	@scripts/python.sh tests.conformance
+	GENERATED_PAIRS=10000 $(BIN)/python -m pytest tests/deployer/test_generated_plans.py -n 2
+
 ops-test: $(VENV)/installed $(VENV)/awscli/bin/aws  ## Trigger every alarm, execute every runbook command, and print the figures
 	$(BIN)/python -m pytest tests/ops $(PARALLEL)
 
@@ -50,7 +54,7 @@ check: $(VENV)/installed $(VENV)/awscli/bin/aws $(VENV)/audit/installed $(VENV)/
 	@set -e; recordings=$$(mktemp -d); trap 'rm -rf "$$recordings"' EXIT INT TERM; \
 	  $(MAKE) --no-print-directory --jobs 2 --output-sync lock-check validate lint types; \
 	  RECORDINGS=$$recordings $(MAKE) --no-print-directory test; \
-	  $(MAKE) --no-print-directory --jobs 2 --output-sync demo browser-test; \
+	  $(MAKE) --no-print-directory --jobs 2 --output-sync demo browser-test conformance; \
 	  $(MAKE) --no-print-directory audit RECORDED=$$recordings
 
 generate: $(VENV)/installed  ## Generate templates/ from stacks/, and the diagrams of README.md and docs/

@@ -108,8 +108,8 @@ class _Stack:
         self._secrets = {name for name in declared if _to_text(declared[name].get("NoEcho")) == "true"}
         self._unknowns: list[str] = []
         self._nested_trees, self._nested = tree.nested, dict[str, Evaluated]()
-        # Nested stacks and conditions whose evaluation has begun, in order: to need one of them again is a circle.
-        self._begun: list[str] = []
+        # Nested stacks and conditions that are being evaluated, in order: to need one of them again is a circle.
+        self._in_progress: list[str] = []
         self._read_template(tree.template)
         if LANGUAGE_EXTENSIONS in self._list_transforms():
             self._read_template(expand_loops(tree.template, self._resolve_value, self._name))
@@ -178,7 +178,7 @@ class _Stack:
         if logical_id not in self._nested:
             if logical_id not in self._nested_trees:
                 self._unknowns.append(f"{logical_id}/TemplateURL: the nested template")
-            with _Evaluation(self._begun, logical_id, self._name):
+            with _Evaluation(self._in_progress, logical_id, self._name):
                 declared = (self._resources[logical_id].get("Properties") or {}).get("Parameters") or {}
                 values = self._resolve_value(declared)
                 parameters = {name: _to_text(value) for name, value in values.items()}
@@ -197,7 +197,7 @@ class _Stack:
     def _is_met(self, name: Any) -> bool:
         if not isinstance(name, str) or name not in self._conditions:
             raise UserError(f"{self._name}: there is no condition {name}")
-        with _Evaluation(self._begun, f"condition {name}", self._name):
+        with _Evaluation(self._in_progress, f"condition {name}", self._name):
             return self._is_true(self._conditions[name])
 
     def _is_true(self, condition: Any) -> bool:
@@ -361,17 +361,17 @@ class _Stack:
 class _Evaluation:
     """The evaluation of a nested stack or condition, for the length of a ``with`` block; a circle is an error."""
 
-    def __init__(self, begun: list[str], name: str, template: str) -> None:
-        self._begun, self._name, self._template = begun, name, template
+    def __init__(self, in_progress: list[str], name: str, template: str) -> None:
+        self._in_progress, self._name, self._template = in_progress, name, template
 
     def __enter__(self) -> None:
-        if self._name in self._begun:
-            circle = self._begun[self._begun.index(self._name) :]
+        if self._name in self._in_progress:
+            circle = self._in_progress[self._in_progress.index(self._name) :]
             raise UserError(f"{self._template}: circular reference: {' -> '.join((*circle, self._name))}")
-        self._begun.append(self._name)
+        self._in_progress.append(self._name)
 
     def __exit__(self, *_: object) -> None:
-        self._begun.pop()
+        self._in_progress.pop()
 
 
 def _to_typed(parameter_type: str, value: Any) -> Any:

@@ -88,7 +88,7 @@ def _describe_unlisted(service: StackChanges, stack: StackChanges) -> Iterator[s
     listed = {path for path, _ in service.walk()}
     for path, _ in stack.walk():
         parent = path.rpartition("/")[0]
-        is_in_listed_stack = not parent or any(other.startswith(f"{parent}/") for other in listed)
+        is_in_listed_stack = not parent or any(listed_path.startswith(f"{parent}/") for listed_path in listed)
         if path not in listed and is_in_listed_stack:
             yield f"{path} changes by its template, but CloudFormation does not list it"
 

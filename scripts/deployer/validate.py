@@ -34,7 +34,7 @@ def check_fresh(templates: Path) -> None:
 
 
 def check_lint(templates: Path) -> list[str]:
-    """Return the findings of cfn-lint that only the date has brought, a line each; raise ``UserError`` with others.
+    """Return a line for each finding of cfn-lint that only the date brings; raise ``UserError`` with the others.
 
     A runtime that AWS no longer supports must not keep anybody from deploying a fix, or from rolling back: AWS itself
     refuses what it no longer creates or updates. Templates that passed once without findings are not linted again.
@@ -45,8 +45,8 @@ def check_lint(templates: Path) -> list[str]:
         return []
     findings = lint_templates(paths)
     dated = [finding for finding in findings if _DATED_RULE.search(finding)]
-    if others := [finding for finding in findings if finding not in dated]:
-        raise UserError("cfn-lint refuses the templates:\n" + "\n".join(others))
+    if undated := [finding for finding in findings if finding not in dated]:
+        raise UserError("cfn-lint refuses the templates:\n" + "\n".join(undated))
     if not dated:
         # If this cannot be written, the next run lints again.
         with contextlib.suppress(OSError):

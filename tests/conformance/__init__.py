@@ -10,8 +10,10 @@ __main__.py         prints the table
 kinds.py            the kinds of recordings, with the function that compares each
 verdicts.py         the result for a case, and the list of known disagreements
 executions.py       runs recorded executions of state machines on the interpreter in tests/asl
+change_sets.py      recorded change sets, by the offline comparison and by the plan of AWS's answer
+test_change_sets.py each change set is compared and shown as AWS listed and executed it
 test_executions.py  each execution ends as it did on AWS
 test_verdicts.py    the table reports a disagreement that is not listed
 
-The folder executions/ contains the recorded executions, grouped by subject.
+The folders executions/ and change_sets/ contain the recordings, grouped by subject.
 """

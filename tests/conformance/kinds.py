@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable
 
+from tests.conformance.change_sets import judge_comparisons, judge_plans
 from tests.conformance.executions import judge_executions
 from tests.conformance.verdicts import Verdict
 
 # The key in disagreements.yaml, the title in the table, and the function that compares the cases.
 KINDS: list[tuple[str, str, Callable[[], Iterable[Verdict]]]] = [
+    ("comparisons", "change sets, by the offline comparison", judge_comparisons),
+    ("plans", "change sets, by the plan of AWS's answer", judge_plans),
     ("executions", "executions, on the interpreter of the tests", judge_executions),
 ]

@@ -137,7 +137,7 @@ NAMES = [
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(0, 3), st.sampled_from(["A", "A.Arn", "${A}", "Always", ",", ""])
 )
-anything = st.recursive(
+json_values = st.recursive(
     scalars,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(NAMES), inner, max_size=2)),
     max_leaves=8,
@@ -146,13 +146,13 @@ SECTIONS = ("Type", "Properties", "Condition", "DeletionPolicy", "UpdateReplaceP
 odd_resources = st.dictionaries(
     st.sampled_from(["A", "Fn::ForEach::Loop"]),
     st.one_of(
-        st.fixed_dictionaries({"Type": st.sampled_from(TYPES)}, optional=dict.fromkeys(SECTIONS[1:], anything)),
-        anything,
+        st.fixed_dictionaries({"Type": st.sampled_from(TYPES)}, optional=dict.fromkeys(SECTIONS[1:], json_values)),
+        json_values,
     ),
 )
 odd_templates = st.fixed_dictionaries(
     {"Resources": odd_resources},
-    optional=dict.fromkeys(("Outputs", "Conditions", "Mappings", "Parameters", "Transform"), anything),
+    optional=dict.fromkeys(("Outputs", "Conditions", "Mappings", "Parameters", "Transform"), json_values),
 )
 
 

@@ -73,8 +73,15 @@ def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
         loss = "all that it holds" if resource_type == STACK else HOLDS_DATA.get(resource_type, "")
         if change.action == "Modify":
             dangers += [
-                Danger(resource_path, resource_type, lost.effect, lost.loss, (lost.cause,), not lost.loss)
-                for lost in find_property_losses(change, holds_data=bool(loss))
+                Danger(
+                    resource_path,
+                    resource_type,
+                    property_loss.effect,
+                    property_loss.loss,
+                    (property_loss.cause,),
+                    not property_loss.loss,
+                )
+                for property_loss in find_property_losses(change, holds_data=bool(loss))
             ]
         effect = _describe_effect(change)
         if effect and loss:

@@ -5,6 +5,7 @@ lists every resource that uses the parameter, often as one that may be replaced.
 a value behind it changes. Where the comparison cannot know that, the service is trusted.
 """
 
+from collections.abc import Container, Iterator
 from dataclasses import replace
 
 from scripts.common.templates import STACK
@@ -19,10 +20,9 @@ def mark_spurious(service: StackChanges, compared: StackChanges) -> StackChanges
     What only the comparison lists is added: the service omits resources under conditions that it does not document.
     """
     real_changes = {change.logical_id: change for change in compared.changes}
-    uncertain = {line.split("/")[0] for line in compared.unknowns}
-    is_comparable = all("/" in line for line in compared.unknowns)
+    uncertain = _list_uncertain_resources(compared)
     marked = [
-        _mark_change(change, real_changes.get(change.logical_id), is_comparable and change.logical_id not in uncertain)
+        _mark_change(change, real_changes.get(change.logical_id), change.logical_id not in uncertain)
         for change in service.changes
     ]
     # A nested stack in which nothing changes is unchanged, for whatever reason the service lists it.
@@ -31,15 +31,31 @@ def mark_spurious(service: StackChanges, compared: StackChanges) -> StackChanges
     ]
     listed = {change.logical_id for change in service.changes}
     changes += [change for change in compared.changes if change.logical_id not in listed]
-    remaining = {change.logical_id for change in changes}
-    stacks = [*compared.unchanged, *(item.logical_id for item in marked if item.resource_type == STACK)]
     return replace(
         service,
         changes=tuple(changes),
-        unchanged=tuple(name for name in dict.fromkeys(stacks) if name not in remaining),
+        unchanged=tuple(_list_unchanged_stacks(compared, marked, changes)),
         outputs=compared.outputs,
         unknowns=compared.unknowns,
     )
+
+
+def _list_uncertain_resources(compared: StackChanges) -> Container[str]:
+    """Return the resources that may change without a change of the templates: all of them, below a macro."""
+    if any("/" not in line for line in compared.unknowns):
+        return _AllResources()
+    return {line.split("/")[0] for line in compared.unknowns}
+
+
+class _AllResources:
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+def _list_unchanged_stacks(compared: StackChanges, marked: list[Change], changes: list[Change]) -> Iterator[str]:
+    remaining = {change.logical_id for change in changes}
+    stacks = [*compared.unchanged, *(item.logical_id for item in marked if item.resource_type == STACK)]
+    yield from (name for name in dict.fromkeys(stacks) if name not in remaining)
 
 
 def _mark_change(change: Change, real: Change | None, is_certain: bool) -> Change:

@@ -35,10 +35,10 @@ def render_plan(plan: Plan, title: str, findings: str = "") -> str:
     tail += [f"\n:information_source: {escape_cell(notice)}" for notice in notices]
     tail += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
     changes = list(_diff_lines(plan, plan.stack, ""))
-    kept = _count_fitting_lines(changes, LONGEST_COMMENT - sum(len(line) + 1 for line in (*head, *tail)))
-    body = ["```diff", *changes[:kept], "```"]
-    if kept < len(changes):
-        body += ["", f"({len(changes) - kept} more lines: the whole plan is in the log of the workflow)"]
+    shown_lines = _count_fitting_lines(changes, LONGEST_COMMENT - sum(len(line) + 1 for line in (*head, *tail)))
+    body = ["```diff", *changes[:shown_lines], "```"]
+    if shown_lines < len(changes):
+        body += ["", f"({len(changes) - shown_lines} more lines: the whole plan is in the log of the workflow)"]
     return "\n".join([*head, *body, *tail]) + "\n"
 
 
