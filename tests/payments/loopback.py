@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -26,8 +26,10 @@ class JsonHandler(BaseHTTPRequestHandler):
         self.send_response(answer[0])
         self.send_header("Content-Type", self.content_type)
         self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+        # A client whose time is up has gone.
+        with suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(text)
 
 
 @contextmanager
