@@ -3,7 +3,7 @@
 A value that only the service knows becomes a token:
 
 - ``${Data/Transactions.Arn}`` names a resource by its path in the tree, and perhaps an attribute of it;
-- ``${?AWS::SSM::Parameter::Value /limit}`` says why a value may change although no template does;
+- ``${?SSM parameter /limit}`` says why a value may change although no template does;
 - ``${*ApiKey 5f0c}`` stands for a ``NoEcho`` parameter: equal values have equal tokens, which do not show them.
 
 A function whose arguments are not known stays a function, with its arguments evaluated as far as they are.
@@ -46,6 +46,21 @@ class Resource:
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """What templates do not tell, and why. ``path`` leads to it from its stack; empty for the whole of the stack."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+    def prefix_path(self, logical_id: str) -> "Unknown":
+        """Return it as the stack around its stack names it."""
+        return Unknown(f"{logical_id}/{self.path}".rstrip("/"), self.reason)
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """A stack as its template describes it, without the resources whose conditions are false."""
 
@@ -54,8 +69,8 @@ class Evaluated:
     nested: dict[str, "Evaluated"] = field(default_factory=dict)
     # The names of exports by output.
     exports: dict[str, Any] = field(default_factory=dict)
-    # Why the template cannot be evaluated completely, a line each: macros, and conditions without a known result.
-    unknowns: tuple[str, ...] = ()
+    # Why the template cannot be evaluated completely: macros, conditions without a known result, missing templates.
+    unknowns: tuple[Unknown, ...] = ()
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
         """Yield each resource of the tree with its path from the root, such as Data/Transactions."""
@@ -70,7 +85,7 @@ def evaluate(tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str
 
     Raises ``UserError`` for a template that CloudFormation would refuse, and for a loop that cannot be expanded here.
     """
-    return _Stack(tree, parameters, pseudo, path).evaluate()
+    return _Stack(tree, parameters, pseudo, path, {}).evaluate()
 
 
 def find_unknowable_reasons(value: Any) -> Iterator[str]:
@@ -98,15 +113,23 @@ def _has_fixed_version(service: str, reference: str) -> bool:
 
 
 class _Stack:
-    def __init__(self, tree: Tree, parameters: Mapping[str, Any], pseudo: Mapping[str, str], path: str) -> None:
-        self._pseudo, self._path = pseudo, path
+    def __init__(
+        self,
+        tree: Tree,
+        parameters: Mapping[str, Any],
+        pseudo: Mapping[str, str],
+        path: str,
+        secret_values: dict[str, str],
+    ) -> None:
+        """``secret_values`` has the values of the secrets' tokens in the whole tree, for the conditions."""
+        self._pseudo, self._path, self._secret_values = pseudo, path, secret_values
         self._name = path.rstrip("/") or "the template"
         declared = self._section_of_mappings(tree.template, "Parameters")
         values = {name: declaration.get("Default", f"${{{name}}}") for name, declaration in declared.items()}
         values |= {name: parameters[name] for name in declared if name in parameters}
         self._values = {name: _to_typed(declared[name].get("Type", ""), value) for name, value in values.items()}
         self._secrets = {name for name in declared if _to_text(declared[name].get("NoEcho")) == "true"}
-        self._unknowns: list[str] = []
+        self._unknowns: list[Unknown] = []
         self._nested_trees, self._nested = tree.nested, dict[str, Evaluated]()
         # Nested stacks and conditions that are being evaluated, in order: to need one of them again is a circle.
         self._in_progress: list[str] = []
@@ -137,7 +160,7 @@ class _Stack:
             for name, output in created.items()
             if isinstance(output.get("Export"), dict)
         }
-        macros = [f"transform {name}" for name in self._list_transforms() if name != LANGUAGE_EXTENSIONS]
+        macros = [Unknown("", f"transform {name}") for name in self._list_transforms() if name != LANGUAGE_EXTENSIONS]
         return Evaluated(resources, outputs, self._nested, exports, (*macros, *dict.fromkeys(self._unknowns)))
 
     def _evaluate_resource(self, resource: Mapping[str, Any]) -> Resource:
@@ -177,17 +200,20 @@ class _Stack:
         """Evaluate a nested stack, once, on the first reference to it."""
         if logical_id not in self._nested:
             if logical_id not in self._nested_trees:
-                self._unknowns.append(f"{logical_id}/TemplateURL: the nested template")
+                self._unknowns.append(Unknown(logical_id, "its template is not at hand"))
             with _Evaluation(self._in_progress, logical_id, self._name):
-                declared = (self._resources[logical_id].get("Properties") or {}).get("Parameters") or {}
-                values = self._resolve_value(declared)
-                parameters = {name: _to_text(value) for name, value in values.items()}
-                self._nested[logical_id] = evaluate(
+                values = self._resolve_value(self._resources[logical_id].get("Properties") or {})
+                parameters = (values.get("Parameters") or {}) if isinstance(values, dict) else None
+                if not isinstance(parameters, dict):
+                    raise UserError(f"{self._name}: Properties or Parameters of {logical_id} are not a mapping")
+                nested = _Stack(
                     self._nested_trees.get(logical_id, Tree({})),
-                    parameters,
+                    {name: _to_text(value) for name, value in parameters.items()},
                     self._pseudo,
                     f"{self._path}{logical_id}/",
+                    self._secret_values,
                 )
+                self._nested[logical_id] = nested.evaluate()
         return self._nested[logical_id]
 
     def _is_created(self, declared: Mapping[str, Any]) -> bool:
@@ -222,9 +248,12 @@ class _Stack:
     def _are_equal(self, operands: Any) -> bool:
         values = [self._resolve_value(operand) for operand in operands]
         for reason in dict.fromkeys(reason for value in values for reason in find_unknowable_reasons(value)):
-            self._unknowns.append(f"a condition on {reason}")
-        first, second = (_to_text(value) for value in values)
-        return bool(first == second)
+            self._unknowns.append(Unknown("", f"a condition on {reason}"))
+        first, second = (SECRET.sub(self._reveal_secret, str(_to_text(value))) for value in values)
+        return first == second
+
+    def _reveal_secret(self, token: re.Match[str]) -> str:
+        return self._secret_values.get(token[0], token[0])
 
     def _resolve_value(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -256,8 +285,10 @@ class _Stack:
         if name == "AWS::NoValue":
             return _NO_VALUE
         if name in self._secrets:
-            digest = hashlib.blake2b(str(self._values[name]).encode(), key=_SALT, digest_size=4).hexdigest()
-            return f"${{*{name} {digest}}}"
+            value = SECRET.sub(self._reveal_secret, str(_to_text(self._values[name])))
+            token = f"${{*{name} {hashlib.blake2b(value.encode(), key=_SALT, digest_size=8).hexdigest()}}}"
+            self._secret_values[token] = value
+            return token
         if name in self._values:
             return self._values[name]
         if name.startswith("AWS::"):

@@ -36,7 +36,8 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
         last = load_deployment(options.record)
         compared = _compare_with_last_deployment(options, last)
         source = f"what was deployed from this machine on {last.deployed_at[:16].replace('T', ' at ')} UTC"
-    if not compared.changes.changes and not compared.changes.outputs:
+    changes = compared.changes
+    if not (changes.changes or changes.outputs or changes.unknowns):
         return False
     report.show_plan(
         compared.make_offline_plan(

@@ -87,9 +87,12 @@ def judge_comparisons() -> Iterator[Verdict]:
 def judge_plans() -> Iterator[Verdict]:
     """Compare the plan of the recorded answer, which a simulated service gives, with what the events show."""
     for recorded in load_change_sets():
-        plan = recorded.compare_templates().make_plan(_read_answer(recorded), ())
+        answer = _read_answer(recorded)
+        unread = set(recorded.list_rows()) - {change.logical_id for change in answer.changes}
+        plan = recorded.compare_templates().make_plan(answer, ())
         plan_changes = {change.logical_id: change for change in plan.stack.changes}
-        yield Verdict(recorded.name, tuple(find_hidden_changes(recorded, plan_changes)))
+        differences = [f"{name} is listed by AWS; ours is not read" for name in sorted(unread)]
+        yield Verdict(recorded.name, (*differences, *find_hidden_changes(recorded, plan_changes)))
 
 
 def find_hidden_changes(recorded: RecordedChangeSet, plan_changes: dict[str, Change]) -> Iterator[str]:

@@ -1,15 +1,16 @@
 """Each recorded change set is compared and shown as AWS listed and executed it, unless it is a known disagreement."""
 
+from collections.abc import Callable, Iterable
+
 import pytest
 
 from scripts.deployer.plan.model import Change
 from tests.conformance.change_sets import find_hidden_changes, judge_comparisons, judge_plans, load_change_sets
-from tests.conformance.verdicts import load_disagreements, summarize_verdicts
+from tests.conformance.verdicts import Verdict, load_disagreements, summarize_verdicts
 
 
 @pytest.mark.parametrize(("kind", "judge"), [("comparisons", judge_comparisons), ("plans", judge_plans)])
-def test_no_change_set_differs_but_those_that_are_listed(kind: str, judge: object) -> None:
-    assert callable(judge)
+def test_no_change_set_differs_but_those_that_are_listed(kind: str, judge: Callable[[], Iterable[Verdict]]) -> None:
     summary = summarize_verdicts(judge(), load_disagreements(kind))
     assert summary.faults == ()
     assert summary.total > 60

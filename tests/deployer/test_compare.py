@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from scripts.common.evaluate import Evaluated, evaluate
+from scripts.common.evaluate import Evaluated, Unknown, evaluate
 from scripts.common.templates import STACK, Tree, from_json, parse_template
 from scripts.deployer.failure import Event
 from scripts.deployer.plan.compare import compare_stacks
@@ -337,6 +337,26 @@ def test_a_nested_stack_of_spurious_changes_is_one(is_real: bool) -> None:
     assert (nested.is_spurious, nested.nested.changes[0].is_spurious) == (not is_real, not is_real)
     assert [change.logical_id for change in unlisted] == (["M"] if is_real else [])
     assert set(marked.unchanged) == (set() if is_real else {"M"})
+
+
+@pytest.mark.parametrize(
+    ("unknown", "is_trusted"),
+    [
+        (Unknown("", "transform Expand"), True),
+        (Unknown("N", "its template is not at hand"), True),
+        (Unknown("N/P/A", "SSM parameter /limit"), True),
+        (Unknown("N/Other/A", "SSM parameter /limit"), False),
+        (Unknown("Other", "its template is not at hand"), False),
+    ],
+)
+def test_a_change_in_a_nested_stack_is_not_spurious_if_the_comparison_cannot_know_it(
+    unknown: Unknown, is_trusted: bool
+) -> None:
+    inner = StackChanges("N", (Change("Modify", "P", "T", "False", (unknown_property("A"),)),))
+    service = StackChanges("s", (Change("Modify", "N", STACK, nested=inner),))
+    (nested,) = mark_spurious(service, StackChanges("s", unchanged=("N",), unknowns=(unknown,))).changes
+    assert nested.nested
+    assert nested.nested.changes[0].is_spurious is not is_trusted
 
 
 COMPARED = Change("Modify", "N", STACK, nested=StackChanges("N", (Change("Add", "P", "T"),)))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from scripts.common.errors import UserError
 from scripts.common.evaluate import evaluate
-from scripts.common.templates import Tree
+from scripts.common.templates import STACK, Tree
 from scripts.deployer.plan.compare import compare_stacks
 from scripts.deployer.plan.iam import statement_changes
 
@@ -146,7 +146,9 @@ SECTIONS = ("Type", "Properties", "Condition", "DeletionPolicy", "UpdateReplaceP
 odd_resources = st.dictionaries(
     st.sampled_from(["A", "Fn::ForEach::Loop"]),
     st.one_of(
-        st.fixed_dictionaries({"Type": st.sampled_from(TYPES)}, optional=dict.fromkeys(SECTIONS[1:], json_values)),
+        st.fixed_dictionaries(
+            {"Type": st.sampled_from((*TYPES, STACK))}, optional=dict.fromkeys(SECTIONS[1:], json_values)
+        ),
         json_values,
     ),
 )

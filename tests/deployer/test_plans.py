@@ -14,7 +14,10 @@ from scripts.deployer.planning import compare_trees
 from scripts.deployer.report.plan_text import print_plan
 
 PSEUDO = {"AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1", "AWS::Partition": "aws"}
-CHILD = "Parameters: {P: {Type: String}}\nResources: {}\nOutputs: {O: {Value: !Ref P}}\n"
+CHILD = (
+    "Parameters: {P: {Type: String}}\n"
+    "Resources: {Notes: {Type: AWS::SNS::Topic, Properties: {DisplayName: !Ref P}}}\nOutputs: {O: {Value: !Ref P}}\n"
+)
 
 
 def read_cases(name: str) -> list[Any]:

@@ -195,8 +195,8 @@ def test_an_older_state_is_never_charged_as_long_as_the_ledger_is_kept(desk: Des
     again = call_function(desk.platform, "processing", **to_charge, execution={"id": "arn:second"})
     assert (again["errorType"], "ConditionalCheckFailed" in again["errorMessage"]) == ("LedgerRefused", True)
     dynamodb.delete_item(TableName=table, Key=key)
-    anew = call_function(desk.platform, "validation", request=request, execution={"id": "arn:third"})
-    assert (anew["errorType"], "ConditionalCheckFailed" in anew["errorMessage"]) == ("LedgerRefused", True)
+    repeated = call_function(desk.platform, "validation", request=request, execution={"id": "arn:third"})
+    assert (repeated["errorType"], "ConditionalCheckFailed" in repeated["errorMessage"]) == ("LedgerRefused", True)
     logs = desk.platform.client("logs").filter_log_events(
         logGroupName="/aws/lambda/lambda-payment-processing-local",
         filterPattern=f'"{request["transaction_id"]}"',

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.common.evaluate import SECRET, TOKEN, Evaluated, Resource, find_unknowable_reasons
+from scripts.common.evaluate import SECRET, TOKEN, Evaluated, Resource, Unknown, find_unknowable_reasons
 from scripts.common.templates import STACK
 
 from .model import KNOWN_AFTER_APPLY, TYPE, Change, PropertyChange, StackChanges
@@ -67,6 +67,7 @@ class _Unsettled:
 def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, unsettled: _Unsettled) -> StackChanges:
     changes: list[Change] = []
     unchanged = []
+    unknowns = list(_list_unknowns(old, new))
     for logical_id in dict.fromkeys((*new.resources, *old.resources)):
         before, after = old.resources.get(logical_id), new.resources.get(logical_id)
         resource = before or after
@@ -83,10 +84,11 @@ def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, unsettl
         change = _compare_resource(logical_id, before, after, unsettled, nested)
         if change is not None:
             changes.append(change)
-        elif is_stack:
+        elif nested is not None:
             unchanged.append(logical_id)
+            unknowns += [unknown.prefix_path(logical_id) for unknown in nested.unknowns]
     outputs = () if old is _EMPTY_STACK else tuple(_list_changed_outputs(old, new, unsettled))
-    return StackChanges(name, tuple(changes), tuple(unchanged), outputs, tuple(_list_unknowns(old, new)))
+    return StackChanges(name, tuple(changes), tuple(unchanged), outputs, tuple(unknowns))
 
 
 def _list_changed_outputs(old: Evaluated, new: Evaluated, unsettled: _Unsettled) -> Iterator[str]:
@@ -105,14 +107,14 @@ def _list_changed_outputs(old: Evaluated, new: Evaluated, unsettled: _Unsettled)
             yield name
 
 
-def _list_unknowns(old: Evaluated, new: Evaluated) -> Iterator[str]:
+def _list_unknowns(old: Evaluated, new: Evaluated) -> Iterator[Unknown]:
     """Yield what the comparison cannot know; a resource that is created or removed changes in any case."""
     yield from new.unknowns
     for logical_id, resource in new.resources.items():
         if logical_id in old.resources and resource.type != STACK:
             for name, value in resource.properties.items():
                 for reason in dict.fromkeys(find_unknowable_reasons(value)):
-                    yield f"{logical_id}/{name}: {reason}"
+                    yield Unknown(f"{logical_id}/{name}", reason)
 
 
 def _compare_resource(

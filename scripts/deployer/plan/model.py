@@ -4,6 +4,7 @@ import operator
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
+from scripts.common.evaluate import Unknown
 from scripts.common.templates import STACK
 
 # The name of the change of a resource's type, which CloudFormation refuses for most types.
@@ -58,8 +59,8 @@ class StackChanges:
     unchanged: tuple[str, ...] = ()
     # Changed outputs and exports, if outputs were compared.
     outputs: tuple[str, ...] = ()
-    # Why a value may change although no template does, or how far the comparison could not look.
-    unknowns: tuple[str, ...] = ()
+    # What may change although no template does, also in nested stacks that are not among the changes.
+    unknowns: tuple[Unknown, ...] = ()
 
     def walk(self, path: str = "") -> "Iterator[tuple[str, Change]]":
         """Yield each change of the tree with its path from the root, such as Data/Transactions."""

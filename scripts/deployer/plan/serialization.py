@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from scripts.common.evaluate import Unknown
+
 from .model import Change, Count, Plan, PropertyChange, StackChanges, StatementChange
 
 # Fields whose documented name differs from the name in Python.
@@ -37,8 +39,8 @@ def map_texts(plan: Plan, change_text: Callable[[str], str]) -> Plan:
 
 def _stack_from_json(document: dict[str, Any]) -> StackChanges:
     changes = tuple(map(_change_from_json, document["changes"]))
-    names = (tuple(document[field]) for field in ("unchanged", "outputs", "unknowns"))
-    return StackChanges(document["name"], changes, *names)
+    unknowns = tuple(Unknown(**unknown) for unknown in document["unknowns"])
+    return StackChanges(document["name"], changes, tuple(document["unchanged"]), tuple(document["outputs"]), unknowns)
 
 
 def _change_from_json(document: dict[str, Any]) -> Change:

@@ -22,7 +22,12 @@ def mark_spurious(service: StackChanges, compared: StackChanges) -> StackChanges
     real_changes = {change.logical_id: change for change in compared.changes}
     uncertain = _list_uncertain_resources(compared)
     marked = [
-        _mark_change(change, real_changes.get(change.logical_id), change.logical_id not in uncertain)
+        _mark_change(
+            change,
+            real_changes.get(change.logical_id),
+            _describe_unchanged_stack(change.logical_id, compared),
+            change.logical_id not in uncertain,
+        )
         for change in service.changes
     ]
     # A nested stack in which nothing changes is unchanged, for whatever reason the service lists it.
@@ -42,9 +47,9 @@ def mark_spurious(service: StackChanges, compared: StackChanges) -> StackChanges
 
 def _list_uncertain_resources(compared: StackChanges) -> Container[str]:
     """Return the resources that may change without a change of the templates: all of them, below a macro."""
-    if any("/" not in line for line in compared.unknowns):
+    if any(not unknown.path for unknown in compared.unknowns):
         return _AllResources()
-    return {line.split("/")[0] for line in compared.unknowns}
+    return {unknown.path.split("/")[0] for unknown in compared.unknowns}
 
 
 class _AllResources:
@@ -58,10 +63,24 @@ def _list_unchanged_stacks(compared: StackChanges, marked: list[Change], changes
     yield from (name for name in dict.fromkeys(stacks) if name not in remaining)
 
 
-def _mark_change(change: Change, real: Change | None, is_certain: bool) -> Change:
-    """``is_certain`` is False where the comparison cannot know whether a value of the resource changes."""
+def _describe_unchanged_stack(name: str, compared: StackChanges) -> StackChanges:
+    """Return a nested stack in which the comparison found no change, with what it cannot know there."""
+    prefix = f"{name}/"
+    unknowns = (
+        replace(unknown, path=unknown.path.removeprefix(prefix).removeprefix(name))
+        for unknown in compared.unknowns
+        if not unknown.path or f"{unknown.path}/".startswith(prefix)
+    )
+    return StackChanges(name, unknowns=tuple(unknowns))
+
+
+def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_certain: bool) -> Change:
+    """``nothing`` is what the comparison says of a nested stack without changes.
+
+    ``is_certain`` is False where the comparison cannot know whether a value of the resource changes.
+    """
     if change.nested is not None:
-        compared = real.nested if real is not None and real.nested is not None else StackChanges(change.logical_id)
+        compared = real.nested if real is not None and real.nested is not None else nothing
         nested = mark_spurious(change.nested, compared)
         # A nested stack is spurious if all its changes are.
         is_spurious = real is None and change.action == "Modify" and all(item.is_spurious for item in nested.changes)

@@ -78,8 +78,8 @@ def _is_created_stack(change: Change) -> bool:
 
 def describe_unknowns(stack: StackChanges, path: str = "") -> Iterator[str]:
     """Yield a line for each value of the tree that may change although no template does."""
-    for line in stack.unknowns:
-        yield f"cannot be known from the templates: {path}{line}"
+    for unknown in stack.unknowns:
+        yield f"cannot be known from the templates: {path}{unknown}"
     for change in stack.changes:
         if change.nested:
             yield from describe_unknowns(change.nested, f"{path}{change.logical_id}/")
