@@ -53,6 +53,10 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
         (("dev", "--discard=no-plan.json", "--json"), ("discard", "dev", "no-plan.json", "--json")),
         (("dev", "--plan", "--offline", "--json"), ("plan", "dev", "--offline", "--json")),
         (("dev", "--yes"), ("deploy", "dev", "--yes")),
+        (("dev", "plan", "--offline", "--json"), ("plan", "dev", "--offline", "--json")),
+        (("--region", "eu-west-1", "dev", "follow"), ("follow", "dev", "--region", "eu-west-1")),
+        (("dev", "--yes", "apply", "plan"), ("apply", "dev", "plan", "--yes")),
+        (("dev", "--apply", "plan"), ("apply", "dev", "plan")),
     ],
 )
 def test_an_option_that_is_the_alias_of_a_command_does_the_same(

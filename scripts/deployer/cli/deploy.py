@@ -1,7 +1,7 @@
 """scripts/deploy.sh: a sub-command for each way to deploy, and to control a deployment in progress.
 
 ``deploy`` is the default. It has each other sub-command as a hidden option, an alias: ``deploy.sh dev --apply FILE`` is
-``deploy.sh apply dev FILE``.
+``deploy.sh apply dev FILE``. The sub-command may also follow the environment: ``deploy.sh dev apply FILE``.
 """
 
 import copy
@@ -36,12 +36,27 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class _Group(ExitsWith1, click.Group):
-    """Runs ``deploy`` unless the first argument is a sub-command."""
+    """Runs the sub-command that comes first or follows the environment, and ``deploy`` without one."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         if not arguments or arguments[0] not in (*self.commands, *context.help_option_names):
-            arguments = ["deploy", *arguments]
+            arguments = self._move_command_first(arguments)
         return super().parse_args(context, arguments)
+
+    def _move_command_first(self, arguments: list[str]) -> list[str]:
+        """Return ``plan dev`` for ``dev plan``, and ``deploy dev`` for ``dev``."""
+        options = [param for command in self.commands.values() for param in command.params if param.opts[0][0] == "-"]
+        flags = {flag for option in options if getattr(option, "is_flag", False) for flag in option.opts}
+        taking_values = {flag for option in options for flag in option.opts} - flags
+        previous = ["", *arguments]
+        positions = [
+            index
+            for index, argument in enumerate(arguments)
+            if not argument.startswith("-") and previous[index] not in taking_values
+        ]
+        if len(positions) < 2 or arguments[positions[1]] not in self.commands:
+            return ["deploy", *arguments]
+        return [arguments[positions[1]], *arguments[: positions[1]], *arguments[positions[1] + 1 :]]
 
     def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """``deploy`` first, and the others as they are declared."""
@@ -106,8 +121,9 @@ def main() -> None:
     ENVIRONMENT is a table in the settings file; `local` is deployed to an AWS emulator on this machine, which is
     started if it is not running. Without a command, `deploy` is run.
 
-    Each command is also an option: `ENVIRONMENT --plan` is `plan ENVIRONMENT`, and `ENVIRONMENT --apply FILE` is
-    `apply ENVIRONMENT FILE`. `COMMAND --help` shows the options of a command.
+    The command may also follow the environment, or be an option: `ENVIRONMENT plan` and `ENVIRONMENT --plan` are `plan
+    ENVIRONMENT`, and `ENVIRONMENT --apply FILE` is `apply ENVIRONMENT FILE`. `COMMAND --help` shows the options of a
+    command.
     """
 
 
