@@ -50,7 +50,8 @@ def bootstrap(session: Session, preflight: Preflight) -> dict[str, str]:
     body = (options.templates / "artifacts.yaml").read_text(encoding="utf-8")
     if not options.only_plan and not is_deployed(cloudformation, stack, body, _with_defaults(options.bootstrap, body)):
         check_owned(stack)
-        check_lint(options.templates)
+        for finding in check_lint(options.templates):
+            session.report.announce_step("Warning", finding)
         preflight.run_checks(with_bootstrap=True)
         purpose = "the bucket that templates and code are deployed from; once per account and Region"
         session.report.announce_step("Bootstrapping", f"{ARTIFACTS_STACK}: {purpose}")

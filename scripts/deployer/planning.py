@@ -1,10 +1,10 @@
 """Makes a plan from CloudFormation's change set, the deployed templates, and those to be deployed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scripts.common import templates
-from scripts.common.evaluate import Evaluated, Resource, evaluate
+from scripts.common.evaluate import Evaluated, Resource, Unknown, evaluate
 
 from .package import Package
 from .plan import spurious
@@ -100,9 +100,25 @@ def compare_trees(
     pseudo: dict[str, str],
 ) -> Comparison:
     """Compare two trees of templates, each with the parameters of its root."""
+    hidden = _list_hidden_parameters(before, after)
+    if before:
+        before = (before[0], before[1] | {parameter: after[1][parameter] for parameter in hidden})
     old = evaluate(*before, pseudo) if before else None
     new = evaluate(*after, pseudo)
-    return Comparison(old, new, compare_stacks(name, old, new))
+    changes = compare_stacks(name, old, new)
+    unknowns = (Unknown(parameter, "a NoEcho parameter, whose deployed value nobody can read") for parameter in hidden)
+    return Comparison(old, new, replace(changes, unknowns=(*changes.unknowns, *unknowns)))
+
+
+def _list_hidden_parameters(
+    before: tuple[templates.Tree, dict[str, str]] | None, after: tuple[templates.Tree, dict[str, str]]
+) -> list[str]:
+    """Return the parameters whose deployed value is masked: whether it differs from the new one is not known.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+    """
+    values = before[1] if before else {}
+    return [name for name, value in values.items() if value and not value.strip("*") and after[1].get(name)]
 
 
 def parse_package(package: Package) -> templates.Tree:

@@ -8,9 +8,8 @@ from typing import Any
 
 from scripts.common.clients import CloudFormationClient, CloudWatchClient
 from scripts.common.errors import AWS_ERRORS, describe_aws_error
-from scripts.common.templates import STACK
 
-from .plan.danger import HOLDS_DATA, Danger
+from .plan.danger import Danger, list_stateful_types
 from .session import Session
 from .stack import WORKERS, Stack, StackTree
 
@@ -113,7 +112,7 @@ def _render_policy(lost_names: Sequence[str]) -> str:
         "Effect": "Deny",
         "Action": ["Update:Replace", "Update:Delete"],
         "Principal": "*",
-        "Condition": {"StringEquals": {"ResourceType": [*HOLDS_DATA, STACK]}},
+        "Condition": {"StringEquals": {"ResourceType": list(list_stateful_types())}},
     }
     if lost_names:
         deny["NotResource"] = [f"LogicalResourceId/{name}" for name in dict.fromkeys(lost_names)]

@@ -114,18 +114,30 @@ def list_values(declared: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_changes(before: Tree, after: Tree) -> set[str]:
+    """Return the paths of the changed resources; that of a nested stack only if the whole stack comes or goes."""
     old, new = (evaluate(tree, {}, {"AWS::Region": "eu-west-1"}) for tree in (before, after))
     statement_changes(old, new)
-    return {change.logical_id for change in compare_stacks("stack", old, new).changes}
+    changes = compare_stacks("stack", old, new).walk()
+    return {path for path, change in changes if change.resource_type != STACK or change.action != "Modify"}
+
+
+def nest_tree(tree: Tree, levels: int) -> Tree:
+    """Return the tree as a nested stack, with as many stacks around it, whose parameter reaches it."""
+    for _ in range(levels):
+        properties = {"TemplateURL": "https://bucket/inner.yaml", "Parameters": {"Stage": {"Ref": "Stage"}}}
+        tree = Tree(HEAD | {"Resources": {"Inner": {"Type": STACK, "Properties": properties}}}, {"Inner": tree})
+    return tree
 
 
 @pytest.mark.slow
 @GENERATED
-@given(resources, resources)
-def test_exactly_the_resources_whose_values_differ_change(before: dict[str, Any], after: dict[str, Any]) -> None:
+@given(resources, resources, st.integers(0, 3))
+def test_exactly_the_resources_whose_values_differ_change(
+    before: dict[str, Any], after: dict[str, Any], levels: int
+) -> None:
     old, new = list_values(before), list_values(after)
-    expected = {name for name in {*old, *new} if old.get(name) != new.get(name)}
-    assert list_changes(make_tree(before), make_tree(after)) == expected
+    expected = {f"{'Inner/' * levels}{name}" for name in {*old, *new} if old.get(name) != new.get(name)}
+    assert list_changes(nest_tree(make_tree(before), levels), nest_tree(make_tree(after), levels)) == expected
 
 
 # Whatever JSON can hold, under the names that mean something to CloudFormation.

@@ -25,9 +25,11 @@ def read_cases(name: str) -> list[Any]:
     return [pytest.param(case, id=case["case"]) for case in yaml.safe_load(text)]
 
 
-def print_changes(before: Tree, after: Tree) -> str:
+def print_changes(
+    before: Tree, after: Tree, deployed: dict[str, str] | None = None, parameters: dict[str, str] | None = None
+) -> str:
     stream = io.StringIO()
-    plan = compare_trees("stack", (before, {}), (after, {}), PSEUDO).make_offline_plan("")
+    plan = compare_trees("stack", (before, deployed or {}), (after, parameters or {}), PSEUDO).make_offline_plan("")
     print_plan(Console(file=stream, width=200, highlight=False), plan)
     return stream.getvalue()
 
@@ -54,6 +56,7 @@ def test_each_shape_of_a_template_gives_a_plan_or_one_error(case: dict[str, Any]
             print_changes(read_case_tree(case["before"]), read_case_tree(case["after"]))
         assert str(raised.value) == case["error"]
         return
-    output = print_changes(read_case_tree(case["before"]), read_case_tree(case["after"]))
+    values = (case.get("deployed"), case.get("parameters"))
+    output = print_changes(read_case_tree(case["before"]), read_case_tree(case["after"]), *values)
     assert [line for line in case.get("prints", []) if line not in output] == [], output
     assert [line for line in case.get("prints_not", []) if line in output] == [], output

@@ -3,17 +3,20 @@
 Changes that take away what protects data are shown with them, and need no confirmation: they lose nothing yet.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from scripts.common.templates import STACK
 
 from .losses import find_property_losses
 from .model import TYPE, Change, PropertyChange, StackChanges
 
-# What is lost with a resource of each type.
-HOLDS_DATA = {
+# What is lost with a resource of a type that the platform has, or that cfn-lint does not count as stateful.
+_DATA = {
     "AWS::DynamoDB::Table": "its items",
     "AWS::DynamoDB::GlobalTable": "its items",
     "AWS::KMS::Key": "whatever was encrypted with it",
@@ -21,7 +24,21 @@ HOLDS_DATA = {
     "AWS::S3::Bucket": "its objects",
     "AWS::SQS::Queue": "its messages",
     "AWS::StepFunctions::StateMachine": "its executions, including running ones,",
+    "AWS::ECR::Repository": "its images",
+    "AWS::MSK::Cluster": "its messages",
+    "AWS::Timestream::Table": "its records",
 }
+
+
+@cache
+def list_stateful_types() -> dict[str, str]:
+    """Return what is lost with a resource, by its type: those that cfn-lint counts as stateful (rule I3011), and ours.
+
+    https://github.com/aws-cloudformation/cfn-lint/blob/main/docs/rules.md
+    """
+    rule = files("cfnlint.data.AdditionalSpecs") / "StatefulResources.json"
+    stateful = json.loads(rule.read_text(encoding="utf-8"))["ResourceTypes"]
+    return dict.fromkeys(sorted(stateful), "the data that it holds") | {STACK: "all that it holds"} | _DATA
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
             dangers += find_dangers(change.nested, f"{resource_path}/")
             continue
         resource_type = _read_former_type(change)
-        loss = "all that it holds" if resource_type == STACK else HOLDS_DATA.get(resource_type, "")
+        loss = list_stateful_types().get(resource_type, "")
         if change.action == "Modify":
             dangers += [
                 Danger(

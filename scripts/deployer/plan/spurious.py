@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from scripts.common.templates import STACK
 
-from .danger import HOLDS_DATA
+from .danger import list_stateful_types
 from .model import KNOWN_AFTER_APPLY, Change, PropertyChange, StackChanges
 
 
@@ -99,7 +99,7 @@ def _may_be_spurious(change: Change) -> bool:
     """
     if change.action != "Modify" or change.replacement == "True" or change.resource_type == STACK:
         return False
-    if change.resource_type in HOLDS_DATA and change.replacement != "False":
+    if change.resource_type in list_stateful_types() and change.replacement != "False":
         return False
     return bool(change.properties) and all(map(_is_unknown, change.properties))
 
@@ -110,7 +110,8 @@ def _drop_spurious_properties(change: Change, real: Change) -> Change:
     dropped = [prop for prop in change.properties if _is_unknown(prop) and prop.name.split("/")[0] not in real_names]
     properties = tuple(prop for prop in change.properties if prop not in dropped)
     is_in_place = all(prop.recreation == "Never" for prop in properties) and real.replacement == "False"
-    if change.replacement == "Conditional" and dropped and is_in_place and change.resource_type not in HOLDS_DATA:
+    holds_data = change.resource_type in list_stateful_types()
+    if change.replacement == "Conditional" and dropped and is_in_place and not holds_data:
         return replace(change, properties=properties, replacement="False")
     return replace(change, properties=properties)
 

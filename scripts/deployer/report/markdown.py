@@ -63,7 +63,7 @@ def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") ->
         parts = [f"{mark} {indent}{sign} {change.logical_id}", change.resource_type, names, word]
         yield " ".join(part for part in parts if part)
         for prop in plan_text.shown_properties(plan, resource_path, change):
-            before, after = plan_text.format_value(prop.before), plan_text.format_value(prop.after)
+            before, after = plan_text.format_values(prop)
             yield f"  {indent}    {prop.name}: {before} → {after}{plan_text.recreation_note(prop)}"
         if change.nested:
             yield from _diff_lines(plan, change.nested, f"{indent}  ", f"{resource_path}/")

@@ -1,5 +1,6 @@
 """A plan, a failure and outputs as text. What would be lost and the counts come first."""
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 
@@ -29,6 +30,8 @@ from scripts.deployer.plan.serialization import map_texts
 from ..deletion_commands import deletion_command
 
 LONGEST_VALUE = 120
+# What is shown of the equal beginning of two long values.
+SHOWN_BEFORE_DIFFERENCE = 20
 # On a narrower terminal, each policy statement is printed as a few lines instead of a table row.
 TABLE_WIDTH = 120
 _SYMBOLS = {
@@ -143,14 +146,23 @@ def describe_action(change: Change) -> tuple[str, str, str]:
     return (*_SYMBOLS[kind], note)
 
 
-def format_value(text: str | None) -> str:
-    """Return the value in one line, cut if it is long."""
+def format_values(prop: PropertyChange) -> tuple[str, str]:
+    """Return the value before and after, each in one line; long ones are cut to the part where they differ."""
+    lines = [_to_line(prop.before), _to_line(prop.after)]
+    equal_start = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*lines, strict=False))
+    start = len(list(equal_start)) - SHOWN_BEFORE_DIFFERENCE
+    if max(map(len, lines)) > LONGEST_VALUE and start > 0:
+        lines = [f"…{line[start:]}" for line in lines]
+    before, after = (line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…" for line in lines)
+    return before, after
+
+
+def _to_line(text: str | None) -> str:
     if text is None:
         return "(none)"
     if KNOWN_AFTER_APPLY in text:
         return "(known after apply)"
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…"
+    return " ".join(text.split())
 
 
 def shown_properties(plan: Plan, path: str, change: Change) -> list[PropertyChange]:
@@ -243,7 +255,7 @@ def _change_line(plan: Plan, path: str, change: Change) -> Text:
 
 
 def _property_line(prop: PropertyChange) -> Text:
-    before, after = format_value(prop.before), format_value(prop.after)
+    before, after = format_values(prop)
     return Text.assemble(
         f"{prop.name}: ", (before, "red"), (" → ", "dim"), (after, "green"), (recreation_note(prop), "red")
     )
