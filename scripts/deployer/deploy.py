@@ -104,7 +104,9 @@ def _upload_files(session: Session, packaged: Package) -> None:
     layers = bool(packaged.layers) and options.parameters.get("Gateway") == "stripe"
     report.announce_step("Packaging", f"{len(packaged.files)} files" + (", and the layer" if layers else ""))
     uploaded = upload_package(packaged, session.target.client("s3"), session.target.account, layers=layers)
-    report.announce_step("Uploaded", "all" if uploaded == len(packaged.files) else f"{uploaded}; the others were there")
+    report.announce_step(
+        "Uploaded", "all" if uploaded == len(packaged.files) else f"{uploaded}; the others are there already"
+    )
 
 
 def _deploy_changes(
