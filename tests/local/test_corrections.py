@@ -293,6 +293,22 @@ def wait_for_sources(logs: Any, count: int) -> set[str]:
     raise AssertionError(lines)
 
 
+def test_an_execution_that_failed_has_no_output(client: Clients, is_corrected: bool) -> None:
+    stepfunctions = client("stepfunctions")
+    definition = {"StartAt": "Stop", "States": {"Stop": {"Type": "Fail", "Error": "Declined", "Cause": "no funds"}}}
+    machine = stepfunctions.create_state_machine(
+        name="m", roleArn=create_role(client), definition=json.dumps(definition)
+    )["stateMachineArn"]
+    arn = stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
+    for _ in range(100):
+        execution = stepfunctions.describe_execution(executionArn=arn)
+        if execution["status"] != "RUNNING":
+            break
+        time.sleep(0.1)
+    assert (execution["status"], execution["error"], execution["cause"]) == ("FAILED", "Declined", "no funds")
+    assert ("output" in execution) is not is_corrected
+
+
 def test_metrics_and_alarms_follow_what_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     """One server shows all of them, because the release has to be given time to show none."""
     expected = {"a filtered line", "an embedded metric", "an execution", "a queue", "silence", "other dimensions"}
