@@ -111,10 +111,11 @@ def emulator_environment(url: str) -> dict[str, str]:
     }
 
 
-def start_server(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Server:
+def start_server(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.0, module: str | None = None) -> Server:
     """Start a server on a free port of 127.0.0.1. Unless ``keep``, it ends with this process.
 
     ``wait_scale`` scales the waits between retries of the state machine, ``alarm_scale`` the periods of alarms.
+    ``module`` is what the process runs, by default the emulator with its corrections.
     Raises ``EmulatorError`` if it does not start.
     """
     folder = tempfile.mkdtemp(prefix=_PREFIX)
@@ -122,7 +123,7 @@ def start_server(*, keep: bool, wait_scale: float = 1.0, alarm_scale: float = 1.
     port = _free_port()
     with open(Path(folder) / "ministack.log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", MODULE],
+            [sys.executable, "-m", module or MODULE],
             cwd=ROOT,
             env=_server_environment(port, folder, keep, wait_scale, alarm_scale),
             stdin=subprocess.DEVNULL,
@@ -158,9 +159,9 @@ def stop_server(server: Server) -> None:
 
 
 @contextlib.contextmanager
-def run_server(*, wait_scale: float = 1.0, alarm_scale: float = 1.0) -> Iterator[Server]:
+def run_server(*, wait_scale: float = 1.0, alarm_scale: float = 1.0, module: str | None = None) -> Iterator[Server]:
     """Run a server for the length of a ``with`` block."""
-    server = start_server(keep=False, wait_scale=wait_scale, alarm_scale=alarm_scale)
+    server = start_server(keep=False, wait_scale=wait_scale, alarm_scale=alarm_scale, module=module)
     try:
         yield server
     finally:

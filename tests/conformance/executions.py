@@ -58,13 +58,13 @@ class Playback:
 
     def answer_call(self, arguments: Any) -> Any:
         if self.calls == len(self.recorded):
-            self.differences.append(f"a call is not recorded; its arguments are {_show_json(arguments)}")
+            self.differences.append(f"a call is not recorded; its arguments are {show_json(arguments)}")
             raise StatesError("NotRecorded")
         call = self.recorded[self.calls]
         self.calls += 1
         if call["arguments"] != arguments:
             self.differences.append(
-                f"call {self.calls} has the arguments {_show_json(call['arguments'])}; ours has {_show_json(arguments)}"
+                f"call {self.calls} has the arguments {show_json(call['arguments'])}; ours has {show_json(arguments)}"
             )
         if "error" in call:
             raise StatesError(call["error"], call.get("cause", ""))
@@ -107,9 +107,8 @@ def play_execution(recorded: RecordedExecution) -> list[str]:
     differences = playback.list_differences()
     for name, value in observed.items():
         answer = recorded.ended.get(name, "" if name in ("error", "cause") else None)
-        # Compared as JSON, because 1 equals True in Python.
-        if _show_json(answer) != _show_json(value):
-            differences.append(f"{_SUBJECTS[name]} {_show_json(answer)}; ours is {_show_json(value)}")
+        if show_json(answer) != show_json(value):
+            differences.append(f"{_SUBJECTS[name]} {show_json(answer)}; ours is {show_json(value)}")
     return differences
 
 
@@ -143,5 +142,6 @@ def _is_left_out(value: Any, fillings: dict[str, Any]) -> bool:
     return _is_placeholder(value) and value[1:-1] not in fillings
 
 
-def _show_json(value: Any) -> str:
+def show_json(value: Any) -> str:
+    """Return the value in JSON, by which values are compared: in Python 1 equals True."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from tests.conformance.change_sets import judge_comparisons, judge_plans
+from tests.conformance.emulator import judge_emulator
 from tests.conformance.executions import judge_executions
 from tests.conformance.verdicts import Verdict
 
@@ -11,4 +12,5 @@ KINDS: list[tuple[str, str, Callable[[], Iterable[Verdict]]]] = [
     ("comparisons", "change sets, by the offline comparison", judge_comparisons),
     ("plans", "change sets, by the plan of AWS's answer", judge_plans),
     ("executions", "executions, on the interpreter of the tests", judge_executions),
+    ("emulator", "executions, on the emulator with corrections", judge_emulator),
 ]
