@@ -9,7 +9,7 @@ from .artifacts.deployers.policy_terms import Environments
 
 def build_documents(suffix: str = "yaml") -> dict[str, dict[str, Any]]:
     """Return every template as plain data by its name. Uses no network and writes nothing."""
-    environments = Environments(settings.deployed_environments())
+    environments = Environments(settings.deployed_environments(), settings.unprotected_environments())
     templates = {**parent.build(suffix), "artifacts": artifacts.build(environments)}
     return {name: emit.document(template) for name, template in templates.items()}
 

@@ -174,6 +174,14 @@ def deployed_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
     return tuple(environments)
 
 
+def unprotected_environments(path: Path = ENVIRONMENTS_FILE) -> tuple[str, ...]:
+    """Return the environments that have neither termination protection nor a stack policy. Raises ``SettingsError``."""
+    rollouts = {name: load_rollout(name, path) for name in deployed_environments(path)}
+    return tuple(
+        name for name, values in rollouts.items() if not values["termination_protection"] | values["stack_policy"]
+    )
+
+
 def load(environment: str, path: Path = ENVIRONMENTS_FILE) -> dict[str, str]:
     """Return the parent template's parameters for ``environment``.
 

@@ -175,5 +175,14 @@ def _allow_deploying(environments: Environments) -> list[Statement]:
             "GetStackPolicy SetStackPolicy UpdateTerminationProtection",
             environments.stack_arns(),
         ),
+        *_allow_later_rollback(environments),
         allow("Artifacts", "s3:DeleteObject GetObject PutObject", [Sub("${Artifacts.Arn}/payment-platform/*")]),
     ]
+
+
+def _allow_later_rollback(environments: Environments) -> list[Statement]:
+    """Allow it only where a failed deployment may keep what succeeded (deploy.sh --keep-failed)."""
+    if not environments.unprotected:
+        return []
+    stacks = Environments(environments.unprotected).stack_arns()
+    return [allow("RollBackLater", "cloudformation:RollbackStack", stacks)]
