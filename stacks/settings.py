@@ -150,6 +150,7 @@ class Rollout:
     rollback_on_alarms = Flag(
         "Whether the platform's alarms are rollback triggers, from the second deployment on", True
     )
+    express = Flag("Whether deploy.sh --express is allowed: a deployment that does not wait for ready resources", False)
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackConfiguration.html
     monitoring_minutes = Number(
         "Minutes that CloudFormation monitors the alarms after a deployment", default=0, maximum=180

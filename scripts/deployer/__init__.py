@@ -16,6 +16,7 @@ deploy.py      the steps in order
   change_set.py  a template and parameters -> a Proposal: a change set to execute, save or delete
     change_set_reader.py       a change set -> its changes, walked to every nested stack, or why it was refused
     change_set_validations.py  the early validations that failed, and the hooks that will run
+  execution_options.py  the ways to execute it: in express mode, keeping what succeeded, without early validation
   planning.py    a Proposal, what is deployed and what will be -> a Plan
   plan/          what a Plan is, and how templates are compared; touches no network
   stack_safeguards.py     alarms that roll back, termination protection, stack policies

@@ -29,6 +29,7 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         check_ready(stack, options.environment)
         before = read_snapshot(cloudformation, stack)
         proposal = _read_proposal(session, saved_plan, before.tree)
+        proposal.keeps_failed = saved_plan.keeps_failed
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     report.show_plan(saved_plan.plan)

@@ -35,6 +35,12 @@ class ExecutionOptions:
     # ARNs of the alarms that roll the deployment back, and the minutes to monitor them after it.
     alarms: tuple[str, ...] = ()
     monitoring_minutes: int = 0
+    # Whether the deployment is complete before the resources are ready.
+    is_express: bool = False
+    # Whether early validation is left out.
+    skips_validation: bool = False
+    # Whether a failure rolls nothing back; requested when the change set is executed.
+    keeps_failed: bool = False
 
     def to_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
@@ -44,6 +50,13 @@ class ExecutionOptions:
             "RollbackTriggers": [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in self.alarms],
             "MonitoringTimeInMinutes": self.monitoring_minutes if self.alarms else 0,
         }
+        if self.is_express:
+            # Explicit, because express mode rolls nothing back by default, and RollbackStack does not support it.
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-express-mode.html
+            # https://github.com/aws/aws-cdk-cli/pull/1745
+            arguments["DeploymentConfig"] = {"Mode": "EXPRESS", "DisableRollback": False}
+        if self.skips_validation:
+            arguments["DisableValidation"] = True
         return arguments
 
 
@@ -60,6 +73,9 @@ class Proposal:
     is_executed: bool = False
     # Whether to keep the change set, for a later `apply`.
     is_saved: bool = False
+    is_express: bool = False
+    # Whether a failure of the execution rolls nothing back.
+    keeps_failed: bool = False
 
     def execute(self) -> None:
         """Start the execution. After an error or Ctrl-C, ``is_executed`` tells whether it started nevertheless.
@@ -67,8 +83,10 @@ class Proposal:
         A rollback deletes the resources that the operation has created, even those with the deletion policy ``Retain``.
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
         """
+        # Of a failure that rolls nothing back, RollbackStack later deletes what was created.
+        on_failure: dict[str, Any] = {"DisableRollback" if self.keeps_failed else "RetainExceptOnCreate": True}
         try:
-            self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id, RetainExceptOnCreate=True)
+            self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id, **on_failure)
             self.is_executed = True
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
             try:
@@ -117,6 +135,7 @@ def create_change_set(
             raise UserError(f"CloudFormation refuses the change set: {refusals}")
         if change_set["Status"] != "FAILED":
             proposal = _read_proposal(cloudformation, change_set, created["Id"], created["StackId"])
+            proposal.keeps_failed = options.keeps_failed
         yield proposal
     except BaseException as error:
         if not _must_stay(proposal):
@@ -167,7 +186,9 @@ def _read_proposal(
 ) -> Proposal:
     change_set_ids = [change_set_id]
     changes = read_changes(cloudformation, change_set, change_set_ids)
-    return Proposal(cloudformation, stack_id, change_set_id, changes, read_notices(cloudformation, change_set_ids))
+    notices = read_notices(cloudformation, change_set_ids)
+    is_express = change_set.get("DeploymentConfig", {}).get("Mode") == "EXPRESS"
+    return Proposal(cloudformation, stack_id, change_set_id, changes, notices, is_express=is_express)
 
 
 def delete_change_set(cloudformation: CloudFormationClient, before: Stack, name: str) -> None:

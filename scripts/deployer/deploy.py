@@ -1,5 +1,6 @@
 """The steps in order: validate, package, compare, examine, upload, change set, plan, confirm, execute, outputs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from scripts.common import templates
@@ -7,10 +8,19 @@ from scripts.common.errors import Aborted, UserError
 
 from . import planning
 from .bootstrap import bootstrap
-from .change_set import ExecutionOptions, Proposal, create_change_set
+from .change_set import Proposal, create_change_set
 from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
 from .execute import confirmed_losses, execute_plan, finish_deployment, keep_protected, record_deployment
+from .execution_options import (
+    check_change_set,
+    check_continuation,
+    check_options,
+    check_unfinished,
+    choose_execution,
+    describe_execution,
+    watches_alarms,
+)
 from .package import Package, package_templates, repackage_for_plan
 from .plan.model import Plan
 from .preflight.examine import Preflight
@@ -40,6 +50,7 @@ def deploy(session: Session) -> Deployed:
     Raises ``UserError`` for anything that a user can correct, and ``Aborted`` if the deployment is not confirmed.
     """
     options, target, report = session.options, session.target, session.report
+    check_options(options)
     check_fresh(options.templates)
     preflight = Preflight(options, target, report)
     bucket = bootstrap(session, preflight)
@@ -53,7 +64,8 @@ def deploy(session: Session) -> Deployed:
     )
     stack = _prepare_stack(session, preflight)
     # An adopted stack is updated even if nothing else changes, because it gets the owner tag.
-    if stack.owned and is_deployed(session.cloudformation, stack, packaged.template, options.parameters):
+    is_complete = stack.owned and not stack.keeps_failed
+    if is_complete and is_deployed(session.cloudformation, stack, packaged.template, options.parameters):
         if not options.only_plan:
             _complete_last_deployment(session, stack, packaged)
         return Deployed(stack.outputs, changed=False)
@@ -92,6 +104,7 @@ def _prepare_stack(session: Session, preflight: Preflight) -> Stack:
     if not options.adopt:
         check_owned(stack)
     check_ready(stack, options.environment)
+    check_continuation(options, stack)
     return stack
 
 
@@ -123,12 +136,15 @@ def _deploy_changes(
         parameters = late.leave_off(parameters)
         compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
     alarms, notices = _choose_alarms(session, stack, compared)
-    execution = ExecutionOptions(role_arn, alarms, options.rollout.monitoring_minutes)
+    execution = choose_execution(options, stack, role_arn, alarms)
     report.announce_step("Planning", f"a change set of {stack.name}")
     with create_change_set(session.cloudformation, stack, parameters, execution, TemplateURL=template_url) as proposal:
         if proposal is None:
+            check_unfinished(options, stack)
             return Deployed(stack.outputs, changed=False)
         plan = compared.make_plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
+        check_change_set(options, stack, plan.stack, late)
+        plan = replace(plan, notices=(*describe_execution(execution, stack, plan.stack), *plan.notices))
         report.show_plan(plan)
         if options.only_plan:
             if options.out:
@@ -143,7 +159,8 @@ def _deploy_changes(
 
 def _choose_alarms(session: Session, stack: Stack, compared: planning.Comparison) -> tuple[tuple[str, ...], list[str]]:
     """Return the ARNs of the rollback triggers, and a notice for each alarm that cannot be one."""
-    if not stack.exists or not session.options.rollout.rollback_on_alarms:
+    rollout = session.options.rollout
+    if not stack.exists or not rollout.rollback_on_alarms or not watches_alarms(session.options, stack):
         return (), []
     cloudwatch = session.target.client("cloudwatch")
     return find_rollback_triggers(cloudwatch, stack.outputs, compared.find_removed_values("AlarmName"))
@@ -166,6 +183,7 @@ def _save_plan(
             plan=plan,
             late_parameters=late.parameters,
             late_paths=list(late.paths),
+            keeps_failed=proposal.keeps_failed,
         ),
     )
     proposal.is_saved = True

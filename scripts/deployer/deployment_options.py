@@ -16,6 +16,12 @@ class Rollout:
     stack_policy: bool = False
     rollback_on_alarms: bool = True
     monitoring_minutes: int = 0
+    express: bool = False
+
+    @property
+    def protections(self) -> tuple[str, ...]:
+        """The settings that protect the environment from loss, by their names."""
+        return tuple(name for name in ("termination_protection", "stack_policy") if getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,11 @@ class DeploymentOptions:
     destroys: tuple[str, ...] = ()
     wait: bool = False
     adopt: bool = False
+    # Whether CloudFormation completes without waiting for ready resources, keeps what succeeded when a resource fails,
+    # and checks nothing before the deployment.
+    express: bool = False
+    keep_failed: bool = False
+    skip_validation: bool = False
 
     @property
     def stack_name(self) -> str:

@@ -11,6 +11,7 @@ from . import follow, stack_safeguards
 from .change_set import Proposal
 from .deletion_protection import LateProtection, switch_on_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
+from .execution_options import announce_background_work
 from .failure import DeploymentFailed
 from .last_deployment import LastDeployment, save_deployment
 from .plan.danger import Danger, confirmation_names, find_dangers
@@ -43,6 +44,7 @@ def execute_plan(
             session.follow_stack(plan, tree.stack.name) as following,
         ):
             follow.execute_and_follow(proposal, tree, following)
+        announce_background_work(session, proposal)
     except DeploymentFailed:
         raise
     except UserError as error:

@@ -10,6 +10,8 @@ from scripts.common.templates import STACK
 from .declarations import Declaration, find_declaration
 
 # The reasons of resources that fail only because another one failed.
+# How a stack ends that was not to be rolled back.
+PRESERVING = ("CREATE_FAILED", "UPDATE_FAILED")
 _CONSEQUENCES = ("cancelled", "Embedded stack", "The following resource(s) failed", "Nested stack")
 
 
@@ -37,8 +39,9 @@ class Failure:
     cause: Event | None
     later_causes: tuple[Event, ...] = ()
     declared: Declaration | None = None
-    # How many resources were restored.
+    # How many resources were restored, or stay as the operation made them, because it was not to roll back.
     rolled_back: int = 0
+    preserved: int = 0
     outcome: str = ""
     next_step: str = ""
     # Resources that exist although their creation was rolled back or their stack deleted; their names stay taken.
@@ -81,7 +84,10 @@ def describe_failure(stack_name: str, environment: str, status: str, events: lis
         cause,
         later_causes=tuple(failures[1:]),
         declared=find_declaration(cause.path) if cause else None,
-        rolled_back=_count_restored_resources(rollback),
+        rolled_back=_count_completed_resources(rollback, "DELETE_COMPLETE", "UPDATE_COMPLETE"),
+        preserved=_count_completed_resources(events, "CREATE_COMPLETE", "UPDATE_COMPLETE")
+        if status in PRESERVING
+        else 0,
         outcome=outcome,
         next_step=next_step,
         left_behind=left_behind,
@@ -106,9 +112,8 @@ def _is_rollback_of_root(event: Event) -> bool:
     return event.physical_id == event.stack_id and "ROLLBACK" in event.status
 
 
-def _count_restored_resources(rollback: list[Event]) -> int:
-    restored = [event for event in rollback if event.status in ("DELETE_COMPLETE", "UPDATE_COMPLETE")]
-    return len({event.path for event in restored if event.resource_type != STACK})
+def _count_completed_resources(events: list[Event], *statuses: str) -> int:
+    return len({event.path for event in events if event.status in statuses and event.resource_type != STACK})
 
 
 def _find_left_behind(events: list[Event]) -> tuple[Event, ...]:
@@ -128,11 +133,7 @@ def _describe_outcome(
     deploy, destroy = f"scripts/deploy.sh {environment}", f"scripts/destroy.sh {environment}"
     skip = "".join(f" --skip {path}" for path in blocking_paths) or " --skip STACK/RESOURCE"
     blocking = ", ".join(blocking_paths) or "what its events report"
-    created_in_part = (
-        "created in part, and its rollback is not complete",
-        f"fix the cause; {destroy} --purge deletes the stack and, by name, what its deletion retains; "
-        f"then run {deploy}",
-    )
+    go_on = f"fix the cause, then run {deploy}, which goes on from here; or roll back: {deploy} --rollback"
     outcomes = {
         # A purge would delete the running environment.
         ("UPDATE_ROLLBACK_COMPLETE", True): (
@@ -153,8 +154,13 @@ def _describe_outcome(
             f"fix what blocks the rollback, then run {deploy} --continue-rollback; or skip the resource: {deploy} "
             f"--continue-rollback{skip}",
         ),
-        "ROLLBACK_FAILED": created_in_part,
-        "CREATE_FAILED": created_in_part,
+        "ROLLBACK_FAILED": (
+            "created in part, and its rollback is not complete",
+            f"fix the cause; {destroy} --purge deletes the stack and, by name, what its deletion retains; "
+            f"then run {deploy}",
+        ),
+        "CREATE_FAILED": ("created in part (CREATE_FAILED)", go_on),
+        "UPDATE_FAILED": ("updated in part (UPDATE_FAILED)", go_on),
         "DELETE_FAILED": (
             "some resources could not be deleted",
             f"fix what blocks the deletion of {blocking}, then run {destroy} again",

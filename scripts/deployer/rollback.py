@@ -1,8 +1,8 @@
-"""Follows or cancels a deployment in progress, or continues a failed rollback; returns the stack's final status."""
+"""Follows, cancels or rolls back an operation, or continues a failed rollback; returns the stack's final status."""
 
 from botocore.exceptions import ClientError
 
-from scripts.common.errors import UserError
+from scripts.common.errors import Aborted, UserError
 
 from .follow import EventReader, follow_running, follow_until_ended
 from .session import Session
@@ -58,6 +58,33 @@ def continue_rollback(session: Session, skip: tuple[str, ...]) -> str:
             f"{stack.name}: the rollback cannot be continued this way: {error.response['Error']['Message']}"
         ) from error
     return _follow_rollback(session, stack, reader, _ROLLED_BACK)
+
+
+def roll_back_failure(session: Session) -> str:
+    """Roll back an operation that failed and kept what succeeded, once that is confirmed.
+
+    CloudFormation deletes a stack whose creation failed. Raises ``UserError``, and ``Aborted`` without confirmation.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_RollbackStack.html
+    """
+    stack = _describe_platform(session)
+    if not stack.keeps_failed:
+        raise UserError(
+            f"{stack.name} is {stack.status}: no failed operation has kept anything that can be rolled back"
+        )
+    is_creation = stack.status == "CREATE_FAILED"
+    effect = (
+        "delete everything that its failed creation has made" if is_creation else "go back to its last stable state"
+    )
+    if not session.confirm(f"Roll back {stack.name}, to {effect}?", []):
+        raise Aborted(f"{stack.name}: not rolled back")
+    reader = EventReader(session.cloudformation, stack.id, describe_tree(session.cloudformation, stack))
+    try:
+        session.cloudformation.rollback_stack(StackName=stack.id, RetainExceptOnCreate=True)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        raise UserError(f"{stack.name} cannot be rolled back: {error.response['Error']['Message']}") from error
+    return _follow_rollback(session, stack, reader, {*_ROLLED_BACK, "DELETE_COMPLETE"})
 
 
 def _follow_rollback(session: Session, stack: Stack, reader: EventReader, succeeded: set[str]) -> str:

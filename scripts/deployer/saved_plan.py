@@ -30,6 +30,8 @@ class SavedPlan:
     # The parameters that a second change set sets (deletion_protection.py), and the paths of what they protect.
     late_parameters: dict[str, str] = field(default_factory=dict)
     late_paths: list[str] = field(default_factory=list)
+    # Whether a failure of the execution rolls nothing back.
+    keeps_failed: bool = False
 
 
 def digest_changes(changes: StackChanges) -> str:
@@ -45,7 +47,7 @@ def load_plan(path: Path) -> SavedPlan:
     document = read_document(path, "a plan that --out has saved", "create a new plan")
     try:
         plan = SavedPlan(**document | {"plan": plan_from_json(document["plan"])})
-        check_texts(vars(plan), exceptions=("plan", "changed_at", "late_parameters", "late_paths"))
+        check_texts(vars(plan), exceptions=("plan", "changed_at", "late_parameters", "late_paths", "keeps_failed"))
         check_texts(plan.late_parameters)
         return plan
     except (AttributeError, KeyError, TypeError) as error:

@@ -53,6 +53,14 @@ class Stack:
         return self.status not in ("", "REVIEW_IN_PROGRESS")
 
     @property
+    def keeps_failed(self) -> bool:
+        """Whether the last operation failed without a rollback, so that it can be continued, or rolled back.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html
+        """
+        return self.status in ("CREATE_FAILED", "UPDATE_FAILED")
+
+    @property
     def is_busy(self) -> bool:
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
@@ -236,12 +244,12 @@ def check_ready(stack: Stack, environment: str = "") -> None:
         problem = f": it is stuck between two versions; fix what its events report, then: {deploy} --continue-rollback"
     elif stack.is_busy:
         problem = f": another deployment is running; wait for it with --wait, or watch it: {deploy} --follow"
-    elif stack.status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
+    elif stack.status == "ROLLBACK_FAILED":
         problem = (
             ": its creation failed, and so did the rollback; delete the stack and what it retains: "
             f"scripts/destroy.sh {environment} --purge"
         )
-    elif stack.status.endswith("_FAILED"):
+    elif stack.status.endswith("_FAILED") and not stack.keeps_failed:
         problem = f" and takes no change; delete what is left of it: scripts/destroy.sh {environment}"
     if problem:
         raise UserError(f"{stack.name} is {stack.status}{problem}")

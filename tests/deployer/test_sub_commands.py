@@ -36,7 +36,7 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
     general = command("--help", COLUMNS="80", code=0)
     assert max(map(len, general.stdout.splitlines())) <= 80
     commands = re.findall(r"^  ([a-z-]+)  +[A-Z].*[.]$", general.stdout.split("Commands:")[1], re.MULTILINE)
-    assert commands == ["deploy", "plan", "apply", "discard", "follow", "cancel", "continue-rollback"]
+    assert commands == ["deploy", "plan", "apply", "discard", "follow", "cancel", "continue-rollback", "rollback"]
     assert "..." not in general.stdout
     for name in commands:
         help_text = command(name, "--help", code=0).stdout

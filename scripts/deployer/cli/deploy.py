@@ -5,6 +5,7 @@
 """
 
 import copy
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from stacks import settings
 from .common import HELP, CommonOptions, ExitsWith1, common_options
 from .confirmation import confirm_deployment
 
+# The parameters of how a change set is executed, which a saved plan includes.
+_EXECUTION = ("express", "keep_failed", "skip_validation")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -91,6 +94,9 @@ class _DeployCommand(click.Command):
             options = " and ".join(f"--{self._aliases[alias].name}" for alias in aliases)
             context.fail(f"{options}: use only one of these")
         command = self._aliases[aliases[0]] if aliases else None
+        for name in _EXECUTION:
+            if command and values[name] and name not in _parameter_names(command):
+                context.fail(f"{_find_flag(self, name)} cannot be combined with --{command.name}")
         for name, home in self._homes.items():
             if values[name] and home is not command:
                 required = "offline" if name == "against" else home.name
@@ -136,6 +142,28 @@ _destroys = click.option(
 )
 _wait = click.option("--wait", is_flag=True, help="Wait for a deployment that is running.")
 _adopt = click.option("--adopt", is_flag=True, help="Take over a stack that another tool created from these templates.")
+_express = click.option(
+    "--express", is_flag=True, help="Do not wait until resources are ready; for environments whose settings allow it."
+)
+_keep_failed = click.option(
+    "--keep-failed", is_flag=True, help="If a resource fails, keep what succeeded instead of rolling back."
+)
+_skip_validation = click.option(
+    "--skip-validation", is_flag=True, help="Leave out CloudFormation's checks before the deployment."
+)
+
+
+def _execution_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of how the change set is executed; ``function`` receives them as a dictionary, ``execution``."""
+
+    @functools.wraps(function)
+    def call_with_execution(*arguments: Any, **options: Any) -> None:
+        execution = {name: options.pop(name) for name in _EXECUTION}
+        function(*arguments, execution=execution, **options)
+
+    return _express(_keep_failed(_skip_validation(call_with_execution)))
+
+
 _full = click.option("--full", is_flag=True, help="List the resources of stacks that are created, and what they grant.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, one object per line.")
 
@@ -145,6 +173,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, 
 @click.option("--out", type=_FILE, metavar="FILE", help="Save the plan in FILE, for `apply`.")
 @click.option("--offline", is_flag=True, help="Compare templates only, without access to AWS.")
 @click.option("--against", metavar="REVISION", help="With --offline: compare with a git revision.")
+@_execution_options
 @_wait
 @_adopt
 @_full
@@ -152,6 +181,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, 
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
 def plan(
     common: CommonOptions,
+    execution: dict[str, bool],
     out: Path | None,
     offline: bool,
     against: str | None,
@@ -171,8 +201,11 @@ def plan(
         raise click.UsageError("--json cannot be combined with --markdown")
     if out and offline:
         raise click.UsageError("--out cannot be combined with --offline")
+    if offline and any(execution.values()):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name, is_set in execution.items() if is_set)
+        raise click.UsageError(f"{flags} cannot be combined with --offline")
     with _open_reporter(common, as_json, as_markdown=as_markdown, full=full) as (report, console):
-        options = _read_options(common, only_plan=True, out=out, wait=wait, adopt=adopt)
+        options = _read_options(common, only_plan=True, out=out, wait=wait, adopt=adopt, **execution)
         if offline:
             changed = plan_offline(options, against, report)
         else:
@@ -230,20 +263,38 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
     _run_operation(common, as_json, lambda session: rollback.continue_rollback(session, skip))
 
 
+@main.command("rollback")
+@common_options
+@_yes
+@_json
+def roll_back(common: CommonOptions, yes: bool, as_json: bool) -> None:
+    """Roll back a deployment that failed and kept what succeeded."""
+    _run_operation(common, as_json, rollback.roll_back_failure, yes=yes)
+
+
 # Declared last, because it has the options of the others.
 @main.command(cls=_DeployCommand)
 @common_options
 @_yes
 @_destroys
+@_execution_options
 @_wait
 @_adopt
 @_full
 @_json
 def deploy(
-    common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bool, adopt: bool, full: bool, as_json: bool
+    common: CommonOptions,
+    execution: dict[str, bool],
+    yes: bool,
+    destroys: tuple[str, ...],
+    wait: bool,
+    adopt: bool,
+    full: bool,
+    as_json: bool,
 ) -> None:
     """Show the plan, ask for confirmation, and deploy."""
-    with _open_session(common, as_json, yes, full=full, destroys=destroys, wait=wait, adopt=adopt) as session:
+    options = {"destroys": destroys, "wait": wait, "adopt": adopt, **execution}
+    with _open_session(common, as_json, yes, full=full, **options) as session:
         _end_deployment(session, deploy_platform(session))
 
 
@@ -294,9 +345,11 @@ def _read_options(common: CommonOptions, **command_options: Any) -> DeploymentOp
     )
 
 
-def _run_operation(common: CommonOptions, as_json: bool, operation: Callable[[Session], str]) -> None:
+def _run_operation(
+    common: CommonOptions, as_json: bool, operation: Callable[[Session], str], *, yes: bool = False
+) -> None:
     with _open_reporter(common, as_json) as (report, _):
-        session = Session(_read_options(common), common.reach_target(), report)
+        session = Session(_read_options(common), common.reach_target(), report, partial(confirm_deployment, yes, ()))
         status = operation(session)
         report.show_result("ended", stack_name=session.options.stack_name, outputs={}, message=f"ended {status}")
 

@@ -51,6 +51,7 @@ class JsonReporter:
             others=[_event_to_json(event) for event in failure.later_causes],
             declared=asdict(failure.declared) if failure.declared else None,
             rolled_back=failure.rolled_back,
+            preserved=failure.preserved,
             left_behind=[
                 _event_to_json(event) | {"delete_command": deletion_command(event.resource_type, event.physical_id)}
                 for event in failure.left_behind

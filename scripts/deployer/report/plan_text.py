@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from scripts.common.templates import STACK
 from scripts.common.terminal import make_printable
-from scripts.deployer.failure import Failure
+from scripts.deployer.failure import PRESERVING, Failure
 from scripts.deployer.plan.danger import find_dangers
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
@@ -122,8 +122,11 @@ def print_failure(console: Console, failure: Failure) -> None:
         lines.append(
             ("left behind:", f"{event} {event.physical_id}" + (f"; delete it with: {command}" if command else ""))
         )
-    resources = "1 resource" if failure.rolled_back == 1 else f"{failure.rolled_back} resources"
-    lines += [("rolled back:", f"{resources}; {failure.stack_name}: {failure.outcome}"), ("next:", failure.next_step)]
+    label, count = (
+        ("kept:", failure.preserved) if failure.status in PRESERVING else ("rolled back:", failure.rolled_back)
+    )
+    resources = "1 resource" if count == 1 else f"{count} resources"
+    lines += [(label, f"{resources}; {failure.stack_name}: {failure.outcome}"), ("next:", failure.next_step)]
     for label, text in lines:
         console.print(Text.assemble("  ", (f"{label} " if label else "", "dim"), text), soft_wrap=True)
 

@@ -45,7 +45,9 @@ class Comparison:
     replaced: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.old, self.new = self.before.resources if self.before else {}, self.after.resources
+        before = self.before.resources.items() if self.before else ()
+        self.old = {name: resource for name, resource in before if self.before and name not in self.before.missing}
+        self.new = self.after.resources
         values = self.after.parameters.items()
         self.changed = {key for key, value in values if self.before and self.before.parameters.get(key) != value}
 

@@ -22,9 +22,9 @@ from botocore import xform_name
 from tests.deployer.aws import templates
 from tests.deployer.aws.changes import Comparison, describe_resource, leave_out_values, pass_on
 from tests.deployer.aws.data_services import DataServices
-from tests.deployer.aws.deployments import Deployments
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
 from tests.deployer.aws.settings import ACCOUNT, REGION, START
+from tests.deployer.aws.stack_failures import StackFailures, read_deployment_config
 from tests.deployer.aws.stacks import STACK, Changes, ChangeSet, Stack
 
 PAGE = 3
@@ -33,7 +33,7 @@ UNSUPPORTED = "Nested change set {} was not successfully created: Currently in F
 
 
 @dataclass
-class CloudFormation(Deployments):
+class CloudFormation(StackFailures):
     """The state of the service. A test sets it before it runs a command, and reads ``calls`` afterwards."""
 
     # By the logical id of the nested stack, "" for the root: the polls until its change set is created, the reason why
@@ -85,6 +85,7 @@ class CloudFormation(Deployments):
     _failing: dict[str, str] = field(default_factory=dict)
     _created: list[tuple[Stack, str]] = field(default_factory=list)
     _retain_except_on_create: bool = False
+    _preserves: bool = False
 
     @property
     def data_services(self) -> DataServices:
@@ -123,7 +124,7 @@ class CloudFormation(Deployments):
     # Operations
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         if stack.status == "DELETE_IN_PROGRESS" and self.waiting:
             self.waiting.pop(0)()
         description: dict[str, Any] = {
@@ -145,10 +146,10 @@ class CloudFormation(Deployments):
 
     def get_template(self, StackName: str, TemplateStage: str) -> dict[str, Any]:
         assert TemplateStage == "Original"
-        return {"TemplateBody": self._find_stack(StackName).text}
+        return {"TemplateBody": self.find_stack(StackName).text}
 
     def list_stack_resources(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         summaries = [
             {
                 "LogicalResourceId": logical_id,
@@ -158,6 +159,7 @@ class CloudFormation(Deployments):
                 "LastUpdatedTimestamp": START,
             }
             for logical_id, resource in stack.resources.items()
+            if logical_id not in stack.missing
         ]
         return _make_page("StackResourceSummaries", summaries, NextToken, size=20)
 
@@ -170,7 +172,7 @@ class CloudFormation(Deployments):
         ids = [item.stack_id for item in holdings if physical_id(item.kind, item.name) == PhysicalResourceId]
         if not ids or not ids[0]:
             raise Refused("ValidationError", f"Stack for {PhysicalResourceId} does not exist")
-        stack = self._find_stack(ids[0])
+        stack = self.find_stack(ids[0])
         is_deleted = stack.status == "DELETE_COMPLETE"
         resources = [
             {
@@ -232,6 +234,7 @@ class CloudFormation(Deployments):
             "StackName": change_set.stack.name,
             "ExecutionStatus": change_set.execution,
             "Status": "CREATE_COMPLETE",
+            "DeploymentConfig": read_deployment_config(change_set.request),
         }
         if change_set.deleting >= 0:
             change_set.deleting -= 1
@@ -262,7 +265,12 @@ class CloudFormation(Deployments):
 
     def describe_events(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
         change_set = self._find_change_set(ChangeSetName)
-        events = [event for event in self.validations if event.get("_in", "") == change_set.stack.logical_id]
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html
+        is_disabled = any(
+            root.request.get("DisableValidation") for root in self.change_sets.values() if root.name == change_set.name
+        )
+        validations = [] if is_disabled else self.validations
+        events = [event for event in validations if event.get("_in", "") == change_set.stack.logical_id]
         description = [{key: value for key, value in event.items() if key != "_in"} for event in events]
         return _make_page("OperationEvents", description, NextToken)
 
@@ -279,16 +287,19 @@ class CloudFormation(Deployments):
         change_set.deleting = 1
 
     def list_change_sets(self, StackName: str) -> dict[str, Any]:
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         return {"Summaries": [{"ChangeSetName": o.name} for o in self.change_sets.values() if o.stack is stack]}
 
-    def execute_change_set(self, ChangeSetName: str, RetainExceptOnCreate: bool = False) -> None:
+    def execute_change_set(
+        self, ChangeSetName: str, RetainExceptOnCreate: bool = False, DisableRollback: bool | None = None
+    ) -> None:
         self._retain_except_on_create = RetainExceptOnCreate
         change_set = self._find_change_set(ChangeSetName)
         if change_set.stack.root is not None or change_set.execution != "AVAILABLE":
             raise Refused(
                 "InvalidChangeSetStatus", f"ChangeSet [{change_set.id}] cannot be executed in its current status"
             )
+        self.choose_failure_option(change_set, DisableRollback)
         for sibling in [candidate for candidate in self.change_sets.values() if candidate.stack is change_set.stack]:
             self._remove_change_set(sibling)
         if self.scripted_steps:
@@ -298,7 +309,7 @@ class CloudFormation(Deployments):
 
     def describe_stack_events(self, StackName: str, NextToken: str = "0") -> dict[str, Any]:
         """Return events, newest first. The first page of a root stack advances its deployment by a step."""
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         if stack.root is None and NextToken == "0" and self.waiting:
             if self.silent > 0 and len(self.waiting) == 1:
                 self.silent -= 1
@@ -307,7 +318,7 @@ class CloudFormation(Deployments):
         return _make_page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
 
     def delete_stack(self, StackName: str) -> None:
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         if stack.protected:
             raise Refused(
                 "ValidationError", f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
@@ -332,24 +343,24 @@ class CloudFormation(Deployments):
         self.waiting = [finish_deletion]
 
     def update_termination_protection(self, StackName: str, EnableTerminationProtection: bool) -> dict[str, Any]:
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         stack.protected = EnableTerminationProtection
         return {"StackId": stack.id}
 
     def set_stack_policy(self, StackName: str, StackPolicyBody: str) -> None:
-        self._find_stack(StackName).policy = StackPolicyBody
+        self.find_stack(StackName).policy = StackPolicyBody
 
     def get_stack_policy(self, StackName: str) -> dict[str, Any]:
-        policy = self._find_stack(StackName).policy
+        policy = self.find_stack(StackName).policy
         return {"StackPolicyBody": policy} if policy else {}
 
     def cancel_update_stack(self, StackName: str) -> None:
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
         self.waiting = [lambda: self.add_event(stack, "", STACK, "UPDATE_ROLLBACK_COMPLETE")]
 
     def continue_update_rollback(self, StackName: str, ResourcesToSkip: list[str] | None = None) -> None:
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         paths = {
             f"{nested.name}.{logical_id}" if path else logical_id: f"{path}/{logical_id}".lstrip("/")
             for path, nested in stack.walk()
@@ -364,7 +375,7 @@ class CloudFormation(Deployments):
         self.waiting = [lambda: self.add_event(stack, "", STACK, end)]
 
     def detect_stack_drift(self, StackName: str) -> dict[str, Any]:
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         if stack.drift == "NOT_CHECKED":
             stack.drift = "IN_SYNC"
         return {"StackDriftDetectionId": stack.id}
@@ -381,7 +392,7 @@ class CloudFormation(Deployments):
         self, StackName: str, StackResourceDriftStatusFilters: list[str], NextToken: str = "0"
     ) -> dict[str, Any]:
         assert "MODIFIED" in StackResourceDriftStatusFilters
-        stack = self._find_stack(StackName)
+        stack = self.find_stack(StackName)
         logical_id, resource = next(iter(stack.resources.items()))
         values = {"ExpectedValue": "a", "ActualValue": "b", "DifferenceType": "NOT_EQUAL"}
         drift = {
@@ -396,7 +407,7 @@ class CloudFormation(Deployments):
 
     # Helpers
 
-    def _find_stack(self, name: str) -> Stack:
+    def find_stack(self, name: str) -> Stack:
         for root in self.stacks.values():
             for _, stack in root.walk():
                 # A deleted stack is still found by its id.
@@ -475,6 +486,7 @@ class CloudFormation(Deployments):
         before = comparison.before.nested.get(logical_id) if comparison.before else None
         after, unknown = comparison.after.nested[logical_id], comparison.find_unknown_parameters(logical_id)
         is_same = before is not None and (before.text, before.parameters) == (after.text, after.parameters)
+        is_same = is_same and before is not None and not before.missing
         if is_same and not change and not unknown:
             return None
         change_set = self._create_change_set(name, before or after, Comparison(before, after, unknown))

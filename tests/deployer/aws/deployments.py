@@ -34,12 +34,20 @@ class Deployments:
     _failing: dict[str, str]
     _created: list[tuple[Stack, str]]
     _retain_except_on_create: bool
+    _preserves: bool
+
+    def find_immutable_updates(self, change_set: ChangeSet) -> dict[str, str]:
+        raise NotImplementedError
+
+    def preserve_stack(self, stack: Stack, after: Stack, verb: str, failing: set[str]) -> None:
+        raise NotImplementedError
 
     def run_change_set(self, change_set: ChangeSet) -> None:
         """Schedule the steps of a deployment. Each poll of the root's events performs one of them."""
         stack, after = change_set.stack, change_set.proposed
         assert after is not None
-        self._created, self._failing = [], self.fails | self._find_collisions(change_set, after)
+        self._created = []
+        self._failing = self.fails | self._find_collisions(change_set, after) | self.find_immutable_updates(change_set)
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
         self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
         if verb == "CREATE":
@@ -98,6 +106,9 @@ class Deployments:
     def _end_deployment(self, stack: Stack, after: Stack, verb: str, request: dict[str, Any]) -> None:
         if stack.reason == "failed" or self.rings:
             stack.reason = ""
+            if self._preserves:
+                self.preserve_stack(stack, after, verb, set(self._failing))
+                return
             back = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
             reason = f"Rollback triggered by alarm: {self.rings}" if self.rings else "The following resource(s) failed"
             self.add_event(stack, "", STACK, f"{back}_IN_PROGRESS", reason)
@@ -105,7 +116,7 @@ class Deployments:
             return
         policies = {path: nested.policy for path, nested in stack.walk()}
         stack.text, stack.parameters, stack.tags = after.text, after.parameters, request.get("Tags", [])
-        stack.nested = after.nested
+        stack.nested, stack.missing, stack.stable = after.nested, set(), None
         for path, nested in after.walk()[1:]:
             nested.status, nested.root = f"{verb}_COMPLETE", stack
             nested.policy = policies.get(path, "")

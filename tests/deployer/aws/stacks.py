@@ -29,6 +29,11 @@ class Stack:
     reason: str = ""
     drift: str = "NOT_CHECKED"
     root: "Stack | None" = None
+    # The mode of the last operation; after a failure without rollback, the resources that do not exist, and the stack
+    # to return to.
+    mode: str = "STANDARD"
+    missing: set[str] = field(default_factory=set)
+    stable: "Stack | None" = None
 
     @property
     def template(self) -> dict[str, Any]:
