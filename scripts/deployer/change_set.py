@@ -131,7 +131,7 @@ def create_change_set(
         )
         change_set = wait_until_created(cloudformation, created["Id"])
         if change_set["Status"] == "FAILED" and not is_without_changes(change_set):
-            refusals = "; ".join(find_refusals(cloudformation, change_set, created["Id"], stack.name))
+            refusals = "; ".join(find_refusals(cloudformation, change_set, created["Id"]))
             raise UserError(f"CloudFormation refuses the change set: {refusals}")
         if change_set["Status"] != "FAILED":
             proposal = _read_proposal(cloudformation, change_set, created["Id"], created["StackId"])
@@ -184,9 +184,9 @@ def read_change_set(cloudformation: CloudFormationClient, change_set_id: str) ->
 def _read_proposal(
     cloudformation: CloudFormationClient, change_set: DescribeChangeSetOutputTypeDef, change_set_id: str, stack_id: str
 ) -> Proposal:
-    change_set_ids = [change_set_id]
-    changes = read_changes(cloudformation, change_set, change_set_ids)
-    notices = read_notices(cloudformation, change_set_ids)
+    change_set_paths = {change_set_id: ""}
+    changes = read_changes(cloudformation, change_set, change_set_paths)
+    notices = read_notices(cloudformation, change_set_paths)
     is_express = change_set.get("DeploymentConfig", {}).get("Mode") == "EXPRESS"
     return Proposal(cloudformation, stack_id, change_set_id, changes, notices, is_express=is_express)
 

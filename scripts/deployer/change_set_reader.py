@@ -72,17 +72,21 @@ def is_without_changes(change_set: DescribeChangeSetOutputTypeDef) -> bool:
 def read_changes(
     cloudformation: CloudFormationClient,
     change_set: DescribeChangeSetOutputTypeDef,
-    change_set_ids: list[str],
-    name: str = "",
+    change_set_paths: dict[str, str],
+    path: str = "",
 ) -> StackChanges:
-    """Return the changes of the change set and its nested ones; append the ids of the latter to ``change_set_ids``."""
+    """Return the changes of the change set, whose stack has this path from the root, and of its nested ones.
+
+    Adds the id of each nested change set to ``change_set_paths``, with the path of its stack.
+    """
     changes = []
     for resource in (change["ResourceChange"] for change in change_set["Changes"]):
         nested = None
         if resource.get("ChangeSetId"):
-            change_set_ids.append(resource["ChangeSetId"])
+            nested_path = f"{path}/{resource['LogicalResourceId']}".lstrip("/")
+            change_set_paths[resource["ChangeSetId"]] = nested_path
             nested_set = wait_until_created(cloudformation, resource["ChangeSetId"])
-            nested = read_changes(cloudformation, nested_set, change_set_ids, resource["LogicalResourceId"])
+            nested = read_changes(cloudformation, nested_set, change_set_paths, nested_path)
         changes.append(
             Change(
                 action=resource["Action"],
@@ -94,7 +98,7 @@ def read_changes(
                 nested=nested,
             )
         )
-    return StackChanges(name or change_set["StackName"], tuple(changes))
+    return StackChanges(path.rpartition("/")[2] or change_set["StackName"], tuple(changes))
 
 
 def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[PropertyChange, ...]:
@@ -135,7 +139,7 @@ def _split_document(property_change: PropertyChange) -> list[PropertyChange]:
 
 
 def find_refusals(
-    cloudformation: CloudFormationClient, change_set: DescribeChangeSetOutputTypeDef, change_set_id: str, name: str
+    cloudformation: CloudFormationClient, change_set: DescribeChangeSetOutputTypeDef, change_set_id: str, path: str = ""
 ) -> list[str]:
     """Return the reasons of the change sets that failed by themselves, each with its failed validations.
 
@@ -152,11 +156,12 @@ def find_refusals(
         nested_set = wait_until_created(cloudformation, nested_id)
         if nested_set["Status"] == "FAILED" and not is_without_changes(nested_set):
             nested_name = logical_id or _find_logical_id(nested_set["StackName"], change_set["StackName"])
-            refusals += find_refusals(cloudformation, nested_set, nested_id, nested_name)
+            refusals += find_refusals(cloudformation, nested_set, nested_id, f"{path}/{nested_name}".lstrip("/"))
     if refusals:
         return refusals
     # CloudFormation's own reason comes first; the validations, or why they could not be read, are added.
-    return [f"{name}: {'; '.join([reason.rstrip('.'), *read_failed_validations(cloudformation, change_set_id)])}"]
+    failures = read_failed_validations(cloudformation, change_set_id, path)
+    return [f"{path or change_set['StackName']}: {'; '.join([reason.rstrip('.'), *failures])}"]
 
 
 def _find_logical_id(nested_name: str, name: str) -> str:

@@ -18,20 +18,27 @@ from .stack import WORKERS
 _UNKNOWN = ("InvalidAction", "UnknownOperationException")
 
 
-def read_notices(cloudformation: CloudFormationClient, change_set_ids: list[str]) -> tuple[str, ...]:
-    """Return a line for each failed validation and each hook of the change sets, without duplicates."""
+def read_notices(cloudformation: CloudFormationClient, change_set_paths: dict[str, str]) -> tuple[str, ...]:
+    """Return a line for each failed validation and each hook of the change sets, without duplicates.
+
+    ``change_set_paths`` has the path of the stack from the root, which is empty for the root, by the change set's id.
+    """
 
     def read_lines(change_set_id: str) -> list[str]:
         hooks = _explain_denial("hooks", _describe_hooks(cloudformation, change_set_id))
-        return [*read_failed_validations(cloudformation, change_set_id), *hooks]
+        return [*read_failed_validations(cloudformation, change_set_id, change_set_paths[change_set_id]), *hooks]
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        return tuple(dict.fromkeys(line for lines in pool.map(read_lines, change_set_ids) for line in lines))
+        return tuple(dict.fromkeys(line for lines in pool.map(read_lines, change_set_paths) for line in lines))
 
 
-def read_failed_validations(cloudformation: CloudFormationClient, change_set_id: str) -> list[str]:
-    """Return a line for each failed early validation; warnings come last."""
-    return _explain_denial("early validations", _describe_failures(cloudformation, change_set_id))
+def read_failed_validations(cloudformation: CloudFormationClient, change_set_id: str, stack_path: str) -> list[str]:
+    """Return a line for each failed early validation; warnings come last. ``stack_path`` is the stack's from the root.
+
+    A line ends with the resource's path from the root and the property's path within the resource, as far as they are
+    reported: ``(Data/Transactions, KeySchema/0)``.
+    """
+    return _explain_denial("early validations", _describe_failures(cloudformation, change_set_id, stack_path))
 
 
 def _explain_denial(kind: str, lines: Iterator[str]) -> list[str]:
@@ -44,7 +51,7 @@ def _explain_denial(kind: str, lines: Iterator[str]) -> list[str]:
         return [f"the {kind} could not be read: {describe_aws_error(error)}"]
 
 
-def _describe_failures(cloudformation: CloudFormationClient, change_set_id: str) -> Iterator[str]:
+def _describe_failures(cloudformation: CloudFormationClient, change_set_id: str, stack_path: str) -> Iterator[str]:
     pages = cloudformation.get_paginator("describe_events").paginate(ChangeSetName=change_set_id)
     failures = [
         event
@@ -55,9 +62,18 @@ def _describe_failures(cloudformation: CloudFormationClient, change_set_id: str)
     for event in sorted(failures, key=lambda event: event.get("ValidationFailureMode") == "WARN"):
         severity = "warning" if event.get("ValidationFailureMode") == "WARN" else "error"
         name = event.get("ValidationName", "early validation").removeprefix("AWS::EarlyValidation::")
-        place = event.get("ValidationPath") or event.get("LogicalResourceId", "")
+        place = _locate_failure(event.get("ValidationPath", ""), event.get("LogicalResourceId", ""), stack_path)
         line = f"{name} {severity}: {event.get('ValidationStatusReason', 'no reason given')}"
         yield f"{line} ({place})" if place else line
+
+
+def _locate_failure(validation_path: str, logical_id: str, stack_path: str) -> str:
+    """Return ``Data/Transactions, KeySchema/0`` for ``/Resources/Transactions/Properties/KeySchema/0`` in ``Data``."""
+    section, _, location = validation_path.removeprefix("/").partition("/")
+    if section != "Resources":
+        return ", ".join(filter(None, ("/".join(filter(None, (stack_path, logical_id))), validation_path)))
+    validated_id, _, within = location.partition("/")
+    return ", ".join(filter(None, (f"{stack_path}/{validated_id}".lstrip("/"), within.removeprefix("Properties/"))))
 
 
 def _describe_hooks(cloudformation: CloudFormationClient, change_set_id: str) -> Iterator[str]:

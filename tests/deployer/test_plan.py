@@ -68,7 +68,12 @@ def make_validation(mode: str, name: str, reason: str, path: str) -> dict[str, s
 def test_warnings_and_hooks_of_a_valid_change_set_are_shown(command: Command, aws: Service) -> None:
     add_platform(aws, edit_with_loss)
     reason = "2,490 of 2,500 tables are in use"
-    aws.validations = [make_validation("WARN", "ServiceQuota", reason, "/Resources/PaymentLedger")]
+    schema = "#/KeySchema/0: required key [KeyType] not found"
+    aws.validations = [
+        make_validation("WARN", "ServiceQuota", reason, "/Resources/PaymentLedger"),
+        make_validation("WARN", "PropertyCheck", schema, "/Resources/PaymentLedger/Properties/KeySchema/0"),
+        make_validation("WARN", "TemplateCheck", "too many outputs", "/Outputs"),
+    ]
     target = {"LogicalResourceId": "Data", "ResourceType": "AWS::CloudFormation::Stack", "ResourceAction": "Modify"}
     aws.hooks = [
         {
@@ -78,7 +83,9 @@ def test_warnings_and_hooks_of_a_valid_change_set_are_shown(command: Command, aw
         }
     ]
     result = command("dev", "--plan")
-    assert "! ServiceQuota warning: 2,490 of 2,500 tables are in use (/Resources/PaymentLedger)\n" in result.stdout
+    assert "! ServiceQuota warning: 2,490 of 2,500 tables are in use (Data/PaymentLedger)\n" in result.stdout
+    assert f"! PropertyCheck warning: {schema} (Data/PaymentLedger, KeySchema/0)\n" in result.stdout
+    assert "! TemplateCheck warning: too many outputs (Data, /Outputs)\n" in result.stdout
     assert "! hook Corp::Guard::Hook runs on Data (Modify) and stops the deployment if it fails\n" in result.stdout
 
 
@@ -99,7 +106,7 @@ def test_a_refused_change_set_names_the_nested_stack_that_caused_it(command: Com
     assert command("dev", "--plan", code=1).stderr == (
         "deploy: CloudFormation refuses the change set: Data: The following hook(s)/validation failed: "
         "[AWS::EarlyValidation::ResourceExistenceCheck]; ResourceExistenceCheck error: Resource of type "
-        "AWS::SQS::Queue with identifier payment-dlq-dev already exists (/Resources/DeadLetters)\n"
+        "AWS::SQS::Queue with identifier payment-dlq-dev already exists (Data/DeadLetters)\n"
     )
     assert aws.remaining_names == []
 
