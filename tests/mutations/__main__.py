@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sources", action="store_true", help="plant the defects of the sources as well: minutes")
     parser.add_argument("--write", type=Path, help="keep the templates with each defect here, for pytest --templates")
     options = parser.parse_args(arguments)
+    # A test would write what a planted defect makes into its golden file.
+    os.environ.pop("UPDATE_GOLDEN", None)
     source_defects = _select_defects(read_source_defects() if options.sources else [], options.only)
     defects = _select_defects(read_template_defects(), options.only)
     if not defects and not source_defects:

@@ -7,7 +7,7 @@ change although no template does is listed as unknown.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scripts.common.evaluate import SECRET, TOKEN, Evaluated, Resource, Unknown, find_unknowable_reasons
@@ -87,7 +87,10 @@ def _compare_stack(name: str, old: Evaluated, new: Evaluated, path: str, unsettl
         elif nested is not None:
             unchanged.append(logical_id)
             unknowns += [unknown.prefix_path(logical_id) for unknown in nested.unknowns]
-    outputs = () if old is _EMPTY_STACK else tuple(_list_changed_outputs(old, new, unsettled))
+    if old is _EMPTY_STACK:
+        # Of a stack that is created, a plan tells the resources and what they grant, as nothing of it is compared.
+        return StackChanges(name, tuple(replace(change, properties=()) for change in changes), unknowns=tuple(unknowns))
+    outputs = tuple(_list_changed_outputs(old, new, unsettled))
     return StackChanges(name, tuple(changes), tuple(unchanged), outputs, tuple(unknowns))
 
 
@@ -126,7 +129,7 @@ def _compare_resource(
 ) -> Change | None:
     """Return the change, or None if nothing changes."""
     if before is None and after is not None:
-        return Change("Add", logical_id, after.type, nested=nested)
+        return Change("Add", logical_id, after.type, properties=tuple(_list_added_properties(after)), nested=nested)
     if before is not None and after is None:
         is_retained = before.deletion_policy.startswith("Retain")
         policy_action = "Retain" if is_retained else before.deletion_policy
@@ -142,6 +145,13 @@ def _compare_resource(
     replacement = _overall_replacement(properties)
     policy_action = "" if replacement == "False" else f"ReplaceAnd{before.update_replace_policy}"
     return Change("Modify", logical_id, after.type, replacement, properties, policy_action, nested)
+
+
+def _list_added_properties(resource: Resource) -> Iterator[PropertyChange]:
+    """Yield what the template sets on a new resource; a nested stack's resources say more than its parameters."""
+    if resource.type != STACK:
+        for name, value in resource.properties.items():
+            yield _describe_difference(Difference((name,), None, value), "Never")
 
 
 def _overall_replacement(properties: tuple[PropertyChange, ...]) -> str:

@@ -5,7 +5,7 @@ topics, queues and buckets, attachments of managed policies, and permissions to 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ _KINDS_BY_TYPE = {
     "AWS::IAM::ManagedPolicy": "managed policy",
     "AWS::IAM::Policy": "inline policy",
 }
+RESOURCE_POLICIES = ("trust", "key policy", "topic policy", "queue policy", "bucket policy")
+# The principal "*".
+EVERYBODY = "everybody"
 _PERMISSION = "AWS::Lambda::Permission"
 
 
@@ -48,6 +51,16 @@ def statement_changes(before: Evaluated | None, after: Evaluated | None) -> tupl
     new = set(_read_grants(after)) if after else set()
     changes = [*_group_actions(old - new, added=False), *_group_actions(new - old, added=True)]
     return tuple(sorted(changes, key=lambda change: (change.holder, change.kind, change.resource, change.added)))
+
+
+def describe_public_grants(statements: Iterable[StatementChange]) -> Iterator[str]:
+    """Yield a line for each added statement that allows something to everybody."""
+    for statement in statements:
+        target, _, principal = statement.resource.rpartition(" for ")
+        if statement.added and statement.effect == "Allow" and principal == EVERYBODY:
+            actions = ", ".join(statement.actions) + (f" on {target}" if target else "")
+            limits = ", within its condition" if statement.condition else ""
+            yield f"{statement.holder} ({statement.kind}) allows everybody {actions}{limits}"
 
 
 def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:
@@ -122,12 +135,17 @@ def _describe_principals(statement: Mapping[str, Any]) -> list[str]:
                 for item in _as_list(value)
             ]
         if principal is not None:
-            return [pattern.format("everybody" if principal == "*" else as_text(principal))]
+            return [pattern.format(EVERYBODY if principal == "*" else as_text(principal))]
     return []
 
 
 def _describe_principal(kind: str, value: str) -> str:
-    """Return the principal, with its kind where that does not follow from its form."""
+    """Return the principal, with its kind where that does not follow from its form.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-anonymous
+    """
+    if (kind, value) == ("AWS", "*"):
+        return EVERYBODY
     is_service = ".amazonaws." in value
     return value if kind == ("Service" if is_service else "AWS") else f"{kind} {value}"
 
@@ -145,7 +163,8 @@ def _permission_grants(holder: str, resource: Resource) -> Iterator[_Grant]:
         return
     properties = {name: as_text(value) for name, value in resource.properties.items()}
     limits = {name: value for name, value in properties.items() if name not in ("Action", "FunctionName", "Principal")}
-    target = f"{properties.get('FunctionName')} for {properties.get('Principal')}"
+    principal = properties.get("Principal", "")
+    target = f"{properties.get('FunctionName')} for {EVERYBODY if principal == '*' else principal}"
     condition = json.dumps(limits, sort_keys=True) if limits else ""
     yield _Grant(holder, "permission", "Allow", target, condition, properties.get("Action", ""))
 

@@ -87,6 +87,9 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
         change = replace(change, nested=nested, is_spurious=is_spurious)
     elif not is_certain:
         return change
+    elif change.action == "Add":
+        # CloudFormation names no property of a resource that it adds.
+        return replace(change, properties=change.properties or (real.properties if real is not None else ()))
     elif real is None:
         return replace(change, is_spurious=change.is_spurious or _may_be_spurious(change))
     return _drop_spurious_properties(change, real) if real is not None and change.action == "Modify" else change

@@ -31,8 +31,7 @@ def render_plan(plan: Plan, title: str, findings: str = "") -> str:
     tail = []
     if plan.statements:
         tail += ["", "<details><summary>What policies grant</summary>", "", *_statement_rows(plan), "", "</details>"]
-    notices = (*plan.notices, *plan_text.describe_unknowns(plan.stack))
-    tail += [f"\n:information_source: {escape_cell(notice)}" for notice in notices]
+    tail += [f"\n:information_source: {escape_cell(notice)}" for notice in plan_text.list_notices(plan)]
     tail += ["", f"_{escape_cell(plan.source)}_"] if plan.source else []
     changes = list(_diff_lines(plan, plan.stack, ""))
     shown_lines = _count_fitting_lines(changes, LONGEST_COMMENT - sum(len(line) + 1 for line in (*head, *tail)))
@@ -64,7 +63,8 @@ def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") ->
         yield " ".join(part for part in parts if part)
         for prop in plan_text.shown_properties(plan, resource_path, change):
             before, after = plan_text.format_values(prop)
-            yield f"  {indent}    {prop.name}: {before} → {after}{plan_text.recreation_note(prop)}"
+            values = after if change.action == "Add" else f"{before} → {after}"
+            yield f"  {indent}    {prop.name}: {values}{plan_text.recreation_note(prop)}"
         if change.nested:
             yield from _diff_lines(plan, change.nested, f"{indent}  ", f"{resource_path}/")
     for line in plan_text.summary_lines(stack):

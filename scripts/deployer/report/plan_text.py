@@ -15,6 +15,7 @@ from scripts.common.templates import STACK
 from scripts.common.terminal import make_printable
 from scripts.deployer.failure import PRESERVING, Failure
 from scripts.deployer.plan.danger import find_dangers
+from scripts.deployer.plan.iam import RESOURCE_POLICIES, describe_public_grants
 from scripts.deployer.plan.model import (
     KNOWN_AFTER_APPLY,
     Change,
@@ -69,7 +70,7 @@ def print_plan(console: Console, plan: Plan, *, full: bool = False) -> None:
         hidden = len(plan.statements) - len(statements)
         text = f"--full lists the resources of these stacks and what {hidden} policy statements grant."
         console.print(Text(text, style="dim"), soft_wrap=soft_wrap)
-    for notice in (*plan.notices, *describe_unknowns(plan.stack)):
+    for notice in list_notices(plan):
         console.print(Text("! ", style="yellow").append(notice, style="yellow"), soft_wrap=soft_wrap)
     if plan.source:
         console.print(Text(plan.source, style="dim"), soft_wrap=soft_wrap)
@@ -79,13 +80,18 @@ def _is_created_stack(change: Change) -> bool:
     return change.action == "Add" and change.nested is not None and bool(change.nested.changes)
 
 
-def describe_unknowns(stack: StackChanges, path: str = "") -> Iterator[str]:
+def list_notices(plan: Plan) -> list[str]:
+    """Return the lines below a plan: what everybody may do, the plan's own notices, and what cannot be known."""
+    return [*describe_public_grants(plan.statements), *plan.notices, *_describe_unknowns(plan.stack)]
+
+
+def _describe_unknowns(stack: StackChanges, path: str = "") -> Iterator[str]:
     """Yield a line for each value of the tree that may change although no template does."""
     for unknown in stack.unknowns:
         yield f"cannot be known from the templates: {path}{unknown}"
     for change in stack.changes:
         if change.nested:
-            yield from describe_unknowns(change.nested, f"{path}{change.logical_id}/")
+            yield from _describe_unknowns(change.nested, f"{path}{change.logical_id}/")
 
 
 def summarize_plan(plan: Plan) -> str:
@@ -236,7 +242,7 @@ def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created
             )
             continue
         for prop in shown_properties(plan, resource_path, change):
-            branch.add(_property_line(prop))
+            branch.add(_property_line(prop, is_added=change.action == "Add"))
         if change.nested:
             _add_changes(branch, plan, change.nested, f"{resource_path}/", created)
     for line in summary_lines(stack):
@@ -257,8 +263,10 @@ def _change_line(plan: Plan, path: str, change: Change) -> Text:
     return line.append(f" {note}", style="red" if sign != "~" else "yellow") if note else line
 
 
-def _property_line(prop: PropertyChange) -> Text:
+def _property_line(prop: PropertyChange, *, is_added: bool = False) -> Text:
     before, after = format_values(prop)
+    if prop.before is None and is_added:
+        return Text.assemble(f"{prop.name}: ", (after, "green"))
     return Text.assemble(
         f"{prop.name}: ", (before, "red"), (" → ", "dim"), (after, "green"), (recreation_note(prop), "red")
     )
@@ -288,7 +296,10 @@ def _print_statement(console: Console, statement: StatementChange) -> None:
     sign = ("+ ", "green") if statement.added else ("- ", "red")
     console.print(Text.assemble(sign, statement.holder, (f" {statement.kind}", "dim"), f" {statement.effect}"))
     lines = [", ".join(statement.actions)]
-    lines += [f"on {statement.resource}"] if statement.resource else []
+    if statement.resource:
+        # A resource policy names for whom it is; the resource only if that is not the policy's own.
+        is_principal = statement.kind in RESOURCE_POLICIES and " for " not in statement.resource
+        lines.append(f"{'for' if is_principal else 'on'} {statement.resource}")
     lines += [f"if {line}" for line in condition_lines(statement.condition)]
     for line in lines:
-        console.print(Padding(Text(line), (0, 0, 0, 4)))
+        console.print(Padding(Text(line), (0, 0, 0, 4), expand=False))
