@@ -12,6 +12,7 @@ deploy.py      the steps in order
   stack.py       what is deployed now, and whether it can be changed
   layer.py       the requirements of the gateway's library -> its layer, the same bytes everywhere
   preflight/     what the account, the Region and the caller allow, before anything is changed
+  imports.py     a Package -> the same, with a copy of its templates that imports existing resources
   upload.py      a Package -> its files in the artifact bucket
   change_set.py  a template and parameters -> a Proposal: a change set to execute, save or delete
     change_set_reader.py       a change set -> its changes, walked to every nested stack, or why it was refused
@@ -20,13 +21,14 @@ deploy.py      the steps in order
   planning.py    a Proposal, what is deployed and what will be -> a Plan
   plan/          what a Plan is, and how templates are compared; touches no network
   stack_safeguards.py     alarms that roll back, termination protection, stack policies
-  deletion_protection.py  what a second change set protects, once the first has created it
+  deletion_protection.py  what a second change set protects or completes, once the first has been executed
   execute.py     a confirmed Plan -> an environment that is deployed, protected and recorded
   follow.py      a Proposal -> its execution, its events, and its final status
   failure.py     events -> the first cause of a failure, and the next step
     declarations.py       the lines that declare a resource, in Python and in YAML
     deletion_commands.py  the AWS CLI's command for what a rollback left behind
   unneeded_artifacts.py  deletes the files in the bucket that no deployed stack needs
+holders.py     the stack that holds a resource, for a purge and an import
 finding.py     the result of a check of the preflight
 report/        reports to people, programs and pull requests; touches no network
 saved_plan.py  a plan that is kept in a file; apply.py: executed later, or discarded

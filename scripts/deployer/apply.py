@@ -38,7 +38,9 @@ def apply_plan(session: Session, path: Path) -> Deployed:
         raise Aborted(
             f"{saved_plan.stack_name}: not deployed; the plan is still saved (delete it with --discard {path})"
         )
-    late = LateProtection(saved_plan.late_parameters, tuple(saved_plan.late_paths))
+    late = LateProtection(
+        saved_plan.late_parameters, tuple(saved_plan.late_paths), template_url=saved_plan.late_template_url
+    )
     execute_plan(session, proposal, before.tree, saved_plan.plan, list(losses.values()), late)
     deployed = finish_deployment(session, before.template_tree, late)
     try:

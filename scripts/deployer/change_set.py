@@ -41,6 +41,9 @@ class ExecutionOptions:
     skips_validation: bool = False
     # Whether a failure rolls nothing back; requested when the change set is executed.
     keeps_failed: bool = False
+    # Whether to import the existing resources that have a literal name in the template.
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-automatically.html
+    imports_existing: bool = False
 
     def to_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
@@ -57,6 +60,8 @@ class ExecutionOptions:
             arguments["DeploymentConfig"] = {"Mode": "EXPRESS", "DisableRollback": False}
         if self.skips_validation:
             arguments["DisableValidation"] = True
+        if self.imports_existing:
+            arguments["ImportExistingResources"] = True
         return arguments
 
 
@@ -82,9 +87,14 @@ class Proposal:
 
         A rollback deletes the resources that the operation has created, even those with the deletion policy ``Retain``.
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ExecuteChangeSet.html
+        It is not documented whether a resource that the operation imports counts as created by it. So an operation that
+        imports deletes only what has another policy, and what it imports has ``Retain`` (imports.py).
         """
+        deletes_created = all(change.action != "Import" for _, change in self.changes.walk())
         # Of a failure that rolls nothing back, RollbackStack later deletes what was created.
-        on_failure: dict[str, Any] = {"DisableRollback" if self.keeps_failed else "RetainExceptOnCreate": True}
+        on_failure: dict[str, Any] = (
+            {"DisableRollback": True} if self.keeps_failed else {"RetainExceptOnCreate": deletes_created}
+        )
         try:
             self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id, **on_failure)
             self.is_executed = True

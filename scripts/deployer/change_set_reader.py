@@ -96,6 +96,7 @@ def read_changes(
                 properties=_read_properties(resource.get("Details", [])),
                 policy_action=resource.get("PolicyAction", ""),
                 nested=nested,
+                physical_id=resource.get("PhysicalResourceId", "") if resource["Action"] == "Import" else "",
             )
         )
     return StackChanges(path.rpartition("/")[2] or change_set["StackName"], tuple(changes))

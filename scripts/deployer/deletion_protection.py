@@ -1,9 +1,11 @@
-"""Enables deletion protection after the creation of what it protects.
+"""Makes the second change set of a deployment: it enables deletion protection, and ends an import.
 
 A table with deletion protection cannot be deleted, not even by the rollback of the deployment that created it: a first
 deployment that fails would end in ROLLBACK_FAILED. So the change set that creates such a table disables the protection,
 and a second one, which changes nothing else, enables it.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html
+
+After an import, the second change set also replaces the copies of the templates that the import needed (imports.py).
 """
 
 from collections.abc import Mapping
@@ -26,7 +28,7 @@ _PROPERTY = "DeletionProtectionEnabled"
 
 
 class NotProtected(UserError):
-    """The deployment has succeeded, but the deletion protection is off."""
+    """The deployment has succeeded, but the second change set has not."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,15 @@ class LateProtection:
     paths: tuple[str, ...] = ()
     # The paths of what is created with deletion protection nevertheless.
     undeletable: tuple[str, ...] = ()
+    # The location of the template that follows the one of an import; empty to keep the template.
+    template_url: str = ""
+
+    @property
+    def purpose(self) -> str:
+        """What the second change set does, for messages; empty if none is needed."""
+        purposes = [f"protects {', '.join(self.paths)} from deletion"] if self.parameters else []
+        purposes += ["replaces the import's copies of the templates"] if self.template_url else []
+        return " and ".join(purposes)
 
     def leave_off(self, parameters: Mapping[str, str]) -> dict[str, str]:
         """Return the parameters for the first change set."""
@@ -87,19 +98,22 @@ def find_late_protection(
 
 def switch_on_protection(session: Session, late: LateProtection) -> None:
     """Execute the second change set, without rollback triggers. Raises ``NotProtected`` if it fails."""
-    if not late.parameters:
+    if not late.purpose:
         return
     stack_name, environment = session.options.stack_name, session.options.environment
-    session.report.announce_step("Protecting", f"{', '.join(late.paths)} from deletion, with a second change set")
+    session.report.announce_step("Completing", f"with a second change set, which {late.purpose}")
     try:
         _execute_second_change_set(session, late)
     except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
         if isinstance(error, DeploymentFailed):
             session.report.show_failure(error.failure)
         reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error) or "interrupted"
+        state = f"the deletion protection of {', '.join(late.paths)} is not switched on"
+        state, task = (
+            (state, "switch it on") if late.parameters else ("its second change set has failed", "complete it")
+        )
         raise NotProtected(
-            f"{stack_name} is deployed, but the deletion protection of {', '.join(late.paths)} is not switched on: "
-            f"{reason}; to switch it on, deploy again: scripts/deploy.sh {environment}"
+            f"{stack_name} is deployed, but {state}: {reason}; to {task}, deploy again: scripts/deploy.sh {environment}"
         ) from error
 
 
@@ -108,9 +122,16 @@ def _execute_second_change_set(session: Session, late: LateProtection) -> None:
     stack = describe_stack(cloudformation, session.options.stack_name)
     # The deployed values: a saved plan may be older than the current settings.
     parameters = stack.parameters | late.parameters
-    with create_change_set(cloudformation, stack, parameters, ExecutionOptions(), UsePreviousTemplate=True) as proposal:
+    template: dict[str, str | bool] = (
+        {"TemplateURL": late.template_url} if late.template_url else {"UsePreviousTemplate": True}
+    )
+    with create_change_set(cloudformation, stack, parameters, ExecutionOptions(), **template) as proposal:
         if proposal is None:
             return
+        for path, change in proposal.changes.walk():
+            # It changes expressions and policies, not values: nothing of it can create, replace or remove a resource.
+            if change.action in ("Add", "Remove") or change.replacement == "True":
+                raise UserError(f"CloudFormation would replace, create or remove {path}")
         with session.follow_stack(None, stack.name) as following:
             execute_and_follow(proposal, describe_tree(cloudformation, stack), following)
 

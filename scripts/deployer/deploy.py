@@ -1,5 +1,6 @@
 """The steps in order: validate, package, compare, examine, upload, change set, plan, confirm, execute, outputs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +22,11 @@ from .execution_options import (
     describe_execution,
     watches_alarms,
 )
+from .imports import check_imported, copy_for_import, describe_imports
 from .package import Package, package_templates, repackage_for_plan
 from .plan.model import Plan
 from .preflight.examine import Preflight
+from .preflight.importable import ImportedResource
 from .saved_plan import SavedPlan, digest_changes, save_plan
 from .session import Session
 from .stack import (
@@ -70,12 +73,36 @@ def deploy(session: Session) -> Deployed:
             _complete_last_deployment(session, stack, packaged)
         return Deployed(stack.outputs, changed=False)
     preflight.run_checks()
+    imported = _find_imported_resources(session, preflight)
+    first = copy_for_import(packaged, imported) if imported else packaged
     # A saved plan may be executed later, so it needs all files.
-    uploaded = repackage_for_plan(packaged) if options.only_plan and not options.out else packaged
+    uploaded = repackage_for_plan(first) if options.only_plan and not options.out else first
     _upload_files(session, uploaded)
     before = read_snapshot(session.cloudformation, stack)
     role_arn = bucket.get("ServiceRoleArn", "")
-    return _deploy_changes(session, before, planning.parse_package(packaged), uploaded.template_url, role_arn)
+    return _deploy_changes(
+        session,
+        before,
+        planning.parse_package(first),
+        uploaded.template_url,
+        role_arn,
+        imported,
+        packaged.template_url if imported else "",
+    )
+
+
+def _find_imported_resources(session: Session, preflight: Preflight) -> tuple[ImportedResource, ...]:
+    """Return the resources to import, in a deployment that imports. Raises ``UserError`` if there are none."""
+    options = session.options
+    if not options.imports_existing:
+        return ()
+    imported = preflight.find_imported_resources()
+    if not imported:
+        raise UserError(
+            f"nothing to import: no resource that {options.stack_name} would create exists; deploy it with "
+            f"scripts/deploy.sh {options.environment}"
+        )
+    return imported
 
 
 def _complete_last_deployment(session: Session, stack: Stack, packaged: Package) -> None:
@@ -123,15 +150,24 @@ def _upload_files(session: Session, packaged: Package) -> None:
 
 
 def _deploy_changes(
-    session: Session, before: Snapshot, after: templates.Tree, template_url: str, role_arn: str
+    session: Session,
+    before: Snapshot,
+    after: templates.Tree,
+    template_url: str,
+    role_arn: str,
+    imported: Sequence[ImportedResource],
+    late_template_url: str,
 ) -> Deployed:
-    """Show a change set of the uploaded templates, and save it, or execute it once it is confirmed."""
+    """Show a change set of the uploaded templates, and save it, or execute it once it is confirmed.
+
+    ``late_template_url`` locates the template of the second change set after an import.
+    """
     options, target, report = session.options, session.target, session.report
     stack = before.tree.stack
     pseudo = target.pseudo_parameters()
     parameters = options.parameters
     compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
-    late = find_late_protection(compared, after, parameters, pseudo)
+    late = replace(find_late_protection(compared, after, parameters, pseudo), template_url=late_template_url)
     if late.parameters:
         parameters = late.leave_off(parameters)
         compared = planning.compare_trees(stack.name, before.source, (after, parameters), pseudo)
@@ -142,6 +178,8 @@ def _deploy_changes(
         if proposal is None:
             check_unfinished(options, stack)
             return Deployed(stack.outputs, changed=False)
+        check_imported(proposal.changes, imported)
+        notices += describe_imports(imported, options.environment)
         plan = compared.make_plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
         check_change_set(options, stack, plan.stack, late)
         plan = replace(plan, notices=(*describe_execution(execution, stack, plan.stack), *plan.notices))
@@ -184,6 +222,7 @@ def _save_plan(
             late_parameters=late.parameters,
             late_paths=list(late.paths),
             keeps_failed=proposal.keeps_failed,
+            late_template_url=late.template_url,
         ),
     )
     proposal.is_saved = True

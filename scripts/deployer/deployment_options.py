@@ -46,6 +46,8 @@ class DeploymentOptions:
     express: bool = False
     keep_failed: bool = False
     skip_validation: bool = False
+    # Whether to import the existing resources that the stacks would create, instead of refusing to deploy.
+    imports_existing: bool = False
 
     @property
     def stack_name(self) -> str:

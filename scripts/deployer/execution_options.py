@@ -68,6 +68,8 @@ def check_continuation(options: DeploymentOptions, stack: Stack) -> None:
         reason = f"it would go on without rollback, which {options.rollout.protections[0]} forbids"
     elif options.express:
         reason = "express mode, with rollback, cannot go on from there; deploy without --express"
+    elif options.imports_existing:
+        reason = "a rollback of what was kept might delete what is imported; deploy without importing"
     if reason:
         raise UserError(
             f"{stack.name} is {stack.status}: {reason}; or roll it back: scripts/deploy.sh {options.environment} "
@@ -129,6 +131,7 @@ def choose_execution(
         is_express=options.express,
         skips_validation=options.skip_validation,
         keeps_failed=keeps_failed(options, stack),
+        imports_existing=options.imports_existing,
     )
 
 

@@ -20,7 +20,9 @@ LONGEST_SECONDS = 4 * 60 * 60
 # How many failed requests in a row, by throttling or dropped connections, are repeated.
 MOST_FAILURES = 15
 
-_SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+# A stack whose operation imports resources may end as imported.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html#cfn-console-view-stack-data-resources-status-codes
+_SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
 # In these phases nested stacks have events after their parents have reported them complete.
 _ALL_STACKS = ("CLEANUP", "ROLLBACK", "DELETE")
 

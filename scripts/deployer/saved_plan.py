@@ -32,6 +32,8 @@ class SavedPlan:
     late_paths: list[str] = field(default_factory=list)
     # Whether a failure of the execution rolls nothing back.
     keeps_failed: bool = False
+    # The location of the template of the second change set after an import (imports.py); empty without one.
+    late_template_url: str = ""
 
 
 def digest_changes(changes: StackChanges) -> str:

@@ -18,6 +18,8 @@ from tests.deployer.conftest import Command, add_platform
         (("--skip", "A/B"), "--skip requires --continue-rollback"),
         (("--plan", "--json", "--markdown"), "--json cannot be combined with --markdown"),
         (("--plan", "--offline", "--out", "x"), "--out cannot be combined with --offline"),
+        (("--plan", "--import", "--offline"), "--import cannot be combined with --offline"),
+        (("--import", "--follow"), "--import and --follow: use only one of these"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(
@@ -36,7 +38,9 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
     general = command("--help", COLUMNS="80", code=0)
     assert max(map(len, general.stdout.splitlines())) <= 80
     commands = re.findall(r"^  ([a-z-]+)  +[A-Z].*[.]$", general.stdout.split("Commands:")[1], re.MULTILINE)
-    assert commands == ["deploy", "plan", "apply", "discard", "follow", "cancel", "continue-rollback", "rollback"]
+    assert commands == [
+        "deploy", "plan", "apply", "discard", "import", "follow", "cancel", "continue-rollback", "rollback",
+    ]  # fmt: skip
     assert "..." not in general.stdout
     for name in commands:
         help_text = command(name, "--help", code=0).stdout
@@ -57,6 +61,8 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
         (("--region", "eu-west-1", "dev", "follow"), ("follow", "dev", "--region", "eu-west-1")),
         (("dev", "--yes", "apply", "plan"), ("apply", "dev", "plan", "--yes")),
         (("dev", "--apply", "plan"), ("apply", "dev", "plan")),
+        (("dev", "--import", "--yes"), ("import", "dev", "--yes")),
+        (("dev", "--plan", "--import"), ("plan", "dev", "--import")),
     ],
 )
 def test_an_option_that_is_the_alias_of_a_command_does_the_same(

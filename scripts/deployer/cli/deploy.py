@@ -72,6 +72,7 @@ class _DeployCommand(click.Command):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         declared = {parameter.name for parameter in self.params}
+        names = {f"--{name}" for name in main.commands}
         # The sub-commands by the parameters that choose them, and by the parameters that only they have.
         self._aliases: dict[str, click.Command] = {}
         self._homes: dict[str, click.Command] = {}
@@ -81,7 +82,8 @@ class _DeployCommand(click.Command):
             self.params.append(click.Option([f"--{command.name}", alias], hidden=True, **shape))
             self._aliases[alias] = command
             for option in command.params:
-                if isinstance(option, click.Option) and option.name and option.name not in declared:
+                is_new = option.name not in declared and option.opts[0] not in names
+                if isinstance(option, click.Option) and option.name and is_new:
                     hidden = copy.copy(option)
                     hidden.hidden = True
                     self.params.append(hidden)
@@ -90,6 +92,9 @@ class _DeployCommand(click.Command):
     def invoke(self, context: click.Context) -> Any:
         values = context.params
         aliases = [alias for alias in self._aliases if values[alias]]
+        if aliases == ["alias_plan", "alias_import"]:
+            # An import can be planned: `import` is an option of `plan`, too.
+            aliases, values["imports_existing"] = ["alias_plan"], True
         if len(aliases) > 1:
             options = " and ".join(f"--{self._aliases[alias].name}" for alias in aliases)
             context.fail(f"{options}: use only one of these")
@@ -107,6 +112,7 @@ class _DeployCommand(click.Command):
             }
             return context.invoke(self.callback, **values_of_deploy)  # type: ignore[arg-type] # it has one
         values["file"] = values[aliases[0]]
+        values.setdefault("imports_existing", False)
         return context.invoke(command, **{name: values[name] for name in _parameter_names(command)})
 
 
@@ -179,6 +185,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, 
 @_full
 @_json
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
+@click.option("--import", "imports_existing", is_flag=True, help="Plan an import; see `import`.")
 def plan(
     common: CommonOptions,
     execution: dict[str, bool],
@@ -190,6 +197,7 @@ def plan(
     full: bool,
     as_json: bool,
     as_markdown: bool,
+    imports_existing: bool,
 ) -> None:
     """Show what a deployment would change.
 
@@ -201,11 +209,15 @@ def plan(
         raise click.UsageError("--json cannot be combined with --markdown")
     if out and offline:
         raise click.UsageError("--out cannot be combined with --offline")
-    if offline and any(execution.values()):
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name, is_set in execution.items() if is_set)
-        raise click.UsageError(f"{flags} cannot be combined with --offline")
+    selected = [f"--{name.replace('_', '-')}" for name, is_set in execution.items() if is_set]
+    if offline and selected:
+        raise click.UsageError(f"{', '.join(selected)} cannot be combined with --offline")
+    if imports_existing and (offline or selected):
+        raise click.UsageError(f"--import cannot be combined with {', '.join(selected) or '--offline'}")
     with _open_reporter(common, as_json, as_markdown=as_markdown, full=full) as (report, console):
-        options = _read_options(common, only_plan=True, out=out, wait=wait, adopt=adopt, **execution)
+        options = _read_options(
+            common, only_plan=True, out=out, wait=wait, adopt=adopt, imports_existing=imports_existing, **execution
+        )
         if offline:
             changed = plan_offline(options, against, report)
         else:
@@ -236,6 +248,27 @@ def discard(common: CommonOptions, file: Path, as_json: bool) -> None:
         saved_plans.discard_plan(session, file)
         message = "the saved plan has been deleted"
         session.report.show_result("discarded", stack_name=session.options.stack_name, outputs={}, message=message)
+
+
+@main.command("import")
+@common_options
+@_yes
+@_destroys
+@_wait
+@_adopt
+@_full
+@_json
+def import_existing(
+    common: CommonOptions, yes: bool, destroys: tuple[str, ...], wait: bool, adopt: bool, full: bool, as_json: bool
+) -> None:
+    """Deploy, and take in tables, vaults and logs that exist.
+
+    A deletion retains them; their names are then taken, so that `deploy` refuses to create them. `plan --import` shows
+    what this does.
+    """
+    command_options = {"destroys": destroys, "wait": wait, "adopt": adopt, "imports_existing": True}
+    with _open_session(common, as_json, yes, full=full, **command_options) as session:
+        _end_deployment(session, deploy_platform(session))
 
 
 @main.command()

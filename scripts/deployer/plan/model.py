@@ -42,6 +42,8 @@ class Change:
     nested: "StackChanges | None" = None
     # Whether the service lists it although, by the templates, no value changes.
     is_spurious: bool = False
+    # Of an import: the existing resource, by the name or ARN that CloudFormation knows it by.
+    physical_id: str = ""
 
     @property
     def creates_resource(self) -> bool:
@@ -105,12 +107,14 @@ class Count:
     change: int = 0
     destroy: int = 0
     spurious: int = 0
+    imports: int = 0
 
     def __add__(self, count: "Count") -> "Count":
         return Count(*map(operator.add, astuple(self), astuple(count)))
 
     def __str__(self) -> str:
-        return f"Plan: {self.add} to add, {self.change} to change, {self.destroy} to destroy."
+        imports = f"{self.imports} to import, " if self.imports else ""
+        return f"Plan: {imports}{self.add} to add, {self.change} to change, {self.destroy} to destroy."
 
 
 def count_changes(stack: StackChanges) -> Count:
@@ -123,7 +127,9 @@ def _count_change(change: Change) -> Count:
         return count_changes(change.nested)
     if change.is_spurious:
         return Count(spurious=0 if change.resource_type == STACK else 1)
-    if change.action in ("Add", "Import"):
+    if change.action == "Import":
+        return Count(imports=1)
+    if change.action == "Add":
         return Count(add=1)
     if change.action == "Remove":
         return Count(destroy=1)

@@ -74,6 +74,19 @@ def list_naming_properties(resource_type: str) -> tuple[str, ...]:
 
 
 @cache
+def list_identifiers(resource_type: str) -> tuple[str, ...]:
+    """Return the properties that identify a resource, or nothing if a template cannot set one of them.
+
+    https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html#schema-properties-primaryidentifier
+    """
+    schema = read_schema(resource_type) or {}
+    identifiers = schema.get("primaryIdentifier", [])
+    if not set(identifiers).isdisjoint(schema.get("readOnlyProperties", [])):
+        return ()
+    return tuple(pointer.removeprefix("/properties/") for pointer in identifiers)
+
+
+@cache
 def read_schema(resource_type: str) -> dict[str, Any] | None:
     """Return the schema of a resource type, or None if cfn-lint does not have it."""
     # Imported here because it takes most of a second, and few commands need it.

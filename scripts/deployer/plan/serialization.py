@@ -9,7 +9,7 @@ from scripts.common.evaluate import Unknown
 from .model import Change, Count, Plan, PropertyChange, StackChanges, StatementChange
 
 # Fields whose documented name differs from the name in Python.
-_JSON_NAMES = {"is_spurious": "phantom", "spurious": "phantom"}
+_JSON_NAMES = {"is_spurious": "phantom", "spurious": "phantom", "imports": "import"}
 
 
 def to_json(record: Count | Plan | StackChanges) -> dict[str, Any]:

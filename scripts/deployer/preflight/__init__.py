@@ -5,6 +5,7 @@ situation.py       what every check reads
 resources.py       the declared resources, and which of them a stack already holds
 concurrency.py     Lambda's concurrency limits against the declared reservations
 existing_names.py  resources outside the stack whose names are taken
+importable.py      what an import takes in of these, and what to do with the others
 name_lookups.py    the call of each service that tells whether a name exists
 github_subject.py  the subject that GitHub's roles trust
 logs_policies.py   the resource policies of CloudWatch Logs

@@ -23,8 +23,9 @@ from ..deployment_options import ARTIFACTS_STACK, DeploymentOptions
 from ..finding import Finding, Verdict
 from . import concurrency, existing_names, github_subject, logs_policies, region, rights, runtime
 from .concurrency import check_concurrency
-from .existing_names import check_existing_names
+from .existing_names import check_existing_names, find_imported_resources
 from .github_subject import check_github_subject
+from .importable import ImportedResource
 from .logs_policies import check_logs_policies
 from .name_lookups import locate
 from .region import check_region
@@ -50,20 +51,24 @@ class Preflight:
 
     def __init__(self, options: DeploymentOptions, target: Target, report: Reporter) -> None:
         self._options, self._target, self._report = options, target, report
-        self._is_done = False
+        self._situation: Situation | None = None
 
     def run_checks(self, *, with_bootstrap: bool = False) -> None:
         """Report the findings, ``with_bootstrap`` the bucket's too. Raises ``UserError`` if there is a failure."""
-        if self._is_done:
+        if self._situation is not None:
             return
-        self._is_done = True
-        findings = collect_findings(read_situation(self._options, self._target, with_bootstrap=with_bootstrap))
+        self._situation = read_situation(self._options, self._target, with_bootstrap=with_bootstrap)
+        findings = collect_findings(self._situation)
         self._report.show_findings(findings)
         failures = [finding for finding in findings if finding.verdict is Verdict.FAILURE]
         if failures:
             first = failures[0]
             count = f" ({len(failures) - 1} more above)" if len(failures) > 1 else ""
             raise UserError(f"{first.text}; {first.next_step}{count}; nothing was changed")
+
+    def find_imported_resources(self) -> tuple[ImportedResource, ...]:
+        """Return the existing resources to import; none if the checks have not run."""
+        return find_imported_resources(self._situation) if self._situation else ()
 
 
 def collect_findings(situation: Situation) -> list[Finding]:
@@ -102,6 +107,7 @@ def read_situation(options: DeploymentOptions, target: Target, *, with_bootstrap
         only_plan=options.only_plan,
         upload_prefix=_upload_prefix(options),
         today=_aws_date(target.identity),
+        imports_existing=options.imports_existing,
     )
 
 

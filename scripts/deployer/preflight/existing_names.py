@@ -1,10 +1,12 @@
 """Finds resources outside the stack whose names the templates declare: CloudFormation cannot create them again.
 
+An import takes them in, where it can (importable.py).
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
 """
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +15,7 @@ from scripts.deployer.stack import OWNER_TAG, WORKERS
 
 from ..deployment_options import ARTIFACTS_STACK
 from ..finding import Finding, Verdict
+from .importable import GUIDE, ImportedResource, describe_import, describe_obstacle, examine_import, is_importable
 from .name_lookups import LOOKUPS, Lookup, exclusive_name
 from .resources import DeclaredResource
 from .situation import Situation, unknown_finding
@@ -21,8 +24,55 @@ SUBJECT = "names"
 _REGIONS = "docs/deploying.md#accounts-and-regions"
 
 
+@dataclass
+class _Survey:
+    """The answers of the services to the names that a deployment would create."""
+
+    asked_names: int = 0
+    # The declared resources whose names exist, with the names.
+    existing: list[tuple[DeclaredResource, str]] = field(default_factory=list)
+    # What could not be checked.
+    unknowns: list[Finding] = field(default_factory=list)
+
+
 def check_existing_names(situation: Situation) -> list[Finding]:
-    """Return a failure for each name that exists outside the stack; unknown if a service does not answer."""
+    """Return a failure for each name that exists outside the stack; unknown if a service does not answer.
+
+    With ``imports_existing``, a name is a failure if its resource cannot be imported.
+    """
+    survey = _survey_names(situation)
+    findings = list(survey.unknowns)
+    for resource, name in survey.existing:
+        lookup = LOOKUPS[resource.type]
+        if not situation.imports_existing:
+            findings.append(_existing_name_finding(situation, name, resource, lookup))
+        elif is_importable(resource):
+            findings += examine_import(situation, SUBJECT, resource, name)
+        else:
+            delete = lookup.delete.format(name=name, **situation.place)
+            reason, step = describe_obstacle(resource, delete)
+            text = f"{name} ({resource.type}) exists outside {situation.stack_name}: {reason}"
+            findings.append(Finding(SUBJECT, Verdict.FAILURE, text, step))
+    if findings:
+        return findings
+    if survey.existing:
+        return [Finding(SUBJECT, Verdict.OK, f"the {len(survey.existing)} names that exist can be imported")]
+    return [Finding(SUBJECT, Verdict.OK, f"none of the {survey.asked_names} names to be created exists")]
+
+
+def find_imported_resources(situation: Situation) -> tuple[ImportedResource, ...]:
+    """Return the existing resources that an import takes in, in the order of their paths."""
+    existing = sorted(_survey_names(situation).existing, key=lambda pair: pair[0].path)
+    return tuple(
+        describe_import(situation, resource, LOOKUPS[resource.type].property, name)
+        for resource, name in existing
+        if is_importable(resource)
+    )
+
+
+def _survey_names(situation: Situation) -> _Survey:
+    """Ask the services for each name that the stacks do not hold."""
+    survey = _Survey()
     new: dict[Lookup, dict[str, DeclaredResource]] = {}
     is_unreadable = False
     for resource in situation.resources:
@@ -41,24 +91,27 @@ def check_existing_names(situation: Situation) -> list[Finding]:
     ]
     with ThreadPoolExecutor(WORKERS) as pool:
         answers = pool.map(lambda item: _ask_service(situation, item[0], item[1], new[item[0]]), questions)
-        findings = [finding for answer in answers for finding in answer]
+        for existing, unknowns in answers:
+            survey.existing += existing
+            survey.unknowns += unknowns
     if is_unreadable:
         text = "names that exist could not be checked: what the stack holds is not known"
-        findings.append(Finding(SUBJECT, Verdict.UNKNOWN, text, "grant cloudformation:ListStackResources"))
-    count = sum(map(len, new.values()))
+        survey.unknowns.append(Finding(SUBJECT, Verdict.UNKNOWN, text, "grant cloudformation:ListStackResources"))
+    survey.asked_names = sum(map(len, new.values()))
     # A service that denies the call for one name denies it for the others.
-    findings = list(dict.fromkeys(findings))
-    return findings or [Finding(SUBJECT, Verdict.OK, f"none of the {count} names to be created exists")]
+    survey.unknowns = list(dict.fromkeys(survey.unknowns))
+    return survey
 
 
 def _ask_service(
     situation: Situation, lookup: Lookup, names: list[str], resources: dict[str, DeclaredResource]
-) -> list[Finding]:
+) -> tuple[list[tuple[DeclaredResource, str]], list[Finding]]:
     try:
         existing = lookup.find(situation, names)
     except AWS_ERRORS as error:
-        return [unknown_finding(SUBJECT, f"whether names of {resources[names[0]].type} exist", lookup.action, error)]
-    return [_existing_name_finding(situation, name, resources[name], lookup) for name in sorted(existing)]
+        topic = f"whether names of {resources[names[0]].type} exist"
+        return [], [unknown_finding(SUBJECT, topic, lookup.action, error)]
+    return [(resources[name], name) for name in sorted(existing)], []
 
 
 def _existing_name_finding(situation: Situation, name: str, resource: DeclaredResource, lookup: Lookup) -> Finding:
@@ -87,18 +140,20 @@ def _next_step(
     if not resource.is_of_environment:
         other_region = f"if another Region has it, see {_REGIONS}; otherwise " if lookup.is_account_wide else ""
         return f"{other_region}import it into the stack, or {delete_unused}"
+    take_in = f"take it in (scripts/deploy.sh {situation.environment} --import), or " if is_importable(resource) else ""
     if situation.is_deployed:
-        return delete_unused if is_ours is False else f"import it into the stack, or {delete_unused}"
+        return delete_unused if is_ours is False else f"{take_in}{delete_unused}"
     if lookup.is_account_wide:
         return f"choose another environment name for this Region, or {delete_unused}"
     purge = f"scripts/destroy.sh {situation.environment} --purge"
     if is_ours and resource.is_retained:
-        return f"delete it with its data ({purge}), or import it into the stack"
+        guide = "" if take_in else f"; to keep its data, see {GUIDE}"
+        return f"{take_in}delete it with its data ({purge}){guide}"
     if is_ours:
         return f"delete it: {delete}"
     if is_ours is None and resource.is_retained:
-        return f"if an earlier stack left it: {purge}; otherwise choose another environment name"
-    return f"choose another environment name, or {delete_unused}"
+        return f"{take_in}if an earlier stack left it: {purge}; otherwise choose another environment name"
+    return f"{take_in}choose another environment name, or {delete_unused}"
 
 
 def _read_tags(situation: Situation, name: str, lookup: Lookup) -> Mapping[str, str] | None:

@@ -37,6 +37,8 @@ class Situation:
     # The prefix of the keys that the deployer uploads to.
     upload_prefix: str
     today: date
+    # Whether resources that exist outside the stack are to be imported.
+    imports_existing: bool = False
 
     @property
     def client(self) -> ClientFactory:

@@ -3,6 +3,5 @@
 leftover.py   an existing resource, and whether its tags name this environment
 services.py   finds and deletes SQS queues, CloudWatch log groups, DynamoDB tables and backup vaults
 keys.py       KMS keys, which have no name
-holders.py    which stack, if any, holds a resource
 search.py     the leftovers of an environment, by its templates
 """

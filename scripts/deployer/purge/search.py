@@ -9,8 +9,8 @@ from scripts.common.errors import UserError
 from scripts.common.evaluate import Evaluated, evaluate
 from scripts.common.target import Target
 
+from ..holders import StackHolders
 from ..preflight.name_lookups import make_arn
-from .holders import StackHolders
 from .keys import LOSS, TYPE, Keys
 from .leftover import Leftover, Service
 from .services import LogGroups, Queues, Tables, Vaults

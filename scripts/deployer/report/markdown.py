@@ -57,7 +57,7 @@ def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") ->
             continue
         resource_path = f"{path}{change.logical_id}"
         sign, _, word = plan_text.describe_action(change)
-        mark = {"~": "!", "-/+": "-"}.get(sign, sign)
+        mark = {"~": "!", "-/+": "-", "<": "+"}.get(sign, sign)
         names = plan_text.omitted_properties(plan, resource_path, change)
         parts = [f"{mark} {indent}{sign} {change.logical_id}", change.resource_type, names, word]
         yield " ".join(part for part in parts if part)

@@ -37,10 +37,12 @@ SHOWN_BEFORE_DIFFERENCE = 20
 TABLE_WIDTH = 120
 _SYMBOLS = {
     "create": ("+", "green"),
+    "import": ("<", "cyan"),
     "change": ("~", "yellow"),
     "delete": ("-", "red"),
     "replace": ("-/+", "red"),
 }
+_NOTE_COLOURS = {"~": "yellow", "<": "cyan"}
 # Parts of a policy that no row of the table of policy statements expresses.
 _NOT_IN_STATEMENTS = ("Version", "Id", "Sid")
 
@@ -140,7 +142,9 @@ def print_failure(console: Console, failure: Failure) -> None:
 def describe_action(change: Change) -> tuple[str, str, str]:
     """Return the sign of a change, its colour, and a note such as "(replaced)"."""
     kind, note = "change", ""
-    if change.action in ("Add", "Import"):
+    if change.action == "Import":
+        kind, note = "import", f"(imports {change.physical_id or change.logical_id})"
+    elif change.action == "Add":
         kind = "create"
     elif change.action == "Remove":
         kind = "delete"
@@ -230,7 +234,7 @@ def condition_lines(condition: str) -> list[str]:
 
 
 def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created: tuple[str, ...]) -> None:
-    """``created`` are the paths of the stacks that take one line."""
+    """``created`` are the paths of the stacks that take one line, and one for each resource that they import."""
     for change in stack.changes:
         if change.is_spurious:
             continue
@@ -240,6 +244,9 @@ def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created
             branch.label = Text.assemble(
                 _change_line(plan, resource_path, change), f" {_count_stack(plan, change, path)}"
             )
+            for below, imported in change.nested.walk(f"{resource_path}/"):
+                if imported.action == "Import":
+                    branch.add(_change_line(plan, below, imported))
             continue
         for prop in shown_properties(plan, resource_path, change):
             branch.add(_property_line(prop, is_added=change.action == "Add"))
@@ -252,7 +259,10 @@ def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created
 def _count_stack(plan: Plan, change: Change, path: str) -> str:
     count = count_changes(change.nested) if change.nested else Count()
     statements = sum(statement.holder.startswith(f"{path}{change.logical_id}/") for statement in plan.statements)
-    return f"{count.add} resources, {statements} policy statements" if statements else f"{count.add} resources"
+    parts = [f"{count.add} resources"]
+    parts += [f"{count.imports} imported"] if count.imports else []
+    parts += [f"{statements} policy statements"] if statements else []
+    return ", ".join(parts)
 
 
 def _change_line(plan: Plan, path: str, change: Change) -> Text:
@@ -260,7 +270,7 @@ def _change_line(plan: Plan, path: str, change: Change) -> Text:
     line = Text.assemble((sign, colour), f" {change.logical_id} ", (change.resource_type, "dim"))
     if names := omitted_properties(plan, path, change):
         line.append(f" {names}", style="dim")
-    return line.append(f" {note}", style="red" if sign != "~" else "yellow") if note else line
+    return line.append(f" {note}", style=_NOTE_COLOURS.get(sign, "red")) if note else line
 
 
 def _property_line(prop: PropertyChange, *, is_added: bool = False) -> Text:

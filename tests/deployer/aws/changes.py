@@ -90,7 +90,9 @@ class Comparison:
         if name == "TemplateURL":
             return None
         replaces, before = name in REPLACED_BY.get(kind, ()), show_value(old, self.before)
-        if old != new or any(is_referred_to(new, parameter) for parameter in self.changed):
+        # An expression with the same value is no change.
+        is_changed = old != new and before != show_value(new, self.after)
+        if is_changed or any(is_referred_to(new, parameter) for parameter in self.changed):
             recreation = "Always" if replaces else "Never"
             return describe_property(name, before, show_value(new, self.after), recreation, "Static")
         # An attribute of a changed resource is unknown; a reference is unknown only if the resource may be replaced.

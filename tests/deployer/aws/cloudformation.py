@@ -23,6 +23,7 @@ from tests.deployer.aws import templates
 from tests.deployer.aws.changes import Comparison, describe_resource, leave_out_values, pass_on
 from tests.deployer.aws.data_services import DataServices
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
+from tests.deployer.aws.imports import Imports
 from tests.deployer.aws.settings import ACCOUNT, REGION, START
 from tests.deployer.aws.stack_failures import StackFailures, read_deployment_config
 from tests.deployer.aws.stacks import STACK, Changes, ChangeSet, Stack
@@ -33,7 +34,7 @@ UNSUPPORTED = "Nested change set {} was not successfully created: Currently in F
 
 
 @dataclass
-class CloudFormation(StackFailures):
+class CloudFormation(StackFailures, Imports):
     """The state of the service. A test sets it before it runs a command, and reads ``calls`` afterwards."""
 
     # By the logical id of the nested stack, "" for the root: the polls until its change set is created, the reason why
@@ -86,6 +87,9 @@ class CloudFormation(StackFailures):
     _created: list[tuple[Stack, str]] = field(default_factory=list)
     _retain_except_on_create: bool = False
     _preserves: bool = False
+    # Of the change set that is being created.
+    _is_importing: bool = False
+    _import_refusals: dict[str, str] = field(default_factory=dict)
 
     @property
     def data_services(self) -> DataServices:
@@ -207,6 +211,7 @@ class CloudFormation(StackFailures):
         after = self.propose_stack(stack, stack.name, text, {**defaults, **parameters})
         after.tags = request["Tags"]
         before = stack if stack.status != "REVIEW_IN_PROGRESS" else None
+        self._is_importing, self._import_refusals = bool(request.get("ImportExistingResources")), {}
         change_set = self._create_change_set(request["ChangeSetName"], stack, Comparison(before, after))
         change_set.proposed, change_set.request = after, request
         return {"Id": change_set.id, "StackId": stack.id}
@@ -457,7 +462,7 @@ class CloudFormation(StackFailures):
         changes: Changes = []
         nested_sets: list[ChangeSet] = []
         for logical_id in dict.fromkeys([*comparison.new, *comparison.old]):
-            change = comparison.describe_change(logical_id)
+            change = self.offer_import(after, comparison.describe_change(logical_id))
             if logical_id in after.nested and (change or before):
                 nested = self._create_nested_change_set(name, comparison, logical_id, change)
                 if nested is None:
@@ -472,7 +477,7 @@ class CloudFormation(StackFailures):
         answer = self.scripted_answers.get(after.logical_id, list)(changes)
         change_set = ChangeSet(self.make_arn("changeSet", name), name, stack, answer, nested=nested_sets)
         change_set.looks = self.slow.get(after.logical_id, 0)
-        change_set.reason = self.refuses.get(after.logical_id, "")
+        change_set.reason = self.refuses.get(after.logical_id, self._import_refusals.get(after.logical_id, ""))
         is_same = before is not None and (before.text, before.tags) == (after.text, after.tags)
         if not changes and not after.logical_id and is_same:
             change_set.reason = change_set.reason or NO_CHANGES

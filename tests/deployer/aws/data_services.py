@@ -112,7 +112,9 @@ class DataServices:
         table = self._find(TABLE, request["TableName"])
         numbers = {"ItemCount": len(table.contents), "TableSizeBytes": sum(map(len, table.contents))}
         state = {"TableStatus": "ACTIVE", "DeletionProtectionEnabled": table.protected}
-        return {"TableName": table.name, "TableArn": _make_arn(table), **numbers, **state}
+        encryption = {"SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": table.key_arn}}
+        described = {"TableName": table.name, "TableArn": _make_arn(table), **numbers, **state, **table.key}
+        return described | (encryption if table.key_arn else {})
 
     def _update_table(self, request: dict[str, Any]) -> dict[str, Any]:
         self._find(TABLE, request["TableName"]).protected = request["DeletionProtectionEnabled"]

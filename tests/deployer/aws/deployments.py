@@ -90,6 +90,7 @@ class Deployments:
 
     def _report_resource(self, stack: Stack, resource: dict[str, Any], verb: str, path: str) -> None:
         logical_id, kind = resource["LogicalResourceId"], resource["ResourceType"]
+        verb = "IMPORT" if resource["Action"] == "Import" else verb
         self.add_event(stack, logical_id, kind, f"{verb}_IN_PROGRESS")
         above = path.rpartition("/")[0]
         if path in self._failing:
@@ -101,6 +102,10 @@ class Deployments:
         else:
             if resource["Action"] == "Add":
                 self._create_resource(stack, logical_id)
+            elif resource["Action"] == "Import":
+                self.holdings.resources[kind, resource["PhysicalResourceId"]].stack_id = stack.id
+                # AWS does not document whether a rollback treats what it has imported as created. Here it does.
+                self._created.append((stack, logical_id))
             self.add_event(stack, logical_id, kind, f"{verb}_COMPLETE")
 
     def _end_deployment(self, stack: Stack, after: Stack, verb: str, request: dict[str, Any]) -> None:
@@ -200,6 +205,8 @@ class Deployments:
             resource["Type"], self.name_resource(stack, logical_id), tags, _is_protected(resource, stack.parameters)
         )
         created.stack_id = stack.id
+        properties = resource.get("Properties", {})
+        created.key = {name: properties[name] for name in ("KeySchema", "AttributeDefinitions") if name in properties}
         created.description = str(resource.get("Properties", {}).get("Description", ""))
         self._created.append((stack, logical_id))
 

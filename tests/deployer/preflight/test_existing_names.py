@@ -56,7 +56,7 @@ def test_a_resource_that_the_stack_retained_takes_its_name(
     assert (verdict, text.split(" ")[0]) == ("failure", "payment-dlq-prod")
 
 
-_LEFT_OVER = ("an earlier stack of this platform left it", "(scripts/destroy.sh prod --purge), or")
+_LEFT_OVER = ("an earlier stack of this platform left it", "delete it with its data (scripts/destroy.sh prod --purge)")
 _ACCOUNT_WIDE = ("an earlier stack or another Region has it", "delete it if no Region of this account uses it: aws")
 
 
@@ -142,7 +142,7 @@ def test_no_advice_takes_down_an_environment_that_runs(
     assert len(findings) > 5
     assert not [step for _, _, step in findings if "--purge" in step or "another environment name" in step]
     steps = {text.split(" ")[0]: step for _, text, step in findings}
-    imported = "import it into the stack, or " if tags is PLATFORM_TAGS else ""
+    imported = "take it in (scripts/deploy.sh prod --import), or " if tags is PLATFORM_TAGS else ""
     assert steps["backup-vault-payments-prod"] == (
         f"{imported}delete it if nothing uses it: aws backup delete-backup-vault --backup-vault-name "
         "backup-vault-payments-prod"

@@ -33,8 +33,8 @@ def test_a_failure_stops_the_deployment_before_it_changes_anything(
     create_obstacles(account)
     assert command("dev", "--yes", code=1).stderr.splitlines() == [
         "deploy: dynamodb-transactions-dev (AWS::DynamoDB::Table) exists outside payment-platform-dev: an earlier "
-        "stack of this platform left it; delete it with its data (scripts/destroy.sh dev --purge), or import it into "
-        "the stack (2 more above); nothing was changed"
+        "stack of this platform left it; take it in (scripts/deploy.sh dev --import), or delete it with its data "
+        "(scripts/destroy.sh dev --purge) (2 more above); nothing was changed"
     ]
     assert aws.find_writes() == []
     assert (set(aws.stacks), aws.objects) == (stacks, objects)

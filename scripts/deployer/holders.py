@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from scripts.common.clients import CloudFormationClient
 from scripts.common.errors import describe_aws_error
 
-from ..stack import RELEASED, describe_stack
+from .stack import RELEASED, describe_stack
 
 
 class StackHolders:

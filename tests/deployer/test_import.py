@@ -1,0 +1,267 @@
+"""An import takes the resources that a deletion has retained, or another tool has created, into the stacks."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.common.templates import parse_template
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Changes, Stack
+from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden
+from tests.emitted import ROOT
+
+NAME = "payment-platform-dev"
+TRANSACTIONS, LEDGER = "dynamodb-transactions-dev", "dynamodb-payment-ledger-dev"
+TABLE, QUEUE, GROUP, KEY = "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Logs::LogGroup", "AWS::KMS::Key"
+EARLIER_KEY = "arn:aws:kms:eu-west-1:123456789012:key/earlier"
+# The template of another stack, which has a table of ours.
+ORDERS = f"Resources: {{Ledger: {{Type: {TABLE}, Properties: {{TableName: {LEDGER}}}}}}}"
+# Of the tables, by their attributes' names and types.
+PAYMENT_KEY = {
+    "KeySchema": [{"AttributeName": "transaction_id", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "transaction_id", "AttributeType": "S"}],
+}
+
+
+@pytest.fixture
+def deleted(command: Command, aws: Service) -> Service:
+    """A deleted environment, of which its tables, with data, its queues, log groups and keys remain."""
+    add_platform(aws)
+    for name in (TRANSACTIONS, LEDGER):
+        aws.holdings.resources[TABLE, name].key_arn = EARLIER_KEY
+    aws.holdings.resources[TABLE, TRANSACTIONS].contents = ["pay-1", "pay-2"]
+    command("dev", "--yes", "--destroys", NAME, script="destroy", code=0)
+    aws.alarms.clear()
+    aws.calls.clear()
+    return aws
+
+
+@pytest.fixture
+def retained(deleted: Service) -> Service:
+    """The same without the queues, which cannot be imported."""
+    for kind, name in [key for key in deleted.holdings.resources if key[0] == QUEUE]:
+        deleted.holdings.delete_resource(kind, name)
+    return deleted
+
+
+def read_platform(aws: Service) -> Stack:
+    return next(stack for stack in aws.stacks.values() if stack.name == NAME and stack.is_there)
+
+
+def read_transactions(stack: Stack) -> dict[str, Any]:
+    template = parse_template(stack.nested["Data"].text)
+    return dict(template["Resources"]["Transactions"])
+
+
+def test_a_deployment_is_refused_and_names_the_import(command: Command, deleted: Service) -> None:
+    refused = command("dev", "--yes", code=1)
+    assert "→ take it in (scripts/deploy.sh dev --import), or delete it with its data" in refused.stdout
+    assert deleted.find_writes() == []
+
+
+def test_the_import_lists_what_it_cannot_take_in(command: Command, deleted: Service) -> None:
+    records = command("dev", "--import", "--yes", "--json", code=1).read_records()
+    (preflight,) = [record for record in records if record["type"] == "preflight"]
+    failures = [finding for finding in preflight["findings"] if finding["verdict"] == "failure"]
+    assert [finding["text"] for finding in failures] == [
+        f"{name} ({QUEUE}) exists outside {NAME}: CloudFormation cannot import it by its name"
+        for name in ("payment-dlq-dev", "sqs-notification-dlq-dev")
+    ]
+    assert failures[0]["next_step"] == (
+        "save its messages, then delete it, and this creates it again (docs/importing.md): aws sqs delete-queue "
+        "--queue-url $(aws sqs get-queue-url --queue-name payment-dlq-dev --query QueueUrl --output text)"
+    )
+    assert deleted.find_writes() == []
+
+
+def test_the_plan_of_an_import_names_each_existing_resource(command: Command, retained: Service) -> None:
+    assert_golden("plan_import.txt", command("dev", "plan", "--import", code=2).stdout)
+    assert_golden("plan_import_80.txt", command.run_on_terminal("dev", "--plan", "--import", columns=80).text)
+    markdown = command("dev", "--plan", "--import", "--markdown", "--full", code=2).stdout
+    assert "\n+   < Transactions AWS::DynamoDB::Table (imports dynamodb-transactions-dev)\n" in markdown
+    assert read_platforms(retained) == []
+
+
+def read_platforms(aws: Service) -> list[Stack]:
+    return [stack for stack in aws.stacks.values() if stack.name == NAME and stack.is_there]
+
+
+def test_the_plan_as_json_counts_the_imports(command: Command, retained: Service) -> None:
+    assert retained
+    records = command("dev", "--plan", "--import", "--json", code=2).read_records()
+    (plan,) = [record for record in records if record["type"] == "plan"]
+    assert plan["count"]["import"] == 6
+    (data,) = [change for change in plan["plan"]["stack"]["changes"] if change["logical_id"] == "Data"]
+    identified = {change["logical_id"]: change["physical_id"] for change in data["nested"]["changes"]}
+    assert (identified["Transactions"], identified["DeadLetters"]) == (TRANSACTIONS, "")
+
+
+def test_an_import_keeps_the_data_and_ends_as_an_ordinary_deployment(command: Command, retained: Service) -> None:
+    output = command("dev", "--import", "--yes", code=0).stdout
+    assert "Completing with a second change set, which replaces the import's copies of the templates\n" in output
+    table = retained.holdings.resources[TABLE, TRANSACTIONS]
+    stack = read_platform(retained)
+    assert (table.contents, table.stack_id) == (["pay-1", "pay-2"], stack.nested["Data"].id)
+    first, second = retained.find_requests("CreateChangeSet")
+    assert (first["ImportExistingResources"], second.get("ImportExistingResources")) == (True, None)
+    # The first template was a copy with a literal name; the second is as it is committed.
+    assert first["TemplateURL"] != second["TemplateURL"]
+    declared = read_transactions(stack)
+    assert declared["Properties"]["TableName"] == {"Fn::Sub": "dynamodb-transactions-${Environment}"}
+    assert declared["DeletionPolicy"] == "RetainExceptOnCreate"
+    retained.calls.clear()
+    for arguments in (("dev", "--yes"), ("dev", "--import", "--yes")):
+        assert "no changes; nothing was done" in command(*arguments, code=0).stdout
+    assert retained.find_writes() == []
+
+
+def test_a_saved_plan_imports_exactly_what_was_planned(command: Command, retained: Service, tmp_path: Path) -> None:
+    path = str(tmp_path / "plan.json")
+    command("dev", "--plan", "--import", "--out", path, code=2)
+    assert json.loads(Path(path).read_text(encoding="utf-8"))["late_template_url"].startswith("http")
+    command("dev", "apply", path, "--yes", code=0)
+    assert retained.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
+    assert "no changes" in command("dev", "--plan", code=0).stdout
+
+
+@pytest.mark.parametrize("failing", ["Data/Notifications", "Monitoring/Dashboard"])
+@pytest.mark.parametrize("complete_counts_as_deleted", [False, True])
+def test_the_rollback_of_an_import_deletes_no_imported_resource(
+    command: Command, retained: Service, failing: str, complete_counts_as_deleted: bool
+) -> None:
+    """Even if the service treats as created what an operation has imported."""
+    retained.fails, retained.complete_counts_as_deleted = {failing: "no"}, complete_counts_as_deleted
+    before = {key for key in retained.holdings.resources if key[0] in (TABLE, GROUP)}
+    command("dev", "--import", "--yes", code=1)
+    assert before <= set(retained.holdings.resources)
+    assert retained.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
+    retained.fails = {}
+    for kind, name in [key for key in retained.holdings.resources if key[0] == QUEUE]:
+        retained.holdings.delete_resource(kind, name)
+    command("dev", "--import", "--yes", code=0)
+    assert retained.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
+
+
+def test_a_table_of_another_stack_is_refused(command: Command, retained: Service) -> None:
+    orders = Stack("orders", retained.make_arn("stack", "orders"), "CREATE_COMPLETE", text=ORDERS)
+    retained.stacks[orders.id] = orders
+    retained.holdings.resources[TABLE, LEDGER].stack_id = orders.id
+    refused = command("dev", "--import", "--yes", code=1).stderr
+    assert f"{LEDGER} ({TABLE}) belongs to the stack orders, which exists" in refused
+    # Where the caller may not ask, CloudFormation refuses.
+    denied = [Refused("AccessDenied", "not you", 403)] * 20
+    retained.errors = {"DescribeStackResources": list(denied)}
+    refused = command("dev", "--import", "--yes", code=1)
+    assert "? names" in refused.stdout
+    assert "Resources [PaymentLedger] passed in ResourceToImport are already in a stack" in refused.stderr
+    assert read_platforms(retained) == []
+
+
+def test_a_table_with_another_key_is_refused(command: Command, retained: Service) -> None:
+    retained.holdings.resources[TABLE, LEDGER].key = PAYMENT_KEY
+    refused = command("dev", "--import", "--yes", code=1).stderr
+    assert (
+        f"{LEDGER} ({TABLE}) has the key transaction_id (HASH, S), but the template transaction_id (HASH, S), sequence "
+        "(RANGE, N); copy its items into a table with this key, or choose another environment name"
+    ) in refused
+    assert retained.find_writes() == []
+
+
+def test_an_import_of_nothing_is_refused(command: Command, aws: Service) -> None:
+    add_bootstrap_stack(aws)
+    assert (
+        f"nothing to import: no resource that {NAME} would create exists; deploy it with scripts/deploy.sh dev\n"
+        in command("dev", "--import", "--yes", code=1).stderr
+    )
+
+
+def test_an_import_that_the_service_does_not_list_is_refused(command: Command, retained: Service) -> None:
+    def create_tables(changes: Changes) -> Changes:
+        for change in changes:
+            change["ResourceChange"]["Action"] = "Add"
+        return changes
+
+    retained.scripted_answers = {"Data": create_tables}
+    refused = command("dev", "--import", "--yes", code=1).stderr
+    assert (
+        "CloudFormation does not import Data/PaymentLedger (dynamodb-payment-ledger-dev), though it exists" in refused
+    )
+    assert not retained.find_requests("ExecuteChangeSet")
+
+
+def test_a_second_change_set_that_would_replace_a_table_is_not_executed(command: Command, retained: Service) -> None:
+    """For a service that takes a name's new expression for a new name."""
+
+    def replace_table(changes: Changes) -> Changes:
+        if not retained.find_requests("ExecuteChangeSet"):
+            return changes
+        resource = {"LogicalResourceId": "Transactions", "ResourceType": TABLE, "Details": []}
+        return [{"Type": "Resource", "ResourceChange": {"Action": "Modify", "Replacement": "True", **resource}}]
+
+    retained.scripted_answers = {"Data": replace_table}
+    failed = command("dev", "--import", "--yes", code=1).stderr
+    assert failed == (
+        f"deploy: {NAME} is deployed, but its second change set has failed: CloudFormation would replace, create or "
+        "remove Data/Transactions; to complete it, deploy again: scripts/deploy.sh dev\n"
+    )
+    assert len(retained.find_requests("ExecuteChangeSet")) == 1
+
+
+def test_the_resources_of_the_reference_are_imported(command: Command, aws: Service) -> None:
+    """Terraform has created them: without our tags, and without the sort key's table, which is then created."""
+    add_bootstrap_stack(aws)
+    create = aws.holdings.create_resource
+    table = create(TABLE, TRANSACTIONS, {}, protected=False)
+    table.key, table.key_arn, table.contents = PAYMENT_KEY, EARLIER_KEY, ["pay-1"]
+    for name in ("/aws/lambda/lambda-payment-validation-dev", "/aws/vendedlogs/states/sfn-payment-workflow-dev"):
+        create(GROUP, name, {}, protected=False)
+    output = command("dev", "--import", "--yes", code=0).stdout
+    assert "Plan: 3 to import, " in output
+    assert f"Data/Transactions is encrypted with {EARLIER_KEY}, which the functions may not use" in output
+    assert table.contents == ["pay-1"]
+    assert aws.holdings.holds(TABLE, LEDGER)
+    assert "no changes" in command("dev", "--yes", code=0).stdout
+
+
+def test_a_protected_environment_is_imported_and_protected(command: Command, aws: Service) -> None:
+    add_bootstrap_stack(aws)
+    table = aws.holdings.create_resource(TABLE, "dynamodb-transactions-prod", {}, protected=True)
+    table.key = PAYMENT_KEY
+    output = command("prod", "--import", "--yes", code=0).stdout
+    assert (
+        "Completing with a second change set, which protects Data/PaymentLedger, Data/Transactions from deletion and "
+        "replaces the import's copies of the templates\n"
+    ) in output
+    assert {name for (_, name), item in aws.holdings.resources.items() if item.protected} == {
+        "dynamodb-transactions-prod",
+        "dynamodb-payment-ledger-prod",
+    }
+    assert "no changes" in command("prod", "--yes", code=0).stdout
+
+
+def test_the_steps_of_the_guide_lead_to_an_environment_with_its_data(command: Command, aws: Service) -> None:
+    add_platform(aws)
+    aws.holdings.resources[TABLE, TRANSACTIONS].contents = ["pay-1"]
+    guide = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+    steps = guide.partition("## After a deletion")[2].partition("```sh\n")[2].partition("```")[0].splitlines()
+    codes = []
+    for step in steps:
+        if deletion := re.match(r"aws sqs delete-queue .* --queue-name (\S+)", step):
+            aws.holdings.delete_resource(QUEUE, deletion[1])
+        elif call := re.match(r"scripts/(deploy|destroy)\.sh((?: \S+)+)", step):
+            confirmed = {"deploy": ["--yes"], "destroy": ["--yes", "--destroys", NAME]}[call[1]]
+            arguments = call[2].split() + (confirmed if "plan" not in call[2] else [])
+            codes.append(command(*arguments, script=call[1]).code)
+            if call[1] == "destroy":
+                # The simulated alarms belong to no stack.
+                aws.alarms.clear()
+        else:
+            assert re.match(r"sleep 60|scripts/verify\.sh dev$", step), step
+    # The plan finds the queues in the way.
+    assert codes == [0, 1, 0]
+    assert aws.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1"]
+    assert "no changes" in command("dev", "--yes", code=0).stdout
