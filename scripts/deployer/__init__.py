@@ -20,6 +20,7 @@ deploy.py      the steps in order
   execution_options.py  the ways to execute it: in express mode, keeping what succeeded, without early validation
   planning.py    a Proposal, what is deployed and what will be -> a Plan
   plan/          what a Plan is, and how templates are compared; touches no network
+  moved_templates.py  deployed templates, after resources have got another stack or logical id
   stack_safeguards.py     alarms that roll back, termination protection, stack policies
   deletion_protection.py  what a second change set protects or completes, once the first has been executed
   execute.py     a confirmed Plan -> an environment that is deployed, protected and recorded

@@ -180,6 +180,7 @@ def _deploy_changes(
             return Deployed(stack.outputs, changed=False)
         check_imported(proposal.changes, imported)
         notices += describe_imports(imported, options.environment)
+        notices += compared.describe_moves(options.environment, has_stack_policies=options.rollout.stack_policy)
         plan = compared.make_plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
         check_change_set(options, stack, plan.stack, late)
         plan = replace(plan, notices=(*describe_execution(execution, stack, plan.stack), *plan.notices))

@@ -13,7 +13,7 @@ from .deployment_options import ARTIFACTS_STACK
 from .follow import EventReader, FollowOptions, follow_until_ended
 from .plan.compare import compare_stacks
 from .plan.model import Plan
-from .planning import find_fixed_name
+from .plan.recreation import find_fixed_name
 from .purge.leftover import Leftover
 from .purge.search import Leftovers, Purge
 from .report.reporter import Reporter

@@ -39,11 +39,9 @@ def plan_offline(options: DeploymentOptions, revision: str | None, report: Repor
     changes = compared.changes
     if not (changes.changes or changes.outputs or changes.unknowns):
         return False
-    report.show_plan(
-        compared.make_offline_plan(
-            f"Based on a comparison of the local templates with {source}, without access to AWS."
-        )
-    )
+    moves = compared.describe_moves(options.environment, has_stack_policies=options.rollout.stack_policy)
+    basis = f"Based on a comparison of the local templates with {source}, without access to AWS."
+    report.show_plan(compared.make_offline_plan(basis, tuple(moves)))
     return True
 
 

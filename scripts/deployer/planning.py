@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from scripts.common import templates
-from scripts.common.evaluate import Evaluated, Resource, Unknown, evaluate
+from scripts.common.errors import UserError
+from scripts.common.evaluate import Evaluated, Unknown, evaluate
 
+from .moved_templates import DeployedTree, move_resources
 from .package import Package
 from .plan import spurious
 from .plan.compare import compare_stacks
 from .plan.iam import statement_changes
 from .plan.model import Plan, StackChanges
-from .plan.recreation import list_naming_properties
+from .plan.moves import Move, find_moves
+from .plan.recreation import find_fixed_name
 
 BY_COMPARISON = (
     "Nested change sets are not supported here: changes inside nested stacks come from comparing the deployed "
@@ -26,6 +29,7 @@ class Comparison:
     before: Evaluated | None
     after: Evaluated
     changes: StackChanges
+    deployed: DeployedTree | None = None
 
     def make_plan(self, service: StackChanges, notices: tuple[str, ...]) -> Plan:
         """The service's changes, with nested changes, spurious marks and policy statements from the comparison."""
@@ -40,9 +44,9 @@ class Comparison:
         notices = (*notices, *self._find_name_conflicts(stack), *_describe_unlisted(service, stack))
         return Plan(stack, statement_changes(self.before, self.after), notices, source)
 
-    def make_offline_plan(self, source: str) -> Plan:
+    def make_offline_plan(self, source: str, notices: tuple[str, ...] = ()) -> Plan:
         """Return the plan of the comparison alone; ``source`` says what was compared."""
-        notices = tuple(self._find_name_conflicts(self.changes))
+        notices = (*self._find_name_conflicts(self.changes), *notices)
         return Plan(self.changes, statement_changes(self.before, self.after), notices, source)
 
     def find_removed_values(self, property_name: str) -> set[str]:
@@ -53,6 +57,32 @@ class Comparison:
             for path, change in self.changes.walk()
             if path in resources and (change.action == "Remove" or change.replacement != "False")
         }
+
+    def find_moves(self) -> list[Move]:
+        """Return the removed and the added resources that may be the same ones."""
+        return find_moves(self.before, self.after) if self.before else []
+
+    def describe_moves(self, environment: str, *, has_stack_policies: bool) -> Iterator[str]:
+        """Yield a notice for each removal and addition that could be a move, which replaces nothing.
+
+        CloudFormation moves no resource of a stack that has a stack policy.
+        """
+        moves, obstacle = self.find_moves(), ""
+        if has_stack_policies:
+            obstacle = f"the stacks of {environment} have stack policies"
+        elif self.deployed:
+            try:
+                move_resources(self.deployed, moves, {})
+            except UserError as error:
+                obstacle = str(error)
+        for move in moves:
+            if obstacle:
+                yield f"{move} is one resource, but it cannot be moved without being replaced: {obstacle}"
+            else:
+                yield (
+                    f"{move.source} could be moved to {move.destination} instead, without being replaced: "
+                    f"scripts/deploy.sh {environment} refactor"
+                )
 
     def _find_name_conflicts(self, stack: StackChanges) -> Iterator[str]:
         """Yield the creations that CloudFormation refuses because a resource of that name exists.
@@ -72,15 +102,6 @@ class Comparison:
             elif holder is not None:
                 fate = "which is removed only afterwards" if holder not in after else "which keeps it"
                 yield f"{path} cannot be created: the fixed name {name} belongs to {holder}, {fate}"
-
-
-def find_fixed_name(resource: Resource) -> str:
-    """Return the name that the template fixes; empty if CloudFormation generates a name.
-
-    No second resource of the type can have it. Where a name counts only within another resource, both are part of it.
-    """
-    names = [resource.properties.get(name) for name in list_naming_properties(resource.type)]
-    return "/".join(map(str, names)) if all(isinstance(name, str) for name in names) else ""
 
 
 def _describe_unlisted(service: StackChanges, stack: StackChanges) -> Iterator[str]:
@@ -107,7 +128,8 @@ def compare_trees(
     new = evaluate(*after, pseudo)
     changes = compare_stacks(name, old, new)
     unknowns = (Unknown(parameter, "a NoEcho parameter, whose deployed value nobody can read") for parameter in hidden)
-    return Comparison(old, new, replace(changes, unknowns=(*changes.unknowns, *unknowns)))
+    deployed = DeployedTree(*before, old) if before and old else None
+    return Comparison(old, new, replace(changes, unknowns=(*changes.unknowns, *unknowns)), deployed)
 
 
 def _list_hidden_parameters(

@@ -3,6 +3,7 @@
 model.py          a Plan: the changes of every stack in the tree, of policies, and notices
 compare.py        resources before and after -> changes
 recreation.py     which changed properties replace a resource
+moves.py          removals and additions that may be one resource
 iam.py            resources before and after -> policy statements added and removed
 spurious.py       marks the listed changes that do not change anything
 danger.py         changes -> the resources whose data would be lost

@@ -3,6 +3,8 @@
 from functools import cache
 from typing import Any
 
+from scripts.common.evaluate import Resource
+
 # Schemas differ between Regions only in properties that are not available yet.
 _REGION = "us-east-1"
 
@@ -71,6 +73,15 @@ def list_naming_properties(resource_type: str) -> tuple[str, ...]:
         return tuple(identifiers)
     names = settable & {"Name", f"{resource_type.rpartition(':')[2]}Name"}
     return (*sorted(names), *sorted(settable.intersection(schema.get("required", [])) - names)) if names else ()
+
+
+def find_fixed_name(resource: Resource) -> str:
+    """Return the name that the template fixes; empty if CloudFormation generates a name.
+
+    No second resource of the type can have it. Where a name counts only within another resource, both are part of it.
+    """
+    names = [resource.properties.get(name) for name in list_naming_properties(resource.type)]
+    return "/".join(map(str, names)) if all(isinstance(name, str) for name in names) else ""
 
 
 @cache
