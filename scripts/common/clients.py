@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         DescribeStackResourceDriftsInputTypeDef as DescribeStackResourceDriftsInputTypeDef,
     )
     from mypy_boto3_cloudformation.type_defs import ResourceChangeDetailTypeDef as ResourceChangeDetailTypeDef
+    from mypy_boto3_cloudformation.type_defs import ResourceLocationTypeDef as ResourceLocationTypeDef
     from mypy_boto3_cloudformation.type_defs import TagTypeDef as TagTypeDef
     from mypy_boto3_cloudwatch import CloudWatchClient as CloudWatchClient
     from mypy_boto3_cloudwatch.literals import AlarmTypeType as AlarmTypeType

@@ -36,6 +36,7 @@ saved_plan.py  a plan that is kept in a file; apply.py: executed later, or disca
 last_deployment.py  the record of what was deployed from this machine
   json_files.py  these two are read, checked and written as JSON
 offline.py     a Plan without AWS
+refactor.py    moves resources to other stacks or logical ids without replacing them
 rollback.py    follows, cancels or rolls back a running deployment
 destroy.py     deletes an environment; status.py: its stacks, drift and alarms
 purge/         deletes what an environment has retained

@@ -57,10 +57,18 @@ def find_rollback_triggers(
 
 def find_without_policy(cloudformation: CloudFormationClient, tree: StackTree) -> list[Stack]:
     """Return the stacks without our stack policy; a root's policy does not apply to its nested stacks."""
-    stacks = [stack for _, stack in tree.walk()]
+    policies = _read_policies(cloudformation, [stack for _, stack in tree.walk()])
+    return [stack for stack, policy in policies if policy != _render_policy(())]
+
+
+def find_with_policy(cloudformation: CloudFormationClient, stacks: Sequence[Stack]) -> list[Stack]:
+    """Return the stacks with any stack policy."""
+    return [stack for stack, policy in _read_policies(cloudformation, stacks) if policy]
+
+
+def _read_policies(cloudformation: CloudFormationClient, stacks: Sequence[Stack]) -> list[tuple[Stack, str]]:
     with ThreadPoolExecutor(WORKERS) as pool:
-        policies = pool.map(lambda stack: _read_policy(cloudformation, stack), stacks)
-    return [stack for stack, policy in zip(stacks, policies, strict=True) if policy != _render_policy(())]
+        return list(zip(stacks, pool.map(lambda stack: _read_policy(cloudformation, stack), stacks), strict=True))
 
 
 def set_stack_policies(cloudformation: CloudFormationClient, stacks: Sequence[Stack]) -> None:

@@ -24,7 +24,7 @@ import pytest
 from click.testing import CliRunner
 
 from scripts.common.packaging import Destination
-from scripts.deployer import deploy, validate
+from scripts.deployer import deploy, refactor, validate
 from scripts.deployer.package import Package, package_templates
 from stacks import names, settings
 from stacks.monitoring.alarms import alarm_names
@@ -92,7 +92,8 @@ class Command:
             for name, value in self._make_environment(environment).items():
                 patch.setenv(name, value)
             patch.setattr(validate, "render_files", _render)
-            patch.setattr(deploy, "package_templates", _package)
+            for module in (deploy, refactor):
+                patch.setattr(module, "package_templates", _package)
             patch.setattr(time, "sleep", functools.partial(_sleep_briefly, time.sleep))
             handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
             try:

@@ -16,6 +16,7 @@ from tests.deployer.conftest import Command, add_platform
         (("--offline",), "--offline requires --plan"),
         (("--plan", "--against", "HEAD"), "--against requires --offline"),
         (("--skip", "A/B"), "--skip requires --continue-rollback"),
+        (("--move", "A=B"), "--move requires --refactor"),
         (("--plan", "--json", "--markdown"), "--json cannot be combined with --markdown"),
         (("--plan", "--offline", "--out", "x"), "--out cannot be combined with --offline"),
         (("--plan", "--import", "--offline"), "--import cannot be combined with --offline"),
@@ -39,7 +40,7 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
     assert max(map(len, general.stdout.splitlines())) <= 80
     commands = re.findall(r"^  ([a-z-]+)  +[A-Z].*[.]$", general.stdout.split("Commands:")[1], re.MULTILINE)
     assert commands == [
-        "deploy", "plan", "apply", "discard", "import", "follow", "cancel", "continue-rollback", "rollback",
+        "deploy", "plan", "apply", "discard", "import", "refactor", "follow", "cancel", "continue-rollback", "rollback",
     ]  # fmt: skip
     assert "..." not in general.stdout
     for name in commands:
@@ -56,6 +57,7 @@ def test_the_help_of_deploy_shows_its_commands_in_80_columns(command: Command) -
         (("dev", "--apply", "no-plan.json", "--yes"), ("apply", "dev", "no-plan.json", "--yes")),
         (("dev", "--discard=no-plan.json", "--json"), ("discard", "dev", "no-plan.json", "--json")),
         (("dev", "--plan", "--offline", "--json"), ("plan", "dev", "--offline", "--json")),
+        (("dev", "--refactor", "--move", "X=Y"), ("refactor", "dev", "--move", "X=Y")),
         (("dev", "--yes"), ("deploy", "dev", "--yes")),
         (("dev", "plan", "--offline", "--json"), ("plan", "dev", "--offline", "--json")),
         (("--region", "eu-west-1", "dev", "follow"), ("follow", "dev", "--region", "eu-west-1")),

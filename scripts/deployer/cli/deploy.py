@@ -24,6 +24,7 @@ from scripts.deployer.deploy import deploy as deploy_platform
 from scripts.deployer.deployment_options import Deployed, DeploymentOptions, Rollout, stack_name
 from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.offline import plan_offline
+from scripts.deployer.refactor import refactor_stacks
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.json_reporter import JsonReporter
 from scripts.deployer.report.reporter import Reporter
@@ -269,6 +270,28 @@ def import_existing(
     command_options = {"destroys": destroys, "wait": wait, "adopt": adopt, "imports_existing": True}
     with _open_session(common, as_json, yes, full=full, **command_options) as session:
         _end_deployment(session, deploy_platform(session))
+
+
+@main.command("refactor")
+@common_options
+@click.option(
+    "--move",
+    "moves",
+    multiple=True,
+    metavar="FROM=TO",
+    help="Move FROM to TO, such as Data/Old=Data/New; by default, what a plan finds. Repeatable.",
+)
+@_yes
+@_json
+def move_resources(common: CommonOptions, moves: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Move or rename resources without replacing them."""
+    with _open_session(common, as_json, yes) as session:
+        options = session.options
+        if refactor_stacks(session, moves):
+            result, message = "refactored", f"moved; now deploy the templates: scripts/deploy.sh {options.environment}"
+        else:
+            result, message = "no changes", "no resource can be moved; nothing was done"
+        session.report.show_result(result, stack_name=options.stack_name, outputs={}, message=message)
 
 
 @main.command()

@@ -24,21 +24,21 @@ from tests.deployer.aws.changes import Comparison, describe_resource, leave_out_
 from tests.deployer.aws.data_services import DataServices
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
 from tests.deployer.aws.imports import Imports
+from tests.deployer.aws.refactors import StackRefactor, StackRefactors
 from tests.deployer.aws.settings import ACCOUNT, REGION, START
 from tests.deployer.aws.stack_failures import StackFailures, read_deployment_config
-from tests.deployer.aws.stacks import STACK, Changes, ChangeSet, Stack
+from tests.deployer.aws.stacks import STACK, Changes, ChangeSet, Stack, make_page
 
-PAGE = 3
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 UNSUPPORTED = "Nested change set {} was not successfully created: Currently in FAILED."
 
 
 @dataclass
-class CloudFormation(StackFailures, Imports):
+class CloudFormation(StackFailures, Imports, StackRefactors):
     """The state of the service. A test sets it before it runs a command, and reads ``calls`` afterwards."""
 
     # By the logical id of the nested stack, "" for the root: the polls until its change set is created, the reason why
-    # it is refused, and the function that replaces its changes.
+    # it is refused, and the function that replaces its changes. ``slow["refactor"]`` is that of stack refactors.
     slow: dict[str, int] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)
     scripted_answers: dict[str, Callable[[Changes], Changes]] = field(default_factory=dict)
@@ -71,7 +71,14 @@ class CloudFormation(StackFailures, Imports):
     # Logical ids of resources that their stack has retained outside of it.
     skipped: set[str] = field(default_factory=set)
 
+    # Reasons by type, of resources that a stack refactor cannot move although it was created; and its other actions.
+    immovable: dict[str, str] = field(default_factory=dict)
+    additional_actions: list[dict[str, Any]] = field(default_factory=list)
+
     stacks: dict[str, Stack] = field(default_factory=dict)
+    refactors: dict[str, StackRefactor] = field(default_factory=dict)
+    # Stacks whose refactor is complete, and which are about to be.
+    settling: list[Stack] = field(default_factory=list)
     change_sets: dict[str, ChangeSet] = field(default_factory=dict)
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
@@ -144,8 +151,9 @@ class CloudFormation(StackFailures, Imports):
         }
         if stack.reason:
             description["StackStatusReason"] = stack.reason
-        if stack.status.endswith("_COMPLETE") and stack.root is None:
+        if stack.status.endswith("_COMPLETE"):
             description["Outputs"] = [{"OutputKey": k, "OutputValue": v} for k, v in stack.outputs.items()]
+        self.settle_stack(stack)
         return {"Stacks": [description]}
 
     def get_template(self, StackName: str, TemplateStage: str) -> dict[str, Any]:
@@ -165,7 +173,7 @@ class CloudFormation(StackFailures, Imports):
             for logical_id, resource in stack.resources.items()
             if logical_id not in stack.missing
         ]
-        return _make_page("StackResourceSummaries", summaries, NextToken, size=20)
+        return make_page("StackResourceSummaries", summaries, NextToken, size=20)
 
     def describe_stack_resources(self, PhysicalResourceId: str) -> dict[str, Any]:
         """Describe the first hundred resources of the stack that a resource belongs to, even if the stack is deleted.
@@ -204,7 +212,7 @@ class CloudFormation(StackFailures, Imports):
                 "length less than or equal to 51200",
             )
         previous = stack.text if request.get("UsePreviousTemplate") else None
-        text = previous or request.get("TemplateBody") or self._read_object(request["TemplateURL"])
+        text = previous or request.get("TemplateBody") or self.read_object(request["TemplateURL"])
         parameters = {item["ParameterKey"]: item["ParameterValue"] for item in request.get("Parameters", [])}
         declared = templates.parse_template(text).get("Parameters", {}).items()
         defaults = {name: str(parameter["Default"]) for name, parameter in declared if "Default" in parameter}
@@ -253,7 +261,7 @@ class CloudFormation(StackFailures, Imports):
             return description | {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE"}
         if reason := self._find_reason(change_set):
             description |= {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
-            return description | (_make_page("Changes", change_set.changes, NextToken) if self.lists_refused else {})
+            return description | (make_page("Changes", change_set.changes, NextToken) if self.lists_refused else {})
         if change_set.stack.root is not None:
             description |= {
                 "ExecutionStatus": "UNAVAILABLE",
@@ -266,7 +274,7 @@ class CloudFormation(StackFailures, Imports):
             if self.says_what_it_omits:
                 description["StatusReason"] = "[WARN] --include-property-values omits resources"
             changes = [c for c in changes if c["ResourceChange"]["LogicalResourceId"] not in self.without_values]
-        return description | _make_page("Changes", changes, NextToken, self.changes_per_page)
+        return description | make_page("Changes", changes, NextToken, self.changes_per_page)
 
     def describe_events(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
         change_set = self._find_change_set(ChangeSetName)
@@ -277,11 +285,11 @@ class CloudFormation(StackFailures, Imports):
         validations = [] if is_disabled else self.validations
         events = [event for event in validations if event.get("_in", "") == change_set.stack.logical_id]
         description = [{key: value for key, value in event.items() if key != "_in"} for event in events]
-        return _make_page("OperationEvents", description, NextToken)
+        return make_page("OperationEvents", description, NextToken)
 
     def describe_change_set_hooks(self, ChangeSetName: str, NextToken: str = "0") -> dict[str, Any]:
         change_set = self._find_change_set(ChangeSetName)
-        return _make_page("Hooks", self.hooks if change_set.stack.root is None else [], NextToken)
+        return make_page("Hooks", self.hooks if change_set.stack.root is None else [], NextToken)
 
     def delete_change_set(self, ChangeSetName: str, StackName: str = "") -> None:
         change_set = self._find_change_set(ChangeSetName, StackName)
@@ -320,7 +328,7 @@ class CloudFormation(StackFailures, Imports):
                 self.silent -= 1
             else:
                 self.waiting.pop(0)()
-        return _make_page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
+        return make_page("StackEvents", list(reversed(self.events.get(stack.id, []))), NextToken, size=4)
 
     def delete_stack(self, StackName: str) -> None:
         stack = self.find_stack(StackName)
@@ -408,7 +416,7 @@ class CloudFormation(StackFailures, Imports):
             "Timestamp": START,
             "PropertyDifferences": [{"PropertyPath": "/Tags/0/Value", **values}],
         }
-        return _make_page("StackResourceDrifts", [drift], NextToken)
+        return make_page("StackResourceDrifts", [drift], NextToken)
 
     # Helpers
 
@@ -432,7 +440,7 @@ class CloudFormation(StackFailures, Imports):
         for member in [change_set, *change_set.nested]:
             self.change_sets.pop(member.id, None)
 
-    def _read_object(self, url: str) -> str:
+    def read_object(self, url: str) -> str:
         key = url.split("/", 3)[3]
         if key not in self.objects:
             raise Refused("ValidationError", f"S3 error: The specified key does not exist: {key}")
@@ -452,7 +460,7 @@ class CloudFormation(StackFailures, Imports):
             url = resource["Properties"]["TemplateURL"]
             request = {k: pass_on(v, parameters) for k, v in resource["Properties"].get("Parameters", {}).items()}
             below = old.name if old else f"{name}-{logical_id}-1A2B"
-            nested = self.propose_stack(old, below, self._read_object(url), request)
+            nested = self.propose_stack(old, below, self.read_object(url), request)
             nested.logical_id, nested.root = logical_id, after
             after.nested[logical_id] = nested
         return after
@@ -504,12 +512,6 @@ class CloudFormation(StackFailures, Imports):
         """Return why a change set failed. A root fails with its first nested set, even before its siblings exist."""
         failed = next((nested for nested in change_set.nested if nested.reason and nested.looks == 0), None)
         return change_set.reason or (UNSUPPORTED.format(failed.id) if failed else "")
-
-
-def _make_page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str, Any]:
-    first = int(token)
-    following = {"NextToken": str(first + size)} if first + size < len(items) else {}
-    return {name: items[first : first + size], **following}
 
 
 def _physical_id(logical_id: str, resource: dict[str, Any], stack: Stack) -> str:

@@ -10,6 +10,7 @@ from tests.deployer.aws.settings import START
 STACK = "AWS::CloudFormation::Stack"
 
 Changes = list[dict[str, Any]]
+PAGE = 3
 
 
 @dataclass
@@ -71,3 +72,9 @@ class ChangeSet:
     nested: list["ChangeSet"] = field(default_factory=list)
     proposed: Stack | None = None
     request: dict[str, Any] = field(default_factory=dict)
+
+
+def make_page(name: str, items: list[Any], token: str, size: int = PAGE) -> dict[str, Any]:
+    first = int(token)
+    following = {"NextToken": str(first + size)} if first + size < len(items) else {}
+    return {name: items[first : first + size], **following}

@@ -3,6 +3,7 @@
 import contextvars
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -49,10 +50,25 @@ def evaluate_outputs(stack: "Stack", parameters: Mapping[str, str]) -> dict[str,
     }
 
 
+def evaluate_resources(stack: "Stack", generated_names: Mapping[str, str]) -> Resources:
+    """Return the declarations of the resources that exist, with the values of their properties.
+
+    ``generated_names`` has the names of resources that no template names, where they differ from their logical ids.
+    """
+    evaluation = _Evaluation(stack, stack.parameters, generated_names)
+    return {
+        name: {**resource, "Properties": evaluation.resolve_expression(resource.get("Properties", {}))}
+        for name, resource in stack.resources.items()
+    }
+
+
 class _Evaluation(Mapping[str, dict[str, Any]]):
     """The resources of a stack, each with the physical id and the attributes that expressions read."""
 
-    def __init__(self, stack: "Stack", parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self, stack: "Stack", parameters: Mapping[str, str], generated_names: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._generated_names = generated_names
         self._stack, self._template = stack, parse_template(stack.text)
         self._parameters = _complete_parameters(self._template, parameters)
         self.conditions = engine._evaluate_conditions(self._template, self._parameters)
@@ -81,7 +97,8 @@ class _Evaluation(Mapping[str, dict[str, Any]]):
             outputs = {f"Outputs.{name}": value for name, value in evaluate_outputs(nested, arguments).items()}
             return {"PhysicalResourceId": nested.id, "Attributes": outputs}
         physical_name = next(
-            (self.resolve_expression(value) for key, value in properties.items() if key.endswith("Name")), logical_id
+            (self.resolve_expression(value) for key, value in properties.items() if key.endswith("Name")),
+            self._generated_names.get(logical_id, logical_id),
         )
         physical = (
             f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{physical_name}"

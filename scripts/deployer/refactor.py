@@ -1,0 +1,254 @@
+"""Moves resources to other logical ids or stacks of the platform without replacing them.
+
+CloudFormation calls this a stack refactor. It changes the stacks concerned, nested ones too, and no other: the stack
+around a nested one keeps its template, whose location of the nested template is then out of date until the next
+deployment. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-refactoring.html
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scripts.common.clients import CloudFormationClient, ResourceLocationTypeDef
+from scripts.common.errors import AWS_ERRORS, Aborted, UserError, describe_aws_error, raise_both
+from scripts.common.templates import Template
+from scripts.common.waiting import poll_with_backoff
+
+from .deployment_options import ARTIFACTS_STACK
+from .execute import record_deployment
+from .moved_templates import move_resources
+from .package import Package, package_templates
+from .plan.moves import Move, split_path
+from .planning import Comparison, compare_trees, parse_package
+from .session import Session
+from .stack import (
+    Snapshot,
+    Stack,
+    StackTree,
+    check_owned,
+    check_ready,
+    describe_environment,
+    describe_stack,
+    read_snapshot,
+)
+from .stack_safeguards import find_with_policy
+from .upload import upload_package
+from .validate import check_fresh
+
+_LONGEST_SECONDS = 30 * 60
+_RUNNING = ("EXECUTE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
+
+
+def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Move]:
+    """Move the ``requested`` resources (``FROM=TO``), or those that a plan finds; return the moves, which may be none.
+
+    Raises ``UserError`` for a move that cannot be made, and ``Aborted`` if the moves are not confirmed.
+    """
+    options, report, cloudformation = session.options, session.report, session.cloudformation
+    check_fresh(options.templates)
+    stack = describe_environment(cloudformation, options.environment)
+    check_owned(stack)
+    check_ready(stack, options.environment)
+    bucket = describe_stack(cloudformation, ARTIFACTS_STACK).outputs["BucketName"]
+    destination = session.target.destination(bucket, options.environment)
+    packaged = package_templates(options.templates / "parent.yaml", destination, session.target.runtime)
+    before = read_snapshot(cloudformation, stack)
+    new = (parse_package(packaged), options.parameters)
+    compared = compare_trees(stack.name, before.source, new, session.target.pseudo_parameters())
+    moves = _read_moves(compared, requested) if requested else compared.find_moves()
+    if not moves or compared.deployed is None:
+        return []
+    stacks = dict(before.tree.walk())
+    templates = move_resources(compared.deployed, moves, {path: stack.outputs for path, stack in stacks.items()})
+    if protected := find_with_policy(cloudformation, [stacks[path] for path in templates]):
+        raise UserError(
+            f"{', '.join(stack.name for stack in protected)}: CloudFormation moves no resource of a stack that has a "
+            "stack policy, and a policy cannot be taken away; leave the resources at their logical ids and stacks"
+        )
+    count = "1 resource" if len(moves) == 1 else f"{len(moves)} resources"
+    report.announce_step("Planning", f"to move {count} of {stack.name}")
+    refactor = _create_refactor(session, packaged, stacks, templates, moves)
+    with _explain_remains(refactor):
+        _check_actions(refactor, moves, stacks)
+        resources = dict(before.tree.walk_resources())
+        for move in moves:
+            report.announce_step("Move", f"{move}: {resources[move.source].physical_id}")
+        if not session.confirm(f"Move {count} of {stack.name}?", ()):
+            raise Aborted(f"{stack.name}: declined")
+    _execute_refactor(refactor, [stacks[path] for path in templates])
+    _finish_refactor(session, before.tree, moves, packaged)
+    return moves
+
+
+def _read_moves(compared: Comparison, requested: Sequence[str]) -> list[Move]:
+    """Return the moves by name. Raises ``UserError`` for one that the next deployment would undo, or replace."""
+    before = dict(compared.before.walk()) if compared.before else {}
+    after = dict(compared.after.walk())
+    moves = []
+    for request in requested:
+        source, _, destination = request.partition("=")
+        if source not in before:
+            raise UserError(f"--move {request}: {source} is not deployed; give FROM=TO, such as Data/Old=Data/New")
+        if destination not in after or after[destination].type != before[source].type:
+            raise UserError(
+                f"--move {request}: the templates have no {destination} of the type {before[source].type}, so the next "
+                "deployment would delete it; write it into the templates first"
+            )
+        moves.append(Move(source, destination, before[source].type))
+    for move in moves:
+        if move.source in after and move.source not in [pair.destination for pair in moves]:
+            raise UserError(
+                f"--move {move.source}={move.destination}: the templates still have {move.source}, so the next "
+                "deployment would create a second one; take it out of the templates first"
+            )
+    return moves
+
+
+@dataclass(frozen=True)
+class _Refactor:
+    """A stack refactor, which can be executed once and cannot be deleted."""
+
+    cloudformation: CloudFormationClient
+    id: str
+
+    def read_description(self) -> dict[str, Any]:
+        return dict(self.cloudformation.describe_stack_refactor(StackRefactorId=self.id))
+
+    @property
+    def follow_command(self) -> str:
+        return f"aws cloudformation describe-stack-refactor --stack-refactor-id {self.id}"
+
+
+def _create_refactor(
+    session: Session,
+    packaged: Package,
+    stacks: dict[str, Stack],
+    templates: dict[str, Template],
+    moves: Sequence[Move],
+) -> _Refactor:
+    """Create the refactor, which changes nothing. Raises ``UserError`` if CloudFormation refuses it."""
+    bodies = {path: json.dumps(template).encode() for path, template in templates.items()}
+    keys = {path: packaged.destination.content_key(body, ".json") for path, body in bodies.items()}
+    files = {keys[path]: body for path, body in bodies.items()}
+    upload_package(replace(packaged, files=files, layers={}), session.target.client("s3"), session.target.account)
+    refactor_id = session.cloudformation.create_stack_refactor(
+        Description=f"{len(moves)} in {stacks[''].name}",
+        StackDefinitions=[
+            {"StackName": stacks[path].name, "TemplateURL": packaged.destination.object_url(key)}
+            for path, key in keys.items()
+        ],
+        ResourceMappings=[
+            {"Source": _locate_resource(stacks, move.source), "Destination": _locate_resource(stacks, move.destination)}
+            for move in moves
+        ],
+    )["StackRefactorId"]
+    refactor = _Refactor(session.cloudformation, refactor_id)
+    with _explain_remains(refactor):
+        for _ in poll_with_backoff(_LONGEST_SECONDS):
+            description = refactor.read_description()
+            if description["Status"] != "CREATE_IN_PROGRESS":
+                break
+    if (description["Status"], description["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
+        reason = description.get("StatusReason") or description["Status"]
+        raise UserError(f"CloudFormation refuses to move: {reason}; nothing was moved")
+    return refactor
+
+
+def _locate_resource(stacks: dict[str, Stack], path: str) -> ResourceLocationTypeDef:
+    stack, logical_id = split_path(path)
+    return {"StackName": stacks[stack].name, "LogicalResourceId": logical_id}
+
+
+@contextmanager
+def _explain_remains(refactor: _Refactor) -> Iterator[None]:
+    """Say what a refactor that is not executed leaves behind: CloudFormation has no request that deletes it."""
+    try:
+        yield
+    except (*AWS_ERRORS, UserError, KeyboardInterrupt) as error:
+        remains = f"nothing was moved; the stack refactor {refactor.id} stays unexecuted, which changes nothing"
+        if isinstance(error, Aborted):
+            raise Aborted(f"{error}; {remains}") from None
+        raise_both(error, remains)
+
+
+def _check_actions(refactor: _Refactor, moves: Sequence[Move], stacks: dict[str, Stack]) -> None:
+    """Raise ``UserError`` unless CloudFormation is going to make these moves and nothing else.
+
+    The stacks of a mapping are ARNs in the answer, names in the request.
+    """
+    paths = {key: path for path, stack in stacks.items() for key in (stack.id, stack.name)}
+
+    def read_path(location: ResourceLocationTypeDef) -> str:
+        return f"{paths.get(location['StackName'], '?')}/{location['LogicalResourceId']}".lstrip("/")
+
+    pages = refactor.cloudformation.get_paginator("list_stack_refactor_actions").paginate(StackRefactorId=refactor.id)
+    actions = [action for page in pages for action in page["StackRefactorActions"]]
+    mappings = [(action.get("Action"), action.get("ResourceMapping")) for action in actions]
+    listed = {
+        (kind, read_path(mapping["Source"]), read_path(mapping["Destination"])) if mapping else (kind, "", "")
+        for kind, mapping in mappings
+    }
+    planned = {("MOVE", move.source, move.destination) for move in moves}
+    if listed != planned:
+        raise UserError(
+            "CloudFormation would do something else than these moves; see aws cloudformation "
+            f"list-stack-refactor-actions --stack-refactor-id {refactor.id}"
+        )
+
+
+def _execute_refactor(refactor: _Refactor, stacks: Sequence[Stack]) -> None:
+    """Execute the refactor and follow it to its end. Raises ``UserError`` if it fails or cannot be followed."""
+    try:
+        _start_execution(refactor)
+        description = _follow_execution(refactor, stacks)
+    except (*AWS_ERRORS, KeyboardInterrupt) as error:
+        raise_both(error, f"the moves continue; see {refactor.follow_command}")
+    status = description["ExecutionStatus"]
+    if status != "EXECUTE_COMPLETE":
+        outcome = "nothing was moved" if status == "ROLLBACK_COMPLETE" else f"see {refactor.follow_command}"
+        reason = description.get("ExecutionStatusReason") or "CloudFormation gave no reason"
+        raise UserError(f"the moves ended {status}: {reason}; {outcome}")
+
+
+def _start_execution(refactor: _Refactor) -> None:
+    """Raise ``UserError`` if the execution did not start; an interrupt after the start is raised as it is."""
+    try:
+        refactor.cloudformation.execute_stack_refactor(StackRefactorId=refactor.id)
+    except (*AWS_ERRORS, KeyboardInterrupt) as error:
+        try:
+            status = refactor.read_description()["ExecutionStatus"]
+        except AWS_ERRORS as second:
+            raise_both(error, f"{describe_aws_error(second)}; whether it began, see {refactor.follow_command}")
+        if status not in (*_RUNNING, "EXECUTE_COMPLETE"):
+            raise_both(error, f"nothing was moved; the stack refactor is {status}; try again")
+        if isinstance(error, KeyboardInterrupt):
+            raise
+
+
+def _follow_execution(refactor: _Refactor, stacks: Sequence[Stack]) -> dict[str, Any]:
+    """Return the description of the refactor at its end, when its stacks can be changed again."""
+    for _ in poll_with_backoff(_LONGEST_SECONDS):
+        description = refactor.read_description()
+        if description["ExecutionStatus"] not in (*_RUNNING, "AVAILABLE"):
+            break
+    # The refactor is complete some seconds before its stacks are.
+    # https://github.com/aws/aws-cdk-cli: packages/@aws-cdk/toolkit-lib/lib/api/refactoring/context.ts
+    for stack in stacks:
+        for _ in poll_with_backoff(_LONGEST_SECONDS):
+            if not describe_stack(refactor.cloudformation, stack.id).is_busy:
+                break
+    return description
+
+
+def _finish_refactor(session: Session, before: StackTree, moves: Sequence[Move], packaged: Package) -> None:
+    """Check that the moved resources are the ones that were there, and record what is deployed for offline plans."""
+    cloudformation = session.cloudformation
+    after: Snapshot = read_snapshot(cloudformation, describe_stack(cloudformation, session.options.stack_name))
+    old, new = dict(before.walk_resources()), dict(after.tree.walk_resources())
+    for move in moves:
+        physical_id = old[move.source].physical_id
+        if move.destination not in new or new[move.destination].physical_id != physical_id:
+            raise UserError(f"{move.destination} is not {physical_id} after the move; see scripts/status.sh")
+    record_deployment(session, after, packaged.destination)

@@ -1,0 +1,239 @@
+"""``deploy.sh ENV refactor``: resources get other logical ids or stacks, and keep their data."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.aws.stacks import Stack
+from tests.deployer.conftest import Command, add_platform, assert_golden, interrupt_when
+from tests.emitted import ROOT
+
+NAME = "payment-platform-dev"
+TABLE = ("AWS::DynamoDB::Table", "dynamodb-transactions-dev")
+LOGS = ("AWS::Logs::LogGroup", "/aws/vendedlogs/states/sfn-payment-workflow-dev")
+UNEXECUTED = "nothing was moved; the stack refactor refactor-1 stays unexecuted, which changes nothing"
+
+
+def edit_with_old_id(name: str, text: str) -> str:
+    """Return a template of a release in which the table of transactions had another logical id."""
+    return re.sub(r"\bTransactions\b", "Payments", text) if name == "data.yaml" else text
+
+
+def edit_with_logs_elsewhere(name: str, text: str) -> str:
+    """Return a template of a release in which the functions' stack had the log group of the state machine."""
+    workflow = (ROOT / "templates" / "workflow.yaml").read_text(encoding="utf-8")
+    (group,) = re.findall(r"^  WorkflowLogs:\n(?:    .*\n)+", workflow, re.MULTILINE)
+    if name == "compute.yaml":
+        text = text.replace("\nResources:\n", f"\nResources:\n{group}", 1)
+        return text.replace("\nOutputs:\n", "\nOutputs:\n  WorkflowLogGroupName:\n    Value: !Ref WorkflowLogs\n", 1)
+    if name == "workflow.yaml":
+        text = text.replace(group, "")
+        text = text.replace("!Ref WorkflowLogs", "!Sub /aws/vendedlogs/states/sfn-payment-workflow-${Environment}")
+        return text.replace(
+            "!GetAtt WorkflowLogs.Arn", "!Sub /aws/vendedlogs/states/sfn-payment-workflow-${Environment}"
+        )
+    return text
+
+
+def add_old_release(aws: Service, edit: Callable[[str, str], str] = edit_with_old_id) -> Stack:
+    stack = add_platform(aws, edit)
+    for key in (TABLE, LOGS):
+        aws.holdings.resources[key].contents = ["a payment"]
+    return stack
+
+
+def find_replaced(output: str) -> list[str]:
+    """Return the lines of a plan about resources that are created, deleted or replaced."""
+    return re.findall(r"^.*(?:── (?:\+|-|-/\+) |could be moved|may be replaced).*$", output, re.MULTILINE)
+
+
+def test_a_renamed_resource_is_moved_and_the_next_deployment_replaces_nothing(command: Command, aws: Service) -> None:
+    stack = add_old_release(aws)
+    planned = command("dev", "--plan", code=2).stdout
+    notice = "! Data/Payments could be moved to Data/Transactions instead, without being replaced: "
+    assert f"{notice}scripts/deploy.sh dev refactor\n" in planned
+    # The danger stays first: an ordinary deployment would still take the table out of the stack.
+    assert "\n! Data/Payments (AWS::DynamoDB::Table) is removed from the stack" in planned
+    assert_golden("refactor.txt", command("dev", "--refactor", "--yes", code=0).stdout)
+    assert "Transactions" in stack.nested["Data"].resources
+    after = command("dev", "--plan", code=2).stdout
+    assert find_replaced(after) == []
+    assert "Plan: 0 to add, 0 to change, 0 to destroy." in after
+    command("dev", "--yes", code=0)
+    assert aws.holdings.resources[TABLE].contents == ["a payment"]
+    assert command("dev", "--plan", code=0).stdout == f"{NAME}: no changes\n"
+
+
+def test_a_resource_is_moved_to_another_stack_and_the_next_deployment_replaces_nothing(
+    command: Command, aws: Service
+) -> None:
+    stack = add_old_release(aws, edit_with_logs_elsewhere)
+    planned = command("dev", "--plan", code=2).stdout
+    assert "Compute/WorkflowLogs could be moved to Workflow/WorkflowLogs instead" in planned
+    outputs = stack.nested["Compute"].outputs
+    command("dev", "--refactor", "--yes", code=0)
+    assert "WorkflowLogs" in stack.nested["Workflow"].resources
+    # The parent's template and the outputs that it may read are as they were.
+    assert stack.nested["Compute"].outputs == outputs
+    assert [request["StackName"] for request in aws.find_requests("CreateStackRefactor")[0]["StackDefinitions"]] == [
+        stack.nested["Compute"].name,
+        stack.nested["Workflow"].name,
+    ]
+    tags = aws.holdings.resources[LOGS].tags
+    assert tags.get("aws:cloudformation:stack-name", stack.nested["Workflow"].name) == stack.nested["Workflow"].name
+    assert find_replaced(command("dev", "--plan", code=2).stdout) == []
+    command("dev", "--yes", code=0)
+    assert aws.holdings.resources[LOGS].contents == ["a payment"]
+
+
+def test_the_offline_plan_and_programs_are_told_of_a_possible_move(command: Command, aws: Service) -> None:
+    add_old_release(aws)
+    notice = "Data/Payments could be moved to Data/Transactions instead, without being replaced: "
+    records = command("dev", "--plan", "--json", code=2).read_records()
+    (plan,) = [record["plan"] for record in records if record["type"] == "plan"]
+    assert f"{notice}scripts/deploy.sh dev refactor" in plan["notices"]
+    assert f":information_source: {notice}" in command("dev", "--plan", "--markdown", code=2).stdout
+    moved = command("dev", "--refactor", "--yes", "--json", code=0).read_records()
+    assert [record["result"] for record in moved if record["type"] == "result"] == ["refactored"]
+    # The record of this deployment has the moved resource, so that offline plans know of it.
+    assert "could be moved" not in command("dev", "--plan", "--offline").stdout
+
+
+def test_moves_by_name_do_the_same(command: Command, aws: Service) -> None:
+    stack = add_old_release(aws)
+    command("dev", "--refactor", "--move", "Data/Payments=Data/Transactions", "--yes", code=0)
+    assert "Transactions" in stack.nested["Data"].resources
+    again = command("dev", "--refactor", "--yes", code=0)
+    assert again.stdout == f"{NAME}: no resource can be moved; nothing was done\n"
+    assert len(aws.refactors) == 1
+
+
+@pytest.mark.parametrize(
+    ("move", "reason"),
+    [
+        ("Data/Missing=Data/Transactions", "Data/Missing is not deployed; give FROM=TO, such as Data/Old=Data/New"),
+        ("Data/Payments", "the templates have no  of the type AWS::DynamoDB::Table"),
+        (
+            "Data/Payments=Data/Paymets",
+            "the templates have no Data/Paymets of the type AWS::DynamoDB::Table, so the next deployment would delete "
+            "it; write it into the templates first",
+        ),
+        (
+            "Data/PaymentLedger=Data/Transactions",
+            "the templates still have Data/PaymentLedger, so the next deployment would create a second one; take it "
+            "out of the templates first",
+        ),
+    ],
+)
+def test_a_move_that_the_next_deployment_would_undo_is_refused(
+    command: Command, aws: Service, move: str, reason: str
+) -> None:
+    add_old_release(aws)
+    refused = command("dev", "--refactor", "--move", move, "--yes", code=1)
+    assert refused.stderr.startswith(f"deploy: --move {move}: {reason}")
+    assert aws.refactors == {}
+
+
+def test_a_stack_with_a_stack_policy_is_not_refactored(command: Command, aws: Service) -> None:
+    stack = add_platform(aws, edit_with_old_id, "prod")
+    data = stack.nested["Data"]
+    data.policy = "{}"
+    planned = command("prod", "--plan", code=2).stdout
+    notice = (
+        "! Data/Payments → Data/Transactions (AWS::DynamoDB::Table) is one resource, but it cannot be moved without "
+    )
+    assert f"{notice}being replaced: the stacks of prod have stack policies\n" in planned
+    refused = command("prod", "--refactor", "--yes", code=1)
+    assert refused.stderr == (
+        f"deploy: {data.name}: CloudFormation moves no resource of a stack that has a stack policy, and a policy cannot be "
+        "taken away; leave the resources at their logical ids and stacks\n"
+    )
+    assert aws.find_requests("CreateStackRefactor") == []
+
+
+def test_a_refusal_of_the_service_moves_nothing(command: Command, aws: Service) -> None:
+    stack = add_old_release(aws)
+
+    def begin_update() -> None:
+        stack.nested["Data"].status = "UPDATE_IN_PROGRESS"
+
+    aws.before["CreateStackRefactor"] = begin_update
+    refused = command("dev", "--refactor", "--yes", code=1)
+    reason = f"{stack.nested['Data'].id}: Stack is in UPDATE_IN_PROGRESS."
+    assert refused.stderr == f"deploy: CloudFormation refuses to move: {reason}; nothing was moved\n"
+    assert aws.find_requests("ExecuteStackRefactor") == []
+
+
+def test_a_refactor_with_another_action_is_not_executed(command: Command, aws: Service) -> None:
+    add_old_release(aws)
+    aws.additional_actions = [{"Action": "CREATE", "Entity": "STACK", "Description": "Stack another will be created."}]
+    refused = command("dev", "--refactor", "--yes", code=1)
+    assert refused.stderr == (
+        "deploy: CloudFormation would do something else than these moves; see aws cloudformation "
+        f"list-stack-refactor-actions --stack-refactor-id refactor-1; {UNEXECUTED}\n"
+    )
+    assert aws.find_requests("ExecuteStackRefactor") == []
+
+
+def test_an_execution_that_is_rolled_back_says_why(command: Command, aws: Service) -> None:
+    stack = add_old_release(aws)
+    aws.immovable[TABLE[0]] = "Stack Refactor does not support it."
+    failed = command("dev", "--refactor", "--yes", code=1)
+    assert failed.stderr == (
+        "deploy: the moves ended ROLLBACK_COMPLETE: Stack Refactor does not support it.; nothing was moved\n"
+    )
+    assert "Payments" in stack.nested["Data"].resources
+
+
+def test_a_refactor_that_another_deployment_has_overtaken_is_not_executed(command: Command, aws: Service) -> None:
+    stack = add_old_release(aws)
+
+    def change_stack() -> None:
+        stack.nested["Data"].text += "\n# changed"
+
+    aws.before["ExecuteStackRefactor"] = change_stack
+    refused = command("dev", "--refactor", "--yes", code=1)
+    assert "nothing was moved; the stack refactor is OBSOLETE; try again\n" in refused.stderr
+
+
+def test_a_request_whose_answer_was_lost_is_followed(command: Command, aws: Service) -> None:
+    stack = add_old_release(aws)
+    aws.errors["ExecuteStackRefactor"] = [Refused("RequestTimeout", "")]
+    aws.before["ExecuteStackRefactor"] = lambda: aws.execute_stack_refactor("refactor-1")
+    command("dev", "--refactor", "--yes", code=0)
+    assert "Transactions" in stack.nested["Data"].resources
+
+
+def test_a_refusal_at_the_prompt_says_what_remains(command: Command, aws: Service) -> None:
+    add_old_release(aws)
+    terminal = command.run_on_terminal("dev", "--refactor", types="n\n", columns=80)
+    printed = terminal.text.replace("\n", "")
+    assert f"Move 1 resource of {NAME}? [y/N]: deploy: {NAME}: declined; {UNEXECUTED}" in printed
+    assert (terminal.code, aws.find_requests("ExecuteStackRefactor")) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ("DescribeStackRefactor", f"interrupted; {UNEXECUTED}"),
+        (
+            "ExecuteStackRefactor",
+            "interrupted; the moves continue; see aws cloudformation describe-stack-refactor --stack-refactor-id "
+            "refactor-1",
+        ),
+    ],
+)
+def test_an_interrupt_says_what_continues_and_what_remains(
+    command: Command, aws: Service, operation: str, message: str
+) -> None:
+    add_old_release(aws)
+    # Forever, as seen from here, once the operation has been requested.
+    aws.before[operation] = lambda: aws.slow.__setitem__("refactor", 1000)
+    if operation == "DescribeStackRefactor":
+        aws.slow["refactor"] = 1000
+    process = command.start("dev", "--refactor", "--yes")
+    interrupted = interrupt_when(process, lambda: bool(aws.find_requests(operation)))
+    assert (interrupted.stderr, interrupted.code) == (f"deploy: {message}\n", 1)
