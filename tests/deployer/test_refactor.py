@@ -148,8 +148,9 @@ def test_a_stack_with_a_stack_policy_is_not_refactored(command: Command, aws: Se
     assert f"{notice}being replaced: the stacks of prod have stack policies\n" in planned
     refused = command("prod", "--refactor", "--yes", code=1)
     assert refused.stderr == (
-        f"deploy: {data.name}: CloudFormation moves no resource of a stack that has a stack policy, and a policy cannot be "
-        "taken away; leave the resources at their logical ids and stacks\n"
+        f"deploy: {data.name}: "
+        "CloudFormation moves no resource of a stack that has a stack policy, and a policy cannot "
+        "be taken away; leave the resources at their logical ids and stacks\n"
     )
     assert aws.find_requests("CreateStackRefactor") == []
 
