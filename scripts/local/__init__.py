@@ -5,6 +5,7 @@ server.py        starts the emulator, finds it, stops it
 emulator_process.py  its process
 corrections.py   the corrections of MiniStack, each with its reason
 cloudwatch_corrections.py  those of metrics and alarms
+workflow_corrections.py  those of executions and asynchronous invocations
 gaps.py          what MiniStack does not do: scripts/verify skips it
 alarms.py        evaluates alarms
 metrics.py       makes metrics of log lines

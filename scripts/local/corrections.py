@@ -4,18 +4,17 @@ Each docstring says what AWS does, with the page, and what MiniStack does instea
 tests/local/test_corrections.py that fails as soon as a release no longer needs it.
 """
 
-import json
 import os
 from collections.abc import Callable
 from typing import Any
 
 from ministack import app
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy, pin_request_origin
-from ministack.core.responses import get_account_id, get_region, json_response
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudformation, dynamodb, eventbridge, iam, lambda_svc, stepfunctions
 from ministack.services.cloudformation import handlers, helpers, provisioners, stacks
 
-from . import cloudwatch_corrections
+from . import cloudwatch_corrections, workflow_corrections
 
 
 def apply_corrections() -> None:
@@ -30,7 +29,7 @@ def apply_corrections() -> None:
     convert_deletion_protection()
     retain_resources_of_nested_stacks()
     find_stacks_by_resource()
-    describe_failures_without_output()
+    workflow_corrections.apply_corrections()
     cloudwatch_corrections.apply_corrections()
 
 
@@ -224,24 +223,6 @@ def find_stacks_by_resource() -> None:
         return helpers._error("ValidationError", f"Stack for {physical_id} does not exist")
 
     handlers._ACTION_HANDLERS["DescribeStackResources"] = describe_stack_resources
-
-
-def describe_failures_without_output() -> None:
-    """On AWS only an execution that succeeded has an output. MiniStack describes the error and cause as the output.
-
-    https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
-    """
-    describe = stepfunctions._describe_execution
-
-    def describe_execution(request: dict[str, Any]) -> Any:
-        answer = describe(request)
-        description = json.loads(answer[2])
-        if description.get("status", "SUCCEEDED") == "SUCCEEDED":
-            return answer
-        del description["output"], description["outputDetails"]
-        return json_response(description)
-
-    stepfunctions._describe_execution = describe_execution
 
 
 def _after_provisioning(resource_type: str, amend: Callable[[str, dict[str, Any]], None]) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from scripts.demo.subscriber import receive_objects
+from scripts.operator.executions import parse_object
 from tests.e2e.conftest import ENVIRONMENT, Platform
 
 # This message names every payment method, not that of the payment.
@@ -68,11 +68,21 @@ def _read_metrics(platform: Platform) -> Iterator[Place]:
 def _read_messages(platform: Platform) -> Iterator[Place]:
     sqs = platform.client("sqs")
     for kind, url in (("notice", platform.notices_url), ("letter", find_dead_letter_queue(platform))):
-        for message in receive_objects(sqs, url):
+        for message in _receive_messages(sqs, url):
+            attributes, content = message.get("MessageAttributes", {}), parse_object(message["Body"])
+            content.pop("Signature", None)
             # Of a failed event, only what Lambda adds is searched: the event is what the caller sent.
-            for name in ("requestPayload", "Signature"):
-                message.pop(name, None)
-            yield kind, str(message.get("MessageId", "")), json.dumps(message)
+            added = json.dumps(attributes) if "RequestID" in attributes else json.dumps([attributes, content])
+            yield kind, message["MessageId"], added
+
+
+def _receive_messages(sqs: Any, url: str) -> Iterator[Any]:
+    """Receive and delete all messages of a queue, and yield them with their attributes."""
+    request = {"QueueUrl": url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1, "MessageAttributeNames": ["All"]}
+    while messages := sqs.receive_message(**request).get("Messages"):
+        for message in messages:
+            yield message
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def _read_executions(platform: Platform) -> Iterator[Place]:

@@ -186,7 +186,7 @@ def test_every_scenario_was_run(searched: list[Place], sender: Sender) -> None:
     codes = ("AuthenticationError", "RateLimitError", "APIError", "APIConnectionError", "card_declined")
     assert [code for code in codes if code not in logs + executions] == []
     # From validation and processing; reconciliation answers a refused request, which leaves no dead letter.
-    assert len([text for kind, _, text in searched if kind == "letter" and "requestContext" in text]) == 2
+    assert len([text for kind, _, text in searched if kind == "letter" and '"RequestID"' in text]) == 2
 
 
 @pytest.mark.usefixtures("searched")  # it plants the only rule with a pattern

@@ -49,8 +49,8 @@ def client(is_corrected: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clie
         yield client
 
 
-def create_role(client: Clients) -> str:
-    role = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+def create_role(client: Clients, name: str = "r") -> str:
+    role = client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
     return str(role["Arn"])
 
 
@@ -293,20 +293,83 @@ def wait_for_sources(logs: Any, count: int) -> set[str]:
     raise AssertionError(lines)
 
 
-def test_an_execution_that_failed_has_no_output(client: Clients, is_corrected: bool) -> None:
+def run_machine(client: Clients, state: dict[str, Any], **later_states: Any) -> Any:
+    """Run states in JSONata, the first of which is ``state``, and return the description of the ended execution."""
     stepfunctions = client("stepfunctions")
-    definition = {"StartAt": "Stop", "States": {"Stop": {"Type": "Fail", "Error": "Declined", "Cause": "no funds"}}}
+    definition = {"QueryLanguage": "JSONata", "StartAt": "First", "States": {"First": state} | later_states}
     machine = stepfunctions.create_state_machine(
-        name="m", roleArn=create_role(client), definition=json.dumps(definition)
+        name="m", roleArn=create_role(client, "machine"), definition=json.dumps(definition)
     )["stateMachineArn"]
     arn = stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
     for _ in range(100):
         execution = stepfunctions.describe_execution(executionArn=arn)
         if execution["status"] != "RUNNING":
-            break
+            return execution
         time.sleep(0.1)
+    raise AssertionError("the execution does not end")
+
+
+def create_function(client: Clients, folder: Path, code: str, **properties: Any) -> None:
+    (folder / "index.py").write_text(code)
+    client("lambda").create_function(
+        FunctionName="f",
+        Runtime=RUNTIME,
+        Handler="index.handler",
+        Role=create_role(client),
+        Code={"ZipFile": zip_folder(folder)},
+        **properties,
+    )
+
+
+def test_an_execution_that_failed_has_no_output(client: Clients, is_corrected: bool) -> None:
+    execution = run_machine(client, {"Type": "Fail", "Error": "Declined", "Cause": "no funds"})
     assert (execution["status"], execution["error"], execution["cause"]) == ("FAILED", "Declined", "no funds")
     assert ("output" in execution) is not is_corrected
+
+
+def test_the_context_object_has_role_and_redrives_but_no_retries_of_a_pass_state(
+    client: Clients, is_corrected: bool
+) -> None:
+    state = {"Type": "Pass", "Output": "{% $states.context %}", "End": True}
+    context = json.loads(run_machine(client, state)["output"])
+    assert ({"RoleArn", "RedriveCount"} <= set(context["Execution"])) is is_corrected
+    assert ("RetryCount" in context["State"]) is not is_corrected
+
+
+def test_a_task_that_is_over_its_time_has_no_cause(client: Clients, is_corrected: bool, tmp_path: Path) -> None:
+    create_function(client, tmp_path, "import time\ndef handler(event, context): time.sleep(5)", Timeout=10)
+    catcher = {"ErrorEquals": ["States.Timeout"], "Output": "{% $states.errorOutput %}", "Next": "Caught"}
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Arguments": {"FunctionName": "f", "Payload": {}},
+        "TimeoutSeconds": 1,
+        "Catch": [catcher],
+        "End": True,
+    }
+    failure = json.loads(run_machine(client, task, Caught={"Type": "Succeed"})["output"])
+    assert failure["Error"] == "States.Timeout"
+    assert (failure["Cause"] == "") is is_corrected
+
+
+def test_the_dead_letter_of_a_function_is_its_event(client: Clients, is_corrected: bool, tmp_path: Path) -> None:
+    """A destination still gets a record of the failure."""
+    sqs, lambda_ = client("sqs"), client("lambda")
+    urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("letters", "records")}
+    letters, records = (f"arn:aws:sqs:{server.REGION}:{server.ACCOUNT}:{name}" for name in urls)
+    create_function(
+        client, tmp_path, "def handler(event, context): raise ValueError('no')", DeadLetterConfig={"TargetArn": letters}
+    )
+    for destination, url in (({}, urls["letters"]), ({"OnFailure": {"Destination": records}}, urls["records"])):
+        lambda_.put_function_event_invoke_config(
+            FunctionName="f", MaximumRetryAttempts=0, DestinationConfig=destination
+        )
+        lambda_.invoke(FunctionName="f", InvocationType="Event", Payload=b'{"order": 1}')
+        (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10, MessageAttributeNames=["All"])["Messages"]
+        is_letter = is_corrected and url == urls["letters"]
+        assert (json.loads(message["Body"]) == {"order": 1}) is is_letter
+        attributes = message.get("MessageAttributes", {})
+        assert (set(attributes) == {"ErrorCode", "ErrorMessage", "RequestID"}) is is_letter
 
 
 def test_metrics_and_alarms_follow_what_happens(monkeypatch: pytest.MonkeyPatch) -> None:
