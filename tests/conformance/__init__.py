@@ -12,10 +12,15 @@ verdicts.py         the result for a case, and the list of known disagreements
 executions.py       runs recorded executions of state machines on the interpreter in tests/asl
 emulator.py         runs recorded executions on the AWS emulator with our corrections
 playback_server.py  the process of that emulator, whose tasks are played back
+facts.py            single facts about answers of AWS, which facts.yaml lists
+double_facts.py     observes them on the interpreter and on the simulated CloudFormation
+emulator_facts.py   observes them on the emulator
+facts_server.py     the process of that emulator, whose schedules fire at once
 change_sets.py      recorded change sets, by the offline comparison and by the plan of AWS's answer
 test_change_sets.py each change set is compared and shown as AWS listed and executed it
 test_emulator.py    each execution ends on the emulator as it did on AWS
 test_executions.py  each execution ends as it did on AWS
+test_facts.py       each fact holds where we rely on it
 test_verdicts.py    the table reports a disagreement that is not listed
 
 The folders executions/ and change_sets/ contain the recordings, grouped by subject.
