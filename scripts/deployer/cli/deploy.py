@@ -324,7 +324,7 @@ def continue_rollback(common: CommonOptions, skip: tuple[str, ...], as_json: boo
 @_yes
 @_json
 def roll_back(common: CommonOptions, yes: bool, as_json: bool) -> None:
-    """Roll back a deployment that failed and kept what succeeded."""
+    """Roll back what a failed deployment has kept."""
     _run_operation(common, as_json, rollback.roll_back_failure, yes=yes)
 
 
