@@ -19,6 +19,7 @@ deploy.py      the steps in order
     change_set_validations.py  the early validations that failed, and the hooks that will run
   execution_options.py  the ways to execute it: in express mode, keeping what succeeded, without early validation
   planning.py    a Proposal, what is deployed and what will be -> a Plan
+  drift.py       what a plan that reverts drift has to say beside its changes
   plan/          what a Plan is, and how templates are compared; touches no network
   moved_templates.py  deployed templates, after resources have got another stack or logical id
   stack_safeguards.py     alarms that roll back, termination protection, stack policies

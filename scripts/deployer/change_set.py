@@ -17,7 +17,15 @@ from scripts.common.clients import (
 from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error, raise_both
 from scripts.common.waiting import poll_with_backoff
 
-from .change_set_reader import CREATING, find_refusals, is_without_changes, read_changes, wait_until_created
+from .change_set_reader import (
+    CREATING,
+    REVERT_DRIFT,
+    find_refusals,
+    is_drift_aware,
+    is_without_changes,
+    read_changes,
+    wait_until_created,
+)
 from .change_set_validations import read_notices
 from .plan.model import StackChanges
 from .stack import OWNER_TAG, Stack, describe_stack
@@ -44,6 +52,8 @@ class ExecutionOptions:
     # Whether to import the existing resources that have a literal name in the template.
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-automatically.html
     imports_existing: bool = False
+    # Whether to compare with the actual state of each resource, and to revert what was changed outside CloudFormation.
+    revert_drift: bool = False
 
     def to_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"RoleARN": self.role_arn} if self.role_arn else {}
@@ -62,6 +72,9 @@ class ExecutionOptions:
             arguments["DisableValidation"] = True
         if self.imports_existing:
             arguments["ImportExistingResources"] = True
+        if self.revert_drift:
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/drift-aware-change-sets.html
+            arguments["DeploymentMode"] = REVERT_DRIFT
         return arguments
 
 
@@ -143,6 +156,11 @@ def create_change_set(
         if change_set["Status"] == "FAILED" and not is_without_changes(change_set):
             refusals = "; ".join(find_refusals(cloudformation, change_set, created["Id"]))
             raise UserError(f"CloudFormation refuses the change set: {refusals}")
+        if options.revert_drift and not is_drift_aware(change_set):
+            raise UserError(
+                "--revert-drift: this CloudFormation does not compare with actual resources (its change set has no "
+                "DeploymentMode REVERT_DRIFT); nothing was deployed; deploy without --revert-drift"
+            )
         if change_set["Status"] != "FAILED":
             proposal = _read_proposal(cloudformation, change_set, created["Id"], created["StackId"])
             proposal.keeps_failed = options.keeps_failed

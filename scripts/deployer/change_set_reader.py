@@ -3,11 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from scripts.common.clients import (
     ChangeTypeDef,
     CloudFormationClient,
     DescribeChangeSetOutputTypeDef,
+    LiveResourceDriftTypeDef,
     ResourceChangeDetailTypeDef,
 )
 from scripts.common.errors import UserError
@@ -18,6 +20,7 @@ from .plan.compare import as_text, find_differences
 from .plan.model import Change, PropertyChange, StackChanges
 
 LONGEST_SECONDS = 15 * 60
+REVERT_DRIFT = "REVERT_DRIFT"
 CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
 _NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
 
@@ -69,6 +72,14 @@ def is_without_changes(change_set: DescribeChangeSetOutputTypeDef) -> bool:
     return any(text in change_set.get("StatusReason", "") for text in _NO_CHANGES)
 
 
+def is_drift_aware(change_set: DescribeChangeSetOutputTypeDef) -> bool:
+    """Whether the change set compares with the actual states of the resources.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeChangeSet.html
+    """
+    return change_set.get("DeploymentMode") == REVERT_DRIFT
+
+
 def read_changes(
     cloudformation: CloudFormationClient,
     change_set: DescribeChangeSetOutputTypeDef,
@@ -97,9 +108,15 @@ def read_changes(
                 policy_action=resource.get("PolicyAction", ""),
                 nested=nested,
                 physical_id=resource.get("PhysicalResourceId", "") if resource["Action"] == "Import" else "",
+                drift=resource.get("ResourceDriftStatus", ""),
+                ignored_drift=tuple(
+                    f"{ignored.get('Path', '').removeprefix('/Properties/').strip('/')} ({ignored.get('Reason', '')})"
+                    for ignored in resource.get("ResourceDriftIgnoredAttributes", [])
+                ),
             )
         )
-    return StackChanges(path.rpartition("/")[2] or change_set["StackName"], tuple(changes))
+    drift = change_set.get("StackDriftStatus", "UNKNOWN") if is_drift_aware(change_set) else ""
+    return StackChanges(path.rpartition("/")[2] or change_set["StackName"], tuple(changes), drift=drift)
 
 
 def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[PropertyChange, ...]:
@@ -108,11 +125,14 @@ def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[Pr
     for target in (detail["Target"] for detail in details):
         # The path where there is one: /Properties/KeySchema/0/AttributeName.
         path = target.get("Path", "").removeprefix("/Properties/").strip("/")
-        part = PropertyChange(
-            name=path or target.get("Name") or target["Attribute"],
-            before=target.get("BeforeValue"),
-            after=target.get("AfterValue"),
-            recreation=target.get("RequiresRecreation") or "Never",
+        part = _compare_with_actual(
+            PropertyChange(
+                name=path or target.get("Name") or target["Attribute"],
+                before=target.get("BeforeValue"),
+                after=target.get("AfterValue"),
+                recreation=target.get("RequiresRecreation") or "Never",
+            ),
+            target.get("Drift"),
         )
         listed = properties.get(part.name)
         if listed is None or (listed.before, listed.after) == (None, None):
@@ -120,23 +140,62 @@ def _read_properties(details: Sequence[ResourceChangeDetailTypeDef]) -> tuple[Pr
     return tuple(part for property_change in properties.values() for part in _split_document(property_change))
 
 
+def _compare_with_actual(property_change: PropertyChange, drift: LiveResourceDriftTypeDef | None) -> PropertyChange:
+    """Return the change from the actual value, whatever value the service calls the one before.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_LiveResourceDrift.html
+    """
+    if drift is None:
+        return property_change
+    deployed, actual = drift.get("PreviousValue"), drift.get("ActualValue")
+    return replace(property_change, before=actual, deployed=deployed, is_drifted=deployed != actual)
+
+
 def _split_document(property_change: PropertyChange) -> list[PropertyChange]:
     """Split the change of a JSON document into the changes of its parts."""
-    try:
-        before, after = json.loads(property_change.before or ""), json.loads(property_change.after or "")
-    except ValueError:
+    before, after, deployed = (
+        _parse_json(text) for text in (property_change.before, property_change.after, property_change.deployed)
+    )
+    kind = type(before)
+    if (
+        kind not in (dict, list)
+        or type(after) is not kind
+        or (property_change.is_drifted and type(deployed) is not kind)
+    ):
         return [property_change]
-    if type(before) is not type(after) or not isinstance(before, dict | list):
-        return [property_change]
-    return [
-        replace(
-            property_change,
-            name="/".join((property_change.name, *part.path)),
-            before=None if part.before is None else as_text(part.before),
-            after=None if part.after is None else as_text(part.after),
+    parts = []
+    for part in find_differences(before, after):
+        deployed_part = _find_part(deployed, part.path) if property_change.is_drifted else part.before
+        is_drifted = any(find_differences(deployed_part, part.before))
+        parts.append(
+            replace(
+                property_change,
+                name="/".join((property_change.name, *part.path)),
+                before=None if part.before is None else as_text(part.before),
+                after=None if part.after is None else as_text(part.after),
+                is_drifted=is_drifted,
+                deployed=as_text(deployed_part) if is_drifted and deployed_part is not None else None,
+            )
         )
-        for part in find_differences(before, after)
-    ] or [property_change]
+    return parts or [property_change]
+
+
+def _parse_json(text: str | None) -> Any:
+    """Return the value, or None if the text is not JSON."""
+    try:
+        return json.loads(text or "")
+    except ValueError:
+        return None
+
+
+def _find_part(document: Any, path: Sequence[str]) -> Any:
+    """Return the part of a JSON document, or None if it has none there."""
+    for key in path:
+        if isinstance(document, list) and key.isdigit() and int(key) < len(document):
+            document = document[int(key)]
+        else:
+            document = document.get(key) if isinstance(document, dict) else None
+    return document
 
 
 def find_refusals(

@@ -12,6 +12,7 @@ from .bootstrap import bootstrap
 from .change_set import Proposal, create_change_set
 from .deletion_protection import LateProtection, find_late_protection
 from .deployment_options import ARTIFACTS_STACK, Deployed
+from .drift import describe_drift, describe_missing_drift
 from .execute import confirmed_losses, execute_plan, finish_deployment, keep_protected, record_deployment
 from .execution_options import (
     check_change_set,
@@ -24,7 +25,7 @@ from .execution_options import (
 )
 from .imports import check_imported, copy_for_import, describe_imports
 from .package import Package, package_templates, repackage_for_plan
-from .plan.model import Plan
+from .plan.model import Plan, StackChanges
 from .preflight.examine import Preflight
 from .preflight.importable import ImportedResource
 from .saved_plan import SavedPlan, digest_changes, save_plan
@@ -67,20 +68,24 @@ def deploy(session: Session) -> Deployed:
     )
     stack = _prepare_stack(session, preflight)
     # An adopted stack is updated even if nothing else changes, because it gets the owner tag.
-    is_complete = stack.owned and not stack.keeps_failed
-    if is_complete and is_deployed(session.cloudformation, stack, packaged.template, options.parameters):
-        if not options.only_plan:
-            _complete_last_deployment(session, stack, packaged)
-        return Deployed(stack.outputs, changed=False)
+    is_same = (
+        stack.owned
+        and not stack.keeps_failed
+        and is_deployed(session.cloudformation, stack, packaged.template, options.parameters)
+    )
+    if is_same and not options.revert_drift:
+        return _end_unchanged(session, stack, packaged)
     preflight.run_checks()
     imported = _find_imported_resources(session, preflight)
     first = copy_for_import(packaged, imported) if imported else packaged
-    # A saved plan may be executed later, so it needs all files.
-    uploaded = repackage_for_plan(first) if options.only_plan and not options.out else first
+    # A saved plan may be executed later, so it needs all files; those of a deployed tree are there already, and other
+    # locations of its templates would be changes.
+    needs_all = options.out or is_same or not options.only_plan
+    uploaded = first if needs_all else repackage_for_plan(first)
     _upload_files(session, uploaded)
     before = read_snapshot(session.cloudformation, stack)
     role_arn = bucket.get("ServiceRoleArn", "")
-    return _deploy_changes(
+    deployed = _deploy_changes(
         session,
         before,
         planning.parse_package(first),
@@ -89,6 +94,13 @@ def deploy(session: Session) -> Deployed:
         imported,
         packaged.template_url if imported else "",
     )
+    return _end_unchanged(session, stack, packaged) if is_same and not deployed.changed else deployed
+
+
+def _end_unchanged(session: Session, stack: Stack, packaged: Package) -> Deployed:
+    if not session.options.only_plan:
+        _complete_last_deployment(session, stack, packaged)
+    return Deployed(stack.outputs, changed=False)
 
 
 def _find_imported_resources(session: Session, preflight: Preflight) -> tuple[ImportedResource, ...]:
@@ -177,13 +189,18 @@ def _deploy_changes(
     with create_change_set(session.cloudformation, stack, parameters, execution, TemplateURL=template_url) as proposal:
         if proposal is None:
             check_unfinished(options, stack)
+            if options.revert_drift:
+                for notice in describe_missing_drift(StackChanges(stack.name), before.tree, options.environment):
+                    report.announce_step("Warning", notice)
             return Deployed(stack.outputs, changed=False)
         check_imported(proposal.changes, imported)
         notices += describe_imports(imported, options.environment)
         notices += compared.describe_moves(options.environment, has_stack_policies=options.rollout.stack_policy)
         plan = compared.make_plan(proposal.changes, (*proposal.notices, *notices, *late.notices))
         check_change_set(options, stack, plan.stack, late)
-        plan = replace(plan, notices=(*describe_execution(execution, stack, plan.stack), *plan.notices))
+        ways = describe_execution(execution, stack, plan.stack)
+        drift = describe_drift(proposal.changes, before.tree, options.environment)
+        plan = replace(plan, notices=(*ways, *drift, *plan.notices))
         report.show_plan(plan)
         if options.only_plan:
             if options.out:

@@ -48,6 +48,8 @@ class DeploymentOptions:
     skip_validation: bool = False
     # Whether to import the existing resources that the stacks would create, instead of refusing to deploy.
     imports_existing: bool = False
+    # Whether to compare with the actual state of each resource, and to revert what was changed outside CloudFormation.
+    revert_drift: bool = False
 
     @property
     def stack_name(self) -> str:

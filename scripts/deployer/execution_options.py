@@ -1,6 +1,6 @@
 """Which ways to execute a change set an environment and its stack allow, and what the plan says of the chosen ones.
 
-The ways: in express mode, with what succeeded kept after a failure, and without early validation.
+The ways: with drift reverted, in express mode, with what succeeded kept after a failure, and without early validation.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-express-mode.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stack-failure-options.html
 """
@@ -60,7 +60,12 @@ def check_options(options: DeploymentOptions) -> None:
 
 
 def check_continuation(options: DeploymentOptions, stack: Stack) -> None:
-    """Raise ``UserError`` if the deployment cannot go on from what a failure has kept."""
+    """Raise ``UserError`` if the deployment cannot go on from what there is, or from what a failure has kept."""
+    if options.revert_drift and not stack.exists:
+        raise UserError(
+            f"--revert-drift: {stack.name} does not exist yet, so nothing can have drifted; deploy without it: "
+            f"scripts/deploy.sh {options.environment}"
+        )
     if not stack.keeps_failed:
         return
     reason = ""
@@ -132,6 +137,7 @@ def choose_execution(
         skips_validation=options.skip_validation,
         keeps_failed=keeps_failed(options, stack),
         imports_existing=options.imports_existing,
+        revert_drift=options.revert_drift,
     )
 
 

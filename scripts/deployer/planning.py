@@ -35,7 +35,9 @@ class Comparison:
         """The service's changes, with nested changes, spurious marks and policy statements from the comparison."""
         # CloudFormation knows more about replacements than the schemas of the resource types.
         certain = frozenset(
-            path for path, change in service.walk() if change.replacement == "True" and not change.nested
+            path
+            for path, change in service.walk()
+            if (change.replacement == "True" or change.drift == "DELETED") and not change.nested
         )
         compared = compare_stacks(self.changes.name, self.before, self.after, certain)
         filled, any_filled = spurious.fill_nested_stacks(service, compared)
@@ -96,6 +98,8 @@ class Comparison:
             if not name or change.is_spurious or not change.creates_resource:
                 continue
             holder = holders.get((after[path].type, name))
+            if holder == path and change.drift == "DELETED":
+                continue
             if holder == path:
                 resource = f"{path} has the fixed name {name}"
                 yield f"{resource}: CloudFormation cannot replace it unless the name changes as well"

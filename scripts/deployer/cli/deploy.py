@@ -35,7 +35,7 @@ from .common import HELP, CommonOptions, ExitsWith1, common_options
 from .confirmation import confirm_deployment
 
 # The parameters of how a change set is executed, which a saved plan includes.
-_EXECUTION = ("express", "keep_failed", "skip_validation")
+_EXECUTION = ("revert_drift", "express", "keep_failed", "skip_validation")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -149,6 +149,11 @@ _destroys = click.option(
 )
 _wait = click.option("--wait", is_flag=True, help="Wait for a deployment that is running.")
 _adopt = click.option("--adopt", is_flag=True, help="Take over a stack that another tool created from these templates.")
+_revert_drift = click.option(
+    "--revert-drift",
+    is_flag=True,
+    help="Compare with the actual resources, and revert what was changed outside CloudFormation.",
+)
 _express = click.option(
     "--express", is_flag=True, help="Do not wait until resources are ready; for environments whose settings allow it."
 )
@@ -168,7 +173,7 @@ def _execution_options(function: Callable[..., None]) -> Callable[..., None]:
         execution = {name: options.pop(name) for name in _EXECUTION}
         function(*arguments, execution=execution, **options)
 
-    return _express(_keep_failed(_skip_validation(call_with_execution)))
+    return _revert_drift(_express(_keep_failed(_skip_validation(call_with_execution))))
 
 
 _full = click.option("--full", is_flag=True, help="List the resources of stacks that are created, and what they grant.")

@@ -28,6 +28,8 @@ _DATA = {
     "AWS::MSK::Cluster": "its messages",
     "AWS::Timestream::Table": "its records",
 }
+# Nothing brings the data back, and a backup can no longer be restored under the name.
+_RECREATION = "was deleted outside CloudFormation and is created again, empty"
 
 
 @cache
@@ -65,6 +67,8 @@ class Danger:
         sentence = f"{self.path} ({self.resource_type}) {self.effect}"
         if self.is_unprotection:
             return sentence
+        if self.effect == _RECREATION:
+            return f"{sentence}: {self.loss} will not come back"
         if self.loss:
             return f"{sentence}: {self.loss} will be lost"
         resource = "the old one" if "replaced" in self.effect else "it"
@@ -83,11 +87,15 @@ def find_dangers(stack: StackChanges, path: str = "") -> list[Danger]:
     dangers: list[Danger] = []
     for change in (change for change in stack.changes if not change.is_spurious):
         resource_path = f"{path}{change.logical_id}"
+        resource_type = _read_former_type(change)
+        loss = list_stateful_types().get(resource_type, "")
+        if change.drift == "DELETED":
+            if loss and change.action != "Remove":
+                dangers.append(Danger(resource_path, resource_type, _RECREATION, loss))
+            continue
         if change.nested and change.nested.changes:
             dangers += find_dangers(change.nested, f"{resource_path}/")
             continue
-        resource_type = _read_former_type(change)
-        loss = list_stateful_types().get(resource_type, "")
         if change.action == "Modify":
             dangers += [
                 Danger(

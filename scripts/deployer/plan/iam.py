@@ -12,7 +12,7 @@ from typing import Any
 from scripts.common.evaluate import Evaluated, Resource
 
 from .compare import as_text
-from .model import StatementChange
+from .model import Change, PropertyChange, StatementChange
 
 # The kind of a policy, by the property that holds it.
 _KINDS = {
@@ -61,6 +61,14 @@ def describe_public_grants(statements: Iterable[StatementChange]) -> Iterator[st
             actions = ", ".join(statement.actions) + (f" on {target}" if target else "")
             limits = ", within its condition" if statement.condition else ""
             yield f"{statement.holder} ({statement.kind}) allows everybody {actions}{limits}"
+
+
+def holds_rights(change: Change, prop: PropertyChange) -> bool:
+    """Whether a changed property grants or denies something."""
+    if change.resource_type == _PERMISSION or prop.name.split("/")[0] == "ManagedPolicyArns":
+        return True
+    values = (prop.deployed, prop.before, prop.after)
+    return "Statement" in prop.name.split("/") or any('"Statement"' in (value or "") for value in values)
 
 
 def _group_actions(grants: set[_Grant], *, added: bool) -> Iterator[StatementChange]:

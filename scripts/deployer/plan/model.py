@@ -18,18 +18,23 @@ class PropertyChange:
     """A changed property or attribute, such as Tags; a value that is missing or not reported is None."""
 
     name: str
+    # The actual value, where the change set compares with it.
     before: str | None = None
     after: str | None = None
     # Never, Conditionally or Always.
     recreation: str = "Never"
+    # Whether the actual value differs from that of the last deployment, and the latter.
+    is_drifted: bool = False
+    deployed: str | None = None
 
 
 @dataclass(frozen=True)
 class Change:
     """The change of one resource, in the terms of the API.
 
-    ``action`` is Add, Modify, Remove, Import or Dynamic; ``replacement`` is True, False or Conditional;
-    ``policy_action`` says whether a removed or replaced resource is deleted or retained.
+    ``action`` is Add, Modify, Remove, Import, Dynamic or SyncWithActual, which changes no resource: CloudFormation only
+    records its actual state; ``replacement`` is True, False or Conditional; ``policy_action`` says whether a removed or
+    replaced resource is deleted or retained.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChange.html
     """
 
@@ -44,6 +49,15 @@ class Change:
     is_spurious: bool = False
     # Of an import: the existing resource, by the name or ARN that CloudFormation knows it by.
     physical_id: str = ""
+    # IN_SYNC, MODIFIED, DELETED, NOT_CHECKED, UNKNOWN or UNSUPPORTED; empty if actual states were not compared.
+    drift: str = ""
+    # The attributes whose drift is left as it is, each with CloudFormation's reason.
+    ignored_drift: tuple[str, ...] = ()
+
+    @property
+    def is_drifted(self) -> bool:
+        """Whether the resource was changed or deleted outside CloudFormation, or may have been."""
+        return self.drift in ("MODIFIED", "DELETED", "UNKNOWN") or any(prop.is_drifted for prop in self.properties)
 
     @property
     def creates_resource(self) -> bool:
@@ -63,6 +77,8 @@ class StackChanges:
     outputs: tuple[str, ...] = ()
     # What may change although no template does, also in nested stacks that are not among the changes.
     unknowns: tuple[Unknown, ...] = ()
+    # DRIFTED, IN_SYNC, NOT_CHECKED or UNKNOWN; empty if actual states were not compared.
+    drift: str = ""
 
     def walk(self, path: str = "") -> "Iterator[tuple[str, Change]]":
         """Yield each change of the tree with its path from the root, such as Data/Transactions."""
@@ -108,13 +124,16 @@ class Count:
     destroy: int = 0
     spurious: int = 0
     imports: int = 0
+    # Resources that stay as they are, while CloudFormation records their actual state.
+    recorded: int = 0
 
     def __add__(self, count: "Count") -> "Count":
         return Count(*map(operator.add, astuple(self), astuple(count)))
 
     def __str__(self) -> str:
         imports = f"{self.imports} to import, " if self.imports else ""
-        return f"Plan: {imports}{self.add} to add, {self.change} to change, {self.destroy} to destroy."
+        counts = f"Plan: {imports}{self.add} to add, {self.change} to change, {self.destroy} to destroy"
+        return f"{counts}, {self.recorded} to record as they are." if self.recorded else f"{counts}."
 
 
 def count_changes(stack: StackChanges) -> Count:
@@ -133,6 +152,8 @@ def _count_change(change: Change) -> Count:
         return Count(add=1)
     if change.action == "Remove":
         return Count(destroy=1)
+    if change.action == "SyncWithActual":
+        return Count(recorded=1)
     if change.replacement == "True":
         return Count(add=1, destroy=1)
     return Count(change=1)

@@ -9,7 +9,12 @@ from scripts.common.evaluate import Unknown
 from .model import Change, Count, Plan, PropertyChange, StackChanges, StatementChange
 
 # Fields whose documented name differs from the name in Python.
-_JSON_NAMES = {"is_spurious": "phantom", "spurious": "phantom", "imports": "import"}
+_JSON_NAMES = {
+    "is_spurious": "phantom",
+    "spurious": "phantom",
+    "imports": "import",
+    "is_drifted": "drifted",
+}
 
 
 def to_json(record: Count | Plan | StackChanges) -> dict[str, Any]:
@@ -40,13 +45,20 @@ def map_texts(plan: Plan, change_text: Callable[[str], str]) -> Plan:
 def _stack_from_json(document: dict[str, Any]) -> StackChanges:
     changes = tuple(map(_change_from_json, document["changes"]))
     unknowns = tuple(Unknown(**unknown) for unknown in document["unknowns"])
-    return StackChanges(document["name"], changes, tuple(document["unchanged"]), tuple(document["outputs"]), unknowns)
+    unchanged, outputs = tuple(document["unchanged"]), tuple(document["outputs"])
+    return StackChanges(document["name"], changes, unchanged, outputs, unknowns, document["drift"])
 
 
 def _change_from_json(document: dict[str, Any]) -> Change:
     fields = {name: value for name, value in document.items() if name != "phantom"} | {
         "is_spurious": document["phantom"],
-        "properties": tuple(PropertyChange(**change) for change in document["properties"]),
+        "properties": tuple(map(_property_from_json, document["properties"])),
+        "ignored_drift": tuple(document["ignored_drift"]),
         "nested": _stack_from_json(document["nested"]) if document["nested"] else None,
     }
     return Change(**fields)
+
+
+def _property_from_json(document: dict[str, Any]) -> PropertyChange:
+    fields = {name: value for name, value in document.items() if name != "drifted"}
+    return PropertyChange(**fields, is_drifted=document["drifted"])

@@ -83,13 +83,17 @@ def _mark_change(change: Change, real: Change | None, nothing: StackChanges, is_
         compared = real.nested if real is not None and real.nested is not None else nothing
         nested = mark_spurious(change.nested, compared)
         # A nested stack is spurious if all its changes are.
-        is_spurious = real is None and change.action == "Modify" and all(item.is_spurious for item in nested.changes)
-        change = replace(change, nested=nested, is_spurious=is_spurious)
+        is_same = real is None and change.action == "Modify" and not change.is_drifted
+        change = replace(
+            change, nested=nested, is_spurious=is_same and all(item.is_spurious for item in nested.changes)
+        )
     elif not is_certain:
         return change
     elif change.action == "Add":
         # CloudFormation names no property of a resource that it adds.
         return replace(change, properties=change.properties or (real.properties if real is not None else ()))
+    elif real is None and change.drift == "MODIFIED":
+        return _drop_spurious_properties(change, Change("Modify", change.logical_id, change.resource_type))
     elif real is None:
         return replace(change, is_spurious=change.is_spurious or _may_be_spurious(change))
     return _drop_spurious_properties(change, real) if real is not None and change.action == "Modify" else change
@@ -99,7 +103,10 @@ def _may_be_spurious(change: Change) -> bool:
     """Whether the change rests on unknown values only.
 
     A certain replacement is real, and so is a possible one of a resource that holds data: there the service is trusted.
+    So it is about a drifted resource: that templates are equal says nothing of its actual state.
     """
+    if change.is_drifted:
+        return False
     if change.action != "Modify" or change.replacement == "True" or change.resource_type == STACK:
         return False
     if change.resource_type in list_stateful_types() and change.replacement != "False":
@@ -110,7 +117,8 @@ def _may_be_spurious(change: Change) -> bool:
 def _drop_spurious_properties(change: Change, real: Change) -> Change:
     """Drop the properties that do not change, and the replacement if no other property can cause it."""
     real_names = {prop.name.split("/")[0] for prop in real.properties}
-    dropped = [prop for prop in change.properties if _is_unknown(prop) and prop.name.split("/")[0] not in real_names]
+    unknown = [prop for prop in change.properties if _is_unknown(prop) and not prop.is_drifted]
+    dropped = [prop for prop in unknown if prop.name.split("/")[0] not in real_names]
     properties = tuple(prop for prop in change.properties if prop not in dropped)
     is_in_place = all(prop.recreation == "Never" for prop in properties) and real.replacement == "False"
     holds_data = change.resource_type in list_stateful_types()
@@ -135,7 +143,7 @@ def fill_nested_stacks(service: StackChanges, compared: StackChanges) -> tuple[S
             real = real_changes.get(change.logical_id)
             # If neither the stack nor its parameters change, it is listed because its template has a new location.
             is_moved = all(prop.name.split("/")[0] in ("TemplateURL", "Parameters") for prop in change.properties)
-            is_spurious = real is None and change.action == "Modify" and is_moved
+            is_spurious = real is None and change.action == "Modify" and is_moved and not change.is_drifted
             change = replace(change, is_spurious=True) if is_spurious else real or change
         changes.append(change)
     return replace(service, changes=tuple(changes)), any_filled

@@ -62,9 +62,10 @@ def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") ->
         parts = [f"{mark} {indent}{sign} {change.logical_id}", change.resource_type, names, word]
         yield " ".join(part for part in parts if part)
         for prop in plan_text.shown_properties(plan, resource_path, change):
-            before, after = plan_text.format_values(prop)
-            values = after if change.action == "Add" else f"{before} → {after}"
+            values = "".join(text for text, _ in plan_text.list_values(prop, is_added=change.action == "Add"))
             yield f"  {indent}    {prop.name}: {values}{plan_text.recreation_note(prop)}"
+        for line in plan_text.ignored_drift_lines(change):
+            yield f"  {indent}    {line}"
         if change.nested:
             yield from _diff_lines(plan, change.nested, f"{indent}  ", f"{resource_path}/")
     for line in plan_text.summary_lines(stack):

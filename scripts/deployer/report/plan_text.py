@@ -41,6 +41,14 @@ _SYMBOLS = {
     "change": ("~", "yellow"),
     "delete": ("-", "red"),
     "replace": ("-/+", "red"),
+    "record": ("=", "cyan"),
+}
+# By the drift status of a resource; the others say nothing that matters to its change.
+_DRIFT_NOTES = {
+    "MODIFIED": "(changed outside CloudFormation)",
+    "DELETED": "(deleted outside CloudFormation)",
+    "UNKNOWN": "(its actual state is not known)",
+    "UNSUPPORTED": "(its actual state cannot be compared)",
 }
 _NOTE_COLOURS = {"~": "yellow", "<": "cyan"}
 # Parts of a policy that no row of the table of policy statements expresses.
@@ -97,12 +105,20 @@ def _describe_unknowns(stack: StackChanges, path: str = "") -> Iterator[str]:
 
 
 def summarize_plan(plan: Plan) -> str:
-    """Return the counts, and how many listed changes are spurious."""
+    """Return the counts, how many changes revert drift, and how many listed changes are spurious."""
     count = count_changes(plan.stack)
-    if not count.spurious:
-        return str(count)
-    verb = "is" if count.spurious == 1 else "are"
-    return f"{count} ({count.spurious} more {verb} listed by CloudFormation but will not change.)"
+    summary = str(count)
+    if reverted := sum(_reverts_drift(change) for _, change in plan.stack.walk()):
+        verb = "change reverts" if reverted == 1 else "changes revert"
+        summary += f" {reverted} {verb} what was done outside CloudFormation."
+    if count.spurious:
+        verb = "is" if count.spurious == 1 else "are"
+        summary += f" ({count.spurious} more {verb} listed by CloudFormation but will not change.)"
+    return summary
+
+
+def _reverts_drift(change: Change) -> bool:
+    return change.drift in ("MODIFIED", "DELETED") and change.action != "SyncWithActual" and not change.is_spurious
 
 
 def print_outputs(console: Console, outputs: dict[str, str]) -> None:
@@ -140,12 +156,21 @@ def print_failure(console: Console, failure: Failure) -> None:
 
 
 def describe_action(change: Change) -> tuple[str, str, str]:
-    """Return the sign of a change, its colour, and a note such as "(replaced)"."""
+    """Return the sign of a change, its colour, and notes such as "(replaced)"."""
+    kind, note = _classify_action(change)
+    is_news = kind != "record" and (change.resource_type, change.drift) != (STACK, "UNSUPPORTED")
+    drift_note = _DRIFT_NOTES.get(change.drift, "") if is_news else ""
+    return (*_SYMBOLS[kind], " ".join(filter(None, (note, drift_note))))
+
+
+def _classify_action(change: Change) -> tuple[str, str]:
     kind, note = "change", ""
     if change.action == "Import":
         kind, note = "import", f"(imports {change.physical_id or change.logical_id})"
     elif change.action == "Add":
         kind = "create"
+    elif change.action == "SyncWithActual":
+        kind, note = "record", "(already so: CloudFormation only records it)"
     elif change.action == "Remove":
         kind = "delete"
         if change.policy_action in ("Retain", "Snapshot"):
@@ -156,18 +181,17 @@ def describe_action(change: Change) -> tuple[str, str, str]:
         kind, note = "replace", "(replaced)"
     elif change.replacement == "Conditional" and change.resource_type != STACK:
         note = "(may be replaced)"
-    return (*_SYMBOLS[kind], note)
+    return kind, note
 
 
-def format_values(prop: PropertyChange) -> tuple[str, str]:
-    """Return the value before and after, each in one line; long ones are cut to the part where they differ."""
-    lines = [_to_line(prop.before), _to_line(prop.after)]
-    equal_start = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*lines, strict=False))
+def _format_values(*values: str | None) -> list[str]:
+    """Return each value in one line; long ones are cut to the part where they differ."""
+    lines = list(map(_to_line, values))
+    equal_start = itertools.takewhile(lambda characters: len(set(characters)) == 1, zip(*lines, strict=False))
     start = len(list(equal_start)) - SHOWN_BEFORE_DIFFERENCE
     if max(map(len, lines)) > LONGEST_VALUE and start > 0:
         lines = [f"…{line[start:]}" for line in lines]
-    before, after = (line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…" for line in lines)
-    return before, after
+    return [line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…" for line in lines]
 
 
 def _to_line(text: str | None) -> str:
@@ -179,12 +203,16 @@ def _to_line(text: str | None) -> str:
 
 
 def shown_properties(plan: Plan, path: str, change: Change) -> list[PropertyChange]:
-    """Return the properties to show before and after: those with values that no policy statement expresses."""
+    """Return the properties to show before and after: those with values that no policy statement expresses.
+
+    Policy statements compare templates, so they do not express the actual value of a drifted property.
+    """
     has_statements = any(statement.holder == path for statement in plan.statements)
     return [
         prop
         for prop in change.properties
-        if (prop.before, prop.after) != (None, None) and not (has_statements and _is_in_statements(prop))
+        if prop.is_drifted
+        or ((prop.before, prop.after) != (None, None) and not (has_statements and _is_in_statements(prop)))
     ]
 
 
@@ -200,6 +228,32 @@ def omitted_properties(plan: Plan, path: str, change: Change) -> str:
     """Return the names of the other properties, each once."""
     properties = shown_properties(plan, path, change)
     return ", ".join(dict.fromkeys(prop.name.split("/")[0] for prop in change.properties if prop not in properties))
+
+
+def list_values(prop: PropertyChange, *, is_added: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a line with the values of a property, each with its style: two values, or three if drifted.
+
+    An added resource has one. The three are in the order of time: what was last deployed, what is there now, and what
+    the template says.
+    """
+    if not prop.is_drifted:
+        before, after = _format_values(prop.before, prop.after)
+        if prop.before is None and is_added:
+            yield after, "green"
+            return
+        yield from ((before, "red"), (" → ", "dim"), (after, "green"))
+        return
+    deployed, real, template = _format_values(prop.deployed, prop.before, prop.after)
+    yield from (("deployed ", "dim"), (deployed, ""), (" → real ", "dim"), (real, "red"))
+    yield from ((" = template " if prop.before == prop.after else " → template ", "dim"), (template, "green"))
+
+
+def ignored_drift_lines(change: Change) -> list[str]:
+    """Return a line for the attributes whose drift stays, with the reasons in CloudFormation's terms.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceDriftIgnoredAttribute.html
+    """
+    return [f"drift is left as it is: {', '.join(change.ignored_drift)}"] if change.ignored_drift else []
 
 
 def recreation_note(prop: PropertyChange) -> str:
@@ -250,6 +304,8 @@ def _add_changes(tree: Tree, plan: Plan, stack: StackChanges, path: str, created
             continue
         for prop in shown_properties(plan, resource_path, change):
             branch.add(_property_line(prop, is_added=change.action == "Add"))
+        for line in ignored_drift_lines(change):
+            branch.add(Text(line, style="dim"))
         if change.nested:
             _add_changes(branch, plan, change.nested, f"{resource_path}/", created)
     for line in summary_lines(stack):
@@ -274,12 +330,7 @@ def _change_line(plan: Plan, path: str, change: Change) -> Text:
 
 
 def _property_line(prop: PropertyChange, *, is_added: bool = False) -> Text:
-    before, after = format_values(prop)
-    if prop.before is None and is_added:
-        return Text.assemble(f"{prop.name}: ", (after, "green"))
-    return Text.assemble(
-        f"{prop.name}: ", (before, "red"), (" → ", "dim"), (after, "green"), (recreation_note(prop), "red")
-    )
+    return Text.assemble(f"{prop.name}: ", *list_values(prop, is_added=is_added), (recreation_note(prop), "red"))
 
 
 def _print_statements(console: Console, statements: Iterable[StatementChange]) -> None:

@@ -55,7 +55,8 @@ class Progress:
         (stack.failed if event.status.endswith("_FAILED") else stack.completed).add(event.path)
 
     def _count_planned(self, stack: StackChanges, path: str) -> None:
-        changes = [change for change in stack.changes if not change.is_spurious]
+        # CloudFormation records the state of a resource without events.
+        changes = [item for item in stack.changes if not item.is_spurious and item.action != "SyncWithActual"]
         self._stack(path).planned = sum(change.resource_type != STACK for change in changes)
         for change in changes:
             if change.nested:
