@@ -10,6 +10,7 @@ stacks.py          the stacks and change sets that CloudFormation stores
 templates.py       the resources and outputs of a template with its parameters
 changes.py         the changes of a resource in a change set
 refactors.py       the operations of stack refactors, which move resources
+drift.py           what was changed by hand, and the change sets that revert it
 deployments.py     the execution of change sets, and the resources that it provisions
 stack_failures.py  operations without rollback, their later rollback, and express mode
 imports.py         the resources that a change set imports, or refuses to

@@ -40,6 +40,8 @@ class Comparison:
     after: Stack
     # Parameters of the stack whose values are known only after the deployment.
     unknown: set[str] = field(default_factory=set)
+    # The path of a nested stack with a slash at its end; empty for the root.
+    path: str = ""
     # The resources with a change so far, and those of them that may be replaced.
     listed: set[str] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
@@ -56,6 +58,16 @@ class Comparison:
         self.listed.add(resource["LogicalResourceId"])
         if resource.get("Replacement", "False") != "False":
             self.replaced.add(resource["LogicalResourceId"])
+
+    @property
+    def is_drift_aware(self) -> bool:
+        """Whether the comparison is with the actual states (drift.py)."""
+        return False
+
+    def enter_stack(self, logical_id: str, unknown: set[str]) -> "Comparison":
+        """Return the comparison of a nested stack, of whose parameters some are ``unknown``."""
+        before = self.before.nested.get(logical_id) if self.before else None
+        return Comparison(before, self.after.nested[logical_id], unknown, f"{self.path}{logical_id}/")
 
     def find_unknown_parameters(self, logical_id: str) -> set[str]:
         """Return the parameters of a nested stack that refer to listed resources."""
@@ -141,7 +153,10 @@ def describe_property(name: str, before: str, after: str, recreation: str, evalu
 def leave_out_values(change: dict[str, Any]) -> dict[str, Any]:
     resource = change["ResourceChange"]
     bare = [
-        {**detail, "Target": {k: v for k, v in detail["Target"].items() if k not in ("BeforeValue", "AfterValue")}}
+        {
+            **detail,
+            "Target": {k: v for k, v in detail["Target"].items() if k not in ("BeforeValue", "AfterValue", "Drift")},
+        }
         for detail in resource["Details"]
     ]
     return {**change, "ResourceChange": {**resource, "Details": bare}}

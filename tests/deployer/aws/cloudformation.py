@@ -22,6 +22,7 @@ from botocore import xform_name
 from tests.deployer.aws import templates
 from tests.deployer.aws.changes import Comparison, describe_resource, leave_out_values, pass_on
 from tests.deployer.aws.data_services import DataServices
+from tests.deployer.aws.drift import REVERT_DRIFT, ActualState, summarize_drift
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
 from tests.deployer.aws.imports import Imports
 from tests.deployer.aws.refactors import StackRefactor, StackRefactors
@@ -48,6 +49,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     without_values: set[str] = field(default_factory=set)
     says_what_it_omits: bool = False
     lists_refused: bool = False
+    # What somebody changed by hand.
+    actual: ActualState = field(default_factory=ActualState)
     # The steps of the next deployment, which replace those of its change set.
     scripted_steps: list[Callable[[], None]] = field(default_factory=list)
     # False for a service, such as an emulator, that creates no nested change sets.
@@ -220,7 +223,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         after.tags = request["Tags"]
         before = stack if stack.status != "REVIEW_IN_PROGRESS" else None
         self._is_importing, self._import_refusals = bool(request.get("ImportExistingResources")), {}
-        change_set = self._create_change_set(request["ChangeSetName"], stack, Comparison(before, after))
+        change_set = self._create_change_set(request["ChangeSetName"], stack, self.compare(request, before, after))
         change_set.proposed, change_set.request = after, request
         return {"Id": change_set.id, "StackId": stack.id}
 
@@ -249,6 +252,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             "Status": "CREATE_COMPLETE",
             "DeploymentConfig": read_deployment_config(change_set.request),
         }
+        if change_set.drift:
+            description |= {"DeploymentMode": REVERT_DRIFT, "StackDriftStatus": change_set.drift}
         if change_set.deleting >= 0:
             change_set.deleting -= 1
             if change_set.deleting < 0:
@@ -486,6 +491,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         change_set = ChangeSet(self.make_arn("changeSet", name), name, stack, answer, nested=nested_sets)
         change_set.looks = self.slow.get(after.logical_id, 0)
         change_set.reason = self.refuses.get(after.logical_id, self._import_refusals.get(after.logical_id, ""))
+        change_set.drift = summarize_drift(comparison, changes)
         is_same = before is not None and (before.text, before.tags) == (after.text, after.tags)
         if not changes and not after.logical_id and is_same:
             change_set.reason = change_set.reason or NO_CHANGES
@@ -500,9 +506,10 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         after, unknown = comparison.after.nested[logical_id], comparison.find_unknown_parameters(logical_id)
         is_same = before is not None and (before.text, before.parameters) == (after.text, after.parameters)
         is_same = is_same and before is not None and not before.missing
-        if is_same and not change and not unknown:
+        if is_same and not change and not unknown and not comparison.is_drift_aware:
             return None
-        change_set = self._create_change_set(name, before or after, Comparison(before, after, unknown))
+        change_set = self._create_change_set(name, before or after, comparison.enter_stack(logical_id, unknown))
+        change_set.path = f"{comparison.path}{logical_id}"
         if change_set.changes:
             return change_set
         del self.change_sets[change_set.id]

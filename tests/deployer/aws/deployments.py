@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from tests.deployer.aws.drift import Drifts
 from tests.deployer.aws.holdings import (
     NAMES,
     Holdings,
@@ -20,7 +21,7 @@ from tests.deployer.aws.stacks import STACK, ChangeSet, Stack
 ALIAS = "AWS::KMS::Alias"
 
 
-class Deployments:
+class Deployments(Drifts):
     """The half of the service that executes change sets. ``CloudFormation`` contains the state that tests set."""
 
     fails: dict[str, str]
@@ -58,7 +59,7 @@ class Deployments:
                 partial(self._change_resource, change_set, change["ResourceChange"], verb)
                 for change in change_set.changes
             ),
-            partial(self._end_deployment, stack, after, verb, change_set.request),
+            partial(self._end_deployment, change_set, after, verb),
         ]
 
     def _copy_empty(self, nested: Stack, root: Stack) -> Stack:
@@ -90,6 +91,8 @@ class Deployments:
 
     def _report_resource(self, stack: Stack, resource: dict[str, Any], verb: str, path: str) -> None:
         logical_id, kind = resource["LogicalResourceId"], resource["ResourceType"]
+        if resource["Action"] == "SyncWithActual":
+            return
         verb = "IMPORT" if resource["Action"] == "Import" else verb
         self.add_event(stack, logical_id, kind, f"{verb}_IN_PROGRESS")
         above = path.rpartition("/")[0]
@@ -108,7 +111,8 @@ class Deployments:
                 self._created.append((stack, logical_id))
             self.add_event(stack, logical_id, kind, f"{verb}_COMPLETE")
 
-    def _end_deployment(self, stack: Stack, after: Stack, verb: str, request: dict[str, Any]) -> None:
+    def _end_deployment(self, change_set: ChangeSet, after: Stack, verb: str) -> None:
+        stack, request = change_set.stack, change_set.request
         if stack.reason == "failed" or self.rings:
             stack.reason = ""
             if self._preserves:
@@ -126,6 +130,7 @@ class Deployments:
             nested.status, nested.root = f"{verb}_COMPLETE", stack
             nested.policy = policies.get(path, "")
         self._protect_tables(stack)
+        self.revert_drift(change_set)
         if verb == "UPDATE":
             self.add_event(stack, "", STACK, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         self.add_event(stack, "", STACK, f"{verb}_COMPLETE")

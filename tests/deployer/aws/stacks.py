@@ -67,6 +67,9 @@ class ChangeSet:
     # The polls until it is created.
     looks: int = 0
     reason: str = ""
+    # The path of the nested stack, and the drift status of a drift-aware change set.
+    path: str = ""
+    drift: str = ""
     execution: str = "AVAILABLE"
     deleting: int = -1
     nested: list["ChangeSet"] = field(default_factory=list)
