@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from scripts.common.templates import parse_template
+from tests.deployer.aws.client import make_client
 from tests.deployer.aws.cloudformation import CloudFormation as Service
 from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Changes, Stack
@@ -28,7 +29,7 @@ PAYMENT_KEY = {
 
 
 @pytest.fixture
-def deleted(command: Command, aws: Service) -> Service:
+def deleted_platform(command: Command, aws: Service) -> Service:
     """A deleted environment, of which its tables, with data, its queues, log groups and keys remain."""
     add_platform(aws)
     for name in (TRANSACTIONS, LEDGER):
@@ -41,11 +42,11 @@ def deleted(command: Command, aws: Service) -> Service:
 
 
 @pytest.fixture
-def retained(deleted: Service) -> Service:
+def remains(deleted_platform: Service) -> Service:
     """The same without the queues, which cannot be imported."""
-    for kind, name in [key for key in deleted.holdings.resources if key[0] == QUEUE]:
-        deleted.holdings.delete_resource(kind, name)
-    return deleted
+    for kind, name in [key for key in deleted_platform.holdings.resources if key[0] == QUEUE]:
+        deleted_platform.holdings.delete_resource(kind, name)
+    return deleted_platform
 
 
 def read_platform(aws: Service) -> Stack:
@@ -57,13 +58,13 @@ def read_transactions(stack: Stack) -> dict[str, Any]:
     return dict(template["Resources"]["Transactions"])
 
 
-def test_a_deployment_is_refused_and_names_the_import(command: Command, deleted: Service) -> None:
+def test_a_deployment_is_refused_and_names_the_import(command: Command, deleted_platform: Service) -> None:
     refused = command("dev", "--yes", code=1)
     assert "→ take it in (scripts/deploy.sh dev --import), or delete it with its data" in refused.stdout
-    assert deleted.find_writes() == []
+    assert deleted_platform.find_writes() == []
 
 
-def test_the_import_lists_what_it_cannot_take_in(command: Command, deleted: Service) -> None:
+def test_the_import_lists_what_it_cannot_take_in(command: Command, deleted_platform: Service) -> None:
     records = command("dev", "--import", "--yes", "--json", code=1).read_records()
     (preflight,) = [record for record in records if record["type"] == "preflight"]
     failures = [finding for finding in preflight["findings"] if finding["verdict"] == "failure"]
@@ -75,23 +76,23 @@ def test_the_import_lists_what_it_cannot_take_in(command: Command, deleted: Serv
         "save its messages, then delete it, and this creates it again (docs/importing.md): aws sqs delete-queue "
         "--queue-url $(aws sqs get-queue-url --queue-name payment-dlq-dev --query QueueUrl --output text)"
     )
-    assert deleted.find_writes() == []
+    assert deleted_platform.find_writes() == []
 
 
-def test_the_plan_of_an_import_names_each_existing_resource(command: Command, retained: Service) -> None:
+def test_the_plan_of_an_import_names_each_existing_resource(command: Command, remains: Service) -> None:
     assert_golden("plan_import.txt", command("dev", "plan", "--import", code=2).stdout)
     assert_golden("plan_import_80.txt", command.run_on_terminal("dev", "--plan", "--import", columns=80).text)
     markdown = command("dev", "--plan", "--import", "--markdown", "--full", code=2).stdout
     assert "\n+   < Transactions AWS::DynamoDB::Table (imports dynamodb-transactions-dev)\n" in markdown
-    assert read_platforms(retained) == []
+    assert read_platforms(remains) == []
 
 
 def read_platforms(aws: Service) -> list[Stack]:
     return [stack for stack in aws.stacks.values() if stack.name == NAME and stack.is_there]
 
 
-def test_the_plan_as_json_counts_the_imports(command: Command, retained: Service) -> None:
-    assert retained
+def test_the_plan_as_json_counts_the_imports(command: Command, remains: Service) -> None:
+    assert remains
     records = command("dev", "--plan", "--import", "--json", code=2).read_records()
     (plan,) = [record for record in records if record["type"] == "plan"]
     assert plan["count"]["import"] == 6
@@ -100,75 +101,91 @@ def test_the_plan_as_json_counts_the_imports(command: Command, retained: Service
     assert (identified["Transactions"], identified["DeadLetters"]) == (TRANSACTIONS, "")
 
 
-def test_an_import_keeps_the_data_and_ends_as_an_ordinary_deployment(command: Command, retained: Service) -> None:
+def test_an_import_keeps_the_data_and_ends_as_an_ordinary_deployment(command: Command, remains: Service) -> None:
     output = command("dev", "--import", "--yes", code=0).stdout
     assert "Completing with a second change set, which replaces the import's copies of the templates\n" in output
-    table = retained.holdings.resources[TABLE, TRANSACTIONS]
-    stack = read_platform(retained)
+    table = remains.holdings.resources[TABLE, TRANSACTIONS]
+    stack = read_platform(remains)
     assert (table.contents, table.stack_id) == (["pay-1", "pay-2"], stack.nested["Data"].id)
-    first, second = retained.find_requests("CreateChangeSet")
+    first, second = remains.find_requests("CreateChangeSet")
     assert (first["ImportExistingResources"], second.get("ImportExistingResources")) == (True, None)
     # The first template was a copy with a literal name; the second is as it is committed.
     assert first["TemplateURL"] != second["TemplateURL"]
     declared = read_transactions(stack)
     assert declared["Properties"]["TableName"] == {"Fn::Sub": "dynamodb-transactions-${Environment}"}
     assert declared["DeletionPolicy"] == "RetainExceptOnCreate"
-    retained.calls.clear()
+    remains.calls.clear()
     for arguments in (("dev", "--yes"), ("dev", "--import", "--yes")):
         assert "no changes; nothing was done" in command(*arguments, code=0).stdout
-    assert retained.find_writes() == []
+    assert remains.find_writes() == []
 
 
-def test_a_saved_plan_imports_exactly_what_was_planned(command: Command, retained: Service, tmp_path: Path) -> None:
+def test_a_saved_plan_imports_exactly_what_was_planned(command: Command, remains: Service, tmp_path: Path) -> None:
     path = str(tmp_path / "plan.json")
     command("dev", "--plan", "--import", "--out", path, code=2)
     assert json.loads(Path(path).read_text(encoding="utf-8"))["late_template_url"].startswith("http")
     command("dev", "apply", path, "--yes", code=0)
-    assert retained.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
+    assert remains.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
     assert "no changes" in command("dev", "--plan", code=0).stdout
 
 
 @pytest.mark.parametrize("failing", ["Data/Notifications", "Monitoring/Dashboard"])
 @pytest.mark.parametrize("complete_counts_as_deleted", [False, True])
 def test_the_rollback_of_an_import_deletes_no_imported_resource(
-    command: Command, retained: Service, failing: str, complete_counts_as_deleted: bool
+    command: Command, remains: Service, failing: str, complete_counts_as_deleted: bool
 ) -> None:
     """Even if the service treats as created what an operation has imported."""
-    retained.fails, retained.complete_counts_as_deleted = {failing: "no"}, complete_counts_as_deleted
-    before = {key for key in retained.holdings.resources if key[0] in (TABLE, GROUP)}
+    remains.fails, remains.complete_counts_as_deleted = {failing: "no"}, complete_counts_as_deleted
+    before = {key for key in remains.holdings.resources if key[0] in (TABLE, GROUP)}
     command("dev", "--import", "--yes", code=1)
-    assert before <= set(retained.holdings.resources)
-    assert retained.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
-    retained.fails = {}
-    for kind, name in [key for key in retained.holdings.resources if key[0] == QUEUE]:
-        retained.holdings.delete_resource(kind, name)
+    assert before <= set(remains.holdings.resources)
+    assert remains.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
+    remains.fails = {}
+    for kind, name in [key for key in remains.holdings.resources if key[0] == QUEUE]:
+        remains.holdings.delete_resource(kind, name)
     command("dev", "--import", "--yes", code=0)
-    assert retained.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
+    assert remains.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1", "pay-2"]
 
 
-def test_a_table_of_another_stack_is_refused(command: Command, retained: Service) -> None:
-    orders = Stack("orders", retained.make_arn("stack", "orders"), "CREATE_COMPLETE", text=ORDERS)
-    retained.stacks[orders.id] = orders
-    retained.holdings.resources[TABLE, LEDGER].stack_id = orders.id
+def test_a_table_of_another_stack_is_refused(command: Command, remains: Service) -> None:
+    orders = Stack("orders", remains.make_arn("stack", "orders"), "CREATE_COMPLETE", text=ORDERS)
+    remains.stacks[orders.id] = orders
+    remains.holdings.resources[TABLE, LEDGER].stack_id = orders.id
     refused = command("dev", "--import", "--yes", code=1).stderr
     assert f"{LEDGER} ({TABLE}) belongs to the stack orders, which exists" in refused
     # Where the caller may not ask, CloudFormation refuses.
     denied = [Refused("AccessDenied", "not you", 403)] * 20
-    retained.errors = {"DescribeStackResources": list(denied)}
+    remains.errors = {"DescribeStackResources": list(denied)}
     refused = command("dev", "--import", "--yes", code=1)
     assert "? names" in refused.stdout
     assert "Resources [PaymentLedger] passed in ResourceToImport are already in a stack" in refused.stderr
-    assert read_platforms(retained) == []
+    assert read_platforms(remains) == []
 
 
-def test_a_table_with_another_key_is_refused(command: Command, retained: Service) -> None:
-    retained.holdings.resources[TABLE, LEDGER].key = PAYMENT_KEY
+def test_a_table_with_another_key_is_refused(command: Command, remains: Service) -> None:
+    remains.holdings.resources[TABLE, LEDGER].key = PAYMENT_KEY
     refused = command("dev", "--import", "--yes", code=1).stderr
     assert (
         f"{LEDGER} ({TABLE}) has the key transaction_id (HASH, S), but the template transaction_id (HASH, S), sequence "
         "(RANGE, N); copy its items into a table with this key, or choose another environment name"
     ) in refused
-    assert retained.find_writes() == []
+    assert remains.find_writes() == []
+
+
+def test_an_import_has_no_options_of_the_execution(command: Command, remains: Service) -> None:
+    """Where a failure rolls nothing back, the later rollback would delete as created what was imported."""
+    for flag in ("--keep-failed", "--express"):
+        for arguments in (("--import", "--yes"), ("--plan", "--import")):
+            assert f"cannot be combined with {flag}" in command("dev", *arguments, flag, code=1).stderr.replace(
+                f"{flag} cannot be combined with --import", f"--import cannot be combined with {flag}"
+            )
+    assert remains.find_writes() == []
+
+
+def test_an_import_into_what_a_failure_has_kept_is_refused(command: Command, aws: Service) -> None:
+    add_platform(aws, status="UPDATE_FAILED")
+    refused = command("dev", "--import", "--yes", code=1).stderr
+    assert "a rollback of what was kept might delete what is imported; deploy without importing" in refused
 
 
 def test_an_import_of_nothing_is_refused(command: Command, aws: Service) -> None:
@@ -179,36 +196,36 @@ def test_an_import_of_nothing_is_refused(command: Command, aws: Service) -> None
     )
 
 
-def test_an_import_that_the_service_does_not_list_is_refused(command: Command, retained: Service) -> None:
+def test_an_import_that_the_service_does_not_list_is_refused(command: Command, remains: Service) -> None:
     def create_tables(changes: Changes) -> Changes:
         for change in changes:
             change["ResourceChange"]["Action"] = "Add"
         return changes
 
-    retained.scripted_answers = {"Data": create_tables}
+    remains.scripted_answers = {"Data": create_tables}
     refused = command("dev", "--import", "--yes", code=1).stderr
     assert (
         "CloudFormation does not import Data/PaymentLedger (dynamodb-payment-ledger-dev), though it exists" in refused
     )
-    assert not retained.find_requests("ExecuteChangeSet")
+    assert not remains.find_requests("ExecuteChangeSet")
 
 
-def test_a_second_change_set_that_would_replace_a_table_is_not_executed(command: Command, retained: Service) -> None:
+def test_a_second_change_set_that_would_replace_a_table_is_not_executed(command: Command, remains: Service) -> None:
     """For a service that takes a name's new expression for a new name."""
 
     def replace_table(changes: Changes) -> Changes:
-        if not retained.find_requests("ExecuteChangeSet"):
+        if not remains.find_requests("ExecuteChangeSet"):
             return changes
         resource = {"LogicalResourceId": "Transactions", "ResourceType": TABLE, "Details": []}
         return [{"Type": "Resource", "ResourceChange": {"Action": "Modify", "Replacement": "True", **resource}}]
 
-    retained.scripted_answers = {"Data": replace_table}
+    remains.scripted_answers = {"Data": replace_table}
     failed = command("dev", "--import", "--yes", code=1).stderr
     assert failed == (
         f"deploy: {NAME} is deployed, but its second change set has failed: CloudFormation would replace, create or "
         "remove Data/Transactions; to complete it, deploy again: scripts/deploy.sh dev\n"
     )
-    assert len(retained.find_requests("ExecuteChangeSet")) == 1
+    assert len(remains.find_requests("ExecuteChangeSet")) == 1
 
 
 def test_the_resources_of_the_reference_are_imported(command: Command, aws: Service) -> None:
@@ -265,3 +282,38 @@ def test_the_steps_of_the_guide_lead_to_an_environment_with_its_data(command: Co
     assert codes == [0, 1, 0]
     assert aws.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1"]
     assert "no changes" in command("dev", "--yes", code=0).stdout
+
+
+def test_a_deployed_environment_takes_in_a_vault_when_backups_are_switched_on_again(
+    command: Command, aws: Service
+) -> None:
+    stack = add_platform(aws, environment="prod")
+    aws.holdings.resources.clear()
+    aws.provision_resources(stack)
+    without = {**stack.parameters, "BackupRetentionDays": "0"}
+    earlier = aws.propose_stack(stack, stack.name, stack.text, without)
+    stack.parameters, stack.nested = earlier.parameters, earlier.nested
+    for _, nested in stack.walk()[1:]:
+        nested.status, nested.root = "UPDATE_COMPLETE", stack
+    for (kind, name), item in aws.holdings.resources.items():
+        if name == "backup-vault-payments-prod":
+            # The stack has retained it outside, with its recovery points.
+            item.stack_id, item.contents = "", ["arn:aws:backup:1 COMPLETED arn:aws:dynamodb:1"]
+            vault = kind, name
+    aws.alarms = {name: state for name, state in aws.alarms.items() if "backup" not in name}
+    assert "take it in (scripts/deploy.sh prod --import)" in command("prod", "--yes", code=1).stderr
+    output = command("prod", "--import", "--yes", code=0).stdout
+    assert "< BackupVault AWS::Backup::BackupVault (imports backup-vault-payments-prod)" in output
+    assert aws.holdings.resources[vault].stack_id == stack.nested["Data"].id
+    assert "no changes" in command("prod", "--yes", code=0).stdout
+
+
+def test_the_simulated_service_refuses_to_import_what_is_not_retained(aws: Service) -> None:
+    aws.holdings.create_resource(GROUP, "orders", {}, protected=False)
+    template = f"Resources: {{Log: {{Type: {GROUP}, Properties: {{LogGroupName: orders}}}}}}"
+    client = make_client(aws)
+    request = {"StackName": "orders", "ChangeSetName": "first", "ChangeSetType": "CREATE", "Tags": []}
+    client.create_change_set(**request, TemplateBody=template, ImportExistingResources=True)
+    answer = client.describe_change_set(ChangeSetName="first", StackName="orders")
+    assert answer["Status"] == "FAILED"
+    assert answer["StatusReason"].endswith("The affected resources are Log ({LogGroupName=orders})")

@@ -92,14 +92,30 @@ class _DeployCommand(click.Command):
 
     def invoke(self, context: click.Context) -> Any:
         values = context.params
-        aliases = [alias for alias in self._aliases if values[alias]]
-        if aliases == ["alias_plan", "alias_import"]:
-            # An import can be planned: `import` is an option of `plan`, too.
-            aliases, values["imports_existing"] = ["alias_plan"], True
-        if len(aliases) > 1:
+        alias = self._choose_alias(context)
+        command = self._aliases.get(alias)
+        self._check_options(context, command)
+        if command is None:
+            values_of_deploy = {
+                name: value for name, value in values.items() if name not in {*self._aliases, *self._homes}
+            }
+            return context.invoke(self.callback, **values_of_deploy)  # type: ignore[arg-type] # it has one
+        values["file"] = values[alias]
+        # An import can be planned: `import` is an option of `plan`, too.
+        values["imports_existing"] = values["alias_import"]
+        return context.invoke(command, **{name: values[name] for name in _parameter_names(command)})
+
+    def _choose_alias(self, context: click.Context) -> str:
+        """Return the parameter of the chosen sub-command; empty for ``deploy``."""
+        aliases = [alias for alias in self._aliases if context.params[alias]]
+        if len(aliases) > 1 and aliases != ["alias_plan", "alias_import"]:
             options = " and ".join(f"--{self._aliases[alias].name}" for alias in aliases)
             context.fail(f"{options}: use only one of these")
-        command = self._aliases[aliases[0]] if aliases else None
+        return aliases[0] if aliases else ""
+
+    def _check_options(self, context: click.Context, command: click.Command | None) -> None:
+        """Fail for an option that the sub-command does not have."""
+        values = context.params
         for name in _EXECUTION:
             if command and values[name] and name not in _parameter_names(command):
                 context.fail(f"{_find_flag(self, name)} cannot be combined with --{command.name}")
@@ -107,14 +123,6 @@ class _DeployCommand(click.Command):
             if values[name] and home is not command:
                 required = "offline" if name == "against" else home.name
                 context.fail(f"{_find_flag(home, name)} requires --{required}")
-        if command is None:
-            values_of_deploy = {
-                name: value for name, value in values.items() if name not in {*self._aliases, *self._homes}
-            }
-            return context.invoke(self.callback, **values_of_deploy)  # type: ignore[arg-type] # it has one
-        values["file"] = values[aliases[0]]
-        values.setdefault("imports_existing", False)
-        return context.invoke(command, **{name: values[name] for name in _parameter_names(command)})
 
 
 def _parameter_names(command: click.Command) -> list[str]:
@@ -215,11 +223,7 @@ def plan(
         raise click.UsageError("--json cannot be combined with --markdown")
     if out and offline:
         raise click.UsageError("--out cannot be combined with --offline")
-    selected = [f"--{name.replace('_', '-')}" for name, is_set in execution.items() if is_set]
-    if offline and selected:
-        raise click.UsageError(f"{', '.join(selected)} cannot be combined with --offline")
-    if imports_existing and (offline or selected):
-        raise click.UsageError(f"--import cannot be combined with {', '.join(selected) or '--offline'}")
+    _check_execution(execution, offline=offline, imports_existing=imports_existing)
     with _open_reporter(common, as_json, as_markdown=as_markdown, full=full) as (report, console):
         options = _read_options(
             common, only_plan=True, out=out, wait=wait, adopt=adopt, imports_existing=imports_existing, **execution
@@ -229,6 +233,15 @@ def plan(
         else:
             changed = deploy_platform(Session(options, common.reach_target(announce_start_on=console), report)).changed
         _end_plan(options, report, changed)
+
+
+def _check_execution(execution: dict[str, bool], *, offline: bool, imports_existing: bool) -> None:
+    """Fail for options of the execution that a plan without AWS or an import cannot have."""
+    selected = ", ".join(f"--{name.replace('_', '-')}" for name, is_set in execution.items() if is_set)
+    if selected and offline:
+        raise click.UsageError(f"{selected} cannot be combined with --offline")
+    if imports_existing and (offline or selected):
+        raise click.UsageError(f"--import cannot be combined with {selected or '--offline'}")
 
 
 @main.command()

@@ -86,7 +86,7 @@ def describe_import(
     if resource.type == _TABLE:
         table = situation.client("dynamodb").describe_table(TableName=name)["Table"]
         key_arn = table.get("SSEDescription", {}).get("KMSMasterKeyArn", "")
-    held_keys = {id_ for held in situation.resources if held.type == _KEY for id_ in held.held_ids or ()}
+    held_keys = {id_ for key in situation.resources if key.type == _KEY for id_ in key.held_ids or ()}
     if key_arn.rpartition("/")[2] in held_keys:
         key_arn = ""
     return ImportedResource(resource.path, resource.type, name_property, name, key_arn)
