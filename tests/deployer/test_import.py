@@ -272,6 +272,10 @@ def test_the_steps_of_the_guide_lead_to_an_environment_with_its_data(command: Co
         elif call := re.match(r"scripts/(deploy|destroy)\.sh((?: \S+)+)", step):
             confirmed = {"deploy": ["--yes"], "destroy": ["--yes", "--destroys", NAME]}[call[1]]
             arguments = call[2].split() + (confirmed if "plan" not in call[2] else [])
+            if "--revert-drift" in arguments:
+                # As CloudFormation sees the imported table, which has the key of the deleted environment.
+                encryption = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": EARLIER_KEY}
+                aws.actual.properties = {"Data/Transactions": {"SSESpecification": json.dumps(encryption)}}
             codes.append(command(*arguments, script=call[1]).code)
             if call[1] == "destroy":
                 # The simulated alarms belong to no stack.
@@ -279,7 +283,7 @@ def test_the_steps_of_the_guide_lead_to_an_environment_with_its_data(command: Co
         else:
             assert re.match(r"sleep 60|scripts/verify\.sh dev$", step), step
     # The plan finds the queues in the way.
-    assert codes == [0, 1, 0]
+    assert (codes, aws.actual.properties) == ([0, 1, 0, 0], {})
     assert aws.holdings.resources[TABLE, TRANSACTIONS].contents == ["pay-1"]
     assert "no changes" in command("dev", "--yes", code=0).stdout
 
