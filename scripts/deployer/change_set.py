@@ -190,6 +190,12 @@ def _request_change_set(cloudformation: CloudFormationClient, **arguments: Any) 
             return cloudformation.create_change_set(**arguments)
         except ClientError as error:
             if "is invalid or cannot be assumed" not in str(error):
+                if arguments.get("DeploymentMode") and error.response["Error"]["Code"] == "ValidationError":
+                    raise UserError(
+                        f"--revert-drift: CloudFormation refuses a drift-aware change set of {arguments['StackName']} "
+                        f"and its nested stacks: {describe_aws_error(error)}; deploy without it, and revert by hand "
+                        "what scripts/status.sh --drift lists"
+                    ) from error
                 raise
             refusal = error
     raise UserError(describe_aws_error(refusal)) from refusal

@@ -25,6 +25,7 @@ from scripts.deployer.report.plan_text import print_plan
 from scripts.deployer.stack import Stack, StackTree
 from tests.deployer.aws.changes import describe_property, describe_resource, show_value
 from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
 from tests.deployer.aws.stacks import Stack as SimulatedStack
 from tests.deployer.conftest import Command, add_bootstrap_stack, add_platform, assert_golden
 from tests.deployer.releases import edit_harmlessly
@@ -138,6 +139,21 @@ def test_a_service_that_does_not_know_the_mode_is_refused(command: Command, aws:
         "DeploymentMode REVERT_DRIFT); nothing was deployed; deploy without --revert-drift\n"
     )
     assert (aws.find_requests("ExecuteChangeSet"), aws.remaining_names) == ([], [])
+
+
+def test_a_refusal_of_nested_stacks_names_the_option(command: Command, aws: Service) -> None:
+    """AWS does not document whether a change set of nested stacks may be drift-aware."""
+    add_platform(aws)
+    aws.errors["CreateChangeSet"] = [Refused("ValidationError", "DeploymentMode cannot be used with nested stacks")]
+    refused = command("dev", "--revert-drift", "--yes", code=1)
+    assert refused.stderr.startswith(
+        "deploy: --revert-drift: CloudFormation refuses a drift-aware change set of payment-platform-dev and its "
+        "nested stacks: "
+    )
+    assert "DeploymentMode cannot be used with nested stacks; deploy without it, and revert by hand" in refused.stderr
+    (request,) = aws.find_requests("CreateChangeSet")
+    assert (request["DeploymentMode"], request["IncludeNestedStacks"]) == ("REVERT_DRIFT", True)
+    assert aws.remaining_names == []
 
 
 def test_a_nested_stack_that_is_not_compared_is_named(command: Command, aws: Service) -> None:
