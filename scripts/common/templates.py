@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,12 @@ def _load_text(text: str) -> Template:
 
 
 def to_plain_types(value: Any) -> Any:
-    """Convert the parser's own subclasses to dict, list and str."""
+    """Convert the parser's own subclasses to dict, list and str; a date, such as a version without quotes, to str."""
     if isinstance(value, dict):
         return {str(key): to_plain_types(item) for key, item in value.items()}
     if isinstance(value, list):
         return [to_plain_types(item) for item in value]
-    return str(value) if isinstance(value, str) else value
+    return str(value) if isinstance(value, str | date) else value
 
 
 def read_tree(text: str | Template, read_text: Callable[[str], str], above: tuple[str, ...] = ()) -> Tree:
