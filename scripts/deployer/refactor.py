@@ -57,7 +57,7 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
     before = read_snapshot(cloudformation, stack)
     new = (parse_package(packaged), options.parameters)
     compared = compare_trees(stack.name, before.source, new, session.target.pseudo_parameters())
-    moves = _read_moves(compared, requested) if requested else compared.find_moves()
+    moves = _read_moves(compared, requested, options.environment) if requested else compared.find_moves()
     if not moves or compared.deployed is None:
         return []
     stacks = dict(before.tree.walk())
@@ -74,7 +74,8 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
         _check_actions(refactor, moves, stacks)
         resources = dict(before.tree.walk_resources())
         for move in moves:
-            report.announce_step("Move", f"{move}: {resources[move.source].physical_id}")
+            physical_id = resources[move.source].physical_id
+            report.announce_step("Move", f"{move.source} → {move.destination}: {physical_id}")
         if not session.confirm(f"Move {count} of {stack.name}?", ()):
             raise Aborted(f"{stack.name}: declined")
     _execute_refactor(refactor, [stacks[path] for path in templates])
@@ -82,15 +83,17 @@ def refactor_stacks(session: Session, requested: Sequence[str] = ()) -> list[Mov
     return moves
 
 
-def _read_moves(compared: Comparison, requested: Sequence[str]) -> list[Move]:
+def _read_moves(compared: Comparison, requested: Sequence[str], environment: str) -> list[Move]:
     """Return the moves by name. Raises ``UserError`` for one that the next deployment would undo, or replace."""
     before = dict(compared.before.walk()) if compared.before else {}
     after = dict(compared.after.walk())
     moves = []
     for request in requested:
         source, _, destination = request.partition("=")
+        if not destination:
+            raise UserError(f"--move {request}: give FROM=TO, such as Data/Old=Data/New")
         if source not in before:
-            raise UserError(f"--move {request}: {source} is not deployed; give FROM=TO, such as Data/Old=Data/New")
+            raise UserError(f"--move {request}: {source} is not deployed; see scripts/status.sh {environment}")
         if destination not in after or after[destination].type != before[source].type:
             raise UserError(
                 f"--move {request}: the templates have no {destination} of the type {before[source].type}, so the next "
