@@ -26,6 +26,7 @@ deploy.py      the steps in order
   deletion_protection.py  what a second change set protects or completes, once the first has been executed
   execute.py     a confirmed Plan -> an environment that is deployed, protected and recorded
   follow.py      a Proposal -> its execution, its events, and its final status
+    operations.py  which of the events belong to the operation
   failure.py     events -> the first cause of a failure, and the next step
     declarations.py       the lines that declare a resource, in Python and in YAML
     deletion_commands.py  the AWS CLI's command for what a rollback left behind

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -94,6 +94,8 @@ class Proposal:
     is_express: bool = False
     # Whether a failure of the execution rolls nothing back.
     keeps_failed: bool = False
+    # What the events of the execution are known by, and what makes a repeated request harmless.
+    token: str = field(default_factory=lambda: f"execute-{uuid.uuid4().hex}")
 
     def execute(self) -> None:
         """Start the execution. After an error or Ctrl-C, ``is_executed`` tells whether it started nevertheless.
@@ -109,7 +111,9 @@ class Proposal:
             {"DisableRollback": True} if self.keeps_failed else {"RetainExceptOnCreate": deletes_created}
         )
         try:
-            self.cloudformation.execute_change_set(ChangeSetName=self.change_set_id, **on_failure)
+            self.cloudformation.execute_change_set(
+                ChangeSetName=self.change_set_id, ClientRequestToken=self.token, **on_failure
+            )
             self.is_executed = True
         except (*AWS_ERRORS, KeyboardInterrupt) as error:
             try:

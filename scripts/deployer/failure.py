@@ -26,6 +26,14 @@ class Event:
     status: str
     reason: str
     physical_id: str
+    # Of the operation of the stack, and of the request that started it; empty if the service gives none.
+    operation_id: str = ""
+    request_token: str = ""
+
+    @property
+    def is_of_stack(self) -> bool:
+        """Whether the event is about its stack, not about a resource in it."""
+        return self.physical_id == self.stack_id
 
     def __str__(self) -> str:
         return f"{self.path} ({self.resource_type})"
@@ -46,6 +54,17 @@ class Failure:
     next_step: str = ""
     # Resources that exist although their creation was rolled back or their stack deleted; their names stay taken.
     left_behind: tuple[Event, ...] = ()
+
+    # The operation in which the cause failed, or else the one that ended so; empty if the service gives no ids.
+    operation_id: str = ""
+
+    @property
+    def events_command(self) -> str:
+        """The AWS CLI's command that shows the events of the operation; empty without its id.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeEvents.html
+        """
+        return f"aws cloudformation describe-events --operation-id {self.operation_id}" if self.operation_id else ""
 
     @property
     def reason(self) -> str:
@@ -91,6 +110,7 @@ def describe_failure(stack_name: str, environment: str, status: str, events: lis
         outcome=outcome,
         next_step=next_step,
         left_behind=left_behind,
+        operation_id=next((event.operation_id for event in [*filter(None, [cause]), *events[:1]]), ""),
     )
 
 
@@ -109,7 +129,7 @@ def _select_rollback(events: list[Event]) -> list[Event]:
 
 
 def _is_rollback_of_root(event: Event) -> bool:
-    return event.physical_id == event.stack_id and "ROLLBACK" in event.status
+    return event.is_of_stack and "ROLLBACK" in event.status
 
 
 def _count_completed_resources(events: list[Event], *statuses: str) -> int:

@@ -12,6 +12,7 @@ from scripts.common.templates import STACK
 
 from .change_set import Proposal
 from .failure import DeploymentFailed, Event, describe_failure
+from .operations import USER_INITIATED, Operation
 from .report.reporter import EventListener
 from .stack import Stack, StackTree, describe_tree
 
@@ -41,7 +42,7 @@ def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptio
 
     Raises ``DeploymentFailed`` if the deployment fails, and ``UserError`` if it cannot be followed.
     """
-    reader = EventReader(proposal.cloudformation, proposal.stack_id, tree)
+    reader = EventReader(proposal.cloudformation, proposal.stack_id, tree, token=proposal.token)
     try:
         proposal.execute()
     except KeyboardInterrupt:
@@ -117,10 +118,18 @@ class EventReader:
     """Reads the events of a stack and its nested stacks, from now or from the beginning of a running operation."""
 
     def __init__(
-        self, cloudformation: CloudFormationClient, stack_id: str, tree: StackTree, *, from_beginning: bool = False
+        self,
+        cloudformation: CloudFormationClient,
+        stack_id: str,
+        tree: StackTree,
+        *,
+        from_beginning: bool = False,
+        token: str = "",
     ) -> None:
+        """``token`` is that of the request which starts the operation to read, if a request does."""
         self._cloudformation, self._root = cloudformation, stack_id
         self._paths = {stack_id: ""} | {stack.id: path for path, stack in tree.walk() if path}
+        self._operation = Operation(token)
         # Nested stacks with an operation in progress, according to the events of their parents.
         self._active: set[str] = set()
         self._reads_all_stacks = from_beginning
@@ -139,23 +148,25 @@ class EventReader:
 
     def _is_reported(self, event: Event) -> bool:
         """Whether the event does not repeat an event of the parent stack."""
-        return event.physical_id != event.stack_id or event.stack_id == self._root
+        return not event.is_of_stack or event.stack_id == self._root
 
     def read_new_events(self) -> list[Event]:
         """Return the events since the last call, oldest first."""
         new: list[Event] = []
+        operation = self._operation
         newest, active, paths = dict(self._newest), set(self._active), dict(self._paths)
         # The root comes first; its events name the nested stacks to read. Idle stacks are not read.
         todo = [stack for stack in newest if stack == self._root or stack in active or self._reads_all_stacks]
         for stack in todo:
             unseen = self._read_unseen(stack, newest.get(stack), paths)
-            if any(map(self._concerns_all_stacks, unseen)):
-                self._reads_all_stacks = True
-                todo += [stack_id for stack_id in newest if stack_id not in todo]
             if unseen:
                 newest[stack] = unseen[0].id
-            new += filter(self._is_reported, reversed(unseen))
-            for event in _select_nested(stack, unseen):
+            operation, selected = operation.select_events(reversed(unseen), of_root=stack == self._root)
+            if any(map(self._concerns_all_stacks, selected)):
+                self._reads_all_stacks = True
+                todo += [stack_id for stack_id in newest if stack_id not in todo]
+            new += filter(self._is_reported, selected)
+            for event in _select_nested(stack, selected):
                 nested_id = event.physical_id
                 paths[nested_id] = event.path
                 newest.setdefault(nested_id, None)
@@ -163,7 +174,7 @@ class EventReader:
                 if nested_id not in todo:
                     todo.append(nested_id)
         # Last, so that the next call repeats what a failed request has not read.
-        self._newest, self._active, self._paths = newest, active, paths
+        self._newest, self._active, self._paths, self._operation = newest, active, paths, operation
         # The sort is stable: events of one instant keep their order, those of parents before those of children.
         return sorted(new, key=lambda event: event.at)
 
@@ -180,8 +191,7 @@ class EventReader:
         oldest = None
         for event in self._read_events(self._root):
             oldest = event.at
-            # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
-            if self.is_root(event) and event.reason == "User Initiated":
+            if self.is_root(event) and event.reason == USER_INITIATED:
                 return event.at
         if oldest is None:
             raise UserError("the stack has no events yet; try again in a moment")
@@ -203,11 +213,13 @@ class EventReader:
                     status=event["ResourceStatus"],
                     reason=event.get("ResourceStatusReason", ""),
                     physical_id=event.get("PhysicalResourceId", ""),
+                    operation_id=event.get("OperationId", ""),
+                    request_token=event.get("ClientRequestToken", ""),
                 )
 
 
 def _select_nested(stack_id: str, events: list[Event]) -> Iterator[Event]:
-    """Yield the events about nested stacks of this stack, oldest first."""
-    for event in reversed(events):
+    """Yield the events about nested stacks of this stack."""
+    for event in events:
         if event.resource_type == STACK and event.physical_id.startswith("arn:") and event.physical_id != stack_id:
             yield event

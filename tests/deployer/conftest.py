@@ -269,6 +269,7 @@ def assert_golden(name: str, output: str) -> None:
     path = GOLDEN / name
     output = re.sub(r"deploy-[0-9a-f]{12}", "deploy-…", output)
     output = re.sub(r"[0-9a-f]{64}", "…", output)
+    output = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "…", output)
     output = re.sub(r"code-[0-9a-f]{16}", "code-…", output)
     output = re.sub(r"(?<=COMPLETE )\d+:\d\d\b", "m:ss", output)
     output = "\n".join(line.rstrip() for line in output.splitlines()) + "\n"

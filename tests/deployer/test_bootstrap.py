@@ -96,6 +96,8 @@ def test_the_roles_of_github_have_exactly_the_permissions_that_their_commands_us
     aws.stuck = {}
     command("prod", "--yes", *CONFIRMED_LOSSES, code=0)
     (stack,) = [stack for stack in aws.stacks.values() if stack.name == "payment-platform-prod"]
+    stack.status = "UPDATE_FAILED"
+    command("prod", "--rollback", "--yes")
     stack.status = "UPDATE_IN_PROGRESS"
     command("prod", "--cancel")
     # This deletes the remains of a failed creation, and a stack in review.

@@ -9,6 +9,7 @@ from rich.console import Console
 from scripts.common.errors import UserError
 from scripts.deployer import follow
 from scripts.deployer.change_set import Proposal
+from scripts.deployer.failure import DeploymentFailed
 from scripts.deployer.follow import FollowOptions, execute_and_follow
 from scripts.deployer.plan.model import StackChanges
 from scripts.deployer.report.console_reporter import ConsoleReporter
@@ -22,6 +23,8 @@ from tests.deployer.aws.stacks import Stack as SimulatedStack
 NAME, ARN = "payment-platform-dev", "arn:root"
 DATA = ("Data", STACK)
 TABLE, TOPIC = ("Data/Table", "AWS::DynamoDB::Table"), ("Data/Topic", "AWS::SNS::Topic")
+
+OTHER = "of-another-request"
 
 # Path, type, status and reason.
 ScriptedEvent = tuple[str, str, str, str]
@@ -148,3 +151,97 @@ def test_a_deployment_that_does_not_end_is_left_alone_after_some_hours(monkeypat
     monkeypatch.setattr(follow, "LONGEST_SECONDS", 0)
     with pytest.raises(UserError, match="has not ended after 0 hours; the deployment continues"):
         run_deployment(make_service(*[end_root("CREATE_IN_PROGRESS")] * 5))
+
+
+def begin_update(aws: CloudFormation, token: str) -> None:
+    """Begin an update of the root stack that another command has requested."""
+    aws.operations.token = token
+    root = aws.stacks[ARN]
+    root.status = "UPDATE_COMPLETE"
+    aws.add_event(root, "", STACK, "UPDATE_IN_PROGRESS", "User Initiated")
+
+
+@pytest.mark.parametrize("reports_operations", [True, False])
+def test_events_of_the_next_operation_are_not_mixed_in(reports_operations: bool) -> None:
+    """It may begin, and fail, before the end of this one is read."""
+    aws = make_service(end_root("UPDATE_IN_PROGRESS"), (*DATA, "UPDATE_IN_PROGRESS", ""), status="UPDATE_COMPLETE")
+    aws.operations.are_reported = reports_operations
+
+    def end_and_begin_the_next() -> None:
+        add_event(aws, (*TOPIC, "UPDATE_COMPLETE", ""))
+        add_event(aws, end_root("UPDATE_COMPLETE"))
+        if reports_operations:
+            aws.let_a_minute_pass()
+            begin_update(aws, OTHER)
+            add_event(aws, (*DATA, "UPDATE_IN_PROGRESS", ""))
+            add_event(aws, (*TABLE, "UPDATE_FAILED", "not ours"))
+            add_event(aws, end_root("UPDATE_ROLLBACK_IN_PROGRESS"))
+            add_event(aws, end_root("UPDATE_ROLLBACK_COMPLETE"))
+
+    aws.scripted_steps.append(end_and_begin_the_next)
+    assert read_events(run_deployment(aws)) == [
+        ["UPDATE_IN_PROGRESS", NAME],
+        ["UPDATE_IN_PROGRESS", "Data"],
+        ["UPDATE_COMPLETE", "Data/Topic"],
+        ["UPDATE_COMPLETE", NAME],
+    ]
+
+
+def test_late_events_of_an_earlier_operation_are_not_mixed_in() -> None:
+    aws = make_service(status="UPDATE_COMPLETE")
+
+    def list_late_events() -> None:
+        token = aws.operations.token
+        begin_update(aws, OTHER)
+        add_event(aws, (*TABLE, "UPDATE_FAILED", "last week"))
+        add_event(aws, end_root("UPDATE_ROLLBACK_COMPLETE"))
+        aws.let_a_minute_pass()
+        aws.operations.token = token
+
+    aws.scripted_steps = [
+        list_late_events,
+        *(
+            functools.partial(add_event, aws, event)
+            for event in (
+                end_root("UPDATE_IN_PROGRESS"),
+                (*DATA, "UPDATE_IN_PROGRESS", ""),
+                (*TOPIC, "UPDATE_FAILED", "the cause"),
+                end_root("UPDATE_ROLLBACK_IN_PROGRESS"),
+                end_root("UPDATE_ROLLBACK_COMPLETE"),
+            )
+        ),
+    ]
+    with pytest.raises(DeploymentFailed, match=r"Data/Topic \(AWS::SNS::Topic\): the cause") as failed:
+        run_deployment(aws)
+    failure = failed.value.failure
+    (failed_id,) = [event["OperationId"] for event in aws.events["arn:data"] if event["LogicalResourceId"] == "Topic"]
+    assert failure.operation_id == failed_id
+    assert failure.events_command == f"aws cloudformation describe-events --operation-id {failed_id}"
+    assert failure.later_causes == ()
+
+
+def test_an_update_that_somebody_else_cancels_is_followed_to_the_end_of_its_rollback() -> None:
+    """The rollback is an operation of its own, with a token of its own."""
+    aws = make_service(end_root("UPDATE_IN_PROGRESS"), status="UPDATE_COMPLETE")
+
+    def cancel_update() -> None:
+        aws.operations.token = OTHER
+        aws.add_event(aws.stacks[ARN], "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+
+    aws.scripted_steps += [cancel_update, functools.partial(add_event, aws, end_root("UPDATE_ROLLBACK_COMPLETE"))]
+    with pytest.raises(DeploymentFailed, match="ended UPDATE_ROLLBACK_COMPLETE"):
+        run_deployment(aws)
+
+
+def test_a_rollback_that_is_requested_after_the_end_is_another_operation() -> None:
+    aws = make_service(end_root("UPDATE_IN_PROGRESS"), status="UPDATE_COMPLETE")
+
+    def fail_and_roll_back() -> None:
+        add_event(aws, end_root("UPDATE_FAILED"))
+        aws.operations.token = OTHER
+        aws.add_event(aws.stacks[ARN], "", STACK, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+        add_event(aws, end_root("UPDATE_ROLLBACK_COMPLETE"))
+
+    aws.scripted_steps.append(fail_and_roll_back)
+    with pytest.raises(DeploymentFailed, match="ended UPDATE_FAILED"):
+        run_deployment(aws)

@@ -19,7 +19,9 @@ def test_a_saved_plan_is_applied_exactly(command: Command, aws: Service, tmp_pat
     )
     (waiting,) = [change_set for change_set in aws.change_sets.values() if change_set.stack is stack]
     result = command("dev", "--apply", "plan.json", "--yes", code=0)
-    assert aws.find_requests("ExecuteChangeSet") == [{"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}]
+    (request,) = aws.find_requests("ExecuteChangeSet")
+    assert request.pop("ClientRequestToken")
+    assert request == {"ChangeSetName": waiting.id, "RetainExceptOnCreate": True}
     assert len(aws.find_requests("CreateChangeSet")) == 1
     assert not (tmp_path / "plan.json").exists()
     plan_text = planned.stdout[planned.stdout.index("payment-platform-dev\n├") : planned.stdout.index("Plan: ")]

@@ -56,6 +56,8 @@ class JsonReporter:
                 _event_to_json(event) | {"delete_command": deletion_command(event.resource_type, event.physical_id)}
                 for event in failure.left_behind
             ],
+            operation_id=failure.operation_id,
+            events_command=failure.events_command,
             now=failure.outcome,
             next=failure.next_step,
         )
@@ -77,4 +79,5 @@ def _event_to_json(event: Event) -> dict[str, Any]:
         "status": event.status,
         "reason": event.reason,
         "physical_id": event.physical_id,
+        "operation_id": event.operation_id,
     }

@@ -14,6 +14,7 @@ drift.py           what was changed by hand, and the change sets that revert it
 deployments.py     the execution of change sets, and the resources that it provisions
 stack_failures.py  operations without rollback, their later rollback, and express mode
 imports.py         the resources that a change set imports, or refuses to
+operations.py      the operations of stacks, which events belong to
 holdings.py        the resources that deletion policies retain, with the rules of their services
 data_services.py   DynamoDB, SQS, CloudWatch Logs, KMS and AWS Backup, which contain these resources
 account.py         the resources of the account outside stacks

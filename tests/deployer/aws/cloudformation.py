@@ -15,6 +15,7 @@ AWS does not document whether the rollback of a creation treats a completed nest
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from botocore import xform_name
@@ -25,6 +26,7 @@ from tests.deployer.aws.data_services import DataServices
 from tests.deployer.aws.drift import REVERT_DRIFT, ActualState, summarize_drift
 from tests.deployer.aws.holdings import NAMES, Holdings, Refused, physical_id
 from tests.deployer.aws.imports import Imports
+from tests.deployer.aws.operations import Operations
 from tests.deployer.aws.refactors import StackRefactor, StackRefactors
 from tests.deployer.aws.settings import ACCOUNT, REGION, START
 from tests.deployer.aws.stack_failures import StackFailures, read_deployment_config
@@ -64,6 +66,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     # Whether the rollback of a creation deletes a completed nested stack, so that its resources are retained.
     complete_counts_as_deleted: bool = False
     holdings: Holdings = field(default_factory=Holdings)
+    operations: Operations = field(default_factory=Operations)
     # The polls of the root stack's events for which a deployment reports nothing before it ends.
     silent: int = 0
     # By operation, the errors of its next calls; None breaks the connection.
@@ -92,6 +95,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
     lock: Any = field(default_factory=threading.RLock)
     waiting: list[Callable[[], None]] = field(default_factory=list)
     _count: int = 0
+    _lateness: timedelta = timedelta()
     # Of the current deployment: the reasons of failures by path, and the stack and logical id of each created resource.
     _failing: dict[str, str] = field(default_factory=dict)
     _created: list[tuple[Stack, str]] = field(default_factory=list)
@@ -152,6 +156,8 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
             "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in stack.parameters.items()],
             "DriftInformation": {"StackDriftStatus": stack.drift},
         }
+        if self.operations.are_reported and stack.id in self.operations.last:
+            description["LastOperations"] = self.operations.last[stack.id]
         if stack.reason:
             description["StackStatusReason"] = stack.reason
         if stack.status.endswith("_COMPLETE"):
@@ -309,7 +315,11 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
         return {"Summaries": [{"ChangeSetName": o.name} for o in self.change_sets.values() if o.stack is stack]}
 
     def execute_change_set(
-        self, ChangeSetName: str, RetainExceptOnCreate: bool = False, DisableRollback: bool | None = None
+        self,
+        ChangeSetName: str,
+        RetainExceptOnCreate: bool = False,
+        DisableRollback: bool | None = None,
+        ClientRequestToken: str = "",
     ) -> None:
         self._retain_except_on_create = RetainExceptOnCreate
         change_set = self._find_change_set(ChangeSetName)
@@ -318,6 +328,7 @@ class CloudFormation(StackFailures, Imports, StackRefactors):
                 "InvalidChangeSetStatus", f"ChangeSet [{change_set.id}] cannot be executed in its current status"
             )
         self.choose_failure_option(change_set, DisableRollback)
+        self.operations.token = ClientRequestToken
         for sibling in [candidate for candidate in self.change_sets.values() if candidate.stack is change_set.stack]:
             self._remove_change_set(sibling)
         if self.scripted_steps:

@@ -15,6 +15,7 @@ from tests.deployer.aws.holdings import (
     read_tags,
     resolve_parameters,
 )
+from tests.deployer.aws.operations import Operations
 from tests.deployer.aws.settings import START
 from tests.deployer.aws.stacks import STACK, ChangeSet, Stack
 
@@ -32,10 +33,12 @@ class Deployments(Drifts):
     events: dict[str, list[dict[str, Any]]]
     waiting: list[Callable[[], None]]
     _count: int
+    _lateness: timedelta
     _failing: dict[str, str]
     _created: list[tuple[Stack, str]]
     _retain_except_on_create: bool
     _preserves: bool
+    operations: Operations
 
     def find_immutable_updates(self, change_set: ChangeSet) -> dict[str, str]:
         raise NotImplementedError
@@ -250,14 +253,21 @@ class Deployments(Drifts):
                 if key in self.holdings.resources:
                     self.holdings.resources[key].protected = _is_protected(resource, stack.parameters)
 
+    def let_a_minute_pass(self) -> None:
+        """Separate the following events from the earlier ones."""
+        self._lateness += timedelta(minutes=1)
+
     def add_event(
         self, stack: Stack, logical_id: str, kind: str, status: str, reason: str = "", physical: str = ""
     ) -> None:
         self._count += 1
-        at = START + timedelta(seconds=sum(map(len, self.events.values())) // 3)  # several in one instant
+        # Several in one instant.
+        at = START + self._lateness + timedelta(seconds=sum(map(len, self.events.values())) // 3)
         is_stack = not logical_id
         if is_stack:
             stack.status, stack.updated = status, at
+            if stack.root is None:
+                self.operations.begin_operation(stack.id, status)
         event: dict[str, Any] = {
             "EventId": f"event-{self._count}",
             "Timestamp": at,
@@ -267,6 +277,7 @@ class Deployments(Drifts):
             "PhysicalResourceId": stack.id if is_stack else physical or f"{stack.name}-{logical_id}",
             "ResourceType": kind,
             "ResourceStatus": status,
+            **self.operations.identify_event(stack.id, (stack.root or stack).id),
         }
         self.events.setdefault(stack.id, []).append(event | ({"ResourceStatusReason": reason} if reason else {}))
 

@@ -97,7 +97,7 @@ class StackFailures(Deployments):
         verb = "DELETE" if stack.status == "CREATE_FAILED" else "UPDATE_ROLLBACK"
         self.add_event(stack, "", STACK, f"{verb}_IN_PROGRESS", "User Initiated")
         self.waiting = [lambda: self._return_to_stable_state(stack)]
-        return {"StackId": stack.id, "OperationId": "00000000-0000-4000-8000-000000000001"}
+        return {"StackId": stack.id, "OperationId": self.operations.last[stack.id][0]["OperationId"]}
 
     def _return_to_stable_state(self, stack: Stack) -> None:
         for owner, logical_id in reversed(self._created):
