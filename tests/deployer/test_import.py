@@ -73,8 +73,8 @@ def test_the_import_lists_what_it_cannot_take_in(command: Command, deleted_platf
         for name in ("payment-dlq-dev", "sqs-notification-dlq-dev")
     ]
     assert failures[0]["next_step"] == (
-        "save its messages, then delete it, and this creates it again (docs/importing.md): aws sqs delete-queue "
-        "--queue-url $(aws sqs get-queue-url --queue-name payment-dlq-dev --query QueueUrl --output text)"
+        "save its messages, then delete it if nothing uses it, and this creates it again (docs/importing.md): aws sqs "
+        "delete-queue --queue-url $(aws sqs get-queue-url --queue-name payment-dlq-dev --query QueueUrl --output text)"
     )
     assert deleted_platform.find_writes() == []
 
@@ -238,6 +238,7 @@ def test_the_resources_of_the_reference_are_imported(command: Command, aws: Serv
         create(GROUP, name, {}, protected=False)
     output = command("dev", "--import", "--yes", code=0).stdout
     assert "Plan: 3 to import, " in output
+    assert f"! names {TRANSACTIONS} ({TABLE}) does not have this platform's tags" in output
     assert f"Data/Transactions is encrypted with {EARLIER_KEY}, which the functions may not use" in output
     assert table.contents == ["pay-1"]
     assert aws.holdings.holds(TABLE, LEDGER)

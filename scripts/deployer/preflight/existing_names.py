@@ -44,13 +44,17 @@ def check_existing_names(situation: Situation) -> list[Finding]:
     findings = list(survey.unknowns)
     for resource, name in survey.existing:
         lookup = LOOKUPS[resource.type]
-        if not situation.imports_existing:
+        if not (situation.imports_existing and resource.is_of_environment):
             findings.append(_existing_name_finding(situation, name, resource, lookup))
         elif is_importable(resource):
             findings += examine_import(situation, SUBJECT, resource, name)
+            if _is_ours(_read_tags(situation, name, lookup)) is False:
+                text = f"{name} ({resource.type}) does not have this platform's tags"
+                step = "make sure that nothing else uses it: once it is imported, deployments change it"
+                findings.append(Finding(SUBJECT, Verdict.WARNING, text, step))
         else:
             delete = lookup.delete.format(name=name, **situation.place)
-            reason, step = describe_obstacle(resource, delete)
+            reason, step = describe_obstacle(resource, delete, is_account_wide=lookup.is_account_wide)
             text = f"{name} ({resource.type}) exists outside {situation.stack_name}: {reason}"
             findings.append(Finding(SUBJECT, Verdict.FAILURE, text, step))
     if findings:
@@ -117,8 +121,7 @@ def _ask_service(
 def _existing_name_finding(situation: Situation, name: str, resource: DeclaredResource, lookup: Lookup) -> Finding:
     stack = situation.stack_name if resource.is_of_environment else ARTIFACTS_STACK
     text = f"{name} ({resource.type}) exists outside {stack}"
-    tags = _read_tags(situation, name, lookup)
-    is_ours = None if tags is None else tags.get(OWNER_TAG["Key"]) == OWNER_TAG["Value"]
+    is_ours = _is_ours(_read_tags(situation, name, lookup))
     if is_ours is False:
         text = f"{text}: it is not this platform's"
     elif lookup.is_account_wide:
@@ -127,6 +130,11 @@ def _existing_name_finding(situation: Situation, name: str, resource: DeclaredRe
         text = f"{text}: an earlier stack of this platform left it"
     delete = lookup.delete.format(name=name, **situation.place)
     return Finding(SUBJECT, Verdict.FAILURE, text, _next_step(situation, resource, lookup, is_ours, delete))
+
+
+def _is_ours(tags: Mapping[str, str] | None) -> bool | None:
+    """Whether a resource has the owner tag; None if its tags are not known."""
+    return None if tags is None else tags.get(OWNER_TAG["Key"]) == OWNER_TAG["Value"]
 
 
 def _next_step(

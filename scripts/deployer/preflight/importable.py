@@ -44,13 +44,18 @@ def is_importable(resource: DeclaredResource) -> bool:
     return resource.is_of_environment and resource.is_retained and bool(list_identifiers(resource.type))
 
 
-def describe_obstacle(resource: DeclaredResource, delete: str) -> tuple[str, str]:
-    """Return why an existing resource cannot be imported, and what to do; ``delete`` is the command that deletes it."""
+def describe_obstacle(resource: DeclaredResource, delete: str, *, is_account_wide: bool) -> tuple[str, str]:
+    """Return why an existing resource cannot be imported, and what to do; ``delete`` is the command that deletes it.
+
+    A name that is unique in the account may belong to an environment in another Region.
+    """
     if resource.is_retained:
         reason = "CloudFormation cannot import it by its name"
     else:
         reason = "only what the templates retain is imported"
-    return reason, f"{_BEFORE_DELETION.get(resource.type, '')}delete it, and this creates it again ({GUIDE}): {delete}"
+    unused = "no Region of this account uses it" if is_account_wide else "nothing uses it"
+    before = _BEFORE_DELETION.get(resource.type, "")
+    return reason, f"{before}delete it if {unused}, and this creates it again ({GUIDE}): {delete}"
 
 
 def examine_import(situation: Situation, subject: str, resource: DeclaredResource, name: str) -> Iterator[Finding]:

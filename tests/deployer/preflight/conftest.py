@@ -57,12 +57,18 @@ def situation_of(aws: Service, account: Account, simulated: tuple[Service, Accou
         only_plan: bool = False,
         out: Path | None = None,
         with_bootstrap: bool = False,
+        imports_existing: bool = False,
         **parameters: str,
     ) -> Situation:
         bootstrap = settings.load_bootstrap()
         bootstrap |= {name: parameters[name] for name in ("ServiceRole", "GithubRepository") if name in parameters}
         options = DeploymentOptions(
-            environment, settings.load(environment) | parameters, bootstrap, only_plan=only_plan, out=out
+            environment,
+            settings.load(environment) | parameters,
+            bootstrap,
+            only_plan=only_plan,
+            out=out,
+            imports_existing=imports_existing,
         )
         return read_situation(options, replace(simulated[2]), with_bootstrap=with_bootstrap)
 

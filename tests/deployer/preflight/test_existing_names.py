@@ -157,6 +157,20 @@ def test_tags_are_read_only_where_cloudformation_sets_them() -> None:
         assert lookup.read_tags is None or tagging["taggable"], kind
 
 
+def test_an_import_takes_down_nothing_that_another_region_uses(
+    situation_of: Reader, aws: Service, account: Account
+) -> None:
+    occupy_all_names(aws, account, PLATFORM_TAGS)
+    steps = {text.split(" ")[0]: step for _, text, step in findings_of("names", situation_of(imports_existing=True))}
+    assert "dynamodb-payment-ledger-prod" not in {name for name, step in steps.items() if "delete it" in step}
+    role = "role-lambda-validation-prod"
+    assert steps[role] == (
+        "delete it if no Region of this account uses it, and this creates it again (docs/importing.md): aws iam "
+        f"delete-role --role-name {role}"
+    )
+    assert "write down its subscriptions, then delete it if nothing uses it" in steps["sns-payment-notifications-prod"]
+
+
 def test_names_of_the_bootstrap_stack_are_found_before_the_first_deployment(
     situation_of: Reader, account: Account
 ) -> None:
