@@ -15,3 +15,17 @@ locks.py   the versions and hashes of all that is installed
 weak_names.py  the names in the sources, counted
 complexity.py  the functions that have too many branches
 """
+
+import sys
+from types import TracebackType
+
+
+def _report_early_interrupt(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print one line on Ctrl-C while a command still imports its modules; later, commands report it themselves."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("interrupted; nothing was changed\n")
+    else:
+        sys.__excepthook__(kind, error, traceback)
+
+
+sys.excepthook = _report_early_interrupt

@@ -18,7 +18,7 @@ def start_process(inside: str, *before: str, options: str = "") -> subprocess.Po
     code = f"""
 import sys
 from scripts.common.command import Interrupted, report_errors
-from scripts.common.errors import UserError
+from scripts.common.errors import StillRunning, UserError
 from stacks.settings import SettingsError
 with report_errors("test", interrupt_message="it goes on"{options}):
     print("begun", flush=True)
@@ -39,6 +39,12 @@ print("went on")
         ("raise KeyboardInterrupt", 130, "test: interrupted; it goes on\n"),
         ("raise Interrupted('two were sent')", 130, "test: interrupted; two were sent\n"),
         ("raise BrokenPipeError", 1, ""),
+        (
+            "raise OSError(28, 'No space left on device')",
+            1,
+            "test: the output cannot be written: No space left on device\n",
+        ),
+        ("raise StillRunning('the deployment continues')", 3, "test: the deployment continues\n"),
         ("pass", 0, ""),
     ],
 )
@@ -81,3 +87,50 @@ def test_a_wrong_argument_ends_each_command_with_its_own_code() -> None:
     """A deployment's exit code 2 means that a plan has changes."""
     for command, code in ((deploy.main, 1), (verify.main, 1), (payments.main, 2), (page.main, 2)):
         assert CliRunner().invoke(command, ["--frobnicate"]).exit_code == code
+
+
+def run_shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell in which ``$payments`` starts a command that prints its help."""
+    command = f"'{sys.executable}' -m scripts.operator"
+    return subprocess.run(
+        ["bash", "-c", line.replace("$payments", command)],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "2>&-", "| head -c 1 >/dev/null"])
+def test_a_full_a_closed_or_an_unread_output_gives_no_traceback(redirection: str) -> None:
+    result = run_shell(f"$payments --env nowhere list {redirection}")
+    assert len(result.stderr.splitlines()) <= 1
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("module", ["operator", "deployer.cli.deploy", "verify", "demo"])
+def test_an_interrupt_while_a_command_still_imports_is_one_line(module: str) -> None:
+    """A module that is imported late raises what Ctrl-C raises."""
+    code = (
+        "import builtins, runpy, sys\n"
+        "load = builtins.__import__\n"
+        "def interrupt(name, *rest, **others):\n"
+        "    if name.startswith('botocore'): raise KeyboardInterrupt\n"
+        "    return load(name, *rest, **others)\n"
+        "builtins.__import__ = interrupt\n"
+        f"runpy.run_module('scripts.{module}', run_name='__main__', alter_sys=True)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stderr == "interrupted; nothing was changed\n"
+    # The shell sees a process that the signal ended.
+    assert result.returncode == -signal.SIGINT

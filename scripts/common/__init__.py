@@ -1,6 +1,7 @@
 """What all commands share. It imports no command, and nothing from the packages beside it.
 
 errors.py     UserError, the base of the errors that a user can act on, and AWS's errors in one line
+files.py      files that a user names, written whole or not at all; JSON that may be anything
 command.py    how a command ends: errors in one line, exit codes, Ctrl-C
 target.py     where a command finds AWS: session, endpoint, account, Region
 clients.py    the types of AWS's clients

@@ -1,9 +1,11 @@
 """How commands end: errors as one line on stderr, and the exit code.
 
-The exit code is 1 for an expected error, and 130 for Ctrl-C, SIGTERM or a closed terminal. Any other exception is a
-defect and keeps its traceback. The exit code for wrong arguments is the command's own.
+The exit code is 1 for an expected error, 3 if an operation continues that is no longer watched, and 130 for Ctrl-C,
+SIGTERM or a closed terminal. Any other exception is a defect and keeps its traceback. The exit code for wrong arguments
+is the command's own.
 """
 
+import errno
 import io
 import os
 import signal
@@ -33,45 +35,76 @@ def report_errors(
     *,
     debug: bool = False,
     interrupt_message: str = "",
-    broken_pipe_message: str = "",
     describe_aws: Callable[[Exception], str] = describe_aws_error,
 ) -> Iterator[None]:
     """End the process on an error with one line that begins with ``name``; ``debug`` prints the traceback before it.
 
-    ``interrupt_message`` is printed on Ctrl-C, ``broken_pipe_message`` when nobody reads the output any more, and
-    ``describe_aws`` describes an error of the SDK.
+    ``interrupt_message`` is printed on Ctrl-C, and ``describe_aws`` describes an error of the SDK.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal whose encoding lacks a character shows a placeholder.
-            stream.reconfigure(errors="replace")
+    _prepare_streams()
     for number in _SIGNALS:
         # `nohup` ignores SIGHUP, so that the command outlives its terminal.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise_interrupt)
     try:
         yield
+        sys.stdout.flush()
     except (KeyboardInterrupt, Interrupted) as error:
         _print_traceback(debug)
         message = str(error) or interrupt_message
         exit_with_error(name, f"interrupted; {message}" if message else "interrupted", 130)
-    except BrokenPipeError:
-        # The interpreter flushes the rest of the output when it exits; discard it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if broken_pipe_message:
-            exit_with_error(name, broken_pipe_message)
-        sys.exit(1)
     except (UserError, SettingsError) as error:
         _print_traceback(debug)
-        exit_with_error(name, str(error))
+        exit_with_error(name, str(error), getattr(error, "exit_code", UserError.exit_code))
     except AWS_ERRORS as error:
         _print_traceback(debug)
         exit_with_error(name, describe_aws(error))
+    except OSError as error:
+        if not is_output_error(error):
+            raise
+        # `| head` has read enough: that is no error to report.
+        exit_with_error(name, "" if isinstance(error, BrokenPipeError) else describe_output_error(error))
+
+
+def describe_end(error: BaseException) -> str:
+    """Return the message of an error that ends a command."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return describe_aws_error(error) if isinstance(error, AWS_ERRORS) else str(error)
+
+
+def is_output_error(error: OSError) -> bool:
+    """Whether the output can no longer be written: nobody reads it, or its device is full or gone."""
+    return error.filename is None and (
+        isinstance(error, BrokenPipeError) or error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF)
+    )
+
+
+def describe_output_error(error: OSError) -> str:
+    if isinstance(error, BrokenPipeError):
+        return "the output is no longer being read (broken pipe)"
+    return f"the output cannot be written: {error.strerror}"
+
+
+def _prepare_streams() -> None:
+    # A stream that is closed is None.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal whose encoding lacks a character shows a placeholder.
+            stream.reconfigure(errors="replace")
 
 
 def exit_with_error(name: str, message: str, code: int = 1) -> NoReturn:
     with suppress(OSError):  # the terminal may be closed
-        echo(f"{name}: {message}", err=True)
+        if message:
+            echo(f"{name}: {message}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # The interpreter flushes the rest of the output when it exits; discard it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

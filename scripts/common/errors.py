@@ -24,6 +24,15 @@ _DENIED = re.compile(r"not authorized to perform:? (\S+)(?: on resource:? (\S+))
 class UserError(Exception):
     """The base of the errors that a user can act on: one line that names the cause and the next step."""
 
+    # The table of docs/deploying.md.
+    exit_code = 1
+
+
+class StillRunning(UserError):
+    """The command no longer watches an operation, which continues."""
+
+    exit_code = 3
+
 
 class Aborted(UserError):
     """The user declined; nothing was changed."""

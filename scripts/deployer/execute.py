@@ -50,7 +50,7 @@ def execute_plan(
     except UserError as error:
         if not late.paths:
             raise
-        raise UserError(
+        raise type(error)(
             f"{error}; when it has succeeded, deploy again to switch on the deletion protection of "
             f"{', '.join(late.paths)}"
         ) from error

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scripts.common.clients import CloudFormationClient
-from scripts.common.errors import AWS_ERRORS, UserError, describe_aws_error
+from scripts.common.command import describe_output_error, is_output_error
+from scripts.common.errors import AWS_ERRORS, StillRunning, UserError, describe_aws_error
 from scripts.common.target import POLL_SECONDS
 from scripts.common.templates import STACK
 
@@ -40,7 +41,7 @@ class FollowOptions:
 def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptions) -> None:
     """Execute the change set and follow it to its end; ``tree``, read before, has the events to skip.
 
-    Raises ``DeploymentFailed`` if the deployment fails, and ``UserError`` if it cannot be followed.
+    Raises ``DeploymentFailed`` if the deployment fails, and ``StillRunning`` if it cannot be followed.
     """
     reader = EventReader(proposal.cloudformation, proposal.stack_id, tree, token=proposal.token)
     try:
@@ -48,7 +49,7 @@ def execute_and_follow(proposal: Proposal, tree: StackTree, options: FollowOptio
     except KeyboardInterrupt:
         if not proposal.is_executed:
             raise
-        raise UserError(f"interrupted; {_describe_continuation(options, 'deployment')}") from None
+        raise StillRunning(f"interrupted; {_describe_continuation(options, 'deployment')}") from None
     follow_until_ended(reader, tree.stack.name, options, _SUCCEEDED)
 
 
@@ -63,18 +64,22 @@ def follow_until_ended(
 ) -> str:
     """Report events until the root stack's operation ends; return its final status, which is one of ``succeeded``.
 
-    Raises ``DeploymentFailed`` for another status, and ``UserError`` if the operation cannot be followed.
+    Raises ``DeploymentFailed`` for another status, and ``StillRunning`` if the operation cannot be followed.
     """
     try:
         status, events = _poll_events(reader, options)
     except KeyboardInterrupt:
-        raise UserError(f"interrupted; {_describe_continuation(options, operation)}") from None
+        raise StillRunning(f"interrupted; {_describe_continuation(options, operation)}") from None
     except AWS_ERRORS as error:
-        raise UserError(f"{describe_aws_error(error)}; {_describe_continuation(options, operation)}") from error
+        raise StillRunning(f"{describe_aws_error(error)}; {_describe_continuation(options, operation)}") from error
     except TimeoutError:
-        raise UserError(
+        raise StillRunning(
             f"{name} has not ended after {LONGEST_SECONDS // 3600} hours; {_describe_continuation(options, operation)}"
         ) from None
+    except OSError as error:
+        if not is_output_error(error):
+            raise
+        raise StillRunning(f"{describe_output_error(error)}; {_describe_continuation(options, operation)}") from None
     if status not in succeeded:
         raise DeploymentFailed(describe_failure(name, options.environment, status, events))
     return status

@@ -1,13 +1,11 @@
 """Reads and writes the JSON files that are kept between two commands."""
 
-import contextlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from scripts.common.errors import UserError
+from scripts.common.files import PRIVATE, parse_json, write_file
 
 # Of the saved plans and of the records of last deployments.
 VERSION = 1
@@ -27,7 +25,7 @@ def read_document(path: Path, kind: str, advice: str) -> dict[str, Any]:
     version of this program wrote.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -40,16 +38,6 @@ def read_document(path: Path, kind: str, advice: str) -> dict[str, Any]:
 
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
-    """Replace the file atomically. Raises ``UserError`` if it cannot be written."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"version": VERSION, **document}, file, indent=1, ensure_ascii=False)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    """Replace the file atomically; only the user may read it. Raises ``UserError`` if it cannot be written."""
+    text = json.dumps({"version": VERSION, **document}, indent=1, ensure_ascii=False)
+    write_file(path, text.encode(), PRIVATE)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from scripts.common.errors import UserError
+from scripts.common.files import check_writable
 
 from .json_files import check_texts, read_document, write_document
 from .plan.model import Plan, StackChanges
@@ -38,6 +39,19 @@ class SavedPlan:
 
 def digest_changes(changes: StackChanges) -> str:
     return hashlib.sha256(json.dumps(to_json(changes), sort_keys=True).encode()).hexdigest()
+
+
+def check_destination(path: Path) -> None:
+    """Raise ``UserError`` if ``path`` cannot hold a plan, or holds anything that saving a plan would lose."""
+    check_writable(path)
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        saved = load_plan(path)
+    except UserError:
+        raise UserError(f"{path}: not a saved plan, so it is not replaced; delete it, or name another file") from None
+    command = f"scripts/deploy.sh {saved.environment}"
+    raise UserError(f"{path}: holds a plan already; run {command} --apply {path}, or {command} --discard {path}")
 
 
 def save_plan(path: Path, saved: SavedPlan) -> None:

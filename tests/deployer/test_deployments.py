@@ -79,9 +79,9 @@ def test_a_failure_as_json_names_its_cause_and_source_line(command: Command, aws
     add_platform(aws, edit_harmlessly)
     aws.fails = {"Data/DeadLetters": "no"}
     records = command("dev", "--yes", "--json", code=1).read_records()
-    assert {record["type"] for record in records} == {"step", "preflight", "plan", "event", "failure"}
-    assert records[-1]["cause"]["path"] == "Data/DeadLetters"
-    assert records[-1]["declared"]["source"].startswith("stacks/data/stack.py:")
+    assert {record["type"] for record in records} == {"step", "preflight", "plan", "event", "failure", "result"}
+    assert records[-2]["cause"]["path"] == "Data/DeadLetters"
+    assert records[-2]["declared"]["source"].startswith("stacks/data/stack.py:")
 
 
 def test_the_next_deployment_deletes_the_remains_of_a_failed_creation(command: Command, aws: Service) -> None:

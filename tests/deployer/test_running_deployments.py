@@ -56,7 +56,7 @@ def test_ctrl_c_leaves_the_deployment_alone_and_it_can_be_followed_and_cancelled
     aws.silent = 1000
     process = command.start("dev", "--yes")
     result = interrupt_when(process, lambda: len(aws.find_requests("DescribeStackEvents")) > 20)
-    assert result.code == 1
+    assert result.code == 3
     assert result.stderr == (
         "deploy: interrupted; the deployment continues; watch it: scripts/deploy.sh dev --follow, "
         "or cancel it: scripts/deploy.sh dev --cancel\n"
@@ -94,7 +94,7 @@ def test_credentials_that_expire_during_a_deployment_are_reported_in_one_line(co
             aws.errors["DescribeStackEvents"] = [Refused("ExpiredToken", "The security token is expired", 403)]
 
     aws.before = {"DescribeStackEvents": expire_credentials}
-    result = command("dev", "--yes", code=1)
+    result = command("dev", "--yes", code=3)
     assert "The security token is expired; sign in again; the deployment continues; watch it" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 

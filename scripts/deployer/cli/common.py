@@ -54,10 +54,7 @@ class CommonOptions:
         return reach_environment(self.environment, self.profile, self.region, announce_start_on=announce_start_on)
 
     def report_errors(self, name: str, interrupted: str) -> AbstractContextManager[None]:
-        broken_pipe = "the output is no longer being read (broken pipe); a deployment that has started continues"
-        return command.report_errors(
-            name, debug=self.debug, interrupt_message=interrupted, broken_pipe_message=broken_pipe
-        )
+        return command.report_errors(name, debug=self.debug, interrupt_message=interrupted)
 
     @property
     def record(self) -> Path:

@@ -8,7 +8,7 @@ import copy
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from scripts.common.errors import UserError
+from scripts.common.command import describe_end
+from scripts.common.errors import AWS_ERRORS, UserError
 from scripts.common.terminal import create_console
 from scripts.deployer import apply as saved_plans
 from scripts.deployer import rollback
@@ -28,8 +29,10 @@ from scripts.deployer.refactor import refactor_stacks
 from scripts.deployer.report.console_reporter import ConsoleReporter
 from scripts.deployer.report.json_reporter import JsonReporter
 from scripts.deployer.report.reporter import Reporter
+from scripts.deployer.saved_plan import check_destination
 from scripts.deployer.session import Session
 from stacks import settings
+from stacks.settings import SettingsError
 
 from .common import HELP, CommonOptions, ExitsWith1, common_options
 from .confirmation import confirm_deployment
@@ -228,6 +231,8 @@ def plan(
         options = _read_options(
             common, only_plan=True, out=out, wait=wait, adopt=adopt, imports_existing=imports_existing, **execution
         )
+        if out:
+            check_destination(out)
         if offline:
             changed = plan_offline(options, against, report)
         else:
@@ -391,7 +396,13 @@ def _open_reporter(
         try:
             yield report, notes
         except DeploymentFailed as failed:
-            report.show_failure(failed.failure)
+            with suppress(OSError):  # nobody may read the output any more
+                report.show_failure(failed.failure)
+                report.show_error(stack_name(common.environment), str(failed))
+            raise
+        except (UserError, SettingsError, KeyboardInterrupt, *AWS_ERRORS) as error:
+            with suppress(OSError):
+                report.show_error(stack_name(common.environment), describe_end(error))
             raise
 
 

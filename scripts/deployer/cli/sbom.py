@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from scripts.common.files import write_file
 from scripts.common.packaging import Destination
 from scripts.common.paths import TEMPLATES
 
@@ -18,7 +19,7 @@ def main(arguments: list[str]) -> int:
         return 0
     path = Path(arguments[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bill)
+    write_file(path, bill)
     return 0
 
 

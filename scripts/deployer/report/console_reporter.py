@@ -84,6 +84,10 @@ class ConsoleReporter:
     def show_failure(self, failure: Failure) -> None:
         plan_text.print_failure(self._console, failure)
 
+    def show_error(self, stack_name: str, message: str) -> None:
+        if self._markdown:
+            self._print_raw(markdown.render_error(f"Deployment of `{stack_name}`", message))
+
     def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
         if self._markdown:
             if result == "no changes":

@@ -62,6 +62,9 @@ class JsonReporter:
             next=failure.next_step,
         )
 
+    def show_error(self, stack_name: str, message: str) -> None:
+        self.show_result("failed", stack_name=stack_name, outputs={}, message=message)
+
     def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
         self._write_record("result", result=result, stack_name=stack_name, outputs=outputs, message=message)
 

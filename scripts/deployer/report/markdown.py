@@ -50,6 +50,10 @@ def render_no_changes(title: str) -> str:
     return f"{MARKER}\n### {title}\n\nNo changes.\n"
 
 
+def render_error(title: str, message: str) -> str:
+    return f"{MARKER}\n### {title}\n\n**No plan:** {escape_cell(make_printable(message))}\n"
+
+
 def _diff_lines(plan: Plan, stack: StackChanges, indent: str, path: str = "") -> Iterator[str]:
     """Yield the lines of a ``diff`` block, where the sign at the beginning of a line sets its colour."""
     for change in stack.changes:

@@ -27,5 +27,8 @@ class Reporter(Protocol):
 
     def show_failure(self, failure: Failure) -> None: ...
 
+    def show_error(self, stack_name: str, message: str) -> None:
+        """Report that the command failed, for readers of stdout alone; stderr has the message in any case."""
+
     def show_result(self, result: str, *, stack_name: str, outputs: dict[str, str], message: str = "") -> None:
         """Report the end: ``result`` is "deployed", "no changes", "planned" or similar."""

@@ -1,0 +1,56 @@
+"""Writes the files that a user names, and reads JSON that may be anything."""
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+# Only the user may read a file that may hold parameters and names of an account.
+PRIVATE = 0o600
+PUBLIC = 0o644
+
+
+def check_writable(path: Path) -> None:
+    """Raise ``UserError`` unless ``path`` is, or can become, a regular file: never a device, a pipe or a folder."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.resolve().parent.is_dir():
+            raise UserError(f"{path}: cannot be written: there is no folder {path.parent}") from None
+        return
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: not a regular file, so it is not written; name another file")
+
+
+def write_file(path: Path, content: bytes, mode: int = PUBLIC) -> None:
+    """Replace the file atomically; a link is followed. Raises ``UserError`` if it cannot be written."""
+    check_writable(path)
+    destination = path.resolve()
+    try:
+        handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                os.fchmod(file.fileno(), mode)
+            os.replace(temporary, destination)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def parse_json(text: str) -> Any:
+    """Return the value. Raises ``ValueError`` for what is not JSON, or is nested too deeply to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

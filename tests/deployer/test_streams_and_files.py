@@ -1,0 +1,122 @@
+"""Where the output and saved plans of a deployment go: unread pipes, full devices, files of others, the last record."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deployer.aws.cloudformation import CloudFormation as Service
+from tests.deployer.aws.holdings import Refused
+from tests.deployer.conftest import LONGEST_SECONDS, Command, add_platform
+from tests.deployer.releases import edit_harmlessly
+
+
+def read_result(stdout: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(stdout.splitlines()[-1])
+    assert result["type"] == "result"
+    return result
+
+
+def test_a_deployment_whose_output_nobody_reads_continues_and_says_so(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    process = command.start("dev", "--yes", "--json")
+    assert process.stdout is not None
+    reader = process.stdout
+    # `| head` ends once the deployment has begun.
+    while '"type": "event"' not in reader.readline():
+        assert process.poll() is None
+    reader.close()
+    assert process.stderr is not None
+    error_text = process.stderr.read()
+    assert process.wait(timeout=LONGEST_SECONDS) == 3
+    assert error_text == (
+        "deploy: the output is no longer being read (broken pipe); the deployment continues; watch it: "
+        "scripts/deploy.sh dev --follow, or cancel it: scripts/deploy.sh dev --cancel\n"
+    )
+
+
+def test_a_plan_is_saved_for_its_owner_only_and_never_over_anything_else(
+    command: Command, aws: Service, tmp_path: Path
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    for path, problem in (
+        (Path("/dev/null"), "not a regular file, so it is not written"),
+        (notes, "not a saved plan, so it is not replaced; delete it, or name another file"),
+        (tmp_path / "none" / "plan.json", "there is no folder"),
+    ):
+        assert problem in command("dev", "--plan", "--out", str(path), code=1).stderr
+    assert aws.find_writes() == []
+    assert notes.read_text() == "mine"
+    plan = tmp_path / "plan.json"
+    command("dev", "--plan", "--out", str(plan), code=2)
+    assert stat.S_IMODE(plan.stat().st_mode) == 0o600
+    again = command("dev", "--plan", "--out", str(plan), code=1)
+    assert f"holds a plan already; run scripts/deploy.sh dev --apply {plan}, or" in again.stderr
+    assert len(aws.find_requests("CreateChangeSet")) == 1
+
+
+def test_a_saved_plan_that_is_nested_too_deeply_is_one_line(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("[" * 100_000)
+    assert (
+        command("dev", "--apply", str(path), code=1).stderr
+        == f"deploy: {path}: not JSON, so not a plan that --out has saved\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "operation", "code"),
+    [
+        (("dev", "--yes"), "CreateChangeSet", 1),
+        (("dev", "--yes"), "DescribeStacks", 1),
+        (("plan", "dev"), "DescribeChangeSet", 1),
+        (("dev", "--follow"), "DescribeStacks", 1),
+        (("dev", "--yes"), "DescribeStackEvents", 1),
+    ],
+)
+def test_json_ends_with_the_result_of_a_failure(
+    command: Command, aws: Service, arguments: tuple[str, ...], operation: str, code: int
+) -> None:
+    add_platform(aws, edit_harmlessly)
+    aws.errors[operation] = [Refused("AccessDenied", "no", 403)] * 30
+    result = command(*arguments, "--json", code=code)
+    record = read_result(result.stdout)
+    assert record["result"] == "failed"
+    assert result.stderr == f"deploy: {record['message']}\n"
+
+
+def test_markdown_ends_with_the_reason_of_a_failure(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    aws.errors["CreateChangeSet"] = [Refused("AccessDenied", "not *allowed*", 403)] * 5
+    stdout = command("plan", "dev", "--markdown", code=1).stdout
+    assert "**No plan:**" in stdout
+    assert "not \\*allowed\\*" in stdout
+
+
+def test_a_full_device_ends_a_plan_in_one_line(command: Command, aws: Service) -> None:
+    add_platform(aws, edit_harmlessly)
+    environment = command._make_environment({})
+    with open(os.devnull) as nothing_to_read, open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "scripts.deployer.cli.deploy", "plan", "dev"],
+            env=environment,
+            cwd=command.folder,
+            stdin=nothing_to_read,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (
+        1,
+        "deploy: the output cannot be written: No space left on device\n",
+    )
+    assert aws.remaining_names == []
