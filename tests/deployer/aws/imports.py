@@ -13,13 +13,13 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from tests.deployer.aws.holdings import Holdings
 from tests.deployer.aws.stacks import Stack
 
-# Recorded in us-east-1 before 2026-04-13: https://github.com/aws/aws-cdk-cli/pull/1367
+# Quoted on 2026-04-13 in https://github.com/aws/aws-cdk-cli/pull/1367
 NOT_RETAINED = (
     "CloudFormation is attempting to import some resources because they already exist in your account. The resources "
     "must have the DeletionPolicy attribute set to 'Retain' or 'RetainExceptOnCreate' in the template for successful "
     "import. The affected resources are {}"
 )
-# Recorded in 2023 of an import by identifiers; no recording of an automatic one is known.
+# Quoted on 2023-04-26, of an import by identifiers; no quotation of an automatic one is known.
 # https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1607
 OF_ANOTHER_STACK = "Resources [{}] passed in ResourceToImport are already in a stack and cannot be imported."
 
