@@ -38,6 +38,8 @@ from .upload import upload_package
 from .validate import check_fresh
 
 _LONGEST_SECONDS = 30 * 60
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStackRefactor.html
+_LONGEST_DESCRIPTION = 1024
 _RUNNING = ("EXECUTE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 
 
@@ -137,7 +139,7 @@ def _create_refactor(
     files = {keys[path]: body for path, body in bodies.items()}
     upload_package(replace(packaged, files=files, layers={}), session.target.client("s3"), session.target.account)
     refactor_id = session.cloudformation.create_stack_refactor(
-        Description=f"{len(moves)} in {stacks[''].name}",
+        Description="; ".join(map(str, moves))[:_LONGEST_DESCRIPTION],
         StackDefinitions=[
             {"StackName": stacks[path].name, "TemplateURL": packaged.destination.object_url(key)}
             for path, key in keys.items()
@@ -250,8 +252,9 @@ def _finish_refactor(session: Session, before: StackTree, moves: Sequence[Move],
     cloudformation = session.cloudformation
     after: Snapshot = read_snapshot(cloudformation, describe_stack(cloudformation, session.options.stack_name))
     old, new = dict(before.walk_resources()), dict(after.tree.walk_resources())
+    status = f"scripts/status.sh {session.options.environment}"
     for move in moves:
         physical_id = old[move.source].physical_id
         if move.destination not in new or new[move.destination].physical_id != physical_id:
-            raise UserError(f"{move.destination} is not {physical_id} after the move; see scripts/status.sh")
+            raise UserError(f"{move.destination} is not {physical_id} after the move; see {status}")
     record_deployment(session, after, packaged.destination)
