@@ -4,7 +4,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.service_models import follow_model
 
+
+@follow_model("sqs")
 class FakeQueue:
     """The test advances ``clock``, by which messages become visible again."""
 
@@ -29,22 +32,19 @@ class FakeQueue:
         return {"Messages": messages} if messages else {}
 
     def change_message_visibility(self, ReceiptHandle: str, VisibilityTimeout: int, **_: Any) -> None:
-        message_id = ReceiptHandle.partition("/")[0]
-        is_valid = message_id in self.bodies and self._receipts.get(message_id) == ReceiptHandle
-        if not is_valid or message_id in self.visible_ids:
-            error = {"Code": "AWS.SimpleQueueService.MessageNotInflight", "Message": "not in flight"}
-            raise ClientError({"Error": error}, "ChangeMessageVisibility")  # type: ignore[typeddict-item]
-        self._visible_at[message_id] = self.clock + VisibilityTimeout
+        self._hide_message(ReceiptHandle, VisibilityTimeout)
 
     def change_message_visibility_batch(self, Entries: list[Any], **_: Any) -> dict[str, Any]:
         assert 1 <= len(Entries) <= 10
-        failed = []
+        changed, failed = [], []
         for entry in Entries:
             try:
-                self.change_message_visibility(entry["ReceiptHandle"], entry["VisibilityTimeout"])
-            except ClientError:
-                failed.append({"Id": entry["Id"]})
-        return {"Failed": failed}
+                self._hide_message(entry["ReceiptHandle"], entry["VisibilityTimeout"])
+                changed.append({"Id": entry["Id"]})
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                failed.append({"Id": entry["Id"], "SenderFault": True, "Code": code})
+        return {"Successful": changed, "Failed": failed}
 
     def delete_message(self, ReceiptHandle: str, **_: Any) -> None:
         """Succeed with an old receipt, too, without deleting anything."""
@@ -55,3 +55,11 @@ class FakeQueue:
     def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
         hidden = len(self.bodies) - len(self.visible_ids)
         return {"Attributes": {"ApproximateNumberOfMessagesNotVisible": str(hidden)}}
+
+    def _hide_message(self, receipt: str, seconds: int) -> None:
+        message_id = receipt.partition("/")[0]
+        is_valid = message_id in self.bodies and self._receipts.get(message_id) == receipt
+        if not is_valid or message_id in self.visible_ids:
+            error = {"Code": "AWS.SimpleQueueService.MessageNotInflight", "Message": "not in flight"}
+            raise ClientError({"Error": error}, "ChangeMessageVisibility")  # type: ignore[typeddict-item]
+        self._visible_at[message_id] = self.clock + seconds

@@ -142,7 +142,7 @@ def test_letters_that_others_hold_are_mentioned(
 ) -> None:
     platform = make_platform(write_letter("T-1"), **{"T-1": "FAILED"})
     assert "somebody else" not in run_dlq("list").output
-    platform.queue.receive_message(10, 60)
+    platform.queue.receive_message(QueueUrl="https://queue", MaxNumberOfMessages=10, VisibilityTimeout=60)
     answer = run_dlq(*arguments)
     hint = "1 dead letter is being read or redriven by somebody else; try again in a few minutes\n"
     assert (answer.exit_code, answer.output) == (code, f"{output}{hint}")
@@ -160,7 +160,7 @@ def test_a_letter_that_another_received_meanwhile_is_not_cleared(make_platform: 
     platform = make_platform(write_letter("T-1"), **{"T-1": "COMPLETED"})
     with dead_letter_queue.hold_letters(platform) as (letter,):
         platform.queue.clock += dead_letter_queue.ACT_SECONDS
-        platform.queue.receive_message(10, 60)
+        platform.queue.receive_message(QueueUrl="https://queue", MaxNumberOfMessages=10, VisibilityTimeout=60)
         with pytest.raises(UserError, match="no longer reserved"):
             dead_letter_queue.delete_letter(platform, letter)
         with pytest.raises(UserError, match="no longer reserved"):

@@ -74,6 +74,14 @@ class Execution(Actor):
         return _Run(self, stage, position, trouble).run_step()
 
 
+# As Step Functions names the errors of a service: tests/service_models.py.
+_THROTTLED = {
+    "Lambda": "Lambda.TooManyRequestsException",
+    "SNS": "SNS.AmazonSNSException",
+    "SQS": "SQS.RequestThrottledException",
+}
+
+
 class _Run:
     """One step of an execution."""
 
@@ -143,9 +151,7 @@ class _Run:
                 if self._unlisted:
                     raise StatesError(f"{service}.AccessDeniedException")
                 self._refusals -= 1
-                raise StatesError(
-                    "Lambda.TooManyRequestsException" if service == "Lambda" else f"{service}.ThrottledException"
-                )
+                raise StatesError(_THROTTLED[service])
             answer = run_task(arguments)
             if self._answers_lost:
                 raise StatesError("Lambda.SdkClientException", "the answer is lost")

@@ -24,6 +24,7 @@ from payments.ports import (
 
 from tests.asl import StatesError
 from tests.prove.faults import GATEWAY_FAULTS, READ_FAULTS, SERVICE_FAULTS, WORKFLOW_FAULTS, Crash, Fault, Faults
+from tests.service_models import follow_model
 
 # The outcome of every call to a gateway that never answers.
 SILENCE = Unknown("silence")
@@ -31,6 +32,7 @@ SILENCE = Unknown("silence")
 DAY = 24 * 60 * 60
 
 
+@follow_model("dynamodb")
 class FakeDynamoDB:
     """The operations of the client that the adapter uses, with the conditions that it writes."""
 
@@ -231,6 +233,7 @@ class FakeGateway:
         return result
 
 
+@follow_model("secretsmanager")
 class FakeSecrets:
     """The gateway's API key, which a function reads before it calls the gateway."""
 
@@ -244,6 +247,7 @@ class FakeSecrets:
         return self._faults.call("secretsmanager.get", READ_FAULTS, read_secret, throttled=throttled, timeout=timeout)
 
 
+@follow_model("sns", {"publish_from_workflow": "publish"})
 class FakeTopic:
     """The published notices as subscribers receive them, with their outcomes."""
 
@@ -252,13 +256,14 @@ class FakeTopic:
         self._faults, self._judge_notice = faults, judge
         self.notices: list[dict[str, Any]] = []
 
-    def publish(self, *, Message: str, MessageAttributes: dict[str, Any], **_: Any) -> None:
-        throttled, timeout = _client_error("Throttled"), ReadTimeoutError(endpoint_url="sns")
+    def publish(self, *, Message: str, MessageAttributes: dict[str, Any], **_: Any) -> dict[str, Any]:
+        throttled, timeout = _client_error("ThrottlingException"), ReadTimeoutError(endpoint_url="sns")
         publish = lambda: self._publish(Message, MessageAttributes)  # noqa: E731
         self._faults.call("sns.publish", SERVICE_FAULTS, publish, throttled=throttled, timeout=timeout)
+        return {"MessageId": "1"}
 
     def publish_from_workflow(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        throttled, timeout = StatesError("SNS.ThrottledException"), StatesError("States.Timeout")
+        throttled, timeout = StatesError("SNS.AmazonSNSException"), StatesError("States.Timeout")
         publish = lambda: self._publish(arguments["Message"], arguments["MessageAttributes"])  # noqa: E731
         self._faults.call("workflow.publish", WORKFLOW_FAULTS, publish, throttled=throttled, timeout=timeout)
         return {"MessageId": "1"}
@@ -268,6 +273,7 @@ class FakeTopic:
         self.notices.append(json.loads(message) | {"outcome": attributes["outcome"]["StringValue"]})
 
 
+@follow_model("sqs", {"send_from_workflow": "send_message"})
 class FakeQueue:
     """The queue of dead letters."""
 
@@ -275,13 +281,14 @@ class FakeQueue:
         self._faults = faults
         self.letters: list[dict[str, Any]] = []
 
-    def send_message(self, *, MessageBody: str, **_: Any) -> None:
+    def send_message(self, *, MessageBody: str, **_: Any) -> dict[str, Any]:
         throttled, timeout = _client_error("RequestThrottled"), ReadTimeoutError(endpoint_url="sqs")
         send = lambda: self.letters.append(json.loads(MessageBody))  # noqa: E731
         self._faults.call("sqs.send_message", SERVICE_FAULTS, send, throttled=throttled, timeout=timeout)
+        return {"MessageId": "1"}
 
     def send_from_workflow(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        throttled, timeout = StatesError("SQS.ThrottledException"), StatesError("States.Timeout")
+        throttled, timeout = StatesError("SQS.RequestThrottledException"), StatesError("States.Timeout")
         send = lambda: self.letters.append(json.loads(arguments["MessageBody"]))  # noqa: E731
         self._faults.call("workflow.send_message", WORKFLOW_FAULTS, send, throttled=throttled, timeout=timeout)
         return {"MessageId": "1"}
