@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.common.clients import CloudFormationClient, ResourceLocationTypeDef
-from scripts.common.errors import AWS_ERRORS, Aborted, UserError, describe_aws_error, raise_both
+from scripts.common.errors import AWS_ERRORS, Aborted, StillRunning, UserError, describe_aws_error, raise_both
 from scripts.common.templates import Template
 from scripts.common.waiting import poll_with_backoff
 
@@ -204,12 +204,16 @@ def _check_actions(refactor: _Refactor, moves: Sequence[Move], stacks: dict[str,
 
 
 def _execute_refactor(refactor: _Refactor, stacks: Sequence[Stack]) -> None:
-    """Execute the refactor and follow it to its end. Raises ``UserError`` if it fails or cannot be followed."""
+    """Execute the refactor and follow it to its end.
+
+    Raises ``UserError`` if it fails, and ``StillRunning`` if it cannot be followed.
+    """
     try:
         _start_execution(refactor)
         description = _follow_execution(refactor, stacks)
     except (*AWS_ERRORS, KeyboardInterrupt) as error:
-        raise_both(error, f"the moves continue; see {refactor.follow_command}")
+        reason = describe_aws_error(error) if isinstance(error, AWS_ERRORS) else "interrupted"
+        raise StillRunning(f"{reason}; the moves continue; see {refactor.follow_command}") from error
     status = description["ExecutionStatus"]
     if status != "EXECUTE_COMPLETE":
         outcome = "nothing was moved" if status == "ROLLBACK_COMPLETE" else f"see {refactor.follow_command}"

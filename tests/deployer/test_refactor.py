@@ -219,18 +219,19 @@ def test_a_refusal_at_the_prompt_says_what_remains(command: Command, aws: Servic
 
 
 @pytest.mark.parametrize(
-    ("operation", "message"),
+    ("operation", "message", "code"),
     [
-        ("DescribeStackRefactor", f"interrupted; {UNEXECUTED}"),
+        ("DescribeStackRefactor", f"interrupted; {UNEXECUTED}", 1),
         (
             "ExecuteStackRefactor",
             "interrupted; the moves continue; see aws cloudformation describe-stack-refactor --stack-refactor-id "
             "refactor-1",
+            3,
         ),
     ],
 )
 def test_an_interrupt_says_what_continues_and_what_remains(
-    command: Command, aws: Service, operation: str, message: str
+    command: Command, aws: Service, operation: str, message: str, code: int
 ) -> None:
     add_old_release(aws)
     # Forever, as seen from here, once the operation has been requested.
@@ -239,4 +240,4 @@ def test_an_interrupt_says_what_continues_and_what_remains(
         aws.slow["refactor"] = 1000
     process = command.start("dev", "--refactor", "--yes")
     interrupted = interrupt_when(process, lambda: bool(aws.find_requests(operation)))
-    assert (interrupted.stderr, interrupted.code) == (f"deploy: {message}\n", 1)
+    assert (interrupted.stderr, interrupted.code) == (f"deploy: {message}\n", code)
