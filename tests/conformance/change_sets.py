@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 
@@ -123,6 +124,8 @@ def _read_answer(recorded: RecordedChangeSet) -> StackChanges:
     root = SimulatedStack(NAME, f"arn:{NAME}", "CREATE_COMPLETE")
     service.stacks[root.id] = root
     stack = Stack(NAME, id=root.id, status=root.status)
-    with create_change_set(make_client(service), stack, {}, TemplateURL="https://bucket/template") as proposal:
+    client = make_client(service)
+    # The simulated service advances with each poll, without time.
+    with patch("time.sleep"), create_change_set(client, stack, {}, TemplateURL="https://bucket/template") as proposal:
         assert proposal is not None
         return proposal.changes

@@ -5,6 +5,7 @@ Each function returns the values that facts.yaml has for its fact.
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from scripts.deployer.change_set import create_change_set
 from scripts.deployer.stack import Stack
@@ -82,7 +83,8 @@ def _describe_change_set() -> dict[str, Any]:
     service.stacks[root.id] = root
     stack = Stack(root.name, id=root.id, status=root.status)
     client = make_client(service)
-    with create_change_set(client, stack, {}, TemplateURL="https://bucket/template") as proposal:
+    # The simulated service advances with each poll, without time.
+    with patch("time.sleep"), create_change_set(client, stack, {}, TemplateURL="https://bucket/template") as proposal:
         assert proposal is not None
         (change_set,) = service.change_sets.values()
         answers = [
